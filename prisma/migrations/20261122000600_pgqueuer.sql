@@ -125,6 +125,8 @@ AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgqueuer
 EXECUTE FUNCTION fn_pgqueuer_changed();
 
 -- migrate:down
+DROP TRIGGER IF EXISTS tg_pgqueuer_changed ON pgqueuer;
+DROP FUNCTION IF EXISTS fn_pgqueuer_changed;
 DROP TABLE IF EXISTS pgqueuer;
 DROP TABLE IF EXISTS pgqueuer_log;
 DROP TABLE IF EXISTS pgqueuer_schedules;

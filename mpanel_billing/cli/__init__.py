@@ -1,0 +1,40 @@
+"""The command line, `mpanel-billing`."""
+
+import sys
+
+import typer
+
+from mpanel_billing import __version__
+from mpanel_billing.errors import BillingError
+
+app = typer.Typer(
+    help="Sell hosting plans through Stripe, mirror it in PostgreSQL, provision tenants.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the flag
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line on stderr and exit code 1."""
+    try:
+        app()
+    except BillingError as error:
+        sys.stderr.write(f"mpanel-billing: {error}\n")
+        sys.exit(1)

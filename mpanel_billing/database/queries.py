@@ -1,0 +1,79 @@
+"""The named queries of sql/queries, as typed callables.
+
+aiosql reads the files and turns named parameters into PostgreSQL's; this module adds what it
+leaves open: a query that is called with a parameter too many or too few is an error, and a name
+that is not there fails when the program starts, not when the query is first needed. Why:
+docs/decisions/0002-named-queries.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiosql
+import asyncpg
+from aiosql.adapters.asyncpg import AsyncPGAdapter
+
+from mpanel_billing.resources import QUERIES
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+"""What a repository function gets: a connection, whose transaction the service opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One named query; each parameter is given by its name."""
+
+    name: str
+    sql: str
+    parameters: tuple[str, ...]
+
+    async def fetch(self, conn: Connection, **params: object) -> Sequence[Any]:
+        """All rows."""
+        rows: Sequence[Any] = await conn.fetch(self.sql, *self._order(params))
+        return rows
+
+    async def fetch_one(self, conn: Connection, **params: object) -> Any | None:
+        """The first row, or None."""
+        return await conn.fetchrow(self.sql, *self._order(params))
+
+    async def fetch_value(self, conn: Connection, **params: object) -> Any:
+        """The first column of the first row, or None."""
+        return await conn.fetchval(self.sql, *self._order(params))
+
+    async def execute(self, conn: Connection, **params: object) -> None:
+        """Run it for its effect."""
+        await conn.execute(self.sql, *self._order(params))
+
+    def _order(self, params: dict[str, object]) -> list[object]:
+        if params.keys() != set(self.parameters):
+            msg = f"query {self.name} takes {sorted(self.parameters)}, was given {sorted(params)}"
+            raise TypeError(msg)
+        return [params[name] for name in self.parameters]
+
+
+class Queries:
+    """The queries of one file, each an attribute."""
+
+    def __init__(self, aggregate: str) -> None:
+        """Read `sql/queries/<aggregate>.sql`."""
+        adapter = AsyncPGAdapter()
+        loaded = aiosql.from_path(QUERIES / f"{aggregate}.sql", lambda: adapter)
+        self.aggregate = aggregate
+        self.by_name = {
+            name: Query(name, getattr(loaded, name).sql, tuple(adapter.var_sorted[name]))
+            for name in loaded.available_queries
+            if not name.endswith("_cursor")
+        }
+
+    def __getattr__(self, name: str) -> Query:
+        try:
+            return self.by_name[name]
+        except KeyError:
+            msg = f"sql/queries/{self.aggregate}.sql has no query {name}"
+            raise AttributeError(msg) from None
+
+
+def load_queries(aggregate: str) -> Queries:
+    """Read `sql/queries/<aggregate>.sql`: `load_queries("invoices").get_invoice.fetch_one(conn, id=...)`."""
+    return Queries(aggregate)
