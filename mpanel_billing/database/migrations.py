@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import aiosql
 import asyncpg
 
+from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
-from mpanel_billing.resources import MIGRATIONS, QUERIES
+from mpanel_billing.resources import MIGRATIONS
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ _LOCKED_OUT = re.compile(r"\((55P03|40P01)\)")
 """lock_not_available, deadlock_detected: as dbmate prints PostgreSQL's codes."""
 _STATUS_LINE = re.compile(r"^\[([ X])\] (\S+)$", re.MULTILINE)
 
-_queries = aiosql.from_path(QUERIES / "migrations.sql", "asyncpg")
+_queries = load_queries("migrations")
 
 
 class MigrationError(BillingError):
@@ -94,10 +93,10 @@ async def new(name: str, *, migrations: Path = MIGRATIONS) -> Path:
     return migrations / Path(output.split(": ", 1)[1].strip()).name
 
 
-async def schema_version(connection: "asyncpg.Connection[Any]") -> str | None:
+async def schema_version(connection: Connection) -> str | None:
     """Return the version of the latest migration applied, None on a database without ours."""
     try:
-        version: str | None = await _queries.get_schema_version(connection)
+        version: str | None = await _queries.get_schema_version.fetch_value(connection)
     except asyncpg.UndefinedTableError:
         return None
     return version
@@ -127,23 +126,22 @@ async def _run_patiently(url: str, command: str, migrations: Path) -> str:
 
 
 @asynccontextmanager
-async def _migration_session(url: str) -> "AsyncIterator[asyncpg.Connection[Any]]":
+async def _migration_session(url: str) -> AsyncIterator[Connection]:
     try:
         connection = await asyncpg.connect(_with_lock_timeout(url))
     except (OSError, asyncpg.PostgresError) as error:
         message = f"cannot connect to the database: {error}"
         raise DatabaseUnavailableError(message) from error
     try:
-        if not await _queries.try_migration_lock(connection):
+        if not await _queries.try_migration_lock.fetch_value(connection):
             raise _LockedOutError("another migration is running")
         yield connection
     finally:
         await connection.close()
 
 
-async def _drop_invalid_indexes(connection: "asyncpg.Connection[Any]") -> None:
-    # All names first: the cursor that reads them is a transaction, which DROP refuses.
-    for index in [row async for row in _queries.list_invalid_indexes(connection)]:
+async def _drop_invalid_indexes(connection: Connection) -> None:
+    for index in await _queries.list_invalid_indexes.fetch(connection):
         logger.warning("dropping %s, left invalid by a failed migration", index["index_name"])
         try:
             await connection.execute(index["drop_statement"])

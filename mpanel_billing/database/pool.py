@@ -1,14 +1,21 @@
 """Connections to PostgreSQL, set up the way our queries expect them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeAlias
+from uuid import UUID
 
 import asyncpg
 
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.settings import DatabaseSettings
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 5.0
@@ -30,15 +37,29 @@ CONNECTION_ERRORS = (
 
 async def set_up_connection(conn: Connection) -> None:
     """Let jsonb columns come and go as Python values."""
-    await conn.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    await conn.set_type_codec("jsonb", encoder=encode_json, decoder=json.loads, schema="pg_catalog")
 
 
-async def create_pool(settings: DatabaseSettings) -> asyncpg.Pool:
-    """Open the pool without waiting for the database: `min_size` connections come with use.
+def encode_json(value: object) -> str:
+    """Write JSON for PostgreSQL; moments as ISO 8601, decimals and UUIDs as strings."""
+    return json.dumps(value, default=_encode_value, separators=(",", ":"))
+
+
+def _encode_value(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID | Decimal):
+        return str(value)
+    msg = f"{type(value).__name__} is no JSON value"
+    raise TypeError(msg)
+
+
+async def create_pool(settings: DatabaseSettings) -> Pool:
+    """Open the pool, with DATABASE_POOL_MIN connections where the database is there.
 
     A service that starts while its database is away answers 503 until it is back.
     """
-    return await asyncpg.create_pool(
+    pool = await asyncpg.create_pool(
         settings.database_url.get_secret_value(),
         min_size=0,
         max_size=settings.database_pool_max,
@@ -47,10 +68,20 @@ async def create_pool(settings: DatabaseSettings) -> asyncpg.Pool:
         init=set_up_connection,
         server_settings={"application_name": "mpanel-billing", "timezone": "UTC"},
     )
+    with suppress(*CONNECTION_ERRORS):
+        await _warm_up(pool, settings.database_pool_min)
+    return pool
+
+
+async def _warm_up(pool: Pool, count: int) -> None:
+    connections = await asyncio.gather(
+        *(pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) for _ in range(count))
+    )
+    await asyncio.gather(*(pool.release(conn) for conn in connections))
 
 
 @asynccontextmanager
-async def acquired(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     """Take a connection; DatabaseUnavailableError when there is none, or it breaks in use."""
     try:
         async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as conn:
@@ -63,7 +94,7 @@ async def acquired(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def transaction(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """Take a connection and a transaction that is committed on the way out."""
     async with acquired(pool) as conn, conn.transaction():
         yield conn

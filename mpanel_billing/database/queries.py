@@ -8,7 +8,7 @@ docs/decisions/0002-named-queries.md.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiosql
 import asyncpg
@@ -16,7 +16,9 @@ from aiosql.adapters.asyncpg import AsyncPGAdapter
 
 from mpanel_billing.resources import QUERIES
 
-Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
 """What a repository function gets: a connection, whose transaction the service opened."""
 
 
@@ -28,12 +30,11 @@ class Query:
     sql: str
     parameters: tuple[str, ...]
 
-    async def fetch(self, conn: Connection, **params: object) -> Sequence[Any]:
+    async def fetch(self, conn: Connection, **params: object) -> Sequence[asyncpg.Record]:
         """All rows."""
-        rows: Sequence[Any] = await conn.fetch(self.sql, *self._order(params))
-        return rows
+        return await conn.fetch(self.sql, *self._order(params))
 
-    async def fetch_one(self, conn: Connection, **params: object) -> Any | None:
+    async def fetch_one(self, conn: Connection, **params: object) -> asyncpg.Record | None:
         """The first row, or None."""
         return await conn.fetchrow(self.sql, *self._order(params))
 
@@ -57,7 +58,7 @@ class Queries:
 
     def __init__(self, aggregate: str) -> None:
         """Read `sql/queries/<aggregate>.sql`."""
-        adapter = AsyncPGAdapter()
+        adapter = AsyncPGAdapter()  # type: ignore[no-untyped-call]
         loaded = aiosql.from_path(QUERIES / f"{aggregate}.sql", lambda: adapter)
         self.aggregate = aggregate
         self.by_name = {
@@ -75,5 +76,5 @@ class Queries:
 
 
 def load_queries(aggregate: str) -> Queries:
-    """Read `sql/queries/<aggregate>.sql`: `load_queries("invoices").get_invoice.fetch_one(conn, id=...)`."""
+    """Read `sql/queries/<aggregate>.sql`; then `queries.get_price.fetch_one(conn, id=...)`."""
     return Queries(aggregate)

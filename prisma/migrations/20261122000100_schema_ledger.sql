@@ -23,30 +23,26 @@ END
 $$;
 COMMENT ON FUNCTION billing_begin_migration() IS 'Notes the columns that exist before a migration';
 
-CREATE FUNCTION billing_end_migration(version text) RETURNS void LANGUAGE sql AS $$
-    WITH added AS (
-        SELECT c.table_name::text, c.column_name::text, c.ordinal_position
-        FROM information_schema.columns AS c
-        WHERE c.table_schema = current_schema()
-          AND NOT EXISTS (
-              SELECT 1 FROM billing_columns_before AS b
-              WHERE b.table_name = c.table_name AND b.column_name = c.column_name
-          )
-    ),
-    placed AS (
-        SELECT
-            a.table_name,
-            CASE WHEN EXISTS (SELECT 1 FROM billing_columns_before AS b WHERE b.table_name = a.table_name)
-                THEN a.column_name
-            END AS column_name,
-            a.ordinal_position
-        FROM added AS a
-    )
+CREATE FUNCTION billing_end_migration(version text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO billing_schema_objects (migration, table_name, column_name)
-    SELECT version, p.table_name, p.column_name
-    FROM placed AS p
-    GROUP BY p.table_name, p.column_name
-    ORDER BY to_regclass(quote_ident(p.table_name))::oid, min(p.ordinal_position)
+    SELECT
+        version,
+        c.table_name,
+        CASE WHEN existing.table_name IS NOT NULL THEN c.column_name END
+    FROM information_schema.columns AS c
+    LEFT JOIN (SELECT DISTINCT b.table_name FROM billing_columns_before AS b) AS existing
+        ON existing.table_name = c.table_name
+    WHERE c.table_schema = current_schema()
+      AND (existing.table_name IS NOT NULL OR c.ordinal_position = 1)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_columns_before AS b
+          WHERE b.table_name = c.table_name
+            AND b.column_name = c.column_name
+      )
+    ORDER BY to_regclass(quote_ident(c.table_name))::oid, c.ordinal_position;
+END
 $$;
 COMMENT ON FUNCTION billing_end_migration(text) IS 'Enters into the ledger what the migration has added';
 

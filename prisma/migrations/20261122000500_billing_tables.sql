@@ -52,7 +52,7 @@ COMMENT ON COLUMN coupons.code IS 'What the buyer types; compared in upper case'
 
 CREATE TABLE stripe_customers (
     id text PRIMARY KEY,
-    customer_id uuid NOT NULL REFERENCES customers ON DELETE CASCADE,
+    customer_id uuid REFERENCES customers ON DELETE CASCADE,
     livemode boolean NOT NULL,
     email text,
     name text,
@@ -67,6 +67,7 @@ CREATE TABLE stripe_customers (
 CREATE INDEX stripe_customers_customer_idx ON stripe_customers (customer_id);
 COMMENT ON TABLE stripe_customers IS 'Every Stripe customer we have met, and whose it is in our books: an order by a buyer without proof of identity runs on a fresh one';
 COMMENT ON COLUMN stripe_customers.id IS 'cus_...';
+COMMENT ON COLUMN stripe_customers.customer_id IS 'Null until an order or a subscription tells whose it is';
 COMMENT ON COLUMN stripe_customers.stripe_as_of IS 'Null: known by id only so far';
 
 CREATE TABLE subscription_items (
@@ -218,11 +219,13 @@ CREATE TABLE stripe_refetches (
     version bigint NOT NULL DEFAULT 1,
     attempts integer NOT NULL DEFAULT 0,
     last_error text,
+    leased_until timestamptz,
     next_attempt_at timestamptz NOT NULL DEFAULT now(),
     requested_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX stripe_refetches_due_idx ON stripe_refetches (next_attempt_at);
 COMMENT ON TABLE stripe_refetches IS 'Objects to ask Stripe about, because events alone do not tell their state; a row goes when the answer is applied';
+COMMENT ON COLUMN stripe_refetches.leased_until IS 'Until then one worker alone asks Stripe about the object';
 COMMENT ON COLUMN stripe_refetches.version IS 'Grows with each request: an answer clears only the requests made before it was asked for';
 
 CREATE TABLE provisioning_work (

@@ -1,0 +1,1 @@
+"""What is sold, for how much: the catalogue file, its rows, and the price of an order."""

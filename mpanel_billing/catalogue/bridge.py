@@ -1,0 +1,94 @@
+"""The catalogue as the marketing site's older pages read it: prices in whole currency units.
+
+A cycle that is not sold has no key, so that every price there is a number.
+"""
+
+from typing import Any
+
+from mpanel_billing import money
+from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.model import Catalogue, Price, Product
+from mpanel_billing.errors import NotFoundError
+
+Answer = dict[str, Any]
+"""A JSON object."""
+
+_BRIDGE_CYCLES = {
+    "monthly": "monthly",
+    "annual": "annually",
+    "biennial": "biennially",
+    "triennial": "triennially",
+}
+"""The bridge's names for the terms that it knows."""
+
+
+def plans_answer(catalogue: Catalogue) -> Answer:
+    """Answer GET /api/public/plans."""
+    return {"plans": [_plan(plan, catalogue.currency) for plan in catalogue.plans.values()]}
+
+
+def products_answer(catalogue: Catalogue, category: str | None = None) -> Answer:
+    """Answer GET /api/marketing-api/products/catalog: plans and add-ons, maybe of one category."""
+    listed = [
+        _product(product, catalogue.currency)
+        for product in (*catalogue.plans.values(), *catalogue.addons.values())
+        if category in {None, "", product.category}
+    ]
+    return {"success": True, "data": listed, "meta": {"total": len(listed)}}
+
+
+def product_answer(catalogue: Catalogue, code: str) -> Answer:
+    """Answer GET /api/marketing-api/products/:id; NotFoundError for what is not sold."""
+    product = catalogue.plans.get(code) or catalogue.addons.get(code)
+    if product is None:
+        raise NotFoundError("There is no such product.", code="product_not_found")
+    return {"success": True, "data": _product(product, catalogue.currency)}
+
+
+def _plan(plan: Product, currency: str) -> Answer:
+    return {
+        "id": plan.code,
+        "name": plan.name,
+        "description": plan.description,
+        "monthly_price": _price_in_units(plan, "monthly", currency),
+        "annual_price": _price_in_units(plan, "annually", currency),
+        "features": list(plan.features),
+        "billing": [
+            _billing(price)
+            for price in plan.prices
+            if price.billing_cycle and price.currency == currency
+        ],
+    }
+
+
+def _billing(price: Price) -> Answer:
+    cycle = BILLING_CYCLES[str(price.billing_cycle)]
+    return {
+        "term": cycle.code,
+        "label": cycle.label,
+        "months": cycle.months,
+        "priceId": price.stripe_price_id or price.lookup_key,
+    }
+
+
+def _product(product: Product, currency: str) -> Answer:
+    prices = {
+        name: _price_in_units(product, cycle, currency) for name, cycle in _BRIDGE_CYCLES.items()
+    }
+    return {
+        "id": product.code,
+        "name": product.name,
+        "category": product.category,
+        "description": product.description,
+        "billing_cycles": {name: price for name, price in prices.items() if price is not None},
+        "features": list(product.features),
+        "resources": dict(product.resources),
+        "is_active": True,
+        "display_order": product.display_order,
+    }
+
+
+def _price_in_units(product: Product, cycle: str, currency: str) -> float | None:
+    """Write a price as the number that JSON has for it: 7.99 dollars; None when not sold."""
+    price = product.price_for(cycle, currency)
+    return None if price is None else float(money.to_decimal(price.unit_amount, currency))

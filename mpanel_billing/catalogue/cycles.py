@@ -1,0 +1,62 @@
+"""The terms for which a plan can be bought, and the names that clients give them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from mpanel_billing.errors import InvalidRequestError
+
+
+@dataclass(frozen=True, slots=True)
+class BillingCycle:
+    """One term: its canonical word, its length, how Stripe and people say it."""
+
+    code: str
+    months: int
+    interval: Literal["month", "year"]
+    interval_count: int
+    label: str
+    aliases: tuple[str, ...] = ()
+
+
+BILLING_CYCLES: Mapping[str, BillingCycle] = MappingProxyType(
+    {
+        cycle.code: cycle
+        for cycle in (
+            BillingCycle("monthly", 1, "month", 1, "Monthly"),
+            BillingCycle("quarterly", 3, "month", 3, "Quarterly"),
+            BillingCycle("semi-annually", 6, "month", 6, "Every six months"),
+            BillingCycle("annually", 12, "year", 1, "Yearly", ("yearly", "annual", "oneYear")),
+            BillingCycle("biennially", 24, "year", 2, "Every two years", ("biennial", "twoYears")),
+            BillingCycle(
+                "triennially", 36, "year", 3, "Every three years", ("triennial", "threeYears")
+            ),
+        )
+    }
+)
+"""The canonical words, which are mPanel's, from the shortest term to the longest."""
+
+_BY_NAME = {
+    name.casefold(): cycle.code
+    for cycle in BILLING_CYCLES.values()
+    for name in (cycle.code, *cycle.aliases)
+}
+
+
+def canonical_cycle(text: str) -> str:
+    """Turn a client's word for a term into ours; InvalidRequestError names an unknown one."""
+    code = _BY_NAME.get(text.strip().casefold())
+    if code is None:
+        known = ", ".join(BILLING_CYCLES)
+        msg = f'There is no billing cycle "{text.strip()[:40]}". Please choose one of: {known}.'
+        raise InvalidRequestError(
+            msg, code="unknown_cycle", fields={"billingCycle": f"must be one of: {known}"}
+        )
+    return code
+
+
+def cycle_of_interval(interval: str, interval_count: int) -> str | None:
+    """Return our word for Stripe's recurring interval; None where we sell no such term."""
+    months = interval_count * {"month": 1, "year": 12}.get(interval, 0)
+    return next((cycle.code for cycle in BILLING_CYCLES.values() if cycle.months == months), None)

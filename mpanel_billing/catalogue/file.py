@@ -1,0 +1,164 @@
+"""Reading a catalogue file, and telling by line and field whatever is wrong with it."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from mpanel_billing import money
+from mpanel_billing.catalogue import positions
+from mpanel_billing.catalogue.schema import CatalogueFile
+from mpanel_billing.errors import BillingError
+
+Found = tuple[positions.Path, str]
+"""Something wrong: the path of the field, and what is wrong with it."""
+
+_MINOR_UNITS = "must be a whole number of minor units (1299 for $12.99)"
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no field of the catalogue",
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list in [brackets]",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "string_too_short": "must not be empty",
+}
+"""pydantic's errors in the words of somebody who edits the file."""
+
+_AMOUNT_FIELDS = {"prices", "prices_in", "setup_fee", "setup_fee_in", "price", "price_in"}
+_NOT_WHOLE = {"int_type", "int_from_float", "int_parsing", "greater_than_equal"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where in the file, and what."""
+
+    line: int
+    path: positions.Path
+    message: str
+
+
+class CatalogueFileError(BillingError):
+    """The catalogue file cannot be used; `problems` are in the order of the file."""
+
+    code = "catalogue_invalid"
+
+    def __init__(self, name: str, problems: Iterable[Problem]) -> None:
+        """Keep the problems of the file called `name`; the text has one line for each."""
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(_describe(name, problem) for problem in self.problems))
+
+
+def read_catalogue_file(path: Path) -> CatalogueFile:
+    """Read and check a catalogue file; CatalogueFileError names each problem's line and field."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        raise CatalogueFileError(str(path), [Problem(1, (), reason)]) from error
+    except UnicodeDecodeError as error:
+        raise CatalogueFileError(str(path), [Problem(1, (), "is not UTF-8 text")]) from error
+    return parse_catalogue(text, name=str(path))
+
+
+def parse_catalogue(text: str, *, name: str = "catalogue") -> CatalogueFile:
+    """Check the text of a catalogue file called `name`; CatalogueFileError if it is not right."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogueFileError(name, [_syntax_problem(text, error)]) from error
+    try:
+        file = CatalogueFile.model_validate(document)
+    except ValidationError as error:
+        raise _located(name, text, map(_from_pydantic, error.errors())) from None
+    found = list(chain(_repeated_codes(file), _odd_amounts(file), _odd_coupons(file)))
+    if found:
+        raise _located(name, text, found)
+    return file
+
+
+def _located(name: str, text: str, found: Iterable[Found]) -> CatalogueFileError:
+    lines = positions.locate_values(text)
+    return CatalogueFileError(
+        name,
+        [Problem(positions.line_of(lines, path), path, message) for path, message in found],
+    )
+
+
+def _syntax_problem(text: str, error: tomllib.TOMLDecodeError) -> Problem:
+    """Take apart what tomllib says: `Invalid value (at line 3, column 7)`."""
+    reason, _, place = str(error).rpartition(" (at ")
+    numbers = re.findall(r"\d+", place)
+    line = int(numbers[0]) if numbers else max(1, len(text.splitlines()))
+    return Problem(line, (), f"is not valid TOML: {reason}")
+
+
+def _from_pydantic(error: ErrorDetails) -> Found:
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    return path, _explain(error, path)
+
+
+def _explain(error: ErrorDetails, path: positions.Path) -> str:
+    kind = error["type"]
+    if kind in _NOT_WHOLE and _AMOUNT_FIELDS.intersection(path):
+        return f"{_MINOR_UNITS}, not {error['input']!r}"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if kind == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Input ").removeprefix("String ")
+    return f"{message}, not {error['input']!r}"
+
+
+def _repeated_codes(file: CatalogueFile) -> Iterator[Found]:
+    """Find codes that name two things: products share one space, coupons have their own."""
+    products = [(path, entry.product_code) for _, path, entry in file.products()]
+    coupons = [(("coupons", index), coupon.code) for index, coupon in enumerate(file.coupons)]
+    for named in (products, coupons):
+        first: dict[str, positions.Path] = {}
+        for path, code in named:
+            if code in first:
+                field = "tld" if path[0] == "domains" else "code"
+                yield (*path, field), f"{code!r} is the code of {_dotted(first[code])} already"
+            first.setdefault(code, path)
+
+
+def _odd_amounts(file: CatalogueFile) -> Iterator[Found]:
+    for _, path, entry in file.products():
+        seen: set[tuple[str, str]] = set()
+        for amount in entry.amounts(file.currency):
+            step = money.smallest_step(amount.currency)
+            if amount.amount % step:
+                message = f"must be a multiple of {step}, as Stripe charges {amount.currency}"
+                yield (*path, *amount.path), message
+            if (amount.word, amount.currency) in seen:
+                yield (*path, *amount.path), f"is in the file's own currency, {amount.currency}"
+            seen.add((amount.word, amount.currency))
+
+
+def _odd_coupons(file: CatalogueFile) -> Iterator[Found]:
+    for index, coupon in enumerate(file.coupons):
+        path: positions.Path = ("coupons", index)
+        if (coupon.percent_off is None) == (coupon.amount_off is None):
+            yield path, "needs either percent_off or amount_off"
+        if round(coupon.percent_off or 0, 2) != (coupon.percent_off or 0):
+            yield (*path, "percent_off"), "must have at most two decimals"
+        if (coupon.duration == "repeating") != (coupon.duration_in_months is not None):
+            yield (*path, "duration"), "needs duration_in_months if it is repeating, only then"
+
+
+def _describe(name: str, problem: Problem) -> str:
+    field = f"{_dotted(problem.path)}: " if problem.path else ""
+    return f"{name}:{problem.line}: {field}{problem.message}"
+
+
+def _dotted(path: positions.Path) -> str:
+    """Write a path as people do, counting from 0: `plans[2].prices.monthly`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")

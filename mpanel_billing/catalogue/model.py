@@ -1,0 +1,128 @@
+"""The catalogue as values: products with their prices, and coupons."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Literal
+from uuid import UUID
+
+ProductKind = Literal["plan", "addon", "domain", "fee"]
+CouponDuration = Literal["once", "repeating", "forever"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a product costs for one term, or once when `billing_cycle` is None.
+
+    `id` is our row's, `stripe_price_id` None until the catalogue has been pushed in this mode,
+    `unit_amount` minor units of `currency` (lower case) for the whole term.
+    """
+
+    id: UUID
+    lookup_key: str
+    stripe_price_id: str | None
+    billing_cycle: str | None
+    currency: str
+    unit_amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Something on sale. A price of a plan or add-on without a cycle is its setup fee."""
+
+    id: UUID
+    code: str
+    kind: ProductKind
+    name: str
+    description: str
+    category: str | None
+    product_types: tuple[str, ...]
+    trial_days: int
+    features: tuple[str, ...]
+    resources: Mapping[str, str | int | float | bool]
+    display_order: int
+    stripe_product_id: str | None
+    prices: tuple[Price, ...]
+
+    def price_for(self, cycle: str | None, currency: str) -> Price | None:
+        """Find the price for a term (None: once) in a currency."""
+        for price in self.prices:
+            if price.billing_cycle == cycle and price.currency == currency:
+                return price
+        return None
+
+    def cycles_in(self, currency: str) -> tuple[str, ...]:
+        """List the terms for which it is sold in a currency, in the order of its prices."""
+        return tuple(
+            price.billing_cycle
+            for price in self.prices
+            if price.billing_cycle is not None and price.currency == currency
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Coupon:
+    """A discount on a whole order: `percent_off`, or `amount_off` minor units of `currency`."""
+
+    code: str
+    name: str
+    percent_off: Decimal | None
+    amount_off: int | None
+    currency: str | None
+    duration: CouponDuration
+    duration_in_months: int | None
+    stripe_coupon_id: str | None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything that is on sale now, each kind in its display order."""
+
+    products: tuple[Product, ...]
+    coupons: tuple[Coupon, ...]
+    currency: str = field(default="usd")
+
+    @cached_property
+    def plans(self) -> Mapping[str, Product]:
+        """The plans by code."""
+        return _by_code(self.products, "plan")
+
+    @cached_property
+    def addons(self) -> Mapping[str, Product]:
+        """The add-ons by code."""
+        return _by_code(self.products, "addon")
+
+    @cached_property
+    def domains(self) -> Mapping[str, Product]:
+        """The domain products by TLD, without a dot in front."""
+        return {
+            code.removeprefix(DOMAIN_PREFIX): product
+            for code, product in _by_code(self.products, "domain").items()
+        }
+
+    @cached_property
+    def fees(self) -> Mapping[str, Product]:
+        """The one-time fees by code."""
+        return _by_code(self.products, "fee")
+
+    @cached_property
+    def coupons_by_code(self) -> Mapping[str, Coupon]:
+        """The coupons by code, which is upper case."""
+        return {coupon.code: coupon for coupon in self.coupons}
+
+    def find_price(self, reference: str) -> tuple[Product, Price] | None:
+        """Find a price by what a client may call it: Stripe's id, the lookup key or our id."""
+        for product in self.products:
+            for price in product.prices:
+                if reference in {price.stripe_price_id, price.lookup_key, str(price.id)}:
+                    return product, price
+        return None
+
+
+DOMAIN_PREFIX = "domain-"
+"""Sets the code of a TLD's product apart from plans: `business` may be both."""
+
+
+def _by_code(products: Iterable[Product], kind: ProductKind) -> Mapping[str, Product]:
+    return {product.code: product for product in products if product.kind == kind}

@@ -1,0 +1,108 @@
+"""The catalogue for people at a terminal, and as JSON for their scripts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mpanel_billing import money
+from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.model import Catalogue, Coupon, Product
+
+
+def catalogue_table(catalogue: Catalogue) -> str:
+    """Write what is sold as a table: a line for each product and currency, one for each coupon."""
+    cycles = [
+        cycle
+        for cycle in BILLING_CYCLES
+        if any(cycle == price.billing_cycle for p in catalogue.products for price in p.prices)
+    ]
+    rows = [
+        ["kind", "code", "name", "trial", *cycles, "once", "in stripe"],
+        *(
+            _product_cells(product, currency, cycles)
+            for product in catalogue.products
+            for currency in dict.fromkeys(price.currency for price in product.prices)
+        ),
+    ]
+    coupons = [
+        f"coupon {coupon.code}: {_discount(coupon)}, {_duration(coupon)}, "
+        f"{'in stripe' if coupon.stripe_coupon_id else 'not in stripe'}"
+        for coupon in catalogue.coupons
+    ]
+    return "\n".join([*_aligned(rows), *coupons])
+
+
+def catalogue_json(catalogue: Catalogue) -> dict[str, Any]:
+    """Write what is sold as a JSON object, amounts in minor units."""
+    return {
+        "currency": catalogue.currency,
+        "products": [_product_json(product) for product in catalogue.products],
+        "coupons": [
+            {
+                "code": coupon.code,
+                "name": coupon.name,
+                "percent_off": coupon.percent_off and float(coupon.percent_off),
+                "amount_off": coupon.amount_off,
+                "currency": coupon.currency,
+                "duration": coupon.duration,
+                "duration_in_months": coupon.duration_in_months,
+                "stripe_coupon_id": coupon.stripe_coupon_id,
+            }
+            for coupon in catalogue.coupons
+        ],
+    }
+
+
+def _product_json(product: Product) -> dict[str, Any]:
+    return {
+        "code": product.code,
+        "kind": product.kind,
+        "name": product.name,
+        "product_types": product.product_types,
+        "trial_days": product.trial_days,
+        "stripe_product_id": product.stripe_product_id,
+        "prices": [
+            {
+                "lookup_key": price.lookup_key,
+                "billing_cycle": price.billing_cycle,
+                "currency": price.currency,
+                "unit_amount": price.unit_amount,
+                "stripe_price_id": price.stripe_price_id,
+            }
+            for price in product.prices
+        ],
+    }
+
+
+def _product_cells(product: Product, currency: str, cycles: list[str]) -> list[str]:
+    prices = [price for price in product.prices if price.currency == currency]
+    pushed = sum(price.stripe_price_id is not None for price in prices)
+    amounts = {
+        price.billing_cycle: money.format_money(price.unit_amount, currency) for price in prices
+    }
+    return [
+        product.kind,
+        product.code,
+        product.name,
+        f"{product.trial_days} days" if product.trial_days else "",
+        *(amounts.get(cycle, "") for cycle in (*cycles, None)),
+        f"{pushed} of {len(prices)}",
+    ]
+
+
+def _aligned(rows: list[list[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _discount(coupon: Coupon) -> str:
+    if coupon.amount_off is not None and coupon.currency:
+        return f"{money.format_money(coupon.amount_off, coupon.currency)} off"
+    return f"{(coupon.percent_off or 0):g} % off"
+
+
+def _duration(coupon: Coupon) -> str:
+    if coupon.duration == "repeating":
+        return f"for {coupon.duration_in_months} months"
+    return coupon.duration

@@ -1,0 +1,212 @@
+"""The price of an order: a function of the catalogue and the order, and of nothing else.
+
+What the marketing site promises is what is charged (rule 10): nothing today under a trial, the
+whole sum after it; the order's domain free with a term of twelve months or more; a coupon off
+everything.
+"""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import NoReturn
+
+from mpanel_billing import money
+from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.model import Catalogue, Coupon, Price, Product
+from mpanel_billing.catalogue.order import Order, OrderedDomain, OrderLine, PricedOrder, When
+from mpanel_billing.errors import InvalidRequestError
+
+FREE_DOMAIN_MONTHS = 12
+"""From this term on, the order's domain costs nothing in its first year."""
+
+CHARGED_DOMAIN_MODES = frozenset({"new-or-transfer", "register", "transfer"})
+"""How a domain can come to us that costs money: each is one year at the registry."""
+
+LONGEST_ECHO = 60
+
+
+def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
+    """Price an order; InvalidRequestError says to the buyer what is not sold.
+
+    Its `code` is unknown_plan, unknown_addon, unknown_tld, unknown_coupon,
+    cycle_not_sold, currency_not_sold, trial_not_offered or coupon_not_in_currency; `fields`
+    names the field of the request.
+    """
+    plan = _find_plan(catalogue, order)
+    addons = _find_addons(catalogue, order)
+    coupon = _find_coupon(catalogue, order)
+    when: When = "after_trial" if order.trial else "at_checkout"
+    free, charged = _split_domains(order)
+    lines = (
+        *_recurring_lines((plan, *addons), order, when),
+        *_setup_lines((plan, *addons), order, when),
+        *(_domain_line(catalogue, domain, order, when) for domain in charged),
+    )
+    if free:
+        _find_domain_product(catalogue, free)
+    return PricedOrder(
+        plan=plan,
+        billing_cycle=order.billing_cycle,
+        currency=order.currency,
+        lines=lines,
+        coupon=coupon,
+        discount=_discount(coupon, sum(line.amount for line in lines), order.currency),
+        trial_days=plan.trial_days if order.trial else 0,
+        product_types=_unique(
+            kind for product in (plan, *addons) for kind in product.product_types
+        ),
+        free_domain=free.unicode if free else None,
+    )
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Keep the first of each, in order."""
+    return tuple(dict.fromkeys(names))
+
+
+def _find_plan(catalogue: Catalogue, order: Order) -> Product:
+    plan = catalogue.plans.get(order.plan_code)
+    if plan is None:
+        _refuse("plan", order.plan_code, catalogue.plans, field="planId", code="unknown_plan")
+    if order.trial and not plan.trial_days:
+        msg = f"{plan.name} has no free trial. Please order it without one."
+        raise InvalidRequestError(
+            msg, code="trial_not_offered", fields={"trialActive": "not offered for this plan"}
+        )
+    return plan
+
+
+def _find_addons(catalogue: Catalogue, order: Order) -> tuple[Product, ...]:
+    codes = _unique(order.addon_codes)
+    for code in codes:
+        if code not in catalogue.addons:
+            _refuse("add-on", code, catalogue.addons, field="addonIds", code="unknown_addon")
+    return tuple(catalogue.addons[code] for code in codes)
+
+
+def _find_coupon(catalogue: Catalogue, order: Order) -> Coupon | None:
+    """Find the order's coupon; codes that exist are not told to those who guess."""
+    if order.coupon_code is None:
+        return None
+    coupon = catalogue.coupons_by_code.get(order.coupon_code.strip().upper())
+    if coupon is None:
+        msg = f'The coupon "{_shown(order.coupon_code)}" is not valid.'
+        raise InvalidRequestError(
+            msg, code="unknown_coupon", fields={"couponCode": "no such coupon"}
+        )
+    if coupon.currency not in {None, order.currency}:
+        msg = f'The coupon "{coupon.code}" is not valid for payment in {order.currency.upper()}.'
+        raise InvalidRequestError(
+            msg,
+            code="coupon_not_in_currency",
+            fields={"couponCode": f"valid in {str(coupon.currency).upper()} only"},
+        )
+    return coupon
+
+
+def _split_domains(order: Order) -> tuple[OrderedDomain | None, tuple[OrderedDomain, ...]]:
+    """Tell the domain that the term includes from those that are charged.
+
+    Only the first domain of an order can be free: with a domain of the buyer's own in that
+    place, the further ones are charged all the same.
+    """
+    named: dict[str, OrderedDomain] = {}
+    for domain in order.domains:
+        named.setdefault(domain.ascii, domain)
+    charged = tuple(domain for domain in named.values() if domain.mode in CHARGED_DOMAIN_MODES)
+    is_long = BILLING_CYCLES[order.billing_cycle].months >= FREE_DOMAIN_MONTHS
+    if is_long and charged and charged[0] is order.domains[0]:
+        return charged[0], charged[1:]
+    return None, charged
+
+
+def _recurring_lines(products: Iterable[Product], order: Order, when: When) -> Iterator[OrderLine]:
+    for product in products:
+        price = product.price_for(order.billing_cycle, order.currency)
+        if price is None:
+            _refuse_cycle(product, order)
+        yield OrderLine(product.code, product.kind, product.name, price, recurring=True, when=when)
+
+
+def _setup_lines(products: Iterable[Product], order: Order, when: When) -> Iterator[OrderLine]:
+    for product in products:
+        price = product.price_for(None, order.currency)
+        if price is not None and price.unit_amount > 0:
+            name = f"{product.name}: setup"
+            yield OrderLine(product.code, "fee", name, price, recurring=False, when=when)
+
+
+def _domain_line(
+    catalogue: Catalogue, domain: OrderedDomain, order: Order, when: When
+) -> OrderLine:
+    product = _find_domain_product(catalogue, domain)
+    return OrderLine(
+        product.code,
+        "domain",
+        f"{product.name}: {domain.unicode}",
+        _one_time_price(product, order.currency),
+        recurring=False,
+        when=when,
+        domain=domain.ascii,
+    )
+
+
+def _find_domain_product(catalogue: Catalogue, domain: OrderedDomain) -> Product:
+    tld = domain.ascii.partition(".")[2]
+    product = catalogue.domains.get(tld)
+    if product is None:
+        sold = ", ".join(f".{known}" for known in catalogue.domains)
+        msg = f"We do not sell .{_shown(tld)} domains like {_shown(domain.unicode)}. We do: {sold}."
+        raise InvalidRequestError(
+            msg, code="unknown_tld", fields={"domain.value": f"must end in one of: {sold}"}
+        )
+    return product
+
+
+def _one_time_price(product: Product, currency: str) -> Price:
+    price = product.price_for(None, currency)
+    if price is None:
+        _refuse_currency(product, currency)
+    return price
+
+
+def _discount(coupon: Coupon | None, subtotal: int, currency: str) -> int:
+    """Take a coupon off the whole subtotal; half a minor unit is rounded in the buyer's favour.
+
+    The percentage is taken of the sum, not of each line, as Stripe takes an invoice's
+    discount: a sum of rounded lines could differ by cents.
+    """
+    if coupon is None:
+        return 0
+    if coupon.amount_off is not None:
+        return min(coupon.amount_off, subtotal)
+    percent = coupon.percent_off or Decimal(0)
+    return money.round_to_step(subtotal * percent / 100, currency)
+
+
+def _shown(given: str) -> str:
+    """Repeat what was sent, at a length that a sentence can hold."""
+    return given if len(given) <= LONGEST_ECHO else f"{given[:LONGEST_ECHO]}..."
+
+
+def _refuse(what: str, given: str, known: Iterable[str], *, field: str, code: str) -> NoReturn:
+    available = ", ".join(known)
+    msg = f'We have no {what} "{_shown(given)}". Available: {available}.'
+    raise InvalidRequestError(msg, code=code, fields={field: f"must be one of: {available}"})
+
+
+def _refuse_cycle(product: Product, order: Order) -> NoReturn:
+    cycles = product.cycles_in(order.currency)
+    if not cycles:
+        _refuse_currency(product, order.currency)
+    available = ", ".join(cycles)
+    msg = f"{product.name} is not sold {order.billing_cycle}. It is: {available}."
+    raise InvalidRequestError(
+        msg, code="cycle_not_sold", fields={"billingCycle": f"{product.code}: {available}"}
+    )
+
+
+def _refuse_currency(product: Product, currency: str) -> NoReturn:
+    msg = f"{product.name} is not sold in {_shown(currency).upper()}."
+    raise InvalidRequestError(
+        msg, code="currency_not_sold", fields={"currency": f"{product.code}: not in this one"}
+    )

@@ -1,0 +1,202 @@
+"""Bringing the catalogue from the database to Stripe.
+
+Everything is looked for before it is made: a product by its id, a price by its id or lookup
+key, a coupon by its code. So a push that died in the middle is simply run again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from mpanel_billing.catalogue import repository
+from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.offers import (
+    CatalogueGateway,
+    PriceTerms,
+    StripeCoupon,
+    StripePrice,
+    StripeProduct,
+)
+from mpanel_billing.catalogue.repository import CouponToPush, PriceToPush, ProductToPush
+from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import ConflictError
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What a push did in Stripe: ids or codes of products, prices and coupons."""
+
+    created: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    retired: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """One run: the connection that holds its lock, and the part of its idempotency keys."""
+
+    conn: Connection
+    gateway: CatalogueGateway
+    livemode: bool
+    done: Pushed
+    run: str
+
+    def key(self, verb: str, row: UUID | str) -> str:
+        """Make an idempotency key of what is done, to which row, in which run.
+
+        Within a run the SDK repeats a request under the same key. The next run needs another:
+        it has looked at what exists, and must not be told the outcome of an earlier try.
+        """
+        return f"catalogue-{verb}-{row}-{self.run}"
+
+
+async def push_catalogue(pool: Pool, gateway: CatalogueGateway, livemode: bool) -> Pushed:
+    """Make Stripe offer what our database sells, and store Stripe's ids.
+
+    Safe to repeat, also after a crash. ConflictError when another push is running; StripeError
+    when Stripe fails, with everything done before stored or found again by the next push.
+    """
+    async with acquired(pool) as conn:
+        if not await repository.try_push_lock(conn):
+            raise ConflictError("The catalogue is being pushed by somebody else just now.")
+        try:
+            push = _Push(conn, gateway, livemode, Pushed(), uuid4().hex)
+            product_ids = await _push_products(push)
+            await _push_prices(push, product_ids)
+            await _push_coupons(push)
+        finally:
+            await repository.release_push_lock(conn)
+    return push.done
+
+
+async def _push_products(push: _Push) -> Mapping[UUID, str]:
+    """Push the products and answer with their Stripe ids."""
+    products = await repository.list_products_to_push(push.conn, push.livemode)
+    wanted = {product.id: _wanted_product(product) for product in products}
+    ids = {row_id: product.id for row_id, product in wanted.items()}
+    found = {product.id: product for product in await push.gateway.list_products([*ids.values()])}
+    for product in products:
+        await _push_product(push, product, wanted[product.id], found)
+    await repository.set_stripe_product_ids(push.conn, ids, push.livemode)
+    return ids
+
+
+def _wanted_product(product: ProductToPush) -> StripeProduct:
+    """Say what Stripe should have; a new product's id tells what it is, in any database."""
+    return StripeProduct(
+        id=product.stripe_product_id or f"mpanel_{product.code}",
+        name=product.name,
+        description=product.description,
+        active=product.active,
+    )
+
+
+async def _push_product(
+    push: _Push,
+    product: ProductToPush,
+    wanted: StripeProduct,
+    found: Mapping[str, StripeProduct],
+) -> None:
+    if wanted.id not in found:
+        key = push.key("create-product", product.id)
+        await push.gateway.create_product(wanted, product.code, key)
+        push.done.created.append(product.code)
+    elif found[wanted.id] != wanted:
+        await push.gateway.update_product(wanted, push.key("update-product", product.id))
+        push.done.updated.append(product.code)
+
+
+async def _push_prices(push: _Push, product_ids: Mapping[UUID, str]) -> None:
+    prices = await repository.list_prices_to_push(push.conn, push.livemode)
+    offered = _Offered(await push.gateway.list_active_prices(), prices)
+    pushed: dict[UUID, str] = {}
+    for price in prices:
+        if price.active:
+            terms = _wanted_terms(price, product_ids[price.product_id])
+            pushed[price.id] = await _push_price(push, price, terms, offered)
+    await repository.set_stripe_price_ids(push.conn, pushed, push.livemode)
+    for price in prices:
+        if not price.active and price.stripe_price_id in offered.by_id:
+            await _retire_price(push, price.id, offered.by_id[price.stripe_price_id])
+
+
+class _Offered:
+    """Stripe's prices on sale: who has which id, who which lookup key, and which are spoken for."""
+
+    def __init__(self, found: Iterable[StripePrice], prices: Iterable[PriceToPush]) -> None:
+        self.by_id = {price.id: price for price in found}
+        self.by_lookup_key = {price.terms.lookup_key: price for price in self.by_id.values()}
+        self.owners = {price.stripe_price_id: price.id for price in prices}
+
+    def for_row(self, price: PriceToPush) -> StripePrice | None:
+        """Find the price that a row has, or would have if a push had not died before storing it."""
+        known = self.by_id.get(price.stripe_price_id or "")
+        if known is not None:
+            return known
+        candidate = self.by_lookup_key.get(price.lookup_key)
+        if candidate is None or self.owners.get(candidate.id, price.id) != price.id:
+            return None
+        return candidate
+
+
+async def _push_price(push: _Push, price: PriceToPush, terms: PriceTerms, offered: _Offered) -> str:
+    """Find or make the Stripe price of a row and answer with its id."""
+    current = offered.for_row(price)
+    if current is not None and current.terms == terms:
+        return current.id
+    created = await push.gateway.create_price(terms, push.key("create-price", price.id))
+    push.done.created.append(price.lookup_key)
+    former = offered.by_lookup_key.get(price.lookup_key)
+    if former is not None:
+        await _retire_price(push, price.id, former)
+        del offered.by_id[former.id]
+    return created.id
+
+
+async def _retire_price(push: _Push, row_id: UUID, price: StripePrice) -> None:
+    await push.gateway.retire_price(price.id, push.key("retire-price", row_id))
+    push.done.retired.append(price.id)
+
+
+def _wanted_terms(price: PriceToPush, product_id: str) -> PriceTerms:
+    cycle = BILLING_CYCLES[price.billing_cycle] if price.billing_cycle else None
+    return PriceTerms(
+        product_id=product_id,
+        lookup_key=price.lookup_key,
+        currency=price.currency,
+        unit_amount=price.unit_amount,
+        interval=cycle.interval if cycle else None,
+        interval_count=cycle.interval_count if cycle else None,
+    )
+
+
+async def _push_coupons(push: _Push) -> None:
+    coupons = await repository.list_coupons_to_push(push.conn)
+    for coupon in coupons:
+        await _push_coupon(push, _wanted_coupon(coupon))
+    codes = [coupon.code for coupon in coupons]
+    await repository.set_stripe_coupon_ids(push.conn, codes, push.livemode)
+
+
+async def _push_coupon(push: _Push, wanted: StripeCoupon) -> None:
+    """Make a coupon; one that says something else has to make way, since it cannot change."""
+    found = await push.gateway.find_coupon(wanted.id)
+    if found == wanted:
+        return
+    if found is not None:
+        await push.gateway.delete_coupon(wanted.id, push.key("delete-coupon", wanted.id))
+    await push.gateway.create_coupon(wanted, push.key("create-coupon", wanted.id))
+    (push.done.created if found is None else push.done.updated).append(wanted.id)
+
+
+def _wanted_coupon(coupon: CouponToPush) -> StripeCoupon:
+    return StripeCoupon(
+        id=coupon.code,
+        name=coupon.name,
+        percent_off=coupon.percent_off,
+        amount_off=coupon.amount_off,
+        currency=coupon.currency,
+        duration=coupon.duration,
+        duration_in_months=coupon.duration_in_months,
+    )

@@ -1,0 +1,232 @@
+"""The catalogue in PostgreSQL; each function runs in the transaction of its caller, if any."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.model import Catalogue, Coupon, CouponDuration, Price, Product
+from mpanel_billing.catalogue.rows import Row
+from mpanel_billing.database.queries import Connection, load_queries
+
+DEFAULT_CURRENCY = "usd"
+"""The currency of a catalogue without products, where it does not matter."""
+
+_queries = load_queries("catalogue")
+_CYCLE_POSITION: Mapping[str | None, int] = {
+    cycle: position for position, cycle in enumerate((*BILLING_CYCLES, None))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """The codes of rows that were new, and of those that were there and differed."""
+
+    created: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductToPush:
+    """A product that Stripe should know, or should know to be off sale."""
+
+    id: UUID
+    code: str
+    name: str
+    description: str
+    active: bool
+    stripe_product_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceToPush:
+    """A price that Stripe should know, or should know to be off sale."""
+
+    id: UUID
+    product_id: UUID
+    billing_cycle: str | None
+    currency: str
+    unit_amount: int
+    lookup_key: str
+    active: bool
+    stripe_price_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CouponToPush:
+    """A coupon that Stripe should know."""
+
+    code: str
+    name: str
+    percent_off: Decimal | None
+    amount_off: int | None
+    currency: str | None
+    duration: CouponDuration
+    duration_in_months: int | None
+
+
+async def load_catalogue(conn: Connection, livemode: bool) -> Catalogue:
+    """Read everything on sale, with the Stripe ids of one mode, in one round trip."""
+    [row] = await _queries.get_catalogue.fetch(conn, livemode=livemode)
+    return build_catalogue(row["products"], row["coupons"])
+
+
+def build_catalogue(products: Sequence[Row], coupons: Sequence[Row]) -> Catalogue:
+    """Make a catalogue of rows as `get_catalogue` answers them."""
+    currencies = [str(row["currency"]) for row in products]
+    return Catalogue(
+        products=tuple(_product(row) for row in products),
+        coupons=tuple(_coupon(row) for row in coupons),
+        currency=currencies[0] if currencies else DEFAULT_CURRENCY,
+    )
+
+
+async def lock_catalogue(conn: Connection) -> None:
+    """Wait for our turn to change the catalogue; the lock lasts as long as the transaction."""
+    await _queries.lock_catalogue.execute(conn)
+
+
+async def upsert_products(conn: Connection, rows: Sequence[Row]) -> Upserted:
+    """Put products on sale as the rows say."""
+    return _upserted(await _queries.upsert_products.fetch(conn, products=rows))
+
+
+async def retire_products(conn: Connection, kept: Iterable[str]) -> tuple[str, ...]:
+    """Take all products off sale whose codes are not `kept`; answers with theirs."""
+    rows = await _queries.retire_products.fetch(conn, codes=list(kept))
+    return tuple(row["code"] for row in rows)
+
+
+async def replace_prices(
+    conn: Connection, rows: Sequence[Row]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Put exactly these prices on sale; answers with the lookup keys (inserted, retired).
+
+    A price whose amount differs is retired and inserted anew, so its key is in both.
+    """
+    retired = await _queries.retire_prices.fetch(conn, prices=rows)
+    inserted = await _queries.insert_prices.fetch(conn, prices=rows)
+    return (
+        tuple(row["lookup_key"] for row in inserted),
+        tuple(row["lookup_key"] for row in retired),
+    )
+
+
+async def upsert_coupons(conn: Connection, rows: Sequence[Row]) -> Upserted:
+    """Offer coupons as the rows say; one that differs loses its Stripe id until it is pushed."""
+    return _upserted(await _queries.upsert_coupons.fetch(conn, coupons=rows))
+
+
+async def retire_coupons(conn: Connection, kept: Iterable[str]) -> tuple[str, ...]:
+    """Withdraw all coupons whose codes are not `kept`; answers with theirs."""
+    rows = await _queries.retire_coupons.fetch(conn, codes=list(kept))
+    return tuple(row["code"] for row in rows)
+
+
+async def try_push_lock(conn: Connection) -> bool:
+    """Take the lock of pushes for this session, unless another session has it."""
+    return bool(await _queries.try_push_lock.fetch_value(conn))
+
+
+async def release_push_lock(conn: Connection) -> None:
+    """Give the lock of pushes back."""
+    await _queries.release_push_lock.execute(conn)
+
+
+async def list_products_to_push(conn: Connection, livemode: bool) -> tuple[ProductToPush, ...]:
+    """List what Stripe should know in one mode, and what it knows and is off sale."""
+    rows = await _queries.list_products_to_push.fetch(conn, livemode=livemode)
+    return tuple(ProductToPush(**row) for row in rows)
+
+
+async def list_prices_to_push(conn: Connection, livemode: bool) -> tuple[PriceToPush, ...]:
+    """List what Stripe should know in one mode, and what it knows and is off sale."""
+    rows = await _queries.list_prices_to_push.fetch(conn, livemode=livemode)
+    return tuple(PriceToPush(**row) for row in rows)
+
+
+async def list_coupons_to_push(conn: Connection) -> tuple[CouponToPush, ...]:
+    """List the coupons on offer."""
+    return tuple(CouponToPush(**row) for row in await _queries.list_coupons_to_push.fetch(conn))
+
+
+async def set_stripe_product_ids(
+    conn: Connection, stripe_ids: Mapping[UUID, str], livemode: bool
+) -> None:
+    """Store the prod_... of each of our products."""
+    await _queries.set_stripe_product_ids.execute(
+        conn, ids=list(stripe_ids), stripe_ids=list(stripe_ids.values()), livemode=livemode
+    )
+
+
+async def set_stripe_price_ids(
+    conn: Connection, stripe_ids: Mapping[UUID, str], livemode: bool
+) -> None:
+    """Store the price_... of each of our prices."""
+    await _queries.set_stripe_price_ids.execute(
+        conn, ids=list(stripe_ids), stripe_ids=list(stripe_ids.values()), livemode=livemode
+    )
+
+
+async def set_stripe_coupon_ids(conn: Connection, codes: Iterable[str], livemode: bool) -> None:
+    """Note that Stripe knows these coupons, under their codes."""
+    await _queries.set_stripe_coupon_ids.execute(conn, codes=list(codes), livemode=livemode)
+
+
+def _upserted(rows: Sequence[asyncpg.Record]) -> Upserted:
+    by_news = [(row["created"], row["code"]) for row in rows]
+    return Upserted(
+        created=tuple(code for created, code in by_news if created),
+        changed=tuple(code for created, code in by_news if not created),
+    )
+
+
+def _product(row: Row) -> Product:
+    prices = sorted((_price(price) for price in row["prices"]), key=_position)
+    return Product(
+        id=UUID(row["id"]),
+        code=row["code"],
+        kind=row["kind"],
+        name=row["name"],
+        description=row["description"],
+        category=row["category"],
+        product_types=tuple(row["product_types"]),
+        trial_days=row["trial_days"],
+        features=tuple(row["features"]),
+        resources=row["resources"],
+        display_order=row["display_order"],
+        stripe_product_id=row["stripe_product_id"],
+        prices=tuple(prices),
+    )
+
+
+def _position(price: Price) -> tuple[str, int]:
+    return price.currency, _CYCLE_POSITION[price.billing_cycle]
+
+
+def _price(row: Row) -> Price:
+    return Price(
+        id=UUID(row["id"]),
+        lookup_key=row["lookup_key"],
+        stripe_price_id=row["stripe_price_id"],
+        billing_cycle=row["billing_cycle"],
+        currency=row["currency"],
+        unit_amount=row["unit_amount"],
+    )
+
+
+def _coupon(row: Row) -> Coupon:
+    percent = row["percent_off"]
+    return Coupon(
+        code=row["code"],
+        name=row["name"],
+        percent_off=None if percent is None else Decimal(percent),
+        amount_off=row["amount_off"],
+        currency=row["currency"],
+        duration=row["duration"],
+        duration_in_months=row["duration_in_months"],
+        stripe_coupon_id=row["stripe_coupon_id"],
+    )

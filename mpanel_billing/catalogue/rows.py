@@ -1,0 +1,88 @@
+"""The catalogue file as rows: what `upsert_products` and its like put into the tables."""
+
+from typing import Any
+
+from mpanel_billing import money
+from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.model import ProductKind
+from mpanel_billing.catalogue.schema import (
+    AnyProductEntry,
+    CatalogueFile,
+    EntryAmount,
+    PlanEntry,
+    RecurringEntry,
+)
+
+Row = dict[str, Any]
+"""One row as JSON: columns by name."""
+
+
+def product_rows(file: CatalogueFile) -> list[Row]:
+    """Write every product as a row of `products`, mPanel's own columns included."""
+    return [_product_row(kind, entry, file.currency) for kind, _, entry in file.products()]
+
+
+def price_rows(file: CatalogueFile) -> list[Row]:
+    """Write every amount as a row of `prices`, with its product's `code`."""
+    return [
+        {
+            "code": entry.product_code,
+            "billing_cycle": amount.billing_cycle,
+            "currency": amount.currency,
+            "unit_amount": amount.amount,
+            "lookup_key": f"{entry.product_code}_{amount.word}_{amount.currency}",
+        }
+        for _, _, entry in file.products()
+        for amount in entry.amounts(file.currency)
+    ]
+
+
+def coupon_rows(file: CatalogueFile) -> list[Row]:
+    """Write every coupon as a row of `coupons`; a percentage is exact text."""
+    return [
+        {
+            "code": coupon.code,
+            "name": coupon.name,
+            "percent_off": None if coupon.percent_off is None else f"{coupon.percent_off:.2f}",
+            "amount_off": coupon.amount_off,
+            "currency": None if coupon.amount_off is None else file.currency,
+            "duration": coupon.duration,
+            "duration_in_months": coupon.duration_in_months,
+        }
+        for coupon in file.coupons
+    ]
+
+
+def _product_row(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Row:
+    recurring = entry if isinstance(entry, RecurringEntry) else None
+    return {
+        "code": entry.product_code,
+        "kind": kind,
+        "name": entry.name,
+        "description": entry.description,
+        "product_types": recurring.product_types if recurring else (),
+        "trial_days": entry.trial_days if isinstance(entry, PlanEntry) else 0,
+        "category": recurring.category if recurring else kind,
+        "features": recurring.features if recurring else (),
+        "resources": recurring.resources if recurring else {},
+        "display_order": entry.display_order,
+        **_mpanel_columns(kind, entry, currency),
+    }
+
+
+def _mpanel_columns(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Row:
+    """Fill the columns in which mPanel keeps one price a product: that of the shortest term."""
+    amounts = [amount for amount in entry.amounts(currency) if amount.currency == currency]
+    price = min((amount for amount in amounts if amount.word != "setup"), key=_months)
+    fee = next((amount.amount for amount in amounts if amount.word == "setup"), 0)
+    return {
+        "type": entry.product_types[0] if isinstance(entry, RecurringEntry) else kind,
+        "billing_cycle": price.billing_cycle,
+        "price": str(money.to_decimal(price.amount, currency)),
+        "setup_fee": str(money.to_decimal(fee, currency)),
+        "currency": currency.upper(),
+    }
+
+
+def _months(amount: EntryAmount) -> int:
+    return BILLING_CYCLES[amount.billing_cycle].months if amount.billing_cycle else 0

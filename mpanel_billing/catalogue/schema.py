@@ -1,0 +1,209 @@
+"""The shape of a catalogue file."""
+
+from collections.abc import Iterator, Mapping, Sized
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+from mpanel_billing import money
+from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.model import DOMAIN_PREFIX, ProductKind
+from mpanel_billing.catalogue.positions import Path
+
+ItemT = TypeVar("ItemT")
+SizedT = TypeVar("SizedT", bound=Sized)
+
+LARGEST_AMOUNT = 99_999_999
+"""Stripe's limit of one amount: eight digits of minor units."""
+
+
+def _is_cycle(text: str) -> str:
+    if text not in BILLING_CYCLES:
+        msg = f"{text!r} is no billing cycle; write one of: {', '.join(BILLING_CYCLES)}"
+        raise ValueError(msg)
+    return text
+
+
+def _is_currency(text: str) -> str:
+    if text not in money.STRIPE_CURRENCIES:
+        msg = f"{text!r} is no currency of Stripe's; write its ISO code in lower case, like usd"
+        raise ValueError(msg)
+    return text
+
+
+def _is_not_empty(items: SizedT) -> SizedT:
+    # Not min_length: pydantic calls a list short when its items are wrong.
+    if not items:
+        msg = "must not be empty"
+        raise ValueError(msg)
+    return items
+
+
+Many = Annotated[tuple[ItemT, ...], Field(strict=False)]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
+Tld = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$", max_length=56)]
+CouponCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]*$", max_length=63)]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=50)]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=250, strip_whitespace=True)]
+Amount = Annotated[int, Field(ge=0, le=LARGEST_AMOUNT)]
+Currency = Annotated[str, AfterValidator(_is_currency)]
+Cycle = Annotated[str, AfterValidator(_is_cycle)]
+CyclePrices = Annotated[dict[Cycle, Amount], AfterValidator(_is_not_empty)]
+Resource = str | int | float | bool
+
+
+PriceT = TypeVar("PriceT")
+
+
+def _by_currency(
+    currency: str, field: str, value: PriceT, others: Mapping[str, PriceT]
+) -> Iterator[tuple[str, Path, PriceT]]:
+    """Go through a value in the file's currency and in `others`: (currency, path, value)."""
+    yield currency, (field,), value
+    for other, price in others.items():
+        yield other, (f"{field}_in", other), price
+
+
+@dataclass(frozen=True, slots=True)
+class EntryAmount:
+    """One amount in an entry: where it is, for which term (None: paid once), and how much.
+
+    `word` tells it from the entry's other amounts in one currency: the term, once, or setup.
+    """
+
+    path: Path
+    word: str
+    billing_cycle: str | None
+    currency: str
+    amount: int
+
+
+class Entry(BaseModel):
+    """What is written down is all there is: nothing converted, nothing unknown."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class ProductEntry(Entry):
+    """What everything that has a price has in common."""
+
+    name: Sentence
+    description: Sentence
+    display_order: int = 0
+
+
+class RecurringEntry(ProductEntry):
+    """Something that is paid every term; amounts are minor units for the whole term."""
+
+    code: Code
+    category: Word
+    product_types: Annotated[Many[Word], AfterValidator(_is_not_empty)]
+    features: Many[Sentence] = ()
+    resources: dict[Word, Resource] = Field(default_factory=dict)
+    prices: CyclePrices
+    prices_in: dict[Currency, CyclePrices] = Field(default_factory=dict)
+    setup_fee: Amount = 0
+    setup_fee_in: dict[Currency, Amount] = Field(default_factory=dict)
+
+    @property
+    def product_code(self) -> str:
+        """The code by which clients order it."""
+        return self.code
+
+    def amounts(self, currency: str) -> Iterator[EntryAmount]:
+        """Go through the amounts, where `currency` is the file's; a fee of 0 is none."""
+        for code, path, prices in _by_currency(currency, "prices", self.prices, self.prices_in):
+            for cycle, amount in prices.items():
+                yield EntryAmount((*path, cycle), cycle, cycle, code, amount)
+        fees = _by_currency(currency, "setup_fee", self.setup_fee, self.setup_fee_in)
+        for code, path, fee in fees:
+            if fee:
+                yield EntryAmount(path, "setup", None, code, fee)
+
+
+class PlanEntry(RecurringEntry):
+    """The base product of an order."""
+
+    trial_days: Annotated[int, Field(ge=0, le=730)] = 0
+
+
+class AddonEntry(RecurringEntry):
+    """A recurring extra beside a plan."""
+
+
+class OneTimeEntry(ProductEntry):
+    """Something that is paid once, in minor units."""
+
+    price: Amount
+    price_in: dict[Currency, Amount] = Field(default_factory=dict)
+
+    def amounts(self, currency: str) -> Iterator[EntryAmount]:
+        """Go through the amounts, where `currency` is the file's."""
+        for code, path, amount in _by_currency(currency, "price", self.price, self.price_in):
+            yield EntryAmount(path, "once", None, code, amount)
+
+
+class DomainEntry(OneTimeEntry):
+    """One year of a name directly under a top-level domain (its ASCII form, no dot in front)."""
+
+    tld: Tld
+
+    @property
+    def product_code(self) -> str:
+        """A code apart from those of plans: `business` may be a plan and is a TLD too."""
+        return f"{DOMAIN_PREFIX}{self.tld}"
+
+
+class FeeEntry(OneTimeEntry):
+    """Something else that is paid once."""
+
+    code: Code
+
+    @property
+    def product_code(self) -> str:
+        """The code by which it is known."""
+        return self.code
+
+
+class CouponEntry(Entry):
+    """A discount on everything in an order: a percentage, or an amount of the file's currency."""
+
+    code: CouponCode
+    name: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    percent_off: Annotated[float, Field(gt=0, le=100)] | None = None
+    amount_off: Annotated[int, Field(gt=0, le=LARGEST_AMOUNT)] | None = None
+    duration: Literal["once", "repeating", "forever"] = "once"
+    duration_in_months: Annotated[int, Field(gt=0, le=120)] | None = None
+
+
+AnyProductEntry = PlanEntry | AddonEntry | DomainEntry | FeeEntry
+
+
+class CatalogueFile(Entry):
+    """A whole catalogue; `currency` is that of every amount that names no other."""
+
+    currency: Currency
+    plans: Annotated[Many[PlanEntry], AfterValidator(_is_not_empty)]
+    addons: Many[AddonEntry] = ()
+    domains: Many[DomainEntry] = ()
+    fees: Many[FeeEntry] = ()
+    coupons: Many[CouponEntry] = ()
+
+    def products(self) -> Iterator[tuple[ProductKind, Path, AnyProductEntry]]:
+        """Go through everything that has a price: (kind, path in the file, entry)."""
+        sections: tuple[tuple[ProductKind, str, tuple[AnyProductEntry, ...]], ...] = (
+            ("plan", "plans", self.plans),
+            ("addon", "addons", self.addons),
+            ("domain", "domains", self.domains),
+            ("fee", "fees", self.fees),
+        )
+        for kind, section, entries in sections:
+            for index, entry in enumerate(entries):
+                yield kind, (section, index), entry

@@ -1,0 +1,78 @@
+"""Bringing a catalogue file into the database."""
+
+from dataclasses import dataclass
+
+from mpanel_billing.catalogue import repository
+from mpanel_billing.catalogue.rows import coupon_rows, price_rows, product_rows
+from mpanel_billing.catalogue.schema import CatalogueFile
+from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.database.queries import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What became of one kind of row, by code or lookup key; `unchanged` counts the rest."""
+
+    created: tuple[str, ...]
+    changed: tuple[str, ...]
+    retired: tuple[str, ...]
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedCatalogue:
+    """What `apply_catalogue` did."""
+
+    products: Changes
+    prices: Changes
+    coupons: Changes
+
+
+async def apply_catalogue(pool: Pool, file: CatalogueFile) -> AppliedCatalogue:
+    """Make the database sell exactly what the file says, in one transaction.
+
+    Doing it again changes nothing. A changed price is a new row and the old one is retired;
+    what the file no longer has is taken off sale, never deleted. New prices and changed
+    coupons can be bought once `push_catalogue` has brought them to Stripe.
+    """
+    async with transaction(pool) as conn:
+        await repository.lock_catalogue(conn)
+        return AppliedCatalogue(
+            products=await _apply_products(conn, file),
+            prices=await _apply_prices(conn, file),
+            coupons=await _apply_coupons(conn, file),
+        )
+
+
+async def _apply_products(conn: Connection, file: CatalogueFile) -> Changes:
+    rows = product_rows(file)
+    upserted = await repository.upsert_products(conn, rows)
+    retired = await repository.retire_products(conn, [row["code"] for row in rows])
+    return _changes(upserted, retired, len(rows))
+
+
+async def _apply_prices(conn: Connection, file: CatalogueFile) -> Changes:
+    rows = price_rows(file)
+    inserted, retired = await repository.replace_prices(conn, rows)
+    upserted = repository.Upserted(
+        created=tuple(key for key in inserted if key not in retired),
+        changed=tuple(key for key in inserted if key in retired),
+    )
+    gone = tuple(key for key in retired if key not in inserted)
+    return _changes(upserted, gone, len(rows))
+
+
+async def _apply_coupons(conn: Connection, file: CatalogueFile) -> Changes:
+    rows = coupon_rows(file)
+    upserted = await repository.upsert_coupons(conn, rows)
+    retired = await repository.retire_coupons(conn, [row["code"] for row in rows])
+    return _changes(upserted, retired, len(rows))
+
+
+def _changes(upserted: repository.Upserted, retired: tuple[str, ...], total: int) -> Changes:
+    return Changes(
+        created=upserted.created,
+        changed=upserted.changed,
+        retired=retired,
+        unchanged=total - len(upserted.created) - len(upserted.changed),
+    )

@@ -1,0 +1,56 @@
+"""What `dev` shows once everything runs."""
+
+from pathlib import Path
+
+from mpanel_billing.sandbox.cards import TEST_CARDS, TestCard
+
+
+def describe_service(
+    *, api_url: str, sandbox_url: str, database_url: str, psql: Path, kept_in: Path | None
+) -> str:
+    """Return a table of addresses, and the cards with which the sandbox can be paid."""
+    data = f"{kept_in} (the next start finds it)" if kept_in else "thrown away at the end"
+    addresses = {
+        "storefront": f"{api_url}/demo",
+        "API": f"{api_url}/api",
+        "health": f"{api_url}/api/health",
+        "sandbox": sandbox_url,
+        "database": database_url,
+        "psql": f"{_shorten(psql)} '{database_url}'",
+        "data": data,
+    }
+    cards = {_group(card.number): _describe(card) for card in TEST_CARDS}
+    return "\n".join(
+        [
+            "ready",
+            "",
+            *_table(addresses),
+            "",
+            "  Test cards, with any date to come and any CVC:",
+            *_table(cards),
+            "",
+            "  Ctrl-C stops everything.",
+            "",
+        ]
+    )
+
+
+def _table(rows: dict[str, str]) -> list[str]:
+    width = max(map(len, rows))
+    return [f"  {name:{width}}   {text}" for name, text in rows.items()]
+
+
+def _describe(card: TestCard) -> str:
+    if card.decline and card.attaches:
+        return "pays nothing, though it can be saved"
+    if card.decline:
+        return f"is declined ({card.decline.decline_code})"
+    return "asks for confirmation" if card.authenticates else f"pays ({card.brand})"
+
+
+def _group(number: str) -> str:
+    return " ".join(number[start : start + 4] for start in range(0, len(number), 4))
+
+
+def _shorten(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

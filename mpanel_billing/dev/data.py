@@ -1,0 +1,93 @@
+"""The folder in which `dev` keeps what the next start finds again."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mpanel_billing.errors import BillingError
+
+
+class DataFolderError(BillingError):
+    """The data folder cannot be used; the message says why."""
+
+    code = "data_folder"
+
+
+@dataclass(frozen=True, slots=True)
+class StripeSecrets:
+    """What the service and the sandbox share; worth nothing outside this machine."""
+
+    secret_key: str
+    webhook_secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """The places within the data folder."""
+
+    path: Path
+
+    @property
+    def postgres(self) -> Path:
+        """The data directory of the embedded server."""
+        return self.path / "postgres"
+
+    @property
+    def sandbox_state(self) -> Path:
+        """What the sandbox remembers."""
+        return self.path / "sandbox.sqlite"
+
+    def stripe_secrets(self) -> StripeSecrets:
+        """Return the secrets of this folder, made up the first time."""
+        file = self.path / "stripe.json"
+        if not file.exists():
+            made = StripeSecrets(
+                f"sk_test_{secrets.token_hex(16)}", f"whsec_{secrets.token_hex(16)}"
+            )
+            unfinished = file.with_suffix(".new")
+            unfinished.write_text(json.dumps(asdict(made)))
+            unfinished.chmod(0o600)
+            unfinished.rename(file)
+        return StripeSecrets(**json.loads(file.read_text()))
+
+
+@contextmanager
+def open_data_folder(path: Path) -> Iterator[DataFolder]:
+    """Make the folder if needed and hold it for this process; DataFolderError if another has it."""
+    path = path.absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / "lock").open("a+")
+    except OSError as error:
+        message = f"cannot use {path} (--data-dir): {error.strerror}"
+        raise DataFolderError(message) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            message = f"{path} is in use by process {lock.read()}; stop it or choose --data-dir"
+            raise DataFolderError(message) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield DataFolder(path)
+
+
+@contextmanager
+def throw_away_data_folder() -> Iterator[DataFolder]:
+    """Make a folder that is gone afterwards."""
+    path = Path(tempfile.mkdtemp(prefix="mpanel-billing-"))
+    path.chmod(0o711)  # the server may run as another user, who has to pass through
+    try:
+        with open_data_folder(path) as folder:
+            yield folder
+    finally:
+        shutil.rmtree(path)

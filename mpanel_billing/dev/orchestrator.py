@@ -1,0 +1,221 @@
+"""Run everything on this machine: PostgreSQL, schema, catalogue, sandbox, API and worker."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from mpanel_billing.database.migrations import migrate
+from mpanel_billing.dev.banner import describe_service
+from mpanel_billing.dev.children import Children, show
+from mpanel_billing.dev.data import DataFolder, open_data_folder, throw_away_data_folder
+from mpanel_billing.dev.ports import require_free_ports
+from mpanel_billing.dev.postgres import EmbeddedPostgres, Endpoint
+from mpanel_billing.errors import BillingError
+
+DATABASE = "mpanel_billing"
+_READY_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
+
+
+class NotReadyError(BillingError):
+    """A process runs, and does not answer."""
+
+    code = "not_ready"
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """What the command line chooses. `ephemeral`: the data is thrown away at the end."""
+
+    port: int
+    sandbox_port: int
+    postgres_port: int
+    data_dir: Path
+    ephemeral: bool
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers; by the name that browsers treat as a secure place."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def sandbox_url(self) -> str:
+        """Where the sandbox answers."""
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+    def open_data_folder(self) -> AbstractContextManager[DataFolder]:
+        """Open the folder of the data for this run."""
+        return throw_away_data_folder() if self.ephemeral else open_data_folder(self.data_dir)
+
+
+async def run_service(options: DevOptions) -> None:
+    """Start everything, show where it is, and stop it all on SIGINT or SIGTERM.
+
+    Raises BillingError when something cannot start or ends by itself; all the rest is stopped
+    by then.
+    """
+    stop = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    with options.open_data_folder() as folder:
+        service = _Service(options, folder)
+        service.require_ports()
+        try:
+            await _first_of(_run(service), stop.wait())
+        finally:
+            show("dev", "stopping")
+            await service.stop()
+
+
+async def _run(service: "_Service") -> None:
+    await _first_of(service.start(), service.children.failure())
+    show("dev", service.describe())
+    await service.children.failure()
+
+
+class _Service:
+    """The parts of one run."""
+
+    def __init__(self, options: DevOptions, folder: DataFolder) -> None:
+        self.options = options
+        self._folder = folder
+        self._postgres = EmbeddedPostgres(
+            folder.postgres, port=options.postgres_port, durable=not options.ephemeral
+        )
+        self._database_url = Endpoint("127.0.0.1", options.postgres_port).url(DATABASE)
+        self.children = Children(self._environment())
+        self._postgres_start: asyncio.Task[None] | None = None
+
+    def require_ports(self) -> None:
+        """Raise PortTakenError if a port is not free for us."""
+        options = self.options
+        ports = {"--port": options.port, "--sandbox-port": options.sandbox_port}
+        running = self._postgres.running_endpoint()
+        if running is None or running.port != options.postgres_port:
+            ports["--postgres-port"] = options.postgres_port
+        require_free_ports(ports)
+
+    async def start(self) -> None:
+        """Start all parts, as many as possible at once, and return when they are ready."""
+        await _all_of(self._start_sandbox(), self._start_database())
+        await _all_of(
+            self._load_catalogue(),
+            self.children.start("worker", "worker"),
+            self._start_api(),
+        )
+
+    async def stop(self) -> None:
+        """Stop what runs: first those who use others."""
+        await self.children.stop("api", "worker")
+        await self.children.stop("sandbox")
+        if self._postgres_start:
+            await asyncio.wait([self._postgres_start])
+        await asyncio.to_thread(self._postgres.stop)
+
+    def describe(self) -> str:
+        """Return what a person wants to know now."""
+        options = self.options
+        return describe_service(
+            api_url=options.api_url,
+            sandbox_url=options.sandbox_url,
+            database_url=self._database_url,
+            psql=self._postgres.bin_dir / "psql",
+            kept_in=None if options.ephemeral else options.data_dir,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        secrets = self._folder.stripe_secrets()
+        return {
+            "DATABASE_URL": self._database_url,
+            "STRIPE_SECRET_KEY": secrets.secret_key,
+            "STRIPE_WEBHOOK_SECRET": secrets.webhook_secret,
+            "STRIPE_API_BASE": self.options.sandbox_url,
+            "APP_URL": self.options.api_url,
+            "CORS_ORIGIN": "http://localhost:3000",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.options.port),
+            "LOG_FORMAT": "text",
+            "MPANEL_BILLING_DEMO": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    async def _start_database(self) -> None:
+        # A thread cannot be cancelled: stop() waits for it.
+        self._postgres_start = asyncio.create_task(asyncio.to_thread(self._prepare_postgres))
+        await asyncio.shield(self._postgres_start)
+        for file in await migrate(self._database_url):
+            show("migrate", f"applied {file}")
+
+    def _prepare_postgres(self) -> None:
+        self._postgres.start()
+        if not self._postgres.has_database(DATABASE):
+            self._postgres.create_database(DATABASE)
+
+    async def _start_sandbox(self) -> None:
+        await self.children.start(
+            "sandbox",
+            "sandbox",
+            f"--port={self.options.sandbox_port}",
+            f"--webhook-url=http://127.0.0.1:{self.options.port}/api/webhooks/stripe",
+            f"--webhook-secret={self._folder.stripe_secrets().webhook_secret}",
+            f"--state={self._folder.sandbox_state}",
+        )
+        await _wait_for_answer("sandbox", f"{self.options.sandbox_url}/")
+
+    async def _load_catalogue(self) -> None:
+        await self.children.run("catalog", "catalog", "apply")
+        await self.children.run("catalog", "catalog", "push")
+
+    async def _start_api(self) -> None:
+        await self.children.start("api", "serve")
+        ready = f"http://127.0.0.1:{self.options.port}/api/health/ready"
+        await _wait_for_answer("api", ready, status=200)
+
+
+async def _first_of(*parts: Coroutine[Any, Any, object]) -> None:
+    """Wait until one part is done and cancel the others; raises what that one raised."""
+    await _await_parts(parts, asyncio.FIRST_COMPLETED)
+
+
+async def _all_of(*parts: Coroutine[Any, Any, object]) -> None:
+    """Wait until all parts are done; when one raises, cancel the others and raise that."""
+    await _await_parts(parts, asyncio.FIRST_EXCEPTION)
+
+
+async def _await_parts(parts: Iterable[Coroutine[Any, Any, object]], until: str) -> None:
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=until)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _wait_for_answer(name: str, url: str, status: int | None = None) -> None:
+    """Return once the address answers (with that status); NotReadyError after a while."""
+    try:
+        async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as client:
+            while True:  # nobody tells us when another process begins to listen
+                if await _answers(client, url, status):
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+    except TimeoutError:
+        message = f"{name} is not ready after {_READY_SECONDS:.0f} s ({url}); its log is above"
+        raise NotReadyError(message) from None
+
+
+async def _answers(client: aiohttp.ClientSession, url: str, status: int | None) -> bool:
+    try:
+        async with client.get(url) as response:
+            return status is None or response.status == status
+    except aiohttp.ClientError:
+        return False

@@ -1,0 +1,62 @@
+"""POST /api/webhooks/stripe: raw bytes in, 200 only when the event is on disk."""
+
+import logging
+import time
+
+from aiohttp import web
+
+from mpanel_billing.errors import BillingError
+from mpanel_billing.http import keys
+from mpanel_billing.webhooks.envelope import Event, parse_body, parse_event
+from mpanel_billing.webhooks.service import receive_event
+from mpanel_billing.webhooks.signature import verify_signature
+
+logger = logging.getLogger(__name__)
+routes = web.RouteTableDef()
+
+PATH = "/api/webhooks/stripe"
+MAX_BODY_BYTES = 2 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+
+
+@routes.post(PATH)
+async def receive_webhook(request: web.Request) -> web.Response:
+    """Answer 200 once the event is committed; 400 what is none; 503 while there is no database."""
+    body = await _read_raw(request)
+    try:
+        event = _open(request, body)
+    except BillingError as error:
+        logger.warning("webhook refused: %s", error, extra={"code": error.code})
+        raise
+    outcome = await receive_event(request.app[keys.POOL], event)
+    logger.info(
+        "event %s",
+        outcome.status,
+        extra={
+            "eventId": event.id,
+            "eventType": event.type,
+            "objectId": event.object_id,
+            "reason": outcome.reason,
+        },
+    )
+    return web.json_response({"received": True, "outcome": outcome.status})
+
+
+def _open(request: web.Request, body: bytes) -> Event:
+    """Return the event; SignatureError, NotAnEventError or WrongModeError when it is none."""
+    settings = request.app[keys.SETTINGS]
+    secrets = [secret.get_secret_value().encode() for secret in settings.stripe_webhook_secret]
+    verify_signature(body, request.headers.get("Stripe-Signature"), secrets, now=time.time())
+    return parse_event(parse_body(body), livemode=settings.livemode)
+
+
+async def _read_raw(request: web.Request) -> bytes:
+    """Read the body as it was sent, up to 2 MiB; a compressed one cannot have been signed."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise web.HTTPUnsupportedMediaType(reason="A webhook's body must not be compressed.")
+    body = bytearray()
+    async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, len(body))
+    return bytes(body)

@@ -1,0 +1,46 @@
+"""Put triggers into PgQueuer's queue, in the transaction that makes them necessary.
+
+A trigger may get lost or come twice: the sweep finds what is due in our own rows, and the work is
+safe to run again. The dedupe key carries the version of the row, because PgQueuer's covers jobs
+being worked on too: a change that comes while the job for an older version runs needs its own.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from pgqueuer import AsyncpgDriver, Queries
+
+from mpanel_billing.database.queries import Connection
+
+PROVISION = "provision"
+REFETCH = "refetch"
+RETRY_EVENT = "retry_event"
+
+
+async def enqueue_provisioning(conn: Connection, work: Sequence[tuple[UUID, int]]) -> None:
+    """Trigger the work on subscriptions: (subscription id, version of its provisioning_work)."""
+    await _enqueue(conn, PROVISION, [(str(id_), version) for id_, version in work])
+
+
+async def enqueue_refetches(conn: Connection, requests: Sequence[tuple[str, int]]) -> None:
+    """Trigger questions to Stripe: (object id, version of its stripe_refetches row)."""
+    await _enqueue(conn, REFETCH, requests)
+
+
+async def enqueue_event_retries(conn: Connection, events: Sequence[tuple[str, int]]) -> None:
+    """Trigger another try of failed events: (event id, attempts made)."""
+    await _enqueue(conn, RETRY_EVENT, events)
+
+
+async def _enqueue(conn: Connection, entrypoint: str, triggers: Sequence[tuple[str, int]]) -> None:
+    if not triggers:
+        return
+    # PgQueuer's driver wants a connection; the pool's proxy is one in all but its class
+    queries = Queries(AsyncpgDriver(conn))  # type: ignore[arg-type]
+    await queries.enqueue(
+        [entrypoint] * len(triggers),
+        [id_.encode() for id_, _ in triggers],
+        [0] * len(triggers),
+        dedupe_key=[f"{entrypoint}:{id_}:{version}" for id_, version in triggers],
+        on_conflict="skip",
+    )

@@ -1,0 +1,1 @@
+"""The mirror of Stripe: what its objects say (facts), which snapshot is newer, and our rows."""

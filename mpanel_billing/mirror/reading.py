@@ -1,0 +1,113 @@
+"""Typed reading of Stripe's JSON objects, whose shapes differ between API versions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+Value = TypeVar("Value")
+
+MAX_ID_LENGTH = 255
+_MAX_BIGINT = 2**63 - 1
+_MAX_TIMESTAMP = 253_402_300_799  # 9999-12-31T23:59:59Z
+
+
+class UnreadableObjectError(ValueError):
+    """An object lacks what it cannot be mirrored without, or has it in an impossible form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """One Stripe object; every getter answers None for what is absent or null."""
+
+    values: Mapping[str, Any]
+
+    def text(self, key: str) -> str | None:
+        """Return a string."""
+        value = self.values.get(key)
+        if value is None or isinstance(value, str):
+            return value
+        raise UnreadableObjectError(f"{key} is no string")
+
+    def whole(self, key: str) -> int | None:
+        """Return an integer that fits PostgreSQL's bigint."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_BIGINT:
+            raise UnreadableObjectError(f"{key} is no 64-bit integer")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return whether it is true."""
+        return self.values.get(key) is True
+
+    def moment(self, key: str) -> datetime | None:
+        """Return a Unix time in seconds as a UTC datetime."""
+        value = self.whole(key)
+        if value is None:
+            return None
+        if not 0 <= value <= _MAX_TIMESTAMP:
+            raise UnreadableObjectError(f"{key} is no time")
+        return datetime.fromtimestamp(value, UTC)
+
+    def reference(self, key: str) -> str | None:
+        """Return the id of a related object: an id, an expanded object or a deleted stub."""
+        value = self.values.get(key)
+        if isinstance(value, Mapping):
+            value = value.get("id")
+        if value is None:
+            return None
+        return checked_id(value, key)
+
+    def child(self, *keys: str) -> "Fields":
+        """Return a nested object; an empty one where a step of the path is absent."""
+        value: object = self.values
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return Fields(value if isinstance(value, Mapping) else {})
+
+    def children(self, key: str) -> Sequence["Fields"]:
+        """Return the objects of a Stripe list (`{"object": "list", "data": [...]}`) or array."""
+        value = self.values.get(key)
+        if isinstance(value, Mapping):
+            value = value.get("data")
+        if not isinstance(value, list):
+            return ()
+        return tuple(Fields(item) for item in value if isinstance(item, Mapping))
+
+    def metadata_uuid(self, key: str) -> UUID | None:
+        """Return a UUID from the metadata; None where it is absent or something else."""
+        value = self.child("metadata").values.get(key)
+        return as_uuid(value)
+
+    def require_id(self) -> str:
+        """Return the object's own id."""
+        return checked_id(self.values.get("id"), "id")
+
+
+def require(value: Value | None, name: str) -> Value:
+    """Return the value, or say which one is missing."""
+    if value is None:
+        raise UnreadableObjectError(f"{name} is missing")
+    return value
+
+
+def checked_id(value: object, name: str) -> str:
+    """Return a Stripe id, refusing what is none."""
+    if not isinstance(value, str) or not value:
+        raise UnreadableObjectError(f"{name} is no id")
+    if len(value) > MAX_ID_LENGTH or not value.isprintable():
+        raise UnreadableObjectError(f"{name} is no id: too long, or not printable")
+    return value
+
+
+def as_uuid(value: object) -> UUID | None:
+    """Return the UUID that the text is; None where it is something else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return UUID(value)
+    except ValueError:
+        return None

@@ -1,0 +1,139 @@
+"""The rows that mirror Stripe's objects, and the wishes to ask Stripe about one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.database.queries import Connection, load_queries
+
+_subscriptions = load_queries("subscriptions")
+_invoices = load_queries("invoices")
+_sessions = load_queries("sessions")
+_customers = load_queries("customers")
+_refetches = load_queries("refetches")
+
+_STORED = {
+    "subscription": _subscriptions.list_stored,
+    "invoice": _invoices.list_stored,
+    "invoice_payment": _invoices.list_stored_payments,
+    "checkout.session": _sessions.list_stored,
+    "customer": _customers.list_stored,
+}
+_WRITE = {
+    "subscription": _subscriptions.write_snapshots,
+    "invoice": _invoices.write_snapshots,
+    "invoice_payment": _invoices.write_payment_snapshots,
+    "checkout.session": _sessions.write_snapshots,
+    "customer": _customers.write_snapshots,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What changed when the derived columns were brought up to date.
+
+    `changed` are subscriptions that look different now; `work` those whose desired state may
+    have changed, each with the version of its provisioning_work.
+    """
+
+    changed: tuple[UUID, ...]
+    work: tuple[tuple[UUID, int], ...]
+
+
+async def lock_objects(conn: Connection, keys: Sequence[str]) -> None:
+    """Wait for, then hold, each object until the transaction ends; keys in a global order."""
+    await _subscriptions.lock_objects.execute(conn, keys=keys)
+
+
+async def list_stored(
+    conn: Connection, object_type: str, incoming: Sequence[Mapping[str, Any]]
+) -> Mapping[str, asyncpg.Record]:
+    """Return what we have of each incoming object, by Stripe id."""
+    rows = await _STORED[object_type].fetch(conn, incoming=incoming)
+    return {row["object_id"]: row for row in rows}
+
+
+async def write_snapshots(
+    conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write snapshots that the ordering rules have let through."""
+    await _WRITE[object_type].execute(conn, snapshots=rows)
+
+
+async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str]) -> list[str]:
+    """Return the Stripe subscriptions that these Stripe invoices are of, as far as known."""
+    rows = await _invoices.list_invoice_subscriptions.fetch(conn, stripe_invoice_ids=invoice_ids)
+    return [row["stripe_subscription_id"] for row in rows]
+
+
+async def list_subscription_ids(conn: Connection, stripe_ids: Sequence[str]) -> list[UUID]:
+    """Return the ids of our rows for these Stripe subscriptions."""
+    rows = await _subscriptions.list_subscription_ids.fetch(
+        conn, stripe_subscription_ids=stripe_ids
+    )
+    return [row["id"] for row in rows]
+
+
+async def derive(conn: Connection, subscription_ids: Sequence[UUID]) -> Derived:
+    """Bring up to date what follows from the mirrored rows of these subscriptions."""
+    rows = await _subscriptions.derive.fetch(conn, subscription_ids=subscription_ids)
+    return Derived(
+        changed=tuple(row["subscription_id"] for row in rows if row["changed"]),
+        work=tuple(
+            (row["subscription_id"], row["work_version"])
+            for row in rows
+            if row["work_version"] is not None
+        ),
+    )
+
+
+async def notify(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
+    """Wake whoever waits for these subscriptions, at commit."""
+    await _subscriptions.notify.execute(conn, subscription_ids=subscription_ids)
+
+
+async def request_refetches(
+    conn: Connection, requests: Sequence[Mapping[str, str]]
+) -> list[tuple[str, int]]:
+    """Wish to ask Stripe about objects (object_id, object_type, reason); answer the versions."""
+    rows = await _refetches.request_refetches.fetch(conn, requests=requests)
+    return [(row["object_id"], row["version"]) for row in rows]
+
+
+async def await_objects(conn: Connection, requests: Sequence[Mapping[str, str]]) -> None:
+    """Wish to ask Stripe in a while about objects whose own events should come first."""
+    await _refetches.await_objects.execute(conn, requests=requests)
+
+
+async def clear_awaited(conn: Connection, object_ids: Sequence[str]) -> None:
+    """Drop the wishes for awaited objects that have come by themselves."""
+    await _refetches.clear_awaited.execute(conn, object_ids=object_ids)
+
+
+async def lease_refetch(
+    conn: Connection, object_id: str, lease_seconds: float
+) -> asyncpg.Record | None:
+    """Take the wish for an object (object_type, version, attempts), if nobody else has it."""
+    return await _refetches.lease_refetch.fetch_one(
+        conn, object_id=object_id, lease_seconds=lease_seconds
+    )
+
+
+async def clear_refetch(conn: Connection, object_id: str, version: int) -> int | None:
+    """Drop the wish; if it was made again since that version, keep it and answer the new one."""
+    newer: int | None = await _refetches.clear_refetch.fetch_value(
+        conn, object_id=object_id, version=version
+    )
+    return newer
+
+
+async def postpone_refetch(
+    conn: Connection, object_id: str, error: str, retry_in_seconds: float
+) -> None:
+    """Note why Stripe could not be asked, and when to try again."""
+    await _refetches.postpone_refetch.execute(
+        conn, object_id=object_id, error=error, retry_in_seconds=retry_in_seconds
+    )

@@ -1,0 +1,216 @@
+"""Bring the mirror up to what snapshots say, in any order of their coming (rules 3 to 5)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.jobs.queue import enqueue_provisioning, enqueue_refetches
+from mpanel_billing.mirror import repository
+from mpanel_billing.mirror.facts import (
+    Facts,
+    InvoiceFacts,
+    InvoicePaymentFacts,
+    SessionFacts,
+    SubscriptionFacts,
+)
+from mpanel_billing.mirror.ordering import Decision, order
+from mpanel_billing.mirror.rows import question_of, rows_of, stored_version
+from mpanel_billing.mirror.snapshot import Snapshot
+
+_WRITING_ORDER = ("customer", "invoice_payment", "invoice", "subscription", "checkout.session")
+_LOCK_ORDER = ("in", "sub", "cus", "order")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a snapshot, in the words of stripe_events.status."""
+
+    status: str
+    reason: str | None = None
+
+
+APPLIED = Outcome("applied")
+STALE = Outcome("stale")
+UNDECIDED = Outcome("applied", "not decided within its second: Stripe is asked")
+NO_ORDER = Outcome("ignored", "a Checkout session of no order of ours")
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Snapshots of one transaction, each of another object, and what they lead to."""
+
+    snapshots: Sequence[Snapshot]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    applied: list[Snapshot] = field(default_factory=list)
+    newly_mirrored: list[str] = field(default_factory=list)
+    undecided: list[Snapshot] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    touched: set[UUID] = field(default_factory=set)
+
+
+async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
+    """Apply snapshots of different objects within the caller's transaction.
+
+    Answers the outcome by Stripe id. Whatever follows from them (links, statuses, the trigger
+    for provisioning, questions to Stripe) is part of the same transaction.
+    """
+    batch = _Batch(snapshots)
+    await _lock(conn, {key for snapshot in snapshots for key in _keys(snapshot.facts)})
+    for object_type, group in _by_type(snapshots):
+        await _apply_group(conn, batch, object_type, group)
+    await _derive(conn, batch)
+    await _ask_stripe(conn, batch)
+    return batch.outcomes
+
+
+async def _lock(conn: Connection, keys: Iterable[tuple[str, str]]) -> None:
+    """Lock objects in an order that all transactions share."""
+    ordered = sorted(keys, key=lambda key: (_LOCK_ORDER.index(key[0]), key[1]))
+    await repository.lock_objects(conn, [":".join(key) for key in ordered])
+
+
+def _keys(facts: Facts) -> Iterable[tuple[str, str]]:
+    """Name what a snapshot may touch beside its own row."""
+    match facts:
+        case SubscriptionFacts():
+            yield ("sub", facts.object_id)
+            yield ("cus", facts.stripe_customer_id)
+        case InvoiceFacts():
+            yield ("in", facts.object_id)
+            if facts.stripe_subscription_id:
+                yield ("sub", facts.stripe_subscription_id)
+        case InvoicePaymentFacts():
+            yield ("in", facts.stripe_invoice_id)
+        case SessionFacts():
+            yield ("order", str(facts.order_id or facts.object_id))
+            if facts.stripe_subscription_id:
+                yield ("sub", facts.stripe_subscription_id)
+        case _:
+            yield ("cus", facts.object_id)
+
+
+def _by_type(snapshots: Sequence[Snapshot]) -> Iterable[tuple[str, list[Snapshot]]]:
+    ordered = sorted(snapshots, key=lambda s: _WRITING_ORDER.index(s.object_type))
+    for object_type, group in groupby(ordered, key=lambda s: s.object_type):
+        yield object_type, list(group)
+
+
+async def _apply_group(
+    conn: Connection, batch: _Batch, object_type: str, group: list[Snapshot]
+) -> None:
+    stored = await repository.list_stored(conn, object_type, [question_of(s) for s in group])
+    newer = [s for s in group if _decide(batch, s, stored)]
+    if newer:
+        await repository.write_snapshots(conn, object_type, rows_of(newer, stored))
+        batch.applied += newer
+
+
+def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, asyncpg.Record]) -> bool:
+    """Note what becomes of a snapshot; answer whether it is to be written."""
+    row = rows.get(snapshot.object_id)
+    if row is None and isinstance(snapshot.facts, SessionFacts):
+        batch.outcomes[snapshot.object_id] = NO_ORDER
+        return False
+    stored = stored_version(snapshot.object_type, row)
+    decision = order(stored, snapshot.version)
+    if decision is Decision.REFETCH:
+        batch.undecided.append(snapshot)
+    if decision is Decision.APPLY and stored is None:
+        batch.newly_mirrored.append(snapshot.object_id)
+        _note_stranger(batch, snapshot.facts, row)
+    if row is not None and isinstance(snapshot.facts, SessionFacts):
+        batch.touched.add(row["subscription_id"])
+    batch.outcomes[snapshot.object_id] = _OUTCOMES[decision]
+    return decision is Decision.APPLY
+
+
+def _note_stranger(batch: _Batch, facts: Facts, row: asyncpg.Record | None) -> None:
+    """A subscription made outside our checkout names a customer whom we may not know."""
+    if isinstance(facts, SubscriptionFacts) and row is not None and row["customer_id"] is None:
+        batch.strangers.append(facts.stripe_customer_id)
+
+
+_OUTCOMES = {
+    Decision.APPLY: APPLIED,
+    Decision.STALE: STALE,
+    Decision.REFETCH: UNDECIDED,
+}
+
+
+async def _derive(conn: Connection, batch: _Batch) -> None:
+    """Bring the subscriptions that were touched up to date, and trigger what follows."""
+    ids = await _touched_subscriptions(conn, batch)
+    if not ids:
+        return
+    derived = await repository.derive(conn, ids)
+    if derived.changed:
+        await repository.notify(conn, derived.changed)
+    await enqueue_provisioning(conn, derived.work)
+
+
+async def _touched_subscriptions(conn: Connection, batch: _Batch) -> list[UUID]:
+    stripe_ids = {key[1] for s in batch.applied for key in _keys(s.facts) if key[0] == "sub"}
+    if paid := _paid_invoices(batch.applied):
+        of_invoices = await repository.list_invoice_subscriptions(conn, paid)
+        await _lock(conn, {("sub", id_) for id_ in of_invoices})
+        stripe_ids.update(of_invoices)
+    if stripe_ids:
+        batch.touched.update(await repository.list_subscription_ids(conn, sorted(stripe_ids)))
+    return sorted(batch.touched)
+
+
+async def _ask_stripe(conn: Connection, batch: _Batch) -> None:
+    """Wish to fetch what the snapshots leave open; drop the wishes that they fulfil."""
+    come = [*batch.newly_mirrored, *_paid_invoices(batch.applied)]
+    if come:
+        await repository.clear_awaited(conn, come)
+    if awaited := _awaited(batch.applied):
+        await repository.await_objects(conn, awaited)
+    if requests := _requests(batch):
+        await enqueue_refetches(conn, await repository.request_refetches(conn, requests))
+
+
+def _paid_invoices(applied: Sequence[Snapshot]) -> list[str]:
+    return [s.facts.stripe_invoice_id for s in applied if isinstance(s.facts, InvoicePaymentFacts)]
+
+
+def _awaited(applied: Sequence[Snapshot]) -> list[dict[str, str]]:
+    """Name the objects whose own events should come, but might not.
+
+    The subscription of a completed session; the payment of an invoice, which no event of the
+    invoice itself carries on current versions.
+    """
+    return [
+        {"object_id": id_, "object_type": object_type}
+        for snapshot in applied
+        if snapshot.version.event_id is not None
+        for object_type, id_ in _expected(snapshot.facts)
+    ]
+
+
+def _expected(facts: Facts) -> Iterable[tuple[str, str]]:
+    match facts:
+        case SessionFacts(stripe_subscription_id=str() as subscription_id):
+            yield ("subscription", subscription_id)
+        case InvoiceFacts(stripe_status="paid", stripe_payment_intent_id=None) if facts.amount_paid:
+            yield ("invoice", facts.object_id)
+
+
+def _requests(batch: _Batch) -> list[dict[str, str]]:
+    undecided = [
+        (s.object_type, s.object_id, "undecided within its second") for s in batch.undecided
+    ]
+    incomplete = [
+        (s.object_type, s.object_id, "has more items than an event carries")
+        for s in batch.applied
+        if isinstance(s.facts, SubscriptionFacts) and not s.facts.items_complete
+    ]
+    strangers = [("customer", id_, "not met before") for id_ in dict.fromkeys(batch.strangers)]
+    return [
+        {"object_type": object_type, "object_id": id_, "reason": reason}
+        for object_type, id_, reason in (*undecided, *incomplete, *strangers)
+    ]

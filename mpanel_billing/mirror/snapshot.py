@@ -1,0 +1,83 @@
+"""A snapshot: what an object says, and when it said so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mpanel_billing.mirror.facts import Facts
+from mpanel_billing.mirror.normalise import normalise
+from mpanel_billing.mirror.ordering import Kind, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Facts of one Stripe object with their version."""
+
+    object_type: str
+    facts: Facts
+    version: Version
+
+    @property
+    def object_id(self) -> str:
+        """The Stripe id."""
+        return self.facts.object_id
+
+
+def snapshot_of_event(
+    stripe_object: Mapping[str, Any],
+    *,
+    event_id: str,
+    event_type: str,
+    created: datetime,
+    livemode: bool,
+    previous: Mapping[str, Any] | None,
+) -> Snapshot:
+    """Read the object that an event carries; UnreadableObjectError when it cannot be read."""
+    facts = normalise(stripe_object, livemode=livemode)
+    kind = kind_of(event_type)
+    return Snapshot(
+        object_type=stripe_object["object"],
+        facts=facts,
+        version=Version(
+            since=created,
+            as_of=created,
+            event_id=event_id,
+            kind=kind,
+            final=facts.state.final,
+            progress=facts.state.progress,
+            content=stripe_object,
+            previous=previous if kind is Kind.UPDATED else None,
+        ),
+    )
+
+
+def snapshot_of_answer(
+    stripe_object: Mapping[str, Any],
+    *,
+    since: datetime,
+    as_of: datetime,
+    livemode: bool,
+    read_after: tuple[datetime, str | None] | None,
+) -> Snapshot:
+    """Read an object that was fetched; `read_after` is the version stored before the request."""
+    facts = normalise(stripe_object, livemode=livemode)
+    return Snapshot(
+        object_type=stripe_object["object"],
+        facts=facts,
+        version=Version(
+            since=since,
+            as_of=as_of,
+            final=facts.state.final,
+            progress=facts.state.progress,
+            content=stripe_object,
+            read_after=read_after,
+        ),
+    )
+
+
+def kind_of(event_type: str) -> Kind:
+    """Return what an event of this type says that happened to its object."""
+    if event_type.endswith(".created"):
+        return Kind.CREATED
+    return Kind.DELETED if event_type.endswith(".deleted") else Kind.UPDATED

@@ -1,0 +1,71 @@
+"""Amounts of money: integer minor units with their currency, and how people read them.
+
+The units are Stripe's: most currencies have two decimals, some none, some three, and a few
+are whole-unit currencies that Stripe still counts in hundredths.
+Source: docs.stripe.com/currencies, sections "Zero-decimal", "Three-decimal", "Special cases".
+"""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+_ZERO_DECIMAL = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+ZERO_DECIMAL = frozenset(_ZERO_DECIMAL.split())
+"""100 JPY is `100`."""
+
+THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+"""1 KWD is `1000`; Stripe takes only amounts whose last digit is 0."""
+
+WHOLE_UNITS_IN_HUNDREDTHS = frozenset({"isk", "ugx"})
+"""5 ISK is `500`; Stripe takes only multiples of 100."""
+
+_STRIPE_CURRENCIES = """
+aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp byn
+bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd
+gnf gtq gyd hkd hnl htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak
+lbp lkr lrd lsl mad mdl mga mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd
+omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos srd std
+szl thb tjs tnd top try ttd twd tzs uah ugx usd uyu uzs vnd vuv wst xaf xcd xcg xof xpf yer
+zar zmw
+"""
+STRIPE_CURRENCIES = frozenset(_STRIPE_CURRENCIES.split())
+"""ISO 4217 codes, lower case as Stripe writes them, in which Stripe can charge."""
+
+_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
+
+
+def decimals_of(currency: str) -> int:
+    """Tell how many decimals Stripe's minor unit of `currency` (ISO code, any case) stands for."""
+    code = currency.lower()
+    if code in ZERO_DECIMAL:
+        return 0
+    return 3 if code in THREE_DECIMAL else 2
+
+
+def smallest_step(currency: str) -> int:
+    """Tell the minor units of which every amount in `currency` must be a multiple."""
+    code = currency.lower()
+    if code in THREE_DECIMAL:
+        return 10
+    return 100 if code in WHOLE_UNITS_IN_HUNDREDTHS else 1
+
+
+def to_decimal(minor: int, currency: str) -> Decimal:
+    """Write an amount of minor units in major units, exactly: 1299 USD is 12.99 (rule 9).
+
+    The decimals of the answer are the currency's, so 500 JPY is `500` and 1250 KWD `1.250`.
+    """
+    digits = tuple(int(digit) for digit in str(abs(minor)))
+    return Decimal((int(minor < 0), digits, -decimals_of(currency)))
+
+
+def round_to_step(amount: Decimal, currency: str) -> int:
+    """Round minor units to what Stripe can charge in `currency`; a half goes up."""
+    step = smallest_step(currency)
+    return int((amount / step).to_integral_value(ROUND_HALF_UP)) * step
+
+
+def format_money(minor: int, currency: str) -> str:
+    """Write an amount of minor units for people: `$12.99`, `¥1,500`, `1.250 KWD`."""
+    number = f"{abs(to_decimal(minor, currency)):,f}"
+    sign = "-" if minor < 0 else ""
+    symbol = _SYMBOLS.get(currency.lower())
+    return f"{sign}{symbol}{number}" if symbol else f"{sign}{number} {currency.upper()}"

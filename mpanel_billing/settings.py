@@ -1,0 +1,167 @@
+"""Everything that the environment decides, read once from the process and from `.env`."""
+
+from functools import cached_property
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import (
+    AnyHttpUrl,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
+
+from mpanel_billing.errors import SettingsError
+
+SettingsT = TypeVar("SettingsT", bound="DatabaseSettings")
+
+Commas = NoDecode
+"""Marks a list that is written with commas, not as JSON."""
+
+
+class DatabaseSettings(BaseSettings):
+    """What a command needs that only talks to PostgreSQL."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    database_url: SecretStr
+    database_pool_min: int = Field(default=2, ge=0, le=1000)
+    database_pool_max: int = Field(default=10, ge=1, le=1000)
+    log_format: Literal["json", "text"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("postgres://", "postgresql://")):
+            msg = "must start with postgresql://"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _pool_bounds_agree(self) -> Self:
+        if self.database_pool_min > self.database_pool_max:
+            msg = "DATABASE_POOL_MIN must not exceed DATABASE_POOL_MAX"
+            raise ValueError(msg)
+        return self
+
+
+class Settings(DatabaseSettings):
+    """What the web and worker processes need."""
+
+    stripe_secret_key: SecretStr
+    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], Commas]
+    stripe_api_base: AnyHttpUrl | None = None
+    stripe_timeout_seconds: float = Field(default=20, gt=0, le=80)
+    checkout_payment_methods: Annotated[tuple[str, ...], Commas] = ("card",)
+    checkout_adaptive_pricing: bool = False
+
+    app_url: AnyHttpUrl
+    cors_origin: Annotated[tuple[str, ...], Commas] = ()
+    host: str = "127.0.0.1"
+    port: int = Field(default=4242, ge=0, le=65535)
+
+    tenant_domain_suffix: str | None = None
+    grace_days: int = Field(default=7, ge=0, le=365)
+    retention_days: int = Field(default=30, ge=0, le=3650)
+    provisioning_concurrency: int = Field(default=10, ge=1, le=1000)
+
+    demo: bool = Field(default=False, alias="MPANEL_BILLING_DEMO")
+
+    @field_validator(
+        "stripe_webhook_secret", "cors_origin", "checkout_payment_methods", mode="before"
+    )
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _is_secret_key(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(
+            ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
+        ):
+            msg = (
+                "must be a Stripe secret key (sk_test_..., sk_live_..., or a restricted rk_... one)"
+            )
+            raise ValueError(msg)
+        return value
+
+    @field_validator("stripe_webhook_secret")
+    @classmethod
+    def _are_webhook_secrets(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not value:
+            msg = "needs at least one secret (whsec_...)"
+            raise ValueError(msg)
+        if not all(secret.get_secret_value().startswith("whsec_") for secret in value):
+            msg = "each secret must start with whsec_"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("cors_origin")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin_of(item) for item in value)
+
+    @cached_property
+    def livemode(self) -> bool:
+        """Whether the Stripe key is a live one (rule 14)."""
+        return "_live_" in self.stripe_secret_key.get_secret_value()[:8]
+
+    @cached_property
+    def allowed_origins(self) -> frozenset[str]:
+        """The browser origins that may call us: APP_URL's and those of CORS_ORIGIN."""
+        return frozenset({_origin_of(str(self.app_url)), *self.cors_origin})
+
+    @cached_property
+    def tenant_suffix(self) -> str:
+        """The zone under which a tenant without a domain of its own gets a name."""
+        return self.tenant_domain_suffix or URL(str(self.app_url)).host or "localhost"
+
+
+def load_database_settings() -> DatabaseSettings:
+    """Read what a database-only command needs; SettingsError names what is wrong."""
+    return _load(DatabaseSettings)
+
+
+def load_settings() -> Settings:
+    """Read all settings; SettingsError names each variable that is missing or malformed."""
+    return _load(Settings)
+
+
+def _load(kind: type[SettingsT]) -> SettingsT:
+    try:
+        return kind()
+    except ValidationError as error:
+        raise SettingsError(describe_settings_error(error)) from None
+
+
+def describe_settings_error(error: ValidationError) -> str:
+    """One line a variable, never with its value (rule 12)."""
+    return "\n".join(
+        _describe(str(e["loc"][0]) if e["loc"] else "", e["msg"]) for e in error.errors()
+    )
+
+
+def _describe(name: str, message: str) -> str:
+    sentence = message.removeprefix("Value error, ")
+    if not name:
+        return sentence
+    if sentence == "Field required":
+        sentence = "is missing; see .env.example"
+    return f"{name.upper()}: {sentence}"
+
+
+def _origin_of(text: str) -> str:
+    url = URL(text)
+    if url.scheme not in {"http", "https"} or not url.host:
+        msg = f"{text!r} is no origin (like https://example.com)"
+        raise ValueError(msg)
+    return str(url.origin())

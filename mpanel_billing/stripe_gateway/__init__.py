@@ -1,0 +1,1 @@
+"""The only place that knows the Stripe SDK (design: one gateway around its async client)."""

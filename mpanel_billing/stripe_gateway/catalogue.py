@@ -1,0 +1,170 @@
+"""Products, Prices and Coupons in Stripe, as a push of the catalogue sees them."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import stripe
+from stripe.params import CouponCreateParams, PriceCreateParams
+
+from mpanel_billing.catalogue.offers import PriceTerms, StripeCoupon, StripePrice, StripeProduct
+from mpanel_billing.errors import StripeObjectMissingError
+from mpanel_billing.stripe_gateway.errors import translated
+
+PAGE = 100
+"""The most that Stripe lists at once."""
+
+IDS_A_REQUEST = 50
+"""Ids travel in the query of a GET, whose length is limited."""
+
+
+class StripeCatalogue:
+    """The `CatalogueGateway` of a real (or sandboxed) Stripe account."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        """Work through `client`, whose key decides account and mode."""
+        self._v1 = client.v1
+
+    async def list_products(self, ids: Sequence[str]) -> list[StripeProduct]:
+        """Find those of the ids that exist, on sale or not."""
+        found: list[StripeProduct] = []
+        async with translated():
+            for start in range(0, len(ids), IDS_A_REQUEST):
+                some = list(ids[start : start + IDS_A_REQUEST])
+                page = await self._v1.products.list_async({"ids": some, "limit": PAGE})
+                found += [_product(product) for product in page.data]
+        return found
+
+    async def create_product(self, product: StripeProduct, code: str, key: str) -> None:
+        """Make a product under its id; `code` goes into its metadata."""
+        async with translated():
+            await self._v1.products.create_async(
+                {
+                    "id": product.id,
+                    "name": product.name,
+                    "description": product.description,
+                    "active": product.active,
+                    "metadata": {"code": code},
+                },
+                {"idempotency_key": key},
+            )
+
+    async def update_product(self, product: StripeProduct, key: str) -> None:
+        """Make a product say what this one says."""
+        async with translated():
+            await self._v1.products.update_async(
+                product.id,
+                {
+                    "name": product.name,
+                    "description": product.description,
+                    "active": product.active,
+                },
+                {"idempotency_key": key},
+            )
+
+    async def list_active_prices(self) -> list[StripePrice]:
+        """List every price on sale in the account."""
+        async with translated():
+            page = await self._v1.prices.list_async({"active": True, "limit": PAGE})
+            return [_price(price) async for price in page.auto_paging_iter()]
+
+    async def create_price(self, terms: PriceTerms, key: str) -> StripePrice:
+        """Make a price, which takes the lookup key over from whichever has it."""
+        async with translated():
+            return _price(
+                await self._v1.prices.create_async(_price_params(terms), {"idempotency_key": key})
+            )
+
+    async def retire_price(self, price_id: str, key: str) -> None:
+        """Take a price off sale; subscriptions that have it keep it."""
+        async with translated():
+            await self._v1.prices.update_async(
+                price_id, {"active": False}, {"idempotency_key": key}
+            )
+
+    async def find_coupon(self, coupon_id: str) -> StripeCoupon | None:
+        """Find a coupon."""
+        try:
+            async with translated():
+                return _coupon(await self._v1.coupons.retrieve_async(coupon_id))
+        except StripeObjectMissingError:
+            return None
+
+    async def create_coupon(self, coupon: StripeCoupon, key: str) -> None:
+        """Make a coupon under its id."""
+        async with translated():
+            await self._v1.coupons.create_async(_coupon_params(coupon), {"idempotency_key": key})
+
+    async def delete_coupon(self, coupon_id: str, key: str) -> None:
+        """Remove a coupon; discounts that were granted by it stay."""
+        async with translated():
+            await self._v1.coupons.delete_async(coupon_id, None, {"idempotency_key": key})
+
+
+def _product(product: stripe.Product) -> StripeProduct:
+    return StripeProduct(
+        id=product.id,
+        name=product.name,
+        description=product.description or "",
+        active=product.active,
+    )
+
+
+def _price(price: stripe.Price) -> StripePrice:
+    recurring = price.recurring
+    return StripePrice(
+        id=price.id,
+        terms=PriceTerms(
+            product_id=price.product if isinstance(price.product, str) else price.product.id,
+            lookup_key=price.lookup_key,
+            currency=price.currency,
+            unit_amount=price.unit_amount,
+            interval=recurring.interval if recurring else None,
+            interval_count=recurring.interval_count if recurring else None,
+        ),
+    )
+
+
+def _coupon(coupon: stripe.Coupon) -> StripeCoupon:
+    percent = coupon.percent_off
+    return StripeCoupon(
+        id=coupon.id,
+        name=coupon.name or coupon.id,
+        percent_off=None if percent is None else Decimal(str(percent)),
+        amount_off=coupon.amount_off,
+        currency=coupon.currency,
+        duration=coupon.duration,
+        duration_in_months=coupon.duration_in_months,
+    )
+
+
+def _price_params(terms: PriceTerms) -> PriceCreateParams:
+    params: PriceCreateParams = {
+        "product": terms.product_id,
+        "currency": terms.currency,
+        "unit_amount": terms.unit_amount or 0,
+        "transfer_lookup_key": True,
+    }
+    if terms.lookup_key:
+        params["lookup_key"] = terms.lookup_key
+    if terms.interval:
+        params["recurring"] = {
+            "interval": terms.interval,
+            "interval_count": terms.interval_count or 1,
+        }
+    return params
+
+
+def _coupon_params(coupon: StripeCoupon) -> CouponCreateParams:
+    params: CouponCreateParams = {
+        "id": coupon.id,
+        "name": coupon.name,
+        "duration": coupon.duration,
+    }
+    if coupon.percent_off is not None:
+        params["percent_off"] = float(coupon.percent_off)
+    if coupon.amount_off is not None and coupon.currency:
+        params["amount_off"] = coupon.amount_off
+        params["currency"] = coupon.currency
+    if coupon.duration_in_months is not None:
+        params["duration_in_months"] = coupon.duration_in_months
+    return params

@@ -1,0 +1,87 @@
+"""Stripe's errors, turned into ours at the gateway's edge."""
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+import stripe
+
+from mpanel_billing.errors import (
+    StripeBrokeError,
+    StripeError,
+    StripeObjectMissingError,
+    StripeUnavailableError,
+)
+
+_DEFAULT_RETRY_AFTER_SECONDS = 10
+_LONGEST_RETRY_AFTER_SECONDS = 600
+_SERVER_ERROR = 500
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Turn what the SDK or its transport raises into StripeError and its kinds.
+
+    StripeUnavailableError: Stripe may or may not have acted; ask again with the same key.
+    StripeObjectMissingError: an id is unknown. StripeError: Stripe refused; it did nothing.
+    """
+    try:
+        yield
+    except stripe.RateLimitError as error:
+        raise _unavailable(_retry_after(error.headers)) from error
+    except (stripe.APIConnectionError, aiohttp.ClientError, TimeoutError) as error:
+        raise _unavailable(_DEFAULT_RETRY_AFTER_SECONDS) from error
+    except stripe.StripeError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: stripe.StripeError) -> StripeError:
+    if error.code == "resource_missing":
+        return StripeObjectMissingError(_describe(error))
+    status = error.http_status
+    if status is not None and status >= _SERVER_ERROR:
+        return _unavailable(_retry_after(error.headers), StripeBrokeError)
+    if status is None or error.code == "idempotency_key_in_use":
+        return _unavailable(_retry_after(error.headers))
+    return StripeError(_describe(error), code=_code_of(error))
+
+
+def _unavailable(
+    retry_after: int, kind: type[StripeUnavailableError] = StripeUnavailableError
+) -> StripeUnavailableError:
+    return kind(
+        "The payment service cannot be reached just now; please try again in a moment.",
+        retry_after=retry_after,
+    )
+
+
+def _code_of(error: stripe.StripeError) -> str:
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        return "stripe_key_refused"
+    if isinstance(error, stripe.IdempotencyError):
+        return "stripe_idempotency_mismatch"
+    return "stripe_refused"
+
+
+def _describe(error: stripe.StripeError) -> str:
+    """Name what was refused by code, param and request id; Stripe's prose may quote input."""
+    param = getattr(error, "param", None)
+    parts = [
+        f"Stripe refused the request (HTTP {error.http_status}",
+        f"code {error.code}" if error.code else type(error).__name__,
+        *([f"param {param}"] if param else []),
+        *([f"request {error.request_id}"] if error.request_id else []),
+    ]
+    return ", ".join(parts) + ")."
+
+
+def _retry_after(headers: Mapping[str, str] | None) -> int:
+    text = next((v for k, v in (headers or {}).items() if k.lower() == "retry-after"), "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _DEFAULT_RETRY_AFTER_SECONDS
+    if not math.isfinite(seconds):
+        return _DEFAULT_RETRY_AFTER_SECONDS
+    return max(1, min(math.ceil(seconds), _LONGEST_RETRY_AFTER_SECONDS))

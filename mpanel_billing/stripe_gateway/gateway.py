@@ -1,0 +1,99 @@
+"""One client of Stripe's API for a process."""
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import stripe
+
+from mpanel_billing.errors import StripeUnavailableError
+from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.errors import translated
+
+API_VERSION = stripe.api_version or ""
+"""The version that the pinned SDK speaks, and that our webhook endpoints are made for."""
+
+NETWORK_RETRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An object as Stripe answered it, read at some moment from `since` to `as_of`.
+
+    `as_of` is the `Date` of the answer, by Stripe's clock; `since` is earlier by the time that
+    the call took, by our monotonic clock, rounded up to whole seconds.
+    """
+
+    stripe_object: Mapping[str, Any]
+    since: datetime
+    as_of: datetime
+
+
+class StripeGateway:
+    """Stripe's API in our words; every method may raise StripeError or a kind of it."""
+
+    def __init__(self, client: stripe.StripeClient, http_client: stripe.AIOHTTPClient) -> None:
+        """Wrap a client; `open_gateway` makes one from the settings."""
+        self.client = client
+        self._http_client = http_client
+
+    async def close(self) -> None:
+        """Close the connections to Stripe."""
+        await self._http_client.close_async()  # type: ignore[no-untyped-call]
+
+    async def fetch(self, object_type: str, object_id: str) -> Fetched:
+        """Ask Stripe for an object that we mirror, `object_type` being its `object`."""
+        retrieve = self._retrievers()[object_type]
+        started = time.monotonic()
+        async with translated():
+            answer = await retrieve(object_id)
+        took = math.ceil(time.monotonic() - started)
+        as_of = _date_of(answer)
+        return Fetched(answer.to_dict(), as_of - timedelta(seconds=took), as_of)
+
+    def _retrievers(self) -> Mapping[str, Callable[[str], Awaitable[stripe.StripeObject]]]:
+        v1 = self.client.v1
+        return {
+            "subscription": v1.subscriptions.retrieve_async,
+            "invoice": lambda id_: v1.invoices.retrieve_async(id_, {"expand": ["payments"]}),
+            "invoice_payment": v1.invoice_payments.retrieve_async,
+            "checkout.session": v1.checkout.sessions.retrieve_async,
+            "customer": v1.customers.retrieve_async,
+        }
+
+    async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
+        """List all items of a subscription, however many: a snapshot carries only ten."""
+        async with translated():
+            page = await self.client.v1.subscription_items.list_async(
+                {"subscription": subscription_id, "limit": 100}
+            )
+            return [item.to_dict() async for item in page.auto_paging_iter()]
+
+
+def open_gateway(settings: Settings) -> StripeGateway:
+    """Make the gateway; it needs a running event loop, and `close()` when done."""
+    base = settings.stripe_api_base
+    http_client = stripe.AIOHTTPClient(
+        timeout=aiohttp.ClientTimeout(total=settings.stripe_timeout_seconds)
+    )
+    client = stripe.StripeClient(
+        settings.stripe_secret_key.get_secret_value(),
+        http_client=http_client,
+        base_addresses={"api": str(base).rstrip("/")} if base else {},
+        max_network_retries=NETWORK_RETRIES,
+    )
+    return StripeGateway(client, http_client)
+
+
+def _date_of(answer: stripe.StripeObject) -> datetime:
+    response = answer.last_response
+    headers = response.headers if response else {}
+    text = next((v for k, v in headers.items() if k.lower() == "date"), None)
+    if text is None:
+        raise StripeUnavailableError("Stripe's answer carries no Date to order it by.")
+    return parsedate_to_datetime(text).astimezone(UTC)

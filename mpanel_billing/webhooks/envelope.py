@@ -1,0 +1,246 @@
+"""A signed body to an event: what can be kept, and what it is about; no I/O."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mpanel_billing.errors import MalformedRequestError
+from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id
+from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
+
+MIRRORED_TYPES = frozenset(
+    {
+        "checkout.session.completed",
+        "checkout.session.expired",
+        "checkout.session.async_payment_succeeded",
+        "checkout.session.async_payment_failed",
+        "customer.created",
+        "customer.updated",
+        "customer.deleted",
+        "customer.subscription.created",
+        "customer.subscription.updated",
+        "customer.subscription.deleted",
+        "customer.subscription.paused",
+        "customer.subscription.resumed",
+        "invoice.created",
+        "invoice.finalized",
+        "invoice.updated",
+        "invoice.paid",
+        "invoice.payment_succeeded",
+        "invoice.payment_failed",
+        "invoice.payment_action_required",
+        "invoice.voided",
+        "invoice.marked_uncollectible",
+        "invoice_payment.paid",
+    }
+)
+"""The event types whose objects we mirror, and that our webhook endpoint asks Stripe for."""
+
+_MAX_DEPTH = 64
+_MAX_TEXT_LENGTH = 255
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+class NotAnEventError(MalformedRequestError):
+    """The body is signed, but is no event of Stripe's."""
+
+    code = "not_an_event"
+
+
+class WrongModeError(MalformedRequestError):
+    """An event of the other mode: a test event for a live key, or the reverse (rule 14)."""
+
+    code = "wrong_mode"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it is kept in the inbox.
+
+    `snapshot` is what it says about an object that we mirror; None with the `reason` why it is
+    kept without an effect.
+    """
+
+    id: str
+    type: str
+    api_version: str | None
+    created: datetime | None
+    livemode: bool
+    object_id: str | None
+    payload: Mapping[str, Any]
+    snapshot: Snapshot | None
+    reason: str | None
+
+
+def parse_body(body: bytes) -> Mapping[str, Any]:
+    """Return the JSON object that a body is; NotAnEventError when it is none.
+
+    What PostgreSQL's jsonb cannot hold is replaced: NUL characters and lone surrogates by the
+    replacement character, numbers that are not finite by null. Of duplicate keys the last counts.
+    """
+    value = _parse_json(body)
+    if not isinstance(value, dict):
+        raise NotAnEventError("The body is no JSON object.")
+    if _depth_exceeds(value, _MAX_DEPTH):
+        raise NotAnEventError(f"The body is nested deeper than {_MAX_DEPTH} levels.")
+    if not _is_suspect(body):
+        return value
+    return {_storable_text(key): _storable(item) for key, item in value.items()}
+
+
+def _parse_json(body: bytes) -> object:
+    try:
+        text = body.decode()
+        return json.loads(text, parse_constant=_null, parse_float=_finite)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise NotAnEventError("The body is no JSON.") from None
+    except ValueError:  # an integer of more digits than Python reads
+        return json.loads(text, parse_constant=_null, parse_float=_finite, parse_int=_readable)
+
+
+def parse_event(payload: Mapping[str, Any], *, livemode: bool) -> Event:
+    """Return the event that a signed body is; `livemode` is the mode of our Stripe key.
+
+    Raises NotAnEventError when there is no id to keep it by, WrongModeError when it is of the
+    other mode. Everything else that is odd is kept, with the reason.
+    """
+    try:
+        event_id = checked_id(payload.get("id"), "id")
+    except UnreadableObjectError as error:
+        raise NotAnEventError(f"The body is no event: {error}.") from None
+    _check_mode(event_id, payload, livemode=livemode)
+    snapshot, reason = _read(event_id, payload, livemode=livemode)
+    return Event(
+        id=event_id,
+        type=_label(payload.get("type")) or "unknown",
+        api_version=_label(payload.get("api_version")),
+        created=_created(payload),
+        livemode=livemode,
+        object_id=snapshot.object_id if snapshot else _object_id(payload),
+        payload=payload,
+        snapshot=snapshot,
+        reason=reason,
+    )
+
+
+def _check_mode(event_id: str, payload: Mapping[str, Any], *, livemode: bool) -> None:
+    stated = payload.get("livemode")
+    if isinstance(stated, bool) and stated != livemode:
+        raise WrongModeError(
+            f"Event {event_id} is of {_mode(stated)} mode, "
+            f"our Stripe key is of {_mode(livemode)} mode."
+        )
+
+
+def _mode(livemode: bool) -> str:
+    return "live" if livemode else "test"
+
+
+def _read(
+    event_id: str, payload: Mapping[str, Any], *, livemode: bool
+) -> tuple[Snapshot | None, str | None]:
+    if reason := _reason_to_ignore(payload):
+        return None, reason
+    created = _created(payload)
+    if created is None:
+        return None, "has no time of creation"
+    previous = payload["data"].get("previous_attributes")
+    try:
+        snapshot = snapshot_of_event(
+            payload["data"]["object"],
+            event_id=event_id,
+            event_type=payload["type"],
+            created=created,
+            livemode=livemode,
+            previous=previous if isinstance(previous, dict) else None,
+        )
+    except UnreadableObjectError as error:
+        return None, f"its object cannot be read: {error}"
+    return snapshot, None
+
+
+def _reason_to_ignore(payload: Mapping[str, Any]) -> str | None:
+    if payload.get("object") != "event":
+        return f"is a {_label(payload.get('object')) or 'nameless object'}, not an event"
+    if payload.get("account") is not None:
+        return "is of a connected account"
+    if payload.get("type") not in MIRRORED_TYPES:
+        return "is of a type that is not mirrored"
+    data = payload.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
+        return "carries no object"
+    return None
+
+
+def _created(payload: Mapping[str, Any]) -> datetime | None:
+    try:
+        return Fields(payload).moment("created")
+    except UnreadableObjectError:
+        return None
+
+
+def _object_id(payload: Mapping[str, Any]) -> str | None:
+    return _label(Fields(payload).child("data", "object").values.get("id"))
+
+
+def _label(value: object) -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    return value[:_MAX_TEXT_LENGTH]
+
+
+def _null(_: str) -> None:
+    return None
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _readable(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _is_suspect(body: bytes) -> bool:
+    """Whether the body may hold an escaped NUL or surrogate."""
+    return b"\\u0000" in body or b"\\ud" in body.lower()
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return _storable_text(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable_text(key): _storable(item) for key, item in value.items()}
+    return value
+
+
+def _storable_text(text: str) -> str:
+    without_nul = text.replace("\x00", _REPLACEMENT)
+    return without_nul.encode(errors="surrogatepass").decode(errors="replace")
+
+
+def _depth_exceeds(value: object, levels: int) -> bool:
+    """Whether a value is nested deeper than that many levels; without recursion."""
+    level = _nested_in(value)
+    for _ in range(levels):
+        level = [grandchild for child in level for grandchild in _nested_in(child)]
+        if not level:
+            return False
+    return True
+
+
+def _nested_in(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [child for child in value.values() if isinstance(child, dict | list)]
+    if isinstance(value, list):
+        return [child for child in value if isinstance(child, dict | list)]
+    return []

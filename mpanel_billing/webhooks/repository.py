@@ -1,0 +1,40 @@
+"""The rows of the inbox."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from mpanel_billing.database.queries import Connection, load_queries
+
+_queries = load_queries("inbox")
+
+
+async def insert_events(conn: Connection, events: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Keep events; answer the ids that were not here before."""
+    return {row["id"] for row in await _queries.insert_events.fetch(conn, events=events)}
+
+
+async def mark_events(conn: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:
+    """Note what became of kept events: id, status, reason."""
+    await _queries.mark_events.execute(conn, outcomes=outcomes)
+
+
+async def mark_event_failed(
+    conn: Connection, event_id: str, error: str, retry_in_seconds: float | None
+) -> None:
+    """Note why an event could not be applied; None: no further try by itself."""
+    await _queries.mark_event_failed.execute(
+        conn, id=event_id, error=error, retry_in_seconds=retry_in_seconds
+    )
+
+
+async def lock_event(conn: Connection, event_id: str) -> asyncpg.Record | None:
+    """Take an event that is not done (id, payload, attempts), if nobody else works on it."""
+    return await _queries.lock_event.fetch_one(conn, id=event_id)
+
+
+async def list_due_events(conn: Connection, most: int) -> list[tuple[str, int]]:
+    """Return events to try again, each with the attempts made."""
+    rows = await _queries.list_due_events.fetch(conn, most=most)
+    return [(row["id"], row["attempts"]) for row in rows]

@@ -1,0 +1,424 @@
+-- What is on sale: products, prices, coupons. A product of ours has a code; mPanel's have none.
+
+-- name: get_catalogue(livemode)^
+-- One row with everything on sale as JSON: pricing an order costs one round trip. A Stripe id of
+-- the other mode counts as none.
+WITH prices_on_sale AS (
+    SELECT
+        prices.product_id,
+        jsonb_agg(
+            jsonb_build_object(
+                'id', prices.id,
+                'lookup_key', prices.lookup_key,
+                'stripe_price_id', CASE
+                    WHEN prices.livemode = :livemode::boolean THEN prices.stripe_price_id
+                END,
+                'billing_cycle', prices.billing_cycle,
+                'currency', prices.currency,
+                'unit_amount', prices.unit_amount
+            )
+        ) AS prices
+    FROM prices
+    WHERE prices.active
+    GROUP BY prices.product_id
+),
+products_on_sale AS (
+    SELECT
+        jsonb_agg(
+            jsonb_build_object(
+                'id', products.id,
+                'code', products.code,
+                'kind', products.kind,
+                'name', products.name,
+                'description', products.description,
+                'category', products.category,
+                'product_types', products.product_types,
+                'trial_days', products.trial_days,
+                'features', products.features,
+                'resources', products.resources,
+                'display_order', products.display_order,
+                'currency', lower(products.currency),
+                'stripe_product_id', CASE
+                    WHEN products.livemode = :livemode::boolean THEN products.stripe_product_id
+                END,
+                'prices', prices_on_sale.prices
+            )
+            ORDER BY products.display_order, products.code
+        ) AS products
+    FROM products
+    JOIN prices_on_sale ON prices_on_sale.product_id = products.id
+    WHERE products.code IS NOT NULL
+      AND products.status = 'active'
+),
+coupons_on_offer AS (
+    SELECT
+        jsonb_agg(
+            jsonb_build_object(
+                'code', coupons.code,
+                'name', coupons.name,
+                'percent_off', coupons.percent_off::text,
+                'amount_off', coupons.amount_off,
+                'currency', coupons.currency,
+                'duration', coupons.duration,
+                'duration_in_months', coupons.duration_in_months,
+                'stripe_coupon_id', CASE
+                    WHEN coupons.livemode = :livemode::boolean THEN coupons.stripe_coupon_id
+                END
+            )
+            ORDER BY coupons.code
+        ) AS coupons
+    FROM coupons
+    WHERE coupons.active
+)
+SELECT
+    coalesce(products_on_sale.products, '[]') AS products,
+    coalesce(coupons_on_offer.coupons, '[]') AS coupons
+FROM products_on_sale
+CROSS JOIN coupons_on_offer;
+
+-- name: lock_catalogue()$
+-- Held until the end of the transaction: two applies at once take turns.
+SELECT pg_advisory_xact_lock(hashtext('mpanel_billing catalogue'));
+
+-- name: upsert_products(products)
+-- Answers with the products that are new or differ from what was there.
+INSERT INTO products (
+    code,
+    kind,
+    name,
+    description,
+    type,
+    billing_cycle,
+    price,
+    setup_fee,
+    currency,
+    status,
+    product_types,
+    trial_days,
+    category,
+    features,
+    resources,
+    display_order
+)
+SELECT
+    entry.code,
+    entry.kind,
+    entry.name,
+    entry.description,
+    entry.type,
+    entry.billing_cycle,
+    entry.price,
+    entry.setup_fee,
+    entry.currency,
+    'active',
+    entry.product_types,
+    entry.trial_days,
+    entry.category,
+    entry.features,
+    entry.resources,
+    entry.display_order
+FROM jsonb_to_recordset(:products::jsonb) AS entry (
+    code text,
+    kind text,
+    name text,
+    description text,
+    type text,
+    billing_cycle text,
+    price numeric,
+    setup_fee numeric,
+    currency text,
+    product_types text [],
+    trial_days integer,
+    category text,
+    features text [],
+    resources jsonb,
+    display_order integer
+)
+ON CONFLICT (code) DO UPDATE
+SET
+    kind = excluded.kind,
+    name = excluded.name,
+    description = excluded.description,
+    type = excluded.type,
+    billing_cycle = excluded.billing_cycle,
+    price = excluded.price,
+    setup_fee = excluded.setup_fee,
+    currency = excluded.currency,
+    status = excluded.status,
+    product_types = excluded.product_types,
+    trial_days = excluded.trial_days,
+    category = excluded.category,
+    features = excluded.features,
+    resources = excluded.resources,
+    display_order = excluded.display_order,
+    updated_at = CURRENT_TIMESTAMP
+WHERE (
+    products.kind,
+    products.name,
+    products.description,
+    products.type,
+    products.billing_cycle,
+    products.price,
+    products.setup_fee,
+    products.currency,
+    products.status,
+    products.product_types,
+    products.trial_days,
+    products.category,
+    products.features,
+    products.resources,
+    products.display_order
+) IS DISTINCT FROM (
+    excluded.kind,
+    excluded.name,
+    excluded.description,
+    excluded.type,
+    excluded.billing_cycle,
+    excluded.price,
+    excluded.setup_fee,
+    excluded.currency,
+    excluded.status,
+    excluded.product_types,
+    excluded.trial_days,
+    excluded.category,
+    excluded.features,
+    excluded.resources,
+    excluded.display_order
+)
+RETURNING
+    products.code,
+    products.xmax = 0 AS created;
+
+-- name: retire_products(codes)
+-- Takes every product of ours off sale that is not among the codes.
+UPDATE products
+SET
+    status = 'inactive',
+    updated_at = CURRENT_TIMESTAMP
+WHERE products.code IS NOT NULL
+  AND products.status = 'active'
+  AND products.code <> ALL(:codes::text[])
+RETURNING products.code;
+
+-- name: retire_prices(prices)
+-- Takes every price off sale that is not among the wanted ones to the last minor unit.
+WITH wanted AS (
+    SELECT
+        entry.code,
+        entry.billing_cycle,
+        entry.currency,
+        entry.unit_amount,
+        entry.lookup_key
+    FROM jsonb_to_recordset(:prices::jsonb) AS entry (
+        code text,
+        billing_cycle text,
+        currency text,
+        unit_amount bigint,
+        lookup_key text
+    )
+)
+UPDATE prices
+SET
+    active = FALSE,
+    updated_at = now()
+FROM products
+WHERE products.id = prices.product_id
+  AND prices.active
+  AND NOT EXISTS (
+      SELECT 1
+      FROM wanted
+      WHERE wanted.code = products.code
+        AND wanted.billing_cycle IS NOT DISTINCT FROM prices.billing_cycle
+        AND wanted.currency = prices.currency
+        AND wanted.unit_amount = prices.unit_amount
+        AND wanted.lookup_key = prices.lookup_key
+  )
+RETURNING prices.lookup_key;
+
+-- name: insert_prices(prices)
+-- Puts the wanted prices on sale that are not yet; those that are were left by retire_prices
+-- because they are equal.
+INSERT INTO prices (
+    product_id,
+    billing_cycle,
+    currency,
+    unit_amount,
+    lookup_key
+)
+SELECT
+    products.id,
+    entry.billing_cycle,
+    entry.currency,
+    entry.unit_amount,
+    entry.lookup_key
+FROM jsonb_to_recordset(:prices::jsonb) AS entry (
+    code text,
+    billing_cycle text,
+    currency text,
+    unit_amount bigint,
+    lookup_key text
+)
+JOIN products ON products.code = entry.code
+ON CONFLICT (lookup_key) WHERE active DO NOTHING
+RETURNING prices.lookup_key;
+
+-- name: upsert_coupons(coupons)
+-- Answers with the coupons that are new or differ. One that differs has to be pushed again before
+-- it can be used, so its Stripe id goes.
+INSERT INTO coupons (
+    code,
+    name,
+    percent_off,
+    amount_off,
+    currency,
+    duration,
+    duration_in_months
+)
+SELECT
+    entry.code,
+    entry.name,
+    entry.percent_off,
+    entry.amount_off,
+    entry.currency,
+    entry.duration,
+    entry.duration_in_months
+FROM jsonb_to_recordset(:coupons::jsonb) AS entry (
+    code text,
+    name text,
+    percent_off numeric,
+    amount_off bigint,
+    currency text,
+    duration text,
+    duration_in_months integer
+)
+ON CONFLICT (code) DO UPDATE
+SET
+    name = excluded.name,
+    percent_off = excluded.percent_off,
+    amount_off = excluded.amount_off,
+    currency = excluded.currency,
+    duration = excluded.duration,
+    duration_in_months = excluded.duration_in_months,
+    stripe_coupon_id = NULL,
+    livemode = NULL,
+    active = TRUE,
+    updated_at = now()
+WHERE (
+    coupons.name,
+    coupons.percent_off,
+    coupons.amount_off,
+    coupons.currency,
+    coupons.duration,
+    coupons.duration_in_months,
+    coupons.active
+) IS DISTINCT FROM (
+    excluded.name,
+    excluded.percent_off,
+    excluded.amount_off,
+    excluded.currency,
+    excluded.duration,
+    excluded.duration_in_months,
+    TRUE
+)
+RETURNING
+    coupons.code,
+    coupons.xmax = 0 AS created;
+
+-- name: retire_coupons(codes)
+UPDATE coupons
+SET
+    active = FALSE,
+    updated_at = now()
+WHERE coupons.active
+  AND coupons.code <> ALL(:codes::text[])
+RETURNING coupons.code;
+
+-- name: try_push_lock()$
+-- Held by the session, since a push talks to Stripe between its transactions; goes with the
+-- connection at the latest.
+SELECT pg_try_advisory_lock(hashtext('mpanel_billing catalogue push'));
+
+-- name: release_push_lock()$
+SELECT pg_advisory_unlock(hashtext('mpanel_billing catalogue push'));
+
+-- name: list_products_to_push(livemode)
+-- What is on sale, and what was and Stripe knows.
+SELECT
+    products.id,
+    products.code,
+    products.name,
+    products.description,
+    products.status = 'active' AS active,
+    CASE
+        WHEN products.livemode = :livemode::boolean THEN products.stripe_product_id
+    END AS stripe_product_id
+FROM products
+WHERE products.code IS NOT NULL
+  AND (
+      products.status = 'active'
+      OR (products.livemode = :livemode::boolean AND products.stripe_product_id IS NOT NULL)
+  )
+ORDER BY products.display_order, products.code;
+
+-- name: list_prices_to_push(livemode)
+-- What is on sale, and what was and Stripe knows.
+SELECT
+    prices.id,
+    prices.product_id,
+    prices.billing_cycle,
+    prices.currency,
+    prices.unit_amount,
+    prices.lookup_key,
+    prices.active,
+    CASE
+        WHEN prices.livemode = :livemode::boolean THEN prices.stripe_price_id
+    END AS stripe_price_id
+FROM prices
+JOIN products ON products.id = prices.product_id
+WHERE prices.active
+   OR prices.livemode = :livemode::boolean
+ORDER BY products.display_order, prices.lookup_key, prices.created_at;
+
+-- name: list_coupons_to_push()
+SELECT
+    coupons.code,
+    coupons.name,
+    coupons.percent_off,
+    coupons.amount_off,
+    coupons.currency,
+    coupons.duration,
+    coupons.duration_in_months
+FROM coupons
+WHERE coupons.active
+ORDER BY coupons.code;
+
+-- name: set_stripe_product_ids(ids, stripe_ids, livemode)!
+UPDATE products
+SET
+    stripe_product_id = pushed.stripe_id,
+    livemode = :livemode::boolean
+FROM unnest(:ids::uuid[], :stripe_ids::text[]) AS pushed (id, stripe_id)
+WHERE products.id = pushed.id
+  AND (products.stripe_product_id, products.livemode)
+      IS DISTINCT FROM (pushed.stripe_id, :livemode::boolean);
+
+-- name: set_stripe_price_ids(ids, stripe_ids, livemode)!
+UPDATE prices
+SET
+    stripe_price_id = pushed.stripe_id,
+    livemode = :livemode::boolean,
+    updated_at = now()
+FROM unnest(:ids::uuid[], :stripe_ids::text[]) AS pushed (id, stripe_id)
+WHERE prices.id = pushed.id
+  AND (prices.stripe_price_id, prices.livemode)
+      IS DISTINCT FROM (pushed.stripe_id, :livemode::boolean);
+
+-- name: set_stripe_coupon_ids(codes, livemode)!
+-- A coupon's id in Stripe is its code.
+UPDATE coupons
+SET
+    stripe_coupon_id = coupons.code,
+    livemode = :livemode::boolean
+WHERE coupons.code = ANY(:codes::text[])
+  AND (coupons.stripe_coupon_id, coupons.livemode)
+      IS DISTINCT FROM (coupons.code, :livemode::boolean);

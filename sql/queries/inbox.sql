@@ -1,0 +1,89 @@
+-- The inbox of Stripe's events.
+
+-- name: insert_events(events)
+-- Answers the ids that were not here before: an event takes effect at most once.
+INSERT INTO stripe_events (
+    id,
+    type,
+    api_version,
+    created,
+    livemode,
+    object_id,
+    payload,
+    status,
+    reason,
+    attempts,
+    last_error,
+    next_attempt_at,
+    applied_at
+)
+SELECT
+    e.id,
+    e.type,
+    e.api_version,
+    e.created,
+    e.livemode,
+    e.object_id,
+    e.payload,
+    e.status,
+    e.reason,
+    coalesce(e.attempts, 0),
+    e.last_error,
+    now() + make_interval(secs => e.retry_in_seconds),
+    CASE WHEN e.status IN ('applied', 'stale') THEN now() END
+FROM jsonb_to_recordset(:events::jsonb) AS e (
+    id text,
+    type text,
+    api_version text,
+    created timestamptz,
+    livemode boolean,
+    object_id text,
+    payload jsonb,
+    status text,
+    reason text,
+    attempts integer,
+    last_error text,
+    retry_in_seconds double precision
+)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: mark_events(outcomes)
+UPDATE stripe_events AS e
+SET status = o.status,
+    reason = o.reason,
+    attempts = e.attempts + 1,
+    last_error = NULL,
+    next_attempt_at = NULL,
+    applied_at = CASE WHEN o.status IN ('applied', 'stale') THEN now() END
+FROM jsonb_to_recordset(:outcomes::jsonb) AS o (id text, status text, reason text)
+WHERE e.id = o.id;
+
+-- name: mark_event_failed(id, error, retry_in_seconds)
+UPDATE stripe_events
+SET status = 'failed',
+    attempts = attempts + 1,
+    last_error = :error,
+    next_attempt_at = now() + make_interval(secs => :retry_in_seconds::double precision)
+WHERE id = :id;
+
+-- name: lock_event(id)^
+-- For a retry: nobody else works on it meanwhile, and it is still not done.
+SELECT
+    e.id,
+    e.payload,
+    e.attempts
+FROM stripe_events AS e
+WHERE e.id = :id
+  AND e.status IN ('received', 'failed')
+FOR UPDATE SKIP LOCKED;
+
+-- name: list_due_events(most)
+SELECT
+    e.id,
+    e.attempts
+FROM stripe_events AS e
+WHERE e.status IN ('received', 'failed')
+  AND e.next_attempt_at <= now()
+ORDER BY e.next_attempt_at
+LIMIT :most;

@@ -1,0 +1,274 @@
+-- Invoices and their payments, as Stripe tells of them; set-based like subscriptions.sql.
+
+-- name: list_stored(incoming)
+SELECT
+    i.object_id,
+    mirror.id IS NOT NULL AS mirrored,
+    mirror.stripe_as_of_since AS since,
+    mirror.stripe_as_of AS as_of,
+    mirror.stripe_event_id AS event_id,
+    mirror.stripe_status,
+    mirror.attempt_count,
+    mirror.amount_paid,
+    e.type AS event_type,
+    e.payload
+FROM jsonb_to_recordset(:incoming::jsonb) AS i (object_id text, since timestamptz)
+JOIN invoices AS mirror
+    ON mirror.stripe_invoice_id = i.object_id
+LEFT JOIN stripe_events AS e
+    ON e.id = mirror.stripe_event_id
+    AND i.since <= mirror.stripe_as_of;
+
+-- name: write_snapshots(snapshots)
+INSERT INTO invoices AS mirror (
+    customer_id,
+    invoice_number,
+    status,
+    subtotal,
+    tax_amount,
+    total,
+    currency,
+    due_date,
+    paid_date,
+    livemode,
+    stripe_invoice_id,
+    stripe_subscription_id,
+    stripe_customer_id,
+    stripe_number,
+    stripe_status,
+    billing_reason,
+    amount_due,
+    amount_paid,
+    amount_remaining,
+    period_start,
+    period_end,
+    attempt_count,
+    next_payment_attempt,
+    hosted_invoice_url,
+    invoice_pdf,
+    stripe_payment_intent_id,
+    stripe_created,
+    stripe_as_of_since,
+    stripe_as_of,
+    stripe_event_id
+)
+SELECT
+    known.customer_id,
+    s.invoice_number,
+    s.status,
+    least(s.subtotal, 99999999.99),
+    least(s.tax_amount, 99999999.99),
+    least(s.total, 99999999.99),
+    upper(s.currency),
+    coalesce(s.due_date, s.stripe_created)::date,
+    s.paid_at AT TIME ZONE 'UTC',
+    s.livemode,
+    s.object_id,
+    s.stripe_subscription_id,
+    s.stripe_customer_id,
+    s.stripe_number,
+    s.stripe_status,
+    s.billing_reason,
+    s.amount_due,
+    s.amount_paid,
+    s.amount_remaining,
+    s.period_start,
+    s.period_end,
+    s.attempt_count,
+    s.next_payment_attempt,
+    s.hosted_invoice_url,
+    s.invoice_pdf,
+    coalesce(s.stripe_payment_intent_id, payment.stripe_payment_intent_id),
+    s.stripe_created,
+    s.since,
+    s.as_of,
+    s.event_id
+FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
+    object_id text,
+    invoice_number text,
+    status text,
+    subtotal numeric,
+    tax_amount numeric,
+    total numeric,
+    currency text,
+    due_date timestamptz,
+    paid_at timestamptz,
+    livemode boolean,
+    stripe_subscription_id text,
+    stripe_customer_id text,
+    stripe_number text,
+    stripe_status text,
+    billing_reason text,
+    amount_due bigint,
+    amount_paid bigint,
+    amount_remaining bigint,
+    period_start timestamptz,
+    period_end timestamptz,
+    attempt_count integer,
+    next_payment_attempt timestamptz,
+    hosted_invoice_url text,
+    invoice_pdf text,
+    stripe_payment_intent_id text,
+    stripe_created timestamptz,
+    since timestamptz,
+    as_of timestamptz,
+    event_id text
+)
+LEFT JOIN stripe_customers AS known
+    ON known.id = s.stripe_customer_id
+LEFT JOIN LATERAL (
+    -- the payment's event may have come before the invoice's
+    SELECT p.stripe_payment_intent_id
+    FROM invoice_payments AS p
+    WHERE p.stripe_invoice_id = s.object_id
+      AND p.status = 'paid'
+    ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+    LIMIT 1
+) AS payment ON TRUE
+ON CONFLICT (stripe_invoice_id) DO UPDATE
+SET customer_id = coalesce(excluded.customer_id, mirror.customer_id),
+    status = excluded.status,
+    subtotal = excluded.subtotal,
+    tax_amount = excluded.tax_amount,
+    total = excluded.total,
+    currency = excluded.currency,
+    due_date = excluded.due_date,
+    paid_date = excluded.paid_date,
+    stripe_subscription_id = coalesce(excluded.stripe_subscription_id, mirror.stripe_subscription_id),
+    stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
+    stripe_number = excluded.stripe_number,
+    stripe_status = excluded.stripe_status,
+    billing_reason = excluded.billing_reason,
+    amount_due = excluded.amount_due,
+    amount_paid = excluded.amount_paid,
+    amount_remaining = excluded.amount_remaining,
+    period_start = excluded.period_start,
+    period_end = excluded.period_end,
+    attempt_count = excluded.attempt_count,
+    next_payment_attempt = excluded.next_payment_attempt,
+    hosted_invoice_url = excluded.hosted_invoice_url,
+    invoice_pdf = excluded.invoice_pdf,
+    stripe_payment_intent_id = coalesce(excluded.stripe_payment_intent_id, mirror.stripe_payment_intent_id),
+    stripe_as_of_since = excluded.stripe_as_of_since,
+    stripe_as_of = excluded.stripe_as_of,
+    stripe_event_id = excluded.stripe_event_id,
+    updated_at = now();
+
+-- name: list_invoice_subscriptions(stripe_invoice_ids)
+SELECT DISTINCT i.stripe_subscription_id
+FROM invoices AS i
+WHERE i.stripe_invoice_id = ANY(:stripe_invoice_ids::text[])
+  AND i.stripe_subscription_id IS NOT NULL
+ORDER BY i.stripe_subscription_id;
+
+-- name: list_stored_payments(incoming)
+SELECT
+    i.object_id,
+    mirror.stripe_as_of_since AS since,
+    mirror.stripe_as_of AS as_of,
+    mirror.stripe_event_id AS event_id,
+    mirror.status,
+    e.type AS event_type,
+    e.payload
+FROM jsonb_to_recordset(:incoming::jsonb) AS i (object_id text, since timestamptz)
+JOIN invoice_payments AS mirror
+    ON mirror.stripe_invoice_payment_id = i.object_id
+LEFT JOIN stripe_events AS e
+    ON e.id = mirror.stripe_event_id
+    AND i.since <= mirror.stripe_as_of;
+
+-- name: write_payment_snapshots(snapshots)
+WITH written AS (
+    INSERT INTO invoice_payments AS mirror (
+        stripe_invoice_payment_id,
+        stripe_invoice_id,
+        livemode,
+        stripe_payment_intent_id,
+        stripe_charge_id,
+        amount_paid,
+        currency,
+        status,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.stripe_invoice_id,
+        s.livemode,
+        s.stripe_payment_intent_id,
+        s.stripe_charge_id,
+        s.amount_paid,
+        s.currency,
+        s.status,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
+        object_id text,
+        stripe_invoice_id text,
+        livemode boolean,
+        stripe_payment_intent_id text,
+        stripe_charge_id text,
+        amount_paid bigint,
+        currency text,
+        status text,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_invoice_payment_id) DO UPDATE
+    SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+        stripe_charge_id = excluded.stripe_charge_id,
+        amount_paid = excluded.amount_paid,
+        currency = excluded.currency,
+        status = excluded.status,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now()
+    RETURNING
+        stripe_invoice_payment_id,
+        stripe_invoice_id,
+        stripe_payment_intent_id,
+        status,
+        stripe_created
+),
+latest AS (
+    SELECT DISTINCT ON (p.stripe_invoice_id)
+        p.stripe_invoice_id,
+        p.stripe_payment_intent_id
+    FROM (
+        SELECT
+            w.stripe_invoice_payment_id,
+            w.stripe_invoice_id,
+            w.stripe_payment_intent_id,
+            w.status,
+            w.stripe_created
+        FROM written AS w
+        UNION ALL
+        SELECT
+            other.stripe_invoice_payment_id,
+            other.stripe_invoice_id,
+            other.stripe_payment_intent_id,
+            other.status,
+            other.stripe_created
+        FROM invoice_payments AS other
+        WHERE other.stripe_invoice_id IN (SELECT w.stripe_invoice_id FROM written AS w)
+          AND other.stripe_invoice_payment_id NOT IN (
+              SELECT w.stripe_invoice_payment_id FROM written AS w
+          )
+    ) AS p
+    WHERE p.status = 'paid'
+      AND p.stripe_payment_intent_id IS NOT NULL
+    ORDER BY p.stripe_invoice_id, p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+)
+UPDATE invoices AS i
+SET stripe_payment_intent_id = latest.stripe_payment_intent_id,
+    updated_at = now()
+FROM latest
+WHERE i.stripe_invoice_id = latest.stripe_invoice_id
+  AND i.stripe_payment_intent_id IS DISTINCT FROM latest.stripe_payment_intent_id;

@@ -1,0 +1,445 @@
+-- Subscriptions and their items, as Stripe tells of them.
+-- Every statement is set-based: one call carries one snapshot or fifty.
+
+-- name: lock_objects(keys)
+-- One at a time for each Stripe object, in the order given, until the transaction ends: two events
+-- of one object, or an invoice and its subscription, never pass each other unseen.
+SELECT pg_advisory_xact_lock(hashtextextended(keys.key, 0))
+FROM unnest(:keys::text[]) WITH ORDINALITY AS keys (key, position)
+ORDER BY keys.position;
+
+-- name: list_stored(incoming)
+-- Where each incoming snapshot belongs: the row that mirrors it, else the order it names, provided
+-- that the order runs on the same Stripe customer (metadata alone must not move somebody's row).
+-- The stored snapshot's event is read only where the two may be of the same second.
+SELECT
+    i.object_id,
+    coalesce(mirrored.id, ordered.id) AS subscription_id,
+    coalesce(known.customer_id, mirrored.customer_id, ordered.customer_id) AS customer_id,
+    mirrored.stripe_as_of_since AS since,
+    mirrored.stripe_as_of AS as_of,
+    mirrored.stripe_event_id AS event_id,
+    mirrored.stripe_status,
+    e.type AS event_type,
+    e.payload
+FROM jsonb_to_recordset(:incoming::jsonb) AS i (
+    object_id text, stripe_customer_id text, order_id uuid, since timestamptz
+)
+LEFT JOIN subscriptions AS mirrored
+    ON mirrored.stripe_subscription_id = i.object_id
+LEFT JOIN subscriptions AS ordered
+    ON ordered.id = i.order_id
+    AND mirrored.id IS NULL
+    AND ordered.stripe_subscription_id IS NULL
+    AND ordered.billing_provider = 'stripe'
+    AND ordered.stripe_customer_id = i.stripe_customer_id
+LEFT JOIN stripe_customers AS known
+    ON known.id = i.stripe_customer_id
+LEFT JOIN stripe_events AS e
+    ON e.id = mirrored.stripe_event_id
+    AND i.since <= mirrored.stripe_as_of;
+
+-- name: write_snapshots(snapshots)
+-- Writes what list_stored and the ordering rules have let through: customer, subscription, items.
+WITH snapshots AS MATERIALIZED (
+    SELECT
+        s.subscription_id,
+        s.customer_id,
+        s.object_id,
+        s.stripe_customer_id,
+        s.livemode,
+        s.stripe_status,
+        s.currency,
+        s.amount,
+        s.price,
+        s.billing_cycle,
+        s.current_period_start,
+        s.current_period_end,
+        s.trial_end,
+        s.cancel_at_period_end,
+        s.cancel_at,
+        s.canceled_at,
+        s.ended_at,
+        s.collection_paused,
+        s.items,
+        s.items_complete,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
+        subscription_id uuid,
+        customer_id uuid,
+        object_id text,
+        stripe_customer_id text,
+        livemode boolean,
+        stripe_status text,
+        currency text,
+        amount bigint,
+        price numeric,
+        billing_cycle text,
+        current_period_start timestamptz,
+        current_period_end timestamptz,
+        trial_end timestamptz,
+        cancel_at_period_end boolean,
+        cancel_at timestamptz,
+        canceled_at timestamptz,
+        ended_at timestamptz,
+        collection_paused boolean,
+        items jsonb,
+        items_complete boolean,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+),
+strangers AS (
+    -- a subscription made outside our checkout brings its customer along
+    INSERT INTO customers (id, stripe_customer_id, email, name, currency)
+    SELECT DISTINCT ON (s.customer_id)
+        s.customer_id,
+        s.stripe_customer_id,
+        known.email,
+        known.name,
+        upper(s.currency)
+    FROM snapshots AS s
+    LEFT JOIN stripe_customers AS known
+        ON known.id = s.stripe_customer_id
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM customers AS c
+        WHERE c.id = s.customer_id
+    )
+    ORDER BY s.customer_id
+    RETURNING id
+),
+known_customers AS (
+    INSERT INTO stripe_customers (id, customer_id, livemode)
+    SELECT DISTINCT ON (s.stripe_customer_id)
+        s.stripe_customer_id,
+        s.customer_id,
+        s.livemode
+    FROM snapshots AS s
+    ORDER BY s.stripe_customer_id
+    ON CONFLICT (id) DO UPDATE
+    SET customer_id = excluded.customer_id,
+        updated_at = now()
+    WHERE stripe_customers.customer_id IS NULL
+    RETURNING id
+),
+written AS (
+    INSERT INTO subscriptions AS mirror (
+        id,
+        customer_id,
+        status,
+        billing_provider,
+        livemode,
+        stripe_subscription_id,
+        stripe_customer_id,
+        stripe_status,
+        currency,
+        amount,
+        price,
+        billing_cycle,
+        auto_renew,
+        next_due_date,
+        current_period_start,
+        current_period_end,
+        trial_end,
+        cancel_at_period_end,
+        cancel_at,
+        canceled_at,
+        ended_at,
+        collection_paused,
+        initial_payment_settled,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.subscription_id,
+        s.customer_id,
+        'provisional',
+        'stripe',
+        s.livemode,
+        s.object_id,
+        s.stripe_customer_id,
+        s.stripe_status,
+        s.currency,
+        s.amount,
+        least(s.price, 99999999.99),
+        s.billing_cycle,
+        FALSE,
+        s.current_period_end::date,
+        s.current_period_start,
+        s.current_period_end,
+        s.trial_end,
+        s.cancel_at_period_end,
+        s.cancel_at,
+        s.canceled_at,
+        s.ended_at,
+        s.collection_paused,
+        FALSE,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM snapshots AS s
+    ON CONFLICT (id) DO UPDATE
+    SET stripe_subscription_id = excluded.stripe_subscription_id,
+        stripe_customer_id = excluded.stripe_customer_id,
+        stripe_status = excluded.stripe_status,
+        currency = excluded.currency,
+        amount = excluded.amount,
+        price = excluded.price,
+        billing_cycle = coalesce(excluded.billing_cycle, mirror.billing_cycle),
+        next_due_date = excluded.next_due_date,
+        current_period_start = excluded.current_period_start,
+        current_period_end = excluded.current_period_end,
+        trial_end = excluded.trial_end,
+        cancel_at_period_end = excluded.cancel_at_period_end,
+        cancel_at = excluded.cancel_at,
+        canceled_at = excluded.canceled_at,
+        ended_at = excluded.ended_at,
+        collection_paused = excluded.collection_paused,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now()
+    RETURNING id
+),
+items AS MATERIALIZED (
+    SELECT
+        s.subscription_id,
+        i.stripe_subscription_item_id,
+        i.stripe_price_id,
+        i.quantity,
+        i.unit_amount,
+        i.currency,
+        i.recurring_interval,
+        i.interval_count,
+        i.current_period_start,
+        i.current_period_end
+    FROM snapshots AS s
+    CROSS JOIN LATERAL jsonb_to_recordset(s.items) AS i (
+        stripe_subscription_item_id text,
+        stripe_price_id text,
+        quantity bigint,
+        unit_amount bigint,
+        currency text,
+        recurring_interval text,
+        interval_count integer,
+        current_period_start timestamptz,
+        current_period_end timestamptz
+    )
+),
+removed AS (
+    -- an incomplete list of items says nothing about those that it lacks
+    DELETE FROM subscription_items AS mirror
+    USING snapshots AS s
+    WHERE mirror.subscription_id = s.subscription_id
+      AND s.items_complete
+      AND (
+          mirror.stripe_subscription_item_id IS NULL
+          OR NOT EXISTS (
+              SELECT 1
+              FROM items AS i
+              WHERE i.stripe_subscription_item_id = mirror.stripe_subscription_item_id
+          )
+      )
+    RETURNING mirror.id
+)
+INSERT INTO subscription_items AS mirror (
+    subscription_id,
+    price_id,
+    stripe_subscription_item_id,
+    stripe_price_id,
+    quantity,
+    unit_amount,
+    currency,
+    recurring_interval,
+    interval_count,
+    current_period_start,
+    current_period_end
+)
+SELECT
+    i.subscription_id,
+    p.id,
+    i.stripe_subscription_item_id,
+    i.stripe_price_id,
+    i.quantity,
+    i.unit_amount,
+    i.currency,
+    i.recurring_interval,
+    i.interval_count,
+    i.current_period_start,
+    i.current_period_end
+FROM items AS i
+LEFT JOIN prices AS p
+    ON p.stripe_price_id = i.stripe_price_id
+ON CONFLICT (stripe_subscription_item_id) DO UPDATE
+SET subscription_id = excluded.subscription_id,
+    price_id = excluded.price_id,
+    stripe_price_id = excluded.stripe_price_id,
+    quantity = excluded.quantity,
+    unit_amount = excluded.unit_amount,
+    currency = excluded.currency,
+    recurring_interval = excluded.recurring_interval,
+    interval_count = excluded.interval_count,
+    current_period_start = excluded.current_period_start,
+    current_period_end = excluded.current_period_end,
+    updated_at = now();
+
+-- name: list_subscription_ids(stripe_subscription_ids)
+SELECT s.id
+FROM subscriptions AS s
+WHERE s.stripe_subscription_id = ANY(:stripe_subscription_ids::text[]);
+
+-- name: derive(subscription_ids)
+-- What follows from the mirrored rows, whatever order they came in: status, links of invoices, the
+-- payment, and what the provisioning worker has to look at. Answers the rows that changed, and the
+-- work that is new.
+WITH touched AS MATERIALIZED (
+    SELECT
+        s.id,
+        s.customer_id,
+        s.tenant_id,
+        s.status,
+        s.stripe_status,
+        s.stripe_subscription_id,
+        s.trial_end,
+        s.collection_paused,
+        s.cancel_at_period_end IS TRUE OR s.cancel_at IS NOT NULL AS ending
+    FROM subscriptions AS s
+    WHERE s.id = ANY(:subscription_ids::uuid[])
+      AND s.billing_provider = 'stripe'
+),
+invoiced AS (
+    SELECT
+        t.id,
+        bool_or(i.stripe_status = 'paid') AS settled,
+        (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
+            FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
+        min(i.stripe_created) FILTER (WHERE i.stripe_status IN ('open', 'uncollectible')) AS unpaid_since
+    FROM touched AS t
+    JOIN invoices AS i
+        ON i.stripe_subscription_id = t.stripe_subscription_id
+    GROUP BY t.id
+),
+sold AS (
+    SELECT
+        t.id,
+        bool_or(c.status = 'complete' AND c.payment_status IN ('paid', 'no_payment_required')) AS settled,
+        bool_and(c.status = 'expired') AS all_expired
+    FROM touched AS t
+    JOIN checkout_sessions AS c
+        ON c.subscription_id = t.id
+    GROUP BY t.id
+),
+itemised AS (
+    SELECT
+        t.id,
+        (array_agg(p.product_id ORDER BY p.id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
+        jsonb_agg(i.price_id ORDER BY i.price_id) FILTER (WHERE i.price_id IS NOT NULL) AS price_ids
+    FROM touched AS t
+    JOIN subscription_items AS i
+        ON i.subscription_id = t.id
+    LEFT JOIN prices AS p
+        ON p.id = i.price_id
+    LEFT JOIN products AS product
+        ON product.id = p.product_id
+    GROUP BY t.id
+),
+derived AS MATERIALIZED (
+    SELECT
+        t.id,
+        t.customer_id,
+        t.tenant_id,
+        t.stripe_subscription_id,
+        coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE) AS settled,
+        invoiced.payment_intent_id,
+        itemised.plan_id,
+        CASE
+            WHEN t.stripe_status = 'canceled' THEN 'cancelled'
+            WHEN t.stripe_status = 'incomplete_expired' THEN 'expired'
+            WHEN t.status IN ('provisional', 'expired')
+                AND t.stripe_status <> 'incomplete'
+                AND (coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE))
+                THEN 'pending'
+            WHEN t.stripe_subscription_id IS NULL AND sold.all_expired THEN 'expired'
+            ELSE t.status
+        END AS status,
+        jsonb_build_object(
+            'stripeStatus', t.stripe_status,
+            'settled', coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE),
+            'collectionPaused', t.collection_paused,
+            'endsInTrial', t.stripe_status = 'trialing' AND t.ending,
+            'unpaidSince', CASE
+                WHEN t.stripe_status IN ('past_due', 'unpaid') THEN invoiced.unpaid_since
+            END,
+            'priceIds', itemised.price_ids
+        ) AS inputs,
+        t.stripe_status IS NOT NULL AS mirrored
+    FROM touched AS t
+    LEFT JOIN invoiced
+        ON invoiced.id = t.id
+    LEFT JOIN sold
+        ON sold.id = t.id
+    LEFT JOIN itemised
+        ON itemised.id = t.id
+),
+updated AS (
+    UPDATE subscriptions AS s
+    SET status = d.status,
+        initial_payment_settled = d.settled,
+        stripe_payment_intent_id = coalesce(d.payment_intent_id, s.stripe_payment_intent_id),
+        product_id = coalesce(d.plan_id, s.product_id),
+        updated_at = now()
+    FROM derived AS d
+    WHERE s.id = d.id
+      AND (s.status, s.initial_payment_settled, s.stripe_payment_intent_id, s.product_id)
+          IS DISTINCT FROM (
+              d.status,
+              d.settled,
+              coalesce(d.payment_intent_id, s.stripe_payment_intent_id),
+              coalesce(d.plan_id, s.product_id)
+          )
+    RETURNING s.id
+),
+linked AS (
+    UPDATE invoices AS i
+    SET subscription_id = d.id,
+        customer_id = d.customer_id,
+        tenant_id = d.tenant_id,
+        updated_at = now()
+    FROM derived AS d
+    WHERE i.stripe_subscription_id = d.stripe_subscription_id
+      AND (i.subscription_id, i.customer_id, i.tenant_id)
+          IS DISTINCT FROM (d.id, d.customer_id, d.tenant_id)
+    RETURNING i.id
+),
+work AS (
+    -- the sweep takes the work up in a minute should the job that is enqueued for it get lost
+    INSERT INTO provisioning_work AS w (subscription_id, inputs, wake_at)
+    SELECT d.id, d.inputs, now() + interval '1 minute'
+    FROM derived AS d
+    WHERE d.mirrored
+    ON CONFLICT (subscription_id) DO UPDATE
+    SET inputs = excluded.inputs,
+        version = w.version + 1,
+        attempts = 0,
+        wake_at = excluded.wake_at,
+        updated_at = now()
+    WHERE w.inputs IS DISTINCT FROM excluded.inputs
+    RETURNING w.subscription_id, w.version
+)
+SELECT
+    coalesce(u.id, w.subscription_id) AS subscription_id,
+    u.id IS NOT NULL AS changed,
+    w.version AS work_version
+FROM updated AS u
+FULL JOIN work AS w
+    ON w.subscription_id = u.id;
+
+-- name: notify(subscription_ids)
+-- Wakes whoever waits for one of these subscriptions, once the transaction is committed.
+SELECT pg_notify('billing_subscription', ids.id::text)
+FROM unnest(:subscription_ids::uuid[]) AS ids (id);

@@ -1,0 +1,45 @@
+"""Every named query is one that the migrated schema understands."""
+
+from collections import Counter
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from mpanel_billing.database.queries import Query, load_queries
+from mpanel_billing.resources import QUERIES
+
+_FILES = sorted(path.stem for path in Path(QUERIES).glob("*.sql"))
+_ALL = [(file, query) for file in _FILES for query in load_queries(file).by_name.values()]
+
+
+def test_no_name_is_used_twice_in_a_file() -> None:
+    for file in _FILES:
+        text = (QUERIES / f"{file}.sql").read_text()
+        names = Counter(
+            line.split()[2].partition("(")[0]
+            for line in text.splitlines()
+            if line.startswith("-- name:")
+        )
+        assert [name for name, count in names.items() if count > 1] == []
+        assert len(names) == len(load_queries(file).by_name)
+
+
+@pytest.mark.parametrize(("file", "query"), _ALL, ids=[f"{f}.{q.name}" for f, q in _ALL])
+async def test_every_query_can_be_prepared(file: str, query: Query, database_url: str) -> None:
+    conn = await asyncpg.connect(database_url)
+    try:
+        statement = await conn.prepare(query.sql)
+        assert len(statement.get_parameters()) == len(query.parameters)
+    finally:
+        await conn.close()
+
+
+async def test_a_query_refuses_parameters_that_it_does_not_declare(database_url: str) -> None:
+    query = load_queries("subscriptions").notify
+    conn = await asyncpg.connect(database_url)
+    try:
+        with pytest.raises(TypeError, match="takes"):
+            await query.fetch(conn, subscription_ids=[], more=1)
+    finally:
+        await conn.close()
