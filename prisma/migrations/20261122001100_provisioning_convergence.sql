@@ -8,7 +8,6 @@ ALTER TABLE provisioning_work
     ADD COLUMN trouble text;
 ALTER TABLE provisioning_work
     ADD CONSTRAINT provisioning_work_lease_check CHECK ((lease_token IS NULL) = (leased_until IS NULL)) NOT VALID;
-ALTER TABLE provisioning_work VALIDATE CONSTRAINT provisioning_work_lease_check;
 COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; every write of a run asks for its own token';
 COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then nobody else works on it; prolonged while the run lives';
 COMMENT ON COLUMN provisioning_work.attempts IS 'Runs begun since the last that ended well';
@@ -28,8 +27,6 @@ ALTER TABLE tenant_services
         AND pending_action IN ('create', 'suspend', 'resume', 'change', 'terminate')
     ) NOT VALID,
     ADD CONSTRAINT tenant_services_stopped_check CHECK (stopped IN ('refused', 'skipped')) NOT VALID;
-ALTER TABLE tenant_services VALIDATE CONSTRAINT tenant_services_pending_check;
-ALTER TABLE tenant_services VALIDATE CONSTRAINT tenant_services_stopped_check;
 COMMENT ON COLUMN tenant_services.desired_resources IS 'Limits that the account should have';
 COMMENT ON COLUMN tenant_services.resources IS 'Limits that the account was last given';
 COMMENT ON COLUMN tenant_services.generation IS 'Counts the orders given to the driver; it refuses one that is older than the last it saw';

@@ -1,0 +1,161 @@
+-- What people look at in psql.
+
+-- migrate:up
+CREATE VIEW billing_trouble AS
+SELECT
+    'not_provisioned' AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    w.created_at AS since,
+    coalesce(w.last_error, 'paid, and its services are not ready yet') AS detail
+FROM subscriptions AS s
+JOIN provisioning_work AS w
+    ON w.subscription_id = s.id
+WHERE s.billing_provider = 'stripe'
+  AND s.status = 'pending'
+  AND w.created_at < now() - interval '5 minutes'
+UNION ALL
+SELECT
+    'provisioning_failed',
+    t.subscription_id,
+    t.product_type,
+    t.updated_at,
+    t.last_error
+FROM tenant_services AS t
+WHERE t.last_error IS NOT NULL
+UNION ALL
+SELECT
+    'work_failed',
+    w.subscription_id,
+    NULL,
+    w.updated_at,
+    w.last_error
+FROM provisioning_work AS w
+WHERE w.last_error IS NOT NULL
+UNION ALL
+SELECT
+    'event_failed',
+    NULL,
+    e.id,
+    e.received_at,
+    e.type || ': ' || right(trim(e.last_error), 200)
+FROM stripe_events AS e
+WHERE e.status IN ('received', 'failed')
+UNION ALL
+SELECT
+    'refetch_failed',
+    NULL,
+    r.object_id,
+    r.requested_at,
+    r.last_error
+FROM stripe_refetches AS r
+WHERE r.last_error IS NOT NULL
+UNION ALL
+SELECT
+    'invoice_unlinked',
+    NULL,
+    i.stripe_invoice_id,
+    i.stripe_created,
+    'its subscription ' || i.stripe_subscription_id || ' is not mirrored'
+FROM invoices AS i
+WHERE i.stripe_subscription_id IS NOT NULL
+  AND i.subscription_id IS NULL
+UNION ALL
+SELECT
+    'subscription_unmirrored',
+    s.id,
+    s.stripe_subscription_id,
+    s.created_at AT TIME ZONE 'UTC',
+    'its Checkout session is complete, but Stripe has not told about the subscription'
+FROM subscriptions AS s
+WHERE s.billing_provider = 'stripe'
+  AND s.stripe_subscription_id IS NOT NULL
+  AND s.stripe_status IS NULL
+UNION ALL
+SELECT
+    'overdue',
+    s.id,
+    s.stripe_subscription_id,
+    i.stripe_created,
+    'invoice ' || i.stripe_invoice_id || ' is unpaid: '
+    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units'
+FROM subscriptions AS s
+JOIN invoices AS i
+    ON i.subscription_id = s.id
+WHERE s.stripe_status IN ('past_due', 'unpaid')
+  AND i.stripe_status IN ('open', 'uncollectible');
+COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty when all is well';
+
+CREATE VIEW billing_overview AS
+SELECT
+    s.id AS subscription_id,
+    c.email,
+    coalesce(c.name, c.company_name) AS customer,
+    s.metadata ->> 'planId' AS plan,
+    s.billing_cycle,
+    s.amount,
+    s.currency,
+    s.status,
+    s.stripe_status,
+    s.trial_end,
+    s.current_period_end,
+    s.cancel_at_period_end IS TRUE OR s.cancel_at IS NOT NULL AS will_end,
+    t.domain AS tenant_domain,
+    t.status AS tenant_status,
+    (
+        SELECT string_agg(
+            v.product_type || '=' || v.actual
+            || CASE WHEN v.actual = v.desired THEN '' ELSE '->' || v.desired END,
+            ' '
+            ORDER BY v.product_type
+        )
+        FROM tenant_services AS v
+        WHERE v.subscription_id = s.id
+    ) AS services,
+    (
+        SELECT i.stripe_status || ' ' || i.amount_paid || '/' || i.amount_due
+        FROM invoices AS i
+        WHERE i.subscription_id = s.id
+        ORDER BY i.stripe_created DESC
+        LIMIT 1
+    ) AS latest_invoice,
+    (
+        SELECT string_agg(DISTINCT b.trouble, ' ' ORDER BY b.trouble)
+        FROM billing_trouble AS b
+        WHERE b.subscription_id = s.id
+    ) AS trouble,
+    s.stripe_subscription_id,
+    s.stripe_customer_id
+FROM subscriptions AS s
+LEFT JOIN customers AS c
+    ON c.id = s.customer_id
+LEFT JOIN tenants AS t
+    ON t.id = s.tenant_id
+WHERE s.billing_provider = 'stripe';
+COMMENT ON VIEW billing_overview IS 'One line a subscription: who, what, money (minor units a term), state, tenant, trouble';
+
+CREATE VIEW billing_mrr AS
+SELECT
+    s.livemode,
+    i.currency,
+    count(DISTINCT s.id) AS subscriptions,
+    round(sum(
+        i.unit_amount * coalesce(i.quantity, 0)
+        / (i.interval_count * CASE i.recurring_interval
+            WHEN 'year' THEN 12
+            WHEN 'month' THEN 1
+            WHEN 'week' THEN 12 / 52.0
+            WHEN 'day' THEN 12 / 365.0
+        END)::numeric
+    ))::bigint AS mrr
+FROM subscriptions AS s
+JOIN subscription_items AS i
+    ON i.subscription_id = s.id
+WHERE s.stripe_status IN ('active', 'past_due')
+GROUP BY s.livemode, i.currency;
+COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue by currency in minor units, before discounts; trials left out';
+
+-- migrate:down
+DROP VIEW billing_mrr;
+DROP VIEW billing_overview;
+DROP VIEW billing_trouble;
