@@ -14,11 +14,26 @@ from typing import Any
 
 
 class Decision(Enum):
-    """What to do with a snapshot."""
+    """What to do with a snapshot.
+
+    APPLY_AND_REFETCH: it is likely the newer one, so it is shown; but only Stripe can tell for
+    sure, because an object may return to an earlier state within a second.
+    """
 
     APPLY = "apply"
     STALE = "stale"
     REFETCH = "refetch"
+    APPLY_AND_REFETCH = "apply and refetch"
+
+    @property
+    def applies(self) -> bool:
+        """Whether the incoming snapshot replaces the stored one."""
+        return self in {Decision.APPLY, Decision.APPLY_AND_REFETCH}
+
+    @property
+    def asks(self) -> bool:
+        """Whether Stripe has to be asked."""
+        return self in {Decision.REFETCH, Decision.APPLY_AND_REFETCH}
 
 
 class Kind(Enum):
@@ -83,12 +98,13 @@ def _order_within_a_second(stored: Version, incoming: Version) -> Decision:
 
 
 def _order_by_previous_attributes(stored: Version, incoming: Version) -> Decision:
-    incoming_follows = _follows(incoming, stored)
-    stored_follows = _follows(stored, incoming)
-    if incoming_follows and not stored_follows:
-        return Decision.APPLY
-    if stored_follows and not incoming_follows:
-        return Decision.STALE
+    """Two updates of one second: what they say that they changed tells the likely order.
+
+    It never proves it. With A -> B -> C -> A in one second, the update to B follows the last
+    state as well as the first; so the answer always includes asking Stripe.
+    """
+    if _follows(incoming, stored) and not _follows(stored, incoming):
+        return Decision.APPLY_AND_REFETCH
     return Decision.REFETCH
 
 

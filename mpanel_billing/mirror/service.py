@@ -117,15 +117,15 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, asyncpg.Record
         return False
     stored = stored_version(snapshot.object_type, row)
     decision = order(stored, snapshot.version)
-    if decision is Decision.REFETCH:
+    if decision.asks:
         batch.undecided.append(snapshot)
-    if decision is Decision.APPLY and stored is None:
+    if decision.applies and stored is None:
         batch.newly_mirrored.append(snapshot.object_id)
         _note_stranger(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):
         batch.touched.add(row["subscription_id"])
     batch.outcomes[snapshot.object_id] = _OUTCOMES[decision]
-    return decision is Decision.APPLY
+    return decision.applies
 
 
 def _note_stranger(batch: _Batch, facts: Facts, row: asyncpg.Record | None) -> None:
@@ -138,6 +138,7 @@ _OUTCOMES = {
     Decision.APPLY: APPLIED,
     Decision.STALE: STALE,
     Decision.REFETCH: UNDECIDED,
+    Decision.APPLY_AND_REFETCH: UNDECIDED,
 }
 
 

@@ -225,7 +225,7 @@ def _storable(value: object) -> object:
 
 def _storable_text(text: str) -> str:
     without_nul = text.replace("\x00", _REPLACEMENT)
-    return without_nul.encode(errors="surrogatepass").decode(errors="replace")
+    return without_nul.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _depth_exceeds(value: object, levels: int) -> bool:

@@ -1,0 +1,160 @@
+"""Both generations of Stripe's shapes say the same facts."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpanel_billing.mirror.facts import InvoiceFacts, SessionFacts, SubscriptionFacts
+from mpanel_billing.mirror.normalise import normalise
+from mpanel_billing.mirror.reading import UnreadableObjectError
+from tests import stripe_objects as made
+
+ORDER = "0190d2f0-0000-7000-8000-000000000001"
+
+
+def read(stripe_object: dict[str, Any]) -> Any:
+    return normalise(stripe_object, livemode=False)
+
+
+def test_a_subscriptions_period_is_read_from_its_items_or_from_itself() -> None:
+    assert read(made.subscription(classic=True)) == read(made.subscription(classic=False))
+
+
+def test_the_period_of_a_subscription_ends_with_the_first_of_its_items() -> None:
+    items = [
+        {**made.subscription()["items"]["data"][0], "id": f"si_{end}", "current_period_end": end}
+        for end in (1_800_000_000, 1_795_000_000)
+    ]
+    facts: SubscriptionFacts = read(made.subscription(items=items))
+    assert facts.current_period_end == datetime.fromtimestamp(1_795_000_000, UTC)
+
+
+def test_an_invoice_names_its_subscription_in_either_place() -> None:
+    assert read(made.invoice(classic=True)) == read(made.invoice(classic=False))
+
+
+def test_an_invoice_names_its_subscription_on_its_lines_at_least() -> None:
+    invoice = made.invoice()
+    details = invoice["parent"].pop("subscription_details")
+    invoice["lines"]["data"][0]["parent"] = {"subscription_item_details": details}
+    facts: InvoiceFacts = read(invoice)
+    assert facts.stripe_subscription_id == "sub_1"
+
+
+def test_the_billed_period_of_an_invoice_is_that_of_its_lines() -> None:
+    facts: InvoiceFacts = read(made.invoice(created=1_790_000_000))
+    assert facts.period_start == datetime.fromtimestamp(1_790_000_000, UTC)
+    assert facts.period_end == datetime.fromtimestamp(1_792_592_000, UTC)
+
+
+def test_the_payment_of_an_invoice_is_read_from_its_expanded_payments() -> None:
+    payments = {"object": "list", "data": [made.invoice_payment(payment_intent="pi_9")]}
+    current: InvoiceFacts = read(made.invoice(payments=payments))
+    before: InvoiceFacts = read(made.invoice(payment_intent="pi_9"))
+    assert current.stripe_payment_intent_id == before.stripe_payment_intent_id == "pi_9"
+
+
+def test_taxes_are_summed_in_both_generations() -> None:
+    current: InvoiceFacts = read(made.invoice(total_taxes=[{"amount": 3}, {"amount": 4}]))
+    before: InvoiceFacts = read(made.invoice(tax=7))
+    assert current.tax == before.tax == 7
+
+
+@pytest.mark.parametrize(
+    "customer",
+    ["cus_1", {"id": "cus_1", "object": "customer"}, {"id": "cus_1", "deleted": True}],
+    ids=["id", "expanded", "deleted stub"],
+)
+def test_a_related_object_is_an_id_an_object_or_a_stub(customer: Any) -> None:
+    facts: SubscriptionFacts = read(made.subscription() | {"customer": customer})
+    assert facts.stripe_customer_id == "cus_1"
+
+
+def test_a_plan_stands_in_for_a_price_that_is_null() -> None:
+    item = made.subscription()["items"]["data"][0]
+    item |= {
+        "price": None,
+        "plan": {
+            "id": "plan_1",
+            "amount": 500,
+            "currency": "usd",
+            "interval": "year",
+            "interval_count": 1,
+        },
+    }
+    facts: SubscriptionFacts = read(made.subscription(items=[item]))
+    assert facts.items[0].stripe_price_id == "plan_1"
+    assert (facts.amount, facts.billing_cycle) == (500, "annually")
+
+
+def test_a_metered_item_has_no_quantity_and_adds_nothing_to_the_amount() -> None:
+    item = made.subscription()["items"]["data"][0]
+    del item["quantity"]
+    facts: SubscriptionFacts = read(made.subscription(items=[item]))
+    assert facts.items[0].quantity is None
+    assert facts.amount == 0
+
+
+def test_an_incomplete_list_of_items_is_known_as_such() -> None:
+    subscription = made.subscription()
+    subscription["items"]["has_more"] = True
+    facts: SubscriptionFacts = read(subscription)
+    assert not facts.items_complete
+
+
+@pytest.mark.parametrize("value", ["nonsense", "", 7, None, ["x"], ORDER + "0"])
+def test_metadata_that_names_no_row_is_passed_over(value: Any) -> None:
+    facts: SubscriptionFacts = read(made.subscription(metadata={"subscriptionId": value}))
+    assert facts.order_id is None
+
+
+def test_a_session_names_its_order_in_metadata_and_reference() -> None:
+    facts: SessionFacts = read(made.session(order=ORDER, attempt=3))
+    assert (facts.order_id, facts.attempt) == (UUID(ORDER), 3)
+    reference_only: SessionFacts = read(made.session(order=ORDER) | {"metadata": {}})
+    assert (reference_only.order_id, reference_only.attempt) == (UUID(ORDER), None)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"id": None}, "id is no id"),
+        ({"id": "x" * 10_000}, "too long"),
+        ({"id": "sub_\n1"}, "not printable"),
+        ({"customer": None}, "customer is missing"),
+        ({"status": "dancing"}, "status 'dancing' is unknown"),
+        ({"currency": "dollars"}, "no ISO 4217"),
+        ({"trial_end": 2**70}, "64-bit"),
+        ({"trial_end": -1}, "no time"),
+        ({"trial_end": True}, "64-bit"),
+        ({"object": "dispute"}, "not mirrored"),
+    ],
+)
+def test_what_cannot_be_mirrored_says_why(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UnreadableObjectError, match=complaint):
+        read(made.subscription() | change)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+OBJECTS = st.sampled_from(
+    [made.subscription(), made.invoice(), made.invoice_payment(), made.session()]
+)
+
+
+@given(base=OBJECTS, key_at=st.integers(0, 60), value=JSON)
+def test_an_object_with_any_field_replaced_is_read_or_refused_but_never_breaks(
+    base: dict[str, Any], key_at: int, value: Any
+) -> None:
+    keys = sorted(base)
+    try:
+        read({**base, keys[key_at % len(keys)]: value})
+    except UnreadableObjectError as error:
+        assert str(error)

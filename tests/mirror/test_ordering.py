@@ -1,0 +1,186 @@
+"""Which of two snapshots is newer: by example, and as a property over whole histories."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpanel_billing.mirror.ordering import Decision, Kind, Version, order
+
+T = datetime(2026, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def version(at: int = 0, event: str | None = "evt_a", **more: Any) -> Version:
+    """Return the version of an event at T plus `at` seconds."""
+    moment = T + at * SECOND
+    return replace(Version(since=moment, as_of=moment, event_id=event), **more)
+
+
+def updated(event: str, content: dict[str, Any], previous: dict[str, Any]) -> Version:
+    return version(0, event, kind=Kind.UPDATED, content=content, previous=previous)
+
+
+def test_the_first_snapshot_is_applied() -> None:
+    assert order(None, version()) is Decision.APPLY
+
+
+def test_a_later_second_wins_and_an_earlier_one_is_stale() -> None:
+    assert order(version(0), version(1, "evt_b")) is Decision.APPLY
+    assert order(version(1), version(0, "evt_b")) is Decision.STALE
+
+
+def test_the_same_event_is_stale() -> None:
+    assert order(version(), version()) is Decision.STALE
+
+
+def test_within_a_second_a_final_state_wins() -> None:
+    assert order(version(), version(event="evt_b", final=True)) is Decision.APPLY
+    assert order(version(final=True), version(event="evt_b")) is Decision.STALE
+
+
+def test_within_a_second_created_comes_before_updated_before_deleted() -> None:
+    created, changed, deleted = (version(0, f"evt_{kind.name}", kind=kind) for kind in Kind)
+    assert order(created, changed) is Decision.APPLY
+    assert order(changed, created) is Decision.STALE
+    assert order(changed, deleted) is Decision.APPLY
+
+
+def test_within_a_second_an_invoice_that_has_come_further_wins() -> None:
+    once, twice = version(progress=(1, 1, 0)), version(event="evt_b", progress=(1, 2, 0))
+    assert order(once, twice) is Decision.APPLY
+    assert order(twice, once) is Decision.STALE
+
+
+def test_an_update_that_follows_what_is_stored_is_shown_and_verified() -> None:
+    first = updated("evt_a", {"plan": "b"}, {"plan": "a"})
+    second = updated("evt_b", {"plan": "c"}, {"plan": "b"})
+    assert order(first, second) is Decision.APPLY_AND_REFETCH
+    assert order(second, first) is Decision.REFETCH
+
+
+def test_a_return_to_the_earlier_state_within_a_second_is_never_decided_by_events_alone() -> None:
+    """A -> B -> C -> A: the first update follows the last state as well as the first."""
+    to_b = updated("evt_1", {"plan": "b"}, {"plan": "a"})
+    to_a = updated("evt_3", {"plan": "a"}, {"plan": "c"})
+    assert order(to_a, to_b).asks
+
+
+def test_nested_previous_attributes_are_laid_over_the_nested_object() -> None:
+    first = updated("evt_a", {"metadata": {"a": "1", "b": "2"}}, {"metadata": {"b": None}})
+    second = updated("evt_b", {"metadata": {"a": "9", "b": "2"}}, {"metadata": {"a": "1"}})
+    assert order(first, second) is Decision.APPLY_AND_REFETCH
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [(-2, Decision.STALE), (-1, Decision.REFETCH), (0, Decision.REFETCH), (1, Decision.APPLY)],
+)
+def test_an_event_within_the_time_of_a_fetch_is_not_decided(at: int, expected: Decision) -> None:
+    fetched = Version(since=T - SECOND, as_of=T)
+    assert order(fetched, version(at)) is expected
+
+
+def test_a_fetch_replaces_what_was_stored_before_it_whatever_the_clocks_say() -> None:
+    stored = version(3600)
+    fetched = Version(since=T - SECOND, as_of=T, read_after=stored.key)
+    assert order(stored, fetched) is Decision.APPLY
+    assert order(version(3601, "evt_b"), fetched) is Decision.STALE
+
+
+@dataclass
+class Stripe:
+    """One object's history: its states, and the event that each change made."""
+
+    now: int = 0
+    state: str = "a"
+    events: list[Version] = field(default_factory=list)
+
+    def change(self, state: str) -> None:
+        previous, self.state = self.state, state
+        kind = Kind.UPDATED if self.events else Kind.CREATED
+        self.events.append(
+            version(
+                self.now,
+                f"evt_{len(self.events)}",
+                kind=kind,
+                content={"state": state},
+                previous={"state": previous} if kind is Kind.UPDATED else None,
+            )
+        )
+
+
+@dataclass
+class Mirror:
+    """What a receiver makes of events and fetches by the rules."""
+
+    stored: Version | None = None
+    wanted: bool = False
+
+    def take(self, incoming: Version) -> None:
+        decision = order(self.stored, incoming)
+        self.wanted |= decision.asks
+        if decision.applies:
+            floor = self.stored.as_of if self.stored else incoming.since
+            self.stored = replace(
+                incoming,
+                since=max(incoming.since, floor),
+                as_of=max(incoming.as_of, floor),
+            )
+
+
+def fetched(stripe: Stripe, mirror: Mirror, started: int) -> Version:
+    return Version(
+        since=T + (started - 1) * SECOND,
+        as_of=T + stripe.now * SECOND,
+        content={"state": stripe.state},
+        read_after=mirror.stored.key if mirror.stored else None,
+    )
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("change"), st.sampled_from("abc")),
+        st.tuples(st.just("tick"), st.integers(1, 2)),
+        st.tuples(st.just("deliver"), st.integers(0, 20)),
+        st.tuples(st.just("ask"), st.just(0)),
+        st.tuples(st.just("answer"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@given(steps=STEPS, rest=st.randoms(use_true_random=False))
+@settings(max_examples=400, deadline=None)
+def test_any_order_of_events_and_fetches_ends_with_the_latest_state(
+    steps: list[tuple[str, Any]], rest: Any
+) -> None:
+    stripe, mirror = Stripe(), Mirror()
+    stripe.change("a")
+    under_way: Version | None = None
+    for action, value in steps:
+        if action == "change":
+            stripe.change(value)
+        elif action == "tick":
+            stripe.now += value
+        elif action == "deliver":
+            mirror.take(stripe.events[value % len(stripe.events)])
+        elif action == "ask" and under_way is None:
+            under_way = fetched(stripe, mirror, stripe.now)
+        elif action == "answer" and under_way is not None:
+            # the answer arrives late, after whatever happened since it was read
+            mirror.wanted = False
+            mirror.take(under_way)
+            under_way = None
+    remaining = [*stripe.events, *stripe.events]
+    rest.shuffle(remaining)
+    for event in remaining:
+        mirror.take(event)
+    while mirror.wanted:
+        mirror.wanted = False
+        mirror.take(fetched(stripe, mirror, stripe.now))
+    assert mirror.stored is not None
+    assert mirror.stored.content == {"state": stripe.state}
