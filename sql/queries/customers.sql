@@ -17,7 +17,7 @@ LEFT JOIN stripe_events AS e
     AND i.since <= mirror.stripe_as_of
 WHERE mirror.stripe_as_of IS NOT NULL;
 
--- name: write_snapshots(snapshots)
+-- name: write_snapshots(snapshots)!
 -- A deleted customer leaves the books without a Stripe customer, so that the next order makes one.
 WITH written AS (
     INSERT INTO stripe_customers AS mirror (

@@ -48,7 +48,7 @@ FROM jsonb_to_recordset(:events::jsonb) AS e (
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
--- name: mark_events(outcomes)
+-- name: mark_events(outcomes)!
 UPDATE stripe_events AS e
 SET status = o.status,
     reason = o.reason,
@@ -59,7 +59,7 @@ SET status = o.status,
 FROM jsonb_to_recordset(:outcomes::jsonb) AS o (id text, status text, reason text)
 WHERE e.id = o.id;
 
--- name: mark_event_failed(id, error, retry_in_seconds)
+-- name: mark_event_failed(id, error, retry_in_seconds)!
 UPDATE stripe_events
 SET status = 'failed',
     attempts = attempts + 1,

@@ -19,7 +19,7 @@ LEFT JOIN stripe_events AS e
     ON e.id = mirror.stripe_event_id
     AND i.since <= mirror.stripe_as_of;
 
--- name: write_snapshots(snapshots)
+-- name: write_snapshots(snapshots)!
 INSERT INTO invoices AS mirror (
     customer_id,
     invoice_number,
@@ -177,7 +177,7 @@ LEFT JOIN stripe_events AS e
     ON e.id = mirror.stripe_event_id
     AND i.since <= mirror.stripe_as_of;
 
--- name: write_payment_snapshots(snapshots)
+-- name: write_payment_snapshots(snapshots)!
 WITH written AS (
     INSERT INTO invoice_payments AS mirror (
         stripe_invoice_payment_id,

@@ -16,7 +16,7 @@ SET version = r.version + 1,
     attempts = 0
 RETURNING r.object_id, r.version;
 
--- name: await_objects(requests)
+-- name: await_objects(requests)!
 -- Asks in a while for a subscription, or for the payment of an invoice, unless it is known already
 -- or the event that should tell us comes first.
 INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
@@ -40,7 +40,7 @@ WHERE NOT EXISTS (
 )
 ON CONFLICT (object_id) DO NOTHING;
 
--- name: clear_awaited(object_ids)
+-- name: clear_awaited(object_ids)!
 DELETE FROM stripe_refetches
 WHERE object_id = ANY(:object_ids::text[])
   AND reason = 'awaited';
@@ -72,7 +72,7 @@ SELECT r.version
 FROM released AS r
 WHERE NOT EXISTS (SELECT 1 FROM cleared);
 
--- name: postpone_refetch(object_id, error, retry_in_seconds)
+-- name: postpone_refetch(object_id, error, retry_in_seconds)!
 UPDATE stripe_refetches
 SET attempts = attempts + 1,
     last_error = :error,

@@ -37,7 +37,7 @@ LEFT JOIN stripe_events AS e
     AND i.since <= mirror.stripe_as_of
 WHERE coalesce(mirror.subscription_id, ordered.id) IS NOT NULL;
 
--- name: write_snapshots(snapshots)
+-- name: write_snapshots(snapshots)!
 WITH snapshots AS MATERIALIZED (
     SELECT
         s.subscription_id,

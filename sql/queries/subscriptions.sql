@@ -39,7 +39,7 @@ LEFT JOIN stripe_events AS e
     ON e.id = mirrored.stripe_event_id
     AND i.since <= mirrored.stripe_as_of;
 
--- name: write_snapshots(snapshots)
+-- name: write_snapshots(snapshots)!
 -- Writes what list_stored and the ordering rules have let through: customer, subscription, items.
 WITH snapshots AS MATERIALIZED (
     SELECT

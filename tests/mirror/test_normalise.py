@@ -1,5 +1,6 @@
 """Both generations of Stripe's shapes say the same facts."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -154,7 +155,5 @@ def test_an_object_with_any_field_replaced_is_read_or_refused_but_never_breaks(
     base: dict[str, Any], key_at: int, value: Any
 ) -> None:
     keys = sorted(base)
-    try:
+    with suppress(UnreadableObjectError):
         read({**base, keys[key_at % len(keys)]: value})
-    except UnreadableObjectError as error:
-        assert str(error)

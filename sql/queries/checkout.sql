@@ -1,0 +1,425 @@
+-- Orders on their way to a payment page: the buyer, the provisional subscription, the sessions.
+
+-- name: lock_buyer(email)
+-- One order at a time for each e-mail address, until the transaction ends: a double click waits.
+SELECT pg_advisory_xact_lock(hashtextextended('buyer:' || lower(:email::text), 0));
+
+-- name: find_customer(email)^
+SELECT c.id
+FROM customers AS c
+WHERE lower(c.email) = lower(:email::text)
+ORDER BY c.created_at, c.id
+LIMIT 1;
+
+-- name: adopt_customer_of_user(email)^
+-- A customer of mPanel's whose address is only in users gets it in customers too.
+UPDATE customers AS c
+SET email = :email::text
+WHERE c.id = (
+    SELECT candidate.id
+    FROM users AS u
+    JOIN customers AS candidate
+        ON candidate.user_id = u.id
+    WHERE lower(u.email) = lower(:email::text)
+      AND candidate.email IS NULL
+    ORDER BY candidate.created_at, candidate.id
+    LIMIT 1
+)
+RETURNING c.id;
+
+-- name: insert_customer(customer)^
+INSERT INTO customers (
+    email,
+    name,
+    company_name,
+    phone,
+    address_line1,
+    address_line2,
+    city,
+    state,
+    postal_code,
+    country,
+    currency,
+    metadata
+)
+SELECT
+    c.email,
+    c.name,
+    c.company_name,
+    c.phone,
+    c.address_line1,
+    c.address_line2,
+    c.city,
+    c.state,
+    c.postal_code,
+    c.country,
+    c.currency,
+    jsonb_build_object('firstSubscriptionId', c.first_subscription_id)
+FROM jsonb_to_record(:customer::jsonb) AS c (
+    email text,
+    name text,
+    company_name text,
+    phone text,
+    address_line1 text,
+    address_line2 text,
+    city text,
+    state text,
+    postal_code text,
+    country text,
+    currency text,
+    first_subscription_id uuid
+)
+RETURNING id;
+
+-- name: had_trial(customer_id, product_id)$
+-- One trial for each customer and product; an order that was never taken up does not count.
+SELECT EXISTS (
+    SELECT 1
+    FROM subscriptions AS s
+    WHERE s.customer_id = :customer_id
+      AND s.product_id = :product_id
+      AND s.billing_provider = 'stripe'
+      AND s.status NOT IN ('provisional', 'expired')
+      AND s.trial_end IS NOT NULL
+);
+
+-- name: list_recent_orders(customer_id, within)
+-- What the buyer has ordered lately and not paid yet, each with its latest session, newest first.
+SELECT
+    o.subscription_id,
+    o.fingerprint,
+    latest.attempt,
+    latest.status,
+    latest.params,
+    latest.stripe_session_id,
+    latest.stripe_customer_id,
+    latest.url
+FROM orders AS o
+JOIN subscriptions AS s
+    ON s.id = o.subscription_id
+    AND s.status = 'provisional'
+JOIN LATERAL (
+    SELECT
+        c.attempt,
+        c.status,
+        c.params,
+        c.stripe_session_id,
+        c.stripe_customer_id,
+        c.url
+    FROM checkout_sessions AS c
+    WHERE c.subscription_id = o.subscription_id
+    ORDER BY c.attempt DESC
+    LIMIT 1
+) AS latest ON TRUE
+WHERE o.customer_id = :customer_id
+  AND o.created_at > now() - :within::interval
+ORDER BY o.created_at DESC;
+
+-- name: get_latest_attempt(subscription_id)^
+SELECT
+    c.subscription_id,
+    c.attempt,
+    c.status,
+    c.params,
+    c.stripe_session_id,
+    c.stripe_customer_id,
+    c.url
+FROM checkout_sessions AS c
+WHERE c.subscription_id = :subscription_id
+ORDER BY c.attempt DESC
+LIMIT 1;
+
+-- name: insert_order(subscription, items, charges, fingerprint)
+-- The provisional subscription with all that hangs on it. It never looks due to mPanel's own
+-- biller: no renewal of its own, no next billing date.
+WITH provisional AS (
+    INSERT INTO subscriptions (
+        id,
+        customer_id,
+        product_id,
+        status,
+        billing_provider,
+        livemode,
+        currency,
+        amount,
+        price,
+        billing_cycle,
+        auto_renew,
+        metadata
+    )
+    SELECT
+        s.id,
+        s.customer_id,
+        s.product_id,
+        'provisional',
+        'stripe',
+        s.livemode,
+        s.currency,
+        s.amount,
+        s.price,
+        s.billing_cycle,
+        FALSE,
+        s.metadata
+    FROM jsonb_to_record(:subscription::jsonb) AS s (
+        id uuid,
+        customer_id uuid,
+        product_id uuid,
+        livemode boolean,
+        currency text,
+        amount bigint,
+        price numeric,
+        billing_cycle text,
+        metadata jsonb
+    )
+    RETURNING id, customer_id
+),
+items AS (
+    INSERT INTO subscription_items (
+        subscription_id,
+        price_id,
+        stripe_price_id,
+        quantity,
+        unit_amount,
+        currency
+    )
+    SELECT
+        provisional.id,
+        i.price_id,
+        i.stripe_price_id,
+        i.quantity,
+        i.unit_amount,
+        i.currency
+    FROM provisional
+    CROSS JOIN jsonb_to_recordset(:items::jsonb) AS i (
+        price_id uuid,
+        stripe_price_id text,
+        quantity bigint,
+        unit_amount bigint,
+        currency text
+    )
+    RETURNING id
+),
+charges AS (
+    INSERT INTO subscription_charges (
+        subscription_id,
+        position,
+        kind,
+        code,
+        description,
+        price_id,
+        amount,
+        currency,
+        state
+    )
+    SELECT
+        provisional.id,
+        c.position,
+        c.kind,
+        c.code,
+        c.description,
+        c.price_id,
+        c.amount,
+        c.currency,
+        c.state
+    FROM provisional
+    CROSS JOIN jsonb_to_recordset(:charges::jsonb) AS c (
+        position smallint,
+        kind text,
+        code text,
+        description text,
+        price_id uuid,
+        amount bigint,
+        currency text,
+        state text
+    )
+    RETURNING id
+)
+INSERT INTO orders (subscription_id, customer_id, fingerprint)
+SELECT
+    provisional.id,
+    provisional.customer_id,
+    :fingerprint::bytea
+FROM provisional;
+
+-- name: insert_attempt(subscription_id, attempt, livemode, params)^
+-- Answers with the params as they are stored: that is how they are sent, every time.
+INSERT INTO checkout_sessions (subscription_id, attempt, livemode, params, status)
+VALUES (:subscription_id, :attempt, :livemode, :params, 'creating')
+RETURNING
+    subscription_id,
+    attempt,
+    status,
+    params,
+    stripe_session_id,
+    stripe_customer_id,
+    url;
+
+-- name: supersede_attempts(subscription_ids)
+-- A changed order overtakes those that are still being made: whoever makes them finds out.
+UPDATE checkout_sessions
+SET status = 'failed',
+    last_error = 'superseded by a changed order',
+    updated_at = now()
+WHERE subscription_id = ANY(:subscription_ids::uuid[])
+  AND status = 'creating';
+
+-- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id)
+-- Before the session exists: what Stripe tells of the order is linked by its customer. In the
+-- books it becomes the principal one only of a customer whom this very order has made.
+WITH attempt AS (
+    UPDATE checkout_sessions
+    SET stripe_customer_id = :stripe_customer_id,
+        updated_at = now()
+    WHERE subscription_id = :subscription_id
+      AND attempt = :attempt
+    RETURNING livemode
+),
+ordered AS (
+    UPDATE subscriptions
+    SET stripe_customer_id = :stripe_customer_id,
+        updated_at = now()
+    WHERE id = :subscription_id
+    RETURNING id, customer_id
+),
+known AS (
+    INSERT INTO stripe_customers AS s (id, customer_id, livemode)
+    SELECT
+        :stripe_customer_id,
+        ordered.customer_id,
+        attempt.livemode
+    FROM ordered
+    CROSS JOIN attempt
+    ON CONFLICT (id) DO UPDATE
+    SET customer_id = excluded.customer_id,
+        updated_at = now()
+    RETURNING s.id
+)
+UPDATE customers AS c
+SET stripe_customer_id = :stripe_customer_id,
+    updated_at = now()
+FROM ordered
+WHERE c.id = ordered.customer_id
+  AND c.stripe_customer_id IS NULL
+  AND c.metadata ->> 'firstSubscriptionId' = ordered.id::text;
+
+-- name: open_attempt(subscription_id, attempt, stripe_session_id, url, expires_at)^
+-- No row: the attempt is no longer being made, because somebody else has finished it, or a changed
+-- order has overtaken it.
+WITH opened AS (
+    UPDATE checkout_sessions
+    SET status = 'open',
+        stripe_session_id = :stripe_session_id,
+        url = :url,
+        expires_at = :expires_at,
+        last_error = NULL,
+        updated_at = now()
+    WHERE subscription_id = :subscription_id
+      AND attempt = :attempt
+      AND status = 'creating'
+    RETURNING subscription_id
+)
+UPDATE subscriptions AS s
+SET checkout_session_id = :stripe_session_id,
+    updated_at = now()
+FROM opened
+WHERE s.id = opened.subscription_id
+RETURNING s.id;
+
+-- name: note_overtaken_session(subscription_id, attempt, stripe_session_id, expires_at)
+UPDATE checkout_sessions
+SET stripe_session_id = :stripe_session_id,
+    expires_at = :expires_at,
+    updated_at = now()
+WHERE subscription_id = :subscription_id
+  AND attempt = :attempt
+  AND stripe_session_id IS NULL;
+
+-- name: fail_attempt(subscription_id, attempt, error)
+UPDATE checkout_sessions
+SET status = 'failed',
+    last_error = :error,
+    updated_at = now()
+WHERE subscription_id = :subscription_id
+  AND attempt = :attempt
+  AND status = 'creating';
+
+-- name: get_attempt(subscription_id, attempt)^
+SELECT
+    c.subscription_id,
+    c.attempt,
+    c.status,
+    c.params,
+    c.stripe_session_id,
+    c.stripe_customer_id,
+    c.url
+FROM checkout_sessions AS c
+WHERE c.subscription_id = :subscription_id
+  AND c.attempt = :attempt;
+
+-- name: forget_idempotency_keys()
+DELETE FROM idempotency_keys
+WHERE created_at < now() - interval '24 hours';
+
+-- name: claim_idempotency_key(key, request_hash)^
+-- Waits for whoever claims the same key at the same moment. The update changes nothing: it is there
+-- so that the row of an earlier claim is answered with, and locked.
+INSERT INTO idempotency_keys AS k (key, request_hash)
+VALUES (:key, :request_hash)
+ON CONFLICT (key) DO UPDATE
+SET key = excluded.key
+RETURNING
+    k.request_hash = :request_hash AS same_request,
+    k.subscription_id,
+    k.response;
+
+-- name: link_idempotency_key(key, subscription_id)
+UPDATE idempotency_keys
+SET subscription_id = :subscription_id
+WHERE key = :key;
+
+-- name: store_idempotent_answer(key, status, response)
+UPDATE idempotency_keys
+SET status = :status,
+    response = :response
+WHERE key = :key;
+
+-- name: get_order_of_session(stripe_session_id)^
+-- What the success page may show, by any session of the order.
+SELECT
+    s.id,
+    s.status,
+    s.livemode,
+    s.stripe_status,
+    s.stripe_subscription_id,
+    s.billing_cycle,
+    s.currency,
+    s.amount,
+    s.current_period_end,
+    s.trial_end,
+    s.cancel_at_period_end,
+    s.metadata ->> 'planId' AS plan_code,
+    p.name AS plan_name,
+    c.status AS session_status,
+    c.payment_status,
+    t.id AS tenant_id,
+    t.name AS tenant_name,
+    t.domain AS tenant_domain,
+    t.status AS tenant_status,
+    coalesce(provisioned.services, '[]') AS services
+FROM checkout_sessions AS c
+JOIN subscriptions AS s
+    ON s.id = c.subscription_id
+LEFT JOIN products AS p
+    ON p.id = s.product_id
+LEFT JOIN tenants AS t
+    ON t.id = s.tenant_id
+LEFT JOIN LATERAL (
+    SELECT
+        jsonb_agg(
+            jsonb_build_object('productType', ts.product_type, 'state', ts.actual)
+            ORDER BY ts.product_type
+        ) AS services
+    FROM tenant_services AS ts
+    WHERE ts.subscription_id = s.id
+) AS provisioned ON TRUE
+WHERE c.stripe_session_id = :stripe_session_id;

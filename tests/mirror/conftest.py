@@ -1,0 +1,85 @@
+"""A pool on a database of the test's own, and an inbox to drop events into."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.settings import DatabaseSettings
+from mpanel_billing.webhooks.envelope import parse_event
+from mpanel_billing.webhooks.service import receive_event
+from tests import stripe_objects as made
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    settings = DatabaseSettings(_env_file=None, database_url=database_url)  # type: ignore[call-arg]
+    pool = await create_pool(settings)
+    yield pool
+    await pool.close()
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """Takes events as the webhook route does, and looks at the rows."""
+
+    pool: Pool
+
+    async def take(self, payload: Mapping[str, Any]) -> str:
+        """Receive an event; answer the outcome's status."""
+        return (await receive_event(self.pool, parse_event(payload, livemode=False))).status
+
+    async def tell(self, type_: str, stripe_object: Mapping[str, Any], **more: Any) -> str:
+        """Receive an event about an object."""
+        return await self.take(made.event(type_, stripe_object, **more))
+
+    async def row(self, query: str, *args: object) -> asyncpg.Record:
+        """Return the one row of a query."""
+        rows = await self.pool.fetch(query, *args)
+        assert len(rows) == 1, rows
+        return rows[0]
+
+    async def subscription(self, stripe_id: str = "sub_1") -> asyncpg.Record:
+        """Return the mirrored row of a subscription."""
+        return await self.row(
+            "SELECT * FROM subscriptions WHERE stripe_subscription_id = $1", stripe_id
+        )
+
+    async def order(self, customer: str = "cus_1", session: str | None = "cs_test_1") -> UUID:
+        """Insert an order as checkout leaves it once its session is open."""
+        row = await self.row(
+            """
+            WITH buyer AS (
+                INSERT INTO customers (email, name, stripe_customer_id)
+                VALUES ('ada@example.com', 'Ada', $1) RETURNING id
+            ), known AS (
+                INSERT INTO stripe_customers (id, customer_id, livemode)
+                SELECT $1, id, FALSE FROM buyer
+            ), ordered AS (
+                INSERT INTO subscriptions (customer_id, status, billing_provider, livemode,
+                    currency, amount, price, auto_renew, stripe_customer_id, checkout_session_id)
+                SELECT id, 'provisional', 'stripe', FALSE, 'usd', 799, 7.99, FALSE, $1, $2
+                FROM buyer RETURNING id
+            ), opened AS (
+                INSERT INTO checkout_sessions (subscription_id, attempt, stripe_session_id,
+                    livemode, params, status)
+                SELECT id, 1, $2, FALSE, '{}', CASE WHEN $2::text IS NULL THEN 'creating'
+                    ELSE 'open' END
+                FROM ordered
+            )
+            SELECT id FROM ordered
+            """,
+            customer,
+            session,
+        )
+        order_id: UUID = row["id"]
+        return order_id
+
+
+@pytest.fixture
+def inbox(pool: Pool) -> Inbox:
+    return Inbox(pool)
