@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 
 from mpanel_billing.database.migrations import migrate
+from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.settings import DatabaseSettings
+from tests.inbox import Inbox
+
+pytest_plugins = ["tests.service"]
 
 _RUN_DIR = pytest.StashKey[Path]()
 _TEMPLATE = "billing_template"
@@ -93,6 +98,20 @@ def database_url(postgres: EmbeddedPostgres, template: str, worker_id: str) -> I
     postgres.create_database(name, template)
     yield postgres.url(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """Connections to a migrated database without rows."""
+    settings = DatabaseSettings(_env_file=None, database_url=database_url)  # type: ignore[call-arg]
+    async with await create_pool(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def inbox(pool: Pool) -> Inbox:
+    """Drops Stripe's events into that database."""
+    return Inbox(pool)
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def _aligned(rows: list[list[str]]) -> Iterator[str]:
 def _discount(coupon: Coupon) -> str:
     if coupon.amount_off is not None and coupon.currency:
         return f"{money.format_money(coupon.amount_off, coupon.currency)} off"
-    return f"{(coupon.percent_off or 0):g} % off"
+    return f"{float(coupon.percent_off or 0):g} % off"
 
 
 def _duration(coupon: Coupon) -> str:

@@ -5,6 +5,9 @@ import sys
 import typer
 
 from mpanel_billing import __version__
+from mpanel_billing.cli import catalog, events, migrate
+from mpanel_billing.cli.dev import dev
+from mpanel_billing.cli.sandbox import sandbox
 from mpanel_billing.errors import BillingError
 
 app = typer.Typer(
@@ -13,6 +16,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(dev)
+app.command()(sandbox)
+app.add_typer(migrate.app, name="migrate")
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(events.app, name="events")
 
 
 def _print_version(value: bool) -> None:

@@ -38,3 +38,24 @@ async def list_due_events(conn: Connection, most: int) -> list[tuple[str, int]]:
     """Return events to try again, each with the attempts made."""
     rows = await _queries.list_due_events.fetch(conn, most=most)
     return [(row["id"], row["attempts"]) for row in rows]
+
+
+async def list_events(conn: Connection, status: str | None, most: int) -> Sequence[asyncpg.Record]:
+    """Return the newest events, of one status or of all, for a person to look at."""
+    return await _queries.list_events.fetch(conn, status=status, most=most)
+
+
+async def get_event(conn: Connection, event_id: str) -> asyncpg.Record | None:
+    """Return all of one event."""
+    return await _queries.get_event.fetch_one(conn, id=event_id)
+
+
+async def reopen_event(conn: Connection, event_id: str) -> bool:
+    """Make an event that had no effect due again; False where it had one, or is unknown."""
+    return await _queries.reopen_event.fetch_value(conn, id=event_id) is not None
+
+
+async def list_failed_events(conn: Connection, after: str, most: int) -> list[str]:
+    """Return the ids of events that are not done, in order, after an id."""
+    rows = await _queries.list_failed_events.fetch(conn, after=after, most=most)
+    return [row["id"] for row in rows]

@@ -83,8 +83,9 @@ SELECT EXISTS (
       AND s.trial_end IS NOT NULL
 );
 
--- name: list_recent_orders(customer_id, within)
--- What the buyer has ordered lately and not paid yet, each with its latest session, newest first.
+-- name: list_recent_orders(customer_id, within, keyed_id)
+-- What the buyer has ordered lately and not paid yet, each with its latest session, newest first;
+-- also the order that an Idempotency-Key led to, however old.
 SELECT
     o.subscription_id,
     o.fingerprint,
@@ -112,22 +113,11 @@ JOIN LATERAL (
     LIMIT 1
 ) AS latest ON TRUE
 WHERE o.customer_id = :customer_id
-  AND o.created_at > now() - :within::interval
+  AND (
+      o.created_at > now() - :within::interval
+      OR o.subscription_id = :keyed_id::uuid
+  )
 ORDER BY o.created_at DESC;
-
--- name: get_latest_attempt(subscription_id)^
-SELECT
-    c.subscription_id,
-    c.attempt,
-    c.status,
-    c.params,
-    c.stripe_session_id,
-    c.stripe_customer_id,
-    c.url
-FROM checkout_sessions AS c
-WHERE c.subscription_id = :subscription_id
-ORDER BY c.attempt DESC
-LIMIT 1;
 
 -- name: insert_order(subscription, items, charges, fingerprint)
 -- The provisional subscription with all that hangs on it. It never looks due to mPanel's own

@@ -87,3 +87,57 @@ WHERE e.status IN ('received', 'failed')
   AND e.next_attempt_at <= now()
 ORDER BY e.next_attempt_at
 LIMIT :most;
+
+-- name: list_events(status, most)
+-- For people: the newest first; any status when none is given.
+SELECT
+    e.id,
+    e.type,
+    e.object_id,
+    e.status,
+    e.attempts,
+    e.created,
+    e.received_at,
+    e.next_attempt_at,
+    coalesce(e.reason, e.last_error) AS detail
+FROM stripe_events AS e
+WHERE :status::text IS NULL
+   OR e.status = :status::text
+ORDER BY e.received_at DESC, e.id DESC
+LIMIT :most;
+
+-- name: get_event(id)^
+SELECT
+    e.id,
+    e.type,
+    e.api_version,
+    e.object_id,
+    e.livemode,
+    e.status,
+    e.reason,
+    e.attempts,
+    e.last_error,
+    e.created,
+    e.received_at,
+    e.next_attempt_at,
+    e.applied_at,
+    e.payload
+FROM stripe_events AS e
+WHERE e.id = :id;
+
+-- name: reopen_event(id)$
+-- An event that had no effect gets another chance; answers its id, or nothing where it had one.
+UPDATE stripe_events
+SET status = 'received',
+    next_attempt_at = now()
+WHERE id = :id
+  AND status IN ('received', 'failed', 'ignored')
+RETURNING id;
+
+-- name: list_failed_events(after, most)
+SELECT e.id
+FROM stripe_events AS e
+WHERE e.status IN ('received', 'failed')
+  AND e.id > :after
+ORDER BY e.id
+LIMIT :most;

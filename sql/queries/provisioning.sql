@@ -255,7 +255,7 @@ WHERE leg.subscription_id = :subscription_id::uuid
   AND leg.generation = :generation
   AND w.subscription_id = leg.subscription_id
   AND w.lease_token = :token::uuid
-RETURNING pg_notify('billing_subscription', leg.subscription_id::text) IS NOT NULL;
+RETURNING to_jsonb(leg) AS leg, pg_notify('billing_subscription', leg.subscription_id::text);
 
 -- name: postpone_order(subscription_id, token, product_type, error, retry_seconds)$
 UPDATE tenant_services AS leg
@@ -268,7 +268,7 @@ WHERE leg.subscription_id = :subscription_id::uuid
   AND leg.product_type = :product_type
   AND w.subscription_id = leg.subscription_id
   AND w.lease_token = :token::uuid
-RETURNING pg_notify('billing_subscription', leg.subscription_id::text) IS NOT NULL;
+RETURNING to_jsonb(leg) AS leg, pg_notify('billing_subscription', leg.subscription_id::text);
 
 -- name: refuse_order(subscription_id, token, product_type, error)$
 -- The driver has certainly done nothing, and will not: nothing is pending any longer.
@@ -285,7 +285,7 @@ WHERE leg.subscription_id = :subscription_id::uuid
   AND leg.product_type = :product_type
   AND w.subscription_id = leg.subscription_id
   AND w.lease_token = :token::uuid
-RETURNING pg_notify('billing_subscription', leg.subscription_id::text) IS NOT NULL;
+RETURNING to_jsonb(leg) AS leg, pg_notify('billing_subscription', leg.subscription_id::text);
 
 -- name: set_status(subscription_id, status, tenant_status)!
 -- The mirror's own words (provisional, cancelled, expired) are not ours to change.
@@ -316,7 +316,7 @@ FROM (
     SELECT id FROM tenant
 ) AS changed;
 
--- name: finish_work(subscription_id, token, version, done, error, wake_at)^
+-- name: finish_work(subscription_id, token, version, done, error, wake_at, retry_seconds)^
 -- Ends the run and gives its lease back, unless the wish has changed meanwhile. The sweep looks
 -- again when the clock changes the wish, or the first of the failed legs is due.
 UPDATE provisioning_work AS w
@@ -324,12 +324,16 @@ SET lease_token = NULL,
     leased_until = NULL,
     done_version = CASE WHEN :done::boolean THEN w.version ELSE w.done_version END,
     attempts = CASE WHEN :done::boolean THEN 0 ELSE w.attempts END,
-    last_error = :error,
-    wake_at = least(:wake_at::timestamptz, (
-        SELECT min(leg.next_attempt_at)
-        FROM tenant_services AS leg
-        WHERE leg.subscription_id = w.subscription_id
-    )),
+    last_error = coalesce(:error, w.trouble),
+    wake_at = least(
+        :wake_at::timestamptz,
+        now() + make_interval(secs => :retry_seconds::float8),
+        (
+            SELECT min(leg.next_attempt_at)
+            FROM tenant_services AS leg
+            WHERE leg.subscription_id = w.subscription_id
+        )
+    ),
     updated_at = now()
 WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid

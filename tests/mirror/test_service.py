@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests import stripe_objects as made
-from tests.mirror.conftest import Inbox
+from tests.inbox import Inbox
 
 T = 1_790_000_000
 

@@ -1,26 +1,16 @@
-"""A pool on a database of the test's own, and an inbox to drop events into."""
+"""An inbox to drop events into, as the webhook route does."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import pytest
 
-from mpanel_billing.database.pool import Pool, create_pool
-from mpanel_billing.settings import DatabaseSettings
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.webhooks.envelope import parse_event
 from mpanel_billing.webhooks.service import receive_event
 from tests import stripe_objects as made
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    settings = DatabaseSettings(_env_file=None, database_url=database_url)  # type: ignore[call-arg]
-    pool = await create_pool(settings)
-    yield pool
-    await pool.close()
 
 
 @dataclass(frozen=True)
@@ -78,8 +68,3 @@ class Inbox:
         )
         order_id: UUID = row["id"]
         return order_id
-
-
-@pytest.fixture
-def inbox(pool: Pool) -> Inbox:
-    return Inbox(pool)

@@ -1,0 +1,103 @@
+"""`mpanel-billing catalog`: what is sold, from the file to the database to Stripe."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpanel_billing.catalogue.file import CatalogueFileError, read_catalogue_file
+from mpanel_billing.catalogue.model import Catalogue
+from mpanel_billing.catalogue.overview import catalogue_json, catalogue_table
+from mpanel_billing.catalogue.push import Pushed, push_catalogue
+from mpanel_billing.catalogue.repository import load_catalogue
+from mpanel_billing.catalogue.schema import CatalogueFile
+from mpanel_billing.catalogue.service import AppliedCatalogue, Changes, apply_catalogue
+from mpanel_billing.database.pool import acquired, create_pool
+from mpanel_billing.resources import DEFAULT_CATALOGUE
+from mpanel_billing.settings import Settings, load_database_settings, load_settings
+from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
+from mpanel_billing.stripe_gateway.gateway import open_gateway
+
+app = typer.Typer(
+    help="What is sold: check the file, write it to the database, push it to Stripe.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="A catalogue file (TOML).")]) -> None:
+    """Name every problem of a catalogue file by line and field; exit code 1 if there is one."""
+    try:
+        found = read_catalogue_file(file)
+    except CatalogueFileError as error:
+        # Without the program's name in front, so that editors can jump to FILE:LINE.
+        typer.echo(error.message, err=True)
+        raise typer.Exit(1) from None
+    typer.echo(
+        f"{file}: {len(found.plans)} plans, {len(found.addons)} add-ons, "
+        f"{len(found.domains)} domains, {len(found.fees)} fees, {len(found.coupons)} coupons: fine"
+    )
+
+
+@app.command()
+def apply(
+    file: Annotated[
+        Path, typer.Argument(help="A catalogue file; without one, the catalogue that is shipped.")
+    ] = DEFAULT_CATALOGUE,
+) -> None:
+    """Make the database sell exactly what the file says; safe to repeat."""
+    applied = asyncio.run(_apply(read_catalogue_file(file)))
+    for name in ("products", "prices", "coupons"):
+        changes: Changes = getattr(applied, name)
+        typer.echo(
+            f"{name}: {len(changes.created)} created, {len(changes.changed)} changed, "
+            f"{len(changes.retired)} retired, {changes.unchanged} unchanged"
+        )
+        for verb in ("changed", "retired"):
+            for key in getattr(changes, verb):
+                typer.echo(f"  {verb} {key}")
+
+
+@app.command()
+def push() -> None:
+    """Make Stripe offer what the database sells, and store its ids; safe to repeat."""
+    pushed = asyncio.run(_push(load_settings()))
+    typer.echo(
+        f"stripe: {len(pushed.created)} created, {len(pushed.updated)} updated, "
+        f"{len(pushed.retired)} retired"
+    )
+
+
+@app.command()
+def show(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, in minor units.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="With the ids of live mode.")] = False,
+) -> None:
+    """Show what the database sells."""
+    catalogue = asyncio.run(_load(livemode=live))
+    if as_json:
+        typer.echo(json.dumps(catalogue_json(catalogue), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(catalogue_table(catalogue))
+
+
+async def _apply(file: CatalogueFile) -> AppliedCatalogue:
+    async with await create_pool(load_database_settings()) as pool:
+        return await apply_catalogue(pool, file)
+
+
+async def _push(settings: Settings) -> Pushed:
+    gateway = open_gateway(settings)
+    try:
+        async with await create_pool(settings) as pool:
+            return await push_catalogue(pool, StripeCatalogue(gateway.client), settings.livemode)
+    finally:
+        await gateway.close()
+
+
+async def _load(*, livemode: bool) -> Catalogue:
+    async with await create_pool(load_database_settings()) as pool, acquired(pool) as conn:
+        return await load_catalogue(conn, livemode)

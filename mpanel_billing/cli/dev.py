@@ -1,0 +1,31 @@
+"""`mpanel-billing dev`: the whole service on this machine."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpanel_billing.dev.data import DEFAULT_DATA_DIR
+
+
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 4242,
+    sandbox_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the stand-in for Stripe.")
+    ] = 12111,
+    postgres_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of PostgreSQL.")
+    ] = 54320,
+    data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = DEFAULT_DATA_DIR,
+    *,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Start without data and keep none.")
+    ] = False,
+) -> None:
+    """Run PostgreSQL, the Stripe sandbox, the API and the worker here until Ctrl-C."""
+    # Not above: it brings the sandbox along, for which no other command should pay.
+    from mpanel_billing.dev.orchestrator import DevOptions, run_service  # noqa: PLC0415
+
+    options = DevOptions(port, sandbox_port, postgres_port, data_dir, ephemeral)
+    asyncio.run(run_service(options))

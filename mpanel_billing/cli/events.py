@@ -1,0 +1,95 @@
+"""`mpanel-billing events`: look into the inbox of Stripe's events, and apply some again."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from mpanel_billing.database.pool import acquired, create_pool
+from mpanel_billing.errors import NotFoundError
+from mpanel_billing.settings import load_database_settings, load_settings
+from mpanel_billing.webhooks import repository
+from mpanel_billing.webhooks.replay import replay_event, replay_failed_events
+
+app = typer.Typer(help="Look into the inbox of Stripe's events.", no_args_is_help=True)
+
+_DETAIL_LENGTH = 60
+EventId = Annotated[str, typer.Argument(help="For example: evt_1Pgc7HB7WZ01zgkW")]
+
+
+@app.command("list")
+def list_(
+    status: Annotated[
+        str | None,
+        typer.Option(help="received, applied, stale, ignored or failed; all if not given."),
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
+) -> None:
+    """List events, the newest first."""
+    asyncio.run(_list(status, most))
+
+
+@app.command()
+def show(event_id: EventId) -> None:
+    """Show one event: its fate, its last error and its payload."""
+    asyncio.run(_show(event_id))
+
+
+@app.command()
+def replay(event_id: EventId) -> None:
+    """Apply an event that failed or was ignored again, now."""
+    asyncio.run(_replay(event_id))
+
+
+@app.command("replay-failed")
+def replay_failed() -> None:
+    """Apply every failed event again, now."""
+    asyncio.run(_replay_failed())
+
+
+async def _list(status: str | None, most: int) -> None:
+    async with await create_pool(load_database_settings()) as pool, acquired(pool) as conn:
+        rows = await repository.list_events(conn, status, most)
+    for row in rows:
+        detail = (row["detail"] or "").strip().splitlines()[-1:] or [""]
+        typer.echo(
+            f"{row['received_at']:%Y-%m-%d %H:%M:%S}  {row['status']:<8}  {row['id']}  "
+            f"{row['type']:<36}  {row['object_id'] or '-'}  {detail[0][:_DETAIL_LENGTH]}".rstrip()
+        )
+    if not rows:
+        typer.echo("no events")
+
+
+async def _show(event_id: str) -> None:
+    async with await create_pool(load_database_settings()) as pool, acquired(pool) as conn:
+        row = await repository.get_event(conn, event_id)
+    if row is None:
+        raise NotFoundError(f"There is no event {event_id} in the inbox.")
+    for name, value in row.items():
+        if value is not None and name not in {"payload", "last_error"}:
+            typer.echo(f"{name:<16} {value}")
+    if row["last_error"]:
+        typer.echo(row["last_error"])
+    typer.echo(json.dumps(row["payload"], indent=2, ensure_ascii=False))
+
+
+async def _replay(event_id: str) -> None:
+    settings = load_settings()
+    async with await create_pool(settings) as pool:
+        outcome = await replay_event(pool, event_id, livemode=settings.livemode)
+    typer.echo(f"{event_id} {outcome.status}")
+    if outcome.status == "failed":
+        raise typer.Exit(1)
+
+
+async def _replay_failed() -> None:
+    settings = load_settings()
+    failed = 0
+    async with await create_pool(settings) as pool:
+        async for event_id, outcome in replay_failed_events(pool, livemode=settings.livemode):
+            word = outcome.status if outcome else "done by another process"
+            failed += word == "failed"
+            typer.echo(f"{event_id} {word}")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,46 @@
+"""`mpanel-billing migrate`: the schema of the database that DATABASE_URL names."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from mpanel_billing.database import migrations
+from mpanel_billing.settings import load_database_settings
+
+app = typer.Typer(help="Bring the database's schema up to date.", no_args_is_help=True)
+
+
+@app.command()
+def up() -> None:
+    """Apply every pending migration; safe to repeat and to run on several machines at once."""
+    applied = asyncio.run(migrations.migrate(_database_url()))
+    for file in applied:
+        typer.echo(f"applied {file}")
+    if not applied:
+        typer.echo(f"nothing to do, the schema is at {migrations.expected_version()}")
+
+
+@app.command()
+def down() -> None:
+    """Undo the latest migration, one step."""
+    typer.echo(f"rolled back {asyncio.run(migrations.rollback(_database_url()))}")
+
+
+@app.command()
+def status() -> None:
+    """List all migrations and whether the database has them."""
+    listed = asyncio.run(migrations.status(_database_url()))
+    for migration in listed:
+        typer.echo(f"[{'x' if migration.applied else ' '}] {migration.file}")
+    typer.echo(f"{sum(not migration.applied for migration in listed)} pending")
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="For example: add_order_notes")]) -> None:
+    """Make an empty migration file in prisma/migrations."""
+    typer.echo(asyncio.run(migrations.new(name)))
+
+
+def _database_url() -> str:
+    return load_database_settings().database_url.get_secret_value()

@@ -1,0 +1,33 @@
+"""`mpanel-billing sandbox`: the stand-in for Stripe."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 12111,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Where every event is sent; more can be made by the API.")
+    ] = None,
+    webhook_secret: Annotated[
+        str, typer.Option(envvar="SANDBOX_WEBHOOK_SECRET", help="What events are signed with.")
+    ] = "whsec_sandbox",
+    state: Annotated[
+        Path | None, typer.Option(help="File that keeps everything; none: gone with the process.")
+    ] = None,
+) -> None:
+    """Run a small stateful stand-in for Stripe until Ctrl-C."""
+    # Not above: no other command should pay for loading it.
+    from mpanel_billing.sandbox import SandboxConfig, WebhookTarget, serve_sandbox  # noqa: PLC0415
+
+    targets = (WebhookTarget(webhook_url, webhook_secret),) if webhook_url else ()
+    config = SandboxConfig(host=host, port=port, webhooks=targets, state_file=state)
+    try:
+        asyncio.run(serve_sandbox(config))
+    except OSError as error:
+        sys.exit(f"mpanel-billing: {host}:{port} cannot be used: {error.strerror}; see --port")

@@ -1,0 +1,56 @@
+"""The marketing site's older bridge: what is sold, cacheable."""
+
+import hashlib
+import json
+
+from aiohttp import web
+
+from mpanel_billing.catalogue import bridge
+from mpanel_billing.catalogue.model import Catalogue
+from mpanel_billing.catalogue.repository import load_catalogue
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.http import keys
+
+routes = web.RouteTableDef()
+
+CACHE_CONTROL = "public, no-cache"
+"""Keep it, but ask each time whether it still holds: a changed catalogue shows at once."""
+
+
+@routes.get("/api/public/plans")
+async def list_plans(request: web.Request) -> web.Response:
+    """Answer with the plans and the terms for which each is sold."""
+    return _cacheable(request, bridge.plans_answer(await _catalogue(request)))
+
+
+@routes.get("/api/marketing-api/products/catalog")
+async def list_products(request: web.Request) -> web.Response:
+    """Answer with plans and add-ons, those of `?category=` only where it is given."""
+    category = request.query.get("category")
+    return _cacheable(request, bridge.products_answer(await _catalogue(request), category))
+
+
+@routes.get("/api/marketing-api/products/{id}")
+async def get_product(request: web.Request) -> web.Response:
+    """Answer with one plan or add-on, by its code."""
+    code = request.match_info["id"]
+    return _cacheable(request, bridge.product_answer(await _catalogue(request), code))
+
+
+async def _catalogue(request: web.Request) -> Catalogue:
+    async with acquired(request.app[keys.POOL]) as conn:
+        return await load_catalogue(conn, livemode=request.app[keys.SETTINGS].livemode)
+
+
+def _cacheable(request: web.Request, answer: bridge.Answer) -> web.Response:
+    """Answer with JSON and its ETag, or 304 to who has that already."""
+    body = json.dumps(answer, ensure_ascii=False).encode()
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    known = request.if_none_match or ()
+    if any(tag.value in {etag, "*"} for tag in known):
+        response = web.Response(status=304)
+    else:
+        response = web.Response(body=body, content_type="application/json", charset="utf-8")
+    response.etag = etag
+    response.headers["Cache-Control"] = CACHE_CONTROL
+    return response

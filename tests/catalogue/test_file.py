@@ -1,0 +1,235 @@
+"""A catalogue file is right as a whole, or every mistake in it is named by line and field."""
+
+from pathlib import Path
+
+import pytest
+
+from mpanel_billing.catalogue.file import (
+    CatalogueFileError,
+    parse_catalogue,
+    read_catalogue_file,
+)
+from mpanel_billing.catalogue.rows import coupon_rows, price_rows, product_rows
+from mpanel_billing.catalogue.schema import CatalogueFile
+
+SMALL = """\
+currency = "usd"
+
+[[plans]]
+code = "basic"
+name = "Basic"
+description = "A plan."
+category = "hosting"
+product_types = ["hosting"]
+setup_fee = 500
+[plans.prices]
+monthly = 799
+annually = 7990
+[plans.prices_in.jpy]
+monthly = 1200
+
+[[domains]]
+tld = "com"
+name = ".com domain"
+description = "A year of it."
+price = 1299
+
+[[fees]]
+code = "rush"
+name = "Rush"
+description = "At once."
+price = 2500
+
+[[coupons]]
+code = "TEN"
+name = "Ten"
+percent_off = 10
+"""
+
+NOT_WHOLE = "must be a whole number of minor units (1299 for $12.99), not"
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(CatalogueFileError) as caught:
+        parse_catalogue(text, name="my.toml")
+    return str(caught.value).splitlines()
+
+
+def test_the_shipped_catalogue_is_right(shipped: CatalogueFile) -> None:
+    assert [plan.code for plan in shipped.plans][:3] == ["student", "starter", "premium"]
+    assert (len(shipped.plans), len(shipped.addons), len(shipped.domains)) == (7, 6, 4)
+    assert [coupon.code for coupon in shipped.coupons] == ["WELCOME10"]
+
+
+def test_a_small_file_is_right() -> None:
+    file = parse_catalogue(SMALL)
+    assert [row["code"] for row in product_rows(file)] == ["basic", "domain-com", "rush"]
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "problem"),
+    [
+        (
+            "monthly = 799",
+            "monthly = 7.99",
+            f"11: plans[0].prices.monthly: {NOT_WHOLE} 7.99",
+        ),
+        (
+            "monthly = 799",
+            'monthly = "799"',
+            f"11: plans[0].prices.monthly: {NOT_WHOLE} '799'",
+        ),
+        (
+            "price = 1299",
+            "price = -1",
+            "20: domains[0].price: must be a whole number of minor units (1299 for $12.99), not -1",
+        ),
+        (
+            "price = 1299",
+            "price = true",
+            f"20: domains[0].price: {NOT_WHOLE} True",
+        ),
+        (
+            "annually = 7990",
+            "yearly = 7990",
+            "12: plans[0].prices.yearly: 'yearly' is no billing cycle; write one of: monthly",
+        ),
+        ("monthly = 799\nannually = 7990\n", "", "10: plans[0].prices: must not be empty"),
+        ('name = "Basic"\n', "", "3: plans[0].name: is missing"),
+        (
+            "setup_fee = 500",
+            "setup_fees = 500",
+            "9: plans[0].setup_fees: is no field of the catalogue",
+        ),
+        (
+            'product_types = ["hosting"]',
+            'product_types = "hosting"',
+            "8: plans[0].product_types: must be a list in [brackets]",
+        ),
+        (
+            'product_types = ["hosting"]',
+            'product_types = ["hosting",\n "E-Mail"]',
+            "9: plans[0].product_types[1]: should match pattern '^[a-z][a-z0-9_-]*$', not 'E-Mail'",
+        ),
+        (
+            'code = "basic"',
+            'code = "Basic Plan"',
+            "4: plans[0].code: should match pattern '^[a-z0-9]+(-[a-z0-9]+)*$', not 'Basic Plan'",
+        ),
+        (
+            'currency = "usd"',
+            'currency = "usb"',
+            "1: currency: 'usb' is no currency of Stripe's; write its ISO code in lower case",
+        ),
+        (
+            "[plans.prices_in.jpy]",
+            "[plans.prices_in.usd]",
+            "14: plans[0].prices_in.usd.monthly: is in the file's own currency, usd",
+        ),
+        (
+            "[plans.prices_in.jpy]\nmonthly = 1200",
+            "[plans.prices_in.kwd]\nmonthly = 1255",
+            "14: plans[0].prices_in.kwd.monthly: must be a multiple of 10, as Stripe charges kwd",
+        ),
+        ('code = "rush"', 'code = "basic"', "23: fees[0].code: 'basic' is the code of plans[0]"),
+        ("percent_off = 10", "", "28: coupons[0]: needs either percent_off or amount_off"),
+        (
+            "percent_off = 10",
+            "percent_off = 10\namount_off = 5",
+            "28: coupons[0]: needs either percent_off or amount_off",
+        ),
+        (
+            "percent_off = 10",
+            "percent_off = 10.125",
+            "31: coupons[0].percent_off: must have at most two decimals",
+        ),
+        (
+            "percent_off = 10",
+            'percent_off = 10\nduration = "repeating"',
+            "32: coupons[0].duration: needs duration_in_months if it is repeating, only then",
+        ),
+        ('code = "TEN"', 'code = "ten"', "29: coupons[0].code: should match pattern"),
+        (
+            'name = "Ten"',
+            "name = 10",
+            "30: coupons[0].name: must be text in quotes",
+        ),
+        ("[[domains]]", "[[domain]]", "16: domain: is no field of the catalogue"),
+        ("price = 1299", "price = ", "20: is not valid TOML: Invalid value"),
+        ('name = "Ten"', 'name = "Ten', "30: is not valid TOML: "),
+        ("percent_off = 10\n", "percent_off = [", "31: is not valid TOML: Invalid value"),
+    ],
+)
+def test_a_mistake_is_named_by_line_and_field(written: str, instead: str, problem: str) -> None:
+    assert written in SMALL
+    [found] = problems_of(SMALL.replace(written, instead, 1))
+    assert found.startswith(f"my.toml:{problem}")
+
+
+def test_all_mistakes_are_named_at_once_in_the_order_of_the_file() -> None:
+    text = SMALL.replace("price = 2500", "price = 25.0").replace('"basic"', "7")
+    assert [problem.split(": ")[:2] for problem in problems_of(text)] == [
+        ["my.toml:4", "plans[0].code"],
+        ["my.toml:26", "fees[0].price"],
+    ]
+
+
+def test_a_tld_may_be_called_like_a_plan() -> None:
+    text = SMALL.replace('tld = "com"', 'tld = "basic"')
+    assert [row["code"] for row in product_rows(parse_catalogue(text))][1] == "domain-basic"
+
+
+def test_two_entries_for_one_tld_are_a_mistake() -> None:
+    entry = SMALL[SMALL.index("[[domains]]") : SMALL.index("[[fees]]")]
+    [found] = problems_of(SMALL + entry)
+    assert found.startswith("my.toml:33: domains[1].tld: 'domain-com' is the code of domains[0]")
+
+
+def test_a_file_without_plans_sells_nothing_and_is_a_mistake() -> None:
+    assert problems_of('currency = "usd"\n') == ["my.toml:1: plans: is missing"]
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueFileError, match=r"missing\.toml:1: cannot be read: No such file"):
+        read_catalogue_file(tmp_path / "missing.toml")
+    (tmp_path / "latin.toml").write_bytes('name = "Müller"'.encode("latin-1"))
+    with pytest.raises(CatalogueFileError, match=r"latin\.toml:1: is not UTF-8 text"):
+        read_catalogue_file(tmp_path / "latin.toml")
+
+
+def test_every_amount_has_a_row_and_a_lookup_key_of_its_own() -> None:
+    rows = price_rows(parse_catalogue(SMALL))
+    assert [(row["lookup_key"], row["billing_cycle"], row["unit_amount"]) for row in rows] == [
+        ("basic_monthly_usd", "monthly", 799),
+        ("basic_annually_usd", "annually", 7990),
+        ("basic_monthly_jpy", "monthly", 1200),
+        ("basic_setup_usd", None, 500),
+        ("domain-com_once_usd", None, 1299),
+        ("rush_once_usd", None, 2500),
+    ]
+
+
+def test_mpanels_own_columns_carry_the_price_of_the_shortest_term() -> None:
+    [plan, domain, _] = product_rows(parse_catalogue(SMALL))
+    assert {name: plan[name] for name in ("type", "billing_cycle", "price", "setup_fee")} == {
+        "type": "hosting",
+        "billing_cycle": "monthly",
+        "price": "7.99",
+        "setup_fee": "5.00",
+    }
+    assert (domain["type"], domain["billing_cycle"], domain["price"]) == ("domain", None, "12.99")
+
+
+def test_a_percentage_stays_exact() -> None:
+    text = SMALL.replace("percent_off = 10", "percent_off = 33.33")
+    assert coupon_rows(parse_catalogue(text))[0]["percent_off"] == "33.33"
+
+
+def test_the_shipped_prices_are_the_marketing_sites(shipped: CatalogueFile) -> None:
+    amounts = {row["lookup_key"]: row["unit_amount"] for row in price_rows(shipped)}
+    assert len(amounts) == len(price_rows(shipped))
+    assert amounts["starter_monthly_usd"] == 799
+    assert amounts["starter_triennially_usd"] == 5364
+    assert amounts["addon-ssl-premium_annually_usd"] == 999
+    assert "addon-ssl-premium_monthly_usd" not in amounts
+    assert amounts["domain-io_once_usd"] == 3899

@@ -1,0 +1,146 @@
+"""An event whose application fails is kept, retried and replayed; it never blocks others."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from mpanel_billing.database.pool import create_pool
+from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.settings import DatabaseSettings
+from mpanel_billing.webhooks.envelope import parse_event
+from mpanel_billing.webhooks.service import (
+    MAX_ATTEMPTS,
+    receive_event,
+    retry_delay,
+    retry_event,
+)
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+
+FAULT = "ALTER TABLE subscriptions ADD CONSTRAINT fault CHECK (amount <> 666)"
+MENDED = "ALTER TABLE subscriptions DROP CONSTRAINT fault"
+POISON = made.event("customer.subscription.created", made.subscription(amount=666), id_="evt_bad")
+
+
+async def test_an_event_that_cannot_be_applied_is_kept_with_its_traceback(inbox: Inbox) -> None:
+    await inbox.pool.execute(FAULT)
+    assert await inbox.take(POISON) == "failed"
+    row = await inbox.row("SELECT * FROM stripe_events")
+    assert (row["status"], row["attempts"]) == ("failed", 1)
+    assert "CheckViolationError" in row["last_error"]
+    assert row["next_attempt_at"] > row["received_at"]
+    assert await inbox.pool.fetchval("SELECT count(*) FROM subscriptions") == 0
+
+
+async def test_an_event_that_cannot_be_applied_does_not_block_others(inbox: Inbox) -> None:
+    await inbox.pool.execute(FAULT)
+    await inbox.take(POISON)
+    other = made.subscription("sub_2")
+    assert await inbox.tell("customer.subscription.created", other) == "applied"
+
+
+async def test_a_failed_event_is_applied_once_its_cause_is_mended(inbox: Inbox) -> None:
+    await inbox.pool.execute(FAULT)
+    await inbox.take(POISON)
+    outcome = await retry_event(inbox.pool, "evt_bad", livemode=False)
+    assert outcome is not None
+    assert outcome.status == "failed"
+    assert (await inbox.row("SELECT attempts FROM stripe_events"))["attempts"] == 2
+    await inbox.pool.execute(MENDED)
+    outcome = await retry_event(inbox.pool, "evt_bad", livemode=False)
+    assert outcome is not None
+    assert outcome.status == "applied"
+    assert (await inbox.subscription())["amount"] == 666
+    row = await inbox.row("SELECT * FROM stripe_events")
+    assert (row["status"], row["last_error"], row["next_attempt_at"]) == ("applied", None, None)
+
+
+async def test_an_applied_event_is_not_tried_again(inbox: Inbox) -> None:
+    await inbox.take(POISON)
+    assert await retry_event(inbox.pool, "evt_bad", livemode=False) is None
+
+
+async def test_a_failed_event_is_stale_when_newer_news_came_meanwhile(inbox: Inbox) -> None:
+    await inbox.pool.execute(FAULT)
+    await inbox.take(POISON)
+    newer = made.subscription(amount=700)
+    await inbox.tell("customer.subscription.updated", newer, created=POISON["created"] + 1)
+    await inbox.pool.execute(MENDED)
+    outcome = await retry_event(inbox.pool, "evt_bad", livemode=False)
+    assert outcome is not None
+    assert outcome.status == "stale"
+    assert (await inbox.subscription())["amount"] == 700
+
+
+async def test_a_redelivery_of_a_failed_event_is_acknowledged_and_kept_once(inbox: Inbox) -> None:
+    await inbox.pool.execute(FAULT)
+    await inbox.take(POISON)
+    assert await inbox.take(POISON) in {"failed", "duplicate"}
+    assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_events") == 1
+
+
+def test_retries_back_off_from_a_minute_to_six_hours_and_end() -> None:
+    delays = [retry_delay(attempts) for attempts in range(1, MAX_ATTEMPTS + 1)]
+    assert delays[0] == 60
+    assert delays[-2] == 6 * 3600
+    assert delays[-1] is None
+    assert [d for d in delays if d] == sorted(d for d in delays if d)
+
+
+async def test_an_event_that_cannot_even_be_kept_is_refused_for_stripe_to_retry(
+    inbox: Inbox,
+) -> None:
+    await inbox.pool.execute("ALTER TABLE stripe_events ADD CONSTRAINT full_disk CHECK (FALSE)")
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        await inbox.take(POISON)
+    assert (caught.value.status, caught.value.retry_after) == (503, 60)
+
+
+async def test_without_a_database_an_event_is_refused_for_stripe_to_retry() -> None:
+    settings = DatabaseSettings(
+        _env_file=None,  # type: ignore[call-arg]
+        database_url="postgresql://nobody@127.0.0.1:1/none",
+    )
+    async with await create_pool(settings) as pool:
+        with pytest.raises(DatabaseUnavailableError):
+            await receive_event(pool, parse_event(POISON, livemode=False))
+
+
+async def test_a_failed_event_is_retried_by_one_at_a_time(inbox: Inbox) -> None:
+    await inbox.pool.execute(FAULT)
+    await inbox.take(POISON)
+    await inbox.pool.execute(MENDED)
+    outcomes = await asyncio.gather(
+        *(retry_event(inbox.pool, "evt_bad", livemode=False) for _ in range(5))
+    )
+    assert [o.status for o in outcomes if o] == ["applied"]
+
+
+async def test_fifty_concurrent_deliveries_of_one_event_apply_it_once(inbox: Inbox) -> None:
+    outcomes = await asyncio.gather(*(inbox.take(POISON) for _ in range(50)))
+    assert sorted(outcomes) == ["applied"] + ["duplicate"] * 49
+
+
+async def test_concurrent_invoices_and_subscription_are_always_linked(
+    inbox: Inbox,
+) -> None:
+    """Each transaction alone would not see the other's row; the locks make one wait."""
+    for number in range(20):
+        sub, inv, pay = f"sub_{number}", f"in_{number}", f"inpay_{number}"
+        await asyncio.gather(
+            inbox.tell("invoice_payment.paid", made.invoice_payment(pay, invoice=inv)),
+            inbox.tell("invoice.paid", made.invoice(inv, subscription=sub)),
+            inbox.tell("customer.subscription.created", made.subscription(sub)),
+        )
+    unlinked = "SELECT count(*) FROM invoices WHERE subscription_id IS NULL"
+    assert await inbox.pool.fetchval(unlinked) == 0
+    unpaid = "SELECT count(*) FROM subscriptions WHERE stripe_payment_intent_id IS NULL"
+    assert await inbox.pool.fetchval(unpaid) == 0
+
+
+async def test_an_error_of_the_database_is_not_hidden_from_the_inbox(inbox: Inbox) -> None:
+    await inbox.pool.execute("ALTER TABLE subscriptions RENAME COLUMN amount TO amounts")
+    assert await inbox.take(POISON) == "failed"
+    row = await inbox.row("SELECT last_error FROM stripe_events")
+    assert asyncpg.UndefinedColumnError.__name__ in row["last_error"]
