@@ -8,6 +8,7 @@ from mpanel_billing import __version__
 from mpanel_billing.cli import catalog, events, migrate
 from mpanel_billing.cli.dev import dev
 from mpanel_billing.cli.sandbox import sandbox
+from mpanel_billing.cli.worker import worker
 from mpanel_billing.errors import BillingError
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(dev)
 app.command()(sandbox)
+app.command()(worker)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(events.app, name="events")

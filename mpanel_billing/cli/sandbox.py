@@ -15,8 +15,8 @@ def sandbox(
         str | None, typer.Option(help="Where every event is sent; more can be made by the API.")
     ] = None,
     webhook_secret: Annotated[
-        str, typer.Option(envvar="SANDBOX_WEBHOOK_SECRET", help="What events are signed with.")
-    ] = "whsec_sandbox",
+        str | None, typer.Option(help="What the events to --webhook-url are signed with.")
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="File that keeps everything; none: gone with the process.")
     ] = None,
@@ -25,7 +25,11 @@ def sandbox(
     # Not above: no other command should pay for loading it.
     from mpanel_billing.sandbox import SandboxConfig, WebhookTarget, serve_sandbox  # noqa: PLC0415
 
-    targets = (WebhookTarget(webhook_url, webhook_secret),) if webhook_url else ()
+    if (webhook_url is None) != (webhook_secret is None):
+        sys.exit("mpanel-billing: --webhook-url and --webhook-secret go together")
+    targets = (
+        (WebhookTarget(webhook_url, webhook_secret),) if webhook_url and webhook_secret else ()
+    )
     config = SandboxConfig(host=host, port=port, webhooks=targets, state_file=state)
     try:
         asyncio.run(serve_sandbox(config))

@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -31,12 +32,21 @@ async def receive_event(pool: Pool, event: Event) -> Outcome:
     DatabaseUnavailableError when it could not even be kept.
     """
     try:
-        return await _keep_and_apply(pool, event)
+        return (await _keep_and_apply_patiently(pool, event))[event.id]
     except DatabaseUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001 - rule 6: whatever fails, the event is kept with it
         await _keep_failed(pool, event, error)
         return FAILED
+
+
+async def receive_events(pool: Pool, events: Sequence[Event]) -> Mapping[str, Outcome]:
+    """Keep events of different objects and apply them, all in one transaction or none.
+
+    Answers the outcome by event id. Any failure is the batch's, and leaves nothing behind.
+    """
+    async with transaction(pool) as conn:
+        return await _keep_and_apply(conn, events)
 
 
 async def retry_event(pool: Pool, event_id: str, *, livemode: bool) -> Outcome | None:
@@ -57,28 +67,33 @@ def retry_delay(attempts: int) -> float | None:
     return min(FIRST_RETRY_SECONDS * 2.0 ** (attempts - 1), LONGEST_RETRY_SECONDS)
 
 
-async def _keep_and_apply(pool: Pool, event: Event) -> Outcome:
+async def _keep_and_apply_patiently(pool: Pool, event: Event) -> Mapping[str, Outcome]:
     for _ in range(_CONFLICT_RETRIES):
         try:
-            async with transaction(pool) as conn:
-                return await _keep_and_apply_in(conn, event)
+            return await receive_events(pool, [event])
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             continue
-    async with transaction(pool) as conn:
-        return await _keep_and_apply_in(conn, event)
+    return await receive_events(pool, [event])
 
 
-async def _keep_and_apply_in(conn: Connection, event: Event) -> Outcome:
-    expected = APPLIED if event.snapshot else Outcome("ignored", event.reason)
-    kept = await repository.insert_events(conn, [_row(event, expected)])
-    if not kept:
-        return DUPLICATE
-    if event.snapshot is None:
-        return expected
-    outcome = (await apply_snapshots(conn, [event.snapshot]))[event.snapshot.object_id]
-    if outcome != expected:
-        await repository.mark_events(conn, [_mark(event.id, outcome)])
-    return outcome
+async def _keep_and_apply(conn: Connection, events: Sequence[Event]) -> Mapping[str, Outcome]:
+    expected = {event.id: _expected(event) for event in events}
+    kept = await repository.insert_events(conn, [_row(e, expected[e.id]) for e in events])
+    new = [event for event in events if event.id in kept]
+    snapshots = [event.snapshot for event in new if event.snapshot]
+    by_object = await apply_snapshots(conn, snapshots) if snapshots else {}
+    outcomes = {e.id: by_object[e.snapshot.object_id] for e in new if e.snapshot}
+    if surprises := [_mark(id_, o) for id_, o in outcomes.items() if o != expected[id_]]:
+        await repository.mark_events(conn, surprises)
+    return {
+        event.id: outcomes.get(event.id, expected[event.id]) if event.id in kept else DUPLICATE
+        for event in events
+    }
+
+
+def _expected(event: Event) -> Outcome:
+    """What most events come to, and so are kept as at once."""
+    return APPLIED if event.snapshot else Outcome("ignored", event.reason)
 
 
 async def _lock_and_apply(pool: Pool, event_id: str, *, livemode: bool) -> Outcome | None:

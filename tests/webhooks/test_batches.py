@@ -1,0 +1,91 @@
+"""Events that come together are written together, and answered each for itself."""
+
+import asyncio
+
+import pytest
+
+from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.webhooks.batches import EventBatcher
+from mpanel_billing.webhooks.envelope import Event, parse_event
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+
+
+def update(number: int, *, amount: int = 799, created: int = 1_790_000_000) -> Event:
+    subscription = made.subscription(f"sub_{number}", customer=f"cus_{number}", amount=amount)
+    payload = made.event("customer.subscription.updated", subscription, created=created)
+    return parse_event(payload, livemode=False)
+
+
+async def commits(inbox: Inbox) -> int:
+    """Count the transactions that wrote events, by the rows' xmin."""
+    count: int = await inbox.pool.fetchval("SELECT count(DISTINCT xmin::text) FROM stripe_events")
+    return count
+
+
+async def test_events_that_come_together_share_few_commits(inbox: Inbox) -> None:
+    batcher = EventBatcher(inbox.pool)
+    outcomes = await asyncio.gather(*(batcher.receive(update(n)) for n in range(100)))
+    assert {o.status for o in outcomes} == {"applied"}
+    assert await inbox.pool.fetchval("SELECT count(*) FROM subscriptions") == 100
+    assert await commits(inbox) <= 6
+
+
+async def test_two_events_of_one_object_never_share_a_batch(inbox: Inbox) -> None:
+    batcher = EventBatcher(inbox.pool)
+    updates = [update(1, amount=700 + n, created=1_790_000_000 + n) for n in range(10)]
+    outcomes = await asyncio.gather(*(batcher.receive(event) for event in updates))
+    assert {o.status for o in outcomes} <= {"applied", "stale"}
+    assert (await inbox.subscription())["amount"] == 709
+    assert await commits(inbox) == 10
+
+
+async def test_a_bad_event_fails_alone(inbox: Inbox) -> None:
+    await inbox.pool.execute("ALTER TABLE subscriptions ADD CONSTRAINT fault CHECK (amount <> 666)")
+    batcher = EventBatcher(inbox.pool)
+    events = [update(n, amount=666 if n == 7 else 799) for n in range(20)]
+    outcomes = await asyncio.gather(*(batcher.receive(event) for event in events))
+    assert [n for n, o in enumerate(outcomes) if o.status == "failed"] == [7]
+    assert await inbox.pool.fetchval("SELECT count(*) FROM subscriptions") == 19
+    assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_events") == 20
+
+
+async def test_the_same_event_twice_at_once_is_applied_once(inbox: Inbox) -> None:
+    batcher = EventBatcher(inbox.pool)
+    event = update(1)
+    outcomes = await asyncio.gather(*(batcher.receive(event) for _ in range(8)))
+    assert sorted(o.status for o in outcomes) == ["applied"] + ["duplicate"] * 7
+
+
+async def test_an_event_after_a_quiet_time_is_written_too(inbox: Inbox) -> None:
+    batcher = EventBatcher(inbox.pool)
+    for number in range(5):
+        await batcher.receive(update(number))
+    await asyncio.gather(*(batcher.receive(update(number)) for number in range(5, 9)))
+    assert await inbox.pool.fetchval("SELECT count(*) FROM subscriptions") == 9
+
+
+async def test_a_request_that_is_given_up_does_not_hurt_the_others(inbox: Inbox) -> None:
+    batcher = EventBatcher(inbox.pool)
+    tasks = [asyncio.create_task(batcher.receive(update(n))) for n in range(6)]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [n for n, o in enumerate(done) if isinstance(o, asyncio.CancelledError)] == [2]
+    assert await inbox.pool.fetchval("SELECT count(*) FROM subscriptions") == 6
+
+
+async def test_when_nothing_can_be_kept_every_request_is_refused(inbox: Inbox) -> None:
+    await inbox.pool.execute("ALTER TABLE stripe_events ADD CONSTRAINT full_disk CHECK (FALSE)")
+    batcher = EventBatcher(inbox.pool)
+    done = await asyncio.gather(
+        *(batcher.receive(update(n)) for n in range(4)), return_exceptions=True
+    )
+    assert {type(o) for o in done} == {DatabaseUnavailableError}
+
+
+@pytest.mark.parametrize("count", [1, 2, 65, 200])
+async def test_no_event_is_left_waiting(inbox: Inbox, count: int) -> None:
+    batcher = EventBatcher(inbox.pool)
+    outcomes = await asyncio.gather(*(batcher.receive(update(n)) for n in range(count)))
+    assert len(outcomes) == count
