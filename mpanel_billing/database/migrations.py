@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.errors import BillingError, DatabaseUnavailableError
+from mpanel_billing.errors import BillingError, DatabaseUnavailableError, SettingsError
 from mpanel_billing.resources import MIGRATIONS
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ TABLE = "billing_schema_migrations"
 LOCK_TIMEOUT_MS = 2500
 """How long a statement waits for a lock, and so blocks everybody who queues up behind it."""
 
+_CONNECT_SECONDS = 10
 _TRIES = 8
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -128,8 +129,8 @@ async def _run_patiently(url: str, command: str, migrations: Path) -> str:
 @asynccontextmanager
 async def _migration_session(url: str) -> AsyncIterator[Connection]:
     try:
-        connection = await asyncpg.connect(_with_lock_timeout(url))
-    except (OSError, asyncpg.PostgresError) as error:
+        connection = await asyncpg.connect(_with_lock_timeout(url), timeout=_CONNECT_SECONDS)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = f"cannot connect to the database: {error}"
         raise DatabaseUnavailableError(message) from error
     try:
@@ -183,9 +184,12 @@ def _names_after(label: str, output: str) -> list[str]:
 
 
 def _with_lock_timeout(url: str) -> str:
-    if not url:
-        return url
-    parts = urlsplit(url)
+    """Add our lock_timeout; a malformed URL is refused here: others would print its password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise SettingsError("DATABASE_URL: is no valid URL") from None
     query = {"lock_timeout": str(LOCK_TIMEOUT_MS)} | dict(parse_qsl(parts.query))
     return urlunsplit(parts._replace(query=urlencode(query)))
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mpanel_billing.dev.data import DEFAULT_DATA_DIR
 from mpanel_billing.sandbox.cards import TEST_CARDS, TestCard
 
 
@@ -16,7 +17,7 @@ def describe_service(
         "health": f"{api_url}/api/health",
         "sandbox": sandbox_url,
         "database": database_url,
-        "psql": f"{_shorten(psql)} '{database_url}'",
+        "psql": "make psql" if kept_in == DEFAULT_DATA_DIR else f"{psql} '{database_url}'",
         "data": data,
     }
     cards = {_group(card.number): _describe(card) for card in TEST_CARDS}
@@ -50,7 +51,3 @@ def _describe(card: TestCard) -> str:
 
 def _group(number: str) -> str:
     return " ".join(number[start : start + 4] for start in range(0, len(number), 4))
-
-
-def _shorten(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

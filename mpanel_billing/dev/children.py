@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NoReturn
 
 from mpanel_billing.errors import BillingError
@@ -101,8 +102,9 @@ def show(name: str, line: str) -> None:
     label = f"{name:{_NAME_WIDTH}}|"
     if sys.stdout.isatty():
         label = f"\x1b[{_COLOURS.get(name, _PLAIN_COLOUR)}m{label}\x1b[0m"
-    sys.stdout.write(f"{label} {line}\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # the terminal was closed: nobody looks any more
+        sys.stdout.write(f"{label} {line}\n")
+        sys.stdout.flush()
 
 
 async def _relay(name: str, process: asyncio.subprocess.Process) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from mpanel_billing.errors import BillingError
 
+DEFAULT_DATA_DIR = Path(".data")
+
 
 class DataFolderError(BillingError):
     """The data folder cannot be used; the message says why."""

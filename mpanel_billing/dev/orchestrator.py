@@ -55,13 +55,13 @@ class DevOptions:
 
 
 async def run_service(options: DevOptions) -> None:
-    """Start everything, show where it is, and stop it all on SIGINT or SIGTERM.
+    """Start everything, show where it is, and stop it all on SIGINT, SIGTERM or SIGHUP.
 
     Raises BillingError when something cannot start or ends by itself; all the rest is stopped
     by then.
     """
     stop = asyncio.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     with options.open_data_folder() as folder:
         service = _Service(options, folder)

@@ -3,7 +3,15 @@
 import asyncpg
 from aiohttp import web
 
+from mpanel_billing.checkout.progress import Lookout
+from mpanel_billing.checkout.service import Desk
 from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.webhooks.batches import EventBatcher
 
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", asyncpg.Pool)
+EVENTS = web.AppKey("events", EventBatcher)
+GATEWAY = web.AppKey("gateway", StripeGateway)
+DESK = web.AppKey("desk", Desk)
+LOOKOUT = web.AppKey("lookout", Lookout)

@@ -6,6 +6,7 @@ being worked on too: a change that comes while the job for an older version runs
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from pgqueuer import AsyncpgDriver, Queries
@@ -22,6 +23,14 @@ async def enqueue_provisioning(conn: Connection, work: Sequence[tuple[UUID, int]
     await _enqueue(conn, PROVISION, [(str(id_), version) for id_, version in work])
 
 
+async def enqueue_provisioning_retry(
+    conn: Connection, subscription_id: UUID, version: int, attempt: int, delay_seconds: float
+) -> None:
+    """Trigger another run for a subscription, after its run `attempt` has not got to the end."""
+    trigger = (str(subscription_id), f"{version}:{attempt}")
+    await _enqueue(conn, PROVISION, [trigger], timedelta(seconds=max(delay_seconds, 0)))
+
+
 async def enqueue_refetches(conn: Connection, requests: Sequence[tuple[str, int]]) -> None:
     """Trigger questions to Stripe: (object id, version of its stripe_refetches row)."""
     await _enqueue(conn, REFETCH, requests)
@@ -32,7 +41,12 @@ async def enqueue_event_retries(conn: Connection, events: Sequence[tuple[str, in
     await _enqueue(conn, RETRY_EVENT, events)
 
 
-async def _enqueue(conn: Connection, entrypoint: str, triggers: Sequence[tuple[str, int]]) -> None:
+async def _enqueue(
+    conn: Connection,
+    entrypoint: str,
+    triggers: Sequence[tuple[str, int | str]],
+    delay: timedelta = timedelta(0),
+) -> None:
     if not triggers:
         return
     # PgQueuer's driver wants a connection; the pool's proxy is one in all but its class
@@ -41,6 +55,7 @@ async def _enqueue(conn: Connection, entrypoint: str, triggers: Sequence[tuple[s
         [entrypoint] * len(triggers),
         [id_.encode() for id_, _ in triggers],
         [0] * len(triggers),
+        execute_after=[delay] * len(triggers),
         dedupe_key=[f"{entrypoint}:{id_}:{version}" for id_, version in triggers],
         on_conflict="skip",
     )

@@ -27,7 +27,7 @@ SET leased_until = now() + make_interval(secs => :lease_seconds::float8)
 WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid;
 
--- name: break_off(subscription_id, token, error, retry_seconds)
+-- name: break_off(subscription_id, token, error, retry_seconds)!
 -- A run that could not go to its end gives its lease back; no error: it was only interrupted.
 UPDATE provisioning_work AS w
 SET lease_token = NULL,
@@ -141,7 +141,7 @@ UPDATE provisioning_work
 SET trouble = :trouble
 WHERE subscription_id = :subscription_id::uuid;
 
--- name: write_wishes(subscription_id, token, wishes)
+-- name: write_wishes(subscription_id, token, wishes)!
 -- A wish that is new or has changed gets a fresh start. A leg stays with the driver that has its
 -- account.
 WITH held AS (

@@ -8,7 +8,6 @@ from aiohttp import web
 from mpanel_billing.errors import BillingError
 from mpanel_billing.http import keys
 from mpanel_billing.webhooks.envelope import Event, parse_body, parse_event
-from mpanel_billing.webhooks.service import receive_event
 from mpanel_billing.webhooks.signature import verify_signature
 
 logger = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ async def receive_webhook(request: web.Request) -> web.Response:
     except BillingError as error:
         logger.warning("webhook refused: %s", error, extra={"code": error.code})
         raise
-    outcome = await receive_event(request.app[keys.POOL], event)
+    outcome = await request.app[keys.EVENTS].receive(event)
     logger.info(
         "event %s",
         outcome.status,

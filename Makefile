@@ -1,0 +1,76 @@
+# Everything a developer runs. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The interpreter of a new .venv; scripts/setup.sh chooses when it is not set.
+export PYTHON
+# Test processes; logical: one for each core.
+JOBS ?= logical
+# Passed on: make dev ARGS="--ephemeral", make test ARGS="-k checkout".
+ARGS ?=
+
+BIN := .venv/bin
+SET_UP := .venv/.set-up
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(SET_UP) ## Make .venv with everything in it (at once when it is there)
+
+$(SET_UP): pyproject.toml scripts/setup.sh
+	@scripts/setup.sh
+	@touch $@
+
+.PHONY: dev
+dev: $(SET_UP) ## Run the whole service here: PostgreSQL, sandbox, API, worker (ARGS="--help" for options)
+	@$(BIN)/mpanel-billing dev $(ARGS)
+
+.PHONY: test
+test: $(SET_UP) ## Run all tests (those of PM2: make test-pm2)
+	@scripts/install-browser.sh
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --ignore=tests/pm2 $(ARGS)
+
+.PHONY: test-pm2
+test-pm2: $(SET_UP) ## Run the service under real PM2, from npm
+	@scripts/test-pm2.sh $(ARGS)
+
+.PHONY: check
+check: $(SET_UP) ## Run the linters and the type checker
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/lint_migrations.py
+
+.PHONY: bench
+bench: $(SET_UP) ## Run the benchmarks
+	@if [ -d benchmarks ]; then $(BIN)/python -m benchmarks $(ARGS); else echo "there are no benchmarks yet"; fi
+
+.PHONY: migrate
+migrate: $(SET_UP) ## Bring the schema of DATABASE_URL up to date
+	@$(BIN)/mpanel-billing migrate up
+
+.PHONY: migrate-down
+migrate-down: $(SET_UP) ## Undo the latest migration of DATABASE_URL, one step
+	@$(BIN)/mpanel-billing migrate down
+
+.PHONY: migrate-status
+migrate-status: $(SET_UP) ## List the migrations and what DATABASE_URL has of them
+	@$(BIN)/mpanel-billing migrate status
+
+.PHONY: migrate-new
+migrate-new: $(SET_UP) ## Make an empty migration: make migrate-new name=add_order_notes
+	@$(BIN)/mpanel-billing migrate new "$(name)"
+
+.PHONY: psql
+psql: $(SET_UP) ## Open psql on the database of a running `make dev`
+	@$(BIN)/python -m mpanel_billing.dev.psql $(ARGS)
+
+.PHONY: clean
+clean: ## Remove .venv and caches; the data of `make dev` in .data stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

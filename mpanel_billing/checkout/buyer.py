@@ -1,0 +1,64 @@
+"""Who orders."""
+
+from dataclasses import dataclass
+
+from email_validator import EmailNotValidError, validate_email
+
+LONGEST_EMAIL = 254
+
+_COUNTRIES = """
+AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS
+BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE
+EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM
+HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC
+LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA
+NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW
+SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO
+TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
+"""
+COUNTRIES = frozenset(_COUNTRIES.split())
+"""ISO 3166-1 alpha-2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address; what the buyer left out is None. `country` is ISO 3166-1 alpha-2."""
+
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postcode: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """Whom an order is for, as she says herself: nothing of it is proved.
+
+    `email` is normalised; compare it in lower case.
+    """
+
+    email: str
+    name: str | None = None
+    phone: str | None = None
+    company: str | None = None
+    address: Address = Address()
+
+
+def normalise_email(text: str) -> str:
+    """Return the address in its normal form, Unicode kept; ValueError for what is none."""
+    try:
+        return validate_email(text.strip(), check_deliverability=False).normalized
+    except EmailNotValidError:
+        msg = "must be an e-mail address, like ada@example.com"
+        raise ValueError(msg) from None
+
+
+def normalise_country(text: str) -> str:
+    """Return the code in upper case; ValueError for what is no country's."""
+    code = text.strip().upper()
+    if code not in COUNTRIES:
+        msg = "must be a country's two-letter code, like US"
+        raise ValueError(msg)
+    return code

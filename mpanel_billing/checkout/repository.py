@@ -1,0 +1,291 @@
+"""Orders and their sessions in PostgreSQL. Each function takes a connection."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.checkout.buyer import Buyer
+from mpanel_billing.checkout.rows import Row
+from mpanel_billing.database.queries import Connection, load_queries
+
+AttemptStatus = Literal["creating", "open", "complete", "expired", "failed"]
+
+_queries = load_queries("checkout")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to sell an order: its frozen params, and what Stripe has made of them so far."""
+
+    subscription_id: UUID
+    attempt: int
+    status: AttemptStatus
+    params: Mapping[str, Any]
+    stripe_session_id: str | None
+    stripe_customer_id: str | None
+    url: str | None
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Self:
+        """Read a row of `checkout_sessions`."""
+        return cls(
+            subscription_id=row["subscription_id"],
+            attempt=row["attempt"],
+            status=row["status"],
+            params=row["params"],
+            stripe_session_id=row["stripe_session_id"],
+            stripe_customer_id=row["stripe_customer_id"],
+            url=row["url"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecentOrder:
+    """An order of the same buyer that is not paid, with its latest attempt."""
+
+    fingerprint: bytes
+    latest: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedKey:
+    """An Idempotency-Key: the order it led to, and the answer when there is one already."""
+
+    same_request: bool
+    subscription_id: UUID | None
+    response: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantState:
+    """The tenant of a subscription."""
+
+    id: UUID
+    name: str
+    domain: str
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderState:
+    """What became of an order; `amount` is minor units of `currency` per term.
+
+    `services` are product types with the state of their account, as JSON.
+    """
+
+    subscription_id: UUID
+    status: str
+    livemode: bool
+    stripe_status: str | None
+    stripe_subscription_id: str | None
+    plan_code: str | None
+    plan_name: str | None
+    billing_cycle: str | None
+    currency: str
+    amount: int
+    current_period_end: datetime | None
+    trial_end: datetime | None
+    cancel_at_period_end: bool
+    session_status: AttemptStatus
+    payment_status: str | None
+    tenant: TenantState | None
+    services: Sequence[Mapping[str, str]]
+
+
+async def lock_buyer(conn: Connection, email: str) -> None:
+    """Take turns with other orders by the same address until the transaction ends."""
+    await _queries.lock_buyer.execute(conn, email=email)
+
+
+async def find_customer(conn: Connection, email: str) -> UUID | None:
+    """Find the customer with this address, whatever its case; mPanel's users count too."""
+    row = await _queries.find_customer.fetch_one(conn, email=email)
+    if row is None:
+        row = await _queries.adopt_customer_of_user.fetch_one(conn, email=email)
+    return row["id"] if row else None
+
+
+async def insert_customer(
+    conn: Connection, buyer: Buyer, currency: str, first_subscription_id: UUID
+) -> UUID:
+    """Enter a new customer, who comes with the order of `first_subscription_id`."""
+    address = buyer.address
+    customer = {
+        "email": buyer.email,
+        "name": buyer.name,
+        "company_name": buyer.company,
+        "phone": buyer.phone,
+        "address_line1": address.line1,
+        "address_line2": address.line2,
+        "city": address.city,
+        "state": address.state,
+        "postal_code": address.postcode,
+        "country": address.country,
+        "currency": currency.upper(),
+        "first_subscription_id": first_subscription_id,
+    }
+    id_: UUID = await _queries.insert_customer.fetch_value(conn, customer=customer)
+    return id_
+
+
+async def had_trial(conn: Connection, customer_id: UUID, product_id: UUID) -> bool:
+    """Tell whether the customer has had a trial of the product."""
+    return bool(
+        await _queries.had_trial.fetch_value(conn, customer_id=customer_id, product_id=product_id)
+    )
+
+
+async def list_recent_orders(
+    conn: Connection, customer_id: UUID, within: timedelta, keyed_id: UUID | None
+) -> list[RecentOrder]:
+    """List the unpaid orders of the last time, newest first, and `keyed_id` in any case."""
+    rows = await _queries.list_recent_orders.fetch(
+        conn, customer_id=customer_id, within=within, keyed_id=keyed_id
+    )
+    return [RecentOrder(row["fingerprint"], Attempt.of(row)) for row in rows]
+
+
+async def insert_order(
+    conn: Connection,
+    subscription: Row,
+    items: Sequence[Row],
+    charges: Sequence[Row],
+    fingerprint: bytes,
+) -> None:
+    """Enter a provisional subscription with its items, its one-time charges and its order."""
+    await _queries.insert_order.execute(
+        conn,
+        subscription=subscription,
+        items=items,
+        charges=charges,
+        fingerprint=fingerprint,
+    )
+
+
+async def insert_attempt(
+    conn: Connection, subscription_id: UUID, attempt: int, *, livemode: bool, params: Row
+) -> Attempt:
+    """Enter an attempt before Stripe hears of it."""
+    row = await _queries.insert_attempt.fetch_one(
+        conn, subscription_id=subscription_id, attempt=attempt, livemode=livemode, params=params
+    )
+    assert row is not None  # noqa: S101 - an INSERT with RETURNING answers or raises
+    return Attempt.of(row)
+
+
+async def supersede_attempts(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
+    """Call off the attempts of these orders that are still being made."""
+    await _queries.supersede_attempts.execute(conn, subscription_ids=subscription_ids)
+
+
+async def get_attempt(conn: Connection, subscription_id: UUID, attempt: int) -> Attempt | None:
+    """Read one attempt."""
+    row = await _queries.get_attempt.fetch_one(
+        conn, subscription_id=subscription_id, attempt=attempt
+    )
+    return Attempt.of(row) if row else None
+
+
+async def store_stripe_customer(
+    conn: Connection, attempt: Attempt, stripe_customer_id: str
+) -> None:
+    """Note whom Stripe has made for the attempt."""
+    await _queries.store_stripe_customer.execute(
+        conn,
+        subscription_id=attempt.subscription_id,
+        attempt=attempt.attempt,
+        stripe_customer_id=stripe_customer_id,
+    )
+
+
+async def open_attempt(
+    conn: Connection, attempt: Attempt, session_id: str, url: str, expires_at: datetime
+) -> bool:
+    """Note the session that Stripe has opened; False when the attempt is not being made now."""
+    row = await _queries.open_attempt.fetch_one(
+        conn,
+        subscription_id=attempt.subscription_id,
+        attempt=attempt.attempt,
+        stripe_session_id=session_id,
+        url=url,
+        expires_at=expires_at,
+    )
+    return row is not None
+
+
+async def note_overtaken_session(
+    conn: Connection, attempt: Attempt, session_id: str, expires_at: datetime
+) -> None:
+    """Remember a session that came after its order had been changed."""
+    await _queries.note_overtaken_session.execute(
+        conn,
+        subscription_id=attempt.subscription_id,
+        attempt=attempt.attempt,
+        stripe_session_id=session_id,
+        expires_at=expires_at,
+    )
+
+
+async def fail_attempt(conn: Connection, attempt: Attempt, error: str) -> None:
+    """Give an attempt up: the next one has keys and params of its own."""
+    await _queries.fail_attempt.execute(
+        conn, subscription_id=attempt.subscription_id, attempt=attempt.attempt, error=error
+    )
+
+
+async def claim_idempotency_key(conn: Connection, key: str, request_hash: bytes) -> ClaimedKey:
+    """Claim a client's key until the transaction ends; keys older than 24 hours are forgotten."""
+    await _queries.forget_idempotency_keys.execute(conn)
+    row = await _queries.claim_idempotency_key.fetch_one(conn, key=key, request_hash=request_hash)
+    assert row is not None  # noqa: S101 - an upsert with RETURNING answers or raises
+    return ClaimedKey(row["same_request"], row["subscription_id"], row["response"])
+
+
+async def link_idempotency_key(conn: Connection, key: str, subscription_id: UUID) -> None:
+    """Note which order a key has led to."""
+    await _queries.link_idempotency_key.execute(conn, key=key, subscription_id=subscription_id)
+
+
+async def store_idempotent_answer(
+    conn: Connection, key: str, status: int, response: Mapping[str, Any]
+) -> None:
+    """Keep the answer to a key."""
+    await _queries.store_idempotent_answer.execute(conn, key=key, status=status, response=response)
+
+
+async def get_order_of_session(conn: Connection, stripe_session_id: str) -> OrderState | None:
+    """Read what became of an order, by any of its sessions."""
+    row = await _queries.get_order_of_session.fetch_one(conn, stripe_session_id=stripe_session_id)
+    if row is None:
+        return None
+    return OrderState(
+        subscription_id=row["id"],
+        status=row["status"],
+        livemode=row["livemode"],
+        stripe_status=row["stripe_status"],
+        stripe_subscription_id=row["stripe_subscription_id"],
+        plan_code=row["plan_code"],
+        plan_name=row["plan_name"],
+        billing_cycle=row["billing_cycle"],
+        currency=row["currency"],
+        amount=row["amount"],
+        current_period_end=row["current_period_end"],
+        trial_end=row["trial_end"],
+        cancel_at_period_end=bool(row["cancel_at_period_end"]),
+        session_status=row["session_status"],
+        payment_status=row["payment_status"],
+        tenant=_tenant(row),
+        services=row["services"],
+    )
+
+
+def _tenant(row: asyncpg.Record) -> TenantState | None:
+    if row["tenant_id"] is None:
+        return None
+    return TenantState(
+        row["tenant_id"], row["tenant_name"], row["tenant_domain"], row["tenant_status"]
+    )

@@ -1,0 +1,66 @@
+"""Where the buyer's browser goes after the payment page."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import AnyHttpUrl
+from yarl import URL
+
+from mpanel_billing.settings import Settings
+
+SESSION_ID = "{CHECKOUT_SESSION_ID}"
+"""Stripe puts the session's id in its place; the braces must reach Stripe as they are."""
+
+_SUCCESS_PATH = "/checkout/success"
+_CANCEL_PATH = "/pricing"
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnUrls:
+    """The addresses for Stripe; `success` holds SESSION_ID literally."""
+
+    success: str
+    cancel: str
+
+    @classmethod
+    def choose(cls, settings: Settings, success: str | None, cancel: str | None) -> Self:
+        """Take the client's addresses where they are on an allowed origin, else ours.
+
+        A payment page that sends buyers wherever a request says would be an open redirect.
+        """
+        origins = settings.allowed_origins
+        return cls(
+            success=_with_session_id(_allowed(success, origins) or _ours(settings, _SUCCESS_PATH)),
+            cancel=_allowed(cancel, origins) or _ours(settings, _CANCEL_PATH),
+        )
+
+
+def _allowed(text: str | None, origins: frozenset[str]) -> str | None:
+    if not text:
+        return None
+    try:
+        # the braces of a client that knows Stripe's placeholder are no part of a URL
+        url = URL(text.replace(SESSION_ID, "session"))
+        origin = str(url.origin())
+    except ValueError:
+        return None
+    plain = url.user is None and url.password is None and text.isascii() and text.isprintable()
+    return text if plain and origin in origins else None
+
+
+def _ours(settings: Settings, path: str) -> str:
+    return app_address(settings.app_url) + path
+
+
+def app_address(app_url: AnyHttpUrl) -> str:
+    """Return APP_URL without a slash at its end."""
+    return str(app_url).rstrip("/")
+
+
+def _with_session_id(url: str) -> str:
+    """Add the placeholder to the query as plain text: URL libraries would encode its braces."""
+    if SESSION_ID in url:
+        return url
+    base, hash_, fragment = url.partition("#")
+    joint = "&" if "?" in base else "?"
+    return f"{base}{joint}session_id={SESSION_ID}{hash_}{fragment}"

@@ -1,0 +1,182 @@
+"""What Stripe is asked for: a customer and a Checkout session, as its API takes them.
+
+Everything here is a function of the purchase: the params are stored before they are sent, and
+sent as stored, because Stripe's idempotency keys hold only for the very same params.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from mpanel_billing import money
+from mpanel_billing.checkout.buyer import Buyer
+from mpanel_billing.checkout.purchase import Purchase
+from mpanel_billing.checkout.rows import order_metadata
+from mpanel_billing.errors import BillingError
+from mpanel_billing.mirror.normalise import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY
+
+Params = dict[str, Any]
+
+OPEN_FOR = timedelta(hours=23, minutes=30)
+"""Stripe takes 24 hours at most, by its own clock."""
+
+LONGEST_METADATA_VALUE = 500
+LONGEST_STRIPE_PHONE = 20
+LONGEST_MESSAGE = 1200
+
+_BUYERS_OWN = frozenset({"customerEmail"})
+"""Metadata that Stripe has in fields of its own."""
+
+
+class CatalogueNotPushedError(BillingError):
+    """Stripe does not know what is to be sold; the operator has to run `catalog push`.
+
+    `missing` names the price, by its lookup key, or the coupon.
+    """
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "catalogue_not_pushed"
+
+    def __init__(self, missing: str) -> None:
+        """Tell the buyer no more than that it cannot be bought."""
+        super().__init__(
+            "This offer cannot be bought just now; please try again later.", retry_after=60
+        )
+        self.missing = missing
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentTerms:
+    """How buyers may pay, as the operator has set it."""
+
+    methods: Sequence[str]
+    adaptive_pricing: bool
+
+
+def customer_params(buyer: Buyer, subscription_id: UUID, customer_id: UUID) -> Params:
+    """Return the params of the Stripe customer that the order runs on."""
+    phone = buyer.phone if len(buyer.phone or "") <= LONGEST_STRIPE_PHONE else None
+    return _present(
+        {
+            "email": buyer.email,
+            "name": buyer.name,
+            "phone": phone,
+            "address": _address_params(buyer),
+            "metadata": {
+                ORDER_METADATA_KEY: str(subscription_id),
+                "customerId": str(customer_id),
+            },
+        }
+    )
+
+
+def _address_params(buyer: Buyer) -> Params:
+    address = buyer.address
+    return _present(
+        {
+            "line1": address.line1,
+            "line2": address.line2,
+            "city": address.city,
+            "state": address.state,
+            "postal_code": address.postcode,
+            "country": address.country,
+        }
+    )
+
+
+def session_params(
+    purchase: Purchase, terms: PaymentTerms, subscription_id: UUID, attempt: int, now: datetime
+) -> Params:
+    """Return the params of the session, all but its customer, who is not made yet.
+
+    Under a trial only what recurs is on the session: Stripe charges the rest of it at once, so
+    that has to wait in subscription_charges (rule 10). CatalogueNotPushedError when a price or
+    the coupon is unknown to Stripe.
+    """
+    priced = purchase.priced
+    metadata = _stripe_metadata(purchase, subscription_id, attempt)
+    params: Params = {
+        "mode": "subscription",
+        "client_reference_id": str(subscription_id),
+        "line_items": _line_items(purchase),
+        "metadata": metadata,
+        "subscription_data": {"metadata": metadata},
+        "success_url": purchase.return_urls.success,
+        "cancel_url": purchase.return_urls.cancel,
+        "expires_at": int((now + OPEN_FOR).timestamp()),
+        "after_expiration": {"recovery": {"enabled": True}},
+        "adaptive_pricing": {"enabled": terms.adaptive_pricing},
+        "allowed_payment_method_types": list(terms.methods),
+    }
+    coupon_id = _coupon_id(purchase)
+    if priced.trial_days:
+        params["subscription_data"]["trial_period_days"] = priced.trial_days
+        params["payment_method_collection"] = "always"
+        params["custom_text"] = {"submit": {"message": trial_message(purchase)}}
+    elif coupon_id:
+        params["discounts"] = [{"coupon": coupon_id}]
+    if not priced.subtotal:
+        params["payment_method_collection"] = "if_required"
+    return params
+
+
+def trial_message(purchase: Purchase) -> str:
+    """Say what will be charged when the trial ends, as the page cannot know it."""
+    priced = purchase.priced
+    extras = [line.name for line in priced.lines if not line.recurring]
+    including = f", including {' and '.join(extras)}" if extras else ""
+    less = f", less {priced.coupon.name}" if priced.coupon else ""
+    sum_ = money.format_money(priced.due_after_trial, priced.currency)
+    message = (
+        f"Nothing is charged today. When the trial of {priced.trial_days} days ends, you pay "
+        f"{sum_}{including}{less}."
+    )
+    if len(message) > LONGEST_MESSAGE:
+        return message.replace(including, f", including {len(extras)} one-time charges")
+    return message
+
+
+def _line_items(purchase: Purchase) -> list[Params]:
+    sold_now = [
+        line for line in purchase.priced.lines if line.recurring or line.when == "at_checkout"
+    ]
+    for line in purchase.priced.lines:
+        if line.price.stripe_price_id is None:
+            raise CatalogueNotPushedError(line.price.lookup_key)
+    return [{"price": line.price.stripe_price_id, "quantity": line.quantity} for line in sold_now]
+
+
+def _coupon_id(purchase: Purchase) -> str | None:
+    coupon = purchase.priced.coupon
+    if coupon and coupon.stripe_coupon_id is None:
+        raise CatalogueNotPushedError(coupon.code)
+    return coupon.stripe_coupon_id if coupon else None
+
+
+def _stripe_metadata(purchase: Purchase, subscription_id: UUID, attempt: int) -> dict[str, str]:
+    """Write the order's metadata as Stripe takes it: few short texts."""
+    written = {
+        key: _as_text(value)
+        for key, value in order_metadata(purchase).items()
+        if key not in _BUYERS_OWN
+    }
+    return {
+        ORDER_METADATA_KEY: str(subscription_id),
+        ATTEMPT_METADATA_KEY: str(attempt),
+        **{key: text[:LONGEST_METADATA_VALUE] for key, text in written.items() if text},
+    }
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _present(params: Params) -> Params:
+    return {key: value for key, value in params.items() if value not in (None, {})}

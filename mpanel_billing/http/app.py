@@ -1,0 +1,60 @@
+"""The web application: its parts, put together from the settings."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from aiohttp import web
+
+from mpanel_billing.checkout.placing import Shop
+from mpanel_billing.checkout.progress import Lookout, Questions
+from mpanel_billing.checkout.service import Desk
+from mpanel_billing.checkout.session_params import PaymentTerms
+from mpanel_billing.database.notifications import SubscriptionChanges
+from mpanel_billing.database.pool import create_pool
+from mpanel_billing.http import keys
+from mpanel_billing.http.middleware import MIDDLEWARES
+from mpanel_billing.http.routes import catalogue, checkout, health, storefront, webhooks
+from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
+from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.webhooks.batches import EventBatcher
+
+
+def create_app(settings: Settings) -> web.Application:
+    """Make the application; it starts even while the database is away."""
+    app = web.Application(middlewares=MIDDLEWARES)
+    app[keys.SETTINGS] = settings
+    announce_shutdown(app)
+    for module in (catalogue, checkout, health, webhooks):
+        app.add_routes(module.routes)
+    if settings.demo:
+        app.add_routes(storefront.routes)
+    app.cleanup_ctx.extend([_connections, _checkout])
+    return app
+
+
+async def _connections(app: web.Application) -> AsyncIterator[None]:
+    """Open the pool and the gateway, and close them at the end."""
+    settings = app[keys.SETTINGS]
+    app[keys.POOL] = pool = await create_pool(settings)
+    app[keys.EVENTS] = EventBatcher(pool)
+    app[keys.GATEWAY] = gateway = open_gateway(settings)
+    yield
+    await gateway.close()
+    await pool.close()
+
+
+async def _checkout(app: web.Application) -> AsyncIterator[None]:
+    """Set up what checkout needs, and listen for changes of orders meanwhile."""
+    settings = app[keys.SETTINGS]
+    terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
+    desk = Desk(app[keys.POOL], app[keys.GATEWAY], Shop(terms, settings.livemode))
+    changes = SubscriptionChanges(settings.database_url.get_secret_value())
+    app[keys.DESK] = desk
+    app[keys.LOOKOUT] = Lookout(desk, changes, Questions(), app[SHUTDOWN])
+    listening = asyncio.create_task(changes.listen())
+    yield
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening

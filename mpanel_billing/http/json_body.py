@@ -1,0 +1,119 @@
+"""Reading a JSON request body, and saying what is wrong with it to the person who sent it."""
+
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, NoReturn, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mpanel_billing.errors import BillingError, InvalidRequestError, MalformedRequestError
+
+MAX_BODY_BYTES = 64 * 1024
+
+Body = TypeVar("Body", bound=BaseModel)
+
+_WORDS = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "string_unicode": "has characters that cannot be read",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "string_too_short": "must not be empty",
+}
+"""pydantic's errors in the words of somebody who fills in a form."""
+
+
+class UnsupportedMediaTypeError(BillingError):
+    """The body is not declared as JSON."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "unsupported_media_type"
+
+
+class BodyTooLargeError(BillingError):
+    """The body is larger than any honest request."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "body_too_large"
+
+
+async def read_json(request: web.Request) -> Any:
+    """Return the JSON value in the request's body.
+
+    UnsupportedMediaTypeError for another content type, BodyTooLargeError above MAX_BODY_BYTES,
+    MalformedRequestError for what is no JSON.
+    """
+    kind = request.content_type
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMediaTypeError(
+            "Please send JSON, with the header Content-Type: application/json."
+        )
+    try:
+        return json.loads(await _read_bytes(request), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise MalformedRequestError("The request's body is no valid JSON.") from None
+
+
+def parse_body(model: type[Body], value: object) -> Body:
+    """Check a JSON value; InvalidRequestError names each wrong field in words for the buyer."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = _problems(error.errors())
+    field, problem = next(iter(problems.items()))
+    sentence = f"Please check {field}: it {problem}." if field else f"The request {problem}."
+    raise InvalidRequestError(sentence, fields=problems)
+
+
+async def _read_bytes(request: web.Request) -> bytes:
+    too_large = BodyTooLargeError(f"The request is too large: at most {MAX_BODY_BYTES} bytes.")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise too_large
+    return bytes(body)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
+
+
+def _problems(errors: Iterable[ErrorDetails]) -> dict[str, str]:
+    """Name the input of each error, counting from 0: `cartItems[2].domain`."""
+    problems: dict[str, str] = {}
+    for error in errors:
+        problems.setdefault(_dotted(error["loc"]), _explain(error))
+    return problems
+
+
+def _dotted(path: Iterable[int | str]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _explain(error: ErrorDetails) -> str:
+    kind = error["type"]
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if kind == "string_too_long":
+        return f"must have at most {error['ctx']['max_length']} characters"
+    if kind == "too_long":
+        return f"must have at most {error['ctx']['max_length']} entries"
+    if kind == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    return error["msg"].removeprefix("Input ").removeprefix("String ").rstrip(".")

@@ -1,0 +1,162 @@
+"""Around every route: the request id, the access log line, CORS, and errors in one shape."""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from uuid import uuid4
+
+from aiohttp import hdrs, web
+
+from mpanel_billing.errors import BillingError
+from mpanel_billing.http import keys
+from mpanel_billing.logs import REQUEST_ID
+
+logger = logging.getLogger(__name__)
+access_logger = logging.getLogger("mpanel_billing.access")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_ID_HEADER = "X-Request-Id"
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+
+WEBHOOK_PATH = "/api/webhooks/"
+"""Stripe's servers call there: a browser has no business with it, so it takes no CORS."""
+
+_ALLOWED_METHODS = "GET, POST, OPTIONS"
+_ALLOWED_HEADERS = "Content-Type, Idempotency-Key, X-Request-Id"
+_EXPOSED_HEADERS = "X-Request-Id, Retry-After"
+_PREFLIGHT_SECONDS = "600"
+
+_SENTENCES: Mapping[int, tuple[str, str]] = {
+    HTTPStatus.BAD_REQUEST: ("malformed_request", "The request cannot be read."),
+    HTTPStatus.NOT_FOUND: ("not_found", "There is nothing at this address."),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "This address takes another method."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "The request is too large."),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "The request is no JSON."),
+}
+_OURS = "Something went wrong on our side; please try again in a moment."
+
+
+@web.middleware
+async def observe_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id, and log one line when it is answered.
+
+    The id is the client's own (`X-Request-Id`) where that is a sane one.
+    """
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    request_id = given if _SANE_REQUEST_ID.fullmatch(given) else uuid4().hex
+    token = REQUEST_ID.set(request_id)
+    started = time.perf_counter()
+    try:
+        response = await handler(request)
+        response.headers[REQUEST_ID_HEADER] = request_id
+        _log_access(request, response.status, time.perf_counter() - started)
+    finally:
+        REQUEST_ID.reset(token)
+    return response
+
+
+def _log_access(request: web.Request, status: int, seconds: float) -> None:
+    """Name the route, not the path: addresses carry ids that open things."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "(none)"
+    access_logger.info(
+        "%s %s %d",
+        request.method,
+        route,
+        status,
+        extra={
+            "method": request.method,
+            "route": route,
+            "status": status,
+            "durationMs": round(seconds * 1000, 1),
+        },
+    )
+
+
+@web.middleware
+async def allow_origins(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let browsers on the origins of APP_URL and CORS_ORIGIN read every answer, errors too.
+
+    Other origins get no CORS headers. Source: the Fetch standard, "CORS protocol".
+    """
+    if request.path.startswith(WEBHOOK_PATH):
+        return await handler(request)
+    origin = request.headers.get(hdrs.ORIGIN)
+    allowed = origin in request.app[keys.SETTINGS].allowed_origins
+    preflight = (
+        request.method == hdrs.METH_OPTIONS
+        and origin is not None
+        and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+    )
+    response = web.Response(status=HTTPStatus.NO_CONTENT) if preflight else await handler(request)
+    response.headers.add(hdrs.VARY, "Origin")
+    if allowed and origin:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        response.headers.update(_PREFLIGHT_HEADERS if preflight else _ANSWER_HEADERS)
+    return response
+
+
+_PREFLIGHT_HEADERS = {
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: _ALLOWED_METHODS,
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: _ALLOWED_HEADERS,
+    hdrs.ACCESS_CONTROL_MAX_AGE: _PREFLIGHT_SECONDS,
+}
+_ANSWER_HEADERS = {hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: _EXPOSED_HEADERS}
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever is raised into the one error shape; what is unexpected only into the log."""
+    try:
+        return await handler(request)
+    except BillingError as error:
+        return _answer_ours(error)
+    except web.HTTPException as error:
+        return _answer_http(error)
+    except Exception:
+        logger.exception("a request failed unexpectedly")
+        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", _OURS)
+
+
+def _answer_ours(error: BillingError) -> web.Response:
+    hidden = error.status == HTTPStatus.INTERNAL_SERVER_ERROR
+    if hidden:
+        logger.error("%s: %s", error.code, error.message, exc_info=error)
+    elif error.status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("%s: %s", error.code, error.message)
+    response = error_response(
+        error.status, error.code, _OURS if hidden else error.message, error.fields
+    )
+    if error.retry_after is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    return response
+
+
+def _answer_http(error: web.HTTPException) -> web.StreamResponse:
+    """Answer what aiohttp refuses; a redirect stays one."""
+    if error.status < HTTPStatus.BAD_REQUEST:
+        return web.Response(status=error.status, headers=error.headers)
+    code, sentence = _SENTENCES.get(error.status, ("http_error", error.reason))
+    response = error_response(error.status, code, sentence)
+    if hdrs.ALLOW in error.headers:
+        response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+    return response
+
+
+def error_response(
+    status: int, code: str, sentence: str, fields: Mapping[str, str] | None = None
+) -> web.Response:
+    """Write an error: a sentence for the buyer, a word for the machine, input name -> problem."""
+    body: dict[str, object] = {"success": False, "error": sentence, "code": code}
+    if fields:
+        body["fields"] = dict(fields)
+    body["requestId"] = REQUEST_ID.get()
+    return web.json_response(body, status=status)
+
+
+MIDDLEWARES = (observe_requests, allow_origins, answer_errors)
+"""Outermost first."""

@@ -1,0 +1,117 @@
+"""Log lines: JSON in production, readable in development, and never a secret (rule 12)."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TextIO
+
+from mpanel_billing.settings import DatabaseSettings
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The request that is being answered; every line that is logged meanwhile carries it."""
+
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_QUIET = ("aiohttp.access", "asyncio", "stripe", "aiosql")
+"""Loggers of libraries whose ordinary lines say nothing that ours do not. Stripe's would also
+carry whole requests."""
+
+_EMAIL = re.compile(r"([^\s@\"'<>(),:;=\[\]{}])[^\s@\"'<>(),:;=\[\]{}]*@((?:[\w-]+\.)+[\w-]+)")
+_STRIPE_KEY = re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_|whsec_)\w+")
+_CLIENT_SECRET = re.compile(r"(_secret_)\w+")
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.+/=~-]+", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]*@", re.IGNORECASE)
+_DIGITS = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-])")
+
+
+def configure_logging(settings: DatabaseSettings, stream: TextIO = sys.stderr) -> None:
+    """Send every log line of this process to `stream`, as LOG_FORMAT and LOG_LEVEL say."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def redact(text: str) -> str:
+    """Mask e-mail addresses, keys, secrets, passwords in URLs and card numbers."""
+    text = _URL_PASSWORD.sub(r"\1:***@", text)
+    text = _STRIPE_KEY.sub(r"\1***", text)
+    text = _CLIENT_SECRET.sub(r"\1***", text)
+    text = _BEARER.sub(r"\1 ***", text)
+    text = _EMAIL.sub(r"\1***@\2", text)
+    return _DIGITS.sub(_mask_card, text)
+
+
+def _mask_card(match: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", match[0])
+    return f"****{digits[-4:]}" if _passes_luhn(digits) else match[0]
+
+
+def _passes_luhn(digits: str) -> bool:
+    """Tell card numbers from other long numbers. Source: ISO/IEC 7812-1, annex B."""
+    doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits)))
+    return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0  # noqa: PLR2004
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, requestId, what `extra` says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the line."""
+        line: dict[str, object] = {
+            "time": _moment(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request_id := REQUEST_ID.get():
+            line["requestId"] = request_id
+        line |= extra_fields(record)
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(_redact_values(line), ensure_ascii=False, default=str)
+
+
+class TextLines(logging.Formatter):
+    """For people: `12:30:01 INFO POST /api/... 200 (durationMs=12 requestId=...)`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the line, or several where there is a traceback."""
+        fields = extra_fields(record)
+        if request_id := REQUEST_ID.get():
+            fields["requestId"] = request_id
+        details = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
+        text = (
+            f"{_moment(record).astimezone():%H:%M:%S} {record.levelname:<7} {record.getMessage()}"
+        )
+        if details:
+            text += f" ({details})"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return redact(text)
+
+
+def extra_fields(record: logging.LogRecord) -> dict[str, object]:
+    """Return what the caller gave as `extra=`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
+
+
+def _moment(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _redact_values(value: object) -> object:
+    """Mask inside of values, so that a mask never breaks the JSON around them."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: _redact_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redact_values(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))

@@ -1,0 +1,1 @@
+"""Drive what a subscription is entitled to into the outside world, until it is so."""

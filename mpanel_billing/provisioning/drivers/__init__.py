@@ -1,0 +1,1 @@
+"""What carries orders out in the outside world: one driver for each product type."""

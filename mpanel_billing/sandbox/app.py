@@ -1,0 +1,82 @@
+"""Puts the sandbox together as an aiohttp application."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from mpanel_billing.sandbox.api import Api
+from mpanel_billing.sandbox.archive import Archive
+from mpanel_billing.sandbox.billing.schedule import WallClock
+from mpanel_billing.sandbox.config import SandboxConfig
+from mpanel_billing.sandbox.control import Control, refuse_cleanly
+from mpanel_billing.sandbox.delivery import Dispatcher
+from mpanel_billing.sandbox.faults import Faults
+from mpanel_billing.sandbox.hosted.checkout import CheckoutPages
+from mpanel_billing.sandbox.hosted.portal import CustomerPages
+from mpanel_billing.sandbox.ids import IdSource
+from mpanel_billing.sandbox.outbox import Outbox
+from mpanel_billing.sandbox.resources import OPERATIONS
+from mpanel_billing.sandbox.store import Store
+from mpanel_billing.sandbox.world import World
+
+WORLD = web.AppKey("world", World)
+
+
+def create_sandbox_app(config: SandboxConfig) -> web.Application:
+    """Return the application; its state and deliveries live from its start to its cleanup."""
+    store = Store()
+    world = make_world(store, config)
+    faults = Faults()
+    dispatcher = Dispatcher(store, world.outbox, config.retry_delays)
+    app = web.Application(middlewares=[refuse_cleanly, _follow_host(world, config)])
+    app[WORLD] = world
+    Api(world, faults).add_routes(app, OPERATIONS)
+    CheckoutPages(world).add_routes(app)
+    CustomerPages(world).add_routes(app)
+    Control(world, faults, dispatcher).add_routes(app)
+    app.cleanup_ctx.append(_running(world, dispatcher, config))
+    return app
+
+
+def make_world(store: Store, config: SandboxConfig) -> World:
+    """Return the world of a sandbox, with its webhook targets."""
+    ids = IdSource(config.seed, store.has)
+    outbox = Outbox(store, ids, chance=random.Random(config.seed))  # noqa: S311 - repeatable disorder
+    for target in config.webhooks:
+        outbox.add_target(target)
+    base_url = config.public_url or f"http://{config.host}:{config.port}"
+    return World(store, ids, outbox, base_url.rstrip("/"), config.dunning)
+
+
+def _running(
+    world: World, dispatcher: Dispatcher, config: SandboxConfig
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    wall_clock = WallClock(world)
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        archive = Archive(config.state_file) if config.state_file else None
+        if archive:
+            archive.attach(world.store)
+        wall_clock.start()
+        await dispatcher.start()
+        yield
+        await dispatcher.stop()
+        await wall_clock.stop()
+        if archive:
+            archive.close()
+
+    return run
+
+
+def _follow_host(world: World, config: SandboxConfig) -> Middleware:
+    """Return the middleware that puts the pages where the last request found the sandbox."""
+
+    @web.middleware
+    async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if config.public_url is None and request.path.startswith("/v1/"):
+            world.base_url = f"{request.scheme}://{request.host}"
+        return await handler(request)
+
+    return follow

@@ -1,0 +1,1 @@
+"""What Stripe Billing does: periods, invoices, discounts, payments, dunning."""

@@ -1,0 +1,168 @@
+"""Sends webhooks: signed, one after the other per endpoint, again until they are taken."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from contextlib import suppress
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from mpanel_billing.sandbox.documents import Document, ReadOnly
+from mpanel_billing.sandbox.outbox import DELIVERY, Endpoint, Outbox
+from mpanel_billing.sandbox.store import Change, Store
+
+ATTEMPT_TIMEOUT = ClientTimeout(total=20)
+GIVE_UP_AFTER = 3 * 86_400
+USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
+
+
+def sign(payload: bytes, secret: str, at: int) -> str:
+    """Return the `Stripe-Signature` header of a payload sent at a Unix time."""
+    digest = hmac.new(secret.encode(), b"%d." % at + payload, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+class Dispatcher:
+    """Works through the deliveries that the outbox plans.
+
+    A failed delivery is tried again after the next of the delays and blocks none behind it.
+    """
+
+    def __init__(self, store: Store, outbox: Outbox, retry_delays: tuple[float, ...]) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._retry_delays = retry_delays
+        self._queues: dict[str, dict[str, ReadOnly]] = {}
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._news: dict[str, asyncio.Event] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._session: ClientSession | None = None
+        store.subscribe(self._notice)
+
+    async def start(self) -> None:
+        """Begin sending, with what an earlier run left."""
+        self._session = ClientSession(timeout=ATTEMPT_TIMEOUT)
+        for delivery in self._store.all(DELIVERY):
+            self._track(delivery["id"], delivery)
+
+    async def stop(self) -> None:
+        """Stop sending; what is not sent stays owed."""
+        for worker in self._workers.values():
+            worker.cancel()
+        for worker in self._workers.values():
+            with suppress(asyncio.CancelledError):
+                await worker
+        if self._session:
+            await self._session.close()
+
+    async def wait_idle(self, seconds: float) -> bool:
+        """Wait until nothing is left to send (held ones aside); tell whether that came in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _notice(self, changes: list[Change]) -> None:
+        if self._session is None:
+            return
+        for change in changes:
+            if change.kind == DELIVERY:
+                self._track(change.id, change.document)
+
+    def _track(self, delivery_id: str, delivery: ReadOnly | None) -> None:
+        for queue in self._queues.values():
+            queue.pop(delivery_id, None)
+        if delivery and delivery["state"] == "pending":
+            self._enqueue(delivery)
+        if any(self._queues.values()):
+            self._idle.clear()
+        else:
+            self._idle.set()
+
+    def _enqueue(self, delivery: ReadOnly) -> None:
+        endpoint_id = delivery["endpoint"]
+        if endpoint_id not in self._workers:
+            self._queues[endpoint_id] = {}
+            self._news[endpoint_id] = asyncio.Event()
+            self._workers[endpoint_id] = asyncio.create_task(self._work(endpoint_id))
+        self._queues[endpoint_id][delivery["id"]] = delivery
+        self._news[endpoint_id].set()
+
+    async def _work(self, endpoint_id: str) -> None:
+        queue, news = self._queues[endpoint_id], self._news[endpoint_id]
+        while True:
+            news.clear()
+            due = [found for found in queue.values() if found["due"] <= time.time()]
+            if due:
+                await self._send(min(due, key=lambda found: found["rank"]))
+                continue
+            wait = min((found["due"] for found in queue.values()), default=None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if wait is None else max(wait - time.time(), 0)):
+                    await news.wait()
+
+    async def _send(self, planned: ReadOnly) -> None:
+        endpoint = self._outbox.endpoint(planned["endpoint"])
+        event = self._store.get("event", planned["event"])
+        if endpoint is None or event is None:
+            self._settle(planned["id"], {"state": "given_up"})
+            return
+        attempt = await self._attempt(endpoint, event)
+        delivery = self._store.get(DELIVERY, planned["id"])
+        if delivery:
+            self._settle(planned["id"], self._outcome(delivery, attempt))
+
+    async def _attempt(self, endpoint: Endpoint, event: Document) -> Document:
+        payload = json.dumps(event, indent=2).encode()
+        at = time.time()
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": sign(payload, endpoint.secret, int(at)),
+            "User-Agent": USER_AGENT,
+        }
+        try:
+            answer = await self._post(endpoint.url, payload, headers)
+        except (ClientError, TimeoutError, OSError) as error:
+            return {"at": at, "status": None, "error": type(error).__name__}
+        return {"at": at, "status": answer, "error": None}
+
+    async def _post(self, url: str, payload: bytes, headers: dict[str, str]) -> int:
+        if self._session is None:
+            raise RuntimeError("the dispatcher is not running")
+        async with self._session.post(
+            url, data=payload, headers=headers, allow_redirects=False
+        ) as response:
+            await response.read()
+            return response.status
+
+    def _outcome(self, delivery: Document, attempt: Document) -> Document:
+        attempts = [*delivery["attempts"], attempt]
+        if attempt["status"] in range(200, 300):
+            copies = delivery["copies"] - 1
+            state = "pending" if copies else "delivered"
+            return {"attempts": attempts, "copies": copies, "state": state}
+        failures = sum(one["status"] not in range(200, 300) for one in attempts)
+        delay = self._retry_delays[min(failures, len(self._retry_delays)) - 1]
+        due = time.time() + delay
+        state = "given_up" if due - delivery["planned"] > GIVE_UP_AFTER else "pending"
+        return {"attempts": attempts, "due": due, "state": state}
+
+    def _settle(self, delivery_id: str, outcome: Document) -> None:
+        delivery = self._store.get(DELIVERY, delivery_id)
+        if delivery is None:
+            return
+        with self._store.transaction():
+            self._store.put(DELIVERY, delivery | outcome)
+            if outcome["state"] != "pending":
+                self._count_down(delivery["event"])
+
+    def _count_down(self, event_id: str) -> None:
+        event = self._store.get("event", event_id)
+        if event and event["pending_webhooks"]:
+            event["pending_webhooks"] -= 1
+            self._store.put("event", event)

@@ -1,0 +1,1 @@
+"""The pages that a buyer sees: Checkout, the portal and an invoice, as plain HTML."""

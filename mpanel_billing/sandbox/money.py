@@ -1,0 +1,53 @@
+"""Amounts in minor units: written for people, and split without losing a unit."""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+ZERO_DECIMAL = frozenset(
+    [
+        "bif",
+        "clp",
+        "djf",
+        "gnf",
+        "jpy",
+        "kmf",
+        "krw",
+        "mga",
+        "pyg",
+        "rwf",
+        "ugx",
+        "vnd",
+        "vuv",
+        "xaf",
+        "xof",
+        "xpf",
+    ]
+)
+THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+
+
+def format_amount(amount: int, currency: str) -> str:
+    """Return an amount of minor units as a page shows it: `$12.99`, `¥1,300`, `BHD 1.250`."""
+    exponent = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    symbol = SYMBOLS.get(currency, f"{currency.upper()} ")
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{symbol}{Decimal(abs(amount)).scaleb(-exponent):,.{exponent}f}"
+
+
+def percent_of(amount: int, percent: float) -> int:
+    """Return the percentage of an amount, rounded half up to a whole minor unit."""
+    exact = Decimal(amount) * Decimal(str(percent)) / 100
+    return int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def split_amount(total: int, weights: list[int]) -> list[int]:
+    """Return the total split in proportion to the weights; the parts add up to it exactly."""
+    whole = sum(weights)
+    if not whole:
+        return [0] * len(weights)
+    shares = [total * weight // whole for weight in weights]
+    remainders = [total * weight % whole for weight in weights]
+    largest_first = sorted(range(len(weights)), key=lambda index: -remainders[index])
+    for index in largest_first[: total - sum(shares)]:
+        shares[index] += 1
+    return shares

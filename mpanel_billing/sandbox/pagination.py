@@ -1,0 +1,50 @@
+"""Pages of a list: `limit`, `starting_after`, `ending_before`, `has_more`."""
+
+from typing import Any
+
+from mpanel_billing.sandbox.documents import Document, ReadOnly
+from mpanel_billing.sandbox.errors import invalid, no_such
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 100
+CURSORS = ("limit", "starting_after", "ending_before")
+
+
+def take_cursors(params: Document) -> Document:
+    """Take the paging params out of the params and return them."""
+    return {name: params.pop(name) for name in CURSORS if name in params}
+
+
+def cut_page(documents: list[ReadOnly], cursors: Document, url: str) -> Document:
+    """Return one page of the list, newest first, as Stripe's list object.
+
+    Raises ApiError for a limit outside of 1 to 100, both cursors at once, or an unknown cursor.
+    """
+    limit = _limit(cursors)
+    if cursors.get("ending_before"):
+        if cursors.get("starting_after"):
+            raise invalid("You cannot parameterize both starting_after and ending_before.")
+        before = documents[: _position(documents, cursors, "ending_before")]
+        page, more = before[-limit:], len(before) > limit
+    else:
+        start = _position(documents, cursors, "starting_after") + 1
+        page, more = documents[start : start + limit], len(documents) > start + limit
+    return {"object": "list", "data": page, "has_more": more, "url": url}
+
+
+def _limit(cursors: Document) -> int:
+    limit: Any = cursors.get("limit") or DEFAULT_LIMIT
+    if not 1 <= limit <= MAX_LIMIT:
+        raise invalid(f"Invalid limit: must be between 1 and {MAX_LIMIT}", param="limit")
+    return int(limit)
+
+
+def _position(documents: list[ReadOnly], cursors: Document, name: str) -> int:
+    """Return the place of the cursor's object, -1 without a cursor."""
+    object_id = cursors.get(name)
+    if not object_id:
+        return -1
+    for position, document in enumerate(documents):
+        if document["id"] == object_id:
+            return position
+    raise no_such("object", object_id, name)

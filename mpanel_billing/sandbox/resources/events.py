@@ -1,0 +1,40 @@
+"""`/v1/events`."""
+
+from fnmatch import fnmatchcase
+
+from stripe.params import EventListParams, EventRetrieveParams
+
+from mpanel_billing.sandbox.documents import Document, ReadOnly
+from mpanel_billing.sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
+from mpanel_billing.sandbox.outbox import DELIVERY
+
+
+def _is_type(event: ReadOnly, pattern: str) -> bool:
+    return fnmatchcase(event["type"], pattern)
+
+
+def _is_any_type(event: ReadOnly, types: list[str]) -> bool:
+    return event["type"] in types
+
+
+FILTERS: dict[str, Filter] = {"type": _is_type, "types": _is_any_type}
+
+
+def list_events(call: Call) -> Document | Listing:
+    """List events, newest first; `delivery_success` asks whether all endpoints took them."""
+    wanted = call.params.pop("delivery_success", None)
+    found = listing("event", **FILTERS)(call)
+    if wanted is None or not isinstance(found, Listing):
+        return found
+    failed = {
+        delivery["event"]
+        for delivery in call.world.store.all(DELIVERY)
+        if delivery["state"] != "delivered" and delivery["attempts"]
+    }
+    return Listing([e for e in found.documents if (e["id"] not in failed) == wanted])
+
+
+OPERATIONS = (
+    Operation("GET", "/events", EventListParams, list_events),
+    Operation("GET", "/events/{id}", EventRetrieveParams, retrieve("event")),
+)

@@ -1,0 +1,202 @@
+"""`/v1/invoices` and `/v1/invoice_payments`."""
+
+from stripe.params import (
+    InvoiceCreateParams,
+    InvoiceCreatePreviewParams,
+    InvoiceDeleteParams,
+    InvoiceFinalizeInvoiceParams,
+    InvoiceLineItemListParams,
+    InvoiceListParams,
+    InvoiceMarkUncollectibleParams,
+    InvoicePaymentListParams,
+    InvoicePaymentRetrieveParams,
+    InvoicePayParams,
+    InvoiceRetrieveParams,
+    InvoiceUpdateParams,
+    InvoiceVoidInvoiceParams,
+)
+
+from mpanel_billing.sandbox.billing.dunning import attempt_payment, settle
+from mpanel_billing.sandbox.billing.invoices import (
+    Bill,
+    charge_invoice,
+    draft_invoice,
+    finalize_invoice,
+    mark_paid,
+    mark_uncollectible,
+    pull_pending_items,
+    void_invoice,
+)
+from mpanel_billing.sandbox.billing.payments import as_api_error
+from mpanel_billing.sandbox.billing.preview import preview_invoice
+from mpanel_billing.sandbox.documents import Document, ReadOnly, merge_metadata
+from mpanel_billing.sandbox.errors import invalid, missing_param
+from mpanel_billing.sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
+
+
+def create(call: Call) -> Document:
+    """Draft an invoice of everything that waits for the customer's or subscription's next one."""
+    world = call.world
+    if call.get("customer") is None:
+        raise missing_param("customer")
+    customer = world.find("customer", call.get("customer"), "customer")
+    subscription_id = call.get("subscription")
+    subscription = (
+        world.find("subscription", subscription_id, "subscription") if subscription_id else None
+    )
+    currency = call.get("currency") or customer["currency"] or "usd"
+    now = world.time_of(customer)
+    bill = Bill(
+        customer=customer,
+        currency=currency,
+        reason="manual",
+        lines=pull_pending_items(world, customer, subscription_id, currency),
+        period=(now, now),
+        subscription=subscription,
+    )
+    invoice = draft_invoice(world, bill, auto_advance=call.get("auto_advance", False))
+    invoice |= {"metadata": call.get("metadata", {}), "description": call.get("description")}
+    return world.save(invoice)
+
+
+def preview(call: Call) -> Document:
+    """Return the next invoice of a subscription as it would be now."""
+    if call.get("subscription") is None:
+        raise missing_param("subscription")
+    subscription = call.world.find("subscription", call.get("subscription"), "subscription")
+    if subscription["ended_at"] or subscription["cancel_at_period_end"]:
+        raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none")
+    return preview_invoice(call.world, subscription)
+
+
+def update(call: Call) -> Document:
+    """Change what is written on an invoice, or whether it goes on by itself."""
+    invoice = call.world.find("invoice", call.id)
+    invoice |= call.pick("auto_advance", "description", "footer", "default_payment_method")
+    if "metadata" in call.params:
+        invoice["metadata"] = merge_metadata(invoice["metadata"], call.params["metadata"])
+    return call.world.change(invoice)
+
+
+def delete(call: Call) -> Document:
+    """Delete a draft; what it took waits for the next invoice again."""
+    world = call.world
+    invoice = world.find("invoice", call.id)
+    if invoice["status"] != "draft":
+        raise invalid("You can only delete draft invoices.")
+    for item in list(world.store.all("invoiceitem")):
+        if item["invoice"] == call.id:
+            world.save({**item, "invoice": None})
+    world.store.delete("invoice", call.id)
+    world.announce("invoice.deleted", invoice)
+    return {"id": call.id, "object": "invoice", "deleted": True}
+
+
+def finalize(call: Call) -> Document:
+    """Open a draft for payment, at which it waits unless it goes on by itself."""
+    invoice = finalize_invoice(call.world, call.world.find("invoice", call.id))
+    if invoice["status"] == "open" and call.get("auto_advance", invoice["auto_advance"]):
+        attempt_payment(call.world, invoice)
+    return call.world.find("invoice", call.id)
+
+
+def pay(call: Call) -> Document:
+    """Collect an invoice now, with the given card or the customer's; 402 when that is declined."""
+    world = call.world
+    invoice = world.find("invoice", call.id)
+    if invoice["status"] == "paid":
+        raise invalid("Invoice is already paid")
+    if invoice["status"] == "void":
+        raise invalid("This invoice can no longer be paid: it is void.")
+    if invoice["status"] == "draft":
+        invoice = finalize_invoice(world, invoice)
+    if call.get("paid_out_of_band"):
+        invoice = mark_paid(world, invoice, out_of_band=True)
+        settle(world, invoice, failed=False)
+    elif invoice["status"] != "paid":
+        _charge(call, invoice)
+    return world.find("invoice", call.id)
+
+
+def _charge(call: Call, invoice: Document) -> None:
+    world, method_id = call.world, call.get("payment_method")
+    buyer_present = not call.get("off_session", False)
+    if method_id is None:
+        decline = attempt_payment(world, invoice, buyer_present=False)
+    else:
+        world.find("payment_method", method_id, "payment_method")
+        decline = charge_invoice(world, invoice, method_id, buyer_present=buyer_present)
+        settle(world, invoice, failed=decline is not None)
+    if decline:
+        raise as_api_error(world, decline, invoice)
+
+
+def void(call: Call) -> Document:
+    """Call an invoice off; its subscription no longer owes it."""
+    invoice = void_invoice(call.world, call.world.find("invoice", call.id))
+    settle(call.world, invoice, failed=False)
+    return invoice
+
+
+def write_off(call: Call) -> Document:
+    """Give an invoice up as uncollectible."""
+    return mark_uncollectible(call.world, call.world.find("invoice", call.id))
+
+
+def list_lines(call: Call) -> Listing:
+    """List an invoice's lines."""
+    return Listing(call.world.find("invoice", call.id)["lines"]["data"])
+
+
+def _has_subscription(invoice: ReadOnly, subscription_id: str) -> bool:
+    details = (invoice["parent"] or {}).get("subscription_details") or {}
+    return bool(details.get("subscription") == subscription_id)
+
+
+def _pays_with(payment: ReadOnly, wanted: ReadOnly) -> bool:
+    return all(payment["payment"].get(name) == value for name, value in wanted.items())
+
+
+FILTERS: dict[str, Filter] = {"subscription": _has_subscription}
+PATH = "/invoices"
+ONE = f"{PATH}/{{id}}"
+CREATE = frozenset(
+    [
+        "auto_advance",
+        "currency",
+        "customer",
+        "description",
+        "metadata",
+        "subscription",
+        "expand",
+        "pending_invoice_items_behavior",
+    ]
+)
+PREVIEW = frozenset({"customer", "expand", "subscription"})
+UPDATE = frozenset(
+    {"auto_advance", "default_payment_method", "description", "expand", "footer", "metadata"}
+)
+PAY = frozenset({"expand", "off_session", "paid_out_of_band", "payment_method"})
+
+OPERATIONS = (
+    Operation("POST", PATH, InvoiceCreateParams, create, CREATE),
+    Operation("POST", f"{PATH}/create_preview", InvoiceCreatePreviewParams, preview, PREVIEW),
+    Operation("GET", PATH, InvoiceListParams, listing("invoice", **FILTERS)),
+    Operation("GET", ONE, InvoiceRetrieveParams, retrieve("invoice")),
+    Operation("POST", ONE, InvoiceUpdateParams, update, UPDATE),
+    Operation("DELETE", ONE, InvoiceDeleteParams, delete),
+    Operation("GET", f"{ONE}/lines", InvoiceLineItemListParams, list_lines),
+    Operation("POST", f"{ONE}/finalize", InvoiceFinalizeInvoiceParams, finalize),
+    Operation("POST", f"{ONE}/pay", InvoicePayParams, pay, PAY),
+    Operation("POST", f"{ONE}/void", InvoiceVoidInvoiceParams, void),
+    Operation("POST", f"{ONE}/mark_uncollectible", InvoiceMarkUncollectibleParams, write_off),
+    Operation(
+        "GET",
+        "/invoice_payments",
+        InvoicePaymentListParams,
+        listing("invoice_payment", payment=_pays_with),
+    ),
+    Operation(
+        "GET", "/invoice_payments/{id}", InvoicePaymentRetrieveParams, retrieve("invoice_payment")
+    ),
+)

@@ -1,0 +1,51 @@
+"""Lint the up half of every migration with squawk; going down may drop what it likes.
+
+Prints findings only, exits with 1 if there are any. PostgreSQL 16 is what production runs.
+"""
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from mpanel_billing.resources import MIGRATIONS, ROOT
+
+EXCLUDED = {
+    "require-lock-timeout": "the runner sets it on its connection",
+    "require-statement-timeout": "building an index of a large table may take its time",
+    "prefer-robust-stmts": "a migration that fails is rolled back whole; IF NOT EXISTS hides drift",
+    # Tables shared with mPanel keep mPanel's types:
+    "prefer-bigint-over-int": "mPanel's",
+    "prefer-bigint-over-smallint": "mPanel's, and positions in a list",
+    "prefer-identity": "mPanel's",
+    "prefer-text-field": "mPanel's",
+    "prefer-timestamp-tz": "mPanel's",
+}
+
+
+def main() -> int:
+    """Lint all files, each in the mode in which it is run."""
+    findings = [text for path in sorted(MIGRATIONS.glob("*.sql")) if (text := lint(path))]
+    sys.stderr.write("\n".join(findings))
+    return 1 if findings else 0
+
+
+def lint(path: Path) -> str:
+    """Return squawk's findings about one migration, by the line numbers of its file."""
+    up, _, _ = path.read_text().partition("-- migrate:down")
+    command = [
+        str(Path(sysconfig.get_path("scripts")) / "squawk"),
+        "--pg-version=16.0",
+        f"--exclude={','.join(EXCLUDED)}",
+        f"--stdin-filepath={path.relative_to(ROOT)}",
+    ]
+    if "-- migrate:up transaction:false" not in up:
+        command.append("--assume-in-transaction")
+    done = subprocess.run(  # noqa: S603 - the linter of this environment, our own arguments
+        command, input=up, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+import asyncio
+from typing import Any
+
+from tests.service import CREATE_SESSION, SITE, Service
+
+CUSTOMERS = "/v1/customers"
+SESSIONS = "/v1/checkout/sessions"
+
+
+async def test_an_order_is_recorded_before_it_is_paid(service: Service, order_a: Any) -> None:
+    domain = {"mode": "new-or-transfer", "value": " AdaLovelace.COM "}
+    answer = await service.order(order_a | {"domain": domain, "couponCode": "welcome10"})
+    row = await service.row("SELECT * FROM subscriptions")
+    assert answer == {
+        "success": True,
+        "url": f"{service.sandbox.url}/c/pay/{row['checkout_session_id']}",
+        "sessionId": row["checkout_session_id"],
+        "subscriptionId": str(row["id"]),
+    }
+    assert row["status"] == "provisional"
+    assert (row["amount"], row["currency"], str(row["price"])) == (1298, "usd", "12.98")
+    assert (row["auto_renew"], row["next_billing_date"]) == (False, None)
+    assert row["metadata"] == {
+        "planId": "starter",
+        "billingCycle": "monthly",
+        "trialActive": False,
+        "addonIds": ["addon-backups-daily"],
+        "domainMode": "new-or-transfer",
+        "domainValue": "adalovelace.com",
+        "customerEmail": "ada@example.com",
+        "productTypes": ["hosting", "backup"],
+        "couponCode": "WELCOME10",
+    }
+
+
+async def test_the_lines_of_an_order_are_recorded(service: Service, order_a: Any) -> None:
+    await service.order(order_a | {"domain": {"mode": "register", "value": "ada.org"}})
+    items = await service.pool.fetch("SELECT unit_amount FROM subscription_items ORDER BY 1")
+    assert [item["unit_amount"] for item in items] == [499, 799]
+    charge = await service.row("SELECT * FROM subscription_charges")
+    assert (charge["kind"], charge["amount"], charge["state"]) == (
+        "one_time",
+        1399,
+        "with_checkout",
+    )
+
+
+async def test_what_a_trial_makes_wait_is_not_on_the_session(
+    service: Service, order_a: Any
+) -> None:
+    domain = {"mode": "register", "value": "ada.org"}
+    await service.order(
+        order_a | {"trialActive": True, "domain": domain, "couponCode": "WELCOME10"}
+    )
+    charges = await service.pool.fetch(
+        "SELECT kind, code, state FROM subscription_charges ORDER BY position"
+    )
+    assert [tuple(charge) for charge in charges] == [
+        ("one_time", "domain-org", "waiting"),
+        ("discount", "WELCOME10", "waiting"),
+    ]
+    session = await service.row("SELECT params -> 'session' AS params FROM checkout_sessions")
+    assert len(session["params"]["line_items"]) == 2
+    assert "discounts" not in session["params"]
+    assert "$24.27" in session["params"]["custom_text"]["submit"]["message"]
+
+
+async def test_stripe_charges_what_was_ordered(service: Service, order_a: Any) -> None:
+    domain = {"mode": "register", "value": "ada.org"}
+    await service.buy(order_a | {"domain": domain, "couponCode": "WELCOME10"})
+    invoice = await service.row("SELECT amount_paid, total FROM invoices")
+    assert invoice["amount_paid"] == 799 + 499 + 1399 - 270
+
+
+async def test_the_order_runs_on_a_stripe_customer_of_its_own(
+    service: Service, order_a: Any
+) -> None:
+    await service.buy(order_a)
+    await service.buy(order_a | {"planId": "premium"})
+    rows = await service.pool.fetch(
+        "SELECT customer_id, stripe_customer_id FROM subscriptions ORDER BY created_at"
+    )
+    first, second = rows
+    assert first["customer_id"] == second["customer_id"]
+    assert first["stripe_customer_id"] != second["stripe_customer_id"]
+    customer = await service.row("SELECT * FROM customers")
+    assert customer["stripe_customer_id"] == first["stripe_customer_id"]
+
+
+async def test_a_customer_of_mpanel_is_joined_in_the_books_only(
+    service: Service, order_a: Any
+) -> None:
+    known = await service.pool.fetchval(
+        """WITH u AS (INSERT INTO users (email, password_hash)
+                      VALUES ('Ada@Example.com', 'x') RETURNING id)
+           INSERT INTO customers (user_id) SELECT id FROM u RETURNING id"""
+    )
+    await service.order(order_a)
+    customer = await service.row("SELECT * FROM customers")
+    assert (customer["id"], customer["email"]) == (known, "ada@example.com")
+    assert customer["stripe_customer_id"] is None
+    order = await service.row("SELECT * FROM subscriptions")
+    assert order["customer_id"] == known
+    assert order["stripe_customer_id"] is not None
+
+
+async def test_the_same_order_again_has_the_same_page(service: Service, order_a: Any) -> None:
+    first = await service.order(order_a)
+    shouted = order_a["customer"] | {"email": "ADA@example.com"}
+    assert await service.order(order_a | {"customer": shouted}) == first
+    assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 1
+
+
+async def test_a_double_click_makes_one_order(service: Service, order_a: Any) -> None:
+    answers = await asyncio.gather(*(service.order(order_a) for _ in range(5)))
+    assert all(answer == answers[0] for answer in answers)
+    for table in ("customers", "subscriptions", "stripe_customers", "checkout_sessions"):
+        assert await service.pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table
+
+
+async def test_a_changed_order_closes_the_session_before_it(service: Service, order_a: Any) -> None:
+    first = await service.order(order_a)
+    second = await service.order(order_a | {"billingCycle": "annually"})
+    assert first["subscriptionId"] != second["subscriptionId"]
+    assert (await service.stripe.pay(first["url"])).status != 303
+    assert (await service.stripe.pay(second["url"])).status == 303
+    statuses = await service.pool.fetch("SELECT status FROM subscriptions ORDER BY created_at")
+    assert [row["status"] for row in statuses][0] == "expired"
+
+
+async def test_a_changed_order_leaves_a_paid_one_alone(service: Service, order_a: Any) -> None:
+    await service.stripe.set_delivery(hold=True)
+    first = await service.order(order_a)
+    await service.stripe.pay(first["url"])
+    await service.order(order_a | {"planId": "premium"})
+    await service.stripe.release()
+    await service.stripe.wait_idle()
+    row = await service.row(
+        "SELECT status FROM subscriptions WHERE id = $1::text::uuid", first["subscriptionId"]
+    )
+    assert row["status"] == "pending"
+
+
+async def test_a_second_trial_is_refused(service: Service, order_a: Any) -> None:
+    trial = order_a | {"trialActive": True}
+    await service.buy(trial)
+    answer = await service.client.post(CREATE_SESSION, json=trial)
+    assert answer.status == 409
+    assert (await answer.json())["code"] == "trial_used"
+
+
+async def test_a_failure_of_stripe_is_told_and_the_order_can_be_repeated(
+    service: Service, order_a: Any
+) -> None:
+    for path in (CUSTOMERS, SESSIONS):
+        await service.stripe.inject_fault("status", status=500, path=path, times=3)
+        answer = await service.client.post(
+            CREATE_SESSION, json=order_a, headers={"Origin": SITE}
+        )
+        assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["Access-Control-Allow-Origin"] == SITE
+        assert (await answer.json())["code"] == "stripe_unavailable"
+    answer = await service.order(order_a)
+    assert (await service.stripe.pay(answer["url"])).status == 303
+    assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 1
+
+
+async def test_an_answer_of_stripe_that_got_lost_is_asked_for_again(
+    service: Service, order_a: Any
+) -> None:
+    await service.stripe.inject_fault("reset", path=SESSIONS, times=3, after_work=True)
+    answer = await service.client.post(CREATE_SESSION, json=order_a)
+    assert answer.status == 503
+    await service.order(order_a)
+    attempt = await service.row("SELECT attempt, status FROM checkout_sessions")
+    assert tuple(attempt) == (1, "open")
+
+
+async def test_a_refusal_of_stripe_is_told_in_the_buyers_words(
+    service: Service, order_a: Any
+) -> None:
+    await service.pool.execute("UPDATE prices SET stripe_price_id = stripe_price_id || 'x'")
+    answer = await service.client.post(CREATE_SESSION, json=order_a)
+    content = await answer.json()
+    assert answer.status == 502
+    assert content["error"].startswith("The payment page could not be opened.")
+    await service.pool.execute("UPDATE prices SET stripe_price_id = rtrim(stripe_price_id, 'x')")
+    await service.order(order_a)
+    attempts = await service.pool.fetch("SELECT status FROM checkout_sessions ORDER BY attempt")
+    assert [row["status"] for row in attempts] == ["failed", "open"]
+
+
+async def test_a_catalogue_that_was_not_pushed_sells_nothing(
+    service: Service, order_a: Any, caplog: Any
+) -> None:
+    await service.pool.execute("UPDATE prices SET stripe_price_id = NULL, livemode = NULL")
+    answer = await service.client.post(CREATE_SESSION, json=order_a)
+    assert answer.status == 503
+    assert (await answer.json())["code"] == "catalogue_not_pushed"
+    assert "starter_monthly_usd" in caplog.text
+    assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 0
+
+
+class TestIdempotencyKey:
+    async def test_the_same_request_has_the_same_answer_however_late(
+        self, service: Service, order_a: Any
+    ) -> None:
+        first = await service.order(order_a, **{"Idempotency-Key": "one"})
+        await service.pool.execute("UPDATE orders SET created_at = now() - interval '2 hours'")
+        assert await service.order(order_a, **{"Idempotency-Key": "one"}) == first
+
+    async def test_another_request_under_the_key_is_refused(
+        self, service: Service, order_a: Any
+    ) -> None:
+        headers = {"Idempotency-Key": "one"}
+        await service.order(order_a, **headers)
+        other = order_a | {"planId": "premium"}
+        answer = await service.client.post(CREATE_SESSION, json=other, headers=headers)
+        assert answer.status == 409
+        assert (await answer.json())["code"] == "idempotency_key_reused"
+
+    async def test_the_same_request_at_the_same_time_has_the_same_answer(
+        self, service: Service, order_a: Any
+    ) -> None:
+        headers = {"Idempotency-Key": "one"}
+        answers = await asyncio.gather(*(service.order(order_a, **headers) for _ in range(4)))
+        assert all(answer == answers[0] for answer in answers)
+
+    async def test_a_request_that_died_is_taken_up_again(
+        self, service: Service, order_a: Any
+    ) -> None:
+        headers = {"Idempotency-Key": "one"}
+        await service.stripe.inject_fault("reset", path=SESSIONS, times=3, after_work=True)
+        await service.client.post(CREATE_SESSION, json=order_a, headers=headers)
+        await service.pool.execute("UPDATE orders SET created_at = now() - interval '2 hours'")
+        await service.order(order_a, **headers)
+        assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 1
+
+    async def test_a_key_is_forgotten_after_a_day(self, service: Service, order_a: Any) -> None:
+        headers = {"Idempotency-Key": "one"}
+        await service.order(order_a, **headers)
+        await service.pool.execute(
+            "UPDATE idempotency_keys SET created_at = now() - interval '25 hours'"
+        )
+        await service.order(order_a | {"planId": "premium"}, **headers)
+
+    async def test_a_key_must_be_visible_characters(self, service: Service, order_a: Any) -> None:
+        answer = await service.client.post(
+            CREATE_SESSION, json=order_a, headers={"Idempotency-Key": "a b"}
+        )
+        assert answer.status == 400
+
+
+async def test_the_older_bridge_answers_with_url_and_id(service: Service) -> None:
+    answer = await service.client.post(
+        "/api/public/checkout",
+        json={
+            "planId": "starter",
+            "term": "annually",
+            "email": "ada@example.com",
+            "successUrl": f"{SITE}/done",
+            "cancelUrl": f"{SITE}/back",
+        },
+    )
+    content = await answer.json()
+    assert answer.status == 200, content
+    paid = await service.stripe.pay(content["url"])
+    assert paid.location == f"{SITE}/done?session_id={content['id']}"

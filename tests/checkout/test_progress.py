@@ -1,0 +1,146 @@
+import asyncio
+from typing import Any
+
+from aiohttp import ClientResponse
+
+from mpanel_billing.http.server import SHUTDOWN
+from tests.service import Service
+
+
+async def ask(service: Service, session_id: str, wait: int = 0) -> dict[str, Any]:
+    answer: ClientResponse = await service.client.get(
+        f"/api/checkout/session/{session_id}", params={"wait": str(wait)}
+    )
+    assert answer.status == 200, await answer.text()
+    content: dict[str, Any] = await answer.json()
+    return content
+
+
+async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any) -> None:
+    order = await service.order(order_a)
+    progress = await ask(service, order["sessionId"])
+    assert progress == {
+        "success": True,
+        "sessionId": order["sessionId"],
+        "status": "provisional",
+        "session": {"status": "open", "paymentStatus": "unpaid"},
+        "subscription": {
+            "id": order["subscriptionId"],
+            "status": "provisional",
+            "stripeStatus": None,
+            "planId": "starter",
+            "planName": "Starter",
+            "billingCycle": "monthly",
+            "currency": "usd",
+            "amount": 1298,
+            "currentPeriodEnd": None,
+            "trialEnd": None,
+            "cancelAtPeriodEnd": False,
+        },
+        "tenant": None,
+        "provisioning": {"state": "awaiting_payment", "services": []},
+        "loginUrl": "http://panel.test",
+    }
+
+
+async def test_stripe_itself_is_asked_when_no_webhook_has_come(
+    service: Service, order_a: Any
+) -> None:
+    await service.stripe.set_delivery(hold=True)
+    order = await service.order(order_a)
+    await service.stripe.pay(order["url"])
+    progress = await ask(service, order["sessionId"])
+    assert progress["status"] == "pending"
+    assert progress["subscription"]["stripeStatus"] == "active"
+    invoice = await service.row("SELECT stripe_status, stripe_payment_intent_id FROM invoices")
+    assert invoice["stripe_status"] == "paid"
+    assert invoice["stripe_payment_intent_id"] is not None
+
+
+async def test_a_failure_of_stripe_still_shows_what_we_know(
+    service: Service, order_a: Any
+) -> None:
+    order = await service.order(order_a)
+    await service.stripe.inject_fault("status", status=500, times=3)
+    assert (await ask(service, order["sessionId"]))["status"] == "provisional"
+
+
+async def test_the_answer_is_held_until_the_state_moves(service: Service, order_a: Any) -> None:
+    order = await service.order(order_a)
+    await ask(service, order["sessionId"])
+    asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
+    await service.stripe.pay(order["url"])
+    assert (await asked)["status"] == "pending"
+
+
+async def test_a_change_of_the_tenant_is_a_move(service: Service, order_a: Any) -> None:
+    order = await service.buy(order_a)
+    asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
+    await service.pool.execute(
+        """WITH t AS (INSERT INTO tenants (name, domain) VALUES ('Ada', 'ada.test') RETURNING id),
+                s AS (UPDATE subscriptions SET tenant_id = t.id, status = 'active' FROM t
+                      RETURNING subscriptions.id)
+           SELECT pg_notify('billing_subscription', s.id::text) FROM s"""
+    )
+    progress = await asked
+    assert progress["status"] == "active"
+    assert progress["provisioning"]["state"] == "ready"
+    assert progress["tenant"]["domain"] == "ada.test"
+
+
+async def test_an_order_that_has_arrived_is_not_held(service: Service, order_a: Any) -> None:
+    order = await service.buy(order_a)
+    await service.pool.execute("UPDATE subscriptions SET status = 'active'")
+    async with asyncio.timeout(10):
+        await ask(service, order["sessionId"], wait=25)
+
+
+async def test_the_answer_is_given_at_once_when_the_process_stops(
+    service: Service, order_a: Any
+) -> None:
+    order = await service.order(order_a)
+    asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
+    while not service.client.app[SHUTDOWN]._waiters:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+    service.client.app[SHUTDOWN].set()
+    async with asyncio.timeout(10):
+        assert (await asked)["status"] == "provisional"
+
+
+async def test_changes_are_heard_after_the_database_cut_the_connections(
+    service: Service, order_a: Any
+) -> None:
+    order = await service.order(order_a)
+    await ask(service, order["sessionId"])
+    await service.pool.execute(
+        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE application_name = 'mpanel-billing listener' AND datname = current_database()"""
+    )
+    asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
+    await service.stripe.pay(order["url"])
+    async with asyncio.timeout(15):
+        assert (await asked)["status"] == "pending"
+
+
+async def test_any_session_of_the_order_finds_it(service: Service, order_a: Any) -> None:
+    order = await service.order(order_a)
+    await service.pool.execute("UPDATE checkout_sessions SET status = 'failed', last_error = 'x'")
+    later = await service.order(order_a)
+    assert later["sessionId"] != order["sessionId"]
+    for session_id in (order["sessionId"], later["sessionId"]):
+        progress = await ask(service, session_id)
+        assert progress["subscription"]["id"] == order["subscriptionId"]
+
+
+async def test_an_unknown_session_is_not_found(service: Service) -> None:
+    for session_id in ("cs_test_unknown", "%00", "a" * 300):
+        answer = await service.client.get(f"/api/checkout/session/{session_id}")
+        assert answer.status == 404
+        assert (await answer.json())["code"] == "not_found"
+
+
+async def test_a_wait_that_is_too_long_is_refused(service: Service) -> None:
+    for wait in ("26", "-1", "1.5", "soon", "٣"):
+        answer = await service.client.get("/api/checkout/session/cs_1", params={"wait": wait})
+        assert answer.status == 422
+        assert "wait" in (await answer.json())["fields"]

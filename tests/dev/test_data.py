@@ -1,0 +1,46 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from mpanel_billing.dev.data import (
+    DataFolder,
+    DataFolderError,
+    open_data_folder,
+    throw_away_data_folder,
+)
+
+
+def test_secrets_are_made_once_and_only_for_the_owner(tmp_path):
+    made = DataFolder(tmp_path).stripe_secrets()
+    assert DataFolder(tmp_path).stripe_secrets() == made
+    assert made.secret_key.startswith("sk_test_")
+    assert made.webhook_secret.startswith("whsec_")
+    assert stat.S_IMODE((tmp_path / "stripe.json").stat().st_mode) == 0o600
+
+
+def test_a_folder_is_for_one_process_at_a_time(tmp_path):
+    with (
+        open_data_folder(tmp_path / "data"),
+        pytest.raises(DataFolderError, match=r"in use by process \d+; stop it or choose"),
+        open_data_folder(tmp_path / "data"),
+    ):
+        pass
+    with open_data_folder(tmp_path / "data"):
+        pass
+
+
+def test_a_path_that_cannot_be_a_folder_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(DataFolderError, match=r"cannot use .*file/data \(--data-dir\)"),
+        open_data_folder(tmp_path / "file" / "data"),
+    ):
+        pass
+
+
+def test_a_throw_away_folder_is_gone_afterwards():
+    with throw_away_data_folder() as folder:
+        folder.stripe_secrets()
+        path: Path = folder.path
+    assert not path.exists()

@@ -1,0 +1,183 @@
+"""`mpanel-billing dev` as a person runs it: a process, its screen, Ctrl-C."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp.test_utils import unused_port
+
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+
+
+@dataclass
+class Dev:
+    """One place to run it in: a data folder and three ports."""
+
+    data_dir: Path
+    api: int = field(default_factory=unused_port)
+    sandbox: int = field(default_factory=unused_port)
+    postgres: int = field(default_factory=unused_port)
+    screen: str = ""
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def database_url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.postgres}/mpanel_billing?sslmode=disable"
+
+    async def start(self, *options: str) -> None:
+        self.screen = ""
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "mpanel_billing",
+            "dev",
+            f"--port={self.api}",
+            f"--sandbox-port={self.sandbox}",
+            f"--postgres-port={self.postgres}",
+            f"--data-dir={self.data_dir}",
+            *options,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def read_until(self, text: str) -> None:
+        """Read the screen until it shows `text`; at its end, fail with all that it showed."""
+        while text not in self.screen:
+            line = await self.process.stdout.readline()
+            self.screen += line.decode()
+            assert line, self.screen
+
+    async def wait(self) -> int:
+        rest, _ = await self.process.communicate()
+        self.screen += rest.decode()
+        return self.process.returncode
+
+    async def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return await self.wait()
+
+    def processes(self) -> dict[int, str]:
+        """What it has started: command lines by pid."""
+        return {pid: command_of(pid) for pid in children_of(self.process.pid)}
+
+
+def children_of(parent: int) -> set[int]:
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+    rows = [(int(text.split()[0]), int(text.rpartition(")")[2].split()[1])) for text in stats]
+    return {pid for pid, ppid in rows if ppid == parent}
+
+
+def is_gone(path: Path) -> bool:
+    return not path.exists()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+async def dev(run_dir: Path, worker_id: str, request: pytest.FixtureRequest) -> AsyncIterator[Dev]:
+    data_dir = run_dir / f"dev-{worker_id}-{abs(hash(request.node.name)) % 10**6}"
+    place = Dev(data_dir)
+    yield place
+    if place.process and place.process.returncode is None:
+        await place.interrupt()
+    EmbeddedPostgres(data_dir / "postgres").stop()
+
+
+async def fetch(database_url: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(database_url)
+    try:
+        return await connection.fetch(query)
+    finally:
+        await connection.close()
+
+
+async def test_everything_answers_once_it_says_so_and_nothing_is_left_after_ctrl_c(dev):
+    await dev.start()
+    await dev.read_until("Ctrl-C stops everything")
+    assert f"http://localhost:{dev.api}/demo" in dev.screen
+    assert "4242 4242 4242 4242" in dev.screen
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"http://localhost:{dev.api}/api/health/ready") as response,
+    ):
+        assert response.status == 200
+    started = dev.processes()
+    assert len(started) == 3
+    assert await dev.interrupt() == 0, dev.screen
+    assert not any(is_alive(pid) for pid in started)
+    assert all(is_free(port) for port in (dev.api, dev.sandbox, dev.postgres))
+
+
+async def test_a_second_start_finds_the_data_of_the_first(dev):
+    query = "SELECT id, code, stripe_product_id FROM products ORDER BY code"
+    found = []
+    for _ in range(2):
+        await dev.start()
+        await dev.read_until("Ctrl-C stops everything")
+        found.append(await fetch(dev.database_url, query))
+        assert await dev.interrupt() == 0, dev.screen
+    assert found[0] == found[1]
+    assert all(row["stripe_product_id"] for row in found[0])
+
+
+async def test_ephemeral_data_is_gone_afterwards(dev):
+    await dev.start("--ephemeral")
+    await dev.read_until("Ctrl-C stops everything")
+    assert "thrown away" in dev.screen
+    (row,) = await fetch(dev.database_url, "SELECT current_setting('data_directory') AS folder")
+    assert await dev.interrupt() == 0, dev.screen
+    assert is_gone(Path(row["folder"]))
+    assert is_gone(dev.data_dir)
+
+
+@pytest.mark.parametrize("option", ["--port", "--sandbox-port", "--postgres-port"])
+async def test_a_taken_port_is_named_before_anything_is_started(dev, option):
+    with socket.create_server(("127.0.0.1", 0)) as occupant:
+        port = occupant.getsockname()[1]
+        await dev.start(f"{option}={port}")
+        assert await dev.wait() == 1
+    assert f"port {port} cannot be used" in dev.screen
+    assert option in dev.screen
+    assert not (dev.data_dir / "postgres").exists()
+
+
+async def test_two_at_once_over_the_same_data_are_refused(dev):
+    await dev.start()
+    await dev.read_until("Ctrl-C stops everything")
+    other = Dev(dev.data_dir)
+    await other.start()
+    assert await other.wait() == 1
+    assert f"is in use by process {dev.process.pid}" in other.screen
+
+
+async def test_when_a_part_dies_it_says_which_and_stops_the_rest(dev):
+    await dev.start()
+    await dev.read_until("Ctrl-C stops everything")
+    (worker,) = [pid for pid, command in dev.processes().items() if command.endswith(" worker")]
+    os.kill(worker, signal.SIGKILL)
+    assert await dev.wait() == 1
+    assert "worker was ended by SIGKILL" in dev.screen
+    assert all(is_free(port) for port in (dev.api, dev.sandbox, dev.postgres))

@@ -1,0 +1,81 @@
+"""A worker process of its own, as production runs it."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from tests.service import WEBHOOK_SECRET
+
+
+@asynccontextmanager
+async def running_worker(
+    database_url: str, *, stripe_url: str = "http://127.0.0.1:1", **environment: str
+) -> AsyncIterator["WorkerProcess"]:
+    """Start a worker and wait until it is ready; kill it afterwards if it still runs."""
+    worker = await _start(
+        {
+            "DATABASE_URL": database_url,
+            "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "STRIPE_API_BASE": stripe_url,
+            "APP_URL": "http://panel.test",
+            "LOG_FORMAT": "json",
+            **environment,
+        }
+    )
+    try:
+        await worker.wait_for("worker ready")
+        yield worker
+    finally:
+        await worker.kill()
+
+
+async def _start(environment: Mapping[str, str]) -> "WorkerProcess":
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "mpanel_billing",
+        "worker",
+        env={"PATH": os.environ["PATH"], **environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    return WorkerProcess(process)
+
+
+class WorkerProcess:
+    """A worker, and what it has logged."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._more = asyncio.Condition()
+        self._reader = asyncio.create_task(self._read())
+
+    async def wait_for(self, text: str, timeout: float = 20) -> str:
+        """Wait for a line that contains the text."""
+        async with asyncio.timeout(timeout), self._more:
+            await self._more.wait_for(lambda: any(text in line for line in self.lines))
+        return next(line for line in self.lines if text in line)
+
+    async def stop(self) -> int:
+        """Ask it to stop, and return its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            return await self.process.wait()
+
+    async def kill(self) -> None:
+        """Kill it as the kernel does, without a chance to clean up."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        await self._reader
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            async with self._more:
+                self.lines.append(line.decode())
+                self._more.notify_all()

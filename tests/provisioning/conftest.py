@@ -1,0 +1,141 @@
+"""A mirrored subscription to provision, an outside world to provision it in."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from mpanel_billing.catalogue.file import read_catalogue_file
+from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.service import (
+    Outcome,
+    Provisioning,
+    provision_tenant_for_subscription,
+)
+from mpanel_billing.resources import DEFAULT_CATALOGUE
+from mpanel_billing.stripe_gateway.gateway import open_gateway
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+from tests.provisioning.world import World
+from tests.service import make_settings
+
+GRACE = timedelta(days=7)
+RETENTION = timedelta(days=30)
+
+
+def items(*lookup_keys: str, subscription: str = "sub_1") -> list[dict[str, Any]]:
+    """Return a subscription's items, one for each price of the default catalogue."""
+    base = made.subscription(subscription)["items"]["data"][0]
+    return [
+        {**base, "id": f"si_{key}_{subscription}", "price": {**base["price"], "id": f"price_{key}"}}
+        for key in lookup_keys
+    ]
+
+
+@dataclass
+class Scene:
+    """A database with the catalogue, an outside world, and the provisioning between them."""
+
+    pool: Pool
+    inbox: Inbox
+    world: World
+    provisioning: Provisioning
+    _clock: dict[str, int] = field(default_factory=lambda: {"now": 1_790_000_000})
+
+    async def tell(self, status: str, *lookup_keys: str, id_: str = "sub_1", **more: Any) -> None:
+        """Let Stripe tell of a subscription, later than what it told before."""
+        keys = lookup_keys or ("starter_monthly_usd",)
+        stripe_object = made.subscription(
+            id_, status=status, items=items(*keys, subscription=id_), **more
+        )
+        await self.inbox.tell(
+            "customer.subscription.updated", stripe_object, created=self.next_second()
+        )
+
+    async def tell_invoice(self, status: str, id_: str = "in_1", **more: Any) -> None:
+        """Let Stripe tell of an invoice."""
+        await self.inbox.tell(
+            f"invoice.{'paid' if status == 'paid' else 'updated'}",
+            made.invoice(id_, status=status, **more),
+            created=self.next_second(),
+        )
+
+    def next_second(self) -> int:
+        self._clock["now"] += 1
+        return self._clock["now"]
+
+    async def run(self, id_: str = "sub_1") -> Outcome:
+        """Provision as the worker does."""
+        subscription = await self.inbox.subscription(id_)
+        return await provision_tenant_for_subscription(self.provisioning, subscription["id"])
+
+    async def id_of(self, id_: str = "sub_1") -> UUID:
+        subscription_id: UUID = (await self.inbox.subscription(id_))["id"]
+        return subscription_id
+
+    async def sell(self, *lookup_keys: str, id_: str = "sub_1") -> UUID:
+        """Mirror a paid, active subscription, and provision it."""
+        await self.tell("active", *lookup_keys, id_=id_)
+        await self.tell_invoice("paid", f"in_{id_}", subscription=id_)
+        assert (await self.run(id_)).done
+        return await self.id_of(id_)
+
+    async def leg(self, product_type: str = "hosting", id_: str = "sub_1") -> asyncpg.Record:
+        return await self.inbox.row(
+            """
+            SELECT leg.* FROM tenant_services AS leg
+            JOIN subscriptions AS s ON s.id = leg.subscription_id
+            WHERE s.stripe_subscription_id = $1 AND leg.product_type = $2
+            """,
+            id_,
+            product_type,
+        )
+
+    async def work(self, id_: str = "sub_1") -> asyncpg.Record:
+        return await self.inbox.row(
+            """
+            SELECT w.* FROM provisioning_work AS w
+            JOIN subscriptions AS s ON s.id = w.subscription_id
+            WHERE s.stripe_subscription_id = $1
+            """,
+            id_,
+        )
+
+    async def make_due(self) -> None:
+        """Let the time pass that failed legs and works wait for."""
+        await self.pool.execute(
+            "UPDATE tenant_services SET next_attempt_at = now() WHERE next_attempt_at > now()"
+        )
+        await self.pool.execute(
+            "UPDATE provisioning_work SET wake_at = now() WHERE wake_at > now()"
+        )
+
+    async def kill_run(self) -> None:
+        """Let the lease of a run that was killed run out."""
+        await self.pool.execute(
+            "UPDATE provisioning_work SET leased_until = now() - interval '1 second', "
+            "wake_at = now() WHERE lease_token IS NOT NULL"
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def scene(pool: Pool, inbox: Inbox, world: World) -> AsyncIterator[Scene]:
+    await apply_catalogue(pool, read_catalogue_file(DEFAULT_CATALOGUE))
+    await pool.execute("UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = FALSE")
+    gateway = open_gateway(make_settings(stripe_api_base="http://127.0.0.1:1"))
+    provisioning = Provisioning(
+        pool, gateway, world.drivers(), Policy(GRACE, RETENTION), "panel.test", livemode=False
+    )
+    yield Scene(pool, inbox, world, provisioning)
+    await gateway.close()

@@ -1,0 +1,137 @@
+"""The whole web service for a test: real app, a database of its own, a sandbox of Stripe."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from mpanel_billing.catalogue.file import read_catalogue_file
+from mpanel_billing.catalogue.push import push_catalogue
+from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.http.app import create_app
+from mpanel_billing.resources import DEFAULT_CATALOGUE
+from mpanel_billing.sandbox import Sandbox, SandboxConfig, running_sandbox
+from mpanel_billing.sandbox.client import PayResult, SandboxClient
+from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+
+WEBHOOK_SECRET = "whsec_of_the_tests"
+SITE = "https://migrahosting.test"
+"""An origin that CORS_ORIGIN allows, beside APP_URL's."""
+
+FAST_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.5)
+
+AppClient = TestClient[web.Request, web.Application]
+
+
+@dataclass(frozen=True)
+class Service:
+    """The service as a test meets it."""
+
+    client: AppClient
+    sandbox: Sandbox
+    stripe: SandboxClient
+    pool: Pool
+    settings: Settings
+
+    async def order(self, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+        """Post an order that must be accepted, and return the answer."""
+        answer = await self.client.post(CREATE_SESSION, json=body, headers=headers)
+        content: dict[str, Any] = await answer.json()
+        assert answer.status == 200, content
+        return content
+
+    async def buy(self, body: dict[str, Any], card: str = "4242424242424242") -> dict[str, Any]:
+        """Order, pay, and wait until every webhook is delivered."""
+        answer = await self.order(body)
+        paid: PayResult = await self.stripe.pay(answer["url"], card)
+        assert paid.status == 303, paid
+        await self.stripe.wait_idle()
+        return answer
+
+    async def row(self, query: str, *args: object) -> asyncpg.Record:
+        """Read the one row of a query."""
+        rows = await self.pool.fetch(query, *args)
+        assert len(rows) == 1, rows
+        return rows[0]
+
+
+CREATE_SESSION = "/api/checkout/create-session"
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with running_sandbox(SandboxConfig(retry_delays=FAST_RETRIES)) as running:
+        yield running
+
+
+@pytest.fixture
+async def stripe(sandbox: Sandbox) -> AsyncIterator[SandboxClient]:
+    async with SandboxClient(sandbox.url) as client:
+        yield client
+
+
+def make_settings(**values: Any) -> Settings:
+    """Settings that no environment and no .env has touched."""
+    given = {
+        "database_url": "postgresql://nobody@127.0.0.1:1/nothing",
+        "stripe_secret_key": "sk_test_of_the_tests",
+        "stripe_webhook_secret": WEBHOOK_SECRET,
+        "app_url": "http://panel.test",
+        "cors_origin": SITE,
+    }
+    return Settings(_env_file=None, **given | values)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+def settings(database_url: str, sandbox: Sandbox) -> Settings:
+    return make_settings(database_url=database_url, stripe_api_base=sandbox.url)
+
+
+@pytest.fixture
+async def gateway(settings: Settings) -> AsyncIterator[StripeGateway]:
+    opened = open_gateway(settings)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def offers(pool: Pool, gateway: StripeGateway) -> None:
+    """The default catalogue, in the database and at Stripe."""
+    await apply_catalogue(pool, read_catalogue_file(DEFAULT_CATALOGUE))
+    await push_catalogue(pool, StripeCatalogue(gateway.client), livemode=False)
+
+
+@pytest.fixture
+async def service(
+    settings: Settings,
+    sandbox: Sandbox,
+    stripe: SandboxClient,
+    pool: Pool,
+    offers: None,
+    aiohttp_client: Callable[..., Awaitable[AppClient]],
+) -> Service:
+    """The running service, selling the default catalogue; the sandbox sends it webhooks."""
+    client = await aiohttp_client(create_app(settings))
+    sandbox.add_webhook(str(client.make_url("/api/webhooks/stripe")), WEBHOOK_SECRET)
+    return Service(client, sandbox, stripe, pool, settings)
+
+
+@pytest.fixture
+def order_a() -> dict[str, Any]:
+    """An order as the specification has it, without a trial."""
+    return {
+        "planId": "starter",
+        "billingCycle": "monthly",
+        "trialActive": False,
+        "addonIds": ["addon-backups-daily"],
+        "couponCode": None,
+        "customer": {"name": "Ada Lovelace", "email": "ada@example.com"},
+        "domain": {"mode": "later", "value": ""},
+    }
