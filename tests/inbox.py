@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.webhooks.envelope import parse_event
+from mpanel_billing.webhooks.envelope import Body, parse_event
 from mpanel_billing.webhooks.service import receive_event
 from tests import stripe_objects as made
 
@@ -21,7 +21,9 @@ class Inbox:
 
     async def take(self, payload: Mapping[str, Any]) -> str:
         """Receive an event; answer the outcome's status."""
-        return (await receive_event(self.pool, parse_event(payload, livemode=False))).status
+        return (
+            await receive_event(self.pool, parse_event(Body.of(payload), livemode=False))
+        ).status
 
     async def tell(self, type_: str, stripe_object: Mapping[str, Any], **more: Any) -> str:
         """Receive an event about an object."""

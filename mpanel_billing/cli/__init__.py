@@ -8,6 +8,7 @@ from mpanel_billing import __version__
 from mpanel_billing.cli import catalog, events, migrate
 from mpanel_billing.cli.dev import dev
 from mpanel_billing.cli.sandbox import sandbox
+from mpanel_billing.cli.serve import serve
 from mpanel_billing.cli.worker import worker
 from mpanel_billing.errors import BillingError
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(dev)
 app.command()(sandbox)
+app.command()(serve)
 app.command()(worker)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(catalog.app, name="catalog")

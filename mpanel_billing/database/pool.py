@@ -17,6 +17,13 @@ from mpanel_billing.settings import DatabaseSettings
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
+_SERVER_SETTINGS = {
+    "application_name": "mpanel-billing",
+    "timezone": "UTC",
+    # our queries look rows up by key: planning them anew for each call costs more than running them
+    "plan_cache_mode": "force_generic_plan",
+}
+
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 COMMAND_TIMEOUT_SECONDS = 30.0
@@ -66,11 +73,18 @@ async def create_pool(settings: DatabaseSettings) -> Pool:
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         init=set_up_connection,
-        server_settings={"application_name": "mpanel-billing", "timezone": "UTC"},
+        reset=_reset,
+        server_settings=_SERVER_SETTINGS,
     )
     with suppress(*CONNECTION_ERRORS):
         await _warm_up(pool, settings.database_pool_min)
     return pool
+
+
+async def _reset(conn: Connection) -> None:
+    """Hand a connection back; we leave no session state, so there is nothing to ask for."""
+    if conn.is_in_transaction():
+        await conn.reset()
 
 
 async def _warm_up(pool: Pool, count: int) -> None:

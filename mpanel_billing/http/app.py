@@ -23,7 +23,7 @@ from mpanel_billing.webhooks.batches import EventBatcher
 
 def create_app(settings: Settings) -> web.Application:
     """Make the application; it starts even while the database is away."""
-    app = web.Application(middlewares=MIDDLEWARES)
+    app = web.Application(middlewares=MIDDLEWARES, client_max_size=webhooks.MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
     announce_shutdown(app)
     for module in (catalogue, checkout, health, webhooks):

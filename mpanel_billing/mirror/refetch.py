@@ -116,9 +116,8 @@ async def _with_all_items(stripe: Stripe, stripe_object: Mapping[str, Any]) -> M
 async def _stored_key(
     conn: Connection, object_type: str, object_id: str
 ) -> tuple[datetime, str | None] | None:
-    rows = await repository.list_stored(
-        conn, object_type, [{"object_id": object_id, "since": _NEVER}]
-    )
+    question = repository.Question(object_id, since=_NEVER)
+    rows = await repository.list_stored(conn, object_type, [question])
     stored = stored_version(object_type, rows.get(object_id))
     return stored.key if stored else None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,10 +33,21 @@ _WRITE = {
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What is needed to find what is stored of an object, and whether it may be as new."""
+
+    object_id: str
+    since: datetime
+    order_id: UUID | None = None
+    attempt: int | None = None
+    stripe_customer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Derived:
     """What changed when the derived columns were brought up to date.
 
-    `changed` are subscriptions that look different now; `work` those whose desired state may
+    `changed` are subscriptions of another status now; `work` those whose desired state may
     have changed, each with the version of its provisioning_work.
     """
 
@@ -49,10 +61,18 @@ async def lock_objects(conn: Connection, keys: Sequence[str]) -> None:
 
 
 async def list_stored(
-    conn: Connection, object_type: str, incoming: Sequence[Mapping[str, Any]]
+    conn: Connection, object_type: str, questions: Sequence[Question]
 ) -> Mapping[str, asyncpg.Record]:
     """Return what we have of each incoming object, by Stripe id."""
-    rows = await _STORED[object_type].fetch(conn, incoming=incoming)
+    columns: dict[str, object] = {
+        "object_ids": [q.object_id for q in questions],
+        "sinces": [q.since for q in questions],
+        "order_ids": [q.order_id for q in questions],
+        "attempts": [q.attempt for q in questions],
+        "stripe_customer_ids": [q.stripe_customer_id for q in questions],
+    }
+    query = _STORED[object_type]
+    rows = await query.fetch(conn, **{name: columns[name] for name in query.parameters})
     return {row["object_id"]: row for row in rows}
 
 
@@ -69,17 +89,16 @@ async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str
     return [row["stripe_subscription_id"] for row in rows]
 
 
-async def list_subscription_ids(conn: Connection, stripe_ids: Sequence[str]) -> list[UUID]:
-    """Return the ids of our rows for these Stripe subscriptions."""
-    rows = await _subscriptions.list_subscription_ids.fetch(
-        conn, stripe_subscription_ids=stripe_ids
+async def derive(
+    conn: Connection, stripe_ids: Sequence[str], subscription_ids: Sequence[UUID]
+) -> Derived:
+    """Bring up to date what follows from the mirrored rows of these subscriptions.
+
+    They are named by Stripe's ids, or by ours where Stripe's is not known yet.
+    """
+    rows = await _subscriptions.derive.fetch(
+        conn, stripe_subscription_ids=stripe_ids, subscription_ids=subscription_ids
     )
-    return [row["id"] for row in rows]
-
-
-async def derive(conn: Connection, subscription_ids: Sequence[UUID]) -> Derived:
-    """Bring up to date what follows from the mirrored rows of these subscriptions."""
-    rows = await _subscriptions.derive.fetch(conn, subscription_ids=subscription_ids)
     return Derived(
         changed=tuple(row["subscription_id"] for row in rows if row["changed"]),
         work=tuple(

@@ -21,6 +21,7 @@ from mpanel_billing.mirror.facts import (
     subscription_state,
 )
 from mpanel_billing.mirror.ordering import Version
+from mpanel_billing.mirror.repository import Question
 from mpanel_billing.mirror.snapshot import Snapshot, kind_of
 from mpanel_billing.money import to_decimal
 
@@ -35,16 +36,18 @@ _MPANEL_INVOICE_STATUS = {
 }
 
 
-def question_of(snapshot: Snapshot) -> dict[str, Any]:
+def question_of(snapshot: Snapshot) -> Question:
     """Return what is needed to find what is stored of the object."""
-    facts = snapshot.facts
-    question: dict[str, Any] = {"object_id": facts.object_id, "since": snapshot.version.since}
-    if isinstance(facts, SubscriptionFacts | SessionFacts):
-        question["order_id"] = facts.order_id
-        question["stripe_customer_id"] = facts.stripe_customer_id
-    if isinstance(facts, SessionFacts):
-        question["attempt"] = facts.attempt
-    return question
+    facts, since = snapshot.facts, snapshot.version.since
+    match facts:
+        case SubscriptionFacts():
+            return Question(facts.object_id, since, facts.order_id, None, facts.stripe_customer_id)
+        case SessionFacts():
+            return Question(
+                facts.object_id, since, facts.order_id, facts.attempt, facts.stripe_customer_id
+            )
+        case _:
+            return Question(facts.object_id, since)
 
 
 def stored_version(object_type: str, row: asyncpg.Record | None) -> Version | None:

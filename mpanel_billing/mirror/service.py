@@ -144,24 +144,22 @@ _OUTCOMES = {
 
 async def _derive(conn: Connection, batch: _Batch) -> None:
     """Bring the subscriptions that were touched up to date, and trigger what follows."""
-    ids = await _touched_subscriptions(conn, batch)
-    if not ids:
+    stripe_ids = await _touched_subscriptions(conn, batch)
+    if not stripe_ids and not batch.touched:
         return
-    derived = await repository.derive(conn, ids)
+    derived = await repository.derive(conn, sorted(stripe_ids), sorted(batch.touched))
     if derived.changed:
         await repository.notify(conn, derived.changed)
     await enqueue_provisioning(conn, derived.work)
 
 
-async def _touched_subscriptions(conn: Connection, batch: _Batch) -> list[UUID]:
+async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     stripe_ids = {key[1] for s in batch.applied for key in _keys(s.facts) if key[0] == "sub"}
     if paid := _paid_invoices(batch.applied):
         of_invoices = await repository.list_invoice_subscriptions(conn, paid)
         await _lock(conn, {("sub", id_) for id_ in of_invoices})
         stripe_ids.update(of_invoices)
-    if stripe_ids:
-        batch.touched.update(await repository.list_subscription_ids(conn, sorted(stripe_ids)))
-    return sorted(batch.touched)
+    return stripe_ids
 
 
 async def _ask_stripe(conn: Connection, batch: _Batch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,10 @@ MIRRORED_TYPES = frozenset(
 """The event types whose objects we mirror, and that our webhook endpoint asks Stripe for."""
 
 _MAX_DEPTH = 64
+_MANY_BRACKETS = 500
+"""Below, nothing can be nested so deep that PostgreSQL would refuse it."""
+_SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[0-9][eE][-+0-9]|[0-9]{19}|NaN|Infinity")
+"""What a body has that may hold something which jsonb cannot; most bodies have none."""
 _MAX_TEXT_LENGTH = 255
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -57,8 +62,21 @@ class WrongModeError(MalformedRequestError):
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """A JSON object, read and as text; the text is what PostgreSQL's jsonb can hold."""
+
+    values: Mapping[str, Any]
+    text: str
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Body":
+        """Write an object that was read before."""
+        return cls(values, json.dumps(values))
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """An event as it is kept in the inbox.
+    """An event as it is kept in the inbox; `payload` is its JSON text.
 
     `snapshot` is what it says about an object that we mirror; None with the `reason` why it is
     kept without an effect.
@@ -70,43 +88,45 @@ class Event:
     created: datetime | None
     livemode: bool
     object_id: str | None
-    payload: Mapping[str, Any]
+    payload: str
     snapshot: Snapshot | None
     reason: str | None
 
 
-def parse_body(body: bytes) -> Mapping[str, Any]:
+def parse_body(body: bytes) -> Body:
     """Return the JSON object that a body is; NotAnEventError when it is none.
 
     What PostgreSQL's jsonb cannot hold is replaced: NUL characters and lone surrogates by the
-    replacement character, numbers that are not finite by null. Of duplicate keys the last counts.
+    replacement character, numbers that are not finite or of thousands of digits by null. Of
+    duplicate keys the last counts.
     """
-    value = _parse_json(body)
-    if not isinstance(value, dict):
-        raise NotAnEventError("The body is no JSON object.")
-    if _depth_exceeds(value, _MAX_DEPTH):
-        raise NotAnEventError(f"The body is nested deeper than {_MAX_DEPTH} levels.")
-    if not _is_suspect(body):
-        return value
-    return {_storable_text(key): _storable(item) for key, item in value.items()}
-
-
-def _parse_json(body: bytes) -> object:
     try:
         text = body.decode()
-        return json.loads(text, parse_constant=_null, parse_float=_finite)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        suspect = _SUSPECT.search(text) is not None
+        values = _read_carefully(text) if suspect else json.loads(text)
+    except (ValueError, RecursionError):
         raise NotAnEventError("The body is no JSON.") from None
-    except ValueError:  # an integer of more digits than Python reads
-        return json.loads(text, parse_constant=_null, parse_float=_finite, parse_int=_readable)
+    if not isinstance(values, dict):
+        raise NotAnEventError("The body is no JSON object.")
+    if _may_be_deep(text) and _depth_exceeds(values, _MAX_DEPTH):
+        raise NotAnEventError(f"The body is nested deeper than {_MAX_DEPTH} levels.")
+    return Body.of(values) if suspect else Body(values, text)
 
 
-def parse_event(payload: Mapping[str, Any], *, livemode: bool) -> Event:
+def _read_carefully(text: str) -> object:
+    """Read JSON, and replace what jsonb cannot hold; slower than reading it plainly."""
+    return _storable(
+        json.loads(text, parse_constant=_null, parse_float=_finite, parse_int=_readable)
+    )
+
+
+def parse_event(body: Body, *, livemode: bool) -> Event:
     """Return the event that a signed body is; `livemode` is the mode of our Stripe key.
 
     Raises NotAnEventError when there is no id to keep it by, WrongModeError when it is of the
     other mode. Everything else that is odd is kept, with the reason.
     """
+    payload = body.values
     try:
         event_id = checked_id(payload.get("id"), "id")
     except UnreadableObjectError as error:
@@ -120,7 +140,7 @@ def parse_event(payload: Mapping[str, Any], *, livemode: bool) -> Event:
         created=_created(payload),
         livemode=livemode,
         object_id=snapshot.object_id if snapshot else _object_id(payload),
-        payload=payload,
+        payload=body.text,
         snapshot=snapshot,
         reason=reason,
     )
@@ -208,9 +228,8 @@ def _readable(text: str) -> int | None:
         return None
 
 
-def _is_suspect(body: bytes) -> bool:
-    """Whether the body may hold an escaped NUL or surrogate."""
-    return b"\\u0000" in body or b"\\ud" in body.lower()
+def _may_be_deep(text: str) -> bool:
+    return text.count("[") + text.count("{") > _MANY_BRACKETS
 
 
 def _storable(value: object) -> object:

@@ -10,9 +10,12 @@ from mpanel_billing.database.queries import Connection, load_queries
 _queries = load_queries("inbox")
 
 
-async def insert_events(conn: Connection, events: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Keep events; answer the ids that were not here before."""
-    return {row["id"] for row in await _queries.insert_events.fetch(conn, events=events)}
+async def insert_events(
+    conn: Connection, events: Sequence[Mapping[str, Any]], payloads: Sequence[str]
+) -> set[str]:
+    """Keep events with their payloads (JSON texts); answer the ids that were not here before."""
+    rows = await _queries.insert_events.fetch(conn, events=events, payloads=payloads)
+    return {row["id"] for row in rows}
 
 
 async def mark_events(conn: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:

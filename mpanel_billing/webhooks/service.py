@@ -12,7 +12,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import APPLIED, Outcome, apply_snapshots
 from mpanel_billing.webhooks import repository
-from mpanel_billing.webhooks.envelope import Event, parse_event
+from mpanel_billing.webhooks.envelope import Body, Event, parse_event
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ async def _keep_and_apply_patiently(pool: Pool, event: Event) -> Mapping[str, Ou
 
 async def _keep_and_apply(conn: Connection, events: Sequence[Event]) -> Mapping[str, Outcome]:
     expected = {event.id: _expected(event) for event in events}
-    kept = await repository.insert_events(conn, [_row(e, expected[e.id]) for e in events])
+    rows = [_row(event, expected[event.id]) for event in events]
+    kept = await repository.insert_events(conn, rows, [event.payload for event in events])
     new = [event for event in events if event.id in kept]
     snapshots = [event.snapshot for event in new if event.snapshot]
     by_object = await apply_snapshots(conn, snapshots) if snapshots else {}
@@ -101,7 +102,7 @@ async def _lock_and_apply(pool: Pool, event_id: str, *, livemode: bool) -> Outco
         row = await repository.lock_event(conn, event_id)
         if row is None:
             return None
-        event = parse_event(row["payload"], livemode=livemode)
+        event = parse_event(Body.of(row["payload"]), livemode=livemode)
         outcome = Outcome("ignored", event.reason)
         if event.snapshot:
             outcome = (await apply_snapshots(conn, [event.snapshot]))[event.snapshot.object_id]
@@ -122,7 +123,7 @@ async def _keep_failed(pool: Pool, event: Event, error: Exception) -> None:
     }
     try:
         async with transaction(pool) as conn:
-            await repository.insert_events(conn, [row])
+            await repository.insert_events(conn, [row], [event.payload])
     except asyncpg.PostgresError as second:
         raise DatabaseUnavailableError(
             "The event could not be stored; please send it again.", retry_after=60
@@ -146,7 +147,6 @@ def _row(event: Event, outcome: Outcome) -> dict[str, Any]:
         "created": event.created,
         "livemode": event.livemode,
         "object_id": event.object_id,
-        "payload": event.payload,
         "status": outcome.status,
         "reason": outcome.reason,
     }

@@ -1,6 +1,6 @@
 -- Stripe's customers, and whose they are in our books.
 
--- name: list_stored(incoming)
+-- name: list_stored(object_ids, sinces)
 SELECT
     i.object_id,
     mirror.stripe_as_of_since AS since,
@@ -9,7 +9,7 @@ SELECT
     mirror.deleted,
     e.type AS event_type,
     e.payload
-FROM jsonb_to_recordset(:incoming::jsonb) AS i (object_id text, since timestamptz)
+FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
 JOIN stripe_customers AS mirror
     ON mirror.id = i.object_id
 LEFT JOIN stripe_events AS e

@@ -1,7 +1,8 @@
 -- The inbox of Stripe's events.
 
--- name: insert_events(events)
--- Answers the ids that were not here before: an event takes effect at most once.
+-- name: insert_events(events, payloads)
+-- Answers the ids that were not here before: an event takes effect at most once. The payloads come
+-- as Stripe sent them, one for each event.
 INSERT INTO stripe_events (
     id,
     type,
@@ -24,26 +25,41 @@ SELECT
     e.created,
     e.livemode,
     e.object_id,
-    e.payload,
+    e.payload::jsonb,
     e.status,
     e.reason,
     coalesce(e.attempts, 0),
     e.last_error,
     now() + make_interval(secs => e.retry_in_seconds),
     CASE WHEN e.status IN ('applied', 'stale') THEN now() END
-FROM jsonb_to_recordset(:events::jsonb) AS e (
-    id text,
-    type text,
-    api_version text,
-    created timestamptz,
-    livemode boolean,
-    object_id text,
-    payload jsonb,
-    status text,
-    reason text,
-    attempts integer,
-    last_error text,
-    retry_in_seconds double precision
+FROM ROWS FROM (
+    jsonb_to_recordset(:events::jsonb) AS (
+        id text,
+        type text,
+        api_version text,
+        created timestamptz,
+        livemode boolean,
+        object_id text,
+        status text,
+        reason text,
+        attempts integer,
+        last_error text,
+        retry_in_seconds double precision
+    ),
+    unnest(:payloads::text[])
+) AS e (
+    id,
+    type,
+    api_version,
+    created,
+    livemode,
+    object_id,
+    status,
+    reason,
+    attempts,
+    last_error,
+    retry_in_seconds,
+    payload
 )
 ON CONFLICT (id) DO NOTHING
 RETURNING id;

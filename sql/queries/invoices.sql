@@ -1,6 +1,6 @@
 -- Invoices and their payments, as Stripe tells of them; set-based like subscriptions.sql.
 
--- name: list_stored(incoming)
+-- name: list_stored(object_ids, sinces)
 SELECT
     i.object_id,
     mirror.id IS NOT NULL AS mirrored,
@@ -12,7 +12,7 @@ SELECT
     mirror.amount_paid,
     e.type AS event_type,
     e.payload
-FROM jsonb_to_recordset(:incoming::jsonb) AS i (object_id text, since timestamptz)
+FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
 JOIN invoices AS mirror
     ON mirror.stripe_invoice_id = i.object_id
 LEFT JOIN stripe_events AS e
@@ -53,7 +53,7 @@ INSERT INTO invoices AS mirror (
     stripe_event_id
 )
 SELECT
-    known.customer_id,
+    (SELECT known.customer_id FROM stripe_customers AS known WHERE known.id = s.stripe_customer_id),
     s.invoice_number,
     s.status,
     least(s.subtotal, 99999999.99),
@@ -78,7 +78,15 @@ SELECT
     s.next_payment_attempt,
     s.hosted_invoice_url,
     s.invoice_pdf,
-    coalesce(s.stripe_payment_intent_id, payment.stripe_payment_intent_id),
+    coalesce(s.stripe_payment_intent_id, (
+        -- the payment's event may have come before the invoice's
+        SELECT p.stripe_payment_intent_id
+        FROM invoice_payments AS p
+        WHERE p.stripe_invoice_id = s.object_id
+          AND p.status = 'paid'
+        ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+        LIMIT 1
+    )),
     s.stripe_created,
     s.since,
     s.as_of,
@@ -114,17 +122,6 @@ FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
     as_of timestamptz,
     event_id text
 )
-LEFT JOIN stripe_customers AS known
-    ON known.id = s.stripe_customer_id
-LEFT JOIN LATERAL (
-    -- the payment's event may have come before the invoice's
-    SELECT p.stripe_payment_intent_id
-    FROM invoice_payments AS p
-    WHERE p.stripe_invoice_id = s.object_id
-      AND p.status = 'paid'
-    ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
-    LIMIT 1
-) AS payment ON TRUE
 ON CONFLICT (stripe_invoice_id) DO UPDATE
 SET customer_id = coalesce(excluded.customer_id, mirror.customer_id),
     status = excluded.status,
@@ -161,7 +158,7 @@ WHERE i.stripe_invoice_id = ANY(:stripe_invoice_ids::text[])
   AND i.stripe_subscription_id IS NOT NULL
 ORDER BY i.stripe_subscription_id;
 
--- name: list_stored_payments(incoming)
+-- name: list_stored_payments(object_ids, sinces)
 SELECT
     i.object_id,
     mirror.stripe_as_of_since AS since,
@@ -170,7 +167,7 @@ SELECT
     mirror.status,
     e.type AS event_type,
     e.payload
-FROM jsonb_to_recordset(:incoming::jsonb) AS i (object_id text, since timestamptz)
+FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
 JOIN invoice_payments AS mirror
     ON mirror.stripe_invoice_payment_id = i.object_id
 LEFT JOIN stripe_events AS e

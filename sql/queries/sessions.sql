@@ -1,6 +1,6 @@
 -- Checkout sessions, as Stripe tells of them.
 
--- name: list_stored(incoming)
+-- name: list_stored(object_ids, order_ids, attempts, stripe_customer_ids, sinces)
 -- By its own id; else the attempt that was being made when the answer of Stripe got lost; else the
 -- order that it names and runs on the same Stripe customer as (a recovered session).
 SELECT
@@ -14,9 +14,13 @@ SELECT
     mirror.payment_status,
     e.type AS event_type,
     e.payload
-FROM jsonb_to_recordset(:incoming::jsonb) AS i (
-    object_id text, order_id uuid, attempt integer, stripe_customer_id text, since timestamptz
-)
+FROM unnest(
+    :object_ids::text[],
+    :order_ids::uuid[],
+    :attempts::integer[],
+    :stripe_customer_ids::text[],
+    :sinces::timestamptz[]
+) AS i (object_id, order_id, attempt, stripe_customer_id, since)
 LEFT JOIN checkout_sessions AS mirror
     ON mirror.stripe_session_id = i.object_id
 LEFT JOIN subscriptions AS ordered

@@ -8,7 +8,7 @@ SELECT pg_advisory_xact_lock(hashtextextended(keys.key, 0))
 FROM unnest(:keys::text[]) WITH ORDINALITY AS keys (key, position)
 ORDER BY keys.position;
 
--- name: list_stored(incoming)
+-- name: list_stored(object_ids, stripe_customer_ids, order_ids, sinces)
 -- Where each incoming snapshot belongs: the row that mirrors it, else the order it names, provided
 -- that the order runs on the same Stripe customer (metadata alone must not move somebody's row).
 -- The stored snapshot's event is read only where the two may be of the same second.
@@ -22,9 +22,9 @@ SELECT
     mirrored.stripe_status,
     e.type AS event_type,
     e.payload
-FROM jsonb_to_recordset(:incoming::jsonb) AS i (
-    object_id text, stripe_customer_id text, order_id uuid, since timestamptz
-)
+FROM unnest(
+    :object_ids::text[], :stripe_customer_ids::text[], :order_ids::uuid[], :sinces::timestamptz[]
+) AS i (object_id, stripe_customer_id, order_id, since)
 LEFT JOIN subscriptions AS mirrored
     ON mirrored.stripe_subscription_id = i.object_id
 LEFT JOIN subscriptions AS ordered
@@ -262,7 +262,7 @@ INSERT INTO subscription_items AS mirror (
 )
 SELECT
     i.subscription_id,
-    p.id,
+    (SELECT p.id FROM prices AS p WHERE p.stripe_price_id = i.stripe_price_id),
     i.stripe_subscription_item_id,
     i.stripe_price_id,
     i.quantity,
@@ -273,8 +273,6 @@ SELECT
     i.current_period_start,
     i.current_period_end
 FROM items AS i
-LEFT JOIN prices AS p
-    ON p.stripe_price_id = i.stripe_price_id
 ON CONFLICT (stripe_subscription_item_id) DO UPDATE
 SET subscription_id = excluded.subscription_id,
     price_id = excluded.price_id,
@@ -288,15 +286,10 @@ SET subscription_id = excluded.subscription_id,
     current_period_end = excluded.current_period_end,
     updated_at = now();
 
--- name: list_subscription_ids(stripe_subscription_ids)
-SELECT s.id
-FROM subscriptions AS s
-WHERE s.stripe_subscription_id = ANY(:stripe_subscription_ids::text[]);
-
--- name: derive(subscription_ids)
+-- name: derive(stripe_subscription_ids, subscription_ids)
 -- What follows from the mirrored rows, whatever order they came in: status, links of invoices, the
--- payment, and what the provisioning worker has to look at. Answers the rows that changed, and the
--- work that is new.
+-- payment, and what the provisioning worker has to look at. Answers the rows
+-- whose status changed, and the work that is new.
 WITH touched AS MATERIALIZED (
     SELECT
         s.id,
@@ -308,9 +301,18 @@ WITH touched AS MATERIALIZED (
         s.trial_end,
         s.collection_paused,
         s.cancel_at_period_end IS TRUE OR s.cancel_at IS NOT NULL AS ending
-    FROM subscriptions AS s
-    WHERE s.id = ANY(:subscription_ids::uuid[])
-      AND s.billing_provider = 'stripe'
+    FROM (
+        SELECT mirrored.id
+        FROM unnest(:stripe_subscription_ids::text[]) AS told (stripe_subscription_id)
+        JOIN subscriptions AS mirrored
+            ON mirrored.stripe_subscription_id = told.stripe_subscription_id
+        UNION
+        SELECT ordered.id
+        FROM unnest(:subscription_ids::uuid[]) AS ordered (id)
+    ) AS named
+    JOIN subscriptions AS s
+        ON s.id = named.id
+    WHERE s.billing_provider = 'stripe'
 ),
 invoiced AS (
     SELECT
@@ -357,6 +359,7 @@ derived AS MATERIALIZED (
         coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE) AS settled,
         invoiced.payment_intent_id,
         itemised.plan_id,
+        t.status AS status_before,
         CASE
             WHEN t.stripe_status = 'canceled' THEN 'cancelled'
             WHEN t.stripe_status = 'incomplete_expired' THEN 'expired'
@@ -432,12 +435,14 @@ work AS (
     RETURNING w.subscription_id, w.version
 )
 SELECT
-    coalesce(u.id, w.subscription_id) AS subscription_id,
-    u.id IS NOT NULL AS changed,
+    d.id AS subscription_id,
+    d.status <> d.status_before AS changed,
     w.version AS work_version
-FROM updated AS u
-FULL JOIN work AS w
-    ON w.subscription_id = u.id;
+FROM derived AS d
+LEFT JOIN work AS w
+    ON w.subscription_id = d.id
+WHERE d.status <> d.status_before
+   OR w.version IS NOT NULL;
 
 -- name: notify(subscription_ids)
 -- Wakes whoever waits for one of these subscriptions, once the transaction is committed.

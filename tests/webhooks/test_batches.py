@@ -6,7 +6,7 @@ import pytest
 
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.webhooks.batches import EventBatcher
-from mpanel_billing.webhooks.envelope import Event, parse_event
+from mpanel_billing.webhooks.envelope import Body, Event, parse_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 
@@ -14,7 +14,7 @@ from tests.inbox import Inbox
 def update(number: int, *, amount: int = 799, created: int = 1_790_000_000) -> Event:
     subscription = made.subscription(f"sub_{number}", customer=f"cus_{number}", amount=amount)
     payload = made.event("customer.subscription.updated", subscription, created=created)
-    return parse_event(payload, livemode=False)
+    return parse_event(Body.of(payload), livemode=False)
 
 
 async def commits(inbox: Inbox) -> int:

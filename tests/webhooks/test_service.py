@@ -1,6 +1,7 @@
 """An event whose application fails is kept, retried and replayed; it never blocks others."""
 
 import asyncio
+import json
 
 import asyncpg
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.webhooks.envelope import parse_event
+from mpanel_billing.webhooks.envelope import Body, parse_body, parse_event
 from mpanel_billing.webhooks.service import (
     MAX_ATTEMPTS,
     receive_event,
@@ -104,7 +105,7 @@ async def test_without_a_database_an_event_is_refused_for_stripe_to_retry() -> N
     )
     async with await create_pool(settings) as pool:
         with pytest.raises(DatabaseUnavailableError):
-            await receive_event(pool, parse_event(POISON, livemode=False))
+            await receive_event(pool, parse_event(Body.of(POISON), livemode=False))
 
 
 async def test_a_failed_event_is_retried_by_one_at_a_time(inbox: Inbox) -> None:
@@ -144,3 +145,22 @@ async def test_an_error_of_the_database_is_not_hidden_from_the_inbox(inbox: Inbo
     assert await inbox.take(POISON) == "failed"
     row = await inbox.row("SELECT last_error FROM stripe_events")
     assert asyncpg.UndefinedColumnError.__name__ in row["last_error"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "[" * 480 + "]" * 480,
+        r'"a\u0000b\ud800c"',
+        "1" * 4000,
+        "-1e400",
+        '{"same": 1, "same": 2}',
+        json.dumps("é" * 100_000),
+    ],
+    ids=["deep", "NUL and surrogate", "long number", "infinite", "duplicate keys", "long text"],
+)
+async def test_an_event_with_odd_values_in_it_is_kept_and_applied(inbox: Inbox, odd: str) -> None:
+    text = json.dumps(POISON).replace('"livemode"', f'"odd": {odd}, "livemode"', 1)
+    event = parse_event(parse_body(text.encode()), livemode=False)
+    assert (await receive_event(inbox.pool, event)).status == "applied"
+    assert await inbox.pool.fetchval("SELECT payload ? 'odd' FROM stripe_events")

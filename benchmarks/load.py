@@ -1,0 +1,87 @@
+"""A generator of webhook requests that is not itself the bottleneck.
+
+Requests are signed and serialised before the clock starts; each connection is a raw socket that
+sends its next request when the answer to the last one has come. Run as a process of its own:
+`python -m benchmarks.load FILE HOST PORT CONNECTIONS`, FILE holding pickled request bytes.
+"""
+
+import json
+import pickle
+import re
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+@dataclass
+class Connection:
+    """One keep-alive connection with the request that is under way on it."""
+
+    sock: socket.socket
+    started: float = 0.0
+    received: bytearray = field(default_factory=bytearray)
+
+    def send(self, request: bytes) -> None:
+        self.received.clear()
+        self.started = time.perf_counter()
+        self.sock.sendall(request)
+
+    def read(self) -> bool:
+        """Take what has come; answer whether the answer is complete. Anything but 200 raises."""
+        self.received += self.sock.recv(65536)
+        head, separator, body = self.received.partition(b"\r\n\r\n")
+        if not separator:
+            return False
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(bytes(self.received).decode(errors="replace"))
+        length = _LENGTH.search(head)
+        return length is not None and len(body) >= int(length[1])
+
+
+def run(requests: list[bytes], host: str, port: int, connections: int) -> dict[str, float]:
+    """Send all requests; answer the seconds it took and the latencies in milliseconds."""
+    queue = iter(requests)
+    selector = selectors.DefaultSelector()
+    latencies: list[float] = []
+    began = time.perf_counter()
+    for _ in range(connections):
+        connection = Connection(socket.create_connection((host, port)))
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not _send_next(connection, queue):
+            break
+        selector.register(connection.sock, selectors.EVENT_READ, connection)
+    while selector.get_map():
+        for key, _ in selector.select():
+            connection = key.data
+            if connection.read():
+                latencies.append(time.perf_counter() - connection.started)
+                if not _send_next(connection, queue):
+                    selector.unregister(connection.sock)
+                    connection.sock.close()
+    seconds = time.perf_counter() - began
+    latencies.sort()
+    return {
+        "seconds": seconds,
+        "p50": latencies[len(latencies) // 2] * 1000,
+        "p99": latencies[int(len(latencies) * 0.99)] * 1000,
+    }
+
+
+def _send_next(connection: Connection, queue: Iterator[bytes]) -> bool:
+    request = next(queue, None)
+    if request is not None:
+        connection.send(request)
+    return request is not None
+
+
+if __name__ == "__main__":
+    file, host, port, connections = sys.argv[1:]
+    # the file is one that the benchmark has just written itself
+    loaded = pickle.loads(Path(file).read_bytes())
+    print(json.dumps(run(loaded, host, int(port), int(connections))))

@@ -1,0 +1,267 @@
+"""What an event costs: events/s, latency and CPU of the service beside the bare limit.
+
+One web process, one PostgreSQL with fsync on, the same pool size, the same bodies of 6 to 8 KB;
+half `customer.subscription.updated`, half `invoice.paid`, each of another subscription.
+
+    python -m benchmarks.webhooks [--subscriptions 100000] [--events 4000]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import pickle
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from mpanel_billing.database.migrations import migrate
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+from tests import stripe_objects as made
+
+SECRET = "whsec_benchmark"
+POOL_SIZE = 10
+CONCURRENCIES = (1, 16, 64)
+_NOW = 1_790_000_000
+
+SEED = """
+WITH people AS (
+    INSERT INTO customers (email, stripe_customer_id)
+    SELECT 'c' || n || '@example.com', 'cus_' || lpad(n::text, 14, '0')
+    FROM generate_series(1, $1::integer) AS n
+    RETURNING id, stripe_customer_id
+), known AS (
+    INSERT INTO stripe_customers (id, customer_id, livemode)
+    SELECT stripe_customer_id, id, FALSE FROM people
+), bought AS (
+    INSERT INTO subscriptions (customer_id, status, billing_provider, livemode, currency, amount,
+        price, auto_renew, stripe_customer_id, stripe_subscription_id, stripe_status,
+        initial_payment_settled, cancel_at_period_end, collection_paused, billing_cycle,
+        current_period_start, current_period_end, stripe_as_of_since, stripe_as_of)
+    SELECT id, 'active', 'stripe', FALSE, 'usd', 799, 7.99, FALSE, stripe_customer_id,
+        'sub_' || substr(stripe_customer_id, 5), 'active', TRUE, FALSE, FALSE, 'monthly',
+        to_timestamp(1789000000), to_timestamp(1790000000), to_timestamp(1789000000),
+        to_timestamp(1789000000)
+    FROM people
+    RETURNING id, customer_id, stripe_subscription_id, stripe_customer_id
+), itemised AS (
+    INSERT INTO subscription_items (subscription_id, stripe_subscription_item_id, stripe_price_id,
+        quantity, unit_amount, currency, recurring_interval, interval_count)
+    SELECT id, 'si_' || substr(stripe_subscription_id, 5), 'price_1', 1, 799, 'usd', 'month', 1
+    FROM bought
+), worked AS (
+    INSERT INTO provisioning_work (subscription_id, inputs, version, done_version)
+    SELECT id, jsonb_build_object('stripeStatus', 'active', 'settled', TRUE,
+        'collectionPaused', FALSE, 'endsInTrial', FALSE, 'unpaidSince', NULL, 'priceIds', NULL),
+        1, 1
+    FROM bought
+)
+INSERT INTO invoices (customer_id, subscription_id, invoice_number, subtotal, total, status,
+    livemode, stripe_invoice_id, stripe_subscription_id, stripe_customer_id, stripe_status,
+    amount_due, amount_paid, amount_remaining, attempt_count, stripe_created, stripe_as_of_since,
+    stripe_as_of, stripe_payment_intent_id)
+SELECT customer_id, id, 'in_old' || substr(stripe_subscription_id, 5), 7.99, 7.99, 'paid', FALSE,
+    'in_old' || substr(stripe_subscription_id, 5), stripe_subscription_id, stripe_customer_id,
+    'paid', 799, 799, 0, 1, to_timestamp(1789000000), to_timestamp(1789000000),
+    to_timestamp(1789000000), 'pi_old' || substr(stripe_subscription_id, 5)
+FROM bought
+"""
+
+
+def events(count: int, of: int, run: int) -> list[bytes]:
+    """Make distinct events, each about a subscription of its own."""
+    chosen = random.Random(run).sample(range(1, of + 1), count)
+    return [made.encoded(_event(number, run)) for number in chosen]
+
+
+def _event(number: int, run: int) -> dict[str, Any]:
+    id_ = f"evt_{run:04}{number:020}"
+    name = f"{number:014}"
+    created = _NOW + run
+    if number % 2:
+        body = made.subscription(f"sub_{name}", customer=f"cus_{name}", start=created)
+        return _padded(made.event("customer.subscription.updated", body, id_=id_, created=created))
+    invoice = made.invoice(
+        f"in_{run}_{name}",
+        subscription=f"sub_{name}",
+        customer=f"cus_{name}",
+        created=created,
+        payment_intent=f"pi_{run}_{name}",
+    )
+    return _padded(made.event("invoice.paid", invoice, id_=id_, created=created))
+
+
+def _padded(event: dict[str, Any]) -> dict[str, Any]:
+    """Grow an event to 6 to 8 KB with keys that we do not read, as Stripe's events have many."""
+    rest = 6800 - len(made.encoded(event))
+    event["data"]["object"]["unread"] = {f"key_{n:03}": "value of a key" for n in range(rest // 36)}
+    return event
+
+
+def requests_of(bodies: list[bytes], port: int) -> list[bytes]:
+    """Sign and serialise; the signatures hold for 300 seconds."""
+    return [
+        (
+            f"POST /api/webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+            f"Stripe-Signature: {made.sign(body, SECRET)}\r\n\r\n"
+        ).encode()
+        + body
+        for body in bodies
+    ]
+
+
+@contextmanager
+def server(command: list[str], port: int, environment: dict[str, str]) -> Iterator[int]:
+    """Run a server process until the end of the block; yields its pid."""
+    process = subprocess.Popen(
+        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+    )
+    try:
+        _wait_for(port, process)
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"the server on port {port} did not start")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return user and system time of a process, from /proc."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def postgres_cpu(postmaster: int) -> float:
+    """Return CPU time of the server: living children, and what the dead ones have used."""
+    stat = Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
+    own = sum(int(stat[n]) for n in (11, 12, 13, 14)) / os.sysconf("SC_CLK_TCK")
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    return own + sum(cpu_seconds(int(child)) for child in children)
+
+
+def measure(
+    name: str, bodies: list[bytes], port: int, pids: tuple[int, int], concurrency: int
+) -> float:
+    """Send the bodies and print a line; answers events/s."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pickle.dumps(requests_of(bodies, port)))
+        file.flush()
+        before = cpu_seconds(pids[0]), postgres_cpu(pids[1])
+        command = [sys.executable, "-m", "benchmarks.load", file.name]
+        answer = subprocess.run(
+            [*command, "127.0.0.1", str(port), str(concurrency)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        after = cpu_seconds(pids[0]), postgres_cpu(pids[1])
+    figures = json.loads(answer.stdout)
+    rate = len(bodies) / figures["seconds"]
+    service, database = ((b - a) / len(bodies) * 1000 for a, b in zip(before, after, strict=True))
+    print(
+        f"{name:<8} c={concurrency:<3} {rate:8.0f} events/s   p50 {figures['p50']:6.2f} ms   "
+        f"p99 {figures['p99']:6.2f} ms   CPU per 1,000 events: service {service:.2f} s, "
+        f"PostgreSQL {database:.2f} s",
+        flush=True,
+    )
+    return rate
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def prepare(url: str, subscriptions: int) -> None:
+    await migrate(url)
+    conn = await asyncpg.connect(url)
+    await conn.execute(SEED, subscriptions, timeout=600)
+    await conn.execute("VACUUM ANALYZE", timeout=600)
+    await conn.execute("CHECKPOINT", timeout=600)
+    await conn.close()
+
+
+async def jobs(url: str) -> int:
+    conn = await asyncpg.connect(url)
+    count: int = await conn.fetchval("SELECT count(*) FROM pgqueuer")
+    await conn.close()
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subscriptions", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=4000)
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder,
+        EmbeddedPostgres(Path(folder) / "postgres") as postgres,
+    ):
+        Path(folder).chmod(0o711)
+        postgres.create_database("bench")
+        url = postgres.url("bench")
+        asyncio.run(prepare(url, options.subscriptions))
+        compare(postgres, url, options.subscriptions, options.events)
+
+
+def compare(postgres: EmbeddedPostgres, url: str, subscriptions: int, count: int) -> None:
+    postmaster = int((postgres.data_dir / "postmaster.pid").read_text().split()[0])
+    service_port, bare_port = free_port(), free_port()
+    environment = {
+        "DATABASE_URL": url,
+        "DATABASE_POOL_MAX": str(POOL_SIZE),
+        "STRIPE_SECRET_KEY": "sk_test_benchmark",
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "APP_URL": "http://localhost",
+        "PORT": str(service_port),
+        "LOG_LEVEL": "warning",
+    }
+    serve = [sys.executable, "-m", "mpanel_billing", "serve"]
+    bare = [sys.executable, "-m", "benchmarks.bare", url, str(bare_port), SECRET, str(POOL_SIZE)]
+    print(f"{subscriptions:,} subscriptions, {count:,} events a run")
+    with (
+        server(serve, service_port, environment) as service_pid,
+        server(bare, bare_port, {}) as bare_pid,
+    ):
+        for number, concurrency in enumerate(CONCURRENCIES):
+            size = count if concurrency > 1 else count // 4
+            rates = [
+                measure(
+                    name,
+                    events(size, subscriptions, 2 * number + n + 1),
+                    port,
+                    (pid, postmaster),
+                    concurrency,
+                )
+                for n, (name, port, pid) in enumerate(
+                    (("bare", bare_port, bare_pid), ("service", service_port, service_pid))
+                )
+            ]
+            print(f"ratio to the bare limit: {rates[1] / rates[0]:.2f}", flush=True)
+    print(f"jobs enqueued: {asyncio.run(jobs(url))}")
+
+
+if __name__ == "__main__":
+    main()
