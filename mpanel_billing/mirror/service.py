@@ -53,7 +53,7 @@ class _Batch:
 
 
 async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
-    """Apply snapshots of different objects within the caller's transaction.
+    """Apply snapshots of different objects (sessions: of different orders) in a transaction.
 
     Answers the outcome by Stripe id. Whatever follows from them (links, statuses, the trigger
     for provisioning, questions to Stripe) is part of the same transaction.

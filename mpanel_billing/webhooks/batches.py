@@ -65,11 +65,10 @@ class EventBatcher:
         left: deque[_Waiting] = deque()
         while self._waiting and len(batch) < MAX_BATCH:
             entry = self._waiting.popleft()
-            key = entry.event.object_id or entry.event.id
-            if key in batch:
+            if entry.event.batch_key in batch:
                 left.append(entry)
             else:
-                batch[key] = entry
+                batch[entry.event.batch_key] = entry
         self._waiting.extendleft(reversed(left))
         return list(batch.values())
 

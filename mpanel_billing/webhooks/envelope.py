@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from mpanel_billing.errors import MalformedRequestError
+from mpanel_billing.mirror.facts import SessionFacts
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
 
@@ -91,6 +92,16 @@ class Event:
     payload: str
     snapshot: Snapshot | None
     reason: str | None
+
+    @property
+    def batch_key(self) -> str:
+        """What no two events of one batch may share: the object, of sessions the order."""
+        if self.snapshot is None:
+            return self.object_id or self.id
+        facts = self.snapshot.facts
+        if isinstance(facts, SessionFacts) and facts.order_id:
+            return str(facts.order_id)
+        return facts.object_id
 
 
 def parse_body(body: bytes) -> Body:
