@@ -1,0 +1,65 @@
+"""Lives in a database: their orders, and the rows that mirror them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from tests.convergence.lifecycles import Life, live
+from tests.inbox import Inbox
+
+MIRRORED = {
+    "subscriptions": """
+        SELECT stripe_subscription_id, status, stripe_status, stripe_customer_id, currency, amount,
+            price, billing_cycle, next_due_date, current_period_start, current_period_end,
+            trial_end, cancel_at_period_end, canceled_at, ended_at, collection_paused,
+            initial_payment_settled, stripe_payment_intent_id, checkout_session_id
+        FROM subscriptions WHERE stripe_customer_id LIKE $1""",
+    "items": """
+        SELECT i.stripe_subscription_item_id, i.stripe_price_id, i.quantity, i.unit_amount,
+            i.current_period_start, i.current_period_end, s.stripe_subscription_id
+        FROM subscription_items AS i JOIN subscriptions AS s ON s.id = i.subscription_id
+        WHERE s.stripe_customer_id LIKE $1""",
+    "invoices": """
+        SELECT i.stripe_invoice_id, i.status, i.stripe_status, i.amount_due, i.amount_paid,
+            i.amount_remaining, i.total, i.attempt_count, i.paid_date, i.period_start,
+            i.period_end, i.stripe_payment_intent_id, s.stripe_subscription_id
+        FROM invoices AS i LEFT JOIN subscriptions AS s ON s.id = i.subscription_id
+        WHERE i.stripe_customer_id LIKE $1""",
+    "payments": """
+        SELECT stripe_invoice_payment_id, stripe_invoice_id, stripe_payment_intent_id, status,
+            amount_paid
+        FROM invoice_payments WHERE stripe_invoice_id LIKE 'in' || substr($1, 4)""",
+    "sessions": """
+        SELECT c.stripe_session_id, c.attempt, c.status, c.payment_status
+        FROM checkout_sessions AS c JOIN subscriptions AS s ON s.id = c.subscription_id
+        WHERE s.stripe_customer_id LIKE $1""",
+    "work": """
+        SELECT w.inputs, s.stripe_subscription_id
+        FROM provisioning_work AS w JOIN subscriptions AS s ON s.id = w.subscription_id
+        WHERE s.stripe_customer_id LIKE $1""",
+}
+
+
+async def live_all(pool: Pool, plans: Sequence[Mapping[str, Any]], name: str) -> list[Life]:
+    """Live all lives under names that start with `name`; those that are ordered have an order."""
+    lives = []
+    for number, plan in enumerate(plans):
+        own = f"{name}x{number}"
+        order = await Inbox(pool).order(f"cus_{own}", f"cs_{own}_1") if plan["ordered"] else None
+        lives.append(live(plan, own, order))
+    return lives
+
+
+async def ask_stripe(pool: Pool, gateway: StripeGateway) -> None:
+    """Ask Stripe about whatever events have left open."""
+    while wishes := await pool.fetch("SELECT object_id FROM stripe_refetches"):
+        for wish in wishes:
+            await refetch(pool, gateway, wish["object_id"], livemode=False)
+
+
+async def mirrored_rows(pool: Pool, table: str, name: str) -> list[tuple[str, ...]]:
+    """Return the rows of one table that mirror the lives under a name, without that name."""
+    rows = await pool.fetch(MIRRORED[table], f"cus\\_{name}x%")
+    return sorted(tuple(str(value).replace(name, "*") for value in row) for row in rows)
