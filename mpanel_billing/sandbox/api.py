@@ -2,13 +2,16 @@
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from mpanel_billing.sandbox.documents import Document
+from mpanel_billing.sandbox.documents import Document, ReadOnly
 from mpanel_billing.sandbox.errors import ApiError
 from mpanel_billing.sandbox.expansion import expand
 from mpanel_billing.sandbox.faults import Fault, Faults
@@ -17,10 +20,23 @@ from mpanel_billing.sandbox.idempotency import IdempotencyKeys, digest
 from mpanel_billing.sandbox.operations import Call, Listing, Operation
 from mpanel_billing.sandbox.pagination import cut_page, take_cursors
 from mpanel_billing.sandbox.params import check_params
+from mpanel_billing.sandbox.views import as_sent
 from mpanel_billing.sandbox.world import API_VERSION, Origin, World
 
 TEST_KEYS = ("sk_test_", "rk_test_")
 LIVE_KEYS = ("sk_live_", "rk_live_")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A request whose params are right; the fingerprint is what its repeats share."""
+
+    operation: Operation
+    path: str
+    ids: Mapping[str, str]
+    params: ReadOnly
+    origin: Origin
+    fingerprint: str
 
 
 class Api:
@@ -61,82 +77,80 @@ class Api:
         params = check_params(form, operation.params)
         operation.refuse_unsupported(params)
         fingerprint = digest(request.method, request.path, form)
+        task = _Task(operation, request.path, request.match_info, params, origin, fingerprint)
         key = origin.idempotency_key
         kept = self._keys.begin(key, fingerprint) if key else None
-        fault = self._faults.take(request.method, request.path)
         try:
-            await self._suffer_before(fault, request, origin, fingerprint)
-            if kept is None:
-                status, body = self._work(operation, request, params, origin, fingerprint)
-            else:
-                status, body = kept["status"], kept["body"]
-            await self._suffer_after(fault, request)
+            status, body = await self._answer(task, request, kept)
         finally:
             if key:
                 self._keys.end(key)
-        replayed = {"Idempotent-Replayed": "true"} if kept else {}
-        return _response(status, body, origin, replayed)
+        return _response(status, body, origin, {"Idempotent-Replayed": "true"} if kept else {})
 
-    async def _suffer_before(
-        self, fault: Fault | None, request: web.Request, origin: Origin, fingerprint: str
-    ) -> None:
-        if fault is None or fault.after_work:
-            return
+    async def _answer(
+        self, task: _Task, request: web.Request, kept: ReadOnly | None
+    ) -> tuple[int, Document]:
+        """Return the status and answer, after and before whatever fault the request suffers."""
+        fault = self._faults.take(request.method, request.path)
+        if fault and not fault.after_work:
+            await self._suffer_first(fault, request, task)
+        if kept is None:
+            status, body = self._work(task)
+        else:
+            status, body = kept["status"], kept["body"]
+        if fault and fault.after_work:
+            await _suffer(fault, request)
+        return status, body
+
+    async def _suffer_first(self, fault: Fault, request: web.Request, task: _Task) -> None:
         try:
             await _suffer(fault, request)
         except ApiError as error:
-            if fault.is_remembered() and origin.idempotency_key:
-                with self._world.store.transaction():
-                    self._keep(origin, fingerprint, error.status, error.body)
+            if fault.is_remembered():
+                self._keep_alone(task, error)
             raise
 
-    async def _suffer_after(self, fault: Fault | None, request: web.Request) -> None:
-        if fault is not None and fault.after_work:
-            await _suffer(fault, request)
-
-    def _work(
-        self,
-        operation: Operation,
-        request: web.Request,
-        params: Document,
-        origin: Origin,
-        fingerprint: str,
-    ) -> tuple[int, Document]:
-        """Do what the operation does and return its status and answer, kept for its key."""
-        refusal: ApiError | None = None
-        self._world.origin = origin
+    def _work(self, task: _Task) -> tuple[int, Document]:
+        """Do what the operation does, and keep the answer for its key in the same transaction."""
+        self._world.origin = task.origin
         try:
             with self._world.store.transaction():
-                try:
-                    body = self._perform(operation, request, params)
-                except ApiError as error:
-                    if not error.keeps_changes:
-                        raise
-                    refusal = error
-                    body = error.body
-                status = refusal.status if refusal else 200
-                self._keep(origin, fingerprint, status, body)
+                status, body = self._attempt(task)
+                self._keep(task, status, body)
         except ApiError as error:
-            with self._world.store.transaction():
-                self._keep(origin, fingerprint, error.status, error.body)
+            self._keep_alone(task, error)
             return error.status, error.body
         finally:
             self._world.origin = Origin()
         return status, body
 
-    def _perform(self, operation: Operation, request: web.Request, params: Document) -> Document:
+    def _attempt(self, task: _Task) -> tuple[int, Document]:
+        try:
+            return HTTPStatus.OK, self._perform(task)
+        except ApiError as error:
+            if not error.keeps_changes:
+                raise
+            return error.status, error.body
+
+    def _perform(self, task: _Task) -> Document:
+        params = dict(task.params)
         paths = params.pop("expand", None) or []
         cursors = take_cursors(params)
-        result = operation.handle(Call(self._world, request.match_info, params))
+        result = task.operation.handle(Call(self._world, task.ids, params))
         if isinstance(result, Listing):
-            page = cut_page(list(result.documents), cursors, request.path)
-            page["data"] = [dict(document) for document in page["data"]]
-            result = page
-        return expand(self._world, result, paths)
+            result = cut_page(list(result.documents), cursors, task.path)
+            result["data"] = deepcopy(result["data"])
+        return as_sent(expand(self._world, result, paths))
 
-    def _keep(self, origin: Origin, fingerprint: str, status: int, body: Document) -> None:
-        if origin.idempotency_key:
-            self._keys.keep(origin.idempotency_key, fingerprint, status, body)
+    def _keep_alone(self, task: _Task, error: ApiError) -> None:
+        """Keep an error that undid everything, for the request's key."""
+        with self._world.store.transaction():
+            self._keep(task, error.status, error.body)
+
+    def _keep(self, task: _Task, status: int, body: Document) -> None:
+        key = task.origin.idempotency_key
+        if key:
+            self._keys.keep(key, task.fingerprint, status, body)
 
 
 def _idempotency_key(request: web.Request) -> str | None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import heapq
 import hmac
+import itertools
 import json
 import time
 from contextlib import suppress
@@ -24,6 +26,50 @@ def sign(payload: bytes, secret: str, at: int) -> str:
     return f"t={at},v1={digest}"
 
 
+class _Queue:
+    """What one endpoint is owed: by its time, and among what is due by its rank, then in order."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._owed: dict[str, int] = {}
+        self._planned: dict[int, ReadOnly] = {}
+        self._waiting: list[tuple[float, int]] = []
+        self._ready: list[tuple[float, int]] = []
+
+    def push(self, delivery: ReadOnly) -> None:
+        """Owe the delivery from its due time on."""
+        number = next(self._numbers)
+        self._owed[delivery["id"]] = number
+        self._planned[number] = delivery
+        heapq.heappush(self._waiting, (delivery["due"], number))
+
+    def discard(self, delivery_id: str) -> None:
+        """Owe the delivery no more."""
+        number = self._owed.pop(delivery_id, None)
+        if number is not None:
+            del self._planned[number]
+
+    def is_owed(self) -> bool:
+        """Tell whether anything is left, due or not."""
+        return bool(self._owed)
+
+    def take(self, now: float) -> ReadOnly | None:
+        """Return the delivery to send next, or None while none is due; it is owed until settled."""
+        while self._waiting and self._waiting[0][0] <= now:
+            _, number = heapq.heappop(self._waiting)
+            if number in self._planned:
+                heapq.heappush(self._ready, (self._planned[number]["rank"], number))
+        while self._ready:
+            _, number = heapq.heappop(self._ready)
+            if number in self._planned:
+                return self._planned[number]
+        return None
+
+    def next_due(self) -> float | None:
+        """Return when the next delivery is due, as Unix time, or None when nothing waits."""
+        return self._waiting[0][0] if self._waiting else None
+
+
 class Dispatcher:
     """Works through the deliveries that the outbox plans.
 
@@ -34,7 +80,7 @@ class Dispatcher:
         self._store = store
         self._outbox = outbox
         self._retry_delays = retry_delays
-        self._queues: dict[str, dict[str, ReadOnly]] = {}
+        self._queues: dict[str, _Queue] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._idle = asyncio.Event()
@@ -76,10 +122,10 @@ class Dispatcher:
 
     def _track(self, delivery_id: str, delivery: ReadOnly | None) -> None:
         for queue in self._queues.values():
-            queue.pop(delivery_id, None)
+            queue.discard(delivery_id)
         if delivery and delivery["state"] == "pending":
             self._enqueue(delivery)
-        if any(self._queues.values()):
+        if any(queue.is_owed() for queue in self._queues.values()):
             self._idle.clear()
         else:
             self._idle.set()
@@ -87,23 +133,24 @@ class Dispatcher:
     def _enqueue(self, delivery: ReadOnly) -> None:
         endpoint_id = delivery["endpoint"]
         if endpoint_id not in self._workers:
-            self._queues[endpoint_id] = {}
+            self._queues[endpoint_id] = _Queue()
             self._news[endpoint_id] = asyncio.Event()
             self._workers[endpoint_id] = asyncio.create_task(self._work(endpoint_id))
-        self._queues[endpoint_id][delivery["id"]] = delivery
+        self._queues[endpoint_id].push(delivery)
         self._news[endpoint_id].set()
 
     async def _work(self, endpoint_id: str) -> None:
         queue, news = self._queues[endpoint_id], self._news[endpoint_id]
         while True:
             news.clear()
-            due = [found for found in queue.values() if found["due"] <= time.time()]
-            if due:
-                await self._send(min(due, key=lambda found: found["rank"]))
+            now = time.time()
+            delivery = queue.take(now)
+            if delivery:
+                await self._send(delivery)
                 continue
-            wait = min((found["due"] for found in queue.values()), default=None)
+            due = queue.next_due()
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if wait is None else max(wait - time.time(), 0)):
+                async with asyncio.timeout(None if due is None else due - now):
                     await news.wait()
 
     async def _send(self, planned: ReadOnly) -> None:

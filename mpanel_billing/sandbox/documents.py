@@ -1,6 +1,6 @@
 """The JSON objects of the stand-in: what they are called, and how they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Document = dict[str, Any]
@@ -24,6 +24,6 @@ def merge_metadata(current: ReadOnly, given: ReadOnly | None) -> Document:
     return {key: value for key, value in {**current, **given}.items() if value != ""}
 
 
-def list_object(items: list[Document], url: str) -> Document:
+def list_object(items: Sequence[ReadOnly], url: str) -> Document:
     """Return Stripe's list object around items which all fit on one page."""
-    return {"object": "list", "data": items, "has_more": False, "url": url}
+    return {"object": "list", "data": list(items), "has_more": False, "url": url}

@@ -1,6 +1,7 @@
 """`expand`: ids turned into objects along dotted paths, and fields that come only on request."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from mpanel_billing.sandbox.documents import Document, ReadOnly, list_object
@@ -88,9 +89,8 @@ def _resolve(world: World, value: Any, kind: str | None) -> Any:
 
 
 def _invoice_payments(world: World, invoice: ReadOnly) -> Document:
-    mine = (p for p in world.store.all("invoice_payment") if p["invoice"] == invoice["id"])
-    url = f"/v1/invoice_payments?invoice={invoice['id']}"
-    return list_object([dict(payment) for payment in mine], url)
+    mine = [p for p in world.store.all("invoice_payment") if p["invoice"] == invoice["id"]]
+    return list_object(deepcopy(mine), f"/v1/invoice_payments?invoice={invoice['id']}")
 
 
 def _session_line_items(world: World, session: ReadOnly) -> Document:
@@ -100,11 +100,11 @@ def _session_line_items(world: World, session: ReadOnly) -> Document:
 
 def _customer_subscriptions(world: World, customer: ReadOnly) -> Document:
     mine = [
-        dict(found)
+        found
         for found in world.store.all("subscription")
         if found["customer"] == customer["id"] and found["status"] != "canceled"
     ]
-    return list_object(mine, f"/v1/customers/{customer['id']}/subscriptions")
+    return list_object(deepcopy(mine), f"/v1/customers/{customer['id']}/subscriptions")
 
 
 ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document]] = {

@@ -62,11 +62,16 @@ class Operation:
 
     def refuse_unsupported(self, params: Document) -> None:
         """Raise ApiError for a param of Stripe's that the sandbox does not act on."""
-        if self.supports is None:
-            return
-        for name, value in params.items():
-            if name not in self.supports and value is not None:
-                raise invalid(f"The sandbox does not support the param {name} here.", param=name)
+        if self.supports is not None:
+            refuse_unsupported(params, self.supports)
+
+
+def refuse_unsupported(params: ReadOnly, supported: frozenset[str], path: str = "") -> None:
+    """Raise ApiError for a param, below the path if one is given, that is not supported."""
+    for name, value in params.items():
+        if name not in supported and value is not None:
+            param = f"{path}[{name}]" if path else name
+            raise invalid(f"The sandbox does not support the param {param} here.", param=param)
 
 
 def retrieve(kind: str) -> Handler:

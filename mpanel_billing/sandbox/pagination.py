@@ -33,7 +33,7 @@ def cut_page(documents: list[ReadOnly], cursors: Document, url: str) -> Document
 
 
 def _limit(cursors: Document) -> int:
-    limit: Any = cursors.get("limit") or DEFAULT_LIMIT
+    limit: Any = cursors.get("limit", DEFAULT_LIMIT)
     if not 1 <= limit <= MAX_LIMIT:
         raise invalid(f"Invalid limit: must be between 1 and {MAX_LIMIT}", param="limit")
     return int(limit)

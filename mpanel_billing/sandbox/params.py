@@ -48,7 +48,7 @@ def _check_fields(given: Document, spec: type, path: str) -> Document:
             param = _join(path, name)
             message = f"Received unknown parameter: {param}"
             raise invalid(message, param=param, code="parameter_unknown")
-    required = typing.cast("frozenset[str]", spec.__required_keys__)  # type: ignore[attr-defined]
+    required = vars(spec)["__required_keys__"]
     for name in fields:
         if name in required and name not in given:
             raise missing_param(_join(path, name))

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from stripe._api_version import _ApiVersion
+import stripe
 
 from mpanel_billing.sandbox import shapes
 from mpanel_billing.sandbox.config import Dunning
@@ -14,8 +15,9 @@ from mpanel_billing.sandbox.errors import no_such
 from mpanel_billing.sandbox.ids import IdSource
 from mpanel_billing.sandbox.outbox import Outbox
 from mpanel_billing.sandbox.store import Store
+from mpanel_billing.sandbox.views import as_sent
 
-API_VERSION = _ApiVersion.CURRENT
+API_VERSION = stripe.api_version
 
 NOUNS = {
     "promotion_code": "promotion code",
@@ -81,7 +83,7 @@ class World:
 
     def add(self, values: Mapping[str, Any]) -> Document:
         """Keep a new object, completed to its full shape, and return it."""
-        document = shapes.complete(values)
+        document = shapes.complete(deepcopy(dict(values)))
         self.store.put(document["object"], document)
         return document
 
@@ -110,7 +112,7 @@ class World:
         It is dated by the object's clock, so that the order of `created` tells the order of
         happening under a test clock too.
         """
-        data: Document = {"object": dict(document)}
+        data: Document = {"object": as_sent(dict(document))}
         if previous is not None:
             data["previous_attributes"] = previous
         event = shapes.complete(
@@ -135,4 +137,12 @@ class World:
 
 
 def _differences(before: ReadOnly, after: ReadOnly) -> Document:
-    return {key: before.get(key) for key in after if before.get(key) != after[key]}
+    """Return what the changed fields were, null for new ones; of a nested object only its part."""
+    changed = [key for key in {**after, **before} if before.get(key) != after.get(key)]
+    return {key: _difference(before.get(key), after.get(key)) for key in changed}
+
+
+def _difference(before: Any, after: Any) -> Any:
+    if isinstance(before, dict) and isinstance(after, dict):
+        return _differences(before, after)
+    return before

@@ -21,12 +21,16 @@ DAY = 86_400
 
 @dataclass
 class Receiver:
-    """Takes webhooks as a service would, and keeps the events that were signed right."""
+    """Takes webhooks as a service would, and keeps the events that were signed right.
+
+    `answers` are the statuses of the next answers, `refusals` those for the events of an object.
+    """
 
     url: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    refusals: dict[str, list[int]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -46,7 +50,8 @@ class Receiver:
         self.events.append(event)
         self.headers.append(dict(request.headers))
         self.arrived.set()
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
+        answers = self.refusals.get(event["data"]["object"]["id"]) or self.answers
+        return web.Response(status=answers.pop(0) if answers else 200)
 
 
 @pytest.fixture

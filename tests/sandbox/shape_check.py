@@ -10,7 +10,6 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, ClassVar, Literal
 
-
 from stripe import ListObject
 from stripe._stripe_object import UntypedStripeObject
 
@@ -79,23 +78,33 @@ def _class_problems(value: dict[str, Any], cls: Any, path: str) -> list[str]:
 def _value_problems(value: Any, kind: Any, path: str) -> list[str]:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in {typing.Union, types.UnionType}:
-        outcomes = [_value_problems(value, choice, path) for choice in args]
-        return min(outcomes, key=len)
-    if kind is type(None):
-        return [] if value is None else [f"{path}: {value!r} is not null"]
-    if kind is Any:
-        return []
-    if origin is Literal:
-        return [] if value in args else [f"{path}: {value!r} is none of {args}"]
+        return min((_value_problems(value, choice, path) for choice in args), key=len)
     if origin is list:
         return _list_problems(value, args[0], path)
-    if kind in SCALARS:
-        return _scalar_problems(value, kind, path)
+    if kind in SCALARS or kind is type(None) or origin is Literal:
+        return [] if _fits(value, kind) else [f"{path}: {value!r} is no {_name(kind)}"]
+    return [] if kind is Any else _object_problems(value, kind, path)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind is type(None):
+        return value is None
+    if typing.get_origin(kind) is Literal:
+        return value in typing.get_args(kind)
+    return isinstance(value, SCALARS[kind]) and (kind is bool or not isinstance(value, bool))
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind))
+
+
+def _object_problems(value: Any, kind: Any, path: str) -> list[str]:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
     if not isinstance(value, dict):
         return [f"{path}: {value!r} is no object"]
     if origin is ListObject:
         return _list_problems(value["data"], args[0], f"{path}.data")
-    if origin is UntypedStripeObject or kind is UntypedStripeObject:
+    if origin is UntypedStripeObject:
         return [p for n, v in value.items() for p in _value_problems(v, args[0], f"{path}.{n}")]
     return _class_problems(value, kind, path)
 
@@ -104,8 +113,3 @@ def _list_problems(value: Any, kind: Any, path: str) -> list[str]:
     if not isinstance(value, list):
         return [f"{path}: {value!r} is no list"]
     return [p for i, v in enumerate(value) for p in _value_problems(v, kind, f"{path}[{i}]")]
-
-
-def _scalar_problems(value: Any, kind: Any, path: str) -> list[str]:
-    fits = isinstance(value, SCALARS[kind]) and (kind is bool or not isinstance(value, bool))
-    return [] if fits else [f"{path}: {value!r} is no {kind.__name__}"]

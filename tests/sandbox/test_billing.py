@@ -128,6 +128,23 @@ async def test_a_paused_subscription_resumes_with_a_new_period(shop):
     assert "customer.subscription.resumed" in shop.receiver.types()
 
 
+async def test_a_paused_subscription_can_still_be_set_to_end(shop):
+    clock, customer = await shop.clocked_customer()
+    settings = {"end_behavior": {"missing_payment_method": "pause"}}
+    subscription = await shop.api.v1.subscriptions.create_async(
+        {
+            "customer": customer,
+            "items": [{"price": shop.prices["monthly"]}],
+            "trial_period_days": 14,
+            "trial_settings": settings,
+        }
+    )
+    await shop.driver.advance_clock(clock, START + 20 * DAY)
+    await shop.api.v1.subscriptions.update_async(subscription.id, {"cancel_at": START + 40 * DAY})
+    await shop.driver.advance_clock(clock, START + 41 * DAY)
+    assert (await shop.fetch(subscription.id)).status == "canceled"
+
+
 async def test_a_card_that_fails_is_tried_again_and_then_the_subscription_ends(shop):
     clock, customer = await shop.clocked_customer()
     trial = {"trial_period_days": 14}
@@ -241,9 +258,7 @@ async def test_a_cancellation_can_be_taken_back(shop):
 async def test_a_subscription_ends_at_the_time_it_was_told(shop):
     clock, customer = await shop.clocked_customer()
     subscription = await shop.buy(customer=customer)
-    await shop.api.v1.subscriptions.update_async(
-        subscription.id, {"cancel_at": START + 10 * DAY}
-    )
+    await shop.api.v1.subscriptions.update_async(subscription.id, {"cancel_at": START + 10 * DAY})
     await shop.driver.advance_clock(clock, START + 11 * DAY)
     assert (await shop.fetch(subscription.id)).ended_at == START + 10 * DAY
 
@@ -307,6 +322,18 @@ async def test_a_coupon_lasts_as_long_as_it_says(shop, duration, totals):
     subscription = await shop.buy(customer=customer, discounts=[{"coupon": "TEN"}])
     await shop.driver.advance_clock(clock, MARCH + HOUR)
     assert [i.total for i in await shop.invoices(subscription.id)] == totals
+
+
+async def test_a_coupon_reduces_what_waited_for_the_invoice_too(shop):
+    coupon = {"id": "TEN", "percent_off": 10, "duration": "forever"}
+    await shop.api.v1.coupons.create_async(coupon)
+    clock, customer = await shop.clocked_customer()
+    subscription = await shop.buy(customer=customer, discounts=[{"coupon": "TEN"}])
+    await shop.api.v1.invoice_items.create_async(
+        {"customer": customer, "amount": 500, "currency": "usd", "description": "Work"}
+    )
+    await shop.driver.advance_clock(clock, FEBRUARY + HOUR)
+    assert (await shop.invoices(subscription.id))[-1].total == 1350
 
 
 async def test_a_coupon_added_in_a_trial_reduces_the_first_paid_invoice(shop):

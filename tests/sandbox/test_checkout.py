@@ -283,6 +283,11 @@ async def test_a_page_that_is_not_there_says_so(shop, sandbox):
         ({"subscription_data": {"trial_period_days": 0}}, None, "trial must be"),
         ({"subscription_data": {"trial_end": 1}}, None, "at least 2 days"),
         ({"phone_number_collection": {"enabled": True}}, "phone_number_collection", "not support"),
+        (
+            {"subscription_data": {"proration_behavior": "none"}},
+            "subscription_data[proration_behavior]",
+            "not support",
+        ),
     ],
 )
 async def test_what_checkout_would_refuse_is_refused(shop, change, param, message):

@@ -31,11 +31,12 @@ async def test_webhooks_come_in_order_and_look_like_stripes(api, driver, receive
 
 
 async def test_a_failed_webhook_is_tried_again_and_blocks_none_behind_it(api, driver, receiver):
-    receiver.answers = [500, 200, 200, 503]
+    await driver.set_delivery(hold=True)
     made = await make_customers(api)
+    receiver.refusals[made[0]] = [500, 503]
+    await driver.release()
     await driver.wait_idle()
-    assert customers_in(receiver).count(made[0]) == 3
-    assert set(customers_in(receiver)) == set(made)
+    assert customers_in(receiver) == [*made, made[0], made[0]]
     tried = (await driver.deliveries())[0]
     assert [one["status"] for one in tried["attempts"]] == [500, 503, 200]
     assert tried["state"] == "delivered"
@@ -45,10 +46,13 @@ async def test_an_address_that_does_not_answer_is_noted(sandbox, driver, receive
     sandbox.add_webhook("http://127.0.0.1:9/none", SECRET)
     client = await connect(sandbox.url)
     await client.v1.customers.create_async({})
-    with pytest.raises(TimeoutError):
-        await driver.wait_idle(timeout=0.2)
-    failed = [d for d in await driver.deliveries() if d["url"].endswith("/none")]
-    assert failed[0]["attempts"][0]["error"]
+    failed = {"attempts": []}
+    async with asyncio.timeout(10):
+        while not failed["attempts"]:
+            with pytest.raises(TimeoutError):
+                await driver.wait_idle(timeout=0.05)
+            failed = next(d for d in await driver.deliveries() if d["url"].endswith("/none"))
+    assert failed["attempts"][0]["error"]
     unseen = await client.v1.events.list_async({"delivery_success": False})
     assert [event.type for event in unseen.data] == ["customer.created"]
     await disconnect(client)
@@ -126,9 +130,10 @@ async def test_dropped_webhooks_never_arrive_but_stay_listed(api, driver, receiv
 async def test_delayed_webhooks_arrive_later(api, driver, receiver):
     await driver.set_delivery(delay=0.1)
     await make_customers(api, 1)
-    assert receiver.events == []
     await driver.wait_idle()
     assert len(receiver.events) == 1
+    delayed = (await driver.deliveries())[0]
+    assert delayed["attempts"][0]["at"] >= delayed["planned"] + 0.1
 
 
 async def test_all_events_can_share_one_second(shop):
@@ -137,10 +142,10 @@ async def test_all_events_can_share_one_second(shop):
     await shop.buy(customer=customer)
     await shop.driver.advance_clock(clock, 1_800_000_000)
     await shop.driver.wait_idle()
-    seconds = {event["created"] for event in shop.receiver.events if event["request"]["id"]}
-    fresh = [e["created"] for e in shop.receiver.events if e["type"].startswith("invoice")]
-    assert len(set(fresh)) == 1
-    assert seconds
+    billed = [e for e in shop.receiver.events if e["type"].startswith("invoice")]
+    assert len(billed) > 20
+    assert len({event["created"] for event in billed}) == 1
+    assert {event["request"]["id"] for event in billed} == {None}
 
 
 async def test_a_restart_keeps_everything_and_sends_what_is_owed(receiver, tmp_path):

@@ -131,7 +131,7 @@ async def test_a_change_of_metadata_is_announced_with_what_it_was(shop):
     assert dict(changed.metadata._data) == {"b": "2", "c": "3"}
     await shop.driver.wait_idle()
     event = shop.receiver.last("customer.subscription.updated")
-    assert event["data"]["previous_attributes"] == {"metadata": {"a": "1", "b": "2"}}
+    assert event["data"]["previous_attributes"] == {"metadata": {"a": "1", "c": None}}
     assert event["request"]["id"].startswith("req_")
 
 
@@ -139,6 +139,31 @@ async def test_items_are_listed(shop):
     subscription = await shop.buy()
     page = await shop.api.v1.subscription_items.list_async({"subscription": subscription.id})
     assert [item.id for item in page.data] == [subscription.items.data[0].id]
+
+
+async def test_a_subscription_shows_ten_items_and_lists_the_rest(shop):
+    customer = await customer_with_card(shop.api)
+    prices = [await shop.add_price(f"p{n}", 100, {"interval": "month"}) for n in range(12)]
+    subscription = await shop.api.v1.subscriptions.create_async(
+        {"customer": customer, "items": [{"price": price} for price in prices]}
+    )
+    assert (len(subscription.items.data), subscription.items.has_more) == (10, True)
+    page = await shop.api.v1.subscription_items.list_async(
+        {"subscription": subscription.id, "limit": 100}
+    )
+    assert {item.price.id for item in page.data} == set(prices)
+    assert (await shop.invoices(subscription.id))[0].total == 1200
+    await shop.driver.wait_idle()
+    created = shop.receiver.last("customer.subscription.created")["data"]["object"]
+    assert (len(created["items"]["data"]), created["items"]["has_more"]) == (10, True)
+
+
+async def test_expanding_a_listed_object_leaves_the_object_itself_alone(shop):
+    subscription = await shop.buy()
+    subscriptions = shop.api.v1.subscriptions
+    await subscriptions.list_async({"expand": ["data.items.data.price.product"]})
+    plain = await subscriptions.retrieve_async(subscription.id)
+    assert plain.items.data[0].price.product == shop.product
 
 
 async def test_payments_of_an_invoice_are_found_by_invoice_and_by_payment(shop):

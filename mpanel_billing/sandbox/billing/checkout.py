@@ -27,6 +27,26 @@ from mpanel_billing.sandbox.world import World
 ORDER = "_session_order"
 """What a session was made of beyond what the object shows."""
 
+BLANK: ReadOnly = {
+    "object": "checkout.session",
+    "adaptive_pricing": {"enabled": False},
+    "automatic_tax": {"enabled": False},
+    "custom_fields": [],
+    "custom_text": {},
+    "livemode": False,
+    "metadata": {},
+    "mode": "subscription",
+    "payment_method_collection": "always",
+    "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+    "payment_method_types": ["card"],
+    "payment_status": "unpaid",
+    "phone_number_collection": {"enabled": False},
+    "shipping_options": [],
+    "status": "open",
+    "ui_mode": "hosted_page",
+}
+"""What every session begins as."""
+
 LIFETIME = 24 * HOUR
 RECOVERY_LIFETIME = 30 * DAY
 
@@ -124,35 +144,20 @@ def open_session(world: World, order: Order, values: dict[str, Any]) -> Document
     now = world.time_of(values)
     session = world.add(
         {
-            "object": "checkout.session",
-            "adaptive_pricing": {"enabled": False},
+            **BLANK,
             "amount_subtotal": subtotal,
             "amount_total": subtotal - discount,
-            "automatic_tax": {"enabled": False},
             "created": now,
             "currency": order.currency,
-            "custom_fields": [],
-            "custom_text": {},
             "expires_at": now + LIFETIME,
-            "livemode": False,
-            "metadata": {},
-            "payment_method_collection": "always",
-            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-            "payment_method_types": ["card"],
-            "payment_status": "unpaid",
-            "phone_number_collection": {"enabled": False},
-            "shipping_options": [],
-            "status": "open",
             "total_details": {
                 "amount_discount": discount,
                 "amount_shipping": 0,
                 "amount_tax": 0,
             },
-            "ui_mode": "hosted_page",
             **values,
             "discounts": [_session_discount(given) for given in order.discounts],
             "id": session_id,
-            "mode": "subscription",
             "url": f"{world.base_url}/c/pay/{session_id}",
         }
     )

@@ -117,15 +117,18 @@ def discount_lines(world: World, lines: list[Document], discount_ids: Iterable[s
     totals: Document = {}
     for discount_id in discount_ids:
         remaining = [_discountable(line) for line in lines]
-        products = [
-            line["pricing"]["price_details"]["product"] if line["pricing"] else None
-            for line in lines
-        ]
+        products = [_product(line) for line in lines]
         reductions = reduce_amounts(remaining, products, coupon_of(world, discount_id))
         for line, amount in zip(lines, reductions, strict=True):
             line["discount_amounts"].append({"amount": amount, "discount": discount_id})
         totals[discount_id] = sum(reductions)
     return totals
+
+
+def _product(line: ReadOnly) -> str | None:
+    """Return the product that a line sells; an amount without a price sells none."""
+    details = line["pricing"]["price_details"]
+    return details["product"] if details else None
 
 
 def _discountable(line: ReadOnly) -> int:

@@ -21,6 +21,30 @@ NO_CARD = Decline(
 )
 
 
+BLANK: ReadOnly = {
+    "object": "invoice",
+    "account_country": "US",
+    "account_name": "Sandbox",
+    "amount_paid": 0,
+    "amount_shipping": 0,
+    "attempt_count": 0,
+    "attempted": False,
+    "auto_advance": True,
+    "automatic_tax": {"enabled": False},
+    "collection_method": "charge_automatically",
+    "default_tax_rates": [],
+    "issuer": {"type": "self"},
+    "livemode": False,
+    "metadata": {},
+    "payment_settings": {},
+    "post_payment_credit_notes_amount": 0,
+    "pre_payment_credit_notes_amount": 0,
+    "status": "draft",
+    "status_transitions": {},
+}
+"""What every invoice begins as."""
+
+
 @dataclass(frozen=True)
 class Bill:
     """What an invoice is to be made of: who pays, why, and the lines with their discounts.
@@ -72,34 +96,16 @@ def assemble_invoice(
         line["invoice"] = invoice_id
     return shapes.complete(
         {
+            **BLANK,
             "id": invoice_id,
-            "object": "invoice",
-            "account_country": "US",
-            "account_name": "Sandbox",
-            "amount_paid": 0,
-            "amount_shipping": 0,
-            "attempt_count": 0,
-            "attempted": False,
-            "auto_advance": True,
-            "automatic_tax": {"enabled": False},
             "billing_reason": bill.reason,
-            "collection_method": "charge_automatically",
             "created": due_at or world.time_of(bill.customer),
             "currency": bill.currency,
-            "default_tax_rates": [],
-            "issuer": {"type": "self"},
             "lines": list_object(bill.lines, f"/v1/invoices/{invoice_id}/lines"),
-            "livemode": False,
-            "metadata": {},
             "next_payment_attempt": due_at + HOUR if due_at else None,
             "parent": _parent(bill.subscription),
-            "payment_settings": {"payment_method_options": None, "payment_method_types": None},
             "period_end": bill.period[1],
             "period_start": bill.period[0],
-            "post_payment_credit_notes_amount": 0,
-            "pre_payment_credit_notes_amount": 0,
-            "status": "draft",
-            "status_transitions": {},
             "test_clock": world.clock_of(bill.customer),
             **_bill_to(bill.customer),
             **_amounts(world, bill),

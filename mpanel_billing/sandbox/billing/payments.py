@@ -68,7 +68,7 @@ def payment_of(world: World, invoice_id: str) -> Document | None:
     """Return the invoice's default payment, or None for an invoice that had nothing to pay."""
     mine = (p for p in world.store.all("invoice_payment") if p["invoice"] == invoice_id)
     found = next(mine, None)
-    return dict(found) if found else None
+    return world.find("invoice_payment", found["id"]) if found else None
 
 
 def charge_card(

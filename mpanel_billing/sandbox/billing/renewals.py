@@ -29,7 +29,8 @@ TRIAL_NOTICE = 3 * DAY
 RENEWAL_NOTICE = 7 * DAY
 INCOMPLETE_LIFETIME = 23 * HOUR
 
-RUNNING = frozenset({"active", "past_due", "trialing", "unpaid"})
+RENEWING = frozenset({"active", "past_due", "trialing"})
+RUNNING = RENEWING | {"unpaid"}
 
 
 def subscription_due(world: World, subscription: ReadOnly) -> int | None:
@@ -62,7 +63,8 @@ def _renewal_notice(subscription: ReadOnly, marks: ReadOnly) -> int | None:
     end = earliest_end(subscription)
     start = max(item["current_period_start"] for item in subscription["items"]["data"])
     ends = subscription["cancel_at"] is not None and subscription["cancel_at"] <= end
-    if ends or subscription["status"] == "unpaid" or marks.get("renewal_notice") == end:
+    told = marks.get("renewal_notice") == end
+    if ends or told or subscription["status"] not in RENEWING:
         return None
     return end - RENEWAL_NOTICE if end - RENEWAL_NOTICE > start else None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -15,7 +16,9 @@ from mpanel_billing.sandbox.billing.renewals import (
 from mpanel_billing.sandbox.billing.subscriptions import MARKS
 from mpanel_billing.sandbox.documents import Document, ReadOnly
 from mpanel_billing.sandbox.store import Change
-from mpanel_billing.sandbox.world import World
+from mpanel_billing.sandbox.world import Origin, World
+
+logger = logging.getLogger(__name__)
 
 CLOCK = "test_helpers.test_clock"
 
@@ -45,8 +48,12 @@ ADVANCE: dict[str, Callable[[World, Document], None]] = {
 
 
 def advance_clock(world: World, clock: Document, target: int) -> Document:
-    """Move a test clock to a Unix time, doing all that falls due on the way, in its order."""
+    """Move a test clock to a Unix time, doing all that falls due on the way, in its order.
+
+    What falls due is caused by time and not by the request that moved the clock.
+    """
     world.announce("test_helpers.test_clock.advancing", clock | {"status": "advancing"})
+    world.origin = Origin()
     while (first := _first_due(world, clock["id"])) and first[0] <= target:
         due, kind, object_id = first
         clock["frozen_time"] = max(due, clock["frozen_time"])
@@ -71,6 +78,12 @@ def _dues(world: World, clock_id: str) -> Iterator[tuple[int, str, str]]:
                     yield due, kind, document["id"]
 
 
+def _report(task: asyncio.Task[None]) -> None:
+    """Log why time no longer passes, if that was not wanted."""
+    if not task.cancelled() and task.exception():
+        logger.error("the sandbox's clock has stopped", exc_info=task.exception())
+
+
 class WallClock:
     """Does what falls due on everything that lives by no test clock, as real time passes."""
 
@@ -88,6 +101,7 @@ class WallClock:
             for document in self._world.store.all(kind):
                 self._track(kind, document["id"], document)
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(_report)
 
     async def stop(self) -> None:
         """Stop; what falls due from now on waits for the next start."""

@@ -27,6 +27,20 @@ from mpanel_billing.sandbox.world import World
 MARKS = "_subscription_marks"
 """What has been done to a subscription that the object itself does not show."""
 
+BLANK: ReadOnly = {
+    "object": "subscription",
+    "automatic_tax": {"enabled": False},
+    "billing_schedules": [],
+    "cancellation_details": {},
+    "collection_method": "charge_automatically",
+    "default_tax_rates": [],
+    "discounts": [],
+    "invoice_settings": {"issuer": {"type": "self"}},
+    "livemode": False,
+    "payment_settings": {"save_default_payment_method": "off"},
+}
+"""What every subscription begins as."""
+
 FINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
 
@@ -64,28 +78,19 @@ def create_subscription(world: World, terms: Terms, status: str) -> Document:
     items = [_item(world, terms, one, subscription_id, now) for one in terms.items]
     subscription = world.add(
         {
+            **BLANK,
             "id": subscription_id,
-            "object": "subscription",
-            "automatic_tax": {"enabled": False},
             "billing_cycle_anchor": anchor,
             "billing_mode": {"type": terms.billing_mode},
-            "billing_schedules": [],
             "cancel_at": terms.cancel_at,
             "cancel_at_period_end": terms.cancel_at_period_end,
-            "cancellation_details": {},
-            "collection_method": "charge_automatically",
             "created": now,
             "currency": terms.items[0].price["currency"],
             "customer": terms.customer["id"],
             "default_payment_method": terms.default_payment_method,
-            "default_tax_rates": [],
             "description": terms.description,
-            "discounts": [],
-            "invoice_settings": {"issuer": {"type": "self"}},
             "items": list_object(items, f"/v1/subscription_items?subscription={subscription_id}"),
-            "livemode": False,
             "metadata": dict(terms.metadata),
-            "payment_settings": {"save_default_payment_method": "off"},
             "start_date": now,
             "status": status,
             "test_clock": world.clock_of(terms.customer),

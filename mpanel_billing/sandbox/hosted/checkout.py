@@ -130,6 +130,6 @@ def _closed(session: ReadOnly | None) -> web.Response:
         link = ("Go on", success_address(session))
         sentence = "This order has been paid. You have not been charged again."
         return html_response(410, render_notice("You're all done here", sentence, link))
-    link = ("Go back", session["cancel_url"]) if session["cancel_url"] else None  # type: ignore[assignment]
+    back = ("Go back", session["cancel_url"]) if session["cancel_url"] else None
     sentence = "This checkout session has timed out or was replaced by another one."
-    return html_response(410, render_notice("This link has expired", sentence, link))
+    return html_response(410, render_notice("This link has expired", sentence, back))

@@ -89,7 +89,7 @@ def render_checkout(
 
     Card fields are never filled in again.
     """
-    alert = f'<div role="alert">{escape(error)}</div>' if error else ""
+    alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
     form = "".join(_fields(session, typed or {}, wrong_field))
     body = f"""{_summary(session, lines)}
 {_trial_note(world, order)}
@@ -178,7 +178,7 @@ def _fields(session: ReadOnly, typed: Mapping[str, str], wrong_field: str | None
 
 def _field(field: tuple[str, str, str, str, str], value: str, wrong_field: str | None) -> str:
     name, label, autocomplete, hint, mode = field
-    invalid = ' aria-invalid="true"' if name == wrong_field else ""
+    invalid = ' aria-invalid="true" aria-describedby="problem"' if name == wrong_field else ""
     return (
         f'<label for="{name}">{label}</label>'
         f'<input id="{name}" name="{name}" autocomplete="{autocomplete}" placeholder="{hint}" '

@@ -9,9 +9,9 @@ from mpanel_billing.sandbox.operations import Call, Operation
 ACCOUNT_ID = "acct_1SandboxSandbox0"
 
 
-def fetch_account(call: Call) -> Document:
+def fetch_account(_: Call) -> Document:
     """Return the account that every test key belongs to."""
-    return {
+    account = {
         "id": ACCOUNT_ID,
         "object": "account",
         "charges_enabled": True,
@@ -24,6 +24,7 @@ def fetch_account(call: Call) -> Document:
         "payouts_enabled": True,
         "type": "standard",
     }
+    return shapes.complete(account)
 
 
 def fetch_balance(call: Call) -> Document:

@@ -21,7 +21,14 @@ from mpanel_billing.sandbox.billing.discounts import find_coupon
 from mpanel_billing.sandbox.billing.subscriptions import OrderItem
 from mpanel_billing.sandbox.documents import Document, ReadOnly, merge_metadata
 from mpanel_billing.sandbox.errors import invalid, missing_param
-from mpanel_billing.sandbox.operations import Call, Listing, Operation, listing, retrieve
+from mpanel_billing.sandbox.operations import (
+    Call,
+    Listing,
+    Operation,
+    listing,
+    refuse_unsupported,
+    retrieve,
+)
 from mpanel_billing.sandbox.periods import DAY, HOUR
 from mpanel_billing.sandbox.resources import prices
 
@@ -56,7 +63,9 @@ def create(call: Call) -> Document:
     _check_mode(call)
     _check_buyer(call)
     _check_expiry(call)
-    order = Order(_items(call), call.get("subscription_data", {}), _discounts(call))
+    data = call.get("subscription_data", {})
+    refuse_unsupported(data, SUBSCRIPTION_DATA, "subscription_data")
+    order = Order(_items(call), data, _discounts(call))
     _check_order(order)
     _check_trial(call, order.subscription_data)
     values = {name: value for name, value in call.pick(*SHOWN).items() if value is not None}

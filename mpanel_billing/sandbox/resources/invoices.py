@@ -46,11 +46,12 @@ def create(call: Call) -> Document:
     )
     currency = call.get("currency") or customer["currency"] or "usd"
     now = world.time_of(customer)
+    leaves_out = call.get("pending_invoice_items_behavior") == "exclude"
     bill = Bill(
         customer=customer,
         currency=currency,
         reason="manual",
-        lines=pull_pending_items(world, customer, subscription_id, currency),
+        lines=[] if leaves_out else pull_pending_items(world, customer, subscription_id, currency),
         period=(now, now),
         subscription=subscription,
     )

@@ -1,7 +1,5 @@
 """`/v1/prices`: what a product costs, which never changes."""
 
-from decimal import Decimal
-
 from stripe.params import (
     PriceCreateParams,
     PriceListParams,
@@ -43,7 +41,7 @@ def create(call: Call) -> Document:
             "recurring": recurring,
             "tax_behavior": call.get("tax_behavior", "unspecified"),
             "type": "recurring" if recurring else "one_time",
-            "unit_amount": int(unit_amount) if unit_amount == int(unit_amount) else None,
+            "unit_amount": unit_amount,
             "unit_amount_decimal": str(unit_amount),
         }
     )
@@ -67,14 +65,16 @@ def _currency(call: Call) -> str:
     return currency
 
 
-def _unit_amount(call: Call) -> Decimal:
+def _unit_amount(call: Call) -> int:
     amount = call.get("unit_amount_decimal", call.get("unit_amount"))
     if amount is None:
         raise missing_param("unit_amount")
     if not 0 <= amount <= MAX_AMOUNT:
         message = f"Invalid unit_amount: must be between 0 and {MAX_AMOUNT}."
         raise invalid(message, param="unit_amount")
-    return Decimal(amount)
+    if amount != int(amount):
+        raise invalid("The sandbox has no fractions of a minor unit.", param="unit_amount_decimal")
+    return int(amount)
 
 
 def _recurring(given: ReadOnly | None) -> Document | None:

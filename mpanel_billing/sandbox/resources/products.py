@@ -35,7 +35,7 @@ def create(call: Call) -> Document:
         raise invalid(message, param="id", code="resource_already_exists")
     now = world.now()
     given = {name: value for name, value in call.pick(*PLAIN).items() if value is not None}
-    defaults = {"active": True, "images": [], "marketing_features": [], "type": "service"}
+    defaults = {"active": True, "images": [], "marketing_features": []}
     product = world.add(
         {
             **defaults,
@@ -45,6 +45,7 @@ def create(call: Call) -> Document:
             "created": now,
             "livemode": False,
             "metadata": call.get("metadata", {}),
+            "type": call.get("type", "service"),
             "updated": now,
         }
     )

@@ -52,6 +52,7 @@ def create(call: Call) -> Document:
         raise invalid("The sandbox only charges automatically.", param="collection_method")
     terms = _terms(call, customer)
     subscription = create_subscription(world, terms, "trialing" if terms.trial_end else "active")
+    subscription["payment_settings"] |= call.get("payment_settings", {})
     replace_discounts(world, subscription, call.get("discounts"))
     if call.get("cancel_at_period_end"):
         schedule_cancellation(world, subscription, earliest_end(subscription))
@@ -171,6 +172,7 @@ def update(call: Call) -> Document:
     _refuse_when_over(call, subscription)
     _payment_method(call)
     subscription |= call.pick(*PLAIN)
+    subscription["payment_settings"] |= call.get("payment_settings", {})
     if "metadata" in call.params:
         subscription["metadata"] = merge_metadata(subscription["metadata"], call.params["metadata"])
     if "discounts" in call.params:
@@ -344,7 +346,7 @@ UPDATE = frozenset(
 )
 CREATE = (
     UPDATE - {"cancellation_details", "pause_collection", "proration_date"}
-    | {"add_invoice_items", "billing_mode", "collection_method", "currency", "customer"}
+    | {"add_invoice_items", "billing_mode", "collection_method", "customer"}
     | {"trial_period_days"}
 )
 

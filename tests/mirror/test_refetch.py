@@ -1,0 +1,184 @@
+"""Asking Stripe: dated by Stripe's clock, one at a time, and again until nothing is open."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+from tests.service import make_settings
+
+
+@dataclass
+class Clocked:
+    """A Stripe whose clock differs from ours."""
+
+    objects: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    ahead: timedelta = timedelta()
+    asked: list[str] = field(default_factory=list)
+    question: asyncio.Event = field(default_factory=asyncio.Event)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    status: int = 200
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    async def answer(self, request: web.Request) -> web.Response:
+        id_ = request.match_info["id"]
+        self.asked.append(id_)
+        self.question.set()
+        await self.answers.wait()
+        headers = {"Date": format_datetime(self.now(), usegmt=True)}
+        if self.status != 200:
+            body: Mapping[str, Any] = {"error": {"type": "api_error", "message": "no"}}
+            return web.json_response(body, status=self.status, headers=headers)
+        return web.json_response(self.objects[id_], headers=headers)
+
+
+@pytest.fixture
+async def stripe_clock() -> Clocked:
+    clocked = Clocked()
+    clocked.answers.set()
+    return clocked
+
+
+@pytest.fixture
+async def gateway(stripe_clock: Clocked) -> AsyncIterator[StripeGateway]:
+    app = web.Application()
+    app.router.add_get("/v1/{kind}/{id}", stripe_clock.answer)
+    async with TestServer(app) as server:
+        gateway = open_gateway(make_settings(stripe_api_base=str(server.make_url("/"))))
+        yield gateway
+        await gateway.close()
+
+
+async def wish(inbox: Inbox, id_: str = "sub_1", kind: str = "subscription") -> None:
+    await inbox.pool.execute(
+        "INSERT INTO stripe_refetches (object_id, object_type, reason) VALUES ($1, $2, 'test')",
+        id_,
+        kind,
+    )
+
+
+@pytest.mark.parametrize("minutes", [-10, 0, 10])
+async def test_an_answer_is_dated_by_stripes_clock_however_wrong_ours_is(
+    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked, minutes: int
+) -> None:
+    stripe_clock.ahead = timedelta(minutes=minutes)
+    before = int(stripe_clock.now().timestamp()) - 60
+    await inbox.tell("customer.subscription.created", made.subscription(), created=before)
+    stripe_clock.objects["sub_1"] = made.subscription(amount=900)
+    await wish(inbox)
+    await refetch(inbox.pool, gateway, "sub_1", livemode=False)
+    row = await inbox.subscription()
+    assert row["amount"] == 900
+    assert abs(row["stripe_as_of"] - stripe_clock.now()) < timedelta(seconds=30)
+    older = made.subscription(amount=1)
+    assert await inbox.tell("customer.subscription.updated", older, created=before + 30) == "stale"
+    later = int(row["stripe_as_of"].timestamp()) + 1
+    newer = made.subscription(amount=2)
+    assert await inbox.tell("customer.subscription.updated", newer, created=later) == "applied"
+    assert (await inbox.subscription())["amount"] == 2
+
+
+async def test_twenty_events_of_one_second_at_once_end_with_the_latest_state(
+    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+) -> None:
+    now = int(stripe_clock.now().timestamp())
+    updates = [made.subscription(amount=700 + number) for number in range(20)]
+    stripe_clock.objects["sub_1"] = updates[-1]
+    await asyncio.gather(
+        *(
+            inbox.tell("customer.subscription.updated", update, created=now, previous={"n": n})
+            for n, update in enumerate(updates)
+        )
+    )
+    await refetch(inbox.pool, gateway, "sub_1", livemode=False)
+    assert (await inbox.subscription())["amount"] == 719
+    assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refetches") == 1  # its customer
+
+
+async def test_one_worker_at_a_time_asks_about_an_object(
+    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+) -> None:
+    stripe_clock.objects["sub_1"] = made.subscription()
+    stripe_clock.answers.clear()
+    await wish(inbox)
+    asking = [
+        asyncio.create_task(refetch(inbox.pool, gateway, "sub_1", livemode=False)) for _ in range(5)
+    ]
+    done, pending = await asyncio.wait(asking, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
+    assert (len(done), len(pending)) == (4, 1)
+    stripe_clock.answers.set()
+    await asyncio.gather(*asking)
+    assert stripe_clock.asked == ["sub_1"]
+
+
+async def test_a_wish_made_while_stripe_answers_is_asked_again(
+    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+) -> None:
+    stripe_clock.objects["sub_1"] = made.subscription(amount=1)
+    stripe_clock.answers.clear()
+    await wish(inbox)
+    asking = asyncio.create_task(refetch(inbox.pool, gateway, "sub_1", livemode=False))
+    await stripe_clock.question.wait()
+    await inbox.pool.execute("UPDATE stripe_refetches SET version = version + 1")
+    stripe_clock.answers.set()
+    await asking
+    assert stripe_clock.asked == ["sub_1", "sub_1"]
+    left = "SELECT count(*) FROM stripe_refetches WHERE object_id = 'sub_1'"
+    assert await inbox.pool.fetchval(left) == 0
+
+
+async def test_an_event_that_overtakes_the_answer_is_not_undone(
+    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+) -> None:
+    now = int(stripe_clock.now().timestamp())
+    await inbox.tell("customer.subscription.created", made.subscription(), created=now - 60)
+    stripe_clock.objects["sub_1"] = made.subscription(amount=1)
+    stripe_clock.answers.clear()
+    await wish(inbox)
+    asking = asyncio.create_task(refetch(inbox.pool, gateway, "sub_1", livemode=False))
+    await stripe_clock.question.wait()
+    ended = made.subscription(status="canceled", amount=2)
+    await inbox.tell("customer.subscription.deleted", ended, created=now + 60)
+    stripe_clock.answers.set()
+    await asking
+    row = await inbox.subscription()
+    assert (row["stripe_status"], row["amount"]) == ("canceled", 2)
+
+
+async def test_while_stripe_is_away_the_wish_is_kept_with_the_reason(
+    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+) -> None:
+    stripe_clock.status = 400
+    await wish(inbox)
+    await refetch(inbox.pool, gateway, "sub_1", livemode=False)
+    row = await inbox.row("SELECT * FROM stripe_refetches")
+    assert row["attempts"] == 1
+    assert "HTTP 400" in row["last_error"]
+    assert row["next_attempt_at"] > datetime.now(UTC) + timedelta(seconds=50)
+    assert row["leased_until"] is None
+
+
+async def test_the_payment_of_an_invoice_is_fetched_when_its_event_does_not_come(
+    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+) -> None:
+    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.tell("invoice.paid", made.invoice())
+    waiting = await inbox.row("SELECT * FROM stripe_refetches WHERE object_type = 'invoice'")
+    assert waiting["reason"] == "awaited"
+    payments = {"object": "list", "data": [made.invoice_payment()]}
+    stripe_clock.objects["in_1"] = made.invoice(payments=payments)
+    await refetch(inbox.pool, gateway, "in_1", livemode=False)
+    assert (await inbox.subscription())["stripe_payment_intent_id"] == "pi_1"
+    assert await inbox.pool.fetchval("SELECT count(*) FROM invoice_payments") == 1
