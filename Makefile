@@ -48,7 +48,11 @@ check: $(SET_UP) ## Run the linters and the type checker
 
 .PHONY: bench
 bench: $(SET_UP) ## Run the benchmarks
-	@if [ -d benchmarks ]; then $(BIN)/python -m benchmarks $(ARGS); else echo "there are no benchmarks yet"; fi
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: soak
+soak: $(SET_UP) ## Run the property tests of convergence much longer than `make test` does
+	@CONVERGENCE_EXAMPLES=5000 $(BIN)/pytest -rs tests/convergence $(ARGS)
 
 .PHONY: migrate
 migrate: $(SET_UP) ## Bring the schema of DATABASE_URL up to date

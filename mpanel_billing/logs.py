@@ -19,7 +19,8 @@ _QUIET = ("aiohttp.access", "asyncio", "stripe", "aiosql")
 """Loggers of libraries whose ordinary lines say nothing that ours do not. Stripe's would also
 carry whole requests."""
 
-_EMAIL = re.compile(r"([^\s@\"'<>(),:;=\[\]{}])[^\s@\"'<>(),:;=\[\]{}]*@((?:[\w-]+\.)+[\w-]+)")
+_LOCAL_PART = r"[^\s@\"'<>(),:;=*\[\]{}]"
+_EMAIL = re.compile(rf"({_LOCAL_PART}){_LOCAL_PART}*@((?:[\w-]+\.)+[\w-]+)")
 _STRIPE_KEY = re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_|whsec_)\w+")
 _CLIENT_SECRET = re.compile(r"(_secret_)\w+")
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.+/=~-]+", re.IGNORECASE)

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -51,6 +53,23 @@ class DatabaseSettings(BaseSettings):
         return self
 
 
+class ServiceEndpoint(BaseModel):
+    """A service that has the accounts of some product type; docs/provisioning.md has its API.
+
+    `secret` signs the requests. At most `concurrency` calls run at once in a worker, and
+    `per_second` begin; None: PROVISIONING_CONCURRENCY, and no such limit.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: AnyHttpUrl
+    token: SecretStr
+    secret: SecretStr
+    timeout_seconds: float = Field(default=20, gt=0, le=300)
+    concurrency: int | None = Field(default=None, ge=1, le=1000)
+    per_second: float | None = Field(default=None, gt=0)
+
+
 class Settings(DatabaseSettings):
     """What the web and worker processes need."""
 
@@ -70,6 +89,7 @@ class Settings(DatabaseSettings):
     grace_days: int = Field(default=7, ge=0, le=365)
     retention_days: int = Field(default=30, ge=0, le=3650)
     provisioning_concurrency: int = Field(default=10, ge=1, le=1000)
+    provisioning_services: dict[str, ServiceEndpoint] = {}
 
     demo: bool = Field(default=False, alias="MPANEL_BILLING_DEMO")
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from mpanel_billing.catalogue import repository
+from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.rows import coupon_rows, price_rows, product_rows
 from mpanel_billing.catalogue.schema import CatalogueFile
-from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 
 
@@ -26,6 +27,12 @@ class AppliedCatalogue:
     products: Changes
     prices: Changes
     coupons: Changes
+
+
+async def read_catalogue(pool: Pool, *, livemode: bool) -> Catalogue:
+    """Return what is on sale now, with the Stripe ids of that mode."""
+    async with acquired(pool) as conn:
+        return await repository.load_catalogue(conn, livemode=livemode)
 
 
 async def apply_catalogue(pool: Pool, file: CatalogueFile) -> AppliedCatalogue:

@@ -7,7 +7,7 @@ from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import Order, OrderedDomain
 from mpanel_billing.checkout.domains import read_domain
-from mpanel_billing.checkout.request import CartItem, CheckoutRequest
+from mpanel_billing.checkout.request import CartItem, OrderFields
 from mpanel_billing.errors import InvalidRequestError
 
 _SHOWN = 60
@@ -24,7 +24,7 @@ class _Wishes:
     domains: list[OrderedDomain] = field(default_factory=list)
 
 
-def read_order(request: CheckoutRequest, catalogue: Catalogue) -> Order:
+def read_order(request: OrderFields, catalogue: Catalogue) -> Order:
     """Return the order that a request describes; its prices are not looked at.
 
     Raises InvalidRequestError for what names nothing, or contradicts itself. Whether plan,
@@ -46,7 +46,7 @@ def read_order(request: CheckoutRequest, catalogue: Catalogue) -> Order:
     )
 
 
-def _read_fields(request: CheckoutRequest, wishes: _Wishes) -> None:
+def _read_fields(request: OrderFields, wishes: _Wishes) -> None:
     if request.plan_id:
         wishes.plans.append(request.plan_id)
     if request.billing_cycle:

@@ -11,6 +11,7 @@ import asyncpg
 from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.rows import Row
 from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.stripe_gateway.checkout import OpenedSession
 
 AttemptStatus = Literal["creating", "open", "complete", "expired", "failed"]
 
@@ -105,8 +106,10 @@ async def find_customer(conn: Connection, email: str) -> UUID | None:
     """Find the customer with this address, whatever its case; mPanel's users count too."""
     row = await _queries.find_customer.fetch_one(conn, email=email)
     if row is None:
-        row = await _queries.adopt_customer_of_user.fetch_one(conn, email=email)
-    return row["id"] if row else None
+        return None
+    await _queries.fill_customer_email.execute(conn, customer_id=row["id"], email=email)
+    customer_id: UUID = row["id"]
+    return customer_id
 
 
 async def insert_customer(
@@ -202,31 +205,30 @@ async def store_stripe_customer(
     )
 
 
-async def open_attempt(
-    conn: Connection, attempt: Attempt, session_id: str, url: str, expires_at: datetime
-) -> bool:
+async def open_attempt(conn: Connection, attempt: Attempt, session: OpenedSession) -> bool:
     """Note the session that Stripe has opened; False when the attempt is not being made now."""
     row = await _queries.open_attempt.fetch_one(
         conn,
         subscription_id=attempt.subscription_id,
         attempt=attempt.attempt,
-        stripe_session_id=session_id,
-        url=url,
-        expires_at=expires_at,
+        stripe_session_id=session.id,
+        url=session.url,
+        payment_status=session.payment_status,
+        expires_at=session.expires_at,
     )
     return row is not None
 
 
 async def note_overtaken_session(
-    conn: Connection, attempt: Attempt, session_id: str, expires_at: datetime
+    conn: Connection, attempt: Attempt, session: OpenedSession
 ) -> None:
     """Remember a session that came after its order had been changed."""
     await _queries.note_overtaken_session.execute(
         conn,
         subscription_id=attempt.subscription_id,
         attempt=attempt.attempt,
-        stripe_session_id=session_id,
-        expires_at=expires_at,
+        stripe_session_id=session.id,
+        expires_at=session.expires_at,
     )
 
 

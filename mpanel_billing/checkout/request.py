@@ -107,8 +107,8 @@ class CartItem(_Body):
     domain: DomainName = ""
 
 
-class CheckoutRequest(_Body):
-    """The body of `POST /api/checkout/create-session`, in either shape."""
+class OrderFields(_Body):
+    """What is ordered, in either shape."""
 
     plan_id: OptionalId = None
     billing_cycle: OptionalId = None
@@ -116,9 +116,14 @@ class CheckoutRequest(_Body):
     trial_active: bool | None = None
     addon_ids: Annotated[tuple[Id, ...], Field(max_length=MAX_CART_ITEMS)] = ()
     coupon_code: OptionalId = None
-    customer: CustomerFields
     domain: DomainFields | None = None
     cart_items: Annotated[tuple[CartItem, ...], Field(max_length=MAX_CART_ITEMS)] = ()
+
+
+class CheckoutRequest(OrderFields):
+    """The body of `POST /api/checkout/create-session`."""
+
+    customer: CustomerFields
     success_url: ReturnUrl = Field(default=None, alias="success_url")
     cancel_url: ReturnUrl = Field(default=None, alias="cancel_url")
 

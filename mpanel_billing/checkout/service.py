@@ -134,9 +134,7 @@ async def _open_session(desk: Desk, attempt: Attempt) -> PaymentPage:
     except StripeError as error:
         return await _recover(desk, attempt, error)
     async with transaction(desk.pool) as conn:
-        opened = await repository.open_attempt(
-            conn, attempt, session.id, session.url, session.expires_at
-        )
+        opened = await repository.open_attempt(conn, attempt, session)
     if not opened:
         await _yield_to_other(desk, attempt, session)
     return PaymentPage(session.url, session.id, attempt.subscription_id)
@@ -197,7 +195,7 @@ async def _yield_to_other(desk: Desk, attempt: Attempt, session: OpenedSession) 
         now = await repository.get_attempt(conn, attempt.subscription_id, attempt.attempt)
         if now and now.stripe_session_id == session.id and now.status != "failed":
             return
-        await repository.note_overtaken_session(conn, attempt, session.id, session.expires_at)
+        await repository.note_overtaken_session(conn, attempt, session)
     await _close_session(desk, session.id)
     raise ConflictError(
         "You have changed your order meanwhile. Please go on with the latest one.",

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from mpanel_billing import __version__
-from mpanel_billing.cli import catalog, events, migrate
+from mpanel_billing.cli import catalog, events, migrate, provision
 from mpanel_billing.cli.dev import dev
 from mpanel_billing.cli.sandbox import sandbox
 from mpanel_billing.cli.serve import serve
@@ -25,6 +25,8 @@ app.command()(worker)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(events.app, name="events")
+app.add_typer(provision.app, name="provision")
+app.command()(provision.timeline)
 
 
 def _print_version(value: bool) -> None:

@@ -118,6 +118,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         return _answer_http(error)
     except Exception:
+        # the edge of the process: there is nobody behind us who could deal with it
         logger.exception("a request failed unexpectedly")
         return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", _OURS)
 

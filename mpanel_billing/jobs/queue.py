@@ -5,8 +5,10 @@ safe to run again. The dedupe key carries the version of the row, because PgQueu
 being worked on too: a change that comes while the job for an older version runs needs its own.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 from pgqueuer import AsyncpgDriver, Queries
@@ -50,7 +52,7 @@ async def _enqueue(
     if not triggers:
         return
     # PgQueuer's driver wants a connection; the pool's proxy is one in all but its class
-    queries = Queries(AsyncpgDriver(conn))  # type: ignore[arg-type]
+    queries = Queries(_EnqueueDriver(conn))  # type: ignore[arg-type]
     await queries.enqueue(
         [entrypoint] * len(triggers),
         [id_.encode() for id_, _ in triggers],
@@ -59,3 +61,16 @@ async def _enqueue(
         dedupe_key=[f"{entrypoint}:{id_}:{version}" for id_, version in triggers],
         on_conflict="skip",
     )
+
+
+class _EnqueueDriver(AsyncpgDriver):
+    """Runs PgQueuer's enqueue statement on a connection of ours.
+
+    PgQueuer hands the headers over as JSON texts, its last argument; our connections encode
+    JSON themselves, and would encode them twice.
+    """
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        *others, headers = args
+        decoded = [json.loads(text) for text in cast("list[str]", headers)]
+        return await super().fetch(query, *others, decoded)

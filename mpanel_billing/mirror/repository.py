@@ -89,6 +89,12 @@ async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str
     return [row["stripe_subscription_id"] for row in rows]
 
 
+async def list_stripe_ids(conn: Connection, subscription_ids: Sequence[UUID]) -> list[str]:
+    """Return the Stripe subscriptions that these rows of ours mirror, as far as known."""
+    rows = await _subscriptions.list_stripe_ids.fetch(conn, subscription_ids=subscription_ids)
+    return [row["stripe_subscription_id"] for row in rows]
+
+
 async def derive(
     conn: Connection, stripe_ids: Sequence[str], subscription_ids: Sequence[UUID]
 ) -> Derived:

@@ -104,7 +104,7 @@ def _row(
 def _mpanel_invoice(facts: InvoiceFacts) -> dict[str, Any]:
     """Return mPanel's columns; its own numbers are INV-<year>-<number>, ours are Stripe's ids."""
     number = facts.object_id
-    if len(number) > _LONGEST_INVOICE_NUMBER:
+    if len(number) > _LONGEST_INVOICE_NUMBER or not number.startswith("in_"):
         number = f"in_{hashlib.sha256(number.encode()).hexdigest()[:40]}"
     return {
         "invoice_number": number,

@@ -22,7 +22,7 @@ from mpanel_billing.mirror.rows import question_of, rows_of, stored_version
 from mpanel_billing.mirror.snapshot import Snapshot
 
 _WRITING_ORDER = ("customer", "invoice_payment", "invoice", "subscription", "checkout.session")
-_LOCK_ORDER = ("in", "sub", "cus", "order")
+_LOCK_ORDER = ("order", "in", "sub", "cus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +154,20 @@ async def _derive(conn: Connection, batch: _Batch) -> None:
 
 
 async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
+    """Name the Stripe subscriptions to derive, each of them locked.
+
+    The payment of an invoice and a session without a subscription do not name theirs; it is
+    looked up, and locked before anything is derived from what others may be writing.
+    """
     stripe_ids = {key[1] for s in batch.applied for key in _keys(s.facts) if key[0] == "sub"}
+    found: list[str] = []
     if paid := _paid_invoices(batch.applied):
-        of_invoices = await repository.list_invoice_subscriptions(conn, paid)
-        await _lock(conn, {("sub", id_) for id_ in of_invoices})
-        stripe_ids.update(of_invoices)
-    return stripe_ids
+        found += await repository.list_invoice_subscriptions(conn, paid)
+    if batch.touched:
+        found += await repository.list_stripe_ids(conn, sorted(batch.touched))
+    if late := set(found) - stripe_ids:
+        await _lock(conn, {("sub", id_) for id_ in late})
+    return stripe_ids | set(found)
 
 
 async def _ask_stripe(conn: Connection, batch: _Batch) -> None:

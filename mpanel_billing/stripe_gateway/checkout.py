@@ -15,10 +15,14 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """A Checkout session that can be paid at `url` until `expires_at`."""
+    """A Checkout session that can be paid at `url` until `expires_at`.
+
+    `payment_status` is `unpaid`, or `no_payment_required` where nothing is due today.
+    """
 
     id: str
     url: str
+    payment_status: str
     expires_at: datetime
 
 
@@ -41,7 +45,12 @@ async def create_checkout_session(
         )
     if session.url is None:
         raise StripeError("Stripe made a Checkout session without an address.")
-    return OpenedSession(session.id, session.url, datetime.fromtimestamp(session.expires_at, UTC))
+    return OpenedSession(
+        id=session.id,
+        url=session.url,
+        payment_status=session.payment_status,
+        expires_at=datetime.fromtimestamp(session.expires_at, UTC),
+    )
 
 
 async def expire_checkout_session(gateway: StripeGateway, session_id: str) -> None:

@@ -1,5 +1,5 @@
 -- Remembers what our migrations add to tables that mPanel may own, so that going down takes away
--- exactly that: a column that was there before is neither added nor dropped.
+-- exactly that: a column that was there before is neither added nor dropped nor described.
 
 -- migrate:up
 CREATE TABLE billing_schema_objects (
@@ -10,43 +10,57 @@ CREATE TABLE billing_schema_objects (
     added_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE billing_schema_objects IS 'What our migrations added to the schema shared with mPanel; read when they are taken back';
+COMMENT ON COLUMN billing_schema_objects.id IS 'In the order of the additions';
 COMMENT ON COLUMN billing_schema_objects.migration IS 'Version of the migration that added it';
+COMMENT ON COLUMN billing_schema_objects.table_name IS 'In the schema that the migrations run in';
 COMMENT ON COLUMN billing_schema_objects.column_name IS 'Null: the whole table is ours to drop';
+COMMENT ON COLUMN billing_schema_objects.added_at IS 'When the migration ran';
 
-CREATE FUNCTION billing_begin_migration() RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    CREATE TEMPORARY TABLE billing_columns_before ON COMMIT DROP AS
-    SELECT c.table_name::text, c.column_name::text
-    FROM information_schema.columns AS c
-    WHERE c.table_schema = current_schema();
-END
-$$;
-COMMENT ON FUNCTION billing_begin_migration() IS 'Notes the columns that exist before a migration';
-
-CREATE FUNCTION billing_end_migration(version text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
+CREATE FUNCTION billing_record_additions(version text) RETURNS void LANGUAGE sql AS $$
+    -- What this very transaction has entered into the catalogue. Comparing before and after
+    -- would count in what mPanel adds meanwhile in a session of its own.
     INSERT INTO billing_schema_objects (migration, table_name, column_name)
     SELECT
         version,
-        c.table_name,
-        CASE WHEN existing.table_name IS NOT NULL THEN c.column_name END
-    FROM information_schema.columns AS c
-    LEFT JOIN (SELECT DISTINCT b.table_name FROM billing_columns_before AS b) AS existing
-        ON existing.table_name = c.table_name
-    WHERE c.table_schema = current_schema()
-      AND (existing.table_name IS NOT NULL OR c.ordinal_position = 1)
-      AND NOT EXISTS (
-          SELECT 1
-          FROM billing_columns_before AS b
-          WHERE b.table_name = c.table_name
-            AND b.column_name = c.column_name
-      )
-    ORDER BY to_regclass(quote_ident(c.table_name))::oid, c.ordinal_position;
+        added_table.relname,
+        CASE WHEN first_column.xmin <> pg_current_xact_id()::xid THEN added.attname END
+    FROM pg_attribute AS added
+    JOIN pg_class AS added_table
+        ON added_table.oid = added.attrelid
+    JOIN pg_attribute AS first_column
+        ON first_column.attrelid = added.attrelid
+        AND first_column.attnum = 1
+    WHERE added_table.relnamespace = current_schema()::regnamespace
+      AND added_table.relkind = 'r'
+      AND added.attnum > 0
+      AND NOT added.attisdropped
+      AND added.xmin = pg_current_xact_id()::xid
+      AND (added.attnum = 1 OR first_column.xmin <> pg_current_xact_id()::xid)
+    ORDER BY added.attrelid, added.attnum;
+$$;
+COMMENT ON FUNCTION billing_record_additions(text) IS 'Enters into the ledger the tables and columns that this transaction has added';
+
+CREATE FUNCTION billing_describe(described_table text, described_column text, description text)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1
+        FROM billing_schema_objects AS o
+        WHERE o.table_name = described_table
+          AND o.column_name IS NOT DISTINCT FROM described_column
+    ) THEN
+        RETURN;
+    END IF;
+    IF described_column IS NULL THEN
+        EXECUTE format('COMMENT ON TABLE %I IS %L', described_table, description);
+    ELSE
+        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', described_table, described_column, description);
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION billing_end_migration(text) IS 'Enters into the ledger what the migration has added';
+COMMENT ON FUNCTION billing_describe(text, text, text) IS 'Comments on a column, or without one on a table, unless mPanel had it before us';
 
-CREATE FUNCTION billing_revert_migration(version text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION billing_revert_additions(version text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     entry record;
 BEGIN
@@ -65,10 +79,10 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION billing_revert_migration(text) IS 'Drops what the ledger says that the migration added, youngest first';
+COMMENT ON FUNCTION billing_revert_additions(text) IS 'Drops what the ledger says that the migration added, youngest first';
 
 -- migrate:down
-DROP FUNCTION billing_revert_migration(text);
-DROP FUNCTION billing_end_migration(text);
-DROP FUNCTION billing_begin_migration();
+DROP FUNCTION billing_revert_additions(text);
+DROP FUNCTION billing_describe(text, text, text);
+DROP FUNCTION billing_record_additions(text);
 DROP TABLE billing_schema_objects;

@@ -2,7 +2,25 @@
 -- and types, and nothing of ours yet. On mPanel's own database this adds nothing.
 
 -- migrate:up
-SELECT billing_begin_migration();
+DO $$
+DECLARE
+    foreign_table record;
+BEGIN
+    SELECT c.relname AS name, pg_get_userbyid(c.relowner) AS owner
+    INTO foreign_table
+    FROM pg_class AS c
+    WHERE c.relnamespace = current_schema()::regnamespace
+      AND c.relname IN ('tenants', 'users', 'products', 'customers', 'subscriptions', 'invoices')
+      AND NOT pg_has_role(c.relowner, 'USAGE')
+    ORDER BY c.relname;
+    IF FOUND THEN
+        RAISE EXCEPTION
+            'the role % cannot add columns to the table %, which belongs to %: migrate as the owner, or GRANT % TO %',
+            current_user, foreign_table.name, foreign_table.owner, foreign_table.owner, current_user
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$$;
 
 CREATE TABLE IF NOT EXISTS tenants (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -100,7 +118,16 @@ CREATE TABLE IF NOT EXISTS invoices (
     updated_at timestamp DEFAULT CURRENT_TIMESTAMP
 );
 
-SELECT billing_end_migration('20261122000200');
+SELECT billing_record_additions('20261122000200');
+SELECT billing_describe(described.table_name, NULL, described.description)
+FROM (VALUES
+    ('tenants', 'Hosting tenants: one for each subscription, under its domain'),
+    ('users', 'Accounts in mPanel; this service only looks for e-mail addresses here'),
+    ('products', 'What is sold; those of ours have a code'),
+    ('customers', 'Who buys'),
+    ('subscriptions', 'What was ordered; those that Stripe bills have billing_provider'),
+    ('invoices', 'mPanel''s own invoices and the mirror of Stripe''s; the latter have stripe_invoice_id')
+) AS described (table_name, description);
 
 -- migrate:down
-SELECT billing_revert_migration('20261122000200');
+SELECT billing_revert_additions('20261122000200');

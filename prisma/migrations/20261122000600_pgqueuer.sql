@@ -124,6 +124,11 @@ CREATE TRIGGER tg_pgqueuer_changed
 AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgqueuer
 EXECUTE FUNCTION fn_pgqueuer_changed();
 
+COMMENT ON TABLE pgqueuer IS 'PgQueuer''s jobs: triggers only; what is to be done is in provisioning_work, stripe_refetches and stripe_events';
+COMMENT ON TABLE pgqueuer_log IS 'PgQueuer''s record of what became of its jobs';
+COMMENT ON TABLE pgqueuer_schedules IS 'PgQueuer''s clock: the sweeps';
+COMMENT ON TABLE pgqueuer_statistics IS 'PgQueuer''s counts, aggregated from its log';
+
 -- migrate:down
 DROP TRIGGER IF EXISTS tg_pgqueuer_changed ON pgqueuer;
 DROP FUNCTION IF EXISTS fn_pgqueuer_changed;

@@ -85,6 +85,11 @@ JOIN invoices AS i
 WHERE s.stripe_status IN ('past_due', 'unpaid')
   AND i.stripe_status IN ('open', 'uncollectible');
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty when all is well';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
+COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription it is about; null: of none that is known';
+COMMENT ON COLUMN billing_trouble.object_id IS 'What it is about: an id at Stripe, or a product type';
+COMMENT ON COLUMN billing_trouble.since IS 'Since when';
+COMMENT ON COLUMN billing_trouble.detail IS 'In words';
 
 CREATE VIEW billing_overview AS
 SELECT
@@ -133,6 +138,25 @@ LEFT JOIN tenants AS t
     ON t.id = s.tenant_id
 WHERE s.billing_provider = 'stripe';
 COMMENT ON VIEW billing_overview IS 'One line a subscription: who, what, money (minor units a term), state, tenant, trouble';
+COMMENT ON COLUMN billing_overview.subscription_id IS 'Ours';
+COMMENT ON COLUMN billing_overview.email IS 'The customer''s';
+COMMENT ON COLUMN billing_overview.customer IS 'Her name, else her company''s';
+COMMENT ON COLUMN billing_overview.plan IS 'The planId that was ordered; null: made outside of our checkout';
+COMMENT ON COLUMN billing_overview.billing_cycle IS 'The term';
+COMMENT ON COLUMN billing_overview.amount IS 'Minor units of currency a term, before discounts';
+COMMENT ON COLUMN billing_overview.currency IS 'ISO 4217';
+COMMENT ON COLUMN billing_overview.status IS 'mPanel''s word, or provisional or pending';
+COMMENT ON COLUMN billing_overview.stripe_status IS 'Stripe''s word; null: not paid yet';
+COMMENT ON COLUMN billing_overview.trial_end IS 'End of the free trial';
+COMMENT ON COLUMN billing_overview.current_period_end IS 'Paid until';
+COMMENT ON COLUMN billing_overview.will_end IS 'Does not renew';
+COMMENT ON COLUMN billing_overview.tenant_domain IS 'The tenant''s';
+COMMENT ON COLUMN billing_overview.tenant_status IS 'The tenant''s';
+COMMENT ON COLUMN billing_overview.services IS 'Each product type with what it is, and after an arrow what it should be';
+COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s word for the latest invoice, then minor units paid/due';
+COMMENT ON COLUMN billing_overview.trouble IS 'What billing_trouble says of it; null: nothing';
+COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
+COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 
 CREATE VIEW billing_mrr AS
 SELECT
@@ -154,6 +178,10 @@ JOIN subscription_items AS i
 WHERE s.stripe_status IN ('active', 'past_due')
 GROUP BY s.livemode, i.currency;
 COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue by currency in minor units, before discounts; trials left out';
+COMMENT ON COLUMN billing_mrr.livemode IS 'Mode of Stripe';
+COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
+COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
+COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency a month';
 
 -- migrate:down
 DROP VIEW billing_mrr;

@@ -55,6 +55,13 @@ CREATE UNIQUE INDEX provisioning_holds_standing_key ON provisioning_holds (subsc
 WHERE lifted_at IS NULL;
 CREATE INDEX provisioning_holds_subscription_idx ON provisioning_holds (subscription_id, id);
 COMMENT ON TABLE provisioning_holds IS 'Suspensions by an operator; no payment lifts them';
+COMMENT ON COLUMN provisioning_holds.id IS 'Ours';
+COMMENT ON COLUMN provisioning_holds.subscription_id IS 'The subscription that is held';
+COMMENT ON COLUMN provisioning_holds.reason IS 'In the operator''s words';
+COMMENT ON COLUMN provisioning_holds.placed_by IS 'The operator who suspended it';
+COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
+COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: it stands';
+COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 
 -- migrate:down
 DROP TABLE provisioning_holds;

@@ -5,27 +5,35 @@
 SELECT pg_advisory_xact_lock(hashtextextended('buyer:' || lower(:email::text), 0));
 
 -- name: find_customer(email)^
+-- By the address of her account in mPanel, where she has one, else by the one in our books, which
+-- is a copy and may be older.
 SELECT c.id
-FROM customers AS c
-WHERE lower(c.email) = lower(:email::text)
-ORDER BY c.created_at, c.id
+FROM (
+    SELECT
+        held.id,
+        held.created_at,
+        TRUE AS has_account
+    FROM users AS u
+    JOIN customers AS held
+        ON held.user_id = u.id
+    WHERE lower(u.email) = lower(:email::text)
+    UNION ALL
+    SELECT
+        known.id,
+        known.created_at,
+        FALSE
+    FROM customers AS known
+    WHERE lower(known.email) = lower(:email::text)
+) AS c
+ORDER BY c.has_account DESC, c.created_at, c.id
 LIMIT 1;
 
--- name: adopt_customer_of_user(email)^
+-- name: fill_customer_email(customer_id, email)!
 -- A customer of mPanel's whose address is only in users gets it in customers too.
-UPDATE customers AS c
+UPDATE customers
 SET email = :email::text
-WHERE c.id = (
-    SELECT candidate.id
-    FROM users AS u
-    JOIN customers AS candidate
-        ON candidate.user_id = u.id
-    WHERE lower(u.email) = lower(:email::text)
-      AND candidate.email IS NULL
-    ORDER BY candidate.created_at, candidate.id
-    LIMIT 1
-)
-RETURNING c.id;
+WHERE id = :customer_id::uuid
+  AND email IS NULL;
 
 -- name: insert_customer(customer)^
 INSERT INTO customers (
@@ -119,7 +127,7 @@ WHERE o.customer_id = :customer_id
   )
 ORDER BY o.created_at DESC;
 
--- name: insert_order(subscription, items, charges, fingerprint)
+-- name: insert_order(subscription, items, charges, fingerprint)!
 -- The provisional subscription with all that hangs on it. It never looks due to mPanel's own
 -- biller: no renewal of its own, no next billing date.
 WITH provisional AS (
@@ -244,7 +252,7 @@ RETURNING
     stripe_customer_id,
     url;
 
--- name: supersede_attempts(subscription_ids)
+-- name: supersede_attempts(subscription_ids)!
 -- A changed order overtakes those that are still being made: whoever makes them finds out.
 UPDATE checkout_sessions
 SET status = 'failed',
@@ -253,7 +261,7 @@ SET status = 'failed',
 WHERE subscription_id = ANY(:subscription_ids::uuid[])
   AND status = 'creating';
 
--- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id)
+-- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id)!
 -- Before the session exists: what Stripe tells of the order is linked by its customer. In the
 -- books it becomes the principal one only of a customer whom this very order has made.
 WITH attempt AS (
@@ -292,7 +300,7 @@ WHERE c.id = ordered.customer_id
   AND c.stripe_customer_id IS NULL
   AND c.metadata ->> 'firstSubscriptionId' = ordered.id::text;
 
--- name: open_attempt(subscription_id, attempt, stripe_session_id, url, expires_at)^
+-- name: open_attempt(subscription_id, attempt, stripe_session_id, url, payment_status, expires_at)^
 -- No row: the attempt is no longer being made, because somebody else has finished it, or a changed
 -- order has overtaken it.
 WITH opened AS (
@@ -300,6 +308,7 @@ WITH opened AS (
     SET status = 'open',
         stripe_session_id = :stripe_session_id,
         url = :url,
+        payment_status = :payment_status,
         expires_at = :expires_at,
         last_error = NULL,
         updated_at = now()
@@ -315,7 +324,7 @@ FROM opened
 WHERE s.id = opened.subscription_id
 RETURNING s.id;
 
--- name: note_overtaken_session(subscription_id, attempt, stripe_session_id, expires_at)
+-- name: note_overtaken_session(subscription_id, attempt, stripe_session_id, expires_at)!
 UPDATE checkout_sessions
 SET stripe_session_id = :stripe_session_id,
     expires_at = :expires_at,
@@ -324,7 +333,7 @@ WHERE subscription_id = :subscription_id
   AND attempt = :attempt
   AND stripe_session_id IS NULL;
 
--- name: fail_attempt(subscription_id, attempt, error)
+-- name: fail_attempt(subscription_id, attempt, error)!
 UPDATE checkout_sessions
 SET status = 'failed',
     last_error = :error,
@@ -346,7 +355,7 @@ FROM checkout_sessions AS c
 WHERE c.subscription_id = :subscription_id
   AND c.attempt = :attempt;
 
--- name: forget_idempotency_keys()
+-- name: forget_idempotency_keys()!
 DELETE FROM idempotency_keys
 WHERE created_at < now() - interval '24 hours';
 
@@ -362,12 +371,12 @@ RETURNING
     k.subscription_id,
     k.response;
 
--- name: link_idempotency_key(key, subscription_id)
+-- name: link_idempotency_key(key, subscription_id)!
 UPDATE idempotency_keys
 SET subscription_id = :subscription_id
 WHERE key = :key;
 
--- name: store_idempotent_answer(key, status, response)
+-- name: store_idempotent_answer(key, status, response)!
 UPDATE idempotency_keys
 SET status = :status,
     response = :response

@@ -50,7 +50,8 @@ INSERT INTO invoices AS mirror (
     stripe_created,
     stripe_as_of_since,
     stripe_as_of,
-    stripe_event_id
+    stripe_event_id,
+    created_at
 )
 SELECT
     (SELECT known.customer_id FROM stripe_customers AS known WHERE known.id = s.stripe_customer_id),
@@ -90,7 +91,8 @@ SELECT
     s.stripe_created,
     s.since,
     s.as_of,
-    s.event_id
+    s.event_id,
+    s.stripe_created AT TIME ZONE 'UTC'
 FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
     object_id text,
     invoice_number text,

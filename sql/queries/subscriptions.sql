@@ -363,13 +363,10 @@ derived AS MATERIALIZED (
         CASE
             WHEN t.stripe_status = 'canceled' THEN 'cancelled'
             WHEN t.stripe_status = 'incomplete_expired' THEN 'expired'
-            WHEN t.status IN ('provisional', 'expired')
-                AND t.stripe_status <> 'incomplete'
-                AND (coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE))
-                THEN 'pending'
             WHEN t.stripe_subscription_id IS NULL AND sold.all_expired THEN 'expired'
-            ELSE t.status
-        END AS status,
+        END AS end_status,
+        t.stripe_status <> 'incomplete'
+            AND (coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE)) AS begun,
         jsonb_build_object(
             'stripeStatus', t.stripe_status,
             'settled', coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE),
@@ -390,22 +387,29 @@ derived AS MATERIALIZED (
         ON itemised.id = t.id
 ),
 updated AS (
+    -- what the worker has made of the status meanwhile stays, unless Stripe ends or begins it
     UPDATE subscriptions AS s
-    SET status = d.status,
+    SET status = coalesce(
+            d.end_status,
+            CASE WHEN d.begun AND s.status IN ('provisional', 'expired') THEN 'pending' END,
+            s.status
+        ),
         initial_payment_settled = d.settled,
         stripe_payment_intent_id = coalesce(d.payment_intent_id, s.stripe_payment_intent_id),
         product_id = coalesce(d.plan_id, s.product_id),
         updated_at = now()
     FROM derived AS d
     WHERE s.id = d.id
-      AND (s.status, s.initial_payment_settled, s.stripe_payment_intent_id, s.product_id)
-          IS DISTINCT FROM (
-              d.status,
-              d.settled,
-              coalesce(d.payment_intent_id, s.stripe_payment_intent_id),
-              coalesce(d.plan_id, s.product_id)
-          )
-    RETURNING s.id
+      AND (
+          s.status <> d.end_status
+          OR (d.end_status IS NULL AND d.begun AND s.status IN ('provisional', 'expired'))
+          OR s.initial_payment_settled IS DISTINCT FROM d.settled
+          OR s.stripe_payment_intent_id <> d.payment_intent_id
+          OR (s.stripe_payment_intent_id IS NULL AND d.payment_intent_id IS NOT NULL)
+          OR s.product_id <> d.plan_id
+          OR (s.product_id IS NULL AND d.plan_id IS NOT NULL)
+      )
+    RETURNING s.id, s.status
 ),
 linked AS (
     UPDATE invoices AS i
@@ -436,13 +440,21 @@ work AS (
 )
 SELECT
     d.id AS subscription_id,
-    d.status <> d.status_before AS changed,
+    coalesce(u.status <> d.status_before, FALSE) AS changed,
     w.version AS work_version
 FROM derived AS d
+LEFT JOIN updated AS u
+    ON u.id = d.id
 LEFT JOIN work AS w
     ON w.subscription_id = d.id
-WHERE d.status <> d.status_before
+WHERE u.status <> d.status_before
    OR w.version IS NOT NULL;
+
+-- name: list_stripe_ids(subscription_ids)
+SELECT s.stripe_subscription_id
+FROM subscriptions AS s
+WHERE s.id = ANY(:subscription_ids::uuid[])
+  AND s.stripe_subscription_id IS NOT NULL;
 
 -- name: notify(subscription_ids)
 -- Wakes whoever waits for one of these subscriptions, once the transaction is committed.

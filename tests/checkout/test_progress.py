@@ -100,9 +100,10 @@ async def test_the_answer_is_given_at_once_when_the_process_stops(
 ) -> None:
     order = await service.order(order_a)
     asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
-    while not service.client.app[SHUTDOWN]._waiters:  # type: ignore[attr-defined]
+    stopping = service.client.app[SHUTDOWN]  # type: ignore[index]
+    while not stopping._waiters and not asked.done():  # type: ignore[attr-defined]
         await asyncio.sleep(0)
-    service.client.app[SHUTDOWN].set()
+    stopping.set()
     async with asyncio.timeout(10):
         assert (await asked)["status"] == "provisional"
 

@@ -102,7 +102,8 @@ async def dev(run_dir: Path, worker_id: str, request: pytest.FixtureRequest) -> 
     place = Dev(data_dir)
     yield place
     if place.process and place.process.returncode is None:
-        await place.interrupt()
+        place.process.send_signal(signal.SIGINT)
+        await place.process.wait()
     EmbeddedPostgres(data_dir / "postgres").stop()
 
 

@@ -6,21 +6,22 @@ from typing import Any
 
 import asyncpg
 
-from mpanel_billing.database.pool import Pool
 from tests.jobs.worker_process import running_worker
 from tests.service import Service
 
 
-async def wait_until(pool: Pool, query: str, *args: object, seconds: float = 30) -> asyncpg.Record:
+async def wait_until(database_url: str, query: str, *args: object) -> asyncpg.Record:
     """Wait for a row, looking again whenever a subscription has moved."""
-    async with pool.acquire() as conn:
-        moved = asyncio.Event()
+    conn = await asyncpg.connect(database_url)
+    moved = asyncio.Event()
+    try:
         await conn.add_listener("billing_subscription", lambda *_: moved.set())
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(30):
             while (row := await conn.fetchrow(query, *args)) is None:
                 await moved.wait()
                 moved.clear()
-        await conn.reset()
+    finally:
+        await conn.close()
     return row
 
 
@@ -30,7 +31,7 @@ async def test_an_order_that_is_paid_gets_its_tenant(
     async with running_worker(database_url, stripe_url=service.sandbox.url) as worker:
         answer = await service.buy(order_a)
         row = await wait_until(
-            service.pool,
+            database_url,
             "SELECT * FROM subscriptions WHERE id = $1::text::uuid AND status = 'active'",
             answer["subscriptionId"],
         )

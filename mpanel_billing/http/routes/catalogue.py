@@ -7,8 +7,7 @@ from aiohttp import web
 
 from mpanel_billing.catalogue import bridge
 from mpanel_billing.catalogue.model import Catalogue
-from mpanel_billing.catalogue.repository import load_catalogue
-from mpanel_billing.database.pool import acquired
+from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.http import keys
 
 routes = web.RouteTableDef()
@@ -38,8 +37,8 @@ async def get_product(request: web.Request) -> web.Response:
 
 
 async def _catalogue(request: web.Request) -> Catalogue:
-    async with acquired(request.app[keys.POOL]) as conn:
-        return await load_catalogue(conn, livemode=request.app[keys.SETTINGS].livemode)
+    livemode = request.app[keys.SETTINGS].livemode
+    return await read_catalogue(request.app[keys.POOL], livemode=livemode)
 
 
 def _cacheable(request: web.Request, answer: bridge.Answer) -> web.Response:

@@ -1,5 +1,122 @@
-"""The demo storefront, served by `mpanel-billing dev` only."""
+"""The demo storefront: a small shop and success page over the public API, in dev mode only."""
 
-from aiohttp import web
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+from mpanel_billing import money
+from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.model import Catalogue, Product
+from mpanel_billing.catalogue.order import OrderLine, PricedOrder
+from mpanel_billing.catalogue.pricing import price_order
+from mpanel_billing.checkout.cart import read_order
+from mpanel_billing.checkout.request import OrderFields
+from mpanel_billing.checkout.service import load_offers
+from mpanel_billing.http import keys
+from mpanel_billing.http.json_body import parse_body, read_json
 
 routes = web.RouteTableDef()
+
+FILES = Path(__file__).parents[2] / "dev" / "storefront"
+_ASSETS = {
+    "storefront.css": "text/css",
+    "shop.js": "text/javascript",
+    "success.js": "text/javascript",
+}
+_PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    hdrs.CACHE_CONTROL: "no-cache",
+}
+
+
+@routes.get("/demo")
+async def show_shop(_: web.Request) -> web.StreamResponse:
+    """Show what is on sale."""
+    return web.FileResponse(FILES / "shop.html", headers=_PAGE_HEADERS)
+
+
+@routes.get("/demo/success")
+@routes.get("/checkout/success")
+async def show_success(_: web.Request) -> web.StreamResponse:
+    """Show an order as it becomes ready."""
+    return web.FileResponse(FILES / "success.html", headers=_PAGE_HEADERS)
+
+
+@routes.get("/pricing")
+async def go_to_shop(_: web.Request) -> web.Response:
+    """Bring those back who left the payment page."""
+    raise web.HTTPFound("/demo")
+
+
+@routes.get("/demo/assets/{name}")
+async def get_asset(request: web.Request) -> web.StreamResponse:
+    """Give one of the pages' files."""
+    name = request.match_info["name"]
+    if name not in _ASSETS:
+        raise web.HTTPNotFound
+    headers = _PAGE_HEADERS | {hdrs.CONTENT_TYPE: f"{_ASSETS[name]}; charset=utf-8"}
+    return web.FileResponse(FILES / name, headers=headers)
+
+
+@routes.get("/demo/extras")
+async def list_extras(request: web.Request) -> web.Response:
+    """List what the public plans do not tell: terms, trials, add-ons, top-level domains."""
+    catalogue = await load_offers(request.app[keys.DESK])
+    return web.json_response(_extras(catalogue), headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+@routes.post("/demo/quote")
+async def quote(request: web.Request) -> web.Response:
+    """Price an order as create-session would, without placing it."""
+    wish = parse_body(OrderFields, await read_json(request))
+    catalogue = await load_offers(request.app[keys.DESK])
+    return web.json_response(_quote(price_order(catalogue, read_order(wish, catalogue))))
+
+
+def _extras(catalogue: Catalogue) -> dict[str, object]:
+    currency = catalogue.currency
+    return {
+        "plans": {
+            plan.code: {"trialDays": plan.trial_days, "prices": _prices(plan, currency)}
+            for plan in catalogue.plans.values()
+        },
+        "addons": [
+            {"id": addon.code, "name": addon.name, "prices": _prices(addon, currency)}
+            for addon in catalogue.addons.values()
+        ],
+        "topLevelDomains": list(catalogue.domains),
+        "coupons": list(catalogue.coupons_by_code),
+        "cycles": [{"id": cycle.code, "label": cycle.label} for cycle in BILLING_CYCLES.values()],
+    }
+
+
+def _prices(product: Product, currency: str) -> dict[str, str]:
+    """Write the price of each term on sale for people."""
+    return {
+        price.billing_cycle: money.format_money(price.unit_amount, currency)
+        for price in product.prices
+        if price.billing_cycle and price.currency == currency
+    }
+
+
+def _quote(priced: PricedOrder) -> dict[str, object]:
+    def shown(amount: int) -> str:
+        return money.format_money(amount, priced.currency)
+
+    def line_of(line: OrderLine) -> dict[str, str]:
+        return {"name": line.name, "amount": shown(line.amount)}
+
+    return {
+        "success": True,
+        "lines": [line_of(line) for line in priced.lines],
+        "freeDomain": priced.free_domain,
+        "discount": shown(-priced.discount) if priced.discount else None,
+        "coupon": priced.coupon.name if priced.coupon else None,
+        "trialDays": priced.trial_days,
+        "dueToday": shown(priced.due_today),
+        "dueAfterTrial": shown(priced.due_after_trial),
+        "perTerm": shown(priced.recurring_total),
+        "cycle": BILLING_CYCLES[priced.billing_cycle].label,
+    }

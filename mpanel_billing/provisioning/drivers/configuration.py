@@ -3,11 +3,27 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mpanel_billing.provisioning.drivers.registry import Drivers, log_drivers
-from mpanel_billing.settings import Settings
+import aiohttp
+
+from mpanel_billing.provisioning.drivers.http import HttpDriver
+from mpanel_billing.provisioning.drivers.log import LogDriver
+from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
+from mpanel_billing.settings import ServiceEndpoint, Settings
 
 
 @asynccontextmanager
 async def open_drivers(settings: Settings) -> AsyncIterator[Drivers]:
-    """Open the drivers; orders for a product type without a service of its own are only logged."""
-    yield log_drivers(settings.provisioning_concurrency)
+    """Open a driver for each of PROVISIONING_SERVICES; orders for other types are only logged."""
+    concurrency = settings.provisioning_concurrency
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield Drivers(
+            fallback=Lane(LogDriver(), Throttle(concurrency)),
+            by_type={
+                product_type: Lane(HttpDriver(session, endpoint), _throttle(endpoint, concurrency))
+                for product_type, endpoint in settings.provisioning_services.items()
+            },
+        )
+
+
+def _throttle(endpoint: ServiceEndpoint, concurrency: int) -> Throttle:
+    return Throttle(endpoint.concurrency or concurrency, endpoint.per_second)

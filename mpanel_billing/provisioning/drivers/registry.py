@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.protocol import Driver
 
 
@@ -57,8 +56,3 @@ class Drivers:
         """Return the lane to an account that the named driver has made."""
         lanes = (self.choose(product_type), self.fallback)
         return next((lane for lane in lanes if lane.driver.name == driver_name), None)
-
-
-def log_drivers(concurrency: int = 10) -> Drivers:
-    """Return drivers that only log."""
-    return Drivers(Lane(LogDriver(), Throttle(concurrency)))

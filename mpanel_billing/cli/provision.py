@@ -1,0 +1,202 @@
+"""`mpanel-billing provision`: see what is stuck and why, and do something about it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import asyncpg
+import typer
+
+from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning.drift import find_drift, repair
+from mpanel_billing.provisioning.drivers.configuration import open_drivers
+from mpanel_billing.provisioning.drivers.protocol import Unknown
+from mpanel_billing.settings import load_database_settings, load_settings
+
+app = typer.Typer(help="See what provisioning is stuck on, and act.", no_args_is_help=True)
+
+T = TypeVar("T")
+
+Subscription = Annotated[str, typer.Argument(help="Our id of the subscription, or sub_...")]
+Operator = Annotated[
+    str, typer.Option("--by", envvar=["SUDO_USER", "USER"], help="Who does it; for the record.")
+]
+
+
+@app.command("list")
+def list_() -> None:
+    """List the subscriptions that are not as wished, and those that an operator has suspended."""
+    stuck = _with_pool(operations.list_stuck)
+    holds = _with_pool(operations.list_holds)
+    for row in stuck:
+        typer.echo(_stuck_line(row))
+    for row in holds:
+        typer.echo(
+            f"{row['subscription_id']}  suspended by {row['placed_by']}"
+            f" since {_moment(row['placed_at'])}: {row['reason']}"
+        )
+    if not stuck and not holds:
+        typer.echo("nothing is stuck, and nothing is suspended by an operator")
+
+
+@app.command()
+def show(subscription: Subscription) -> None:
+    """Show the services of a subscription as they are wished and are."""
+    for row in _of_subscription(subscription, operations.list_services):
+        typer.echo(_service_line(row))
+
+
+@app.command()
+def retry(
+    subscription: Annotated[str | None, typer.Argument(help="Our id, or sub_...")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every one that is stuck.")] = False,
+) -> None:
+    """Try again at once, what was refused or skipped included."""
+    if every == (subscription is not None):
+        raise typer.BadParameter("name one subscription, or say --all")
+    if subscription is None:
+        typer.echo(f"retrying {_with_pool(operations.retry_all)}")
+        return
+    _of_subscription(subscription, operations.retry)
+    typer.echo("retrying")
+
+
+@app.command()
+def suspend(
+    subscription: Subscription,
+    reason: Annotated[str, typer.Option(help="Why; kept on record.")],
+    operator: Operator = "operator",
+) -> None:
+    """Suspend all services of a subscription until it is lifted; no payment lifts it."""
+    _of_subscription(
+        subscription,
+        lambda pool, id_: operations.suspend(pool, id_, reason=reason, operator=operator),
+    )
+    typer.echo("suspending")
+
+
+@app.command()
+def lift(subscription: Subscription, operator: Operator = "operator") -> None:
+    """Lift an operator's suspension."""
+    reason = _of_subscription(
+        subscription, lambda pool, id_: operations.lift(pool, id_, operator=operator)
+    )
+    typer.echo(f"lifting the suspension for: {reason}")
+
+
+@app.command()
+def skip(
+    subscription: Subscription,
+    product_type: Annotated[str, typer.Argument(help="For example: email")],
+) -> None:
+    """Do without one service until what is wished of it changes, or it is retried."""
+    _of_subscription(subscription, lambda pool, id_: operations.skip(pool, id_, product_type))
+    typer.echo(f"doing without {product_type}")
+
+
+@app.command()
+def settled(subscription: Subscription) -> None:
+    """Take a trouble off the list that a person has settled, such as a domain that was taken."""
+    _of_subscription(subscription, operations.settle_trouble)
+    typer.echo("off the list")
+
+
+@app.command()
+def log(
+    subscription: Subscription,
+    most: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the latest.")] = 100,
+) -> None:
+    """Show the calls to drivers for a subscription."""
+    for row in _of_subscription(
+        subscription, lambda pool, id_: operations.list_calls(pool, id_, most)
+    ):
+        error = f"  {row['error']}" if row["error"] else ""
+        typer.echo(
+            f"{_moment(row['created_at'])}  {row['product_type'] or '-':<10}  {row['action']:<9}"
+            f"  {row['outcome']:<12}  {row['duration_ms']:>6} ms  {row['driver']}{error}"
+        )
+
+
+@app.command()
+def check(
+    *, fix: Annotated[bool, typer.Option("--fix", help="Repair what differs.")] = False
+) -> None:
+    """Compare the drivers' accounts with our books; exit code 1 if any differ."""
+    if asyncio.run(_check(fix=fix)):
+        raise typer.Exit(1)
+
+
+def timeline(subscription: Subscription) -> None:
+    """Show all that is on record of a subscription: events, sessions, driver calls, state."""
+    for row in _of_subscription(subscription, operations.list_timeline):
+        detail = f": {row['detail']}" if row["detail"] else ""
+        typer.echo(f"{_moment(row['at'])}  {row['kind']:<8}  {row['what']}{detail}")
+
+
+async def _check(*, fix: bool) -> int:
+    """Print what differs; answer how much of it is left."""
+    settings = load_settings()
+    unknown: Counter[str] = Counter()
+    differing = repaired = 0
+    async with await create_pool(settings) as pool, open_drivers(settings) as drivers:
+        async for drift in find_drift(pool, drivers):
+            if isinstance(drift.found, Unknown):
+                unknown[drift.found.reason] += 1
+                continue
+            differing += 1
+            done = fix and await repair(pool, drift)
+            repaired += done
+            typer.echo(drift.describe() + (" (being repaired)" if done else ""))
+    for reason, count in unknown.most_common():
+        typer.echo(f"{count} not looked at: {reason}")
+    typer.echo(f"{differing} differ, {repaired} being repaired")
+    return differing - repaired
+
+
+def _with_pool(do: Callable[[Pool], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with await create_pool(load_database_settings()) as pool:
+            return await do(pool)
+
+    return asyncio.run(run())
+
+
+def _of_subscription(name: str, do: Callable[[Pool, UUID], Awaitable[T]]) -> T:
+    async def run(pool: Pool) -> T:
+        return await do(pool, await operations.find_subscription(pool, name))
+
+    return _with_pool(run)
+
+
+def _stuck_line(row: asyncpg.Record) -> str:
+    wake_at = row["wake_at"]
+    when = f"next try {_moment(wake_at)}" if wake_at and row["unfinished"] else "waits for a person"
+    return (
+        f"{row['subscription_id']}  {row['status']:<9}  {row['domain'] or '-'}  {row['error']}"
+        f" ({row['attempts']} attempts, {when})"
+    )
+
+
+def _service_line(row: asyncpg.Record) -> str:
+    notes: Sequence[str | None] = (
+        f"{row['pending_action']} is pending" if row["pending_action"] else None,
+        row["stopped"],
+        row["last_error"],
+        f"next try {_moment(row['next_attempt_at'])}" if row["next_attempt_at"] else None,
+    )
+    return "  ".join(
+        [
+            f"{row['product_type']:<10}  {row['actual']:<10} -> {row['desired']:<10}",
+            f"{row['driver']}:{row['external_ref'] or '-'}",
+            *(note for note in notes if note),
+        ]
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

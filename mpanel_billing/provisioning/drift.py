@@ -1,0 +1,107 @@
+"""Compare what the drivers have with our books, and let the worker repair what differs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.queries import load_queries
+from mpanel_billing.provisioning.drivers.protocol import Account, Found, Unknown
+from mpanel_billing.provisioning.drivers.registry import Drivers
+from mpanel_billing.provisioning.operations import retry
+
+_PAGE = 50
+_BEFORE_ALL = UUID(int=0)
+
+_queries = load_queries("operations")
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """An account that is not as our books have it; `found` says how it is, or why none knows."""
+
+    account: Account
+    generation: int
+    expected: str
+    found: Found | Unknown
+
+    def describe(self) -> str:
+        """Say it in a sentence for the operator."""
+        place = f"{self.account.subscription_id} {self.account.product_type}"
+        if isinstance(self.found, Unknown):
+            return f"{place}: {self.expected}, but could not be looked at: {self.found.reason}"
+        if self.found.actual == self.expected:
+            return f"{place}: has other resources or another reference than our books say"
+        return f"{place}: should be {self.expected}, is {self.found.actual}"
+
+
+async def find_drift(pool: Pool, drivers: Drivers) -> AsyncIterator[Drift]:
+    """Inspect every account, and yield those that differ from our books."""
+    after = (_BEFORE_ALL, "")
+    while rows := await _page(pool, after):
+        async with asyncio.TaskGroup() as group:
+            looks = [group.create_task(_inspect(drivers, row)) for row in rows]
+        for look in looks:
+            if (drift := look.result()) is not None:
+                yield drift
+        after = (rows[-1]["subscription_id"], rows[-1]["product_type"])
+
+
+async def repair(pool: Pool, drift: Drift) -> bool:
+    """Take over what was found, so that the worker brings it to what is wished.
+
+    False when that cannot be done now: nobody could look, or the worker is at it.
+    """
+    if isinstance(drift.found, Unknown):
+        return False
+    async with acquired(pool) as conn:
+        adopted = await _queries.adopt_finding.fetch_value(
+            conn,
+            subscription_id=drift.account.subscription_id,
+            product_type=drift.account.product_type,
+            generation=drift.generation,
+            actual=drift.found.actual,
+            external_ref=drift.found.external_ref,
+            resources=drift.found.resources,
+        )
+    if adopted is None:
+        return False
+    await retry(pool, drift.account.subscription_id)
+    return True
+
+
+async def _page(pool: Pool, after: tuple[UUID, str]) -> list[asyncpg.Record]:
+    async with acquired(pool) as conn:
+        rows = await _queries.list_accounts.fetch(
+            conn, after_subscription=after[0], after_type=after[1], most=_PAGE
+        )
+    return list(rows)
+
+
+async def _inspect(drivers: Drivers, row: asyncpg.Record) -> Drift | None:
+    account = Account(row["subscription_id"], row["product_type"], row["external_ref"])
+    lane = drivers.find(row["product_type"], row["driver"])
+    if lane is None:
+        found: Found | Unknown = Unknown("no driver is configured for it any longer")
+    else:
+        async with lane.throttle.turn():
+            found = await lane.driver.inspect(account)
+    if _agrees(row, found):
+        return None
+    return Drift(account, row["generation"], row["actual"], found)
+
+
+def _agrees(row: asyncpg.Record, found: Found | Unknown) -> bool:
+    if isinstance(found, Unknown):
+        return False
+    gone = {"absent", "terminated"}
+    if found.actual in gone or row["actual"] in gone:
+        return found.actual in gone and row["actual"] in gone
+    return (
+        found.actual == row["actual"]
+        and found.external_ref in {None, row["external_ref"]}
+        and found.resources in (None, row["resources"])
+    )

@@ -1,0 +1,246 @@
+-- What an operator looks at and does about provisioning.
+
+-- name: find_subscription(name)$
+-- By our id or by Stripe's.
+SELECT s.id
+FROM subscriptions AS s
+WHERE s.billing_provider = 'stripe'
+  AND (s.id::text = lower(:name) OR s.stripe_subscription_id = :name);
+
+-- name: list_stuck()
+SELECT
+    s.id AS subscription_id,
+    s.stripe_subscription_id,
+    s.status,
+    s.stripe_status,
+    t.domain,
+    w.attempts,
+    coalesce(w.last_error, 'not done yet') AS error,
+    w.wake_at,
+    hold.reason AS hold_reason,
+    w.version > w.done_version AS unfinished
+FROM provisioning_work AS w
+JOIN subscriptions AS s
+    ON s.id = w.subscription_id
+LEFT JOIN tenants AS t
+    ON t.id = s.tenant_id
+LEFT JOIN provisioning_holds AS hold
+    ON hold.subscription_id = w.subscription_id
+    AND hold.lifted_at IS NULL
+WHERE w.last_error IS NOT NULL
+   OR (w.version > w.done_version AND w.updated_at < now() - interval '5 minutes')
+ORDER BY w.updated_at;
+
+-- name: list_holds()
+SELECT
+    hold.subscription_id,
+    hold.reason,
+    hold.placed_by,
+    hold.placed_at
+FROM provisioning_holds AS hold
+WHERE hold.lifted_at IS NULL
+ORDER BY hold.placed_at;
+
+-- name: list_services(subscription_id)
+SELECT
+    leg.product_type,
+    leg.desired,
+    leg.actual,
+    leg.driver,
+    leg.external_ref,
+    leg.pending_action,
+    leg.stopped,
+    leg.attempts,
+    leg.last_error,
+    leg.next_attempt_at
+FROM tenant_services AS leg
+WHERE leg.subscription_id = :subscription_id::uuid
+ORDER BY leg.product_type;
+
+-- name: list_calls(subscription_id, most)
+-- The latest calls to drivers, in their order.
+SELECT
+    call.created_at,
+    call.product_type,
+    call.driver,
+    call.action,
+    call.outcome,
+    call.error,
+    call.duration_ms,
+    call.idempotency_key
+FROM (
+    SELECT
+        l.id,
+        l.created_at,
+        l.product_type,
+        l.driver,
+        l.action,
+        l.outcome,
+        l.error,
+        l.duration_ms,
+        l.idempotency_key
+    FROM provisioning_log AS l
+    WHERE l.subscription_id = :subscription_id::uuid
+    ORDER BY l.id DESC
+    LIMIT :most
+) AS call
+ORDER BY call.id;
+
+-- name: release_legs(subscription_id)!
+-- Every leg that is not as wished gets a fresh start.
+UPDATE tenant_services
+SET stopped = NULL,
+    attempts = 0,
+    next_attempt_at = NULL,
+    updated_at = now()
+WHERE subscription_id = :subscription_id::uuid
+  AND (stopped IS NOT NULL OR next_attempt_at IS NOT NULL);
+
+-- name: renew_work(subscription_id)$
+-- The same wish once more, as a new version; null: there is nothing to provision for it.
+UPDATE provisioning_work AS w
+SET version = w.version + 1,
+    attempts = 0,
+    wake_at = now() + interval '1 minute',
+    updated_at = now()
+WHERE w.subscription_id = :subscription_id::uuid
+RETURNING w.version;
+
+-- name: place_hold(subscription_id, reason, placed_by)$
+INSERT INTO provisioning_holds (subscription_id, reason, placed_by)
+VALUES (:subscription_id::uuid, :reason, :placed_by)
+ON CONFLICT (subscription_id) WHERE lifted_at IS NULL DO NOTHING
+RETURNING id;
+
+-- name: lift_hold(subscription_id, lifted_by)$
+UPDATE provisioning_holds
+SET lifted_by = :lifted_by,
+    lifted_at = now()
+WHERE subscription_id = :subscription_id::uuid
+  AND lifted_at IS NULL
+RETURNING reason;
+
+-- name: skip_leg(subscription_id, product_type)$
+UPDATE tenant_services
+SET stopped = 'skipped',
+    next_attempt_at = NULL,
+    updated_at = now()
+WHERE subscription_id = :subscription_id::uuid
+  AND product_type = :product_type
+RETURNING product_type;
+
+-- name: settle_trouble(subscription_id)$
+UPDATE provisioning_work AS w
+SET trouble = NULL,
+    last_error = nullif(w.last_error, w.trouble),
+    updated_at = now()
+WHERE w.subscription_id = :subscription_id::uuid
+  AND w.trouble IS NOT NULL
+RETURNING TRUE;
+
+-- name: list_accounts(after_subscription, after_type, most)
+-- What the drivers should know of, in pages; orders of unknown outcome are the worker's business.
+SELECT
+    leg.subscription_id,
+    leg.product_type,
+    leg.driver,
+    leg.external_ref,
+    leg.actual,
+    leg.resources,
+    leg.generation
+FROM tenant_services AS leg
+WHERE (leg.subscription_id, leg.product_type) > (:after_subscription::uuid, :after_type::text)
+  AND leg.pending_action IS NULL
+ORDER BY leg.subscription_id, leg.product_type
+LIMIT :most;
+
+-- name: adopt_finding(subscription_id, product_type, generation, actual, external_ref, resources)$
+-- The books follow the world, unless somebody has been at the account meanwhile.
+UPDATE tenant_services AS leg
+SET actual = :actual,
+    external_ref = coalesce(:external_ref, leg.external_ref),
+    resources = coalesce(:resources, leg.resources),
+    updated_at = now()
+FROM provisioning_work AS w
+WHERE leg.subscription_id = :subscription_id::uuid
+  AND leg.product_type = :product_type
+  AND leg.generation = :generation
+  AND leg.pending_action IS NULL
+  AND w.subscription_id = leg.subscription_id
+  AND (w.leased_until IS NULL OR w.leased_until < now())
+RETURNING TRUE;
+
+-- name: list_timeline(subscription_id)
+-- All that is on record of one subscription, in its order.
+WITH subject AS (
+    SELECT
+        s.id,
+        s.stripe_subscription_id,
+        s.stripe_customer_id,
+        s.tenant_id,
+        s.created_at AT TIME ZONE 'UTC' AS created_at
+    FROM subscriptions AS s
+    WHERE s.id = :subscription_id::uuid
+),
+objects AS (
+    SELECT subject.stripe_subscription_id AS object_id FROM subject
+    UNION
+    SELECT subject.stripe_customer_id FROM subject
+    UNION
+    SELECT c.stripe_session_id FROM checkout_sessions AS c JOIN subject ON c.subscription_id = subject.id
+    UNION
+    SELECT i.stripe_invoice_id FROM invoices AS i JOIN subject ON i.subscription_id = subject.id
+    UNION
+    SELECT p.stripe_invoice_payment_id
+    FROM invoice_payments AS p
+    JOIN invoices AS i ON i.stripe_invoice_id = p.stripe_invoice_id
+    JOIN subject ON i.subscription_id = subject.id
+),
+moments AS (
+    SELECT subject.created_at AS at, 'order' AS kind, 'subscription made' AS what, NULL AS detail
+    FROM subject
+    UNION ALL
+    SELECT c.created_at, 'session', 'attempt ' || c.attempt, c.status
+    FROM checkout_sessions AS c
+    JOIN subject ON c.subscription_id = subject.id
+    UNION ALL
+    SELECT e.received_at, 'event', e.type || ' ' || e.id, e.status || coalesce(' (' || e.reason || ')', '')
+    FROM stripe_events AS e
+    JOIN objects ON e.object_id = objects.object_id
+    UNION ALL
+    SELECT t.created_at AT TIME ZONE 'UTC', 'tenant', t.domain, t.status
+    FROM tenants AS t
+    JOIN subject ON t.id = subject.tenant_id
+    UNION ALL
+    SELECT
+        l.created_at,
+        'driver',
+        l.action || ' ' || coalesce(l.product_type, ''),
+        l.outcome || coalesce(' (' || l.error || ')', '') || ' in ' || l.duration_ms || ' ms by ' || l.driver
+    FROM provisioning_log AS l
+    JOIN subject ON l.subscription_id = subject.id
+    UNION ALL
+    SELECT hold.placed_at, 'hold', 'suspended by ' || hold.placed_by, hold.reason
+    FROM provisioning_holds AS hold
+    JOIN subject ON hold.subscription_id = subject.id
+    UNION ALL
+    SELECT hold.lifted_at, 'hold', 'lifted by ' || hold.lifted_by, hold.reason
+    FROM provisioning_holds AS hold
+    JOIN subject ON hold.subscription_id = subject.id
+    WHERE hold.lifted_at IS NOT NULL
+    UNION ALL
+    SELECT
+        w.updated_at,
+        'state',
+        CASE WHEN w.version = w.done_version THEN 'all is as wished' ELSE 'not all is as wished' END,
+        w.last_error
+    FROM provisioning_work AS w
+    JOIN subject ON w.subscription_id = subject.id
+)
+SELECT
+    moments.at,
+    moments.kind,
+    moments.what,
+    moments.detail
+FROM moments
+ORDER BY moments.at, moments.kind;

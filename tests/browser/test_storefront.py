@@ -1,0 +1,119 @@
+"""Buying with a real browser, as a person does."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import Browser, Shop
+
+pytestmark = pytest.mark.browser
+
+GOOD_CARD = "4242424242424242"
+DECLINED_CARD = "4000000000000002"
+PAY_BUTTON = "[data-testid='hosted-payment-submit-button']"
+READY = "form[data-ready]"
+
+
+async def order(browser: Browser, shop: Shop, *, email: str = "ada@example.com") -> None:
+    """Fill in the shop's form and go on to the payment page."""
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    await browser.fill("#domain", "adalovelace.com")
+    await browser.fill("#name", "Ada Lovelace")
+    await browser.fill("#email", email)
+    await browser.click("#pay")
+    await browser.find("[name=cardNumber]")
+
+
+async def pay(browser: Browser, card: str) -> None:
+    await browser.fill("[name=cardNumber]", card)
+    await browser.fill("[name=cardExpiry]", "12 / 34")
+    await browser.fill("[name=cardCvc]", "123")
+    await browser.fill("[name=billingName]", "Ada Lovelace")
+    await browser.click(PAY_BUTTON)
+
+
+async def test_a_good_card_ends_with_a_tenant(browser: Browser, shop: Shop) -> None:
+    await order(browser, shop)
+    await pay(browser, GOOD_CARD)
+    await browser.find("body[data-status=active]")
+    assert "Everything is ready." in await browser.text_of("#status")
+    assert "adalovelace.com is ready" in await browser.text_of("#step-tenant")
+    row = await shop.pool.fetchrow(
+        "SELECT s.status, t.domain FROM subscriptions s JOIN tenants t ON t.id = s.tenant_id"
+    )
+    assert row is not None
+    assert tuple(row) == ("active", "adalovelace.com")
+
+
+async def test_a_declined_card_shows_the_error_and_another_one_pays(
+    browser: Browser, shop: Shop
+) -> None:
+    await order(browser, shop)
+    await pay(browser, DECLINED_CARD)
+    assert "declined" in await browser.text_of("[role=alert]")
+    await pay(browser, GOOD_CARD)
+    await browser.find("body[data-status=active]")
+
+
+async def test_an_order_in_the_cart_shape_can_be_bought(browser: Browser, shop: Shop) -> None:
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    await browser.click("input[name=plan][value=premium]")
+    await browser.click("input[name=cycle][value=annually]")
+    await browser.click("input[name=addon][value=addon-cdn-basic]")
+    await browser.click("input[name=shape][value=b]")
+    await browser.fill("#coupon", "welcome10")
+    await browser.fill("#domain", "bücher.com")
+    quoted = await browser.until(
+        lambda driver: next(
+            (
+                cell.text
+                for cell in driver.find_elements("css selector", ".bill .total td")
+                if cell.text == "$102.38"
+            ),
+            None,
+        )
+    )
+    assert quoted == "$102.38"
+    await browser.fill("#name", "Grace Hopper")
+    await browser.fill("#email", "grace@example.com")
+    await browser.click("#pay")
+    await browser.find("[name=cardNumber]")
+    await pay(browser, GOOD_CARD)
+    await browser.find("body[data-status=active]")
+    assert await shop.pool.fetchval("SELECT amount_paid FROM invoices") == 10238
+    assert await shop.pool.fetchval("SELECT domain FROM tenants") == "xn--bcher-kva.com"
+
+
+async def test_what_is_wrong_is_said_where_it_is(browser: Browser, shop: Shop) -> None:
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    await browser.fill("#domain", "Not A Domain!! ")
+    await browser.fill("#name", "Ada")
+    await browser.fill("#email", "ada@example.com")
+    await browser.click("#pay")
+    assert "is no domain name" in await browser.text_of("#error")
+    assert await browser.run("return document.activeElement.id") == "domain"
+
+
+@pytest.mark.parametrize("path", ["/demo", "/demo/success?session_id=cs_test_none"])
+async def test_nothing_is_cut_off_on_a_small_screen(
+    browser: Browser, shop: Shop, path: str, tmp_path: Path
+) -> None:
+    await browser.resize(360, 740)
+    await browser.open(shop.url + path)
+    await browser.find(READY if path == "/demo" else "[role=alert]:not(:empty)")
+    wide = await browser.run("return document.documentElement.scrollWidth")
+    assert wide <= 360
+
+
+async def test_another_order_is_reached_by_keyboard_alone(browser: Browser, shop: Shop) -> None:
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    unreachable = await browser.run(
+        """return [...document.querySelectorAll("input, button, summary, a")]
+             .filter((e) => e.tabIndex < 0 || (e.labels && !e.labels.length && e.matches("input")))
+             .map((e) => e.outerHTML)"""
+    )
+    assert unreachable == []

@@ -1,0 +1,138 @@
+"""One PostgreSQL server for the whole run, and a migrated database of its own for each test."""
+
+import asyncio
+import fcntl
+import itertools
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from mpanel_billing.database.migrations import migrate
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+
+_RUN_DIR = pytest.StashKey[Path]()
+_HOLD = pytest.StashKey[IO[str]]()
+_PREFIX = "mpb-tests-"
+_TEMPLATE = "billing_template"
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the run's folder: in the first process, which hands it to xdist's workers.
+
+    Not below pytest's own temporary folder: only root may enter that one when root runs the
+    tests, and the server runs as somebody else.
+    """
+    if hasattr(config, "workerinput"):
+        config.stash[_RUN_DIR] = Path(config.workerinput["run_dir"])
+        return
+    _remove_abandoned_runs()
+    run_dir = config.stash[_RUN_DIR] = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    run_dir.chmod(0o711)
+    config.stash[_HOLD] = _hold(run_dir)
+    # A run that is asked to end stops its server too, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["run_dir"] = str(node.config.stash[_RUN_DIR])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the server once all workers are done."""
+    if _HOLD in config.stash:
+        _remove_run(config.stash[_RUN_DIR])
+        config.stash[_HOLD].close()
+
+
+@pytest.fixture(scope="session")
+def run_dir(pytestconfig: pytest.Config) -> Path:
+    """A folder that all workers of this run share."""
+    return pytestconfig.stash[_RUN_DIR]
+
+
+@pytest.fixture(scope="session")
+def postgres(run_dir: Path) -> EmbeddedPostgres:
+    """The server that all workers share: whoever needs it first starts it."""
+    server = _server(run_dir)
+    with _exclusively(run_dir):
+        server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres, run_dir: Path) -> str:
+    """The name of a migrated database to clone; nobody may connect to it."""
+    finished = run_dir / "template"
+    with _exclusively(run_dir):
+        if not finished.exists():
+            postgres.drop_database(_TEMPLATE)
+            postgres.create_database(_TEMPLATE)
+            asyncio.run(migrate(postgres.url(_TEMPLATE)))
+            finished.touch()
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, template: str, worker_id: str) -> Iterator[str]:
+    """The URL of a migrated database without rows, for this test alone."""
+    name = f"{worker_id}_{next(_numbers)}"
+    postgres.create_database(name, template)
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres, worker_id: str) -> Iterator[str]:
+    """The URL of a database without any schema, for this test alone."""
+    name = f"{worker_id}_{next(_numbers)}"
+    postgres.create_database(name)
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+def _server(run_dir: Path) -> EmbeddedPostgres:
+    return EmbeddedPostgres(run_dir / "postgres", durable=False)
+
+
+def _remove_run(run_dir: Path) -> None:
+    _server(run_dir).stop()
+    shutil.rmtree(run_dir)
+
+
+@contextmanager
+def _exclusively(run_dir: Path) -> Iterator[None]:
+    with (run_dir / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _hold(run_dir: Path) -> IO[str]:
+    """Mark the run as alive for as long as this process is: by a lock, gone with its holder."""
+    unlocked = run_dir / "starting"
+    hold = unlocked.open("w")
+    fcntl.flock(hold, fcntl.LOCK_EX)
+    unlocked.rename(run_dir / "alive")
+    return hold
+
+
+def _remove_abandoned_runs() -> None:
+    """Stop the servers of runs that were killed."""
+    for run_dir in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        alive = run_dir / "alive"
+        if run_dir.stat().st_uid != os.geteuid() or not alive.exists():
+            continue
+        with alive.open() as hold:
+            try:
+                fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            _remove_run(run_dir)

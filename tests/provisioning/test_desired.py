@@ -1,0 +1,193 @@
+"""Rule 8 as a table, and what holds whatever the state."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpanel_billing.provisioning.desired import (
+    Entitlement,
+    Existing,
+    Included,
+    Phase,
+    Policy,
+    desired_services,
+    resources_by_type,
+)
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+POLICY = Policy(grace=7 * DAY, retention=30 * DAY)
+HOSTING = Included(("hosting",), {"disk_gb": 25})
+PROVISIONED = {"hosting": Existing(provisioned=True, resources={"disk_gb": 25})}
+
+
+def entitled(status: str | None = "active", **values: object) -> Entitlement:
+    given_values: dict[str, object] = {"settled": True, "items": (HOSTING,), "existing": PROVISIONED}
+    return Entitlement(status, **(given_values | values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("subscription", "phase", "wish", "wake_at"),
+    [
+        (entitled("trialing", existing={}), Phase.ACTIVE, "active", None),
+        (entitled("active", existing={}), Phase.ACTIVE, "active", None),
+        (entitled("active", settled=False, existing={}), Phase.WAITING, None, None),
+        (entitled("trialing", settled=False, existing={}), Phase.WAITING, None, None),
+        (entitled("active", settled=False), Phase.ACTIVE, "active", None),
+        (entitled("incomplete", settled=False, existing={}), Phase.WAITING, None, None),
+        (entitled(None, existing={}), Phase.WAITING, None, None),
+        (entitled("incomplete_expired", settled=False, existing={}), Phase.WAITING, None, None),
+        (entitled("past_due"), Phase.ACTIVE, "active", None),
+        (
+            entitled("past_due", unpaid_since=NOW - 6 * DAY),
+            Phase.ACTIVE,
+            "active",
+            NOW + DAY,
+        ),
+        (entitled("past_due", unpaid_since=NOW - 7 * DAY), Phase.SUSPENDED, "suspended", None),
+        (entitled("unpaid"), Phase.SUSPENDED, "suspended", None),
+        (entitled("paused"), Phase.SUSPENDED, "suspended", None),
+        (entitled("active", collection_paused=True), Phase.SUSPENDED, "suspended", None),
+        (entitled("active", held=True), Phase.SUSPENDED, "suspended", None),
+        (entitled("active", held=True, existing={}), Phase.SUSPENDED, None, None),
+        (entitled("unpaid", existing={}), Phase.SUSPENDED, None, None),
+        (
+            entitled("canceled", ended_at=NOW - 29 * DAY),
+            Phase.ENDED,
+            "suspended",
+            NOW + DAY,
+        ),
+        (entitled("canceled", ended_at=NOW - 30 * DAY), Phase.ENDED, "terminated", None),
+        (entitled("canceled", ended_at=NOW - 30 * DAY, held=True), Phase.ENDED, "suspended", None),
+        (entitled("canceled"), Phase.ENDED, "suspended", None),
+        (entitled("canceled", ended_at=NOW, existing={}), Phase.ENDED, None, None),
+    ],
+)
+def test_every_state_has_its_wish(
+    subscription: Entitlement, phase: Phase, wish: str | None, wake_at: datetime | None
+) -> None:
+    desired = desired_services(subscription, POLICY, NOW)
+    service = desired.services.get("hosting")
+    assert (desired.phase, service and service.wish) == (phase, wish)
+    assert desired.wake_at == wake_at
+
+
+def test_a_removed_product_is_kept_suspended_before_it_goes() -> None:
+    backup = Existing(provisioned=True, resources={"retention_days": 30})
+    subscription = entitled(existing={**PROVISIONED, "backup": backup})
+    first = desired_services(subscription, POLICY, NOW)
+    assert first.services["backup"].wish == "suspended"
+    assert first.services["backup"].removed_at == NOW
+    assert first.wake_at == NOW + 30 * DAY
+
+    gone = Existing(True, backup.resources, removed_at=NOW)
+    later = entitled(existing={**PROVISIONED, "backup": gone})
+    assert desired_services(later, POLICY, NOW + 30 * DAY).services["backup"].wish == "terminated"
+
+
+def test_a_product_that_comes_back_is_active_again() -> None:
+    gone = {"hosting": Existing(True, {}, removed_at=NOW - 5 * DAY)}
+    service = desired_services(entitled(existing=gone), POLICY, NOW).services["hosting"]
+    assert (service.wish, service.removed_at) == ("active", None)
+
+
+def test_resources_of_the_same_type_add_up_times_their_quantity() -> None:
+    items = (
+        Included(("hosting", "email"), {"disk_gb": 25, "name": "plan", "ssl": True}),
+        Included(("hosting",), {"disk_gb": 10, "name": "extra", "ssl": False}, quantity=2),
+        Included(("storage",), {"disk_gb": 100}, quantity=0),
+        Included((), {"disk_gb": 7}),
+    )
+    assert resources_by_type(items) == {
+        "hosting": {"disk_gb": 45, "name": "plan", "ssl": True},
+        "email": {"disk_gb": 25, "name": "plan", "ssl": True},
+    }
+
+
+STATUSES = (
+    None,
+    "incomplete",
+    "incomplete_expired",
+    "trialing",
+    "active",
+    "past_due",
+    "unpaid",
+    "paused",
+    "canceled",
+)
+moments = st.none() | st.integers(-100, 0).map(lambda days: NOW + days * DAY)
+existings = st.dictionaries(
+    st.sampled_from(["hosting", "email", "backup"]),
+    st.builds(Existing, st.booleans(), st.just({}), moments),
+)
+entitlements = st.builds(
+    Entitlement,
+    stripe_status=st.sampled_from(STATUSES),
+    settled=st.booleans(),
+    collection_paused=st.booleans(),
+    unpaid_since=moments,
+    ended_at=moments,
+    held=st.booleans(),
+    items=st.lists(
+        st.builds(
+            Included,
+            st.lists(st.sampled_from(["hosting", "email", "storage"]), max_size=2).map(tuple),
+            st.just({"gb": 1}),
+            st.integers(0, 3),
+        ),
+        max_size=3,
+    ).map(tuple),
+    existing=existings,
+)
+
+
+@given(entitlements, st.integers(0, 200))
+def test_an_operators_hold_lets_nothing_be_active_nor_go(held: Entitlement, days: int) -> None:
+    held = Entitlement(**{**_fields(held), "held": True})
+    services = desired_services(held, POLICY, NOW + days * DAY).services
+    assert {service.wish for service in services.values()} <= {"suspended"}
+
+
+@given(entitlements)
+def test_nothing_is_terminated_before_the_retention_period_is_over(
+    subscription: Entitlement,
+) -> None:
+    services = desired_services(subscription, POLICY, NOW).services
+    for product_type, service in services.items():
+        if service.wish == "terminated":
+            existing = subscription.existing[product_type]
+            ended = subscription.ended_at if subscription.stripe_status in _FINAL else None
+            since = [moment for moment in (existing.removed_at, ended) if moment]
+            assert min(since) + POLICY.retention <= NOW
+
+
+@given(entitlements)
+def test_between_now_and_the_next_look_time_changes_nothing(subscription: Entitlement) -> None:
+    first = desired_services(subscription, POLICY, NOW)
+    settled = Entitlement(**{**_fields(subscription), "existing": _stored(subscription, first)})
+    just_before = (first.wake_at or NOW + 1000 * DAY) - timedelta(seconds=1)
+    assert desired_services(settled, POLICY, just_before).services == first.services
+
+
+_FINAL = {"canceled", "incomplete_expired"}
+
+
+def _stored(subscription: Entitlement, desired: object) -> dict[str, Existing]:
+    """Return what exists once the wish has been stored, as if nothing was provisioned yet."""
+    services = desired.services  # type: ignore[attr-defined]
+    return {
+        product_type: Existing(
+            existing.provisioned,
+            services[product_type].resources if product_type in services else existing.resources,
+            services[product_type].removed_at
+            if product_type in services
+            else existing.removed_at,
+        )
+        for product_type, existing in subscription.existing.items()
+    }
+
+
+def _fields(subscription: Entitlement) -> dict[str, object]:
+    return {name: getattr(subscription, name) for name in Entitlement.__dataclass_fields__}

@@ -1,0 +1,99 @@
+"""One tenant for a subscription, with a domain that nobody else has."""
+
+from uuid import UUID
+
+import pytest
+
+from mpanel_billing.provisioning.tenant import fallback_domains, tenant_name
+from mpanel_billing.provisioning.work import Buyer
+from tests.provisioning.conftest import Scene
+
+SUBSCRIPTION = UUID("0b54d8a6-7d3a-4c34-9f53-0a1b2c3d4e5f")
+
+
+async def order_domain(scene: Scene, mode: str, value: str) -> None:
+    await scene.tell("active")
+    await scene.tell_invoice("paid")
+    await scene.pool.execute(
+        "UPDATE subscriptions SET metadata = $1", {"domainMode": mode, "domainValue": value}
+    )
+
+
+async def domain_of(scene: Scene) -> str:
+    row = await scene.inbox.row(
+        "SELECT t.domain FROM tenants AS t JOIN subscriptions AS s ON s.tenant_id = t.id"
+    )
+    domain: str = row["domain"]
+    return domain
+
+
+async def test_the_ordered_domain_is_the_tenants(scene: Scene) -> None:
+    await order_domain(scene, "register", "xn--bcher-kva.example")
+    assert (await scene.run()).done
+    assert await domain_of(scene) == "xn--bcher-kva.example"
+    assert scene.world.calls[0].details["domain"] == "xn--bcher-kva.example"
+    assert (await scene.work())["trouble"] is None
+
+
+async def test_a_domain_that_somebody_has_is_not_shared_but_shown_as_trouble(scene: Scene) -> None:
+    await scene.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.example')")
+    await order_domain(scene, "existing", "ada.example")
+    assert (await scene.run()).done
+    domain = await domain_of(scene)
+    assert domain.endswith(".panel.test")
+    owners = await scene.pool.fetch("SELECT name FROM tenants WHERE domain = 'ada.example'")
+    assert [row["name"] for row in owners] == ["Other"]
+    detail = await scene.pool.fetchval(
+        "SELECT detail FROM billing_trouble WHERE trouble = 'work_failed'"
+    )
+    assert "ada.example is another tenant's" in detail
+    assert domain in detail
+
+
+@pytest.mark.parametrize("value", ["", "Not A Domain!!", "-x.example", "nodots", "a" * 300 + ".eu"])
+async def test_what_is_no_domain_gets_a_name_under_ours(scene: Scene, value: str) -> None:
+    await order_domain(scene, "existing", value)
+    assert (await scene.run()).done
+    assert (await domain_of(scene)).endswith(".panel.test")
+
+
+async def test_a_buyer_who_decides_later_gets_a_name_under_ours(scene: Scene) -> None:
+    await order_domain(scene, "later", "")
+    assert (await scene.run()).done
+    assert (await domain_of(scene)).endswith(".panel.test")
+    assert (await scene.work())["trouble"] is None
+
+
+async def test_a_name_under_ours_that_is_taken_gives_way_to_one_that_is_not(scene: Scene) -> None:
+    await order_domain(scene, "later", "")
+    id_ = await scene.id_of()
+    readable, unique = fallback_domains(Buyer(None, None, None), id_, "panel.test")
+    await scene.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', $1)", readable)
+    assert (await scene.run()).done
+    assert await domain_of(scene) == unique
+
+
+async def test_a_tenant_that_a_crash_left_unlinked_is_found_again(scene: Scene) -> None:
+    await order_domain(scene, "later", "")
+    await scene.pool.execute(
+        "INSERT INTO tenants (name, domain, billing_subscription_id) VALUES ('Ada', 'a.eu', $1)",
+        await scene.id_of(),
+    )
+    assert (await scene.run()).done
+    assert await domain_of(scene) == "a.eu"
+    assert await scene.pool.fetchval("SELECT count(*) FROM tenants") == 1
+
+
+def test_names_are_made_of_company_or_buyer() -> None:
+    ada = Buyer("ada@example.com", "Ada Lovelace", None)
+    muller = Buyer(None, "Ada", "Müller & Söhne GmbH ✨ " + 50 * "x")
+    assert tenant_name(ada) == "Ada Lovelace"
+    assert tenant_name(Buyer(None, None, None)) == "New customer"
+    assert fallback_domains(ada, SUBSCRIPTION, "p.test") == (
+        "ada-lovelace-0b54d8a6.p.test",
+        "tenant-0b54d8a67d3a4c349f530a1b2c3d4e5f.p.test",
+    )
+    readable = fallback_domains(muller, SUBSCRIPTION, "p.test")[0]
+    assert readable.startswith("muller-sohne-gmbh-")
+    assert len(readable.split(".")[0]) <= 63
+    assert fallback_domains(Buyer(None, "✨", None), SUBSCRIPTION, "p.test")[0].startswith("tenant-")
