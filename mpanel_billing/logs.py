@@ -82,13 +82,15 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the line, or several where there is a traceback."""
-        fields = extra_fields(record)
-        if request_id := REQUEST_ID.get():
-            fields["requestId"] = request_id
-        details = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
-        text = (
-            f"{_moment(record).astimezone():%H:%M:%S} {record.levelname:<7} {record.getMessage()}"
+        message = record.getMessage()
+        fields = extra_fields(record) | {"requestId": REQUEST_ID.get()}
+        details = " ".join(
+            f"{key}={value}"
+            for key, value in fields.items()
+            if value is not None and str(value) not in message
         )
+        time = f"{_moment(record).astimezone():%H:%M:%S}"
+        text = f"{time} {record.levelname:<7} {message}"
         if details:
             text += f" ({details})"
         if record.exc_info:

@@ -110,6 +110,7 @@ async def offers(pool: Pool, gateway: StripeGateway) -> None:
 
 @pytest.fixture
 async def service(
+    *,
     settings: Settings,
     sandbox: Sandbox,
     stripe: SandboxClient,

@@ -78,10 +78,8 @@ def test_a_json_line_has_what_a_machine_looks_for(root_logger: logging.Logger) -
 def test_a_traceback_is_one_line_without_secrets(root_logger: logging.Logger) -> None:
     stream = io.StringIO()
     configure_logging(make_settings(), stream)
-    try:
-        raise RuntimeError('no "sk_test_abc" for ada@example.com')
-    except RuntimeError:
-        logging.getLogger("a").exception("failed")
+    error = RuntimeError('no "sk_test_abc" for ada@example.com')
+    logging.getLogger("a").error("failed", exc_info=error)
     assert stream.getvalue().count("\n") == 1
     traceback = json.loads(stream.getvalue())["traceback"]
     assert 'no "sk_test_***" for a***@example.com' in traceback

@@ -19,6 +19,9 @@ _PROVISIONING = {
 """What the state of a subscription means for what it was bought for."""
 
 
+_SERVICE_STATES = {"absent": "in_progress"}
+
+
 def payment_page_answer(page: PaymentPage) -> Answer:
     """Tell the browser where to pay."""
     return {
@@ -43,7 +46,13 @@ def progress_answer(state: OrderState, session_id: str, login_url: str) -> Answe
         "tenant": _tenant(state.tenant) if state.tenant else None,
         "provisioning": {
             "state": _PROVISIONING[state.status],
-            "services": [dict(service) for service in state.services],
+            "services": [
+                {
+                    "productType": service["productType"],
+                    "state": _SERVICE_STATES.get(service["state"], service["state"]),
+                }
+                for service in state.services
+            ],
         },
         "loginUrl": login_url,
     }

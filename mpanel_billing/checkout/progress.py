@@ -21,6 +21,9 @@ LONGEST_WAIT_SECONDS = 25
 SECONDS_BETWEEN_QUESTIONS = 5.0
 """How often Stripe is asked about one session, however often the page asks us."""
 
+SECONDS_BETWEEN_STRANGERS = 1.0
+"""How often Stripe is asked about sessions that we do not know: anybody can make some up."""
+
 _MOVING = frozenset({"provisional", "pending"})
 _MOST_REMEMBERED = 10_000
 
@@ -30,6 +33,15 @@ class Questions:
     """When Stripe was last asked about which session, by this process."""
 
     _asked: dict[str, float] = field(default_factory=dict)
+    _asked_about_stranger: float = -SECONDS_BETWEEN_STRANGERS
+
+    def may_ask_about_stranger(self) -> bool:
+        """Tell whether it is time to ask about a session that we do not know."""
+        now = time.monotonic()
+        if now - self._asked_about_stranger < SECONDS_BETWEEN_STRANGERS:
+            return False
+        self._asked_about_stranger = now
+        return True
 
     def may_ask(self, session_id: str) -> bool:
         """Tell whether it is time to ask about the session; if so, that counts as asked."""
@@ -61,12 +73,26 @@ async def follow_order(lookout: Lookout, session_id: str, wait_seconds: float) -
     Waits at most `wait_seconds` for it to move on, unless it is where it stays. NotFoundError
     for a session that is not ours.
     """
-    state = await _read(lookout, session_id)
+    state = await _find(lookout, session_id)
     with lookout.changes.watch(state.subscription_id) as moved:
         latest = await _after_asking_stripe(lookout, session_id, state)
         if not wait_seconds or latest != state or latest.status not in _MOVING:
             return latest
         return await _wait_for_move(lookout, session_id, latest, moved, wait_seconds)
+
+
+async def _find(lookout: Lookout, session_id: str) -> OrderState:
+    """Read the order, meeting its session first where the buyer came by a recovery link.
+
+    Stripe makes such a session without asking us, and the webhook may come after the buyer.
+    """
+    try:
+        return await _read(lookout, session_id)
+    except NotFoundError:
+        if not lookout.questions.may_ask_about_stranger():
+            raise
+        await _ask_if_possible(lookout, session_id)
+        return await _read(lookout, session_id)
 
 
 async def _wait_for_move(
@@ -114,12 +140,16 @@ async def _after_asking_stripe(lookout: Lookout, session_id: str, state: OrderSt
     }
     if not waits_for_stripe or not lookout.questions.may_ask(session_id):
         return state
+    await _ask_if_possible(lookout, session_id)
+    return await _read(lookout, session_id)
+
+
+async def _ask_if_possible(lookout: Lookout, session_id: str) -> None:
+    """Ask Stripe; when it does not answer, we go on with what we know."""
     try:
         await _ask_stripe(lookout.desk, session_id)
     except (StripeError, UnreadableObjectError) as error:
-        logger.warning("Stripe could not be asked: %s", error)
-        return state
-    return await _read(lookout, session_id)
+        logger.warning("Stripe could not be asked: %s", error, extra={"sessionId": session_id})
 
 
 async def _ask_stripe(desk: Desk, session_id: str) -> None:

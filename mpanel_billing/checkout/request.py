@@ -5,6 +5,8 @@ in a cart; both may be mixed. Keys that we do not know are ignored, and so is ev
 """
 
 import unicodedata
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,6 +22,27 @@ from mpanel_billing.checkout.buyer import (
 )
 
 MAX_CART_ITEMS = 50
+
+LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        "customer": "your name and e-mail address",
+        "customer.name": "your name",
+        "customer.email": "your e-mail address",
+        "customer.phone": "your phone number",
+        "customer.company": "your company's name",
+        "customer.address1": "your address",
+        "customer.address2": "your address",
+        "customer.city": "your city",
+        "customer.state": "your state",
+        "customer.postcode": "your postcode",
+        "customer.country": "your country",
+        "domain.mode": "your domain",
+        "domain.value": "your domain",
+        "couponCode": "the coupon",
+        "email": "your e-mail address",
+    }
+)
+"""How buyers call the fields that they fill in."""
 
 
 def _refuse_control_characters(text: str) -> str:

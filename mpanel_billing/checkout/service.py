@@ -87,6 +87,14 @@ async def create_session(
     for session_id in placed.overtaken:
         await _close_session(desk, session_id)
     page = _page_of(placed.attempt) or await _open_session(desk, placed.attempt)
+    logger.info(
+        "order placed",
+        extra={
+            "subscriptionId": str(page.subscription_id),
+            "attempt": placed.attempt.attempt,
+            "repeated": placed.attempt.status == "open",
+        },
+    )
     if key:
         async with acquired(desk.pool) as conn:
             await repository.store_idempotent_answer(conn, key.key, 200, _answer_of(page))

@@ -63,8 +63,8 @@ async def migrate(url: str, *, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply what is pending and return the names of the files applied, oldest first.
 
     Each statement waits for locks at most LOCK_TIMEOUT_MS (a `lock_timeout` in the URL wins).
-    Locked out, it tries again a bounded number of times. Only one of several runs at once
-    migrates; the others wait for it the same way. Raises MigrationError, and
+    Locked out, it tries the same file again a bounded number of times. Only one of several runs
+    at once migrates; the others wait for it the same way. Raises MigrationError, and
     DatabaseUnavailableError when there is no database.
     """
     return _names_after("Applied", await _run_patiently(url, "migrate", migrations))
@@ -109,21 +109,25 @@ def expected_version(migrations: Path = MIGRATIONS) -> str:
 
 
 async def _run_patiently(url: str, command: str, migrations: Path) -> str:
-    """Run dbmate until nobody locks it out, and return what all its runs printed."""
-    printed = ""
-    pause = _FIRST_PAUSE_SECONDS
-    for _ in range(_TRIES):
+    """Run dbmate until nobody locks it out, and return what all its runs printed.
+
+    On a busy database each file may be locked out once: only tries without any progress count.
+    """
+    printed, tries = "", 0
+    while True:
         try:
             async with _migration_session(url) as connection:
                 await _drop_invalid_indexes(connection)
                 return printed + await _run_dbmate(url, command, migrations)
         except _LockedOutError as error:
             printed += error.printed
-            message = error.message
-        logger.warning("%s; trying again in %.1f s", message, pause)
+            tries = 1 if _names_after("Applied", error.printed) else tries + 1
+            if tries == _TRIES:
+                message = f"gave up after {_TRIES} tries: {error.message}"
+                raise MigrationError(message) from error
+            pause = min(_FIRST_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS)
+            logger.warning("%s; trying again in %.1f s", error.message, pause)
         await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-    raise MigrationError(f"gave up after {_TRIES} tries: {message}")
 
 
 @asynccontextmanager

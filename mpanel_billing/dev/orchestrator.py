@@ -103,11 +103,12 @@ class _Service:
 
     async def start(self) -> None:
         """Start all parts, as many as possible at once, and return when they are ready."""
-        await _all_of(self._start_sandbox(), self._start_database())
+        await self._start_sandbox()
+        await self._start_database()
         await _all_of(
-            self._load_catalogue(),
-            self.children.start("worker", "worker"),
             self._start_api(),
+            self.children.start("worker", "worker"),
+            self._load_catalogue(),
         )
 
     async def stop(self) -> None:
@@ -166,10 +167,10 @@ class _Service:
             f"--webhook-secret={self._folder.stripe_secrets().webhook_secret}",
             f"--state={self._folder.sandbox_state}",
         )
-        await _wait_for_answer("sandbox", f"{self.options.sandbox_url}/")
 
     async def _load_catalogue(self) -> None:
         await self.children.run("catalog", "catalog", "apply")
+        await _wait_for_answer("sandbox", f"{self.options.sandbox_url}/")
         await self.children.run("catalog", "catalog", "push")
 
     async def _start_api(self) -> None:

@@ -1,8 +1,9 @@
 """Reading a JSON request body, and saying what is wrong with it to the person who sent it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
@@ -65,14 +66,21 @@ async def read_json(request: web.Request) -> Any:
         raise MalformedRequestError("The request's body is no valid JSON.") from None
 
 
-def parse_body(model: type[Body], value: object) -> Body:
-    """Check a JSON value; InvalidRequestError names each wrong field in words for the buyer."""
+def parse_body(
+    model: type[Body], value: object, labels: Mapping[str, str] = MappingProxyType({})
+) -> Body:
+    """Check a JSON value.
+
+    InvalidRequestError names each wrong field, and the first one in a sentence for the buyer,
+    by its label where it has one (`customer.email` -> `your e-mail address`).
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:
         problems = _problems(error.errors())
     field, problem = next(iter(problems.items()))
-    sentence = f"Please check {field}: it {problem}." if field else f"The request {problem}."
+    label = labels.get(field, field)
+    sentence = f"Please check {label}: it {problem}." if field else f"The request {problem}."
     raise InvalidRequestError(sentence, fields=problems)
 
 

@@ -44,7 +44,11 @@ _HEARTBEAT_SECONDS = 10.0
 """A job of a killed worker is another's after this long without a sign of life."""
 
 _RESTART_SECONDS = 1.0
-_BATCH = 10
+_BATCH = 20
+_MOST_JOBS = 100
+"""Jobs of a worker at once. They mostly wait, for drivers and Stripe, each of which has its own
+limit: a slow one must not keep the others from working."""
+
 _QUEUE_CONNECTIONS = 4
 _EVERY_MINUTE = "* * * * *"
 
@@ -76,7 +80,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         dequeue_timeout=timedelta(seconds=_DEQUEUE_SECONDS),
         batch_size=_BATCH,
         heartbeat_timeout=timedelta(seconds=_HEARTBEAT_SECONDS),
-        max_concurrent_tasks=max(2 * _BATCH, 2 * settings.provisioning_concurrency),
+        max_concurrent_tasks=_MOST_JOBS,
         shutdown_on_listener_failure=True,
         restart_on_failure=True,
         restart_delay=timedelta(seconds=_RESTART_SECONDS),

@@ -10,7 +10,10 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from mpanel_billing.mirror.facts import (
+    CustomerFacts,
     InvoiceFacts,
+    InvoicePaymentFacts,
+    ItemFacts,
     SessionFacts,
     State,
     SubscriptionFacts,
@@ -124,9 +127,20 @@ def _dates(version: Version, stored: asyncpg.Record | None) -> tuple[datetime, d
 
 def plain(facts: Any) -> dict[str, Any]:
     """Return a dataclass's fields, without the copying of dataclasses.asdict."""
-    return {field.name: getattr(facts, field.name) for field in fields(facts)}
+    return {name: getattr(facts, name) for name in _FIELD_NAMES[type(facts)]}
 
 
+_FIELD_NAMES: Mapping[type[Any], tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind))
+    for kind in (
+        SubscriptionFacts,
+        ItemFacts,
+        InvoiceFacts,
+        InvoicePaymentFacts,
+        SessionFacts,
+        CustomerFacts,
+    )
+}
 _STORED_STATE: Mapping[str, Callable[[asyncpg.Record], State]] = {
     "subscription": lambda row: subscription_state(row["stripe_status"]),
     "invoice": lambda row: invoice_state(

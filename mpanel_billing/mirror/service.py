@@ -119,7 +119,7 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, asyncpg.Record
     decision = order(stored, snapshot.version)
     if decision.asks:
         batch.undecided.append(snapshot)
-    if decision.applies and stored is None:
+    if decision.applies and stored is None and isinstance(snapshot.facts, SubscriptionFacts):
         batch.newly_mirrored.append(snapshot.object_id)
         _note_stranger(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):

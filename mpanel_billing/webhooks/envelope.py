@@ -2,11 +2,12 @@
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from mpanel_billing.errors import MalformedRequestError
 from mpanel_billing.mirror.facts import SessionFacts
@@ -44,8 +45,6 @@ MIRRORED_TYPES = frozenset(
 _MAX_DEPTH = 64
 _MANY_BRACKETS = 500
 """Below, nothing can be nested so deep that PostgreSQL would refuse it."""
-_SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[0-9][eE][-+0-9]|[0-9]{19}|NaN|Infinity")
-"""What a body has that may hold something which jsonb cannot; most bodies have none."""
 _MAX_TEXT_LENGTH = 255
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -111,24 +110,51 @@ def parse_body(body: bytes) -> Body:
     replacement character, numbers that are not finite or of thousands of digits by null. Of
     duplicate keys the last counts.
     """
-    try:
-        text = body.decode()
-        suspect = _SUSPECT.search(text) is not None
-        values = _read_carefully(text) if suspect else json.loads(text)
-    except (ValueError, RecursionError):
-        raise NotAnEventError("The body is no JSON.") from None
+    values, as_sent = _read(body)
     if not isinstance(values, dict):
         raise NotAnEventError("The body is no JSON object.")
-    if _may_be_deep(text) and _depth_exceeds(values, _MAX_DEPTH):
+    if _may_be_deep(body) and _depth_exceeds(values, _MAX_DEPTH):
         raise NotAnEventError(f"The body is nested deeper than {_MAX_DEPTH} levels.")
-    return Body.of(values) if suspect else Body(values, text)
+    return Body(values, body.decode()) if as_sent else Body.of(values)
 
 
-def _read_carefully(text: str) -> object:
-    """Read JSON, and replace what jsonb cannot hold; slower than reading it plainly."""
-    return _storable(
-        json.loads(text, parse_constant=_null, parse_float=_finite, parse_int=_readable)
-    )
+def _read(body: bytes) -> tuple[object, bool]:
+    """Read JSON; answers the value, and whether jsonb can hold it as it was sent.
+
+    orjson refuses what is not finite and lone surrogates; what it refuses is read once more, with
+    the values replaced that jsonb cannot hold.
+    """
+    if _ESCAPED_NUL not in body:
+        try:
+            return orjson.loads(body), True
+        except orjson.JSONDecodeError:
+            pass
+    try:
+        return _storable(_CAREFUL.decode(body.decode())), False
+    except (ValueError, RecursionError):
+        raise NotAnEventError("The body is no JSON.") from None
+
+
+def _null(_: str) -> None:
+    return None
+
+
+def _finite_or_null(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _readable_or_null(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:  # of more digits than Python reads
+        return None
+
+
+_ESCAPED_NUL = b"\\u0000"
+_CAREFUL = json.JSONDecoder(
+    parse_float=_finite_or_null, parse_int=_readable_or_null, parse_constant=_null
+)
 
 
 def parse_event(body: Body, *, livemode: bool) -> Event:
@@ -143,7 +169,7 @@ def parse_event(body: Body, *, livemode: bool) -> Event:
     except UnreadableObjectError as error:
         raise NotAnEventError(f"The body is no event: {error}.") from None
     _check_mode(event_id, payload, livemode=livemode)
-    snapshot, reason = _read(event_id, payload, livemode=livemode)
+    snapshot, reason = _read_snapshot(event_id, payload, livemode=livemode)
     return Event(
         id=event_id,
         type=_label(payload.get("type")) or "unknown",
@@ -170,7 +196,7 @@ def _mode(livemode: bool) -> str:
     return "live" if livemode else "test"
 
 
-def _read(
+def _read_snapshot(
     event_id: str, payload: Mapping[str, Any], *, livemode: bool
 ) -> tuple[Snapshot | None, str | None]:
     if reason := _reason_to_ignore(payload):
@@ -223,24 +249,8 @@ def _label(value: object) -> str | None:
     return value[:_MAX_TEXT_LENGTH]
 
 
-def _null(_: str) -> None:
-    return None
-
-
-def _finite(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
-def _readable(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
-
-
-def _may_be_deep(text: str) -> bool:
-    return text.count("[") + text.count("{") > _MANY_BRACKETS
+def _may_be_deep(body: bytes) -> bool:
+    return body.count(b"[") + body.count(b"{") > _MANY_BRACKETS
 
 
 def _storable(value: object) -> object:

@@ -20,7 +20,7 @@ from mpanel_billing.http.app import create_app
 from mpanel_billing.jobs.worker import work
 from mpanel_billing.sandbox import Sandbox
 from mpanel_billing.settings import Settings
-from tests.service import SITE, WEBHOOK_SECRET, make_settings
+from tests.service import WEBHOOK_SECRET, make_settings
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMEDRIVER = "/usr/bin/chromedriver"
@@ -93,13 +93,19 @@ class Shop:
 
 
 @pytest.fixture
-def settings(database_url: str, sandbox: Sandbox) -> Settings:
+def site_port() -> int:
+    """The port of a page on another origin, which CORS_ORIGIN allows."""
+    return unused_port()
+
+
+@pytest.fixture
+def settings(database_url: str, sandbox: Sandbox, site_port: int) -> Settings:
     port = unused_port()
     return make_settings(
         database_url=database_url,
         stripe_api_base=sandbox.url,
         app_url=f"http://127.0.0.1:{port}",
-        cors_origin=SITE,
+        cors_origin=f"http://localhost:{site_port}",
         port=port,
         MPANEL_BILLING_DEMO=True,
     )

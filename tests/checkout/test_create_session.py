@@ -124,8 +124,10 @@ async def test_a_changed_order_closes_the_session_before_it(service: Service, or
     assert first["subscriptionId"] != second["subscriptionId"]
     assert (await service.stripe.pay(first["url"])).status != 303
     assert (await service.stripe.pay(second["url"])).status == 303
-    statuses = await service.pool.fetch("SELECT status FROM subscriptions ORDER BY created_at")
-    assert [row["status"] for row in statuses][0] == "expired"
+    status = await service.pool.fetchval(
+        "SELECT status FROM subscriptions WHERE id = $1::text::uuid", first["subscriptionId"]
+    )
+    assert status == "expired"
 
 
 async def test_a_changed_order_leaves_a_paid_one_alone(service: Service, order_a: Any) -> None:
@@ -141,6 +143,26 @@ async def test_a_changed_order_leaves_a_paid_one_alone(service: Service, order_a
     assert row["status"] == "pending"
 
 
+async def test_an_order_that_was_changed_while_stripe_was_slow_cannot_be_paid(
+    service: Service, order_a: Any
+) -> None:
+    await service.stripe.inject_fault("hang", path=SESSIONS, seconds=1.0)
+    slow = asyncio.create_task(service.client.post(CREATE_SESSION, json=order_a))
+    customer_known = "SELECT count(stripe_customer_id) FROM checkout_sessions"
+    while not await service.pool.fetchval(customer_known):
+        assert not slow.done()
+    changed = await service.order(order_a | {"planId": "premium"})
+    answer = await slow
+    assert answer.status == 409
+    assert (await answer.json())["code"] == "order_changed"
+    overtaken = await service.row(
+        "SELECT stripe_session_id, status FROM checkout_sessions WHERE stripe_session_id <> $1",
+        changed["sessionId"],
+    )
+    assert (await service.stripe.pay(overtaken["stripe_session_id"])).status != 303
+    assert (await service.stripe.pay(changed["url"])).status == 303
+
+
 async def test_a_second_trial_is_refused(service: Service, order_a: Any) -> None:
     trial = order_a | {"trialActive": True}
     await service.buy(trial)
@@ -154,9 +176,7 @@ async def test_a_failure_of_stripe_is_told_and_the_order_can_be_repeated(
 ) -> None:
     for path in (CUSTOMERS, SESSIONS):
         await service.stripe.inject_fault("status", status=500, path=path, times=3)
-        answer = await service.client.post(
-            CREATE_SESSION, json=order_a, headers={"Origin": SITE}
-        )
+        answer = await service.client.post(CREATE_SESSION, json=order_a, headers={"Origin": SITE})
         assert answer.status == 503
         assert int(answer.headers["Retry-After"]) > 0
         assert answer.headers["Access-Control-Allow-Origin"] == SITE

@@ -57,9 +57,7 @@ async def test_stripe_itself_is_asked_when_no_webhook_has_come(
     assert invoice["stripe_payment_intent_id"] is not None
 
 
-async def test_a_failure_of_stripe_still_shows_what_we_know(
-    service: Service, order_a: Any
-) -> None:
+async def test_a_failure_of_stripe_still_shows_what_we_know(service: Service, order_a: Any) -> None:
     order = await service.order(order_a)
     await service.stripe.inject_fault("status", status=500, times=3)
     assert (await ask(service, order["sessionId"]))["status"] == "provisional"
@@ -100,10 +98,9 @@ async def test_the_answer_is_given_at_once_when_the_process_stops(
 ) -> None:
     order = await service.order(order_a)
     asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
-    stopping = service.client.app[SHUTDOWN]  # type: ignore[index]
-    while not stopping._waiters and not asked.done():  # type: ignore[attr-defined]
-        await asyncio.sleep(0)
-    stopping.set()
+    await service.client.get("/api/health/live")
+    assert service.client.app is not None
+    service.client.app[SHUTDOWN].set()
     async with asyncio.timeout(10):
         assert (await asked)["status"] == "provisional"
 
@@ -131,6 +128,29 @@ async def test_any_session_of_the_order_finds_it(service: Service, order_a: Any)
     for session_id in (order["sessionId"], later["sessionId"]):
         progress = await ask(service, session_id)
         assert progress["subscription"]["id"] == order["subscriptionId"]
+
+
+async def test_an_order_that_is_taken_up_by_its_recovery_link_is_followed(
+    service: Service, order_a: Any
+) -> None:
+    order = await service.order(order_a)
+    await service.order(order_a | {"planId": "premium"})
+    await service.stripe.wait_idle()
+    await service.stripe.set_delivery(hold=True)
+    expired = await service.row(
+        "SELECT recovery_url FROM checkout_sessions WHERE stripe_session_id = $1",
+        order["sessionId"],
+    )
+    link = expired["recovery_url"]
+    async with service.client.session.get(link, allow_redirects=False) as recovered:
+        page = recovered.headers["Location"]
+    paid = await service.stripe.pay(page)
+    assert paid.location is not None
+    session_id = paid.location.rpartition("=")[2]
+    assert session_id != order["sessionId"]
+    progress = await ask(service, session_id)
+    assert progress["subscription"]["id"] == order["subscriptionId"]
+    assert progress["status"] == "pending"
 
 
 async def test_an_unknown_session_is_not_found(service: Service) -> None:

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import unused_port
 
+from mpanel_billing.dev.data import open_data_folder
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 
 
@@ -165,13 +166,11 @@ async def test_a_taken_port_is_named_before_anything_is_started(dev, option):
     assert not (dev.data_dir / "postgres").exists()
 
 
-async def test_two_at_once_over_the_same_data_are_refused(dev):
-    await dev.start()
-    await dev.read_until("Ctrl-C stops everything")
-    other = Dev(dev.data_dir)
-    await other.start()
-    assert await other.wait() == 1
-    assert f"is in use by process {dev.process.pid}" in other.screen
+async def test_data_that_another_process_holds_is_refused(dev):
+    with open_data_folder(dev.data_dir):
+        await dev.start()
+        assert await dev.wait() == 1
+    assert f"is in use by process {os.getpid()}" in dev.screen
 
 
 async def test_when_a_part_dies_it_says_which_and_stops_the_rest(dev):

@@ -79,7 +79,7 @@ async def test_another_origin_gets_no_cors_headers(client: AppClient, origin: st
     ],
 )
 async def test_every_error_has_one_shape_and_can_be_read_across_origins(
-    client: AppClient, method: str, path: str, body: bytes, kind: str, status: int, code: str
+    *, client: AppClient, method: str, path: str, body: bytes, kind: str, status: int, code: str
 ) -> None:
     headers = {"Origin": SITE, "Content-Type": kind, "X-Request-Id": "req-1"}
     answer = await client.request(method, path, data=body, headers=headers)

@@ -51,14 +51,17 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[str] = []
+        self._ended = False
         self._more = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
-    async def wait_for(self, text: str, timeout: float = 20) -> str:
-        """Wait for a line that contains the text."""
-        async with asyncio.timeout(timeout), self._more:
-            await self._more.wait_for(lambda: any(text in line for line in self.lines))
-        return next(line for line in self.lines if text in line)
+    async def wait_for(self, text: str) -> None:
+        """Wait for a line that contains the text; what it wrote instead, if it ends."""
+        async with asyncio.timeout(20), self._more:
+            await self._more.wait_for(
+                lambda: self._ended or any(text in line for line in self.lines)
+            )
+        assert any(text in line for line in self.lines), "".join(self.lines)
 
     async def stop(self) -> int:
         """Ask it to stop, and return its exit status."""
@@ -79,3 +82,6 @@ class WorkerProcess:
             async with self._more:
                 self.lines.append(line.decode())
                 self._more.notify_all()
+        async with self._more:
+            self._ended = True
+            self._more.notify_all()

@@ -132,7 +132,9 @@ def world() -> World:
 @pytest.fixture
 async def scene(pool: Pool, inbox: Inbox, world: World) -> AsyncIterator[Scene]:
     await apply_catalogue(pool, read_catalogue_file(DEFAULT_CATALOGUE))
-    await pool.execute("UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = FALSE")
+    await pool.execute(
+        "UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = FALSE"
+    )
     gateway = open_gateway(make_settings(stripe_api_base="http://127.0.0.1:1"))
     provisioning = Provisioning(
         pool, gateway, world.drivers(), Policy(GRACE, RETENTION), "panel.test", livemode=False

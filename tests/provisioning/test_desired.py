@@ -24,7 +24,11 @@ PROVISIONED = {"hosting": Existing(provisioned=True, resources={"disk_gb": 25})}
 
 
 def entitled(status: str | None = "active", **values: object) -> Entitlement:
-    given_values: dict[str, object] = {"settled": True, "items": (HOSTING,), "existing": PROVISIONED}
+    given_values: dict[str, object] = {
+        "settled": True,
+        "items": (HOSTING,),
+        "existing": PROVISIONED,
+    }
     return Entitlement(status, **(given_values | values))  # type: ignore[arg-type]
 
 
@@ -181,9 +185,7 @@ def _stored(subscription: Entitlement, desired: object) -> dict[str, Existing]:
         product_type: Existing(
             existing.provisioned,
             services[product_type].resources if product_type in services else existing.resources,
-            services[product_type].removed_at
-            if product_type in services
-            else existing.removed_at,
+            services[product_type].removed_at if product_type in services else existing.removed_at,
         )
         for product_type, existing in subscription.existing.items()
     }

@@ -26,7 +26,11 @@ async def test_a_paid_subscription_gets_a_tenant_and_its_accounts(scene: Scene) 
     assert scene.world.of(id_) == {"hosting": "active", "email": "active"}
     assert [order.product_type for order in scene.world.calls] == ["hosting", "email"]
     work = await scene.work()
-    assert (work["done_version"], work["wake_at"], work["lease_token"]) == (work["version"], None, None)
+    assert (work["done_version"], work["wake_at"], work["lease_token"]) == (
+        work["version"],
+        None,
+        None,
+    )
     log = await scene.pool.fetch("SELECT * FROM provisioning_log ORDER BY id")
     assert [(row["product_type"], row["action"], row["outcome"]) for row in log] == [
         ("hosting", "create", "done"),

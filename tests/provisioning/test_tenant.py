@@ -96,4 +96,6 @@ def test_names_are_made_of_company_or_buyer() -> None:
     readable = fallback_domains(muller, SUBSCRIPTION, "p.test")[0]
     assert readable.startswith("muller-sohne-gmbh-")
     assert len(readable.split(".")[0]) <= 63
-    assert fallback_domains(Buyer(None, "✨", None), SUBSCRIPTION, "p.test")[0].startswith("tenant-")
+    assert fallback_domains(Buyer(None, "✨", None), SUBSCRIPTION, "p.test")[0].startswith(
+        "tenant-"
+    )

@@ -15,7 +15,7 @@ from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
 from mpanel_billing.checkout.progress import LONGEST_WAIT_SECONDS, follow_order
 from mpanel_billing.checkout.purchase import Purchase
-from mpanel_billing.checkout.request import BridgeRequest, CheckoutRequest
+from mpanel_billing.checkout.request import LABELS, BridgeRequest, CheckoutRequest
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
 from mpanel_billing.checkout.service import IdempotencyKey, create_session, load_offers
 from mpanel_billing.errors import InvalidRequestError, MalformedRequestError, NotFoundError
@@ -34,7 +34,7 @@ async def create(request: web.Request) -> web.Response:
     """Take an order in either shape, and answer with the address of its payment page."""
     body = await read_json(request)
     key = _idempotency_key(request, body)
-    wish = parse_body(CheckoutRequest, body)
+    wish = parse_body(CheckoutRequest, body, LABELS)
     desk = request.app[keys.DESK]
     catalogue = await load_offers(desk)
     order = read_order(wish, catalogue)
@@ -46,7 +46,7 @@ async def create(request: web.Request) -> web.Response:
 @routes.post("/api/public/checkout")
 async def create_by_bridge(request: web.Request) -> web.Response:
     """Take an order of the older pages: a plan, a term and an e-mail address."""
-    wish = parse_body(BridgeRequest, await read_json(request))
+    wish = parse_body(BridgeRequest, await read_json(request), LABELS)
     desk = request.app[keys.DESK]
     catalogue = await load_offers(desk)
     order = Order(wish.plan_id, canonical_cycle(wish.term), catalogue.currency)

@@ -10,7 +10,7 @@ from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.catalogue.order import OrderLine, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.cart import read_order
-from mpanel_billing.checkout.request import OrderFields
+from mpanel_billing.checkout.request import LABELS, OrderFields
 from mpanel_billing.checkout.service import load_offers
 from mpanel_billing.http import keys
 from mpanel_billing.http.json_body import parse_body, read_json
@@ -70,7 +70,7 @@ async def list_extras(request: web.Request) -> web.Response:
 @routes.post("/demo/quote")
 async def quote(request: web.Request) -> web.Response:
     """Price an order as create-session would, without placing it."""
-    wish = parse_body(OrderFields, await read_json(request))
+    wish = parse_body(OrderFields, await read_json(request), LABELS)
     catalogue = await load_offers(request.app[keys.DESK])
     return web.json_response(_quote(price_order(catalogue, read_order(wish, catalogue))))
 

@@ -1,0 +1,83 @@
+"""mPanel's own database: before our migrations, and after them."""
+
+import asyncio
+import fcntl
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mpanel_billing.database.migrations import migrate
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+from tests.mpanel.databases import (
+    LATER_COLUMNS,
+    OWNER,
+    SCHEMA,
+    as_role,
+    create_role,
+    give_to_owner,
+    run_files,
+)
+
+_numbers = itertools.count(1)
+
+Clone = Callable[[str], str]
+
+
+async def _build(postgres: EmbeddedPostgres, run_dir: Path) -> None:
+    """Make the templates: mPanel's database, with its later columns, and with our schema."""
+    create_role(postgres, OWNER)
+    for name, base in (
+        ("mpanel", None),
+        ("mpanel_later", "mpanel"),
+        ("mpanel_migrated", "mpanel_later"),
+    ):
+        postgres.drop_database(name)
+        postgres.create_database(name, base)
+        give_to_owner(postgres, name)
+        url = as_role(postgres.url(name), OWNER)
+        if name == "mpanel":
+            await run_files(url, SCHEMA)
+        elif name == "mpanel_later":
+            await run_files(url, [LATER_COLUMNS])
+        else:
+            await migrate(url)
+    (run_dir / "mpanel").touch()
+
+
+@pytest.fixture(scope="session")
+def mpanel_templates(postgres: EmbeddedPostgres, run_dir: Path) -> None:
+    with (run_dir / "mpanel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (run_dir / "mpanel").exists():
+            asyncio.run(_build(postgres, run_dir))
+
+
+@pytest.fixture
+def clone(postgres: EmbeddedPostgres, mpanel_templates: None, worker_id: str) -> Iterator[Clone]:
+    """Copies a template; the answer is the owner's URL."""
+    made = []
+
+    def copy(template: str) -> str:
+        name = f"mpanel_{worker_id}_{next(_numbers)}"
+        postgres.create_database(name, template)
+        made.append(name)
+        give_to_owner(postgres, name)
+        return as_role(postgres.url(name), OWNER)
+
+    yield copy
+    for name in made:
+        postgres.drop_database(name)
+
+
+@pytest.fixture(params=["mpanel", "mpanel_later"])
+def mpanel_url(clone: Clone, request: pytest.FixtureRequest) -> str:
+    """mPanel's database without anything of ours; without and with its later columns."""
+    return clone(request.param)
+
+
+@pytest.fixture
+def database_url(clone: Clone) -> str:
+    """mPanel's database with our schema: whatever runs on an empty one runs on this, too."""
+    return clone("mpanel_migrated")

@@ -1,0 +1,82 @@
+"""On PostgreSQL 16, which production runs: the migrations on mPanel's database, every query."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mpanel_billing.database import migrations
+from mpanel_billing.database.queries import load_queries
+from mpanel_billing.resources import MIGRATIONS, QUERIES, ROOT
+from tests.mpanel.databases import (
+    LATER_COLUMNS,
+    OWNER,
+    SCHEMA,
+    columns_of,
+    connected,
+    dump_schema,
+    roll_back_all,
+    rows_of,
+    run_files,
+)
+from tests.mpanel.postgres16 import NotInstallableError, Postgres16, install
+
+ALL_FILES = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+
+
+@pytest.fixture(scope="module")
+def postgres16(run_dir: Path) -> Iterator[Postgres16]:
+    try:
+        wheel = install(ROOT / ".data")
+    except NotInstallableError as error:
+        reason = f"PostgreSQL 16 cannot be installed: {error}"
+        if os.environ.get("NO_SKIPS"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    server = Postgres16(wheel, run_dir / "postgres16")
+    with server.running():
+        yield server
+
+
+async def make_database(server: Postgres16, name: str) -> str:
+    """A database that belongs to mPanel's role, who is no superuser; answers the owner's URL."""
+    async with connected(server.url("postgres")) as admin:
+        await admin.execute(f"DROP DATABASE IF EXISTS {name}")
+        await admin.execute(f"DROP ROLE IF EXISTS {OWNER}")
+        await admin.execute(f"CREATE ROLE {OWNER} LOGIN")
+        await admin.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
+    return server.url(name, OWNER)
+
+
+@pytest.fixture
+async def url16(postgres16: Postgres16) -> str:
+    return await make_database(postgres16, "mpanel")
+
+
+async def test_production_runs_this_version(url16: str) -> None:
+    async with connected(url16) as connection:
+        assert connection.get_server_version().major == 16
+
+
+async def test_every_migration_applies_to_mpanels_database_and_goes_back(
+    postgres16: Postgres16, url16: str
+) -> None:
+    await run_files(url16, [*SCHEMA, LATER_COLUMNS])
+    async with connected(url16) as connection:
+        schema, columns = dump_schema(postgres16.bin_dir, url16), await columns_of(connection)
+        rows = await rows_of(connection, columns)
+        assert await migrations.migrate(url16) == ALL_FILES
+        assert await rows_of(connection, columns) == rows
+        await roll_back_all(url16)
+        assert dump_schema(postgres16.bin_dir, url16) == schema
+        assert await rows_of(connection, columns) == rows
+
+
+async def test_every_query_can_be_prepared(url16: str) -> None:
+    await migrations.migrate(url16)
+    async with connected(url16) as connection:
+        for file in sorted(QUERIES.glob("*.sql")):
+            for query in load_queries(file.stem).by_name.values():
+                statement = await connection.prepare(query.sql)
+                assert len(statement.get_parameters()) == len(query.parameters), query.name
