@@ -96,6 +96,10 @@ class StripeBrokeError(StripeUnavailableError):
     """Stripe answered with a 5xx, and repeats that answer to the same idempotency key for a day."""
 
 
+class StripeBusyError(StripeUnavailableError):
+    """Another request under the same idempotency key is still running."""
+
+
 class StripeObjectMissingError(StripeError):
     """Stripe knows no object by that id (in this account and mode)."""
 

@@ -63,7 +63,9 @@ async def place_order(
         customer_id = await repository.insert_customer(
             conn, purchase.buyer, purchase.priced.currency, subscription_id
         )
-    recent = await repository.list_recent_orders(conn, customer_id, REPEATABLE_FOR, keyed_id)
+    recent = await repository.list_recent_orders(
+        conn, customer_id, livemode=shop.livemode, within=REPEATABLE_FOR, keyed_id=keyed_id
+    )
     overtaken = await _overtake(conn, [order for order in recent if order.fingerprint != print_])
     sale = _Sale(shop, purchase, customer_id)
     attempt = await _take_up_repeat(conn, sale, recent, print_)
@@ -74,7 +76,9 @@ async def place_order(
 
 async def _overtake(conn: Connection, changed: Sequence[RecentOrder]) -> tuple[str, ...]:
     """Call off other orders of the buyer; return their sessions that are open at Stripe."""
-    await repository.supersede_attempts(conn, [order.latest.subscription_id for order in changed])
+    unmade = [o.latest.subscription_id for o in changed if o.latest.status == "creating"]
+    if unmade:
+        await repository.supersede_attempts(conn, unmade)
     return tuple(
         order.latest.stripe_session_id
         for order in changed

@@ -9,7 +9,6 @@ from typing import Any
 from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.repository import OrderState
 from mpanel_billing.checkout.service import Desk
-from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import NotFoundError, StripeError
 from mpanel_billing.mirror.reading import UnreadableObjectError
@@ -62,7 +61,6 @@ class Lookout:
     """What is needed to follow an order; `stopping` ends all waiting."""
 
     desk: Desk
-    changes: SubscriptionChanges
     questions: Questions
     stopping: asyncio.Event
 
@@ -74,7 +72,7 @@ async def follow_order(lookout: Lookout, session_id: str, wait_seconds: float) -
     for a session that is not ours.
     """
     state = await _find(lookout, session_id)
-    with lookout.changes.watch(state.subscription_id) as moved:
+    with lookout.desk.changes.watch(state.subscription_id) as moved:
         latest = await _after_asking_stripe(lookout, session_id, state)
         if not wait_seconds or latest != state or latest.status not in _MOVING:
             return latest

@@ -143,11 +143,16 @@ async def had_trial(conn: Connection, customer_id: UUID, product_id: UUID) -> bo
 
 
 async def list_recent_orders(
-    conn: Connection, customer_id: UUID, within: timedelta, keyed_id: UUID | None
+    conn: Connection,
+    customer_id: UUID,
+    *,
+    livemode: bool,
+    within: timedelta,
+    keyed_id: UUID | None,
 ) -> list[RecentOrder]:
     """List the unpaid orders of the last time, newest first, and `keyed_id` in any case."""
     rows = await _queries.list_recent_orders.fetch(
-        conn, customer_id=customer_id, within=within, keyed_id=keyed_id
+        conn, customer_id=customer_id, livemode=livemode, within=within, keyed_id=keyed_id
     )
     return [RecentOrder(row["fingerprint"], Attempt.of(row)) for row in rows]
 

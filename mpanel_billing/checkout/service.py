@@ -5,8 +5,10 @@ keys made of our row's id and the number of the attempt. So whatever dies when, 
 posted again goes on where it stopped.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,10 +20,12 @@ from mpanel_billing.checkout.placing import Placed, Shop, place_order
 from mpanel_billing.checkout.purchase import Purchase
 from mpanel_billing.checkout.repository import Attempt
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
+from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import (
     ConflictError,
     StripeBrokeError,
+    StripeBusyError,
     StripeError,
     StripeObjectMissingError,
     StripeUnavailableError,
@@ -39,12 +43,16 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
 
+PATIENCE_SECONDS = 10.0
+"""How long a repeated order waits for the page that another request is having made."""
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What is needed to sell: the books, Stripe, and the shop's terms."""
+    """What is needed to sell: the books and their changes, Stripe, and the shop's terms."""
 
     pool: Pool
+    changes: SubscriptionChanges
     gateway: StripeGateway
     shop: Shop
 
@@ -166,21 +174,31 @@ async def _recover(desk: Desk, attempt: Attempt, error: StripeError) -> PaymentP
     """Make the order repeatable after a failure of Stripe, and raise it in the buyer's words.
 
     Without an answer the attempt stays as it is, for its keys to find out what has happened.
-    Another request may have made it meanwhile: then all is well.
+    Another request may have made it meanwhile, or be about to: then all is well.
     """
     logger.warning(
         "no payment page: %s",
         error,
         extra={"subscriptionId": str(attempt.subscription_id), "attempt": attempt.attempt},
     )
-    async with acquired(desk.pool) as conn:
+    with desk.changes.watch(attempt.subscription_id) as changed:
         if error.definite or isinstance(error, StripeBrokeError):
-            await repository.fail_attempt(conn, attempt, str(error))
-        now = await repository.get_attempt(conn, attempt.subscription_id, attempt.attempt)
-    page = _page_of(now) if now else None
+            async with acquired(desk.pool) as conn:
+                await repository.fail_attempt(conn, attempt, str(error))
+        page = await _page_made_by_other(desk, attempt)
+        if page is None and isinstance(error, StripeBusyError):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), PATIENCE_SECONDS)
+            page = await _page_made_by_other(desk, attempt)
     if page is None:
         raise _in_buyers_words(error) from error
     return page
+
+
+async def _page_made_by_other(desk: Desk, attempt: Attempt) -> PaymentPage | None:
+    async with acquired(desk.pool) as conn:
+        now = await repository.get_attempt(conn, attempt.subscription_id, attempt.attempt)
+    return _page_of(now) if now else None
 
 
 def _in_buyers_words(error: StripeError) -> StripeError:

@@ -1,32 +1,54 @@
 """The command line, `mpanel-billing`."""
 
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 
 from mpanel_billing import __version__
-from mpanel_billing.cli import catalog, events, migrate, provision
-from mpanel_billing.cli.dev import dev
-from mpanel_billing.cli.sandbox import sandbox
-from mpanel_billing.cli.serve import serve
-from mpanel_billing.cli.worker import worker
 from mpanel_billing.errors import BillingError
 
-app = typer.Typer(
-    help="Sell hosting plans through Stripe, mirror it in PostgreSQL, provision tenants.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.command()(dev)
-app.command()(sandbox)
-app.command()(serve)
-app.command()(worker)
-app.add_typer(migrate.app, name="migrate")
-app.add_typer(catalog.app, name="catalog")
-app.add_typer(events.app, name="events")
-app.add_typer(provision.app, name="provision")
-app.command()(provision.timeline)
+_COMMANDS = {
+    "serve": "mpanel_billing.cli.serve:serve",
+    "worker": "mpanel_billing.cli.worker:worker",
+    "migrate": "mpanel_billing.cli.migrate:app",
+    "catalog": "mpanel_billing.cli.catalog:app",
+    "events": "mpanel_billing.cli.events:app",
+    "provision": "mpanel_billing.cli.provision:app",
+    "timeline": "mpanel_billing.cli.provision:timeline",
+    "sandbox": "mpanel_billing.cli.sandbox:sandbox",
+    "dev": "mpanel_billing.cli.dev:dev",
+}
+"""What there is: module and attribute, a command or a group of them."""
+
+
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """Return the program for these arguments.
+
+    Where they begin with a command, only its module is loaded: loading all costs half a second,
+    which `dev` would pay for each process that it starts.
+    """
+    app = typer.Typer(
+        help="Sell hosting plans through Stripe, mirror it in PostgreSQL, provision tenants.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.callback()(_root)
+    named = arguments[0] if arguments else ""
+    for name in [named] if named in _COMMANDS else _COMMANDS:
+        _add(app, name)
+    return app
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    module, _, attribute = _COMMANDS[name].partition(":")
+    command = getattr(import_module(module), attribute)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
 
 
 def _print_version(value: bool) -> None:
@@ -35,7 +57,6 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     *,
     version: bool = typer.Option(
@@ -48,7 +69,7 @@ def _root(
 def main() -> None:
     """Run the command; an error of ours is one line on stderr and exit code 1."""
     try:
-        app()
+        build_app(sys.argv[1:])()
     except BillingError as error:
         sys.stderr.write(f"mpanel-billing: {error}\n")
         sys.exit(1)

@@ -17,6 +17,9 @@ def sandbox(
     webhook_secret: Annotated[
         str | None, typer.Option(help="What the events to --webhook-url are signed with.")
     ] = None,
+    webhook_event: Annotated[
+        list[str] | None, typer.Option(help="Only events of this type are sent; may be repeated.")
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="File that keeps everything; none: gone with the process.")
     ] = None,
@@ -27,8 +30,11 @@ def sandbox(
 
     if (webhook_url is None) != (webhook_secret is None):
         sys.exit("mpanel-billing: --webhook-url and --webhook-secret go together")
+    events = frozenset(webhook_event or ["*"])
     targets = (
-        (WebhookTarget(webhook_url, webhook_secret),) if webhook_url and webhook_secret else ()
+        (WebhookTarget(webhook_url, webhook_secret, events),)
+        if webhook_url and webhook_secret
+        else ()
     )
     config = SandboxConfig(host=host, port=port, webhooks=targets, state_file=state)
     try:

@@ -49,10 +49,10 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     """Set up what checkout needs, and listen for changes of orders meanwhile."""
     settings = app[keys.SETTINGS]
     terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
-    desk = Desk(app[keys.POOL], app[keys.GATEWAY], Shop(terms, settings.livemode))
     changes = SubscriptionChanges(settings.database_url.get_secret_value())
+    desk = Desk(app[keys.POOL], changes, app[keys.GATEWAY], Shop(terms, settings.livemode))
     app[keys.DESK] = desk
-    app[keys.LOOKOUT] = Lookout(desk, changes, Questions(), app[SHUTDOWN])
+    app[keys.LOOKOUT] = Lookout(desk, Questions(), app[SHUTDOWN])
     listening = asyncio.create_task(changes.listen())
     yield
     listening.cancel()

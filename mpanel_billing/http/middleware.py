@@ -142,7 +142,8 @@ def _answer_http(error: web.HTTPException) -> web.StreamResponse:
     if error.status < HTTPStatus.BAD_REQUEST:
         return web.Response(status=error.status, headers=error.headers)
     code, sentence = _SENTENCES.get(error.status, ("http_error", error.reason))
-    response = error_response(error.status, code, sentence)
+    said = error.reason if error.reason != HTTPStatus(error.status).phrase else sentence
+    response = error_response(error.status, code, said)
     if hdrs.ALLOW in error.headers:
         response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     return response

@@ -10,10 +10,11 @@ DEFAULT_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 
 @dataclass(frozen=True)
 class WebhookTarget:
-    """An address that gets every event, signed with the secret."""
+    """An address that gets events of these types ("*": all), signed with the secret."""
 
     url: str
     secret: str
+    events: frozenset[str] = frozenset({"*"})
 
 
 @dataclass(frozen=True)

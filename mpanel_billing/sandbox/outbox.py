@@ -63,9 +63,9 @@ class Outbox:
     chance: random.Random = field(default_factory=random.Random)
 
     def add_target(self, target: WebhookTarget) -> Endpoint:
-        """Send every event to the target too; the same address keeps the same id over restarts."""
+        """Send its events to the target too; the same address keeps the same id over restarts."""
         digest = hashlib.sha256(target.url.encode()).hexdigest()[:24]
-        endpoint = Endpoint(f"we_{digest}", target.url, target.secret)
+        endpoint = Endpoint(f"we_{digest}", target.url, target.secret, target.events)
         self.targets[endpoint.id] = endpoint
         return endpoint
 

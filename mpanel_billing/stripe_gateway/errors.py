@@ -9,6 +9,7 @@ import stripe
 
 from mpanel_billing.errors import (
     StripeBrokeError,
+    StripeBusyError,
     StripeError,
     StripeObjectMissingError,
     StripeUnavailableError,
@@ -42,7 +43,9 @@ def _refused(error: stripe.StripeError) -> StripeError:
     status = error.http_status
     if status is not None and status >= _SERVER_ERROR:
         return _unavailable(_retry_after(error.headers), StripeBrokeError)
-    if status is None or error.code == "idempotency_key_in_use":
+    if error.code == "idempotency_key_in_use":
+        return _unavailable(_retry_after(error.headers), StripeBusyError)
+    if status is None:
         return _unavailable(_retry_after(error.headers))
     return StripeError(_describe(error), code=_code_of(error))
 

@@ -91,7 +91,7 @@ SELECT EXISTS (
       AND s.trial_end IS NOT NULL
 );
 
--- name: list_recent_orders(customer_id, within, keyed_id)
+-- name: list_recent_orders(customer_id, livemode, within, keyed_id)
 -- What the buyer has ordered lately and not paid yet, each with its latest session, newest first;
 -- also the order that an Idempotency-Key led to, however old.
 SELECT
@@ -107,6 +107,7 @@ FROM orders AS o
 JOIN subscriptions AS s
     ON s.id = o.subscription_id
     AND s.status = 'provisional'
+    AND s.livemode = :livemode
 JOIN LATERAL (
     SELECT
         c.attempt,
@@ -302,7 +303,7 @@ WHERE c.id = ordered.customer_id
 
 -- name: open_attempt(subscription_id, attempt, stripe_session_id, url, payment_status, expires_at)^
 -- No row: the attempt is no longer being made, because somebody else has finished it, or a changed
--- order has overtaken it.
+-- order has overtaken it. Who waits for the page of the same order is told.
 WITH opened AS (
     UPDATE checkout_sessions
     SET status = 'open',
@@ -322,7 +323,9 @@ SET checkout_session_id = :stripe_session_id,
     updated_at = now()
 FROM opened
 WHERE s.id = opened.subscription_id
-RETURNING s.id;
+RETURNING
+    s.id,
+    pg_notify('billing_subscription', s.id::text);
 
 -- name: note_overtaken_session(subscription_id, attempt, stripe_session_id, expires_at)!
 UPDATE checkout_sessions

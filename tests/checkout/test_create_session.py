@@ -118,6 +118,15 @@ async def test_a_double_click_makes_one_order(service: Service, order_a: Any) ->
         assert await service.pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table
 
 
+async def test_a_double_click_while_stripe_is_slow_has_the_same_page(
+    service: Service, order_a: Any
+) -> None:
+    await service.stripe.inject_fault("hang", path=SESSIONS, seconds=4.0)
+    first, second = await asyncio.gather(service.order(order_a), service.order(order_a))
+    assert first == second
+    assert await service.pool.fetchval("SELECT count(*) FROM checkout_sessions") == 1
+
+
 async def test_a_changed_order_closes_the_session_before_it(service: Service, order_a: Any) -> None:
     first = await service.order(order_a)
     second = await service.order(order_a | {"billingCycle": "annually"})

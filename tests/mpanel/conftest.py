@@ -3,13 +3,19 @@
 import asyncio
 import fcntl
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.drivers.log import LogDriver
+from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
+from mpanel_billing.provisioning.service import Provisioning
+from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests.mpanel.databases import (
     LATER_COLUMNS,
     OWNER,
@@ -19,6 +25,7 @@ from tests.mpanel.databases import (
     give_to_owner,
     run_files,
 )
+from tests.service import Service
 
 _numbers = itertools.count(1)
 
@@ -81,3 +88,18 @@ def mpanel_url(clone: Clone, request: pytest.FixtureRequest) -> str:
 def database_url(clone: Clone) -> str:
     """mPanel's database with our schema: whatever runs on an empty one runs on this, too."""
     return clone("mpanel_migrated")
+
+
+@pytest.fixture
+async def provisioning(service: Service) -> AsyncIterator[Provisioning]:
+    """What the worker has: the log driver, and the running service's database and Stripe."""
+    gateway = open_gateway(service.settings)
+    yield Provisioning(
+        service.pool,
+        gateway,
+        Drivers(Lane(LogDriver(), Throttle(10))),
+        Policy(grace=timedelta(days=7), retention=timedelta(days=30)),
+        "panel.test",
+        livemode=False,
+    )
+    await gateway.close()

@@ -185,5 +185,5 @@ async def test_the_database_refuses_a_number_of_mpanels_for_an_invoice_of_stripe
     await inbox.tell("invoice.paid", made.invoice())
     with pytest.raises(asyncpg.CheckViolationError, match="billing_invoices_number_check"):
         await pool.execute(
-            "UPDATE invoices SET invoice_number = 'INV-2026-000009' WHERE stripe_invoice_id = 'in_1'"
+            "UPDATE invoices SET invoice_number = 'INV-2026-000009' WHERE stripe_status IS NOT NULL"
         )

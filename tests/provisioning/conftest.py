@@ -1,6 +1,7 @@
 """A mirrored subscription to provision, an outside world to provision it in."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -129,8 +130,9 @@ def world() -> World:
     return World()
 
 
-@pytest.fixture
-async def scene(pool: Pool, inbox: Inbox, world: World) -> AsyncIterator[Scene]:
+@asynccontextmanager
+async def open_scene(pool: Pool, world: World) -> AsyncIterator[Scene]:
+    """Set the scene on a migrated database, with Stripe out of reach."""
     await apply_catalogue(pool, read_catalogue_file(DEFAULT_CATALOGUE))
     await pool.execute(
         "UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = FALSE"
@@ -139,5 +141,11 @@ async def scene(pool: Pool, inbox: Inbox, world: World) -> AsyncIterator[Scene]:
     provisioning = Provisioning(
         pool, gateway, world.drivers(), Policy(GRACE, RETENTION), "panel.test", livemode=False
     )
-    yield Scene(pool, inbox, world, provisioning)
+    yield Scene(pool, Inbox(pool), world, provisioning)
     await gateway.close()
+
+
+@pytest.fixture
+async def scene(pool: Pool, world: World) -> AsyncIterator[Scene]:
+    async with open_scene(pool, world) as opened:
+        yield opened

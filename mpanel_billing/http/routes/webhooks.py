@@ -28,7 +28,8 @@ async def receive_webhook(request: web.Request) -> web.Response:
         logger.warning("webhook refused: %s", error, extra={"code": error.code})
         raise
     outcome = await request.app[keys.EVENTS].receive(event)
-    logger.info(
+    logger.log(
+        logging.DEBUG if outcome.status == "ignored" else logging.INFO,
         "event %s",
         outcome.status,
         extra={

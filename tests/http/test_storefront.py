@@ -1,0 +1,56 @@
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from mpanel_billing.http.app import create_app
+from mpanel_billing.settings import Settings
+from tests.service import AppClient, make_settings
+
+
+@pytest.fixture
+async def shop(
+    settings: Settings, offers: None, aiohttp_client: Callable[..., Awaitable[AppClient]]
+) -> AppClient:
+    demo = settings.model_copy(update={"demo": True})
+    return await aiohttp_client(create_app(demo))
+
+
+@pytest.mark.parametrize("path", ["/demo", "/demo/success", "/checkout/success"])
+async def test_the_pages_are_there(shop: AppClient, path: str) -> None:
+    answer = await shop.get(path)
+    assert answer.status == 200
+    assert answer.content_type == "text/html"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("name", ["storefront.css", "shop.js", "success.js"])
+async def test_their_files_are_there(shop: AppClient, name: str) -> None:
+    assert (await shop.get(f"/demo/assets/{name}")).status == 200
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2forchestrator.py", "shop.html", "none"])
+async def test_no_other_file_is(shop: AppClient, name: str) -> None:
+    assert (await shop.get(f"/demo/assets/{name}")).status == 404
+
+
+async def test_who_left_the_payment_page_is_back_in_the_shop(shop: AppClient) -> None:
+    answer = await shop.get("/pricing", allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (302, "/demo")
+
+
+async def test_a_quote_is_what_would_be_charged(shop: AppClient, order_a: Any) -> None:
+    trial = {"trialActive": True, "couponCode": "WELCOME10"}
+    domain = {"domain": {"mode": "register", "value": "a.com"}}
+    answer = await shop.post("/demo/quote", json=order_a | trial | domain)
+    quoted = await answer.json()
+    assert (quoted["dueToday"], quoted["dueAfterTrial"]) == ("$0.00", "$23.37")
+    assert quoted["discount"] == "-$2.60"
+
+
+async def test_in_production_there_is_no_storefront(
+    aiohttp_client: Callable[..., Awaitable[AppClient]],
+) -> None:
+    client = await aiohttp_client(create_app(make_settings()))
+    for path in ("/demo", "/demo/success", "/checkout/success", "/demo/extras", "/pricing"):
+        assert (await client.get(path)).status == 404
