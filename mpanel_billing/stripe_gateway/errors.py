@@ -17,6 +17,7 @@ from mpanel_billing.errors import (
 
 _DEFAULT_RETRY_AFTER_SECONDS = 10
 _LONGEST_RETRY_AFTER_SECONDS = 600
+_CONFLICT = 409
 _SERVER_ERROR = 500
 
 
@@ -43,7 +44,7 @@ def _refused(error: stripe.StripeError) -> StripeError:
     status = error.http_status
     if status is not None and status >= _SERVER_ERROR:
         return _unavailable(_retry_after(error.headers), StripeBrokeError)
-    if error.code == "idempotency_key_in_use":
+    if status == _CONFLICT:  # the SDK leaves the code (idempotency_key_in_use) out of these
         return _unavailable(_retry_after(error.headers), StripeBusyError)
     if status is None:
         return _unavailable(_retry_after(error.headers))

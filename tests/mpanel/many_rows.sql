@@ -1,0 +1,70 @@
+-- A hundred thousand subscriptions with all that hangs on them; one in two hundred in trouble.
+
+CREATE TEMPORARY TABLE made AS
+SELECT n, gen_random_uuid() AS subscription_id, gen_random_uuid() AS customer_id,
+    gen_random_uuid() AS tenant_id, n % 200 AS kind
+FROM generate_series(1, 100000) AS n;
+
+INSERT INTO tenants (id, name, domain)
+SELECT tenant_id, 'Tenant ' || n, 'tenant-' || n || '.example' FROM made;
+
+INSERT INTO customers (id, email, name, currency)
+SELECT customer_id, 'buyer-' || n || '@example.com', 'Buyer ' || n, 'USD' FROM made;
+
+INSERT INTO subscriptions (id, tenant_id, customer_id, status, billing_provider, livemode,
+    stripe_status, stripe_subscription_id, stripe_customer_id, currency, amount, price,
+    billing_cycle, auto_renew, current_period_start, current_period_end, initial_payment_settled,
+    stripe_as_of_since, stripe_as_of, metadata, created_at)
+SELECT subscription_id, tenant_id, customer_id,
+    CASE kind WHEN 0 THEN 'pending' WHEN 1 THEN 'suspended' WHEN 2 THEN 'cancelled' ELSE 'active' END,
+    'stripe', TRUE,
+    CASE kind WHEN 1 THEN 'past_due' WHEN 2 THEN 'canceled' WHEN 3 THEN 'trialing' ELSE 'active' END,
+    'sub_' || n, 'cus_' || n, 'usd', 799, 7.99, 'monthly', FALSE,
+    now() - interval '10 days', now() + n * interval '30 seconds', TRUE, now(), now(),
+    '{"planId": "starter"}', now() - n * interval '10 minutes'
+FROM made;
+
+UPDATE tenants SET billing_subscription_id = made.subscription_id
+FROM made WHERE made.tenant_id = tenants.id;
+
+INSERT INTO subscription_items (subscription_id, stripe_subscription_item_id, quantity, unit_amount,
+    currency, recurring_interval, interval_count)
+SELECT subscription_id, 'si_' || n || '_' || item, 1, 799, 'usd', 'month', 1
+FROM made CROSS JOIN generate_series(1, 2) AS item;
+
+INSERT INTO invoices (tenant_id, customer_id, invoice_number, status, subtotal, total, currency,
+    subscription_id, livemode, stripe_invoice_id, stripe_subscription_id, stripe_status, amount_due,
+    amount_paid, amount_remaining, stripe_created, stripe_as_of_since, stripe_as_of)
+SELECT tenant_id, customer_id, 'in_' || n || '_' || month, 'paid', 7.99, 7.99, 'USD',
+    subscription_id, TRUE, 'in_' || n || '_' || month, 'sub_' || n,
+    CASE WHEN kind = 1 AND month = 3 THEN 'open' ELSE 'paid' END, 799,
+    CASE WHEN kind = 1 AND month = 3 THEN 0 ELSE 799 END,
+    CASE WHEN kind = 1 AND month = 3 THEN 799 ELSE 0 END,
+    now() - (3 - month) * interval '30 days' - n * interval '1 second', now(), now()
+FROM made CROSS JOIN generate_series(1, 3) AS month;
+
+INSERT INTO provisioning_work (subscription_id, inputs, done_version, last_error, created_at,
+    updated_at)
+SELECT subscription_id, '{}', 1, CASE kind WHEN 0 THEN 'hosting: HTTP 503' END,
+    now() - interval '1 day', now() - interval '1 day'
+FROM made;
+
+INSERT INTO tenant_services (subscription_id, product_type, desired, actual, driver, external_ref,
+    last_error)
+SELECT subscription_id, type, 'active', CASE kind WHEN 0 THEN 'absent' ELSE 'active' END, 'log',
+    type || n, CASE kind WHEN 0 THEN 'HTTP 503' END
+FROM made CROSS JOIN unnest(ARRAY['hosting', 'email']) AS type;
+
+INSERT INTO checkout_sessions (subscription_id, attempt, stripe_session_id, livemode, params, status)
+SELECT subscription_id, 1, 'cs_' || n, TRUE, '{}', 'complete' FROM made;
+
+INSERT INTO orders (subscription_id, customer_id, fingerprint)
+SELECT subscription_id, customer_id, '\x00' FROM made;
+
+INSERT INTO stripe_events (id, type, livemode, created, object_id, payload, status, last_error,
+    applied_at)
+SELECT 'evt_' || n, 'invoice.paid', TRUE, now(), 'in_' || n, '{}',
+    CASE kind WHEN 4 THEN 'failed' ELSE 'applied' END, CASE kind WHEN 4 THEN 'Traceback' END, now()
+FROM made;
+
+ANALYZE;
