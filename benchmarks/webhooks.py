@@ -96,7 +96,6 @@ def _event(number: int, run: int) -> dict[str, Any]:
         subscription=f"sub_{name}",
         customer=f"cus_{name}",
         created=created,
-        payment_intent=f"pi_{run}_{name}",
     )
     return _padded(made.event("invoice.paid", invoice, id_=id_, created=created))
 

@@ -7,6 +7,7 @@ within STOP_SECONDS of a signal; what it could not finish is taken up by another
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -155,7 +156,8 @@ def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job
 
     async def run(job: Job) -> None:
         id_ = (job.payload or b"").decode()
-        fields = {"job": entrypoint, "objectId": id_}
+        fields: dict[str, object] = {"job": entrypoint, "objectId": id_}
+        started = time.monotonic()
         try:
             await do(id_)
         except LeaseBusyError as busy:
@@ -164,6 +166,7 @@ def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job
         except LeaseLostError:
             logger.warning("another worker has taken over", extra=fields)
         else:
-            logger.info("job done", extra=fields)
+            took = round((time.monotonic() - started) * 1000)
+            logger.info("%s done", entrypoint, extra={**fields, "durationMs": took})
 
     return run

@@ -41,6 +41,7 @@ class Question:
     order_id: UUID | None = None
     attempt: int | None = None
     stripe_customer_id: str | None = None
+    stripe_subscription_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ async def list_stored(
         "order_ids": [q.order_id for q in questions],
         "attempts": [q.attempt for q in questions],
         "stripe_customer_ids": [q.stripe_customer_id for q in questions],
+        "stripe_subscription_ids": [q.stripe_subscription_id for q in questions],
     }
     query = _STORED[object_type]
     rows = await query.fetch(conn, **{name: columns[name] for name in query.parameters})

@@ -11,6 +11,7 @@ import asyncpg
 
 from mpanel_billing.mirror.facts import (
     CustomerFacts,
+    Facts,
     InvoiceFacts,
     InvoicePaymentFacts,
     ItemFacts,
@@ -41,16 +42,50 @@ _MPANEL_INVOICE_STATUS = {
 
 def question_of(snapshot: Snapshot) -> Question:
     """Return what is needed to find what is stored of the object."""
-    facts, since = snapshot.facts, snapshot.version.since
+    facts = snapshot.facts
+    return Question(
+        object_id=facts.object_id,
+        since=snapshot.version.since,
+        order_id=getattr(facts, "order_id", None),
+        attempt=getattr(facts, "attempt", None),
+        stripe_customer_id=getattr(facts, "stripe_customer_id", None),
+        stripe_subscription_id=getattr(facts, "stripe_subscription_id", None),
+    )
+
+
+def moves_subscription(facts: Facts, stored: asyncpg.Record | None) -> bool:
+    """Whether what is derived for the subscription can change by these facts.
+
+    Most renewals change periods and amounts only, and are spared the derivation.
+    """
+    if stored is None:
+        return True
     match facts:
         case SubscriptionFacts():
-            return Question(facts.object_id, since, facts.order_id, None, facts.stripe_customer_id)
-        case SessionFacts():
-            return Question(
-                facts.object_id, since, facts.order_id, facts.attempt, facts.stripe_customer_id
+            return stored["as_of"] is None or _course(facts) != (
+                stored["stripe_status"],
+                stored["collection_paused"],
+                stored["ending"],
+                stored["stripe_price_ids"],
+            )
+        case InvoiceFacts():
+            return (
+                not stored["subscription_settled"]
+                or stored["subscription_stripe_status"] in {None, "past_due", "unpaid"}
+                or stored["has_payment"]
+                or facts.stripe_payment_intent_id is not None
             )
         case _:
-            return Question(facts.object_id, since)
+            return True
+
+
+def _course(facts: SubscriptionFacts) -> tuple[str, bool, bool, list[str | None]]:
+    """Return what decides a subscription's course, as `list_stored` has it of the stored one."""
+    ending = facts.cancel_at_period_end or facts.cancel_at is not None
+    prices = sorted(
+        (item.stripe_price_id for item in facts.items), key=lambda id_: (id_ is None, id_ or "")
+    )
+    return facts.stripe_status, facts.collection_paused, ending, prices
 
 
 def stored_version(object_type: str, row: asyncpg.Record | None) -> Version | None:

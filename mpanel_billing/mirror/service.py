@@ -18,7 +18,12 @@ from mpanel_billing.mirror.facts import (
     SubscriptionFacts,
 )
 from mpanel_billing.mirror.ordering import Decision, order
-from mpanel_billing.mirror.rows import question_of, rows_of, stored_version
+from mpanel_billing.mirror.rows import (
+    moves_subscription,
+    question_of,
+    rows_of,
+    stored_version,
+)
 from mpanel_billing.mirror.snapshot import Snapshot
 
 _WRITING_ORDER = ("customer", "invoice_payment", "invoice", "subscription", "checkout.session")
@@ -46,6 +51,7 @@ class _Batch:
     snapshots: Sequence[Snapshot]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     applied: list[Snapshot] = field(default_factory=list)
+    moving: list[Snapshot] = field(default_factory=list)
     newly_mirrored: list[str] = field(default_factory=list)
     undecided: list[Snapshot] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
@@ -124,6 +130,8 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, asyncpg.Record
         _note_stranger(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):
         batch.touched.add(row["subscription_id"])
+    if decision.applies and moves_subscription(snapshot.facts, row):
+        batch.moving.append(snapshot)
     batch.outcomes[snapshot.object_id] = _OUTCOMES[decision]
     return decision.applies
 
@@ -159,7 +167,7 @@ async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     The payment of an invoice and a session without a subscription do not name theirs; it is
     looked up, and locked before anything is derived from what others may be writing.
     """
-    stripe_ids = {key[1] for s in batch.applied for key in _keys(s.facts) if key[0] == "sub"}
+    stripe_ids = {key[1] for s in batch.moving for key in _keys(s.facts) if key[0] == "sub"}
     found: list[str] = []
     if paid := _paid_invoices(batch.applied):
         found += await repository.list_invoice_subscriptions(conn, paid)

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
+
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.backoff import retry_seconds
@@ -50,8 +52,18 @@ async def give_order(desk: Desk, leg: Leg, action: Action, details: Mapping[str,
     result = await _ask(lane, order)
     took = round((time.monotonic() - started) * 1000)
     _log(leg, order, result, took)
+    try:
+        return await _store(desk, base, order, result, took)
+    except asyncpg.UniqueViolationError:
+        # the account is another subscription's: it must not be touched, nor taken for ours
+        stranger = Refused("The driver answered with an account that another subscription has.")
+        return await _store(desk, base, order, stranger, took)
+
+
+async def _store(desk: Desk, base: Leg, order: Order, result: Result, took: int) -> Leg:
+    """Store an answer and where it leaves the leg; the log gets it even when the lease is lost."""
     async with transaction(desk.pool) as conn:
-        await repository.log_call(conn, leg.driver, order, result, took)
+        await repository.log_call(conn, base.driver, order, result, took)
         moved = await _move(conn, desk.lease, base, order, result)
     if moved is None:
         raise LeaseLostError

@@ -102,13 +102,21 @@ async def _note_break(pool: Pool, lease: Lease, error: Exception) -> None:
 
 async def _converge(provisioning: Provisioning, lease: Lease) -> Outcome:
     """Run until the wish has not changed meanwhile."""
-    outcome = None
     for _ in range(_MOST_ROUNDS):
         outcome = await _run_once(provisioning, lease)
         if outcome is not None:
+            _log(lease.subscription_id, outcome)
             return outcome
     await break_off(provisioning.pool, lease, None, 0)
     return Outcome(done=False, error="the wish keeps changing")
+
+
+def _log(subscription_id: UUID, outcome: Outcome) -> None:
+    fields = {"subscriptionId": str(subscription_id)}
+    if outcome.done:
+        logger.info("all is as wished", extra=fields)
+    else:
+        logger.warning("not all is as wished: %s", outcome.error, extra=fields)
 
 
 async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:

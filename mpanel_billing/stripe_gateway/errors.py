@@ -17,6 +17,7 @@ from mpanel_billing.errors import (
 
 _DEFAULT_RETRY_AFTER_SECONDS = 10
 _LONGEST_RETRY_AFTER_SECONDS = 600
+_BAD_REQUEST = 400
 _CONFLICT = 409
 _SERVER_ERROR = 500
 
@@ -46,7 +47,7 @@ def _refused(error: stripe.StripeError) -> StripeError:
         return _unavailable(_retry_after(error.headers), StripeBrokeError)
     if status == _CONFLICT:  # the SDK leaves the code (idempotency_key_in_use) out of these
         return _unavailable(_retry_after(error.headers), StripeBusyError)
-    if status is None:
+    if status is None or status < _BAD_REQUEST:  # a success whose body cannot be read
         return _unavailable(_retry_after(error.headers))
     return StripeError(_describe(error), code=_code_of(error))
 

@@ -279,6 +279,8 @@ CREATE TABLE stripe_events (
 CREATE INDEX stripe_events_object_idx ON stripe_events (object_id, created);
 CREATE INDEX stripe_events_unhandled_idx ON stripe_events (next_attempt_at)
 WHERE status IN ('received', 'failed');
+CREATE INDEX stripe_events_oldest_unhandled_idx ON stripe_events (received_at)
+WHERE status IN ('received', 'failed');
 CREATE INDEX stripe_events_received_idx ON stripe_events (received_at);
 COMMENT ON TABLE stripe_events IS 'The inbox: every event that Stripe was told is safe with us';
 COMMENT ON COLUMN stripe_events.id IS 'evt_...; takes effect at most once';

@@ -38,7 +38,8 @@ SELECT
     NULL,
     e.id,
     e.received_at,
-    e.type || ': ' || right(trim(e.last_error), 200)
+    -- the last line of a traceback says what it was
+    e.type || ': ' || coalesce(left(regexp_replace(trim(E' \n' FROM e.last_error), '^.*\n', ''), 200), 'not applied yet')
 FROM stripe_events AS e
 WHERE e.status IN ('received', 'failed')
 UNION ALL

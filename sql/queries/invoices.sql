@@ -1,26 +1,38 @@
 -- Invoices and their payments, as Stripe tells of them; set-based like subscriptions.sql.
 
--- name: list_stored(object_ids, sinces)
+-- name: list_stored(object_ids, stripe_subscription_ids, sinces)
+-- With what tells whether the subscription's derived columns can change by the invoice.
 SELECT
     i.object_id,
-    mirror.id IS NOT NULL AS mirrored,
     mirror.stripe_as_of_since AS since,
     mirror.stripe_as_of AS as_of,
     mirror.stripe_event_id AS event_id,
     mirror.stripe_status,
     mirror.attempt_count,
     mirror.amount_paid,
+    billed.initial_payment_settled AS subscription_settled,
+    billed.stripe_status AS subscription_stripe_status,
+    EXISTS (
+        SELECT 1
+        FROM invoice_payments AS p
+        WHERE p.stripe_invoice_id = i.object_id
+    ) AS has_payment,
     e.type AS event_type,
     e.payload
-FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
-JOIN invoices AS mirror
+FROM unnest(:object_ids::text[], :stripe_subscription_ids::text[], :sinces::timestamptz[])
+    AS i (object_id, stripe_subscription_id, since)
+LEFT JOIN invoices AS mirror
     ON mirror.stripe_invoice_id = i.object_id
+LEFT JOIN subscriptions AS billed
+    ON billed.stripe_subscription_id = i.stripe_subscription_id
 LEFT JOIN stripe_events AS e
     ON e.id = mirror.stripe_event_id
     AND i.since <= mirror.stripe_as_of;
 
 -- name: write_snapshots(snapshots)!
 INSERT INTO invoices AS mirror (
+    subscription_id,
+    tenant_id,
     customer_id,
     invoice_number,
     status,
@@ -54,7 +66,13 @@ INSERT INTO invoices AS mirror (
     created_at
 )
 SELECT
-    (SELECT known.customer_id FROM stripe_customers AS known WHERE known.id = s.stripe_customer_id),
+    billed.id,
+    billed.tenant_id,
+    coalesce(billed.customer_id, (
+        SELECT known.customer_id
+        FROM stripe_customers AS known
+        WHERE known.id = s.stripe_customer_id
+    )),
     s.invoice_number,
     s.status,
     least(s.subtotal, 99999999.99),
@@ -124,8 +142,17 @@ FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
     as_of timestamptz,
     event_id text
 )
+LEFT JOIN LATERAL (
+    -- one look-up a row, however large the table: OFFSET 0 keeps it from becoming a join
+    SELECT o.id, o.tenant_id, o.customer_id
+    FROM subscriptions AS o
+    WHERE o.stripe_subscription_id = s.stripe_subscription_id
+    OFFSET 0
+) AS billed ON TRUE
 ON CONFLICT (stripe_invoice_id) DO UPDATE
-SET customer_id = coalesce(excluded.customer_id, mirror.customer_id),
+SET subscription_id = coalesce(excluded.subscription_id, mirror.subscription_id),
+    tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
+    customer_id = coalesce(excluded.customer_id, mirror.customer_id),
     status = excluded.status,
     subtotal = excluded.subtotal,
     tax_amount = excluded.tax_amount,

@@ -123,6 +123,7 @@ RETURNING reason;
 -- name: skip_leg(subscription_id, product_type)$
 UPDATE tenant_services
 SET stopped = 'skipped',
+    last_error = NULL,
     next_attempt_at = NULL,
     updated_at = now()
 WHERE subscription_id = :subscription_id::uuid

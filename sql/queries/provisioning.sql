@@ -184,6 +184,7 @@ SET desired = excluded.desired,
     END,
     attempts = 0,
     stopped = NULL,
+    last_error = NULL,
     next_attempt_at = NULL,
     updated_at = now()
 WHERE (leg.desired, leg.desired_resources, leg.removed_at IS NULL)

@@ -20,6 +20,14 @@ SELECT
     mirrored.stripe_as_of AS as_of,
     mirrored.stripe_event_id AS event_id,
     mirrored.stripe_status,
+    mirrored.collection_paused,
+    mirrored.cancel_at_period_end IS TRUE OR mirrored.cancel_at IS NOT NULL AS ending,
+    ARRAY(
+        SELECT item.stripe_price_id
+        FROM subscription_items AS item
+        WHERE item.subscription_id = mirrored.id
+        ORDER BY item.stripe_price_id COLLATE "C"
+    ) AS stripe_price_ids,
     e.type AS event_type,
     e.payload
 FROM unnest(
@@ -284,7 +292,24 @@ SET subscription_id = excluded.subscription_id,
     interval_count = excluded.interval_count,
     current_period_start = excluded.current_period_start,
     current_period_end = excluded.current_period_end,
-    updated_at = now();
+    updated_at = now()
+WHERE (
+    mirror.subscription_id,
+    mirror.price_id,
+    mirror.stripe_price_id,
+    mirror.quantity,
+    mirror.unit_amount,
+    mirror.current_period_start,
+    mirror.current_period_end
+) IS DISTINCT FROM (
+    excluded.subscription_id,
+    excluded.price_id,
+    excluded.stripe_price_id,
+    excluded.quantity,
+    excluded.unit_amount,
+    excluded.current_period_start,
+    excluded.current_period_end
+);
 
 -- name: derive(stripe_subscription_ids, subscription_ids)
 -- What follows from the mirrored rows, whatever order they came in: status, links of invoices, the

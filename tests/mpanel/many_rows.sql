@@ -1,9 +1,10 @@
--- A hundred thousand subscriptions with all that hangs on them; one in two hundred in trouble.
+-- Many subscriptions with all that hangs on them; three in two hundred are in trouble. The
+-- setting billing.subscriptions says how many.
 
 CREATE TEMPORARY TABLE made AS
 SELECT n, gen_random_uuid() AS subscription_id, gen_random_uuid() AS customer_id,
     gen_random_uuid() AS tenant_id, n % 200 AS kind
-FROM generate_series(1, 100000) AS n;
+FROM generate_series(1, current_setting('billing.subscriptions')::integer) AS n;
 
 INSERT INTO tenants (id, name, domain)
 SELECT tenant_id, 'Tenant ' || n, 'tenant-' || n || '.example' FROM made;

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.drivers.protocol import Done
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
 from mpanel_billing.provisioning.service import Outcome
 from tests.provisioning.conftest import GRACE, RETENTION, Scene
@@ -311,3 +312,14 @@ async def test_a_broken_run_says_so_and_is_tried_again(scene: Scene) -> None:
     work = await scene.work()
     assert work["last_error"] == "broke: CheckViolationError"
     assert (work["lease_token"], work["wake_at"] is None) == (None, False)
+
+
+async def test_an_account_that_is_somebody_elses_is_refused(scene: Scene) -> None:
+    await scene.sell()
+    other = scene.world.accounts[0].reference
+    await scene.tell("active", id_="sub_2", customer="cus_2")
+    await scene.tell_invoice("paid", "in_2", subscription="sub_2", customer="cus_2")
+    scene.world.answers[f"{await scene.id_of('sub_2')}:hosting:create:1"] = Done(other)
+    outcome = await scene.run("sub_2")
+    assert "another subscription has" in (outcome.error or "")
+    assert (await scene.leg(id_="sub_2"))["external_ref"] is None

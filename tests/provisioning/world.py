@@ -1,6 +1,7 @@
 """An outside world for drivers: its accounts, and its misbehaviour on demand."""
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
 from mpanel_billing.provisioning.leg import RESULTING, Actual
 
 Fault = Literal["fail_before", "fail_after", "refuse"]
+
+
+_numbers = itertools.count(1)
 
 
 @dataclass
@@ -124,7 +128,7 @@ class World:
 
     def _create(self, order: Order) -> Result:
         account = HostedAccount(
-            f"{order.product_type}-{len(self.accounts) + len(self.terminated) + 1}",
+            f"{order.product_type}-{next(_numbers)}",
             order.subscription_id,
             order.product_type,
             "active",

@@ -15,6 +15,7 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 from yarl import URL
 
+from mpanel_billing.logs import redact
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
@@ -158,7 +159,8 @@ def read_answer(order: Order, status: int, body: bytes, retry_after: str | None)
     already = status == HTTPStatus.CONFLICT and answer.code == "already_done"
     if (is_done or already) and reference:
         return Done(reference, already, response)
-    error = f"HTTP {status}" + (f": {answer.message[:_LONGEST_QUOTE]}" if answer.message else "")
+    quote = f": {redact(answer.message)[:_LONGEST_QUOTE]}" if answer.message else ""
+    error = f"HTTP {status}{quote}"
     is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if is_refusal and status not in _TRY_AGAIN and not already:
         return Refused(error, response)

@@ -1,0 +1,97 @@
+"""`mpanel-billing provision` and `timeline`, as an operator types them."""
+
+import asyncio
+import json
+import os
+import sys
+
+from tests.provisioning.conftest import Scene
+from tests.provisioning.reference_server import ReferenceServer
+from tests.service import WEBHOOK_SECRET
+
+
+async def run(database_url: str, *words: str, **environment: str) -> tuple[int, str]:
+    """Run a command; return its exit status and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "mpanel_billing",
+        *words,
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": database_url,
+            "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "APP_URL": "http://panel.test",
+            "USER": "grace",
+            **environment,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    return process.returncode or 0, out.decode()
+
+
+async def test_what_is_stuck_is_listed_and_retried(scene: Scene, database_url: str) -> None:
+    assert await run(database_url, "provision", "list") == (
+        0,
+        "nothing is stuck, and nothing is suspended by an operator\n",
+    )
+    scene.world.misbehave("hosting", "refuse")
+    await scene.tell("active")
+    await scene.tell_invoice("paid")
+    await scene.run()
+    status, out = await run(database_url, "provision", "list")
+    assert status == 0
+    assert "hosting: HTTP 422: no" in out
+    assert "waits for a person" in out
+
+    assert await run(database_url, "provision", "retry", "--all") == (0, "retrying 1\n")
+    assert (await scene.run()).done
+
+
+async def test_a_suspension_is_placed_shown_and_lifted(scene: Scene, database_url: str) -> None:
+    id_ = await scene.sell()
+    await run(database_url, "provision", "suspend", "sub_1", "--reason", "phishing")
+    await scene.run()
+    _, listed = await run(database_url, "provision", "list")
+    assert f"{id_}  suspended by grace" in listed
+    _, shown = await run(database_url, "provision", "show", str(id_))
+    assert shown.startswith("hosting     suspended  -> suspended   world:hosting-")
+    assert await run(database_url, "provision", "lift", "sub_1") == (
+        0,
+        "lifting the suspension for: phishing\n",
+    )
+    status, out = await run(database_url, "provision", "lift", "sub_1")
+    assert (status, out) == (1, "mpanel-billing: No operator has suspended it.\n")
+
+    _, logged = await run(database_url, "provision", "log", "sub_1")
+    assert [line.split()[3] for line in logged.splitlines()] == ["create", "suspend"]
+    _, told = await run(database_url, "timeline", "sub_1")
+    for part in ("customer.subscription.updated", "create hosting: done", "suspended by grace"):
+        assert part in told
+
+
+async def test_an_unknown_subscription_is_one_line_and_exit_code_1(database_url: str) -> None:
+    status, out = await run(database_url, "provision", "show", "sub_none")
+    assert (status, out) == (1, "mpanel-billing: There is no subscription sub_none.\n")
+
+
+async def test_drift_is_an_exit_code_until_it_is_repaired(scene: Scene, database_url: str) -> None:
+    scene.world.name = "http"
+    id_ = await scene.sell()
+    scene.world.accounts[0].actual = "suspended"
+    async with ReferenceServer(scene.world).running() as server:
+        services = json.dumps({"hosting": server.endpoint()})
+        checked = await run(database_url, "provision", "check", PROVISIONING_SERVICES=services)
+        assert checked == (
+            1,
+            f"{id_} hosting: should be active, is suspended\n1 differ, 0 being repaired\n",
+        )
+        status, _ = await run(
+            database_url, "provision", "check", "--fix", PROVISIONING_SERVICES=services
+        )
+        assert status == 0
+    assert (await scene.run()).done
+    assert scene.world.of(id_) == {"hosting": "active"}
