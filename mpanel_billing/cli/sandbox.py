@@ -11,6 +11,7 @@ import typer
 def sandbox(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 12111,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    *,
     webhook_url: Annotated[
         str | None, typer.Option(help="Where every event is sent; more can be made by the API.")
     ] = None,
