@@ -51,6 +51,13 @@ class InvalidRequestError(BillingError):
     code = "invalid_request"
 
 
+class UnauthenticatedError(BillingError):
+    """The request carries no key, or one that is not ours."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "unauthenticated"
+
+
 class NotFoundError(BillingError):
     """There is nothing by that id."""
 

@@ -20,6 +20,8 @@ from mpanel_billing.errors import SettingsError
 
 SettingsT = TypeVar("SettingsT", bound="DatabaseSettings")
 
+SHORTEST_ADMIN_KEY = 24
+
 Commas = NoDecode
 """Marks a list that is written with commas, not as JSON."""
 
@@ -80,6 +82,8 @@ class Settings(DatabaseSettings):
     checkout_payment_methods: Annotated[tuple[str, ...], Commas] = ("card",)
     checkout_adaptive_pricing: bool = False
 
+    admin_api_keys: Annotated[tuple[SecretStr, ...], Commas] = ()
+
     app_url: AnyHttpUrl
     cors_origin: Annotated[tuple[str, ...], Commas] = ()
     host: str = "127.0.0.1"
@@ -94,7 +98,11 @@ class Settings(DatabaseSettings):
     demo: bool = Field(default=False, alias="MPANEL_BILLING_DEMO")
 
     @field_validator(
-        "stripe_webhook_secret", "cors_origin", "checkout_payment_methods", mode="before"
+        "stripe_webhook_secret",
+        "cors_origin",
+        "checkout_payment_methods",
+        "admin_api_keys",
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: object) -> object:
@@ -122,6 +130,14 @@ class Settings(DatabaseSettings):
             raise ValueError(msg)
         if not all(secret.get_secret_value().startswith("whsec_") for secret in value):
             msg = "each secret must start with whsec_"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("admin_api_keys")
+    @classmethod
+    def _are_long_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < SHORTEST_ADMIN_KEY for key in value):
+            msg = f"each key needs at least {SHORTEST_ADMIN_KEY} characters"
             raise ValueError(msg)
         return value
 

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from mpanel_billing.database.pool import acquired, create_pool
-from mpanel_billing.errors import NotFoundError
+from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import load_database_settings, load_settings
-from mpanel_billing.webhooks import repository
+from mpanel_billing.webhooks.inbox import list_events, show_event
 from mpanel_billing.webhooks.replay import replay_event, replay_failed_events
 
 app = typer.Typer(help="Look into the inbox of Stripe's events.", no_args_is_help=True)
@@ -49,8 +48,8 @@ def replay_failed() -> None:
 
 
 async def _list(status: str | None, most: int) -> None:
-    async with await create_pool(load_database_settings()) as pool, acquired(pool) as conn:
-        rows = await repository.list_events(conn, status, most)
+    async with await create_pool(load_database_settings()) as pool:
+        rows = await list_events(pool, status, most)
     for row in rows:
         detail = (row["detail"] or "").strip().splitlines()[-1:] or [""]
         typer.echo(
@@ -62,10 +61,8 @@ async def _list(status: str | None, most: int) -> None:
 
 
 async def _show(event_id: str) -> None:
-    async with await create_pool(load_database_settings()) as pool, acquired(pool) as conn:
-        row = await repository.get_event(conn, event_id)
-    if row is None:
-        raise NotFoundError(f"There is no event {event_id} in the inbox.")
+    async with await create_pool(load_database_settings()) as pool:
+        row = await show_event(pool, event_id)
     for name, value in row.items():
         if value is not None and name not in {"payload", "last_error"}:
             typer.echo(f"{name:<16} {value}")

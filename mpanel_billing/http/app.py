@@ -14,7 +14,15 @@ from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES
-from mpanel_billing.http.routes import catalogue, checkout, health, storefront, webhooks
+from mpanel_billing.http.routes import (
+    admin,
+    catalogue,
+    checkout,
+    health,
+    storefront,
+    webhooks,
+)
+from mpanel_billing.http.routes import metrics as metrics_route
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
@@ -26,7 +34,7 @@ def create_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=webhooks.MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
     announce_shutdown(app)
-    for module in (catalogue, checkout, health, webhooks):
+    for module in (admin, catalogue, checkout, health, metrics_route, webhooks):
         app.add_routes(module.routes)
     if settings.demo:
         app.add_routes(storefront.routes)

@@ -111,6 +111,7 @@ async def _open_queue(settings: Settings) -> AsyncIterator[PgQueuer]:
         )
         queue = PgQueuer.from_asyncpg_pool(queue_pool)
         register(queue, provisioning)
+        await _listen(queue)
         logger.info("worker ready")
         yield queue
 
@@ -124,6 +125,15 @@ def _queue_pool(settings: Settings) -> "asyncpg.Pool[asyncpg.Record]":
         timeout=CONNECT_TIMEOUT_SECONDS,
         server_settings={"application_name": "mpanel-billing-queue", "timezone": "UTC"},
     )
+
+
+async def _listen(queue: PgQueuer) -> None:
+    """Listen before the queue runs.
+
+    Else its first probe of the listener, over another connection, may come before it listens,
+    and 10 s later it takes a sound connection for a broken one.
+    """
+    await queue.connection.add_listener(queue.channel, lambda _: None)
 
 
 def register(queue: PgQueuer, provisioning: Provisioning) -> None:

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
+from mpanel_billing.jobs.queue import enqueue_provisioning_retry
 
 LEASE_SECONDS = 15.0
 PROLONG_SECONDS = 5.0
@@ -44,10 +45,15 @@ class LeaseLostError(BillingError):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a subscription."""
+    """The right to work on a subscription, whose wish had that `version` when it was taken.
+
+    `attempts` counts the runs since the last that ended well, this one included.
+    """
 
     subscription_id: UUID
     token: UUID
+    version: int
+    attempts: int
 
 
 async def take_lease(pool: Pool, subscription_id: UUID) -> Lease | None:
@@ -55,16 +61,16 @@ async def take_lease(pool: Pool, subscription_id: UUID) -> Lease | None:
 
     Raises LeaseBusyError while another run has it.
     """
-    lease = Lease(subscription_id, uuid4())
+    token = uuid4()
     async with acquired(pool) as conn:
         taken = await _queries.take_lease.fetch_one(
             conn,
             subscription_id=subscription_id,
-            token=lease.token,
+            token=token,
             lease_seconds=LEASE_SECONDS,
         )
         if taken is not None:
-            return lease
+            return Lease(subscription_id, token, taken["version"], taken["attempts"])
         busy = await _queries.get_lease_seconds.fetch_value(conn, subscription_id=subscription_id)
     if busy is not None:
         raise LeaseBusyError(busy)
@@ -83,15 +89,22 @@ async def kept(pool: Pool, lease: Lease) -> AsyncIterator[None]:
 
 
 async def break_off(pool: Pool, lease: Lease, error: str | None, retry_seconds: float) -> None:
-    """Give the lease of a broken run back, to be tried again in `retry_seconds`."""
-    async with acquired(pool) as conn:
-        await _queries.break_off.execute(
+    """Give the lease of a run back that did not get to its end, and trigger the next.
+
+    `error` says why; None: it was only interrupted. Does nothing once the lease is lost.
+    """
+    async with transaction(pool) as conn:
+        broken_off = await _queries.break_off.fetch_value(
             conn,
             subscription_id=lease.subscription_id,
             token=lease.token,
             error=error,
             retry_seconds=retry_seconds,
         )
+        if broken_off:
+            await enqueue_provisioning_retry(
+                conn, lease.subscription_id, lease.version, lease.attempts, retry_seconds
+            )
 
 
 async def _keep(pool: Pool, lease: Lease) -> None:

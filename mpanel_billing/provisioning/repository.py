@@ -134,8 +134,13 @@ async def insert_tenant(
 
 
 async def link_tenant(conn: Connection, subscription_id: UUID, tenant_id: UUID) -> None:
-    """Give the subscription and its invoices their tenant."""
+    """Give the subscription its tenant."""
     await _queries.link_tenant.execute(conn, subscription_id=subscription_id, tenant_id=tenant_id)
+
+
+async def link_invoices(conn: Connection, subscription_id: UUID, tenant_id: UUID) -> None:
+    """Give the subscription's invoices their tenant."""
+    await _queries.link_invoices.execute(conn, subscription_id=subscription_id, tenant_id=tenant_id)
 
 
 async def note_trouble(conn: Connection, subscription_id: UUID, trouble: str | None) -> None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
-from mpanel_billing.mirror.repository import lock_objects
 from mpanel_billing.provisioning import repository
 from mpanel_billing.provisioning.charges import settle_charges
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
@@ -27,7 +26,7 @@ from mpanel_billing.provisioning.lease import (
 )
 from mpanel_billing.provisioning.leg import Action, Leg, blocker, in_order, next_action
 from mpanel_billing.provisioning.order import Desk, give_order
-from mpanel_billing.provisioning.tenant import ensure_tenant, lock_keys
+from mpanel_billing.provisioning.tenant import ensure_tenant, locked_subscription
 from mpanel_billing.provisioning.work import Work
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
@@ -84,20 +83,19 @@ async def provision_tenant_for_subscription(
             return await _converge(provisioning, lease)
     except LeaseLostError:
         raise
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
         # whatever it was, the row has to tell the operator, and the lease must not be waited for
-        await _note_break(provisioning.pool, lease, error)
-        raise
-    except asyncio.CancelledError:
         with suppress(DatabaseUnavailableError):
-            await break_off(provisioning.pool, lease, None, 0)
+            await _break_off(provisioning.pool, lease, error)
         raise
 
 
-async def _note_break(pool: Pool, lease: Lease, error: Exception) -> None:
+async def _break_off(pool: Pool, lease: Lease, error: BaseException) -> None:
+    if isinstance(error, asyncio.CancelledError):
+        await break_off(pool, lease, None, 0)
+        return
     text = str(error) if isinstance(error, BillingError) else f"broke: {type(error).__name__}"
-    with suppress(DatabaseUnavailableError):
-        await break_off(pool, lease, text, retry_seconds(1))
+    await break_off(pool, lease, text, retry_seconds(lease.attempts))
 
 
 async def _converge(provisioning: Provisioning, lease: Lease) -> Outcome:
@@ -254,9 +252,7 @@ class _Run:
 async def _finish(pool: Pool, lease: Lease, run: _Run) -> Outcome | None:
     """Store what the run came to; None: the wish has changed meanwhile."""
     work, outcome = run.work, run.outcome
-    async with transaction(pool) as conn:
-        # the mirror writes the same rows from what it has read under this lock
-        await lock_objects(conn, lock_keys(work))
+    async with locked_subscription(pool, work) as conn:
         finished = await repository.finish_work(
             conn,
             lease,

@@ -3,9 +3,11 @@
 import logging
 import re
 import unicodedata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
-from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.repository import lock_objects
@@ -20,25 +22,36 @@ _LONGEST_SLUG = 30
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
 
 
-async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str]:
+async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str | None]:
     """Make the subscription's tenant unless it has one; answer its id and domain.
 
     It gets the ordered domain, or a name under `suffix` where none was ordered or somebody has
     it already: then that is kept as trouble for a person to settle (nobody is a second owner).
     """
-    async with transaction(pool) as conn:
-        await lock_objects(conn, lock_keys(work))
-        tenant = await repository.get_tenant(conn, work.subscription_id)
-        if tenant is None:
-            tenant = await _make_tenant(conn, work, suffix)
-        await repository.link_tenant(conn, work.subscription_id, tenant[0])
+    if work.tenant_id is not None:
+        tenant: tuple[UUID, str | None] = (work.tenant_id, work.tenant_domain)
+    else:
+        async with locked_subscription(pool, work) as conn:
+            tenant = await repository.get_tenant(conn, work.subscription_id) or await _make_tenant(
+                conn, work, suffix
+            )
+            await repository.link_tenant(conn, work.subscription_id, tenant[0])
+    # not under the lock: the mirror may have an invoice in hand while it waits for that
+    async with acquired(pool) as conn:
+        await repository.link_invoices(conn, work.subscription_id, tenant[0])
     return tenant
 
 
-def lock_keys(work: Work) -> list[str]:
-    """Name the objects that whoever writes a subscription's row locks first, in their order."""
-    mirrored = [f"sub:{work.stripe_subscription_id}"] if work.stripe_subscription_id else []
-    return [*mirrored, f"order:{work.subscription_id}"]
+@asynccontextmanager
+async def locked_subscription(pool: Pool, work: Work) -> AsyncIterator[Connection]:
+    """Open a transaction in which the mirror leaves the subscription's row alone.
+
+    The mirror derives the row's columns from what it has read under this lock: whoever writes
+    the row without it may see it overwritten with what was before.
+    """
+    async with transaction(pool) as conn:
+        await lock_objects(conn, [f"sub:{work.stripe_subscription_id}"])
+        yield conn
 
 
 async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID, str]:

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 
 from mpanel_billing.database.pool import Pool, acquired
-from mpanel_billing.errors import ConflictError, NotFoundError
+from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.webhooks import repository
+from mpanel_billing.webhooks.inbox import show_event
 from mpanel_billing.webhooks.service import retry_event
 
 _PAGE = 100
@@ -13,10 +14,8 @@ _PAGE = 100
 
 async def replay_event(pool: Pool, event_id: str, *, livemode: bool) -> Outcome:
     """Apply an event that failed or was ignored; ConflictError where it took effect already."""
+    event = await show_event(pool, event_id)
     async with acquired(pool) as conn:
-        event = await repository.get_event(conn, event_id)
-        if event is None:
-            raise NotFoundError(f"There is no event {event_id} in the inbox.")
         reopened = await repository.reopen_event(conn, event_id)
     if not reopened:
         raise ConflictError(

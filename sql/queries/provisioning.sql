@@ -27,7 +27,7 @@ SET leased_until = now() + make_interval(secs => :lease_seconds::float8)
 WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid;
 
--- name: break_off(subscription_id, token, error, retry_seconds)!
+-- name: break_off(subscription_id, token, error, retry_seconds)$
 -- A run that could not go to its end gives its lease back; no error: it was only interrupted.
 UPDATE provisioning_work AS w
 SET lease_token = NULL,
@@ -36,7 +36,8 @@ SET lease_token = NULL,
     wake_at = now() + make_interval(secs => :retry_seconds::float8),
     updated_at = now()
 WHERE w.subscription_id = :subscription_id::uuid
-  AND w.lease_token = :token::uuid;
+  AND w.lease_token = :token::uuid
+RETURNING TRUE;
 
 -- name: get_work(subscription_id, token)^
 -- One row with all that the desired state depends on, as of one moment.
@@ -122,19 +123,17 @@ ON CONFLICT (domain) DO NOTHING
 RETURNING id, domain;
 
 -- name: link_tenant(subscription_id, tenant_id)!
-WITH linked AS (
-    UPDATE subscriptions
-    SET tenant_id = :tenant_id::uuid,
-        updated_at = now()
-    WHERE id = :subscription_id::uuid
-    RETURNING id
-)
-UPDATE invoices AS i
+UPDATE subscriptions
 SET tenant_id = :tenant_id::uuid,
     updated_at = now()
-FROM linked
-WHERE i.subscription_id = linked.id
-  AND i.tenant_id IS NULL;
+WHERE id = :subscription_id::uuid;
+
+-- name: link_invoices(subscription_id, tenant_id)!
+UPDATE invoices
+SET tenant_id = :tenant_id::uuid,
+    updated_at = now()
+WHERE subscription_id = :subscription_id::uuid
+  AND tenant_id IS NULL;
 
 -- name: note_trouble(subscription_id, trouble)!
 UPDATE provisioning_work

@@ -2,19 +2,24 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from mpanel_billing.database.pool import transaction
+from mpanel_billing.database.migrations import migrate
+from mpanel_billing.database.pool import create_pool, transaction
+from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.jobs.sweep import sweep
 from tests.jobs.worker_process import running_worker
-from tests.provisioning.conftest import Scene
+from tests.provisioning.conftest import Scene, open_scene
 from tests.provisioning.reference_server import ReferenceServer
-from tests.service import Service
+from tests.provisioning.world import World
+from tests.service import Service, make_settings
 
 
 async def wait_until(database_url: str, query: str, *args: object) -> asyncpg.Record:
@@ -82,8 +87,10 @@ async def test_a_killed_worker_is_taken_over(
         await pay(scene)
         await wait_until_ordered(server)
         await first.kill()
-    async with running_worker(database_url, **environment):
+    async with running_worker(database_url, **environment) as second:
         await wait_until_active(database_url)
+        # this has taken longer than PgQueuer waits for the first probe of its listener
+        assert not any("FailingListenerError" in line for line in second.lines)
     assert server.world.of(await scene.id_of()) == {"hosting": "active"}
     assert [request["generation"] for request in server.requests] == [1, 1]
 
@@ -166,3 +173,29 @@ async def test_a_trigger_in_a_transaction_that_fails_is_none(scene: Scene) -> No
     with pytest.raises(LookupError):
         await fail()
     assert await scene.pool.fetchval("SELECT count(*) FROM pgqueuer") == 0
+
+
+@pytest.fixture
+def own_postgres(run_dir: Path, worker_id: str) -> Iterator[EmbeddedPostgres]:
+    """A server for this test alone."""
+    server = EmbeddedPostgres(run_dir / f"restarted-{worker_id}", durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_a_worker_goes_on_after_the_database_was_restarted(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    own_postgres.create_database("billing")
+    url = own_postgres.url("billing")
+    await migrate(url)
+    async with running_worker(url) as worker:
+        await asyncio.to_thread(own_postgres.stop)
+        await worker.wait_for("Error during instance execution")
+        await asyncio.to_thread(own_postgres.start)
+        settings = make_settings(database_url=url)
+        async with await create_pool(settings) as pool, open_scene(pool, World()) as scene:
+            await pay(scene)
+            await wait_until_active(url)
+        assert await worker.stop() == 0

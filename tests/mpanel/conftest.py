@@ -19,6 +19,7 @@ from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests.mpanel.databases import (
     LATER_COLUMNS,
     OWNER,
+    ROWS,
     SCHEMA,
     as_role,
     create_role,
@@ -32,25 +33,23 @@ _numbers = itertools.count(1)
 Clone = Callable[[str], str]
 
 
-async def _build(postgres: EmbeddedPostgres, run_dir: Path) -> None:
-    """Make the templates: mPanel's database, with its later columns, and with our schema."""
+async def _build(postgres: EmbeddedPostgres) -> None:
+    """Make the templates that `clone` copies."""
     create_role(postgres, OWNER)
-    for name, base in (
-        ("mpanel", None),
-        ("mpanel_later", "mpanel"),
-        ("mpanel_migrated", "mpanel_later"),
-    ):
+
+    async def make(name: str, *files: Path, base: str | None = None, ours: bool = False) -> None:
         postgres.drop_database(name)
         postgres.create_database(name, base)
         give_to_owner(postgres, name)
         url = as_role(postgres.url(name), OWNER)
-        if name == "mpanel":
-            await run_files(url, SCHEMA)
-        elif name == "mpanel_later":
-            await run_files(url, [LATER_COLUMNS])
-        else:
+        await run_files(url, files)
+        if ours:
             await migrate(url)
-    (run_dir / "mpanel").touch()
+
+    await make("mpanel", SCHEMA, ROWS)
+    await make("mpanel_later", LATER_COLUMNS, base="mpanel")
+    await make("mpanel_migrated", base="mpanel_later", ours=True)
+    await make("mpanel_migrated_empty", SCHEMA, LATER_COLUMNS, ours=True)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +57,8 @@ def mpanel_templates(postgres: EmbeddedPostgres, run_dir: Path) -> None:
     with (run_dir / "mpanel.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (run_dir / "mpanel").exists():
-            asyncio.run(_build(postgres, run_dir))
+            asyncio.run(_build(postgres))
+            (run_dir / "mpanel").touch()
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ OWNER = "mpanel"
 """Owns mPanel's database and tables, and is no superuser: the role of DATABASE_URL."""
 
 HERE = Path(__file__).parent
-SCHEMA = (HERE / "schema.sql", HERE / "rows.sql")
+SCHEMA = HERE / "schema.sql"
+ROWS = HERE / "rows.sql"
 LATER_COLUMNS = HERE / "later_columns.sql"
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -50,7 +51,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 def administer(postgres: EmbeddedPostgres, statement: str) -> None:
     """Run a statement as the server's superuser."""
-    psql = [postgres.bin_dir / "psql", "-Xq", postgres.url("postgres"), "-c", statement]
+    psql = [str(postgres.bin_dir / "psql"), "-Xq", postgres.url("postgres"), "-c", statement]
     subprocess.run(psql, capture_output=True, check=True)
 
 
@@ -97,7 +98,7 @@ async def rows_of(connection: Connection, columns: dict[str, list[str]]) -> dict
 def dump_schema(programs: Path, url: str) -> str:
     """The whole schema but dbmate's own table, without the dump's random restrict key."""
     command = [
-        programs / "pg_dump",
+        str(programs / "pg_dump"),
         "--schema-only",
         f"--exclude-table={migrations.TABLE}",
         f"--dbname={url}",

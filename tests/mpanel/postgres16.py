@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mpanel_billing.dev.accounts import Account, reachable_install, server_account
+from mpanel_billing.dev.accounts import reachable_install, server_account
 
 WHEEL, VERSION = "pgserver", "0.1.4"
 """Carries PostgreSQL 16.2."""
@@ -49,20 +49,16 @@ class Postgres16:
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
-            [self.bin_dir / program, "-D", self.data_dir, *arguments],
+            [str(self.bin_dir / program), f"--pgdata={self.data_dir}", *arguments],
             check=True,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            **_as(self._account),
+            user=self._account.uid if self._account else None,
+            group=self._account.gid if self._account else None,
+            extra_groups=() if self._account else None,
         )
-
-
-def _as(account: Account | None) -> dict[str, object]:
-    if account is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": ()}
 
 
 def install(cache: Path) -> Path:

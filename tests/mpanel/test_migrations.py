@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from mpanel_billing.cli.migrate import app
 from mpanel_billing.database import migrations
 from mpanel_billing.database.migrations import MigrationError
 from mpanel_billing.dev.postgres import EmbeddedPostgres
@@ -67,6 +69,22 @@ def warned() -> Iterator[asyncio.Event]:
 async def test_every_migration_applies_to_mpanels_database_and_once_only(mpanel_url: str) -> None:
     assert await migrations.migrate(mpanel_url) == ALL_FILES
     assert await migrations.migrate(mpanel_url) == []
+
+
+def test_the_command_does_it_and_says_what_it_did(
+    mpanel_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", mpanel_url)
+    for command, said in (
+        ("up", f"applied {ALL_FILES[-1]}"),
+        ("up", "nothing to do"),
+        ("status", "0 pending"),
+        ("down", f"rolled back {ALL_FILES[-1]}"),
+    ):
+        result = CliRunner().invoke(app, [command], catch_exceptions=False)
+        assert result.exit_code == 0
+        assert said in result.output
 
 
 async def test_the_role_that_migrates_is_no_superuser(mpanel_url: str) -> None:

@@ -12,6 +12,7 @@ from mpanel_billing.resources import MIGRATIONS, QUERIES, ROOT
 from tests.mpanel.databases import (
     LATER_COLUMNS,
     OWNER,
+    ROWS,
     SCHEMA,
     columns_of,
     connected,
@@ -62,7 +63,7 @@ async def test_production_runs_this_version(url16: str) -> None:
 async def test_every_migration_applies_to_mpanels_database_and_goes_back(
     postgres16: Postgres16, url16: str
 ) -> None:
-    await run_files(url16, [*SCHEMA, LATER_COLUMNS])
+    await run_files(url16, [SCHEMA, ROWS, LATER_COLUMNS])
     async with connected(url16) as connection:
         schema, columns = dump_schema(postgres16.bin_dir, url16), await columns_of(connection)
         rows = await rows_of(connection, columns)

@@ -6,7 +6,7 @@ import time
 from aiohttp import web
 
 from mpanel_billing.errors import BillingError
-from mpanel_billing.http import keys
+from mpanel_billing.http import keys, metrics
 from mpanel_billing.webhooks.envelope import Event, parse_body, parse_event
 from mpanel_billing.webhooks.signature import verify_signature
 
@@ -26,8 +26,10 @@ async def receive_webhook(request: web.Request) -> web.Response:
         event = _open(request, body)
     except BillingError as error:
         logger.warning("webhook refused: %s", error, extra={"code": error.code})
+        metrics.WEBHOOKS_REFUSED.labels(error.code).inc()
         raise
     outcome = await request.app[keys.EVENTS].receive(event)
+    metrics.count_event(event.type, outcome.status)
     logger.log(
         logging.DEBUG if outcome.status == "ignored" else logging.INFO,
         "event %s",

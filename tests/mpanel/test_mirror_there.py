@@ -1,0 +1,11 @@
+"""What events do to the rows, on mPanel's own schema with its triggers and defaults."""
+
+import pytest
+
+from tests.mirror.test_service import *  # noqa: F403 - the same tests, on another database
+from tests.mpanel.conftest import Clone
+
+
+@pytest.fixture
+def database_url(clone: Clone) -> str:
+    return clone("mpanel_migrated_empty")

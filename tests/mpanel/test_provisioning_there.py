@@ -1,0 +1,12 @@
+"""From the mirror to the accounts, on mPanel's own schema with its triggers and defaults."""
+
+import pytest
+
+from tests.mpanel.conftest import Clone
+from tests.provisioning.conftest import scene, world  # noqa: F401 - fixtures
+from tests.provisioning.test_service import *  # noqa: F403 - the same tests, on another database
+
+
+@pytest.fixture
+def database_url(clone: Clone) -> str:
+    return clone("mpanel_migrated_empty")
