@@ -15,7 +15,7 @@ from mpanel_billing.database.pool import create_pool, transaction
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.jobs.sweep import sweep
-from tests.jobs.worker_process import running_worker
+from tests.processes import running_worker
 from tests.provisioning.conftest import Scene, open_scene
 from tests.provisioning.reference_server import ReferenceServer
 from tests.provisioning.world import World

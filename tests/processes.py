@@ -1,4 +1,4 @@
-"""A worker process of its own, as production runs it."""
+"""The processes of the service, as production runs them."""
 
 import asyncio
 import os
@@ -13,40 +13,56 @@ from tests.service import WEBHOOK_SECRET
 @asynccontextmanager
 async def running_worker(
     database_url: str, *, stripe_url: str = "http://127.0.0.1:1", **environment: str
-) -> AsyncIterator["WorkerProcess"]:
+) -> AsyncIterator["ServiceProcess"]:
     """Start a worker and wait until it is ready; kill it afterwards if it still runs."""
-    worker = await _start(
-        {
-            "DATABASE_URL": database_url,
-            "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
-            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-            "STRIPE_API_BASE": stripe_url,
-            "APP_URL": "http://panel.test",
-            "LOG_FORMAT": "json",
-            **environment,
-        }
-    )
-    try:
-        await worker.wait_for("worker ready")
+    settings = _environment(database_url, stripe_url)
+    async with _running("worker", "worker ready", {**settings, **environment}) as worker:
         yield worker
-    finally:
-        await worker.kill()
 
 
-async def _start(environment: Mapping[str, str]) -> "WorkerProcess":
+@asynccontextmanager
+async def running_api(
+    database_url: str, port: int, *, stripe_url: str = "http://127.0.0.1:1", **environment: str
+) -> AsyncIterator["ServiceProcess"]:
+    """Start a web process and wait until it listens; kill it afterwards if it still runs."""
+    settings = _environment(database_url, stripe_url) | {"PORT": str(port)}
+    async with _running("serve", "listening on", {**settings, **environment}) as api:
+        yield api
+
+
+def _environment(database_url: str, stripe_url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "STRIPE_API_BASE": stripe_url,
+        "APP_URL": "http://panel.test",
+        "LOG_FORMAT": "json",
+    }
+
+
+@asynccontextmanager
+async def _running(
+    command: str, ready: str, environment: Mapping[str, str]
+) -> AsyncIterator["ServiceProcess"]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "mpanel_billing",
-        "worker",
+        command,
         env={"PATH": os.environ["PATH"], **environment},
         stderr=asyncio.subprocess.PIPE,
     )
-    return WorkerProcess(process)
+    service = ServiceProcess(process)
+    try:
+        await service.wait_for(ready)
+        yield service
+    finally:
+        await service.kill()
 
 
-class WorkerProcess:
-    """A worker, and what it has logged."""
+class ServiceProcess:
+    """A process of the service, and what it has logged."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
