@@ -15,7 +15,8 @@ from mpanel_billing.database.pool import create_pool
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES
 from mpanel_billing.http.routes import (
-    admin,
+    admin_events,
+    admin_provisioning,
     catalogue,
     checkout,
     health,
@@ -34,7 +35,15 @@ def create_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=webhooks.MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
     announce_shutdown(app)
-    for module in (admin, catalogue, checkout, health, metrics_route, webhooks):
+    for module in (
+        admin_events,
+        admin_provisioning,
+        catalogue,
+        checkout,
+        health,
+        metrics_route,
+        webhooks,
+    ):
         app.add_routes(module.routes)
     if settings.demo:
         app.add_routes(storefront.routes)

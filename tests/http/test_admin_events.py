@@ -1,24 +1,13 @@
-"""The operator's routes: behind a key, and the same as the command line."""
-
-from collections.abc import Awaitable, Callable
+"""The operator's routes are behind a key; the inbox over HTTP."""
 
 import pytest
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http.app import create_app
 from tests import stripe_objects as made
+from tests.http.conftest import HEADERS, KEY, Clients
 from tests.inbox import Inbox
 from tests.service import AppClient, make_settings
-
-KEY = "k" * 32
-HEADERS = {"Authorization": f"Bearer {KEY}"}
-Clients = Callable[..., Awaitable[AppClient]]
-
-
-@pytest.fixture
-async def client(database_url: str, aiohttp_client: Clients) -> AppClient:
-    settings = make_settings(database_url=database_url, admin_api_keys=f"{'o' * 32},{KEY}")
-    return await aiohttp_client(create_app(settings))
 
 
 @pytest.mark.parametrize(
@@ -28,6 +17,13 @@ async def client(database_url: str, aiohttp_client: Clients) -> AppClient:
         ("GET", "/api/admin/events/evt_1"),
         ("POST", "/api/admin/events/evt_1/replay"),
         ("POST", "/api/admin/events/replay-failed"),
+        ("GET", "/api/admin/provisioning"),
+        ("POST", "/api/admin/provisioning/retry"),
+        ("GET", "/api/admin/subscriptions/sub_1/timeline"),
+        ("POST", "/api/admin/subscriptions/sub_1/retry"),
+        ("POST", "/api/admin/subscriptions/sub_1/suspend"),
+        ("POST", "/api/admin/subscriptions/sub_1/lift"),
+        ("POST", "/api/admin/subscriptions/sub_1/services/hosting/skip"),
     ],
 )
 @pytest.mark.parametrize(

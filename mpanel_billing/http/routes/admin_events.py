@@ -1,15 +1,13 @@
-"""/api/admin: the operator's hands over HTTP, behind a bearer key."""
+"""/api/admin/events: what `mpanel-billing events` does, over HTTP, behind a key."""
 
 from collections import Counter
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
 
 from aiohttp import web
 
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.access import require_admin_key
+from mpanel_billing.http.plain import plain_row
 from mpanel_billing.webhooks.inbox import STATUSES, list_events, show_event
 from mpanel_billing.webhooks.replay import replay_event, replay_failed_events
 
@@ -30,7 +28,7 @@ async def get_events(request: web.Request) -> web.Response:
             fields={"status": f"must be one of: {', '.join(STATUSES)}"},
         )
     rows = await list_events(request.app[keys.POOL], status, _limit(request))
-    return web.json_response({"success": True, "events": [_plain(row) for row in rows]})
+    return web.json_response({"success": True, "events": [plain_row(row) for row in rows]})
 
 
 @routes.get("/api/admin/events/{id}")
@@ -38,7 +36,7 @@ async def get_event(request: web.Request) -> web.Response:
     """Answer with one event, its payload and its last error included."""
     require_admin_key(request)
     event = await show_event(request.app[keys.POOL], request.match_info["id"])
-    return web.json_response({"success": True, "event": _plain(event)})
+    return web.json_response({"success": True, "event": plain_row(event)})
 
 
 @routes.post("/api/admin/events/replay-failed")
@@ -74,16 +72,3 @@ def _limit(request: web.Request) -> int:
             fields={"limit": f"must be a whole number from 1 to {MOST_EVENTS}"},
         )
     return int(text)
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a row as JSON takes it, in the clients' spelling."""
-    return {
-        _camel(name): value.isoformat() if isinstance(value, datetime) else value
-        for name, value in row.items()
-    }
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

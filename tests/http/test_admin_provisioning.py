@@ -1,0 +1,70 @@
+"""What an operator does about provisioning, over HTTP."""
+
+from typing import Any
+
+from tests import stripe_objects as made
+from tests.http.conftest import HEADERS
+from tests.inbox import Inbox
+from tests.service import AppClient
+
+
+async def call(
+    client: AppClient, method: str, path: str, body: dict[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
+    answer = await client.request(method, f"/api/admin/{path}", headers=HEADERS, json=body)
+    return answer.status, await answer.json()
+
+
+async def paid_subscription(inbox: Inbox) -> str:
+    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.tell("invoice.paid", made.invoice())
+    return str((await inbox.subscription())["id"])
+
+
+async def test_what_is_stuck_is_listed_and_retried(client: AppClient, inbox: Inbox) -> None:
+    id_ = await paid_subscription(inbox)
+    await inbox.pool.execute("UPDATE provisioning_work SET last_error = 'hosting: no answer'")
+    status, listed = await call(client, "GET", "provisioning")
+    assert (status, [row["subscriptionId"] for row in listed["stuck"]]) == (200, [id_])
+    status, answer = await call(client, "POST", "provisioning/retry")
+    assert (status, answer["retried"]) == (200, 1)
+    status, answer = await call(client, "POST", "subscriptions/sub_1/retry")
+    assert (status, answer["subscriptionId"]) == (200, id_)
+
+
+async def test_a_subscription_is_suspended_with_a_reason_and_lifted(
+    client: AppClient, inbox: Inbox
+) -> None:
+    id_ = await paid_subscription(inbox)
+    status, _ = await call(client, "POST", f"subscriptions/{id_}/suspend", {"reason": "abuse"})
+    assert status == 200
+    _, listed = await call(client, "GET", "provisioning")
+    assert [hold["reason"] for hold in listed["holds"]] == ["abuse"]
+    again, _ = await call(client, "POST", f"subscriptions/{id_}/suspend", {"reason": "abuse"})
+    assert again == 409
+    lifted, _ = await call(client, "POST", f"subscriptions/{id_}/lift")
+    assert lifted == 200
+    again, _ = await call(client, "POST", f"subscriptions/{id_}/lift")
+    assert again == 409
+
+
+async def test_a_suspension_needs_a_reason(client: AppClient, inbox: Inbox) -> None:
+    id_ = await paid_subscription(inbox)
+    status, answer = await call(client, "POST", f"subscriptions/{id_}/suspend", {"reason": "  "})
+    assert (status, answer["fields"].keys()) == (422, {"reason"})
+
+
+async def test_the_timeline_tells_what_is_on_record(client: AppClient, inbox: Inbox) -> None:
+    await paid_subscription(inbox)
+    status, answer = await call(client, "GET", "subscriptions/sub_1/timeline")
+    assert status == 200
+    assert "invoice.paid" in str(answer["timeline"])
+
+
+async def test_an_unknown_subscription_or_service_is_not_found(
+    client: AppClient, inbox: Inbox
+) -> None:
+    id_ = await paid_subscription(inbox)
+    for path in ("subscriptions/sub_none/retry", f"subscriptions/{id_}/services/fax/skip"):
+        status, _ = await call(client, "POST", path)
+        assert status == 404
