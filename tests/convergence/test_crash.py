@@ -1,10 +1,7 @@
 """Rule 1: what was acknowledged is on disk, whenever the process is killed."""
 
 import asyncio
-import os
 import random
-import signal
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +16,7 @@ from tests.convergence.lifecycles import STEPS, disordered
 from tests.convergence.rows import MIRRORED, ask_stripe, live_all, mirrored_rows
 from tests.convergence.truth import create_truth
 from tests.inbox import Inbox
+from tests.processes import running_api
 from tests.service import WEBHOOK_SECRET, make_settings
 
 KILLS = 6
@@ -27,58 +25,28 @@ LIVES = 30
 
 
 @dataclass
-class Api:
-    """The real web process, killed and started again on the same port."""
-
-    environment: Mapping[str, str]
-    process: asyncio.subprocess.Process | None = None
-    up: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mpanel_billing", "serve", env={**os.environ, **self.environment}
-        )
-        url = f"http://127.0.0.1:{self.environment['PORT']}/api/health/live"
-        async with aiohttp.ClientSession() as session:
-            while not self.up.is_set():
-                try:
-                    async with session.get(url) as answer:
-                        if answer.status == 200:
-                            self.up.set()
-                except aiohttp.ClientError:
-                    await asyncio.sleep(0.02)
-
-    async def kill(self) -> None:
-        assert self.process is not None
-        self.up.clear()
-        self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
-
-
-@dataclass
 class Stripe:
     """Sends each event until it is acknowledged, as Stripe does."""
 
-    api: Api
+    url: str
+    up: asyncio.Event = field(default_factory=asyncio.Event)
     acknowledged: list[str] = field(default_factory=list)
     failures: int = 0
     progress: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send_all(self, events: Sequence[Mapping[str, Any]]) -> None:
-        url = f"http://127.0.0.1:{self.api.environment['PORT']}/api/webhooks/stripe"
         async with aiohttp.ClientSession() as session:
             for event in events:
-                while not await self._acknowledges(session, url, event):
+                await self.up.wait()
+                while not await self._acknowledges(session, event):
                     self.failures += 1
-                    await self.api.up.wait()
+                    await self.up.wait()
 
-    async def _acknowledges(
-        self, session: aiohttp.ClientSession, url: str, event: Mapping[str, Any]
-    ) -> bool:
+    async def _acknowledges(self, session: aiohttp.ClientSession, event: Mapping[str, Any]) -> bool:
         body = made.encoded(event)
         headers = {"Stripe-Signature": made.sign(body, WEBHOOK_SECRET)}
         try:
-            async with session.post(url, data=body, headers=headers) as answer:
+            async with session.post(self.url, data=body, headers=headers) as answer:
                 if answer.status != 200:
                     return False
         except aiohttp.ClientError:
@@ -109,35 +77,18 @@ async def test_every_acknowledged_event_survives_kills_and_the_mirror_equals_the
             await Inbox(pool).take(event)
     events = disordered([event for life in wild for event in life.events], chance)
 
-    async with TestServer(create_truth(objects)) as truth:
-        stripe = Stripe(
-            Api(
-                {
-                    "DATABASE_URL": database_url,
-                    "STRIPE_SECRET_KEY": "sk_test_crash",
-                    "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-                    "APP_URL": "http://panel.test",
-                    "PORT": str(unused_tcp_port),
-                    "LOG_LEVEL": "error",
-                }
-            )
-        )
-        await stripe.api.start()
-        sending = asyncio.gather(
-            *(stripe.send_all(events[n::CONNECTIONS]) for n in range(CONNECTIONS))
-        )
-        for number in range(1, KILLS + 1):
+    stripe = Stripe(f"http://127.0.0.1:{unused_tcp_port}/api/webhooks/stripe")
+    sending = asyncio.gather(*(stripe.send_all(events[n::CONNECTIONS]) for n in range(CONNECTIONS)))
+    for number in range(1, KILLS + 1):
+        async with running_api(database_url, unused_tcp_port) as api:
+            stripe.up.set()
             await _reach(stripe, number * len(events) // (KILLS + 1))
-            await stripe.api.kill()
-            await stripe.api.start()
+            stripe.up.clear()
+            await api.kill()
+    async with running_api(database_url, unused_tcp_port):
+        stripe.up.set()
         await sending
-        await stripe.api.kill()
-        settings = make_settings(
-            database_url=database_url, stripe_api_base=str(truth.make_url("/"))
-        )
-        gateway = open_gateway(settings)
-        await ask_stripe(pool, gateway)
-        await gateway.close()
+    await _settle(pool, database_url, objects)
 
     kept = {row["id"] for row in await pool.fetch("SELECT id FROM stripe_events")}
     assert set(stripe.acknowledged) <= kept
@@ -146,6 +97,15 @@ async def test_every_acknowledged_event_survives_kills_and_the_mirror_equals_the
     for table in MIRRORED:
         in_order = await mirrored_rows(pool, table, "calm")
         assert await mirrored_rows(pool, table, "wild") == in_order, table
+
+
+async def _settle(pool: Pool, database_url: str, objects: Mapping[str, Mapping[str, Any]]) -> None:
+    """Ask Stripe about whatever is open, as the worker does."""
+    async with TestServer(create_truth(objects)) as truth:
+        base = str(truth.make_url("/"))
+        gateway = open_gateway(make_settings(database_url=database_url, stripe_api_base=base))
+        await ask_stripe(pool, gateway)
+        await gateway.close()
 
 
 async def _reach(stripe: Stripe, count: int) -> None:
