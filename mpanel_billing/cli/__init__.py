@@ -17,6 +17,7 @@ _COMMANDS = {
     "events": "mpanel_billing.cli.events:app",
     "provision": "mpanel_billing.cli.provision:app",
     "timeline": "mpanel_billing.cli.provision:timeline",
+    "doctor": "mpanel_billing.cli.doctor:doctor",
     "sandbox": "mpanel_billing.cli.sandbox:sandbox",
     "dev": "mpanel_billing.cli.dev:dev",
 }

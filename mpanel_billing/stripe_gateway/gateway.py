@@ -53,7 +53,7 @@ class StripeGateway:
         async with translated():
             answer = await retrieve(object_id)
         took = math.ceil(time.monotonic() - started)
-        as_of = _date_of(answer)
+        as_of = date_of(answer)
         return Fetched(answer.to_dict(), as_of - timedelta(seconds=took), as_of)
 
     def _retrievers(self) -> Mapping[str, Callable[[str], Awaitable[stripe.StripeObject]]]:
@@ -90,7 +90,8 @@ def open_gateway(settings: Settings) -> StripeGateway:
     return StripeGateway(client, http_client)
 
 
-def _date_of(answer: stripe.StripeObject) -> datetime:
+def date_of(answer: stripe.StripeObject) -> datetime:
+    """Return when Stripe gave the answer, by its clock."""
     response = answer.last_response
     headers = response.headers if response else {}
     text = next((v for k, v in headers.items() if k.lower() == "date"), None)

@@ -1,0 +1,1 @@
+"""Is everything there that the service needs: database, schema, Stripe, catalogue, endpoint."""
