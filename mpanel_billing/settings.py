@@ -1,6 +1,9 @@
 """Everything that the environment decides, read once from the process and from `.env`."""
 
+import re
+from collections.abc import Sequence
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
@@ -14,13 +17,19 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as SettingsSourceError
 from yarl import URL
 
 from mpanel_billing.errors import SettingsError
 
 SettingsT = TypeVar("SettingsT", bound="DatabaseSettings")
 
-SHORTEST_ADMIN_KEY = 24
+SHORTEST_API_KEY = 24
+
+UNLIMITED = "off"
+_RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)")
+_PLACEHOLDER = "_replace_me"
+"""How the secrets of .env.example end."""
 
 Commas = NoDecode
 """Marks a list that is written with commas, not as JSON."""
@@ -79,13 +88,18 @@ class Settings(DatabaseSettings):
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], Commas]
     stripe_api_base: AnyHttpUrl | None = None
     stripe_timeout_seconds: float = Field(default=20, gt=0, le=80)
-    checkout_payment_methods: Annotated[tuple[str, ...], Commas] = ("card",)
+    checkout_payment_methods: Annotated[tuple[str, ...], Commas, Field(min_length=1)] = ("card",)
     checkout_adaptive_pricing: bool = False
 
     admin_api_keys: Annotated[tuple[SecretStr, ...], Commas] = ()
+    billing_api_keys: Annotated[tuple[SecretStr, ...], Commas] = ()
 
     app_url: AnyHttpUrl
     cors_origin: Annotated[tuple[str, ...], Commas] = ()
+    trusted_proxies: Annotated[tuple[str, ...], Commas] = ("127.0.0.1", "::1")
+    rate_limit_orders: str = "30/minute"
+    rate_limit_lookups: str = "300/minute"
+    rate_limit_store: SecretStr | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=4242, ge=0, le=65535)
 
@@ -102,6 +116,8 @@ class Settings(DatabaseSettings):
         "cors_origin",
         "checkout_payment_methods",
         "admin_api_keys",
+        "billing_api_keys",
+        "trusted_proxies",
         mode="before",
     )
     @classmethod
@@ -113,6 +129,7 @@ class Settings(DatabaseSettings):
     @field_validator("stripe_secret_key")
     @classmethod
     def _is_secret_key(cls, value: SecretStr) -> SecretStr:
+        _refuse_placeholder(value)
         if not value.get_secret_value().startswith(
             ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
         ):
@@ -128,16 +145,41 @@ class Settings(DatabaseSettings):
         if not value:
             msg = "needs at least one secret (whsec_...)"
             raise ValueError(msg)
+        for secret in value:
+            _refuse_placeholder(secret)
         if not all(secret.get_secret_value().startswith("whsec_") for secret in value):
             msg = "each secret must start with whsec_"
             raise ValueError(msg)
         return value
 
-    @field_validator("admin_api_keys")
+    @field_validator("admin_api_keys", "billing_api_keys")
     @classmethod
     def _are_long_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value()) < SHORTEST_ADMIN_KEY for key in value):
-            msg = f"each key needs at least {SHORTEST_ADMIN_KEY} characters"
+        if any(len(key.get_secret_value()) < SHORTEST_API_KEY for key in value):
+            msg = f"each key needs at least {SHORTEST_API_KEY} characters"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            ip_network(item)
+        return value
+
+    @field_validator("rate_limit_orders", "rate_limit_lookups")
+    @classmethod
+    def _is_rate(cls, value: str) -> str:
+        if value != UNLIMITED and not _RATE.fullmatch(value):
+            msg = f"must be like 30/minute (or second, hour, day), or {UNLIMITED}"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("rate_limit_store")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("redis://", "rediss://")):
+            msg = "must start with redis:// or rediss://"
             raise ValueError(msg)
         return value
 
@@ -157,9 +199,20 @@ class Settings(DatabaseSettings):
         return frozenset({_origin_of(str(self.app_url)), *self.cors_origin})
 
     @cached_property
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The proxies whose X-Forwarded-For is believed."""
+        return tuple(ip_network(item) for item in self.trusted_proxies)
+
+    @cached_property
     def tenant_suffix(self) -> str:
         """The zone under which a tenant without a domain of its own gets a name."""
         return self.tenant_domain_suffix or URL(str(self.app_url)).host or "localhost"
+
+
+def _refuse_placeholder(value: SecretStr) -> None:
+    if value.get_secret_value().endswith(_PLACEHOLDER):
+        msg = "is still the example's; put your own there"
+        raise ValueError(msg)
 
 
 def load_database_settings() -> DatabaseSettings:
@@ -177,22 +230,30 @@ def _load(kind: type[SettingsT]) -> SettingsT:
         return kind()
     except ValidationError as error:
         raise SettingsError(describe_settings_error(error)) from None
+    except SettingsSourceError as error:
+        raise SettingsError(_describe_source_error(error)) from None
 
 
 def describe_settings_error(error: ValidationError) -> str:
     """One line a variable, never with its value (rule 12)."""
-    return "\n".join(
-        _describe(str(e["loc"][0]) if e["loc"] else "", e["msg"]) for e in error.errors()
-    )
+    return "\n".join(_describe([str(step) for step in e["loc"]], e["msg"]) for e in error.errors())
 
 
-def _describe(name: str, message: str) -> str:
+def _describe_source_error(error: SettingsSourceError) -> str:
+    """The value that cannot be read is never repeated (rule 12)."""
+    name = re.search(r'field "(\w+)"', str(error))
+    return f"{name[1].upper() if name else 'a setting'}: is no valid JSON; see .env.example"
+
+
+def _describe(path: Sequence[str], message: str) -> str:
+    """Name the variable, and in one that is JSON the place within."""
     sentence = message.removeprefix("Value error, ")
-    if not name:
+    if not path:
         return sentence
     if sentence == "Field required":
         sentence = "is missing; see .env.example"
-    return f"{name.upper()}: {sentence}"
+    within = ".".join(path[1:])
+    return f"{path[0].upper()}: {within + ' ' if within else ''}{sentence}"
 
 
 def _origin_of(text: str) -> str:

@@ -77,7 +77,6 @@ def _subscription(state: OrderState) -> Answer:
 def _tenant(tenant: TenantState) -> Answer:
     return {
         "id": str(tenant.id),
-        "name": tenant.name,
         "domain": tenant.domain,
         "status": tenant.status,
     }

@@ -1,8 +1,8 @@
 """Recording an order before Stripe hears of it: all of it in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from mpanel_billing.checkout import repository
@@ -58,11 +58,7 @@ async def place_order(
     """
     print_ = fingerprint(purchase)
     subscription_id = uuid4()
-    customer_id = await repository.find_customer(conn, purchase.buyer.email)
-    if customer_id is None:
-        customer_id = await repository.insert_customer(
-            conn, purchase.buyer, purchase.priced.currency, subscription_id
-        )
+    customer_id = await _customer_in_books(conn, purchase, subscription_id)
     recent = await repository.list_recent_orders(
         conn, customer_id, livemode=shop.livemode, within=REPEATABLE_FOR, keyed_id=keyed_id
     )
@@ -72,6 +68,17 @@ async def place_order(
     if attempt is None:
         attempt = await _insert_order(conn, sale, subscription_id, print_)
     return Placed(attempt, overtaken)
+
+
+async def _customer_in_books(conn: Connection, purchase: Purchase, subscription_id: UUID) -> UUID:
+    """Return who orders, in our books; somebody new comes with the order."""
+    if purchase.known:
+        return purchase.known.id
+    return await repository.find_customer(
+        conn, purchase.buyer.email
+    ) or await repository.insert_customer(
+        conn, purchase.buyer, purchase.priced.currency, subscription_id
+    )
 
 
 async def _overtake(conn: Connection, changed: Sequence[RecentOrder]) -> tuple[str, ...]:
@@ -122,13 +129,16 @@ async def _insert_attempt(
     purchase, shop = sale.purchase, sale.shop
     params: Row = {
         "customer": customer_params(purchase.buyer, subscription_id, sale.customer_id),
-        "session": session_params(
-            purchase, shop.terms, subscription_id, attempt, datetime.now(UTC)
-        ),
+        "session": session_params(purchase, shop.terms, subscription_id, attempt),
     }
-    return await repository.insert_attempt(
+    inserted = await repository.insert_attempt(
         conn, subscription_id, attempt, livemode=shop.livemode, params=params
     )
+    known_id = purchase.known.stripe_customer_id if purchase.known else None
+    if known_id is None:
+        return inserted
+    await repository.store_stripe_customer(conn, inserted, known_id, vouched=True)
+    return replace(inserted, stripe_customer_id=known_id)
 
 
 async def _refuse_second_trial(conn: Connection, purchase: Purchase, customer_id: UUID) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.checkout.buyer import Buyer
+from mpanel_billing.checkout.purchase import KnownCustomer
 from mpanel_billing.checkout.rows import Row
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.stripe_gateway.checkout import OpenedSession
@@ -66,7 +67,6 @@ class TenantState:
     """The tenant of a subscription."""
 
     id: UUID
-    name: str
     domain: str
     status: str | None
 
@@ -97,9 +97,9 @@ class OrderState:
     services: Sequence[Mapping[str, str]]
 
 
-async def lock_buyer(conn: Connection, email: str) -> None:
-    """Take turns with other orders by the same address until the transaction ends."""
-    await _queries.lock_buyer.execute(conn, email=email)
+async def lock_buyer(conn: Connection, buyer: str) -> None:
+    """Take turns with other orders by the same buyer until the transaction ends."""
+    await _queries.lock_buyer.execute(conn, buyer=buyer)
 
 
 async def find_customer(conn: Connection, email: str) -> UUID | None:
@@ -110,6 +110,16 @@ async def find_customer(conn: Connection, email: str) -> UUID | None:
     await _queries.fill_customer_email.execute(conn, customer_id=row["id"], email=email)
     customer_id: UUID = row["id"]
     return customer_id
+
+
+async def find_principal_customer(
+    conn: Connection, customer_id: UUID, *, livemode: bool
+) -> KnownCustomer | None:
+    """Find a customer of our books, with the Stripe customer of this mode that is hers."""
+    row = await _queries.find_principal_customer.fetch_one(
+        conn, customer_id=customer_id, livemode=livemode
+    )
+    return KnownCustomer(row["id"], row["stripe_customer_id"]) if row else None
 
 
 async def insert_customer(
@@ -199,14 +209,15 @@ async def get_attempt(conn: Connection, subscription_id: UUID, attempt: int) -> 
 
 
 async def store_stripe_customer(
-    conn: Connection, attempt: Attempt, stripe_customer_id: str
+    conn: Connection, attempt: Attempt, stripe_customer_id: str, *, vouched: bool
 ) -> None:
-    """Note whom Stripe has made for the attempt."""
+    """Note on whom of Stripe's the attempt runs; `vouched`: she is the buyer's principal one."""
     await _queries.store_stripe_customer.execute(
         conn,
         subscription_id=attempt.subscription_id,
         attempt=attempt.attempt,
         stripe_customer_id=stripe_customer_id,
+        vouched=vouched,
     )
 
 
@@ -293,6 +304,4 @@ async def get_order_of_session(conn: Connection, stripe_session_id: str) -> Orde
 def _tenant(row: asyncpg.Record) -> TenantState | None:
     if row["tenant_id"] is None:
         return None
-    return TenantState(
-        row["tenant_id"], row["tenant_name"], row["tenant_domain"], row["tenant_status"]
-    )
+    return TenantState(row["tenant_id"], row["tenant_domain"], row["tenant_status"])

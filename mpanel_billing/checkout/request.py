@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -144,9 +145,13 @@ class OrderFields(_Body):
 
 
 class CheckoutRequest(OrderFields):
-    """The body of `POST /api/checkout/create-session`."""
+    """The body of `POST /api/checkout/create-session`.
+
+    `customer_id` names a customer of our books, and is for mPanel's backend alone.
+    """
 
     customer: CustomerFields
+    customer_id: UUID | None = None
     success_url: ReturnUrl = Field(default=None, alias="success_url")
     cancel_url: ReturnUrl = Field(default=None, alias="cancel_url")
 

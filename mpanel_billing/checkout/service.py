@@ -94,7 +94,7 @@ async def create_session(
         return placed
     for session_id in placed.overtaken:
         await _close_session(desk, session_id)
-    page = _page_of(placed.attempt) or await _open_session(desk, placed.attempt)
+    page = _page_of(placed.attempt) or await _open_session(desk, purchase, placed.attempt)
     logger.info(
         "order placed",
         extra={
@@ -115,7 +115,7 @@ async def _record(
     """Put the order on record; the payment page, where the key has been answered with one."""
     try:
         async with transaction(desk.pool) as conn:
-            await repository.lock_buyer(conn, purchase.buyer.email)
+            await repository.lock_buyer(conn, purchase.buyer_key)
             if key is None:
                 return await place_order(conn, desk.shop, purchase, None)
             claimed = await repository.claim_idempotency_key(conn, key.key, key.request_hash)
@@ -139,9 +139,9 @@ def _key_reused() -> ConflictError:
     )
 
 
-async def _open_session(desk: Desk, attempt: Attempt) -> PaymentPage:
+async def _open_session(desk: Desk, purchase: Purchase, attempt: Attempt) -> PaymentPage:
     try:
-        customer_id = await _ensure_stripe_customer(desk, attempt)
+        customer_id = await _ensure_stripe_customer(desk, purchase, attempt)
         session = await create_checkout_session(
             desk.gateway,
             {**attempt.params["session"], "customer": customer_id},
@@ -156,8 +156,11 @@ async def _open_session(desk: Desk, attempt: Attempt) -> PaymentPage:
     return PaymentPage(session.url, session.id, attempt.subscription_id)
 
 
-async def _ensure_stripe_customer(desk: Desk, attempt: Attempt) -> str:
-    """Make the attempt's own customer: nobody has proved to own an existing one (rule 11)."""
+async def _ensure_stripe_customer(desk: Desk, purchase: Purchase, attempt: Attempt) -> str:
+    """Make the attempt's own customer, unless it runs on one that mPanel's backend vouches for.
+
+    Nobody else has proved to own an existing one (rule 11).
+    """
     if attempt.stripe_customer_id:
         return attempt.stripe_customer_id
     customer_id = await create_customer(
@@ -166,7 +169,9 @@ async def _ensure_stripe_customer(desk: Desk, attempt: Attempt) -> str:
         f"customer-{attempt.subscription_id}-{attempt.attempt}",
     )
     async with transaction(desk.pool) as conn:
-        await repository.store_stripe_customer(conn, attempt, customer_id)
+        await repository.store_stripe_customer(
+            conn, attempt, customer_id, vouched=purchase.known is not None
+        )
     return customer_id
 
 

@@ -6,7 +6,6 @@ sent as stored, because Stripe's idempotency keys hold only for the very same pa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -19,9 +18,6 @@ from mpanel_billing.errors import BillingError
 from mpanel_billing.mirror.normalise import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY
 
 Params = dict[str, Any]
-
-OPEN_FOR = timedelta(hours=23, minutes=30)
-"""Stripe takes 24 hours at most, by its own clock."""
 
 LONGEST_METADATA_VALUE = 500
 LONGEST_STRIPE_PHONE = 20
@@ -88,9 +84,12 @@ def _address_params(buyer: Buyer) -> Params:
 
 
 def session_params(
-    purchase: Purchase, terms: PaymentTerms, subscription_id: UUID, attempt: int, now: datetime
+    purchase: Purchase, terms: PaymentTerms, subscription_id: UUID, attempt: int
 ) -> Params:
     """Return the params of the session, all but its customer, who is not made yet.
+
+    It stays open for 24 hours, as Stripe has it by default: a moment of ours would have to agree
+    with Stripe's clock, and be over when an attempt is taken up late.
 
     Under a trial only what recurs is on the session: Stripe charges the rest of it at once, so
     that has to wait in subscription_charges (rule 10). CatalogueNotPushedError when a price or
@@ -106,7 +105,6 @@ def session_params(
         "subscription_data": {"metadata": metadata},
         "success_url": purchase.return_urls.success,
         "cancel_url": purchase.return_urls.cancel,
-        "expires_at": int((now + OPEN_FOR).timestamp()),
         "after_expiration": {"recovery": {"enabled": True}},
         "adaptive_pricing": {"enabled": terms.adaptive_pricing},
         "allowed_payment_method_types": list(terms.methods),

@@ -7,7 +7,7 @@ from importlib import import_module
 import typer
 
 from mpanel_billing import __version__
-from mpanel_billing.errors import BillingError
+from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 
 _COMMANDS = {
     "serve": "mpanel_billing.cli.serve:serve",
@@ -72,5 +72,12 @@ def main() -> None:
     try:
         build_app(sys.argv[1:])()
     except BillingError as error:
-        sys.stderr.write(f"mpanel-billing: {error}\n")
+        sys.stderr.write(f"mpanel-billing: {error}{_reason(error)}\n")
         sys.exit(1)
+
+
+def _reason(error: BillingError) -> str:
+    """Say why the database cannot be reached: the sentence itself is for buyers."""
+    if isinstance(error, DatabaseUnavailableError) and error.__cause__ is not None:
+        return f" ({error.__cause__ or type(error.__cause__).__name__})"
+    return ""

@@ -8,7 +8,7 @@ import typer
 
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import load_database_settings, load_settings
-from mpanel_billing.webhooks.inbox import list_events, show_event
+from mpanel_billing.webhooks.inbox import STATUSES, list_events, show_event
 from mpanel_billing.webhooks.replay import replay_event, replay_failed_events
 
 app = typer.Typer(help="Look into the inbox of Stripe's events.", no_args_is_help=True)
@@ -26,6 +26,8 @@ def list_(
     most: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
 ) -> None:
     """List events, the newest first."""
+    if status is not None and status not in STATUSES:
+        raise typer.BadParameter(f"--status must be one of: {', '.join(STATUSES)}")
     asyncio.run(_list(status, most))
 
 

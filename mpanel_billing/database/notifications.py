@@ -51,11 +51,16 @@ class SubscriptionChanges:
 
     async def listen(self) -> None:
         """Listen until cancelled, with a new connection whenever the old one is lost."""
+        warned = False
         while True:
             try:
                 await self._listen_once()
+                warned = False
             except CONNECTION_ERRORS as error:
-                logger.warning("not listening for changes: %s", error or type(error).__name__)
+                level = logging.DEBUG if warned else logging.ERROR
+                reason = error or type(error).__name__
+                logger.log(level, "the database cannot be reached: %s; trying on", reason)
+                warned = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:

@@ -14,6 +14,7 @@ from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES
+from mpanel_billing.http.rate_limits import RATE_LIMITER, open_rate_limiter
 from mpanel_billing.http.routes import (
     admin_events,
     admin_provisioning,
@@ -47,7 +48,7 @@ def create_app(settings: Settings) -> web.Application:
         app.add_routes(module.routes)
     if settings.demo:
         app.add_routes(storefront.routes)
-    app.cleanup_ctx.extend([_connections, _checkout])
+    app.cleanup_ctx.extend([_connections, _checkout, _rate_limits])
     return app
 
 
@@ -75,3 +76,10 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     listening.cancel()
     with suppress(asyncio.CancelledError):
         await listening
+
+
+async def _rate_limits(app: web.Application) -> AsyncIterator[None]:
+    """Count calls for as long as the application runs."""
+    async with open_rate_limiter(app[keys.SETTINGS]) as limiter:
+        app[RATE_LIMITER] = limiter
+        yield

@@ -31,8 +31,13 @@ _WORDS = {
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
     "string_too_short": "must not be empty",
+    "uuid_type": "must be an id",
+    "uuid_parsing": "must be an id",
 }
 """pydantic's errors in the words of somebody who fills in a form."""
+
+
+_NOTHING_GIVEN = frozenset({_WORDS["missing"], _WORDS["string_too_short"]})
 
 
 class UnsupportedMediaTypeError(BillingError):
@@ -79,9 +84,15 @@ def parse_body(
     except ValidationError as error:
         problems = _problems(error.errors())
     field, problem = next(iter(problems.items()))
-    label = labels.get(field, field)
-    sentence = f"Please check {label}: it {problem}." if field else f"The request {problem}."
-    raise InvalidRequestError(sentence, fields=problems)
+    raise InvalidRequestError(_sentence(labels.get(field, field), problem), fields=problems)
+
+
+def _sentence(label: str, problem: str) -> str:
+    if not label:
+        return f"The request {problem}."
+    if problem in _NOTHING_GIVEN:
+        return f"Please enter {label}."
+    return f"Please check {label}: it {problem}."
 
 
 async def _read_bytes(request: web.Request) -> bytes:
@@ -120,8 +131,11 @@ def _explain(error: ErrorDetails) -> str:
         return _WORDS[kind]
     if kind == "string_too_long":
         return f"must have at most {error['ctx']['max_length']} characters"
+    if kind == "too_short" and isinstance(error["input"], str):
+        return _WORDS["string_too_short"]
     if kind == "too_long":
-        return f"must have at most {error['ctx']['max_length']} entries"
+        unit = "characters" if isinstance(error["input"], str) else "entries"
+        return f"must have at most {error['ctx']['max_length']} {unit}"
     if kind == "value_error":
         return error["msg"].removeprefix("Value error, ")
     return error["msg"].removeprefix("Input ").removeprefix("String ").rstrip(".")

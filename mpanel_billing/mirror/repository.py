@@ -23,9 +23,12 @@ _STORED = {
     "checkout.session": _sessions.list_stored,
     "customer": _customers.list_stored,
 }
-_WRITE = {
+_WRITE_LATER = {
     "subscription": _subscriptions.write_snapshots,
     "invoice": _invoices.write_snapshots,
+}
+"""Of what comes most: the statements that need not be told what is stored, if it is clear."""
+_WRITE = {
     "invoice_payment": _invoices.write_payment_snapshots,
     "checkout.session": _sessions.write_snapshots,
     "customer": _customers.write_snapshots,
@@ -41,7 +44,6 @@ class Question:
     order_id: UUID | None = None
     attempt: int | None = None
     stripe_customer_id: str | None = None
-    stripe_subscription_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +73,41 @@ async def list_stored(
         "order_ids": [q.order_id for q in questions],
         "attempts": [q.attempt for q in questions],
         "stripe_customer_ids": [q.stripe_customer_id for q in questions],
-        "stripe_subscription_ids": [q.stripe_subscription_id for q in questions],
     }
     query = _STORED[object_type]
     rows = await query.fetch(conn, **{name: columns[name] for name in query.parameters})
     return {row["object_id"]: row for row in rows}
 
 
-async def write_snapshots(
+async def write_later(
     conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Write snapshots that the ordering rules have let through."""
+) -> Mapping[str, bool]:
+    """Write the snapshots that are newer by a later second than what is stored.
+
+    Answers what was written, by Stripe id, and whether it moves what is derived. Of types that
+    come seldom nothing is: what is stored has to be asked for first.
+    """
+    if object_type not in _WRITE_LATER:
+        return {}
+    return await _write(conn, object_type, rows, decided=False)
+
+
+async def write_decided(
+    conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]]
+) -> Mapping[str, bool]:
+    """Write snapshots that the ordering rules have let through; answers like `write_later`."""
+    if object_type in _WRITE_LATER:
+        return await _write(conn, object_type, rows, decided=True)
     await _WRITE[object_type].execute(conn, snapshots=rows)
+    return dict.fromkeys((row["object_id"] for row in rows), True)
+
+
+async def _write(
+    conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]], *, decided: bool
+) -> Mapping[str, bool]:
+    query = _WRITE_LATER[object_type]
+    written = await query.fetch(conn, snapshots=rows, decided=decided)
+    return {row["object_id"]: row["moves"] for row in written}
 
 
 async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str]) -> list[str]:

@@ -11,7 +11,6 @@ import asyncpg
 
 from mpanel_billing.mirror.facts import (
     CustomerFacts,
-    Facts,
     InvoiceFacts,
     InvoicePaymentFacts,
     ItemFacts,
@@ -49,43 +48,7 @@ def question_of(snapshot: Snapshot) -> Question:
         order_id=getattr(facts, "order_id", None),
         attempt=getattr(facts, "attempt", None),
         stripe_customer_id=getattr(facts, "stripe_customer_id", None),
-        stripe_subscription_id=getattr(facts, "stripe_subscription_id", None),
     )
-
-
-def moves_subscription(facts: Facts, stored: asyncpg.Record | None) -> bool:
-    """Whether what is derived for the subscription can change by these facts.
-
-    Most renewals change periods and amounts only, and are spared the derivation.
-    """
-    if stored is None:
-        return True
-    match facts:
-        case SubscriptionFacts():
-            return stored["as_of"] is None or _course(facts) != (
-                stored["stripe_status"],
-                stored["collection_paused"],
-                stored["ending"],
-                stored["stripe_price_ids"],
-            )
-        case InvoiceFacts():
-            return (
-                not stored["subscription_settled"]
-                or stored["subscription_stripe_status"] in {None, "past_due", "unpaid"}
-                or stored["has_payment"]
-                or facts.stripe_payment_intent_id is not None
-            )
-        case _:
-            return True
-
-
-def _course(facts: SubscriptionFacts) -> tuple[str, bool, bool, list[str | None]]:
-    """Return what decides a subscription's course, as `list_stored` has it of the stored one."""
-    ending = facts.cancel_at_period_end or facts.cancel_at is not None
-    prices = sorted(
-        (item.stripe_price_id for item in facts.items), key=lambda id_: (id_ is None, id_ or "")
-    )
-    return facts.stripe_status, facts.collection_paused, ending, prices
 
 
 def stored_version(object_type: str, row: asyncpg.Record | None) -> Version | None:
@@ -112,31 +75,44 @@ def stored_version(object_type: str, row: asyncpg.Record | None) -> Version | No
 def rows_of(
     snapshots: list[Snapshot], stored: Mapping[str, asyncpg.Record]
 ) -> list[dict[str, Any]]:
-    """Return the rows to write for snapshots of one type."""
+    """Return the rows to write for snapshots of one type, each in the place of what is stored."""
     new_customers: dict[str, UUID] = {}
-    return [_row(snapshot, stored.get(snapshot.object_id), new_customers) for snapshot in snapshots]
+    return [
+        row_of(snapshot) | _place(snapshot, stored.get(snapshot.object_id), new_customers)
+        for snapshot in snapshots
+    ]
 
 
-def _row(
-    snapshot: Snapshot, stored: asyncpg.Record | None, new_customers: dict[str, UUID]
-) -> dict[str, Any]:
+def row_of(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the row to write for a snapshot whose place is found when it is written."""
     facts = snapshot.facts
     row = plain(facts)
     row["event_id"] = snapshot.version.event_id
-    row["since"], row["as_of"] = _dates(snapshot.version, stored)
+    row["since"] = snapshot.version.since
+    row["as_of"] = snapshot.version.as_of
     if isinstance(facts, SubscriptionFacts):
         row["items"] = [plain(item) for item in facts.items]
         row["price"] = to_decimal(facts.amount, facts.currency)
-        row["subscription_id"] = (stored and stored["subscription_id"]) or uuid4()
-        row["customer_id"] = (stored and stored["customer_id"]) or new_customers.setdefault(
-            facts.stripe_customer_id, uuid4()
-        )
     elif isinstance(facts, InvoiceFacts):
         row |= _mpanel_invoice(facts)
-    elif isinstance(facts, SessionFacts) and stored is not None:
-        row["subscription_id"] = stored["subscription_id"]
-        row["attempt"] = stored["attempt"]
     return row
+
+
+def _place(
+    snapshot: Snapshot, stored: asyncpg.Record | None, new_customers: dict[str, UUID]
+) -> dict[str, Any]:
+    facts = snapshot.facts
+    since, as_of = _dates(snapshot.version, stored)
+    place: dict[str, Any] = {"since": since, "as_of": as_of}
+    if isinstance(facts, SubscriptionFacts):
+        place["subscription_id"] = (stored and stored["subscription_id"]) or uuid4()
+        place["customer_id"] = (stored and stored["customer_id"]) or new_customers.setdefault(
+            facts.stripe_customer_id, uuid4()
+        )
+    elif isinstance(facts, SessionFacts) and stored is not None:
+        place["subscription_id"] = stored["subscription_id"]
+        place["attempt"] = stored["attempt"]
+    return place
 
 
 def _mpanel_invoice(facts: InvoiceFacts) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Bring the mirror up to what snapshots say, in any order of their coming (rules 3 to 5)."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,13 +19,10 @@ from mpanel_billing.mirror.facts import (
     SubscriptionFacts,
 )
 from mpanel_billing.mirror.ordering import Decision, order
-from mpanel_billing.mirror.rows import (
-    moves_subscription,
-    question_of,
-    rows_of,
-    stored_version,
-)
+from mpanel_billing.mirror.rows import question_of, row_of, rows_of, stored_version
 from mpanel_billing.mirror.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
 
 _WRITING_ORDER = ("customer", "invoice_payment", "invoice", "subscription", "checkout.session")
 _LOCK_ORDER = ("order", "in", "sub", "cus")
@@ -64,8 +62,18 @@ async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Ma
     Answers the outcome by Stripe id. Whatever follows from them (links, statuses, the trigger
     for provisioning, questions to Stripe) is part of the same transaction.
     """
+    await repository.lock_objects(conn, lock_keys(snapshots))
+    return await apply_locked(conn, snapshots)
+
+
+def lock_keys(snapshots: Iterable[Snapshot]) -> list[str]:
+    """Name what must be locked to apply snapshots, in an order that all transactions share."""
+    return _in_order({key for snapshot in snapshots for key in _keys(snapshot.facts)})
+
+
+async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
+    """Do as `apply_snapshots`, where an earlier statement has taken the locks of `lock_keys`."""
     batch = _Batch(snapshots)
-    await _lock(conn, {key for snapshot in snapshots for key in _keys(snapshot.facts)})
     for object_type, group in _by_type(snapshots):
         await _apply_group(conn, batch, object_type, group)
     await _derive(conn, batch)
@@ -73,10 +81,9 @@ async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Ma
     return batch.outcomes
 
 
-async def _lock(conn: Connection, keys: Iterable[tuple[str, str]]) -> None:
-    """Lock objects in an order that all transactions share."""
+def _in_order(keys: Iterable[tuple[str, str]]) -> list[str]:
     ordered = sorted(keys, key=lambda key: (_LOCK_ORDER.index(key[0]), key[1]))
-    await repository.lock_objects(conn, [":".join(key) for key in ordered])
+    return [":".join(key) for key in ordered]
 
 
 def _keys(facts: Facts) -> Iterable[tuple[str, str]]:
@@ -108,11 +115,27 @@ def _by_type(snapshots: Sequence[Snapshot]) -> Iterable[tuple[str, list[Snapshot
 async def _apply_group(
     conn: Connection, batch: _Batch, object_type: str, group: list[Snapshot]
 ) -> None:
-    stored = await repository.list_stored(conn, object_type, [question_of(s) for s in group])
-    newer = [s for s in group if _decide(batch, s, stored)]
+    """Write what is clearly newer; of the rest, look at what is stored and decide."""
+    clear = await repository.write_later(conn, object_type, [row_of(s) for s in group])
+    _note_written(batch, group, clear)
+    unclear = [s for s in group if s.object_id not in clear]
+    if not unclear:
+        return
+    stored = await repository.list_stored(conn, object_type, [question_of(s) for s in unclear])
+    newer = [s for s in unclear if _decide(batch, s, stored)]
     if newer:
-        await repository.write_snapshots(conn, object_type, rows_of(newer, stored))
-        batch.applied += newer
+        rows = rows_of(newer, stored)
+        _note_written(batch, newer, await repository.write_decided(conn, object_type, rows))
+
+
+def _note_written(batch: _Batch, snapshots: Sequence[Snapshot], moves: Mapping[str, bool]) -> None:
+    """Note which of the snapshots were written, and which of them move what is derived."""
+    for snapshot in snapshots:
+        if snapshot.object_id in moves:
+            batch.applied.append(snapshot)
+            batch.outcomes.setdefault(snapshot.object_id, APPLIED)
+            if moves[snapshot.object_id]:
+                batch.moving.append(snapshot)
 
 
 def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, asyncpg.Record]) -> bool:
@@ -130,10 +153,23 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, asyncpg.Record
         _note_stranger(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):
         batch.touched.add(row["subscription_id"])
-    if decision.applies and moves_subscription(snapshot.facts, row):
-        batch.moving.append(snapshot)
+        _report_second_payment(snapshot.facts, row)
     batch.outcomes[snapshot.object_id] = _OUTCOMES[decision]
     return decision.applies
+
+
+def _report_second_payment(facts: SessionFacts, row: asyncpg.Record) -> None:
+    """An order may be paid through two of its sessions: billing_trouble shows it from then on."""
+    first = row["order_stripe_subscription_id"]
+    if facts.stripe_subscription_id and first not in {None, facts.stripe_subscription_id}:
+        logger.warning(
+            "an order was paid twice",
+            extra={
+                "subscriptionId": str(row["subscription_id"]),
+                "sessionId": facts.object_id,
+                "stripeSubscriptionId": facts.stripe_subscription_id,
+            },
+        )
 
 
 def _note_stranger(batch: _Batch, facts: Facts, row: asyncpg.Record | None) -> None:
@@ -174,7 +210,7 @@ async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     if batch.touched:
         found += await repository.list_stripe_ids(conn, sorted(batch.touched))
     if late := set(found) - stripe_ids:
-        await _lock(conn, {("sub", id_) for id_ in late})
+        await repository.lock_objects(conn, _in_order(("sub", id_) for id_ in late))
     return stripe_ids | set(found)
 
 
@@ -196,23 +232,16 @@ def _paid_invoices(applied: Sequence[Snapshot]) -> list[str]:
 def _awaited(applied: Sequence[Snapshot]) -> list[dict[str, str]]:
     """Name the objects whose own events should come, but might not.
 
-    The subscription of a completed session; the payment of an invoice, which no event of the
-    invoice itself carries on current versions.
+    The subscription of a completed session. (The payment of an invoice is awaited where the
+    invoice is written.)
     """
     return [
-        {"object_id": id_, "object_type": object_type}
-        for snapshot in applied
-        if snapshot.version.event_id is not None
-        for object_type, id_ in _expected(snapshot.facts)
+        {"object_id": s.facts.stripe_subscription_id, "object_type": "subscription"}
+        for s in applied
+        if isinstance(s.facts, SessionFacts)
+        and s.version.event_id is not None
+        and s.facts.stripe_subscription_id is not None
     ]
-
-
-def _expected(facts: Facts) -> Iterable[tuple[str, str]]:
-    match facts:
-        case SessionFacts(stripe_subscription_id=str() as subscription_id):
-            yield ("subscription", subscription_id)
-        case InvoiceFacts(stripe_status="paid", stripe_payment_intent_id=None) if facts.amount_paid:
-            yield ("invoice", facts.object_id)
 
 
 def _requests(batch: _Batch) -> list[dict[str, str]]:

@@ -43,7 +43,7 @@ class Work:
     """A subscription, with everything that provisioning it depends on, as of `now`.
 
     `version` is that of the wish, `attempts` counts the runs since the last that ended well;
-    `ending` says that Stripe will end the subscription.
+    `ending` says that Stripe will end the subscription before it bills it again.
     """
 
     subscription_id: UUID

@@ -14,6 +14,7 @@ Where it differs from Stripe, knowingly:
 - A test clock has advanced when the request to advance it is answered.
 - Renewal invoices finalize after an hour, whether or not `invoice.created` was acknowledged.
 - Events are dated by the test clock of their object.
+- The time of all that lives by no test clock can be moved forwards too (`POST /_sandbox/clock`).
 """
 
 from mpanel_billing.sandbox.app import create_sandbox_app

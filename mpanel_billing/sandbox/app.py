@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from mpanel_billing.sandbox.api import Api
@@ -30,13 +31,16 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     world = make_world(store, config)
     faults = Faults()
     dispatcher = Dispatcher(store, world.outbox, config.retry_delays)
-    app = web.Application(middlewares=[refuse_cleanly, _follow_host(world, config)])
+    wall_clock = WallClock(world)
+    app = web.Application(
+        middlewares=[_tell_time(world), refuse_cleanly, _follow_host(world, config)]
+    )
     app[WORLD] = world
     Api(world, faults).add_routes(app, OPERATIONS)
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)
-    Control(world, faults, dispatcher).add_routes(app)
-    app.cleanup_ctx.append(_running(world, dispatcher, config))
+    Control(world, faults, dispatcher, wall_clock).add_routes(app)
+    app.cleanup_ctx.append(_running(world, dispatcher, wall_clock, config))
     return app
 
 
@@ -51,10 +55,8 @@ def make_world(store: Store, config: SandboxConfig) -> World:
 
 
 def _running(
-    world: World, dispatcher: Dispatcher, config: SandboxConfig
+    world: World, dispatcher: Dispatcher, wall_clock: WallClock, config: SandboxConfig
 ) -> Callable[[web.Application], AsyncIterator[None]]:
-    wall_clock = WallClock(world)
-
     async def run(_: web.Application) -> AsyncIterator[None]:
         archive = Archive(config.state_file) if config.state_file else None
         if archive:
@@ -68,6 +70,18 @@ def _running(
             archive.close()
 
     return run
+
+
+def _tell_time(world: World) -> Middleware:
+    """Return the middleware that dates answers by the sandbox's own time."""
+
+    @web.middleware
+    async def date(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        response.headers[hdrs.DATE] = formatdate(world.now(), usegmt=True)
+        return response
+
+    return date
 
 
 def _follow_host(world: World, config: SandboxConfig) -> Middleware:

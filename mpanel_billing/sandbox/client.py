@@ -94,6 +94,16 @@ class SandboxClient:
         path = f"/v1/test_helpers/test_clocks/{clock_id}/advance"
         return await self._call("POST", path, form={"frozen_time": str(to)})
 
+    async def now(self) -> int:
+        """Return the Unix time of everything that lives by no test clock."""
+        answer = await self._call("GET", "/_sandbox/clock")
+        return int(answer["now"])
+
+    async def advance_time(self, to: int) -> int:
+        """Let time pass, up to a Unix time, for everything that lives by no test clock."""
+        answer = await self._call("POST", "/_sandbox/clock", body={"advance_to": to})
+        return int(answer["now"])
+
     async def set_delivery(self, **switches: Any) -> Document:
         """Disturb webhooks from now on (see control.DeliverySwitches); none turns it all off."""
         return await self._call("POST", "/_sandbox/delivery", body=switches)

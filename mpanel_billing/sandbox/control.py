@@ -12,6 +12,7 @@ from mpanel_billing.sandbox.billing.payment_methods import (
     attach_payment_method,
     create_payment_method,
 )
+from mpanel_billing.sandbox.billing.schedule import WallClock
 from mpanel_billing.sandbox.cards import find_card
 from mpanel_billing.sandbox.delivery import Dispatcher
 from mpanel_billing.sandbox.documents import Document
@@ -59,6 +60,12 @@ class IdleRequest(_Body):
     timeout: Annotated[float, Field(gt=0)] = 10.0
 
 
+class ClockRequest(_Body):
+    """`POST /_sandbox/clock`: the Unix time to move on to."""
+
+    advance_to: int
+
+
 class CardRequest(_Body):
     """`POST /_sandbox/cards`: the test card that a customer pays with from now on."""
 
@@ -69,10 +76,13 @@ class CardRequest(_Body):
 class Control:
     """Serves the switches."""
 
-    def __init__(self, world: World, faults: Faults, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, world: World, faults: Faults, dispatcher: Dispatcher, wall_clock: WallClock
+    ) -> None:
         self._world = world
         self._faults = faults
         self._dispatcher = dispatcher
+        self._wall_clock = wall_clock
 
     def add_routes(self, app: web.Application) -> None:
         """Serve the switches."""
@@ -82,6 +92,8 @@ class Control:
         app.router.add_post("/_sandbox/faults", self.add_fault)
         app.router.add_delete("/_sandbox/faults", self.clear_faults)
         app.router.add_post("/_sandbox/idle", self.wait_idle)
+        app.router.add_get("/_sandbox/clock", self.show_clock)
+        app.router.add_post("/_sandbox/clock", self.advance_clock)
         app.router.add_post("/_sandbox/cards", self.replace_card)
         app.router.add_post("/_sandbox/reset", self.reset)
 
@@ -131,6 +143,21 @@ class Control:
         idle = await self._dispatcher.wait_idle(wanted.timeout)
         return web.json_response({"idle": idle}, status=200 if idle else 408)
 
+    async def show_clock(self, _: web.Request) -> web.Response:
+        """Tell the time of everything that lives by no test clock."""
+        return web.json_response({"now": self._world.now()})
+
+    async def advance_clock(self, request: web.Request) -> web.Response:
+        """Let time pass for everything that lives by no test clock, up to the time given.
+
+        All that falls due by then has happened when this answers, each thing dated by the moment
+        at which it fell due. Events and the `Date` of answers follow; signatures and the retries
+        of webhooks keep to real time, since those who receive them do.
+        """
+        wanted = await _read(request, ClockRequest)
+        self._wall_clock.advance(wanted.advance_to)
+        return await self.show_clock(request)
+
     async def replace_card(self, request: web.Request) -> web.Response:
         """Give the customer another card, as the portal lets buyers do themselves."""
         wanted = await _read(request, CardRequest)
@@ -152,7 +179,7 @@ class Control:
         return method
 
     async def reset(self, _: web.Request) -> web.Response:
-        """Forget every object, switch and fault."""
+        """Forget every object, switch and fault, and go back to real time."""
         self._world.store.clear()
         self._faults.clear()
         self._world.outbox.disturbance = Disturbance()

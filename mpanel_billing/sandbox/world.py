@@ -19,6 +19,9 @@ from mpanel_billing.sandbox.views import as_sent
 
 API_VERSION = stripe.api_version
 
+WALL_CLOCK = "_wall_clock"
+"""How many seconds the sandbox is ahead of real time, kept like any object."""
+
 NOUNS = {
     "promotion_code": "promotion code",
     "test_helpers.test_clock": "test clock",
@@ -60,7 +63,13 @@ class World:
             clock = self.store.peek("test_helpers.test_clock", clock_id)
             if clock:
                 return int(clock["frozen_time"])
-        return int(time.time())
+        wall_clock = self.store.peek(WALL_CLOCK, WALL_CLOCK) or {"seconds_ahead": 0}
+        return int(time.time()) + int(wall_clock["seconds_ahead"])
+
+    def set_wall_clock(self, moment: int) -> None:
+        """Let it be this Unix time for all that lives by no test clock; time goes on from there."""
+        ahead = moment - int(time.time())
+        self.store.put(WALL_CLOCK, {"id": WALL_CLOCK, "seconds_ahead": ahead})
 
     def clock_of(self, document: ReadOnly) -> str | None:
         """Return the id of the test clock that the object lives by, its own or its customer's."""

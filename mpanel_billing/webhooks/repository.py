@@ -11,10 +11,17 @@ _queries = load_queries("inbox")
 
 
 async def insert_events(
-    conn: Connection, events: Sequence[Mapping[str, Any]], payloads: Sequence[str]
+    conn: Connection,
+    events: Sequence[Mapping[str, Any]],
+    payloads: Sequence[str],
+    keys: Sequence[str],
 ) -> set[str]:
-    """Keep events with their payloads (JSON texts); answer the ids that were not here before."""
-    rows = await _queries.insert_events.fetch(conn, events=events, payloads=payloads)
+    """Keep events with their payloads (JSON texts); answer the ids that were not here before.
+
+    Objects to be locked until the transaction ends are named by `keys`, in a global order; they
+    are locked before anything is inserted.
+    """
+    rows = await _queries.insert_events.fetch(conn, keys=keys, events=events, payloads=payloads)
     return {row["id"] for row in rows}
 
 

@@ -10,7 +10,7 @@ import asyncpg
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
-from mpanel_billing.mirror.service import APPLIED, Outcome, apply_snapshots
+from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.envelope import Body, Event, parse_event
 
@@ -40,15 +40,6 @@ async def receive_event(pool: Pool, event: Event) -> Outcome:
         return FAILED
 
 
-async def receive_events(pool: Pool, events: Sequence[Event]) -> Mapping[str, Outcome]:
-    """Keep events of different objects and apply them, all in one transaction or none.
-
-    Answers the outcome by event id. Any failure is the batch's, and leaves nothing behind.
-    """
-    async with transaction(pool) as conn:
-        return await _keep_and_apply(conn, events)
-
-
 async def retry_event(pool: Pool, event_id: str, *, livemode: bool) -> Outcome | None:
     """Try a kept event again; None when it is done already, or somebody else is at it."""
     try:
@@ -70,19 +61,26 @@ def retry_delay(attempts: int) -> float | None:
 async def _keep_and_apply_patiently(pool: Pool, event: Event) -> Mapping[str, Outcome]:
     for _ in range(_CONFLICT_RETRIES):
         try:
-            return await receive_events(pool, [event])
+            async with transaction(pool) as conn:
+                return await receive_events(conn, [event])
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             continue
-    return await receive_events(pool, [event])
+    async with transaction(pool) as conn:
+        return await receive_events(conn, [event])
 
 
-async def _keep_and_apply(conn: Connection, events: Sequence[Event]) -> Mapping[str, Outcome]:
+async def receive_events(conn: Connection, events: Sequence[Event]) -> Mapping[str, Outcome]:
+    """Keep events of different objects and apply them, in the caller's transaction.
+
+    Answers the outcome by event id. Any failure is the batch's, which is to leave nothing behind.
+    """
     expected = {event.id: _expected(event) for event in events}
     rows = [_row(event, expected[event.id]) for event in events]
-    kept = await repository.insert_events(conn, rows, [event.payload for event in events])
+    keys = lock_keys(event.snapshot for event in events if event.snapshot)
+    kept = await repository.insert_events(conn, rows, [event.payload for event in events], keys)
     new = [event for event in events if event.id in kept]
     snapshots = [event.snapshot for event in new if event.snapshot]
-    by_object = await apply_snapshots(conn, snapshots) if snapshots else {}
+    by_object = await apply_locked(conn, snapshots) if snapshots else {}
     outcomes = {e.id: by_object[e.snapshot.object_id] for e in new if e.snapshot}
     if surprises := [_mark(id_, o) for id_, o in outcomes.items() if o != expected[id_]]:
         await repository.mark_events(conn, surprises)
@@ -123,7 +121,7 @@ async def _keep_failed(pool: Pool, event: Event, error: Exception) -> None:
     }
     try:
         async with transaction(pool) as conn:
-            await repository.insert_events(conn, [row], [event.payload])
+            await repository.insert_events(conn, [row], [event.payload], keys=[])
     except asyncpg.PostgresError as second:
         raise DatabaseUnavailableError(
             "The event could not be stored; please send it again.", retry_after=60

@@ -5,7 +5,6 @@ used because it takes one secret, decodes the body first and answers odd bodies 
 AttributeError; several secrets are in use while one is rolled.
 """
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 
@@ -31,7 +30,7 @@ def verify_signature(
     """
     timestamp, candidates = _parse(header)
     signed = timestamp.encode() + b"." + body
-    expected = [hmac.new(secret, signed, hashlib.sha256).digest() for secret in secrets]
+    expected = [hmac.digest(secret, signed, "sha256") for secret in secrets]
     # every pair is compared, in constant time: the answer's timing tells nothing
     matches = [hmac.compare_digest(have, want) for have in candidates for want in expected]
     if not any(matches):

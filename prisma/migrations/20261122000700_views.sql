@@ -95,6 +95,7 @@ COMMENT ON COLUMN billing_trouble.detail IS 'In words';
 CREATE VIEW billing_overview AS
 SELECT
     s.id AS subscription_id,
+    s.created_at AT TIME ZONE 'UTC' AS ordered_at,
     c.email,
     coalesce(c.name, c.company_name) AS customer,
     s.metadata ->> 'planId' AS plan,
@@ -140,6 +141,7 @@ LEFT JOIN tenants AS t
 WHERE s.billing_provider = 'stripe';
 COMMENT ON VIEW billing_overview IS 'One line a subscription: who, what, money (minor units a term), state, tenant, trouble';
 COMMENT ON COLUMN billing_overview.subscription_id IS 'Ours';
+COMMENT ON COLUMN billing_overview.ordered_at IS 'When the row was made';
 COMMENT ON COLUMN billing_overview.email IS 'The customer''s';
 COMMENT ON COLUMN billing_overview.customer IS 'Her name, else her company''s';
 COMMENT ON COLUMN billing_overview.plan IS 'The planId that was ordered; null: made outside of our checkout';

@@ -1,8 +1,9 @@
 -- Orders on their way to a payment page: the buyer, the provisional subscription, the sessions.
 
--- name: lock_buyer(email)
--- One order at a time for each e-mail address, until the transaction ends: a double click waits.
-SELECT pg_advisory_xact_lock(hashtextextended('buyer:' || lower(:email::text), 0));
+-- name: lock_buyer(buyer)
+-- One order at a time for each buyer, by e-mail address or by id, until the transaction ends: a
+-- double click waits.
+SELECT pg_advisory_xact_lock(hashtextextended('buyer:' || lower(:buyer::text), 0));
 
 -- name: find_customer(email)^
 -- By the address of her account in mPanel, where she has one, else by the one in our books, which
@@ -27,6 +28,19 @@ FROM (
 ) AS c
 ORDER BY c.has_account DESC, c.created_at, c.id
 LIMIT 1;
+
+-- name: find_principal_customer(customer_id, livemode)^
+-- An id of the other mode, or of a customer whom Stripe has deleted, counts as none (rule 14).
+SELECT
+    c.id,
+    CASE
+        WHEN principal.deleted OR principal.livemode <> :livemode::boolean THEN NULL
+        ELSE c.stripe_customer_id
+    END AS stripe_customer_id
+FROM customers AS c
+LEFT JOIN stripe_customers AS principal
+    ON principal.id = c.stripe_customer_id
+WHERE c.id = :customer_id::uuid;
 
 -- name: fill_customer_email(customer_id, email)!
 -- A customer of mPanel's whose address is only in users gets it in customers too.
@@ -262,9 +276,10 @@ SET status = 'failed',
 WHERE subscription_id = ANY(:subscription_ids::uuid[])
   AND status = 'creating';
 
--- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id)!
+-- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id, vouched)!
 -- Before the session exists: what Stripe tells of the order is linked by its customer. In the
--- books it becomes the principal one only of a customer whom this very order has made.
+-- books it becomes the principal one only of a customer whom this very order has made, or for whom
+-- mPanel's backend vouches.
 WITH attempt AS (
     UPDATE checkout_sessions
     SET stripe_customer_id = :stripe_customer_id,
@@ -298,8 +313,14 @@ SET stripe_customer_id = :stripe_customer_id,
     updated_at = now()
 FROM ordered
 WHERE c.id = ordered.customer_id
-  AND c.stripe_customer_id IS NULL
-  AND c.metadata ->> 'firstSubscriptionId' = ordered.id::text;
+  AND c.stripe_customer_id IS DISTINCT FROM :stripe_customer_id
+  AND (
+      :vouched::boolean
+      OR (
+          c.stripe_customer_id IS NULL
+          AND c.metadata ->> 'firstSubscriptionId' = ordered.id::text
+      )
+  );
 
 -- name: open_attempt(subscription_id, attempt, stripe_session_id, url, payment_status, expires_at)^
 -- No row: the attempt is no longer being made, because somebody else has finished it, or a changed
@@ -404,7 +425,6 @@ SELECT
     c.status AS session_status,
     c.payment_status,
     t.id AS tenant_id,
-    t.name AS tenant_name,
     t.domain AS tenant_domain,
     t.status AS tenant_status,
     coalesce(provisioned.services, '[]') AS services

@@ -1,8 +1,15 @@
 -- The inbox of Stripe's events.
 
--- name: insert_events(events, payloads)
+-- name: insert_events(keys, events, payloads)
 -- Answers the ids that were not here before: an event takes effect at most once. The payloads come
 -- as Stripe sent them, one for each event.
+-- First takes the locks that applying them needs, as lock_objects does; what reads the mirror
+-- comes in later statements, and so sees what was committed before the locks were had.
+WITH locked AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended(keys.key, 0))
+    FROM unnest(:keys::text[]) WITH ORDINALITY AS keys (key, position)
+    ORDER BY keys.position
+)
 INSERT INTO stripe_events (
     id,
     type,
@@ -61,6 +68,7 @@ FROM ROWS FROM (
     retry_in_seconds,
     payload
 )
+WHERE (SELECT count(*) FROM locked) >= 0
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 

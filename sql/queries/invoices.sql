@@ -1,7 +1,6 @@
 -- Invoices and their payments, as Stripe tells of them; set-based like subscriptions.sql.
 
--- name: list_stored(object_ids, stripe_subscription_ids, sinces)
--- With what tells whether the subscription's derived columns can change by the invoice.
+-- name: list_stored(object_ids, sinces)
 SELECT
     i.object_id,
     mirror.stripe_as_of_since AS since,
@@ -10,175 +9,208 @@ SELECT
     mirror.stripe_status,
     mirror.attempt_count,
     mirror.amount_paid,
-    billed.initial_payment_settled AS subscription_settled,
-    billed.stripe_status AS subscription_stripe_status,
-    EXISTS (
-        SELECT 1
-        FROM invoice_payments AS p
-        WHERE p.stripe_invoice_id = i.object_id
-    ) AS has_payment,
     e.type AS event_type,
     e.payload
-FROM unnest(:object_ids::text[], :stripe_subscription_ids::text[], :sinces::timestamptz[])
-    AS i (object_id, stripe_subscription_id, since)
-LEFT JOIN invoices AS mirror
+FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
+JOIN invoices AS mirror
     ON mirror.stripe_invoice_id = i.object_id
-LEFT JOIN subscriptions AS billed
-    ON billed.stripe_subscription_id = i.stripe_subscription_id
 LEFT JOIN stripe_events AS e
     ON e.id = mirror.stripe_event_id
     AND i.since <= mirror.stripe_as_of;
 
--- name: write_snapshots(snapshots)!
-INSERT INTO invoices AS mirror (
-    subscription_id,
-    tenant_id,
-    customer_id,
-    invoice_number,
-    status,
-    subtotal,
-    tax_amount,
-    total,
-    currency,
-    due_date,
-    paid_date,
-    livemode,
-    stripe_invoice_id,
-    stripe_subscription_id,
-    stripe_customer_id,
-    stripe_number,
-    stripe_status,
-    billing_reason,
-    amount_due,
-    amount_paid,
-    amount_remaining,
-    period_start,
-    period_end,
-    attempt_count,
-    next_payment_attempt,
-    hosted_invoice_url,
-    invoice_pdf,
-    stripe_payment_intent_id,
-    stripe_created,
-    stripe_as_of_since,
-    stripe_as_of,
-    stripe_event_id,
-    created_at
+-- name: write_snapshots(snapshots, decided)
+-- Writes what list_stored and the ordering rules have let through (decided); else what is new, or
+-- newer by a later second than its row, which needs no more rules. Answers what was written, and
+-- whether it moves anything that is derived for its subscription.
+-- Asks in a while for the payment of a paid one, which no event of the invoice itself carries on
+-- current versions, unless it is known or the event that should tell us comes first.
+WITH written AS (
+    INSERT INTO invoices AS mirror (
+        subscription_id,
+        tenant_id,
+        customer_id,
+        invoice_number,
+        status,
+        subtotal,
+        tax_amount,
+        total,
+        currency,
+        due_date,
+        paid_date,
+        livemode,
+        stripe_invoice_id,
+        stripe_subscription_id,
+        stripe_customer_id,
+        stripe_number,
+        stripe_status,
+        billing_reason,
+        amount_due,
+        amount_paid,
+        amount_remaining,
+        period_start,
+        period_end,
+        attempt_count,
+        next_payment_attempt,
+        hosted_invoice_url,
+        invoice_pdf,
+        stripe_payment_intent_id,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id,
+        created_at
+    )
+    SELECT
+        billed.id,
+        billed.tenant_id,
+        coalesce(billed.customer_id, (
+            SELECT known.customer_id
+            FROM stripe_customers AS known
+            WHERE known.id = s.stripe_customer_id
+        )),
+        s.invoice_number,
+        s.status,
+        least(s.subtotal, 99999999.99),
+        least(s.tax_amount, 99999999.99),
+        least(s.total, 99999999.99),
+        upper(s.currency),
+        coalesce(s.due_date, s.stripe_created)::date,
+        s.paid_at AT TIME ZONE 'UTC',
+        s.livemode,
+        s.object_id,
+        s.stripe_subscription_id,
+        s.stripe_customer_id,
+        s.stripe_number,
+        s.stripe_status,
+        s.billing_reason,
+        s.amount_due,
+        s.amount_paid,
+        s.amount_remaining,
+        s.period_start,
+        s.period_end,
+        s.attempt_count,
+        s.next_payment_attempt,
+        s.hosted_invoice_url,
+        s.invoice_pdf,
+        coalesce(s.stripe_payment_intent_id, (
+            -- the payment's event may have come before the invoice's
+            SELECT p.stripe_payment_intent_id
+            FROM invoice_payments AS p
+            WHERE p.stripe_invoice_id = s.object_id
+              AND p.status = 'paid'
+            ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+            LIMIT 1
+        )),
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id,
+        s.stripe_created AT TIME ZONE 'UTC'
+    FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
+        object_id text,
+        invoice_number text,
+        status text,
+        subtotal numeric,
+        tax_amount numeric,
+        total numeric,
+        currency text,
+        due_date timestamptz,
+        paid_at timestamptz,
+        livemode boolean,
+        stripe_subscription_id text,
+        stripe_customer_id text,
+        stripe_number text,
+        stripe_status text,
+        billing_reason text,
+        amount_due bigint,
+        amount_paid bigint,
+        amount_remaining bigint,
+        period_start timestamptz,
+        period_end timestamptz,
+        attempt_count integer,
+        next_payment_attempt timestamptz,
+        hosted_invoice_url text,
+        invoice_pdf text,
+        stripe_payment_intent_id text,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    LEFT JOIN LATERAL (
+        -- one look-up a row, however large the table: OFFSET 0 keeps it from becoming a join
+        SELECT o.id, o.tenant_id, o.customer_id
+        FROM subscriptions AS o
+        WHERE o.stripe_subscription_id = s.stripe_subscription_id
+        OFFSET 0
+    ) AS billed ON TRUE
+    ON CONFLICT (stripe_invoice_id) DO UPDATE
+    SET subscription_id = coalesce(excluded.subscription_id, mirror.subscription_id),
+        tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
+        customer_id = coalesce(excluded.customer_id, mirror.customer_id),
+        status = excluded.status,
+        subtotal = excluded.subtotal,
+        tax_amount = excluded.tax_amount,
+        total = excluded.total,
+        currency = excluded.currency,
+        due_date = excluded.due_date,
+        paid_date = excluded.paid_date,
+        stripe_subscription_id = coalesce(excluded.stripe_subscription_id, mirror.stripe_subscription_id),
+        stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
+        stripe_number = excluded.stripe_number,
+        stripe_status = excluded.stripe_status,
+        billing_reason = excluded.billing_reason,
+        amount_due = excluded.amount_due,
+        amount_paid = excluded.amount_paid,
+        amount_remaining = excluded.amount_remaining,
+        period_start = excluded.period_start,
+        period_end = excluded.period_end,
+        attempt_count = excluded.attempt_count,
+        next_payment_attempt = excluded.next_payment_attempt,
+        hosted_invoice_url = excluded.hosted_invoice_url,
+        invoice_pdf = excluded.invoice_pdf,
+        stripe_payment_intent_id = coalesce(excluded.stripe_payment_intent_id, mirror.stripe_payment_intent_id),
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now()
+    WHERE :decided::boolean
+       OR mirror.stripe_as_of < excluded.stripe_as_of_since
+    RETURNING
+        stripe_invoice_id,
+        stripe_subscription_id,
+        stripe_status,
+        amount_paid,
+        stripe_payment_intent_id,
+        stripe_event_id
+),
+awaited AS (
+    INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
+    SELECT
+        w.stripe_invoice_id,
+        'invoice',
+        'awaited',
+        now() + interval '1 minute'
+    FROM written AS w
+    WHERE w.stripe_status = 'paid'
+      AND w.amount_paid > 0
+      AND w.stripe_payment_intent_id IS NULL
+      AND w.stripe_event_id IS NOT NULL
+    ON CONFLICT (object_id) DO NOTHING
+    RETURNING object_id
 )
 SELECT
-    billed.id,
-    billed.tenant_id,
-    coalesce(billed.customer_id, (
-        SELECT known.customer_id
-        FROM stripe_customers AS known
-        WHERE known.id = s.stripe_customer_id
-    )),
-    s.invoice_number,
-    s.status,
-    least(s.subtotal, 99999999.99),
-    least(s.tax_amount, 99999999.99),
-    least(s.total, 99999999.99),
-    upper(s.currency),
-    coalesce(s.due_date, s.stripe_created)::date,
-    s.paid_at AT TIME ZONE 'UTC',
-    s.livemode,
-    s.object_id,
-    s.stripe_subscription_id,
-    s.stripe_customer_id,
-    s.stripe_number,
-    s.stripe_status,
-    s.billing_reason,
-    s.amount_due,
-    s.amount_paid,
-    s.amount_remaining,
-    s.period_start,
-    s.period_end,
-    s.attempt_count,
-    s.next_payment_attempt,
-    s.hosted_invoice_url,
-    s.invoice_pdf,
-    coalesce(s.stripe_payment_intent_id, (
-        -- the payment's event may have come before the invoice's
-        SELECT p.stripe_payment_intent_id
-        FROM invoice_payments AS p
-        WHERE p.stripe_invoice_id = s.object_id
-          AND p.status = 'paid'
-        ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
-        LIMIT 1
-    )),
-    s.stripe_created,
-    s.since,
-    s.as_of,
-    s.event_id,
-    s.stripe_created AT TIME ZONE 'UTC'
-FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
-    object_id text,
-    invoice_number text,
-    status text,
-    subtotal numeric,
-    tax_amount numeric,
-    total numeric,
-    currency text,
-    due_date timestamptz,
-    paid_at timestamptz,
-    livemode boolean,
-    stripe_subscription_id text,
-    stripe_customer_id text,
-    stripe_number text,
-    stripe_status text,
-    billing_reason text,
-    amount_due bigint,
-    amount_paid bigint,
-    amount_remaining bigint,
-    period_start timestamptz,
-    period_end timestamptz,
-    attempt_count integer,
-    next_payment_attempt timestamptz,
-    hosted_invoice_url text,
-    invoice_pdf text,
-    stripe_payment_intent_id text,
-    stripe_created timestamptz,
-    since timestamptz,
-    as_of timestamptz,
-    event_id text
-)
+    w.stripe_invoice_id AS object_id,
+    w.stripe_payment_intent_id IS NOT NULL
+        OR billed.initial_payment_settled IS NOT TRUE
+        OR billed.stripe_status IN ('past_due', 'unpaid') AS moves
+FROM written AS w
 LEFT JOIN LATERAL (
-    -- one look-up a row, however large the table: OFFSET 0 keeps it from becoming a join
-    SELECT o.id, o.tenant_id, o.customer_id
+    SELECT o.initial_payment_settled, o.stripe_status
     FROM subscriptions AS o
-    WHERE o.stripe_subscription_id = s.stripe_subscription_id
+    WHERE o.stripe_subscription_id = w.stripe_subscription_id
     OFFSET 0
-) AS billed ON TRUE
-ON CONFLICT (stripe_invoice_id) DO UPDATE
-SET subscription_id = coalesce(excluded.subscription_id, mirror.subscription_id),
-    tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
-    customer_id = coalesce(excluded.customer_id, mirror.customer_id),
-    status = excluded.status,
-    subtotal = excluded.subtotal,
-    tax_amount = excluded.tax_amount,
-    total = excluded.total,
-    currency = excluded.currency,
-    due_date = excluded.due_date,
-    paid_date = excluded.paid_date,
-    stripe_subscription_id = coalesce(excluded.stripe_subscription_id, mirror.stripe_subscription_id),
-    stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
-    stripe_number = excluded.stripe_number,
-    stripe_status = excluded.stripe_status,
-    billing_reason = excluded.billing_reason,
-    amount_due = excluded.amount_due,
-    amount_paid = excluded.amount_paid,
-    amount_remaining = excluded.amount_remaining,
-    period_start = excluded.period_start,
-    period_end = excluded.period_end,
-    attempt_count = excluded.attempt_count,
-    next_payment_attempt = excluded.next_payment_attempt,
-    hosted_invoice_url = excluded.hosted_invoice_url,
-    invoice_pdf = excluded.invoice_pdf,
-    stripe_payment_intent_id = coalesce(excluded.stripe_payment_intent_id, mirror.stripe_payment_intent_id),
-    stripe_as_of_since = excluded.stripe_as_of_since,
-    stripe_as_of = excluded.stripe_as_of,
-    stripe_event_id = excluded.stripe_event_id,
-    updated_at = now();
+) AS billed ON TRUE;
 
 -- name: list_invoice_subscriptions(stripe_invoice_ids)
 SELECT DISTINCT i.stripe_subscription_id

@@ -52,7 +52,7 @@ SELECT
     s.livemode,
     coalesce(s.initial_payment_settled, FALSE) AS settled,
     coalesce(s.collection_paused, FALSE) AS collection_paused,
-    coalesce(s.cancel_at_period_end, FALSE) OR s.cancel_at IS NOT NULL AS ending,
+    s.cancel_at_period_end IS TRUE OR (s.cancel_at <= s.current_period_end) IS TRUE AS ending,
     coalesce(s.ended_at, s.canceled_at) AS ended_at,
     s.trial_end,
     s.tenant_id,

@@ -17,8 +17,8 @@ SET version = r.version + 1,
 RETURNING r.object_id, r.version;
 
 -- name: await_objects(requests)!
--- Asks in a while for a subscription, or for the payment of an invoice, unless it is known already
--- or the event that should tell us comes first.
+-- Asks in a while for a subscription, unless it is known already or the event that should tell us
+-- comes first. The payments of invoices are awaited where invoices are written.
 INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
 SELECT
     q.object_id,
@@ -31,12 +31,6 @@ WHERE NOT EXISTS (
     FROM subscriptions AS s
     WHERE s.stripe_subscription_id = q.object_id
       AND s.stripe_as_of IS NOT NULL
-)
-  AND NOT EXISTS (
-    SELECT 1
-    FROM invoices AS i
-    WHERE i.stripe_invoice_id = q.object_id
-      AND i.stripe_payment_intent_id IS NOT NULL
 )
 ON CONFLICT (object_id) DO NOTHING;
 

@@ -12,6 +12,7 @@ SELECT
     mirror.stripe_event_id AS event_id,
     mirror.status,
     mirror.payment_status,
+    ordered.stripe_subscription_id AS order_stripe_subscription_id,
     e.type AS event_type,
     e.payload
 FROM unnest(
@@ -82,6 +83,7 @@ written AS (
         subscription_id,
         attempt,
         stripe_session_id,
+        stripe_subscription_id,
         stripe_customer_id,
         livemode,
         params,
@@ -99,6 +101,7 @@ written AS (
         s.subscription_id,
         s.attempt,
         s.object_id,
+        s.stripe_subscription_id,
         s.stripe_customer_id,
         s.livemode,
         '{}',
@@ -114,6 +117,7 @@ written AS (
     FROM snapshots AS s
     ON CONFLICT (subscription_id, attempt) DO UPDATE
     SET stripe_session_id = excluded.stripe_session_id,
+        stripe_subscription_id = excluded.stripe_subscription_id,
         stripe_customer_id = excluded.stripe_customer_id,
         url = coalesce(excluded.url, mirror.url),
         status = excluded.status,

@@ -20,14 +20,6 @@ SELECT
     mirrored.stripe_as_of AS as_of,
     mirrored.stripe_event_id AS event_id,
     mirrored.stripe_status,
-    mirrored.collection_paused,
-    mirrored.cancel_at_period_end IS TRUE OR mirrored.cancel_at IS NOT NULL AS ending,
-    ARRAY(
-        SELECT item.stripe_price_id
-        FROM subscription_items AS item
-        WHERE item.subscription_id = mirrored.id
-        ORDER BY item.stripe_price_id COLLATE "C"
-    ) AS stripe_price_ids,
     e.type AS event_type,
     e.payload
 FROM unnest(
@@ -47,12 +39,15 @@ LEFT JOIN stripe_events AS e
     ON e.id = mirrored.stripe_event_id
     AND i.since <= mirrored.stripe_as_of;
 
--- name: write_snapshots(snapshots)!
--- Writes what list_stored and the ordering rules have let through: customer, subscription, items.
+-- name: write_snapshots(snapshots, decided)
+-- Writes customer, subscription and items of what list_stored and the ordering rules have let
+-- through (decided); else of what is newer by a later second than its row, which needs no more
+-- rules. Answers what was written, and whether it moves anything that is derived: most renewals
+-- change periods and amounts only.
 WITH snapshots AS MATERIALIZED (
     SELECT
-        s.subscription_id,
-        s.customer_id,
+        coalesce(s.subscription_id, mirror.id) AS subscription_id,
+        coalesce(s.customer_id, mirror.customer_id) AS customer_id,
         s.object_id,
         s.stripe_customer_id,
         s.livemode,
@@ -73,7 +68,28 @@ WITH snapshots AS MATERIALIZED (
         s.items_complete,
         s.since,
         s.as_of,
-        s.event_id
+        s.event_id,
+        (
+            mirror.stripe_status,
+            mirror.collection_paused,
+            mirror.cancel_at_period_end IS TRUE
+                OR (mirror.cancel_at <= mirror.current_period_end) IS TRUE,
+            ARRAY(
+                SELECT item.stripe_price_id
+                FROM subscription_items AS item
+                WHERE item.subscription_id = mirror.id
+                ORDER BY item.stripe_price_id
+            )
+        ) IS DISTINCT FROM (
+            s.stripe_status,
+            s.collection_paused,
+            s.cancel_at_period_end OR (s.cancel_at <= s.current_period_end) IS TRUE,
+            ARRAY(
+                SELECT item.value ->> 'stripe_price_id'
+                FROM jsonb_array_elements(s.items) AS item (value)
+                ORDER BY item.value ->> 'stripe_price_id'
+            )
+        ) AS moves
     FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
         subscription_id uuid,
         customer_id uuid,
@@ -99,6 +115,23 @@ WITH snapshots AS MATERIALIZED (
         as_of timestamptz,
         event_id text
     )
+    LEFT JOIN LATERAL (
+        -- one look-up a row, however large the table: OFFSET 0 keeps it from becoming a join
+        SELECT
+            m.id,
+            m.customer_id,
+            m.stripe_status,
+            m.collection_paused,
+            m.cancel_at_period_end,
+            m.cancel_at,
+            m.current_period_end,
+            m.stripe_as_of
+        FROM subscriptions AS m
+        WHERE m.stripe_subscription_id = s.object_id
+        OFFSET 0
+    ) AS mirror ON TRUE
+    WHERE :decided::boolean
+       OR mirror.stripe_as_of < s.since
 ),
 strangers AS (
     -- a subscription made outside our checkout brings its customer along
@@ -127,6 +160,12 @@ known_customers AS (
         s.customer_id,
         s.livemode
     FROM snapshots AS s
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM stripe_customers AS linked
+        WHERE linked.id = s.stripe_customer_id
+          AND linked.customer_id IS NOT NULL
+    )
     ORDER BY s.stripe_customer_id
     ON CONFLICT (id) DO UPDATE
     SET customer_id = excluded.customer_id,
@@ -254,62 +293,69 @@ removed AS (
           )
       )
     RETURNING mirror.id
-)
-INSERT INTO subscription_items AS mirror (
-    subscription_id,
-    price_id,
-    stripe_subscription_item_id,
-    stripe_price_id,
-    quantity,
-    unit_amount,
-    currency,
-    recurring_interval,
-    interval_count,
-    current_period_start,
-    current_period_end
+),
+itemised AS (
+    INSERT INTO subscription_items AS mirror (
+        subscription_id,
+        price_id,
+        stripe_subscription_item_id,
+        stripe_price_id,
+        quantity,
+        unit_amount,
+        currency,
+        recurring_interval,
+        interval_count,
+        current_period_start,
+        current_period_end
+    )
+    SELECT
+        i.subscription_id,
+        (SELECT p.id FROM prices AS p WHERE p.stripe_price_id = i.stripe_price_id),
+        i.stripe_subscription_item_id,
+        i.stripe_price_id,
+        i.quantity,
+        i.unit_amount,
+        i.currency,
+        i.recurring_interval,
+        i.interval_count,
+        i.current_period_start,
+        i.current_period_end
+    FROM items AS i
+    ON CONFLICT (stripe_subscription_item_id) DO UPDATE
+    SET subscription_id = excluded.subscription_id,
+        price_id = excluded.price_id,
+        stripe_price_id = excluded.stripe_price_id,
+        quantity = excluded.quantity,
+        unit_amount = excluded.unit_amount,
+        currency = excluded.currency,
+        recurring_interval = excluded.recurring_interval,
+        interval_count = excluded.interval_count,
+        current_period_start = excluded.current_period_start,
+        current_period_end = excluded.current_period_end,
+        updated_at = now()
+    WHERE (
+        mirror.subscription_id,
+        mirror.price_id,
+        mirror.stripe_price_id,
+        mirror.quantity,
+        mirror.unit_amount,
+        mirror.current_period_start,
+        mirror.current_period_end
+    ) IS DISTINCT FROM (
+        excluded.subscription_id,
+        excluded.price_id,
+        excluded.stripe_price_id,
+        excluded.quantity,
+        excluded.unit_amount,
+        excluded.current_period_start,
+        excluded.current_period_end
+    )
+    RETURNING mirror.id
 )
 SELECT
-    i.subscription_id,
-    (SELECT p.id FROM prices AS p WHERE p.stripe_price_id = i.stripe_price_id),
-    i.stripe_subscription_item_id,
-    i.stripe_price_id,
-    i.quantity,
-    i.unit_amount,
-    i.currency,
-    i.recurring_interval,
-    i.interval_count,
-    i.current_period_start,
-    i.current_period_end
-FROM items AS i
-ON CONFLICT (stripe_subscription_item_id) DO UPDATE
-SET subscription_id = excluded.subscription_id,
-    price_id = excluded.price_id,
-    stripe_price_id = excluded.stripe_price_id,
-    quantity = excluded.quantity,
-    unit_amount = excluded.unit_amount,
-    currency = excluded.currency,
-    recurring_interval = excluded.recurring_interval,
-    interval_count = excluded.interval_count,
-    current_period_start = excluded.current_period_start,
-    current_period_end = excluded.current_period_end,
-    updated_at = now()
-WHERE (
-    mirror.subscription_id,
-    mirror.price_id,
-    mirror.stripe_price_id,
-    mirror.quantity,
-    mirror.unit_amount,
-    mirror.current_period_start,
-    mirror.current_period_end
-) IS DISTINCT FROM (
-    excluded.subscription_id,
-    excluded.price_id,
-    excluded.stripe_price_id,
-    excluded.quantity,
-    excluded.unit_amount,
-    excluded.current_period_start,
-    excluded.current_period_end
-);
+    s.object_id,
+    s.moves
+FROM snapshots AS s;
 
 -- name: derive(stripe_subscription_ids, subscription_ids)
 -- What follows from the mirrored rows, whatever order they came in: status, links of invoices, the
@@ -325,7 +371,8 @@ WITH touched AS MATERIALIZED (
         s.stripe_subscription_id,
         s.trial_end,
         s.collection_paused,
-        s.cancel_at_period_end IS TRUE OR s.cancel_at IS NOT NULL AS ending
+        -- before it is billed again: a later end leaves the invoice after a trial as it is
+        s.cancel_at_period_end IS TRUE OR (s.cancel_at <= s.current_period_end) IS TRUE AS ending
     FROM (
         SELECT mirrored.id
         FROM unnest(:stripe_subscription_ids::text[]) AS told (stripe_subscription_id)

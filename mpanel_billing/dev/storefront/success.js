@@ -59,8 +59,7 @@ function showDetails({ subscription, tenant, provisioning }) {
     ["Price", `${money(subscription.amount, subscription.currency)} ${subscription.billingCycle ?? ""}`],
     ["Free until", day(subscription.trialEnd)],
     ["Paid until", !subscription.trialEnd && day(subscription.currentPeriodEnd)],
-    ["Tenant", tenant?.name],
-    ["Address", tenant?.domain],
+    ["Tenant", tenant?.domain],
     ["Services", provisioning.services.map((service) => service.productType).join(", ")],
   ].filter(([, value]) => value);
   const list = document.querySelector("#details");

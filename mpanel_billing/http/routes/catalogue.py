@@ -9,6 +9,7 @@ from mpanel_billing.catalogue import bridge
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.http import keys
+from mpanel_billing.http.rate_limits import spend_allowance
 
 routes = web.RouteTableDef()
 
@@ -37,6 +38,7 @@ async def get_product(request: web.Request) -> web.Response:
 
 
 async def _catalogue(request: web.Request) -> Catalogue:
+    await spend_allowance(request, "lookups")
     livemode = request.app[keys.SETTINGS].livemode
     return await read_catalogue(request.app[keys.POOL], livemode=livemode)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -13,14 +14,22 @@ from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.answers import payment_page_answer, progress_answer
 from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
+from mpanel_billing.checkout.known_customers import find_known_customer
 from mpanel_billing.checkout.progress import LONGEST_WAIT_SECONDS, follow_order
 from mpanel_billing.checkout.purchase import Purchase
 from mpanel_billing.checkout.request import LABELS, BridgeRequest, CheckoutRequest
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
 from mpanel_billing.checkout.service import IdempotencyKey, create_session, load_offers
-from mpanel_billing.errors import InvalidRequestError, MalformedRequestError, NotFoundError
+from mpanel_billing.errors import (
+    InvalidRequestError,
+    MalformedRequestError,
+    NotFoundError,
+    UnauthenticatedError,
+)
 from mpanel_billing.http import keys
+from mpanel_billing.http.access import comes_from_backend
 from mpanel_billing.http.json_body import parse_body, read_json
+from mpanel_billing.http.rate_limits import spend_allowance
 
 routes = web.RouteTableDef()
 
@@ -31,21 +40,32 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 @routes.post("/api/checkout/create-session")
 async def create(request: web.Request) -> web.Response:
-    """Take an order in either shape, and answer with the address of its payment page."""
+    """Take an order in either shape, and answer with the address of its payment page.
+
+    mPanel's backend, known by its key, may order for a customer of our books.
+    """
+    is_backend = comes_from_backend(request)
+    if not is_backend:
+        await spend_allowance(request, "orders")
     body = await read_json(request)
     key = _idempotency_key(request, body)
     wish = parse_body(CheckoutRequest, body, LABELS)
+    if wish.customer_id and not is_backend:
+        raise _customer_id_refused()
     desk = request.app[keys.DESK]
     catalogue = await load_offers(desk)
     order = read_order(wish, catalogue)
     urls = ReturnUrls.choose(request.app[keys.SETTINGS], wish.success_url, wish.cancel_url)
     purchase = _priced(catalogue, order, wish.customer.to_buyer(), urls)
+    if wish.customer_id:
+        purchase = replace(purchase, known=await find_known_customer(desk, wish.customer_id))
     return web.json_response(payment_page_answer(await create_session(desk, purchase, key)))
 
 
 @routes.post("/api/public/checkout")
 async def create_by_bridge(request: web.Request) -> web.Response:
     """Take an order of the older pages: a plan, a term and an e-mail address."""
+    await spend_allowance(request, "orders")
     wish = parse_body(BridgeRequest, await read_json(request), LABELS)
     desk = request.app[keys.DESK]
     catalogue = await load_offers(desk)
@@ -58,6 +78,7 @@ async def create_by_bridge(request: web.Request) -> web.Response:
 @routes.get("/api/checkout/session/{session_id}")
 async def get_progress(request: web.Request) -> web.Response:
     """Answer with what became of an order; `?wait=` holds the answer until it moves."""
+    await spend_allowance(request, "lookups")
     session_id = request.match_info["session_id"]
     wait_seconds = _wait_seconds(request)
     if not _SESSION_ID.fullmatch(session_id):
@@ -66,6 +87,13 @@ async def get_progress(request: web.Request) -> web.Response:
     login_url = app_address(request.app[keys.SETTINGS].app_url)
     return web.json_response(
         progress_answer(state, session_id, login_url), headers={"Cache-Control": "no-store"}
+    )
+
+
+def _customer_id_refused() -> UnauthenticatedError:
+    return UnauthenticatedError(
+        "Only mPanel itself, with its key, may order for a customer by her number.",
+        fields={"customerId": "needs a key"},
     )
 
 

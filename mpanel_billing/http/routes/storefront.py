@@ -44,9 +44,10 @@ async def show_success(_: web.Request) -> web.StreamResponse:
     return web.FileResponse(FILES / "success.html", headers=_PAGE_HEADERS)
 
 
+@routes.get("/")
 @routes.get("/pricing")
 async def go_to_shop(_: web.Request) -> web.Response:
-    """Bring those back who left the payment page."""
+    """Bring those back who left the payment page, or follow a link to the panel itself."""
     raise web.HTTPFound("/demo")
 
 

@@ -1,7 +1,9 @@
 """POST /api/webhooks/stripe: raw bytes in, 200 only when the event is on disk."""
 
+import json
 import logging
 import time
+from functools import cache
 
 from aiohttp import web
 
@@ -41,7 +43,14 @@ async def receive_webhook(request: web.Request) -> web.Response:
             "reason": outcome.reason,
         },
     )
-    return web.json_response({"received": True, "outcome": outcome.status})
+    return web.Response(
+        body=_answer(outcome.status), content_type="application/json", charset="utf-8"
+    )
+
+
+@cache
+def _answer(status: str) -> bytes:
+    return json.dumps({"received": True, "outcome": status}).encode()
 
 
 def _open(request: web.Request, body: bytes) -> Event:

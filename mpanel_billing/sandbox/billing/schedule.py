@@ -15,6 +15,7 @@ from mpanel_billing.sandbox.billing.renewals import (
 )
 from mpanel_billing.sandbox.billing.subscriptions import MARKS
 from mpanel_billing.sandbox.documents import Document, ReadOnly
+from mpanel_billing.sandbox.errors import invalid
 from mpanel_billing.sandbox.store import Change
 from mpanel_billing.sandbox.world import Origin, World
 
@@ -85,7 +86,7 @@ def _report(task: asyncio.Task[None]) -> None:
 
 
 class WallClock:
-    """Does what falls due on everything that lives by no test clock, as real time passes."""
+    """Does what falls due on everything that lives by no test clock, as time passes or is moved."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -109,6 +110,23 @@ class WallClock:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    def advance(self, target: int) -> None:
+        """Move on to a Unix time, doing all that falls due on the way, in its order.
+
+        Raises ApiError for a time that has been already.
+        """
+        if target < self._world.now():
+            raise invalid("The clock can only be moved forwards.", param="advance_to")
+        self._drop_stale()
+        while self._heap and self._heap[0][0] <= target:
+            with self._world.store.transaction():
+                self._world.set_wall_clock(max(self._heap[0][0], self._world.now()))
+            self._advance_first()
+            self._drop_stale()
+        with self._world.store.transaction():
+            self._world.set_wall_clock(target)
+        self._news.set()
 
     def _notice(self, changes: list[Change]) -> None:
         for change in changes:

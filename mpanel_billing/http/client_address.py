@@ -1,0 +1,64 @@
+"""Whose request it is, behind proxies that pass on the address that they see."""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from aiohttp import hdrs, web
+
+from mpanel_billing.http import keys
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+UNKNOWN = "unknown"
+
+
+def client_of(request: web.Request) -> str:
+    """Name the client of a request: its IPv4 address, or its IPv6 network.
+
+    TRUSTED_PROXIES says whose X-Forwarded-For is believed.
+    """
+    forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
+    trusted = request.app[keys.SETTINGS].trusted_networks
+    return client_name(find_client(request.remote, forwarded, trusted))
+
+
+def find_client(
+    peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]
+) -> Address | None:
+    """Return the rightmost address on the way to us that is no trusted proxy.
+
+    `peer` has the connection, and each proxy has put the one before it at the end of `forwarded`.
+    What stands left of an address that we do not trust is only what that one claims. None: the
+    connection has no address, as on a Unix socket.
+    """
+    client = _read(peer or "")
+    hops = [hop for header in forwarded for hop in header.split(",")]
+    while client and hops and any(client in network for network in trusted):
+        hop = _read(hops.pop())
+        if hop is None:
+            break
+        client = hop
+    return client
+
+
+def client_name(client: Address | None) -> str:
+    """Name a client for counting: an IPv6 one has at least a /64 to itself."""
+    if isinstance(client, IPv6Address):
+        return str(IPv6Network((client, 64), strict=False))
+    return str(client) if client else UNKNOWN
+
+
+def _read(text: str) -> Address | None:
+    """Read an address, with or without a port and a zone; None for what is none."""
+    host = text.strip()
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

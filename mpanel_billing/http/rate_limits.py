@@ -1,0 +1,109 @@
+"""How often one client may call the public routes."""
+
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Literal
+
+from aiohttp import web
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
+
+from mpanel_billing.errors import BillingError, SettingsError
+from mpanel_billing.http.client_address import client_of
+from mpanel_billing.settings import UNLIMITED, Settings
+
+logger = logging.getLogger(__name__)
+
+Group = Literal["orders", "lookups"]
+"""Orders make rows here and objects at Stripe; lookups only read."""
+
+STORE_TIMEOUT_SECONDS = 0.5
+
+
+class RateLimitedError(BillingError):
+    """The client has called too often; `retry_after` says when it may again."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "rate_limited"
+
+
+class RateLimiter:
+    """Counts calls by group and client, in windows that begin with a client's first call."""
+
+    def __init__(self, storage: Storage, limits: Mapping[Group, RateLimitItem]) -> None:
+        """Count in `storage`; a group without a limit is not counted."""
+        self._windows = FixedWindowRateLimiter(storage)
+        self._limits = limits
+
+    async def spend(self, group: Group, client: str) -> None:
+        """Count one call; RateLimitedError when it is one too many.
+
+        A shared store that does not answer lets everybody pass: the shop is worth more than its
+        limits.
+        """
+        limit = self._limits.get(group)
+        if limit is None:
+            return
+        try:
+            if await self._windows.hit(limit, group, client):
+                return
+            window = await self._windows.get_window_stats(limit, group, client)
+        except StorageError as error:
+            logger.warning("calls are not counted: %s", type(error.storage_error).__name__)
+            return
+        raise RateLimitedError(
+            "There were too many requests from your address. Please wait a moment and try again.",
+            retry_after=max(1, math.ceil(window.reset_time - time.time())),
+        )
+
+
+RATE_LIMITER = web.AppKey("rate_limiter", RateLimiter)
+
+
+async def spend_allowance(request: web.Request, group: Group) -> None:
+    """Count a request of its client; RateLimitedError when it is one too many."""
+    await request.app[RATE_LIMITER].spend(group, client_of(request))
+
+
+@asynccontextmanager
+async def open_rate_limiter(settings: Settings) -> AsyncIterator[RateLimiter]:
+    """Make the limiter that the settings describe, and close its store at the end."""
+    wanted: Mapping[Group, str] = {
+        "orders": settings.rate_limit_orders,
+        "lookups": settings.rate_limit_lookups,
+    }
+    limits = {group: parse(text) for group, text in wanted.items() if text != UNLIMITED}
+    if settings.rate_limit_store is None:
+        yield RateLimiter(MemoryStorage(wrap_exceptions=True), limits)
+        return
+    async with _shared_store(settings.rate_limit_store.get_secret_value()) as storage:
+        yield RateLimiter(storage, limits)
+
+
+@asynccontextmanager
+async def _shared_store(url: str) -> AsyncIterator[Storage]:
+    try:
+        from redis.asyncio import ConnectionPool  # noqa: PLC0415 - an extra that few need
+    except ImportError:
+        raise SettingsError(
+            "RATE_LIMIT_STORE: needs the Redis client: pip install 'mpanel-billing[redis]'"
+        ) from None
+    connections = ConnectionPool.from_url(
+        url, socket_timeout=STORE_TIMEOUT_SECONDS, socket_connect_timeout=STORE_TIMEOUT_SECONDS
+    )
+    try:
+        yield RedisStorage(
+            f"async+{url}",
+            wrap_exceptions=True,
+            implementation="redispy",
+            key_prefix="mpanel_billing",
+            connection_pool=connections,
+        )
+    finally:
+        await connections.aclose()

@@ -1,0 +1,65 @@
+"""A setting that is missing or wrong stops the start with a line that names it."""
+
+import pytest
+
+from mpanel_billing.errors import SettingsError
+from mpanel_billing.settings import load_settings
+
+GOOD = {
+    "DATABASE_URL": "postgresql://panel@127.0.0.1/panel",
+    "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
+    "STRIPE_WEBHOOK_SECRET": "whsec_of_the_tests",
+    "APP_URL": "https://billing.example.com",
+}
+
+
+def complaint(monkeypatch, tmp_path, **changes):
+    monkeypatch.chdir(tmp_path)
+    for name, value in (GOOD | changes).items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_missing_setting_is_named(monkeypatch, tmp_path, name):
+    assert complaint(monkeypatch, tmp_path, **{name: None}) == (
+        f"{name}: is missing; see .env.example"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("DATABASE_URL", "mysql://x:hunter2@y/z", "must start with postgresql://"),
+        ("STRIPE_SECRET_KEY", "pk_test_hunter2", "must be a Stripe secret key"),
+        ("STRIPE_SECRET_KEY", "sk_test_replace_me", "is still the example's"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_a,hunter2", "must start with whsec_"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_replace_me", "is still the example's"),
+        ("STRIPE_WEBHOOK_SECRET", ",", "needs at least one secret"),
+        ("APP_URL", "hunter2", "URL"),
+        ("PORT", "hunter2", "integer"),
+        ("CORS_ORIGIN", "not an origin", "is no origin"),
+        ("ADMIN_API_KEYS", "hunter2", "at least 24 characters"),
+        ("CHECKOUT_PAYMENT_METHODS", ",", "at least 1 item"),
+        ("PROVISIONING_SERVICES", "{hunter2", "is no valid JSON"),
+        ("PROVISIONING_SERVICES", '{"hosting": {"url": "https://x.y"}}', "hosting.token"),
+    ],
+)
+def test_a_wrong_setting_is_named_but_its_value_is_not_repeated(
+    monkeypatch, tmp_path, name, value, problem
+):
+    text = complaint(monkeypatch, tmp_path, **{name: value})
+    assert text.startswith(f"{name}: ")
+    assert problem in text
+    assert "hunter2" not in text
+
+
+def test_all_problems_are_named_at_once(monkeypatch, tmp_path):
+    text = complaint(monkeypatch, tmp_path, APP_URL=None, PORT="x", DATABASE_POOL_MAX="0")
+    named = {line.partition(":")[0] for line in text.splitlines()}
+    assert named == {"APP_URL", "PORT", "DATABASE_POOL_MAX"}
