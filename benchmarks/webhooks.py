@@ -1,25 +1,31 @@
 """What an event costs: events/s, latency and CPU of the service beside the bare limit.
 
 One web process, one PostgreSQL with fsync on, the same pool size, the same bodies of 6 to 8 KB;
-half `customer.subscription.updated`, half `invoice.paid`, each of another subscription.
+half `customer.subscription.updated`, half `invoice.paid`, each of another subscription. The two
+take turns, RUNS times each, so that a machine which gets slower favours neither; every figure is
+the median of its runs.
 
-    python -m benchmarks.webhooks [--subscriptions 100000] [--events 4000]
+    python -m benchmarks [--subscriptions 100000] [--events 4000]
+    python -m benchmarks --scale    # the service alone, with 10,000 and 1,000,000 subscriptions
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import pickle
 import random
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +38,8 @@ from tests import stripe_objects as made
 SECRET = "whsec_benchmark"
 POOL_SIZE = 10
 CONCURRENCIES = (1, 16, 64)
+SCALES = (10_000, 1_000_000)
+RUNS = 3
 _NOW = 1_790_000_000
 
 SEED = """
@@ -158,32 +166,55 @@ def postgres_cpu(postmaster: int) -> float:
     return own + sum(cpu_seconds(int(child)) for child in children)
 
 
-def measure(
-    name: str, bodies: list[bytes], port: int, pids: tuple[int, int], concurrency: int
-) -> float:
-    """Send the bodies and print a line; answers events/s."""
+@dataclass(frozen=True)
+class Figures:
+    """What a run has shown; latencies in milliseconds, CPU in seconds per 1,000 events."""
+
+    rate: float
+    p50: float
+    p99: float
+    service_cpu: float
+    postgres_cpu: float
+
+    @classmethod
+    def median(cls, runs: "Sequence[Figures]") -> "Figures":
+        """Take the median of each figure for itself."""
+        return cls(*(statistics.median(getattr(run, f.name) for run in runs) for f in fields(cls)))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rate:8.0f} events/s   p50 {self.p50:6.2f} ms   p99 {self.p99:6.2f} ms   "
+            f"CPU per 1,000 events: service {self.service_cpu:.2f} s, "
+            f"PostgreSQL {self.postgres_cpu:.2f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server under load, and the PostgreSQL behind it."""
+
+    port: int
+    pid: int
+    postmaster: int
+
+
+def measure(target: Target, bodies: list[bytes], concurrency: int) -> Figures:
+    """Send the bodies, and answer what that took."""
     with tempfile.NamedTemporaryFile() as file:
-        file.write(pickle.dumps(requests_of(bodies, port)))
+        file.write(pickle.dumps(requests_of(bodies, target.port)))
         file.flush()
-        before = cpu_seconds(pids[0]), postgres_cpu(pids[1])
+        before = cpu_seconds(target.pid), postgres_cpu(target.postmaster)
         command = [sys.executable, "-m", "benchmarks.load", file.name]
         answer = subprocess.run(
-            [*command, "127.0.0.1", str(port), str(concurrency)],
+            [*command, "127.0.0.1", str(target.port), str(concurrency)],
             check=True,
             capture_output=True,
             text=True,
         )
-        after = cpu_seconds(pids[0]), postgres_cpu(pids[1])
-    figures = json.loads(answer.stdout)
-    rate = len(bodies) / figures["seconds"]
-    service, database = ((b - a) / len(bodies) * 1000 for a, b in zip(before, after, strict=True))
-    print(
-        f"{name:<8} c={concurrency:<3} {rate:8.0f} events/s   p50 {figures['p50']:6.2f} ms   "
-        f"p99 {figures['p99']:6.2f} ms   CPU per 1,000 events: service {service:.2f} s, "
-        f"PostgreSQL {database:.2f} s",
-        flush=True,
-    )
-    return rate
+        after = cpu_seconds(target.pid), postgres_cpu(target.postmaster)
+    told = json.loads(answer.stdout)
+    service, postgres = ((b - a) / len(bodies) * 1000 for a, b in zip(before, after, strict=True))
+    return Figures(len(bodies) / told["seconds"], told["p50"], told["p99"], service, postgres)
 
 
 def free_port() -> int:
@@ -213,7 +244,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--subscriptions", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=4000)
+    parser.add_argument("--scale", action="store_true", help="cost with few and with many rows")
     options = parser.parse_args()
+    if options.scale:
+        compare_scales(options.events)
+        return
+    with prepared(options.subscriptions) as (postgres, url):
+        print(f"{options.subscriptions:,} subscriptions, {options.events:,} events a run")
+        compare_with_bare_limit(postgres, url, options.subscriptions, options.events)
+        print(f"jobs enqueued: {asyncio.run(jobs(url))}")
+
+
+@contextmanager
+def prepared(subscriptions: int) -> Iterator[tuple[EmbeddedPostgres, str]]:
+    """Run a PostgreSQL with that many subscriptions; yields it and the database's URL."""
     with (
         tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder,
         EmbeddedPostgres(Path(folder) / "postgres") as postgres,
@@ -221,45 +265,77 @@ def main() -> None:
         Path(folder).chmod(0o711)
         postgres.create_database("bench")
         url = postgres.url("bench")
-        asyncio.run(prepare(url, options.subscriptions))
-        compare(postgres, url, options.subscriptions, options.events)
+        asyncio.run(prepare(url, subscriptions))
+        yield postgres, url
 
 
-def compare(postgres: EmbeddedPostgres, url: str, subscriptions: int, count: int) -> None:
-    postmaster = int((postgres.data_dir / "postmaster.pid").read_text().split()[0])
-    service_port, bare_port = free_port(), free_port()
+@contextmanager
+def service(postgres: EmbeddedPostgres, url: str) -> Iterator[Target]:
+    """Run one web process of the service."""
+    port = free_port()
     environment = {
         "DATABASE_URL": url,
         "DATABASE_POOL_MAX": str(POOL_SIZE),
         "STRIPE_SECRET_KEY": "sk_test_benchmark",
         "STRIPE_WEBHOOK_SECRET": SECRET,
         "APP_URL": "http://localhost",
-        "PORT": str(service_port),
+        "PORT": str(port),
         "LOG_LEVEL": "warning",
     }
-    serve = [sys.executable, "-m", "mpanel_billing", "serve"]
-    bare = [sys.executable, "-m", "benchmarks.bare", url, str(bare_port), SECRET, str(POOL_SIZE)]
-    print(f"{subscriptions:,} subscriptions, {count:,} events a run")
-    with (
-        server(serve, service_port, environment) as service_pid,
-        server(bare, bare_port, {}) as bare_pid,
-    ):
-        for number, concurrency in enumerate(CONCURRENCIES):
+    command = [sys.executable, "-m", "mpanel_billing", "serve"]
+    with server(command, port, environment) as pid:
+        yield Target(port, pid, postmaster_of(postgres))
+
+
+@contextmanager
+def bare_limit(postgres: EmbeddedPostgres, url: str) -> Iterator[Target]:
+    """Run the handler that only inserts the body."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.bare", url, str(port), SECRET, str(POOL_SIZE)]
+    with server(command, port, {}) as pid:
+        yield Target(port, pid, postmaster_of(postgres))
+
+
+def postmaster_of(postgres: EmbeddedPostgres) -> int:
+    return int((postgres.data_dir / "postmaster.pid").read_text().split()[0])
+
+
+def compare_with_bare_limit(
+    postgres: EmbeddedPostgres, url: str, subscriptions: int, count: int
+) -> None:
+    runs = itertools.count(1)
+    with service(postgres, url) as ours, bare_limit(postgres, url) as bare:
+        targets = {"bare": bare, "service": ours}
+        for concurrency in CONCURRENCIES:
             size = count if concurrency > 1 else count // 4
-            rates = [
-                measure(
-                    name,
-                    events(size, subscriptions, 2 * number + n + 1),
-                    port,
-                    (pid, postmaster),
-                    concurrency,
-                )
-                for n, (name, port, pid) in enumerate(
-                    (("bare", bare_port, bare_pid), ("service", service_port, service_pid))
-                )
-            ]
-            print(f"ratio to the bare limit: {rates[1] / rates[0]:.2f}", flush=True)
-    print(f"jobs enqueued: {asyncio.run(jobs(url))}")
+            figures: dict[str, list[Figures]] = {name: [] for name in targets}
+            for _ in range(RUNS):
+                for name, target in targets.items():
+                    bodies = events(size, subscriptions, next(runs))
+                    figures[name].append(measure(target, bodies, concurrency))
+            medians = {name: Figures.median(taken) for name, taken in figures.items()}
+            for name, median in medians.items():
+                print(f"{name:<8} c={concurrency:<3} {median}", flush=True)
+            ratio = medians["service"].rate / medians["bare"].rate
+            print(f"ratio to the bare limit: {ratio:.2f}", flush=True)
+
+
+def compare_scales(count: int) -> None:
+    """Measure the service at one concurrency; both databases are there, and take turns."""
+    concurrency = CONCURRENCIES[1]
+    runs = itertools.count(1)
+    with ExitStack() as stack:
+        targets = {}
+        for subscriptions in SCALES:
+            postgres, url = stack.enter_context(prepared(subscriptions))
+            targets[subscriptions] = stack.enter_context(service(postgres, url))
+        figures: dict[int, list[Figures]] = {subscriptions: [] for subscriptions in SCALES}
+        for _ in range(RUNS):
+            for subscriptions, target in targets.items():
+                bodies = events(count, subscriptions, next(runs))
+                figures[subscriptions].append(measure(target, bodies, concurrency))
+    for subscriptions, taken in figures.items():
+        print(f"{subscriptions:>9,} subscriptions c={concurrency} {Figures.median(taken)}")
 
 
 if __name__ == "__main__":

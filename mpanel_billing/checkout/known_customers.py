@@ -1,4 +1,4 @@
-"""Buyers for whom mPanel's backend vouches: their orders run on the Stripe customer that is theirs."""
+"""Buyers for whom mPanel's backend vouches: their orders run on their own Stripe customer."""
 
 import logging
 from dataclasses import replace

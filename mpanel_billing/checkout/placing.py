@@ -60,7 +60,12 @@ async def place_order(
     subscription_id = uuid4()
     customer_id = await _customer_in_books(conn, purchase, subscription_id)
     recent = await repository.list_recent_orders(
-        conn, customer_id, livemode=shop.livemode, within=REPEATABLE_FOR, keyed_id=keyed_id
+        conn,
+        customer_id,
+        livemode=shop.livemode,
+        vouched=purchase.known is not None,
+        within=REPEATABLE_FOR,
+        keyed_id=keyed_id,
     )
     overtaken = await _overtake(conn, [order for order in recent if order.fingerprint != print_])
     sale = _Sale(shop, purchase, customer_id)
@@ -119,6 +124,7 @@ async def _insert_order(
         item_rows(sale.purchase),
         charge_rows(sale.purchase),
         print_,
+        vouched=sale.purchase.known is not None,
     )
     return await _insert_attempt(conn, sale, subscription_id, 1)
 

@@ -157,12 +157,21 @@ async def list_recent_orders(
     customer_id: UUID,
     *,
     livemode: bool,
+    vouched: bool,
     within: timedelta,
     keyed_id: UUID | None,
 ) -> list[RecentOrder]:
-    """List the unpaid orders of the last time, newest first, and `keyed_id` in any case."""
+    """List the unpaid orders of the last time, newest first, and `keyed_id` in any case.
+
+    Orders that mPanel's backend has sent are left out unless it vouches for this one too.
+    """
     rows = await _queries.list_recent_orders.fetch(
-        conn, customer_id=customer_id, livemode=livemode, within=within, keyed_id=keyed_id
+        conn,
+        customer_id=customer_id,
+        livemode=livemode,
+        vouched=vouched,
+        within=within,
+        keyed_id=keyed_id,
     )
     return [RecentOrder(row["fingerprint"], Attempt.of(row)) for row in rows]
 
@@ -173,6 +182,8 @@ async def insert_order(
     items: Sequence[Row],
     charges: Sequence[Row],
     fingerprint: bytes,
+    *,
+    vouched: bool,
 ) -> None:
     """Enter a provisional subscription with its items, its one-time charges and its order."""
     await _queries.insert_order.execute(
@@ -181,6 +192,7 @@ async def insert_order(
         items=items,
         charges=charges,
         fingerprint=fingerprint,
+        vouched=vouched,
     )
 
 

@@ -46,8 +46,12 @@ LABELS: Mapping[str, str] = MappingProxyType(
 """How buyers call the fields that they fill in."""
 
 
+_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what breaks a line, or cannot be written at all."""
+
+
 def _refuse_control_characters(text: str) -> str:
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+    if any(unicodedata.category(character) in _BREAKING for character in text):
         msg = "must be a single line of text"
         raise ValueError(msg)
     return text

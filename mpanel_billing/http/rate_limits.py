@@ -103,7 +103,7 @@ async def _shared_store(url: str) -> AsyncIterator[Storage]:
             wrap_exceptions=True,
             implementation="redispy",
             key_prefix="mpanel_billing",
-            connection_pool=connections,
+            connection_pool=connections,  # type: ignore[arg-type]  # documented, but not typed
         )
     finally:
         await connections.aclose()

@@ -105,9 +105,10 @@ SELECT EXISTS (
       AND s.trial_end IS NOT NULL
 );
 
--- name: list_recent_orders(customer_id, livemode, within, keyed_id)
+-- name: list_recent_orders(customer_id, livemode, vouched, within, keyed_id)
 -- What the buyer has ordered lately and not paid yet, each with its latest session, newest first;
--- also the order that an Idempotency-Key led to, however old.
+-- also the order that an Idempotency-Key led to, however old. Who has proved nothing sees no order
+-- of somebody for whom mPanel's backend vouches.
 SELECT
     o.subscription_id,
     o.fingerprint,
@@ -136,13 +137,14 @@ JOIN LATERAL (
     LIMIT 1
 ) AS latest ON TRUE
 WHERE o.customer_id = :customer_id
+  AND (:vouched::boolean OR NOT o.vouched)
   AND (
       o.created_at > now() - :within::interval
       OR o.subscription_id = :keyed_id::uuid
   )
 ORDER BY o.created_at DESC;
 
--- name: insert_order(subscription, items, charges, fingerprint)!
+-- name: insert_order(subscription, items, charges, fingerprint, vouched)!
 -- The provisional subscription with all that hangs on it. It never looks due to mPanel's own
 -- biller: no renewal of its own, no next billing date.
 WITH provisional AS (
@@ -247,11 +249,12 @@ charges AS (
     )
     RETURNING id
 )
-INSERT INTO orders (subscription_id, customer_id, fingerprint)
+INSERT INTO orders (subscription_id, customer_id, fingerprint, vouched)
 SELECT
     provisional.id,
     provisional.customer_id,
-    :fingerprint::bytea
+    :fingerprint::bytea,
+    :vouched::boolean
 FROM provisional;
 
 -- name: insert_attempt(subscription_id, attempt, livemode, params)^

@@ -4,48 +4,35 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient
 
 from mpanel_billing.catalogue.file import parse_catalogue
 from mpanel_billing.catalogue.schema import CatalogueFile
 from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.http import keys
-from mpanel_billing.http.routes.catalogue import routes
+from mpanel_billing.http.app import create_app
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from mpanel_billing.settings import Settings
-
-Client = TestClient[web.Request, web.Application]
+from tests.service import AppClient, make_settings
 
 
 @pytest.fixture
 async def client(
     pool: Pool,
+    database_url: str,
     shipped: CatalogueFile,
-    aiohttp_client: Callable[[web.Application], Awaitable[Client]],
-) -> Client:
+    aiohttp_client: Callable[..., Awaitable[AppClient]],
+) -> AppClient:
     await apply_catalogue(pool, shipped)
-    app = web.Application()
-    app[keys.POOL] = pool
-    app[keys.SETTINGS] = Settings(
-        database_url="postgresql://unused",
-        stripe_secret_key="sk_test_1",
-        stripe_webhook_secret="whsec_1",
-        app_url="http://localhost",
-    )
-    app.add_routes(routes)
-    return await aiohttp_client(app)
+    return await aiohttp_client(create_app(make_settings(database_url=database_url)))
 
 
-async def get_json(client: Client, path: str) -> Any:
+async def get_json(client: AppClient, path: str) -> Any:
     async with client.get(path) as response:
         assert response.status == 200
         assert response.content_type == "application/json"
         return await response.json()
 
 
-async def test_the_three_routes_answer_from_the_catalogue(client: Client) -> None:
+async def test_the_three_routes_answer_from_the_catalogue(client: AppClient) -> None:
     plans = await get_json(client, "/api/public/plans")
     assert [plan["id"] for plan in plans["plans"]][:2] == ["student", "starter"]
     listed = await get_json(client, "/api/marketing-api/products/catalog?category=email")
@@ -63,7 +50,7 @@ async def test_the_three_routes_answer_from_the_catalogue(client: Client) -> Non
     ],
 )
 async def test_an_answer_is_sent_again_only_when_it_has_changed(
-    client: Client, pool: Pool, path: str
+    client: AppClient, pool: Pool, path: str
 ) -> None:
     async with client.get(path) as first:
         etag = first.headers["ETag"]

@@ -1,4 +1,4 @@
-"""One thing that was paid for twice is noticed, and nobody's service is provisioned over (rule 7)."""
+"""What was paid for twice is noticed, and no service is provisioned over another (rule 7)."""
 
 import logging
 from typing import Any

@@ -50,6 +50,7 @@ def test_unicode_survives() -> None:
         ({"email": "a" * 300 + "@example.com"}, "customer.email"),
         ({"name": "   "}, "customer.name"),
         ({"name": "a\nb"}, "customer.name"),
+        ({"name": "a\u2028b"}, "customer.name"),
         ({"name": "a" * 201}, "customer.name"),
         ({"country": "XX"}, "customer.country"),
         ({"country": "USA"}, "customer.country"),

@@ -38,6 +38,8 @@ async def test_without_a_database_a_route_answers_503(client: AppClient) -> None
     answer = await client.get("/api/public/plans", headers={"Origin": SITE})
     content = await answer.json()
     assert answer.status == 503
+    assert answer.headers["Access-Control-Allow-Origin"] == SITE
+    assert answer.headers["Vary"] == "Origin"
     assert int(answer.headers["Retry-After"]) > 0
     assert content["code"] == "database_unavailable"
     assert content["requestId"] == answer.headers["X-Request-Id"]

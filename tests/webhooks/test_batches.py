@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.batches import EventBatcher
 from mpanel_billing.webhooks.envelope import Body, Event, parse_event
 from tests import stripe_objects as made
@@ -82,6 +84,20 @@ async def test_when_nothing_can_be_kept_every_request_is_refused(inbox: Inbox) -
         *(batcher.receive(update(n)) for n in range(4)), return_exceptions=True
     )
     assert {type(o) for o in done} == {DatabaseUnavailableError}
+
+
+async def test_without_a_database_every_request_is_refused_and_none_waits_for_ever() -> None:
+    settings = DatabaseSettings(
+        _env_file=None,  # type: ignore[call-arg]
+        database_url="postgresql://nobody@127.0.0.1:1/none",
+    )
+    async with await create_pool(settings) as pool:
+        batcher = EventBatcher(pool)
+        for _ in range(2):
+            done = await asyncio.gather(
+                *(batcher.receive(update(n)) for n in range(40)), return_exceptions=True
+            )
+            assert {type(o) for o in done} == {DatabaseUnavailableError}
 
 
 @pytest.mark.parametrize("count", [1, 2, 65, 200])

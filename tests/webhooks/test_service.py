@@ -140,6 +140,33 @@ async def test_concurrent_invoices_and_subscription_are_always_linked(
     assert await inbox.pool.fetchval(unpaid) == 0
 
 
+async def test_an_event_that_waited_for_its_lock_sees_what_was_written_meanwhile(
+    inbox: Inbox,
+) -> None:
+    await inbox.tell("customer.subscription.created", made.subscription(amount=700), created=1000)
+    later = made.event("customer.subscription.updated", made.subscription(amount=800), created=1001)
+    async with inbox.pool.acquire() as other:
+        async with other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
+            taken = asyncio.create_task(inbox.take(later))
+            while not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
+                pass
+            await other.execute(_NEWER)
+        assert await taken == "stale"
+    assert (await inbox.subscription())["amount"] == 700
+
+
+_NEWER = """
+    UPDATE subscriptions
+    SET stripe_as_of_since = to_timestamp(1002), stripe_as_of = to_timestamp(1002)
+"""
+_WAITING_FOR_A_LOCK = """
+    SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
 async def test_an_error_of_the_database_is_not_hidden_from_the_inbox(inbox: Inbox) -> None:
     await inbox.pool.execute("ALTER TABLE subscriptions RENAME COLUMN amount TO amounts")
     assert await inbox.take(POISON) == "failed"

@@ -1,4 +1,4 @@
-"""What is charged when a trial ends is what the storefront has shown, to the cent (rule 10)."""
+"""What is charged, at once or when a trial ends, is what was shown, to the cent (rule 10)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -48,8 +48,11 @@ async def offers(pool: Pool, gateway: StripeGateway, tmp_path: Path) -> None:
 
 
 @dataclass
-class Trial:
-    """An order under a trial, what the storefront has shown for it, and the time at Stripe."""
+class Sale:
+    """A paid order, what the storefront has shown for it, and when its first period ends.
+
+    That is the end of the trial where there is one.
+    """
 
     service: Service
     worker: Worker
@@ -58,7 +61,7 @@ class Trial:
     end: int
 
     async def let_it_end(self, after: int = 2 * HOUR) -> None:
-        """Let the trial end; a renewal is collected within two hours."""
+        """Let the first period end; a renewal is collected within two hours."""
         await self.service.stripe.advance_time(self.end + after)
         await self.worker.catch_up()
 
@@ -93,23 +96,25 @@ async def show_price(pool: Pool, body: dict[str, Any]) -> PricedOrder:
     return price_order(catalogue, read_order(CheckoutRequest.model_validate(body), catalogue))
 
 
-@pytest.fixture
-def begin(
-    service: Service, worker: Worker, order_a: dict[str, Any]
-) -> Callable[..., Awaitable[Trial]]:
-    """Order and pay with a trial, and let the worker do its part."""
+Sell = Callable[..., Awaitable[Sale]]
 
-    async def begin(**change: Any) -> Trial:
+
+@pytest.fixture
+def begin(service: Service, worker: Worker, order_a: dict[str, Any]) -> Sell:
+    """Order and pay, with a trial unless told otherwise, and let the worker do its part."""
+
+    async def begin(**change: Any) -> Sale:
         body = order_a | {"trialActive": True} | change
         shown = await show_price(service.pool, body)
         answer = await service.buy(body)
         await worker.catch_up()
         row = await service.row(
-            "SELECT stripe_subscription_id, trial_end FROM subscriptions WHERE id::text = $1",
+            "SELECT stripe_subscription_id, current_period_end FROM subscriptions"
+            " WHERE id::text = $1",
             answer["subscriptionId"],
         )
-        end = int(row["trial_end"].timestamp())
-        return Trial(service, worker, shown, row["stripe_subscription_id"], end)
+        end = int(row["current_period_end"].timestamp())
+        return Sale(service, worker, shown, row["stripe_subscription_id"], end)
 
     return begin
 
@@ -123,31 +128,30 @@ WELCOME = "WELCOME10"
 BACKUPS, SSL = "addon-backups-daily", "addon-ssl-premium"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"addonIds": [], "domain": LATER},
-        {"addonIds": [BACKUPS], "domain": LATER, "couponCode": WELCOME},
-        {"addonIds": [], "domain": domain("ada.com")},
-        {"addonIds": [BACKUPS], "domain": domain("ada.com"), "couponCode": WELCOME},
-        {"addonIds": [BACKUPS], "domain": domain("ada.com", "existing"), "couponCode": WELCOME},
-        {"addonIds": [], "domain": domain("ada.org", "transfer"), "couponCode": WELCOME},
-        {"billingCycle": "annually", "addonIds": [BACKUPS, SSL], "domain": domain("ada.com")},
-        {
-            "billingCycle": "yearly",
-            "domain": domain("ada.com"),
-            "cartItems": [{"type": "domain", "domain": "b.net"}],
-            "couponCode": WELCOME,
-        },
-        {"billingCycle": "biennially", "domain": LATER, "couponCode": WELCOME},
-        {"billingCycle": "threeYears", "domain": domain("ada.org"), "couponCode": WELCOME},
-        {"currency": "eur", "addonIds": [], "domain": domain("ada.com"), "couponCode": WELCOME},
-        {"currency": "jpy", "addonIds": [], "domain": domain("ada.com"), "couponCode": WELCOME},
-    ],
-    ids=str,
-)
+ORDERS: list[dict[str, Any]] = [
+    {"addonIds": [], "domain": LATER},
+    {"addonIds": [BACKUPS], "domain": LATER, "couponCode": WELCOME},
+    {"addonIds": [], "domain": domain("ada.com")},
+    {"addonIds": [BACKUPS], "domain": domain("ada.com"), "couponCode": WELCOME},
+    {"addonIds": [BACKUPS], "domain": domain("ada.com", "existing"), "couponCode": WELCOME},
+    {"addonIds": [], "domain": domain("ada.org", "transfer"), "couponCode": WELCOME},
+    {"billingCycle": "annually", "addonIds": [BACKUPS, SSL], "domain": domain("ada.com")},
+    {
+        "billingCycle": "yearly",
+        "domain": domain("ada.com"),
+        "cartItems": [{"type": "domain", "domain": "b.net"}],
+        "couponCode": WELCOME,
+    },
+    {"billingCycle": "biennially", "domain": LATER, "couponCode": WELCOME},
+    {"billingCycle": "threeYears", "domain": domain("ada.org"), "couponCode": WELCOME},
+    {"currency": "eur", "addonIds": [], "domain": domain("ada.com"), "couponCode": WELCOME},
+    {"currency": "jpy", "addonIds": [], "domain": domain("ada.com"), "couponCode": WELCOME},
+]
+
+
+@pytest.mark.parametrize("change", ORDERS, ids=str)
 async def test_the_invoice_after_the_trial_is_what_was_shown(
-    begin: Callable[..., Awaitable[Trial]], change: dict[str, Any]
+    begin: Sell, change: dict[str, Any]
 ) -> None:
     trial = await begin(**change)
     assert trial.shown.due_after_trial > 0
@@ -157,8 +161,19 @@ async def test_the_invoice_after_the_trial_is_what_was_shown(
     assert await trial.pending() == 0
 
 
+@pytest.mark.parametrize("change", ORDERS, ids=str)
+async def test_without_a_trial_the_first_invoice_and_the_renewal_are_what_was_shown(
+    begin: Sell, change: dict[str, Any]
+) -> None:
+    sale = await begin(trialActive=False, **change)
+    assert await sale.totals() == [sale.shown.due_today]
+    await sale.let_it_end()
+    assert await sale.totals() == [sale.shown.due_today, sale.shown.recurring_total]
+    assert await sale.mirrored() == await sale.totals()
+
+
 async def test_what_is_charged_once_is_charged_once(
-    begin: Callable[..., Awaitable[Trial]],
+    begin: Sell,
 ) -> None:
     trial = await begin(domain=domain("ada.com"), couponCode=WELCOME)
     await trial.let_it_end(after=35 * DAY)
@@ -167,7 +182,7 @@ async def test_what_is_charged_once_is_charged_once(
 
 
 async def test_whatever_is_told_twice_and_late_is_charged_once(
-    begin: Callable[..., Awaitable[Trial]], service: Service
+    begin: Sell, service: Service
 ) -> None:
     await service.stripe.set_delivery(duplicate=True, reorder=True)
     trial = await begin(domain=domain("ada.com"), couponCode=WELCOME)
@@ -177,29 +192,29 @@ async def test_whatever_is_told_twice_and_late_is_charged_once(
     assert await trial.totals() == [0, trial.shown.due_after_trial]
 
 
-async def end_with_period(trial: Trial) -> None:
+async def end_with_period(trial: Sale) -> None:
     await trial.update(cancel_at_period_end=True)
 
 
-async def end_at_a_moment(trial: Trial) -> None:
+async def end_at_a_moment(trial: Sale) -> None:
     await trial.update(cancel_at=trial.end - DAY)
 
 
-async def end_in_the_portal(trial: Trial) -> None:
+async def end_in_the_portal(trial: Sale) -> None:
     await press_in_portal(trial, "cancel")
 
 
-async def end_at_once(trial: Trial) -> None:
+async def end_at_once(trial: Sale) -> None:
     await trial.worker.gateway.client.v1.subscriptions.cancel_async(trial.stripe_id)
 
 
-async def delete_the_customer(trial: Trial) -> None:
+async def delete_the_customer(trial: Sale) -> None:
     stripe = trial.worker.gateway.client.v1
     subscription = await stripe.subscriptions.retrieve_async(trial.stripe_id)
     await stripe.customers.delete_async(str(subscription.customer))
 
 
-async def press_in_portal(trial: Trial, action: str) -> None:
+async def press_in_portal(trial: Sale, action: str) -> None:
     """Press a button of the customer portal."""
     stripe = trial.worker.gateway.client.v1
     subscription = await stripe.subscriptions.retrieve_async(trial.stripe_id)
@@ -216,7 +231,7 @@ async def press_in_portal(trial: Trial, action: str) -> None:
     [end_with_period, end_at_a_moment, end_in_the_portal, end_at_once, delete_the_customer],
 )
 async def test_a_trial_that_is_cancelled_in_whatever_way_costs_nothing(
-    begin: Callable[..., Awaitable[Trial]], end: Callable[[Trial], Awaitable[None]]
+    begin: Sell, end: Callable[[Sale], Awaitable[None]]
 ) -> None:
     trial = await begin(domain=domain("ada.com"), couponCode=WELCOME)
     assert await trial.pending() == 2
@@ -230,7 +245,7 @@ async def test_a_trial_that_is_cancelled_in_whatever_way_costs_nothing(
 
 
 async def test_a_trial_that_is_cancelled_and_taken_up_again_costs_what_was_shown(
-    begin: Callable[..., Awaitable[Trial]],
+    begin: Sell,
 ) -> None:
     trial = await begin(domain=domain("ada.com"), couponCode=WELCOME)
     for action in ("cancel", "keep"):
@@ -241,7 +256,7 @@ async def test_a_trial_that_is_cancelled_and_taken_up_again_costs_what_was_shown
 
 
 async def test_an_end_after_the_trial_takes_nothing_off_its_invoice(
-    begin: Callable[..., Awaitable[Trial]],
+    begin: Sell,
 ) -> None:
     trial = await begin(domain=domain("ada.com"), couponCode=WELCOME)
     await trial.update(cancel_at=trial.end + 20 * DAY)
@@ -252,7 +267,7 @@ async def test_an_end_after_the_trial_takes_nothing_off_its_invoice(
 
 
 async def test_an_end_that_is_moved_into_the_trial_takes_all_off_its_invoice(
-    begin: Callable[..., Awaitable[Trial]],
+    begin: Sell,
 ) -> None:
     trial = await begin(domain=domain("ada.com"), couponCode=WELCOME)
     for cancel_at in (trial.end + 20 * DAY, trial.end):
