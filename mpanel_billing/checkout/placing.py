@@ -88,6 +88,8 @@ async def _customer_in_books(conn: Connection, purchase: Purchase, subscription_
 
 async def _overtake(conn: Connection, changed: Sequence[RecentOrder]) -> tuple[str, ...]:
     """Call off other orders of the buyer; return their sessions that are open at Stripe."""
+    if changed:
+        await repository.call_off_orders(conn, [o.latest.subscription_id for o in changed])
     unmade = [o.latest.subscription_id for o in changed if o.latest.status == "creating"]
     if unmade:
         await repository.supersede_attempts(conn, unmade)
@@ -106,6 +108,7 @@ async def _take_up_repeat(
         latest = order.latest
         if order.fingerprint != print_ or latest.status not in _RESUMABLE:
             continue
+        await repository.take_up_order(conn, latest.subscription_id)
         if latest.status != "failed":
             return latest
         return await _insert_attempt(conn, sale, latest.subscription_id, latest.attempt + 1)

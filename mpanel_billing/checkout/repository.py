@@ -207,6 +207,16 @@ async def insert_attempt(
     return Attempt.of(row)
 
 
+async def call_off_orders(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
+    """Note that the buyer has ordered something else instead of these."""
+    await _queries.call_off_orders.execute(conn, subscription_ids=subscription_ids)
+
+
+async def take_up_order(conn: Connection, subscription_id: UUID) -> None:
+    """Note that the buyer has come back to an order."""
+    await _queries.take_up_order.execute(conn, subscription_id=subscription_id)
+
+
 async def supersede_attempts(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
     """Call off the attempts of these orders that are still being made."""
     await _queries.supersede_attempts.execute(conn, subscription_ids=subscription_ids)

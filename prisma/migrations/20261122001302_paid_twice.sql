@@ -1,5 +1,5 @@
--- billing_trouble tells of what was paid twice: a domain by two orders, or an order through two of its
--- sessions. The rest of it is as it was.
+-- billing_trouble tells of what was paid twice: a domain by two orders, an order through two of its
+-- sessions, or one that was called off. The rest of it is as it was.
 
 -- migrate:up
 CREATE OR REPLACE VIEW billing_trouble AS
@@ -65,6 +65,18 @@ JOIN checkout_sessions AS paid
 JOIN subscriptions AS second
     ON second.stripe_subscription_id = paid.stripe_subscription_id
     AND second.stripe_status NOT IN ('canceled', 'incomplete_expired')
+UNION ALL
+SELECT
+    'paid_twice',
+    s.id,
+    s.stripe_subscription_id,
+    o.overtaken_at,
+    'it was paid though the buyer had ordered something else instead'
+FROM orders AS o
+JOIN subscriptions AS s
+    ON s.id = o.subscription_id
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+WHERE o.overtaken_at IS NOT NULL
 UNION ALL
 SELECT
     'event_failed',

@@ -89,3 +89,28 @@ async def test_an_order_that_is_paid_through_two_recovered_sessions_is_noticed(
 
     await cancel(worker, trouble["object_id"])
     assert await troubles(service) == []
+
+
+async def test_an_order_that_was_changed_and_then_paid_by_its_recovery_link_is_shown(
+    service: Service, worker: Worker, order_a: dict[str, Any]
+) -> None:
+    """Stripe's link outlives our calling it off: a person has to see that both were paid."""
+    changed = await service.order(order_a)
+    await service.buy(order_a | {"planId": "premium"})
+    await service.stripe.wait_idle()
+    paid = await service.stripe.pay(await take_up(service, changed["sessionId"]))
+    assert paid.status == 303
+    await worker.catch_up()
+    (trouble,) = await service.pool.fetch("SELECT * FROM billing_trouble")
+    assert trouble["trouble"] == "paid_twice"
+    assert str(trouble["subscription_id"]) == changed["subscriptionId"]
+
+
+async def test_an_order_that_the_buyer_came_back_to_is_no_trouble(
+    service: Service, worker: Worker, order_a: dict[str, Any]
+) -> None:
+    await service.order(order_a)
+    await service.order(order_a | {"planId": "premium"})
+    await service.buy(order_a)
+    await worker.catch_up()
+    assert await service.pool.fetch("SELECT * FROM billing_trouble") == []
