@@ -224,3 +224,11 @@ async def test_an_unreachable_database_is_named_as_the_cause(tmp_path):
 async def test_a_malformed_url_is_refused_without_showing_its_password(run):
     with pytest.raises(SettingsError, match="DATABASE_URL: is no valid URL"):
         await run("postgresql://mpanel:hidden@db:port/mpanel")
+
+
+def test_every_index_that_is_built_concurrently_can_be_told_apart_as_ours() -> None:
+    """The runner drops invalid leftovers by the names that ours begin with."""
+    built = re.compile(r"INDEX CONCURRENTLY IF (?:NOT )?EXISTS (\w+)")
+    names = {name for file in MIGRATIONS.glob("*.sql") for name in built.findall(file.read_text())}
+    assert names
+    assert {name for name in names if not name.startswith("billing_")} == set()

@@ -48,7 +48,7 @@ OF_TROUBLE = (
     "billing_subscriptions_unmirrored_idx",
     "billing_subscriptions_overdue_idx",
     "billing_invoices_unlinked_idx",
-    "checkout_sessions_paid_again_idx",
+    "billing_checkout_sessions_paid_again_idx",
     "tenant_services_troubled_idx",
     "provisioning_work_troubled_idx",
     "unhandled_idx",

@@ -4,10 +4,7 @@
 ALTER TABLE orders
     ADD COLUMN overtaken_at timestamptz;
 COMMENT ON COLUMN orders.overtaken_at IS 'When the buyer ordered something else instead; null: it stands';
-CREATE INDEX orders_overtaken_idx ON orders (subscription_id)
-WHERE overtaken_at IS NOT NULL;
 
 -- migrate:down
-DROP INDEX orders_overtaken_idx;
 ALTER TABLE orders
     DROP COLUMN overtaken_at;
