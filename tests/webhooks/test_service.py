@@ -156,6 +156,31 @@ async def test_an_event_that_waited_for_its_lock_sees_what_was_written_meanwhile
     assert (await inbox.subscription())["amount"] == 700
 
 
+async def test_a_session_that_names_no_subscription_waits_for_the_one_of_its_order(
+    inbox: Inbox,
+) -> None:
+    """What it derives from must not be what another transaction is just about to replace."""
+    order = str(await inbox.order())
+    bought = made.subscription(metadata={"subscriptionId": order})
+    await inbox.tell("customer.subscription.created", bought)
+    recovered = made.session("cs_test_2", order=order, recovered_from="cs_test_1")
+    await inbox.tell("checkout.session.completed", recovered)
+    expired = made.event(
+        "checkout.session.expired",
+        made.session(status="expired", payment_status="unpaid", subscription=None, order=order),
+    )
+    async with inbox.pool.acquire() as other:
+        async with other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
+            await other.execute("UPDATE subscriptions SET stripe_status = 'canceled'")
+            taken = asyncio.create_task(inbox.take(expired))
+            while not taken.done() and not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
+                pass
+        assert await taken == "applied"
+    inputs = (await inbox.row("SELECT inputs FROM provisioning_work"))["inputs"]
+    assert inputs["stripeStatus"] == "canceled"
+
+
 _NEWER = """
     UPDATE subscriptions
     SET stripe_as_of_since = to_timestamp(1002), stripe_as_of = to_timestamp(1002)
