@@ -25,13 +25,57 @@ FROM tenant_services AS t
 WHERE t.last_error IS NOT NULL
 UNION ALL
 SELECT
-    'work_failed',
+    CASE WHEN w.trouble IS NULL OR first.id IS NULL THEN 'work_failed' ELSE 'paid_twice' END,
     w.subscription_id,
-    NULL,
+    first.stripe_subscription_id,
     w.updated_at,
     w.last_error
 FROM provisioning_work AS w
+JOIN subscriptions AS s
+    ON s.id = w.subscription_id
+-- whoever has the domain that this subscription was bought for, while both are paid for
+LEFT JOIN tenants AS t
+    ON t.domain = s.metadata ->> 'domainValue'
+LEFT JOIN subscriptions AS first
+    ON first.id = t.billing_subscription_id
+    AND first.id <> s.id
+    AND first.stripe_status NOT IN ('canceled', 'incomplete_expired')
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
 WHERE w.last_error IS NOT NULL
+UNION ALL
+SELECT
+    'paid_twice',
+    first.id,
+    second.stripe_subscription_id,
+    paid.updated_at,
+    'its order was paid again, through the session ' || paid.stripe_session_id
+FROM (
+    SELECT DISTINCT subscription_id
+    FROM checkout_sessions
+    WHERE status = 'complete'
+      AND attempt > 1
+) AS again
+JOIN subscriptions AS first
+    ON first.id = again.subscription_id
+    AND first.stripe_status NOT IN ('canceled', 'incomplete_expired')
+JOIN checkout_sessions AS paid
+    ON paid.subscription_id = first.id
+    AND paid.stripe_subscription_id <> first.stripe_subscription_id
+JOIN subscriptions AS second
+    ON second.stripe_subscription_id = paid.stripe_subscription_id
+    AND second.stripe_status NOT IN ('canceled', 'incomplete_expired')
+UNION ALL
+SELECT
+    'paid_twice',
+    s.id,
+    s.stripe_subscription_id,
+    o.overtaken_at,
+    'it was paid though the buyer had ordered something else instead'
+FROM orders AS o
+JOIN subscriptions AS s
+    ON s.id = o.subscription_id
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+WHERE o.overtaken_at IS NOT NULL
 UNION ALL
 SELECT
     'event_failed',
@@ -86,7 +130,7 @@ JOIN invoices AS i
 WHERE s.stripe_status IN ('past_due', 'unpaid')
   AND i.stripe_status IN ('open', 'uncollectible');
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty when all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription it is about; null: of none that is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'What it is about: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'Since when';
