@@ -1,0 +1,1 @@
+"""Who may do what, by which key, and who has done what."""

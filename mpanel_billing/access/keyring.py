@@ -1,0 +1,148 @@
+"""Telling whose key it is: one of the settings, or one of the database."""
+
+import hmac
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from mpanel_billing.access import repository
+from mpanel_billing.access.key import MistypedKeyError, hash_key, read_key_id
+from mpanel_billing.access.scopes import Scope, opens
+from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.errors import UnauthenticatedError
+from mpanel_billing.settings import HASHED_KEY_PREFIX, Settings
+
+LOOK_UP_SECONDS = 5.0
+"""How long a key is not looked up again: so long a revoked one may go on opening doors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a key, by its name (and its id, in the database), and what it opens."""
+
+    name: str
+    key_id: str | None
+    scopes: frozenset[str]
+
+    def may(self, wanted: Scope) -> bool:
+        """Tell whether the key opens that."""
+        return opens(self.scopes, wanted)
+
+
+class UnknownKeyError(UnauthenticatedError):
+    """A key that opens nothing; the sentence says what is wrong with it."""
+
+    challenge = f'{UnauthenticatedError.challenge}, error="invalid_token"'
+
+
+class KeyRing:
+    """Knows the keys of the settings, and looks up those of the database."""
+
+    def __init__(
+        self, pool: Pool, settings: Settings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Hash the keys of the settings; `clock` counts seconds."""
+        self._pool = pool
+        self._configured = _configured_keys(settings)
+        self._clock = clock
+        # By the hash of the whole key, and only of keys that were right: so there are never more
+        # than there are keys, and how long it takes to look in here tells nothing of any.
+        self._proven: dict[bytes, _Proof] = {}
+
+    def has_proven(self, given: str) -> bool:
+        """Tell whether this very key was right when it was last tried, since this process runs."""
+        return hash_key(given) in self._proven
+
+    async def identify(self, given: str) -> Holder:
+        """Return the holder of a key.
+
+        UnknownKeyError for one that opens nothing; DatabaseUnavailableError when it is none of the
+        settings and the others cannot be asked for.
+        """
+        key_hash = hash_key(given)
+        proof = self._proven.get(key_hash)
+        if proof is None or proof.until <= self._clock():
+            proof = self._proven[key_hash] = await self._prove(given, key_hash)
+        return proof.holder
+
+    async def _prove(self, given: str, key_hash: bytes) -> "_Proof":
+        if configured := _find_configured(self._configured, key_hash):
+            return _Proof(configured, math.inf)
+        until = self._clock() + LOOK_UP_SECONDS
+        try:
+            return _Proof(await self._find_stored(_read_key_id(given), key_hash), until)
+        except UnknownKeyError:
+            self._proven.pop(key_hash, None)
+            raise
+
+    async def _find_stored(self, key_id: str, key_hash: bytes) -> Holder:
+        async with acquired(self._pool) as conn:
+            key = await repository.get_key(conn, key_id)
+            if key is None or not hmac.compare_digest(key.key_hash, key_hash):
+                raise UnknownKeyError("We know no such key.")
+            if key.revoked or key.expired:
+                state = "is revoked" if key.revoked else "has expired"
+                raise UnknownKeyError(f"The key {key_id} {state}.")
+            if key.use_unknown:
+                await repository.note_use(conn, key_id)
+        return Holder(key.name, key_id, key.scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """Whose key it is, and until when (by the ring's clock) that need not be asked again."""
+
+    holder: Holder
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _ConfiguredKey:
+    """One of ADMIN_API_KEYS or BILLING_API_KEYS."""
+
+    key_hash: bytes
+    name: str
+    scope: Scope
+
+
+def _configured_keys(settings: Settings) -> Sequence[_ConfiguredKey]:
+    """Name the keys of the settings by their place: `settings:admin:1`."""
+    lists: Sequence[tuple[Scope, Sequence[SecretStr]]] = (
+        ("admin", settings.admin_api_keys),
+        ("billing", settings.billing_api_keys),
+    )
+    return [
+        _ConfiguredKey(_hash_of(value.get_secret_value()), f"settings:{scope}:{place}", scope)
+        for scope, values in lists
+        for place, value in enumerate(values, 1)
+    ]
+
+
+def _hash_of(value: str) -> bytes:
+    """Return the hash that a setting holds, or that of the key that it holds."""
+    if value.startswith(HASHED_KEY_PREFIX):
+        return bytes.fromhex(value.removeprefix(HASHED_KEY_PREFIX))
+    return hash_key(value)
+
+
+def _find_configured(keys: Sequence[_ConfiguredKey], key_hash: bytes) -> Holder | None:
+    """Compare with every key, each in constant time; one that stands in both lists opens both."""
+    found = [key for key in keys if hmac.compare_digest(key.key_hash, key_hash)]
+    if not found:
+        return None
+    return Holder(found[0].name, None, frozenset(key.scope for key in found))
+
+
+def _read_key_id(given: str) -> str:
+    try:
+        key_id = read_key_id(given)
+    except MistypedKeyError:
+        raise UnknownKeyError(
+            "The key is mistyped: a letter is wrong, missing or too many."
+        ) from None
+    if key_id is None:
+        raise UnknownKeyError("We know no such key.")
+    return key_id

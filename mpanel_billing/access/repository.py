@@ -1,0 +1,82 @@
+"""The rows of the keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from mpanel_billing.access.scopes import Scope
+from mpanel_billing.database.queries import Connection, load_queries
+
+_queries = load_queries("api_keys")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as it was when it was looked up; `use_unknown`: its last use is not of this minute."""
+
+    name: str
+    key_hash: bytes
+    scopes: frozenset[str]
+    revoked: bool
+    expired: bool
+    use_unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKey:
+    """Whom somebody means by a name or an id."""
+
+    id: str
+    name: str
+    revoked_at: datetime | None
+
+
+async def insert_key(
+    conn: Connection,
+    *,
+    id_: str,
+    name: str,
+    key_hash: bytes,
+    scopes: Sequence[Scope],
+    created_by: str,
+    lifetime: timedelta | None,
+) -> asyncpg.Record | None:
+    """Store a key, and return its row (expires_at); None if one in force has the name already."""
+    return await _queries.insert_key.fetch_one(
+        conn,
+        id=id_,
+        name=name,
+        key_hash=key_hash,
+        scopes=scopes,
+        created_by=created_by,
+        lifetime=lifetime,
+    )
+
+
+async def get_key(conn: Connection, key_id: str) -> StoredKey | None:
+    """Return a key by its id."""
+    row = await _queries.get_key.fetch_one(conn, id=key_id)
+    return StoredKey(**{**row, "scopes": frozenset(row["scopes"])}) if row else None
+
+
+async def note_use(conn: Connection, key_id: str) -> None:
+    """Remember that a key is being used, at most once a minute."""
+    await _queries.note_use.execute(conn, id=key_id)
+
+
+async def list_keys(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return all keys, oldest first: never their hashes."""
+    return await _queries.list_keys.fetch(conn)
+
+
+async def find_key(conn: Connection, named: str) -> NamedKey | None:
+    """Return the key with that id, or the one in force with that name."""
+    row = await _queries.find_key.fetch_one(conn, named=named)
+    return NamedKey(**row) if row else None
+
+
+async def revoke_key(conn: Connection, key_id: str) -> bool:
+    """Revoke a key; False if it was revoked already."""
+    return bool(await _queries.revoke_key.fetch_value(conn, id=key_id))

@@ -1,0 +1,61 @@
+-- Keys for /api/admin and /api/billing.
+
+-- name: insert_key(id, name, key_hash, scopes, created_by, lifetime)^
+-- Nothing: a key of that name is there already.
+INSERT INTO billing_api_keys (id, name, key_hash, scopes, created_by, expires_at)
+VALUES (:id, :name, :key_hash, :scopes::text[], :created_by, now() + :lifetime::interval)
+ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING
+RETURNING expires_at;
+
+-- name: get_key(id)^
+SELECT
+    k.name,
+    k.key_hash,
+    k.scopes,
+    k.revoked_at IS NOT NULL AS revoked,
+    coalesce(k.expires_at <= now(), FALSE) AS expired,
+    coalesce(k.last_used_at <= now() - interval '1 minute', TRUE) AS use_unknown
+FROM billing_api_keys AS k
+WHERE k.id = :id;
+
+-- name: note_use(id)!
+-- At most once a minute, however many processes ask for it.
+UPDATE billing_api_keys
+SET last_used_at = now()
+WHERE id = :id
+  AND coalesce(last_used_at <= now() - interval '1 minute', TRUE);
+
+-- name: list_keys()
+SELECT
+    k.id,
+    k.name,
+    k.scopes,
+    CASE
+        WHEN k.revoked_at IS NOT NULL THEN 'revoked'
+        WHEN k.expires_at <= now() THEN 'expired'
+        ELSE 'valid'
+    END AS state,
+    k.created_at,
+    k.created_by,
+    k.expires_at,
+    k.revoked_at,
+    k.last_used_at
+FROM billing_api_keys AS k
+ORDER BY k.created_at, k.id;
+
+-- name: find_key(named)^
+-- By its id, or by its name while it has that.
+SELECT
+    k.id,
+    k.name,
+    k.revoked_at
+FROM billing_api_keys AS k
+WHERE k.id = :named
+   OR (k.name = :named AND k.revoked_at IS NULL);
+
+-- name: revoke_key(id)$
+UPDATE billing_api_keys
+SET revoked_at = now()
+WHERE id = :id
+  AND revoked_at IS NULL
+RETURNING TRUE;

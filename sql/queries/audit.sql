@@ -1,0 +1,63 @@
+-- Who has changed what.
+
+-- name: insert_entry(actor, key_id, action, target_type, target_id, details, request_id, outcome)$
+INSERT INTO billing_audit_log (
+    actor,
+    key_id,
+    action,
+    target_type,
+    target_id,
+    details,
+    request_id,
+    outcome,
+    settled_at
+)
+VALUES (
+    :actor,
+    :key_id,
+    :action,
+    :target_type,
+    :target_id,
+    :details::jsonb,
+    :request_id,
+    :outcome::text,
+    CASE WHEN :outcome::text <> 'attempted' THEN now() END
+)
+RETURNING id;
+
+-- name: settle_entry(id, outcome, error, target_type, target_id, details)!
+-- What an attempt came to, with what was only found out on the way.
+UPDATE billing_audit_log
+SET outcome = :outcome,
+    error = :error,
+    settled_at = now(),
+    target_type = coalesce(:target_type, target_type),
+    target_id = coalesce(:target_id, target_id),
+    details = details || :details::jsonb
+WHERE id = :id;
+
+-- name: plan_for_values()$
+-- For this transaction: plan each statement for the values that it is run with. Ours are otherwise
+-- planned once for all values, which suits look-ups by key, and no question with optional parts.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', TRUE);
+
+-- name: list_entries(target_id, actor, before, most)
+-- The newest first; null asks for any.
+SELECT
+    a.id,
+    a.at,
+    a.actor,
+    a.key_id,
+    a.action,
+    a.target_type,
+    a.target_id,
+    a.details,
+    a.request_id,
+    a.outcome,
+    a.error
+FROM billing_audit_log AS a
+WHERE (:target_id::text IS NULL OR a.target_id = :target_id)
+  AND (:actor::text IS NULL OR a.actor = :actor)
+  AND a.id < :before
+ORDER BY a.id DESC
+LIMIT :most;
