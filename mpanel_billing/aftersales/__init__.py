@@ -1,0 +1,1 @@
+"""What a customer does with what he has bought: look, change, cancel, pay, get money back."""

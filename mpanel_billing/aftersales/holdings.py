@@ -1,0 +1,204 @@
+"""What a customer has: subscriptions with their items, invoices, refunds; as our rows say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.catalogue.cycles import cycle_of_interval
+
+_OVER = frozenset({"canceled", "incomplete_expired"})
+_RENEWING = frozenset({"trialing", "active", "past_due"})
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a subscription charges each term; `unit_amount` is minor units of `currency`.
+
+    `code`, `kind` and `name` are those of the catalogue's product, None for a price that is not
+    of our catalogue. `billing_cycle` is None for a term that we do not sell.
+    """
+
+    id: UUID
+    stripe_id: str | None
+    code: str | None
+    kind: str | None
+    name: str | None
+    quantity: int | None
+    unit_amount: int | None
+    currency: str
+    billing_cycle: str | None
+    current_period_end: datetime | None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Read an item as `list_subscriptions` answers it."""
+        period_end = fields["current_period_end"]
+        return cls(
+            id=UUID(fields["id"]),
+            stripe_id=fields["stripe_id"],
+            code=fields["code"],
+            kind=fields["kind"],
+            name=fields["name"],
+            quantity=fields["quantity"],
+            unit_amount=fields["unit_amount"],
+            currency=fields["currency"],
+            billing_cycle=_cycle(fields["recurring_interval"], fields["interval_count"]),
+            current_period_end=datetime.fromisoformat(period_end) if period_end else None,
+        )
+
+
+def _cycle(interval: str | None, count: int | None) -> str | None:
+    return cycle_of_interval(interval, count) if interval and count else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """The tenant that a subscription has been provisioned as."""
+
+    id: UUID
+    domain: str
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription that Stripe bills; `amount` is minor units a term, before discounts.
+
+    `status` is mPanel's word, `stripe_status` Stripe's; that and `stripe_id` are None for an order
+    that nobody has paid. Moments are UTC.
+    """
+
+    id: UUID
+    customer_id: UUID | None
+    created_at: datetime
+    status: str
+    stripe_status: str | None
+    stripe_id: str | None
+    stripe_customer_id: str | None
+    billing_cycle: str | None
+    currency: str
+    amount: int
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    trial_end: datetime | None
+    cancel_at_period_end: bool
+    cancel_at: datetime | None
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    collection_paused: bool
+    tenant: Tenant | None
+    items: Sequence[Item]
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Self:
+        """Read a row of `list_subscriptions`."""
+        same = {
+            name: row[name]
+            for name in cls.__slots__
+            if name not in {"stripe_id", "tenant", "items"}
+        }
+        tenant = (
+            Tenant(row["tenant_id"], row["tenant_domain"], row["tenant_status"])
+            if row["tenant_id"]
+            else None
+        )
+        return cls(
+            **same,
+            stripe_id=row["stripe_subscription_id"],
+            tenant=tenant,
+            items=tuple(Item.of(fields) for fields in row["items"]),
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended for good."""
+        return self.stripe_status in _OVER
+
+    @property
+    def will_end(self) -> bool:
+        """Whether it is going to end by itself: at the end of its period, or on a set day."""
+        return not self.is_over and (self.cancel_at_period_end or self.cancel_at is not None)
+
+    @property
+    def plan(self) -> Item | None:
+        """The item that is its plan, of our catalogue."""
+        return next((item for item in self.items if item.kind == "plan"), None)
+
+    @property
+    def addons(self) -> tuple[Item, ...]:
+        """The items that are add-ons of our catalogue."""
+        return tuple(item for item in self.items if item.kind == "addon")
+
+    @property
+    def next_charge_at(self) -> datetime | None:
+        """When the next term is charged; None: it will not be, as things are."""
+        renews = self.stripe_status in _RENEWING and not self.collection_paused
+        ends_first = self.cancel_at_period_end or (
+            self.cancel_at is not None
+            and self.current_period_end is not None
+            and self.cancel_at <= self.current_period_end
+        )
+        return self.current_period_end if renews and not ends_first else None
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice of Stripe's; sums are minor units of `currency`, moments UTC.
+
+    `amount_refunded` has what was given back, and what is about to be.
+    """
+
+    id: UUID
+    customer_id: UUID | None
+    subscription_id: UUID | None
+    stripe_invoice_id: str
+    stripe_number: str | None
+    stripe_status: str
+    billing_reason: str | None
+    currency: str
+    amount_due: int
+    amount_paid: int
+    amount_remaining: int
+    amount_refunded: int
+    period_start: datetime | None
+    period_end: datetime | None
+    stripe_created: datetime
+    paid_at: datetime | None
+    next_payment_attempt: datetime | None
+    hosted_invoice_url: str | None
+    invoice_pdf: str | None
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Self:
+        """Read a row of `list_invoices`."""
+        return cls(**{name: row[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment of an invoice, and what of it was given back; minor units."""
+
+    payment_intent_id: str
+    amount_paid: int
+    amount_refunded: int
+
+    @property
+    def left(self) -> int:
+        """What can still be given back."""
+        return self.amount_paid - self.amount_refunded
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money given back: minor units of `currency`; `status` and `reason` are Stripe's words."""
+
+    id: str
+    amount: int
+    currency: str
+    status: str
+    reason: str | None
+    created: datetime

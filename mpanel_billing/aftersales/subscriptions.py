@@ -1,0 +1,48 @@
+"""Show a customer's subscriptions."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from mpanel_billing.aftersales import repository
+from mpanel_billing.aftersales.customers import Named, require_customer
+from mpanel_billing.aftersales.desk import ServiceDesk
+from mpanel_billing.aftersales.holdings import Subscription
+from mpanel_billing.aftersales.paging import Span
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import NotFoundError
+
+
+async def list_subscriptions(desk: ServiceDesk, named: Named, span: Span) -> Sequence[Subscription]:
+    """Return what a customer has subscribed to, the newest first; orders never paid are left out.
+
+    NotFoundError when we know no such customer.
+    """
+    async with acquired(desk.pool) as conn:
+        customer_id = await require_customer(conn, named)
+        return await repository.list_subscriptions(conn, customer_id, span, livemode=desk.livemode)
+
+
+async def get_subscription(desk: ServiceDesk, subscription_id: UUID, named: Named) -> Subscription:
+    """Return a subscription that Stripe bills; NotFoundError as `require_subscription` has it."""
+    async with acquired(desk.pool) as conn:
+        return await require_subscription(conn, desk, subscription_id, named)
+
+
+async def require_subscription(
+    conn: Connection, desk: ServiceDesk, subscription_id: UUID, named: Named
+) -> Subscription:
+    """Return a subscription that Stripe bills in our mode.
+
+    NotFoundError for any other, and for one that is not of the customer who is named, if one is:
+    whether it exists is nothing that he has to know.
+    """
+    found = await repository.load_subscriptions(conn, [subscription_id], livemode=desk.livemode)
+    is_his = found and (
+        named.anybody
+        or await repository.find_customer(conn, named.customer_id, named.user_id, named.email)
+        == found[0].customer_id
+    )
+    if not is_his:
+        raise NotFoundError("We know no such subscription.", code="unknown_subscription")
+    return found[0]

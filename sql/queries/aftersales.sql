@@ -1,0 +1,264 @@
+-- What a customer has bought, as mPanel shows it to him. Only what Stripe bills, in one mode.
+
+-- name: find_customer(customer_id, user_id, email)$
+-- The one whom all the given names agree on; by e-mail the account in mPanel counts before our books.
+SELECT c.id
+FROM (
+    SELECT
+        named.id,
+        named.user_id,
+        TRUE AS has_account,
+        named.created_at
+    FROM customers AS named
+    WHERE named.id = :customer_id::uuid
+    UNION ALL
+    SELECT
+        held.id,
+        held.user_id,
+        TRUE,
+        held.created_at
+    FROM customers AS held
+    WHERE held.user_id = :user_id::uuid
+      AND :customer_id::uuid IS NULL
+    UNION ALL
+    SELECT
+        registered.id,
+        registered.user_id,
+        TRUE,
+        registered.created_at
+    FROM users AS u
+    JOIN customers AS registered
+        ON registered.user_id = u.id
+    WHERE lower(u.email) = lower(:email::text)
+      AND num_nonnulls(:customer_id::uuid, :user_id::uuid) = 0
+    UNION ALL
+    SELECT
+        known.id,
+        known.user_id,
+        FALSE,
+        known.created_at
+    FROM customers AS known
+    WHERE lower(known.email) = lower(:email::text)
+      AND num_nonnulls(:customer_id::uuid, :user_id::uuid) = 0
+) AS c
+LEFT JOIN customers AS full_row
+    ON full_row.id = c.id
+LEFT JOIN users AS account
+    ON account.id = c.user_id
+WHERE (:user_id::uuid IS NULL OR c.user_id = :user_id::uuid)
+  AND (
+      :email::text IS NULL
+      OR lower(account.email) = lower(:email::text)
+      OR lower(full_row.email) = lower(:email::text)
+  )
+ORDER BY c.has_account DESC, c.created_at, c.id
+LIMIT 1;
+
+-- name: list_stripe_customers(customer_id, subscription_id, livemode)
+-- At whom the portal may be opened, the likeliest first: the one of the subscription that is named,
+-- else the customer's principal one, else those of his subscriptions, running ones before others.
+SELECT candidates.id
+FROM (
+    SELECT
+        s.stripe_customer_id AS id,
+        CASE WHEN s.stripe_status IN ('canceled', 'incomplete_expired') THEN 2 ELSE 1 END AS place,
+        s.created_at
+    FROM subscriptions AS s
+    WHERE s.customer_id = :customer_id::uuid
+      AND s.billing_provider = 'stripe'
+      AND s.livemode = :livemode::boolean
+      AND s.stripe_subscription_id IS NOT NULL
+      AND (:subscription_id::uuid IS NULL OR s.id = :subscription_id::uuid)
+    UNION ALL
+    SELECT
+        c.stripe_customer_id,
+        0,
+        c.created_at
+    FROM customers AS c
+    WHERE c.id = :customer_id::uuid
+      AND :subscription_id::uuid IS NULL
+) AS candidates
+LEFT JOIN stripe_customers AS known
+    ON known.id = candidates.id
+WHERE candidates.id IS NOT NULL
+  AND known.deleted IS NOT TRUE
+  AND (known.livemode IS NULL OR known.livemode = :livemode::boolean)
+GROUP BY candidates.id
+ORDER BY min(candidates.place), max(candidates.created_at) DESC, candidates.id;
+
+-- name: list_subscription_ids(customer_id, livemode, before_at, before_id, most)
+-- The newest first, those that were ever paid for; what follows a page begins after its last row.
+SELECT
+    s.id,
+    s.created_at AT TIME ZONE 'UTC' AS created_at
+FROM subscriptions AS s
+WHERE s.customer_id = :customer_id::uuid
+  AND s.billing_provider = 'stripe'
+  AND s.livemode = :livemode::boolean
+  AND s.stripe_subscription_id IS NOT NULL
+  AND (
+      :before_id::uuid IS NULL
+      OR (s.created_at, s.id) < (:before_at::timestamptz AT TIME ZONE 'UTC', :before_id::uuid)
+  )
+ORDER BY s.created_at DESC, s.id DESC
+LIMIT :most;
+
+-- name: list_subscriptions(subscription_ids, livemode)
+SELECT
+    s.id,
+    s.customer_id,
+    s.created_at AT TIME ZONE 'UTC' AS created_at,
+    s.status,
+    s.stripe_status,
+    s.stripe_subscription_id,
+    s.stripe_customer_id,
+    s.billing_cycle,
+    s.currency,
+    s.amount,
+    s.current_period_start,
+    s.current_period_end,
+    s.trial_end,
+    coalesce(s.cancel_at_period_end, FALSE) AS cancel_at_period_end,
+    s.cancel_at,
+    s.canceled_at,
+    s.ended_at,
+    coalesce(s.collection_paused, FALSE) AS collection_paused,
+    t.id AS tenant_id,
+    t.domain AS tenant_domain,
+    t.status AS tenant_status,
+    coalesce(charged.items, '[]') AS items
+FROM subscriptions AS s
+LEFT JOIN tenants AS t
+    ON t.id = s.tenant_id
+LEFT JOIN LATERAL (
+    SELECT
+        jsonb_agg(
+            jsonb_build_object(
+                'id', i.id,
+                'stripe_id', i.stripe_subscription_item_id,
+                'product_id', product.id,
+                'code', product.code,
+                'kind', product.kind,
+                'name', product.name,
+                'quantity', i.quantity,
+                'unit_amount', i.unit_amount,
+                'currency', i.currency,
+                'recurring_interval', i.recurring_interval,
+                'interval_count', i.interval_count,
+                'current_period_end', i.current_period_end
+            )
+            ORDER BY product.kind = 'plan' DESC NULLS LAST, product.code, i.id
+        ) AS items
+    FROM subscription_items AS i
+    LEFT JOIN prices AS p
+        ON p.id = i.price_id
+    LEFT JOIN products AS product
+        ON product.id = p.product_id
+    WHERE i.subscription_id = s.id
+) AS charged ON TRUE
+WHERE s.id = ANY(:subscription_ids::uuid[])
+  AND s.billing_provider = 'stripe'
+  AND s.livemode = :livemode::boolean
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- name: list_invoice_ids_of_subscription(subscription_id, livemode, before_at, before_id, most)
+-- The newest first; drafts are nothing to show yet.
+SELECT i.id
+FROM invoices AS i
+WHERE i.subscription_id = :subscription_id::uuid
+  AND i.stripe_invoice_id IS NOT NULL
+  AND i.livemode = :livemode::boolean
+  AND i.stripe_status NOT IN ('draft', 'deleted')
+  AND (
+      :before_id::uuid IS NULL
+      OR (i.stripe_created, i.id) < (:before_at::timestamptz, :before_id::uuid)
+  )
+ORDER BY i.stripe_created DESC, i.id DESC
+LIMIT :most;
+
+-- name: list_invoice_ids_of_customer(customer_id, livemode, before_at, before_id, most)
+-- The same of all that the customer was ever billed for.
+SELECT i.id
+FROM invoices AS i
+WHERE i.customer_id = :customer_id::uuid
+  AND i.stripe_invoice_id IS NOT NULL
+  AND i.livemode = :livemode::boolean
+  AND i.stripe_status NOT IN ('draft', 'deleted')
+  AND (
+      :before_id::uuid IS NULL
+      OR (i.stripe_created, i.id) < (:before_at::timestamptz, :before_id::uuid)
+  )
+ORDER BY i.stripe_created DESC, i.id DESC
+LIMIT :most;
+
+-- name: list_invoices(invoice_ids, livemode)
+SELECT
+    i.id,
+    i.customer_id,
+    i.subscription_id,
+    i.stripe_invoice_id,
+    i.stripe_number,
+    i.stripe_status,
+    i.billing_reason,
+    lower(i.currency) AS currency,
+    i.amount_due,
+    i.amount_paid,
+    i.amount_remaining,
+    refunded.amount AS amount_refunded,
+    i.period_start,
+    i.period_end,
+    i.stripe_created,
+    i.paid_date AT TIME ZONE 'UTC' AS paid_at,
+    i.next_payment_attempt,
+    i.hosted_invoice_url,
+    i.invoice_pdf
+FROM invoices AS i
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(r.amount), 0)::bigint AS amount
+    FROM invoice_payments AS p
+    JOIN stripe_refunds AS r
+        ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+        AND r.status NOT IN ('failed', 'canceled')
+    WHERE p.stripe_invoice_id = i.stripe_invoice_id
+      AND p.status = 'paid'
+) AS refunded ON TRUE
+WHERE i.id = ANY(:invoice_ids::uuid[])
+  AND i.stripe_invoice_id IS NOT NULL
+  AND i.livemode = :livemode::boolean
+ORDER BY i.stripe_created DESC, i.id DESC;
+
+-- name: list_payments(stripe_invoice_id)
+-- How an invoice was paid, and what of it has been given back, or is about to be.
+SELECT
+    p.stripe_payment_intent_id,
+    p.amount_paid,
+    coalesce(sum(r.amount) FILTER (WHERE r.status NOT IN ('failed', 'canceled')), 0)::bigint AS amount_refunded
+FROM invoice_payments AS p
+LEFT JOIN stripe_refunds AS r
+    ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+WHERE p.stripe_invoice_id = :stripe_invoice_id
+  AND p.status = 'paid'
+  AND p.amount_paid > 0
+  AND p.stripe_payment_intent_id IS NOT NULL
+GROUP BY p.stripe_invoice_payment_id
+ORDER BY p.stripe_created, p.stripe_invoice_payment_id;
+
+-- name: get_refund(stripe_refund_id)^
+SELECT
+    r.stripe_refund_id,
+    r.amount,
+    r.currency,
+    r.status,
+    r.reason,
+    r.stripe_created
+FROM stripe_refunds AS r
+WHERE r.stripe_refund_id = :stripe_refund_id;
+
+-- name: list_refund_statuses(stripe_invoice_id)
+SELECT
+    r.stripe_refund_id,
+    r.status
+FROM invoice_payments AS p
+JOIN stripe_refunds AS r
+    ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+WHERE p.stripe_invoice_id = :stripe_invoice_id;

@@ -1,0 +1,134 @@
+-- What is asked of Stripe for a customer; one at a time for a subscription, or for an invoice.
+
+-- name: lock_subject(subject_id)!
+-- Whoever looks whether something is being asked, and then asks, does so alone.
+SELECT pg_advisory_xact_lock(hashtextextended('change:' || :subject_id::uuid::text, 0));
+
+-- name: release_expired(subject_id)!
+-- A process that has died while it asked leaves behind that nobody knows what Stripe did.
+UPDATE billing_changes
+SET state = 'unanswered',
+    leased_until = NULL,
+    updated_at = now()
+WHERE subject_id = :subject_id::uuid
+  AND state = 'asking'
+  AND leased_until < now();
+
+-- name: find_by_key(request_key, resumable_seconds)^
+-- An attempt whose answer is not known counts as failed once Stripe has forgotten its key.
+SELECT
+    c.id,
+    c.subject_id,
+    c.kind,
+    c.request_hash,
+    c.params,
+    c.attempt,
+    CASE
+        WHEN c.state = 'unanswered'
+            AND c.attempted_at <= now() - make_interval(secs => :resumable_seconds::float8) THEN 'failed'
+        ELSE c.state
+    END AS state,
+    c.stripe_id
+FROM billing_changes AS c
+WHERE c.request_key = :request_key;
+
+-- name: find_repeated(subject_id, request_hash, repeatable_seconds, resumable_seconds)^
+-- The latest change that the same request without a key repeats: one that is not done, as far as is
+-- known, or one done so short a time ago that a second one is rather a slip.
+SELECT
+    c.id,
+    c.subject_id,
+    c.kind,
+    c.request_hash,
+    c.params,
+    c.attempt,
+    c.state,
+    c.stripe_id
+FROM billing_changes AS c
+WHERE c.subject_id = :subject_id::uuid
+  AND c.request_hash = :request_hash
+  AND c.request_key IS NULL
+  AND (
+      (
+          c.state IN ('asking', 'unanswered', 'failed')
+          AND c.attempted_at > now() - make_interval(secs => :resumable_seconds::float8)
+      )
+      OR (
+          c.state = 'done'
+          AND c.updated_at > now() - make_interval(secs => :repeatable_seconds::float8)
+      )
+  )
+ORDER BY c.created_at DESC
+LIMIT 1;
+
+-- name: get_running_seconds(subject_id)$
+-- How long at most the change that is being asked for may still take; null: there is none.
+SELECT extract(epoch FROM c.leased_until - now())::float8
+FROM billing_changes AS c
+WHERE c.subject_id = :subject_id::uuid
+  AND c.state = 'asking';
+
+-- name: insert_change(subscription_id, invoice_id, kind, request_key, request_hash, params, lease_seconds)^
+-- Nothing when the key has just been used for something else.
+INSERT INTO billing_changes AS c (
+    subscription_id,
+    invoice_id,
+    kind,
+    request_key,
+    request_hash,
+    params,
+    state,
+    leased_until
+)
+VALUES (
+    :subscription_id::uuid,
+    :invoice_id::uuid,
+    :kind,
+    :request_key::text,
+    :request_hash,
+    :params::jsonb,
+    'asking',
+    now() + make_interval(secs => :lease_seconds::float8)
+)
+ON CONFLICT (request_key) WHERE request_key IS NOT NULL DO NOTHING
+RETURNING
+    c.id,
+    c.subject_id,
+    c.kind,
+    c.request_hash,
+    c.params,
+    c.attempt,
+    c.state,
+    c.stripe_id;
+
+-- name: take_up(id, attempt, params, lease_seconds)^
+-- The same attempt keeps its params, and so gets Stripe's first answer; the next one has its own.
+UPDATE billing_changes AS c
+SET state = 'asking',
+    attempt = :attempt,
+    attempted_at = CASE WHEN c.attempt = :attempt THEN c.attempted_at ELSE now() END,
+    params = :params::jsonb,
+    leased_until = now() + make_interval(secs => :lease_seconds::float8),
+    updated_at = now()
+WHERE c.id = :id::uuid
+RETURNING
+    c.id,
+    c.subject_id,
+    c.kind,
+    c.request_hash,
+    c.params,
+    c.attempt,
+    c.state,
+    c.stripe_id;
+
+-- name: close_change(id, attempt, state, stripe_id, error)!
+-- Does nothing once somebody else has taken the change up.
+UPDATE billing_changes AS c
+SET state = :state,
+    stripe_id = coalesce(:stripe_id::text, c.stripe_id),
+    last_error = :error::text,
+    leased_until = NULL,
+    updated_at = now()
+WHERE c.id = :id::uuid
+  AND c.attempt = :attempt
+  AND c.state = 'asking';

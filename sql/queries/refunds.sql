@@ -1,0 +1,70 @@
+-- Refunds, as Stripe tells of them; set-based like invoices.sql.
+
+-- name: list_stored(object_ids, sinces)
+SELECT
+    i.object_id,
+    mirror.stripe_as_of_since AS since,
+    mirror.stripe_as_of AS as_of,
+    mirror.stripe_event_id AS event_id,
+    mirror.status,
+    e.type AS event_type,
+    e.payload
+FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
+JOIN stripe_refunds AS mirror
+    ON mirror.stripe_refund_id = i.object_id
+LEFT JOIN stripe_events AS e
+    ON e.id = mirror.stripe_event_id
+    AND i.since <= mirror.stripe_as_of;
+
+-- name: write_snapshots(snapshots)!
+INSERT INTO stripe_refunds AS mirror (
+    stripe_refund_id,
+    livemode,
+    stripe_payment_intent_id,
+    stripe_charge_id,
+    amount,
+    currency,
+    status,
+    reason,
+    stripe_created,
+    stripe_as_of_since,
+    stripe_as_of,
+    stripe_event_id
+)
+SELECT
+    s.object_id,
+    s.livemode,
+    s.stripe_payment_intent_id,
+    s.stripe_charge_id,
+    s.amount,
+    s.currency,
+    s.status,
+    s.reason,
+    s.stripe_created,
+    s.since,
+    s.as_of,
+    s.event_id
+FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
+    object_id text,
+    livemode boolean,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount bigint,
+    currency text,
+    status text,
+    reason text,
+    stripe_created timestamptz,
+    since timestamptz,
+    as_of timestamptz,
+    event_id text
+)
+ON CONFLICT (stripe_refund_id) DO UPDATE
+SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+    stripe_charge_id = excluded.stripe_charge_id,
+    amount = excluded.amount,
+    status = excluded.status,
+    reason = excluded.reason,
+    stripe_as_of_since = excluded.stripe_as_of_since,
+    stripe_as_of = excluded.stripe_as_of,
+    stripe_event_id = excluded.stripe_event_id,
+    updated_at = now();
