@@ -1,0 +1,176 @@
+"""How fast a reconcile is beside the bare API, and that its memory does not grow.
+
+A sandbox has that many subscriptions, each with its customer, a paid invoice and its payment. The
+first run finds an empty mirror and fills it, the second compares and finds nothing. The bare
+lister asks for the same pages at the same concurrency, and does nothing with them: the API's own
+limit.
+
+    python -m benchmarks.reconcile [--subscriptions 10000] [--runs 1]
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import stripe
+
+from mpanel_billing.database.migrations import migrate
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.reconciliation.slices import COMPARED
+from mpanel_billing.reconciliation.walking import CONCURRENCY
+from mpanel_billing.sandbox.client import SandboxClient
+from mpanel_billing.settings import load_settings
+from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.stripe_gateway.lists import list_page
+
+KEY = "sk_test_benchmark"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a process needed: seconds, CPU seconds, and its memory at most, in MiB."""
+
+    seconds: float
+    cpu: float
+    memory: float
+
+    def show(self, what: str, objects: int) -> None:
+        print(
+            f"{what:<28} {objects:>8,} objects  {self.seconds:7.1f} s  "
+            f"{objects / self.seconds:7,.0f} objects/s  CPU {self.cpu:6.1f} s  "
+            f"{self.memory:5.0f} MiB at most",
+            flush=True,
+        )
+
+
+def measure(arguments: list[str], environment: dict[str, str]) -> Figures:
+    """Run a command of this interpreter to its end."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], env=environment, stdout=subprocess.DEVNULL
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{arguments} ended with {process.returncode}")
+    return Figures(time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+async def seed(url: str, count: int) -> None:
+    """Sell one subscription, and make it that many, over a year."""
+    http = stripe.AIOHTTPClient()
+    api = stripe.StripeClient(KEY, http_client=http, base_addresses={"api": url}).v1
+    price = await api.prices.create_async(
+        {
+            "currency": "usd",
+            "unit_amount": 799,
+            "recurring": {"interval": "month"},
+            "product_data": {"name": "Starter"},
+        }
+    )
+    customer = await api.customers.create_async(
+        {
+            "email": "ada@example.com",
+            "name": "Ada",
+            "payment_method": "pm_card_visa",
+            "invoice_settings": {"default_payment_method": "pm_card_visa"},
+        }
+    )
+    sold = await api.subscriptions.create_async(
+        {"customer": customer.id, "items": [{"price": price.id}]}
+    )
+    await http.close_async()
+    async with SandboxClient(url) as sandbox:
+        await sandbox.copy_subscription(sold.id, count - 1, days=365)
+
+
+async def list_all() -> None:
+    """List everything that a reconcile compares, as often at the same time, and drop it."""
+    gateway = open_gateway(load_settings())
+    waiting = deque(COMPARED)
+
+    async def walk() -> None:
+        while waiting:
+            object_type, cursor, more = waiting.popleft(), {}, True
+            while more:
+                page = await list_page(gateway, object_type, cursor)
+                more = page.has_more
+                cursor = {"starting_after": page.objects[-1]["id"]} if page.objects else {}
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CONCURRENCY):
+            group.create_task(walk())
+    await gateway.close()
+
+
+def compare(count: int, runs: int, folder: Path) -> None:
+    """Print the figures for that many subscriptions."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    server = EmbeddedPostgres(folder / "postgres")
+    server.start()
+    sandbox = subprocess.Popen(
+        [sys.executable, "-m", "mpanel_billing", "sandbox", "--port", str(port)],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        if sandbox.stdout is not None:
+            sandbox.stdout.readline()
+        server.create_database("bench")
+        asyncio.run(migrate(server.url("bench")))
+        asyncio.run(seed(url, count))
+        run_all(count, runs, environment(server.url("bench"), url))
+    finally:
+        sandbox.terminate()
+        sandbox.wait(10)
+        server.stop()
+
+
+def environment(database_url: str, stripe_url: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "STRIPE_SECRET_KEY": KEY,
+        "STRIPE_WEBHOOK_SECRET": "whsec_benchmark",
+        "STRIPE_API_BASE": stripe_url,
+        "APP_URL": "http://panel.test",
+        "RECONCILE_REQUESTS_PER_SECOND": "100",
+        "LOG_LEVEL": "error",
+    }
+
+
+def run_all(count: int, runs: int, settings: dict[str, str]) -> None:
+    objects = 4 * count
+    reconcile = ["mpanel_billing", "reconcile"]
+    measure([*reconcile], settings).show("fills an empty mirror", objects)
+    for _ in range(runs):
+        measure(["benchmarks.reconcile", "--bare"], settings).show("bare lister", objects)
+        measure([*reconcile], settings).show("compares, nothing differs", objects)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subscriptions", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.bare:
+        asyncio.run(list_all())
+        return
+    with tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder:
+        Path(folder).chmod(0o711)
+        compare(given.subscriptions, given.runs, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

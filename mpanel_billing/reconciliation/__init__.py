@@ -1,0 +1,1 @@
+"""Stripe compared with the mirror, and the mirror with the accounts; what differs is repaired."""

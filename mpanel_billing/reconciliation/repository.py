@@ -1,0 +1,233 @@
+"""The rows of reconciling, typed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.reconciliation.drift import Drift, Progress
+from mpanel_billing.reconciliation.slices import Slice
+
+_queries = load_queries("reconciliation")
+
+_LIST = {
+    "customer": _queries.list_customers,
+    "subscription": _queries.list_subscriptions,
+    "invoice": _queries.list_invoices,
+    "invoice_payment": _queries.list_invoice_payments,
+    "refund": _queries.list_refunds,
+}
+_FIND_ABSENT = {
+    "customer": _queries.find_absent_customers,
+    "subscription": _queries.find_absent_subscriptions,
+    "invoice": _queries.find_absent_invoices,
+    "invoice_payment": _queries.find_absent_invoice_payments,
+    "refund": _queries.find_absent_refunds,
+}
+LEASE_SECONDS = 60.0
+"""How long a run waits for a sign of life before another process may take it up."""
+
+STRETCH = 1000
+"""How many of our rows are looked through at once for those that Stripe lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that this process holds, by its token `holder`."""
+
+    id: UUID
+    holder: UUID
+    livemode: bool
+    dry_run: bool
+    since_days: int | None
+    started_at: datetime
+    attempts: int
+
+
+async def get_unfinished_run(conn: Connection) -> asyncpg.Record | None:
+    """Return the run that is not finished, locked, with `held`: whether somebody is at it."""
+    return await _queries.get_unfinished_run.fetch_one(conn)
+
+
+async def abandon_run(conn: Connection, run_id: UUID) -> None:
+    """End a run without a result."""
+    await _queries.abandon_run.execute(conn, run_id=run_id)
+
+
+async def insert_run(
+    conn: Connection, *, started_by: str, livemode: bool, dry_run: bool, since_days: int | None
+) -> asyncpg.Record:
+    """Begin a run; id and started_at. UniqueViolationError when another has begun just now."""
+    row = await _queries.insert_run.fetch_one(
+        conn, started_by=started_by, livemode=livemode, dry_run=dry_run, since_days=since_days
+    )
+    if row is None:
+        raise RuntimeError("an INSERT answers its row")
+    await _queries.clear_marks.execute(conn)
+    await _queries.delete_old_runs.execute(conn)
+    return row
+
+
+async def get_horizon(conn: Connection) -> int | None:
+    """Return about when our oldest subscription was made, as Unix time; None: there is none."""
+    horizon: int | None = await _queries.get_horizon.fetch_value(conn)
+    return horizon
+
+
+async def estimate_rows(conn: Connection) -> Mapping[str, int]:
+    """Return about how many rows we have of each kind that is compared, at no cost."""
+    row = await _queries.estimate_rows.fetch_one(conn)
+    return dict(row) if row else {}
+
+
+async def insert_slices(conn: Connection, run_id: UUID, slices: Sequence[Slice]) -> None:
+    """Keep the parts of a run."""
+    await _queries.insert_slices.execute(conn, run_id=run_id, slices=[asdict(s) for s in slices])
+
+
+async def list_slices(conn: Connection, run_id: UUID, step: str) -> list[Slice]:
+    """Return the parts of a step that are not done, the newest first."""
+    rows = await _queries.list_slices.fetch(conn, run_id=run_id, step=step)
+    return [Slice(**dict(row)) for row in rows]
+
+
+async def take_run(conn: Connection, run_id: UUID, holder: UUID) -> Run | None:
+    """Take a run up; None when somebody is at it, or it is finished.
+
+    What was marked is lost in a crash of the database; then the comparison begins anew.
+    """
+    row = await _queries.take_run.fetch_one(
+        conn, run_id=run_id, holder=holder, lease_seconds=LEASE_SECONDS
+    )
+    if row is None:
+        return None
+    if row["attempts"] > 1 and await _queries.count_lost_marks.fetch_value(conn, run_id=run_id) > 0:
+        await _queries.restart_slices.execute(conn, run_id=run_id)
+    return Run(
+        row["id"],
+        holder,
+        row["livemode"],
+        row["dry_run"],
+        row["since_days"],
+        row["started_at"],
+        row["attempts"],
+    )
+
+
+async def renew_lease(conn: Connection, run: Run) -> bool:
+    """Give a sign of life; False when the run is another's by now."""
+    renewed = await _queries.renew_lease.fetch_value(
+        conn, run_id=run.id, holder=run.holder, lease_seconds=LEASE_SECONDS
+    )
+    return renewed is not None
+
+
+async def release_run(
+    conn: Connection, run: Run, error: str | None, retry_in_seconds: float
+) -> None:
+    """Leave an unfinished run to whoever takes it up next."""
+    await _queries.release_run.execute(
+        conn, run_id=run.id, holder=run.holder, error=error, retry_in_seconds=retry_in_seconds
+    )
+
+
+async def save_progress(conn: Connection, run: Run, part: Slice, progress: Progress) -> bool:
+    """Keep what a page has brought; False when the run is another's by now."""
+    saved = await _queries.save_progress.fetch_value(
+        conn,
+        run_id=run.id,
+        holder=run.holder,
+        lease_seconds=LEASE_SECONDS,
+        slice={
+            "step": part.step,
+            "subject": part.subject,
+            "part": part.part,
+            "cursor_id": progress.cursor_id,
+            "cursor_created": progress.cursor_created,
+            "done": progress.done,
+        },
+        counts={
+            "objects": progress.objects,
+            "events": progress.events,
+            "accounts": progress.accounts,
+            "drift": progress.drifted,
+            "repaired": progress.repaired,
+        },
+        known=progress.known,
+    )
+    return saved is not None
+
+
+async def note_drift(conn: Connection, run: Run, drift: Sequence[Drift]) -> None:
+    """Keep what was found; noted twice, it counts once."""
+    rows = [asdict(each) for each in drift]
+    await _queries.insert_drift.execute(conn, run_id=run.id, drift=rows)
+
+
+async def finish_run(conn: Connection, run: Run) -> bool:
+    """End a run whose every slice is done; False when it is another's by now."""
+    row = await _queries.finish_run.fetch_one(conn, run_id=run.id, holder=run.holder)
+    return row is not None
+
+
+async def get_run(conn: Connection, run_id: UUID) -> asyncpg.Record | None:
+    """Return the figures of a run."""
+    return await _queries.get_run.fetch_one(conn, run_id=run_id)
+
+
+async def get_latest_run(conn: Connection) -> asyncpg.Record | None:
+    """Return the figures of the run that was begun last."""
+    return await _queries.get_latest_run.fetch_one(conn)
+
+
+async def list_drift(
+    conn: Connection, run_id: UUID, after: tuple[str, str], most: int
+) -> list[Drift]:
+    """Return a page of what a run has found, after an object and its field."""
+    rows = await _queries.list_drift.fetch(
+        conn, run_id=run_id, after_object=after[0], after_field=after[1], most=most
+    )
+    return [Drift(**dict(row)) for row in rows]
+
+
+async def list_stopped_runs(conn: Connection) -> list[tuple[UUID, int]]:
+    """Return the run that a worker should take up, with the attempts made, if there is one."""
+    rows = await _queries.list_stopped_runs.fetch(conn)
+    return [(row["id"], row["attempts"]) for row in rows]
+
+
+async def list_rows(
+    conn: Connection, object_type: str, object_ids: Sequence[str]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return what the mirror has of these objects, by Stripe id."""
+    rows = await _LIST[object_type].fetch(conn, object_ids=object_ids)
+    return {row["object_id"]: dict(row) for row in rows}
+
+
+async def find_absent(
+    conn: Connection, run: Run, object_type: str, after: str
+) -> tuple[list[str], str | None]:
+    """Look through a stretch of our rows: those not found at Stripe, and where it ended.
+
+    None for the end: there are no more.
+    """
+    row = await _FIND_ABSENT[object_type].fetch_one(
+        conn,
+        after=after,
+        most=STRETCH,
+        livemode=run.livemode,
+        started_at=run.started_at,
+    )
+    if row is None or row["looked_at"] == 0:
+        return [], None
+    return row["absent"] or [], row["last_id"]
+
+
+async def list_missing_events(conn: Connection, event_ids: Sequence[str]) -> set[str]:
+    """Return those of the events that the inbox does not have."""
+    rows = await _queries.list_missing_events.fetch(conn, event_ids=event_ids)
+    return {row["event_id"] for row in rows}

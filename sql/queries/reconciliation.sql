@@ -1,0 +1,560 @@
+-- Stripe compared with the mirror: runs, what is stored of a page of objects, what is left over.
+
+-- name: get_unfinished_run()^
+SELECT
+    r.id,
+    r.started_by,
+    r.livemode,
+    r.dry_run,
+    r.since_days,
+    r.started_at,
+    r.attempts,
+    coalesce(r.leased_until > now(), FALSE) AS held
+FROM billing_reconcile_runs AS r
+WHERE r.finished_at IS NULL
+FOR UPDATE;
+
+-- name: abandon_run(run_id)!
+UPDATE billing_reconcile_runs
+SET finished_at = now(),
+    outcome = 'abandoned',
+    holder = NULL,
+    leased_until = NULL,
+    next_attempt_at = NULL
+WHERE id = :run_id::uuid;
+
+-- name: insert_run(started_by, livemode, dry_run, since_days)^
+-- Until it is taken up, the sweep sees to it that it is.
+INSERT INTO billing_reconcile_runs (started_by, livemode, dry_run, since_days, next_attempt_at)
+VALUES (
+    :started_by,
+    :livemode,
+    :dry_run,
+    :since_days::integer,
+    CASE WHEN :started_by <> 'command' THEN now() + interval '1 minute' END
+)
+RETURNING id, started_at, attempts;
+
+-- name: clear_marks()!
+TRUNCATE billing_reconcile_marks;
+
+-- name: delete_old_runs()!
+-- Ninety days of history are enough for anybody.
+DELETE FROM billing_reconcile_runs
+WHERE started_at < now() - interval '90 days'
+  AND finished_at IS NOT NULL;
+
+-- name: get_horizon()$
+-- Unix time from which on most objects were made; only to cut the work into even parts.
+SELECT extract(epoch FROM min(s.created_at AT TIME ZONE 'UTC'))::bigint
+FROM subscriptions AS s
+WHERE s.billing_provider = 'stripe';
+
+-- name: estimate_rows()^
+-- From the statistics: exact enough for a progress bar and for cutting the work, at no cost.
+SELECT
+    coalesce(sum(c.reltuples) FILTER (WHERE c.relname = 'subscriptions'), 0)::bigint AS subscription,
+    coalesce(sum(c.reltuples) FILTER (WHERE c.relname = 'invoices'), 0)::bigint AS invoice,
+    coalesce(sum(c.reltuples) FILTER (WHERE c.relname = 'invoice_payments'), 0)::bigint AS invoice_payment,
+    coalesce(sum(c.reltuples) FILTER (WHERE c.relname = 'stripe_customers'), 0)::bigint AS customer,
+    coalesce(sum(c.reltuples) FILTER (WHERE c.relname = 'stripe_refunds'), 0)::bigint AS refund
+FROM pg_class AS c
+WHERE c.relnamespace = current_schema()::regnamespace
+  AND c.relkind = 'r'
+  AND c.reltuples > 0;
+
+-- name: insert_slices(run_id, slices)!
+INSERT INTO billing_reconcile_slices (run_id, step, subject, part, created_from, created_before)
+SELECT
+    :run_id::uuid,
+    s.step,
+    s.subject,
+    s.part,
+    s.created_from,
+    s.created_before
+FROM jsonb_to_recordset(:slices::jsonb) AS s (
+    step text,
+    subject text,
+    part smallint,
+    created_from bigint,
+    created_before bigint
+);
+
+-- name: restart_slices(run_id)!
+-- From the beginning: what was marked is lost.
+UPDATE billing_reconcile_slices
+SET cursor_id = NULL,
+    cursor_created = NULL,
+    marked = 0,
+    done = FALSE
+WHERE run_id = :run_id::uuid
+  AND step IN ('compare', 'absent');
+
+-- name: count_lost_marks(run_id)$
+SELECT (
+    SELECT coalesce(sum(s.marked), 0)
+    FROM billing_reconcile_slices AS s
+    WHERE s.run_id = :run_id::uuid
+) - (
+    SELECT count(*)
+    FROM billing_reconcile_marks
+);
+
+-- name: take_run(run_id, holder, lease_seconds)^
+-- Whoever gets the row is alone with the run until it stops giving signs of life.
+UPDATE billing_reconcile_runs
+SET holder = :holder::uuid,
+    leased_until = now() + make_interval(secs => :lease_seconds::double precision),
+    attempts = attempts + 1,
+    next_attempt_at = CASE
+        WHEN started_by <> 'command'
+        THEN now() + make_interval(secs => :lease_seconds::double precision)
+    END
+WHERE id = :run_id::uuid
+  AND finished_at IS NULL
+  AND (leased_until IS NULL OR leased_until < now())
+RETURNING id, started_by, livemode, dry_run, since_days, started_at, attempts;
+
+-- name: renew_lease(run_id, holder, lease_seconds)$
+UPDATE billing_reconcile_runs
+SET leased_until = now() + make_interval(secs => :lease_seconds::double precision)
+WHERE id = :run_id::uuid
+  AND holder = :holder::uuid
+  AND finished_at IS NULL
+RETURNING TRUE;
+
+-- name: release_run(run_id, holder, error, retry_in_seconds)!
+UPDATE billing_reconcile_runs
+SET holder = NULL,
+    leased_until = NULL,
+    last_error = :error,
+    next_attempt_at = CASE
+        WHEN started_by <> 'command'
+        THEN now() + make_interval(secs => :retry_in_seconds::double precision)
+    END
+WHERE id = :run_id::uuid
+  AND holder = :holder::uuid
+  AND finished_at IS NULL;
+
+-- name: list_slices(run_id, step)
+SELECT
+    s.step,
+    s.subject,
+    s.part,
+    s.created_from,
+    s.created_before,
+    s.cursor_id,
+    s.cursor_created
+FROM billing_reconcile_slices AS s
+WHERE s.run_id = :run_id::uuid
+  AND s.step = :step
+  AND NOT s.done
+ORDER BY s.part DESC, s.subject;
+
+-- name: save_progress(run_id, holder, lease_seconds, slice, counts, known)$
+-- Also notes which of our rows Stripe has too. Answers nothing when the run is another's by now:
+-- then nothing is saved.
+WITH held AS (
+    UPDATE billing_reconcile_runs AS r
+    SET leased_until = now() + make_interval(secs => :lease_seconds::double precision),
+        next_attempt_at = CASE
+            WHEN r.started_by <> 'command'
+            THEN now() + make_interval(secs => :lease_seconds::double precision)
+        END,
+        objects = r.objects + c.objects,
+        events = r.events + c.events,
+        accounts = r.accounts + c.accounts,
+        drift = r.drift + c.drift,
+        repaired = r.repaired + c.repaired
+    FROM jsonb_to_record(:counts::jsonb) AS c (
+        objects bigint,
+        events bigint,
+        accounts bigint,
+        drift bigint,
+        repaired bigint
+    )
+    WHERE r.id = :run_id::uuid
+      AND r.holder = :holder::uuid
+      AND r.finished_at IS NULL
+    RETURNING r.id
+),
+marked AS (
+    INSERT INTO billing_reconcile_marks (object_id)
+    SELECT k.object_id
+    FROM held
+    CROSS JOIN unnest(:known::text[]) AS k (object_id)
+    ON CONFLICT (object_id) DO NOTHING
+    RETURNING object_id
+)
+UPDATE billing_reconcile_slices AS s
+SET cursor_id = coalesce(p.cursor_id, s.cursor_id),
+    cursor_created = coalesce(p.cursor_created, s.cursor_created),
+    marked = s.marked + (SELECT count(*) FROM marked),
+    done = p.done
+FROM held,
+    jsonb_to_record(:slice::jsonb) AS p (
+        step text,
+        subject text,
+        part smallint,
+        cursor_id text,
+        cursor_created bigint,
+        done boolean
+    )
+WHERE s.run_id = held.id
+  AND s.step = p.step
+  AND s.subject = p.subject
+  AND s.part = p.part
+RETURNING TRUE;
+
+-- name: insert_drift(run_id, drift)!
+INSERT INTO billing_reconcile_drift AS known (
+    run_id,
+    object_type,
+    object_id,
+    field,
+    ours,
+    found,
+    repaired
+)
+SELECT
+    :run_id::uuid,
+    d.object_type,
+    d.object_id,
+    d.field,
+    d.ours,
+    d.found,
+    d.repaired
+FROM jsonb_to_recordset(:drift::jsonb) AS d (
+    object_type text,
+    object_id text,
+    field text,
+    ours text,
+    found text,
+    repaired boolean
+)
+ON CONFLICT (run_id, object_id, field) DO UPDATE
+SET repaired = excluded.repaired;
+
+-- name: finish_run(run_id, holder)^
+-- The figures are counted anew: a page that was done twice, for a stop, counts once.
+WITH found AS (
+    SELECT
+        count(*) AS drift,
+        count(*) FILTER (WHERE each.repaired) AS repaired
+    FROM (
+        SELECT bool_and(d.repaired) AS repaired
+        FROM billing_reconcile_drift AS d
+        WHERE d.run_id = :run_id::uuid
+        GROUP BY d.object_id
+    ) AS each
+)
+UPDATE billing_reconcile_runs AS r
+SET finished_at = now(),
+    outcome = CASE
+        WHEN found.drift = 0 THEN 'clean'
+        WHEN found.drift = found.repaired THEN 'repaired'
+        ELSE 'drift'
+    END,
+    drift = found.drift,
+    repaired = found.repaired,
+    holder = NULL,
+    leased_until = NULL,
+    next_attempt_at = NULL,
+    last_error = NULL
+FROM found
+WHERE r.id = :run_id::uuid
+  AND r.holder = :holder::uuid
+RETURNING r.id;
+
+-- name: get_run(run_id)^
+SELECT
+    r.id,
+    r.started_by,
+    r.livemode,
+    r.dry_run,
+    r.since_days,
+    r.started_at,
+    r.finished_at,
+    r.outcome,
+    coalesce(r.leased_until > now(), FALSE) AS running,
+    r.last_error,
+    r.objects,
+    r.events,
+    r.accounts,
+    r.drift,
+    r.repaired
+FROM billing_reconcile_runs AS r
+WHERE r.id = :run_id::uuid;
+
+-- name: get_latest_run()^
+SELECT
+    r.id,
+    r.started_by,
+    r.livemode,
+    r.dry_run,
+    r.since_days,
+    r.started_at,
+    r.finished_at,
+    r.outcome,
+    coalesce(r.leased_until > now(), FALSE) AS running,
+    r.last_error,
+    r.objects,
+    r.events,
+    r.accounts,
+    r.drift,
+    r.repaired
+FROM billing_reconcile_runs AS r
+ORDER BY r.started_at DESC
+LIMIT 1;
+
+-- name: list_drift(run_id, after_object, after_field, most)
+-- In pages.
+SELECT
+    d.object_type,
+    d.object_id,
+    d.field,
+    d.ours,
+    d.found,
+    d.repaired
+FROM billing_reconcile_drift AS d
+WHERE d.run_id = :run_id::uuid
+  AND (d.object_id, d.field) > (:after_object::text, :after_field::text)
+ORDER BY d.object_id, d.field
+LIMIT :most;
+
+-- name: list_stopped_runs()
+-- What the worker has to take up: asked for and not begun, or stopped on the way.
+SELECT
+    r.id,
+    r.attempts
+FROM billing_reconcile_runs AS r
+WHERE r.finished_at IS NULL
+  AND r.next_attempt_at <= now()
+  AND coalesce(r.leased_until < now(), TRUE);
+
+-- name: list_subscriptions(object_ids)
+SELECT
+    s.stripe_subscription_id AS object_id,
+    s.stripe_as_of AS as_of,
+    s.stripe_event_id AS event_id,
+    s.stripe_customer_id,
+    s.stripe_status,
+    s.currency,
+    s.amount,
+    s.current_period_start,
+    s.current_period_end,
+    s.trial_end,
+    s.cancel_at_period_end IS TRUE AS cancel_at_period_end,
+    s.cancel_at,
+    s.canceled_at,
+    s.ended_at,
+    s.collection_paused,
+    (
+        SELECT jsonb_agg(jsonb_build_object(
+            'stripe_subscription_item_id', i.stripe_subscription_item_id,
+            'stripe_price_id', i.stripe_price_id,
+            'quantity', i.quantity,
+            'unit_amount', i.unit_amount,
+            'current_period_start', extract(epoch FROM i.current_period_start)::bigint,
+            'current_period_end', extract(epoch FROM i.current_period_end)::bigint
+        ))
+        FROM subscription_items AS i
+        WHERE i.subscription_id = s.id
+    ) AS items
+FROM subscriptions AS s
+WHERE s.stripe_subscription_id = ANY(:object_ids::text[])
+  AND s.stripe_as_of IS NOT NULL;
+
+-- name: list_invoices(object_ids)
+SELECT
+    i.stripe_invoice_id AS object_id,
+    i.stripe_as_of AS as_of,
+    i.stripe_event_id AS event_id,
+    i.stripe_subscription_id,
+    i.stripe_customer_id,
+    i.stripe_number,
+    i.stripe_status,
+    i.billing_reason,
+    lower(i.currency) AS currency,
+    i.amount_due,
+    i.amount_paid,
+    i.amount_remaining,
+    i.period_start,
+    i.period_end,
+    i.attempt_count,
+    i.next_payment_attempt,
+    i.stripe_created
+FROM invoices AS i
+WHERE i.stripe_invoice_id = ANY(:object_ids::text[])
+  AND i.stripe_as_of IS NOT NULL;
+
+-- name: list_invoice_payments(object_ids)
+SELECT
+    p.stripe_invoice_payment_id AS object_id,
+    p.stripe_as_of AS as_of,
+    p.stripe_event_id AS event_id,
+    p.stripe_invoice_id,
+    p.stripe_payment_intent_id,
+    p.stripe_charge_id,
+    p.amount_paid,
+    p.status
+FROM invoice_payments AS p
+WHERE p.stripe_invoice_payment_id = ANY(:object_ids::text[]);
+
+-- name: list_refunds(object_ids)
+SELECT
+    f.stripe_refund_id AS object_id,
+    f.stripe_as_of AS as_of,
+    f.stripe_event_id AS event_id,
+    f.stripe_payment_intent_id,
+    f.stripe_charge_id,
+    f.amount,
+    f.currency,
+    f.status,
+    f.reason
+FROM stripe_refunds AS f
+WHERE f.stripe_refund_id = ANY(:object_ids::text[]);
+
+-- name: list_customers(object_ids)
+SELECT
+    c.id AS object_id,
+    c.stripe_as_of AS as_of,
+    c.stripe_event_id AS event_id,
+    c.email,
+    c.name,
+    c.deleted
+FROM stripe_customers AS c
+WHERE c.id = ANY(:object_ids::text[])
+  AND c.stripe_as_of IS NOT NULL;
+
+-- name: list_missing_events(event_ids)
+SELECT i.event_id
+FROM unnest(:event_ids::text[]) AS i (event_id)
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM stripe_events AS e
+    WHERE e.id = i.event_id
+);
+
+-- name: find_absent_subscriptions(after, most, livemode, started_at)^
+-- Of a stretch of our rows, those that the run has not found at Stripe. What was written after it
+-- began was told of by Stripe meanwhile. Bounded by the stretch, however few are absent.
+WITH stretch AS MATERIALIZED (
+    SELECT
+        s.stripe_subscription_id AS object_id,
+        s.livemode,
+        s.stripe_as_of AS as_of
+    FROM subscriptions AS s
+    WHERE s.stripe_subscription_id > :after
+    ORDER BY s.stripe_subscription_id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;
+
+-- name: find_absent_invoices(after, most, livemode, started_at)^
+WITH stretch AS MATERIALIZED (
+    SELECT
+        i.stripe_invoice_id AS object_id,
+        i.livemode,
+        i.stripe_as_of AS as_of,
+        i.stripe_status
+    FROM invoices AS i
+    WHERE i.stripe_invoice_id > :after
+    ORDER BY i.stripe_invoice_id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND t.stripe_status <> 'deleted'
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;
+
+-- name: find_absent_invoice_payments(after, most, livemode, started_at)^
+WITH stretch AS MATERIALIZED (
+    SELECT
+        p.stripe_invoice_payment_id AS object_id,
+        p.livemode,
+        p.stripe_as_of AS as_of,
+        p.status
+    FROM invoice_payments AS p
+    WHERE p.stripe_invoice_payment_id > :after
+    ORDER BY p.stripe_invoice_payment_id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND t.status = 'paid'
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;
+
+-- name: find_absent_refunds(after, most, livemode, started_at)^
+WITH stretch AS MATERIALIZED (
+    SELECT
+        f.stripe_refund_id AS object_id,
+        f.livemode,
+        f.stripe_as_of AS as_of
+    FROM stripe_refunds AS f
+    WHERE f.stripe_refund_id > :after
+    ORDER BY f.stripe_refund_id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;
+
+-- name: find_absent_customers(after, most, livemode, started_at)^
+WITH stretch AS MATERIALIZED (
+    SELECT
+        c.id AS object_id,
+        c.livemode,
+        c.deleted,
+        c.stripe_as_of AS as_of
+    FROM stripe_customers AS c
+    WHERE c.id > :after
+    ORDER BY c.id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND NOT t.deleted
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;
