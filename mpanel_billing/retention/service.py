@@ -1,0 +1,69 @@
+"""Prune what is older than its age; why and how: docs/decisions/0008-retention.md."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import Actor
+from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.retention import repository
+from mpanel_billing.retention.repository import Ages
+from mpanel_billing.settings import DatabaseSettings
+
+logger = logging.getLogger(__name__)
+
+_OLDEST = datetime.min.replace(tzinfo=UTC)
+
+
+def ages_of(settings: DatabaseSettings) -> Ages:
+    """Read how long each subject is kept."""
+    return Ages(
+        event_payloads=settings.keep_event_payloads_days,
+        events=settings.keep_events_days,
+        provisioning_log=settings.keep_provisioning_log_days,
+        idempotency_keys=settings.keep_idempotency_keys_days,
+        job_log=settings.keep_job_log_days,
+    )
+
+
+async def prune(
+    pool: Pool, ages: Ages, *, stop: asyncio.Event | None = None, by: Actor | None = None
+) -> Mapping[str, int]:
+    """Prune everything that is due; answer how many rows by subject.
+
+    Each batch is a transaction of its own: broken off at any point, or by `stop` after the batch at
+    hand, the next run goes on from there. Several runs at once share the work, or leave it to one
+    of them.
+    """
+    stop = stop or asyncio.Event()
+    async with audit.attempt(pool, by, "retention.prune", details=asdict(ages)) as entry:
+        pruned = {
+            subject: await _prune_subject(pool, subject, days, stop)
+            for subject, days in asdict(ages).items()
+        }
+        entry.note(pruned=pruned)
+    if any(pruned.values()):
+        logger.info("old rows pruned", extra=pruned)
+    return pruned
+
+
+async def _prune_subject(pool: Pool, subject: str, keep_days: int, stop: asyncio.Event) -> int:
+    """Begin each batch where the last one ended: dead rows in the index are not walked again."""
+    rows, since = 0, _OLDEST
+    while not stop.is_set():
+        async with acquired(pool) as conn:
+            batch = await repository.prune_batch(conn, subject, keep_days, since)
+            await repository.note_pruning(conn, subject, batch)
+        if batch.until is None:
+            break
+        rows, since = rows + batch.rows, batch.until
+    return rows
+
+
+async def count_prunable(pool: Pool, ages: Ages) -> Mapping[str, int]:
+    """Count what `prune` would take, by subject, each up to COUNTED_UP_TO + 1."""
+    async with acquired(pool) as conn:
+        return await repository.count_prunable(conn, ages)
