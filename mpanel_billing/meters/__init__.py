@@ -1,0 +1,1 @@
+"""What each process counts about itself; docs/monitoring/README.md lists the metrics."""

@@ -1,0 +1,282 @@
+-- What monitoring reads of the database, at most every few seconds.
+
+-- name: read_figures()
+-- Every figure as rows (figure, labels, value); where there is nothing to tell, there is no row.
+-- It costs the same however much history there is: what waits or fails is counted by partial
+-- indexes, and not beyond 10,000; what is at rest is counted while its table is small (less than
+-- 16 MB), and afterwards told from the planner's statistics, as of the last ANALYZE.
+WITH unhandled AS MATERIALIZED (
+    SELECT
+        e.status,
+        e.received_at
+    FROM stripe_events AS e
+    WHERE e.status IN ('received', 'failed')
+    ORDER BY e.received_at
+    LIMIT 10000
+),
+refetches AS MATERIALIZED (
+    SELECT r.next_attempt_at
+    FROM stripe_refetches AS r
+    ORDER BY r.next_attempt_at
+    LIMIT 10000
+),
+failing_refetches AS MATERIALIZED (
+    SELECT r.requested_at
+    FROM stripe_refetches AS r
+    WHERE r.last_error IS NOT NULL
+    ORDER BY r.requested_at
+    LIMIT 10000
+),
+jobs AS MATERIALIZED (
+    SELECT
+        q.entrypoint,
+        q.status::text AS status,
+        q.execute_after
+    FROM pgqueuer AS q
+    ORDER BY q.id
+    LIMIT 10000
+),
+unsettled AS MATERIALIZED (
+    SELECT
+        v.desired,
+        v.actual,
+        CASE
+            WHEN v.stopped IS NOT NULL THEN v.stopped
+            WHEN v.next_attempt_at > now() THEN 'waiting'
+            ELSE 'due'
+        END AS state
+    FROM tenant_services AS v
+    WHERE (v.desired = 'active' AND v.actual <> 'active')
+       OR (v.desired = 'suspended' AND v.actual = 'active')
+       OR (v.desired = 'terminated' AND v.actual IN ('active', 'suspended'))
+       OR v.pending_action IS NOT NULL
+       OR v.stopped IS NOT NULL
+    LIMIT 10000
+),
+unprovisioned AS MATERIALIZED (
+    SELECT (
+        SELECT w.created_at
+        FROM provisioning_work AS w
+        WHERE w.subscription_id = s.id
+    ) AS created_at
+    FROM subscriptions AS s
+    WHERE s.status = 'pending'
+      AND s.billing_provider = 'stripe'
+    LIMIT 10000
+),
+troubled AS MATERIALIZED (
+    SELECT w.subscription_id
+    FROM provisioning_work AS w
+    WHERE w.last_error IS NOT NULL
+    LIMIT 10000
+),
+reconciled AS MATERIALIZED (
+    SELECT
+        r.finished_at,
+        r.objects,
+        r.events,
+        r.accounts,
+        r.drift,
+        r.repaired
+    FROM billing_reconcile_runs AS r
+    WHERE r.outcome <> 'abandoned'
+      AND NOT r.dry_run
+    ORDER BY r.started_at DESC
+    LIMIT 1
+),
+sources (figure, table_id, column_name) AS (
+    VALUES
+        ('inbox_events', 'stripe_events'::regclass::oid, 'status'),
+        ('subscriptions', 'subscriptions'::regclass::oid, 'stripe_status'),
+        ('services', 'tenant_services'::regclass::oid, 'actual')
+),
+tables AS MATERIALIZED (
+    SELECT
+        sources.figure,
+        sources.column_name,
+        n.nspname,
+        c.relname,
+        c.reltuples,
+        pg_relation_size(c.oid) < 16 * 1024 * 1024 AS small
+    FROM sources
+    JOIN pg_class AS c
+        ON c.oid = sources.table_id
+    JOIN pg_namespace AS n
+        ON n.oid = c.relnamespace
+)
+SELECT
+    'inbox_events' AS figure,
+    ARRAY[known.status] AS labels,
+    count(u.status)::float8 AS value
+FROM unnest(ARRAY['received', 'failed']) AS known (status)
+LEFT JOIN unhandled AS u
+    ON u.status = known.status
+GROUP BY known.status
+UNION ALL
+SELECT
+    'inbox_oldest_seconds',
+    ARRAY[known.status],
+    coalesce(extract(epoch FROM now() - min(u.received_at)), 0)::float8
+FROM unnest(ARRAY['received', 'failed']) AS known (status)
+LEFT JOIN unhandled AS u
+    ON u.status = known.status
+GROUP BY known.status
+UNION ALL
+SELECT
+    'refetches',
+    ARRAY[CASE WHEN r.next_attempt_at < now() THEN 'due' ELSE 'later' END],
+    count(*)::float8
+FROM refetches AS r
+GROUP BY r.next_attempt_at < now()
+UNION ALL
+SELECT
+    'refetches_due_oldest_seconds',
+    ARRAY[]::text[],
+    greatest(coalesce(extract(epoch FROM now() - min(r.next_attempt_at)), 0), 0)::float8
+FROM refetches AS r
+UNION ALL
+SELECT
+    'refetches_failing',
+    ARRAY[]::text[],
+    count(*)::float8
+FROM failing_refetches AS r
+UNION ALL
+SELECT
+    'refetches_failing_oldest_seconds',
+    ARRAY[]::text[],
+    coalesce(extract(epoch FROM now() - min(r.requested_at)), 0)::float8
+FROM failing_refetches AS r
+UNION ALL
+SELECT
+    'queue_jobs',
+    ARRAY[j.entrypoint, j.status],
+    count(*)::float8
+FROM jobs AS j
+GROUP BY j.entrypoint, j.status
+UNION ALL
+SELECT
+    'queue_oldest_seconds',
+    ARRAY[]::text[],
+    greatest(coalesce(extract(epoch FROM now() - min(j.execute_after)), 0), 0)::float8
+FROM jobs AS j
+WHERE j.status = 'queued'
+UNION ALL
+SELECT
+    'services_unsettled',
+    ARRAY[u.desired, u.actual, u.state],
+    count(*)::float8
+FROM unsettled AS u
+GROUP BY u.desired, u.actual, u.state
+UNION ALL
+SELECT
+    'orders_unprovisioned',
+    ARRAY[]::text[],
+    count(*)::float8
+FROM unprovisioned AS u
+UNION ALL
+SELECT
+    'orders_unprovisioned_oldest_seconds',
+    ARRAY[]::text[],
+    coalesce(extract(epoch FROM now() - min(u.created_at)), 0)::float8
+FROM unprovisioned AS u
+UNION ALL
+SELECT
+    'provisioning_troubled',
+    ARRAY[]::text[],
+    count(*)::float8
+FROM troubled AS t
+UNION ALL
+SELECT
+    'worker_swept_seconds',
+    ARRAY[]::text[],
+    extract(epoch FROM now() - max(coalesce(c.last_run, c.created)))::float8
+FROM pgqueuer_schedules AS c
+WHERE c.entrypoint = 'sweep'
+HAVING count(*) > 0
+UNION ALL
+SELECT
+    'reconcile_finished_seconds',
+    ARRAY[]::text[],
+    extract(epoch FROM now() - r.finished_at)::float8
+FROM reconciled AS r
+UNION ALL
+SELECT
+    'reconcile',
+    ARRAY[counts.kind],
+    counts.number::float8
+FROM reconciled AS r
+CROSS JOIN LATERAL (
+    VALUES
+        ('objects', r.objects),
+        ('events', r.events),
+        ('accounts', r.accounts),
+        ('drift', r.drift),
+        ('repaired', r.repaired)
+) AS counts (kind, number)
+UNION ALL
+SELECT
+    t.figure,
+    ARRAY[counted.status],
+    counted.number::float8
+FROM tables AS t
+CROSS JOIN LATERAL (
+    SELECT
+        e.status,
+        count(*) AS number
+    FROM stripe_events AS e
+    WHERE t.small
+      AND e.status NOT IN ('received', 'failed')
+    GROUP BY e.status
+) AS counted
+WHERE t.figure = 'inbox_events'
+UNION ALL
+SELECT
+    t.figure,
+    ARRAY[counted.stripe_status],
+    counted.number::float8
+FROM tables AS t
+CROSS JOIN LATERAL (
+    SELECT
+        s.stripe_status,
+        count(*) AS number
+    FROM subscriptions AS s
+    WHERE t.small
+      AND s.stripe_status IS NOT NULL
+    GROUP BY s.stripe_status
+) AS counted
+WHERE t.figure = 'subscriptions'
+UNION ALL
+SELECT
+    t.figure,
+    ARRAY[counted.actual],
+    counted.number::float8
+FROM tables AS t
+CROSS JOIN LATERAL (
+    SELECT
+        v.actual,
+        count(*) AS number
+    FROM tenant_services AS v
+    WHERE t.small
+    GROUP BY v.actual
+) AS counted
+WHERE t.figure = 'services'
+UNION ALL
+SELECT
+    t.figure,
+    ARRAY[common.found],
+    round(t.reltuples * common.fraction)::float8
+FROM tables AS t
+CROSS JOIN LATERAL (
+    SELECT
+        p.most_common_vals::text::text[] AS found,
+        p.most_common_freqs AS fractions
+    FROM pg_stats AS p
+    WHERE p.schemaname = t.nspname
+      AND p.tablename = t.relname
+      AND p.attname = t.column_name
+    LIMIT 1  -- there is one; it keeps the planner from reading the whole catalogue
+) AS estimated
+CROSS JOIN LATERAL unnest(estimated.found, estimated.fractions) AS common (found, fraction)
+WHERE NOT t.small
+  AND t.reltuples > 0
+  AND NOT (t.figure = 'inbox_events' AND common.found IN ('received', 'failed'));
