@@ -32,7 +32,13 @@ dev: $(SET_UP) ## Run the whole service here: PostgreSQL, sandbox, API, worker (
 .PHONY: test
 test: $(SET_UP) ## Run all tests (those of PM2: make test-pm2)
 	@scripts/install-browser.sh
+	@scripts/install-fault-tools.sh
 	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --ignore=tests/pm2 $(ARGS)
+
+.PHONY: reliability
+reliability: $(SET_UP) ## Break things under load, and write what came of it into docs/reliability.md
+	@scripts/install-fault-tools.sh
+	@WRITE_RELIABILITY=1 $(BIN)/pytest -rs tests/faults $(ARGS)
 
 .PHONY: test-pm2
 test-pm2: $(SET_UP) ## Run the service under real PM2, from npm

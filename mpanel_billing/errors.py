@@ -9,11 +9,13 @@ class BillingError(Exception):
 
     `status` is the HTTP status it becomes at the edge, `code` the machine word, the text a
     sentence for the person who reads it. The text never carries secrets, card data or full
-    e-mail addresses (rule 12).
+    e-mail addresses (rule 12). `challenge` says which key would do, as WWW-Authenticate has it
+    (RFC 6750, section 3).
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
     code: str = "internal_error"
+    challenge: str | None = None
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class UnauthenticatedError(BillingError):
 
     status = HTTPStatus.UNAUTHORIZED
     code = "unauthenticated"
+    challenge = 'Bearer realm="mpanel-billing"'
 
 
 class NotFoundError(BillingError):
@@ -83,12 +86,13 @@ class StripeError(BillingError):
     """Stripe did not do what was asked. Raised by the gateway only.
 
     `definite` tells whether Stripe certainly did nothing: only then may the next try use a
-    new idempotency key.
+    new idempotency key. `stripe_code` is Stripe's word for why, where it gave one.
     """
 
     status = HTTPStatus.BAD_GATEWAY
     code = "stripe_error"
     definite = True
+    stripe_code: str | None = None
 
 
 class StripeUnavailableError(StripeError):
@@ -105,6 +109,17 @@ class StripeBrokeError(StripeUnavailableError):
 
 class StripeBusyError(StripeUnavailableError):
     """Another request under the same idempotency key is still running."""
+
+
+class PaymentFailedError(StripeError):
+    """A payment that a change needs did not go through; the change has not been made.
+
+    The code is `card_declined` or the like, in Stripe's words, or `authentication_required` where
+    only the customer himself can confirm the payment.
+    """
+
+    status = HTTPStatus.PAYMENT_REQUIRED
+    code = "card_declined"
 
 
 class StripeObjectMissingError(StripeError):

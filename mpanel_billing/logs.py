@@ -22,6 +22,8 @@ carry whole requests."""
 _LOCAL_PART = r"[^\s@\"'<>(),:;=*\[\]{}]"
 _EMAIL = re.compile(rf"({_LOCAL_PART}){_LOCAL_PART}*@((?:[\w-]+\.)+[\w-]+)")
 _STRIPE_KEY = re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_|whsec_)\w+")
+_OUR_KEY = re.compile(r"\b(mpb_[0-9A-Za-z]{10})_\w+")
+"""The keys of /api/admin and /api/billing, of which the id may be told."""
 _CLIENT_SECRET = re.compile(r"(_secret_)\w+")
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.+/=~-]+", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]*@", re.IGNORECASE)
@@ -41,6 +43,7 @@ def redact(text: str) -> str:
     """Mask e-mail addresses, keys, secrets, passwords in URLs and card numbers."""
     text = _URL_PASSWORD.sub(r"\1:***@", text)
     text = _STRIPE_KEY.sub(r"\1***", text)
+    text = _OUR_KEY.sub(r"\1_***", text)
     text = _CLIENT_SECRET.sub(r"\1***", text)
     text = _BEARER.sub(r"\1 ***", text)
     text = _EMAIL.sub(r"\1***@\2", text)
@@ -74,7 +77,7 @@ class JsonLines(logging.Formatter):
         line |= extra_fields(record)
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(_redact_values(line), ensure_ascii=False, default=str)
+        return json.dumps(redact_values(line), ensure_ascii=False, default=str)
 
 
 class TextLines(logging.Formatter):
@@ -107,14 +110,14 @@ def _moment(record: logging.LogRecord) -> datetime:
     return datetime.fromtimestamp(record.created, UTC)
 
 
-def _redact_values(value: object) -> object:
-    """Mask inside of values, so that a mask never breaks the JSON around them."""
+def redact_values(value: object) -> object:
+    """Mask as `redact` does within a JSON value, so that no mask breaks the JSON around it."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {key: _redact_values(item) for key, item in value.items()}
+        return {key: redact_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redact_values(item) for item in value]
+        return [redact_values(item) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     return redact(str(value))

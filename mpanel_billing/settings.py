@@ -22,9 +22,12 @@ from yarl import URL
 
 from mpanel_billing.errors import SettingsError
 
-SettingsT = TypeVar("SettingsT", bound="DatabaseSettings")
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 SHORTEST_API_KEY = 24
+HASHED_KEY_PREFIX = "sha256:"
+"""How a setting begins that holds the hash of a key, in hex, in place of the key."""
+_HASHED_KEY = re.compile(rf"{HASHED_KEY_PREFIX}[0-9a-f]{{64}}")
 
 UNLIMITED = "off"
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)")
@@ -43,15 +46,22 @@ class DatabaseSettings(BaseSettings):
     )
 
     database_url: SecretStr
+    database_direct_url: SecretStr | None = None
     database_pool_min: int = Field(default=2, ge=0, le=1000)
     database_pool_max: int = Field(default=10, ge=1, le=1000)
     log_format: Literal["json", "text"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("database_url")
+    keep_event_payloads_days: int = Field(default=90, ge=7, le=36_500)
+    keep_events_days: int = Field(default=400, ge=31, le=36_500)
+    keep_provisioning_log_days: int = Field(default=365, ge=1, le=36_500)
+    keep_idempotency_keys_days: int = Field(default=1, ge=1, le=36_500)
+    keep_job_log_days: int = Field(default=7, ge=1, le=36_500)
+
+    @field_validator("database_url", "database_direct_url")
     @classmethod
-    def _is_postgres(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("postgres://", "postgresql://")):
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("postgres://", "postgresql://")):
             msg = "must start with postgresql://"
             raise ValueError(msg)
         return value
@@ -62,6 +72,16 @@ class DatabaseSettings(BaseSettings):
             msg = "DATABASE_POOL_MIN must not exceed DATABASE_POOL_MAX"
             raise ValueError(msg)
         return self
+
+    @property
+    def direct_url(self) -> str:
+        """Where a connection is ours alone for as long as it lasts: never PgBouncer's address."""
+        return (self.database_direct_url or self.database_url).get_secret_value()
+
+    def without_pgbouncer(self) -> Self:
+        """Return the same settings, but with the direct URL for everything."""
+        url = SecretStr(self.direct_url)
+        return self.model_copy(update={"database_url": url, "database_direct_url": None})
 
 
 class ServiceEndpoint(BaseModel):
@@ -81,13 +101,40 @@ class ServiceEndpoint(BaseModel):
     per_second: float | None = Field(default=None, gt=0)
 
 
-class Settings(DatabaseSettings):
-    """What the web and worker processes need."""
+class StripeSettings(BaseSettings):
+    """What a command needs that talks to Stripe, before a webhook endpoint has a secret."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     stripe_secret_key: SecretStr
-    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], Commas]
     stripe_api_base: AnyHttpUrl | None = None
     stripe_timeout_seconds: float = Field(default=20, gt=0, le=80)
+
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _is_secret_key(cls, value: SecretStr) -> SecretStr:
+        _refuse_placeholder(value)
+        if not value.get_secret_value().startswith(
+            ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
+        ):
+            msg = (
+                "must be a Stripe secret key (sk_test_..., sk_live_..., or a restricted rk_... one)"
+            )
+            raise ValueError(msg)
+        return value
+
+    @cached_property
+    def livemode(self) -> bool:
+        """Whether the Stripe key is a live one (rule 14)."""
+        return "_live_" in self.stripe_secret_key.get_secret_value()[:8]
+
+
+class Settings(DatabaseSettings, StripeSettings):
+    """What the web and worker processes need."""
+
+    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], Commas]
     checkout_payment_methods: Annotated[tuple[str, ...], Commas, Field(min_length=1)] = ("card",)
     checkout_adaptive_pricing: bool = False
 
@@ -99,15 +146,22 @@ class Settings(DatabaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], Commas] = ("127.0.0.1", "::1")
     rate_limit_orders: str = "30/minute"
     rate_limit_lookups: str = "300/minute"
+    rate_limit_wrong_keys: str = "20/minute"
     rate_limit_store: SecretStr | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=4242, ge=0, le=65535)
+
+    reconcile_hour: Annotated[int, Field(ge=0, le=23)] | Literal["off"] = 3
+    reconcile_requests_per_second: float = Field(default=10, gt=0, le=100)
 
     tenant_domain_suffix: str | None = None
     grace_days: int = Field(default=7, ge=0, le=365)
     retention_days: int = Field(default=30, ge=0, le=3650)
     provisioning_concurrency: int = Field(default=10, ge=1, le=1000)
     provisioning_services: dict[str, ServiceEndpoint] = {}
+
+    worker_metrics_port: int = Field(default=0, ge=0, le=65535)
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
 
     demo: bool = Field(default=False, alias="MPANEL_BILLING_DEMO")
 
@@ -124,19 +178,6 @@ class Settings(DatabaseSettings):
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("stripe_secret_key")
-    @classmethod
-    def _is_secret_key(cls, value: SecretStr) -> SecretStr:
-        _refuse_placeholder(value)
-        if not value.get_secret_value().startswith(
-            ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
-        ):
-            msg = (
-                "must be a Stripe secret key (sk_test_..., sk_live_..., or a restricted rk_... one)"
-            )
-            raise ValueError(msg)
         return value
 
     @field_validator("stripe_webhook_secret")
@@ -158,6 +199,12 @@ class Settings(DatabaseSettings):
         if any(len(key.get_secret_value()) < SHORTEST_API_KEY for key in value):
             msg = f"each key needs at least {SHORTEST_API_KEY} characters"
             raise ValueError(msg)
+        hashed = [
+            text for key in value if (text := key.get_secret_value()).startswith(HASHED_KEY_PREFIX)
+        ]
+        if not all(_HASHED_KEY.fullmatch(text) for text in hashed):
+            msg = f"a hashed key is {HASHED_KEY_PREFIX} and 64 hexadecimal digits in lower case"
+            raise ValueError(msg)
         return value
 
     @field_validator("trusted_proxies")
@@ -167,7 +214,7 @@ class Settings(DatabaseSettings):
             ip_network(item)
         return value
 
-    @field_validator("rate_limit_orders", "rate_limit_lookups")
+    @field_validator("rate_limit_orders", "rate_limit_lookups", "rate_limit_wrong_keys")
     @classmethod
     def _is_rate(cls, value: str) -> str:
         if value != UNLIMITED and not _RATE.fullmatch(value):
@@ -187,11 +234,6 @@ class Settings(DatabaseSettings):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_origin_of(item) for item in value)
-
-    @cached_property
-    def livemode(self) -> bool:
-        """Whether the Stripe key is a live one (rule 14)."""
-        return "_live_" in self.stripe_secret_key.get_secret_value()[:8]
 
     @cached_property
     def allowed_origins(self) -> frozenset[str]:
@@ -218,6 +260,11 @@ def _refuse_placeholder(value: SecretStr) -> None:
 def load_database_settings() -> DatabaseSettings:
     """Read what a database-only command needs; SettingsError names what is wrong."""
     return _load(DatabaseSettings)
+
+
+def load_stripe_settings() -> StripeSettings:
+    """Read what a command needs that talks to Stripe; SettingsError names what is wrong."""
+    return _load(StripeSettings)
 
 
 def load_settings() -> Settings:

@@ -14,6 +14,7 @@ pytest_plugins = ["tests.postgres", "tests.service", "tests.worker"]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pm2: runs the service under PM2; skipped where it is not")
+    config.addinivalue_line("markers", "equipment: needs a Debian package; skipped where it is not")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,9 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail, rather than skip, what needs a browser or PM2 where NO_SKIPS is set: in CI."""
+    """Fail, rather than skip, what needs a browser, PM2 and such where NO_SKIPS is set: in CI."""
     report = yield
-    if report.skipped and os.environ.get("NO_SKIPS") and {"browser", "pm2"} & item.keywords.keys():
+    if (
+        report.skipped
+        and os.environ.get("NO_SKIPS")
+        and {"browser", "pm2", "equipment"} & item.keywords.keys()
+    ):
         report.outcome = "failed"
     return report
 

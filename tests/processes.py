@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from tests.service import WEBHOOK_SECRET
+
+SERVICE = (sys.executable, "-m", "mpanel_billing")
 
 
 @asynccontextmanager
@@ -15,8 +17,8 @@ async def running_worker(
     database_url: str, *, stripe_url: str = "http://127.0.0.1:1", **environment: str
 ) -> AsyncIterator["ServiceProcess"]:
     """Start a worker and wait until it is ready; kill it afterwards if it still runs."""
-    settings = _environment(database_url, stripe_url)
-    async with _running("worker", "worker ready", {**settings, **environment}) as worker:
+    settings = service_environment(database_url, stripe_url)
+    async with running([*SERVICE, "worker"], "worker ready", settings | environment) as worker:
         yield worker
 
 
@@ -25,12 +27,13 @@ async def running_api(
     database_url: str, port: int, *, stripe_url: str = "http://127.0.0.1:1", **environment: str
 ) -> AsyncIterator["ServiceProcess"]:
     """Start a web process and wait until it listens; kill it afterwards if it still runs."""
-    settings = _environment(database_url, stripe_url) | {"PORT": str(port)}
-    async with _running("serve", "listening on", {**settings, **environment}) as api:
+    settings = service_environment(database_url, stripe_url) | {"PORT": str(port)}
+    async with running([*SERVICE, "serve"], "listening on", settings | environment) as api:
         yield api
 
 
-def _environment(database_url: str, stripe_url: str) -> dict[str, str]:
+def service_environment(database_url: str, stripe_url: str) -> dict[str, str]:
+    """Return the settings that every process of the service needs."""
     return {
         "DATABASE_URL": database_url,
         "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
@@ -42,14 +45,12 @@ def _environment(database_url: str, stripe_url: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _running(
-    command: str, ready: str, environment: Mapping[str, str]
+async def running(
+    command: Sequence[str], ready: str, environment: Mapping[str, str]
 ) -> AsyncIterator["ServiceProcess"]:
+    """Start a program and wait until it logs that it is ready; kill it afterwards."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "mpanel_billing",
-        command,
+        *command,
         env={"PATH": os.environ["PATH"], **environment},
         stderr=asyncio.subprocess.PIPE,
     )

@@ -36,6 +36,7 @@ def test_a_missing_setting_is_named(monkeypatch, tmp_path, name):
     ("name", "value", "problem"),
     [
         ("DATABASE_URL", "mysql://x:hunter2@y/z", "must start with postgresql://"),
+        ("DATABASE_DIRECT_URL", "mysql://x:hunter2@y/z", "must start with postgresql://"),
         ("STRIPE_SECRET_KEY", "pk_test_hunter2", "must be a Stripe secret key"),
         ("STRIPE_SECRET_KEY", "sk_test_replace_me", "is still the example's"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_a,hunter2", "must start with whsec_"),

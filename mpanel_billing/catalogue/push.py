@@ -5,9 +5,11 @@ key, a coupon by its code. So a push that died in the middle is simply run again
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from uuid import UUID, uuid4
 
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import Actor
 from mpanel_billing.catalogue import repository
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.offers import (
@@ -51,29 +53,41 @@ class _Push:
         return f"catalogue-{verb}-{row}-{self.run}"
 
 
-async def push_catalogue(pool: Pool, gateway: CatalogueGateway, livemode: bool) -> Pushed:
+async def push_catalogue(
+    pool: Pool, gateway: CatalogueGateway, livemode: bool, *, by: Actor | None = None
+) -> Pushed:
     """Make Stripe offer what our database sells, and store Stripe's ids.
 
     Safe to repeat, also after a crash. ConflictError when another push is running; StripeError
-    when Stripe fails, with everything done before stored or found again by the next push.
+    when Stripe fails, with everything done before stored or found again by the next push. `by` is
+    who asked for it, for the audit log; None: the service itself.
     """
+    async with audit.attempt(pool, by, "catalogue.push") as entry:
+        done = Pushed()
+        try:
+            await _push_all(pool, gateway, livemode, done)
+        finally:
+            entry.note(**asdict(done))
+    return done
+
+
+async def _push_all(pool: Pool, gateway: CatalogueGateway, livemode: bool, done: Pushed) -> None:
     async with acquired(pool) as conn:
         if not await repository.try_push_lock(conn):
             raise ConflictError("The catalogue is being pushed by somebody else just now.")
         try:
-            push = _Push(conn, gateway, livemode, Pushed(), uuid4().hex)
+            push = _Push(conn, gateway, livemode, done, uuid4().hex)
             product_ids = await _push_products(push)
             await _push_prices(push, product_ids)
             await _push_coupons(push)
         finally:
             await repository.release_push_lock(conn)
-    return push.done
 
 
 async def _push_products(push: _Push) -> Mapping[UUID, str]:
     """Push the products and answer with their Stripe ids."""
     products = await repository.list_products_to_push(push.conn, push.livemode)
-    wanted = {product.id: _wanted_product(product) for product in products}
+    wanted = {product.id: wanted_product(product) for product in products}
     ids = {row_id: product.id for row_id, product in wanted.items()}
     found = {product.id: product for product in await push.gateway.list_products([*ids.values()])}
     for product in products:
@@ -82,7 +96,7 @@ async def _push_products(push: _Push) -> Mapping[UUID, str]:
     return ids
 
 
-def _wanted_product(product: ProductToPush) -> StripeProduct:
+def wanted_product(product: ProductToPush) -> StripeProduct:
     """Say what Stripe should have; a new product's id tells what it is, in any database."""
     return StripeProduct(
         id=product.stripe_product_id or f"mpanel_{product.code}",
@@ -109,11 +123,11 @@ async def _push_product(
 
 async def _push_prices(push: _Push, product_ids: Mapping[UUID, str]) -> None:
     prices = await repository.list_prices_to_push(push.conn, push.livemode)
-    offered = _Offered(await push.gateway.list_active_prices(), prices)
+    offered = Offered(await push.gateway.list_active_prices(), prices)
     pushed: dict[UUID, str] = {}
     for price in prices:
         if price.active:
-            terms = _wanted_terms(price, product_ids[price.product_id])
+            terms = wanted_terms(price, product_ids[price.product_id])
             pushed[price.id] = await _push_price(push, price, terms, offered)
     await repository.set_stripe_price_ids(push.conn, pushed, push.livemode)
     for price in prices:
@@ -121,7 +135,7 @@ async def _push_prices(push: _Push, product_ids: Mapping[UUID, str]) -> None:
             await _retire_price(push, price.id, offered.by_id[price.stripe_price_id])
 
 
-class _Offered:
+class Offered:
     """Stripe's prices on sale: who has which id, who which lookup key, and which are spoken for."""
 
     def __init__(self, found: Iterable[StripePrice], prices: Iterable[PriceToPush]) -> None:
@@ -140,7 +154,7 @@ class _Offered:
         return candidate
 
 
-async def _push_price(push: _Push, price: PriceToPush, terms: PriceTerms, offered: _Offered) -> str:
+async def _push_price(push: _Push, price: PriceToPush, terms: PriceTerms, offered: Offered) -> str:
     """Find or make the Stripe price of a row and answer with its id."""
     current = offered.for_row(price)
     if current is not None and current.terms == terms:
@@ -159,7 +173,7 @@ async def _retire_price(push: _Push, row_id: UUID, price: StripePrice) -> None:
     push.done.retired.append(price.id)
 
 
-def _wanted_terms(price: PriceToPush, product_id: str) -> PriceTerms:
+def wanted_terms(price: PriceToPush, product_id: str) -> PriceTerms:
     cycle = BILLING_CYCLES[price.billing_cycle] if price.billing_cycle else None
     return PriceTerms(
         product_id=product_id,
@@ -174,7 +188,7 @@ def _wanted_terms(price: PriceToPush, product_id: str) -> PriceTerms:
 async def _push_coupons(push: _Push) -> None:
     coupons = await repository.list_coupons_to_push(push.conn)
     for coupon in coupons:
-        await _push_coupon(push, _wanted_coupon(coupon))
+        await _push_coupon(push, wanted_coupon(coupon))
     codes = [coupon.code for coupon in coupons]
     await repository.set_stripe_coupon_ids(push.conn, codes, push.livemode)
 
@@ -190,7 +204,7 @@ async def _push_coupon(push: _Push, wanted: StripeCoupon) -> None:
     (push.done.created if found is None else push.done.updated).append(wanted.id)
 
 
-def _wanted_coupon(coupon: CouponToPush) -> StripeCoupon:
+def wanted_coupon(coupon: CouponToPush) -> StripeCoupon:
     return StripeCoupon(
         id=coupon.code,
         name=coupon.name,

@@ -89,6 +89,11 @@ async def lock_catalogue(conn: Connection) -> None:
     await _queries.lock_catalogue.execute(conn)
 
 
+async def note_edits(conn: Connection, rows: Sequence[Row]) -> None:
+    """Note the products that the rows give other types or resources, for their subscriptions."""
+    await _queries.note_edits.execute(conn, products=rows)
+
+
 async def upsert_products(conn: Connection, rows: Sequence[Row]) -> Upserted:
     """Put products on sale as the rows say."""
     return _upserted(await _queries.upsert_products.fetch(conn, products=rows))

@@ -1,7 +1,9 @@
 """Bringing a catalogue file into the database."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import Actor
 from mpanel_billing.catalogue import repository
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.rows import coupon_rows, price_rows, product_rows
@@ -35,24 +37,30 @@ async def read_catalogue(pool: Pool, *, livemode: bool) -> Catalogue:
         return await repository.load_catalogue(conn, livemode=livemode)
 
 
-async def apply_catalogue(pool: Pool, file: CatalogueFile) -> AppliedCatalogue:
+async def apply_catalogue(
+    pool: Pool, file: CatalogueFile, *, by: Actor | None = None
+) -> AppliedCatalogue:
     """Make the database sell exactly what the file says, in one transaction.
 
     Doing it again changes nothing. A changed price is a new row and the old one is retired;
     what the file no longer has is taken off sale, never deleted. New prices and changed
-    coupons can be bought once `push_catalogue` has brought them to Stripe.
+    coupons can be bought once `push_catalogue` has brought them to Stripe. `by` is who asked for
+    it, for the audit log; None: the service itself.
     """
     async with transaction(pool) as conn:
         await repository.lock_catalogue(conn)
-        return AppliedCatalogue(
+        applied = AppliedCatalogue(
             products=await _apply_products(conn, file),
             prices=await _apply_prices(conn, file),
             coupons=await _apply_coupons(conn, file),
         )
+        await audit.record(conn, by, "catalogue.apply", details=asdict(applied))
+    return applied
 
 
 async def _apply_products(conn: Connection, file: CatalogueFile) -> Changes:
     rows = product_rows(file)
+    await repository.note_edits(conn, rows)
     upserted = await repository.upsert_products(conn, rows)
     retired = await repository.retire_products(conn, [row["code"] for row in rows])
     return _changes(upserted, retired, len(rows))

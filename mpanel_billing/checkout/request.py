@@ -46,6 +46,9 @@ LABELS: Mapping[str, str] = MappingProxyType(
 """How buyers call the fields that they fill in."""
 
 
+_ONE_LINE = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
+"""What can be said of the same in a schema."""
+
 _BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode's categories of what breaks a line, or cannot be written at all."""
 
@@ -61,7 +64,9 @@ def _blank_is_absent(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Line = Annotated[str, AfterValidator(_refuse_control_characters)]
+Line = Annotated[
+    str, AfterValidator(_refuse_control_characters), Field(json_schema_extra={"pattern": _ONE_LINE})
+]
 Absent = BeforeValidator(_blank_is_absent)
 """Forms send "" or null for what was left out."""
 

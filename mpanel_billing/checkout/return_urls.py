@@ -30,12 +30,15 @@ class ReturnUrls:
         """
         origins = settings.allowed_origins
         return cls(
-            success=_with_session_id(_allowed(success, origins) or _ours(settings, _SUCCESS_PATH)),
-            cancel=_allowed(cancel, origins) or _ours(settings, _CANCEL_PATH),
+            success=_with_session_id(
+                allowed_address(success, origins) or _ours(settings, _SUCCESS_PATH)
+            ),
+            cancel=allowed_address(cancel, origins) or _ours(settings, _CANCEL_PATH),
         )
 
 
-def _allowed(text: str | None, origins: frozenset[str]) -> str | None:
+def allowed_address(text: str | None, origins: frozenset[str]) -> str | None:
+    """Return an address that lies on one of the origins; None for any other."""
     if not text:
         return None
     try:

@@ -16,8 +16,13 @@ _COMMANDS = {
     "catalog": "mpanel_billing.cli.catalog:app",
     "events": "mpanel_billing.cli.events:app",
     "provision": "mpanel_billing.cli.provision:app",
+    "reconcile": "mpanel_billing.cli.reconcile:reconcile",
     "timeline": "mpanel_billing.cli.provision:timeline",
+    "keys": "mpanel_billing.cli.keys:app",
+    "audit": "mpanel_billing.cli.audit:app",
     "doctor": "mpanel_billing.cli.doctor:doctor",
+    "stripe": "mpanel_billing.cli.stripe:app",
+    "prune": "mpanel_billing.cli.prune:prune",
     "sandbox": "mpanel_billing.cli.sandbox:sandbox",
     "dev": "mpanel_billing.cli.dev:dev",
 }

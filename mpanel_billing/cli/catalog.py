@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mpanel_billing.access.actor import command_line_actor
 from mpanel_billing.catalogue.file import CatalogueFileError, read_catalogue_file
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.overview import catalogue_json, catalogue_table
@@ -86,14 +87,19 @@ def show(
 
 async def _apply(file: CatalogueFile) -> AppliedCatalogue:
     async with await create_pool(load_database_settings()) as pool:
-        return await apply_catalogue(pool, file)
+        return await apply_catalogue(pool, file, by=command_line_actor())
 
 
 async def _push(settings: Settings) -> Pushed:
     gateway = open_gateway(settings)
     try:
-        async with await create_pool(settings) as pool:
-            return await push_catalogue(pool, StripeCatalogue(gateway.client), settings.livemode)
+        async with await create_pool(settings.without_pgbouncer()) as pool:
+            return await push_catalogue(
+                pool,
+                StripeCatalogue(gateway.client),
+                settings.livemode,
+                by=command_line_actor(),
+            )
     finally:
         await gateway.close()
 

@@ -2,53 +2,81 @@
 
 import asyncio
 import json
-from dataclasses import asdict
+import os
+import shutil
+import sys
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 import typer
 
 from mpanel_billing.database.pool import create_pool
-from mpanel_billing.doctor.checks import Finding, examine
+from mpanel_billing.doctor.examination import DatabaseSide, StripeSide, examine
+from mpanel_billing.doctor.finding import Finding
+from mpanel_billing.doctor.report import is_well, report_json, report_table
+from mpanel_billing.doctor.variables import describe_faults, look_at_variables
 from mpanel_billing.errors import SettingsError
-from mpanel_billing.settings import Settings, load_settings
+from mpanel_billing.settings import (
+    DatabaseSettings,
+    StripeSettings,
+    load_database_settings,
+    load_settings,
+    load_stripe_settings,
+)
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
 
 def doctor(
     *, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
 ) -> None:
-    """Check settings, database, schema, catalogue, Stripe key and webhook endpoint."""
-    findings = _findings()
+    """Check settings, database, schema, catalogue, Stripe, webhooks, worker and queue.
+
+    Exit code 0: nothing has failed, though there may be warnings. 1: something has; each such line
+    says what to do.
+    """
+    findings = [*_look_at_settings(), *asyncio.run(_examine())]
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        typer.echo(json.dumps(report_json(findings), indent=2))
     else:
-        for finding in findings:
-            typer.echo(_line(finding))
-    if not all(finding.well for finding in findings):
+        coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        width = shutil.get_terminal_size().columns
+        for line in report_table(findings, width=width, coloured=coloured):
+            typer.echo(line)
+    if not is_well(findings):
         raise typer.Exit(1)
 
 
-def _findings() -> list[Finding]:
+def _look_at_settings() -> list[Finding]:
     try:
-        settings = load_settings()
+        return look_at_variables(load_settings())
     except SettingsError as error:
-        return [
-            Finding("settings", well=False, detail=line, advice="see .env.example")
-            for line in str(error).splitlines()
-        ]
-    return asyncio.run(_examine(settings))
+        return describe_faults(str(error))
 
 
-async def _examine(settings: Settings) -> list[Finding]:
-    gateway = open_gateway(settings)
+async def _examine() -> list[Finding]:
+    """Look at either side even where the settings of the other are wrong."""
+    async with AsyncExitStack() as stack:
+        db, stripe = None, None
+        if settings := _database_settings():
+            db = DatabaseSide(
+                settings, await stack.enter_async_context(await create_pool(settings))
+            )
+        if stripe_settings := _stripe_settings():
+            gateway = open_gateway(stripe_settings)
+            stack.push_async_callback(gateway.close)
+            stripe = StripeSide(stripe_settings, gateway)
+        return await examine(db, stripe)
+
+
+def _database_settings() -> DatabaseSettings | None:
     try:
-        async with await create_pool(settings) as pool:
-            return await examine(settings, pool, gateway)
-    finally:
-        await gateway.close()
+        return load_database_settings()
+    except SettingsError:
+        return None
 
 
-def _line(finding: Finding) -> str:
-    word = typer.style("ok  ", fg="green") if finding.well else typer.style("FAIL", fg="red")
-    advice = f"  -> {finding.advice}" if not finding.well and finding.advice else ""
-    return f"{word} {finding.name:<17} {finding.detail}{advice}"
+def _stripe_settings() -> StripeSettings | None:
+    try:
+        return load_stripe_settings()
+    except SettingsError:
+        return None

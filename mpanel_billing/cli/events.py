@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mpanel_billing.access.actor import command_line_actor
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import load_database_settings, load_settings
 from mpanel_billing.webhooks.inbox import STATUSES, list_events, show_event
@@ -70,13 +71,18 @@ async def _show(event_id: str) -> None:
             typer.echo(f"{name:<16} {value}")
     if row["last_error"]:
         typer.echo(row["last_error"])
-    typer.echo(json.dumps(row["payload"], indent=2, ensure_ascii=False))
+    if row["payload"] is None:
+        typer.echo("its payload has been pruned")
+    else:
+        typer.echo(json.dumps(row["payload"], indent=2, ensure_ascii=False))
 
 
 async def _replay(event_id: str) -> None:
     settings = load_settings()
     async with await create_pool(settings) as pool:
-        outcome = await replay_event(pool, event_id, livemode=settings.livemode)
+        outcome = await replay_event(
+            pool, event_id, livemode=settings.livemode, by=command_line_actor()
+        )
     typer.echo(f"{event_id} {outcome.status}")
     if outcome.status == "failed":
         raise typer.Exit(1)
@@ -86,7 +92,9 @@ async def _replay_failed() -> None:
     settings = load_settings()
     failed = 0
     async with await create_pool(settings) as pool:
-        async for event_id, outcome in replay_failed_events(pool, livemode=settings.livemode):
+        async for event_id, outcome in replay_failed_events(
+            pool, livemode=settings.livemode, by=command_line_actor()
+        ):
             word = outcome.status if outcome else "done by another process"
             failed += word == "failed"
             typer.echo(f"{event_id} {word}")

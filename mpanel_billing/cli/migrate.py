@@ -43,4 +43,4 @@ def new(name: Annotated[str, typer.Argument(help="For example: add_order_notes")
 
 
 def _database_url() -> str:
-    return load_database_settings().database_url.get_secret_value()
+    return load_database_settings().direct_url

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import typer
 
+from mpanel_billing.access.actor import Actor, command_line_actor
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
@@ -60,9 +61,10 @@ def retry(
     if every == (subscription is not None):
         raise typer.BadParameter("name one subscription, or say --all")
     if subscription is None:
-        typer.echo(f"retrying {_with_pool(operations.retry_all)}")
+        by = command_line_actor()
+        typer.echo(f"retrying {_with_pool(lambda pool: operations.retry_all(pool, by))}")
         return
-    _of_subscription(subscription, operations.retry)
+    _change_subscription(subscription, operations.retry)
     typer.echo("retrying")
 
 
@@ -73,9 +75,11 @@ def suspend(
     operator: Operator = "operator",
 ) -> None:
     """Suspend all services of a subscription until it is lifted; no payment lifts it."""
-    _of_subscription(
+    _change_subscription(
         subscription,
-        lambda pool, id_: operations.suspend(pool, id_, reason=reason, operator=operator),
+        lambda pool, id_, by: operations.suspend(
+            pool, id_, reason=reason, operator=operator, by=by
+        ),
     )
     typer.echo("suspending")
 
@@ -83,8 +87,8 @@ def suspend(
 @app.command()
 def lift(subscription: Subscription, operator: Operator = "operator") -> None:
     """Lift an operator's suspension."""
-    reason = _of_subscription(
-        subscription, lambda pool, id_: operations.lift(pool, id_, operator=operator)
+    reason = _change_subscription(
+        subscription, lambda pool, id_, by: operations.lift(pool, id_, operator=operator, by=by)
     )
     typer.echo(f"lifting the suspension for: {reason}")
 
@@ -95,14 +99,16 @@ def skip(
     product_type: Annotated[str, typer.Argument(help="For example: email")],
 ) -> None:
     """Do without one service until what is wished of it changes, or it is retried."""
-    _of_subscription(subscription, lambda pool, id_: operations.skip(pool, id_, product_type))
+    _change_subscription(
+        subscription, lambda pool, id_, by: operations.skip(pool, id_, product_type, by)
+    )
     typer.echo(f"doing without {product_type}")
 
 
 @app.command()
 def settled(subscription: Subscription) -> None:
     """Take a trouble off the list that a person has settled, such as a domain that was taken."""
-    _of_subscription(subscription, operations.settle_trouble)
+    _change_subscription(subscription, operations.settle_trouble)
     typer.echo("off the list")
 
 
@@ -143,13 +149,14 @@ async def _check(*, fix: bool) -> int:
     settings = load_settings()
     unknown: Counter[str] = Counter()
     differing = repaired = 0
+    by = command_line_actor()
     async with await create_pool(settings) as pool, open_drivers(settings) as drivers:
         async for drift in find_drift(pool, drivers):
             if isinstance(drift.found, Unknown):
                 unknown[drift.found.reason] += 1
                 continue
             differing += 1
-            done = fix and await repair(pool, drift)
+            done = fix and await repair(pool, drift, by)
             repaired += done
             typer.echo(drift.describe() + (" (being repaired)" if done else ""))
     for reason, count in unknown.most_common():
@@ -171,6 +178,12 @@ def _of_subscription(name: str, do: Callable[[Pool, UUID], Awaitable[T]]) -> T:
         return await do(pool, await operations.find_subscription(pool, name))
 
     return _with_pool(run)
+
+
+def _change_subscription(name: str, do: Callable[[Pool, UUID, Actor], Awaitable[T]]) -> T:
+    """Do something that the audit log keeps."""
+    by = command_line_actor()
+    return _of_subscription(name, lambda pool, id_: do(pool, id_, by))
 
 
 def _stuck_line(row: asyncpg.Record) -> str:

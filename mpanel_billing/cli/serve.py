@@ -4,10 +4,12 @@ from mpanel_billing.http.app import create_app
 from mpanel_billing.http.server import serve as serve_app
 from mpanel_billing.logs import configure_logging
 from mpanel_billing.settings import load_settings
+from mpanel_billing.tracing import tracing
 
 
 def serve() -> None:
     """Serve the HTTP API on HOST and PORT until SIGINT or SIGTERM."""
     settings = load_settings()
     configure_logging(settings)
-    serve_app(lambda: create_app(settings), settings.host, settings.port)
+    with tracing(settings, "web"):
+        serve_app(lambda: create_app(settings), settings.host, settings.port)

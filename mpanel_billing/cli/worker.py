@@ -2,13 +2,21 @@
 
 import asyncio
 
+from mpanel_billing.http.monitor import listening_for_monitoring
 from mpanel_billing.jobs.worker import run_worker
 from mpanel_billing.logs import configure_logging
-from mpanel_billing.settings import load_settings
+from mpanel_billing.settings import Settings, load_settings
+from mpanel_billing.tracing import tracing
 
 
 def worker() -> None:
     """Provision, ask Stripe and retry events until SIGINT or SIGTERM."""
     settings = load_settings()
     configure_logging(settings)
-    asyncio.run(run_worker(settings))
+    with tracing(settings, "worker"):
+        asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    async with listening_for_monitoring(settings):
+        await run_worker(settings)

@@ -10,22 +10,34 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from mpanel_billing.database.queries import Connection
+from mpanel_billing.database.pgbouncer import BouncingConnection
+from mpanel_billing.database.queries import Connection, name_of
 from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.meters.counts import POOL_REFUSED, POOL_WAITING
 from mpanel_billing.settings import DatabaseSettings
+from mpanel_billing.tracing import active_tracing
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
+CONNECT_TIMEOUT_SECONDS = 5.0
+ACQUIRE_TIMEOUT_SECONDS = 3.0
+"""How long a request waits for a connection: thousands of statements long, and still an answer
+that comes before those who ask have given up."""
+COMMAND_TIMEOUT_SECONDS = 30.0
+LOCK_TIMEOUT_SECONDS = 5.0
+"""How long a statement waits for a lock: ours are held for milliseconds. Who locks a table for
+longer has requests answered 503, rather than all connections waiting for him."""
+
+_SESSION_SETTINGS = {"application_name": "mpanel-billing", "timezone": "UTC"}
 _SERVER_SETTINGS = {
-    "application_name": "mpanel-billing",
-    "timezone": "UTC",
+    **_SESSION_SETTINGS,
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS:.0f}s",
     # our queries look rows up by key: planning them anew for each call costs more than running them
     "plan_cache_mode": "force_generic_plan",
 }
-
-CONNECT_TIMEOUT_SECONDS = 5.0
-ACQUIRE_TIMEOUT_SECONDS = 5.0
-COMMAND_TIMEOUT_SECONDS = 30.0
+"""PgBouncer refuses the last two, and has to set them itself (docs/operations.md)."""
+_STATEMENTS = 100
+"""Prepared statements that a connection keeps."""
 
 CONNECTION_ERRORS = (
     OSError,
@@ -35,12 +47,16 @@ CONNECTION_ERRORS = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    # a connection that is just being cut, or, of several servers, none that takes writes yet
+    asyncpg.InternalClientError,
+    asyncpg.InsufficientResourcesError,  # class 53: the disk, the memory, the connections
+    asyncpg.PostgresSystemError,  # class 58: the disk again
+    asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
-"""What says that the database is not there now, rather than that a statement is wrong."""
+"""What says that the database cannot do it now, rather than that a statement is wrong."""
 
 
 async def set_up_connection(conn: Connection) -> None:
@@ -48,6 +64,8 @@ async def set_up_connection(conn: Connection) -> None:
     await conn.set_type_codec(
         "jsonb", encoder=encode_json, decoder=orjson.loads, schema="pg_catalog"
     )
+    if (tracing := active_tracing()) is not None:
+        tracing.watch_connection(conn, name_of)
 
 
 def encode_json(value: object) -> str:
@@ -65,8 +83,10 @@ def _encode_value(value: object) -> str:
 async def create_pool(settings: DatabaseSettings) -> Pool:
     """Open the pool, with DATABASE_POOL_MIN connections where the database is there.
 
-    A service that starts while its database is away answers 503 until it is back.
+    A service that starts while its database is away answers 503 until it is back. With a
+    DATABASE_DIRECT_URL, DATABASE_URL is taken to lead to PgBouncer.
     """
+    bouncing = settings.database_direct_url is not None
     pool = await asyncpg.create_pool(
         settings.database_url.get_secret_value(),
         min_size=0,
@@ -75,7 +95,9 @@ async def create_pool(settings: DatabaseSettings) -> Pool:
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         init=set_up_connection,
         reset=_reset,
-        server_settings=_SERVER_SETTINGS,
+        server_settings=_SESSION_SETTINGS if bouncing else _SERVER_SETTINGS,
+        statement_cache_size=0 if bouncing else _STATEMENTS,
+        connection_class=BouncingConnection if bouncing else asyncpg.Connection,
     )
     with suppress(*CONNECTION_ERRORS):
         await _warm_up(pool, settings.database_pool_min)
@@ -99,13 +121,25 @@ async def _warm_up(pool: Pool, count: int) -> None:
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     """Take a connection; DatabaseUnavailableError when there is none, or it breaks in use."""
     try:
-        async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as conn:
+        conn = await _take(pool)
+        try:
             yield conn
+        finally:
+            await pool.release(conn)
     except CONNECTION_ERRORS as error:
         raise DatabaseUnavailableError(
             "The database cannot be reached just now; please try again in a moment.",
             retry_after=5,
         ) from error
+
+
+async def _take(pool: Pool) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+    try:
+        with POOL_WAITING.track_inprogress():
+            return await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+    except TimeoutError:
+        POOL_REFUSED.inc()
+        raise
 
 
 @asynccontextmanager

@@ -22,6 +22,10 @@ Connection: TypeAlias = (
 """What a repository function gets: a connection, whose transaction the service opened."""
 
 
+_NAMES: dict[str, str] = {}
+"""What each statement that was loaded is called: for traces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One named query; each parameter is given by its name."""
@@ -66,6 +70,7 @@ class Queries:
             for name in loaded.available_queries
             if not name.endswith("_cursor")
         }
+        _NAMES.update((query.sql, f"{aggregate}.{name}") for name, query in self.by_name.items())
 
     def __getattr__(self, name: str) -> Query:
         try:
@@ -78,3 +83,8 @@ class Queries:
 def load_queries(aggregate: str) -> Queries:
     """Read `sql/queries/<aggregate>.sql`; then `queries.get_price.fetch_one(conn, id=...)`."""
     return Queries(aggregate)
+
+
+def name_of(statement: str) -> str:
+    """Return what a statement is called: `inbox.insert_events`; of others, their first word."""
+    return _NAMES.get(statement) or statement.lstrip().split(None, 1)[0].rstrip(";").upper()

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.checkout.placing import Shop
 from mpanel_billing.checkout.progress import Lookout, Questions
 from mpanel_billing.checkout.service import Desk
@@ -14,38 +15,57 @@ from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES
+from mpanel_billing.http.openapi.document import DOCUMENT, ApiDocument
 from mpanel_billing.http.rate_limits import RATE_LIMITER, open_rate_limiter
 from mpanel_billing.http.routes import (
+    admin_audit,
     admin_events,
     admin_provisioning,
+    admin_reconcile,
+    billing_invoices,
+    billing_portal,
+    billing_subscriptions,
     catalogue,
     checkout,
     health,
+    openapi,
     storefront,
     webhooks,
 )
 from mpanel_billing.http.routes import metrics as metrics_route
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
+from mpanel_billing.monitoring.figures import FigureReader
+from mpanel_billing.monitoring.sampling import sampled
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.tracing import active_tracing
 from mpanel_billing.webhooks.batches import EventBatcher
 
 
 def create_app(settings: Settings) -> web.Application:
     """Make the application; it starts even while the database is away."""
-    app = web.Application(middlewares=MIDDLEWARES, client_max_size=webhooks.MAX_BODY_BYTES)
+    tracing = active_tracing()
+    middlewares = (tracing.middleware, *MIDDLEWARES) if tracing else MIDDLEWARES
+    app = web.Application(middlewares=middlewares, client_max_size=webhooks.MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
     announce_shutdown(app)
     for module in (
+        admin_audit,
         admin_events,
         admin_provisioning,
+        admin_reconcile,
+        billing_invoices,
+        billing_portal,
+        billing_subscriptions,
         catalogue,
         checkout,
         health,
         metrics_route,
+        openapi,
         webhooks,
     ):
         app.add_routes(module.routes)
+    app[DOCUMENT] = ApiDocument(app.router, str(settings.app_url))
     if settings.demo:
         app.add_routes(storefront.routes)
     app.cleanup_ctx.extend([_connections, _checkout, _rate_limits])
@@ -56,9 +76,12 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     """Open the pool and the gateway, and close them at the end."""
     settings = app[keys.SETTINGS]
     app[keys.POOL] = pool = await create_pool(settings)
+    app[keys.KEY_RING] = KeyRing(pool, settings)
     app[keys.EVENTS] = EventBatcher(pool)
+    app[keys.FIGURES] = FigureReader(pool)
     app[keys.GATEWAY] = gateway = open_gateway(settings)
-    yield
+    async with sampled(pool, "web"):
+        yield
     await gateway.close()
     await pool.close()
 
@@ -67,7 +90,7 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     """Set up what checkout needs, and listen for changes of orders meanwhile."""
     settings = app[keys.SETTINGS]
     terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
-    changes = SubscriptionChanges(settings.database_url.get_secret_value())
+    changes = SubscriptionChanges(settings.direct_url)
     desk = Desk(app[keys.POOL], changes, app[keys.GATEWAY], Shop(terms, settings.livemode))
     app[keys.DESK] = desk
     app[keys.LOOKOUT] = Lookout(desk, Questions(), app[SHUTDOWN])

@@ -3,8 +3,10 @@
 import asyncpg
 from aiohttp import web
 
+from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.checkout.progress import Lookout
 from mpanel_billing.checkout.service import Desk
+from mpanel_billing.monitoring.figures import FigureReader
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.webhooks.batches import EventBatcher
@@ -12,6 +14,8 @@ from mpanel_billing.webhooks.batches import EventBatcher
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", asyncpg.Pool)
 EVENTS = web.AppKey("events", EventBatcher)
+FIGURES = web.AppKey("figures", FigureReader)
 GATEWAY = web.AppKey("gateway", StripeGateway)
 DESK = web.AppKey("desk", Desk)
+KEY_RING = web.AppKey("key_ring", KeyRing)
 LOOKOUT = web.AppKey("lookout", Lookout)

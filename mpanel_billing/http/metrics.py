@@ -1,25 +1,19 @@
-"""What is counted in this process, for /metrics.
+"""What the web process counts of Stripe's events."""
 
-Labels are bounded: an event type that we do not mirror counts as "other".
-"""
+import time
+from datetime import datetime
 
-from prometheus_client import Counter
-
+from mpanel_billing.meters import counts
 from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
-
-WEBHOOK_EVENTS = Counter(
-    "mpanel_billing_webhook_events",
-    "Events that were acknowledged, by type and outcome",
-    ["type", "outcome"],
-)
-WEBHOOKS_REFUSED = Counter(
-    "mpanel_billing_webhooks_refused",
-    "Webhook requests that were refused and not stored, by reason",
-    ["reason"],
-)
 
 
 def count_event(event_type: str, outcome: str) -> None:
-    """Count an event that was acknowledged."""
-    known = event_type if event_type in MIRRORED_TYPES else "other"
-    WEBHOOK_EVENTS.labels(known, outcome).inc()
+    """Count an event that was acknowledged; types that we do not mirror count as one."""
+    known = event_type if event_type in MIRRORED_TYPES else counts.OTHER
+    counts.event_counter(known, outcome).inc()
+
+
+def observe_age(created: datetime | None) -> None:
+    """Note how old an event is as it comes; Stripe's clock has whole seconds, and may be ahead."""
+    if created is not None:
+        counts.EVENT_AGE.observe(max(0.0, time.time() - created.timestamp()))

@@ -7,14 +7,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
+import asyncpg
 from aiohttp import hdrs, web
 
-from mpanel_billing.errors import BillingError
+from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.http import keys
+from mpanel_billing.http.access import ACTOR
 from mpanel_billing.logs import REQUEST_ID
+from mpanel_billing.meters.counts import count_request
 
 logger = logging.getLogger(__name__)
-access_logger = logging.getLogger("mpanel_billing.access")
+access_logger = logging.getLogger("mpanel_billing.requests")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,6 +39,9 @@ _SENTENCES: Mapping[int, tuple[str, str]] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "The request is too large."),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "The request is no JSON."),
 }
+_GIVEN_UP = DatabaseUnavailableError(
+    "Too much is going on just now; please try again in a moment.", retry_after=1
+)
 _OURS = "Something went wrong on our side; please try again in a moment."
 
 
@@ -52,7 +58,7 @@ async def observe_requests(request: web.Request, handler: Handler) -> web.Stream
     try:
         response = await handler(request)
         response.headers[REQUEST_ID_HEADER] = request_id
-        _log_access(request, response.status, time.perf_counter() - started)
+        _record(request, response.status, time.perf_counter() - started)
     finally:
         REQUEST_ID.reset(token)
     return response
@@ -63,12 +69,13 @@ def _make_request_id() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _log_access(request: web.Request, status: int, seconds: float) -> None:
-    """Name the route, not the path: addresses carry ids that open things."""
-    if not access_logger.isEnabledFor(logging.INFO):
-        return
+def _record(request: web.Request, status: int, seconds: float) -> None:
+    """Count and log by the route, not the path: addresses carry ids that open things."""
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "(none)"
+    count_request(request.method, route, status, seconds)
+    if not access_logger.isEnabledFor(logging.INFO):
+        return
     access_logger.info(
         "%s %s %d",
         request.method,
@@ -79,6 +86,7 @@ def _log_access(request: web.Request, status: int, seconds: float) -> None:
             "route": route,
             "status": status,
             "durationMs": round(seconds * 1000, 1),
+            **({"actor": request[ACTOR].name} if ACTOR in request else {}),
         },
     )
 
@@ -124,6 +132,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _answer_ours(error)
     except web.HTTPException as error:
         return _answer_http(error)
+    except asyncpg.TransactionRollbackError as error:
+        # a deadlock, with a migration for one: nothing was done, and asked again it works
+        logger.warning("the database gave up a transaction: %s", error)
+        return _answer_ours(_GIVEN_UP)
     except Exception:
         # the edge of the process: there is nobody behind us who could deal with it
         logger.exception("a request failed unexpectedly")
@@ -141,6 +153,8 @@ def _answer_ours(error: BillingError) -> web.Response:
     )
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    if error.challenge is not None:
+        response.headers[hdrs.WWW_AUTHENTICATE] = error.challenge
     return response
 
 

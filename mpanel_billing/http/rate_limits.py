@@ -20,8 +20,8 @@ from mpanel_billing.settings import UNLIMITED, Settings
 
 logger = logging.getLogger(__name__)
 
-Group = Literal["orders", "lookups"]
-"""Orders make rows here and objects at Stripe; lookups only read."""
+Group = Literal["orders", "lookups", "wrong_keys"]
+"""Orders make rows here and objects at Stripe; lookups only read; wrong keys open nothing."""
 
 STORE_TIMEOUT_SECONDS = 0.5
 
@@ -57,10 +57,27 @@ class RateLimiter:
         except StorageError as error:
             logger.warning("calls are not counted: %s", type(error.storage_error).__name__)
             return
-        raise RateLimitedError(
-            "There were too many requests from your address. Please wait a moment and try again.",
-            retry_after=max(1, math.ceil(window.reset_time - time.time())),
-        )
+        raise _refused_until(window.reset_time)
+
+    async def refuse_if_spent(self, group: Group, client: str) -> None:
+        """Raise RateLimitedError where no call is left, and count none."""
+        limit = self._limits.get(group)
+        if limit is None:
+            return
+        try:
+            window = await self._windows.get_window_stats(limit, group, client)
+        except StorageError as error:
+            logger.warning("calls are not counted: %s", type(error.storage_error).__name__)
+            return
+        if window.remaining <= 0:
+            raise _refused_until(window.reset_time)
+
+
+def _refused_until(moment: float) -> RateLimitedError:
+    return RateLimitedError(
+        "There were too many requests from your address. Please wait a moment and try again.",
+        retry_after=max(1, math.ceil(moment - time.time())),
+    )
 
 
 RATE_LIMITER = web.AppKey("rate_limiter", RateLimiter)
@@ -71,12 +88,18 @@ async def spend_allowance(request: web.Request, group: Group) -> None:
     await request.app[RATE_LIMITER].spend(group, client_of(request))
 
 
+async def refuse_if_spent(request: web.Request, group: Group) -> None:
+    """Raise RateLimitedError where the client of a request has no call left; count none."""
+    await request.app[RATE_LIMITER].refuse_if_spent(group, client_of(request))
+
+
 @asynccontextmanager
 async def open_rate_limiter(settings: Settings) -> AsyncIterator[RateLimiter]:
     """Make the limiter that the settings describe, and close its store at the end."""
     wanted: Mapping[Group, str] = {
         "orders": settings.rate_limit_orders,
         "lookups": settings.rate_limit_lookups,
+        "wrong_keys": settings.rate_limit_wrong_keys,
     }
     limits = {group: parse(text) for group, text in wanted.items() if text != UNLIMITED}
     if settings.rate_limit_store is None:

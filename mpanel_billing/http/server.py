@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 
 from mpanel_billing.errors import BillingError
+from mpanel_billing.process_manager import runs_under_pm2, tell_ready
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ async def _run(app: web.Application, host: str, port: int) -> None:
         await runner.setup()
         await web.SockSite(runner, listener).start()
         logger.info("listening on http://%s:%d", *listener.getsockname()[:2])
-        _tell_process_manager()
+        tell_ready()
         await stop.wait()
     except BaseException:
         listener.close()
@@ -89,7 +89,7 @@ def _stop_signal() -> asyncio.Event:
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, reuse_port=_under_pm2())
+        return socket.create_server((host, port), family=family, reuse_port=runs_under_pm2())
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         message = f"cannot listen on {host}:{port} (PORT): {reason}"
@@ -153,13 +153,3 @@ async def _wait_for_connections(runner: web.AppRunner) -> None:
         if asyncio.get_running_loop().time() > deadline:
             return
         await asyncio.sleep(_LOOK_SECONDS)
-
-
-def _under_pm2() -> bool:
-    return "NODE_CHANNEL_FD" in os.environ
-
-
-def _tell_process_manager() -> None:
-    """Send PM2 (`wait_ready`) its word over the channel that it opens for its children."""
-    if _under_pm2():
-        os.write(int(os.environ["NODE_CHANNEL_FD"]), b'"ready"\n')

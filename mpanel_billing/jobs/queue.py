@@ -18,6 +18,7 @@ from mpanel_billing.database.queries import Connection
 PROVISION = "provision"
 REFETCH = "refetch"
 RETRY_EVENT = "retry_event"
+RECONCILE = "reconcile"
 
 
 async def enqueue_provisioning(conn: Connection, work: Sequence[tuple[UUID, int]]) -> None:
@@ -38,9 +39,23 @@ async def enqueue_refetches(conn: Connection, requests: Sequence[tuple[str, int]
     await _enqueue(conn, REFETCH, requests)
 
 
+async def enqueue_refetch_retry(
+    conn: Connection, object_id: str, version: int, attempt: int, delay_seconds: float
+) -> None:
+    """Trigger another question to Stripe, after `attempt` for this version has failed."""
+    await _enqueue(
+        conn, REFETCH, [(object_id, f"{version}:{attempt}")], timedelta(seconds=delay_seconds)
+    )
+
+
 async def enqueue_event_retries(conn: Connection, events: Sequence[tuple[str, int]]) -> None:
     """Trigger another try of failed events: (event id, attempts made)."""
     await _enqueue(conn, RETRY_EVENT, events)
+
+
+async def enqueue_reconcile(conn: Connection, run_id: UUID, attempt: int) -> None:
+    """Trigger a reconcile that was begun, or goes on after `attempt` tries."""
+    await _enqueue(conn, RECONCILE, [(str(run_id), attempt)])
 
 
 async def _enqueue(

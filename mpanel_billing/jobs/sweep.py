@@ -9,9 +9,12 @@ from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.jobs.queue import (
     enqueue_event_retries,
     enqueue_provisioning,
+    enqueue_reconcile,
     enqueue_refetches,
 )
-from mpanel_billing.provisioning.repository import list_due_work
+from mpanel_billing.provisioning.clock import Clock, database_clock
+from mpanel_billing.provisioning.repository import list_due_work, renew_edited
+from mpanel_billing.reconciliation.repository import list_stopped_runs
 from mpanel_billing.webhooks.repository import list_due_events
 
 logger = logging.getLogger(__name__)
@@ -22,26 +25,35 @@ MOST = 500
 _refetches = load_queries("refetches")
 
 
-async def sweep(pool: Pool) -> Mapping[str, int]:
+async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     """Trigger what is due; answer how much of each kind.
 
-    What has been triggered already and still waits is not triggered twice.
+    What has been triggered already and still waits is not triggered twice. By `clock`
+    provisioning is due, all else by the database's.
     """
     async with transaction(pool) as conn:
         counts = {
-            "provisioning": await _sweep_work(conn),
+            "provisioning": await _sweep_work(conn, clock),
+            "edited": await _sweep_edits(conn),
             "refetches": await _sweep_refetches(conn),
             "events": await _sweep_events(conn),
+            "reconciles": await _sweep_reconciles(conn),
         }
     if any(counts.values()):
         logger.info("due work triggered", extra=counts)
     return MappingProxyType(counts)
 
 
-async def _sweep_work(conn: Connection) -> int:
-    due = await list_due_work(conn, MOST)
+async def _sweep_work(conn: Connection, clock: Clock) -> int:
+    due = await list_due_work(conn, MOST, clock())
     await enqueue_provisioning(conn, due)
     return len(due)
+
+
+async def _sweep_edits(conn: Connection) -> int:
+    edited = await renew_edited(conn, MOST)
+    await enqueue_provisioning(conn, edited)
+    return len(edited)
 
 
 async def _sweep_refetches(conn: Connection) -> int:
@@ -54,3 +66,10 @@ async def _sweep_events(conn: Connection) -> int:
     due = await list_due_events(conn, MOST)
     await enqueue_event_retries(conn, due)
     return len(due)
+
+
+async def _sweep_reconciles(conn: Connection) -> int:
+    stopped = await list_stopped_runs(conn)
+    for run_id, attempts in stopped:
+        await enqueue_reconcile(conn, run_id, attempts)
+    return len(stopped)

@@ -35,6 +35,15 @@ def invoice_payment_state(status: str) -> State:
     return State(final=status != "open")
 
 
+def refund_state(status: str) -> State:
+    """Return how far a refund has come: even one that succeeded may be sent back by the bank."""
+    return State(status in NOTHING_GIVEN, (_REFUND_STATUS_RANK[status],))
+
+
+NOTHING_GIVEN = frozenset({"failed", "canceled"})
+"""What a refund ends as that gave nothing back; Stripe never changes it again."""
+
+
 def session_state(status: str, payment_status: str | None) -> State:
     """Return how far a Checkout session has come; a complete one may be paid days later."""
     unpaid = payment_status == "unpaid"
@@ -54,6 +63,14 @@ _INVOICE_STATUS_RANK = {
     "paid": 3,
     "void": 3,
     "deleted": 4,
+}
+
+_REFUND_STATUS_RANK = {
+    "pending": 0,
+    "requires_action": 0,
+    "succeeded": 1,
+    "failed": 2,
+    "canceled": 2,
 }
 
 
@@ -157,6 +174,26 @@ class InvoiceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundFacts:
+    """Money given back of one payment."""
+
+    object_id: str
+    livemode: bool
+    stripe_payment_intent_id: str | None
+    stripe_charge_id: str | None
+    amount: int
+    currency: str
+    status: str
+    reason: str | None
+    stripe_created: datetime
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+        return refund_state(self.status)
+
+
+@dataclass(frozen=True, slots=True)
 class SessionFacts:
     """A Checkout session. `order_id` and `attempt` are what our metadata on it says."""
 
@@ -196,4 +233,11 @@ class CustomerFacts:
         return customer_state(deleted=self.deleted)
 
 
-Facts = SubscriptionFacts | InvoiceFacts | InvoicePaymentFacts | SessionFacts | CustomerFacts
+Facts = (
+    SubscriptionFacts
+    | InvoiceFacts
+    | InvoicePaymentFacts
+    | RefundFacts
+    | SessionFacts
+    | CustomerFacts
+)

@@ -17,6 +17,7 @@ from mpanel_billing.mirror.facts import (
     InvoiceFacts,
     InvoicePaymentFacts,
     ItemFacts,
+    RefundFacts,
     SessionFacts,
     SubscriptionFacts,
 )
@@ -185,6 +186,20 @@ def _invoice_payment(fields: Fields, livemode: bool) -> InvoicePaymentFacts:
     )
 
 
+def _refund(fields: Fields, livemode: bool) -> RefundFacts:
+    return RefundFacts(
+        object_id=fields.require_id(),
+        livemode=livemode,
+        stripe_payment_intent_id=fields.reference("payment_intent"),
+        stripe_charge_id=fields.reference("charge"),
+        amount=require(fields.whole("amount"), "amount"),
+        currency=_currency(fields.text("currency")),
+        status=_one_of(fields, "status", _REFUND_STATUSES),
+        reason=fields.text("reason"),
+        stripe_created=require(fields.moment("created"), "created"),
+    )
+
+
 def _session(fields: Fields, livemode: bool) -> SessionFacts:
     reference = as_uuid(fields.text("client_reference_id"))
     recovery = fields.child("after_expiration", "recovery")
@@ -253,12 +268,14 @@ _SUBSCRIPTION_STATUSES = frozenset(
 )
 _INVOICE_STATUSES = frozenset(["draft", "open", "paid", "uncollectible", "void", "deleted"])
 _INVOICE_PAYMENT_STATUSES = frozenset(["open", "paid", "canceled"])
+_REFUND_STATUSES = frozenset(["pending", "requires_action", "succeeded", "failed", "canceled"])
 _SESSION_STATUSES = frozenset(["open", "complete", "expired"])
 
 _READERS: Mapping[str, Callable[[Fields, bool], Facts]] = {
     "subscription": _subscription,
     "invoice": _invoice,
     "invoice_payment": _invoice_payment,
+    "refund": _refund,
     "checkout.session": _session,
     "customer": _customer,
 }

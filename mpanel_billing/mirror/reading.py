@@ -19,7 +19,9 @@ class UnreadableObjectError(ValueError):
 class Fields:
     """One Stripe object; every getter answers None for what is absent or null.
 
-    Thirty are made for an event: no dataclass, because a frozen one is three times as dear.
+    Thirty are made for an event: no dataclass, because a frozen one is three times as dear. For
+    the same reason nested objects are asked whether they are a dict, which all that was read from
+    JSON are, and not a Mapping.
     """
 
     __slots__ = ("values",)
@@ -60,7 +62,7 @@ class Fields:
     def reference(self, key: str) -> str | None:
         """Return the id of a related object: an id, an expanded object or a deleted stub."""
         value = self.values.get(key)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get("id")
         if value is None:
             return None
@@ -70,17 +72,17 @@ class Fields:
         """Return a nested object; an empty one where a step of the path is absent."""
         value: object = self.values
         for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return Fields(value if isinstance(value, Mapping) else {})
+            value = value.get(key) if isinstance(value, dict) else None
+        return Fields(value if isinstance(value, dict) else {})
 
     def children(self, key: str) -> Sequence["Fields"]:
         """Return the objects of a Stripe list (`{"object": "list", "data": [...]}`) or array."""
         value = self.values.get(key)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get("data")
         if not isinstance(value, list):
             return ()
-        return tuple(Fields(item) for item in value if isinstance(item, Mapping))
+        return tuple(Fields(item) for item in value if isinstance(item, dict))
 
     def metadata_uuid(self, key: str) -> UUID | None:
         """Return a UUID from the metadata; None where it is absent or something else."""

@@ -10,6 +10,8 @@ import asyncpg
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import StripeError, StripeObjectMissingError
+from mpanel_billing.jobs.backoff import retry_seconds
+from mpanel_billing.jobs.queue import enqueue_refetch_retry, enqueue_refetches
 from mpanel_billing.mirror import repository
 from mpanel_billing.mirror.normalise import invoice_payments_of
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError
@@ -20,8 +22,6 @@ from mpanel_billing.stripe_gateway.gateway import Fetched
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY_SECONDS = 60.0
-LONGEST_RETRY_SECONDS = 6 * 3600.0
 LEASE_SECONDS = 120.0
 """Longer than any call to Stripe takes, retries included."""
 
@@ -52,7 +52,7 @@ async def refetch(pool: Pool, stripe: Stripe, object_id: str, *, livemode: bool)
         except StripeObjectMissingError:
             logger.warning("Stripe has no such object", extra={"objectId": object_id})
         except (StripeError, UnreadableObjectError) as error:
-            await _postpone(pool, object_id, wish["attempts"], str(error))
+            await _postpone(pool, object_id, wish, error)
             return
         async with acquired(pool) as conn:
             if await repository.clear_refetch(conn, object_id, wish["version"]) is None:
@@ -70,7 +70,7 @@ async def fetch_and_apply(
     async with acquired(pool) as conn:
         read_after = await _stored_key(conn, object_type, object_id)
     fetched = await stripe.fetch(object_type, object_id)
-    stripe_object = await _with_all_items(stripe, fetched.stripe_object)
+    stripe_object = await with_all_items(stripe, fetched.stripe_object)
     async with transaction(pool) as conn:
         await apply_snapshots(
             conn,
@@ -86,6 +86,12 @@ async def fetch_and_apply(
         )
     await _apply_payments(pool, fetched, livemode=livemode)
     return stripe_object
+
+
+async def wish_to_fetch(conn: Connection, object_type: str, object_id: str, reason: str) -> None:
+    """Have a job fetch an object, with the caller's transaction."""
+    wish = {"object_type": object_type, "object_id": object_id, "reason": reason}
+    await enqueue_refetches(conn, await repository.request_refetches(conn, [wish]))
 
 
 async def _apply_payments(pool: Pool, fetched: Fetched, *, livemode: bool) -> None:
@@ -105,7 +111,8 @@ async def _apply_payments(pool: Pool, fetched: Fetched, *, livemode: bool) -> No
             await apply_snapshots(conn, payments)
 
 
-async def _with_all_items(stripe: Stripe, stripe_object: Mapping[str, Any]) -> Mapping[str, Any]:
+async def with_all_items(stripe: Stripe, stripe_object: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object; a subscription of more than ten items with all of them."""
     items = Fields(stripe_object).child("items")
     if stripe_object.get("object") != "subscription" or not items.flag("has_more"):
         return stripe_object
@@ -127,7 +134,12 @@ async def _lease(pool: Pool, object_id: str) -> asyncpg.Record | None:
         return await repository.lease_refetch(conn, object_id, LEASE_SECONDS)
 
 
-async def _postpone(pool: Pool, object_id: str, attempts: int, error: str) -> None:
-    delay = min(FIRST_RETRY_SECONDS * 2**attempts, LONGEST_RETRY_SECONDS)
-    async with acquired(pool) as conn:
-        await repository.postpone_refetch(conn, object_id, error, delay)
+async def _postpone(
+    pool: Pool, object_id: str, wish: asyncpg.Record, error: StripeError | UnreadableObjectError
+) -> None:
+    """Try again to the second; should that trigger get lost, the sweep finds the wish."""
+    attempts = wish["attempts"] + 1
+    delay = retry_seconds(attempts, getattr(error, "retry_after", None))
+    async with transaction(pool) as conn:
+        await repository.postpone_refetch(conn, object_id, str(error), delay)
+        await enqueue_refetch_retry(conn, object_id, wish["version"], attempts, delay)

@@ -12,6 +12,7 @@ from mpanel_billing.database.queries import Connection, load_queries
 
 _subscriptions = load_queries("subscriptions")
 _invoices = load_queries("invoices")
+_refunds = load_queries("refunds")
 _sessions = load_queries("sessions")
 _customers = load_queries("customers")
 _refetches = load_queries("refetches")
@@ -20,6 +21,7 @@ _STORED = {
     "subscription": _subscriptions.list_stored,
     "invoice": _invoices.list_stored,
     "invoice_payment": _invoices.list_stored_payments,
+    "refund": _refunds.list_stored,
     "checkout.session": _sessions.list_stored,
     "customer": _customers.list_stored,
 }
@@ -30,6 +32,7 @@ _WRITE_LATER = {
 """Of what comes most: the statements that need not be told what is stored, if it is clear."""
 _WRITE = {
     "invoice_payment": _invoices.write_payment_snapshots,
+    "refund": _refunds.write_snapshots,
     "checkout.session": _sessions.write_snapshots,
     "customer": _customers.write_snapshots,
 }
@@ -89,7 +92,7 @@ async def write_later(
     """
     if object_type not in _WRITE_LATER:
         return {}
-    return await _write(conn, object_type, rows, decided=False)
+    return await _write(conn, object_type, rows, rule="later")
 
 
 async def write_decided(
@@ -97,16 +100,16 @@ async def write_decided(
 ) -> Mapping[str, bool]:
     """Write snapshots that the ordering rules have let through; answers like `write_later`."""
     if object_type in _WRITE_LATER:
-        return await _write(conn, object_type, rows, decided=True)
+        return await _write(conn, object_type, rows, rule="decided")
     await _WRITE[object_type].execute(conn, snapshots=rows)
     return dict.fromkeys((row["object_id"] for row in rows), True)
 
 
 async def _write(
-    conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]], *, decided: bool
+    conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]], *, rule: str
 ) -> Mapping[str, bool]:
     query = _WRITE_LATER[object_type]
-    written = await query.fetch(conn, snapshots=rows, decided=decided)
+    written = await query.fetch(conn, snapshots=rows, rule=rule)
     return {row["object_id"]: row["moves"] for row in written}
 
 

@@ -14,12 +14,14 @@ from mpanel_billing.mirror.facts import (
     InvoiceFacts,
     InvoicePaymentFacts,
     ItemFacts,
+    RefundFacts,
     SessionFacts,
     State,
     SubscriptionFacts,
     customer_state,
     invoice_payment_state,
     invoice_state,
+    refund_state,
     session_state,
     subscription_state,
 )
@@ -148,6 +150,7 @@ _FIELD_NAMES: Mapping[type[Any], tuple[str, ...]] = {
         ItemFacts,
         InvoiceFacts,
         InvoicePaymentFacts,
+        RefundFacts,
         SessionFacts,
         CustomerFacts,
     )
@@ -158,6 +161,7 @@ _STORED_STATE: Mapping[str, Callable[[asyncpg.Record], State]] = {
         row["stripe_status"], row["attempt_count"], row["amount_paid"]
     ),
     "invoice_payment": lambda row: invoice_payment_state(row["status"]),
+    "refund": lambda row: refund_state(row["status"]),
     "checkout.session": lambda row: session_state(row["status"], row["payment_status"]),
     "customer": lambda row: customer_state(deleted=row["deleted"]),
 }

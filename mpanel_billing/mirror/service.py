@@ -15,6 +15,7 @@ from mpanel_billing.mirror.facts import (
     Facts,
     InvoiceFacts,
     InvoicePaymentFacts,
+    RefundFacts,
     SessionFacts,
     SubscriptionFacts,
 )
@@ -24,8 +25,15 @@ from mpanel_billing.mirror.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
-_WRITING_ORDER = ("customer", "invoice_payment", "invoice", "subscription", "checkout.session")
-_LOCK_ORDER = ("order", "in", "sub", "cus")
+_WRITING_ORDER = (
+    "customer",
+    "refund",
+    "invoice_payment",
+    "invoice",
+    "subscription",
+    "checkout.session",
+)
+_LOCK_ORDER = ("order", "in", "re", "sub", "cus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,8 @@ def _keys(facts: Facts) -> Iterable[tuple[str, str]]:
                 yield ("sub", facts.stripe_subscription_id)
         case InvoicePaymentFacts():
             yield ("in", facts.stripe_invoice_id)
+        case RefundFacts():
+            yield ("re", facts.object_id)
         case SessionFacts():
             yield ("order", str(facts.order_id or facts.object_id))
             if facts.stripe_subscription_id:

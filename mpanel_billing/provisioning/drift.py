@@ -1,13 +1,16 @@
 """Compare what the drivers have with our books, and let the worker repair what differs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
-from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Target
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.provisioning.drivers.protocol import Account, Found, Unknown
 from mpanel_billing.provisioning.drivers.registry import Drivers
@@ -38,26 +41,58 @@ class Drift:
         return f"{place}: should be {self.expected}, is {self.found.actual}"
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What looking at some accounts has shown.
+
+    `known` counts those that could be looked at; `last` is the last of them, None: there are no
+    more.
+    """
+
+    drift: Sequence[Drift]
+    known: int
+    last: tuple[UUID, str] | None
+
+
 async def find_drift(pool: Pool, drivers: Drivers) -> AsyncIterator[Drift]:
     """Inspect every account, and yield those that differ from our books."""
-    after = (_BEFORE_ALL, "")
-    while rows := await _page(pool, after):
-        async with asyncio.TaskGroup() as group:
-            looks = [group.create_task(_inspect(drivers, row)) for row in rows]
-        for look in looks:
-            if (drift := look.result()) is not None:
-                yield drift
-        after = (rows[-1]["subscription_id"], rows[-1]["product_type"])
+    looked = await find_drift_page(pool, drivers, None)
+    while looked.last is not None:
+        for drift in looked.drift:
+            yield drift
+        looked = await find_drift_page(pool, drivers, looked.last)
 
 
-async def repair(pool: Pool, drift: Drift) -> bool:
+async def find_drift_page(pool: Pool, drivers: Drivers, after: tuple[UUID, str] | None) -> Looked:
+    """Inspect the accounts that follow one, by subscription and product type, some at a time."""
+    rows = await _page(pool, after or (_BEFORE_ALL, ""))
+    drift = await _inspect_all(drivers, rows)
+    unknown = sum(isinstance(each.found, Unknown) for each in drift)
+    last = (rows[-1]["subscription_id"], rows[-1]["product_type"]) if rows else None
+    return Looked(drift, len(rows) - unknown, last)
+
+
+async def find_drift_of(pool: Pool, drivers: Drivers, subscription_id: UUID) -> Sequence[Drift]:
+    """Inspect the accounts of one subscription."""
+    rows = await _page(pool, (subscription_id, ""))
+    return await _inspect_all(drivers, [r for r in rows if r["subscription_id"] == subscription_id])
+
+
+async def _inspect_all(drivers: Drivers, rows: Sequence[asyncpg.Record]) -> list[Drift]:
+    async with asyncio.TaskGroup() as group:
+        looks = [group.create_task(_inspect(drivers, row)) for row in rows]
+    return [drift for look in looks if (drift := look.result()) is not None]
+
+
+async def repair(pool: Pool, drift: Drift, by: Actor | None = None) -> bool:
     """Take over what was found, so that the worker brings it to what is wished.
 
-    False when that cannot be done now: nobody could look, or the worker is at it.
+    False when that cannot be done now: nobody could look, or the worker is at it. `by` is who
+    asked for it, for the audit log; None: the service itself.
     """
     if isinstance(drift.found, Unknown):
         return False
-    async with acquired(pool) as conn:
+    async with transaction(pool) as conn:
         adopted = await _queries.adopt_finding.fetch_value(
             conn,
             subscription_id=drift.account.subscription_id,
@@ -67,10 +102,20 @@ async def repair(pool: Pool, drift: Drift) -> bool:
             external_ref=drift.found.external_ref,
             resources=drift.found.resources,
         )
-    if adopted is None:
-        return False
+        if adopted is None:
+            return False
+        target = Target("subscription", str(drift.account.subscription_id))
+        await audit.record(conn, by, "subscription.fix", target, _change_of(drift))
     await retry(pool, drift.account.subscription_id)
     return True
+
+
+def _change_of(drift: Drift) -> Mapping[str, object]:
+    return {
+        "service": drift.account.product_type,
+        "expected": drift.expected,
+        "found": drift.found.actual if isinstance(drift.found, Found) else None,
+    }
 
 
 async def _page(pool: Pool, after: tuple[UUID, str]) -> list[asyncpg.Record]:

@@ -15,6 +15,7 @@ from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
+from mpanel_billing.provisioning.clock import Clock, database_clock
 
 LEASE_SECONDS = 15.0
 PROLONG_SECONDS = 5.0
@@ -47,16 +48,20 @@ class LeaseLostError(BillingError):
 class Lease:
     """The right to work on a subscription, whose wish had that `version` when it was taken.
 
-    `attempts` counts the runs since the last that ended well, this one included.
+    `attempts` counts the runs since the last that ended well, this one included; the run goes by
+    `clock`.
     """
 
     subscription_id: UUID
     token: UUID
     version: int
     attempts: int
+    clock: Clock = database_clock
 
 
-async def take_lease(pool: Pool, subscription_id: UUID) -> Lease | None:
+async def take_lease(
+    pool: Pool, subscription_id: UUID, clock: Clock = database_clock
+) -> Lease | None:
     """Take the lease; None when there is nothing to do.
 
     Raises LeaseBusyError while another run has it.
@@ -68,10 +73,13 @@ async def take_lease(pool: Pool, subscription_id: UUID) -> Lease | None:
             subscription_id=subscription_id,
             token=token,
             lease_seconds=LEASE_SECONDS,
+            now=clock(),
         )
         if taken is not None:
-            return Lease(subscription_id, token, taken["version"], taken["attempts"])
-        busy = await _queries.get_lease_seconds.fetch_value(conn, subscription_id=subscription_id)
+            return Lease(subscription_id, token, taken["version"], taken["attempts"], clock)
+        busy = await _queries.get_lease_seconds.fetch_value(
+            conn, subscription_id=subscription_id, now=clock()
+        )
     if busy is not None:
         raise LeaseBusyError(busy)
     return None
@@ -100,6 +108,7 @@ async def break_off(pool: Pool, lease: Lease, error: str | None, retry_seconds: 
             token=lease.token,
             error=error,
             retry_seconds=retry_seconds,
+            now=lease.clock(),
         )
         if broken_off:
             await enqueue_provisioning_retry(
@@ -117,6 +126,7 @@ async def _keep(pool: Pool, lease: Lease) -> None:
                     subscription_id=lease.subscription_id,
                     token=lease.token,
                     lease_seconds=LEASE_SECONDS,
+                    now=lease.clock(),
                 )
         except DatabaseUnavailableError:
             continue  # the next beat may be in time; if not, every write asks for the token

@@ -1,6 +1,7 @@
 """What an operator does about provisioning: look, retry, suspend, lift, skip.
 
-Each of them only changes what is wished, or gives a fresh start, and triggers the worker.
+Each of them only changes what is wished, or gives a fresh start, and triggers the worker. `by` is
+who asked for it, for the audit log; None: the service itself.
 """
 
 from collections.abc import Sequence
@@ -8,6 +9,9 @@ from uuid import UUID
 
 import asyncpg
 
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.errors import ConflictError, NotFoundError
@@ -55,22 +59,27 @@ async def list_timeline(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.R
         return await _queries.list_timeline.fetch(conn, subscription_id=subscription_id)
 
 
-async def retry(pool: Pool, subscription_id: UUID) -> None:
+async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:
     """Give what is not as wished a fresh start, what was refused or skipped included."""
     async with transaction(pool) as conn:
         await _queries.release_legs.execute(conn, subscription_id=subscription_id)
         await _trigger(conn, subscription_id)
+        await audit.record(conn, by, "subscription.retry", _target(subscription_id))
 
 
-async def retry_all(pool: Pool) -> int:
+async def retry_all(pool: Pool, by: Actor | None = None) -> int:
     """Retry every subscription that is stuck; answer how many there are."""
     stuck = [row["subscription_id"] for row in await list_stuck(pool) if row["unfinished"]]
-    for subscription_id in stuck:
-        await retry(pool, subscription_id)
+    async with audit.attempt(pool, by, "provisioning.retry_all") as entry:
+        for subscription_id in stuck:
+            await retry(pool, subscription_id)
+        entry.note(subscriptions=len(stuck))
     return len(stuck)
 
 
-async def suspend(pool: Pool, subscription_id: UUID, *, reason: str, operator: str) -> None:
+async def suspend(
+    pool: Pool, subscription_id: UUID, *, reason: str, operator: str, by: Actor | None = None
+) -> None:
     """Suspend all services until an operator lifts it; ConflictError if one has already."""
     async with transaction(pool) as conn:
         placed = await _queries.place_hold.fetch_value(
@@ -79,9 +88,11 @@ async def suspend(pool: Pool, subscription_id: UUID, *, reason: str, operator: s
         if placed is None:
             raise ConflictError("It is suspended by an operator already.")
         await _trigger(conn, subscription_id)
+        details = {"reason": reason, "operator": operator}
+        await audit.record(conn, by, "subscription.suspend", _target(subscription_id), details)
 
 
-async def lift(pool: Pool, subscription_id: UUID, *, operator: str) -> str:
+async def lift(pool: Pool, subscription_id: UUID, *, operator: str, by: Actor | None = None) -> str:
     """Lift an operator's suspension; answer its reason. ConflictError if there is none."""
     async with transaction(pool) as conn:
         reason: str | None = await _queries.lift_hold.fetch_value(
@@ -90,10 +101,14 @@ async def lift(pool: Pool, subscription_id: UUID, *, operator: str) -> str:
         if reason is None:
             raise ConflictError("No operator has suspended it.")
         await _trigger(conn, subscription_id)
+        details = {"reason": reason, "operator": operator}
+        await audit.record(conn, by, "subscription.lift", _target(subscription_id), details)
     return reason
 
 
-async def skip(pool: Pool, subscription_id: UUID, product_type: str) -> None:
+async def skip(
+    pool: Pool, subscription_id: UUID, product_type: str, by: Actor | None = None
+) -> None:
     """Do without one service until what is wished of it changes, or somebody retries."""
     async with transaction(pool) as conn:
         skipped = await _queries.skip_leg.fetch_value(
@@ -102,14 +117,21 @@ async def skip(pool: Pool, subscription_id: UUID, product_type: str) -> None:
         if skipped is None:
             raise NotFoundError(f"The subscription has no service {product_type}.")
         await _trigger(conn, subscription_id)
+        details = {"service": product_type}
+        await audit.record(conn, by, "subscription.skip", _target(subscription_id), details)
 
 
-async def settle_trouble(pool: Pool, subscription_id: UUID) -> None:
+async def settle_trouble(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:
     """Take a sentence of trouble off the list, once a person has settled it."""
-    async with acquired(pool) as conn:
+    async with transaction(pool) as conn:
         settled = await _queries.settle_trouble.fetch_value(conn, subscription_id=subscription_id)
-    if settled is None:
-        raise ConflictError("There is no trouble to settle.")
+        if settled is None:
+            raise ConflictError("There is no trouble to settle.")
+        await audit.record(conn, by, "subscription.settle", _target(subscription_id))
+
+
+def _target(subscription_id: UUID) -> Target:
+    return Target("subscription", str(subscription_id))
 
 
 async def _trigger(conn: Connection, subscription_id: UUID) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import asyncpg
 
-from mpanel_billing.database.pool import Pool, acquired, transaction
-from mpanel_billing.database.queries import Connection
+from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.jobs.backoff import retry_seconds
+from mpanel_billing.meters.counts import count_driver_call
 from mpanel_billing.provisioning import repository
 from mpanel_billing.provisioning.drivers.protocol import (
     Done,
@@ -40,7 +40,7 @@ async def give_order(desk: Desk, leg: Leg, action: Action, details: Mapping[str,
     """Have the leg's driver carry the action out, and store what came of it: answer the leg then.
 
     First the order is stored, so that a crash leaves it pending; then the driver is asked, with
-    no connection held; then its answer and the leg's new state are stored in one transaction.
+    no connection held; then its answer and the leg's new state are stored in one statement.
     Raises LeaseLostError as soon as it is known that another run has taken over.
     """
     base, order = next_order(desk.lease, leg, action, details)
@@ -50,7 +50,9 @@ async def give_order(desk: Desk, leg: Leg, action: Action, details: Mapping[str,
             raise LeaseLostError
     started = time.monotonic()
     result = await _ask(lane, order)
-    took = round((time.monotonic() - started) * 1000)
+    seconds = time.monotonic() - started
+    took = round(seconds * 1000)
+    count_driver_call(base.driver, order.action, repository.outcome_of(result), seconds)
     _log(leg, order, result, took)
     try:
         return await _store(desk, base, order, result, took)
@@ -62,9 +64,16 @@ async def give_order(desk: Desk, leg: Leg, action: Action, details: Mapping[str,
 
 async def _store(desk: Desk, base: Leg, order: Order, result: Result, took: int) -> Leg:
     """Store an answer and where it leaves the leg; the log gets it even when the lease is lost."""
-    async with transaction(desk.pool) as conn:
-        await repository.log_call(conn, base.driver, order, result, took)
-        moved = await _move(conn, desk.lease, base, order, result)
+    async with acquired(desk.pool) as conn:
+        moved = await repository.store_answer(
+            conn,
+            desk.lease,
+            base,
+            order,
+            result,
+            duration_ms=took,
+            retry_seconds=_delay(base, result),
+        )
     if moved is None:
         raise LeaseLostError
     return moved
@@ -113,21 +122,11 @@ def _method(driver: Driver, action: Action) -> Callable[[Order], Awaitable[Resul
     return methods[action]
 
 
-async def _move(
-    conn: Connection, lease: Lease, base: Leg, order: Order, result: Result
-) -> Leg | None:
-    """Store where the answer leaves the leg; None: the lease is lost."""
-    match result:
-        case Done():
-            resources = order.details.get("resources", base.resources)
-            return await repository.settle_order(conn, lease, order, result, resources)
-        case Unsettled():
-            delay = retry_seconds(base.attempts + 1, result.retry_after)
-            return await repository.postpone_order(
-                conn, lease, order.product_type, result.error, delay
-            )
-        case Refused():
-            return await repository.refuse_order(conn, lease, order.product_type, result.error)
+def _delay(base: Leg, result: Result) -> float | None:
+    """Return the seconds until the order is repeated; None: it is not."""
+    if not isinstance(result, Unsettled):
+        return None
+    return retry_seconds(base.attempts + 1, result.retry_after)
 
 
 def _log(leg: Leg, order: Order, result: Result, took: int) -> None:

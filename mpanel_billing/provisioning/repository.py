@@ -8,13 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.provisioning.desired import (
-    Desired,
-    Entitlement,
-    Existing,
-    Included,
-    Resources,
-)
+from mpanel_billing.provisioning.desired import Desired, Entitlement, Existing, Included
 from mpanel_billing.provisioning.drivers.protocol import Done, Order, Refused, Result
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.leg import RESULTING, Leg
@@ -26,7 +20,7 @@ _queries = load_queries("provisioning")
 async def get_work(conn: Connection, lease: Lease) -> Work | None:
     """Return what the run has to know; None when the lease is another's by now."""
     row = await _queries.get_work.fetch_one(
-        conn, subscription_id=lease.subscription_id, token=lease.token
+        conn, subscription_id=lease.subscription_id, token=lease.token, now=lease.clock()
     )
     return None if row is None else _work_of(lease.subscription_id, row)
 
@@ -47,6 +41,7 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         tenant_domain=row["tenant_domain"],
         domain_mode=row["domain_mode"],
         domain_value=row["domain_value"],
+        further_domains=tuple(row["further_domains"]),
         buyer=Buyer(row["email"], row["customer_name"], row["company_name"]),
         hold_reason=row["hold_reason"],
         entitlement=_entitlement_of(row, legs),
@@ -117,25 +112,30 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-async def get_tenant(conn: Connection, subscription_id: UUID) -> tuple[UUID, str] | None:
-    """Return id and domain of the tenant that was made for a subscription."""
-    row = await _queries.get_tenant.fetch_one(conn, subscription_id=subscription_id)
-    return None if row is None else (row["id"], row["domain"])
-
-
-async def insert_tenant(
-    conn: Connection, subscription_id: UUID, name: str, domain: str
+async def make_tenant(
+    conn: Connection, work: Work, *, name: str, domain: str, trouble: str | None
 ) -> tuple[UUID, str] | None:
-    """Make a tenant; None when the domain is somebody's already."""
-    row = await _queries.insert_tenant.fetch_one(
-        conn, subscription_id=subscription_id, name=name, domain=domain
+    """Make the subscription's tenant, with a sentence for a person to settle, if there is one.
+
+    None when the domain is somebody's already, or the subscription has a tenant.
+    """
+    row = await _queries.make_tenant.fetch_one(
+        conn,
+        subscription_id=work.subscription_id,
+        mirror_key=work.mirror_key,
+        name=name,
+        domain=domain,
+        trouble=trouble,
     )
     return None if row is None else (row["id"], row["domain"])
 
 
-async def link_tenant(conn: Connection, subscription_id: UUID, tenant_id: UUID) -> None:
-    """Give the subscription its tenant."""
-    await _queries.link_tenant.execute(conn, subscription_id=subscription_id, tenant_id=tenant_id)
+async def adopt_tenant(conn: Connection, work: Work) -> tuple[UUID, str] | None:
+    """Give the subscription the tenant that was made for it, if there is one; its id and domain."""
+    row = await _queries.adopt_tenant.fetch_one(
+        conn, subscription_id=work.subscription_id, mirror_key=work.mirror_key
+    )
+    return None if row is None else (row["id"], row["domain"])
 
 
 async def link_invoices(conn: Connection, subscription_id: UUID, tenant_id: UUID) -> None:
@@ -143,15 +143,13 @@ async def link_invoices(conn: Connection, subscription_id: UUID, tenant_id: UUID
     await _queries.link_invoices.execute(conn, subscription_id=subscription_id, tenant_id=tenant_id)
 
 
-async def note_trouble(conn: Connection, subscription_id: UUID, trouble: str | None) -> None:
-    """Keep a sentence for a person to settle, until it is cleared with None."""
-    await _queries.note_trouble.execute(conn, subscription_id=subscription_id, trouble=trouble)
-
-
 async def write_wishes(
     conn: Connection, lease: Lease, desired: Desired, drivers: Mapping[str, str]
-) -> None:
-    """Store what each service should be; `drivers` names the driver for a new account."""
+) -> dict[str, Leg]:
+    """Store what each service should be; `drivers` names the driver for a new account.
+
+    Answers the legs whose wish is new or has changed, by product type.
+    """
     wishes = [
         {
             "product_type": product_type,
@@ -162,14 +160,9 @@ async def write_wishes(
         }
         for product_type, service in desired.services.items()
     ]
-    await _queries.write_wishes.execute(
+    rows = await _queries.write_wishes.fetch(
         conn, subscription_id=lease.subscription_id, token=lease.token, wishes=wishes
     )
-
-
-async def list_legs(conn: Connection, subscription_id: UUID) -> dict[str, Leg]:
-    """Return the services of a subscription by product type."""
-    rows = await _queries.list_legs.fetch(conn, subscription_id=subscription_id)
     return {row["leg"]["product_type"]: _leg_of(row["leg"]) for row in rows}
 
 
@@ -192,117 +185,102 @@ async def begin_order(conn: Connection, lease: Lease, leg: Leg, order: Order) ->
     return begun is not None
 
 
-async def log_call(
-    conn: Connection, driver: str, order: Order, result: Result, duration_ms: int
-) -> None:
-    """Keep a record of a call to a driver."""
-    await _queries.log_call.execute(
-        conn,
-        subscription_id=order.subscription_id,
-        product_type=order.product_type,
-        driver=driver,
-        action=order.action,
-        idempotency_key=order.idempotency_key,
-        request=order.details,
-        response=result.response,
-        outcome=_outcome_of(result),
-        error=None if isinstance(result, Done) else result.error,
-        duration_ms=duration_ms,
-    )
-
-
-def _outcome_of(result: Result) -> str:
-    if isinstance(result, Done):
-        return "already_done" if result.already else "done"
-    return "permanent" if isinstance(result, Refused) else "retryable"
-
-
-async def settle_order(
-    conn: Connection, lease: Lease, order: Order, done: Done, resources: Resources
+async def store_answer(
+    conn: Connection,
+    lease: Lease,
+    leg: Leg,
+    order: Order,
+    result: Result,
+    *,
+    duration_ms: int,
+    retry_seconds: float | None,
 ) -> Leg | None:
-    """Move a leg to where a carried out order has brought it; None: the lease is lost.
+    """Keep a record of a call, and move the leg to where its answer leaves it.
 
-    `resources` are those that the account now has.
+    `leg` is as the order saw it. None: the lease is lost, and only the record is kept.
     """
-    row = await _queries.settle_order.fetch_value(
+    done = isinstance(result, Done)
+    row = await _queries.store_answer.fetch_value(
         conn,
         subscription_id=lease.subscription_id,
         token=lease.token,
         product_type=order.product_type,
         generation=order.generation,
-        actual=RESULTING[order.action],
-        external_ref=done.external_ref,
-        resources=resources,
-    )
-    return None if row is None else _leg_of(row)
-
-
-async def postpone_order(
-    conn: Connection, lease: Lease, product_type: str, error: str, retry_seconds: float
-) -> Leg | None:
-    """Note a failure and when to repeat the order; None: the lease is lost."""
-    row = await _queries.postpone_order.fetch_value(
-        conn,
-        subscription_id=lease.subscription_id,
-        token=lease.token,
-        product_type=product_type,
-        error=error,
+        driver=leg.driver,
+        action=order.action,
+        idempotency_key=order.idempotency_key,
+        request=order.details,
+        response=result.response,
+        outcome=outcome_of(result),
+        error=None if isinstance(result, Done) else result.error,
+        duration_ms=duration_ms,
+        actual=RESULTING[order.action] if done else leg.actual,
+        external_ref=result.external_ref if isinstance(result, Done) else None,
+        resources=order.details.get("resources", leg.resources) if done else leg.resources,
         retry_seconds=retry_seconds,
+        now=lease.clock(),
     )
     return None if row is None else _leg_of(row)
 
 
-async def refuse_order(conn: Connection, lease: Lease, product_type: str, error: str) -> Leg | None:
-    """Stop a leg whose order was turned down; None: the lease is lost."""
-    row = await _queries.refuse_order.fetch_value(
-        conn,
-        subscription_id=lease.subscription_id,
-        token=lease.token,
-        product_type=product_type,
-        error=error,
-    )
-    return None if row is None else _leg_of(row)
-
-
-async def set_status(
-    conn: Connection, subscription_id: UUID, status: str, tenant_status: str
-) -> None:
-    """Set the words of the subscription and its tenant, and wake whoever waits for them."""
-    await _queries.set_status.execute(
-        conn, subscription_id=subscription_id, status=status, tenant_status=tenant_status
-    )
+def outcome_of(result: Result) -> str:
+    """Return the word of provisioning_log for what a driver answered."""
+    if isinstance(result, Done):
+        return "already_done" if result.already else "done"
+    return "permanent" if isinstance(result, Refused) else "retryable"
 
 
 async def finish_work(
     conn: Connection,
     lease: Lease,
-    version: int,
+    work: Work,
     *,
     done: bool,
     error: str | None,
     wake_at: datetime | None,
     retry_seconds: float | None,
+    words: tuple[str, str] | None,
 ) -> tuple[int, float | None] | None:
     """End a run: answer the attempts and the seconds until the next, if one is to be.
 
-    The next comes at `wake_at`, in `retry_seconds`, or when a failed leg is due.
+    The next comes at `wake_at`, in `retry_seconds`, or when a failed leg is due. `words` are the
+    statuses of the subscription and its tenant from now on; None: as they are.
 
-    None when the wish has changed since `version`, or the lease is lost: nothing is ended.
+    None when the wish has changed since the work was read, or the lease is lost: nothing is ended.
     """
+    status, tenant_status = words or (None, None)
     row = await _queries.finish_work.fetch_one(
         conn,
         subscription_id=lease.subscription_id,
         token=lease.token,
-        version=version,
+        version=work.version,
+        mirror_key=work.mirror_key,
         done=done,
         error=error,
         wake_at=wake_at,
         retry_seconds=retry_seconds,
+        status=status,
+        tenant_status=tenant_status,
+        now=lease.clock(),
     )
     return None if row is None else (row["attempts"], row["wake_seconds"])
 
 
-async def list_due_work(conn: Connection, most: int) -> Sequence[tuple[UUID, int]]:
-    """Return subscriptions that the clock says to look at, with the versions of their work."""
-    rows = await _queries.list_due_work.fetch(conn, most=most)
+async def renew_edited(conn: Connection, most: int) -> Sequence[tuple[UUID, int]]:
+    """Renew the wish of subscriptions to a product whose catalogue entry was edited.
+
+    At most so many at a time, of one product; answers them, with the versions of their work.
+    """
+    rows = await _queries.renew_edited.fetch(conn, most=most)
+    return [(row["subscription_id"], row["version"]) for row in rows]
+
+
+async def list_due_work(
+    conn: Connection, most: int, now: datetime | None = None
+) -> Sequence[tuple[UUID, int]]:
+    """Return subscriptions that the clock says to look at, with the versions of their work.
+
+    `now`: the moment that counts; None: the database's.
+    """
+    rows = await _queries.list_due_work.fetch(conn, most=most, now=now)
     return [(row["subscription_id"], row["version"]) for row in rows]

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
 from mpanel_billing.provisioning import repository
 from mpanel_billing.provisioning.charges import settle_charges
+from mpanel_billing.provisioning.clock import Clock, database_clock
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.provisioning.lease import (
@@ -26,7 +27,7 @@ from mpanel_billing.provisioning.lease import (
 )
 from mpanel_billing.provisioning.leg import Action, Leg, blocker, in_order, next_action
 from mpanel_billing.provisioning.order import Desk, give_order
-from mpanel_billing.provisioning.tenant import ensure_tenant, locked_subscription
+from mpanel_billing.provisioning.tenant import ensure_tenant
 from mpanel_billing.provisioning.work import Work
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
@@ -44,7 +45,7 @@ class Provisioning:
     """What provisioning needs: the database, Stripe, the drivers, and the rules.
 
     `tenant_suffix` is the zone for tenants without a domain of their own; `livemode` the mode
-    of the Stripe key.
+    of the Stripe key; `clock` tells when grace, retention, leases and delays are over.
     """
 
     pool: Pool
@@ -53,6 +54,7 @@ class Provisioning:
     policy: Policy
     tenant_suffix: str
     livemode: bool
+    clock: Clock = database_clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ async def provision_tenant_for_subscription(
     cannot be done now is tried again later by itself. Raises LeaseBusyError while another run is
     at it, and LeaseLostError if another has taken over.
     """
-    lease = await take_lease(provisioning.pool, subscription_id)
+    lease = await take_lease(provisioning.pool, subscription_id, provisioning.clock)
     if lease is None:
         return AT_REST
     try:
@@ -142,10 +144,10 @@ async def _drive_legs(
         product_type: provisioning.drivers.choose(product_type).driver.name
         for product_type in desired.services
     }
-    async with acquired(provisioning.pool) as conn:
-        if desired.services:
-            await repository.write_wishes(conn, lease, desired, drivers)
-        legs = await repository.list_legs(conn, lease.subscription_id)
+    legs = dict(work.legs)
+    if desired.services:
+        async with acquired(provisioning.pool) as conn:
+            legs |= await repository.write_wishes(conn, lease, desired, drivers)
     desk = Desk(provisioning.pool, provisioning.drivers, lease)
     for leg in in_order(legs):
         if blocker(leg, legs) is None and _is_due(leg, work):
@@ -161,8 +163,17 @@ def _is_due(leg: Leg, work: Work) -> bool:
 
 
 async def provision_hosting(desk: Desk, work: Work, leg: Leg) -> Leg:
-    """Bring the hosting account to what it should be: space for sites on the tenant's domain."""
-    details = {**_owner(work), "domain": work.tenant_domain}
+    """Bring the hosting account to what it should be: space for sites on the tenant's domain.
+
+    It is told how the buyer comes by the domain, and what other domains were paid for, because
+    whoever hosts the site sees to their registration or transfer.
+    """
+    details = {
+        **_owner(work),
+        "domain": work.tenant_domain,
+        "domainMode": work.tenant_domain_mode,
+        "furtherDomains": list(work.further_domains),
+    }
     return await _drive(desk, leg, details, work)
 
 
@@ -251,31 +262,35 @@ class _Run:
 
 async def _finish(pool: Pool, lease: Lease, run: _Run) -> Outcome | None:
     """Store what the run came to; None: the wish has changed meanwhile."""
-    work, outcome = run.work, run.outcome
-    async with locked_subscription(pool, work) as conn:
-        finished = await repository.finish_work(
-            conn,
-            lease,
-            work.version,
-            done=outcome.done,
-            error=outcome.error,
-            wake_at=run.desired.wake_at,
-            retry_seconds=retry_seconds(work.attempts) if run.charges_error else None,
-        )
-        if finished is None:
-            return None
-        words = words_of(run.desired.phase, run.legs)
-        if words is not None:
-            await repository.set_status(conn, work.subscription_id, *words)
-        await _trigger_next(conn, work, outcome, *finished)
-    return outcome
+    if run.outcome.done:
+        async with acquired(pool) as conn:
+            finished = await _store_end(conn, lease, run)
+    else:
+        async with transaction(pool) as conn:
+            finished = await _store_end(conn, lease, run)
+            if finished is not None:
+                await _trigger_next(conn, run.work, *finished)
+    return None if finished is None else run.outcome
+
+
+async def _store_end(conn: Connection, lease: Lease, run: _Run) -> tuple[int, float | None] | None:
+    return await repository.finish_work(
+        conn,
+        lease,
+        run.work,
+        done=run.outcome.done,
+        error=run.outcome.error,
+        wake_at=run.desired.wake_at,
+        retry_seconds=retry_seconds(run.work.attempts) if run.charges_error else None,
+        words=words_of(run.desired.phase, run.legs),
+    )
 
 
 async def _trigger_next(
-    conn: Connection, work: Work, outcome: Outcome, attempts: int, wake_seconds: float | None
+    conn: Connection, work: Work, attempts: int, wake_seconds: float | None
 ) -> None:
     """Trigger the next try to the second; what only time changes is for the sweep to find."""
-    if not outcome.done and wake_seconds is not None:
+    if wake_seconds is not None:
         await enqueue_provisioning_retry(
             conn, work.subscription_id, work.version, attempts, wake_seconds
         )

@@ -3,14 +3,11 @@
 import logging
 import re
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import UUID
 
-from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
-from mpanel_billing.mirror.repository import lock_objects
 from mpanel_billing.provisioning import repository
 from mpanel_billing.provisioning.work import Buyer, Work
 
@@ -28,30 +25,14 @@ async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str 
     It gets the ordered domain, or a name under `suffix` where none was ordered or somebody has
     it already: then that is kept as trouble for a person to settle (nobody is a second owner).
     """
-    if work.tenant_id is not None:
-        tenant: tuple[UUID, str | None] = (work.tenant_id, work.tenant_domain)
-    else:
-        async with locked_subscription(pool, work) as conn:
-            tenant = await repository.get_tenant(conn, work.subscription_id) or await _make_tenant(
-                conn, work, suffix
-            )
-            await repository.link_tenant(conn, work.subscription_id, tenant[0])
-    # not under the lock: the mirror may have an invoice in hand while it waits for that
     async with acquired(pool) as conn:
+        if work.tenant_id is None:
+            tenant: tuple[UUID, str | None] = await _make_tenant(conn, work, suffix)
+        else:
+            tenant = (work.tenant_id, work.tenant_domain)
+        # not under the mirror's lock: it may have an invoice in hand while it waits for that
         await repository.link_invoices(conn, work.subscription_id, tenant[0])
     return tenant
-
-
-@asynccontextmanager
-async def locked_subscription(pool: Pool, work: Work) -> AsyncIterator[Connection]:
-    """Open a transaction in which the mirror leaves the subscription's row alone.
-
-    The mirror derives the row's columns from what it has read under this lock: whoever writes
-    the row without it may see it overwritten with what was before.
-    """
-    async with transaction(pool) as conn:
-        await lock_objects(conn, [f"sub:{work.stripe_subscription_id}"])
-        yield conn
 
 
 async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID, str]:
@@ -60,25 +41,31 @@ async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID,
     for domain in (wanted, *fallback_domains(work.buyer, work.subscription_id, suffix)):
         if domain is None:
             continue
-        tenant = await repository.insert_tenant(conn, work.subscription_id, name, domain)
-        if tenant is not None:
-            await _note_domain(conn, work, tenant[1])
-            return tenant
+        trouble = _trouble_of(work, domain)
+        made = await repository.make_tenant(conn, work, name=name, domain=domain, trouble=trouble)
+        if made is not None:
+            _report(work, trouble)
+            return made
+        if (there := await repository.adopt_tenant(conn, work)) is not None:
+            return there  # of a run that was overtaken, or has overtaken this one
     raise ConflictError("Every name that the tenant could have is taken.")
 
 
-async def _note_domain(conn: Connection, work: Work, domain: str) -> None:
+def _trouble_of(work: Work, domain: str) -> str | None:
     if work.own_domain is None or domain == work.own_domain:
-        return
-    trouble = (
+        return None
+    return (
         f"The ordered domain {work.own_domain} is another tenant's, or no domain;"
         f" the tenant was made as {domain}."
     )
-    logger.warning(
-        "the ordered domain cannot be had",
-        extra={"subscriptionId": str(work.subscription_id), "domain": work.own_domain},
-    )
-    await repository.note_trouble(conn, work.subscription_id, trouble)
+
+
+def _report(work: Work, trouble: str | None) -> None:
+    if trouble is not None:
+        logger.warning(
+            "the ordered domain cannot be had",
+            extra={"subscriptionId": str(work.subscription_id), "domain": work.own_domain},
+        )
 
 
 def own_domain(work: Work) -> str | None:

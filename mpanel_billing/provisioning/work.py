@@ -59,11 +59,23 @@ class Work:
     tenant_domain: str | None
     domain_mode: str | None
     domain_value: str | None
+    further_domains: tuple[str, ...]
     buyer: Buyer
     hold_reason: str | None
     entitlement: Entitlement
     legs: Mapping[str, Leg]
     charges: tuple[Charge, ...]
+
+    @property
+    def mirror_key(self) -> str:
+        """The lock under which the mirror derives the columns of the subscription."""
+        return f"sub:{self.stripe_subscription_id}"
+
+    @property
+    def tenant_domain_mode(self) -> str:
+        """How the buyer comes by the tenant's domain; `later`: it is a name of ours for now."""
+        is_own = self.own_domain is not None and self.own_domain == self.tenant_domain
+        return self.domain_mode or "later" if is_own else "later"
 
     @property
     def own_domain(self) -> str | None:

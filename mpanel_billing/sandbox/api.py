@@ -20,6 +20,7 @@ from mpanel_billing.sandbox.idempotency import IdempotencyKeys, digest
 from mpanel_billing.sandbox.operations import Call, Listing, Operation
 from mpanel_billing.sandbox.pagination import cut_page, take_cursors
 from mpanel_billing.sandbox.params import check_params
+from mpanel_billing.sandbox.rate_limit import RateLimit
 from mpanel_billing.sandbox.views import as_sent
 from mpanel_billing.sandbox.world import API_VERSION, Origin, World
 
@@ -42,8 +43,9 @@ class _Task:
 class Api:
     """Answers the requests under `/v1`."""
 
-    def __init__(self, world: World, faults: Faults) -> None:
+    def __init__(self, world: World, faults: Faults, rate_limit: RateLimit) -> None:
         self._world = world
+        self._rate_limit = rate_limit
         self._faults = faults
         self._keys = IdempotencyKeys(world.store)
 
@@ -58,6 +60,7 @@ class Api:
             origin = Origin(self._world.ids.next("req"), _idempotency_key(request))
             try:
                 _authenticate(request)
+                self._rate_limit.count()
                 return await self._serve(operation, request, origin)
             except ApiError as error:
                 return _response(error.status, error.body, origin, error.headers)
@@ -138,7 +141,7 @@ class Api:
         cursors = take_cursors(params)
         result = task.operation.handle(Call(self._world, task.ids, params))
         if isinstance(result, Listing):
-            result = cut_page(list(result.documents), cursors, task.path)
+            result = cut_page(result, cursors, task.path)
             result["data"] = deepcopy(result["data"])
         return as_sent(expand(self._world, result, paths))
 

@@ -18,7 +18,9 @@ from mpanel_billing.sandbox.hosted.checkout import CheckoutPages
 from mpanel_billing.sandbox.hosted.portal import CustomerPages
 from mpanel_billing.sandbox.ids import IdSource
 from mpanel_billing.sandbox.outbox import Outbox
+from mpanel_billing.sandbox.rate_limit import RateLimit
 from mpanel_billing.sandbox.resources import OPERATIONS
+from mpanel_billing.sandbox.scale import ScaleSwitches
 from mpanel_billing.sandbox.store import Store
 from mpanel_billing.sandbox.world import World
 
@@ -30,16 +32,18 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     store = Store()
     world = make_world(store, config)
     faults = Faults()
+    rate_limit = RateLimit()
     dispatcher = Dispatcher(store, world.outbox, config.retry_delays)
     wall_clock = WallClock(world)
     app = web.Application(
         middlewares=[_tell_time(world), refuse_cleanly, _follow_host(world, config)]
     )
     app[WORLD] = world
-    Api(world, faults).add_routes(app, OPERATIONS)
+    Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)
     Control(world, faults, dispatcher, wall_clock).add_routes(app)
+    ScaleSwitches(world, rate_limit).add_routes(app)
     app.cleanup_ctx.append(_running(world, dispatcher, wall_clock, config))
     return app
 

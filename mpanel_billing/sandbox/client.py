@@ -131,6 +131,16 @@ class SandboxClient:
         """Have the next API requests suffer (see control.FaultRequest)."""
         return await self._call("POST", "/_sandbox/faults", body={"kind": kind, **details})
 
+    async def limit_rate(self, per_second: int | None) -> int:
+        """Take that many API requests a second (None: all); return how many were refused so far."""
+        answer = await self._call("POST", "/_sandbox/rate_limit", body={"per_second": per_second})
+        return int(answer["refused"])
+
+    async def copy_subscription(self, subscription: str, count: int, *, days: int = 0) -> None:
+        """Make that many more of a subscription with all that belongs to it, without events."""
+        body = {"subscription": subscription, "count": count, "days": days}
+        await self._call("POST", "/_sandbox/copies", body=body)
+
     async def replace_card(self, customer: str, card: str = "4242424242424242") -> str:
         """Give a customer and its subscriptions another card; return the payment method's id."""
         body = {"customer": customer, "number": card}

@@ -99,7 +99,7 @@ class Control:
 
     async def set_delivery(self, request: web.Request) -> web.Response:
         """Disturb the webhooks from now on as the switches say; `{}` turns all of it off."""
-        switches = await _read(request, DeliverySwitches)
+        switches = await read_switch(request, DeliverySwitches)
         outbox = self._world.outbox
         dropped = switches.drop
         outbox.disturbance = Disturbance(
@@ -128,7 +128,7 @@ class Control:
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Have the next matching API requests suffer."""
-        wanted = await _read(request, FaultRequest)
+        wanted = await read_switch(request, FaultRequest)
         self._faults.add(Fault(**wanted.model_dump()))
         return web.json_response(wanted.model_dump())
 
@@ -139,7 +139,7 @@ class Control:
 
     async def wait_idle(self, request: web.Request) -> web.Response:
         """Answer once nothing is left to deliver, or 408 when that takes too long."""
-        wanted = await _read(request, IdleRequest)
+        wanted = await read_switch(request, IdleRequest)
         idle = await self._dispatcher.wait_idle(wanted.timeout)
         return web.json_response({"idle": idle}, status=200 if idle else 408)
 
@@ -154,13 +154,13 @@ class Control:
         at which it fell due. Events and the `Date` of answers follow; signatures and the retries
         of webhooks keep to real time, since those who receive them do.
         """
-        wanted = await _read(request, ClockRequest)
+        wanted = await read_switch(request, ClockRequest)
         self._wall_clock.advance(wanted.advance_to)
         return await self.show_clock(request)
 
     async def replace_card(self, request: web.Request) -> web.Response:
         """Give the customer another card, as the portal lets buyers do themselves."""
-        wanted = await _read(request, CardRequest)
+        wanted = await read_switch(request, CardRequest)
         with self._world.store.transaction():
             method = self._replace_card(wanted)
         return web.json_response({"payment_method": method["id"]})
@@ -187,7 +187,8 @@ class Control:
         return web.json_response({})
 
 
-async def _read(request: web.Request, model: type[Model]) -> Model:
+async def read_switch(request: web.Request, model: type[Model]) -> Model:
+    """Return the body of a switch's request; 400 names what is wrong with it."""
     try:
         return model.model_validate_json(await request.read() or b"{}")
     except ValidationError as error:

@@ -37,9 +37,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Listing:
-    """The objects that match a list request, newest first, before they are cut into pages."""
+    """The objects that match a list request, newest first, before they are cut into pages.
+
+    `after` goes on behind the object of an id without passing those before it.
+    """
 
     documents: Iterable[ReadOnly]
+    after: Callable[[str], Iterable[ReadOnly]] | None = None
 
 
 Handler = Callable[[Call], Document | Listing]
@@ -89,8 +93,12 @@ def listing(kind: str, **filters: Filter) -> Handler:
     def handle(call: Call) -> Listing:
         given = {name: value for name, value in call.params.items() if value is not None}
         chosen = [(filters.get(name, _filter(name)), value) for name, value in given.items()]
-        newest_first = reversed(list(call.world.store.all(kind)))
-        return Listing([d for d in newest_first if all(keep(d, value) for keep, value in chosen)])
+
+        def after(object_id: str | None) -> Iterable[ReadOnly]:
+            newest_first = call.world.store.newest_first(kind, object_id)
+            return (d for d in newest_first if all(keep(d, value) for keep, value in chosen))
+
+        return Listing(after(None), after)
 
     return handle
 

@@ -30,6 +30,8 @@ class Store:
 
     def __init__(self) -> None:
         self._documents: defaultdict[str, dict[str, Document]] = defaultdict(dict)
+        self._ids: defaultdict[str, list[str]] = defaultdict(list)
+        self._places: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._journal: dict[tuple[str, str], Document | None] | None = None
         self._listeners: list[Listener] = []
 
@@ -53,9 +55,23 @@ class Store:
         """Go through the objects of a kind, oldest first, to read only."""
         return iter(tuple(self._documents[kind].values()))
 
+    def newest_first(self, kind: str, after: str | None = None) -> Iterator[ReadOnly]:
+        """Go through the objects of a kind, newest first, to read only; at once from any place.
+
+        `after` is the id of an object that was passed already; KeyError when there is none (any
+        longer). Nothing may be changed meanwhile.
+        """
+        ids, documents = self._ids[kind], self._documents[kind]
+        if after is not None and after not in documents:
+            raise KeyError(after)
+        start = len(ids) if after is None else self._places[kind][after]
+        older = (documents.get(ids[place]) for place in range(start - 1, -1, -1))
+        return (document for document in older if document is not None)
+
     def put(self, kind: str, document: ReadOnly) -> None:
         """Keep a copy of the object under its id."""
         self._remember(kind, document["id"])
+        self._find_place(kind, document["id"])
         self._documents[kind][document["id"]] = deepcopy(dict(document))
 
     def delete(self, kind: str, object_id: str) -> None:
@@ -86,9 +102,26 @@ class Store:
         changed, self._journal = self._journal, None
         self._announce([*changed])
 
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Undo whatever the block changes, also within a transaction."""
+        outer, self._journal = self._journal, {}
+        try:
+            yield
+        finally:
+            self._roll_back(self._journal)
+            self._journal = outer
+
     def load(self, kind: str, document: Document) -> None:
-        """Take in an object kept from an earlier run, past transactions and listeners."""
+        """Take in an object as it is, past transactions and listeners."""
+        self._find_place(kind, document["id"])
         self._documents[kind][document["id"]] = document
+
+    def _find_place(self, kind: str, object_id: str) -> None:
+        """Give a new object its place after all others; it keeps it for good."""
+        if object_id not in self._places[kind]:
+            self._places[kind][object_id] = len(self._ids[kind])
+            self._ids[kind].append(object_id)
 
     def _remember(self, kind: str, object_id: str) -> None:
         if self._journal is None:

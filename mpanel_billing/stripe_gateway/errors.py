@@ -8,6 +8,7 @@ import aiohttp
 import stripe
 
 from mpanel_billing.errors import (
+    PaymentFailedError,
     StripeBrokeError,
     StripeBusyError,
     StripeError,
@@ -20,6 +21,7 @@ _LONGEST_RETRY_AFTER_SECONDS = 600
 _BAD_REQUEST = 400
 _CONFLICT = 409
 _SERVER_ERROR = 500
+_ACTION_REQUIRED = ("requires_action", "authentication_required")
 
 
 @asynccontextmanager
@@ -27,7 +29,8 @@ async def translated() -> AsyncIterator[None]:
     """Turn what the SDK or its transport raises into StripeError and its kinds.
 
     StripeUnavailableError: Stripe may or may not have acted; ask again with the same key.
-    StripeObjectMissingError: an id is unknown. StripeError: Stripe refused; it did nothing.
+    StripeObjectMissingError: an id is unknown. PaymentFailedError: a card was declined.
+    StripeError: Stripe refused; it did nothing.
     """
     try:
         yield
@@ -49,7 +52,24 @@ def _refused(error: stripe.StripeError) -> StripeError:
         return _unavailable(_retry_after(error.headers), StripeBusyError)
     if status is None or status < _BAD_REQUEST:  # a success whose body cannot be read
         return _unavailable(_retry_after(error.headers))
-    return StripeError(_describe(error), code=_code_of(error))
+    if isinstance(error, stripe.CardError):
+        return _payment_failed(error)
+    refused = StripeError(_describe(error), code=_code_of(error))
+    refused.stripe_code = error.code
+    return refused
+
+
+def _payment_failed(error: stripe.CardError) -> PaymentFailedError:
+    """Say what the customer can do about it; Stripe's own prose is for developers."""
+    if (error.code or "").endswith(_ACTION_REQUIRED):
+        return PaymentFailedError(
+            "The bank asks the customer to confirm this payment himself. Nothing was changed.",
+            code="authentication_required",
+        )
+    return PaymentFailedError(
+        "The payment was declined. Nothing was changed; please try again with another card.",
+        code=error.code,
+    )
 
 
 def _unavailable(

@@ -12,11 +12,14 @@ import aiohttp
 import stripe
 
 from mpanel_billing.errors import StripeUnavailableError
-from mpanel_billing.settings import Settings
+from mpanel_billing.settings import StripeSettings
 from mpanel_billing.stripe_gateway.errors import translated
+from mpanel_billing.stripe_gateway.transport import CountingClient
 
 API_VERSION = stripe.api_version or ""
 """The version that the pinned SDK speaks, and that our webhook endpoints are made for."""
+
+SDK_VERSION: str = stripe.VERSION
 
 NETWORK_RETRIES = 2
 
@@ -62,6 +65,7 @@ class StripeGateway:
             "subscription": v1.subscriptions.retrieve_async,
             "invoice": lambda id_: v1.invoices.retrieve_async(id_, {"expand": ["payments"]}),
             "invoice_payment": v1.invoice_payments.retrieve_async,
+            "refund": v1.refunds.retrieve_async,
             "checkout.session": v1.checkout.sessions.retrieve_async,
             "customer": v1.customers.retrieve_async,
         }
@@ -75,10 +79,10 @@ class StripeGateway:
             return [item.to_dict() async for item in page.auto_paging_iter()]
 
 
-def open_gateway(settings: Settings) -> StripeGateway:
+def open_gateway(settings: StripeSettings) -> StripeGateway:
     """Make the gateway; it needs a running event loop, and `close()` when done."""
     base = settings.stripe_api_base
-    http_client = stripe.AIOHTTPClient(
+    http_client = CountingClient(
         timeout=aiohttp.ClientTimeout(total=settings.stripe_timeout_seconds)
     )
     client = stripe.StripeClient(

@@ -1,124 +1,92 @@
-"""Natural batches: events that come while others are being written are written together next.
+"""Takes events one by one, writes them together, answers each once it is committed.
 
-There is no timer: a lone event never waits. A batch is closed only once its transaction is open,
-so what arrives during that round trip comes along. A transaction costs about the same for one
-event as for thirty, so the busier the service is, the cheaper an event gets. Each event's answer
-waits for its own commit. Why: docs/decisions/0004-natural-batches.md.
+There are two lanes. Most events are written in the first one, in a single round trip; what that
+leaves untouched goes on to the second, which applies anything. Why:
+docs/decisions/0004-natural-batches.md and 0007-routine-events-in-one-round-trip.md.
 """
 
 import asyncio
 import logging
-from collections import deque
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from mpanel_billing.database.pool import Pool, transaction
-from mpanel_billing.errors import DatabaseUnavailableError
-from mpanel_billing.mirror.service import Outcome
+from mpanel_billing.database.pool import CONNECTION_ERRORS, Pool
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.meters.counts import count_batch
+from mpanel_billing.mirror.service import APPLIED, Outcome
 from mpanel_billing.webhooks.envelope import Event
+from mpanel_billing.webhooks.lanes import Lane, Take, Waiting
+from mpanel_billing.webhooks.routine import may_be_routine, receive_routine
 from mpanel_billing.webhooks.service import receive_event, receive_events
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH = 32
-"""Half of what 64 connections send: one half is written while the other is read and answered."""
-WRITERS = 2
-"""Batches under way at once: one that waits for a lock does not hold up all others."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    event: Event
-    outcome: "asyncio.Future[Outcome]"
+ROUTINE_WRITERS = 1
+"""It never waits for a lock: a second writer would only make the batches smaller."""
+ORDINARY_WRITERS = 2
+"""A batch that waits for a lock does not hold up all others."""
 
 
 class EventBatcher:
-    """Takes events one by one and writes them in batches; one for a web process."""
+    """Takes events one by one and writes them in batches; one for a web process.
+
+    `routine_events` counts those that took the short way.
+    """
 
     def __init__(self, pool: Pool) -> None:
         """Write to the pool's database."""
+        self.routine_events = 0
         self._pool = pool
-        self._waiting: deque[_Waiting] = deque()
-        self._writers: set[asyncio.Task[None]] = set()
-        self._at_work = 0
-        self._collecting = False
+        self._routine = Lane(pool, self._write_routine, writers=ROUTINE_WRITERS)
+        self._ordinary = Lane(pool, self._write_ordinary, writers=ORDINARY_WRITERS)
 
     async def receive(self, event: Event) -> Outcome:
         """Return once the event is committed; DatabaseUnavailableError where it could not be."""
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(event, outcome))
-        self._start_writer()
-        return await outcome
+        entry = Waiting(event, asyncio.get_running_loop().create_future())
+        lane = self._routine if may_be_routine(event) else self._ordinary
+        lane.put(entry)
+        return await entry.outcome
 
-    def _start_writer(self) -> None:
-        """Start a writer, unless there are enough, or one is about to take what waits."""
-        if self._waiting and not self._collecting and self._at_work < WRITERS:
-            self._at_work += 1
-            self._collecting = True
-            writer = asyncio.create_task(self._write_batch())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
-
-    async def _write_batch(self) -> None:
-        """Write one batch, and see to the next."""
-        try:
-            await self._collect_and_write()
-        finally:
-            self._at_work -= 1
-        self._start_writer()
-
-    async def _collect_and_write(self) -> None:
-        batch: list[_Waiting] = []
-        try:
-            async with transaction(self._pool) as conn:
-                batch = self._take_batch()
-                outcomes = await receive_events(conn, [entry.event for entry in batch])
-        except DatabaseUnavailableError as error:
-            for entry in batch or self._take_batch():
-                _fail(entry, error)
-        except Exception:  # noqa: BLE001 - whatever it is, it is found out one by one
-            await self._write_one_by_one(batch or self._take_batch())
-        else:
-            for entry in batch:
-                _answer(entry, outcomes[entry.event.id])
-
-    def _take_batch(self) -> list[_Waiting]:
-        """Take what waits, in order of coming; a second event of one object waits on.
-
-        What is left has the next writer start at once.
-        """
-        self._collecting = False
-        batch: dict[str, _Waiting] = {}
-        left: deque[_Waiting] = deque()
-        while self._waiting and len(batch) < MAX_BATCH:
-            entry = self._waiting.popleft()
-            if entry.event.batch_key in batch:
-                left.append(entry)
+    async def _write_routine(self, conn: Connection, take: Take) -> None:
+        """Write what is routine, and hand the rest on."""
+        batch = take()
+        started = time.perf_counter()
+        done = await receive_routine(conn, [entry.event for entry in batch])
+        if done:
+            self.routine_events += len(done)
+            count_batch(len(done), time.perf_counter() - started)
+        for entry in batch:
+            if entry.event.id in done:
+                entry.answer(APPLIED)
             else:
-                batch[entry.event.batch_key] = entry
-        self._waiting.extendleft(reversed(left))
-        self._start_writer()
-        return list(batch.values())
+                self._ordinary.put(entry)
 
-    async def _write_one_by_one(self, batch: Sequence[_Waiting]) -> None:
+    async def _write_ordinary(self, conn: Connection, take: Take) -> None:
+        """Write any events in a transaction; where that fails, each in one of its own.
+
+        The batch is closed only once the transaction is open: what arrives during that round trip
+        comes along.
+        """
+        batch: Sequence[Waiting] = ()
+        try:
+            async with conn.transaction():
+                batch = take()
+                started = time.perf_counter()
+                outcomes = await receive_events(conn, [entry.event for entry in batch])
+        except CONNECTION_ERRORS:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it is found out one by one
+            await self._write_one_by_one(batch or take())
+        else:
+            count_batch(len(batch), time.perf_counter() - started)
+            for entry in batch:
+                entry.answer(outcomes[entry.event.id])
+
+    async def _write_one_by_one(self, batch: Sequence[Waiting]) -> None:
         if len(batch) > 1:
             logger.warning("a batch of %d events failed; applying them one by one", len(batch))
         for entry in batch:
-            await _write_one(self._pool, entry)
-
-
-async def _write_one(pool: Pool, entry: _Waiting) -> None:
-    try:
-        _answer(entry, await receive_event(pool, entry.event))
-    except Exception as error:  # noqa: BLE001 - raised where the request waits for it
-        _fail(entry, error)
-
-
-def _answer(entry: _Waiting, outcome: Outcome) -> None:
-    if not entry.outcome.done():  # the request may have been given up
-        entry.outcome.set_result(outcome)
-
-
-def _fail(entry: _Waiting, error: Exception) -> None:
-    if not entry.outcome.done():
-        entry.outcome.set_exception(error)
+            try:
+                entry.answer(await receive_event(self._pool, entry.event))
+            except Exception as error:  # noqa: BLE001 - raised where the request waits for it
+                entry.fail(error)

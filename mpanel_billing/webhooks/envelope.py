@@ -38,6 +38,9 @@ MIRRORED_TYPES = frozenset(
         "invoice.voided",
         "invoice.marked_uncollectible",
         "invoice_payment.paid",
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
     }
 )
 """The event types whose objects we mirror, and that our webhook endpoint asks Stripe for."""
@@ -124,7 +127,8 @@ def _read(body: bytes) -> tuple[object, bool]:
     orjson refuses what is not finite and lone surrogates; what it refuses is read once more, with
     the values replaced that jsonb cannot hold.
     """
-    if _ESCAPED_NUL not in body:
+    # one byte is found a great deal faster than six
+    if b"\\" not in body or _ESCAPED_NUL not in body:
         try:
             return orjson.loads(body), True
         except orjson.JSONDecodeError:

@@ -1,13 +1,14 @@
 """Look into the inbox: for the command line and the operator's routes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.webhooks import repository
 
-STATUSES = ("received", "applied", "stale", "ignored", "failed")
+Status = Literal["received", "applied", "stale", "ignored", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 async def list_events(pool: Pool, status: str | None, most: int) -> Sequence[Mapping[str, Any]]:

@@ -25,6 +25,28 @@ async def insert_events(
     return {row["id"] for row in rows}
 
 
+async def receive_routine(
+    conn: Connection,
+    events: Sequence[Mapping[str, Any]],
+    payloads: Sequence[str],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    keys: Sequence[str],
+) -> set[str]:
+    """Keep and apply what is routine, committed when this returns; answer the ids of those events.
+
+    `rows` are the rows to write for `invoice` and `subscription`, `keys` what has to be locked.
+    """
+    answer = await _queries.receive_routine.fetch(
+        conn,
+        keys=keys,
+        events=events,
+        payloads=payloads,
+        invoices=rows["invoice"],
+        subscriptions=rows["subscription"],
+    )
+    return {row["id"] for row in answer}
+
+
 async def mark_events(conn: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:
     """Note what became of kept events: id, status, reason."""
     await _queries.mark_events.execute(conn, outcomes=outcomes)

@@ -75,7 +75,7 @@ async def receive_events(conn: Connection, events: Sequence[Event]) -> Mapping[s
     Answers the outcome by event id. Any failure is the batch's, which is to leave nothing behind.
     """
     expected = {event.id: _expected(event) for event in events}
-    rows = [_row(event, expected[event.id]) for event in events]
+    rows = [inbox_row(event, expected[event.id]) for event in events]
     keys = lock_keys(event.snapshot for event in events if event.snapshot)
     kept = await repository.insert_events(conn, rows, [event.payload for event in events], keys)
     new = [event for event in events if event.id in kept]
@@ -114,7 +114,7 @@ async def _keep_failed(pool: Pool, event: Event, error: Exception) -> None:
         extra={"eventId": event.id, "eventType": event.type},
         exc_info=error,
     )
-    row = _row(event, FAILED) | {
+    row = inbox_row(event, FAILED) | {
         "attempts": 1,
         "last_error": _describe(error),
         "retry_in_seconds": retry_delay(1),
@@ -137,7 +137,8 @@ async def _postpone(pool: Pool, event_id: str, error: Exception) -> None:
             await repository.mark_event_failed(conn, event_id, _describe(error), delay)
 
 
-def _row(event: Event, outcome: Outcome) -> dict[str, Any]:
+def inbox_row(event: Event, outcome: Outcome) -> dict[str, Any]:
+    """Return the row to keep an event as, with what became of it."""
     return {
         "id": event.id,
         "type": event.type,

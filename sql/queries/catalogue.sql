@@ -80,6 +80,25 @@ CROSS JOIN coupons_on_offer;
 -- Held until the end of the transaction: two applies at once take turns.
 SELECT pg_advisory_xact_lock(hashtext('mpanel_billing catalogue'));
 
+-- name: note_edits(products)
+-- Before they are written: which products will give something else. The sweep looks at their
+-- subscriptions anew, some at a time, from the first on.
+INSERT INTO catalogue_edits AS edit (product_id)
+SELECT products.id
+FROM jsonb_to_recordset(:products::jsonb) AS entry (
+    code text,
+    product_types jsonb,
+    resources jsonb
+)
+JOIN products ON products.code = entry.code
+WHERE (to_jsonb(products.product_types), products.resources)
+    IS DISTINCT FROM (entry.product_types, entry.resources)
+ORDER BY products.id
+ON CONFLICT (product_id) DO UPDATE
+SET after_subscription_id = excluded.after_subscription_id,
+    edited_at = excluded.edited_at
+RETURNING edit.product_id;
+
 -- name: upsert_products(products)
 -- Answers with the products that are new or differ from what was there.
 INSERT INTO products (

@@ -396,9 +396,11 @@ FROM checkout_sessions AS c
 WHERE c.subscription_id = :subscription_id
   AND c.attempt = :attempt;
 
--- name: forget_idempotency_keys()!
+-- name: forget_idempotency_key(key)!
+-- Not when the key is pruned, but from this moment on it may stand for another order.
 DELETE FROM idempotency_keys
-WHERE created_at < now() - interval '24 hours';
+WHERE key = :key
+  AND created_at < now() - interval '24 hours';
 
 -- name: claim_idempotency_key(key, request_hash)^
 -- Waits for whoever claims the same key at the same moment. The update changes nothing: it is there

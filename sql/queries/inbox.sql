@@ -72,6 +72,14 @@ WHERE (SELECT count(*) FROM locked) >= 0
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
+-- name: receive_routine(keys, events, payloads, invoices, subscriptions)
+-- Keeps and applies, in one round trip and its own transaction, what is newer than its row and moves
+-- nothing that is derived. Answers the ids of these events; the others are untouched.
+SELECT routine.id
+FROM billing_receive_routine(
+    :keys::text[], :events::jsonb, :payloads::text[], :invoices::jsonb, :subscriptions::jsonb
+) AS routine (id);
+
 -- name: mark_events(outcomes)!
 UPDATE stripe_events AS e
 SET status = o.status,
@@ -150,12 +158,14 @@ FROM stripe_events AS e
 WHERE e.id = :id;
 
 -- name: reopen_event(id)$
--- An event that had no effect gets another chance; answers its id, or nothing where it had one.
+-- An event that had no effect gets another chance; answers its id, or nothing where it had one, or
+-- where there is nothing left of it to apply.
 UPDATE stripe_events
 SET status = 'received',
     next_attempt_at = now()
 WHERE id = :id
   AND status IN ('received', 'failed', 'ignored')
+  AND payload IS NOT NULL
 RETURNING id;
 
 -- name: list_failed_events(after, most)

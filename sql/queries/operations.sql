@@ -230,6 +230,17 @@ moments AS (
     JOIN subject ON hold.subscription_id = subject.id
     WHERE hold.lifted_at IS NOT NULL
     UNION ALL
+    -- suspensions are above, in the words of whoever placed them
+    SELECT
+        a.at,
+        'operator',
+        a.action || ' by ' || a.actor,
+        a.outcome || coalesce(' (' || a.error || ')', '')
+    FROM billing_audit_log AS a
+    JOIN subject ON a.target_id = subject.id::text
+    WHERE a.target_type = 'subscription'
+      AND a.action NOT IN ('subscription.suspend', 'subscription.lift')
+    UNION ALL
     SELECT
         w.updated_at,
         'state',

@@ -1,48 +1,50 @@
 -- The work of provisioning: who does it, what it needs to know, what came of it.
 -- Every write of a run names the run's lease token, and does nothing once another run has taken over.
+-- `now` is the moment by which all is decided; null: the database's, which all workers share.
 
--- name: take_lease(subscription_id, token, lease_seconds)^
+-- name: take_lease(subscription_id, token, lease_seconds, now)^
 -- Only where there is something to do. Should the run die, the sweep looks again, ever later.
 UPDATE provisioning_work AS w
 SET lease_token = :token::uuid,
-    leased_until = now() + make_interval(secs => :lease_seconds::float8),
+    leased_until = coalesce(:now::timestamptz, now()) + make_interval(secs => :lease_seconds::float8),
     attempts = w.attempts + 1,
-    wake_at = now() + interval '1 minute' * power(2, least(w.attempts, 6)),
+    wake_at = coalesce(:now::timestamptz, now()) + interval '1 minute' * power(2, least(w.attempts, 6)),
     updated_at = now()
 WHERE w.subscription_id = :subscription_id::uuid
-  AND (w.leased_until IS NULL OR w.leased_until < now())
-  AND (w.version > w.done_version OR w.wake_at <= now())
+  AND (w.leased_until IS NULL OR w.leased_until < coalesce(:now::timestamptz, now()))
+  AND (w.version > w.done_version OR w.wake_at <= coalesce(:now::timestamptz, now()))
 RETURNING w.version, w.attempts;
 
--- name: get_lease_seconds(subscription_id)$
+-- name: get_lease_seconds(subscription_id, now)$
 -- How long the run that has it now may keep it without a sign of life; null: nobody has it.
-SELECT extract(epoch FROM w.leased_until - now())::float8
+SELECT extract(epoch FROM w.leased_until - coalesce(:now::timestamptz, now()))::float8
 FROM provisioning_work AS w
 WHERE w.subscription_id = :subscription_id::uuid
-  AND w.leased_until >= now();
+  AND w.leased_until >= coalesce(:now::timestamptz, now());
 
--- name: prolong_lease(subscription_id, token, lease_seconds)!
+-- name: prolong_lease(subscription_id, token, lease_seconds, now)!
 UPDATE provisioning_work AS w
-SET leased_until = now() + make_interval(secs => :lease_seconds::float8)
+SET leased_until = coalesce(:now::timestamptz, now()) + make_interval(secs => :lease_seconds::float8)
 WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid;
 
--- name: break_off(subscription_id, token, error, retry_seconds)$
+-- name: break_off(subscription_id, token, error, retry_seconds, now)$
 -- A run that could not go to its end gives its lease back; no error: it was only interrupted.
 UPDATE provisioning_work AS w
 SET lease_token = NULL,
     leased_until = NULL,
     last_error = coalesce(:error::text, w.last_error),
-    wake_at = now() + make_interval(secs => :retry_seconds::float8),
+    wake_at = coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),
     updated_at = now()
 WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid
 RETURNING TRUE;
 
--- name: get_work(subscription_id, token)^
--- One row with all that the desired state depends on, as of one moment.
+-- name: get_work(subscription_id, token, now)^
+-- One row with all that the desired state depends on, as of one moment. Never of the statement that
+-- takes the lease: that one may have to wait for the mirror, and would read what was before.
 SELECT
-    now() AS now,
+    coalesce(:now::timestamptz, now()) AS now,
     w.version,
     w.attempts,
     (w.inputs ->> 'unpaidSince')::timestamptz AS unpaid_since,
@@ -58,6 +60,7 @@ SELECT
     s.tenant_id,
     s.metadata ->> 'domainMode' AS domain_mode,
     s.metadata ->> 'domainValue' AS domain_value,
+    coalesce(s.metadata -> 'furtherDomains', '[]') AS further_domains,
     coalesce(c.email, s.metadata ->> 'customerEmail') AS email,
     c.name AS customer_name,
     c.company_name,
@@ -108,25 +111,56 @@ LEFT JOIN LATERAL (
 WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid;
 
--- name: get_tenant(subscription_id)^
+-- name: make_tenant(subscription_id, mirror_key, name, domain, trouble)^
+-- Nothing when somebody has the domain: it is never shared, nor taken away; nor when the subscription
+-- has a tenant. The mirror holds the advisory lock while it derives: it must not read the
+-- subscription before and write what follows after.
+WITH mirror AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended(:mirror_key, 0))
+),
+made AS (
+    INSERT INTO tenants (name, domain, status, billing_subscription_id)
+    SELECT
+        :name,
+        :domain,
+        'pending',
+        :subscription_id::uuid
+    FROM mirror
+    ON CONFLICT DO NOTHING
+    RETURNING id, domain, billing_subscription_id
+),
+linked AS (
+    UPDATE subscriptions AS s
+    SET tenant_id = made.id,
+        updated_at = now()
+    FROM made
+    WHERE s.id = made.billing_subscription_id
+),
+noted AS (
+    UPDATE provisioning_work AS w
+    SET trouble = :trouble::text
+    FROM made
+    WHERE w.subscription_id = made.billing_subscription_id
+      AND :trouble::text IS NOT NULL
+)
 SELECT
-    t.id,
-    t.domain
-FROM tenants AS t
-WHERE t.billing_subscription_id = :subscription_id::uuid;
+    made.id,
+    made.domain
+FROM made;
 
--- name: insert_tenant(subscription_id, name, domain)^
--- Nothing when somebody has the domain: it is never shared, nor taken away.
-INSERT INTO tenants (name, domain, status, billing_subscription_id)
-VALUES (:name, :domain, 'pending', :subscription_id::uuid)
-ON CONFLICT (domain) DO NOTHING
-RETURNING id, domain;
-
--- name: link_tenant(subscription_id, tenant_id)!
-UPDATE subscriptions
-SET tenant_id = :tenant_id::uuid,
+-- name: adopt_tenant(subscription_id, mirror_key)^
+-- The tenant that the subscription has, should an overtaken run have made it.
+WITH mirror AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended(:mirror_key, 0))
+)
+UPDATE subscriptions AS s
+SET tenant_id = t.id,
     updated_at = now()
-WHERE id = :subscription_id::uuid;
+FROM mirror
+CROSS JOIN tenants AS t
+WHERE s.id = :subscription_id::uuid
+  AND t.billing_subscription_id = s.id
+RETURNING t.id, t.domain;
 
 -- name: link_invoices(subscription_id, tenant_id)!
 UPDATE invoices
@@ -135,14 +169,9 @@ SET tenant_id = :tenant_id::uuid,
 WHERE subscription_id = :subscription_id::uuid
   AND tenant_id IS NULL;
 
--- name: note_trouble(subscription_id, trouble)!
-UPDATE provisioning_work
-SET trouble = :trouble
-WHERE subscription_id = :subscription_id::uuid;
-
--- name: write_wishes(subscription_id, token, wishes)!
--- A wish that is new or has changed gets a fresh start. A leg stays with the driver that has its
--- account.
+-- name: write_wishes(subscription_id, token, wishes)
+-- A wish that is new or has changed gets a fresh start, and is answered. A leg stays with the driver
+-- that has its account.
 WITH held AS (
     SELECT w.subscription_id
     FROM provisioning_work AS w
@@ -187,16 +216,19 @@ SET desired = excluded.desired,
     next_attempt_at = NULL,
     updated_at = now()
 WHERE (leg.desired, leg.desired_resources, leg.removed_at IS NULL)
-    IS DISTINCT FROM (excluded.desired, excluded.desired_resources, excluded.removed_at IS NULL);
-
--- name: list_legs(subscription_id)
-SELECT to_jsonb(leg) AS leg
-FROM tenant_services AS leg
-WHERE leg.subscription_id = :subscription_id::uuid
-ORDER BY leg.product_type;
+    IS DISTINCT FROM (excluded.desired, excluded.desired_resources, excluded.removed_at IS NULL)
+RETURNING to_jsonb(leg) AS leg;
 
 -- name: begin_order(subscription_id, token, product_type, action, generation, request, actual, resources)$
 -- Noted before the driver is asked: whatever happens then, it is known that it may have happened.
+-- The row of the lease is locked, so that whoever takes over reads the order, or this run loses.
+WITH held AS (
+    SELECT w.subscription_id
+    FROM provisioning_work AS w
+    WHERE w.subscription_id = :subscription_id::uuid
+      AND w.lease_token = :token::uuid
+    FOR NO KEY UPDATE
+)
 UPDATE tenant_services AS leg
 SET pending_action = :action,
     pending_request = :request,
@@ -204,50 +236,54 @@ SET pending_action = :action,
     actual = :actual,
     resources = :resources,
     updated_at = now()
-FROM provisioning_work AS w
-WHERE leg.subscription_id = :subscription_id::uuid
+FROM held
+WHERE leg.subscription_id = held.subscription_id
   AND leg.product_type = :product_type
-  AND w.subscription_id = leg.subscription_id
-  AND w.lease_token = :token::uuid
 RETURNING TRUE;
 
--- name: log_call(subscription_id, product_type, driver, action, idempotency_key, request, response, outcome, error, duration_ms)!
-INSERT INTO provisioning_log (
-    subscription_id,
-    product_type,
-    driver,
-    action,
-    idempotency_key,
-    request,
-    response,
-    outcome,
-    error,
-    duration_ms
+-- name: store_answer(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, actual, external_ref, resources, retry_seconds, now)$
+-- Where a driver's answer leaves a leg. Done: as ordered. Retryable: the order is pending still.
+-- Permanent: the driver has certainly done nothing, and will not. The log gets the call even when
+-- another run has taken over.
+WITH logged AS (
+    INSERT INTO provisioning_log (
+        subscription_id,
+        product_type,
+        driver,
+        action,
+        idempotency_key,
+        request,
+        response,
+        outcome,
+        error,
+        duration_ms
+    )
+    VALUES (
+        :subscription_id::uuid,
+        :product_type,
+        :driver,
+        :action,
+        :idempotency_key,
+        :request,
+        :response,
+        :outcome,
+        :error,
+        :duration_ms
+    )
 )
-VALUES (
-    :subscription_id::uuid,
-    :product_type,
-    :driver,
-    :action,
-    :idempotency_key,
-    :request,
-    :response,
-    :outcome,
-    :error,
-    :duration_ms
-);
-
--- name: settle_order(subscription_id, token, product_type, generation, actual, external_ref, resources)$
 UPDATE tenant_services AS leg
 SET actual = :actual,
     external_ref = coalesce(:external_ref, leg.external_ref),
     resources = :resources,
-    pending_action = NULL,
-    pending_request = NULL,
-    attempts = 0,
-    stopped = NULL,
-    last_error = NULL,
-    next_attempt_at = NULL,
+    pending_action = CASE WHEN :outcome::text = 'retryable' THEN leg.pending_action END,
+    pending_request = CASE WHEN :outcome::text = 'retryable' THEN leg.pending_request END,
+    attempts = CASE WHEN :error::text IS NULL THEN 0 ELSE leg.attempts + 1 END,
+    stopped = CASE :outcome::text
+        WHEN 'retryable' THEN leg.stopped
+        WHEN 'permanent' THEN 'refused'
+    END,
+    last_error = :error::text,
+    next_attempt_at = coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),
     updated_at = now()
 FROM provisioning_work AS w
 WHERE leg.subscription_id = :subscription_id::uuid
@@ -257,95 +293,143 @@ WHERE leg.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid
 RETURNING to_jsonb(leg) AS leg, pg_notify('billing_subscription', leg.subscription_id::text);
 
--- name: postpone_order(subscription_id, token, product_type, error, retry_seconds)$
-UPDATE tenant_services AS leg
-SET attempts = leg.attempts + 1,
-    last_error = :error,
-    next_attempt_at = now() + make_interval(secs => :retry_seconds::float8),
-    updated_at = now()
-FROM provisioning_work AS w
-WHERE leg.subscription_id = :subscription_id::uuid
-  AND leg.product_type = :product_type
-  AND w.subscription_id = leg.subscription_id
-  AND w.lease_token = :token::uuid
-RETURNING to_jsonb(leg) AS leg, pg_notify('billing_subscription', leg.subscription_id::text);
-
--- name: refuse_order(subscription_id, token, product_type, error)$
--- The driver has certainly done nothing, and will not: nothing is pending any longer.
-UPDATE tenant_services AS leg
-SET attempts = leg.attempts + 1,
-    last_error = :error,
-    stopped = 'refused',
-    pending_action = NULL,
-    pending_request = NULL,
-    next_attempt_at = NULL,
-    updated_at = now()
-FROM provisioning_work AS w
-WHERE leg.subscription_id = :subscription_id::uuid
-  AND leg.product_type = :product_type
-  AND w.subscription_id = leg.subscription_id
-  AND w.lease_token = :token::uuid
-RETURNING to_jsonb(leg) AS leg, pg_notify('billing_subscription', leg.subscription_id::text);
-
--- name: set_status(subscription_id, status, tenant_status)!
--- The mirror's own words (provisional, cancelled, expired) are not ours to change.
-WITH moved AS (
-    UPDATE subscriptions AS s
-    SET status = :status,
+-- name: finish_work(subscription_id, token, version, mirror_key, done, error, wake_at, retry_seconds, status, tenant_status, now)^
+-- Ends the run and gives its lease back, unless the wish has changed meanwhile. The sweep looks
+-- again when the clock changes the wish, or the first of the failed legs is due. The status words
+-- follow (null: they stay); the mirror's own (provisional, cancelled, expired) are not ours to
+-- change, nor to be read by the mirror before and written after: hence its lock.
+WITH mirror AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock(hashtextextended(:mirror_key, 0))
+),
+finished AS (
+    UPDATE provisioning_work AS w
+    SET lease_token = NULL,
+        leased_until = NULL,
+        done_version = CASE WHEN :done::boolean THEN w.version ELSE w.done_version END,
+        attempts = CASE WHEN :done::boolean THEN 0 ELSE w.attempts END,
+        last_error = coalesce(:error::text, w.trouble),
+        wake_at = least(
+            :wake_at::timestamptz,
+            coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),
+            (
+                SELECT min(leg.next_attempt_at)
+                FROM tenant_services AS leg
+                WHERE leg.subscription_id = w.subscription_id
+            )
+        ),
         updated_at = now()
-    WHERE s.id = :subscription_id::uuid
+    FROM mirror
+    WHERE w.subscription_id = :subscription_id::uuid
+      AND w.lease_token = :token::uuid
+      AND w.version = :version
+    RETURNING w.subscription_id, w.attempts, w.wake_at
+),
+moved AS (
+    UPDATE subscriptions AS s
+    SET status = :status::text,
+        updated_at = now()
+    FROM finished
+    WHERE s.id = finished.subscription_id
       AND s.status IN ('pending', 'active', 'suspended')
-      AND s.status <> :status
+      AND s.status <> :status::text
     RETURNING s.id
 ),
 tenant AS (
     UPDATE tenants AS t
-    SET status = :tenant_status,
+    SET status = :tenant_status::text,
         updated_at = CURRENT_TIMESTAMP
-    FROM subscriptions AS s
-    WHERE s.id = :subscription_id::uuid
-      AND t.id = s.tenant_id
+    FROM finished
+    JOIN subscriptions AS s
+        ON s.id = finished.subscription_id
+    WHERE t.id = s.tenant_id
       AND t.billing_subscription_id = s.id
-      AND t.status IS DISTINCT FROM :tenant_status
+      AND :tenant_status::text IS NOT NULL
+      AND t.status IS DISTINCT FROM :tenant_status::text
     RETURNING s.id
+),
+notified AS MATERIALIZED (
+    SELECT pg_notify('billing_subscription', changed.id::text)
+    FROM (
+        SELECT id FROM moved
+        UNION
+        SELECT id FROM tenant
+    ) AS changed
 )
-SELECT pg_notify('billing_subscription', changed.id::text)
-FROM (
-    SELECT id FROM moved
-    UNION
-    SELECT id FROM tenant
-) AS changed;
+SELECT
+    finished.attempts,
+    extract(epoch FROM finished.wake_at - coalesce(:now::timestamptz, now()))::float8 AS wake_seconds,
+    (SELECT count(*) FROM notified) AS notifications
+FROM finished;
 
--- name: finish_work(subscription_id, token, version, done, error, wake_at, retry_seconds)^
--- Ends the run and gives its lease back, unless the wish has changed meanwhile. The sweep looks
--- again when the clock changes the wish, or the first of the failed legs is due.
+-- name: renew_edited(most)
+-- The subscriptions next in turn of a product whose catalogue entry was edited: each gets a new
+-- version of its wish, so that a run which has read the old entry goes another round.
+WITH edit AS (
+    SELECT
+        e.product_id,
+        e.after_subscription_id
+    FROM catalogue_edits AS e
+    ORDER BY e.edited_at, e.product_id
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+),
+page AS MATERIALIZED (
+    SELECT DISTINCT sold.subscription_id
+    FROM edit
+    JOIN prices AS p
+        ON p.product_id = edit.product_id
+    CROSS JOIN LATERAL (
+        SELECT i.subscription_id
+        FROM subscription_items AS i
+        WHERE i.price_id = p.id
+          AND i.subscription_id > edit.after_subscription_id
+        ORDER BY i.subscription_id
+        LIMIT :most::integer
+    ) AS sold
+    ORDER BY sold.subscription_id
+    LIMIT :most::integer
+),
+gone_on AS (
+    UPDATE catalogue_edits AS e
+    SET after_subscription_id = (
+        SELECT page.subscription_id
+        FROM page
+        ORDER BY page.subscription_id DESC
+        LIMIT 1
+    )
+    FROM edit
+    WHERE e.product_id = edit.product_id
+      AND (SELECT count(*) FROM page) = :most::integer
+),
+finished AS (
+    DELETE FROM catalogue_edits AS e
+    USING edit
+    WHERE e.product_id = edit.product_id
+      AND (SELECT count(*) FROM page) < :most::integer
+),
+locked AS MATERIALIZED (
+    SELECT w.subscription_id
+    FROM provisioning_work AS w
+    JOIN page
+        ON page.subscription_id = w.subscription_id
+    ORDER BY w.subscription_id
+    FOR NO KEY UPDATE OF w
+)
 UPDATE provisioning_work AS w
-SET lease_token = NULL,
-    leased_until = NULL,
-    done_version = CASE WHEN :done::boolean THEN w.version ELSE w.done_version END,
-    attempts = CASE WHEN :done::boolean THEN 0 ELSE w.attempts END,
-    last_error = coalesce(:error, w.trouble),
-    wake_at = least(
-        :wake_at::timestamptz,
-        now() + make_interval(secs => :retry_seconds::float8),
-        (
-            SELECT min(leg.next_attempt_at)
-            FROM tenant_services AS leg
-            WHERE leg.subscription_id = w.subscription_id
-        )
-    ),
+SET version = w.version + 1,
+    attempts = 0,
+    wake_at = now() + interval '1 minute',
     updated_at = now()
-WHERE w.subscription_id = :subscription_id::uuid
-  AND w.lease_token = :token::uuid
-  AND w.version = :version
-RETURNING w.attempts, extract(epoch FROM w.wake_at - now())::float8 AS wake_seconds;
+FROM locked
+WHERE w.subscription_id = locked.subscription_id
+RETURNING w.subscription_id, w.version;
 
--- name: list_due_work(most)
+-- name: list_due_work(most, now)
 SELECT
     w.subscription_id,
     w.version
 FROM provisioning_work AS w
-WHERE w.wake_at <= now()
-  AND (w.leased_until IS NULL OR w.leased_until < now())
+WHERE w.wake_at <= coalesce(:now::timestamptz, now())
+  AND (w.leased_until IS NULL OR w.leased_until < coalesce(:now::timestamptz, now()))
 ORDER BY w.wake_at
 LIMIT :most;

@@ -2,12 +2,14 @@
 
 -- name: request_refetches(requests)
 -- A request for an object that waits already makes a new version of the wish, so that an answer
--- which was asked for earlier does not clear it.
-INSERT INTO stripe_refetches AS r (object_id, object_type, reason, next_attempt_at)
+-- which was asked for earlier does not clear it. A version never comes twice, even if the row was
+-- gone meanwhile: the trigger would be taken for that of the job which is just ending, and left out.
+INSERT INTO stripe_refetches AS r (object_id, object_type, reason, version, next_attempt_at)
 SELECT
     q.object_id,
     q.object_type,
     q.reason,
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
     now() + interval '1 minute'
 FROM jsonb_to_recordset(:requests::jsonb) AS q (object_id text, object_type text, reason text)
 ON CONFLICT (object_id) DO UPDATE
@@ -48,23 +50,32 @@ WHERE object_id = :object_id
 RETURNING object_type, version, attempts;
 
 -- name: clear_refetch(object_id, version)$
--- Answers the version of a wish made meanwhile, to ask again at once.
-WITH cleared AS (
-    DELETE FROM stripe_refetches
-    WHERE object_id = :object_id
-      AND version = :version
-    RETURNING object_id
+-- Answers the version of a wish made meanwhile, to ask again at once. The row is locked first: a
+-- wish that is being made just now is waited for, and not left alone with a lease that nobody has.
+WITH wish AS MATERIALIZED (
+    SELECT
+        r.object_id,
+        r.version
+    FROM stripe_refetches AS r
+    WHERE r.object_id = :object_id
+    FOR UPDATE
+),
+cleared AS (
+    DELETE FROM stripe_refetches AS r
+    USING wish AS w
+    WHERE r.object_id = w.object_id
+      AND w.version = :version
 ),
 released AS (
-    UPDATE stripe_refetches
+    UPDATE stripe_refetches AS r
     SET leased_until = NULL
-    WHERE object_id = :object_id
-      AND version <> :version
-    RETURNING version
+    FROM wish AS w
+    WHERE r.object_id = w.object_id
+      AND w.version <> :version
+    RETURNING r.version
 )
 SELECT r.version
-FROM released AS r
-WHERE NOT EXISTS (SELECT 1 FROM cleared);
+FROM released AS r;
 
 -- name: postpone_refetch(object_id, error, retry_in_seconds)!
 UPDATE stripe_refetches

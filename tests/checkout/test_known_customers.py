@@ -121,7 +121,7 @@ async def test_a_repeated_order_for_her_is_one(
     assert await service.pool.fetchval("SELECT count(*) FROM stripe_customers") == 1
 
 
-@pytest.mark.parametrize("key", [None, "x" * 32, "a" * 32, "ключ", ""])
+@pytest.mark.parametrize("key", [None, "x" * 32, "ключ", ""])
 async def test_without_a_key_of_the_backend_nobody_is_ordered_for(
     service: Service, ada: str, order_a: dict[str, Any], key: str | None
 ) -> None:

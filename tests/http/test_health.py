@@ -1,5 +1,24 @@
+"""What monitoring and the clients ask, each answer true."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
 from mpanel_billing.database.migrations import expected_version
-from tests.service import Service
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.http.app import create_app
+from tests.service import AppClient, Service, make_settings
+
+Clients = Callable[..., Awaitable[AppClient]]
+
+
+@pytest.fixture
+async def client(database_url: str, aiohttp_client: Clients) -> AppClient:
+    return await aiohttp_client(create_app(make_settings(database_url=database_url)))
 
 
 async def test_it_is_ready_when_database_and_schema_are(service: Service) -> None:
@@ -7,31 +26,96 @@ async def test_it_is_ready_when_database_and_schema_are(service: Service) -> Non
     assert (answer.status, await answer.json()) == (200, {"status": "ok"})
 
 
-async def test_it_is_not_ready_on_an_older_schema(service: Service) -> None:
-    await service.pool.execute(
+async def test_it_is_not_ready_on_an_older_schema(client: AppClient, pool: Pool) -> None:
+    await pool.execute(
         "DELETE FROM billing_schema_migrations WHERE version = $1", expected_version()
     )
-    answer = await service.client.get("/api/health/ready")
-    assert answer.status == 503
-    assert "migrate" in (await answer.json())["reason"]
+    [reason] = await unready(client)
+    assert reason.endswith(f"not at {expected_version()}: migrate")
 
 
-async def test_health_has_what_the_marketing_site_reads(service: Service) -> None:
-    answer = await service.client.get("/api/health")
+async def test_the_reason_is_that_of_the_moment(
+    aiohttp_client: Clients, run_dir: Path, worker_id: str
+) -> None:
+    """First there is no database, then one without our schema."""
+    postgres = EmbeddedPostgres(run_dir / f"health-{worker_id}", durable=False)
+    postgres.start()
+    postgres.create_database("health")
+    url = postgres.url("health")
+    postgres.stop()
+    client = await aiohttp_client(create_app(make_settings(database_url=url)))
+    assert await unready(client) == {"the database does not answer"}
+    await asyncio.to_thread(postgres.start)
+    try:
+        assert await unready(client) == {
+            f"the schema is at nothing, not at {expected_version()}: migrate"
+        }
+    finally:
+        await asyncio.to_thread(postgres.stop)
+
+
+async def unready(client: AppClient) -> set[str]:
+    """Return the reasons of both routes; the process lives all the same."""
+    answers = [await client.get(path) for path in ("/api/health/ready", "/api/health")]
+    contents = [await answer.json() for answer in answers]
+    assert {answer.status for answer in answers} == {503}
+    assert {content["status"] for content in contents} == {"unavailable"}
+    assert (await client.get("/api/health/live")).status == 200
+    return {content["reason"] for content in contents}
+
+
+async def test_health_has_what_the_marketing_site_reads(client: AppClient) -> None:
+    answer = await client.get("/api/health")
     content = await answer.json()
     assert (answer.status, content["status"]) == (200, "ok")
-    assert content["timestamp"].endswith("Z")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", content["timestamp"])
+    assert content["reasons"] == []
     assert content["oldestUnappliedEventSeconds"] is None
+    assert content["oldestUnprovisionedOrderSeconds"] is None
 
 
-async def test_health_is_degraded_while_an_event_waits_too_long(service: Service) -> None:
-    await service.pool.execute(
-        """INSERT INTO stripe_events (id, type, livemode, payload, status, last_error, received_at)
-           VALUES ('evt_1', 'invoice.paid', FALSE, '{}', 'failed', 'x', now() - interval '1 hour')
-        """
-    )
-    answer = await service.client.get("/api/health")
+FAILED_EVENT = """
+INSERT INTO stripe_events (id, type, livemode, payload, status, last_error, received_at)
+VALUES ('evt_1', 'invoice.paid', FALSE, '{}', 'failed', 'x', now() - interval '1 hour')
+"""
+STUCK_ORDER = """
+WITH made AS (
+    INSERT INTO subscriptions (status, billing_provider, livemode, currency, amount, price,
+        auto_renew)
+    VALUES ('pending', 'stripe', FALSE, 'usd', 799, 7.99, FALSE)
+    RETURNING id
+)
+INSERT INTO provisioning_work (subscription_id, inputs, created_at)
+SELECT id, '{}', now() - interval '6 minutes' FROM made
+"""
+LATE_JOB = """
+INSERT INTO pgqueuer (priority, status, entrypoint, execute_after)
+VALUES (0, 'queued', 'provision', now() - interval '10 minutes')
+"""
+SILENT_WORKER = """
+INSERT INTO pgqueuer_schedules (expression, entrypoint, last_run)
+VALUES ('* * * * *', 'sweep', now() - interval '7 minutes')
+"""
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (FAILED_EVENT, "an event of Stripe's is not applied for 60 min (billing_trouble)"),
+        (STUCK_ORDER, "an order is paid and not provisioned for 6 min (billing_trouble)"),
+        (LATE_JOB, "a job waits for a worker for 10 min"),
+        (SILENT_WORKER, "no worker has looked for work for 7 min"),
+    ],
+    ids=["event", "order", "job", "worker"],
+)
+async def test_late_work_shows_in_health_and_takes_nobody_out_of_rotation(
+    client: AppClient, pool: Pool, trouble: str, reason: str
+) -> None:
+    await pool.execute(trouble)
+    answer = await client.get("/api/health")
     content = await answer.json()
     assert (answer.status, content["status"]) == (200, "degraded")
-    assert content["oldestUnappliedEventSeconds"] >= 3600
-    assert (await service.client.get("/api/health/ready")).status == 200
+    assert content["reasons"] == [reason]
+    ages = [content[f"oldest{what}Seconds"] for what in ("UnappliedEvent", "UnprovisionedOrder")]
+    assert [age is not None for age in ages] == [trouble is FAILED_EVENT, trouble is STUCK_ORDER]
+    assert (await client.get("/api/health/ready")).status == 200

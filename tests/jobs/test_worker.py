@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mpanel_billing.database.pool import create_pool, transaction
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.jobs.sweep import sweep
-from tests.processes import running_worker
+from tests.processes import SERVICE, running_worker, service_environment
 from tests.provisioning.conftest import Scene, open_scene
 from tests.provisioning.reference_server import ReferenceServer
 from tests.provisioning.world import World
@@ -70,6 +71,25 @@ async def test_an_order_that_is_paid_gets_its_tenant(
         assert await worker.stop() == 0
     for line in worker.lines:
         assert json.loads(line)["level"] in {"info", "debug"}, line
+
+
+async def test_a_worker_tells_pm2_when_it_is_ready(database_url: str) -> None:
+    ready, channel = os.pipe()
+    try:
+        environment = service_environment(database_url, "http://127.0.0.1:1")
+        process = await asyncio.create_subprocess_exec(
+            *SERVICE,
+            "worker",
+            env={**os.environ, **environment, "NODE_CHANNEL_FD": str(channel)},
+            pass_fds=[channel],
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert await asyncio.to_thread(os.read, ready, 100) == b'"ready"\n'
+        process.terminate()
+        assert await process.wait() == 0
+    finally:
+        os.close(ready)
+        os.close(channel)
 
 
 async def test_work_that_came_while_no_worker_ran_is_done(scene: Scene, database_url: str) -> None:

@@ -11,7 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from mpanel_billing.database.pool import transaction
+from mpanel_billing.jobs.queue import enqueue_refetches
 from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.mirror.repository import clear_refetch, lease_refetch, request_refetches
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from tests import stripe_objects as made
 from tests.inbox import Inbox
@@ -157,6 +160,36 @@ async def test_an_event_that_overtakes_the_answer_is_not_undone(
     assert (row["stripe_status"], row["amount"]) == ("canceled", 2)
 
 
+async def test_a_wish_that_comes_again_is_triggered_though_its_last_job_is_just_ending(
+    inbox: Inbox,
+) -> None:
+    wishes = [{"object_id": "sub_1", "object_type": "subscription", "reason": "test"}]
+    for _ in range(2):
+        async with transaction(inbox.pool) as conn:
+            await enqueue_refetches(conn, await request_refetches(conn, wishes))
+        await inbox.pool.execute("DELETE FROM stripe_refetches")
+    assert await inbox.pool.fetchval("SELECT count(*) FROM pgqueuer") == 2
+
+
+async def test_a_wish_that_is_being_made_while_the_last_is_fulfilled_is_not_left_leased(
+    inbox: Inbox,
+) -> None:
+    wishes = [{"object_id": "sub_1", "object_type": "subscription", "reason": "test"}]
+    pool = inbox.pool
+    async with transaction(pool) as conn:
+        ((_, first),) = await request_refetches(conn, wishes)
+    async with pool.acquire() as worker:
+        await lease_refetch(worker, "sub_1", 120)
+        async with transaction(pool) as conn:
+            ((_, second),) = await request_refetches(conn, wishes)
+            clearing = asyncio.create_task(clear_refetch(worker, "sub_1", first))
+            waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = $1"
+            while not await conn.fetchval(waits, worker.get_server_pid()):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+        assert await clearing == second
+    assert (await inbox.row("SELECT leased_until FROM stripe_refetches"))["leased_until"] is None
+
+
 async def test_while_stripe_is_away_the_wish_is_kept_with_the_reason(
     inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
 ) -> None:
@@ -166,8 +199,10 @@ async def test_while_stripe_is_away_the_wish_is_kept_with_the_reason(
     row = await inbox.row("SELECT * FROM stripe_refetches")
     assert row["attempts"] == 1
     assert "HTTP 400" in row["last_error"]
-    assert row["next_attempt_at"] > datetime.now(UTC) + timedelta(seconds=50)
+    assert row["next_attempt_at"] > datetime.now(UTC) + timedelta(seconds=5)
     assert row["leased_until"] is None
+    job = await inbox.row("SELECT entrypoint, execute_after FROM pgqueuer")
+    assert (job["entrypoint"], job["execute_after"]) == ("refetch", row["next_attempt_at"])
 
 
 async def test_the_payment_of_an_invoice_is_fetched_when_its_event_does_not_come(

@@ -93,6 +93,7 @@ TABLES_OF_A_SUBSCRIPTION = (
     "provisioning_log",
     "tenant_services",
     "idempotency_keys",
+    "billing_changes",
 )
 
 
@@ -151,6 +152,10 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
             " VALUES ($1, 'hosting', 'active', 'log')"
         ),
         "INSERT INTO idempotency_keys (key, request_hash, subscription_id) VALUES ('x', 'x', $1)",
+        (
+            "INSERT INTO billing_changes (subscription_id, kind, request_hash, params, state)"
+            " VALUES ($1, 'cancel', 'x', '{}', 'done')"
+        ),
     ):
         await pool.execute(statement, order)
 

@@ -9,7 +9,6 @@ from collections import Counter
 import asyncpg
 import pytest
 
-from mpanel_billing.database.queries import load_queries
 from tests.mpanel.databases import HERE, Connection, connected
 
 SUBSCRIPTIONS = 2_000
@@ -59,13 +58,6 @@ async def test_billing_trouble_reads_the_troubled_rows_alone(busy_url: str) -> N
     async with connected(busy_url) as connection:
         plan = await plan_of(connection, "SELECT * FROM billing_trouble")
     assert [index for index in OF_TROUBLE if f"{index} " not in plan] == []
-
-
-async def test_the_health_check_reads_the_troubled_rows_alone(busy_url: str) -> None:
-    async with connected(busy_url) as connection:
-        plan = await plan_of(connection, load_queries("health").get_health.sql)
-    assert "stripe_events_oldest_unhandled_idx" in plan
-    assert "billing_subscriptions_pending_idx" in plan
 
 
 async def test_billing_overview_has_one_line_for_each_subscription(busy_url: str) -> None:

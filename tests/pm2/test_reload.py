@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import unused_port
 
+from tests.monitoring.scrape import scrape
 from tests.pm2.load import Load
 
 pytestmark = [
@@ -75,6 +76,7 @@ async def pm2(database_url: str, port: int) -> AsyncIterator[Pm2]:
             "APP_URL": "http://localhost",
             "HOST": "127.0.0.1",
             "PORT": str(port),
+            "PROMETHEUS_MULTIPROC_DIR": f"{home}/metrics",
         }
     )
     yield daemon
@@ -100,6 +102,12 @@ async def test_it_starts_reloads_under_load_without_one_failed_request_and_stops
             assert not web_before & await pm2.web_pids()
     assert load.failures == []
     assert await count_events(database_url) == len(load.accepted)
+
+    # whichever process is asked tells of all, of those that were replaced too
+    metrics = await scrape(port)
+    assert metrics.value("webhook_events_total") == len(load.accepted)
+    assert metrics.value("processes", process="web") == 2
+    assert metrics.value("processes", process="worker") == 1
 
     running = await pm2.list_processes()
     assert [each.status for each in running] == ["online"] * 3

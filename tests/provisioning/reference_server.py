@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,12 +20,32 @@ from tests.provisioning.world import World
 TOKEN = "token-of-the-tests"
 SECRET = "secret-of-the-tests"
 
-Misbehaviour = Literal["slow", "500", "hang_after", "500_after", "429", "422", "garbage", "cut"]
+DOMAIN_MODES = {"register", "transfer", "new-or-transfer", "existing", "subdomain", "later"}
+
+Misbehaviour = Literal[
+    "slow",
+    "park",
+    "500",
+    "429",
+    "422",
+    "garbage",
+    "cut",
+    "hang_after",
+    "500_after",
+    "cut_after",
+    "forget",
+]
+"""What goes wrong before an order is carried out (parked: for as long as the test likes), or after
+it was: the answer gets lost, with the record of the order (forget) or without."""
 
 
 @dataclass
 class ReferenceServer:
-    """The server, its accounts, and what it is told to do wrong, once each."""
+    """The server, its accounts, and what it is told to do wrong, once each.
+
+    `refused` are the (subscription, product type) whose latest order got a 422. `watch` is called
+    when an order has come, and when it was carried out.
+    """
 
     world: World = field(default_factory=World)
     misbehaviours: deque[Misbehaviour] = field(default_factory=deque)
@@ -33,6 +53,11 @@ class ReferenceServer:
     requests: list[dict[str, Any]] = field(default_factory=list)
     delay: float = 0.0
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
+    parked: list[asyncio.Event] = field(default_factory=list)
+    refused: set[tuple[UUID, str]] = field(default_factory=set)
+    watch: Callable[[], None] = lambda: None
+    at_once: int = 0
+    most_at_once: int = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["ReferenceServer"]:
@@ -47,20 +72,76 @@ class ReferenceServer:
         """Return what PROVISIONING_SERVICES says of it."""
         return {"url": self.url, "token": TOKEN, "secret": SECRET, **more}
 
+    def start_anew(self, world: World) -> None:
+        """Forget everything, for another world."""
+        self.world = world
+        for forgotten in (self.misbehaviours, self.requests, self.refused):
+            forgotten.clear()
+
+    def release(self) -> None:
+        """Let the parked orders be carried out, late as they are."""
+        while self.parked:
+            self.parked.pop().set()
+
+    async def park(self, run: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        """Start something, and park its first order; answer it, as it hangs there or has ended."""
+        self.ordered.clear()
+        self.misbehaviours.appendleft("park")
+        task = asyncio.create_task(run)
+        ordered = asyncio.create_task(self.ordered.wait())
+        await asyncio.wait({task, ordered}, return_when=asyncio.FIRST_COMPLETED)
+        if not ordered.done():
+            ordered.cancel()
+            self.misbehaviours.popleft()
+        return task
+
     async def _take_order(self, request: web.Request) -> web.StreamResponse:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self._answer_order(request)
+        finally:
+            self.at_once -= 1
+
+    async def _answer_order(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self._authenticate(request, body)
         content = json.loads(body)
         self.requests.append(content)
         self.ordered.set()
+        self.watch()
         await asyncio.sleep(self.delay)
         wrong = self.misbehaviours.popleft() if self.misbehaviours else None
+        order = _order_of(content, request.headers["Idempotency-Key"])
+        if order.action == "create" and not _is_complete(order):
+            return web.json_response({"code": "incomplete"}, status=400)
+        leg = (order.subscription_id, order.product_type)
+        (self.refused.add if wrong == "422" else self.refused.discard)(leg)
         if wrong and (answer := await self._before(request, wrong)):
             return answer
-        answer = self._carry_out(content, request.headers["Idempotency-Key"])
-        if wrong == "hang_after":
-            await asyncio.Event().wait()
-        return web.Response(status=500) if wrong == "500_after" else answer
+        answer = self._carry_out(order)
+        self.watch()
+        return await self._after(request, order, answer, wrong)
+
+    async def _after(
+        self,
+        request: web.Request,
+        order: Order,
+        answer: web.Response,
+        wrong: Misbehaviour | None,
+    ) -> web.Response:
+        match wrong:
+            case "hang_after":
+                await asyncio.Event().wait()
+            case "cut_after":
+                assert request.transport is not None
+                request.transport.abort()
+            case "forget":
+                self.world.forget(order)
+                return web.Response(status=500)
+            case "500_after":
+                return web.Response(status=500)
+        return answer
 
     async def _before(self, request: web.Request, wrong: Misbehaviour) -> web.Response | None:
         match wrong:
@@ -79,20 +160,14 @@ class ReferenceServer:
                 request.transport.abort()
             case "slow":
                 await asyncio.Event().wait()
+            case "park":
+                released = asyncio.Event()
+                self.parked.append(released)
+                await released.wait()
         return None
 
-    def _carry_out(self, content: dict[str, Any], key: str) -> web.Response:
-        result = self.world.carry_out(
-            Order(
-                content["action"],
-                key,
-                UUID(content["subscriptionId"]),
-                content["productType"],
-                content["generation"],
-                content["externalRef"],
-                content["details"],
-            )
-        )
+    def _carry_out(self, order: Order) -> web.Response:
+        result = self.world.carry_out(order)
         if isinstance(result, Done):
             if result.already:
                 answer = {"code": "already_done", "externalRef": result.external_ref}
@@ -122,3 +197,22 @@ class ReferenceServer:
         bearer = request.headers.get("Authorization")
         if bearer != f"Bearer {TOKEN}" or not hmac.compare_digest(given, expected):
             raise web.HTTPUnauthorized
+
+
+def _order_of(content: dict[str, Any], key: str) -> Order:
+    return Order(
+        content["action"],
+        key,
+        UUID(content["subscriptionId"]),
+        content["productType"],
+        content["generation"],
+        content["externalRef"],
+        content["details"],
+    )
+
+
+def _is_complete(order: Order) -> bool:
+    """Say whether it is told what it needs to make the account, by the contract."""
+    if order.product_type == "hosting" and order.details.get("domainMode") not in DOMAIN_MODES:
+        return False
+    return "resources" in order.details

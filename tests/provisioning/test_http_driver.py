@@ -26,7 +26,15 @@ from tests.provisioning.reference_server import Misbehaviour, ReferenceServer
 from tests.service import make_settings
 
 SUBSCRIPTION = UUID("0b54d8a6-7d3a-4c34-9f53-0a1b2c3d4e5f")
-CREATE = Order("create", "key-1", SUBSCRIPTION, "hosting", 1, None, {"resources": {"gb": 1}})
+CREATE = Order(
+    "create",
+    "key-1",
+    SUBSCRIPTION,
+    "hosting",
+    1,
+    None,
+    {"resources": {"gb": 1}, "domainMode": "later", "furtherDomains": []},
+)
 
 
 @pytest.fixture

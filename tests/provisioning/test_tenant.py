@@ -11,11 +11,12 @@ from tests.provisioning.conftest import Scene
 SUBSCRIPTION = UUID("0b54d8a6-7d3a-4c34-9f53-0a1b2c3d4e5f")
 
 
-async def order_domain(scene: Scene, mode: str, value: str) -> None:
+async def order_domain(scene: Scene, mode: str, value: str, *further: str) -> None:
     await scene.tell("active")
     await scene.tell_invoice("paid")
     await scene.pool.execute(
-        "UPDATE subscriptions SET metadata = $1", {"domainMode": mode, "domainValue": value}
+        "UPDATE subscriptions SET metadata = $1",
+        {"domainMode": mode, "domainValue": value, "furtherDomains": list(further)},
     )
 
 
@@ -55,6 +56,21 @@ async def test_what_is_no_domain_gets_a_name_under_ours(scene: Scene, value: str
     await order_domain(scene, "existing", value)
     assert (await scene.run()).done
     assert (await domain_of(scene)).endswith(".panel.test")
+
+
+async def test_the_host_is_told_which_domains_to_register_or_transfer(scene: Scene) -> None:
+    await order_domain(scene, "register", "ada.example", "ada.eu", "ada.shop")
+    assert (await scene.run()).done
+    details = scene.world.calls[0].details
+    assert (details["domain"], details["domainMode"]) == ("ada.example", "register")
+    assert details["furtherDomains"] == ["ada.eu", "ada.shop"]
+
+
+async def test_nobody_is_told_to_register_a_domain_that_somebody_else_has(scene: Scene) -> None:
+    await scene.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.example')")
+    await order_domain(scene, "transfer", "ada.example")
+    assert (await scene.run()).done
+    assert scene.world.calls[0].details["domainMode"] == "later"
 
 
 async def test_a_buyer_who_decides_later_gets_a_name_under_ours(scene: Scene) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -37,6 +38,8 @@ class HostedAccount:
     actual: Actual
     resources: Mapping[str, Any]
     generation: int
+    made_by: str
+    terminated_at: datetime | None = None
 
 
 @dataclass
@@ -44,7 +47,7 @@ class World:
     """The accounts; a driver that obeys its contract, apart from the faults put upon it.
 
     `faults` are used up one a call, by product type: fail before or after the work is done, or
-    refuse. `gate` holds every call until it is set.
+    refuse. `gate` holds every call until it is set. By its `clock` an account is terminated.
     """
 
     accounts: list[HostedAccount] = field(default_factory=list)
@@ -57,6 +60,8 @@ class World:
     most_at_once: int = 0
     terminated: list[HostedAccount] = field(default_factory=list)
     name: str = "world"
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    generations: dict[tuple[UUID, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -122,11 +127,23 @@ class World:
         """Do what an order says, once."""
         if order.idempotency_key in self.answers:
             return self.answers[order.idempotency_key]
+        place = (order.subscription_id, order.product_type)
+        if order.generation < self.generations.get(place, 0):
+            return Refused("HTTP 409: out of date")
+        self.generations[place] = order.generation
         result = self._create(order) if order.action == "create" else self._alter(order)
         self.answers[order.idempotency_key] = result
         return result
 
+    def forget(self, order: Order) -> None:
+        """Lose the record of an order: to its repetition, what it made is there already."""
+        self.answers.pop(order.idempotency_key, None)
+
     def _create(self, order: Order) -> Result:
+        """Make an account; a second one too, for whoever orders it under another key."""
+        for known in self.accounts:
+            if known.made_by == order.idempotency_key:
+                return Done(known.reference, already=True)
         account = HostedAccount(
             f"{order.product_type}-{next(_numbers)}",
             order.subscription_id,
@@ -134,6 +151,7 @@ class World:
             "active",
             order.details["resources"],
             order.generation,
+            order.idempotency_key,
         )
         self.accounts.append(account)
         return Done(account.reference)
@@ -142,12 +160,11 @@ class World:
         account = next((a for a in self.accounts if a.reference == order.external_ref), None)
         if account is None:
             return Refused("HTTP 404")
-        if order.generation < account.generation:
-            return Refused("HTTP 409: out of date")
         already = account.actual == RESULTING[order.action] and order.action != "change"
         account.actual, account.generation = RESULTING[order.action], order.generation
         account.resources = order.details.get("resources", account.resources)
         if order.action == "terminate":
             self.accounts.remove(account)
+            account.terminated_at = self.clock()
             self.terminated.append(account)
         return Done(account.reference, already=already)

@@ -2,13 +2,19 @@
 
 import hashlib
 import json
+from http import HTTPStatus
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
 from mpanel_billing.catalogue import bridge
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.service import read_catalogue
+from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
+from mpanel_billing.http.answers.shop import PlansAnswer, ProductAnswer, ProductsAnswer
+from mpanel_billing.http.openapi.operation import Operation, described
+from mpanel_billing.http.query_string import read_query
 from mpanel_billing.http.rate_limits import spend_allowance
 
 routes = web.RouteTableDef()
@@ -17,20 +23,43 @@ CACHE_CONTROL = "public, no-cache"
 """Keep it, but ask each time whether it still holds: a changed catalogue shows at once."""
 
 
+def _cacheable_answers(model: type[BaseModel]) -> dict[HTTPStatus, type[BaseModel] | None]:
+    return {HTTPStatus.OK: model, HTTPStatus.NOT_MODIFIED: None}
+
+
+class ProductsQuery(BaseModel):
+    """Which products."""
+
+    category: str | None = Field(None, description="Those of that category only.")
+
+
 @routes.get("/api/public/plans")
+@described(Operation("catalogue", _cacheable_answers(PlansAnswer), limited=True))
 async def list_plans(request: web.Request) -> web.Response:
     """Answer with the plans and the terms for which each is sold."""
     return _cacheable(request, bridge.plans_answer(await _catalogue(request)))
 
 
 @routes.get("/api/marketing-api/products/catalog")
+@described(
+    Operation("catalogue", _cacheable_answers(ProductsAnswer), query=ProductsQuery, limited=True)
+)
 async def list_products(request: web.Request) -> web.Response:
     """Answer with plans and add-ons, those of `?category=` only where it is given."""
-    category = request.query.get("category")
-    return _cacheable(request, bridge.products_answer(await _catalogue(request), category))
+    query = read_query(request, ProductsQuery)
+    return _cacheable(request, bridge.products_answer(await _catalogue(request), query.category))
 
 
 @routes.get("/api/marketing-api/products/{id}")
+@described(
+    Operation(
+        "catalogue",
+        _cacheable_answers(ProductAnswer),
+        path={"id": str},
+        limited=True,
+        refusals={NotFoundError: ("product_not_found",)},
+    )
+)
 async def get_product(request: web.Request) -> web.Response:
     """Answer with one plan or add-on, by its code."""
     code = request.match_info["id"]

@@ -4,9 +4,14 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from http import HTTPStatus
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import Actor
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import Order
@@ -19,38 +24,100 @@ from mpanel_billing.checkout.progress import LONGEST_WAIT_SECONDS, follow_order
 from mpanel_billing.checkout.purchase import Purchase
 from mpanel_billing.checkout.request import LABELS, BridgeRequest, CheckoutRequest
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
-from mpanel_billing.checkout.service import IdempotencyKey, create_session, load_offers
+from mpanel_billing.checkout.service import (
+    Desk,
+    IdempotencyKey,
+    PaymentPage,
+    create_session,
+    load_offers,
+)
+from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.errors import (
+    ConflictError,
     InvalidRequestError,
-    MalformedRequestError,
     NotFoundError,
     UnauthenticatedError,
 )
 from mpanel_billing.http import keys
-from mpanel_billing.http.access import comes_from_backend
+from mpanel_billing.http.access import identify_backend
+from mpanel_billing.http.answers.shop import (
+    BridgePageAnswer,
+    PaymentPageAnswer,
+    ProgressAnswer,
+)
+from mpanel_billing.http.idempotency import RepeatHeaders, read_idempotency_key
 from mpanel_billing.http.json_body import parse_body, read_json
+from mpanel_billing.http.openapi.operation import Operation, Refusals, described
+from mpanel_billing.http.query_string import read_query
 from mpanel_billing.http.rate_limits import spend_allowance
 
 routes = web.RouteTableDef()
 
-IDEMPOTENCY_KEY = "Idempotency-Key"
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_SESSION_ID = re.compile(r"[A-Za-z0-9_]{1,255}")
+_SESSION_ID = r"^[A-Za-z0-9_]{1,255}$"
+SessionId = Annotated[str, Field(pattern=_SESSION_ID, description="Stripe's id of the session.")]
+
+_NOT_FOR_SALE: Refusals = {
+    InvalidRequestError: (
+        "coupon_not_in_currency",
+        "currency_not_sold",
+        "cycle_not_sold",
+        "invalid_domain",
+        "invalid_request",
+        "several_cycles",
+        "several_plans",
+        "trial_not_offered",
+        "unknown_addon",
+        "unknown_coupon",
+        "unknown_customer",
+        "unknown_cycle",
+        "unknown_plan",
+        "unknown_price",
+        "unknown_tld",
+    ),
+    ConflictError: ("idempotency_key_reused", "order_changed", "trial_used"),
+    CatalogueNotPushedError: (),
+}
+
+
+class ProgressQuery(BaseModel):
+    """How patient the page is."""
+
+    wait: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=LONGEST_WAIT_SECONDS,
+            description="For how many seconds the answer may be held until the order moves.",
+        ),
+    ] = 0
 
 
 @routes.post("/api/checkout/create-session")
+@described(
+    Operation(
+        "checkout",
+        {HTTPStatus.OK: PaymentPageAnswer},
+        scope="billing",
+        key_optional=True,
+        headers=RepeatHeaders,
+        body=CheckoutRequest,
+        asks_stripe=True,
+        limited=True,
+        refusals=_NOT_FOR_SALE,
+    )
+)
 async def create(request: web.Request) -> web.Response:
     """Take an order in either shape, and answer with the address of its payment page.
 
     mPanel's backend, known by its key, may order for a customer of our books.
     """
-    is_backend = comes_from_backend(request)
-    if not is_backend:
+    backend = await identify_backend(request)
+    if backend is None:
         await spend_allowance(request, "orders")
     body = await read_json(request)
     key = _idempotency_key(request, body)
     wish = parse_body(CheckoutRequest, body, LABELS)
-    if wish.customer_id and not is_backend:
+    if wish.customer_id and backend is None:
         raise _customer_id_refused()
     desk = request.app[keys.DESK]
     catalogue = await load_offers(desk)
@@ -59,10 +126,21 @@ async def create(request: web.Request) -> web.Response:
     purchase = _priced(catalogue, order, wish.customer.to_buyer(), urls)
     if wish.customer_id:
         purchase = replace(purchase, known=await find_known_customer(desk, wish.customer_id))
-    return web.json_response(payment_page_answer(await create_session(desk, purchase, key)))
+    page = await _open_page(desk, purchase, key, backend)
+    return web.json_response(payment_page_answer(page))
 
 
 @routes.post("/api/public/checkout")
+@described(
+    Operation(
+        "checkout",
+        {HTTPStatus.OK: BridgePageAnswer},
+        body=BridgeRequest,
+        asks_stripe=True,
+        limited=True,
+        refusals=_NOT_FOR_SALE,
+    )
+)
 async def create_by_bridge(request: web.Request) -> web.Response:
     """Take an order of the older pages: a plan, a term and an e-mail address."""
     await spend_allowance(request, "orders")
@@ -76,18 +154,39 @@ async def create_by_bridge(request: web.Request) -> web.Response:
 
 
 @routes.get("/api/checkout/session/{session_id}")
+@described(
+    Operation(
+        "checkout",
+        {HTTPStatus.OK: ProgressAnswer},
+        path={"session_id": SessionId},
+        query=ProgressQuery,
+        limited=True,
+        refusals={NotFoundError: ()},
+    )
+)
 async def get_progress(request: web.Request) -> web.Response:
     """Answer with what became of an order; `?wait=` holds the answer until it moves."""
     await spend_allowance(request, "lookups")
     session_id = request.match_info["session_id"]
-    wait_seconds = _wait_seconds(request)
-    if not _SESSION_ID.fullmatch(session_id):
+    wait_seconds = float(read_query(request, ProgressQuery).wait)
+    if not re.fullmatch(_SESSION_ID, session_id):
         raise NotFoundError("We know no checkout by this number.")
     state = await follow_order(request.app[keys.LOOKOUT], session_id, wait_seconds)
     login_url = app_address(request.app[keys.SETTINGS].app_url)
     return web.json_response(
         progress_answer(state, session_id, login_url), headers={"Cache-Control": "no-store"}
     )
+
+
+async def _open_page(
+    desk: Desk, purchase: Purchase, key: IdempotencyKey | None, by: Actor | None
+) -> PaymentPage:
+    """Order; what mPanel's backend orders is in the audit log."""
+    details = {"planId": purchase.order.plan_code, "billingCycle": purchase.order.billing_cycle}
+    async with audit.attempt(desk.pool, by, "checkout.create_session", details=details) as entry:
+        page = await create_session(desk, purchase, key)
+        entry.aim_at("subscription", page.subscription_id)
+    return page
 
 
 def _customer_id_refused() -> UnauthenticatedError:
@@ -102,18 +201,8 @@ def _priced(catalogue: Catalogue, order: Order, buyer: Buyer, urls: ReturnUrls) 
 
 
 def _idempotency_key(request: web.Request, body: object) -> IdempotencyKey | None:
-    key = request.headers.get(IDEMPOTENCY_KEY)
+    key = read_idempotency_key(request)
     if key is None:
         return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise MalformedRequestError("The Idempotency-Key must be 1 to 255 visible characters.")
     canonical = json.dumps(body, sort_keys=True).encode()
     return IdempotencyKey(key, hashlib.sha256(canonical).digest())
-
-
-def _wait_seconds(request: web.Request) -> float:
-    text = request.query.get("wait", "0")
-    problem = f"must be a whole number of seconds from 0 to {LONGEST_WAIT_SECONDS}"
-    if not re.fullmatch(r"[0-9]{1,2}", text) or int(text) > LONGEST_WAIT_SECONDS:
-        raise InvalidRequestError(f"wait {problem}.", fields={"wait": problem})
-    return float(text)

@@ -7,74 +7,79 @@ from typing import Any
 from aiohttp import web
 
 from mpanel_billing import __version__
-from mpanel_billing.database import migrations
-from mpanel_billing.database.pool import acquired
-from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.http import keys
+from mpanel_billing.http.answers.services import (
+    HealthAnswer,
+    UnreadyAnswer,
+    UnwellAnswer,
+    UpAnswer,
+)
+from mpanel_billing.http.openapi.operation import Operation, described
+from mpanel_billing.monitoring.readiness import reason_not_ready
+from mpanel_billing.monitoring.troubles import Troubles, find_troubles
 
 routes = web.RouteTableDef()
 
-LATE_SECONDS = 300
-"""From this age on, an event or an order that should have been dealt with is a trouble."""
-
-_queries = load_queries("health")
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
 @routes.get("/api/health/live")
+@described(Operation("monitoring", {HTTPStatus.OK: UpAnswer}))
 async def get_live(_: web.Request) -> web.Response:
     """Answer: the process is there."""
     return web.json_response({"status": "ok"}, headers=_NO_STORE)
 
 
 @routes.get("/api/health/ready")
+@described(
+    Operation(
+        "monitoring",
+        {HTTPStatus.OK: UpAnswer, HTTPStatus.SERVICE_UNAVAILABLE: UnreadyAnswer},
+    )
+)
 async def get_ready(request: web.Request) -> web.Response:
     """Answer 200 when the database answers and its schema is ours, else 503 with the reason."""
-    reason = await _reason_not_ready(request)
+    reason = await reason_not_ready(request.app[keys.POOL])
     if reason is None:
         return web.json_response({"status": "ok"}, headers=_NO_STORE)
-    body = {"status": "unavailable", "reason": reason}
-    return web.json_response(body, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=_NO_STORE)
+    return _unavailable({}, reason)
 
 
 @routes.get("/api/health")
+@described(
+    Operation(
+        "monitoring",
+        {HTTPStatus.OK: HealthAnswer, HTTPStatus.SERVICE_UNAVAILABLE: UnwellAnswer},
+    )
+)
 async def get_health(request: web.Request) -> web.Response:
-    """Answer for people and alerts: `ok`, `degraded` when work is late, else 503."""
-    reason = await _reason_not_ready(request)
-    body: dict[str, Any] = {
-        "status": "ok",
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "version": __version__,
-    }
+    """Answer for people and alerts: `ok`, `degraded` when work is late, else 503.
+
+    `reasons` says in sentences what is late: it is true of all instances alike, and no reason to
+    take one of them out of rotation.
+    """
+    about = {"timestamp": _now(), "version": __version__}
+    reason = await reason_not_ready(request.app[keys.POOL])
     if reason is not None:
-        body |= {"status": "unavailable", "reason": reason}
-        return web.json_response(body, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=_NO_STORE)
-    async with acquired(request.app[keys.POOL]) as conn:
-        ages = await _ages(conn)
-    if any(age is not None and age > LATE_SECONDS for age in ages.values()):
-        body["status"] = "degraded"
-    return web.json_response(body | ages, headers=_NO_STORE)
+        return _unavailable(about, reason)
+    troubles = find_troubles(await request.app[keys.FIGURES].read())
+    status = "degraded" if troubles.reasons else "ok"
+    body = {"status": status, **about, "reasons": troubles.reasons, **_ages(troubles)}
+    return web.json_response(body, headers=_NO_STORE)
 
 
-async def _reason_not_ready(request: web.Request) -> str | None:
-    try:
-        async with acquired(request.app[keys.POOL]) as conn:
-            version = await migrations.schema_version(conn)
-    except DatabaseUnavailableError:
-        return "the database does not answer"
-    expected = migrations.expected_version()
-    if version is None or version < expected:
-        return f"the schema is at {version or 'nothing'}, not at {expected}: migrate"
-    return None
+def _unavailable(about: dict[str, Any], reason: str) -> web.Response:
+    body = {"status": "unavailable", **about, "reason": reason}
+    return web.json_response(body, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=_NO_STORE)
 
 
-async def _ages(conn: Connection) -> dict[str, int | None]:
+def _ages(troubles: Troubles) -> dict[str, int | None]:
     """Return seconds by name, null where nothing waits."""
-    row = await _queries.get_health.fetch_one(conn)
     return {
-        "oldestUnappliedEventSeconds": row["oldest_unapplied_event_seconds"] if row else None,
-        "oldestUnprovisionedOrderSeconds": (
-            row["oldest_unprovisioned_order_seconds"] if row else None
-        ),
+        "oldestUnappliedEventSeconds": troubles.event_seconds,
+        "oldestUnprovisionedOrderSeconds": troubles.order_seconds,
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

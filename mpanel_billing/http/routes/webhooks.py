@@ -4,11 +4,17 @@ import json
 import logging
 import time
 from functools import cache
+from http import HTTPStatus
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
-from mpanel_billing.errors import BillingError
+from mpanel_billing.errors import BillingError, MalformedRequestError
 from mpanel_billing.http import keys, metrics
+from mpanel_billing.http.answers.services import ReceivedAnswer
+from mpanel_billing.http.json_body import BodyTooLargeError, UnsupportedMediaTypeError
+from mpanel_billing.http.openapi.operation import Content, Operation, described
+from mpanel_billing.meters import counts
 from mpanel_billing.webhooks.envelope import Event, parse_body, parse_event
 from mpanel_billing.webhooks.signature import verify_signature
 
@@ -20,7 +26,35 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 """What the application reads of any request at most; JSON routes have a lower limit."""
 
 
+class StripeHeaders(BaseModel):
+    """Stripe's header, for the API's description."""
+
+    signature: str = Field(
+        alias="Stripe-Signature", description="Over the bytes of the body, with our secret."
+    )
+
+
 @routes.post(PATH)
+@described(
+    Operation(
+        "webhooks",
+        {HTTPStatus.OK: ReceivedAnswer},
+        headers=StripeHeaders,
+        body=Content("application/json", "An event, byte for byte as Stripe has signed it."),
+        refusals={
+            MalformedRequestError: (
+                "not_an_event",
+                "signature_invalid",
+                "signature_malformed",
+                "signature_missing",
+                "signature_too_old",
+                "wrong_mode",
+            ),
+            BodyTooLargeError: (),
+            UnsupportedMediaTypeError: (),
+        },
+    )
+)
 async def receive_webhook(request: web.Request) -> web.Response:
     """Answer 200 once the event is committed; 400 what is none; 503 while there is no database."""
     body = await _read_raw(request)
@@ -28,8 +62,9 @@ async def receive_webhook(request: web.Request) -> web.Response:
         event = _open(request, body)
     except BillingError as error:
         logger.warning("webhook refused: %s", error, extra={"code": error.code})
-        metrics.WEBHOOKS_REFUSED.labels(error.code).inc()
+        counts.count_refusal(error.code)
         raise
+    metrics.observe_age(event.created)
     outcome = await request.app[keys.EVENTS].receive(event)
     metrics.count_event(event.type, outcome.status)
     logger.log(

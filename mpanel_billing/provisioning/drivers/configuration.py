@@ -9,13 +9,18 @@ from mpanel_billing.provisioning.drivers.http import HttpDriver
 from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
 from mpanel_billing.settings import ServiceEndpoint, Settings
+from mpanel_billing.tracing import active_tracing
 
 
 @asynccontextmanager
 async def open_drivers(settings: Settings) -> AsyncIterator[Drivers]:
     """Open a driver for each of PROVISIONING_SERVICES; orders for other types are only logged."""
     concurrency = settings.provisioning_concurrency
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+    tracing = active_tracing()
+    async with aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[tracing.client_traces()] if tracing else None,
+    ) as session:
         yield Drivers(
             fallback=Lane(LogDriver(), Throttle(concurrency)),
             by_type={

@@ -154,11 +154,10 @@ def read_answer(order: Order, status: int, body: bytes, retry_after: str | None)
     except ValidationError:
         answer = OrderAnswer()
     response = {"status": status, **answer.model_dump(exclude_none=True)}
-    reference = answer.externalRef or order.external_ref
     is_done = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     already = status == HTTPStatus.CONFLICT and answer.code == "already_done"
-    if (is_done or already) and reference:
-        return Done(reference, already, response)
+    if (is_done or already) and answer.externalRef:
+        return Done(answer.externalRef, already, response)
     quote = f": {redact(answer.message)[:_LONGEST_QUOTE]}" if answer.message else ""
     error = f"HTTP {status}{quote}"
     is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR

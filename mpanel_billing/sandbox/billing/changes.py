@@ -35,23 +35,24 @@ def change_items(
     *,
     proration: str,
     at: int,
-) -> bool:
-    """Change the items as the (param, price) pairs say; return whether an invoice is due at once.
+) -> tuple[bool, bool]:
+    """Change the items as the (param, price) pairs say.
 
-    `proration` is Stripe's `proration_behavior`, `at` the time up to which the old items count.
+    Returns whether an invoice is due at once, and whether a new period has begun. `proration` is
+    Stripe's `proration_behavior`, `at` the time up to which the old items count.
     """
     changes = [_change_item(world, subscription, param, price, at) for param, price in given]
     if not subscription["items"]["data"]:
         raise invalid("A subscription must have at least one active plan.", param="items")
     if subscription["status"] == "trialing":
-        return False
+        return False, False
     new_term = any(change.moves_to_another_interval() for change in changes)
     if proration != "none":
         customer = world.find("customer", subscription["customer"])
         prorate(world, subscription, customer, changes, at, credit_only=new_term)
     if new_term:
         restart_period(subscription, at)
-    return new_term or proration == "always_invoice"
+    return new_term or proration == "always_invoice", new_term
 
 
 def _change_item(

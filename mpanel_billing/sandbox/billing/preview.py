@@ -25,6 +25,27 @@ def preview_invoice(world: World, subscription: ReadOnly) -> Document:
     return assemble_invoice(world, bill, world.ids.next("upcoming_in"), due_at=end)
 
 
+def preview_immediate(world: World, subscription: ReadOnly, *, new_period: bool) -> Document:
+    """Return the invoice that a change just made is billed with at once; nothing is kept.
+
+    `new_period`: the change has begun one, which is billed too.
+    """
+    customer = world.find("customer", subscription["customer"])
+    begun = subscription["items"]["data"] if new_period else []
+    waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
+    now = world.time_of(subscription)
+    bill = Bill(
+        customer=customer,
+        currency=subscription["currency"],
+        reason="upcoming",
+        lines=[*waiting, *term_lines(world, subscription, begun)],
+        period=(now, now),
+        subscription=subscription,
+        discounts=tuple(current_discounts(world, subscription, now)),
+    )
+    return assemble_invoice(world, bill, world.ids.next("upcoming_in"), due_at=now)
+
+
 def _ending(subscription: ReadOnly, end: int) -> list[Document]:
     return [item for item in subscription["items"]["data"] if item["current_period_end"] == end]
 

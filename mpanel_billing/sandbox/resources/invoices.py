@@ -16,6 +16,7 @@ from stripe.params import (
     InvoiceVoidInvoiceParams,
 )
 
+from mpanel_billing.sandbox.billing.changes import change_items, end_trial
 from mpanel_billing.sandbox.billing.dunning import attempt_payment, settle
 from mpanel_billing.sandbox.billing.invoices import (
     Bill,
@@ -28,10 +29,19 @@ from mpanel_billing.sandbox.billing.invoices import (
     void_invoice,
 )
 from mpanel_billing.sandbox.billing.payments import as_api_error
-from mpanel_billing.sandbox.billing.preview import preview_invoice
+from mpanel_billing.sandbox.billing.preview import preview_immediate, preview_invoice
 from mpanel_billing.sandbox.documents import Document, ReadOnly, merge_metadata
 from mpanel_billing.sandbox.errors import invalid, missing_param
-from mpanel_billing.sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
+from mpanel_billing.sandbox.operations import (
+    Call,
+    Filter,
+    Listing,
+    Operation,
+    listing,
+    refuse_unsupported,
+    retrieve,
+)
+from mpanel_billing.sandbox.resources.subscriptions import named_price
 
 
 def create(call: Call) -> Document:
@@ -61,10 +71,46 @@ def create(call: Call) -> Document:
 
 
 def preview(call: Call) -> Document:
-    """Return the next invoice of a subscription as it would be now."""
+    """Return the next invoice of a subscription as it would be now, after a change if one is given.
+
+    A change that is billed at once makes that the next invoice.
+    """
     if call.get("subscription") is None:
         raise missing_param("subscription")
-    subscription = call.world.find("subscription", call.get("subscription"), "subscription")
+    details = call.get("subscription_details", {})
+    refuse_unsupported(details, PREVIEW_DETAILS, "subscription_details")
+    with call.world.store.rehearsal():
+        subscription = call.world.find("subscription", call.get("subscription"), "subscription")
+        if details.get("items"):
+            return _preview_change(call, subscription, details)
+        return _preview_renewal(call, subscription)
+
+
+def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Document:
+    world = call.world
+    param = "subscription_details[items][price]"
+    proration = details.get("proration_behavior") or "create_prorations"
+    at = details.get("proration_date") or world.time_of(subscription)
+    bills_now, new_period = change_items(
+        world,
+        subscription,
+        [(one, named_price(call, one, param)) for one in details["items"]],
+        proration=proration,
+        at=at,
+    )
+    if details.get("trial_end") == "now" and subscription["status"] == "trialing":
+        end_trial(subscription, at)
+        bills_now = new_period = True
+    if bills_now:
+        invoice = preview_immediate(world, subscription, new_period=new_period)
+    else:
+        invoice = _preview_renewal(call, subscription)
+    if proration != "none" and subscription["status"] != "trialing":
+        invoice["parent"]["subscription_details"]["subscription_proration_date"] = at
+    return invoice
+
+
+def _preview_renewal(call: Call, subscription: Document) -> Document:
     if subscription["ended_at"] or subscription["cancel_at_period_end"]:
         raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none")
     return preview_invoice(call.world, subscription)
@@ -173,7 +219,8 @@ CREATE = frozenset(
         "pending_invoice_items_behavior",
     ]
 )
-PREVIEW = frozenset({"customer", "expand", "subscription"})
+PREVIEW = frozenset({"customer", "expand", "subscription", "subscription_details"})
+PREVIEW_DETAILS = frozenset({"items", "proration_behavior", "proration_date", "trial_end"})
 UPDATE = frozenset(
     {"auto_advance", "default_payment_method", "description", "expand", "footer", "metadata"}
 )

@@ -22,7 +22,12 @@ from mpanel_billing.sandbox.billing.changes import (
     schedule_cancellation,
 )
 from mpanel_billing.sandbox.billing.dunning import attempt_payment
-from mpanel_billing.sandbox.billing.lines import Charge, Period, describe_price
+from mpanel_billing.sandbox.billing.lines import (
+    Charge,
+    Period,
+    add_invoice_item,
+    describe_price,
+)
 from mpanel_billing.sandbox.billing.payment_methods import method_for
 from mpanel_billing.sandbox.billing.payments import as_api_error
 from mpanel_billing.sandbox.billing.proration import restart_period
@@ -108,13 +113,14 @@ def _trial_end(call: Call, now: int) -> int | None:
 
 
 def _order_item(call: Call, given: ReadOnly, index: int) -> OrderItem:
-    price = _price(call, given, f"items[{index}][price]")
+    price = named_price(call, given, f"items[{index}][price]")
     if price is None:
         raise missing_param(f"items[{index}][price]")
     return OrderItem(price, given.get("quantity", 1), given.get("metadata") or {})
 
 
-def _price(call: Call, given: ReadOnly, param: str) -> Document | None:
+def named_price(call: Call, given: ReadOnly, param: str) -> Document | None:
+    """Return the price that an item's params name or describe, if they do."""
     if given.get("price_data"):
         return prices.create(Call(call.world, {}, dict(given["price_data"])))
     price_id = given.get("price") or given.get("plan")
@@ -129,7 +135,7 @@ def _one_time_charges(call: Call, subscription: ReadOnly) -> list[Charge]:
 
 
 def _one_time_charge(call: Call, given: ReadOnly, param: str, subscription: ReadOnly) -> Charge:
-    price = _price(call, given, param)
+    price = named_price(call, given, param)
     if price is None:
         raise missing_param(param)
     quantity, now = given.get("quantity", 1), call.world.time_of(subscription)
@@ -218,17 +224,16 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
     """Apply items and trial; return whether an invoice is due now, and whether a period began."""
     world, now = call.world, call.world.time_of(subscription)
     bills_now = new_period = False
+    _add_one_time_charges(call, subscription)
     if call.get("items"):
-        anchor = subscription["billing_cycle_anchor"]
-        given = [(one, _price(call, one, "items[price]")) for one in call.get("items")]
-        bills_now = change_items(
+        given = [(one, named_price(call, one, "items[price]")) for one in call.get("items")]
+        bills_now, new_period = change_items(
             world,
             subscription,
             given,
             proration=call.get("proration_behavior", "create_prorations"),
             at=call.get("proration_date", now),
         )
-        new_period = subscription["billing_cycle_anchor"] != anchor
     trial_end = call.get("trial_end")
     if trial_end == "now" and subscription["status"] == "trialing":
         end_trial(subscription, now)
@@ -237,6 +242,14 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
         extend_trial(subscription, trial_end, now)
         _follow_period_end(subscription)
     return bills_now, new_period
+
+
+def _add_one_time_charges(call: Call, subscription: ReadOnly) -> None:
+    """Put what is charged once on the subscription's next invoice."""
+    customer = call.world.find("customer", subscription["customer"])
+    for charge in _one_time_charges(call, subscription):
+        made = add_invoice_item(call.world, customer, charge)
+        call.world.announce("invoiceitem.created", made)
 
 
 def _follow_period_end(subscription: Document) -> None:
@@ -299,9 +312,15 @@ def list_items(call: Call) -> Listing:
     return Listing(subscription["items"]["data"])
 
 
+_NOT_CANCELED = "not canceled"
+"""What is listed when no status is asked for."""
+
+
 def _has_status(subscription: ReadOnly, status: str) -> bool:
     if status == "all":
         return True
+    if status == _NOT_CANCELED:
+        return bool(subscription["status"] != "canceled")
     if status == "ended":
         return subscription["status"] in FINAL_STATUSES
     return bool(subscription["status"] == status)
@@ -316,15 +335,14 @@ FILTERS: dict[str, Filter] = {"status": _has_status, "price": _has_price}
 
 def list_subscriptions(call: Call) -> Document | Listing:
     """List subscriptions; those canceled only when they are asked for."""
-    found = listing("subscription", **FILTERS)(call)
-    if isinstance(found, Listing) and call.get("status") is None:
-        return Listing([one for one in found.documents if one["status"] != "canceled"])
-    return found
+    call.params["status"] = call.get("status", _NOT_CANCELED)
+    return listing("subscription", **FILTERS)(call)
 
 
 PATH = "/subscriptions"
 UPDATE = frozenset(
     [
+        "add_invoice_items",
         "cancel_at",
         "cancel_at_period_end",
         "cancellation_details",
@@ -346,7 +364,7 @@ UPDATE = frozenset(
 )
 CREATE = (
     UPDATE - {"cancellation_details", "pause_collection", "proration_date"}
-    | {"add_invoice_items", "billing_mode", "collection_method", "customer"}
+    | {"billing_mode", "collection_method", "customer"}
     | {"trial_period_days"}
 )
 

@@ -1,0 +1,97 @@
+"""Where Stripe offers something else than the database sells; looks, and changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TypeAlias
+
+from mpanel_billing.catalogue import repository
+from mpanel_billing.catalogue.offers import (
+    CatalogueGateway,
+    PriceTerms,
+    StripeCoupon,
+    StripeProduct,
+)
+from mpanel_billing.catalogue.push import Offered, wanted_coupon, wanted_product, wanted_terms
+from mpanel_billing.catalogue.repository import CouponToPush, PriceToPush, ProductToPush
+from mpanel_billing.database.pool import Pool, acquired
+
+Offer: TypeAlias = StripeProduct | PriceTerms | StripeCoupon
+
+
+async def find_drift(pool: Pool, gateway: CatalogueGateway, livemode: bool) -> list[str]:
+    """Say in a sentence each what a push would change; empty: Stripe sells what we sell.
+
+    Raises StripeError when Stripe cannot be asked.
+    """
+    async with acquired(pool) as conn:
+        products = await repository.list_products_to_push(conn, livemode)
+        prices = await repository.list_prices_to_push(conn, livemode)
+        coupons = await repository.list_coupons_to_push(conn)
+    return [
+        *await _drift_of_products(gateway, products),
+        *await _drift_of_prices(gateway, products, prices),
+        *await _drift_of_coupons(gateway, coupons),
+    ]
+
+
+async def _drift_of_products(
+    gateway: CatalogueGateway, products: Sequence[ProductToPush]
+) -> list[str]:
+    wanted = [wanted_product(product) for product in products]
+    found = {p.id: p for p in await gateway.list_products([product.id for product in wanted])}
+    return [
+        sentence
+        for product, ours in zip(products, wanted, strict=True)
+        for sentence in _compare(f"product {product.code}", ours, found.get(ours.id))
+    ]
+
+
+async def _drift_of_prices(
+    gateway: CatalogueGateway, products: Sequence[ProductToPush], prices: Sequence[PriceToPush]
+) -> list[str]:
+    offered = Offered(await gateway.list_active_prices(), prices)
+    product_ids = {product.id: wanted_product(product).id for product in products}
+    return [
+        sentence
+        for price in prices
+        for sentence in _drift_of_price(price, offered, product_ids[price.product_id])
+    ]
+
+
+def _drift_of_price(price: PriceToPush, offered: Offered, product_id: str) -> list[str]:
+    name = f"price {price.lookup_key}"
+    if not price.active:
+        still = price.stripe_price_id in offered.by_id
+        return [f"{name} ({price.stripe_price_id}) is still on sale"] if still else []
+    theirs = offered.for_row(price)
+    found = _compare(name, wanted_terms(price, product_id), theirs.terms if theirs else None)
+    if not found and theirs and theirs.id != price.stripe_price_id:
+        return [f"{name} is {theirs.id} at Stripe, which the database does not know yet"]
+    return found
+
+
+async def _drift_of_coupons(
+    gateway: CatalogueGateway, coupons: Sequence[CouponToPush]
+) -> list[str]:
+    return [
+        sentence
+        for coupon in coupons
+        for sentence in _compare(
+            f"coupon {coupon.code}", wanted_coupon(coupon), await gateway.find_coupon(coupon.code)
+        )
+    ]
+
+
+def _compare(name: str, ours: Offer, theirs: Offer | None) -> list[str]:
+    if theirs is None:
+        return [f"{name} is not there"]
+    return [
+        f"{name}: {field.name} is {_shown(getattr(theirs, field.name))}, "
+        f"not {_shown(getattr(ours, field.name))}"
+        for field in fields(ours)
+        if getattr(theirs, field.name) != getattr(ours, field.name)
+    ]
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else str(value)

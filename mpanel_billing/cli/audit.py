@@ -1,0 +1,68 @@
+"""`mpanel-billing audit`: who has changed what."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from textwrap import shorten
+from typing import Annotated
+
+import asyncpg
+import typer
+
+from mpanel_billing.access import audit
+from mpanel_billing.database.pool import create_pool
+from mpanel_billing.settings import load_database_settings
+
+app = typer.Typer(help="Changes that were made by a key or a command.", no_args_is_help=True)
+
+
+_DETAIL_LENGTH = 200
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `list` a word of its own: typer would take a single command for the group itself."""
+
+
+@app.command("list")
+def list_(
+    target: Annotated[
+        str | None, typer.Option(help="Only of what has this id: ours, evt_..., mpb_...")
+    ] = None,
+    actor: Annotated[
+        str | None, typer.Option(help="Only by this one: a key's name, or cli:<user>@<host>.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest.")] = 50,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """List changes, the newest first."""
+    rows = asyncio.run(_list(target, actor, limit))
+    if as_json:
+        typer.echo(json.dumps([dict(row) for row in rows], indent=2, default=_json))
+        return
+    for row in rows:
+        typer.echo(_line(row))
+    if not rows:
+        typer.echo("nothing is on record")
+
+
+async def _list(target: str | None, actor: str | None, most: int) -> Sequence[asyncpg.Record]:
+    async with await create_pool(load_database_settings()) as pool:
+        return await audit.list_entries(pool, most=most, target_id=target, actor=actor)
+
+
+def _line(row: asyncpg.Record) -> str:
+    target = f"{row['target_type']} {row['target_id']}" if row["target_id"] else "-"
+    outcome = row["outcome"] + (f" ({row['error']})" if row["error"] else "")
+    details = json.dumps(row["details"], ensure_ascii=False) if row["details"] else ""
+    details = shorten(details, _DETAIL_LENGTH, placeholder=" ... (--json has all of it)")
+    return (
+        f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['actor']}  {row['action']}  {target}"
+        f"  {outcome}  {details}"
+    ).rstrip()
+
+
+def _json(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

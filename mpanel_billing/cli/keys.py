@@ -1,0 +1,108 @@
+"""`mpanel-billing keys`: who may use /api/admin and /api/billing."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, TypeVar
+
+import asyncpg
+import typer
+
+from mpanel_billing.access import keys
+from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.keyring import LOOK_UP_SECONDS
+from mpanel_billing.access.scopes import SCOPES, read_scopes
+from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.settings import load_database_settings
+
+app = typer.Typer(help="Keys for /api/admin and /api/billing.", no_args_is_help=True)
+
+T = TypeVar("T")
+
+_LONGEST_DAYS = 3650
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Option(help="Who gets it, such as: panel-backend")],
+    scope: Annotated[
+        list[str], typer.Option(help=f"What it opens: {', '.join(SCOPES)}; may be repeated.")
+    ],
+    expires_in: Annotated[
+        int | None,
+        typer.Option(min=1, max=_LONGEST_DAYS, help="Days until it expires; never if not given."),
+    ] = None,
+) -> None:
+    """Make a key, and print it: this once, for it is kept nowhere."""
+    scopes = read_scopes(scope)
+    lifetime = timedelta(days=expires_in) if expires_in else None
+    issued = _with_pool(
+        lambda pool: keys.create_key(
+            pool, command_line_actor(), name=name, scopes=scopes, lifetime=lifetime
+        )
+    )
+    typer.echo(issued.text)
+    until = f"expires {_moment(issued.expires_at)}" if issued.expires_at else "does not expire"
+    typer.echo(f"{issued.id} ({name}) opens {', '.join(scopes)}, and {until}.", err=True)
+    typer.echo("Keep it now: it cannot be shown again.", err=True)
+
+
+@app.command("list")
+def list_(*, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """List all keys, the oldest first: not the keys themselves, which nobody has."""
+    rows = _with_pool(keys.list_keys)
+    if as_json:
+        typer.echo(json.dumps([dict(row) for row in rows], indent=2, default=_json))
+        return
+    for line in _table(rows):
+        typer.echo(line)
+    if not rows:
+        typer.echo("no keys")
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="NAME|ID", help="Its name, or its id (mpb_...)")],
+) -> None:
+    """Revoke a key, for good."""
+    key_id = _with_pool(lambda pool: keys.revoke_key(pool, command_line_actor(), key))
+    typer.echo(f"revoked {key_id}; it opens nothing after {LOOK_UP_SECONDS:.0f} s at the latest")
+
+
+def _with_pool(do: Callable[[Pool], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with await create_pool(load_database_settings()) as pool:
+            return await do(pool)
+
+    return asyncio.run(run())
+
+
+def _table(rows: Sequence[asyncpg.Record]) -> list[str]:
+    """Set the keys out in columns as wide as their widest entry, below a heading."""
+    cells = [("id", "name", "state", "scopes", "created (UTC)", "by", "expires", "last used")] + [
+        (
+            row["id"],
+            row["name"],
+            row["state"],
+            ",".join(row["scopes"]),
+            _moment(row["created_at"]),
+            row["created_by"],
+            _moment(row["expires_at"]),
+            _moment(row["last_used_at"]),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (cells if rows else [])
+    ]
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"
+
+
+def _json(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

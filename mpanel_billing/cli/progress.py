@@ -1,0 +1,68 @@
+"""How far a long command has come: a bar on a terminal, a line now and then elsewhere."""
+
+import time
+from typing import TextIO
+
+from mpanel_billing.reconciliation.drift import Progress
+
+_BAR = 30
+_TERMINAL_SECONDS = 0.1
+_LOG_SECONDS = 10.0
+
+
+class ProgressLine:
+    """Counts what is done, and shows it; the total is an estimate."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to a stream, usually stderr."""
+        self._stream = stream
+        self._live = stream.isatty()
+        self._interval = _TERMINAL_SECONDS if self._live else _LOG_SECONDS
+        self._total = 0
+        self._objects = self._events = self._accounts = self._drift = 0
+        self._started = self._shown = time.monotonic()
+
+    def expect(self, objects: int) -> None:
+        """Expect about that many objects."""
+        self._total = objects
+
+    def show(self, progress: Progress) -> None:
+        """Count what another page has brought, and show it if the last time was a while ago."""
+        self._objects += progress.objects
+        self._events += progress.events
+        self._accounts += progress.accounts
+        self._drift += progress.drifted
+        now = time.monotonic()
+        if now - self._shown >= self._interval:
+            self._shown = now
+            self._write()
+
+    def end(self) -> None:
+        """Show the last state, and leave the line of a terminal."""
+        self._write()
+        if self._live:
+            self._stream.write("\n")
+
+    def _write(self) -> None:
+        text = self._text()
+        self._stream.write(f"\r\x1b[K{self._bar()}{text}" if self._live else f"{text}\n")
+        self._stream.flush()
+
+    def _text(self) -> str:
+        seconds = max(time.monotonic() - self._started, 0.001)
+        whole = f" of about {self._total:,}" if self._is_part() else ""
+        return (
+            f"{self._objects:,}{whole} objects ({self._objects / seconds:,.0f}/s), "
+            f"{self._events:,} events, {self._accounts:,} accounts; {self._drift:,} differ"
+        )
+
+    def _is_part(self) -> bool:
+        """Whether the total is still believable: an empty mirror expects nothing."""
+        return self._objects <= self._total
+
+    def _bar(self) -> str:
+        if not self._is_part() or not self._total:
+            return ""
+        part = self._objects / self._total
+        done = round(part * _BAR)
+        return f"[{'#' * done}{'.' * (_BAR - done)}] {part:4.0%} "

@@ -1,0 +1,48 @@
+"""`mpanel-billing prune`: let go of what is older than its age, as the worker does every hour."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.database.pool import create_pool
+from mpanel_billing.retention import service
+from mpanel_billing.retention.repository import COUNTED_UP_TO, Ages
+from mpanel_billing.settings import load_database_settings
+
+_NAMES = {
+    "event_payloads": "payloads of events",
+    "events": "events",
+    "provisioning_log": "provisioning log",
+    "idempotency_keys": "idempotency keys",
+    "job_log": "job log",
+}
+
+
+def prune(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be pruned.")
+    ] = False,
+) -> None:
+    """Prune payloads of events, events, logs and keys that are older than KEEP_..._DAYS."""
+    settings = load_database_settings()
+    ages = service.ages_of(settings)
+
+    async def run() -> Mapping[str, int]:
+        async with await create_pool(settings) as pool:
+            if dry_run:
+                return await service.count_prunable(pool, ages)
+            return await service.prune(pool, ages, by=command_line_actor())
+
+    _print(asyncio.run(run()), ages, "would be pruned" if dry_run else "pruned")
+
+
+def _print(rows: Mapping[str, int], ages: Ages, done: str) -> None:
+    for subject, days in asdict(ages).items():
+        count = rows[subject]
+        number = f"{count:,}" if count <= COUNTED_UP_TO else f"over {COUNTED_UP_TO:,}"
+        typer.echo(f"{_NAMES[subject]:<18}  kept {days:>5} days  {number:>12} {done}")

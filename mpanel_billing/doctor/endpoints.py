@@ -1,0 +1,105 @@
+"""Whether Stripe's events are sent here as they should be, and arrive."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.doctor import repository
+from mpanel_billing.doctor.finding import Finding, duration, failed, ok, some, warning
+from mpanel_billing.settings import StripeSettings
+from mpanel_billing.stripe_gateway.account import SentEvent, list_latest_events
+from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
+from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint, list_webhook_endpoints
+from mpanel_billing.webhooks.endpoint import PATH, missing_events, needless_events
+from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+
+ON_ITS_WAY = timedelta(minutes=2)
+"""How long Stripe may take to bring an event before it is missed."""
+
+_ENDPOINT = "webhook endpoint"
+_DELIVERIES = "webhook deliveries"
+_ENSURE = "run `mpanel-billing stripe endpoint ensure --url https://<your host>`"
+_LOOK_BACK = timedelta(hours=24)
+_MOST_EVENTS = 100
+
+
+async def look_at_endpoints(gateway: StripeGateway, settings: StripeSettings) -> list[Finding]:
+    """Look at the endpoints that lead here: version, events, whether they are on."""
+    found = await list_webhook_endpoints(gateway)
+    return judge_endpoints(found, sandboxed=settings.stripe_api_base is not None)
+
+
+def judge_endpoints(found: Sequence[WebhookEndpoint], *, sandboxed: bool) -> list[Finding]:
+    """Judge each endpoint of the account whose address ends in our path."""
+    ours = [e for e in found if urlsplit(e.url).path.endswith(PATH)]
+    if not ours and sandboxed:
+        return [ok(_ENDPOINT, "not judged: the sandbox is told at its start")]
+    if not ours:
+        return [failed(_ENDPOINT, f"there is none that ends in {PATH}", _ENSURE)]
+    judged = [_judge_endpoint(endpoint) for endpoint in ours]
+    if any(endpoint.enabled and endpoint.api_version == API_VERSION for endpoint in ours):
+        return judged
+    text = f"none that is on has API version {API_VERSION}"
+    return [*judged, failed(_ENDPOINT, text, _ENSURE)]
+
+
+def _judge_endpoint(endpoint: WebhookEndpoint) -> Finding:
+    name, ensure = (
+        f"{_ENDPOINT} {endpoint.id}",
+        f"{_ENSURE.partition(' --url')[0]} --url {endpoint.url}`",
+    )
+    if not endpoint.enabled:
+        return warning(name, f"{endpoint.url} is disabled", ensure)
+    if endpoint.api_version != API_VERSION:
+        version = endpoint.api_version or "of the account"
+        text = f"{endpoint.url} has API version {version}, not {API_VERSION}"
+        return warning(name, text, f"{ensure}, which tells how to move")
+    if missing := missing_events(endpoint):
+        return failed(name, f"{endpoint.url} lacks {some(missing)}", ensure)
+    if needless := needless_events(endpoint):
+        text = f"{endpoint.url} gets {some(needless)}, which we do not use"
+        return warning(name, text, ensure)
+    return ok(name, f"{endpoint.url}, {API_VERSION}, exactly our {len(endpoint.events)} events")
+
+
+async def look_at_deliveries(pool: Pool, gateway: StripeGateway) -> list[Finding]:
+    """See whether what Stripe has made lately is in the inbox.
+
+    Nobody can read an endpoint's secret; but whatever is in the inbox was signed with one of ours.
+    """
+    made = await list_latest_events(gateway, _MOST_EVENTS)
+    endpoints = await list_webhook_endpoints(gateway)
+    async with acquired(pool) as conn:
+        latest = await repository.get_latest_event(conn)
+        expected = expected_events(made, endpoints, datetime.now(UTC))
+        known = await repository.list_known_events(conn, [event.id for event in expected])
+    missing = [f"{event.type} {event.id}" for event in expected if event.id not in known]
+    if missing:
+        text = f"of the last {len(expected)} events these are not here: {some(missing, 2)}"
+        advice = (
+            "see the endpoint's attempts in Stripe's dashboard: it cannot be reached, or has a "
+            "secret that STRIPE_WEBHOOK_SECRET lacks"
+        )
+        return [failed(_DELIVERIES, text, advice)]
+    if latest is None:
+        text = "no event has come yet, so nobody knows whether the secret is right"
+        return [warning(_DELIVERIES, text, "buy something in test mode, then run this again")]
+    seen = f"{latest['type']} came {duration(latest['seconds_ago'])} ago, rightly signed"
+    return [ok(_DELIVERIES, f"{seen}; nothing of the last day is missing")]
+
+
+def expected_events(
+    made: Sequence[SentEvent], endpoints: Sequence[WebhookEndpoint], now: datetime
+) -> list[SentEvent]:
+    """Return those events that should be here by now.
+
+    That is what we mirror, of the last day, made since we have an endpoint at all.
+    """
+    ours = [e.created for e in endpoints if urlsplit(e.url).path.endswith(PATH)]
+    since = max(now - _LOOK_BACK, min(ours, default=now - _LOOK_BACK))
+    return [
+        event
+        for event in made
+        if event.type in MIRRORED_TYPES and since < event.created < now - ON_ITS_WAY
+    ]

@@ -1,0 +1,1 @@
+"""What routes answer, as models; those of /api/billing are in aftersales/answers.py."""

@@ -1,0 +1,81 @@
+-- What `mpanel-billing doctor` asks of the database.
+
+-- name: get_server()^
+SELECT
+    current_setting('server_version') AS version,
+    current_setting('server_version_num')::integer / 10000 AS major,
+    current_setting('server_encoding') AS encoding,
+    pg_is_in_recovery() AS standby,
+    current_setting('max_connections')::integer
+    - current_setting('superuser_reserved_connections')::integer AS connections;
+
+-- name: get_clock()$
+SELECT clock_timestamp();
+
+-- name: list_schema_versions()
+SELECT m.version
+FROM billing_schema_migrations AS m
+ORDER BY m.version;
+
+-- name: get_backlog()^
+-- How old in seconds the oldest of each kind is that is due and not taken; null: there is none.
+SELECT
+    (
+        SELECT extract(epoch FROM now() - min(j.execute_after))::bigint
+        FROM pgqueuer AS j
+        WHERE j.status = 'queued'
+          AND j.execute_after <= now()
+    ) AS job,
+    (
+        SELECT extract(epoch FROM now() - min(e.next_attempt_at))::bigint
+        FROM stripe_events AS e
+        WHERE e.status IN ('received', 'failed')
+          AND e.next_attempt_at <= now()
+    ) AS event,
+    (
+        SELECT extract(epoch FROM now() - min(r.next_attempt_at))::bigint
+        FROM stripe_refetches AS r
+        WHERE r.next_attempt_at <= now()
+    ) AS refetch,
+    (
+        SELECT extract(epoch FROM now() - min(w.wake_at))::bigint
+        FROM provisioning_work AS w
+        WHERE w.wake_at <= now()
+    ) AS provisioning;
+
+-- name: get_inbox()^
+-- Of the failed events, those that wait for a person have no next attempt.
+SELECT
+    count(*) AS failed,
+    count(*) FILTER (WHERE e.next_attempt_at IS NULL) AS given_up,
+    extract(epoch FROM now() - min(e.received_at))::bigint AS oldest_seconds
+FROM stripe_events AS e
+WHERE e.status IN ('received', 'failed');
+
+-- name: get_worker()^
+-- The sweep runs every minute, in whichever worker is first; its row is made by the first of all.
+SELECT
+    (
+        SELECT extract(epoch FROM now() - max(coalesce(s.last_run, s.created)))::bigint
+        FROM pgqueuer_schedules AS s
+        WHERE s.entrypoint = 'sweep'
+    ) AS seen_seconds_ago,
+    (
+        SELECT count(*)
+        FROM pg_stat_activity AS a
+        WHERE a.datname = current_database()
+          AND a.application_name = 'mpanel-billing-queue'
+    ) AS connections;
+
+-- name: get_latest_event()^
+SELECT
+    e.type,
+    extract(epoch FROM now() - e.received_at)::bigint AS seconds_ago
+FROM stripe_events AS e
+ORDER BY e.received_at DESC
+LIMIT 1;
+
+-- name: list_known_events(ids)
+SELECT e.id
+FROM stripe_events AS e
+WHERE e.id = ANY(:ids::text[]);

@@ -1,0 +1,156 @@
+"""What is on record when, whatever becomes of the change."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.audit import Target
+from mpanel_billing.database.pool import Pool, create_pool, transaction
+from mpanel_billing.database.queries import load_queries
+from mpanel_billing.errors import ConflictError, StripeError, StripeUnavailableError
+from mpanel_billing.provisioning.drift import Drift, repair
+from mpanel_billing.provisioning.drivers.protocol import Account, Found
+from mpanel_billing.settings import DatabaseSettings
+from tests import stripe_objects as made
+from tests.access.conftest import GRACE
+from tests.inbox import Inbox
+
+
+@pytest.fixture
+async def losable_pool(database_url: str) -> AsyncIterator[Pool]:
+    """Connections that a test may cut off."""
+    settings = DatabaseSettings(_env_file=None, database_url=database_url)  # type: ignore[call-arg]
+    async with await create_pool(settings) as opened:
+        yield opened
+
+
+async def only_entry(pool: Pool) -> asyncpg.Record:
+    (entry,) = await audit.list_entries(pool, most=10)
+    return entry
+
+
+async def test_a_change_that_is_rolled_back_was_none(pool: Pool) -> None:
+    async def change() -> None:
+        async with transaction(pool) as conn:
+            await audit.record(conn, GRACE, "subscription.retry", Target("subscription", "1"))
+            raise ConflictError("no")
+
+    with pytest.raises(ConflictError):
+        await change()
+    assert await audit.list_entries(pool, most=10) == []
+
+
+async def test_an_attempt_is_on_record_before_anything_happens(pool: Pool) -> None:
+    target = Target("subscription", "1")
+    async with audit.attempt(pool, GRACE, "subscription.cancel", target, {"now": True}) as entry:
+        attempted = await only_entry(pool)
+        assert (attempted["outcome"], attempted["details"]) == ("attempted", {"now": True})
+        entry.note(refunded=799)
+    done = await only_entry(pool)
+    assert (done["outcome"], done["error"]) == ("done", None)
+    assert done["details"] == {"now": True, "refunded": 799}
+    assert (done["target_type"], done["target_id"]) == ("subscription", "1")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "word"),
+    [
+        (ConflictError("no"), "failed", "conflict"),
+        (StripeError("no"), "failed", "stripe_error"),
+        (StripeUnavailableError("?"), "attempted", "stripe_unavailable"),
+        (ZeroDivisionError(), "failed", "ZeroDivisionError"),
+    ],
+    ids=lambda value: str(value) or type(value).__name__,
+)
+async def test_what_became_of_an_attempt_is_written_and_the_error_goes_on(
+    pool: Pool, error: Exception, outcome: str, word: str
+) -> None:
+    with pytest.raises(type(error)):
+        async with audit.attempt(pool, GRACE, "invoice.refund"):
+            raise error
+    entry = await only_entry(pool)
+    assert (entry["outcome"], entry["error"]) == (outcome, word)
+
+
+async def test_a_change_is_not_undone_by_a_database_that_is_gone_at_its_end(
+    pool: Pool, losable_pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with audit.attempt(losable_pool, GRACE, "invoice.refund"):
+        await losable_pool.close()
+    assert (await only_entry(pool))["outcome"] == "attempted"
+    assert "the outcome is not in the audit log" in caplog.text
+
+
+async def test_what_the_service_does_by_itself_is_no_entry(pool: Pool) -> None:
+    async with audit.attempt(pool, None, "catalogue.push") as entry:
+        entry.note(created=1)
+    async with transaction(pool) as conn:
+        await audit.record(conn, None, "catalogue.apply")
+    assert await audit.list_entries(pool, most=10) == []
+
+
+async def test_secrets_and_addresses_in_the_details_are_masked(pool: Pool) -> None:
+    details = {"reason": "ada@example.com sent sk_live_abc", "within": [{"whsec": "whsec_abc"}]}
+    async with transaction(pool) as conn:
+        await audit.record(conn, GRACE, "key.create", details=details)
+    assert (await only_entry(pool))["details"] == {
+        "reason": "a***@example.com sent sk_live_***",
+        "within": [{"whsec": "whsec_***"}],
+    }
+
+
+def test_behind_sudo_it_is_who_ran_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    monkeypatch.setattr("socket.gethostname", lambda: "srv1")
+    monkeypatch.setenv("SUDO_USER", "grace")
+    assert command_line_actor().name == "cli:grace@srv1"
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    assert command_line_actor().name == "cli:4000000@srv1"
+
+
+async def test_what_is_repaired_in_our_books_is_on_record(inbox: Inbox, pool: Pool) -> None:
+    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.tell("invoice.paid", made.invoice())
+    id_ = (await inbox.subscription())["id"]
+    await pool.execute(
+        """INSERT INTO tenant_services (subscription_id, product_type, desired, actual, driver,
+               external_ref)
+           VALUES ($1, 'hosting', 'active', 'active', 'log', 'h-1')""",
+        id_,
+    )
+    drift = Drift(Account(id_, "hosting", "h-1"), 0, "active", Found("suspended"))
+    assert await repair(pool, drift, GRACE)
+    entry = await only_entry(pool)
+    assert (entry["action"], entry["target_id"]) == ("subscription.fix", str(id_))
+    assert entry["details"] == {"service": "hosting", "expected": "active", "found": "suspended"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"target_id": "7"}, {"target_id": "7", "actor": "key-7"}, {"actor": "rare"}, {}],
+    ids=["target", "target and actor", "actor", "all"],
+)
+async def test_however_long_the_log_is_a_page_of_it_costs_the_same(
+    pool: Pool, asked: dict[str, str]
+) -> None:
+    """By what the server has read of the table: hardly more than the page."""
+    read = """SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
+              WHERE relname = 'billing_audit_log'"""
+    await pool.execute(
+        """INSERT INTO billing_audit_log (actor, action, target_type, target_id, outcome,
+               settled_at)
+           SELECT CASE n WHEN 9 THEN 'rare' ELSE 'key-' || n % 50 END, 'a.b', 'event',
+               (n % 2000)::text, 'done', now()
+           FROM generate_series(1, 20000) AS n"""
+    )
+    await pool.execute("ANALYZE billing_audit_log")
+    queries = load_queries("audit")
+    async with transaction(pool) as conn:
+        await queries.plan_for_values.execute(conn)
+        params = {"target_id": None, "actor": None, "before": audit.LAST_ID, "most": 10} | asked
+        rows = await queries.list_entries.fetch(conn, **params)
+        assert rows
+        assert await conn.fetchval(read) <= 20

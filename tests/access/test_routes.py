@@ -1,0 +1,247 @@
+"""What holds for every route behind a key: nobody passes without, and each change is on record.
+
+The routes are read from the router, so that a new one is in here without anybody remembering it.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mpanel_billing.access.scopes import SCOPES
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.http.app import create_app
+from mpanel_billing.settings import Settings
+from tests import stripe_objects as made
+from tests.access.conftest import ADMIN_KEY, BILLING_KEY, Issue, bearer
+from tests.inbox import Inbox
+from tests.service import CREATE_SESSION, AppClient, Service, make_settings
+
+Route = tuple[str, str]
+"""Method, and the path as the router has it."""
+
+ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
+ONLY_LOOKING = {("POST", "/api/billing/subscriptions/{id}/preview-change")}
+
+
+def guarded_routes() -> Iterator[Route]:
+    for route in create_app(make_settings()).router.routes():
+        path = route.resource.canonical if route.resource else ""
+        if path.startswith(("/api/admin", "/api/billing")):
+            yield route.method, path
+
+
+GUARDED = sorted(guarded_routes())
+READING = {route for route in GUARDED if route[0] in {"GET", "HEAD"}} | ONLY_LOOKING
+CHANGING = {*GUARDED} - READING
+
+
+async def ask(
+    client: AppClient, route: Route, headers: dict[str, str], body: object = None, **ids: str
+) -> tuple[int, str]:
+    method, template = route
+    path = re.sub(r"{(\w+)}", lambda match: ids.get(match[1], ID), template)
+    answer = await client.request(method, path, headers=headers, json=body)
+    return answer.status, await answer.text()
+
+
+def test_there_are_such_routes() -> None:
+    assert ("GET", "/api/admin/audit") in READING
+    assert len(CHANGING) >= 12
+
+
+async def test_no_route_answers_without_a_key_that_opens_it(
+    client: AppClient, issue: Issue
+) -> None:
+    keys = {scope: (await issue(scope)).text for scope in SCOPES}
+    for route in GUARDED:
+        assert (await ask(client, route, {}))[0] == 401, route
+        assert (await ask(client, route, bearer("x" * 32)))[0] in {401, 429}, route
+        area = "admin" if route[1].startswith("/api/admin") else "billing"
+        opening = {area, f"{area}:read"} if route in READING else {area}
+        for scope, key in keys.items():
+            status, text = await ask(client, route, bearer(key), {})
+            assert (status != 403) == (scope in opening), (route, scope, status, text)
+
+
+class Record:
+    """The audit log, in pieces: what is new since it was last read."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._seen = 0
+
+    async def news(self) -> list[dict[str, Any]]:
+        rows = await self._pool.fetch(
+            "SELECT * FROM billing_audit_log WHERE id > $1 ORDER BY id", self._seen
+        )
+        self._seen = max([self._seen, *(row["id"] for row in rows)])
+        return [dict(row) for row in rows]
+
+
+@pytest.fixture
+def record(pool: Pool) -> Record:
+    return Record(pool)
+
+
+async def test_every_change_by_an_operator_leaves_exactly_one_entry(
+    client: AppClient, inbox: Inbox, pool: Pool, record: Record
+) -> None:
+    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.tell("invoice.paid", made.invoice())
+    id_ = str((await inbox.subscription())["id"])
+    await pool.execute(
+        """INSERT INTO tenant_services (subscription_id, product_type, desired, actual, driver)
+           VALUES ($1, 'hosting', 'active', 'absent', 'log')""",
+        id_,
+    )
+    await pool.execute(
+        "UPDATE stripe_events SET status = 'failed', last_error = 'fault', applied_at = NULL"
+    )
+    event = str(await pool.fetchval("SELECT min(id) FROM stripe_events"))
+    of_subscription = "/api/admin/subscriptions/{id}"
+    acts = [
+        (f"{of_subscription}/suspend", "subscription.suspend", id_, {"reason": "abuse"}),
+        (f"{of_subscription}/lift", "subscription.lift", id_, None),
+        (f"{of_subscription}/retry", "subscription.retry", id_, None),
+        (
+            of_subscription + "/services/{product_type}/skip",
+            "subscription.skip",
+            id_,
+            None,
+        ),
+        ("/api/admin/provisioning/retry", "provisioning.retry_all", None, None),
+        ("/api/admin/events/{id}/replay", "event.replay", event, None),
+        ("/api/admin/events/replay-failed", "events.replay_failed", None, None),
+        ("/api/admin/reconcile", "reconcile.start", None, {}),
+    ]
+    tried = {("POST", path) for path, *_ in acts}
+    assert tried == {route for route in CHANGING if route[1].startswith("/api/admin")}
+    for path, action, target, body in acts:
+        headers = bearer(ADMIN_KEY) | {"X-Request-Id": f"req-{action}"}
+        status, text = await ask(
+            client, ("POST", path), headers, body, id=target or "", product_type="hosting"
+        )
+        assert status in {200, 202}, (path, text)
+        (entry,) = await record.news()
+        assert (entry["actor"], entry["action"]) == ("settings:admin:1", action)
+        assert entry["target_id"] == (target or json.loads(text).get("runId"))
+        assert entry["outcome"] == "done"
+        assert entry["request_id"] == f"req-{action}"
+
+
+async def test_what_is_refused_or_only_looked_at_leaves_no_entry(
+    client: AppClient, inbox: Inbox, record: Record
+) -> None:
+    await inbox.tell("customer.subscription.created", made.subscription())
+    id_ = str((await inbox.subscription())["id"])
+    for route in READING:
+        area = ADMIN_KEY if "admin" in route[1] else BILLING_KEY
+        await ask(client, route, bearer(area), {}, id=id_)
+    lift = ("POST", "/api/admin/subscriptions/{id}/lift")
+    assert (await ask(client, lift, bearer(ADMIN_KEY), id=id_))[0] == 409
+    assert (await ask(client, lift, bearer(ADMIN_KEY), id=ID))[0] == 404
+    assert await record.news() == []
+
+
+async def test_an_entry_names_the_key_of_the_database(
+    client: AppClient, issue: Issue, inbox: Inbox, pool: Pool
+) -> None:
+    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.tell("invoice.paid", made.invoice())
+    key = await issue("admin", name="night-shift")
+    suspend = ("POST", "/api/admin/subscriptions/{id}/suspend")
+    body = {"reason": f"her key {key.text} leaked"}
+    assert (await ask(client, suspend, bearer(key.text), body, id="sub_1"))[0] == 200
+    asked = ("GET", "/api/admin/audit?actor=night-shift")
+    _, text = await ask(client, asked, bearer(ADMIN_KEY))
+    (entry,) = json.loads(text)["entries"]
+    assert (entry["actor"], entry["keyId"]) == ("night-shift", key.id)
+    assert entry["details"]["reason"] == f"her key {key.id}_*** leaked"
+    holds = await pool.fetch("SELECT placed_by FROM provisioning_holds")
+    assert [hold["placed_by"] for hold in holds] == ["night-shift"]
+
+
+async def test_the_log_is_paged_and_asked_for_a_target(client: AppClient, issue: Issue) -> None:
+    ids = [(await issue("admin", name=f"key-{number}")).id for number in range(5)]
+
+    async def listed(query: str) -> list[dict[str, Any]]:
+        _, text = await ask(client, ("GET", f"/api/admin/audit?{query}"), bearer(ADMIN_KEY))
+        entries: list[dict[str, Any]] = json.loads(text)["entries"]
+        return entries
+
+    first = await listed("limit=2")
+    rest = await listed(f"before={first[-1]['id']}")
+    assert [entry["targetId"] for entry in first + rest] == ids[::-1]
+    assert [entry["targetId"] for entry in await listed(f"target={ids[2]}")] == [ids[2]]
+    assert await listed(f"target={ids[2]}&actor=nobody") == []
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "before=-1", "target=%00", "actor=%0A"])
+async def test_a_question_that_makes_no_sense_is_refused(client: AppClient, query: str) -> None:
+    asked = ("GET", f"/api/admin/audit?{query}")
+    status, text = await ask(client, asked, bearer(ADMIN_KEY))
+    assert (status, json.loads(text)["fields"].keys()) == (422, {query.partition("=")[0]})
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """What the whole service runs with, where a test asks for that."""
+    return make_settings(
+        database_url=settings.database_url.get_secret_value(),
+        stripe_api_base=str(settings.stripe_api_base),
+        billing_api_keys=BILLING_KEY,
+    )
+
+
+async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
+    service: Service, order_a: dict[str, Any], record: Record
+) -> None:
+    await service.buy(order_a)
+    assert await record.news() == []
+    bought = await service.row("SELECT id, customer_id FROM subscriptions")
+    id_, customer = str(bought["id"]), str(bought["customer_id"])
+    invoice = str((await service.row("SELECT id FROM invoices"))["id"])
+    one = "/api/billing/subscriptions/{id}"
+    another_plan = {"planId": "premium", "billingCycle": "monthly"}
+    acts: list[tuple[str, str, str, object]] = [
+        ("/api/billing/portal-session", "customer.portal", customer, {"customerId": customer}),
+        (f"{one}/change-plan", "subscription.change_plan", id_, another_plan),
+        (f"{one}/cancel", "subscription.cancel", id_, {"atPeriodEnd": True}),
+        (f"{one}/resume", "subscription.resume", id_, {}),
+        ("/api/billing/invoices/{id}/refund", "invoice.refund", invoice, {"amount": 100}),
+    ]
+    tried = {("POST", path) for path, *_ in acts}
+    assert tried == {route for route in CHANGING if route[1].startswith("/api/billing")}
+    for path, action, target, body in acts:
+        route = ("POST", path)
+        status, text = await ask(service.client, route, bearer(BILLING_KEY), body, id=target)
+        assert status == 200, (path, text)
+        (entry,) = await record.news()
+        assert (entry["actor"], entry["action"]) == ("settings:billing:1", action)
+        assert (entry["target_id"], entry["outcome"]) == (target, "done"), entry
+
+
+async def test_an_order_is_on_record_when_the_backend_places_it_and_not_a_buyers_own(
+    service: Service, order_a: dict[str, Any], record: Record
+) -> None:
+    order = await service.order(order_a, **bearer(BILLING_KEY))
+    (entry,) = await record.news()
+    assert (entry["actor"], entry["action"]) == ("settings:billing:1", "checkout.create_session")
+    assert (entry["target_id"], entry["outcome"]) == (order["subscriptionId"], "done")
+    assert order["sessionId"] not in str(entry)
+    await service.order(order_a | {"planId": "premium"})
+    assert await record.news() == []
+
+
+async def test_an_order_that_stripe_does_not_take_stays_on_record_as_attempted(
+    service: Service, order_a: dict[str, Any], record: Record
+) -> None:
+    await service.stripe.inject_fault("reset", path="/v1/checkout/sessions", times=3)
+    answer = await service.client.post(CREATE_SESSION, json=order_a, headers=bearer(BILLING_KEY))
+    assert answer.status == 503
+    (entry,) = await record.news()
+    assert (entry["outcome"], entry["error"]) == ("attempted", (await answer.json())["code"])
+    assert entry["settled_at"] is not None

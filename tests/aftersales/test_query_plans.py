@@ -1,0 +1,56 @@
+"""What a question costs does not grow with the customers of others."""
+
+import re
+
+import asyncpg
+
+from mpanel_billing.database.queries import Query, load_queries
+from tests.mpanel.databases import HERE, connected
+
+QUERIES = [
+    query
+    for file in ("aftersales", "changes", "refunds")
+    for query in load_queries(file).by_name.values()
+]
+MORE = """
+INSERT INTO users (email, password_hash)
+SELECT 'user-' || n, 'x' FROM generate_series(1, 2000) AS n;
+INSERT INTO invoice_payments (stripe_invoice_payment_id, stripe_invoice_id, livemode,
+    stripe_payment_intent_id, amount_paid, currency, status, stripe_created, stripe_as_of_since,
+    stripe_as_of)
+SELECT 'inpay_' || stripe_invoice_id, stripe_invoice_id, TRUE, 'pi_' || stripe_invoice_id, 799,
+    'usd', 'paid', now(), now(), now()
+FROM invoices;
+INSERT INTO stripe_refunds (stripe_refund_id, livemode, stripe_payment_intent_id, amount, currency,
+    status, stripe_created, stripe_as_of_since, stripe_as_of)
+SELECT 're_' || stripe_invoice_id, TRUE, 'pi_' || stripe_invoice_id, 1, 'usd', 'succeeded', now(),
+    now(), now()
+FROM invoices;
+INSERT INTO billing_changes (subscription_id, kind, request_key, request_hash, params, state)
+SELECT id, 'cancel', id::text, 'x', '{}', 'done' FROM subscriptions;
+INSERT INTO stripe_customers (id, customer_id, livemode)
+SELECT stripe_customer_id, customer_id, TRUE FROM subscriptions;
+ANALYZE;
+"""
+CATALOGUE = {"prices", "products"}
+"""As large as what is sold, whoever has bought it."""
+
+
+async def test_no_query_reads_a_table_from_end_to_end(database_url: str) -> None:
+    async with connected(database_url) as connection:
+        await connection.execute("SET billing.subscriptions = 2000")
+        await connection.execute((HERE / "many_rows.sql").read_text())
+        await connection.execute(MORE)
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        for query in QUERIES:
+            plan = await _explain(connection, query)
+            read_whole = {*re.findall(r"Seq Scan on (\w+)", plan)}
+            assert read_whole <= CATALOGUE, f"{query.name}\n{plan}"
+
+
+async def _explain(connection: "asyncpg.Connection[asyncpg.Record]", query: Query) -> str:
+    await connection.execute(f"PREPARE asked AS {query.sql}")
+    nulls = ", ".join(["NULL"] * len(query.parameters))
+    rows = await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})")
+    await connection.execute("DEALLOCATE asked")
+    return "\n".join(row[0] for row in rows)

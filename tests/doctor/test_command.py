@@ -1,0 +1,124 @@
+"""`mpanel-billing doctor`: the table, the JSON, the exit code."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpanel_billing.doctor.finding import failed, ok, warning
+from mpanel_billing.doctor.report import is_well, report_json, report_table
+from mpanel_billing.sandbox import Sandbox
+from tests.service import WEBHOOK_SECRET
+
+FINDINGS = [
+    ok("database", "PostgreSQL 18.6"),
+    warning("worker", "none has ever run on this database", "start it"),
+    failed("catalogue", "is empty", "run `mpanel-billing catalog apply`"),
+]
+
+
+def test_the_table_says_in_words_what_it_says_in_colour() -> None:
+    plain = list(report_table(FINDINGS, width=80, coloured=False))
+    assert plain == [
+        "ok       database   PostgreSQL 18.6",
+        "warning  worker     none has ever run on this database",
+        "                    -> start it",
+        "FAILED   catalogue  is empty",
+        "                    -> run `mpanel-billing catalog apply`",
+        "",
+        "Failed: 1, warnings: 1.",
+    ]
+    coloured = list(report_table(FINDINGS, width=80, coloured=True))
+    assert [line[:5] for line in coloured if line.startswith("\x1b")] == [
+        "\x1b[32m", "\x1b[33m", "\x1b[31m",
+    ]  # fmt: skip
+    assert "FAILED" in coloured[3]
+
+
+def test_the_table_is_as_wide_as_the_terminal() -> None:
+    long = [failed("webhook deliveries", "many words " * 30, "much advice " * 30)]
+    lines = list(report_table(long, width=72, coloured=False))
+    assert max(map(len, lines)) <= 72
+    assert len(lines) > 10
+
+
+def test_nothing_to_say_is_said() -> None:
+    assert list(report_table([FINDINGS[0]], width=80, coloured=False))[-1] == "All is well."
+
+
+def test_warnings_alone_are_no_failure() -> None:
+    assert is_well(FINDINGS[:2])
+    assert not is_well(FINDINGS)
+    assert report_json(FINDINGS[:2])["ok"] is True
+
+
+def test_no_secret_leaves_by_a_finding() -> None:
+    leaky = [failed("database", "postgresql://u:hunter2@h/db sk_live_abc ada@example.com", "x")]
+    for text in (
+        json.dumps(report_json(leaky)),
+        "\n".join(report_table(leaky, width=200, coloured=False)),
+    ):
+        assert not any(secret in text for secret in ("hunter2", "sk_live_abc", "ada@"))
+
+
+async def doctor(folder: Path, *words: str, **environment: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mpanel_billing", "doctor", *words),
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    return process.returncode or 0, out.decode()
+
+
+@pytest.fixture
+def environment(database_url: str, sandbox: Sandbox) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "STRIPE_API_BASE": sandbox.url,
+        "APP_URL": "http://panel.test",
+    }
+
+
+async def test_a_house_in_order_is_exit_code_0(
+    environment: dict[str, str], offers: None, tmp_path: Path
+) -> None:
+    status, out = await doctor(tmp_path, **environment)
+    assert status == 0, out
+    assert "\x1b" not in out
+    assert out.endswith("Failed: 0, warnings: 2.\n")
+    assert WEBHOOK_SECRET not in out
+
+
+async def test_a_failure_is_exit_code_1_and_json_has_it(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    status, out = await doctor(tmp_path, "--json", **environment)
+    report = json.loads(out)
+    assert (status, report["ok"]) == (1, False)
+    [catalogue] = [f for f in report["findings"] if f["name"] == "catalogue"]
+    assert catalogue == {
+        "name": "catalogue",
+        "status": "failed",
+        "detail": "is empty",
+        "advice": "run `mpanel-billing catalog apply`",
+    }
+
+
+async def test_what_is_wrong_with_the_settings_does_not_hide_the_rest(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    del environment["APP_URL"]
+    environment["STRIPE_SECRET_KEY"] = "sk_test_replace_me"
+    status, out = await doctor(tmp_path, **environment)
+    assert status == 1
+    assert "FAILED   APP_URL" in out
+    assert "FAILED   STRIPE_SECRET_KEY" in out
+    assert "ok       schema" in out

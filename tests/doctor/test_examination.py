@@ -1,0 +1,163 @@
+"""What the doctor finds, on a healthy house and on sick ones."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.doctor import endpoints
+from mpanel_billing.doctor.examination import DatabaseSide, StripeSide, examine
+from mpanel_billing.doctor.finding import Finding, Status
+from mpanel_billing.sandbox.client import SandboxClient
+from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+from tests.service import Service, make_settings
+
+
+@pytest.fixture
+def db(settings: Settings, pool: Pool) -> DatabaseSide:
+    return DatabaseSide(settings, pool)
+
+
+@pytest.fixture
+def stripe_side(settings: Settings, gateway: StripeGateway) -> StripeSide:
+    return StripeSide(settings, gateway)
+
+
+def failures(findings: Sequence[Finding]) -> dict[str, str]:
+    return {f.name: f.detail for f in findings if f.status is Status.FAILED}
+
+
+def detail(findings: Sequence[Finding], name: str) -> str:
+    return next(finding.detail for finding in findings if finding.name == name)
+
+
+async def test_a_house_in_order_has_no_complaints(
+    db: DatabaseSide, stripe_side: StripeSide, offers: None
+) -> None:
+    findings = await examine(db, stripe_side)
+    assert failures(findings) == {}
+    assert {finding.name for finding in findings} == {
+        "versions", "dbmate", "database", "database clock", "schema",
+        "stripe key", "stripe account", "clock", "webhook endpoint", "webhook deliveries",
+        "catalogue", "stripe catalogue", "inbox", "queue", "worker", "retention",
+    }  # fmt: skip
+    warned = {finding.name for finding in findings if finding.status is Status.WARNING}
+    assert warned == {"worker", "webhook deliveries"}, "neither has ever been seen"
+    assert all(finding.advice for finding in findings if finding.status is not Status.OK)
+
+
+async def test_every_failure_says_what_to_do(
+    db: DatabaseSide, stripe_side: StripeSide, pool: Pool, inbox: Inbox
+) -> None:
+    await pool.execute("ALTER TABLE subscriptions ADD CONSTRAINT fault CHECK (amount <> 666)")
+    await inbox.tell("customer.subscription.created", made.subscription(amount=666))
+    findings = await examine(db, stripe_side)
+    assert failures(findings) == {
+        "catalogue": "is empty",
+        "inbox": "events not applied: 1, the oldest for 0 s",
+    }
+    assert all(f.advice for f in findings if f.status is Status.FAILED)
+
+
+async def test_what_stripe_offers_otherwise_is_named(
+    db: DatabaseSide, stripe_side: StripeSide, pool: Pool, offers: None
+) -> None:
+    v1 = stripe_side.gateway.client.v1
+    row = await pool.fetchrow(
+        "SELECT lookup_key, stripe_price_id FROM prices WHERE active ORDER BY lookup_key LIMIT 1"
+    )
+    assert row is not None
+    await v1.prices.update_async(row["stripe_price_id"], {"active": False})
+    await v1.products.update_async("mpanel_starter", {"name": "Beginner", "active": False})
+    await v1.coupons.delete_async("WELCOME10")
+    drift = failures(await examine(db, stripe_side))["stripe catalogue"]
+    assert drift.endswith(" and 1 more")
+    assert "product starter: name is Beginner, not " in drift
+    assert f"price {row['lookup_key']} is not there" in drift
+
+
+async def test_an_old_schema_is_found_and_what_needs_it_is_not_looked_at(
+    db: DatabaseSide, stripe_side: StripeSide, pool: Pool
+) -> None:
+    await pool.execute("DELETE FROM billing_schema_migrations WHERE version > '20261122000500'")
+    findings = await examine(db, stripe_side)
+    assert failures(findings).keys() == {"schema"}
+    assert "migrations are pending: 20261122000600_pgqueuer.sql, " in detail(findings, "schema")
+    assert detail(findings, "inbox") == "not looked at, for want of the schema"
+    assert detail(findings, "stripe key") == "works at 127.0.0.1, test mode"
+
+
+async def test_no_schema_at_all_is_found(empty_database_url: str, stripe_side: StripeSide) -> None:
+    settings = make_settings(database_url=empty_database_url)
+    async with await create_pool(settings) as pool:
+        found = failures(await examine(DatabaseSide(settings, pool), stripe_side))
+    assert found == {"schema": "there is none of ours"}
+
+
+async def test_a_database_that_is_away_does_not_hide_what_is_wrong_at_stripe() -> None:
+    nowhere = make_settings(stripe_api_base="http://127.0.0.1:1")
+    gateway = open_gateway(nowhere)
+    async with await create_pool(nowhere) as pool:
+        found = failures(await examine(DatabaseSide(nowhere, pool), StripeSide(nowhere, gateway)))
+    await gateway.close()
+    assert {"database", "schema", "stripe key", "stripe account"} <= found.keys()
+    assert found["database"].startswith("cannot be reached: ")
+
+
+async def test_either_side_is_looked_at_alone(db: DatabaseSide, stripe_side: StripeSide) -> None:
+    names = {finding.name for finding in await examine(None, stripe_side)}
+    assert names >= {"stripe key", "webhook endpoint"}
+    assert "database" not in names
+    names = {finding.name for finding in await examine(db, None)}
+    assert names >= {"database", "schema", "worker"}
+    assert "stripe key" not in names
+
+
+async def test_a_check_that_hangs_is_a_finding_and_the_others_go_on(
+    db: DatabaseSide, stripe_side: StripeSide, stripe: SandboxClient
+) -> None:
+    await stripe.inject_fault("hang", path="/v1/balance", seconds=30)
+    findings = await examine(db, stripe_side, limit=2)
+    assert failures(findings)["stripe key"] == "no answer within 2 s"
+    assert detail(findings, "database").startswith("PostgreSQL ")
+
+
+async def test_a_key_that_stripe_refuses_is_found(db: DatabaseSide, settings: Settings) -> None:
+    wrong = make_settings(
+        stripe_secret_key="sk_live_of_the_tests", stripe_api_base=str(settings.stripe_api_base)
+    )
+    gateway = open_gateway(wrong)
+    findings = await examine(db, StripeSide(wrong, gateway))
+    await gateway.close()
+    assert "HTTP 401" in failures(findings)["stripe key"]
+    assert "sk_live" not in str(findings)
+
+
+async def test_events_that_arrive_show_that_the_secret_is_right(
+    service: Service, db: DatabaseSide, stripe_side: StripeSide
+) -> None:
+    await stripe_side.gateway.client.v1.customers.create_async({"email": "ada@example.com"})
+    await service.stripe.wait_idle()
+    found = detail(await examine(db, stripe_side), "webhook deliveries")
+    assert found.startswith("customer.created came ")
+    assert found.endswith("rightly signed; nothing of the last day is missing")
+
+
+async def test_events_that_stripe_made_and_we_lack_are_found(
+    *,
+    service: Service,
+    db: DatabaseSide,
+    stripe_side: StripeSide,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoints, "ON_ITS_WAY", -timedelta(seconds=5))
+    await service.stripe.set_delivery(drop=["customer.created"])
+    await stripe_side.gateway.client.v1.customers.create_async({"email": "ada@example.com"})
+    found = failures(await examine(db, stripe_side))
+    assert found["webhook deliveries"].startswith(
+        "of the last 1 events these are not here: customer.created evt_"
+    )

@@ -1,0 +1,86 @@
+"""A primary and a synchronous standby, on this machine."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from aiohttp.test_utils import unused_port
+
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+from tests.faults.town import looks
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two servers; a transaction is committed once both have it on disk."""
+
+    primary: EmbeddedPostgres
+    standby: EmbeddedPostgres
+
+    def url(self, name: str) -> str:
+        """Return the URL of whichever server takes writes."""
+        hosts = ",".join(f"127.0.0.1:{server.endpoint.port}" for server in self)
+        options = "sslmode=disable&target_session_attrs=read-write"
+        return f"postgresql://postgres@{hosts}/{name}?{options}"
+
+    def __iter__(self) -> Iterator[EmbeddedPostgres]:
+        return iter((self.primary, self.standby))
+
+    async def replicate(self) -> None:
+        """Copy the primary to the standby, and have commits wait for it from now on."""
+        await asyncio.to_thread(self._copy)
+        conn = await asyncpg.connect(self.primary.url("postgres"))
+        await conn.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        await conn.execute("SELECT pg_reload_conf()")
+        async for _ in looks(20):
+            if await conn.fetchval("SELECT sync_state FROM pg_stat_replication") == "sync":
+                break
+        await conn.close()
+
+    def _copy(self) -> None:
+        source, target = self.primary, self.standby
+        shutil.rmtree(target.data_dir, ignore_errors=True)
+        where = ["-h", source.endpoint.host, "-p", str(source.endpoint.port), "-U", "postgres"]
+        subprocess.run(
+            [source.bin_dir / "pg_basebackup", *where, "-D", target.data_dir, "-R", "-c", "fast"],
+            check=True,
+        )
+        owner = source.data_dir.stat()
+        for path in (target.data_dir, *target.data_dir.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        target.start()
+
+    def kill_primary(self) -> None:
+        """Kill the primary with all its processes, as when its machine is gone."""
+        postmaster = int((self.primary.data_dir / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *map(int, children)):
+            os.kill(pid, signal.SIGKILL)
+
+    async def promote(self) -> None:
+        """Have the standby take writes."""
+        conn = await asyncpg.connect(self.standby.url("postgres"))
+        assert await conn.fetchval("SELECT pg_promote()")
+        await conn.close()
+
+
+@contextmanager
+def running_pair(folder: Path) -> Iterator[Pair]:
+    """Run both servers; the standby has to be made by `replicate`."""
+    pair = Pair(
+        EmbeddedPostgres(folder / "primary", port=unused_port()),
+        EmbeddedPostgres(folder / "standby", port=unused_port()),
+    )
+    pair.primary.start()
+    try:
+        yield pair
+    finally:
+        for server in pair:
+            server.stop()

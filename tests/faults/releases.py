@@ -1,0 +1,35 @@
+"""A release of this service as it was, taken out of the history."""
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+PREVIOUS = "dcdb1f97a9106ff626601e9e3964b4e3144dfb4c"
+"""The commit that ran before; its schema is the first one that was released."""
+
+_ROOT = Path(__file__).parents[2]
+_PARTS = ("mpanel_billing", "sql", "prisma", "catalog")
+
+
+def is_known(commit: str) -> bool:
+    """Tell whether the history has the commit; a shallow clone may not."""
+    return _git("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+
+def check_out(commit: str, folder: Path) -> Path:
+    """Unpack the program as of a commit, and return its folder."""
+    archive = _git("archive", "--format=tar", commit, *_PARTS)
+    archive.check_returncode()
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """Return what makes Python run the program of that folder rather than ours."""
+    return {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, check=False)

@@ -1,0 +1,30 @@
+"""The sandbox of Stripe as a process: on the port of argv[1], webhooks go to argv[2].
+
+As `mpanel-billing sandbox` runs it, but with as little patience as a test has.
+"""
+
+import asyncio
+import logging
+import sys
+
+from mpanel_billing.sandbox import SandboxConfig, WebhookTarget, running_sandbox
+from tests.service import WEBHOOK_SECRET
+
+RETRY_SECONDS = (0.1, 0.2, 0.5)
+"""Between the attempts of a webhook; the last one repeats."""
+
+
+async def main(port: int, webhook_url: str) -> None:
+    config = SandboxConfig(
+        port=port,
+        webhooks=(WebhookTarget(webhook_url, WEBHOOK_SECRET),),
+        retry_delays=RETRY_SECONDS,
+    )
+    async with running_sandbox(config) as sandbox:
+        logging.getLogger("sandbox").warning("listening on %s", sandbox.url)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    logging.basicConfig()
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2]))

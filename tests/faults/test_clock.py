@@ -1,0 +1,55 @@
+"""The clock of our machine is wrong by ten minutes: libfaketime, around web and worker."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.faults.commands import operate
+from tests.faults.convergence import check_converged
+from tests.faults.ledger import Ledger
+from tests.faults.town import Town
+
+LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+pytestmark = [
+    pytest.mark.equipment,
+    pytest.mark.skipif(not LIBRARIES, reason="needs Debian's libfaketime"),
+]
+
+
+def shifted(seconds: int) -> Mapping[str, str]:
+    """Return the environment of a process whose clock is that far ahead."""
+    return {
+        "LD_PRELOAD": str(LIBRARIES[0]),
+        "FAKETIME": f"{seconds:+d}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+@pytest.mark.parametrize("minutes", [10, -10])
+async def test_a_clock_that_is_wrong(town: Town, ledger: Ledger, minutes: int) -> None:
+    wrong = shifted(minutes * 60)
+    web = await town.start_web(**wrong)
+    await town.start_worker(**wrong)
+    page = await town.follow(await town.buy())
+    assert page["tenant"] is not None
+    await web.wait_for("signature_too_old")
+    attempts = [
+        attempt["status"]
+        for delivery in await town.stripe.deliveries()
+        for attempt in delivery["attempts"]
+    ]
+    assert set(attempts) - {None} == {400}  # None: those of the catalogue, before all started
+    assert await town.pool.fetchval("SELECT count(*) FROM stripe_events") == 0
+    assert "clock" in await operate(town, "doctor", "--json", status=1, environment=wrong)
+    assert await web.stop() == 0
+    await town.start_web()
+    await check_converged(town)
+    assert town.journal.statuses() == {200}
+    ledger.enter(
+        f"our clock {abs(minutes)} minutes {'ahead' if minutes > 0 else 'behind'} (web and worker)",
+        saw=f"buyers: {town.journal.summary()}, for the success page asks Stripe itself; Stripe: "
+        "400 to each webhook, and a log line with `signature_too_old`",
+        recovered="Stripe's retries, once the clock was right; `doctor` names the clock",
+    )

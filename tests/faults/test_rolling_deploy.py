@@ -1,0 +1,58 @@
+"""The previous release and this one run side by side, while the schema changes under both."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from mpanel_billing.database.migrations import expected_version, migrate
+from tests.faults import releases
+from tests.faults.convergence import check_converged
+from tests.faults.ledger import Ledger
+from tests.faults.load import under_load
+from tests.faults.town import Town, open_town
+
+pytestmark = pytest.mark.skipif(
+    not releases.is_known(releases.PREVIOUS),
+    reason="a shallow clone, which lacks the previous release: git fetch --unshallow",
+)
+
+
+@pytest.fixture
+def previous(tmp_path: Path) -> Path:
+    return releases.check_out(releases.PREVIOUS, tmp_path)
+
+
+@pytest.fixture
+async def town(empty_database_url: str, previous: Path) -> AsyncIterator[Town]:
+    """A town that has the schema of the previous release."""
+    await migrate(empty_database_url, migrations=previous / "prisma" / "migrations")
+    async with open_town(empty_database_url) as opened:
+        yield opened
+
+
+async def test_two_releases_run_side_by_side(town: Town, previous: Path, ledger: Ledger) -> None:
+    old = releases.environment_of(previous)
+    old_web, old_worker = await town.start_web(**old), await town.start_worker(**old)
+    connector = aiohttp.TCPConnector(force_close=True)  # so that both get their share
+    async with aiohttp.ClientSession(connector=connector) as town.browser:
+        async with under_load(town) as load:
+            files = await migrate(town.urls["DATABASE_URL"])
+            new_web, new_worker = await town.start_web(), await town.start_worker()
+            await load.reach(4)
+            for process in (old_web, new_web):
+                assert any("order placed" in line for line in process.lines)
+                assert any("event applied" in line for line in process.lines)
+            assert await old_web.stop() == 0
+            assert await old_worker.stop() == 0
+            await load.reach(2)
+        await check_converged(town, load)
+    assert any("provision done" in line for line in new_worker.lines)
+    assert town.journal.statuses() == {200}
+    ledger.enter(
+        f"a rolling deployment under load: {len(files)} migrations to {expected_version()}, the "
+        "previous release and this one side by side, then only this one",
+        saw=town.journal.summary(),
+        recovered="nothing to recover: both took orders and webhooks on either schema",
+    )

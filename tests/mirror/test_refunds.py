@@ -1,0 +1,64 @@
+"""Refunds are mirrored in any order of what is told of them."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+
+T = 1_790_000_000
+Told = tuple[str, str, int]
+
+
+def refund(status: str = "succeeded", **more: Any) -> dict[str, Any]:
+    """A refund; Stripe gives it no livemode."""
+    return {
+        "id": "re_1",
+        "object": "refund",
+        "amount": 500,
+        "charge": "ch_1",
+        "created": T,
+        "currency": "usd",
+        "metadata": {},
+        "payment_intent": "pi_1",
+        "reason": None,
+        "status": status,
+        **more,
+    }
+
+
+LIFE: tuple[Told, ...] = (
+    ("refund.created", "pending", T),
+    ("refund.updated", "succeeded", T + 5),
+    ("refund.failed", "failed", T + 5),
+)
+"""The bank sends the money back in the very second in which it was to arrive."""
+
+
+@pytest.mark.parametrize("sequence", list(permutations(LIFE)), ids=str)
+async def test_a_refund_ends_in_the_same_state_in_any_order(
+    inbox: Inbox, sequence: tuple[Told, ...]
+) -> None:
+    for type_, status, created in (*sequence, sequence[0]):
+        await inbox.tell(type_, refund(status), created=created)
+    row = await inbox.row("SELECT * FROM stripe_refunds")
+    assert (row["status"], row["amount"], row["livemode"]) == ("failed", 500, False)
+    assert row["stripe_payment_intent_id"] == "pi_1"
+    assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refetches") == 0
+
+
+async def test_two_updates_of_one_second_are_asked_about(inbox: Inbox) -> None:
+    await inbox.tell("refund.updated", refund(reason="duplicate"), created=T)
+    await inbox.tell("refund.updated", refund(reason="fraudulent"), created=T)
+    wish = await inbox.row("SELECT object_id, object_type FROM stripe_refetches")
+    assert tuple(wish) == ("re_1", "refund")
+
+
+@pytest.mark.parametrize("wrong", [{"status": "lost"}, {"amount": None}, {"currency": "dollars"}])
+async def test_a_refund_that_cannot_be_read_is_kept_and_ignored(
+    inbox: Inbox, wrong: dict[str, Any]
+) -> None:
+    assert await inbox.take(made.event("refund.created", refund() | wrong)) == "ignored"
+    assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refunds") == 0

@@ -1,0 +1,104 @@
+"""A service with a bit of everything in it, and its document with real ids as examples."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from mpanel_billing.http.openapi.document import DOCUMENT
+from mpanel_billing.settings import Settings
+from tests.service import Service, make_settings
+from tests.worker import Worker
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return make_settings(
+        database_url=settings.database_url.get_secret_value(),
+        stripe_api_base=str(settings.stripe_api_base),
+        rate_limit_wrong_keys="off",
+    )
+
+
+@dataclass(frozen=True)
+class Inhabited:
+    """The service, and what is in it."""
+
+    service: Service
+    examples: Mapping[str, Mapping[str, Any]]
+    """By path: the values of its parameters, and its body."""
+
+    def document(self) -> dict[str, Any]:
+        """The service's document, with examples, and answers that have nothing undescribed."""
+        assert self.service.client.app is not None
+        document: dict[str, Any] = json.loads(self.service.client.app[DOCUMENT].json)
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
+                _give_examples(operation, self.examples.get(path, {}))
+        for name, schema in document["components"]["schemas"].items():
+            if name.endswith(("Answer", "Part")):
+                schema["additionalProperties"] = False
+        return document
+
+
+def _give_examples(operation: dict[str, Any], examples: Mapping[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in examples:
+            parameter["example"] = examples[parameter["name"]]
+    if "requestBody" in operation and "body" in examples:
+        operation["requestBody"]["content"]["application/json"]["example"] = examples["body"]
+
+
+@pytest.fixture
+async def inhabited(service: Service, worker: Worker, order_a: dict[str, Any]) -> Inhabited:
+    """A provisioned subscription, two others to change, and an event that failed."""
+    orders: list[dict[str, Any]] = []
+    for name in ("ada", "grace", "mary"):
+        buyer = {"name": name, "email": f"{name}@example.com"}
+        orders.append(await service.buy(order_a | {"customer": buyer}))
+    ids = [order["subscriptionId"] for order in orders]
+    await worker.catch_up()
+    await service.pool.execute(
+        "UPDATE stripe_events SET status = 'failed', last_error = 'fault', applied_at = NULL"
+        " WHERE id = (SELECT min(id) FROM stripe_events)"
+    )
+    failed = await service.pool.fetchval("SELECT min(id) FROM stripe_events")
+    invoice = await service.pool.fetchval(
+        "SELECT id::text FROM invoices WHERE subscription_id::text = $1", ids[0]
+    )
+    customer = await service.pool.fetchval(
+        "SELECT customer_id::text FROM subscriptions WHERE id::text = $1", ids[0]
+    )
+    plan = {"planId": "premium", "billingCycle": "monthly"}
+    billing = "/api/billing/subscriptions/{id}"
+    admin = "/api/admin/subscriptions/{id}"
+    examples: dict[str, dict[str, Any]] = {
+        "/api/checkout/create-session": {"body": order_a},
+        "/api/checkout/session/{session_id}": {"session_id": orders[0]["sessionId"]},
+        "/api/public/checkout": {
+            "body": {"planId": "starter", "term": "annually", "email": "kay@example.com"}
+        },
+        "/api/marketing-api/products/{id}": {"id": "starter"},
+        "/api/billing/subscriptions": {"customerId": customer},
+        billing: {"id": ids[0], "customerId": customer},
+        f"{billing}/preview-change": {"id": ids[1], "body": plan},
+        f"{billing}/change-plan": {"id": ids[1], "body": plan},
+        f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
+        f"{billing}/resume": {"id": ids[2], "body": {}},
+        "/api/billing/invoices": {"customerId": customer},
+        "/api/billing/invoices/{id}/refund": {"id": invoice, "body": {"amount": 1}},
+        "/api/billing/portal-session": {"body": {"customerId": customer}},
+        "/api/admin/audit": {"target": ids[1]},
+        "/api/admin/events": {"status": "failed"},
+        "/api/admin/events/{id}": {"id": failed},
+        "/api/admin/events/{id}/replay": {"id": failed},
+        f"{admin}/timeline": {"id": ids[0]},
+        f"{admin}/retry": {"id": ids[0]},
+        f"{admin}/suspend": {"id": ids[0], "body": {"reason": "abuse"}},
+        f"{admin}/lift": {"id": ids[0]},
+        f"{admin}/services/{{product_type}}/skip": {"id": ids[0], "product_type": "hosting"},
+        "/api/admin/reconcile": {"body": {"dryRun": True, "sinceDays": 1}},
+    }
+    return Inhabited(service, examples)

@@ -1,0 +1,97 @@
+"""schemathesis calls every route with what the document allows, and with what it forbids.
+
+schemathesis.toml names the checks that do not hold for a route, and why.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.keys import create_key
+from mpanel_billing.access.scopes import Scope
+from tests.openapi.conftest import Inhabited
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+PROGRAM = Path(sys.executable).with_name("schemathesis")
+SEED = "1"
+"""The same requests each time: what fails here fails again."""
+
+ADMIN, BILLING = "^/api/admin/", "^/api/(billing/|checkout/create-session)"
+PUBLIC = "^/(?!api/(admin|billing)/)"
+STRIPES_OWN = ("POST", "/api/webhooks/stripe")
+BRIEFLY = ("--phases", "examples,coverage")
+
+
+async def run_schemathesis(
+    inhabited: Inhabited, directory: Path, scope: Scope | None, *options: str
+) -> None:
+    """Let it call the service with a key of that scope; it must find nothing."""
+    document = directory / "openapi.json"
+    document.write_text(json.dumps(inhabited.document()))
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM,
+        *("--config-file", CONFIGURATION, "--no-color", "run", document),
+        *("--url", str(inhabited.service.client.make_url("/")).rstrip("/"), "--seed", SEED),
+        *(await key_header(inhabited, scope) if scope else ()),
+        *options,
+        cwd=directory,
+        env={"PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, "\n" + output.decode()
+
+
+async def key_header(inhabited: Inhabited, scope: Scope) -> tuple[str, str]:
+    pool = inhabited.service.pool
+    key = await create_key(pool, Actor("cli:grace@panel"), name="schemathesis", scopes=(scope,))
+    return "--header", f"Authorization:Bearer {key.text}"
+
+
+@pytest.mark.parametrize(
+    ("scope", "paths", "options"),
+    [
+        (None, PUBLIC, ()),
+        ("admin", ADMIN, ()),
+        ("admin:read", ADMIN, BRIEFLY),
+        ("billing", BILLING, ()),
+        ("billing:read", BILLING, BRIEFLY),
+    ],
+)
+async def test_it_finds_nothing(
+    *,
+    inhabited: Inhabited,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    scope: Scope | None,
+    paths: str,
+    options: tuple[str, ...],
+) -> None:
+    caplog.set_level(logging.INFO, "mpanel_billing.requests")
+    bounds = ("--max-examples", "10", "--include-path-regex", paths)
+    await run_schemathesis(inhabited, tmp_path, scope, *bounds, *options)
+    if options != BRIEFLY:
+        assert operations_below(inhabited, paths) - successes(caplog) <= {STRIPES_OWN}
+
+
+def operations_below(inhabited: Inhabited, paths: str) -> set[tuple[str, str]]:
+    return {
+        (method.upper(), path)
+        for path, methods in inhabited.document()["paths"].items()
+        for method in methods
+        if re.search(paths, path)
+    }
+
+
+def successes(caplog: pytest.LogCaptureFixture) -> set[tuple[str, str]]:
+    """Return what was answered with 2xx at least once, by the access log."""
+    lines = [vars(record) for record in caplog.records if record.name == "mpanel_billing.requests"]
+    return {(line["method"], line["route"]) for line in lines if 200 <= line["status"] < 300}

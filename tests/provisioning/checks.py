@@ -1,0 +1,69 @@
+"""What has to be so at a rest: the outside world against the model."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from tests.provisioning.mirror_model import NEEDS_HOSTING, TYPES, Bought
+from tests.provisioning.stage import GRACE, RETENTION, Stage
+
+
+@dataclass
+class Checks:
+    """Compares the service's accounts with the model, each time everything is at rest."""
+
+    stage: Stage
+    _terminations: int = 0
+
+    async def at_rest(self) -> None:
+        """Check what there is, and what has happened since the rest before."""
+        bought = self.stage.bought
+        self._check_no_duplicates()
+        self._check_terminations({await self.stage.id_of(id_): bought[id_] for id_ in bought})
+        for id_, one in bought.items():
+            one.note_rest(self.stage.clock())
+            await self._check(id_, one)
+
+    async def all_done(self) -> None:
+        """Check that nothing is left to do, and nothing is wrong."""
+        unfinished = await self.stage.pool.fetch(
+            "SELECT w.* FROM provisioning_work AS w "
+            "WHERE w.version <> w.done_version OR w.last_error IS NOT NULL"
+        )
+        assert unfinished == []
+
+    def _check_no_duplicates(self) -> None:
+        accounts = self.stage.server.world.accounts
+        places = Counter((a.subscription_id, a.product_type) for a in accounts)
+        assert all(count == 1 for count in places.values()), places
+
+    def _check_terminations(self, owners: Mapping[UUID, Bought]) -> None:
+        """None of the accounts that have gone since the latest rest went before its time."""
+        terminated = self.stage.server.world.terminated
+        for account in terminated[self._terminations :]:
+            owner, at = owners[account.subscription_id], account.terminated_at
+            assert at is not None
+            assert owner.may_be_terminated(account.product_type, at, RETENTION), (account, owner)
+        self._terminations = len(terminated)
+
+    async def _check(self, id_: str, bought: Bought) -> None:
+        """Compare every account of a subscription with what the model says of it.
+
+        But for those that the service has refused to touch, or an operator does without.
+        """
+        now, subscription = self.stage.clock(), await self.stage.id_of(id_)
+        exempt = {type_ for owner, type_ in self.stage.server.refused if owner == subscription}
+        if "hosting" in exempt:
+            exempt |= NEEDS_HOSTING
+        for product_type in sorted(set(TYPES) - exempt):
+            account = await self.stage.account(id_, product_type)
+            state = "gone" if account is None else account["state"]
+            allowed = bought.allowed(product_type, now, GRACE, RETENTION)
+            assert state in allowed, (id_, product_type, state, allowed, bought)
+            if allowed == {"active"}:
+                assert account is not None
+                assert account["resources"] == bought.included()[product_type]
+        if not exempt:
+            row = await self.stage.inbox.subscription(id_)
+            assert row["status"] == bought.word(now, GRACE), (dict(row), bought)

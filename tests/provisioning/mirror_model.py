@@ -1,0 +1,123 @@
+"""What the outside world has to be: told again, simply, from what Stripe and the operators said.
+
+Nothing of the service decides here but the catalogue's file, which says what a product gives.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from mpanel_billing.catalogue.file import read_catalogue_file
+from mpanel_billing.resources import DEFAULT_CATALOGUE
+
+PLANS = ("starter", "premium", "business")
+ADDONS = ("addon-backups-daily", "addon-storage-100gb")
+TYPES = ("hosting", "email", "backup", "storage")
+NEEDS_HOSTING = frozenset({"email", "backup"})
+
+State = Literal["active", "suspended", "gone"]
+
+_FILE = read_catalogue_file(DEFAULT_CATALOGUE)
+_PRODUCTS = {product.code: product for product in (*_FILE.plans, *_FILE.addons)}
+
+
+@dataclass
+class Bought:
+    """A subscription as its owner, Stripe and the operators know it; moments are UTC."""
+
+    plan: str
+    addons: Counter[str] = field(default_factory=Counter)
+    status: str = "incomplete"
+    settled: bool = False
+    collection_paused: bool = False
+    unpaid_since: datetime | None = None
+    ended_at: datetime | None = None
+    held: bool = False
+    held_throughout: bool = False
+    """Since before the latest rest."""
+    removals: dict[str, list[datetime]] = field(default_factory=dict)
+    """When Stripe told that a type was taken out; as far back as the worker may not have seen it
+    return."""
+    noticed: dict[str, datetime] = field(default_factory=dict)
+    """When the worker has seen it removed at the latest."""
+
+    def included(self) -> dict[str, dict[str, Any]]:
+        """Return the resources that its products add up to, by product type."""
+        given: dict[str, dict[str, Any]] = {}
+        for code, quantity in {self.plan: 1, **self.addons}.items():
+            for product_type in _PRODUCTS[code].product_types if quantity else ():
+                total = given.setdefault(product_type, {})
+                for name, number in _PRODUCTS[code].resources.items():
+                    total[name] = total.get(name, 0) + number * quantity
+        return given
+
+    def change(self, plan: str, addons: Counter[str], now: datetime) -> None:
+        """Sell something else; note what is no longer in it."""
+        before = self.included().keys()
+        self.plan, self.addons = plan, addons
+        for product_type in before - self.included().keys():
+            self.removals.setdefault(product_type, []).append(now)
+            self.noticed.pop(product_type, None)
+
+    def word(self, now: datetime, grace: timedelta) -> str:
+        """Say in mPanel's word how it is with the subscription."""
+        if self.ended_at is not None:
+            return "cancelled"
+        if not self.settled:
+            return "provisional"
+        return "active" if self.entitled(now, grace) else "suspended"
+
+    def entitled(self, now: datetime, grace: timedelta) -> bool:
+        if self.held or self.collection_paused or self.ended_at is not None or not self.settled:
+            return False
+        if self.status == "past_due" and self.unpaid_since is not None:
+            return now < self.unpaid_since + grace
+        return self.status in {"trialing", "active", "past_due"}
+
+    def allowed(
+        self, product_type: str, now: datetime, grace: timedelta, retention: timedelta
+    ) -> set[State]:
+        """Return the states that the account may be in at a rest.
+
+        A removal is counted from when it was noticed: between the two ends of retention both
+        are right. What was never made, or has gone with its time, need not be there.
+        """
+        if not self.settled:
+            return {"gone"}
+        is_included = product_type in self.included()
+        if is_included and self.entitled(now, grace):
+            return {"active"}
+        if self.held:
+            return {"suspended", "gone"}
+        if self.ended_at is not None and self.ended_at + retention <= now:
+            return {"gone"}
+        noticed = self.noticed.get(product_type)
+        if not is_included and noticed is not None and noticed + retention <= now:
+            return {"gone"}
+        return {"suspended", "gone"}
+
+    def may_be_terminated(self, product_type: str, at: datetime, retention: timedelta) -> bool:
+        """Say whether the account's time had come at that moment."""
+        if self.held_throughout:
+            return False
+        ends = [self.ended_at] if self.ended_at is not None else []
+        return any(gone + retention <= at for gone in (*ends, *self.removals.get(product_type, [])))
+
+    def deadlines(self, grace: timedelta, retention: timedelta) -> list[datetime]:
+        """Return the moments at which time alone changes what the accounts should be."""
+        ends = [*self.noticed.values(), *([self.ended_at] if self.ended_at else [])]
+        overdue = [self.unpaid_since + grace] if self.unpaid_since else []
+        return [*overdue, *(end + retention for end in ends)]
+
+    def note_rest(self, now: datetime) -> None:
+        """Note that the worker has seen everything up to now."""
+        self.held_throughout = self.held
+        for product_type in TYPES:
+            if not self.settled:
+                continue
+            if product_type in self.included():
+                self.removals.pop(product_type, None)
+                self.noticed.pop(product_type, None)
+            elif product_type in self.removals:
+                self.noticed.setdefault(product_type, now)

@@ -1,0 +1,308 @@
+"""What the model is held against, all real: database, a service over HTTP, workers, one clock."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+from uuid import UUID
+
+import aiohttp
+
+from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.drivers.configuration import open_drivers
+from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
+from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
+from mpanel_billing.provisioning.repository import list_due_work
+from mpanel_billing.provisioning.service import Provisioning, provision_tenant_for_subscription
+from mpanel_billing.stripe_gateway.gateway import open_gateway
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+from tests.provisioning.burst import open_shop
+from tests.provisioning.mirror_model import TYPES, Bought
+from tests.provisioning.reference_server import SECRET, TOKEN, ReferenceServer
+from tests.provisioning.world import HostedAccount, World
+from tests.service import make_settings
+
+GRACE = timedelta(days=7)
+RETENTION = timedelta(days=30)
+IDS = ("sub_1", "sub_2", "sub_3")
+
+_ANSWER_SECONDS = 0.4
+"""How long an impatient worker waits for an answer."""
+
+_LONGEST_RETRY = timedelta(minutes=80)
+"""The longest that a failed or killed run lets its subscription wait; a rest is awaited so long."""
+
+_MOST_ROUNDS = 200
+
+_CLEAN = """
+DELETE FROM pgqueuer;
+DELETE FROM stripe_refetches;
+DELETE FROM stripe_events;
+DELETE FROM invoices;
+UPDATE subscriptions SET tenant_id = NULL;
+DELETE FROM tenants;
+DELETE FROM subscriptions;
+"""
+
+
+class StageClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self._moment = datetime.now(UTC)
+
+    @property
+    def moment(self) -> datetime:
+        """What time it is; may be set, but never back."""
+        return self._moment
+
+    @moment.setter
+    def moment(self, moment: datetime) -> None:
+        self._moment = moment
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def advance(self, by: timedelta) -> None:
+        self.moment += by
+
+
+class Worker:
+    """A worker without its process: it has its own connections, and can die like a process.
+
+    `kill_after` counts what it does (statements, orders): at the last of them its connections are
+    cut, and whatever it still tries has no effect.
+    """
+
+    def __init__(self, stage: "Stage", *, patient: bool = False) -> None:
+        self._stage = stage
+        self._patient = patient
+        self._exits = AsyncExitStack()
+        self._lives: int | None = None
+        self._run: asyncio.Task[None] | None = None
+        self.dead = False
+
+    async def __aenter__(self) -> Self:
+        stage = self._stage
+        settings = make_settings(
+            database_url=stage.database_url,
+            database_pool_min=2,
+            database_pool_max=2,
+            provisioning_services=stage.services(60 if self._patient else _ANSWER_SECONDS),
+        )
+        self._pool = await create_pool(settings)
+        drivers = await self._exits.enter_async_context(open_drivers(settings))
+        self._provisioning = replace(stage.provisioning, pool=self._pool, drivers=drivers)
+        connections = [await self._pool.acquire() for _ in range(2)]
+        for connection in connections:
+            connection.add_query_logger(lambda _: self.hurt())
+            await self._pool.release(connection)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.end()
+
+    async def end(self) -> None:
+        """Close all that it has, without a word to anybody."""
+        self._pool.terminate()
+        await self._exits.aclose()
+
+    async def run(self, subscription_id: UUID, kill_after: int | None = None) -> None:
+        """Do the job for a subscription, as far as this worker lives."""
+        self._lives = kill_after
+        self._run = asyncio.create_task(self._job(subscription_id))
+        [ended] = await asyncio.gather(self._run, return_exceptions=True)
+        self._lives = None
+        if isinstance(ended, BaseException) and not self.dead:
+            raise ended
+
+    async def _job(self, subscription_id: UUID) -> None:
+        with suppress(LeaseBusyError, LeaseLostError):
+            await provision_tenant_for_subscription(self._provisioning, subscription_id)
+
+    def hurt(self) -> None:
+        """Count one thing that it has done; die of the last."""
+        if self._lives is None or self.dead or self._run is None:
+            return
+        self._lives -= 1
+        if self._lives <= 0:
+            self.dead = True
+            self._pool.terminate()
+            self._run.cancel()
+
+
+@dataclass
+class Stage:
+    """Everything that is real, and the subscriptions that are played on it."""
+
+    database_url: str
+    pool: Pool
+    server: ReferenceServer
+    session: aiohttp.ClientSession
+    provisioning: Provisioning
+    clock: StageClock
+    bought: dict[str, Bought] = field(default_factory=dict)
+    _last_second: int = 0
+
+    @property
+    def inbox(self) -> Inbox:
+        return Inbox(self.pool)
+
+    def services(self, timeout_seconds: float) -> dict[str, Any]:
+        """Return PROVISIONING_SERVICES: all types at the server."""
+        endpoint = self.server.endpoint(timeout_seconds=timeout_seconds)
+        return dict.fromkeys(TYPES, endpoint)
+
+    async def clean(self) -> None:
+        """Begin with nothing sold, now."""
+        await self.pool.execute(_CLEAN)
+        self.clock.moment = datetime.now(UTC)
+        self.server.start_anew(World(clock=self.clock))
+        self.bought.clear()
+
+    async def tell(self, id_: str, **more: Any) -> None:
+        """Let Stripe tell of a subscription as it is by now."""
+        bought = self.bought[id_]
+        codes = {bought.plan: 1, **bought.addons}
+        ended = None if bought.ended_at is None else int(bought.ended_at.timestamp())
+        paused = {"behavior": "void"} if bought.collection_paused else None
+        stripe_object = made.subscription(
+            id_,
+            status=bought.status,
+            customer=_customer(id_),
+            items=[_item(id_, code, n) for code, n in sorted(codes.items()) if n],
+            pause_collection=paused,
+            ended_at=ended,
+            canceled_at=ended,
+            **more,
+        )
+        type_ = f"customer.subscription.{'deleted' if ended else 'updated'}"
+        await self.inbox.tell(type_, stripe_object, created=self._second())
+
+    async def tell_invoice(self, id_: str, number: str, status: str, created: datetime) -> None:
+        """Let Stripe tell of an invoice of a subscription."""
+        stripe_object = made.invoice(
+            f"in_{number}_{id_}",
+            subscription=id_,
+            customer=_customer(id_),
+            status=status,
+            created=int(created.timestamp()),
+        )
+        type_ = "invoice.paid" if status == "paid" else "invoice.updated"
+        await self.inbox.tell(type_, stripe_object, created=self._second())
+
+    def _second(self) -> int:
+        """Return a later second than any before: what is told is told in this order."""
+        self._last_second = max(self._last_second + 1, int(self.clock().timestamp()))
+        return self._last_second
+
+    async def id_of(self, id_: str) -> UUID:
+        subscription_id: UUID = (await self.inbox.subscription(id_))["id"]
+        return subscription_id
+
+    async def next_job(self) -> UUID | None:
+        """Return the subscription that has waited longest for a worker, if any can have it."""
+        waiting: UUID | None = await self.pool.fetchval(
+            "SELECT subscription_id FROM provisioning_work "
+            "WHERE (version > done_version OR wake_at <= $1) "
+            "AND (leased_until IS NULL OR leased_until < $1) ORDER BY updated_at LIMIT 1",
+            self.clock(),
+        )
+        return waiting
+
+    async def work_until_rest(self) -> None:
+        """Do what is due by the rows alone, without any trigger, until only far moments are left.
+
+        The clock moves on to the next retry; what waits longer than any retry is no retry.
+        """
+        self.server.release()
+        async with Worker(self) as worker:
+            for _ in range(_MOST_ROUNDS):
+                due = await list_due_work(self.pool, 100, self.clock())
+                for subscription_id, _version in due:
+                    await worker.run(subscription_id)
+                if not due and not await self.move_on():
+                    return
+        raise AssertionError("it does not come to rest", await self._restless())
+
+    async def _restless(self) -> list[str]:
+        rows = await self.pool.fetch(
+            "SELECT to_jsonb(w) || jsonb_build_object('legs', (SELECT jsonb_agg(to_jsonb(leg)) "
+            "FROM tenant_services AS leg WHERE leg.subscription_id = w.subscription_id)) AS work "
+            "FROM provisioning_work AS w WHERE w.wake_at <= $1",
+            self.clock(),
+        )
+        return [row["work"] for row in rows]
+
+    async def move_on(self) -> bool:
+        """Go to the next moment at which something is due; False when none is near."""
+        wake_at = await self.pool.fetchval(
+            "SELECT min(greatest(wake_at, leased_until + interval '1 second')) "
+            "FROM provisioning_work"
+        )
+        if wake_at is None or wake_at > self.clock() + _LONGEST_RETRY:
+            return False
+        self.clock.moment = max(self.clock(), wake_at)
+        return True
+
+    async def account(self, id_: str, product_type: str) -> dict[str, Any] | None:
+        """Ask the service for an account, over HTTP."""
+        url = f"{self.server.url}/accounts/{product_type}/{await self.id_of(id_)}"
+        path = url.removeprefix(self.server.url.removesuffix("/v1"))
+        headers = {
+            "Authorization": f"Bearer {TOKEN}",
+            SIGNATURE_HEADER: sign(SECRET, int(time.time()), "GET", path, b""),
+        }
+        async with self.session.get(url, headers=headers) as response:
+            if response.status == 404:
+                return None
+            assert response.status == 200
+            content: dict[str, Any] = await response.json()
+            return content
+
+    def accounts_made(self) -> list[HostedAccount]:
+        """Return every account that there is or ever was."""
+        return [*self.server.world.accounts, *self.server.world.terminated]
+
+
+def _customer(id_: str) -> str:
+    return f"cus_{id_.rpartition('_')[2]}"
+
+
+def _item(id_: str, code: str, quantity: int) -> dict[str, Any]:
+    [item] = made.subscription(id_, price=f"price_{code}_monthly_usd", quantity=quantity)["items"][
+        "data"
+    ]
+    return {**item, "id": f"si_{code}_{id_}"}
+
+
+@asynccontextmanager
+async def open_stage(database_url: str, clock: StageClock | None = None) -> AsyncIterator[Stage]:
+    """Set the stage on a migrated database, with Stripe out of reach."""
+    settings = make_settings(database_url=database_url, stripe_api_base="http://127.0.0.1:1")
+    clock = clock or StageClock()
+    gateway = open_gateway(settings)
+    async with (
+        await create_pool(settings) as pool,
+        ReferenceServer().running() as server,
+        aiohttp.ClientSession() as session,
+        open_drivers(settings) as drivers,
+    ):
+        await open_shop(pool, len(IDS))
+        provisioning = Provisioning(
+            pool,
+            gateway,
+            drivers,
+            Policy(GRACE, RETENTION),
+            "panel.test",
+            livemode=False,
+            clock=clock,
+        )
+        yield Stage(database_url, pool, server, session, provisioning, clock)
+        server.release()
+    await gateway.close()

@@ -1,0 +1,229 @@
+"""Whatever happens in whatever order: at rest, the outside world is what Stripe and operators said.
+
+Stripe's transitions, operators, a service that misbehaves over HTTP, workers that die at any
+statement and a clock that jumps are interleaved; mirror_model.py says what has to come of it.
+PROVISIONING_EXAMPLES asks for more stories than `make test` has time for.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from contextlib import suppress
+from datetime import timedelta
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
+
+from mpanel_billing.errors import NotFoundError
+from mpanel_billing.provisioning import operations
+from tests.provisioning.checks import Checks
+from tests.provisioning.mirror_model import ADDONS, PLANS, TYPES
+from tests.provisioning.reference_server import Misbehaviour
+from tests.provisioning.stage import GRACE, IDS, RETENTION, Stage, Worker, open_stage
+from tests.provisioning.telling import Teller
+
+FEW_EXAMPLES = 40
+EXAMPLES = int(os.environ.get("PROVISIONING_EXAMPLES", FEW_EXAMPLES))
+
+MISBEHAVIOURS: tuple[Misbehaviour, ...] = (
+    "500",
+    "429",
+    "422",
+    "garbage",
+    "cut",
+    "park",
+    "hang_after",
+    "500_after",
+    "cut_after",
+    "forget",
+)
+LEAPS = (timedelta(seconds=16), timedelta(minutes=5), timedelta(hours=2), timedelta(days=8))
+AROUND = timedelta(hours=2)
+
+whose = st.sampled_from(IDS)
+plans = st.sampled_from(PLANS)
+
+HAPPENINGS = (
+    *("money", "money", "money", "change", "change", "cancel", "hold", "skip"),
+    *("misbehave", "misbehave", "work", "work", "work", "work", "sleep", "sleep"),
+    *("leap", "deadline", "rest"),
+)
+"""The methods of a story, the frequent ones more than once."""
+
+
+def test_the_world_is_what_the_mirror_says(database_url: str) -> None:
+    with asyncio.Runner() as runner:
+        opening = open_stage(database_url)
+        stage = runner.run(opening.__aenter__())
+        try:
+            run_state_machine_as_test(  # type: ignore[no-untyped-call]
+                lambda: Story(runner, stage),
+                settings=settings(
+                    max_examples=EXAMPLES,
+                    stateful_step_count=30,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                    # a story is told in its failure; shortening it takes minutes: for the soak
+                    phases=set(Phase) - ({Phase.shrink} if EXAMPLES <= FEW_EXAMPLES else set()),
+                ),
+            )
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
+
+
+class Story(RuleBasedStateMachine):
+    """A story of some subscriptions, which is checked whenever it rests, and at its end."""
+
+    def __init__(self, runner: asyncio.Runner, stage: Stage) -> None:
+        super().__init__()
+        self._do = runner.run
+        self._stage = stage
+        self._teller = Teller(stage)
+        self._checks = Checks(stage)
+        self._sleepers: list[tuple[Worker, asyncio.Task[None]]] = []
+
+    @initialize(
+        plans=st.lists(plans, min_size=len(IDS), max_size=len(IDS)),
+        trial=st.booleans(),
+        begun=st.integers(0, len(IDS)),
+    )
+    def begin(self, plans: list[str], trial: bool, begun: int) -> None:
+        """Sell one of each plan; some are paid, and have their accounts, before the story."""
+        self._do(self._begin(plans, "trialing" if trial else "incomplete", begun))
+
+    @rule(what=st.sampled_from(HAPPENINGS), id_=whose, data=st.data())
+    def happens(self, what: str, id_: str, data: st.DataObject) -> None:
+        """Let something happen: one rule, so that every story may have all of it."""
+        self._do(getattr(self, what)(id_, data))
+
+    def teardown(self) -> None:
+        self._do(self._end())
+
+    async def _begin(self, plans: list[str], status: str, begun: int) -> None:
+        await self._stage.clean()
+        for id_, plan in zip(IDS, plans, strict=True):
+            await self._teller.sell(id_, plan, status)
+        for id_ in IDS[:begun]:
+            await self._teller.pay_first(id_)
+        await self._stage.work_until_rest()
+
+    # What Stripe tells.
+
+    async def money(self, id_: str, data: st.DataObject) -> None:
+        if self._goes_on(id_):
+            move = data.draw(st.sampled_from(self._teller.moves_of_money(id_)))
+            await move(id_)
+
+    async def change(self, id_: str, data: st.DataObject) -> None:
+        """Change the plan, or an add-on."""
+        if not self._goes_on(id_):
+            return
+        bought = self._stage.bought[id_]
+        plan, addons = bought.plan, bought.addons
+        if data.draw(st.booleans()):
+            plan = data.draw(plans)
+        else:
+            addon = data.draw(st.sampled_from(ADDONS))
+            addons = Counter({**addons, addon: data.draw(st.integers(0, 2))})
+        await self._teller.change(id_, plan, addons)
+
+    async def cancel(self, id_: str, data: st.DataObject) -> None:
+        if self._goes_on(id_):
+            await self._teller.cancel(id_, at_period_end=data.draw(st.booleans()))
+
+    def _goes_on(self, id_: str) -> bool:
+        return self._stage.bought[id_].ended_at is None
+
+    # What operators do.
+
+    async def hold(self, id_: str, _: st.DataObject) -> None:
+        await self._teller.hold_or_lift(id_)
+
+    async def skip(self, id_: str, data: st.DataObject) -> None:
+        """Skip a service; all of them are retried if it was, or was refused."""
+        product_type = data.draw(st.sampled_from(TYPES))
+        subscription = await self._stage.id_of(id_)
+        pool, refused = self._stage.pool, self._stage.server.refused
+        if (subscription, product_type) in refused:
+            await operations.retry(pool, subscription)
+            refused -= {(subscription, type_) for type_ in TYPES}
+            return
+        with suppress(NotFoundError):
+            await operations.skip(pool, subscription, product_type)
+            refused.add((subscription, product_type))
+
+    # What goes wrong, and what time does.
+
+    async def misbehave(self, _: str, data: st.DataObject) -> None:
+        wrong = st.lists(st.sampled_from(MISBEHAVIOURS), min_size=1, max_size=3)
+        self._stage.server.misbehaviours.extend(data.draw(wrong))
+
+    async def work(self, _: str, data: st.DataObject) -> None:
+        """Do the next job; some workers are killed at their n-th statement or order."""
+        kill_after = data.draw(st.none() | st.integers(1, 16))
+        subscription = await self._stage.next_job()
+        if subscription is not None:
+            async with Worker(self._stage) as worker:
+                self._stage.server.watch = worker.hurt
+                await worker.run(subscription, kill_after)
+                self._stage.server.watch = _nothing
+
+    async def sleep(self, _: str, __: st.DataObject) -> None:
+        """Let a worker hang at the service, while everything else goes on; or wake it up."""
+        if self._sleepers:
+            await self._wake_up()
+        elif (subscription := await self._stage.next_job()) is not None:
+            worker = await Worker(self._stage, patient=True).__aenter__()
+            run = await self._stage.server.park(worker.run(subscription))
+            self._sleepers.append((worker, run))
+
+    async def leap(self, _: str, data: st.DataObject) -> None:
+        self._stage.clock.advance(data.draw(st.sampled_from(LEAPS)))
+
+    async def deadline(self, id_: str, data: st.DataObject) -> None:
+        """Look how it is a little before a grace or retention period ends, and after."""
+        clock = self._stage.clock
+        for moment in sorted(self._stage.bought[id_].deadlines(GRACE, RETENTION)):
+            for at in (moment - AROUND, moment + AROUND):
+                if at > clock() and data.draw(st.booleans()):
+                    clock.moment = at
+                    await self._rest()
+
+    async def rest(self, _: str, __: st.DataObject) -> None:
+        await self._rest()
+
+    async def _rest(self) -> None:
+        self._stage.server.misbehaviours.clear()
+        await self._wake_up()
+        await self._stage.work_until_rest()
+        await self._checks.at_rest()
+
+    async def _wake_up(self) -> None:
+        """Let parked orders be carried out, late, and the worker that hung go on."""
+        self._stage.server.release()
+        while self._sleepers:
+            worker, run = self._sleepers.pop()
+            while not run.done():
+                await asyncio.wait({run}, timeout=0.05)
+                self._stage.server.release()  # its next order may have been parked too
+            await worker.end()
+            run.result()
+
+    async def _end(self) -> None:
+        """Rest once more, after an operator has retried everything: no more exceptions."""
+        await self._wake_up()
+        for id_ in self._stage.bought:
+            await operations.retry(self._stage.pool, await self._stage.id_of(id_))
+        self._stage.server.refused.clear()
+        await self._rest()
+        await self._checks.all_done()
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,85 @@
+"""A service that sells, and a reconcile of it, in this process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from mpanel_billing.reconciliation import service as reconciling
+from mpanel_billing.reconciliation.asking import PacedStripe
+from mpanel_billing.reconciliation.drift import Drift
+from mpanel_billing.reconciliation.pace import Pace
+from mpanel_billing.reconciliation.service import Wish
+from mpanel_billing.reconciliation.walking import Surroundings
+from mpanel_billing.stripe_gateway.gateway import Fetched, StripeGateway
+from mpanel_billing.stripe_gateway.lists import Page
+from tests.provisioning.world import World
+from tests.service import Service
+
+UNHURRIED = 1000.0
+"""Requests a second: as many as there are."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has found."""
+
+    figures: Mapping[str, Any]
+    drift: Sequence[Drift]
+
+    def fields(self) -> set[tuple[str, str]]:
+        return {(d.object_type, d.field) for d in self.drift}
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Reconciles the service as the command does."""
+
+    service: Service
+    around: Surroundings
+
+    async def run(
+        self, *, around: Surroundings | None = None, started_by: str = "command", **wish: Any
+    ) -> Result:
+        run_id = await reconciling.open_run(
+            self.service.pool, Wish(started_by, livemode=False, **wish)
+        )
+        assert await reconciling.continue_run(around or self.around, run_id)
+        figures = await reconciling.show_run(self.service.pool, run_id)
+        drift = [each async for each in reconciling.list_drift(self.service.pool, run_id)]
+        return Result(figures, drift)
+
+    def asking(self, stripe: Any) -> Surroundings:
+        return replace(self.around, stripe=stripe)
+
+
+class StripeBetween:
+    """Stripe's API with something of a test between it and us."""
+
+    def __init__(self, stripe: Any) -> None:
+        self._stripe = stripe
+
+    async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
+        page: Page = await self._stripe.list_page(object_type, params)
+        return page
+
+    async def fetch(self, object_type: str, object_id: str) -> Fetched:
+        fetched: Fetched = await self._stripe.fetch(object_type, object_id)
+        return fetched
+
+    async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
+        items: list[Mapping[str, Any]] = await self._stripe.list_subscription_items(subscription_id)
+        return items
+
+
+@pytest.fixture
+def world() -> World:
+    """The accounts."""
+    return World()
+
+
+@pytest.fixture
+def reconciler(service: Service, gateway: StripeGateway, world: World) -> Reconciler:
+    stripe = PacedStripe(gateway, Pace(UNHURRIED))
+    return Reconciler(service, Surroundings(service.pool, stripe, world.drivers(), livemode=False))

@@ -1,0 +1,50 @@
+"""The accounts at the drivers are compared with our books."""
+
+from typing import Any
+
+from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.service import Provisioning, provision_tenant_for_subscription
+from mpanel_billing.reconciliation.objects import reconcile_object
+from tests.provisioning.world import World
+from tests.reconciliation.conftest import Reconciler
+from tests.service import Service
+from tests.worker import GRACE, RETENTION
+
+
+async def test_an_account_that_somebody_has_changed_is_brought_back(
+    service: Service, reconciler: Reconciler, world: World, order_a: dict[str, Any]
+) -> None:
+    answer = await service.buy(order_a)
+    provisioning = _provisioning(service, reconciler)
+    row = await service.row("SELECT id, stripe_subscription_id FROM subscriptions")
+    await provision_tenant_for_subscription(provisioning, row["id"])
+    world.accounts[0].actual = "suspended"
+    told = await reconciler.run(dry_run=True)
+    (drift,) = told.drift
+    assert (drift.object_type, drift.field, drift.ours, drift.found) == (
+        "account",
+        "actual",
+        "active",
+        "suspended",
+    )
+    assert drift.object_id.startswith(f"{answer['subscriptionId']}/")
+    one = await reconcile_object(reconciler.around, row["stripe_subscription_id"], dry_run=True)
+    assert [d.object_id for d in one] == [drift.object_id]
+
+    assert (await reconciler.run()).figures["outcome"] == "repaired"
+    await provision_tenant_for_subscription(provisioning, row["id"])
+    assert world.accounts[0].actual == "active"
+    after = await reconciler.run()
+    assert after.figures["outcome"] == "clean"
+    assert after.figures["accounts"] == len(world.accounts)
+
+
+def _provisioning(service: Service, reconciler: Reconciler) -> Provisioning:
+    return Provisioning(
+        service.pool,
+        reconciler.around.stripe._gateway,  # type: ignore[attr-defined]
+        reconciler.around.drivers,
+        Policy(GRACE, RETENTION),
+        "panel.test",
+        livemode=False,
+    )

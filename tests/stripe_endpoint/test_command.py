@@ -1,0 +1,160 @@
+"""`mpanel-billing stripe endpoint`, as it is typed, against the sandbox."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stripe
+from aiohttp.test_utils import unused_port
+from typer.testing import CliRunner, Result
+
+from mpanel_billing.cli.stripe import app
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.http.app import create_app
+from mpanel_billing.sandbox import Sandbox
+from mpanel_billing.sandbox.client import SandboxClient
+from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
+from mpanel_billing.webhooks.endpoint import PATH
+from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from tests.service import AppClient, make_settings
+
+URL = "http://127.0.0.1:4242" + PATH
+
+Run = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+def run(
+    database_url: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    monkeypatch.chdir(tmp_path)
+    environment = {
+        "DATABASE_URL": database_url,
+        "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
+        "STRIPE_API_BASE": sandbox.url,
+    }
+
+    async def run(*words: str, **more: str) -> Result:
+        return await asyncio.to_thread(
+            CliRunner().invoke, app, ["endpoint", *words], env=environment | more
+        )
+
+    return run
+
+
+@pytest.fixture
+async def v1(gateway: StripeGateway) -> Any:
+    return gateway.client.v1
+
+
+async def endpoints(v1: Any) -> list[stripe.WebhookEndpoint]:
+    return list((await v1.webhook_endpoints.list_async()).data)
+
+
+async def test_it_is_made_once_pinned_with_exactly_our_events_and_its_secret_told_once(
+    run: Run, v1: Any, pool: Pool
+) -> None:
+    done = await run("ensure", "--url", "http://127.0.0.1:4242")
+    assert (done.exit_code, done.stderr) == (0, "")
+    [made] = await endpoints(v1)
+    assert (made.url, made.api_version, made.status) == (URL, API_VERSION, "enabled")
+    assert set(made.enabled_events) == MIRRORED_TYPES
+    assert len(re.findall(r"whsec_\w+", done.stdout)) == 1
+    assert re.search(r"^STRIPE_WEBHOOK_SECRET=whsec_\w+$", done.stdout, re.MULTILINE)
+
+    again = (await run("ensure", "--url", URL)).stdout
+    assert again == f"is as it should be: {made.id}, {URL}, API version {API_VERSION}\n"
+    assert len(await endpoints(v1)) == 1
+
+    rows = await pool.fetch("SELECT * FROM billing_audit_log ORDER BY id")
+    assert [(row["action"], row["target_id"], row["outcome"]) for row in rows] == [
+        ("stripe.endpoint_ensure", made.id, "done")
+    ] * 2
+    assert "whsec_" not in str([dict(row) for row in rows])
+
+
+async def test_what_is_wrong_with_it_is_mended(run: Run, v1: Any) -> None:
+    await run("ensure", "--url", URL)
+    [made] = await endpoints(v1)
+    events = [*sorted(MIRRORED_TYPES - {"invoice.paid"}), "charge.updated"]
+    await v1.webhook_endpoints.update_async(made.id, {"enabled_events": events, "disabled": True})
+    planned = await run("ensure", "--url", URL, "--dry-run")
+    assert planned.exit_code == 2
+    assert planned.stdout == (
+        f"would correct {made.id}: it is disabled; it lacks invoice.paid; "
+        "it gets charge.updated, which we do not use\n"
+    )
+    assert set((await endpoints(v1))[0].enabled_events) == set(events)
+
+    done = await run("ensure", "--url", URL)
+    assert done.exit_code == 0
+    assert f"corrected {made.id}" in done.stdout
+    assert "whsec_" not in done.stdout
+    [mended] = await endpoints(v1)
+    assert (mended.status, set(mended.enabled_events)) == ("enabled", MIRRORED_TYPES)
+    planned = await run("ensure", "--url", URL, "--dry-run")
+    assert (planned.exit_code, planned.stdout) == (0, f"{URL} is as it should be\n")
+
+
+async def test_a_version_is_changed_by_way_of_a_second_endpoint(run: Run, v1: Any) -> None:
+    old = await v1.webhook_endpoints.create_async({"url": URL, "enabled_events": ["invoice.paid"]})
+    out = (await run("ensure", "--url", URL, "--remove-old")).stdout
+    assert "STRIPE_WEBHOOK_SECRET=<the one that is there now>,whsec_" in out
+    assert f"{old.id} is still there, with the account's API version." in out
+    assert "again with --remove-old" in out
+    assert {one.api_version for one in await endpoints(v1)} == {None, API_VERSION}
+
+    assert (await run("ensure", "--url", URL)).exit_code == 0
+    assert len(await endpoints(v1)) == 2
+    planned = await run("ensure", "--url", URL, "--remove-old", "--dry-run")
+    assert planned.exit_code == 2
+    assert planned.stdout == f"would delete {old.id} (the account's API version)\n"
+
+    assert f"deleted {old.id}" in (await run("ensure", "--url", URL, "--remove-old")).stdout
+    [left] = await endpoints(v1)
+    assert left.api_version == API_VERSION
+
+
+async def test_other_endpoints_of_the_account_are_none_of_our_business(run: Run, v1: Any) -> None:
+    other = await v1.webhook_endpoints.create_async(
+        {"url": "https://shop.example.com/hooks", "enabled_events": ["*"]}
+    )
+    await run("ensure", "--url", URL, "--remove-old")
+    assert other.id in {one.id for one in await endpoints(v1)}
+    listed = (await run("list")).stdout
+    assert len(listed.splitlines()) == 2
+    assert f"{other.id}  enabled" in listed
+
+
+async def test_an_address_that_will_not_do_is_refused_and_nothing_is_made(run: Run) -> None:
+    live = {"STRIPE_SECRET_KEY": "sk_live_of_the_tests"}
+    refused = await run("ensure", "--url", "http://billing.example.com", **live)
+    assert str(refused.exception) == "In live mode Stripe sends webhooks to https:// only."
+    refused = await run("ensure", "--url", "https://localhost", STRIPE_API_BASE="")
+    assert str(refused.exception).startswith("Stripe cannot reach localhost")
+    assert (await run("list")).stdout == "no endpoints\n"
+
+
+async def test_what_it_makes_brings_events_that_its_secret_opens(
+    *,
+    run: Run,
+    stripe: SandboxClient,
+    v1: Any,
+    database_url: str,
+    sandbox: Sandbox,
+    pool: Pool,
+    aiohttp_client: Callable[..., Awaitable[AppClient]],
+) -> None:
+    port = unused_port()
+    made = await run("ensure", "--url", f"http://127.0.0.1:{port}")
+    [secret] = re.findall(r"whsec_\w+", made.stdout)
+    settings = make_settings(
+        database_url=database_url, stripe_api_base=sandbox.url, stripe_webhook_secret=secret
+    )
+    await aiohttp_client(create_app(settings), server_kwargs={"port": port})
+    await v1.customers.create_async({"email": "ada@example.com"})
+    await stripe.wait_idle()
+    assert await pool.fetchval("SELECT type FROM stripe_events") == "customer.created"

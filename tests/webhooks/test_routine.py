@@ -1,0 +1,253 @@
+"""What most events are takes one round trip; everything else is left to the ordinary way."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from mpanel_billing.webhooks.batches import EventBatcher
+from mpanel_billing.webhooks.envelope import Body, Event, parse_event
+from mpanel_billing.webhooks.routine import may_be_routine, receive_routine
+from mpanel_billing.webhooks.service import receive_event
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+
+NOW = 1_790_000_000
+LATER = NOW + 60
+MONTH = 2_592_000
+
+
+def event_of(type_: str, about: Mapping[str, Any], *, created: int = LATER) -> Event:
+    return parse_event(Body.of(made.event(type_, about, created=created)), livemode=False)
+
+
+def renewal(stripe_id: str = "sub_1", *, created: int = LATER, **more: Any) -> Event:
+    """The subscription goes on: only its period is another."""
+    number = stripe_id.removeprefix("sub_")
+    about = {"customer": f"cus_{number}", "start": created, "end": created + MONTH} | more
+    return event_of(
+        "customer.subscription.updated", made.subscription(stripe_id, **about), created=created
+    )
+
+
+def bill(stripe_id: str = "in_2", *, created: int = LATER, **more: Any) -> Event:
+    return event_of("invoice.paid", made.invoice(stripe_id, **more), created=created)
+
+
+@dataclass(frozen=True)
+class Books:
+    """The inbox, and subscriptions sub_1 and sub_2 that are active and paid for."""
+
+    inbox: Inbox
+
+    async def routine(self, *events: Event) -> set[str]:
+        async with self.inbox.pool.acquire() as conn:
+            return await receive_routine(conn, events)
+
+    async def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
+        tables = ("stripe_events", "subscriptions", "subscription_items", "invoices")
+        return {
+            table: [dict(row) for row in await self.inbox.pool.fetch(f"TABLE {table}")]
+            for table in tables
+        }
+
+
+@pytest.fixture
+async def books(inbox: Inbox) -> Books:
+    for number in (1, 2):
+        name, customer = f"sub_{number}", f"cus_{number}"
+        about = made.subscription(name, customer=customer)
+        await inbox.tell("customer.subscription.created", about)
+        first = made.invoice(f"in_first_{number}", subscription=name, customer=customer)
+        await inbox.tell("invoice.paid", first)
+    return Books(inbox)
+
+
+async def test_a_renewal_is_written_and_kept_as_applied(books: Books) -> None:
+    event = renewal()
+    assert await books.routine(event) == {event.id}
+    row = await books.inbox.subscription()
+    assert row["stripe_event_id"] == event.id
+    assert row["current_period_start"].timestamp() == LATER
+    item = await books.inbox.row(
+        "SELECT current_period_end FROM subscription_items WHERE subscription_id = $1", row["id"]
+    )
+    assert item["current_period_end"].timestamp() == LATER + MONTH
+    kept = await books.inbox.row("SELECT * FROM stripe_events WHERE id = $1", event.id)
+    assert (kept["status"], kept["reason"], kept["attempts"]) == ("applied", None, 0)
+    assert kept["applied_at"] is not None
+
+
+async def test_an_invoice_of_a_paid_subscription_is_written_linked_and_its_payment_awaited(
+    books: Books,
+) -> None:
+    event = bill()
+    assert await books.routine(event) == {event.id}
+    linked = await books.inbox.row(
+        "SELECT s.stripe_subscription_id FROM invoices AS i"
+        " JOIN subscriptions AS s ON s.id = i.subscription_id WHERE i.stripe_invoice_id = 'in_2'"
+    )
+    assert linked["stripe_subscription_id"] == "sub_1"
+    wish = await books.inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'in_2'")
+    assert wish["reason"] == "awaited"
+
+
+async def test_a_later_snapshot_of_a_known_invoice_is_routine_too(books: Books) -> None:
+    opened = event_of("invoice.finalized", made.invoice("in_2", status="open"))
+    paid = bill(created=LATER + 1)
+    assert await books.routine(opened) == {opened.id}
+    assert await books.routine(paid) == {paid.id}
+    row = await books.inbox.row("SELECT status FROM invoices WHERE stripe_invoice_id = 'in_2'")
+    assert row["status"] == "paid"
+
+
+async def test_what_is_not_routine_is_left_and_the_rest_of_its_batch_is_not(books: Books) -> None:
+    moves = renewal("sub_2", status="past_due")
+    events = [renewal(), moves, bill()]
+    assert await books.routine(*events) == {events[0].id, events[2].id}
+    assert (await books.inbox.subscription("sub_2"))["stripe_status"] == "active"
+    kept = await books.inbox.pool.fetchval("SELECT count(*) FROM stripe_events")
+    assert kept == 4 + 2
+
+
+_OTHER_ITEM = made.subscription()["items"]["data"][0] | {"id": "si_other"}
+
+DECLINED = {
+    "a subscription that is not mirrored": renewal("sub_9"),
+    "of the same second as the row": renewal(created=NOW, cancel_at=None),
+    "older than the row": renewal(created=NOW - 60),
+    "another status": renewal(status="past_due"),
+    "another price": renewal(price="price_2"),
+    "to be ended": renewal(cancel_at_period_end=True),
+    "not collected any more": renewal(pause_collection={"behavior": "void"}),
+    "an item that replaces another one": renewal(items=[_OTHER_ITEM]),
+    "one item more": renewal(items=[*made.subscription()["items"]["data"], _OTHER_ITEM]),
+    "another customer": renewal(customer="cus_2"),
+    "an invoice of a subscription that is not mirrored": bill(subscription="sub_9"),
+    "an invoice that names its payment": bill(payment_intent="pi_9"),
+    "an invoice older than the row": bill("in_first_1", created=NOW - 1),
+    "an invoice of the same second as the row": bill("in_first_1", created=NOW),
+    "an invoice that goes over to another subscription": bill("in_first_1", subscription="sub_2"),
+}
+
+
+@pytest.mark.parametrize("event", DECLINED.values(), ids=DECLINED)
+async def test_declined_and_untouched(books: Books, event: Event) -> None:
+    before = await books.rows()
+    assert may_be_routine(event)
+    assert await books.routine(event) == set()
+    assert await books.rows() == before
+
+
+async def test_a_first_invoice_settles_the_subscription_and_so_is_not_routine(inbox: Inbox) -> None:
+    await inbox.tell("customer.subscription.created", made.subscription())
+    books = Books(inbox)
+    assert await books.routine(bill("in_1")) == set()
+    assert await inbox.tell("invoice.paid", made.invoice()) == "applied"
+    assert (await inbox.subscription())["status"] == "pending"
+
+
+async def test_an_invoice_of_a_past_due_subscription_is_not_routine(books: Books) -> None:
+    late = made.subscription(status="past_due")
+    await books.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
+    assert await books.routine(bill()) == set()
+
+
+async def test_an_invoice_whose_payment_came_first_is_not_routine(books: Books) -> None:
+    payment = made.invoice_payment(invoice="in_2", payment_intent="pi_2")
+    await books.inbox.tell("invoice_payment.paid", payment)
+    assert await books.routine(bill()) == set()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        event_of("customer.updated", {"id": "cus_1", "object": "customer", "email": "a@b.test"}),
+        event_of("checkout.session.completed", made.session()),
+        event_of("invoice.paid", made.invoice(subscription=None)),
+        event_of("product.created", {"id": "prod_1", "object": "product"}),
+        event_of(
+            "customer.subscription.updated",
+            made.subscription() | {"items": {"object": "list", "has_more": True, "data": []}},
+        ),
+    ],
+    ids=["customer", "session", "invoice of no subscription", "ignored", "incomplete items"],
+)
+def test_the_database_is_not_even_asked_about(event: Event) -> None:
+    assert not may_be_routine(event)
+
+
+async def test_a_second_delivery_takes_no_effect(books: Books) -> None:
+    event = renewal()
+    assert await books.routine(event) == {event.id}
+    before = await books.rows()
+    assert await books.routine(event) == set()
+    assert (await receive_event(books.inbox.pool, event)).status == "duplicate"
+    assert await books.rows() == before
+
+
+async def test_an_event_that_is_kept_as_failed_breaks_the_whole_call_off(books: Books) -> None:
+    pool, event = books.inbox.pool, renewal()
+    await pool.execute(
+        "INSERT INTO stripe_events (id, type, livemode, payload, status, last_error)"
+        " VALUES ($1, $2, FALSE, '{}', 'failed', 'x')",
+        event.id,
+        event.type,
+    )
+    before = await books.rows()
+    assert await books.routine(bill(), event) == set()
+    assert await books.rows() == before
+
+
+async def test_a_lock_that_somebody_holds_is_not_waited_for(books: Books) -> None:
+    async with books.inbox.pool.acquire() as other, other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
+        assert await books.routine(renewal(), renewal("sub_2")) == set()
+    assert await books.routine(renewal()) != set()
+
+
+async def test_both_ways_at_once_end_with_the_latest(books: Books) -> None:
+    pool = books.inbox.pool
+
+    async def routine(second: int) -> None:
+        event = renewal(created=LATER + second)
+        if not await books.routine(event):
+            await receive_event(pool, event)
+
+    async def ordinary(second: int) -> None:
+        await receive_event(pool, renewal(created=LATER + second, status="past_due"))
+
+    ways = [routine(n) if n % 2 else ordinary(n) for n in range(40)]
+    await asyncio.gather(*reversed(ways[1::3]), *ways[::3], *ways[2::3])
+    row = await books.inbox.subscription()
+    assert row["stripe_as_of"].timestamp() == LATER + 39
+    assert row["stripe_status"] == "active"
+    assert await pool.fetchval("SELECT count(*) FROM stripe_events") == 4 + 40
+    inputs = await pool.fetchval(
+        "SELECT inputs ->> 'stripeStatus' FROM provisioning_work WHERE subscription_id = $1",
+        row["id"],
+    )
+    assert inputs == "active"
+
+
+async def test_the_batcher_sends_each_event_the_way_that_suits_it(books: Books) -> None:
+    batcher = EventBatcher(books.inbox.pool)
+    events = [renewal(), renewal("sub_2", status="past_due"), bill(), renewal("sub_3"), renewal()]
+    outcomes = await asyncio.gather(*(batcher.receive(event) for event in events))
+    assert [outcome.status for outcome in outcomes[:4]] == ["applied"] * 4
+    assert outcomes[4].status == "stale"
+    assert batcher.routine_events == 2
+    assert (await books.inbox.subscription("sub_2"))["stripe_status"] == "past_due"
+
+
+async def test_a_write_that_fails_goes_on_to_the_ordinary_way_which_keeps_it(books: Books) -> None:
+    pool = books.inbox.pool
+    await pool.execute("ALTER TABLE subscriptions ADD CONSTRAINT fault CHECK (amount <> 666)")
+    batcher = EventBatcher(pool)
+    bad = renewal(amount=666)
+    outcomes = await asyncio.gather(
+        batcher.receive(renewal("sub_2")), batcher.receive(bad), batcher.receive(bill())
+    )
+    assert [outcome.status for outcome in outcomes] == ["applied", "failed", "applied"]
