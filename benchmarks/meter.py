@@ -1,0 +1,98 @@
+"""What a stretch of work costs PostgreSQL: CPU, WAL, flushes and commits.
+
+Read the meter when the service's processes are stopped: a backend reports its flushes and commits
+at the latest when it ends.
+"""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from benchmarks.webhooks import postgres_cpu, postmaster_of
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+
+_COUNTERS = """
+SELECT
+    pg_current_wal_insert_lsn()::text AS lsn,
+    (SELECT sum(fsyncs)::bigint FROM pg_stat_io WHERE object = 'wal') AS fsyncs,
+    (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits
+"""
+_TOTAL = re.compile(r"^Total\s+\d+\s+(\d+) \[[^]]*\]\s+(\d+) \[", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where the counters stood."""
+
+    cpu: float
+    lsn: str
+    fsyncs: int
+    commits: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was used between two readings: CPU in seconds, WAL in bytes.
+
+    `images` are the pages that WAL holds in full, each once after a checkpoint; `records` the rest.
+    """
+
+    cpu: float
+    records: int
+    images: int
+    fsyncs: int
+    commits: int
+
+    def per(self, count: int) -> str:
+        """Say what one of so many took."""
+        return (
+            f"PostgreSQL {self.cpu / count * 1000:.2f} ms CPU, "
+            f"WAL {self.records / count:,.0f} + {self.images / count:,.0f} bytes (page images), "
+            f"{self.fsyncs / count:.2f} fsyncs, {self.commits / count:.2f} commits"
+        )
+
+
+async def read_meter(postgres: EmbeddedPostgres, url: str) -> Reading:
+    """Read the counters of a database, which has its server to itself."""
+    conn = await asyncpg.connect(url)
+    row = await conn.fetchrow(_COUNTERS)
+    await conn.close()
+    assert row is not None
+    return Reading(_server_cpu(postgres), **row)
+
+
+def cost_between(postgres: EmbeddedPostgres, start: Reading, end: Reading) -> Cost:
+    """Say what was used; the WAL of that time must still be there (max_wal_size)."""
+    records, images = _wal_bytes(postgres, start.lsn, end.lsn)
+    return Cost(
+        end.cpu - start.cpu,
+        records,
+        images,
+        end.fsyncs - start.fsyncs,
+        end.commits - start.commits,
+    )
+
+
+def _server_cpu(postgres: EmbeddedPostgres) -> float:
+    """Add up the server's processes; again, should one of them end meanwhile."""
+    while True:
+        try:
+            return postgres_cpu(postmaster_of(postgres))
+        except FileNotFoundError:
+            continue
+
+
+def _wal_bytes(postgres: EmbeddedPostgres, start: str, end: str) -> tuple[int, int]:
+    folder: Path = postgres.data_dir / "pg_wal"
+    told = subprocess.run(
+        [postgres.bin_dir / "pg_waldump", "--stats", "-p", folder, "-s", start, "-e", end],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    total = _TOTAL.search(told.stdout)
+    assert total is not None, told.stdout
+    return int(total[1]), int(total[2])

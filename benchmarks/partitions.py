@@ -1,0 +1,88 @@
+"""The inbox in partitions by the day of receipt: what breaks, and what can be had.
+
+First the inbox itself, then its payloads alone, in a table of their own: the row stays where its id
+is unique, and what is large goes by the day.
+"""
+
+import time
+from pathlib import Path
+
+from benchmarks.scratch import attempt, scratch
+from mpanel_billing.database.queries import Connection
+
+_EVENTS = 100_000
+
+_AS_IT_IS = """
+CREATE TABLE by_day (LIKE stripe_events INCLUDING ALL)
+PARTITION BY RANGE (received_at)
+"""
+_WIDER_KEY = """
+CREATE TABLE by_day (id text, received_at timestamptz, PRIMARY KEY (id, received_at))
+PARTITION BY RANGE (received_at);
+CREATE TABLE day_1 PARTITION OF by_day FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+CREATE TABLE day_2 PARTITION OF by_day FOR VALUES FROM ('2026-01-02') TO ('2026-01-03')
+"""
+_BY_HASH = """
+CREATE TABLE by_hash (id text PRIMARY KEY, received_at timestamptz) PARTITION BY HASH (id);
+CREATE TABLE hash_0 PARTITION OF by_hash FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE hash_1 PARTITION OF by_hash FOR VALUES WITH (MODULUS 2, REMAINDER 1)
+"""
+_APART = """
+CREATE TABLE events (id text PRIMARY KEY, received_at timestamptz NOT NULL);
+CREATE TABLE payloads (event_id text, received_at timestamptz NOT NULL, payload text)
+PARTITION BY RANGE (received_at);
+CREATE INDEX ON payloads (event_id);
+CREATE TABLE payloads_1 PARTITION OF payloads FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+CREATE TABLE payloads_2 PARTITION OF payloads FOR VALUES FROM ('2026-01-02') TO ('2026-01-03')
+"""
+# random text, which PostgreSQL stores as it is: about what is left of a larger event, compressed
+_RECEIVE = """
+WITH kept AS (
+    INSERT INTO events (id, received_at)
+    SELECT 'evt_' || n, '{day}'::timestamptz
+    FROM generate_series(1, {events}) AS n
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, received_at
+)
+INSERT INTO payloads (event_id, received_at, payload)
+SELECT
+    kept.id,
+    kept.received_at,
+    (SELECT string_agg(md5(kept.id || n), '') FROM generate_series(1, 47) AS n)
+FROM kept
+"""
+
+
+async def try_partitions(folder: Path) -> None:
+    """Print what PostgreSQL says to each way, and what it costs to let a day go."""
+    async with scratch(folder) as conn:
+        print("by day, with the keys it has:", await attempt(conn, _AS_IT_IS))
+        await conn.execute(_WIDER_KEY)
+        await _receive_twice(conn, "by_day", "(id)")
+        await _receive_twice(conn, "by_day", "(id, received_at)")
+        await conn.execute(_BY_HASH)
+        await _receive_twice(conn, "by_hash", "(id)")
+        await conn.execute(_APART)
+        for day in ("2026-01-01", "2026-01-02"):
+            stored = await attempt(conn, _RECEIVE.format(day=day, events=_EVENTS))
+            print(f"payloads apart, {_EVENTS:,} events received on {day}: {stored}")
+        await _let_go(conn)
+
+
+async def _receive_twice(conn: Connection, table: str, key: str) -> None:
+    """Receive the same event on two days."""
+    for day in ("2026-01-01", "2026-01-02"):
+        statement = f"INSERT INTO {table} VALUES ('evt_1', '{day}') ON CONFLICT {key} DO NOTHING"
+        print(f"{table}, ON CONFLICT {key}, {day}:", await attempt(conn, statement))
+
+
+async def _let_go(conn: Connection) -> None:
+    """Delete the day's rows, and then its partition, and print what either took."""
+    for statement in ("DELETE FROM payloads", "DROP TABLE payloads_1"):
+        await conn.execute("CHECKPOINT")
+        before = await conn.fetchval("SELECT pg_current_wal_insert_lsn()")
+        began = time.perf_counter()
+        await conn.execute(statement)
+        took = (time.perf_counter() - began) * 1000
+        wal = await conn.fetchval("SELECT pg_current_wal_insert_lsn() - $1::pg_lsn", before)
+        print(f"{statement}: {took:,.0f} ms, {wal:,} bytes of WAL")

@@ -1,0 +1,138 @@
+"""How long a burst of paid subscriptions takes until all are active.
+
+Two worker processes, a service over HTTP that takes 100 ms for each order, and all jobs there in
+one moment. With n orders at once (over both workers) the service alone needs 0.1 s x count / n;
+the limit is 1.3 times that. The clock starts when the burst is committed, the workers being idle,
+and stops when the last subscription becomes active, both by PostgreSQL's clock.
+
+    python -m benchmarks provisioning [--subscriptions 1000] [--concurrency 5 10 20] [--runs 1]
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from benchmarks.webhooks import cpu_seconds, postgres_cpu, postmaster_of
+from mpanel_billing.database.migrations import migrate
+from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.settings import DatabaseSettings
+from tests.processes import ServiceProcess, running_worker
+from tests.provisioning.burst import open_shop, sell_at_once
+
+WORKERS = 2
+ORDER_SECONDS = 0.1
+ROOM = 1.3
+_PATIENCE_SECONDS = 80.0
+
+_LATEST = """
+SELECT
+    count(*) FILTER (WHERE status = 'active') AS active,
+    extract(epoch FROM max(updated_at) - $1::timestamptz)::float8 AS seconds
+FROM subscriptions
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks provisioning", description=__doc__)
+    parser.add_argument("--subscriptions", type=int, default=1000)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--runs", type=int, default=1)
+    options = parser.parse_args(arguments)
+    with (
+        tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder,
+        EmbeddedPostgres(Path(folder) / "postgres") as postgres,
+    ):
+        Path(folder).chmod(0o711)
+        for concurrency in options.concurrency:
+            for run in range(options.runs):
+                name = f"burst_{concurrency}_{run}"
+                asyncio.run(measure(postgres, name, options.subscriptions, concurrency))
+
+
+async def measure(postgres: EmbeddedPostgres, name: str, count: int, concurrency: int) -> None:
+    """Let one burst come, with so many orders at once in each worker, and print what it took."""
+    async with (
+        slow_service() as address,
+        shop(postgres, name, count) as pool,
+        workers(postgres.url(name), address, concurrency) as processes,
+    ):
+        pids = [worker.process.pid for worker in processes]
+        postmaster = postmaster_of(postgres)
+        before = sum(map(cpu_seconds, pids)), postgres_cpu(postmaster)
+        await sell_at_once(pool, count)
+        sold = postgres_cpu(postmaster)
+        seconds = await seconds_until_active(pool, count)
+        after = sum(map(cpu_seconds, pids)), postgres_cpu(postmaster)
+    ideal = ORDER_SECONDS * count / (concurrency * WORKERS)
+    print(
+        f"{count:,} subscriptions, {WORKERS} workers x {concurrency:>2} orders: {seconds:6.2f} s "
+        f"(limit {ideal * ROOM:5.2f} s, the service alone {ideal:5.2f} s; "
+        f"{'holds' if seconds <= ideal * ROOM else 'TOO SLOW'}); CPU a subscription: "
+        f"workers {(after[0] - before[0]) / count * 1000:.1f} ms, "
+        f"PostgreSQL {(after[1] - sold) / count * 1000:.1f} ms",
+        flush=True,
+    )
+
+
+@asynccontextmanager
+async def shop(postgres: EmbeddedPostgres, name: str, buyers: int) -> AsyncIterator[Pool]:
+    """Make a database with the catalogue and the buyers."""
+    postgres.create_database(name)
+    url = postgres.url(name)
+    await migrate(url)
+    settings = DatabaseSettings(_env_file=None, database_url=url)  # type: ignore[call-arg]
+    async with await create_pool(settings) as pool:
+        await open_shop(pool, buyers)
+        yield pool
+
+
+@asynccontextmanager
+async def slow_service() -> AsyncIterator[str]:
+    """Take every order, after a while; with little work, which would be another machine's."""
+    numbers = itertools.count(1)
+
+    async def take(request: web.Request) -> web.Response:
+        await request.read()
+        await asyncio.sleep(ORDER_SECONDS)
+        return web.json_response({"externalRef": f"account-{next(numbers)}"})
+
+    app = web.Application()
+    app.router.add_post("/v1/orders", take)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/v1"))
+
+
+@asynccontextmanager
+async def workers(url: str, address: str, concurrency: int) -> AsyncIterator[list[ServiceProcess]]:
+    """Run the worker processes, idle so far."""
+    hosting = {"url": address, "token": "t", "secret": "s", "concurrency": concurrency}
+    environment = {"PROVISIONING_SERVICES": json.dumps({"hosting": hosting})}
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(running_worker(url, **environment))
+            for _ in range(WORKERS)
+        ]
+
+
+async def seconds_until_active(pool: Pool, count: int) -> float:
+    """Wait until all are active, and answer how long after their sale the last one was."""
+    sold_at = await pool.fetchval("SELECT max(created_at) FROM provisioning_work")
+    committed = await pool.fetchval("SELECT clock_timestamp()")
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while True:
+            row = await pool.fetchrow(_LATEST, committed)
+            assert row is not None
+            if row["active"] == count:
+                assert sold_at <= committed
+                seconds: float = row["seconds"]
+                return seconds
+            await asyncio.sleep(0.05)
