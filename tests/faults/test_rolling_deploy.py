@@ -8,10 +8,11 @@ import pytest
 
 from mpanel_billing.database.migrations import expected_version, migrate
 from tests.faults import releases
+from tests.faults.commands import operate
 from tests.faults.convergence import check_converged
 from tests.faults.ledger import Ledger
 from tests.faults.load import under_load
-from tests.faults.town import Town, open_town
+from tests.faults.town import Town, open_empty_town
 
 pytestmark = pytest.mark.skipif(
     not releases.is_known(releases.PREVIOUS),
@@ -26,9 +27,11 @@ def previous(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def town(empty_database_url: str, previous: Path) -> AsyncIterator[Town]:
-    """A town that has the schema of the previous release."""
+    """A town that has the schema of the previous release, and what that has put on sale."""
     await migrate(empty_database_url, migrations=previous / "prisma" / "migrations")
-    async with open_town(empty_database_url) as opened:
+    async with open_empty_town(empty_database_url) as opened:
+        for step in ("apply", "push"):
+            await operate(opened, "catalog", step, environment=releases.environment_of(previous))
         yield opened
 
 

@@ -175,6 +175,15 @@ async def open_town(database_url: str, **urls: str) -> AsyncIterator[Town]:
 
     `urls` are further settings of the service that name the database (DATABASE_DIRECT_URL).
     """
+    async with open_empty_town(database_url, **urls) as town:
+        await apply_catalogue(town.pool, read_catalogue_file(DEFAULT_CATALOGUE))
+        await push_catalogue(town.pool, StripeCatalogue(town.stripe_client), livemode=False)
+        yield town
+
+
+@asynccontextmanager
+async def open_empty_town(database_url: str, **urls: str) -> AsyncIterator[Town]:
+    """Do as `open_town`, with nothing on sale."""
     port, stripe_port = unused_port(), unused_port()
     stripe_url = f"http://127.0.0.1:{stripe_port}"
     direct = urls.get("DATABASE_DIRECT_URL", database_url)
@@ -184,8 +193,6 @@ async def open_town(database_url: str, **urls: str) -> AsyncIterator[Town]:
         pool = await stack.enter_async_context(await create_pool(settings))
         gateway = open_gateway(settings)
         stack.push_async_callback(gateway.close)
-        await apply_catalogue(pool, read_catalogue_file(DEFAULT_CATALOGUE))
-        await push_catalogue(pool, StripeCatalogue(gateway.client), livemode=False)
         timeout = aiohttp.ClientTimeout(total=40)
         yield Town(
             {"DATABASE_URL": database_url, **urls},
