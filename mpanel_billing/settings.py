@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AnyHttpUrl,
@@ -31,6 +32,7 @@ _HASHED_KEY = re.compile(rf"{HASHED_KEY_PREFIX}[0-9a-f]{{64}}")
 
 UNLIMITED = "off"
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)")
+_SERVER = re.compile(r"(\[[^\]]*\]|[^\[\]:]*)(:(?P<port>[0-9]{1,5}))?")
 _PLACEHOLDER = "_replace_me"
 """How the secrets of .env.example end."""
 
@@ -61,9 +63,8 @@ class DatabaseSettings(BaseSettings):
     @field_validator("database_url", "database_direct_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(("postgres://", "postgresql://")):
-            msg = "must start with postgresql://"
-            raise ValueError(msg)
+        if value:
+            _check_database_url(value.get_secret_value())
         return value
 
     @model_validator(mode="after")
@@ -249,6 +250,32 @@ class Settings(DatabaseSettings, StripeSettings):
     def tenant_suffix(self) -> str:
         """The zone under which a tenant without a domain of its own gets a name."""
         return self.tenant_domain_suffix or URL(str(self.app_url)).host or "localhost"
+
+
+def _check_database_url(text: str) -> None:
+    """Refuse what the driver cannot read: its own complaint would quote a part of the password."""
+    if not text.startswith(("postgres://", "postgresql://")):
+        msg = "must start with postgresql://"
+        raise ValueError(msg)
+    if not _can_be_read(text):
+        msg = "is no valid URL; in user and password write / ? # @ : % as %2F %3F %23 %40 %3A %25"
+        raise ValueError(msg)
+
+
+def _can_be_read(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parse_qsl(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        return False
+    servers = parts.netloc.rpartition("@")[2].split(",")
+    return not parts.fragment and all(map(_is_server, servers))
+
+
+def _is_server(text: str) -> bool:
+    """Whether it is `host` or `host:port`; without a host, the query names it."""
+    found = _SERVER.fullmatch(text)
+    return found is not None and int(found["port"] or 1) in range(1, 65_536)
 
 
 def _refuse_placeholder(value: SecretStr) -> None:

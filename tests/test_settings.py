@@ -3,7 +3,7 @@
 import pytest
 
 from mpanel_billing.errors import SettingsError
-from mpanel_billing.settings import load_settings
+from mpanel_billing.settings import load_database_settings, load_settings
 
 GOOD = {
     "DATABASE_URL": "postgresql://panel@127.0.0.1/panel",
@@ -37,6 +37,12 @@ def test_a_missing_setting_is_named(monkeypatch, tmp_path, name):
     [
         ("DATABASE_URL", "mysql://x:hunter2@y/z", "must start with postgresql://"),
         ("DATABASE_DIRECT_URL", "mysql://x:hunter2@y/z", "must start with postgresql://"),
+        ("DATABASE_URL", "postgresql://x:hunter2#@y/z", "is no valid URL"),
+        ("DATABASE_URL", "postgresql://x:hunter2/@y/z", "is no valid URL"),
+        ("DATABASE_URL", "postgresql://x:hunter2?@y/z", "is no valid URL"),
+        ("DATABASE_URL", "postgresql://x:hunter2@[::1/z", "is no valid URL"),
+        ("DATABASE_URL", "postgresql://x:hunter2@y:port/z", "is no valid URL"),
+        ("DATABASE_URL", "postgresql://x:hunter2@y:99999/z", "is no valid URL"),
         ("STRIPE_SECRET_KEY", "pk_test_hunter2", "must be a Stripe secret key"),
         ("STRIPE_SECRET_KEY", "sk_test_replace_me", "is still the example's"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_a,hunter2", "must start with whsec_"),
@@ -64,3 +70,19 @@ def test_all_problems_are_named_at_once(monkeypatch, tmp_path):
     text = complaint(monkeypatch, tmp_path, APP_URL=None, PORT="x", DATABASE_POOL_MAX="0")
     named = {line.partition(":")[0] for line in text.splitlines()}
     assert named == {"APP_URL", "PORT", "DATABASE_POOL_MAX"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://y/z",
+        "postgresql://x:hunter%232@db1:5432,db2:5432/z?target_session_attrs=read-write",
+        "postgresql://x@[::1]:5432/z",
+        "postgresql:///z?host=/run/postgresql&user=x",
+        "postgresql://x@%2Frun%2Fpostgresql/z",
+    ],
+)
+def test_an_address_of_a_database_may_be_written_in_every_way(monkeypatch, tmp_path, url):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert load_database_settings().database_url.get_secret_value() == url

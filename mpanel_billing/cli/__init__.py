@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
+import asyncpg
 import typer
 
 from mpanel_billing import __version__
-from mpanel_billing.errors import BillingError, DatabaseUnavailableError
+from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeUnavailableError
 
 _COMMANDS = {
     "serve": "mpanel_billing.cli.serve:serve",
@@ -27,6 +29,13 @@ _COMMANDS = {
     "dev": "mpanel_billing.cli.dev:dev",
 }
 """What there is: module and attribute, a command or a group of them."""
+
+_SCHEMA_ERRORS = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
+"""What a database says that `mpanel-billing migrate up` has not been run on, or not lately."""
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
@@ -73,16 +82,40 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; an error of ours is one line on stderr and exit code 1."""
+    """Run the command; what an operator can mend is one line on stderr and exit code 1."""
+    arguments = sys.argv[1:]
+    if not all(map(_is_text, arguments)):
+        _fail("an argument is no text in UTF-8")
     try:
-        build_app(sys.argv[1:])()
+        build_app(arguments)()
     except BillingError as error:
-        sys.stderr.write(f"mpanel-billing: {error}{_reason(error)}\n")
-        sys.exit(1)
+        _fail(f"{error}{_reason(error)}")
+    except _SCHEMA_ERRORS as error:
+        _fail(f"the database's schema is not that of this program ({error}): run `make migrate`")
+    except asyncpg.InsufficientPrivilegeError as error:
+        _fail(f"the user of DATABASE_URL may not do that: {error}")
+
+
+def _fail(sentence: str) -> NoReturn:
+    sys.stderr.write(f"mpanel-billing: {sentence}\n")
+    sys.exit(1)
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it can be written as UTF-8; Python lets other bytes through as surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _reason(error: BillingError) -> str:
-    """Say why the database cannot be reached: the sentence itself is for buyers."""
-    if isinstance(error, DatabaseUnavailableError) and error.__cause__ is not None:
-        return f" ({error.__cause__ or type(error.__cause__).__name__})"
-    return ""
+    """Say why the database or Stripe cannot be reached: the sentence itself is for buyers."""
+    if not isinstance(error, DatabaseUnavailableError | StripeUnavailableError):
+        return ""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    reason = " ".join(str(cause).split()) or type(cause).__name__
+    return "" if reason in str(error) else f" ({reason})"

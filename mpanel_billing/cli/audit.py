@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from textwrap import shorten
 from typing import Annotated
 
@@ -11,11 +10,11 @@ import asyncpg
 import typer
 
 from mpanel_billing.access import audit
+from mpanel_billing.cli.json_text import json_text
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import load_database_settings
 
 app = typer.Typer(help="Changes that were made by a key or a command.", no_args_is_help=True)
-
 
 _DETAIL_LENGTH = 200
 
@@ -40,7 +39,7 @@ def list_(
     """List changes, the newest first."""
     rows = asyncio.run(_list(target, actor, limit))
     if as_json:
-        typer.echo(json.dumps([dict(row) for row in rows], indent=2, default=_json))
+        typer.echo(json_text([dict(row) for row in rows]))
         return
     for row in rows:
         typer.echo(_line(row))
@@ -62,7 +61,3 @@ def _line(row: asyncpg.Record) -> str:
         f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['actor']}  {row['action']}  {target}"
         f"  {outcome}  {details}"
     ).rstrip()
-
-
-def _json(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -90,13 +90,16 @@ async def _replay(event_id: str) -> None:
 
 async def _replay_failed() -> None:
     settings = load_settings()
-    failed = 0
+    tried = failed = 0
     async with await create_pool(settings) as pool:
         async for event_id, outcome in replay_failed_events(
             pool, livemode=settings.livemode, by=command_line_actor()
         ):
+            tried += 1
             word = outcome.status if outcome else "done by another process"
             failed += word == "failed"
             typer.echo(f"{event_id} {word}")
+    if not tried:
+        typer.echo("no event has failed")
     if failed:
         raise typer.Exit(1)

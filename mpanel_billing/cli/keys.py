@@ -1,7 +1,6 @@
 """`mpanel-billing keys`: who may use /api/admin and /api/billing."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
@@ -13,6 +12,7 @@ from mpanel_billing.access import keys
 from mpanel_billing.access.actor import command_line_actor
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS
 from mpanel_billing.access.scopes import SCOPES, read_scopes
+from mpanel_billing.cli.json_text import json_text
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.settings import load_database_settings
 
@@ -53,7 +53,7 @@ def list_(*, as_json: Annotated[bool, typer.Option("--json", help="For scripts."
     """List all keys, the oldest first: not the keys themselves, which nobody has."""
     rows = _with_pool(keys.list_keys)
     if as_json:
-        typer.echo(json.dumps([dict(row) for row in rows], indent=2, default=_json))
+        typer.echo(json_text([dict(row) for row in rows]))
         return
     for line in _table(rows):
         typer.echo(line)
@@ -102,7 +102,3 @@ def _table(rows: Sequence[asyncpg.Record]) -> list[str]:
 
 def _moment(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"
-
-
-def _json(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -75,10 +75,12 @@ def suspend(
     operator: Operator = "operator",
 ) -> None:
     """Suspend all services of a subscription until it is lifted; no payment lifts it."""
+    if not reason.strip():
+        raise typer.BadParameter("--reason is empty: say why")
     _change_subscription(
         subscription,
         lambda pool, id_, by: operations.suspend(
-            pool, id_, reason=reason, operator=operator, by=by
+            pool, id_, reason=reason.strip(), operator=operator, by=by
         ),
     )
     typer.echo("suspending")

@@ -1,7 +1,6 @@
 """`mpanel-billing reconcile`: compare Stripe with the mirror and the accounts, and repair."""
 
 import asyncio
-import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,10 +11,10 @@ from uuid import UUID
 import typer
 
 from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.cli.json_text import json_text
 from mpanel_billing.cli.progress import ProgressLine
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import ConflictError
-from mpanel_billing.http.plain import plain_row
 from mpanel_billing.provisioning.drivers.configuration import open_drivers
 from mpanel_billing.reconciliation import service
 from mpanel_billing.reconciliation.asking import PacedStripe
@@ -39,7 +38,11 @@ def reconcile(
     ] = None,
     object_id: Annotated[
         str | None,
-        typer.Option("--object", metavar="ID", help="One sub_..., in_... or cus_... alone."),
+        typer.Option(
+            "--object",
+            metavar="ID",
+            help="One sub_..., in_..., inpay_..., re_... or cus_... alone.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, repair nothing.")] = False,
     restart: Annotated[
@@ -101,12 +104,12 @@ class _JsonReport:
 
     def add(self, drift: Drift) -> None:
         """Write one field."""
-        typer.echo(f"{self._separator}\n  {json.dumps(asdict(drift))}", nl=False)
+        typer.echo(f"{self._separator}\n  {json_text(asdict(drift), indent=None)}", nl=False)
         self._separator = ","
 
     def end(self, figures: Mapping[str, Any]) -> None:
         """Write the figures, and close the document."""
-        typer.echo(f'\n],\n"run": {json.dumps(plain_row(figures))}}}')
+        typer.echo(f'\n],\n"run": {json_text(dict(figures), indent=None)}}}')
 
 
 _Report = _TextReport | _JsonReport

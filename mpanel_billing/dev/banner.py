@@ -7,7 +7,13 @@ from mpanel_billing.sandbox.cards import TEST_CARDS, TestCard
 
 
 def describe_service(
-    *, api_url: str, sandbox_url: str, database_url: str, psql: Path, kept_in: Path | None
+    *,
+    api_url: str,
+    sandbox_url: str,
+    database_url: str,
+    psql: Path,
+    settings: Path,
+    kept_in: Path | None,
 ) -> str:
     """Return a table of addresses, and the cards with which the sandbox can be paid."""
     data = f"{kept_in} (the next start finds it)" if kept_in else "thrown away at the end"
@@ -18,6 +24,7 @@ def describe_service(
         "sandbox": sandbox_url,
         "database": database_url,
         "psql": "make psql" if kept_in == DEFAULT_DATA_DIR else f"{psql} '{database_url}'",
+        "commands": f"source {settings}   # then `.venv/bin/mpanel-billing doctor` and so on",
         "data": data,
     }
     cards = {_group(card.number): _describe(card) for card in TEST_CARDS}

@@ -4,9 +4,10 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,6 +59,15 @@ class DataFolder:
             unfinished.chmod(0o600)
             unfinished.rename(file)
         return StripeSecrets(**json.loads(file.read_text()))
+
+    def write_settings(self, environment: Mapping[str, str]) -> Path:
+        """Write the settings of this run as a file for a shell to source; return its path."""
+        file = self.path / "settings.sh"
+        file.touch(mode=0o600)
+        file.write_text(
+            "".join(f"export {name}={shlex.quote(text)}\n" for name, text in environment.items())
+        )
+        return file
 
 
 @contextmanager

@@ -90,7 +90,9 @@ class _Service:
             folder.postgres, port=options.postgres_port, durable=not options.ephemeral
         )
         self._database_url = Endpoint("127.0.0.1", options.postgres_port).url(DATABASE)
-        self.children = Children(self._environment())
+        environment = self._environment()
+        self._settings = folder.write_settings(environment)
+        self.children = Children(environment)
         self._postgres_start: asyncio.Task[None] | None = None
 
     def require_ports(self) -> None:
@@ -128,6 +130,7 @@ class _Service:
             sandbox_url=options.sandbox_url,
             database_url=self._database_url,
             psql=self._postgres.bin_dir / "psql",
+            settings=self._settings,
             kept_in=None if options.ephemeral else options.data_dir,
         )
 

@@ -13,7 +13,10 @@ def main() -> None:
     server = EmbeddedPostgres(DataFolder(DEFAULT_DATA_DIR).postgres)
     endpoint = server.running_endpoint()
     if endpoint is None:
-        sys.exit("its server does not run: start `make dev` first")
+        sys.exit(
+            f"no server runs over {DEFAULT_DATA_DIR}: start `make dev` first; with --ephemeral or "
+            "--data-dir, take the psql command that it shows at its start"
+        )
     psql = server.bin_dir / "psql"
     os.execv(psql, [str(psql), endpoint.url(DATABASE), *sys.argv[1:]])  # noqa: S606 - our own program
 

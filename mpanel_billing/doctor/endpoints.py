@@ -45,10 +45,8 @@ def judge_endpoints(found: Sequence[WebhookEndpoint], *, sandboxed: bool) -> lis
 
 
 def _judge_endpoint(endpoint: WebhookEndpoint) -> Finding:
-    name, ensure = (
-        f"{_ENDPOINT} {endpoint.id}",
-        f"{_ENSURE.partition(' --url')[0]} --url {endpoint.url}`",
-    )
+    name = f"{_ENDPOINT} {endpoint.id}"
+    ensure = f"{_ENSURE.partition(' --url')[0]} --url {endpoint.url}`"
     if not endpoint.enabled:
         return warning(name, f"{endpoint.url} is disabled", ensure)
     if endpoint.api_version != API_VERSION:

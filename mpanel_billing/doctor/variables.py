@@ -23,7 +23,9 @@ def describe_faults(message: str) -> list[Finding]:
     """Turn a SettingsError's text, a line a variable, into findings."""
     parts = (line.partition(": ") for line in message.splitlines())
     return [
-        failed(name, detail, _ADVICE) if detail else failed("settings", name, _ADVICE)
+        failed(name, detail.removesuffix(f"; {_ADVICE}"), _ADVICE)
+        if detail
+        else failed("settings", name, _ADVICE)
         for name, _, detail in parts
     ]
 

@@ -75,7 +75,10 @@ async def request_run(pool: Pool, wish: Wish, by: Actor | None = None) -> UUID:
 
 
 def _running() -> ConflictError:
-    return ConflictError("A reconcile is running already; billing_reconcile_runs has it.")
+    return ConflictError(
+        "A reconcile is running already; billing_reconcile_runs has it. "
+        "One that was killed can be taken up a minute later."
+    )
 
 
 async def _open(conn: Connection, wish: Wish, by: Actor | None) -> UUID:

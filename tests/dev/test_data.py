@@ -1,4 +1,5 @@
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ def test_secrets_are_made_once_and_only_for_the_owner(tmp_path):
     assert made.secret_key.startswith("sk_test_")
     assert made.webhook_secret.startswith("whsec_")
     assert stat.S_IMODE((tmp_path / "stripe.json").stat().st_mode) == 0o600
+
+
+def test_a_shell_can_take_the_settings_over(tmp_path):
+    file = DataFolder(tmp_path).write_settings({"NAME": "it's $HOME", "OTHER": "1"})
+    printed = subprocess.check_output(["sh", "-c", f'. "{file}"; env'], text=True).splitlines()
+    assert {"NAME=it's $HOME", "OTHER=1"} <= set(printed)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_folder_is_for_one_process_at_a_time(tmp_path):

@@ -166,7 +166,7 @@ def test_a_misspelt_variable_is_found_and_another_programs_is_not(tmp_path: Path
 def test_settings_that_cannot_be_read_are_a_failure_each() -> None:
     found = describe_faults("APP_URL: is missing; see .env.example\nPORT: is no number: at all")
     assert [(f.name, f.detail) for f in found] == [
-        ("APP_URL", "is missing; see .env.example"),
+        ("APP_URL", "is missing"),
         ("PORT", "is no number: at all"),
     ]
     assert {f.status for f in found} == {FAILED}

@@ -1,0 +1,43 @@
+"""What is typed or set wrongly ends in one sentence that says what to do, never in a traceback."""
+
+from tests.commands import run_command
+
+
+async def test_a_database_without_our_schema_is_told_apart_from_one_that_is_away(
+    empty_database_url: str,
+) -> None:
+    ended = await run_command(empty_database_url, "events", "list")
+    assert ended.status == 1
+    assert ended.err == (
+        "mpanel-billing: the database's schema is not that of this program "
+        '(relation "stripe_events" does not exist): run `make migrate`\n'
+    )
+
+
+async def test_a_service_that_cannot_be_reached_is_named_with_the_reason() -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    for words in (("keys", "list"), ("stripe", "endpoint", "list"), ("migrate", "up")):
+        ended = await run_command(nowhere, *words)
+        assert ended.status == 1
+        assert ended.err.count("\n") == 1
+        assert ended.err.count("Connect call failed ('127.0.0.1', 1)") == 1
+
+
+async def test_bytes_that_are_no_text_are_refused() -> None:
+    ended = await run_command("postgresql://nobody@127.0.0.1:1/none", "timeline", "\udcff")
+    assert (ended.status, ended.err) == (
+        1,
+        "mpanel-billing: an argument is no text in UTF-8\n",
+    )
+
+
+async def test_a_suspension_needs_a_reason() -> None:
+    words = ("provision", "suspend", "sub_1", "--reason", " ")
+    ended = await run_command("postgresql://nobody@127.0.0.1:1/none", *words)
+    assert ended.status == 2
+    assert "--reason is empty" in ended.err
+
+
+async def test_nothing_to_replay_is_said(database_url: str) -> None:
+    ended = await run_command(database_url, "events", "replay-failed")
+    assert (ended.status, ended.out) == (0, "no event has failed\n")
