@@ -7,6 +7,7 @@ the result at once, whenever the webhooks come.
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,7 +24,12 @@ from mpanel_billing.aftersales.subscriptions import get_subscription, require_su
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.database.pool import transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, InvalidRequestError, StripeError
+from mpanel_billing.errors import (
+    ConflictError,
+    InvalidRequestError,
+    StripeError,
+    StripeObjectMissingError,
+)
 from mpanel_billing.mirror.refetch import fetch_and_apply, wish_to_fetch
 from mpanel_billing.stripe_gateway.subscriptions import cancel_subscription, update_subscription
 
@@ -195,7 +201,8 @@ def _asking(desk: ServiceDesk, held: Subscription) -> Ask:
     async def ask(change: Change) -> None:
         params = dict(change.params)
         if params.pop(AT_ONCE, False):
-            await cancel_subscription(desk.gateway, stripe_id, params)
+            with suppress(StripeObjectMissingError):  # ended already: an answer has been lost
+                await cancel_subscription(desk.gateway, stripe_id, params)
         else:
             await update_subscription(desk.gateway, stripe_id, params, change.idempotency_key)
         await _show(desk, stripe_id)

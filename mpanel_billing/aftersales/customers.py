@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from mpanel_billing.aftersales import repository
-from mpanel_billing.aftersales.desk import ServiceDesk
-from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import NotFoundError
 
@@ -27,15 +25,20 @@ class Named:
         return self.customer_id is None and self.user_id is None and self.email is None
 
 
-async def find_customer(desk: ServiceDesk, named: Named) -> UUID:
-    """Return the customer's id in our books; NotFoundError when nobody is called all that."""
-    async with acquired(desk.pool) as conn:
-        return await require_customer(conn, named)
-
-
 async def require_customer(conn: Connection, named: Named) -> UUID:
     """Return the customer's id in our books; NotFoundError when nobody is called all that."""
     found = await repository.find_customer(conn, named.customer_id, named.user_id, named.email)
     if found is None:
         raise NotFoundError("We know no such customer.", code="unknown_customer")
     return found
+
+
+async def may_reach(conn: Connection, named: Named, owner_id: UUID | None) -> bool:
+    """Tell whether a request may be about what belongs to that customer; None: it is nobody's yet.
+
+    A request that names nobody is the backend's own, and may be about anything.
+    """
+    if named.anybody:
+        return True
+    found = await repository.find_customer(conn, named.customer_id, named.user_id, named.email)
+    return found is not None and found == owner_id

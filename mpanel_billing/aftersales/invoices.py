@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from mpanel_billing.aftersales import repository
-from mpanel_billing.aftersales.customers import Named, require_customer
+from mpanel_billing.aftersales.customers import Named, may_reach, require_customer
 from mpanel_billing.aftersales.desk import ServiceDesk
 from mpanel_billing.aftersales.holdings import Invoice
 from mpanel_billing.aftersales.paging import Span
@@ -38,11 +38,6 @@ async def require_invoice(
 ) -> Invoice:
     """Return an invoice of Stripe's in our mode; NotFoundError as for subscriptions."""
     found = await repository.load_invoices(conn, [invoice_id], livemode=desk.livemode)
-    is_his = found and (
-        named.anybody
-        or await repository.find_customer(conn, named.customer_id, named.user_id, named.email)
-        == found[0].customer_id
-    )
-    if not is_his:
+    if not found or not await may_reach(conn, named, found[0].customer_id):
         raise NotFoundError("We know no such invoice.", code="unknown_invoice")
     return found[0]

@@ -1,5 +1,6 @@
 """Tell what a change of plan would cost, without making it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,12 @@ from mpanel_billing.aftersales.holdings import Subscription
 from mpanel_billing.aftersales.plan_change import PlannedChange, PlanWish, Proration, plan_change
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.database.pool import acquired
-from mpanel_billing.stripe_gateway.subscriptions import Preview, preview_change
+from mpanel_billing.errors import StripeError
+from mpanel_billing.stripe_gateway.subscriptions import (
+    NO_INVOICE_TO_COME,
+    Preview,
+    preview_change,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,9 @@ async def preview_plan_change(
     async with acquired(desk.pool) as conn:
         held = await require_changeable(conn, desk, request)
         change = plan_change(held, wish, await load_catalogue(conn, livemode=desk.livemode))
-    if not change.items:
-        return _unchanged(held, change)
-    invoice = await _ask(desk, held, change, proration)
+    invoice = await _next_invoice(desk, held, change, proration) if change.items else None
+    if invoice is None:
+        return _uncharged(held, change)
     bills_now = _bills_now(held, change, proration)
     credited = max(-invoice.total, 0) if bills_now else 0
     if not held.next_charge_at:
@@ -78,10 +84,22 @@ async def preview_plan_change(
     )
 
 
-def _unchanged(held: Subscription, change: PlannedChange) -> ChangePreview:
+async def _next_invoice(
+    desk: ServiceDesk, held: Subscription, change: PlannedChange, proration: Proration
+) -> Preview | None:
+    """Return the invoice that the change leads to; None where the subscription ends before it."""
+    try:
+        return await _ask(desk, held, change, proration, change.setup_prices)
+    except StripeError as error:
+        if error.stripe_code != NO_INVOICE_TO_COME:
+            raise
+        return None
+
+
+def _uncharged(held: Subscription, change: PlannedChange) -> ChangePreview:
     at = held.next_charge_at
     return ChangePreview(
-        changes=False,
+        changes=bool(change.items),
         currency=held.currency,
         due_now=0,
         credited=0,
@@ -112,7 +130,11 @@ async def _charge_after(
 
 
 async def _ask(
-    desk: ServiceDesk, held: Subscription, change: PlannedChange, proration: Proration
+    desk: ServiceDesk,
+    held: Subscription,
+    change: PlannedChange,
+    proration: Proration,
+    one_time_prices: Sequence[str] = (),
 ) -> Preview:
     details = change_details(change, proration)
-    return await preview_change(desk.gateway, held.stripe_id or "", details)
+    return await preview_change(desk.gateway, held.stripe_id or "", details, one_time_prices)

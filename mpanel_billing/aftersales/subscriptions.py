@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from mpanel_billing.aftersales import repository
-from mpanel_billing.aftersales.customers import Named, require_customer
+from mpanel_billing.aftersales.customers import Named, may_reach, require_customer
 from mpanel_billing.aftersales.desk import ServiceDesk
 from mpanel_billing.aftersales.holdings import Subscription
 from mpanel_billing.aftersales.paging import Span
@@ -38,11 +38,6 @@ async def require_subscription(
     whether it exists is nothing that he has to know.
     """
     found = await repository.load_subscriptions(conn, [subscription_id], livemode=desk.livemode)
-    is_his = found and (
-        named.anybody
-        or await repository.find_customer(conn, named.customer_id, named.user_id, named.email)
-        == found[0].customer_id
-    )
-    if not is_his:
+    if not found or not await may_reach(conn, named, found[0].customer_id):
         raise NotFoundError("We know no such subscription.", code="unknown_subscription")
     return found[0]

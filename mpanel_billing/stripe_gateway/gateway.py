@@ -97,7 +97,11 @@ def open_gateway(settings: StripeSettings) -> StripeGateway:
 def date_of(answer: stripe.StripeObject) -> datetime:
     """Return when Stripe gave the answer, by its clock."""
     response = answer.last_response
-    headers = response.headers if response else {}
+    return read_date(response.headers if response else {})
+
+
+def read_date(headers: Mapping[str, str]) -> datetime:
+    """Return the Date of an answer's headers; StripeUnavailableError for one that has none."""
     text = next((v for k, v in headers.items() if k.lower() == "date"), None)
     if text is None:
         raise StripeUnavailableError("Stripe's answer carries no Date to order it by.")

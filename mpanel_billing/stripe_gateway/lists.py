@@ -8,13 +8,11 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
-from mpanel_billing.errors import StripeUnavailableError
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, read_date
 
 PAGE = 100
 """The most that Stripe lists at once."""
@@ -55,9 +53,6 @@ async def list_page(gateway: StripeGateway, object_type: str, params: Mapping[st
             "get", path, **{"limit": PAGE, **always, **params}
         )
     took = math.ceil(time.monotonic() - started)
-    text = answer.headers.get("Date")
-    if text is None:
-        raise StripeUnavailableError("Stripe's answer carries no Date to order it by.")
-    as_of = parsedate_to_datetime(text).astimezone(UTC)
+    as_of = read_date(answer.headers)
     content = cast("Mapping[str, Any]", answer.data)
     return Page(content["data"], content["has_more"], as_of - timedelta(seconds=took), as_of)

@@ -1,6 +1,6 @@
 """Changes of a subscription in Stripe, and what one would cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -14,6 +14,9 @@ from stripe.params import (
 
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+
+NO_INVOICE_TO_COME = "invoice_upcoming_none"
+"""Stripe's word for a subscription that ends before it is billed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,22 @@ async def cancel_subscription(
 
 
 async def preview_change(
-    gateway: StripeGateway, subscription_id: str, details: Mapping[str, Any]
+    gateway: StripeGateway,
+    subscription_id: str,
+    details: Mapping[str, Any],
+    one_time_prices: Sequence[str] = (),
 ) -> Preview:
     """Return the invoice that a subscription would get next after a change.
 
-    `details` are Stripe's `subscription_details`: the items and how they are prorated.
+    `details` are Stripe's `subscription_details`: the items and how they are prorated; the
+    `one_time_prices` are charged with the change. StripeError whose `stripe_code` is
+    NO_INVOICE_TO_COME where there would be none.
     """
-    params = {"subscription": subscription_id, "subscription_details": dict(details)}
+    params = {
+        "subscription": subscription_id,
+        "subscription_details": dict(details),
+        "invoice_items": [{"price": price} for price in one_time_prices],
+    }
     async with translated():
         invoice = await gateway.client.v1.invoices.create_preview_async(
             cast("InvoiceCreatePreviewParams", params)

@@ -34,7 +34,8 @@ WHERE c.request_key = :request_key;
 
 -- name: find_repeated(subject_id, request_hash, repeatable_seconds, resumable_seconds)^
 -- The latest change that the same request without a key repeats: one that is not done, as far as is
--- known, or one done so short a time ago that a second one is rather a slip.
+-- known, or one done so short a time ago that a second one is rather a slip. Where the subscription
+-- was changed again since then, it is no repeat: to the old key Stripe would give its old answer.
 SELECT
     c.id,
     c.subject_id,
@@ -52,6 +53,14 @@ WHERE c.subject_id = :subject_id::uuid
       (
           c.state IN ('asking', 'unanswered', 'failed')
           AND c.attempted_at > now() - make_interval(secs => :resumable_seconds::float8)
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_changes AS later
+              WHERE later.subject_id = c.subject_id
+                AND later.kind <> 'refund'
+                AND later.state = 'done'
+                AND later.updated_at > c.attempted_at
+          )
       )
       OR (
           c.state = 'done'

@@ -5,6 +5,11 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.catalogue.file import read_catalogue_file
+from mpanel_billing.catalogue.push import push_catalogue
+from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.resources import DEFAULT_CATALOGUE
+from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from tests.aftersales.conftest import AUTHENTICATES, GOOD_CARD, NO_FUNDS_LATER, Backend
 
 PREMIUM: dict[str, Any] = {"planId": "premium", "billingCycle": "monthly"}
@@ -74,6 +79,34 @@ async def test_what_the_preview_says_is_what_is_charged(backend: Backend, bought
     assert shown["nextCharge"]["at"] == after["currentPeriodEnd"]
 
 
+@pytest.mark.parametrize("behavior", ["always_invoice", "create_prorations"])
+async def test_the_preview_has_the_setup_fee_of_what_is_new(
+    backend: Backend, bought: str, behavior: str
+) -> None:
+    await _ask_for_setup(backend, "premium", 2500)
+    wish = PREMIUM | {"prorationBehavior": behavior}
+    shown = await backend.done(f"subscriptions/{bought}/preview-change", wish)
+    await backend.done(f"subscriptions/{bought}/change-plan", wish)
+    await backend.worker.catch_up()
+    if behavior == "always_invoice":
+        assert shown["dueNow"] == (await backend.charged(bought))["amountPaid"] > 2500
+        assert shown["nextCharge"]["amount"] == shown["recurring"]
+    else:
+        assert shown["dueNow"] == 0
+        assert shown["nextCharge"]["amount"] > shown["recurring"] + 2500
+
+
+async def _ask_for_setup(backend: Backend, plan: str, fee: int) -> None:
+    """Sell a plan with a setup fee from now on."""
+    sold = read_catalogue_file(DEFAULT_CATALOGUE)
+    plans = [
+        one.model_copy(update={"setup_fee": fee}) if one.code == plan else one for one in sold.plans
+    ]
+    await apply_catalogue(backend.service.pool, sold.model_copy(update={"plans": tuple(plans)}))
+    shop = StripeCatalogue(backend.worker.gateway.client)
+    await push_catalogue(backend.service.pool, shop, livemode=False)
+
+
 async def test_a_preview_changes_nothing(backend: Backend, bought: str) -> None:
     before = await backend.subscription(bought)
     for behavior in ("always_invoice", "create_prorations", "none"):
@@ -119,6 +152,17 @@ async def test_the_difference_can_wait_for_the_next_invoice(backend: Backend, bo
     assert shown["dueNow"] == 0
     assert shown["nextCharge"]["amount"] > shown["recurring"]
     assert len(await backend.invoices(bought)) == 1
+
+
+async def test_a_change_of_what_is_going_to_end_can_be_previewed(
+    backend: Backend, bought: str
+) -> None:
+    await backend.done(f"subscriptions/{bought}/cancel")
+    for behavior in ("always_invoice", "create_prorations", "none"):
+        wish = PREMIUM | {"prorationBehavior": behavior}
+        shown = await backend.done(f"subscriptions/{bought}/preview-change", wish)
+        assert shown["nextCharge"] is None
+        assert (shown["dueNow"] > 0) == (behavior == "always_invoice")
 
 
 @pytest.fixture

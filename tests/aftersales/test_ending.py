@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.aftersales.conftest import Backend
 
 
@@ -126,3 +128,35 @@ async def test_a_trial_that_is_cancelled_takes_its_charges_off(
     await backend.done(f"subscriptions/{id_}/resume")
     await backend.worker.catch_up()
     assert len((await pending.list_async({"pending": True})).data) == 1
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_cancellation_at_once_whose_answer_was_lost_is_made_all_the_same(
+    backend: Backend, bought: str, times: int
+) -> None:
+    """Stripe knows no subscription to end once it has ended it: that is no failure."""
+    path = f"subscriptions/{bought}/cancel"
+    await backend.service.stripe.inject_fault(
+        "reset", method="DELETE", path="/v1/subscriptions", after_work=True, times=times
+    )
+    answer = await backend.post(path, {"atPeriodEnd": False}, "end-it")
+    if answer.status == 503:
+        answer = await backend.post(path, {"atPeriodEnd": False}, "end-it")
+    assert answer.status == 200, answer.body
+    assert answer.body["changed"]
+    assert answer.body["subscription"]["status"] == "cancelled"
+    assert (await backend.audit())[-1] == ("subscription.cancel", "done")
+
+
+async def test_a_cancellation_is_made_anew_once_it_was_taken_back(
+    backend: Backend, bought: str
+) -> None:
+    """Though nobody heard of the first one: its key would get Stripe's old answer, and no more."""
+    await backend.service.stripe.inject_fault(
+        "reset", method="POST", path="/v1/subscriptions", after_work=True, times=3
+    )
+    assert (await backend.post(f"subscriptions/{bought}/cancel")).status == 503
+    resumed = await backend.done(f"subscriptions/{bought}/resume")
+    assert not resumed["subscription"]["willEnd"]
+    again = await backend.done(f"subscriptions/{bought}/cancel")
+    assert again["subscription"]["willEnd"]

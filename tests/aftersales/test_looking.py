@@ -124,6 +124,17 @@ async def test_nobody_reaches_what_is_anothers(
     assert await backend.audit() == []
 
 
+async def test_nobody_unknown_reaches_what_is_nobodys_yet(backend: Backend, bought: str) -> None:
+    (invoice,) = await backend.invoices(bought)
+    await backend.service.pool.execute("UPDATE subscriptions SET customer_id = NULL")
+    await backend.service.pool.execute("UPDATE invoices SET customer_id = NULL")
+    for name in ("customerId", "userId"):
+        unknown = {name: str(uuid4())}
+        assert (await backend.get(f"subscriptions/{bought}", **unknown)).status == 404
+        refund = await backend.post(f"invoices/{invoice['id']}/refund", unknown)
+        assert (refund.status, refund.body["code"]) == (404, "unknown_invoice")
+
+
 async def test_rows_of_the_other_mode_and_of_mpanels_own_biller_do_not_exist(
     backend: Backend, bought: str
 ) -> None:

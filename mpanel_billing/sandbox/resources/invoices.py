@@ -28,6 +28,7 @@ from mpanel_billing.sandbox.billing.invoices import (
     pull_pending_items,
     void_invoice,
 )
+from mpanel_billing.sandbox.billing.lines import add_invoice_item
 from mpanel_billing.sandbox.billing.payments import as_api_error
 from mpanel_billing.sandbox.billing.preview import preview_immediate, preview_invoice
 from mpanel_billing.sandbox.documents import Document, ReadOnly, merge_metadata
@@ -41,7 +42,7 @@ from mpanel_billing.sandbox.operations import (
     refuse_unsupported,
     retrieve,
 )
-from mpanel_billing.sandbox.resources.subscriptions import named_price
+from mpanel_billing.sandbox.resources.subscriptions import named_price, one_time_charge
 
 
 def create(call: Call) -> Document:
@@ -81,9 +82,19 @@ def preview(call: Call) -> Document:
     refuse_unsupported(details, PREVIEW_DETAILS, "subscription_details")
     with call.world.store.rehearsal():
         subscription = call.world.find("subscription", call.get("subscription"), "subscription")
+        _add_invoice_items(call, subscription)
         if details.get("items"):
             return _preview_change(call, subscription, details)
         return _preview_renewal(call, subscription)
+
+
+def _add_invoice_items(call: Call, subscription: ReadOnly) -> None:
+    """Put what the preview is to have besides on the subscription's next invoice."""
+    customer = call.world.find("customer", subscription["customer"])
+    for index, given in enumerate(call.get("invoice_items", [])):
+        refuse_unsupported(given, PREVIEW_ITEM, f"invoice_items[{index}]")
+        charge = one_time_charge(call, given, f"invoice_items[{index}][price]", subscription)
+        add_invoice_item(call.world, customer, charge)
 
 
 def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Document:
@@ -219,7 +230,8 @@ CREATE = frozenset(
         "pending_invoice_items_behavior",
     ]
 )
-PREVIEW = frozenset({"customer", "expand", "subscription", "subscription_details"})
+PREVIEW = frozenset({"customer", "expand", "invoice_items", "subscription", "subscription_details"})
+PREVIEW_ITEM = frozenset({"price", "quantity"})
 PREVIEW_DETAILS = frozenset({"items", "proration_behavior", "proration_date", "trial_end"})
 UPDATE = frozenset(
     {"auto_advance", "default_payment_method", "description", "expand", "footer", "metadata"}

@@ -129,12 +129,13 @@ def named_price(call: Call, given: ReadOnly, param: str) -> Document | None:
 
 def _one_time_charges(call: Call, subscription: ReadOnly) -> list[Charge]:
     return [
-        _one_time_charge(call, given, f"add_invoice_items[{index}][price]", subscription)
+        one_time_charge(call, given, f"add_invoice_items[{index}][price]", subscription)
         for index, given in enumerate(call.get("add_invoice_items", []))
     ]
 
 
-def _one_time_charge(call: Call, given: ReadOnly, param: str, subscription: ReadOnly) -> Charge:
+def one_time_charge(call: Call, given: ReadOnly, param: str, subscription: ReadOnly) -> Charge:
+    """Return what an entry of a list of one-time prices charges; `param` names its price."""
     price = named_price(call, given, param)
     if price is None:
         raise missing_param(param)
