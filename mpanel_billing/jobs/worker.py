@@ -57,7 +57,7 @@ _HEARTBEAT_SECONDS = 10.0
 """A job of a killed worker is another's after this long without a sign of life."""
 
 _RESTART_SECONDS = 1.0
-_BATCH = 10
+_BATCH = 20
 _FEWEST_JOBS = 40
 """Jobs that a worker takes at once, if its services take few orders at once."""
 

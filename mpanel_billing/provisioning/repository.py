@@ -138,11 +138,6 @@ async def adopt_tenant(conn: Connection, work: Work) -> tuple[UUID, str] | None:
     return None if row is None else (row["id"], row["domain"])
 
 
-async def link_invoices(conn: Connection, subscription_id: UUID, tenant_id: UUID) -> None:
-    """Give the subscription's invoices their tenant."""
-    await _queries.link_invoices.execute(conn, subscription_id=subscription_id, tenant_id=tenant_id)
-
-
 async def write_wishes(
     conn: Connection, lease: Lease, desired: Desired, drivers: Mapping[str, str]
 ) -> dict[str, Leg]:

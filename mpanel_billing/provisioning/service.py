@@ -114,7 +114,7 @@ async def _converge(provisioning: Provisioning, lease: Lease) -> Outcome:
 def _log(subscription_id: UUID, outcome: Outcome) -> None:
     fields = {"subscriptionId": str(subscription_id)}
     if outcome.done:
-        logger.info("all is as wished", extra=fields)
+        logger.debug("all is as wished", extra=fields)
     else:
         logger.warning("not all is as wished: %s", outcome.error, extra=fields)
 

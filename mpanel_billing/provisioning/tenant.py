@@ -25,14 +25,10 @@ async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str 
     It gets the ordered domain, or a name under `suffix` where none was ordered or somebody has
     it already: then that is kept as trouble for a person to settle (nobody is a second owner).
     """
+    if work.tenant_id is not None:
+        return work.tenant_id, work.tenant_domain
     async with acquired(pool) as conn:
-        if work.tenant_id is None:
-            tenant: tuple[UUID, str | None] = await _make_tenant(conn, work, suffix)
-        else:
-            tenant = (work.tenant_id, work.tenant_domain)
-        # not under the mirror's lock: it may have an invoice in hand while it waits for that
-        await repository.link_invoices(conn, work.subscription_id, tenant[0])
-    return tenant
+        return await _make_tenant(conn, work, suffix)
 
 
 async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID, str]:

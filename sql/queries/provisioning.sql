@@ -1,6 +1,9 @@
 -- The work of provisioning: who does it, what it needs to know, what came of it.
 -- Every write of a run names the run's lease token, and does nothing once another run has taken over.
 -- `now` is the moment by which all is decided; null: the database's, which all workers share.
+-- Only an order that is about to be given is waited for on disk, and with it whatever was written
+-- before. What else a crash of the database may take is done again, under the same numbers: so those
+-- commits do not wait (synchronous_commit, for the transaction).
 
 -- name: take_lease(subscription_id, token, lease_seconds, now)^
 -- Only where there is something to do. Should the run die, the sweep looks again, ever later.
@@ -10,6 +13,7 @@ SET lease_token = :token::uuid,
     attempts = w.attempts + 1,
     wake_at = coalesce(:now::timestamptz, now()) + interval '1 minute' * power(2, least(w.attempts, 6)),
     updated_at = now()
+FROM (SELECT set_config('synchronous_commit', 'off', TRUE)) AS relaxed
 WHERE w.subscription_id = :subscription_id::uuid
   AND (w.leased_until IS NULL OR w.leased_until < coalesce(:now::timestamptz, now()))
   AND (w.version > w.done_version OR w.wake_at <= coalesce(:now::timestamptz, now()))
@@ -116,7 +120,9 @@ WHERE w.subscription_id = :subscription_id::uuid
 -- has a tenant. The mirror holds the advisory lock while it derives: it must not read the
 -- subscription before and write what follows after.
 WITH mirror AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock(hashtextextended(:mirror_key, 0))
+    SELECT
+        pg_advisory_xact_lock(hashtextextended(:mirror_key, 0)),
+        set_config('synchronous_commit', 'off', TRUE)
 ),
 made AS (
     INSERT INTO tenants (name, domain, status, billing_subscription_id)
@@ -135,6 +141,24 @@ linked AS (
         updated_at = now()
     FROM made
     WHERE s.id = made.billing_subscription_id
+),
+invoiced AS MATERIALIZED (
+    -- one that the mirror has in hand is left to it: it derives after this, and waiting for it would
+    -- be waiting for each other
+    SELECT i.id
+    FROM mirror
+    CROSS JOIN invoices AS i
+    WHERE i.subscription_id = :subscription_id::uuid
+      AND i.tenant_id IS NULL
+    FOR NO KEY UPDATE OF i SKIP LOCKED
+),
+linked_invoices AS (
+    UPDATE invoices AS i
+    SET tenant_id = made.id,
+        updated_at = now()
+    FROM made
+    CROSS JOIN invoiced
+    WHERE i.id = invoiced.id
 ),
 noted AS (
     UPDATE provisioning_work AS w
@@ -162,18 +186,13 @@ WHERE s.id = :subscription_id::uuid
   AND t.billing_subscription_id = s.id
 RETURNING t.id, t.domain;
 
--- name: link_invoices(subscription_id, tenant_id)!
-UPDATE invoices
-SET tenant_id = :tenant_id::uuid,
-    updated_at = now()
-WHERE subscription_id = :subscription_id::uuid
-  AND tenant_id IS NULL;
-
 -- name: write_wishes(subscription_id, token, wishes)
 -- A wish that is new or has changed gets a fresh start, and is answered. A leg stays with the driver
 -- that has its account.
 WITH held AS (
-    SELECT w.subscription_id
+    SELECT
+        w.subscription_id,
+        set_config('synchronous_commit', 'off', TRUE)
     FROM provisioning_work AS w
     WHERE w.subscription_id = :subscription_id::uuid
       AND w.lease_token = :token::uuid
@@ -286,6 +305,7 @@ SET actual = :actual,
     next_attempt_at = coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),
     updated_at = now()
 FROM provisioning_work AS w
+CROSS JOIN (SELECT set_config('synchronous_commit', 'off', TRUE)) AS relaxed
 WHERE leg.subscription_id = :subscription_id::uuid
   AND leg.product_type = :product_type
   AND leg.generation = :generation
@@ -299,7 +319,9 @@ RETURNING to_jsonb(leg) AS leg, pg_notify('billing_subscription', leg.subscripti
 -- follow (null: they stay); the mirror's own (provisional, cancelled, expired) are not ours to
 -- change, nor to be read by the mirror before and written after: hence its lock.
 WITH mirror AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock(hashtextextended(:mirror_key, 0))
+    SELECT
+        pg_advisory_xact_lock(hashtextextended(:mirror_key, 0)),
+        set_config('synchronous_commit', 'off', TRUE)
 ),
 finished AS (
     UPDATE provisioning_work AS w

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from tests.provisioning.mirror_model import NEEDS_HOSTING, TYPES, Bought
+from tests.provisioning.mirror_model import TYPES, Bought
+from tests.provisioning.reference_server import NEED_HOSTING
 from tests.provisioning.stage import GRACE, RETENTION, Stage
 
 
@@ -15,11 +16,14 @@ class Checks:
 
     stage: Stage
     _terminations: int = 0
+    _refused: dict[tuple[UUID, str], tuple[int, object]] = field(default_factory=dict)
+    """Of what was refused at a rest: which refusal it was, and what was wished then."""
 
     async def at_rest(self) -> None:
         """Check what there is, and what has happened since the rest before."""
         bought = self.stage.bought
         self._check_no_duplicates()
+        assert self.stage.server.early == []
         self._check_terminations({await self.stage.id_of(id_): bought[id_] for id_ in bought})
         for id_, one in bought.items():
             one.note_rest(self.stage.clock())
@@ -50,12 +54,13 @@ class Checks:
     async def _check(self, id_: str, bought: Bought) -> None:
         """Compare every account of a subscription with what the model says of it.
 
-        But for those that the service has refused to touch, or an operator does without.
+        But for those that the service has refused to touch, or an operator does without, as
+        long as the same is wished of them.
         """
         now, subscription = self.stage.clock(), await self.stage.id_of(id_)
-        exempt = {type_ for owner, type_ in self.stage.server.refused if owner == subscription}
+        exempt = {type_ for type_ in TYPES if self._is_exempt(subscription, type_, bought)}
         if "hosting" in exempt:
-            exempt |= NEEDS_HOSTING
+            exempt |= NEED_HOSTING
         for product_type in sorted(set(TYPES) - exempt):
             account = await self.stage.account(id_, product_type)
             state = "gone" if account is None else account["state"]
@@ -67,3 +72,17 @@ class Checks:
         if not exempt:
             row = await self.stage.inbox.subscription(id_)
             assert row["status"] == bought.word(now, GRACE), (dict(row), bought)
+
+    def _is_exempt(self, subscription: UUID, product_type: str, bought: Bought) -> bool:
+        place = (subscription, product_type)
+        refusal = self.stage.server.refused.get(place)
+        if refusal is None:
+            self._refused.pop(place, None)
+            return False
+        allowed = bought.allowed(product_type, self.stage.clock(), GRACE, RETENTION)
+        wish = (allowed, bought.included().get(product_type))
+        known, wished = self._refused.get(place, (refusal, wish))
+        if known != refusal:
+            wished = wish
+        self._refused[place] = (refusal, wished)
+        return wish == wished

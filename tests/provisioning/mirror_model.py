@@ -14,7 +14,6 @@ from mpanel_billing.resources import DEFAULT_CATALOGUE
 PLANS = ("starter", "premium", "business")
 ADDONS = ("addon-backups-daily", "addon-storage-100gb")
 TYPES = ("hosting", "email", "backup", "storage")
-NEEDS_HOSTING = frozenset({"email", "backup"})
 
 State = Literal["active", "suspended", "gone"]
 

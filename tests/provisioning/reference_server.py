@@ -20,6 +20,7 @@ from tests.provisioning.world import World
 TOKEN = "token-of-the-tests"
 SECRET = "secret-of-the-tests"
 
+NEED_HOSTING = {"email", "backup"}
 DOMAIN_MODES = {"register", "transfer", "new-or-transfer", "existing", "subdomain", "later"}
 
 Misbehaviour = Literal[
@@ -43,8 +44,9 @@ it was: the answer gets lost, with the record of the order (forget) or without."
 class ReferenceServer:
     """The server, its accounts, and what it is told to do wrong, once each.
 
-    `refused` are the (subscription, product type) whose latest order got a 422. `watch` is called
-    when an order has come, and when it was carried out.
+    `refused` are the (subscription, product type) whose latest order got a 422, numbered. `watch`
+    is called when an order has come, and when it was carried out. `early` are accounts that were
+    ordered before the hosting account that they need.
     """
 
     world: World = field(default_factory=World)
@@ -54,7 +56,9 @@ class ReferenceServer:
     delay: float = 0.0
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
     parked: list[asyncio.Event] = field(default_factory=list)
-    refused: set[tuple[UUID, str]] = field(default_factory=set)
+    refused: dict[tuple[UUID, str], int] = field(default_factory=dict)
+    early: list[Order] = field(default_factory=list)
+    _refusals: int = 0
     watch: Callable[[], None] = lambda: None
     at_once: int = 0
     most_at_once: int = 0
@@ -75,8 +79,13 @@ class ReferenceServer:
     def start_anew(self, world: World) -> None:
         """Forget everything, for another world."""
         self.world = world
-        for forgotten in (self.misbehaviours, self.requests, self.refused):
+        for forgotten in (self.misbehaviours, self.requests, self.refused, self.early):
             forgotten.clear()
+
+    def note_refusal(self, subscription_id: UUID, product_type: str) -> None:
+        """Note that an order was refused, or that an operator does without the service."""
+        self._refusals += 1
+        self.refused[subscription_id, product_type] = self._refusals
 
     def release(self) -> None:
         """Let the parked orders be carried out, late as they are."""
@@ -115,13 +124,22 @@ class ReferenceServer:
         order = _order_of(content, request.headers["Idempotency-Key"])
         if order.action == "create" and not _is_complete(order):
             return web.json_response({"code": "incomplete"}, status=400)
-        leg = (order.subscription_id, order.product_type)
-        (self.refused.add if wrong == "422" else self.refused.discard)(leg)
+        self.refused.pop((order.subscription_id, order.product_type), None)
+        if wrong == "422":
+            self.note_refusal(order.subscription_id, order.product_type)
         if wrong and (answer := await self._before(request, wrong)):
             return answer
+        if self._is_early(order):
+            self.early.append(order)
         answer = self._carry_out(order)
         self.watch()
         return await self._after(request, order, answer, wrong)
+
+    def _is_early(self, order: Order) -> bool:
+        if order.action != "create" or order.product_type not in NEED_HOSTING:
+            return False
+        owner = order.subscription_id
+        return "hosting" not in self.world.of(owner) and (owner, "hosting") not in self.refused
 
     async def _after(
         self,

@@ -30,7 +30,7 @@ from tests.provisioning.telling import Teller
 
 STORIES = int(os.environ.get("PROVISIONING_KILLS", "1"))
 WORKERS = 2
-ROUNDS = 2
+ROUNDS = 1
 
 _COMMAND = (sys.executable, "-m", "tests.provisioning.clocked_worker")
 _PATIENCE_SECONDS = 45

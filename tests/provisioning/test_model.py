@@ -152,11 +152,12 @@ class Story(RuleBasedStateMachine):
         pool, refused = self._stage.pool, self._stage.server.refused
         if (subscription, product_type) in refused:
             await operations.retry(pool, subscription)
-            refused -= {(subscription, type_) for type_ in TYPES}
+            for type_ in TYPES:
+                refused.pop((subscription, type_), None)
             return
         with suppress(NotFoundError):
             await operations.skip(pool, subscription, product_type)
-            refused.add((subscription, product_type))
+            self._stage.server.note_refusal(subscription, product_type)
 
     # What goes wrong, and what time does.
 
