@@ -17,7 +17,7 @@ from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.webhooks.envelope import Event
 
 MAX_BATCH = 20
-"""Less than half of what 64 connections send: one part is written while the rest is read and answered.
+"""A third of what 64 connections send: one part is written while the others are read and answered.
 Larger ones cost little less, and make whoever comes just after wait for longer."""
 
 
