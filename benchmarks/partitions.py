@@ -35,6 +35,18 @@ CREATE INDEX ON payloads (event_id);
 CREATE TABLE payloads_1 PARTITION OF payloads FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
 CREATE TABLE payloads_2 PARTITION OF payloads FOR VALUES FROM ('2026-01-02') TO ('2026-01-03')
 """
+_SAME_PLACE = """
+WITH stored AS (
+    INSERT INTO by_hash (id)
+    SELECT 'evt_more_' || n
+    FROM generate_series(1, 1000) AS n
+    RETURNING ctid
+)
+SELECT
+    count(*) AS rows,
+    count(DISTINCT ctid) AS places
+FROM stored
+"""
 # random text, which PostgreSQL stores as it is: about what is left of a larger event, compressed
 _RECEIVE = """
 WITH kept AS (
@@ -62,6 +74,7 @@ async def try_partitions(folder: Path) -> None:
         await _receive_twice(conn, "by_day", "(id, received_at)")
         await conn.execute(_BY_HASH)
         await _receive_twice(conn, "by_hash", "(id)")
+        print("by_hash, rows and their ctids:", dict(await conn.fetchrow(_SAME_PLACE) or {}))
         await conn.execute(_APART)
         for day in ("2026-01-01", "2026-01-02"):
             stored = await attempt(conn, _RECEIVE.format(day=day, events=_EVENTS))

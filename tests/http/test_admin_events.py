@@ -1,6 +1,7 @@
 """The operator's routes are behind a key; the inbox over HTTP."""
 
 import pytest
+from yarl import URL
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http.app import create_app
@@ -81,6 +82,28 @@ async def test_an_unknown_event_is_not_found(client: AppClient) -> None:
     for method, path in (("GET", "evt_none"), ("POST", "evt_none/replay")):
         answer = await client.request(method, f"/api/admin/events/{path}", headers=HEADERS)
         assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "admin/events/{name}"),
+        ("POST", "admin/events/{name}/replay"),
+        ("GET", "admin/subscriptions/{name}/timeline"),
+        ("POST", "admin/subscriptions/{name}/retry"),
+        ("POST", "admin/subscriptions/{name}/suspend"),
+        ("POST", "admin/subscriptions/{name}/lift"),
+        ("POST", "admin/subscriptions/{name}/services/hosting/skip"),
+        ("GET", "marketing-api/products/{name}"),
+    ],
+)
+@pytest.mark.parametrize("name", ["%00", "evt_%00", "sub_1%00"])
+async def test_a_name_that_postgresql_cannot_hold_is_found_nowhere(
+    client: AppClient, method: str, path: str, name: str
+) -> None:
+    url = URL(f"/api/{path.format(name=name)}", encoded=True)
+    answer = await client.request(method, url, headers=HEADERS, json={"reason": "abuse"})
+    assert (answer.status, (await answer.json())["success"]) == (404, False)
 
 
 async def test_events_and_refusals_are_counted(client: AppClient) -> None:

@@ -226,7 +226,9 @@ async def test_the_command_exits_with_2_on_drift_and_0_once_it_is_repaired(
     id_ = (await bought.row("SELECT stripe_subscription_id FROM subscriptions"))[0]
     status, out = await reconcile("--dry-run", "--json", "--object", id_)
     assert status == 2, out
-    (drift,) = json.loads(out)["drift"]
+    report = json.loads(out)
+    assert (report["run"]["drift"], report["run"]["repaired"]) == (1, 0)
+    (drift,) = report["drift"]
     assert (drift["object_id"], drift["field"], drift["ours"]) == (id_, "amount", "1")
     status, out = await reconcile()
     assert status == 0, out

@@ -1,7 +1,7 @@
 """What the document says of a route; it stands as a decorator at the route's handler.
 
     @routes.get("/api/admin/events")
-    @described(Operation("events", {HTTPStatus.OK: EventsAnswer}, scope="admin:read"))
+    @described(Operation("admin", {HTTPStatus.OK: EventsAnswer}, scope="admin:read"))
     async def get_events(request: web.Request) -> web.Response:
         \"\"\"Answer with the newest events.\"\"\"
 

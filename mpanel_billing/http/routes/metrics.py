@@ -1,4 +1,4 @@
-"""GET /metrics, for Prometheus. It lies outside /api/, which is all that nginx passes on."""
+"""GET /metrics, for Prometheus. The README's nginx does not pass it on."""
 
 from http import HTTPStatus
 
