@@ -16,7 +16,7 @@ from mpanel_billing.mirror import repository
 from mpanel_billing.mirror.normalise import invoice_payments_of
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError
 from mpanel_billing.mirror.rows import stored_version
-from mpanel_billing.mirror.service import apply_snapshots
+from mpanel_billing.mirror.service import apply_in_transaction
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
 from mpanel_billing.stripe_gateway.gateway import Fetched
 
@@ -71,19 +71,14 @@ async def fetch_and_apply(
         read_after = await _stored_key(conn, object_type, object_id)
     fetched = await stripe.fetch(object_type, object_id)
     stripe_object = await with_all_items(stripe, fetched.stripe_object)
-    async with transaction(pool) as conn:
-        await apply_snapshots(
-            conn,
-            [
-                snapshot_of_answer(
-                    stripe_object,
-                    since=fetched.since,
-                    as_of=fetched.as_of,
-                    livemode=livemode,
-                    read_after=read_after,
-                )
-            ],
-        )
+    snapshot = snapshot_of_answer(
+        stripe_object,
+        since=fetched.since,
+        as_of=fetched.as_of,
+        livemode=livemode,
+        read_after=read_after,
+    )
+    await apply_in_transaction(pool, [snapshot])
     await _apply_payments(pool, fetched, livemode=livemode)
     return stripe_object
 
@@ -107,8 +102,7 @@ async def _apply_payments(pool: Pool, fetched: Fetched, *, livemode: bool) -> No
         for payment in invoice_payments_of(fetched.stripe_object)
     ]
     if payments:
-        async with transaction(pool) as conn:
-            await apply_snapshots(conn, payments)
+        await apply_in_transaction(pool, payments)
 
 
 async def with_all_items(stripe: Stripe, stripe_object: Mapping[str, Any]) -> Mapping[str, Any]:

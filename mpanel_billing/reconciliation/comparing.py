@@ -7,20 +7,20 @@ is looked at again by itself, and is no drift if it then agrees.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 
-from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.normalise import normalise
 from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.refetch import fetch_and_apply, with_all_items
-from mpanel_billing.mirror.service import Outcome, apply_snapshots
-from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_answer
+from mpanel_billing.mirror.service import apply_in_transaction
+from mpanel_billing.mirror.snapshot import snapshot_of_answer
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.asking import Stripe
 from mpanel_billing.reconciliation.differences import (
@@ -34,9 +34,7 @@ from mpanel_billing.stripe_gateway.lists import Page
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
-_CONFLICT_RETRIES = 3
 _POISONED = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -185,36 +183,19 @@ async def _apply(bench: Bench, page: Page, objects: Sequence[Mapping[str, Any]])
     ]
     try:
         async with bench.repairs:
-            outcomes = await _patiently(lambda: _apply_at_once(bench.pool, snapshots))
+            outcomes = await apply_in_transaction(bench.pool, snapshots)
     except _POISONED:
         logger.warning("a page could not be applied; going on one by one", exc_info=True)
         return {snapshot.object_id for snapshot in snapshots}
     return {id_ for id_, outcome in outcomes.items() if outcome.status == "stale"}
 
 
-async def _apply_at_once(pool: Pool, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
-    async with transaction(pool) as conn:
-        return await apply_snapshots(conn, snapshots)
-
-
-async def _patiently(do: Callable[[], Awaitable[T]]) -> T:
-    """Write, and do it again where a webhook's transaction stood in the way (a deadlock)."""
-    for _ in range(_CONFLICT_RETRIES):
-        try:
-            return await do()
-        except asyncpg.DeadlockDetectedError:
-            continue
-    return await do()
-
-
 async def _fetch_and_apply(bench: Bench, object_type: str, object_id: str) -> bool:
     """Bring one object up to what Stripe says now; answer whether the mirror then agrees."""
     try:
         async with bench.repairs:
-            now = await _patiently(
-                lambda: fetch_and_apply(
-                    bench.pool, bench.stripe, object_type, object_id, livemode=bench.livemode
-                )
+            now = await fetch_and_apply(
+                bench.pool, bench.stripe, object_type, object_id, livemode=bench.livemode
             )
     except _POISONED:
         logger.exception("an object could not be applied", extra={"objectId": object_id})
@@ -254,5 +235,5 @@ async def _bury_draft(bench: Bench, row: Mapping[str, Any]) -> bool:
         livemode=bench.livemode,
         read_after=(row["as_of"], row["event_id"]),
     )
-    outcomes = await _patiently(lambda: _apply_at_once(bench.pool, [snapshot]))
+    outcomes = await apply_in_transaction(bench.pool, [snapshot])
     return outcomes[snapshot.object_id].status == "applied"

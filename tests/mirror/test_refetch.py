@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from mpanel_billing.database.pool import transaction
 from mpanel_billing.jobs.queue import enqueue_refetches
-from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.mirror.refetch import fetch_and_apply, refetch
 from mpanel_billing.mirror.repository import clear_refetch, lease_refetch, request_refetches
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from tests import stripe_objects as made
@@ -217,3 +217,26 @@ async def test_the_payment_of_an_invoice_is_fetched_when_its_event_does_not_come
     await refetch(inbox.pool, gateway, "in_1", livemode=False)
     assert (await inbox.subscription())["stripe_payment_intent_id"] == "pi_1"
     assert await inbox.pool.fetchval("SELECT count(*) FROM invoice_payments") == 1
+
+
+VICTIM_ONCE = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION be_the_victim() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('tries') = 1 THEN
+        RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER victim BEFORE INSERT ON subscriptions EXECUTE FUNCTION be_the_victim()
+"""
+
+
+async def test_an_answer_whose_transaction_fell_victim_to_a_deadlock_is_applied_again(
+    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+) -> None:
+    await inbox.pool.execute(VICTIM_ONCE)
+    stripe_clock.objects["sub_1"] = made.subscription(amount=900)
+    await fetch_and_apply(inbox.pool, gateway, "subscription", "sub_1", livemode=False)
+    assert (await inbox.subscription())["amount"] == 900
+    assert stripe_clock.asked == ["sub_1"]
