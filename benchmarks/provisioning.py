@@ -89,7 +89,7 @@ async def shop(postgres: EmbeddedPostgres, name: str, buyers: int) -> AsyncItera
     postgres.create_database(name)
     url = postgres.url(name)
     await migrate(url)
-    settings = DatabaseSettings(_env_file=None, database_url=url)  # type: ignore[call-arg]
+    settings = DatabaseSettings(_env_file=None, database_url=url)
     async with await create_pool(settings) as pool:
         await open_shop(pool, buyers)
         yield pool

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import aiohttp
 
-from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.database.pool import Pool, acquired, create_pool
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.configuration import open_drivers
 from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
@@ -223,7 +223,8 @@ class Stage:
         self.server.release()
         async with Worker(self) as worker:
             for _ in range(_MOST_ROUNDS):
-                due = await list_due_work(self.pool, 100, self.clock())
+                async with acquired(self.pool) as conn:
+                    due = await list_due_work(conn, 100, self.clock())
                 for subscription_id, _version in due:
                     await worker.run(subscription_id)
                 if not due and not await self.move_on():

@@ -62,7 +62,7 @@ def test_the_world_is_what_the_mirror_says(database_url: str) -> None:
         opening = open_stage(database_url)
         stage = runner.run(opening.__aenter__())
         try:
-            run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            run_state_machine_as_test(
                 lambda: Story(runner, stage),
                 settings=settings(
                     max_examples=EXAMPLES,
