@@ -119,6 +119,17 @@ async def test_a_refused_order_stops_and_shows(scene: Scene) -> None:
     assert len(scene.world.calls) == 1
 
 
+async def test_a_refused_order_is_given_anew_when_something_else_is_wished(scene: Scene) -> None:
+    id_ = await scene.sell("starter_monthly_usd")
+    scene.world.misbehave("hosting", "refuse")
+    await scene.tell("active", "premium_monthly_usd")
+    assert not (await scene.run()).done
+    await scene.tell("active", "business_monthly_usd")
+    assert (await scene.run()).done
+    [hosting] = [a for a in scene.world.accounts if a.product_type == "hosting"]
+    assert (hosting.subscription_id, hosting.resources["disk_gb"]) == (id_, 200)
+
+
 async def test_a_work_done_whose_answer_got_lost_is_not_done_twice(scene: Scene) -> None:
     scene.world.misbehave("hosting", "fail_after")
     await scene.tell("active")
