@@ -45,6 +45,7 @@ POOL_SIZE = 10
 CONCURRENCIES = (1, 16, 64)
 SCALES = (10_000, 1_000_000)
 RUNS = 3
+SETTINGS = ("shared_buffers = '4GB'", "checkpoint_timeout = '1h'", "max_wal_size = '64GB'")
 _NOW = 1_790_000_000
 
 SEED = """
@@ -229,12 +230,9 @@ def free_port() -> int:
         return port
 
 
-_SETTINGS = ("shared_buffers = '4GB'", "checkpoint_timeout = '1h'", "max_wal_size = '64GB'")
-
-
-async def set_up(url: str) -> None:
+async def set_up(url: str, settings: Sequence[str]) -> None:
     conn = await asyncpg.connect(url)
-    for setting in _SETTINGS:
+    for setting in settings:
         await conn.execute(f"ALTER SYSTEM SET {setting}")
     await conn.close()
 
@@ -263,14 +261,16 @@ def main() -> None:
     if options.scale:
         compare_scales(options.events)
         return
-    with prepared(options.subscriptions) as (postgres, url):
+    with prepared(options.subscriptions, SETTINGS) as (postgres, url):
         print(f"{options.subscriptions:,} subscriptions, {options.events:,} events a run")
         compare_with_bare_limit(postgres, url, options.subscriptions, options.events)
         print(f"jobs enqueued: {asyncio.run(jobs(url))}")
 
 
 @contextmanager
-def prepared(subscriptions: int) -> Iterator[tuple[EmbeddedPostgres, str]]:
+def prepared(
+    subscriptions: int, settings: Sequence[str] = ()
+) -> Iterator[tuple[EmbeddedPostgres, str]]:
     """Run a PostgreSQL with that many subscriptions; yields it and the database's URL."""
     with (
         tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder,
@@ -278,7 +278,7 @@ def prepared(subscriptions: int) -> Iterator[tuple[EmbeddedPostgres, str]]:
     ):
         Path(folder).chmod(0o711)
         postgres.create_database("bench")
-        asyncio.run(set_up(postgres.url("bench")))
+        asyncio.run(set_up(postgres.url("bench"), settings))
         postgres.stop()
         postgres.start()
         url = postgres.url("bench")
@@ -344,7 +344,7 @@ def compare_scales(count: int) -> None:
     with ExitStack() as stack:
         targets = {}
         for subscriptions in SCALES:
-            postgres, url = stack.enter_context(prepared(subscriptions))
+            postgres, url = stack.enter_context(prepared(subscriptions, SETTINGS))
             targets[subscriptions] = stack.enter_context(service(postgres, url))
         figures: dict[int, list[Figures]] = {subscriptions: [] for subscriptions in SCALES}
         for _ in range(RUNS):
