@@ -59,7 +59,7 @@ bench: $(SET_UP) ## Run the benchmarks
 .PHONY: soak
 soak: $(SET_UP) ## Run the property tests of convergence much longer than `make test` does
 	@CONVERGENCE_EXAMPLES=5000 $(BIN)/pytest -rs tests/convergence $(ARGS)
-	@PROVISIONING_EXAMPLES=2000 $(BIN)/pytest -rs tests/provisioning $(ARGS)
+	@PROVISIONING_EXAMPLES=2000 PROVISIONING_KILLS=20 $(BIN)/pytest -rs tests/provisioning $(ARGS)
 
 .PHONY: migrate
 migrate: $(SET_UP) ## Bring the schema of DATABASE_URL up to date
