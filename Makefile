@@ -59,7 +59,8 @@ bench: $(SET_UP) ## Run the benchmarks
 .PHONY: soak
 soak: $(SET_UP) ## Run the property tests of convergence much longer than `make test` does
 	@CONVERGENCE_EXAMPLES=5000 $(BIN)/pytest -rs tests/convergence $(ARGS)
-	@PROVISIONING_EXAMPLES=2000 PROVISIONING_KILLS=20 $(BIN)/pytest -rs tests/provisioning $(ARGS)
+	@PROVISIONING_EXAMPLES=500 PROVISIONING_KILLS=5 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
+		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 
 .PHONY: migrate
 migrate: $(SET_UP) ## Bring the schema of DATABASE_URL up to date
