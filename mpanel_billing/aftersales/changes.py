@@ -24,8 +24,8 @@ from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, StripeBrokeError, StripeError
 
-LEASE_SECONDS = 120.0
-"""Longer than any call to Stripe takes, retries included."""
+CALLS_OF_A_CHANGE = 4
+"""Nobody else changes the same thing for so long: three calls to Stripe, and the pauses between."""
 
 RESUMABLE_FOR = timedelta(hours=23)
 """Stripe knows an idempotency key for 24 hours at least."""
@@ -71,8 +71,9 @@ async def carry_out(
     A repeated wish is not done again. ConflictError while another change of the same thing runs,
     or for a key that belongs to another request; StripeError when Stripe does not do it.
     """
+    lease_seconds = CALLS_OF_A_CHANGE * desk.gateway.longest_call_seconds
     async with transaction(desk.pool) as conn:
-        change = await _claim(conn, wish, plan)
+        change = await _claim(conn, wish, plan, lease_seconds)
         if change is None or change.state == "done":
             return change
         entry = await audit.begin(conn, by, *_audited(change))
@@ -88,7 +89,7 @@ async def carry_out(
     return change if stripe_id is None else replace(change, state="done", stripe_id=stripe_id)
 
 
-async def _claim(conn: Connection, wish: Wish, plan: Plan) -> Change | None:
+async def _claim(conn: Connection, wish: Wish, plan: Plan, lease_seconds: float) -> Change | None:
     """Put the wish on record as being asked for; a done one is answered as it is."""
     await repository.lock_subject(conn, wish.subject_id)
     known = await _find_known(conn, wish)
@@ -99,14 +100,14 @@ async def _claim(conn: Connection, wish: Wish, plan: Plan) -> Change | None:
     await _refuse_while_running(conn, wish.subject_id)
     if known and known.state == "unanswered":
         return await repository.take_up_change(
-            conn, known, known.attempt, known.params, LEASE_SECONDS
+            conn, known, known.attempt, known.params, lease_seconds
         )
     params = await plan(conn)
     if params is None:
         return None
     if known:
         return await repository.take_up_change(
-            conn, known, known.attempt + 1, params, LEASE_SECONDS
+            conn, known, known.attempt + 1, params, lease_seconds
         )
     inserted = await repository.insert_change(
         conn,
@@ -115,7 +116,7 @@ async def _claim(conn: Connection, wish: Wish, plan: Plan) -> Change | None:
         request_key=wish.key,
         request_hash=wish.hash,
         params=params,
-        lease_seconds=LEASE_SECONDS,
+        lease_seconds=lease_seconds,
     )
     if inserted is None:
         raise _key_reused()

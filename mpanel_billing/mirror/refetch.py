@@ -23,7 +23,7 @@ from mpanel_billing.stripe_gateway.gateway import Fetched
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 120.0
-"""Longer than any call to Stripe takes, retries included."""
+"""Longer than a call to Stripe takes, as a rule; two that ask at once do no harm (rule 4)."""
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import stripe
@@ -40,10 +40,26 @@ class Fetched:
 class StripeGateway:
     """Stripe's API in our words; every method may raise StripeError or a kind of it."""
 
-    def __init__(self, client: stripe.StripeClient, http_client: stripe.AIOHTTPClient) -> None:
-        """Wrap a client; `open_gateway` makes one from the settings."""
+    def __init__(
+        self,
+        client: stripe.StripeClient,
+        http_client: stripe.AIOHTTPClient,
+        longest_call_seconds: float,
+    ) -> None:
+        """Wrap a client; `open_gateway` makes one from the settings.
+
+        A call takes `longest_call_seconds` at most, retries included, their pauses not.
+        """
         self.client = client
+        self.longest_call_seconds = longest_call_seconds
         self._http_client = http_client
+
+    async def __aenter__(self) -> Self:
+        """Close it at the end of an `async with`."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Close the connections to Stripe."""
@@ -80,7 +96,7 @@ class StripeGateway:
 
 
 def open_gateway(settings: StripeSettings) -> StripeGateway:
-    """Make the gateway; it needs a running event loop, and `close()` when done."""
+    """Make the gateway; it needs a running event loop, and an `async with` or `close()`."""
     base = settings.stripe_api_base
     http_client = CountingClient(
         timeout=aiohttp.ClientTimeout(total=settings.stripe_timeout_seconds)
@@ -91,7 +107,9 @@ def open_gateway(settings: StripeSettings) -> StripeGateway:
         base_addresses={"api": str(base).rstrip("/")} if base else {},
         max_network_retries=NETWORK_RETRIES,
     )
-    return StripeGateway(client, http_client)
+    return StripeGateway(
+        client, http_client, settings.stripe_timeout_seconds * (NETWORK_RETRIES + 1)
+    )
 
 
 def date_of(answer: stripe.StripeObject) -> datetime:
