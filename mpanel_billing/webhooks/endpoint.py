@@ -74,7 +74,7 @@ def check_endpoint_url(text: str, *, livemode: bool, public: bool) -> str:
     if url is None:
         raise EndpointUrlError(f"{text!r} is no URL.")
     host = url.host
-    if url.scheme not in {"http", "https"} or not host:
+    if url.scheme not in {"http", "https"} or not host or any(map(str.isspace, host)):
         raise EndpointUrlError(f"{text!r} must start with https://, and name a host.")
     if url.user or url.password or url.query_string or url.fragment:
         raise EndpointUrlError("The URL must be plain: no user, no password, no ? and no #.")

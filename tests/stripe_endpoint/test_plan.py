@@ -46,6 +46,7 @@ def test_an_address_is_taken_and_completed(given: str, whole: str) -> None:
         ("billing.example.com", "must start with https://"),
         ("ftp://billing.example.com", "must start with https://"),
         ("https://", "must start with https://"),
+        ("https://billing example.com", "must start with https://"),
         ("https://billing.example.com:x/", "is no URL"),
         ("https://ada:secret@billing.example.com", "must be plain"),
         ("https://billing.example.com/?a=b", "must be plain"),
