@@ -1,8 +1,6 @@
 """`mpanel-billing audit`: who has changed what."""
 
-import asyncio
 import json
-from collections.abc import Sequence
 from textwrap import shorten
 from typing import Annotated
 
@@ -10,9 +8,8 @@ import asyncpg
 import typer
 
 from mpanel_billing.access import audit
+from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.json_text import json_text
-from mpanel_billing.database.pool import create_pool
-from mpanel_billing.settings import load_database_settings
 
 app = typer.Typer(help="Changes that were made by a key or a command.", no_args_is_help=True)
 
@@ -37,7 +34,9 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """List changes, the newest first."""
-    rows = asyncio.run(_list(target, actor, limit))
+    rows = with_pool(
+        lambda pool: audit.list_entries(pool, most=limit, target_id=target, actor=actor)
+    )
     if as_json:
         typer.echo(json_text([dict(row) for row in rows]))
         return
@@ -45,11 +44,6 @@ def list_(
         typer.echo(_line(row))
     if not rows:
         typer.echo("nothing is on record")
-
-
-async def _list(target: str | None, actor: str | None, most: int) -> Sequence[asyncpg.Record]:
-    async with await create_pool(load_database_settings()) as pool:
-        return await audit.list_entries(pool, most=most, target_id=target, actor=actor)
 
 
 def _line(row: asyncpg.Record) -> str:

@@ -91,17 +91,13 @@ async def _apply(file: CatalogueFile) -> AppliedCatalogue:
 
 
 async def _push(settings: Settings) -> Pushed:
-    gateway = open_gateway(settings)
-    try:
-        async with await create_pool(settings.without_pgbouncer()) as pool:
-            return await push_catalogue(
-                pool,
-                StripeCatalogue(gateway.client),
-                settings.livemode,
-                by=command_line_actor(),
-            )
-    finally:
-        await gateway.close()
+    async with (
+        open_gateway(settings) as gateway,
+        await create_pool(settings.without_pgbouncer()) as pool,
+    ):
+        return await push_catalogue(
+            pool, StripeCatalogue(gateway.client), settings.livemode, by=command_line_actor()
+        )
 
 
 async def _load(*, livemode: bool) -> Catalogue:

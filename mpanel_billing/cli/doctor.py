@@ -62,8 +62,7 @@ async def _examine() -> list[Finding]:
                 settings, await stack.enter_async_context(await create_pool(settings))
             )
         if stripe_settings := _stripe_settings():
-            gateway = open_gateway(stripe_settings)
-            stack.push_async_callback(gateway.close)
+            gateway = await stack.enter_async_context(open_gateway(stripe_settings))
             stripe = StripeSide(stripe_settings, gateway)
         return await examine(db, stripe)
 

@@ -24,12 +24,12 @@ def list_(
         str | None,
         typer.Option(help="received, applied, stale, ignored or failed; all if not given."),
     ] = None,
-    most: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
 ) -> None:
     """List events, the newest first."""
     if status is not None and status not in STATUSES:
         raise typer.BadParameter(f"--status must be one of: {', '.join(STATUSES)}")
-    asyncio.run(_list(status, most))
+    asyncio.run(_list(status, limit))
 
 
 @app.command()

@@ -1,9 +1,8 @@
 """`mpanel-billing keys`: who may use /api/admin and /api/billing."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import asyncpg
 import typer
@@ -12,13 +11,10 @@ from mpanel_billing.access import keys
 from mpanel_billing.access.actor import command_line_actor
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS
 from mpanel_billing.access.scopes import SCOPES, read_scopes
+from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.json_text import json_text
-from mpanel_billing.database.pool import Pool, create_pool
-from mpanel_billing.settings import load_database_settings
 
 app = typer.Typer(help="Keys for /api/admin and /api/billing.", no_args_is_help=True)
-
-T = TypeVar("T")
 
 _LONGEST_DAYS = 3650
 
@@ -37,7 +33,7 @@ def create(
     """Make a key, and print it: this once, for it is kept nowhere."""
     scopes = read_scopes(scope)
     lifetime = timedelta(days=expires_in) if expires_in else None
-    issued = _with_pool(
+    issued = with_pool(
         lambda pool: keys.create_key(
             pool, command_line_actor(), name=name, scopes=scopes, lifetime=lifetime
         )
@@ -51,7 +47,7 @@ def create(
 @app.command("list")
 def list_(*, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
     """List all keys, the oldest first: not the keys themselves, which nobody has."""
-    rows = _with_pool(keys.list_keys)
+    rows = with_pool(keys.list_keys)
     if as_json:
         typer.echo(json_text([dict(row) for row in rows]))
         return
@@ -66,16 +62,8 @@ def revoke(
     key: Annotated[str, typer.Argument(metavar="NAME|ID", help="Its name, or its id (mpb_...)")],
 ) -> None:
     """Revoke a key, for good."""
-    key_id = _with_pool(lambda pool: keys.revoke_key(pool, command_line_actor(), key))
+    key_id = with_pool(lambda pool: keys.revoke_key(pool, command_line_actor(), key))
     typer.echo(f"revoked {key_id}; it opens nothing after {LOOK_UP_SECONDS:.0f} s at the latest")
-
-
-def _with_pool(do: Callable[[Pool], Awaitable[T]]) -> T:
-    async def run() -> T:
-        async with await create_pool(load_database_settings()) as pool:
-            return await do(pool)
-
-    return asyncio.run(run())
 
 
 def _table(rows: Sequence[asyncpg.Record]) -> list[str]:

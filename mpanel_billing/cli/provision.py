@@ -11,12 +11,13 @@ import asyncpg
 import typer
 
 from mpanel_billing.access.actor import Actor, command_line_actor
+from mpanel_billing.cli.database import with_pool
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
 from mpanel_billing.provisioning.drivers.configuration import open_drivers
 from mpanel_billing.provisioning.drivers.protocol import Unknown
-from mpanel_billing.settings import load_database_settings, load_settings
+from mpanel_billing.settings import load_settings
 
 app = typer.Typer(help="See what provisioning is stuck on, and act.", no_args_is_help=True)
 
@@ -31,8 +32,8 @@ Operator = Annotated[
 @app.command("list")
 def list_() -> None:
     """List the subscriptions that are not as wished, and those that an operator has suspended."""
-    stuck = _with_pool(operations.list_stuck)
-    holds = _with_pool(operations.list_holds)
+    stuck = with_pool(operations.list_stuck)
+    holds = with_pool(operations.list_holds)
     for row in stuck:
         typer.echo(_stuck_line(row))
     for row in holds:
@@ -62,7 +63,7 @@ def retry(
         raise typer.BadParameter("name one subscription, or say --all")
     if subscription is None:
         by = command_line_actor()
-        typer.echo(f"retrying {_with_pool(lambda pool: operations.retry_all(pool, by))}")
+        typer.echo(f"retrying {with_pool(lambda pool: operations.retry_all(pool, by))}")
         return
     _change_subscription(subscription, operations.retry)
     typer.echo("retrying")
@@ -117,11 +118,11 @@ def settled(subscription: Subscription) -> None:
 @app.command()
 def log(
     subscription: Subscription,
-    most: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the latest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the latest.")] = 100,
 ) -> None:
     """Show the calls to drivers for a subscription."""
     for row in _of_subscription(
-        subscription, lambda pool, id_: operations.list_calls(pool, id_, most)
+        subscription, lambda pool, id_: operations.list_calls(pool, id_, limit)
     ):
         error = f"  {row['error']}" if row["error"] else ""
         typer.echo(
@@ -167,19 +168,11 @@ async def _check(*, fix: bool) -> int:
     return differing - repaired
 
 
-def _with_pool(do: Callable[[Pool], Awaitable[T]]) -> T:
-    async def run() -> T:
-        async with await create_pool(load_database_settings()) as pool:
-            return await do(pool)
-
-    return asyncio.run(run())
-
-
 def _of_subscription(name: str, do: Callable[[Pool, UUID], Awaitable[T]]) -> T:
     async def run(pool: Pool) -> T:
         return await do(pool, await operations.find_subscription(pool, name))
 
-    return _with_pool(run)
+    return with_pool(run)
 
 
 def _change_subscription(name: str, do: Callable[[Pool, UUID, Actor], Awaitable[T]]) -> T:

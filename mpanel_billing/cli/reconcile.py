@@ -172,7 +172,6 @@ async def _surroundings() -> AsyncIterator[tuple[Surroundings, ProgressLine]]:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings))
         drivers = await stack.enter_async_context(open_drivers(settings))
-        gateway = open_gateway(settings)
-        stack.push_async_callback(gateway.close)
+        gateway = await stack.enter_async_context(open_gateway(settings))
         stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))
         yield Surroundings(pool, stripe, drivers, settings.livemode, line.show), line

@@ -70,30 +70,23 @@ def list_() -> None:
 
 
 async def _look(settings: StripeSettings, address: str) -> Plan:
-    gateway = open_gateway(settings)
-    try:
+    async with open_gateway(settings) as gateway:
         return await look_at_endpoints(gateway, address)
-    finally:
-        await gateway.close()
 
 
 async def _list(settings: StripeSettings) -> Sequence[WebhookEndpoint]:
-    gateway = open_gateway(settings)
-    try:
+    async with open_gateway(settings) as gateway:
         return await list_webhook_endpoints(gateway)
-    finally:
-        await gateway.close()
 
 
 async def _ensure(settings: StripeSettings, address: str, *, remove_old: bool) -> None:
-    gateway = open_gateway(settings)
-    try:
-        async with await create_pool(load_database_settings()) as pool:
-            plan = await look_at_endpoints(gateway, address)
-            by = command_line_actor()
-            ensured = await carry_out(pool, gateway, plan, remove_old=remove_old, by=by)
-    finally:
-        await gateway.close()
+    async with (
+        open_gateway(settings) as gateway,
+        await create_pool(load_database_settings()) as pool,
+    ):
+        plan = await look_at_endpoints(gateway, address)
+        by = command_line_actor()
+        ensured = await carry_out(pool, gateway, plan, remove_old=remove_old, by=by)
     _print_done(plan, ensured)
     _print_rest(plan, ensured)
 

@@ -124,8 +124,7 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
         pool = await stack.enter_async_context(await create_pool(settings))
         await stack.enter_async_context(sampled(pool, "worker"))
         drivers = await stack.enter_async_context(open_drivers(settings))
-        gateway = open_gateway(settings)
-        stack.push_async_callback(gateway.close)
+        gateway = await stack.enter_async_context(open_gateway(settings))
         provisioning = Provisioning(
             pool=pool,
             gateway=gateway,
