@@ -16,7 +16,7 @@ from mpanel_billing.meters.counts import count_batch
 from mpanel_billing.mirror.service import APPLIED, Outcome
 from mpanel_billing.webhooks.envelope import Event
 from mpanel_billing.webhooks.lanes import Lane, Take, Waiting
-from mpanel_billing.webhooks.routine import may_be_routine, receive_routine
+from mpanel_billing.webhooks.routine import as_routine, receive_routine
 from mpanel_billing.webhooks.service import receive_event, receive_events
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ class EventBatcher:
 
     async def receive(self, event: Event) -> Outcome:
         """Return once the event is committed; DatabaseUnavailableError where it could not be."""
-        entry = Waiting(event, asyncio.get_running_loop().create_future())
-        lane = self._routine if may_be_routine(event) else self._ordinary
+        entry = Waiting(event, as_routine(event), asyncio.get_running_loop().create_future())
+        lane = self._routine if entry.routine else self._ordinary
         lane.put(entry)
         return await entry.outcome
 
@@ -51,7 +51,7 @@ class EventBatcher:
         """Write what is routine, and hand the rest on."""
         batch = take()
         started = time.perf_counter()
-        done = await receive_routine(conn, [entry.event for entry in batch])
+        done = await receive_routine(conn, [entry.routine for entry in batch if entry.routine])
         if done:
             self.routine_events += len(done)
             count_batch(len(done), time.perf_counter() - started)

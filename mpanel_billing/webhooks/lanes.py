@@ -15,17 +15,32 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.webhooks.envelope import Event
+from mpanel_billing.webhooks.routine import RoutineEvent
 
 MAX_BATCH = 20
 """A third of what 64 connections send: one part is written while the others are read and answered.
 Larger ones cost little less, and make whoever comes just after wait for longer."""
 
 
+def batch_size(waiting: int, last: int) -> int:
+    """Tell how many of those waiting to take, after a batch of `last`: about half of them all.
+
+    Those answered just now are about to send the next ones. With halves alike, one is written
+    while the other is read and answered; whoever takes all that waits has each of the two wait
+    for the other.
+    """
+    return min(MAX_BATCH, waiting, (waiting + last + 1) // 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An event, and the request that waits for what becomes of it."""
+    """An event, and the request that waits for what becomes of it.
+
+    `routine` is the event made ready for the short way, if it may take that.
+    """
 
     event: Event
+    routine: RoutineEvent | None
     outcome: "asyncio.Future[Outcome]"
 
     def answer(self, outcome: Outcome) -> None:
@@ -60,6 +75,7 @@ class Lane:
         self._waiting: deque[Waiting] = deque()
         self._writers: set[asyncio.Task[None]] = set()
         self._collecting = False
+        self._last = 0
 
     def put(self, entry: Waiting) -> None:
         """Add an event; a writer that is free takes it at once."""
@@ -111,12 +127,14 @@ class Lane:
         self._collecting = False
         batch: dict[str, Waiting] = {}
         left: deque[Waiting] = deque()
-        while self._waiting and len(batch) < MAX_BATCH:
+        most = batch_size(len(self._waiting), self._last)
+        while self._waiting and len(batch) < most:
             entry = self._waiting.popleft()
             if entry.event.batch_key in batch:
                 left.append(entry)
             else:
                 batch[entry.event.batch_key] = entry
         self._waiting.extendleft(reversed(left))
+        self._last = len(batch)
         self._start_writer()
         return list(batch.values())

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
+import orjson
 
 from mpanel_billing.database.queries import Connection, load_queries
 
@@ -27,14 +28,15 @@ async def insert_events(
 
 async def receive_routine(
     conn: Connection,
-    events: Sequence[Mapping[str, Any]],
+    events: Sequence[orjson.Fragment],
     payloads: Sequence[str],
-    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    rows: Mapping[str, Sequence[orjson.Fragment]],
     keys: Sequence[str],
 ) -> set[str]:
     """Keep and apply what is routine, committed when this returns; answer the ids of those events.
 
-    `rows` are the rows to write for `invoice` and `subscription`, `keys` what has to be locked.
+    `events` are the rows of the inbox as JSON, `rows` those to write for `invoice` and
+    `subscription`, `keys` what has to be locked.
     """
     answer = await _queries.receive_routine.fetch(
         conn,

@@ -8,12 +8,14 @@ docs/decisions/0007-routine-events-in-one-round-trip.md.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import asyncpg
+import orjson
 
-from mpanel_billing.database.pool import CONNECTION_ERRORS
+from mpanel_billing.database.pool import CONNECTION_ERRORS, encode_json
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.mirror.facts import InvoiceFacts, SubscriptionFacts
+from mpanel_billing.mirror.facts import Facts, InvoiceFacts, SubscriptionFacts
 from mpanel_billing.mirror.rows import row_of
 from mpanel_billing.mirror.service import APPLIED, lock_keys
 from mpanel_billing.webhooks import repository
@@ -23,24 +25,65 @@ from mpanel_billing.webhooks.service import inbox_row
 logger = logging.getLogger(__name__)
 
 
-async def receive_routine(conn: Connection, events: Sequence[Event]) -> set[str]:
+@dataclass(frozen=True, slots=True)
+class RoutineEvent:
+    """An event that may be routine, with its rows as the JSON that the database takes.
+
+    They are written as the event comes, while the database is busy with those before it: between
+    two batches it would wait for us.
+    """
+
+    id: str
+    object_type: str
+    keys: Sequence[str]
+    inbox_row: orjson.Fragment
+    mirror_row: orjson.Fragment
+    payload: str
+
+
+def as_routine(event: Event) -> RoutineEvent | None:
+    """Make an event ready for the short way; None where the database need not be asked."""
+    snapshot = event.snapshot
+    if snapshot is None or not _may_be_routine(snapshot.facts):
+        return None
+    return RoutineEvent(
+        id=event.id,
+        object_type=snapshot.object_type,
+        keys=lock_keys([snapshot]),
+        inbox_row=orjson.Fragment(encode_json(inbox_row(event, APPLIED))),
+        mirror_row=orjson.Fragment(encode_json(row_of(snapshot))),
+        payload=event.payload,
+    )
+
+
+def _may_be_routine(facts: Facts) -> bool:
+    """Whether the database needs to be told of nothing but the snapshot."""
+    match facts:
+        case SubscriptionFacts(items=items, items_complete=complete):
+            return complete and len({i.stripe_subscription_item_id for i in items}) == len(items)
+        case InvoiceFacts(stripe_subscription_id=subscription):
+            return subscription is not None
+        case _:
+            return False
+
+
+async def receive_routine(conn: Connection, events: Sequence[RoutineEvent]) -> set[str]:
     """Keep and apply the routine ones of events of different objects; answer their ids.
 
-    Each of the events is one that `may_be_routine`. Those answered are committed when this
-    returns, so `conn` is in no transaction. The others are untouched.
+    Those answered are committed when this returns, so `conn` is in no transaction. The others are
+    untouched.
     """
-    snapshots = [event.snapshot for event in events if event.snapshot]
     rows = {
-        object_type: [row_of(s) for s in snapshots if s.object_type == object_type]
+        object_type: [event.mirror_row for event in events if event.object_type == object_type]
         for object_type in ("invoice", "subscription")
     }
     try:
         return await repository.receive_routine(
             conn,
-            [inbox_row(event, APPLIED) for event in events],
+            [event.inbox_row for event in events],
             [event.payload for event in events],
             rows,
-            lock_keys(snapshots),
+            [key for event in events for key in event.keys],
         )
     except CONNECTION_ERRORS:
         raise
@@ -48,14 +91,3 @@ async def receive_routine(conn: Connection, events: Sequence[Event]) -> set[str]
         # one is in the inbox already, or cannot be written: the ordinary way finds out which
         logger.info("%d events go the ordinary way: %s", len(events), error)
         return set()
-
-
-def may_be_routine(event: Event) -> bool:
-    """Whether the database is worth asking: it needs to be told of nothing but the snapshot."""
-    match event.snapshot and event.snapshot.facts:
-        case SubscriptionFacts(items_complete=complete):
-            return complete
-        case InvoiceFacts(stripe_subscription_id=subscription):
-            return subscription is not None
-        case _:
-            return False

@@ -76,7 +76,7 @@ RETURNING id;
 -- Keeps and applies, in one round trip and its own transaction, what is newer than its row and moves
 -- nothing that is derived. Answers the ids of these events; the others are untouched.
 SELECT routine.id
-FROM billing_receive_routine(
+FROM billing_receive_routine_events(
     :keys::text[], :events::jsonb, :payloads::text[], :invoices::jsonb, :subscriptions::jsonb
 ) AS routine (id);
 

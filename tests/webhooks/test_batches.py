@@ -9,6 +9,7 @@ from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.batches import EventBatcher
 from mpanel_billing.webhooks.envelope import Body, Event, parse_event
+from mpanel_billing.webhooks.lanes import MAX_BATCH, batch_size
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 
@@ -105,3 +106,21 @@ async def test_no_event_is_left_waiting(inbox: Inbox, count: int) -> None:
     batcher = EventBatcher(inbox.pool)
     outcomes = await asyncio.gather(*(batcher.receive(update(n)) for n in range(count)))
     assert len(outcomes) == count
+
+
+def test_clients_that_answer_each_answer_with_a_request_end_up_in_two_halves() -> None:
+    """Whatever the first batches were: one half is written while the other one comes."""
+    for clients in (2, 7, 16, 40):
+        waiting, last, sizes = clients, 0, []
+        for _ in range(12):
+            size = batch_size(waiting, last)
+            waiting, last = clients - size, size  # those written come back meanwhile
+            sizes.append(size)
+        assert max(sizes[-2:]) - min(sizes[-2:]) <= 1
+        assert sum(sizes[-2:]) == clients
+
+
+@pytest.mark.parametrize("waiting", [1, 2, 19, 20, 21, 1000])
+@pytest.mark.parametrize("last", [0, 1, MAX_BATCH])
+def test_a_batch_is_never_empty_nor_too_large(waiting: int, last: int) -> None:
+    assert 1 <= batch_size(waiting, last) <= min(waiting, MAX_BATCH)

@@ -1,6 +1,7 @@
 """What most events are takes one round trip; everything else is left to the ordinary way."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from mpanel_billing.webhooks.batches import EventBatcher
 from mpanel_billing.webhooks.envelope import Body, Event, parse_event
-from mpanel_billing.webhooks.routine import may_be_routine, receive_routine
+from mpanel_billing.webhooks.routine import as_routine, receive_routine
 from mpanel_billing.webhooks.service import receive_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
@@ -36,6 +37,10 @@ def bill(stripe_id: str = "in_2", *, created: int = LATER, **more: Any) -> Event
     return event_of("invoice.paid", made.invoice(stripe_id, **more), created=created)
 
 
+WRITTEN = ("stripe_events", "subscriptions", "subscription_items", "invoices", "stripe_refetches")
+"""The tables that the short way writes."""
+
+
 @dataclass(frozen=True)
 class Books:
     """The inbox, and subscriptions sub_1 and sub_2 that are active and paid for."""
@@ -43,14 +48,15 @@ class Books:
     inbox: Inbox
 
     async def routine(self, *events: Event) -> set[str]:
+        ready = [event for event in map(as_routine, events) if event]
+        assert len(ready) == len(events)
         async with self.inbox.pool.acquire() as conn:
-            return await receive_routine(conn, events)
+            return await receive_routine(conn, ready)
 
     async def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
-        tables = ("stripe_events", "subscriptions", "subscription_items", "invoices")
         return {
             table: [dict(row) for row in await self.inbox.pool.fetch(f"TABLE {table}")]
-            for table in tables
+            for table in WRITTEN
         }
 
 
@@ -136,9 +142,93 @@ DECLINED = {
 @pytest.mark.parametrize("event", DECLINED.values(), ids=DECLINED)
 async def test_declined_and_untouched(books: Books, event: Event) -> None:
     before = await books.rows()
-    assert may_be_routine(event)
     assert await books.routine(event) == set()
     assert await books.rows() == before
+
+
+def rich_renewal(number: int, second: int) -> Event:
+    """A renewal that changes all that a routine one may."""
+    return renewal(
+        f"sub_{number}",
+        created=LATER + second,
+        amount=1_250,
+        quantity=3,
+        trial_end=LATER + 5,
+        cancel_at=LATER + 40 * MONTH,
+        canceled_at=LATER + 7,
+        ended_at=LATER + 8,
+    )
+
+
+def rich_bill(number: int, second: int, *, paid: bool) -> Event:
+    """An invoice with all that there is to write of one."""
+    about = made.invoice(
+        f"in_new_{number}",
+        subscription=f"sub_{number}",
+        customer=f"cus_{number}",
+        status="paid" if paid else "open",
+        number=f"R-{second}",
+        billing_reason="subscription_cycle",
+        subtotal=700,
+        total_taxes=[{"amount": 99}],
+        amount_remaining=0 if paid else 799,
+        attempt_count=1 + second,
+        next_payment_attempt=None if paid else LATER + 900,
+        due_date=LATER + 86_400,
+        hosted_invoice_url=f"https://invoice.stripe.test/{second}",
+        invoice_pdf=f"https://invoice.stripe.test/{second}.pdf",
+        status_transitions={"paid_at": LATER + 2 if paid else None},
+    )
+    type_ = "invoice.paid" if paid else "invoice.updated"
+    return event_of(type_, about, created=LATER + second)
+
+
+def story(number: int) -> list[Event]:
+    """Renewals of a subscription, and an invoice that is opened, changed and paid."""
+    return [
+        renewal(f"sub_{number}"),
+        rich_bill(number, 0, paid=False),
+        rich_renewal(number, 1),
+        rich_bill(number, 1, paid=False),
+        rich_bill(number, 2, paid=True),
+    ]
+
+
+def _as_of_either(value: object) -> object:
+    """Make the values of sub_1 and sub_2 alike: ours have their number at the end."""
+    if isinstance(value, str):
+        return re.sub(r"_[12]\b", "_N", value)
+    if isinstance(value, Mapping):
+        return {key: _as_of_either(item) for key, item in value.items()}
+    return [_as_of_either(item) for item in value] if isinstance(value, list) else value
+
+
+async def _written_of(books: Books, number: int) -> Mapping[str, list[Mapping[str, Any]]]:
+    """Return all rows of one of the subscriptions, without what is ours alone."""
+    ours = {"id", "customer_id", "subscription_id", "tenant_id", "stripe_event_id", "version"}
+    ours |= {"created_at", "updated_at", "received_at", "applied_at"}
+    ours |= {"requested_at", "next_attempt_at"}
+    mine = re.compile(rf"(sub|cus|si|in|in_first|in_new)_{number}")
+    return {
+        table: [
+            {key: _as_of_either(value) for key, value in row.items() if key not in ours}
+            for row in rows
+            if any(isinstance(value, str) and mine.fullmatch(value) for value in row.values())
+        ]
+        for table, rows in (await books.rows()).items()
+    }
+
+
+async def test_both_ways_write_the_same_rows(books: Books) -> None:
+    for event in story(1):
+        assert await books.routine(event) == {event.id}
+    for event in story(2):
+        assert (await receive_event(books.inbox.pool, event)).status == "applied"
+    first, second = [await _written_of(books, number) for number in (1, 2)]
+    assert all(first.values())
+    for event in (*first["stripe_events"], *second["stripe_events"]):
+        del event["payload"]["id"]
+    assert first == second
 
 
 async def test_a_first_invoice_settles_the_subscription_and_so_is_not_routine(inbox: Inbox) -> None:
@@ -172,11 +262,19 @@ async def test_an_invoice_whose_payment_came_first_is_not_routine(books: Books) 
             "customer.subscription.updated",
             made.subscription() | {"items": {"object": "list", "has_more": True, "data": []}},
         ),
+        renewal(items=made.subscription()["items"]["data"] * 2),
     ],
-    ids=["customer", "session", "invoice of no subscription", "ignored", "incomplete items"],
+    ids=[
+        "customer",
+        "session",
+        "invoice of no subscription",
+        "ignored",
+        "incomplete items",
+        "an item twice",
+    ],
 )
 def test_the_database_is_not_even_asked_about(event: Event) -> None:
-    assert not may_be_routine(event)
+    assert as_routine(event) is None
 
 
 async def test_a_second_delivery_takes_no_effect(books: Books) -> None:
@@ -199,6 +297,32 @@ async def test_an_event_that_is_kept_as_failed_breaks_the_whole_call_off(books: 
     before = await books.rows()
     assert await books.routine(bill(), event) == set()
     assert await books.rows() == before
+
+
+async def test_an_item_that_stripe_does_not_know_of_is_not_routine(books: Books) -> None:
+    await books.inbox.pool.execute(
+        "INSERT INTO subscription_items (subscription_id, stripe_price_id, quantity, currency)"
+        " SELECT id, 'price_9', 1, 'usd' FROM subscriptions"
+        " WHERE stripe_subscription_id = 'sub_1'"
+    )
+    other = renewal("sub_2")
+    assert await books.routine(renewal(), other) == {other.id}
+
+
+async def test_an_item_learns_its_price_when_that_is_known(books: Books) -> None:
+    pool = books.inbox.pool
+    price = await pool.fetchval(
+        "INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key,"
+        " stripe_price_id, livemode)"
+        " VALUES ($1, 'monthly', 'usd', 799, 'web', 'price_1', FALSE) RETURNING id",
+        await pool.fetchval(
+            "INSERT INTO products (name, type, price) VALUES ('Web', 'hosting', 7.99) RETURNING id"
+        ),
+    )
+    await pool.execute("UPDATE subscription_items SET price_id = NULL")
+    await books.routine(renewal())
+    item = "SELECT price_id FROM subscription_items WHERE stripe_subscription_item_id = 'si_1'"
+    assert await pool.fetchval(item) == price
 
 
 async def test_a_lock_that_somebody_holds_is_not_waited_for(books: Books) -> None:

@@ -1,0 +1,352 @@
+-- The short way of an event, in two statements: the locks, and then all that is written. What is
+-- newer by a later second and moves nothing derived is kept and applied; answers the ids of these
+-- events. The others, and whatever would need a wait, are left untouched for the ordinary way; an
+-- event that is in the inbox already breaks the whole call off.
+-- Each row is looked up by an index, however small its table was when the plan was made. What is
+-- said here of a subscription, an item and an invoice is what billing_write_subscriptions and
+-- billing_write_invoices say of those that are there already, and move nothing.
+-- billing_receive_routine is what the release before calls.
+
+-- migrate:up
+CREATE FUNCTION billing_receive_routine_events(
+    keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb
+)
+RETURNS SETOF text
+LANGUAGE plpgsql
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- the same locks as those of lock_objects, but never waited for, and so in any order
+    IF NOT (
+        SELECT bool_and(pg_try_advisory_xact_lock(hashtextextended(named.key, 0)))
+        FROM unnest(keys) AS named (key)
+    ) THEN
+        RETURN;
+    END IF;
+    -- begins after the locks were had, and so sees all that happened before
+    RETURN QUERY
+    WITH renewed AS (
+        UPDATE subscriptions AS mirror
+        SET currency = s.currency,
+            amount = s.amount,
+            price = least(s.price, 99999999.99),
+            billing_cycle = coalesce(s.billing_cycle, mirror.billing_cycle),
+            next_due_date = s.current_period_end::date,
+            current_period_start = s.current_period_start,
+            current_period_end = s.current_period_end,
+            trial_end = s.trial_end,
+            cancel_at_period_end = s.cancel_at_period_end,
+            cancel_at = s.cancel_at,
+            canceled_at = s.canceled_at,
+            ended_at = s.ended_at,
+            stripe_as_of_since = s.since,
+            stripe_as_of = s.as_of,
+            stripe_event_id = s.event_id,
+            updated_at = now()
+        FROM jsonb_to_recordset(billing_receive_routine_events.subscriptions) AS s (
+            object_id text,
+            stripe_customer_id text,
+            stripe_status text,
+            currency text,
+            amount bigint,
+            price numeric,
+            billing_cycle text,
+            current_period_start timestamptz,
+            current_period_end timestamptz,
+            trial_end timestamptz,
+            cancel_at_period_end boolean,
+            cancel_at timestamptz,
+            canceled_at timestamptz,
+            ended_at timestamptz,
+            collection_paused boolean,
+            items jsonb,
+            since timestamptz,
+            as_of timestamptz,
+            event_id text
+        )
+        WHERE mirror.stripe_subscription_id = s.object_id
+          AND mirror.stripe_as_of < s.since
+          AND mirror.customer_id IS NOT NULL
+          AND mirror.stripe_customer_id = s.stripe_customer_id
+          AND mirror.stripe_status = s.stripe_status
+          AND mirror.collection_paused = s.collection_paused
+          AND (
+              mirror.cancel_at_period_end IS TRUE
+              OR (mirror.cancel_at <= mirror.current_period_end) IS TRUE
+          ) = (s.cancel_at_period_end OR (s.cancel_at <= s.current_period_end) IS TRUE)
+          -- the same items at the same prices; one that Stripe does not know of has no id
+          AND (
+              SELECT jsonb_object_agg(coalesce(item.stripe_subscription_item_id, ''), item.stripe_price_id)
+              FROM subscription_items AS item
+              WHERE item.subscription_id = mirror.id
+          ) = (
+              SELECT
+                  jsonb_object_agg(
+                      item.value ->> 'stripe_subscription_item_id',
+                      item.value ->> 'stripe_price_id'
+                  )
+              FROM jsonb_array_elements(s.items) AS item (value)
+          )
+        RETURNING
+            s.object_id,
+            s.items
+    ),
+    itemised AS (
+        UPDATE subscription_items AS mirror
+        SET price_id = i.price_id,
+            quantity = i.quantity,
+            unit_amount = i.unit_amount,
+            currency = i.currency,
+            recurring_interval = i.recurring_interval,
+            interval_count = i.interval_count,
+            current_period_start = i.current_period_start,
+            current_period_end = i.current_period_end,
+            updated_at = now()
+        FROM (
+            SELECT
+                listed.*,
+                (
+                    SELECT p.id
+                    FROM prices AS p
+                    WHERE p.stripe_price_id = listed.stripe_price_id
+                ) AS price_id
+            FROM renewed AS r
+            CROSS JOIN LATERAL jsonb_to_recordset(r.items) AS listed (
+                stripe_subscription_item_id text,
+                stripe_price_id text,
+                quantity bigint,
+                unit_amount bigint,
+                currency text,
+                recurring_interval text,
+                interval_count integer,
+                current_period_start timestamptz,
+                current_period_end timestamptz
+            )
+            OFFSET 0
+        ) AS i
+        WHERE mirror.stripe_subscription_item_id = i.stripe_subscription_item_id
+          AND (
+              mirror.price_id,
+              mirror.quantity,
+              mirror.unit_amount,
+              mirror.current_period_start,
+              mirror.current_period_end
+          ) IS DISTINCT FROM (
+              i.price_id,
+              i.quantity,
+              i.unit_amount,
+              i.current_period_start,
+              i.current_period_end
+          )
+    ),
+    billed AS (
+        INSERT INTO invoices AS mirror (
+            subscription_id,
+            tenant_id,
+            customer_id,
+            invoice_number,
+            status,
+            subtotal,
+            tax_amount,
+            total,
+            currency,
+            due_date,
+            paid_date,
+            livemode,
+            stripe_invoice_id,
+            stripe_subscription_id,
+            stripe_customer_id,
+            stripe_number,
+            stripe_status,
+            billing_reason,
+            amount_due,
+            amount_paid,
+            amount_remaining,
+            period_start,
+            period_end,
+            attempt_count,
+            next_payment_attempt,
+            hosted_invoice_url,
+            invoice_pdf,
+            stripe_created,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id,
+            created_at
+        )
+        SELECT
+            subscribed.id,
+            subscribed.tenant_id,
+            subscribed.customer_id,
+            s.invoice_number,
+            s.status,
+            least(s.subtotal, 99999999.99),
+            least(s.tax_amount, 99999999.99),
+            least(s.total, 99999999.99),
+            upper(s.currency),
+            coalesce(s.due_date, s.stripe_created)::date,
+            s.paid_at AT TIME ZONE 'UTC',
+            s.livemode,
+            s.object_id,
+            s.stripe_subscription_id,
+            s.stripe_customer_id,
+            s.stripe_number,
+            s.stripe_status,
+            s.billing_reason,
+            s.amount_due,
+            s.amount_paid,
+            s.amount_remaining,
+            s.period_start,
+            s.period_end,
+            s.attempt_count,
+            s.next_payment_attempt,
+            s.hosted_invoice_url,
+            s.invoice_pdf,
+            s.stripe_created,
+            s.since,
+            s.as_of,
+            s.event_id,
+            s.stripe_created AT TIME ZONE 'UTC'
+        FROM jsonb_to_recordset(billing_receive_routine_events.invoices) AS s (
+            object_id text,
+            invoice_number text,
+            status text,
+            subtotal numeric,
+            tax_amount numeric,
+            total numeric,
+            currency text,
+            due_date timestamptz,
+            paid_at timestamptz,
+            livemode boolean,
+            stripe_subscription_id text,
+            stripe_customer_id text,
+            stripe_number text,
+            stripe_status text,
+            billing_reason text,
+            amount_due bigint,
+            amount_paid bigint,
+            amount_remaining bigint,
+            period_start timestamptz,
+            period_end timestamptz,
+            attempt_count integer,
+            next_payment_attempt timestamptz,
+            hosted_invoice_url text,
+            invoice_pdf text,
+            stripe_payment_intent_id text,
+            stripe_created timestamptz,
+            since timestamptz,
+            as_of timestamptz,
+            event_id text
+        )
+        INNER JOIN subscriptions AS subscribed
+            ON subscribed.stripe_subscription_id = s.stripe_subscription_id
+        WHERE subscribed.initial_payment_settled
+          AND subscribed.stripe_status NOT IN ('past_due', 'unpaid')
+          AND subscribed.customer_id IS NOT NULL
+          -- once its payment is known, an invoice may settle something
+          AND s.stripe_payment_intent_id IS NULL
+          AND NOT EXISTS (
+              SELECT 1
+              FROM invoice_payments AS p
+              WHERE p.stripe_invoice_id = s.object_id
+                AND p.status = 'paid'
+              OFFSET 0
+          )
+        ON CONFLICT (stripe_invoice_id) DO UPDATE
+        SET subscription_id = excluded.subscription_id,
+            tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
+            customer_id = excluded.customer_id,
+            status = excluded.status,
+            subtotal = excluded.subtotal,
+            tax_amount = excluded.tax_amount,
+            total = excluded.total,
+            currency = excluded.currency,
+            due_date = excluded.due_date,
+            paid_date = excluded.paid_date,
+            stripe_subscription_id = excluded.stripe_subscription_id,
+            stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
+            stripe_number = excluded.stripe_number,
+            stripe_status = excluded.stripe_status,
+            billing_reason = excluded.billing_reason,
+            amount_due = excluded.amount_due,
+            amount_paid = excluded.amount_paid,
+            amount_remaining = excluded.amount_remaining,
+            period_start = excluded.period_start,
+            period_end = excluded.period_end,
+            attempt_count = excluded.attempt_count,
+            next_payment_attempt = excluded.next_payment_attempt,
+            hosted_invoice_url = excluded.hosted_invoice_url,
+            invoice_pdf = excluded.invoice_pdf,
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        WHERE mirror.stripe_as_of < excluded.stripe_as_of_since
+          AND coalesce(mirror.stripe_subscription_id, excluded.stripe_subscription_id) = excluded.stripe_subscription_id
+          AND mirror.stripe_payment_intent_id IS NULL
+        RETURNING
+            mirror.stripe_invoice_id AS object_id,
+            mirror.stripe_status = 'paid' AND mirror.amount_paid > 0 AS awaits_payment
+    ),
+    awaited AS (
+        INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
+        SELECT
+            b.object_id,
+            'invoice',
+            'awaited',
+            now() + interval '1 minute'
+        FROM billed AS b
+        WHERE b.awaits_payment
+        ON CONFLICT (object_id) DO NOTHING
+    )
+    INSERT INTO stripe_events (
+        id,
+        type,
+        api_version,
+        created,
+        livemode,
+        object_id,
+        payload,
+        status,
+        applied_at
+    )
+    SELECT
+        e.id,
+        e.type,
+        e.api_version,
+        e.created,
+        e.livemode,
+        e.object_id,
+        e.payload::jsonb,
+        'applied',
+        now()
+    FROM ROWS FROM (
+        jsonb_to_recordset(billing_receive_routine_events.events) AS (
+            id text,
+            type text,
+            api_version text,
+            created timestamptz,
+            livemode boolean,
+            object_id text
+        ),
+        unnest(payloads)
+    ) AS e (id, type, api_version, created, livemode, object_id, payload)
+    WHERE e.object_id = ANY(ARRAY(
+        SELECT r.object_id
+        FROM renewed AS r
+        UNION ALL
+        SELECT b.object_id
+        FROM billed AS b
+    ))
+    RETURNING id;
+END
+$$;
+COMMENT ON FUNCTION billing_receive_routine_events(text[], jsonb, text[], jsonb, jsonb) IS 'Keeps and applies events that are newer than their rows and move nothing that is derived; answers their ids, and leaves the others untouched';
+COMMENT ON FUNCTION billing_receive_routine(text[], jsonb, text[], jsonb, jsonb) IS 'What the release before calls instead of billing_receive_routine_events';
+
+-- migrate:down
+COMMENT ON FUNCTION billing_receive_routine(text[], jsonb, text[], jsonb, jsonb) IS 'Keeps and applies events that are newer than their rows and move nothing that is derived; answers their ids, and leaves the others untouched';
+DROP FUNCTION billing_receive_routine_events(text[], jsonb, text[], jsonb, jsonb);
