@@ -6,6 +6,7 @@ Source: docs.stripe.com/currencies, sections "Zero-decimal", "Three-decimal", "S
 """
 
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 
 _ZERO_DECIMAL = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
 ZERO_DECIMAL = frozenset(_ZERO_DECIMAL.split())
@@ -48,6 +49,7 @@ def smallest_step(currency: str) -> int:
     return 100 if code in WHOLE_UNITS_IN_HUNDREDTHS else 1
 
 
+@lru_cache(maxsize=4096)  # prices are few, and written often
 def to_decimal(minor: int, currency: str) -> Decimal:
     """Write an amount of minor units in major units, exactly: 1299 USD is 12.99 (rule 9).
 

@@ -44,6 +44,10 @@ _BY_NAME = {
 }
 
 
+_BY_MONTHS = {cycle.months: cycle.code for cycle in BILLING_CYCLES.values()}
+_MONTHS = {"month": 1, "year": 12}
+
+
 def canonical_cycle(text: str) -> str:
     """Turn a client's word for a term into ours; InvalidRequestError names an unknown one."""
     code = _BY_NAME.get(text.strip().casefold())
@@ -58,5 +62,4 @@ def canonical_cycle(text: str) -> str:
 
 def cycle_of_interval(interval: str, interval_count: int) -> str | None:
     """Return our word for Stripe's recurring interval; None where we sell no such term."""
-    months = interval_count * {"month": 1, "year": 12}.get(interval, 0)
-    return next((cycle.code for cycle in BILLING_CYCLES.values() if cycle.months == months), None)
+    return _BY_MONTHS.get(interval_count * _MONTHS.get(interval, 0))

@@ -48,6 +48,9 @@ def create_app(settings: Settings) -> web.Application:
     middlewares = (tracing.middleware, *MIDDLEWARES) if tracing else MIDDLEWARES
     app = web.Application(middlewares=middlewares, client_max_size=webhooks.MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
+    app[keys.WEBHOOK_SECRETS] = tuple(
+        secret.get_secret_value().encode() for secret in settings.stripe_webhook_secret
+    )
     announce_shutdown(app)
     for module in (
         admin_audit,

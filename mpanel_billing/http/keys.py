@@ -1,5 +1,7 @@
 """What the application carries for its routes."""
 
+from collections.abc import Sequence
+
 import asyncpg
 from aiohttp import web
 
@@ -13,6 +15,8 @@ from mpanel_billing.webhooks.batches import EventBatcher
 
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", asyncpg.Pool)
+WEBHOOK_SECRETS: web.AppKey[Sequence[bytes]] = web.AppKey("webhook_secrets")
+"""What Stripe may have signed with; more than one while one is being rolled."""
 EVENTS = web.AppKey("events", EventBatcher)
 FIGURES = web.AppKey("figures", FigureReader)
 GATEWAY = web.AppKey("gateway", StripeGateway)

@@ -70,8 +70,10 @@ def _subscription(fields: Fields, livemode: bool) -> SubscriptionFacts:
 
 
 def _item(item: Fields, subscription: Fields) -> ItemFacts:
-    price = item.child("price") if item.child("price").values else item.child("plan")
-    recurring = price.child("recurring") if price.child("recurring").values else price
+    price = item.child("price")
+    price = price if price.values else item.child("plan")
+    recurring = price.child("recurring")
+    recurring = recurring if recurring.values else price
     return ItemFacts(
         stripe_subscription_item_id=item.require_id(),
         stripe_price_id=item.reference("price") or item.reference("plan"),

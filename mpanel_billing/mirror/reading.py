@@ -40,11 +40,10 @@ class Fields:
     def whole(self, key: str) -> int | None:
         """Return an integer that fits PostgreSQL's bigint."""
         value = self.values.get(key)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_BIGINT:
-            raise UnreadableObjectError(f"{key} is no 64-bit integer")
-        return value
+        # of JSON's values only integers are exactly of this type: booleans are of another
+        if value is None or (type(value) is int and -_MAX_BIGINT <= value <= _MAX_BIGINT):
+            return value
+        raise UnreadableObjectError(f"{key} is no 64-bit integer")
 
     def flag(self, key: str) -> bool:
         """Return whether it is true."""

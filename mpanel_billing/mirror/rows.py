@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -140,11 +141,18 @@ def _dates(version: Version, stored: asyncpg.Record | None) -> tuple[datetime, d
 
 def plain(facts: Any) -> dict[str, Any]:
     """Return a dataclass's fields, without the copying of dataclasses.asdict."""
-    return {name: getattr(facts, name) for name in _FIELD_NAMES[type(facts)]}
+    names, values_of = _FIELDS[type(facts)]
+    return dict(zip(names, values_of(facts), strict=True))
 
 
-_FIELD_NAMES: Mapping[type[Any], tuple[str, ...]] = {
-    kind: tuple(field.name for field in fields(kind))
+def _fields_of(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Return a dataclass's names of fields, and what reads them all at once."""
+    names = tuple(field.name for field in fields(kind))
+    return names, attrgetter(*names)
+
+
+_FIELDS: Mapping[type[Any], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {
+    kind: _fields_of(kind)
     for kind in (
         SubscriptionFacts,
         ItemFacts,

@@ -90,10 +90,9 @@ def _answer(status: str) -> bytes:
 
 def _open(request: web.Request, body: bytes) -> Event:
     """Return the event; SignatureError, NotAnEventError or WrongModeError when it is none."""
-    settings = request.app[keys.SETTINGS]
-    secrets = [secret.get_secret_value().encode() for secret in settings.stripe_webhook_secret]
-    verify_signature(body, request.headers.get("Stripe-Signature"), secrets, now=time.time())
-    return parse_event(parse_body(body), livemode=settings.livemode)
+    header = request.headers.get("Stripe-Signature")
+    verify_signature(body, header, request.app[keys.WEBHOOK_SECRETS], now=time.time())
+    return parse_event(parse_body(body), livemode=request.app[keys.SETTINGS].livemode)
 
 
 async def _read_raw(request: web.Request) -> bytes:
