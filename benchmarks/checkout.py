@@ -11,16 +11,15 @@ Each stretch has processes of its own. At the end the events grow old, and are p
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.meter import cost_between, read_meter
+from benchmarks.scratch import scratch_folder
 from benchmarks.sizes import SizeBook, print_inbox
 from benchmarks.webhooks import cpu_seconds
 from mpanel_billing.database.migrations import migrate
@@ -62,11 +61,7 @@ def main() -> None:
     parser.add_argument("--buyers", type=int, default=500)
     parser.add_argument("--at-once", type=int, default=4)
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder,
-        EmbeddedPostgres(Path(folder) / "postgres") as postgres,
-    ):
-        Path(folder).chmod(0o711)
+    with scratch_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         postgres.create_database("bench")
         asyncio.run(measure(postgres, options.buyers, options.at_once))
 

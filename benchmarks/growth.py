@@ -7,13 +7,13 @@ python -m benchmarks.growth replica        # the bridge on a standby, and how fa
 
 import argparse
 import asyncio
-import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from benchmarks.distribution import try_distribution
 from benchmarks.partitions import try_partitions
 from benchmarks.replica import try_replica
+from benchmarks.scratch import scratch_folder
 
 TRIALS: dict[str, Callable[[Path], Coroutine[None, None, None]]] = {
     "partitions": try_partitions,
@@ -26,9 +26,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.growth", description=__doc__)
     parser.add_argument("trial", choices=TRIALS)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder:
-        Path(folder).chmod(0o711)
-        asyncio.run(TRIALS[options.trial](Path(folder)))
+    with scratch_folder() as folder:
+        asyncio.run(TRIALS[options.trial](folder))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ import argparse
 import asyncio
 import itertools
 import json
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from benchmarks.scratch import scratch_folder
 from benchmarks.webhooks import cpu_seconds, postgres_cpu, postmaster_of
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.pool import Pool, create_pool
@@ -47,11 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--concurrency", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--runs", type=int, default=1)
     options = parser.parse_args(arguments)
-    with (
-        tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder,
-        EmbeddedPostgres(Path(folder) / "postgres") as postgres,
-    ):
-        Path(folder).chmod(0o711)
+    with scratch_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         for concurrency in options.concurrency:
             for run in range(options.runs):
                 name = f"burst_{concurrency}_{run}"

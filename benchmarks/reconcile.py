@@ -14,7 +14,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import stripe
 
+from benchmarks.scratch import scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.reconciliation.slices import COMPARED
@@ -167,9 +167,8 @@ def main() -> None:
     if given.bare:
         asyncio.run(list_all())
         return
-    with tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder:
-        Path(folder).chmod(0o711)
-        compare(given.subscriptions, given.runs, Path(folder))
+    with scratch_folder() as folder:
+        compare(given.subscriptions, given.runs, folder)
 
 
 if __name__ == "__main__":

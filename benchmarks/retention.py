@@ -12,15 +12,14 @@ import argparse
 import asyncio
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from benchmarks.scratch import scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.pool import Pool, acquired, create_pool
 from mpanel_billing.database.queries import load_queries
@@ -92,11 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--payload-bytes", type=int, default=1500)
     options = parser.parse_args(arguments)
-    with (
-        tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder,
-        EmbeddedPostgres(Path(folder) / "postgres") as postgres,
-    ):
-        Path(folder).chmod(0o711)
+    with scratch_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         postgres.create_database("retention")
         url = postgres.url("retention")
         asyncio.run(measure(url, options.events, options.payload_bytes))

@@ -1,7 +1,8 @@
-"""A database to try things on."""
+"""Places that are gone afterwards: a folder, and a database to try things on."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -9,6 +10,18 @@ import asyncpg
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.dev.postgres import EmbeddedPostgres
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder in which the server can keep its data, whichever user it runs as.
+
+    A server that cannot pass through the folder keeps its data elsewhere, for ever.
+    """
+    with tempfile.TemporaryDirectory(prefix="mpb-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
 
 
 @asynccontextmanager

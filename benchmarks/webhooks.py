@@ -36,6 +36,7 @@ from typing import Any
 
 import asyncpg
 
+from benchmarks.scratch import scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests import stripe_objects as made
@@ -272,11 +273,7 @@ def prepared(
     subscriptions: int, settings: Sequence[str] = ()
 ) -> Iterator[tuple[EmbeddedPostgres, str]]:
     """Run a PostgreSQL with that many subscriptions; yields it and the database's URL."""
-    with (
-        tempfile.TemporaryDirectory(prefix="mpb-bench-") as folder,
-        EmbeddedPostgres(Path(folder) / "postgres") as postgres,
-    ):
-        Path(folder).chmod(0o711)
+    with scratch_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         postgres.create_database("bench")
         asyncio.run(set_up(postgres.url("bench"), settings))
         postgres.stop()
