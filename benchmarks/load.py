@@ -1,7 +1,8 @@
 """A generator of webhook requests that is not itself the bottleneck.
 
-Requests are signed and serialised before the clock starts; each connection is a raw socket that
-sends its next request when the answer to the last one has come. Run as a process of its own:
+Requests are signed and serialised, and the connections open, before the clock starts; each is a
+raw socket that sends its next request when the answer to the last one has come. Run as a process
+of its own:
 `python -m benchmarks.load FILE HOST PORT CONNECTIONS`, FILE holding pickled request bytes.
 """
 
@@ -49,13 +50,11 @@ def run(requests: list[bytes], host: str, port: int, connections: int) -> dict[s
     queue = iter(requests)
     selector = selectors.DefaultSelector()
     latencies: list[float] = []
+    opened = [_connect(host, port) for _ in range(connections)]
     began = time.perf_counter()
-    for _ in range(connections):
-        connection = Connection(socket.create_connection((host, port)))
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not _send_next(connection, queue):
-            break
-        selector.register(connection.sock, selectors.EVENT_READ, connection)
+    for connection in opened:
+        if _send_next(connection, queue):
+            selector.register(connection.sock, selectors.EVENT_READ, connection)
     while selector.get_map():
         for key, _ in selector.select():
             connection = key.data
@@ -71,6 +70,12 @@ def run(requests: list[bytes], host: str, port: int, connections: int) -> dict[s
         "p50": latencies[len(latencies) // 2] * 1000,
         "p99": latencies[int(len(latencies) * 0.99)] * 1000,
     }
+
+
+def _connect(host: str, port: int) -> Connection:
+    sock = socket.create_connection((host, port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Connection(sock)
 
 
 def _send_next(connection: Connection, queue: Iterator[bytes]) -> bool:
