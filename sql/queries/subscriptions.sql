@@ -42,7 +42,8 @@ LEFT JOIN stripe_events AS e
 -- name: write_snapshots(snapshots, rule)
 -- decided: what list_stored and the ordering rules have let through; later: what is newer by a later
 -- second than its row, which needs no more rules. Answers what was written, and whether it moves
--- anything that is derived. The statement is a function, because billing_receive_routine has it too.
+-- anything that is derived. The statement is a function, because the release before has it in
+-- billing_receive_routine too.
 SELECT
     w.object_id,
     w.moves

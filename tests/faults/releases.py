@@ -5,8 +5,10 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-PREVIOUS = "dcdb1f97a9106ff626601e9e3964b4e3144dfb4c"
-"""The commit that ran before; its schema is the first one that was released."""
+FIRST = "dcdb1f97a9106ff626601e9e3964b4e3144dfb4c"
+"""The first commit that ran anywhere: all schema changes since are made under its traffic."""
+PREVIOUS = "6d948443048a123049bb82af1b0f7d94cc9f8ab5"
+"""The commit that ran last: it calls functions in the database that this one does not."""
 
 _ROOT = Path(__file__).parents[2]
 _PARTS = ("mpanel_billing", "sql", "prisma", "catalog")

@@ -1,4 +1,4 @@
-"""The previous release and this one run side by side, while the schema changes under both."""
+"""An earlier release and this one run side by side, while the schema changes under both."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,29 +14,40 @@ from tests.faults.ledger import Ledger
 from tests.faults.load import under_load
 from tests.faults.town import Town, open_empty_town
 
+RELEASES = {"the first": releases.FIRST, "the previous": releases.PREVIOUS}
+
 pytestmark = pytest.mark.skipif(
-    not releases.is_known(releases.PREVIOUS),
-    reason="a shallow clone, which lacks the previous release: git fetch --unshallow",
+    not all(map(releases.is_known, RELEASES.values())),
+    reason="a shallow clone, which lacks earlier releases: git fetch --unshallow",
 )
 
 
-@pytest.fixture
-def previous(tmp_path: Path) -> Path:
-    return releases.check_out(releases.PREVIOUS, tmp_path)
+@pytest.fixture(params=RELEASES)
+def which(request: pytest.FixtureRequest) -> str:
+    """Which release runs before this one."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-async def town(empty_database_url: str, previous: Path) -> AsyncIterator[Town]:
-    """A town that has the schema of the previous release, and what that has put on sale."""
-    await migrate(empty_database_url, migrations=previous / "prisma" / "migrations")
+def earlier(tmp_path: Path, which: str) -> Path:
+    return releases.check_out(RELEASES[which], tmp_path)
+
+
+@pytest.fixture
+async def town(empty_database_url: str, earlier: Path) -> AsyncIterator[Town]:
+    """A town that has the schema of the earlier release, and what that has put on sale."""
+    await migrate(empty_database_url, migrations=earlier / "prisma" / "migrations")
     async with open_empty_town(empty_database_url) as opened:
         for step in ("apply", "push"):
-            await operate(opened, "catalog", step, environment=releases.environment_of(previous))
+            await operate(opened, "catalog", step, environment=releases.environment_of(earlier))
         yield opened
 
 
-async def test_two_releases_run_side_by_side(town: Town, previous: Path, ledger: Ledger) -> None:
-    old = releases.environment_of(previous)
+async def test_two_releases_run_side_by_side(
+    town: Town, earlier: Path, which: str, ledger: Ledger
+) -> None:
+    old = releases.environment_of(earlier)
     old_web, old_worker = await town.start_web(**old), await town.start_worker(**old)
     connector = aiohttp.TCPConnector(force_close=True)  # so that both get their share
     async with aiohttp.ClientSession(connector=connector) as town.browser:
@@ -54,8 +65,8 @@ async def test_two_releases_run_side_by_side(town: Town, previous: Path, ledger:
     assert any("provision done" in line for line in new_worker.lines)
     assert town.journal.statuses() == {200}
     ledger.enter(
-        f"a rolling deployment under load: {len(files)} migrations to {expected_version()}, the "
-        "previous release and this one side by side, then only this one",
+        f"a rolling deployment under load: {len(files)} migrations to {expected_version()}, "
+        f"{which} release and this one side by side, then only this one",
         saw=town.journal.summary(),
         recovered="nothing to recover: both took orders and webhooks on either schema",
     )
