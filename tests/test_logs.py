@@ -4,8 +4,17 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mpanel_billing.logs import REQUEST_ID, JsonLines, TextLines, configure_logging, redact
+from mpanel_billing.logs import (
+    MASKS,
+    REQUEST_ID,
+    JsonLines,
+    TextLines,
+    configure_logging,
+    redact,
+)
 from tests.service import make_settings
 
 
@@ -53,6 +62,19 @@ def test_secrets_and_addresses_are_masked(text: str, masked: str) -> None:
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text
+
+
+_SECRETS = ("a.b@c.de", "sk_test_x1", "rk_live_", "whsec_a", "mpb_0123456789", "_secret_b", "://")
+_AROUND = ("Bearer", "basic", "ba\u017fic", "https", "4242424242424242", "42", "pk", "_", "-", ".")
+_PARTS = st.sampled_from((*_SECRETS, *_AROUND, ":", "@", "/", " ", "\n"))
+
+
+@given(st.lists(_PARTS, max_size=12).map("".join))
+def test_no_mask_is_passed_over_because_of_its_sign(text: str) -> None:
+    masked = text
+    for _, pattern, mask in MASKS:
+        masked = pattern.sub(mask, masked)
+    assert redact(text) == masked
 
 
 def test_a_json_line_has_what_a_machine_looks_for(root_logger: logging.Logger) -> None:
