@@ -20,6 +20,7 @@ from pgqueuer import Job, PgQueuer, RetryRequested
 from pgqueuer.models import Schedule
 
 from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, Pool, create_pool
+from mpanel_billing.jobs.outages import brief_outages
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
 from mpanel_billing.jobs.sweep import sweep
 from mpanel_billing.meters.counts import JobOutcome, count_job
@@ -91,17 +92,18 @@ async def run_worker(settings: Settings, clock: Clock = database_clock) -> None:
 
 async def work(settings: Settings, stop: asyncio.Event, clock: Clock = database_clock) -> None:
     """Work until the event is set and the running jobs are done; restart after failures."""
-    await pgqueuer.run(
-        lambda: _open_queue(settings, clock),
-        dequeue_timeout=timedelta(seconds=_DEQUEUE_SECONDS),
-        batch_size=_BATCH,
-        heartbeat_timeout=timedelta(seconds=_HEARTBEAT_SECONDS),
-        max_concurrent_tasks=most_jobs(settings),
-        shutdown_on_listener_failure=True,
-        restart_on_failure=True,
-        restart_delay=timedelta(seconds=_RESTART_SECONDS),
-        shutdown=stop,
-    )
+    with brief_outages():
+        await pgqueuer.run(
+            lambda: _open_queue(settings, clock),
+            dequeue_timeout=timedelta(seconds=_DEQUEUE_SECONDS),
+            batch_size=_BATCH,
+            heartbeat_timeout=timedelta(seconds=_HEARTBEAT_SECONDS),
+            max_concurrent_tasks=most_jobs(settings),
+            shutdown_on_listener_failure=True,
+            restart_on_failure=True,
+            restart_delay=timedelta(seconds=_RESTART_SECONDS),
+            shutdown=stop,
+        )
 
 
 def most_jobs(settings: Settings) -> int:
