@@ -143,8 +143,8 @@ linked AS (
     WHERE s.id = made.billing_subscription_id
 ),
 invoiced AS MATERIALIZED (
-    -- one that the mirror has in hand is left to it: it derives after this, and waiting for it would
-    -- be waiting for each other
+    -- one that somebody has in hand is left: waiting for it would be waiting for each other. It gets
+    -- its tenant when the run ends, as does one that the mirror has written just before
     SELECT i.id
     FROM mirror
     CROSS JOIN invoices AS i
@@ -368,6 +368,18 @@ tenant AS (
       AND :tenant_status::text IS NOT NULL
       AND t.status IS DISTINCT FROM :tenant_status::text
     RETURNING s.id
+),
+linked_invoices AS (
+    -- those that were being written while the tenant was made
+    UPDATE invoices AS i
+    SET tenant_id = s.tenant_id,
+        updated_at = now()
+    FROM finished
+    JOIN subscriptions AS s
+        ON s.id = finished.subscription_id
+    WHERE i.subscription_id = s.id
+      AND i.tenant_id IS NULL
+      AND s.tenant_id IS NOT NULL
 ),
 notified AS MATERIALIZED (
     SELECT pg_notify('billing_subscription', changed.id::text)

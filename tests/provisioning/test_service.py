@@ -50,6 +50,18 @@ async def test_a_second_run_changes_nothing(scene: Scene) -> None:
     assert scene.world.of(id_) == {"hosting": "active"}
 
 
+async def test_an_invoice_that_was_written_while_the_tenant_was_made_gets_it_too(
+    scene: Scene,
+) -> None:
+    """It read the subscription before that had the tenant, and was there after."""
+    await scene.sell()
+    await scene.pool.execute("UPDATE invoices SET tenant_id = NULL")
+    await scene.pool.execute("UPDATE provisioning_work SET version = version + 1")
+    assert (await scene.run()).done
+    tenant = await scene.pool.fetchval("SELECT id FROM tenants")
+    assert await scene.pool.fetchval("SELECT tenant_id FROM invoices") == tenant
+
+
 async def test_nothing_is_provisioned_before_the_first_payment(scene: Scene) -> None:
     await scene.tell("active")
     assert (await scene.run()).done
