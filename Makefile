@@ -58,7 +58,8 @@ bench: $(SET_UP) ## Run the benchmarks
 
 .PHONY: soak
 soak: $(SET_UP) ## Run the property tests of convergence much longer than `make test` does
-	@CONVERGENCE_EXAMPLES=5000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/convergence $(ARGS)
+	@CONVERGENCE_EXAMPLES=5000 BOTH_WAYS_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
+		tests/convergence tests/webhooks/test_both_ways.py $(ARGS)
 	@PROVISIONING_EXAMPLES=500 PROVISIONING_KILLS=5 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 

@@ -22,7 +22,7 @@ from mpanel_billing.webhooks.service import receive_event, receive_events
 logger = logging.getLogger(__name__)
 
 ROUTINE_WRITERS = 1
-"""It never waits for a lock: a second writer would only make the batches smaller."""
+"""It waits for nobody for long: a second writer would only make the batches smaller."""
 ORDINARY_WRITERS = 2
 """A batch that waits for a lock does not hold up all others."""
 

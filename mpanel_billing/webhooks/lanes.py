@@ -27,7 +27,7 @@ def batch_size(waiting: int, last: int) -> int:
 
     Those answered just now are about to send the next ones. With halves alike, one is written
     while the other is read and answered; whoever takes all that waits has each of the two wait
-    for the other.
+    for the other. Two that come together after a rest are two batches, then.
     """
     return min(MAX_BATCH, waiting, (waiting + last + 1) // 2)
 
@@ -75,7 +75,7 @@ class Lane:
         self._waiting: deque[Waiting] = deque()
         self._writers: set[asyncio.Task[None]] = set()
         self._collecting = False
-        self._last = 0
+        self._last = 0  # the size of the last batch, whichever writer took it
 
     def put(self, entry: Waiting) -> None:
         """Add an event; a writer that is free takes it at once."""
@@ -114,10 +114,16 @@ class Lane:
                     await self._write(conn, take)
                     batch.clear()
         except DatabaseUnavailableError as error:
-            for entry in batch or self._take():
+            for entry in batch or self._take_all():
                 entry.fail(error)
         finally:
             self._collecting = False  # whatever has happened; at worst a writer finds nothing
+
+    def _take_all(self) -> list[Waiting]:
+        """Take whatever waits: no connection is to be had, and so all of it has waited in vain."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return waiting
 
     def _take(self) -> list[Waiting]:
         """Take what waits, in order of coming; a second event of one object waits on.

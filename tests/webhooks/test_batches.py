@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from mpanel_billing.database.pool import create_pool
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.mirror.service import APPLIED
 from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.batches import EventBatcher
 from mpanel_billing.webhooks.envelope import Body, Event, parse_event
-from mpanel_billing.webhooks.lanes import MAX_BATCH, batch_size
+from mpanel_billing.webhooks.lanes import MAX_BATCH, Lane, Take, Waiting, batch_size
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 
@@ -106,6 +108,30 @@ async def test_no_event_is_left_waiting(inbox: Inbox, count: int) -> None:
     batcher = EventBatcher(inbox.pool)
     outcomes = await asyncio.gather(*(batcher.receive(update(n)) for n in range(count)))
     assert len(outcomes) == count
+
+
+async def test_a_lane_settles_on_halves(inbox: Inbox) -> None:
+    """Sixteen clients that send the next one once they are answered are written by eights."""
+    sizes: list[int] = []
+
+    async def write(conn: Connection, take: Take) -> None:
+        batch = take()
+        sizes.append(len(batch))
+        await conn.execute("SELECT 1")
+        for entry in batch:
+            entry.answer(APPLIED)
+
+    lane = Lane(inbox.pool, write, writers=1)
+
+    async def send(number: int) -> None:
+        for _ in range(5):
+            loop = asyncio.get_running_loop()
+            entry = Waiting(update(number), None, loop.create_future())
+            lane.put(entry)
+            await entry.outcome
+
+    await asyncio.gather(*(send(number) for number in range(16)))
+    assert sizes == [8] * 10
 
 
 def test_clients_that_answer_each_answer_with_a_request_end_up_in_two_halves() -> None:

@@ -239,12 +239,6 @@ async def test_a_first_invoice_settles_the_subscription_and_so_is_not_routine(in
     assert (await inbox.subscription())["status"] == "pending"
 
 
-async def test_an_invoice_of_a_past_due_subscription_is_not_routine(books: Books) -> None:
-    late = made.subscription(status="past_due")
-    await books.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
-    assert await books.routine(bill()) == set()
-
-
 async def test_an_invoice_whose_payment_came_first_is_not_routine(books: Books) -> None:
     payment = made.invoice_payment(invoice="in_2", payment_intent="pi_2")
     await books.inbox.tell("invoice_payment.paid", payment)
@@ -375,3 +369,96 @@ async def test_a_write_that_fails_goes_on_to_the_ordinary_way_which_keeps_it(boo
         batcher.receive(renewal("sub_2")), batcher.receive(bad), batcher.receive(bill())
     )
     assert [outcome.status for outcome in outcomes] == ["applied", "failed", "applied"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        renewal(amount=2**62, quantity=4),
+        event_of("invoice.paid", made.invoice(total_taxes=[{"amount": 2**62}] * 4)),
+    ],
+    ids=["amount", "tax"],
+)
+async def test_a_sum_beyond_64_bits_is_kept_as_failed(inbox: Inbox, event: Event) -> None:
+    assert (await EventBatcher(inbox.pool).receive(event)).status == "failed"
+
+
+async def test_an_end_that_comes_or_goes_by_date_is_not_routine(books: Books) -> None:
+    assert await books.routine(renewal(cancel_at=LATER + 5)) == set()
+    ending = renewal(created=LATER + 1, cancel_at=LATER + 6)
+    await receive_event(books.inbox.pool, ending)
+    assert await books.routine(renewal(created=LATER + 2)) == set()
+
+
+async def test_an_end_with_the_period_that_is_taken_back_is_not_routine(books: Books) -> None:
+    ending = renewal(cancel_at_period_end=True)
+    await receive_event(books.inbox.pool, ending)
+    assert await books.routine(renewal(created=LATER + 2)) == set()
+
+
+async def test_an_end_that_is_only_said_otherwise_is_routine(books: Books) -> None:
+    ending = renewal(cancel_at_period_end=True)
+    await receive_event(books.inbox.pool, ending)
+    dated = renewal(created=LATER + 1, cancel_at=LATER + 2)
+    assert await books.routine(dated) == {dated.id}
+    assert (await books.inbox.subscription())["cancel_at_period_end"] is False
+
+
+async def test_a_fetched_row_counts_as_of_its_end(books: Books) -> None:
+    await books.inbox.pool.execute(
+        "UPDATE subscriptions SET stripe_as_of = to_timestamp($1), stripe_as_of_since ="
+        " to_timestamp($2)",
+        LATER + 1,
+        LATER - 5,
+    )
+    assert await books.routine(renewal()) == set()
+
+
+@pytest.mark.parametrize("status", ["past_due", "unpaid"])
+async def test_an_invoice_of_one_in_arrears_is_not_routine(books: Books, status: str) -> None:
+    late = made.subscription(status=status)
+    await books.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
+    assert await books.routine(bill()) == set()
+
+
+@pytest.mark.parametrize(
+    ("more", "awaited"),
+    [({}, True), ({"status": "open", "paid": 1}, False), ({"total": 0}, False)],
+    ids=["paid", "partly paid", "free"],
+)
+async def test_the_payment_of_a_paid_invoice_alone_is_awaited(
+    books: Books, more: dict[str, object], awaited: bool
+) -> None:
+    await books.inbox.pool.execute("DELETE FROM stripe_refetches")
+    for second in (0, 1):
+        event = bill(created=LATER + second, **more)
+        assert await books.routine(event) == {event.id}
+    delays = await books.inbox.pool.fetch(
+        "SELECT extract(epoch FROM next_attempt_at - requested_at)::int FROM stripe_refetches"
+    )
+    assert [delay for (delay,) in delays] == ([60] if awaited else [])
+
+
+async def test_an_invoice_belongs_to_the_tenant_of_its_subscription(books: Books) -> None:
+    tenant = await books.inbox.pool.fetchval(
+        "INSERT INTO tenants (name, domain) VALUES ('Ada', 'ada.test') RETURNING id"
+    )
+    await books.inbox.pool.execute("UPDATE subscriptions SET tenant_id = $1", tenant)
+    await books.routine(bill())
+    row = await books.inbox.row("SELECT tenant_id FROM invoices WHERE stripe_invoice_id = 'in_2'")
+    assert row["tenant_id"] == tenant
+
+
+async def test_a_row_that_somebody_changes_holds_up_none_but_its_own_event(books: Books) -> None:
+    """Somebody who takes none of our locks, such as mPanel."""
+    batcher = EventBatcher(books.inbox.pool)
+    changed, other = renewal(), renewal("sub_2")
+    async with books.inbox.pool.acquire() as somebody, somebody.transaction():
+        await somebody.execute(
+            "UPDATE subscriptions SET price = 1 WHERE stripe_subscription_id = 'sub_1'"
+        )
+        waiting = asyncio.create_task(batcher.receive(changed))
+        assert (await batcher.receive(other)).status == "applied"
+        assert not waiting.done()
+    assert (await waiting).status == "applied"
+    assert (await books.inbox.subscription())["stripe_event_id"] == changed.id

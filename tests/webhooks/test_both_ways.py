@@ -1,0 +1,385 @@
+"""The short way leaves the rows of the ordinary way, whatever comes and whatever is there already.
+
+The same small world is made in two databases. One takes each event by the short way where that
+takes it, the other one takes all of them by the ordinary way only.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.settings import DatabaseSettings
+from mpanel_billing.webhooks.envelope import Body, Event, parse_event
+from mpanel_billing.webhooks.routine import as_routine, receive_routine
+from mpanel_billing.webhooks.service import receive_event
+from tests import stripe_objects as made
+
+EXAMPLES = int(os.environ.get("BOTH_WAYS_EXAMPLES", "60"))
+NOW = 1_790_000_000
+MONTH = 2_592_000
+HUGE = 10**12
+
+
+def _with_some_of(*changes: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Make few changes at a time, so that one alone is to be seen."""
+    several = st.lists(st.sampled_from(changes), max_size=2)
+    return several.map(lambda chosen: {k: v for change in chosen for k, v in change.items()})
+
+
+PRICES = ("price_known", "price_other", "price_new", None)
+ITEM = st.fixed_dictionaries(
+    {"price": st.sampled_from(PRICES), "amount": st.sampled_from([799, 799, 0, None])}
+)
+BEGINNING = st.fixed_dictionaries(
+    {
+        "status": st.sampled_from(["active"] * 3 + ["trialing"] * 2 + ["past_due", "incomplete"]),
+        "cancel_at": st.sampled_from([None, None, NOW + MONTH, NOW + 3 * MONTH]),
+        "items": st.lists(ITEM, min_size=1, max_size=3),
+        "settled": st.sampled_from([True, True, True, False]),
+    }
+)
+
+ODDITIES = (
+    "UPDATE subscriptions SET collection_paused = NULL WHERE {mine}",
+    "UPDATE subscriptions SET cancel_at_period_end = NULL, current_period_end = NULL WHERE {mine}",
+    "UPDATE subscriptions SET billing_cycle = NULL, amount = 1 WHERE {mine}",
+    "UPDATE subscriptions SET stripe_customer_id = NULL WHERE {mine}",
+    "UPDATE subscriptions SET initial_payment_settled = NULL WHERE {mine}",
+    "UPDATE subscriptions SET stripe_as_of = stripe_as_of + interval '10 seconds' WHERE {mine}",
+    "UPDATE subscription_items SET price_id = NULL WHERE {of_mine}",
+    "UPDATE subscription_items SET quantity = NULL, currency = 'eur' WHERE {of_mine}",
+    "DELETE FROM subscription_items WHERE {of_mine}",
+    """INSERT INTO subscription_items (subscription_id, currency)
+    SELECT id, 'usd' FROM subscriptions WHERE {mine}""",
+    "UPDATE invoices SET stripe_subscription_id = NULL, subscription_id = NULL WHERE {mine}",
+    "UPDATE invoices SET customer_id = NULL, stripe_customer_id = NULL WHERE {mine}",
+    "UPDATE subscriptions SET tenant_id = (SELECT id FROM tenants) WHERE {mine}",
+    "DELETE FROM stripe_refetches WHERE object_id LIKE 'in\\_{name}\\_%'",
+)
+"""What people, mPanel and time may have made of the rows."""
+
+RENEWAL = _with_some_of(
+    *({"status": status} for status in ("active", "past_due", "canceled")),
+    *({"items": how} for how in ("fewer", "more", "other price", "twice", "incomplete", "none")),
+    {"cancel_at_period_end": True},
+    *({"cancel_at": moment} for moment in (None, NOW + 5, NOW + MONTH, NOW + 3 * MONTH)),
+    {"trial_end": NOW + 9, "canceled_at": NOW + 10, "ended_at": NOW + 11},
+    {"pause_collection": {"behavior": "void"}},
+    {"quantity": 2},
+    {"quantity": None},
+    {"unit_amount": HUGE},
+    {"recurring": {"interval": "year", "interval_count": 1}},
+    {"recurring": {"interval": "week", "interval_count": 1}},
+    {"customer": "cus_{name}_2"},
+    {"currency": "eur"},
+)
+BILL = _with_some_of(
+    *({"status": status} for status in ("draft", "open", "void")),
+    {"total": 0},
+    {"total": HUGE},
+    {"status": "open", "paid": 1},
+    {"payment_intent": "pi_{name}"},
+    *({"subscription": f"sub_{{name}}_{number}"} for number in (1, 2, 9)),
+    {"subscription": None},
+    {"customer": None},
+    {"due_date": NOW + 86_400, "number": None, "next_payment_attempt": NOW + 7},
+    {"attempt_count": 3, "billing_reason": "manual", "currency": "eur"},
+    {"hosted_invoice_url": None, "invoice_pdf": None, "total_taxes": [{"amount": 7}]},
+)
+PAYMENT = st.fixed_dictionaries({"status": st.sampled_from(["paid", "open", "canceled"])})
+TOLD = st.one_of(
+    st.tuples(st.just("subscription"), RENEWAL),
+    st.tuples(st.just("invoice"), BILL),
+    st.tuples(st.just("payment"), PAYMENT),
+)
+BATCH = st.lists(
+    st.tuples(TOLD, st.sampled_from([1, 1, 2]), st.sampled_from([0, 0, 0, 0, -10, -25])),
+    min_size=1,
+    max_size=4,
+)
+PLANS = st.fixed_dictionaries(
+    {
+        "beginnings": st.tuples(BEGINNING, BEGINNING),
+        "oddity": st.none() | st.sampled_from(ODDITIES),
+        "batches": st.lists(BATCH, min_size=1, max_size=4),
+        "again": st.booleans(),
+    }
+)
+
+
+@dataclass
+class Story:
+    """The events of one example; all its names hold the example's own."""
+
+    name: str
+    beginnings: Sequence[Mapping[str, Any]]
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def event(self, type_: str, about: Mapping[str, Any], created: int) -> Event:
+        id_ = f"evt_{self.name}_{next(self.numbers)}"
+        payload = made.event(type_, about, created=created, id_=id_)
+        return parse_event(Body.of(payload), livemode=False)
+
+    def begin(self) -> list[Event]:
+        """Tell of both subscriptions, and of the first invoices of those that are settled."""
+        begun = []
+        for number, how in enumerate(self.beginnings, 1):
+            about = self._subscription(number, NOW, {})
+            begun.append(self.event("customer.subscription.created", about, NOW))
+            if how["settled"]:
+                begun.append(self.event("invoice.paid", self._invoice(number, "first", {}), NOW))
+        return begun
+
+    def tell(self, about: tuple[str, Mapping[str, Any]], number: int, created: int) -> Event:
+        kind, changes = about
+        named = {key: self._named(value) for key, value in changes.items()}
+        if kind == "subscription":
+            stripe_object = self._subscription(number, created, named)
+            return self.event("customer.subscription.updated", stripe_object, created)
+        if kind == "invoice":
+            which = "first" if created % 3 == 0 else "next"
+            return self.event("invoice.updated", self._invoice(number, which, named), created)
+        payment = made.invoice_payment(
+            f"inpay_{self.name}_{number}",
+            invoice=f"in_{self.name}_{number}_next",
+            payment_intent=f"pi_{self.name}_{number}",
+            **named,
+        )
+        return self.event("invoice_payment.paid", payment, created)
+
+    def _named(self, value: Any) -> Any:
+        return value.replace("{name}", self.name) if isinstance(value, str) else value
+
+    def _invoice(self, number: int, which: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        own = {
+            "subscription": f"sub_{self.name}_{number}",
+            "customer": f"cus_{self.name}_{number}",
+        }
+        return made.invoice(f"in_{self.name}_{number}_{which}", **own | changes)
+
+    def _subscription(self, number: int, start: int, changes: Mapping[str, Any]) -> dict[str, Any]:
+        how = self.beginnings[number - 1]
+        items = [
+            self._item(number, place, item, start, changes)
+            for place, item in enumerate(how["items"])
+        ]
+        data, more = _ITEMS[changes.get("items", "the same")](items)
+        own = {
+            "status": how["status"],
+            "cancel_at": how["cancel_at"],
+            "customer": f"cus_{self.name}_{number}",
+        }
+        rest = {key: changes[key] for key in changes if key not in _OF_ITEMS}
+        about = made.subscription(f"sub_{self.name}_{number}", **own | rest)
+        return about | {"items": {"object": "list", "has_more": more, "data": data}}
+
+    def _item(
+        self, number: int, place: int, item: Mapping[str, Any], start: int, changes: Any
+    ) -> dict[str, Any]:
+        price = {
+            "id": item["price"],
+            "currency": changes.get("currency", "usd"),
+            "unit_amount": changes.get("unit_amount", item["amount"]),
+            "recurring": changes.get("recurring", {"interval": "month", "interval_count": 1}),
+        }
+        return {
+            "id": f"si_{self.name}_{number}_{place}",
+            "quantity": changes.get("quantity", 1),
+            "price": price,
+            "current_period_start": start,
+            "current_period_end": start + MONTH,
+        }
+
+
+_OF_ITEMS = {"items", "quantity", "unit_amount", "recurring"}
+
+
+def _other_price(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {**item, "price": {**item["price"], "id": "price_of_old"}}
+
+
+_Items = list[dict[str, Any]]
+_ITEMS: Mapping[str, Callable[[_Items], tuple[_Items, bool]]] = {
+    "the same": lambda items: (items, False),
+    "fewer": lambda items: (items[:-1], False),
+    "more": lambda items: ([*items, {**items[0], "id": items[0]["id"] + "_more"}], False),
+    "other price": lambda items: ([*items[:-1], _other_price(items[-1])], False),
+    "twice": lambda items: ([*items, items[0]], False),
+    "incomplete": lambda items: (items, True),
+    "none": lambda items: ([], False),
+}
+
+SOLD = """
+    INSERT INTO tenants (id, name, domain)
+    VALUES ('00000000-0000-4000-8000-000000000001', 'tenant', 'tenant.test');
+    INSERT INTO products (id, name, type, price, code, kind)
+    VALUES ('00000000-0000-4000-8000-000000000002', 'Web', 'hosting', 7.99, 'web', 'plan');
+    INSERT INTO prices (id, product_id, billing_cycle, currency, unit_amount, lookup_key,
+        stripe_price_id, livemode)
+    SELECT named.id::uuid, '00000000-0000-4000-8000-000000000002', cycle, 'usd', 799, cycle, price,
+        FALSE
+    FROM (VALUES
+        ('00000000-0000-4000-8000-000000000003', 'monthly', 'price_known'),
+        ('00000000-0000-4000-8000-000000000004', 'annually', 'price_other')
+    ) AS named (id, cycle, price)"""
+"""With ids that are the same everywhere."""
+
+ROWS = {
+    "subscriptions": "SELECT * FROM subscriptions WHERE id = ANY($1)",
+    "items": "SELECT * FROM subscription_items WHERE subscription_id = ANY($1)",
+    "invoices": "SELECT * FROM invoices WHERE stripe_invoice_id LIKE 'in\\_' || $2 || '\\_%'",
+    "payments": "SELECT * FROM invoice_payments"
+    " WHERE stripe_invoice_id LIKE 'in\\_' || $2 || '\\_%'",
+    "customers": "SELECT * FROM stripe_customers WHERE id LIKE 'cus\\_' || $2 || '\\_%'",
+    "refetches": "SELECT object_id, object_type, reason, next_attempt_at - requested_at AS delay"
+    " FROM stripe_refetches WHERE object_id LIKE '%\\_' || $2 || '\\_%'",
+    "work": "SELECT * FROM provisioning_work WHERE subscription_id = ANY($1)",
+    "jobs": "SELECT regexp_replace(dedupe_key, '^(refetch:.*):[0-9]+$', '\\1') FROM pgqueuer"
+    " WHERE dedupe_key LIKE '%\\_' || $2 || '\\_%'"
+    " OR substr(dedupe_key, 11, 36) IN (SELECT id::text FROM unnest($1::uuid[]) AS own (id))",
+    "events": "SELECT *, applied_at IS NULL AS open FROM stripe_events"
+    " WHERE id LIKE 'evt\\_' || $2 || '\\_%'",
+}
+NAMES = """
+    SELECT id, stripe_subscription_id AS name FROM subscriptions
+    WHERE stripe_subscription_id LIKE 'sub\\_' || $1 || '\\_%'
+    UNION ALL SELECT customer_id, id FROM stripe_customers
+    WHERE id LIKE 'cus\\_' || $1 || '\\_%' AND customer_id IS NOT NULL"""
+_MOMENTS = {"created_at", "updated_at", "received_at", "applied_at", "requested_at"}
+_OURS = _MOMENTS | {"next_attempt_at", "wake_at"}
+
+
+async def rows_of(pool: Pool, name: str) -> Mapping[str, list[str]]:
+    """Return all rows of one example, with names in the place of our ids."""
+    names = {str(row["id"]): row["name"] for row in await pool.fetch(NAMES, name)}
+    own = [id_ for id_, own_name in names.items() if own_name.startswith(f"sub_{name}_")]
+    found = {}
+    for table, query in ROWS.items():
+        args = [arg for mark, arg in (("$1", own), ("$2", name)) if mark in query]
+        rows = await pool.fetch(query if "$1" in query else query.replace("$2", "$1"), *args)
+        found[table] = sorted(str(_plain(dict(row), names)) for row in rows)
+    return found
+
+
+def _plain(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    kept = {key: str(value) for key, value in row.items() if key not in _OURS}
+    if kept.get("id") not in names and not kept.get("id", "").startswith(("evt_", "cus_")):
+        kept.pop("id", None)
+    for id_, name in names.items():
+        kept = {key: value.replace(id_, name) for key, value in kept.items()}
+    return kept
+
+
+@dataclass(frozen=True)
+class World:
+    """Two databases: of both ways, and of the ordinary one alone."""
+
+    both: Pool
+    ordinary: Pool
+    taken: list[int] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    async def everywhere(self, query: str) -> None:
+        for pool in (self.both, self.ordinary):
+            await pool.execute(query)
+
+    async def take_alike(self, events: Sequence[Event]) -> None:
+        """Have both databases take events; they answer the same."""
+        for event in events:
+            first, second = [await receive_event(p, event) for p in (self.both, self.ordinary)]
+            assert first == second, event
+
+    async def take(self, events: Sequence[Event]) -> None:
+        """Have one database take events of different objects by the short way where that does."""
+        ready = [routine for routine in map(as_routine, events) if routine]
+        done: set[str] = set()
+        if ready:
+            async with self.both.acquire() as conn:
+                done = await receive_routine(conn, ready)
+        self.taken.append(len(done))
+        for event in events:
+            if event.id in done:
+                assert (await receive_event(self.ordinary, event)).status == "applied", event
+        await self.take_alike([event for event in events if event.id not in done])
+
+
+async def compare(world: World, plan: Mapping[str, Any]) -> None:
+    """Let one example happen in both databases; the rows are the same."""
+    name = f"e{next(world.numbers)}e"
+    story = Story(name, plan["beginnings"])
+    await world.take_alike(story.begin())
+    if plan["oddity"]:
+        mine = f"stripe_subscription_id = 'sub_{name}_1'"
+        of_mine = f"subscription_id = (SELECT id FROM subscriptions WHERE {mine})"
+        await world.everywhere(plan["oddity"].format(mine=mine, of_mine=of_mine, name=name))
+    told: list[Event] = []
+    for second, batch in enumerate(plan["batches"], 1):
+        events: dict[str, Event] = {}
+        for about, number, shift in batch:
+            event = story.tell(about, number, NOW + 10 * second + shift)
+            events.setdefault(event.batch_key, event)
+        told += events.values()
+        await world.take([*events.values()])
+    if plan["again"]:
+        for event in told:
+            await world.take([event])
+    with described(told):
+        assert await rows_of(world.both, name) == await rows_of(world.ordinary, name)
+
+
+@contextmanager
+def described(told: Sequence[Event]) -> Iterator[None]:
+    """Say what was told where the rows are not the same."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note("\n".join(event.payload for event in told))
+        raise
+
+
+@asynccontextmanager
+async def running_world(urls: Sequence[str]) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        pools = []
+        for url in urls:
+            own = DatabaseSettings(_env_file=None, database_url=url)  # type: ignore[call-arg]
+            pools.append(await stack.enter_async_context(await create_pool(own)))
+        world = World(both=pools[0], ordinary=pools[1])
+        await world.everywhere(SOLD)
+        yield world
+
+
+def test_the_short_way_leaves_the_rows_of_the_ordinary_way(
+    database_url: str, postgres: EmbeddedPostgres, template: str, worker_id: str
+) -> None:
+    other = f"{worker_id}_ordinary"
+    postgres.create_database(other, template)
+    with asyncio.Runner() as runner:
+        context = running_world([database_url, postgres.url(other)])
+        world = runner.run(context.__aenter__())
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        )
+        @given(plan=PLANS)
+        def ways_are_alike(plan: Mapping[str, Any]) -> None:
+            runner.run(compare(world, plan))
+
+        try:
+            ways_are_alike()
+            assert 0 < world.taken.count(0) < len(world.taken), "both ways are tried"
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+            postgres.drop_database(other)
