@@ -7,10 +7,9 @@ answer.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Decision(Enum):
@@ -44,8 +43,7 @@ class Kind(Enum):
     DELETED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """When a snapshot was taken, and what helps to order it among those of the same second.
 
     `event_id`, `kind`, `content` and `previous` (Stripe's `previous_attributes`) are those of the

@@ -2,20 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 
 from mpanel_billing.mirror.facts import (
-    CustomerFacts,
     InvoiceFacts,
-    InvoicePaymentFacts,
-    ItemFacts,
-    RefundFacts,
     SessionFacts,
     State,
     SubscriptionFacts,
@@ -89,12 +83,12 @@ def rows_of(
 def row_of(snapshot: Snapshot) -> dict[str, Any]:
     """Return the row to write for a snapshot whose place is found when it is written."""
     facts = snapshot.facts
-    row = plain(facts)
+    row: dict[str, Any] = facts._asdict()
     row["event_id"] = snapshot.version.event_id
     row["since"] = snapshot.version.since
     row["as_of"] = snapshot.version.as_of
     if isinstance(facts, SubscriptionFacts):
-        row["items"] = [plain(item) for item in facts.items]
+        row["items"] = [item._asdict() for item in facts.items]
         row["price"] = to_decimal(facts.amount, facts.currency)
     elif isinstance(facts, InvoiceFacts):
         row |= _mpanel_invoice(facts)
@@ -139,30 +133,6 @@ def _dates(version: Version, stored: asyncpg.Record | None) -> tuple[datetime, d
     return max(version.since, stored["as_of"]), max(version.as_of, stored["as_of"])
 
 
-def plain(facts: Any) -> dict[str, Any]:
-    """Return a dataclass's fields, without the copying of dataclasses.asdict."""
-    names, values_of = _FIELDS[type(facts)]
-    return dict(zip(names, values_of(facts), strict=True))
-
-
-def _fields_of(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Return a dataclass's names of fields, and what reads them all at once."""
-    names = tuple(field.name for field in fields(kind))
-    return names, attrgetter(*names)
-
-
-_FIELDS: Mapping[type[Any], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {
-    kind: _fields_of(kind)
-    for kind in (
-        SubscriptionFacts,
-        ItemFacts,
-        InvoiceFacts,
-        InvoicePaymentFacts,
-        RefundFacts,
-        SessionFacts,
-        CustomerFacts,
-    )
-}
 _STORED_STATE: Mapping[str, Callable[[asyncpg.Record], State]] = {
     "subscription": lambda row: subscription_state(row["stripe_status"]),
     "invoice": lambda row: invoice_state(

@@ -1,17 +1,15 @@
 """A snapshot: what an object says, and when it said so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.normalise import normalise
 from mpanel_billing.mirror.ordering import Kind, Version
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """Facts of one Stripe object with their version."""
 
     object_type: str

@@ -3,9 +3,8 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -64,8 +63,7 @@ class WrongModeError(MalformedRequestError):
     code = "wrong_mode"
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A JSON object, read and as text; the text is what PostgreSQL's jsonb can hold."""
 
     values: Mapping[str, Any]
@@ -77,8 +75,7 @@ class Body:
         return cls(values, json.dumps(values))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An event as it is kept in the inbox; `payload` is its JSON text.
 
     `snapshot` is what it says about an object that we mirror; None with the `reason` why it is

@@ -8,7 +8,7 @@ docs/decisions/0007-routine-events-in-one-round-trip.md.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import asyncpg
 import orjson
@@ -25,8 +25,7 @@ from mpanel_billing.webhooks.service import inbox_row
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RoutineEvent:
+class RoutineEvent(NamedTuple):
     """An event that may be routine, with its rows as the JSON that the database takes.
 
     They are written as the event comes, while the database is busy with those before it: between

@@ -1,6 +1,6 @@
 """Which of two snapshots is newer: by example, and as a property over whole histories."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ SECOND = timedelta(seconds=1)
 def version(at: int = 0, event: str | None = "evt_a", **more: Any) -> Version:
     """Return the version of an event at T plus `at` seconds."""
     moment = T + at * SECOND
-    return replace(Version(since=moment, as_of=moment, event_id=event), **more)
+    return Version(since=moment, as_of=moment, event_id=event)._replace(**more)
 
 
 def updated(event: str, content: dict[str, Any], previous: dict[str, Any]) -> Version:
@@ -125,10 +125,8 @@ class Mirror:
         self.wanted |= decision.asks
         if decision.applies:
             floor = self.stored.as_of if self.stored else incoming.since
-            self.stored = replace(
-                incoming,
-                since=max(incoming.since, floor),
-                as_of=max(incoming.as_of, floor),
+            self.stored = incoming._replace(
+                since=max(incoming.since, floor), as_of=max(incoming.as_of, floor)
             )
 
 
