@@ -3,72 +3,17 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from mpanel_billing.webhooks.batches import EventBatcher
-from mpanel_billing.webhooks.envelope import Body, Event, parse_event
-from mpanel_billing.webhooks.routine import as_routine, receive_routine
+from mpanel_billing.webhooks.envelope import Event
+from mpanel_billing.webhooks.routine import as_routine
 from mpanel_billing.webhooks.service import receive_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
-
-NOW = 1_790_000_000
-LATER = NOW + 60
-MONTH = 2_592_000
-
-
-def event_of(type_: str, about: Mapping[str, Any], *, created: int = LATER) -> Event:
-    return parse_event(Body.of(made.event(type_, about, created=created)), livemode=False)
-
-
-def renewal(stripe_id: str = "sub_1", *, created: int = LATER, **more: Any) -> Event:
-    """The subscription goes on: only its period is another."""
-    number = stripe_id.removeprefix("sub_")
-    about = {"customer": f"cus_{number}", "start": created, "end": created + MONTH} | more
-    return event_of(
-        "customer.subscription.updated", made.subscription(stripe_id, **about), created=created
-    )
-
-
-def bill(stripe_id: str = "in_2", *, created: int = LATER, **more: Any) -> Event:
-    return event_of("invoice.paid", made.invoice(stripe_id, **more), created=created)
-
-
-WRITTEN = ("stripe_events", "subscriptions", "subscription_items", "invoices", "stripe_refetches")
-"""The tables that the short way writes."""
-
-
-@dataclass(frozen=True)
-class Books:
-    """The inbox, and subscriptions sub_1 and sub_2 that are active and paid for."""
-
-    inbox: Inbox
-
-    async def routine(self, *events: Event) -> set[str]:
-        ready = [event for event in map(as_routine, events) if event]
-        assert len(ready) == len(events)
-        async with self.inbox.pool.acquire() as conn:
-            return await receive_routine(conn, ready)
-
-    async def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
-        return {
-            table: [dict(row) for row in await self.inbox.pool.fetch(f"TABLE {table}")]
-            for table in WRITTEN
-        }
-
-
-@pytest.fixture
-async def books(inbox: Inbox) -> Books:
-    for number in (1, 2):
-        name, customer = f"sub_{number}", f"cus_{number}"
-        about = made.subscription(name, customer=customer)
-        await inbox.tell("customer.subscription.created", about)
-        first = made.invoice(f"in_first_{number}", subscription=name, customer=customer)
-        await inbox.tell("invoice.paid", first)
-    return Books(inbox)
+from tests.webhooks.books import LATER, MONTH, NOW, Books, bill, event_of, renewal
 
 
 async def test_a_renewal_is_written_and_kept_as_applied(books: Books) -> None:

@@ -149,7 +149,7 @@ async def test_an_event_that_waited_for_its_lock_sees_what_was_written_meanwhile
         async with other.transaction():
             await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
             taken = asyncio.create_task(inbox.take(later))
-            while not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
+            while not taken.done() and not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
                 pass
             await other.execute(_NEWER)
         assert await taken == "stale"

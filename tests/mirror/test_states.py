@@ -1,0 +1,74 @@
+"""Within a second, what has come further wins: of each type of object, in both orders."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mpanel_billing.mirror.ordering import Decision, Version, order
+from mpanel_billing.mirror.snapshot import snapshot_of_event
+from tests import stripe_objects as made
+
+
+def told(about: Mapping[str, Any], event_id: str) -> Version:
+    """The version of an update of the same second."""
+    return snapshot_of_event(
+        about,
+        event_id=event_id,
+        event_type=f"{about['object']}.updated",
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        livemode=False,
+        previous=None,
+    ).version
+
+
+def refund(status: str) -> dict[str, Any]:
+    return {
+        "id": "re_1",
+        "object": "refund",
+        "amount": 500,
+        "currency": "usd",
+        "created": 1,
+        "status": status,
+    }
+
+
+OPEN = made.invoice(status="open")
+UNPAID = made.session(payment_status="unpaid")
+CUSTOMER: dict[str, Any] = {"id": "cus_1", "object": "customer"}
+
+FURTHER = {
+    "a subscription that ended": (made.subscription(), made.subscription(status="canceled")),
+    "a subscription whose first payment never came": (
+        made.subscription(status="incomplete"),
+        made.subscription(status="incomplete_expired"),
+    ),
+    "an invoice that is finalized": (made.invoice(status="draft"), OPEN),
+    "an invoice that is tried again": (OPEN | {"attempt_count": 1}, OPEN | {"attempt_count": 2}),
+    "an invoice that is paid in part": (OPEN, OPEN | {"amount_paid": 300}),
+    "an invoice that is given up": (OPEN, made.invoice(status="uncollectible")),
+    "an invoice that is paid after all": (made.invoice(status="uncollectible"), made.invoice()),
+    "an invoice that is voided": (OPEN, made.invoice(status="void")),
+    "an invoice that is deleted": (made.invoice(status="draft"), OPEN | {"deleted": True}),
+    "a payment that arrives": (made.invoice_payment(status="open"), made.invoice_payment()),
+    "a payment that is broken off": (
+        made.invoice_payment(status="open"),
+        made.invoice_payment(status="canceled"),
+    ),
+    "a refund that arrives": (refund("pending"), refund("succeeded")),
+    "a refund that the bank sends back": (refund("succeeded"), refund("failed")),
+    "a session that is completed": (UNPAID | {"status": "open"}, UNPAID),
+    "a session that is paid later": (UNPAID, made.session()),
+    "a session that expires": (UNPAID | {"status": "open"}, UNPAID | {"status": "expired"}),
+    "a customer who is deleted": (CUSTOMER, CUSTOMER | {"deleted": True}),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), FURTHER.values(), ids=FURTHER)
+def test_within_a_second_what_has_come_further_wins(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    first, then = told(before, "evt_1"), told(after, "evt_2")
+    assert order(first, then) is Decision.APPLY
+    assert order(then, first) is Decision.STALE

@@ -1,0 +1,54 @@
+"""Subscriptions that go on and are paid for, and the events of an ordinary month."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mpanel_billing.webhooks.envelope import Body, Event, parse_event
+from mpanel_billing.webhooks.routine import as_routine, receive_routine
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+
+NOW = 1_790_000_000
+LATER = NOW + 60
+MONTH = 2_592_000
+
+
+def event_of(type_: str, about: Mapping[str, Any], *, created: int = LATER) -> Event:
+    return parse_event(Body.of(made.event(type_, about, created=created)), livemode=False)
+
+
+def renewal(stripe_id: str = "sub_1", *, created: int = LATER, **more: Any) -> Event:
+    """The subscription goes on: only its period is another."""
+    number = stripe_id.removeprefix("sub_")
+    about = {"customer": f"cus_{number}", "start": created, "end": created + MONTH} | more
+    return event_of(
+        "customer.subscription.updated", made.subscription(stripe_id, **about), created=created
+    )
+
+
+def bill(stripe_id: str = "in_2", *, created: int = LATER, **more: Any) -> Event:
+    return event_of("invoice.paid", made.invoice(stripe_id, **more), created=created)
+
+
+WRITTEN = ("stripe_events", "subscriptions", "subscription_items", "invoices", "stripe_refetches")
+"""The tables that the short way writes."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """The inbox, and subscriptions sub_1 and sub_2 that are active and paid for."""
+
+    inbox: Inbox
+
+    async def routine(self, *events: Event) -> set[str]:
+        ready = [event for event in map(as_routine, events) if event]
+        assert len(ready) == len(events)
+        async with self.inbox.pool.acquire() as conn:
+            return await receive_routine(conn, ready)
+
+    async def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
+        return {
+            table: [dict(row) for row in await self.inbox.pool.fetch(f"TABLE {table}")]
+            for table in WRITTEN
+        }

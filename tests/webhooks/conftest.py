@@ -1,0 +1,18 @@
+"""Fixtures for events."""
+
+import pytest
+
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+from tests.webhooks.books import Books
+
+
+@pytest.fixture
+async def books(inbox: Inbox) -> Books:
+    for number in (1, 2):
+        name, customer = f"sub_{number}", f"cus_{number}"
+        about = made.subscription(name, customer=customer)
+        await inbox.tell("customer.subscription.created", about)
+        first = made.invoice(f"in_first_{number}", subscription=name, customer=customer)
+        await inbox.tell("invoice.paid", first)
+    return Books(inbox)

@@ -1,0 +1,30 @@
+"""What is answered is committed."""
+
+import pytest
+
+from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.webhooks.batches import EventBatcher
+from tests.inbox import Inbox
+from tests.webhooks.books import Books, renewal
+from tests.webhooks.test_batches import update
+
+LOST_AT_COMMIT = """
+CREATE FUNCTION be_lost() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'lost at commit';
+END $$;
+CREATE CONSTRAINT TRIGGER lost AFTER INSERT ON stripe_events
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION be_lost()
+"""
+
+
+async def test_an_event_whose_commit_fails_is_not_acknowledged(inbox: Inbox) -> None:
+    await inbox.pool.execute(LOST_AT_COMMIT)
+    with pytest.raises(DatabaseUnavailableError):
+        await EventBatcher(inbox.pool).receive(update(1))
+
+
+async def test_a_routine_event_whose_commit_fails_is_not_acknowledged(books: Books) -> None:
+    await books.inbox.pool.execute(LOST_AT_COMMIT)
+    with pytest.raises(DatabaseUnavailableError):
+        await EventBatcher(books.inbox.pool).receive(renewal())

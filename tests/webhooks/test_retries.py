@@ -1,0 +1,78 @@
+"""A failed event is tried again by itself."""
+
+import asyncio
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from mpanel_billing.jobs.sweep import sweep
+from mpanel_billing.webhooks.service import MAX_ATTEMPTS, retry_event
+from tests import stripe_objects as made
+from tests.convergence.truth import create_truth
+from tests.inbox import Inbox
+from tests.processes import running_worker
+from tests.webhooks.test_service import FAULT, MENDED, POISON
+
+DUE = "UPDATE stripe_events SET next_attempt_at = now()"
+
+
+async def test_a_failed_event_is_triggered_again_when_it_is_due_and_not_before(
+    inbox: Inbox,
+) -> None:
+    await inbox.pool.execute(FAULT)
+    await inbox.take(POISON)
+    assert (await sweep(inbox.pool))["events"] == 0
+    await inbox.pool.execute(DUE)
+    assert (await sweep(inbox.pool))["events"] == 1
+    job = await inbox.row("SELECT entrypoint, payload FROM pgqueuer")
+    assert tuple(job) == ("retry_event", b"evt_bad")
+
+
+async def test_each_failure_doubles_the_wait_and_the_last_one_leaves_it_to_a_person(
+    inbox: Inbox,
+) -> None:
+    await inbox.pool.execute(FAULT)
+    await inbox.take(POISON)
+    waits = (
+        "SELECT attempts, extract(epoch FROM next_attempt_at - now()) AS wait FROM stripe_events"
+    )
+    await retry_event(inbox.pool, "evt_bad", livemode=False)
+    again = await inbox.row(waits)
+    assert (again["attempts"], float(again["wait"])) == (2, pytest.approx(120, abs=10))
+    await inbox.pool.execute("UPDATE stripe_events SET attempts = $1", MAX_ATTEMPTS - 1)
+    await retry_event(inbox.pool, "evt_bad", livemode=False)
+    assert tuple(await inbox.row(waits)) == (MAX_ATTEMPTS, None)
+    assert (await sweep(inbox.pool))["events"] == 0
+
+
+async def test_the_worker_applies_a_failed_event_that_is_due(
+    inbox: Inbox, database_url: str
+) -> None:
+    await inbox.pool.execute(FAULT)
+    await inbox.take(POISON)
+    await inbox.pool.execute(MENDED)
+    await inbox.pool.execute(DUE)
+    await sweep(inbox.pool)
+    async with asyncio.timeout(30), running_worker(database_url) as worker:
+        while not await inbox.pool.fetchval("SELECT status = 'applied' FROM stripe_events"):
+            pass
+        assert await worker.stop() == 0
+    assert (await inbox.subscription())["amount"] == 666
+
+
+async def test_a_wish_whose_trigger_got_lost_is_found_and_the_worker_asks_stripe(
+    inbox: Inbox, database_url: str
+) -> None:
+    await inbox.pool.execute(
+        "INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)"
+        " VALUES ('sub_1', 'subscription', 'test', now())"
+    )
+    assert (await sweep(inbox.pool))["refetches"] == 1
+    async with (
+        asyncio.timeout(30),
+        TestServer(create_truth({"sub_1": made.subscription(amount=900)})) as truth,
+        running_worker(database_url, stripe_url=str(truth.make_url("/"))) as worker,
+    ):
+        while not await inbox.pool.fetchval("SELECT amount = 900 FROM subscriptions"):
+            pass
+        assert await worker.stop() == 0

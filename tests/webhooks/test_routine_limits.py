@@ -1,0 +1,110 @@
+"""The short way and its batches."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mpanel_billing.webhooks.batches import EventBatcher
+from tests import stripe_objects as made
+from tests.webhooks.books import LATER, MONTH, NOW, Books, bill, event_of, renewal
+
+
+async def test_two_routine_events_of_one_object_never_share_a_batch(books: Books) -> None:
+    """Of two rows for one, a statement takes any: the later one would be lost."""
+    batcher = EventBatcher(books.inbox.pool)
+    renewals = [renewal(created=LATER + second) for second in range(10)]
+    outcomes = await asyncio.gather(*(batcher.receive(event) for event in renewals))
+    assert {outcome.status for outcome in outcomes} == {"applied"}
+    assert batcher.routine_events == 10
+    assert (await books.inbox.subscription())["stripe_as_of"].timestamp() == LATER + 9
+
+
+async def test_to_be_ended_at_a_moment_of_its_period_is_not_routine(books: Books) -> None:
+    before = await books.rows()
+    assert await books.routine(renewal(cancel_at=LATER + MONTH)) == set()
+    assert await books.rows() == before
+
+
+@pytest.mark.parametrize("status", ["past_due", "unpaid"])
+async def test_an_invoice_of_a_subscription_that_owes_is_not_routine(
+    books: Books, status: str
+) -> None:
+    late = made.subscription(status=status)
+    await books.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
+    assert await books.routine(bill()) == set()
+
+
+async def test_an_invoice_whose_payment_is_known_is_not_routine_and_keeps_it(books: Books) -> None:
+    tell = books.inbox.tell
+    await tell("invoice.paid", made.invoice("in_2", payment_intent="pi_2"), created=NOW)
+    assert await books.routine(bill()) == set()
+    assert await tell("invoice.updated", made.invoice("in_2"), created=LATER) == "applied"
+    payment = "SELECT stripe_payment_intent_id FROM invoices WHERE stripe_invoice_id = 'in_2'"
+    assert await books.inbox.pool.fetchval(payment) == "pi_2"
+
+
+MOVES: dict[str, dict[str, Any]] = {
+    "stripeStatus": {"status": "past_due"},
+    "priceIds": {"price": "price_2"},
+    "collectionPaused": {"pause_collection": {"behavior": "void"}},
+    "endsInTrial": {"cancel_at_period_end": True},
+}
+
+
+@pytest.mark.parametrize(("what", "change"), MOVES.items(), ids=MOVES)
+async def test_what_provisioning_goes_by_reaches_it(books: Books, what: str, change: Any) -> None:
+    pool = books.inbox.pool
+    await pool.execute(
+        "INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key,"
+        " stripe_price_id, livemode)"
+        " VALUES ($1, 'monthly', 'usd', 1299, 'pro', 'price_2', FALSE)",
+        await pool.fetchval(
+            "INSERT INTO products (name, type, price) VALUES ('Pro', 'hosting', 12.99) RETURNING id"
+        ),
+    )
+    status = {"status": "trialing"} if what == "endsInTrial" else {}
+    if status:
+        await books.inbox.tell(
+            "customer.subscription.updated", made.subscription(**status), created=NOW + 1
+        )
+    inputs = (
+        "SELECT w.inputs FROM provisioning_work AS w JOIN subscriptions AS s"
+        " ON s.id = w.subscription_id WHERE s.stripe_subscription_id = 'sub_1'"
+    )
+    before = (await books.inbox.row(inputs))["inputs"]
+    whole: dict[str, Any] = status | change
+    changed = made.subscription(**whole)
+    await books.inbox.tell("customer.subscription.updated", changed, created=LATER)
+    after = (await books.inbox.row(inputs))["inputs"]
+    assert [key for key in before if before[key] != after[key]] == [what]
+
+
+async def test_what_a_past_due_subscription_owes_reaches_provisioning(books: Books) -> None:
+    late = made.subscription(status="past_due")
+    await books.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
+    unpaid = made.invoice("in_2", status="open", created=LATER)
+    await books.inbox.tell("invoice.payment_failed", unpaid, created=LATER)
+    inputs = (
+        "SELECT w.inputs ->> 'unpaidSince' AS since FROM provisioning_work AS w"
+        " JOIN subscriptions AS s ON s.id = w.subscription_id"
+        " WHERE s.stripe_subscription_id = 'sub_1'"
+    )
+    assert (await books.inbox.row(inputs))["since"] is not None
+
+
+async def test_an_invoice_is_linked_at_once_though_it_moves_nothing(books: Books) -> None:
+    await books.inbox.tell("invoice.paid", made.invoice("in_2"), created=LATER)
+    linked = (
+        "SELECT s.stripe_subscription_id FROM invoices AS i JOIN subscriptions AS s"
+        " ON s.id = i.subscription_id WHERE i.stripe_invoice_id = 'in_2'"
+    )
+    assert (await books.inbox.row(linked))["stripe_subscription_id"] == "sub_1"
+
+
+async def test_an_invoice_of_nothing_awaits_no_payment(books: Books) -> None:
+    free = event_of("invoice.paid", made.invoice("in_2", total=0))
+    assert await books.routine(free) == {free.id}
+    await books.inbox.tell("invoice.paid", made.invoice("in_3", total=0), created=LATER)
+    asked = "SELECT count(*) FROM stripe_refetches WHERE object_id IN ('in_2', 'in_3')"
+    assert await books.inbox.pool.fetchval(asked) == 0
