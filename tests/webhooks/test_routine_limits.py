@@ -1,4 +1,4 @@
-"""The short way and its batches."""
+"""What the short way must not take, lose or keep from provisioning."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from mpanel_billing.webhooks.batches import EventBatcher
 from tests import stripe_objects as made
-from tests.webhooks.books import LATER, MONTH, NOW, Books, bill, event_of, renewal
+from tests.webhooks.books import LATER, NOW, Books, bill, renewal
 
 
 async def test_two_routine_events_of_one_object_never_share_a_batch(books: Books) -> None:
@@ -18,21 +18,6 @@ async def test_two_routine_events_of_one_object_never_share_a_batch(books: Books
     assert {outcome.status for outcome in outcomes} == {"applied"}
     assert batcher.routine_events == 10
     assert (await books.inbox.subscription())["stripe_as_of"].timestamp() == LATER + 9
-
-
-async def test_to_be_ended_at_a_moment_of_its_period_is_not_routine(books: Books) -> None:
-    before = await books.rows()
-    assert await books.routine(renewal(cancel_at=LATER + MONTH)) == set()
-    assert await books.rows() == before
-
-
-@pytest.mark.parametrize("status", ["past_due", "unpaid"])
-async def test_an_invoice_of_a_subscription_that_owes_is_not_routine(
-    books: Books, status: str
-) -> None:
-    late = made.subscription(status=status)
-    await books.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
-    assert await books.routine(bill()) == set()
 
 
 async def test_an_invoice_whose_payment_is_known_is_not_routine_and_keeps_it(books: Books) -> None:
@@ -100,11 +85,3 @@ async def test_an_invoice_is_linked_at_once_though_it_moves_nothing(books: Books
         " ON s.id = i.subscription_id WHERE i.stripe_invoice_id = 'in_2'"
     )
     assert (await books.inbox.row(linked))["stripe_subscription_id"] == "sub_1"
-
-
-async def test_an_invoice_of_nothing_awaits_no_payment(books: Books) -> None:
-    free = event_of("invoice.paid", made.invoice("in_2", total=0))
-    assert await books.routine(free) == {free.id}
-    await books.inbox.tell("invoice.paid", made.invoice("in_3", total=0), created=LATER)
-    asked = "SELECT count(*) FROM stripe_refetches WHERE object_id IN ('in_2', 'in_3')"
-    assert await books.inbox.pool.fetchval(asked) == 0
