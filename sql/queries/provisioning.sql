@@ -369,17 +369,27 @@ tenant AS (
       AND t.status IS DISTINCT FROM :tenant_status::text
     RETURNING s.id
 ),
-linked_invoices AS (
-    -- those that were being written while the tenant was made
-    UPDATE invoices AS i
-    SET tenant_id = s.tenant_id,
-        updated_at = now()
+invoiced AS MATERIALIZED (
+    -- those that were being written while the tenant was made; one that somebody has in hand is left,
+    -- as there
+    SELECT
+        i.id,
+        s.tenant_id
     FROM finished
     JOIN subscriptions AS s
         ON s.id = finished.subscription_id
-    WHERE i.subscription_id = s.id
-      AND i.tenant_id IS NULL
+    JOIN invoices AS i
+        ON i.subscription_id = s.id
+    WHERE i.tenant_id IS NULL
       AND s.tenant_id IS NOT NULL
+    FOR NO KEY UPDATE OF i SKIP LOCKED
+),
+linked_invoices AS (
+    UPDATE invoices AS i
+    SET tenant_id = invoiced.tenant_id,
+        updated_at = now()
+    FROM invoiced
+    WHERE i.id = invoiced.id
 ),
 notified AS MATERIALIZED (
     SELECT pg_notify('billing_subscription', changed.id::text)

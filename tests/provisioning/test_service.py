@@ -62,6 +62,19 @@ async def test_an_invoice_that_was_written_while_the_tenant_was_made_gets_it_too
     assert await scene.pool.fetchval("SELECT tenant_id FROM invoices") == tenant
 
 
+async def test_the_end_of_a_run_waits_for_no_invoice_that_somebody_has_in_hand(
+    scene: Scene,
+) -> None:
+    """Who has one may be waiting for the lock of its subscription, which the run holds then."""
+    await scene.sell()
+    await scene.pool.execute("UPDATE invoices SET tenant_id = NULL")
+    await scene.pool.execute("UPDATE provisioning_work SET version = version + 1")
+    async with scene.pool.acquire() as somebody, somebody.transaction():
+        await somebody.execute("SELECT FROM invoices FOR UPDATE")
+        assert (await scene.run()).done
+    assert await scene.pool.fetchval("SELECT tenant_id FROM invoices") is None
+
+
 async def test_nothing_is_provisioned_before_the_first_payment(scene: Scene) -> None:
     await scene.tell("active")
     assert (await scene.run()).done
