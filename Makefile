@@ -21,7 +21,7 @@ help: ## List the targets
 .PHONY: setup
 setup: $(SET_UP) ## Make .venv with everything in it (at once when it is there)
 
-$(SET_UP): pyproject.toml scripts/setup.sh
+$(SET_UP): pyproject.toml stripe_sandbox/pyproject.toml scripts/setup.sh
 	@scripts/setup.sh
 	@touch $@
 

@@ -26,10 +26,10 @@ from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.reconciliation.slices import COMPARED
 from mpanel_billing.reconciliation.walking import CONCURRENCY
-from mpanel_billing.sandbox.client import SandboxClient
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.stripe_gateway.lists import list_page
+from stripe_sandbox.client import SandboxClient
 
 KEY = "sk_test_benchmark"
 

@@ -33,4 +33,5 @@ if ! new_enough .venv/bin/python; then
 fi
 
 echo "setup: installing into .venv"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+  --editable ./stripe_sandbox --editable '.[dev]'

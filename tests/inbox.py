@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.webhooks.envelope import Body, parse_event
+from mpanel_billing.webhooks.event import Body, parse_event
 from mpanel_billing.webhooks.service import receive_event
 from tests import stripe_objects as made
 

@@ -15,11 +15,11 @@ from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http.app import create_app
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from mpanel_billing.sandbox import Sandbox, SandboxConfig, running_sandbox
-from mpanel_billing.sandbox.client import PayResult, SandboxClient
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from stripe_sandbox import Sandbox, SandboxConfig, running_sandbox
+from stripe_sandbox.client import PayResult, SandboxClient
 
 WEBHOOK_SECRET = "whsec_of_the_tests"
 SITE = "https://migrahosting.test"

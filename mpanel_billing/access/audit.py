@@ -29,7 +29,7 @@ from mpanel_billing.access.actor import Actor
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
-from mpanel_billing.logs import redact_values
+from mpanel_billing.telemetry.logs import redact_values
 
 logger = logging.getLogger(__name__)
 

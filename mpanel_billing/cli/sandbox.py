@@ -27,7 +27,7 @@ def sandbox(
 ) -> None:
     """Run a small stateful stand-in for Stripe until Ctrl-C."""
     # Not above: no other command should pay for loading it.
-    from mpanel_billing.sandbox import SandboxConfig, WebhookTarget, serve_sandbox  # noqa: PLC0415
+    from stripe_sandbox import SandboxConfig, WebhookTarget, serve_sandbox  # noqa: PLC0415
 
     if (webhook_url is None) != (webhook_secret is None):
         sys.exit("mpanel-billing: --webhook-url and --webhook-secret go together")

@@ -2,9 +2,9 @@
 
 from mpanel_billing.http.app import create_app
 from mpanel_billing.http.server import serve as serve_app
-from mpanel_billing.logs import configure_logging
 from mpanel_billing.settings import load_settings
-from mpanel_billing.tracing import tracing
+from mpanel_billing.telemetry.logs import configure_logging
+from mpanel_billing.telemetry.tracing import tracing
 
 
 def serve() -> None:

@@ -3,10 +3,10 @@
 import asyncio
 
 from mpanel_billing.http.monitor import listening_for_monitoring
-from mpanel_billing.jobs.worker import run_worker
-from mpanel_billing.logs import configure_logging
 from mpanel_billing.settings import Settings, load_settings
-from mpanel_billing.tracing import tracing
+from mpanel_billing.telemetry.logs import configure_logging
+from mpanel_billing.telemetry.tracing import tracing
+from mpanel_billing.worker.process import run_worker
 
 
 def worker() -> None:

@@ -13,9 +13,9 @@ import orjson
 from mpanel_billing.database.pgbouncer import BouncingConnection
 from mpanel_billing.database.queries import Connection, name_of
 from mpanel_billing.errors import DatabaseUnavailableError
-from mpanel_billing.meters.counts import POOL_REFUSED, POOL_WAITING
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.tracing import active_tracing
+from mpanel_billing.telemetry.counters import POOL_REFUSED, POOL_WAITING
+from mpanel_billing.telemetry.tracing import active_tracing
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 

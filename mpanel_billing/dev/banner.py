@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mpanel_billing.dev.data import DEFAULT_DATA_DIR
-from mpanel_billing.sandbox.cards import TEST_CARDS, TestCard
+from stripe_sandbox.cards import TEST_CARDS, TestCard
 
 
 def describe_service(

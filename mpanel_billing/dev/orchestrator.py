@@ -17,7 +17,7 @@ from mpanel_billing.dev.data import DataFolder, open_data_folder, throw_away_dat
 from mpanel_billing.dev.ports import require_free_ports
 from mpanel_billing.dev.postgres import EmbeddedPostgres, Endpoint
 from mpanel_billing.errors import BillingError
-from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 DATABASE = "mpanel_billing"
 _READY_SECONDS = 30.0

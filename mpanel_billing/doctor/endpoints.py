@@ -12,7 +12,7 @@ from mpanel_billing.stripe_gateway.account import SentEvent, list_latest_events
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint, list_webhook_endpoints
 from mpanel_billing.webhooks.endpoint import PATH, missing_events, needless_events
-from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 ON_ITS_WAY = timedelta(minutes=2)
 """How long Stripe may take to bring an event before it is missed."""

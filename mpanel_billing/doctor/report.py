@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 from mpanel_billing.doctor.finding import Finding, Status
-from mpanel_billing.logs import redact
+from mpanel_billing.telemetry.logs import redact
 
 _WORDS = {Status.OK: "ok", Status.WARNING: "warning", Status.FAILED: "FAILED"}
 _COLOURS = {Status.OK: "32", Status.WARNING: "33", Status.FAILED: "31"}

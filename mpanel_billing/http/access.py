@@ -15,7 +15,7 @@ from mpanel_billing.access.scopes import Scope
 from mpanel_billing.errors import BillingError, UnauthenticatedError
 from mpanel_billing.http import keys
 from mpanel_billing.http.rate_limits import refuse_if_spent, spend_allowance
-from mpanel_billing.logs import REQUEST_ID
+from mpanel_billing.telemetry.logs import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 

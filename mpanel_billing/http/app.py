@@ -34,12 +34,12 @@ from mpanel_billing.http.routes import (
 )
 from mpanel_billing.http.routes import metrics as metrics_route
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
-from mpanel_billing.monitoring.figures import FigureReader
-from mpanel_billing.monitoring.sampling import sampled
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
-from mpanel_billing.tracing import active_tracing
-from mpanel_billing.webhooks.batches import EventBatcher
+from mpanel_billing.telemetry.figures import FigureReader
+from mpanel_billing.telemetry.sampling import sampled
+from mpanel_billing.telemetry.tracing import active_tracing
+from mpanel_billing.webhooks.batching import EventBatcher
 
 
 def create_app(settings: Settings) -> web.Application:

@@ -8,10 +8,10 @@ from aiohttp import web
 from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.checkout.progress import Lookout
 from mpanel_billing.checkout.service import Desk
-from mpanel_billing.monitoring.figures import FigureReader
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
-from mpanel_billing.webhooks.batches import EventBatcher
+from mpanel_billing.telemetry.figures import FigureReader
+from mpanel_billing.webhooks.batching import EventBatcher
 
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", asyncpg.Pool)

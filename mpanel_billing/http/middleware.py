@@ -13,8 +13,8 @@ from aiohttp import hdrs, web
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.http import keys
 from mpanel_billing.http.access import ACTOR
-from mpanel_billing.logs import REQUEST_ID
-from mpanel_billing.meters.counts import count_request
+from mpanel_billing.telemetry.counters import count_request
+from mpanel_billing.telemetry.logs import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("mpanel_billing.requests")

@@ -11,8 +11,8 @@ from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES
 from mpanel_billing.http.routes import health, metrics
 from mpanel_billing.http.server import AddressInUseError
-from mpanel_billing.monitoring.figures import FigureReader
 from mpanel_billing.settings import Settings
+from mpanel_billing.telemetry.figures import FigureReader
 
 logger = logging.getLogger(__name__)
 

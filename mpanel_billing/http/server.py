@@ -10,7 +10,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 
 from mpanel_billing.errors import BillingError
-from mpanel_billing.process_manager import runs_under_pm2, tell_ready
+from mpanel_billing.telemetry.process_manager import runs_under_pm2, tell_ready
 
 logger = logging.getLogger(__name__)
 

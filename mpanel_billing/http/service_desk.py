@@ -6,11 +6,11 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel
 
-from mpanel_billing.aftersales.customers import Named
-from mpanel_billing.aftersales.desk import ServiceDesk
 from mpanel_billing.errors import InvalidRequestError, MalformedRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.json_body import parse_body, read_json
+from mpanel_billing.subscriptions.customers import Named
+from mpanel_billing.subscriptions.desk import ServiceDesk
 
 Model = TypeVar("Model", bound=BaseModel)
 

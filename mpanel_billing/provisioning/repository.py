@@ -11,7 +11,7 @@ from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.provisioning.desired import Desired, Entitlement, Existing, Included
 from mpanel_billing.provisioning.drivers.protocol import Done, Order, Refused, Result
 from mpanel_billing.provisioning.lease import Lease
-from mpanel_billing.provisioning.leg import RESULTING, Leg
+from mpanel_billing.provisioning.service_state import RESULTING, Leg
 from mpanel_billing.provisioning.work import Buyer, Charge, Work
 
 _queries = load_queries("provisioning")

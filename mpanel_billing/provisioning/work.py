@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from mpanel_billing.provisioning.desired import Entitlement
-from mpanel_billing.provisioning.leg import Leg
+from mpanel_billing.provisioning.service_state import Leg
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mpanel_billing.logs import redact
 from mpanel_billing.mirror.facts import (
     CustomerFacts,
     Facts,
@@ -15,6 +14,7 @@ from mpanel_billing.mirror.facts import (
     RefundFacts,
     SubscriptionFacts,
 )
+from mpanel_billing.telemetry.logs import redact
 
 OBJECT = "object"
 """The field of a difference that is about the whole: one of the two does not have it at all."""

@@ -12,8 +12,8 @@ from mpanel_billing.reconciliation.comparing import Bench
 from mpanel_billing.reconciliation.differences import OBJECT
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.stripe_gateway.lists import Page
-from mpanel_billing.webhooks.batches import EventBatcher
-from mpanel_billing.webhooks.envelope import parse_body, parse_event
+from mpanel_billing.webhooks.batching import EventBatcher
+from mpanel_billing.webhooks.event import parse_body, parse_event
 
 
 async def replay_page(bench: Bench, page: Page) -> Sequence[Drift]:

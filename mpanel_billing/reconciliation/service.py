@@ -24,12 +24,12 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, ConflictError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_reconcile
-from mpanel_billing.logs import redact
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import Slice, cut
 from mpanel_billing.reconciliation.walking import RunLostError, Surroundings, walk
+from mpanel_billing.telemetry.logs import redact
 
 logger = logging.getLogger(__name__)
 

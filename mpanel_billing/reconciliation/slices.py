@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 from mpanel_billing.stripe_gateway.lists import MOST_TYPES
-from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 STEPS = ("replay", "compare", "absent", "inspect")
 """In their order: first the history that is missing, then the rest of what differs."""

@@ -10,8 +10,8 @@ from typing import Any
 import stripe
 from yarl import URL
 
-from mpanel_billing.meters import counts
-from mpanel_billing.tracing import active_tracing
+from mpanel_billing.telemetry import counters
+from mpanel_billing.telemetry.tracing import active_tracing
 
 _RESOURCES = frozenset(
     {
@@ -55,11 +55,11 @@ def resource_of(url: str) -> str:
     """Name what a request is about: one of the resources that we use, never an id."""
     _, _, *segments = URL(url).path.split("/")
     name = "/".join(segments[: 2 if segments[0:1] and segments[0] in _IN_GROUPS else 1])
-    return name if name in _RESOURCES else counts.OTHER
+    return name if name in _RESOURCES else counters.OTHER
 
 
 def outcome_of(status: int) -> str:
-    """Turn a status into one of the words of counts.STRIPE_OUTCOMES."""
+    """Turn a status into one of the words of counters.STRIPE_OUTCOMES."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return "broke"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -78,9 +78,9 @@ def _counted(method: str, resource: str) -> Iterator[Callable[[str], None]]:
     except asyncio.CancelledError:
         raise  # whoever asked has gone: that says nothing about Stripe
     except Exception:
-        counts.count_stripe_call(method, resource, outcomes[-1], time.perf_counter() - started)
+        counters.count_stripe_call(method, resource, outcomes[-1], time.perf_counter() - started)
         raise
-    counts.count_stripe_call(method, resource, outcomes[-1], time.perf_counter() - started)
+    counters.count_stripe_call(method, resource, outcomes[-1], time.perf_counter() - started)
 
 
 def _traced(method: str, resource: str) -> Any:

@@ -22,7 +22,7 @@ from mpanel_billing.stripe_gateway.webhook_endpoints import (
     delete_webhook_endpoint,
     list_webhook_endpoints,
 )
-from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 PATH = "/api/webhooks/stripe"
 """Where the service takes webhooks, below whatever prefix a proxy takes off."""

@@ -14,8 +14,8 @@ from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import Outcome
-from mpanel_billing.webhooks.envelope import Event
-from mpanel_billing.webhooks.routine import RoutineEvent
+from mpanel_billing.webhooks.event import Event
+from mpanel_billing.webhooks.fast_path import RoutineEvent
 
 MAX_BATCH = 20
 """A third of what 64 connections send: one part is written while the others are read and answered.

@@ -12,7 +12,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
 from mpanel_billing.webhooks import repository
-from mpanel_billing.webhooks.envelope import Body, Event, parse_event
+from mpanel_billing.webhooks.event import Body, Event, parse_event
 
 logger = logging.getLogger(__name__)
 

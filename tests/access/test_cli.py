@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from mpanel_billing.access.key import make_key
-from mpanel_billing.sandbox import Sandbox
+from stripe_sandbox import Sandbox
 from tests import stripe_objects as made
 from tests.access.conftest import ADMIN_KEY, bearer
 from tests.commands import run_command

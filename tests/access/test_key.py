@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpanel_billing.access.key import MistypedKeyError, hash_key, make_key, read_key_id
-from mpanel_billing.logs import redact
+from mpanel_billing.telemetry.logs import redact
 
 LETTERS = string.ascii_letters + string.digits
 

@@ -17,9 +17,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http.app import create_app
-from mpanel_billing.jobs.worker import work
-from mpanel_billing.sandbox import Sandbox
 from mpanel_billing.settings import Settings
+from mpanel_billing.worker.process import work
+from stripe_sandbox import Sandbox
 from tests.service import WEBHOOK_SECRET, make_settings
 
 CHROMIUM = "/usr/bin/chromium"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from mpanel_billing.catalogue.file import CatalogueFileError
 from mpanel_billing.cli.catalog import app
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from mpanel_billing.sandbox import SandboxConfig, running_sandbox
+from stripe_sandbox import SandboxConfig, running_sandbox
 
 Run = Callable[..., Result]
 

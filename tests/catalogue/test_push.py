@@ -15,9 +15,9 @@ from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.errors import ConflictError, StripeUnavailableError
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from mpanel_billing.sandbox import Sandbox, SandboxConfig, running_sandbox
-from mpanel_billing.sandbox.client import SandboxClient
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
+from stripe_sandbox import Sandbox, SandboxConfig, running_sandbox
+from stripe_sandbox.client import SandboxClient
 
 PRICES = 51
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.checkout.test_paid_twice import take_up
 from tests.service import CREATE_SESSION, Service
-from tests.worker import Worker
+from tests.worker_double import Worker
 
 HOUR = 3600
 TRIAL = {

@@ -21,7 +21,7 @@ from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.service import Service
-from tests.worker import Worker
+from tests.worker_double import Worker
 
 HOUR, DAY = 3600, 86_400
 

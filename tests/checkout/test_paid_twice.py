@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.service import Service
-from tests.worker import Worker
+from tests.worker_double import Worker
 
 COM = {"domain": {"mode": "register", "value": "ada.com"}}
 TENANTS = "SELECT domain, billing_subscription_id::text AS subscription_id FROM tenants"

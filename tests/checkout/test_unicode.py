@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.service import Service
-from tests.worker import Worker
+from tests.worker_double import Worker
 
 BUYERS = {
     "emoji": {

@@ -10,7 +10,7 @@ import pytest
 
 from mpanel_billing.doctor.finding import failed, ok, warning
 from mpanel_billing.doctor.report import is_well, report_json, report_table
-from mpanel_billing.sandbox import Sandbox
+from stripe_sandbox import Sandbox
 from tests.service import WEBHOOK_SECRET
 
 FINDINGS = [

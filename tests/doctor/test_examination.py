@@ -9,9 +9,9 @@ from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.doctor import endpoints
 from mpanel_billing.doctor.examination import DatabaseSide, StripeSide, examine
 from mpanel_billing.doctor.finding import Finding, Status
-from mpanel_billing.sandbox.client import SandboxClient
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.service import Service, make_settings

@@ -16,7 +16,7 @@ from mpanel_billing.stripe_gateway.account import SentEvent
 from mpanel_billing.stripe_gateway.gateway import API_VERSION
 from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint
 from mpanel_billing.webhooks.endpoint import PATH
-from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from mpanel_billing.webhooks.event import MIRRORED_TYPES
 from tests.service import make_settings
 
 OK, WARNING, FAILED = Status.OK, Status.WARNING, Status.FAILED

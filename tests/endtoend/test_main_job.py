@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.sandbox import Sandbox
-from mpanel_billing.sandbox.client import SandboxClient
+from stripe_sandbox import Sandbox
+from stripe_sandbox.client import SandboxClient
 from tests.processes import ServiceProcess, running_api, running_worker
 from tests.service import WEBHOOK_SECRET
 

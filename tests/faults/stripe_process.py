@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 
-from mpanel_billing.sandbox import SandboxConfig, WebhookTarget, running_sandbox
+from stripe_sandbox import SandboxConfig, WebhookTarget, running_sandbox
 from tests.service import WEBHOOK_SECRET
 
 RETRY_SECONDS = (0.1, 0.2, 0.5)

@@ -23,9 +23,9 @@ from mpanel_billing.catalogue.push import push_catalogue
 from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from mpanel_billing.sandbox.client import SandboxClient
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import open_gateway
+from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
 from tests.faults.journal import NO_ANSWER, OK, Journal, Kind
 from tests.processes import (

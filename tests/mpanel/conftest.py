@@ -11,10 +11,10 @@ import pytest
 
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.provisioning.converge import Provisioning
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
-from mpanel_billing.provisioning.service import Provisioning
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests.mpanel.databases import (
     LATER_COLUMNS,

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from mpanel_billing.provisioning.service import Provisioning, provision_tenant_for_subscription
+from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from tests.mpanel.mpanel_code import (
     DUE_TO_BILLER,
     LIST_INVOICES,

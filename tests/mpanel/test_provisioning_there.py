@@ -4,7 +4,7 @@ import pytest
 
 from tests.mpanel.conftest import Clone
 from tests.provisioning.conftest import scene, world  # noqa: F401 - fixtures
-from tests.provisioning.test_service import *  # noqa: F403 - the same tests, on another database
+from tests.provisioning.test_converge import *  # noqa: F403 - the same tests, on another database
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from mpanel_billing.http.openapi.document import DOCUMENT
 from mpanel_billing.settings import Settings
 from tests.service import Service, make_settings
-from tests.worker import Worker
+from tests.worker_double import Worker
 
 
 @pytest.fixture

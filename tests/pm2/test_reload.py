@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import unused_port
 
-from tests.monitoring.scrape import scrape
 from tests.pm2.load import Load
+from tests.telemetry.scrape import scrape
 
 pytestmark = [
     pytest.mark.pm2,

@@ -5,9 +5,9 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mpanel_billing.jobs.worker import run_worker
-from mpanel_billing.logs import configure_logging
 from mpanel_billing.settings import load_settings
+from mpanel_billing.telemetry.logs import configure_logging
+from mpanel_billing.worker.process import run_worker
 from tests.provisioning.stage import StageClock
 
 CLOCK_FILE = "CLOCK_FILE"

@@ -13,12 +13,12 @@ import pytest
 from mpanel_billing.catalogue.file import read_catalogue_file
 from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.provisioning.desired import Policy
-from mpanel_billing.provisioning.service import (
+from mpanel_billing.provisioning.converge import (
     Outcome,
     Provisioning,
     provision_tenant_for_subscription,
 )
+from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made

@@ -12,12 +12,12 @@ from uuid import UUID
 import aiohttp
 
 from mpanel_billing.database.pool import Pool, acquired, create_pool
+from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.configuration import open_drivers
 from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
 from mpanel_billing.provisioning.repository import list_due_work
-from mpanel_billing.provisioning.service import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
 from tests.inbox import Inbox

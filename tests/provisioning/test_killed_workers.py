@@ -19,8 +19,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from mpanel_billing.jobs.sweep import sweep
 from mpanel_billing.provisioning.lease import LEASE_SECONDS
+from mpanel_billing.worker.sweep import sweep
 from tests.processes import ServiceProcess, running, service_environment
 from tests.provisioning.checks import Checks
 from tests.provisioning.clocked_worker import CLOCK_FILE, ShiftedClock

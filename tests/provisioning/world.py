@@ -20,7 +20,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unsettled,
 )
 from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
-from mpanel_billing.provisioning.leg import RESULTING, Actual
+from mpanel_billing.provisioning.service_state import RESULTING, Actual
 
 Fault = Literal["fail_before", "fail_after", "refuse"]
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from mpanel_billing.http.app import create_app
-from mpanel_billing.jobs.sweep import sweep
 from mpanel_billing.reconciliation import service as reconciling
 from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run
 from mpanel_billing.reconciliation.service import Wish
+from mpanel_billing.worker.sweep import sweep
 from tests.processes import running_worker
 from tests.reconciliation.conftest import Reconciler
 from tests.service import AppClient, Service, make_settings

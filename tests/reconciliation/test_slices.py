@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from mpanel_billing.reconciliation.slices import COMPARED, EVENT_DAYS, cut, event_subjects, types_of
-from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 NOW = 1_790_000_000
 

@@ -11,8 +11,8 @@ from pgqueuer import PgQueuer
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.database.queries import load_queries
-from mpanel_billing.jobs.worker import schedule_pruning
 from mpanel_billing.retention.service import count_prunable, prune
+from mpanel_billing.worker.process import schedule_pruning
 from tests.inbox import Inbox
 from tests.processes import running_worker
 from tests.retention.conftest import AGES, Cellar

@@ -14,11 +14,11 @@ from typer.testing import CliRunner, Result
 from mpanel_billing.cli.stripe import app
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http.app import create_app
-from mpanel_billing.sandbox import Sandbox
-from mpanel_billing.sandbox.client import SandboxClient
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.webhooks.endpoint import PATH
-from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from mpanel_billing.webhooks.event import MIRRORED_TYPES
+from stripe_sandbox import Sandbox
+from stripe_sandbox.client import SandboxClient
 from tests.service import AppClient, make_settings
 
 URL = "http://127.0.0.1:4242" + PATH

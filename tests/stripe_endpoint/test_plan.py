@@ -14,7 +14,7 @@ from mpanel_billing.webhooks.endpoint import (
     check_endpoint_url,
     plan_endpoint,
 )
-from mpanel_billing.webhooks.envelope import MIRRORED_TYPES
+from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 URL = "https://billing.example.com/api/webhooks/stripe"
 RIGHT = WebhookEndpoint(

@@ -13,10 +13,10 @@ from mpanel_billing.errors import (
     StripeObjectMissingError,
     StripeUnavailableError,
 )
-from mpanel_billing.sandbox import Sandbox
-from mpanel_billing.sandbox.client import SandboxClient
 from mpanel_billing.stripe_gateway.checkout import create_customer, expire_checkout_session
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from stripe_sandbox import Sandbox
+from stripe_sandbox.client import SandboxClient
 from tests.service import make_settings
 
 ADA = {"email": "ada@example.com"}

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mpanel_billing.webhooks.envelope import Body, Event, parse_event
-from mpanel_billing.webhooks.routine import as_routine, receive_routine
+from mpanel_billing.webhooks.event import Body, Event, parse_event
+from mpanel_billing.webhooks.fast_path import as_routine, receive_routine
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 

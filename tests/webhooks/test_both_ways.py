@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.webhooks.envelope import Body, Event, parse_event
-from mpanel_billing.webhooks.routine import as_routine, receive_routine
+from mpanel_billing.webhooks.event import Body, Event, parse_event
+from mpanel_billing.webhooks.fast_path import as_routine, receive_routine
 from mpanel_billing.webhooks.service import receive_event
 from tests import stripe_objects as made
 

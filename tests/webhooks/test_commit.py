@@ -3,10 +3,10 @@
 import pytest
 
 from mpanel_billing.errors import DatabaseUnavailableError
-from mpanel_billing.webhooks.batches import EventBatcher
+from mpanel_billing.webhooks.batching import EventBatcher
 from tests.inbox import Inbox
 from tests.webhooks.books import Books, renewal
-from tests.webhooks.test_batches import update
+from tests.webhooks.test_batching import update
 
 LOST_AT_COMMIT = """
 CREATE FUNCTION be_lost() RETURNS trigger LANGUAGE plpgsql AS $$

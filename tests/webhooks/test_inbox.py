@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from mpanel_billing.errors import DatabaseUnavailableError
-from mpanel_billing.webhooks.batches import EventBatcher
+from mpanel_billing.webhooks.batching import EventBatcher
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.mirror.test_refetch import VICTIM_ONCE
-from tests.webhooks.test_batches import update
+from tests.webhooks.test_batching import update
 from tests.webhooks.test_service import _WAITING_FOR_A_LOCK, FAULT, MENDED, POISON
 
 T = 1_790_000_000

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiohttp.test_utils import TestServer
 
-from mpanel_billing.jobs.sweep import sweep
 from mpanel_billing.webhooks.service import MAX_ATTEMPTS, retry_event
+from mpanel_billing.worker.sweep import sweep
 from tests import stripe_objects as made
 from tests.convergence.truth import create_truth
 from tests.inbox import Inbox

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.webhooks.batches import EventBatcher
-from mpanel_billing.webhooks.envelope import Event
-from mpanel_billing.webhooks.routine import as_routine
+from mpanel_billing.webhooks.batching import EventBatcher
+from mpanel_billing.webhooks.event import Event
+from mpanel_billing.webhooks.fast_path import as_routine
 from mpanel_billing.webhooks.service import receive_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.webhooks.batches import EventBatcher
+from mpanel_billing.webhooks.batching import EventBatcher
 from tests import stripe_objects as made
 from tests.webhooks.books import LATER, NOW, Books, bill, renewal
 

@@ -9,7 +9,7 @@ import pytest
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.webhooks.envelope import Body, parse_body, parse_event
+from mpanel_billing.webhooks.event import Body, parse_body, parse_event
 from mpanel_billing.webhooks.service import (
     MAX_ATTEMPTS,
     receive_event,

@@ -5,11 +5,6 @@ from uuid import UUID
 
 from aiohttp import web
 
-from mpanel_billing.aftersales.answers import InvoicesAnswer, RefundAnswer, show_invoices
-from mpanel_billing.aftersales.invoices import list_invoices
-from mpanel_billing.aftersales.paging import Place, Span, cut_page, read_cursor
-from mpanel_billing.aftersales.refunds import RefundWish, refund_invoice
-from mpanel_billing.aftersales.requests import InvoicesQuery, RefundRequest
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.http.access import require_scope
 from mpanel_billing.http.idempotency import RepeatHeaders, read_idempotency_key
@@ -22,6 +17,11 @@ from mpanel_billing.http.service_desk import (
     require_customer_named,
     service_desk,
 )
+from mpanel_billing.subscriptions.answers import InvoicesAnswer, RefundAnswer, show_invoices
+from mpanel_billing.subscriptions.invoices import list_invoices
+from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
+from mpanel_billing.subscriptions.refunds import RefundWish, refund_invoice
+from mpanel_billing.subscriptions.requests import InvoicesQuery, RefundRequest
 
 routes = web.RouteTableDef()
 

@@ -4,9 +4,6 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from mpanel_billing.aftersales.answers import PortalAnswer
-from mpanel_billing.aftersales.portal import open_portal_session
-from mpanel_billing.aftersales.requests import PortalRequest
 from mpanel_billing.checkout.return_urls import allowed_address, app_address
 from mpanel_billing.errors import InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
@@ -18,6 +15,9 @@ from mpanel_billing.http.service_desk import (
     require_customer_named,
     service_desk,
 )
+from mpanel_billing.subscriptions.answers import PortalAnswer
+from mpanel_billing.subscriptions.portal import open_portal_session
+from mpanel_billing.subscriptions.requests import PortalRequest
 
 routes = web.RouteTableDef()
 

@@ -6,28 +6,6 @@ from uuid import UUID
 
 from aiohttp import web
 
-from mpanel_billing.aftersales import contract
-from mpanel_billing.aftersales.answers import (
-    ChangedAnswer,
-    PreviewAnswer,
-    SubscriptionAnswer,
-    SubscriptionPart,
-    SubscriptionsAnswer,
-    show_subscriptions,
-)
-from mpanel_billing.aftersales.contract import Changed, PlanTerms, Request
-from mpanel_billing.aftersales.paging import Place, Span, cut_page, read_cursor
-from mpanel_billing.aftersales.plan_change import PlanWish
-from mpanel_billing.aftersales.preview import preview_plan_change
-from mpanel_billing.aftersales.requests import (
-    CancelRequest,
-    ChangePlanRequest,
-    ListQuery,
-    OwnerQuery,
-    PreviewRequest,
-    ResumeRequest,
-)
-from mpanel_billing.aftersales.subscriptions import get_subscription, list_subscriptions
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.errors import (
     ConflictError,
@@ -47,6 +25,28 @@ from mpanel_billing.http.service_desk import (
     require_customer_named,
     service_desk,
 )
+from mpanel_billing.subscriptions import lifecycle
+from mpanel_billing.subscriptions.answers import (
+    ChangedAnswer,
+    PreviewAnswer,
+    SubscriptionAnswer,
+    SubscriptionPart,
+    SubscriptionsAnswer,
+    show_subscriptions,
+)
+from mpanel_billing.subscriptions.lifecycle import Changed, PlanTerms, Request
+from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
+from mpanel_billing.subscriptions.plan_change import PlanWish
+from mpanel_billing.subscriptions.preview import preview_plan_change
+from mpanel_billing.subscriptions.requests import (
+    CancelRequest,
+    ChangePlanRequest,
+    ListQuery,
+    OwnerQuery,
+    PreviewRequest,
+    ResumeRequest,
+)
+from mpanel_billing.subscriptions.subscriptions import get_subscription, list_subscriptions
 
 routes = web.RouteTableDef()
 
@@ -158,7 +158,7 @@ async def post_change_plan(request: web.Request) -> web.Response:
     asked = Request(by, path_id(request), body.named, read_idempotency_key(request))
     terms = PlanTerms(body.proration_behavior, body.proration_date)
     desk = service_desk(request)
-    return _changed(await contract.change_plan(desk, asked, _plan_wish(body), terms))
+    return _changed(await lifecycle.change_plan(desk, asked, _plan_wish(body), terms))
 
 
 @routes.post(f"{_ONE}/cancel")
@@ -181,7 +181,7 @@ async def post_cancel(request: web.Request) -> web.Response:
     body = await read_body(request, CancelRequest)
     asked = Request(by, path_id(request), body.named, read_idempotency_key(request))
     return _changed(
-        await contract.cancel(
+        await lifecycle.cancel(
             service_desk(request), asked, at_period_end=body.at_period_end, reason=body.reason
         )
     )
@@ -206,7 +206,7 @@ async def post_resume(request: web.Request) -> web.Response:
     by = await require_scope(request, "billing")
     body = await read_body(request, ResumeRequest)
     asked = Request(by, path_id(request), body.named, read_idempotency_key(request))
-    return _changed(await contract.resume(service_desk(request), asked))
+    return _changed(await lifecycle.resume(service_desk(request), asked))
 
 
 def _plan_wish(body: PreviewRequest) -> PlanWish:

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from mpanel_billing.http import keys
 from mpanel_billing.http.openapi.operation import Content, Operation, described
-from mpanel_billing.monitoring.exposition import render_metrics
+from mpanel_billing.telemetry.exposition import render_metrics
 
 routes = web.RouteTableDef()
 

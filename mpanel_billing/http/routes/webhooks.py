@@ -14,8 +14,8 @@ from mpanel_billing.http import keys, metrics
 from mpanel_billing.http.answers.services import ReceivedAnswer
 from mpanel_billing.http.json_body import BodyTooLargeError, UnsupportedMediaTypeError
 from mpanel_billing.http.openapi.operation import Content, Operation, described
-from mpanel_billing.meters import counts
-from mpanel_billing.webhooks.envelope import Event, parse_body, parse_event
+from mpanel_billing.telemetry import counters
+from mpanel_billing.webhooks.event import Event, parse_body, parse_event
 from mpanel_billing.webhooks.signature import verify_signature
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ async def receive_webhook(request: web.Request) -> web.Response:
         event = _open(request, body)
     except BillingError as error:
         logger.warning("webhook refused: %s", error, extra={"code": error.code})
-        counts.count_refusal(error.code)
+        counters.count_refusal(error.code)
         raise
     metrics.observe_age(event.created)
     outcome = await request.app[keys.EVENTS].receive(event)

@@ -9,7 +9,7 @@ from mpanel_billing.provisioning.drivers.http import HttpDriver
 from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
 from mpanel_billing.settings import ServiceEndpoint, Settings
-from mpanel_billing.tracing import active_tracing
+from mpanel_billing.telemetry.tracing import active_tracing
 
 
 @asynccontextmanager

@@ -15,7 +15,6 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 from yarl import URL
 
-from mpanel_billing.logs import redact
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
@@ -26,8 +25,9 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unknown,
     Unsettled,
 )
-from mpanel_billing.provisioning.leg import Actual
+from mpanel_billing.provisioning.service_state import Actual
 from mpanel_billing.settings import ServiceEndpoint
+from mpanel_billing.telemetry.logs import redact
 
 SIGNATURE_HEADER = "X-Mpanel-Signature"
 

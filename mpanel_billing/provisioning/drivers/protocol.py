@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
-from mpanel_billing.provisioning.leg import Action, Actual
+from mpanel_billing.provisioning.service_state import Action, Actual
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,231 @@
+"""What customers have bought, and what is asked of Stripe for them, in PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.subscriptions.holdings import Invoice, Payment, Refund, Subscription
+from mpanel_billing.subscriptions.paging import Span
+
+Kind = Literal["change_plan", "cancel", "resume", "refund"]
+State = Literal["asking", "unanswered", "done", "failed"]
+
+_queries = load_queries("aftersales")
+_changes = load_queries("changes")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that is asked of Stripe; `params` are frozen for the attempt."""
+
+    id: UUID
+    subject_id: UUID
+    kind: Kind
+    request_hash: bytes
+    params: Mapping[str, Any]
+    attempt: int
+    state: State
+    stripe_id: str | None
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Self:
+        """Read a row of `billing_changes`."""
+        return cls(**{name: row[name] for name in cls.__slots__})
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key of this attempt at Stripe."""
+        return f"{self.kind}-{self.id}-{self.attempt}"
+
+
+async def find_customer(
+    conn: Connection, customer_id: UUID | None, user_id: UUID | None, email: str | None
+) -> UUID | None:
+    """Return the customer of our books whom all the given names mean."""
+    found: UUID | None = await _queries.find_customer.fetch_value(
+        conn, customer_id=customer_id, user_id=user_id, email=email
+    )
+    return found
+
+
+async def list_stripe_customers(
+    conn: Connection, customer_id: UUID, subscription_id: UUID | None, *, livemode: bool
+) -> list[str]:
+    """Return a customer's Stripe customers, the likeliest first."""
+    rows = await _queries.list_stripe_customers.fetch(
+        conn, customer_id=customer_id, subscription_id=subscription_id, livemode=livemode
+    )
+    return [row["id"] for row in rows]
+
+
+async def list_subscriptions(
+    conn: Connection, customer_id: UUID, span: Span, *, livemode: bool
+) -> list[Subscription]:
+    """Return what a customer has subscribed to, the newest first."""
+    rows = await _queries.list_subscription_ids.fetch(
+        conn, customer_id=customer_id, livemode=livemode, **_bounds(span)
+    )
+    return await load_subscriptions(conn, [row["id"] for row in rows], livemode=livemode)
+
+
+async def load_subscriptions(
+    conn: Connection, ids: Sequence[UUID], *, livemode: bool
+) -> list[Subscription]:
+    """Return those of the subscriptions that Stripe bills in that mode, the newest first."""
+    rows = await _queries.list_subscriptions.fetch(conn, subscription_ids=ids, livemode=livemode)
+    return [Subscription.of(row) for row in rows]
+
+
+async def list_invoices_of_subscription(
+    conn: Connection, subscription_id: UUID, span: Span, *, livemode: bool
+) -> list[Invoice]:
+    """Return a subscription's invoices, the newest first."""
+    rows = await _queries.list_invoice_ids_of_subscription.fetch(
+        conn, subscription_id=subscription_id, livemode=livemode, **_bounds(span)
+    )
+    return await load_invoices(conn, [row["id"] for row in rows], livemode=livemode)
+
+
+async def list_invoices_of_customer(
+    conn: Connection, customer_id: UUID, span: Span, *, livemode: bool
+) -> list[Invoice]:
+    """Return a customer's invoices, the newest first."""
+    rows = await _queries.list_invoice_ids_of_customer.fetch(
+        conn, customer_id=customer_id, livemode=livemode, **_bounds(span)
+    )
+    return await load_invoices(conn, [row["id"] for row in rows], livemode=livemode)
+
+
+async def load_invoices(conn: Connection, ids: Sequence[UUID], *, livemode: bool) -> list[Invoice]:
+    """Return those of the invoices that are Stripe's of that mode, the newest first."""
+    rows = await _queries.list_invoices.fetch(conn, invoice_ids=ids, livemode=livemode)
+    return [Invoice.of(row) for row in rows]
+
+
+def _bounds(span: Span) -> dict[str, object]:
+    return {
+        "most": span.most,
+        "before_at": span.after.at if span.after else None,
+        "before_id": span.after.id if span.after else None,
+    }
+
+
+async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Payment]:
+    """Return the payments that an invoice was paid with, the first one first."""
+    rows = await _queries.list_payments.fetch(conn, stripe_invoice_id=stripe_invoice_id)
+    return [
+        Payment(row["stripe_payment_intent_id"], row["amount_paid"], row["amount_refunded"])
+        for row in rows
+    ]
+
+
+async def get_refund(conn: Connection, stripe_refund_id: str) -> Refund | None:
+    """Return a refund as it is mirrored."""
+    row = await _queries.get_refund.fetch_one(conn, stripe_refund_id=stripe_refund_id)
+    return Refund(*row.values()) if row else None
+
+
+async def list_refund_statuses(conn: Connection, stripe_invoice_id: str) -> Mapping[str, str]:
+    """Return the refunds of an invoice that are mirrored, by id, with Stripe's word for each."""
+    rows = await _queries.list_refund_statuses.fetch(conn, stripe_invoice_id=stripe_invoice_id)
+    return {row["stripe_refund_id"]: row["status"] for row in rows}
+
+
+async def lock_subject(conn: Connection, subject_id: UUID) -> None:
+    """Take turns with other changes of a subscription or invoice until the transaction ends.
+
+    A change whose process has died is then no longer taken for running.
+    """
+    await _changes.lock_subject.execute(conn, subject_id=subject_id)
+    await _changes.release_expired.execute(conn, subject_id=subject_id)
+
+
+async def find_by_key(
+    conn: Connection, request_key: str, *, resumable_seconds: float
+) -> Change | None:
+    """Return the change that was asked for under a client's own key."""
+    row = await _changes.find_by_key.fetch_one(
+        conn, request_key=request_key, resumable_seconds=resumable_seconds
+    )
+    return Change.of(row) if row else None
+
+
+async def find_repeated(
+    conn: Connection,
+    subject_id: UUID,
+    request_hash: bytes,
+    *,
+    repeatable_seconds: float,
+    resumable_seconds: float,
+) -> Change | None:
+    """Return the change that the same request without a key repeats."""
+    row = await _changes.find_repeated.fetch_one(
+        conn,
+        subject_id=subject_id,
+        request_hash=request_hash,
+        repeatable_seconds=repeatable_seconds,
+        resumable_seconds=resumable_seconds,
+    )
+    return Change.of(row) if row else None
+
+
+async def get_running_seconds(conn: Connection, subject_id: UUID) -> float | None:
+    """Return how long the change that is being asked for may still take; None: there is none."""
+    seconds: float | None = await _changes.get_running_seconds.fetch_value(
+        conn, subject_id=subject_id
+    )
+    return seconds
+
+
+async def insert_change(
+    conn: Connection,
+    kind: Kind,
+    subject_id: UUID,
+    *,
+    request_key: str | None,
+    request_hash: bytes,
+    params: Mapping[str, Any],
+    lease_seconds: float,
+) -> Change | None:
+    """Put a change on record that Stripe is about to be asked for; None: the key is taken."""
+    is_refund = kind == "refund"
+    row = await _changes.insert_change.fetch_one(
+        conn,
+        subscription_id=None if is_refund else subject_id,
+        invoice_id=subject_id if is_refund else None,
+        kind=kind,
+        request_key=request_key,
+        request_hash=request_hash,
+        params=params,
+        lease_seconds=lease_seconds,
+    )
+    return Change.of(row) if row else None
+
+
+async def take_up_change(
+    conn: Connection, change: Change, attempt: int, params: Mapping[str, Any], lease_seconds: float
+) -> Change:
+    """Go on with a change: with the same attempt and params, or with the next one's."""
+    row = await _changes.take_up.fetch_one(
+        conn, id=change.id, attempt=attempt, params=params, lease_seconds=lease_seconds
+    )
+    assert row  # noqa: S101 - it is locked by its subject
+    return Change.of(row)
+
+
+async def close_change(
+    conn: Connection,
+    change: Change,
+    state: State,
+    *,
+    stripe_id: str | None = None,
+    error: str | None = None,
+) -> None:
+    """Note what came of asking."""
+    await _changes.close_change.execute(
+        conn, id=change.id, attempt=change.attempt, state=state, stripe_id=stripe_id, error=error
+    )

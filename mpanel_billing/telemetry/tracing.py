@@ -1,0 +1,56 @@
+"""OpenTelemetry traces, for who sets OTEL_EXPORTER_OTLP_ENDPOINT; docs/monitoring/README.md.
+
+While that is not set nothing of OpenTelemetry is imported, and nothing is wrapped: whoever makes
+a connection, a client or the application asks `active_tracing()` once, and gets None.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mpanel_billing.errors import SettingsError
+from mpanel_billing.settings import Settings
+
+if TYPE_CHECKING:
+    from mpanel_billing.telemetry.spans import Spans
+
+_active: list["Spans"] = []
+
+
+def active_tracing() -> "Spans | None":
+    """Return what makes spans in this process; None: nobody wants any."""
+    return _active[-1] if _active else None
+
+
+@contextmanager
+def tracing(settings: Settings, process: str) -> Iterator[None]:
+    """Trace what this process (`web`, `worker`) does in the block, if the settings say so.
+
+    SettingsError where they do, and OpenTelemetry is not installed.
+    """
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if endpoint is None:
+        yield
+        return
+    spans = _open_spans(str(endpoint), process)
+    _active.append(spans)
+    try:
+        yield
+    finally:
+        _active.remove(spans)
+        spans.close()
+
+
+def _open_spans(endpoint: str, process: str) -> "Spans":
+    try:
+        module = import_module("mpanel_billing.telemetry.spans")
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("opentelemetry"):
+            raise
+        raise SettingsError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT: traces need OpenTelemetry, which is not installed: "
+            ".venv/bin/pip install -e '.[tracing]'"
+        ) from error
+    spans: Spans = module.open_spans(endpoint, process)
+    return spans

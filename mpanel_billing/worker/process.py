@@ -1,0 +1,260 @@
+"""The worker process: takes triggers off the queue and does the work that they name.
+
+Any number of workers share the queue. A worker outlives a restart of the database, and stops
+within STOP_SECONDS of a signal; what it could not finish is taken up by another.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+import pgqueuer
+from pgqueuer import Job, PgQueuer, RetryRequested
+from pgqueuer.models import Schedule
+
+from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, Pool, create_pool
+from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
+from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.provisioning.clock import Clock, database_clock
+from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
+from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.drivers.configuration import open_drivers
+from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
+from mpanel_billing.reconciliation.asking import PacedStripe
+from mpanel_billing.reconciliation.pace import Pace
+from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run
+from mpanel_billing.reconciliation.service import run_due
+from mpanel_billing.reconciliation.walking import Surroundings
+from mpanel_billing.retention.repository import Ages
+from mpanel_billing.retention.service import ages_of, prune
+from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.telemetry.counters import JobOutcome, count_job
+from mpanel_billing.telemetry.process_manager import tell_ready
+from mpanel_billing.telemetry.sampling import sampled
+from mpanel_billing.webhooks.service import retry_event
+from mpanel_billing.worker.outages import brief_outages
+from mpanel_billing.worker.sweep import sweep
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 9.5
+"""How long stopping may take in all; the process manager kills a little later."""
+
+_DRAIN_SECONDS = 8.0
+"""How long jobs may run on after the signal, before they are cancelled."""
+
+_DEQUEUE_SECONDS = 2.0
+"""How late a job is at most whose notification got lost."""
+
+_HEARTBEAT_SECONDS = 10.0
+"""A job of a killed worker is another's after this long without a sign of life."""
+
+_RESTART_SECONDS = 1.0
+_BATCH = 20
+_FEWEST_JOBS = 40
+"""Jobs that a worker takes at once, if its services take few orders at once."""
+
+_QUEUE_CONNECTIONS = 4
+_EVERY_MINUTE = "* * * * *"
+_EVERY_HOUR = "17 * * * *"
+
+
+async def run_worker(settings: Settings, clock: Clock = database_clock) -> None:
+    """Work until SIGINT or SIGTERM, and return at most STOP_SECONDS after that.
+
+    Provisioning goes by `clock`.
+    """
+    stop = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    working = asyncio.create_task(work(settings, stop, clock))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        logger.info("stopping")
+        await asyncio.wait({working}, timeout=_DRAIN_SECONDS)
+    if not working.done():
+        logger.warning("jobs are broken off; another worker goes on with them")
+        working.cancel()
+        await asyncio.wait({working}, timeout=STOP_SECONDS - _DRAIN_SECONDS)
+    if working.done() and not working.cancelled():
+        working.result()
+
+
+async def work(settings: Settings, stop: asyncio.Event, clock: Clock = database_clock) -> None:
+    """Work until the event is set and the running jobs are done; restart after failures."""
+    with brief_outages():
+        await pgqueuer.run(
+            lambda: _open_queue(settings, clock),
+            dequeue_timeout=timedelta(seconds=_DEQUEUE_SECONDS),
+            batch_size=_BATCH,
+            heartbeat_timeout=timedelta(seconds=_HEARTBEAT_SECONDS),
+            max_concurrent_tasks=most_jobs(settings),
+            shutdown_on_listener_failure=True,
+            restart_on_failure=True,
+            restart_delay=timedelta(seconds=_RESTART_SECONDS),
+            shutdown=stop,
+        )
+
+
+def most_jobs(settings: Settings) -> int:
+    """Return how many jobs a worker takes at once.
+
+    They mostly wait, for services and Stripe, each of which has its own limit: twice of what the
+    services take at once, so that a slow one does not keep the others from working. Not many
+    more: what a worker has taken, an idle one cannot.
+    """
+    usual = settings.provisioning_concurrency
+    services = settings.provisioning_services.values()
+    return max(_FEWEST_JOBS, 2 * sum(service.concurrency or usual for service in services))
+
+
+@asynccontextmanager
+async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueuer]:
+    """Open everything anew: after a failure, nothing of before can be trusted."""
+    async with AsyncExitStack() as stack:
+        queue_pool = await stack.enter_async_context(_queue_pool(settings))
+        pool = await stack.enter_async_context(await create_pool(settings))
+        await stack.enter_async_context(sampled(pool, "worker"))
+        drivers = await stack.enter_async_context(open_drivers(settings))
+        gateway = await stack.enter_async_context(open_gateway(settings))
+        provisioning = Provisioning(
+            pool=pool,
+            gateway=gateway,
+            drivers=drivers,
+            policy=Policy(
+                grace=timedelta(days=settings.grace_days),
+                retention=timedelta(days=settings.retention_days),
+            ),
+            tenant_suffix=settings.tenant_suffix,
+            livemode=settings.livemode,
+            clock=clock,
+        )
+        queue = PgQueuer.from_asyncpg_pool(queue_pool)
+        register(queue, provisioning)
+        schedule_pruning(queue, pool, ages_of(settings))
+        stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))
+        around = Surroundings(pool, stripe, drivers, settings.livemode)
+        schedule_reconciling(queue, around, settings.reconcile_hour)
+        await _listen(queue)
+        logger.info("worker ready")
+        tell_ready()
+        yield queue
+
+
+def _queue_pool(settings: Settings) -> "asyncpg.Pool[asyncpg.Record]":
+    """Connections as PgQueuer wants them: it encodes its JSON itself, ours do it for us."""
+    return asyncpg.create_pool(
+        settings.direct_url,
+        min_size=1,
+        max_size=_QUEUE_CONNECTIONS,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        server_settings={"application_name": "mpanel-billing-queue", "timezone": "UTC"},
+    )
+
+
+async def _listen(queue: PgQueuer) -> None:
+    """Listen before the queue runs.
+
+    Else its first probe of the listener, over another connection, may come before it listens,
+    and 10 s later it takes a sound connection for a broken one.
+    """
+    await queue.connection.add_listener(queue.channel, lambda _: None)
+
+
+def register(queue: PgQueuer, provisioning: Provisioning) -> None:
+    """Tell the queue what to do for each kind of trigger."""
+    pool, gateway, livemode = provisioning.pool, provisioning.gateway, provisioning.livemode
+
+    async def provision_subscription(id_: str) -> None:
+        await provision_tenant_for_subscription(provisioning, UUID(id_))
+
+    async def ask_stripe(id_: str) -> None:
+        await refetch(pool, gateway, id_, livemode=livemode)
+
+    async def apply_event(id_: str) -> None:
+        await retry_event(pool, id_, livemode=livemode)
+
+    for entrypoint, do in (
+        (PROVISION, provision_subscription),
+        (REFETCH, ask_stripe),
+        (RETRY_EVENT, apply_event),
+    ):
+        queue.entrypoint(entrypoint)(_job(entrypoint, do))
+
+    @queue.schedule("sweep", _EVERY_MINUTE)
+    async def sweep_due(_: Schedule) -> None:
+        await sweep(pool, provisioning.clock)
+
+
+def schedule_pruning(queue: PgQueuer, pool: Pool, ages: Ages) -> None:
+    """Have old rows pruned every hour; a worker that stops does not finish it."""
+
+    @queue.schedule("prune", _EVERY_HOUR)
+    async def prune_old(_: Schedule) -> None:
+        await prune(pool, ages, stop=queue.shutdown)
+
+
+def schedule_reconciling(queue: PgQueuer, around: Surroundings, hour: int | Literal["off"]) -> None:
+    """Compare Stripe with the mirror and the accounts, daily at that hour and when asked for."""
+
+    async def reconcile(id_: str) -> None:
+        await run_due(around, UUID(id_), queue.shutdown)
+
+    queue.entrypoint(RECONCILE)(_job(RECONCILE, reconcile))
+    if hour == "off":
+        return
+
+    @queue.schedule("reconcile_daily", cron_of(hour))
+    async def begin_daily(_: Schedule) -> None:
+        await request_daily_run(around.pool, livemode=around.livemode)
+
+
+def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job], Awaitable[None]]:
+    """Wrap what is done for an id as a job of the queue."""
+
+    async def run(job: Job) -> None:
+        id_ = (job.payload or b"").decode()
+        fields: dict[str, object] = {"job": entrypoint, "objectId": id_}
+        started = time.monotonic()
+        try:
+            await _counted(entrypoint, do(id_))
+        except LeaseBusyError as busy:
+            # should the other worker be dead, this one takes over
+            raise RetryRequested(timedelta(seconds=busy.seconds), reason="busy") from busy
+        except LeaseLostError:
+            logger.warning("another worker has taken over", extra=fields)
+        else:
+            took = round((time.monotonic() - started) * 1000)
+            logger.info("%s done", entrypoint, extra={**fields, "durationMs": took})
+
+    return run
+
+
+async def _counted(entrypoint: str, doing: Awaitable[None]) -> None:
+    """Do it, and count what came of it."""
+    outcome: JobOutcome = "failed"
+    started = time.monotonic()
+    try:
+        await doing
+        outcome = "done"
+    except LeaseBusyError:
+        outcome = "busy"
+        raise
+    except LeaseLostError:
+        outcome = "lost"
+        raise
+    except asyncio.CancelledError:
+        outcome = "broken_off"
+        raise
+    finally:
+        count_job(entrypoint, outcome, time.monotonic() - started)

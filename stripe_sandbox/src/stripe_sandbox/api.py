@@ -1,0 +1,214 @@
+"""The way of an API request: key, params, idempotency, work in one transaction, answer."""
+
+import asyncio
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import ApiError
+from stripe_sandbox.expansion import expand
+from stripe_sandbox.faults import Fault, Faults
+from stripe_sandbox.forms import decode_form
+from stripe_sandbox.idempotency import IdempotencyKeys, digest
+from stripe_sandbox.operations import Call, Listing, Operation
+from stripe_sandbox.pagination import cut_page, take_cursors
+from stripe_sandbox.params import check_params
+from stripe_sandbox.rate_limit import RateLimit
+from stripe_sandbox.views import as_sent
+from stripe_sandbox.world import API_VERSION, Origin, World
+
+TEST_KEYS = ("sk_test_", "rk_test_")
+LIVE_KEYS = ("sk_live_", "rk_live_")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A request whose params are right; the fingerprint is what its repeats share."""
+
+    operation: Operation
+    path: str
+    ids: Mapping[str, str]
+    params: ReadOnly
+    origin: Origin
+    fingerprint: str
+
+
+class Api:
+    """Answers the requests under `/v1`."""
+
+    def __init__(self, world: World, faults: Faults, rate_limit: RateLimit) -> None:
+        self._world = world
+        self._rate_limit = rate_limit
+        self._faults = faults
+        self._keys = IdempotencyKeys(world.store)
+
+    def add_routes(self, app: web.Application, operations: Iterable[Operation]) -> None:
+        """Serve the operations, and Stripe's 404 for any other path."""
+        for operation in operations:
+            app.router.add_route(operation.method, f"/v1{operation.path}", self._route(operation))
+        app.router.add_route("*", "/v1/{unknown:.*}", self._refuse_url)
+
+    def _route(self, operation: Operation) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            origin = Origin(self._world.ids.next("req"), _idempotency_key(request))
+            try:
+                _authenticate(request)
+                self._rate_limit.count()
+                return await self._serve(operation, request, origin)
+            except ApiError as error:
+                return _response(error.status, error.body, origin, error.headers)
+
+        return answer
+
+    async def _refuse_url(self, request: web.Request) -> web.Response:
+        origin = Origin(self._world.ids.next("req"))
+        message = f"Unrecognized request URL ({request.method}: {request.path})."
+        error = ApiError(404, message)
+        return _response(error.status, error.body, origin, {})
+
+    async def _serve(
+        self, operation: Operation, request: web.Request, origin: Origin
+    ) -> web.Response:
+        form = decode_form(await _read_pairs(request))
+        params = check_params(form, operation.params)
+        operation.refuse_unsupported(params)
+        fingerprint = digest(request.method, request.path, form)
+        task = _Task(operation, request.path, request.match_info, params, origin, fingerprint)
+        key = origin.idempotency_key
+        kept = self._keys.begin(key, fingerprint) if key else None
+        try:
+            status, body = await self._answer(task, request, kept)
+        finally:
+            if key:
+                self._keys.end(key)
+        return _response(status, body, origin, {"Idempotent-Replayed": "true"} if kept else {})
+
+    async def _answer(
+        self, task: _Task, request: web.Request, kept: ReadOnly | None
+    ) -> tuple[int, Document]:
+        """Return the status and answer, after and before whatever fault the request suffers."""
+        fault = self._faults.take(request.method, request.path)
+        if fault and not fault.after_work:
+            await self._suffer_first(fault, request, task)
+        if kept is None:
+            status, body = self._work(task)
+        else:
+            status, body = kept["status"], kept["body"]
+        if fault and fault.after_work:
+            await _suffer(fault, request)
+        return status, body
+
+    async def _suffer_first(self, fault: Fault, request: web.Request, task: _Task) -> None:
+        try:
+            await _suffer(fault, request)
+        except ApiError as error:
+            if fault.is_remembered():
+                self._keep_alone(task, error)
+            raise
+
+    def _work(self, task: _Task) -> tuple[int, Document]:
+        """Do what the operation does, and keep the answer for its key in the same transaction."""
+        self._world.origin = task.origin
+        try:
+            with self._world.store.transaction():
+                status, body = self._attempt(task)
+                self._keep(task, status, body)
+        except ApiError as error:
+            self._keep_alone(task, error)
+            return error.status, error.body
+        finally:
+            self._world.origin = Origin()
+        return status, body
+
+    def _attempt(self, task: _Task) -> tuple[int, Document]:
+        try:
+            return HTTPStatus.OK, self._perform(task)
+        except ApiError as error:
+            if not error.keeps_changes:
+                raise
+            return error.status, error.body
+
+    def _perform(self, task: _Task) -> Document:
+        params = dict(task.params)
+        paths = params.pop("expand", None) or []
+        cursors = take_cursors(params)
+        result = task.operation.handle(Call(self._world, task.ids, params))
+        if isinstance(result, Listing):
+            result = cut_page(result, cursors, task.path)
+            result["data"] = deepcopy(result["data"])
+        return as_sent(expand(self._world, result, paths))
+
+    def _keep_alone(self, task: _Task, error: ApiError) -> None:
+        """Keep an error that undid everything, for the request's key."""
+        with self._world.store.transaction():
+            self._keep(task, error.status, error.body)
+
+    def _keep(self, task: _Task, status: int, body: Document) -> None:
+        key = task.origin.idempotency_key
+        if key:
+            self._keys.keep(key, task.fingerprint, status, body)
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    return request.headers.get("Idempotency-Key") if request.method == "POST" else None
+
+
+async def _read_pairs(request: web.Request) -> list[tuple[str, str]]:
+    text = await request.text() if request.method == "POST" else request.rel_url.raw_query_string
+    return parse_qsl(text, keep_blank_values=True)
+
+
+def _authenticate(request: web.Request) -> None:
+    key = _given_key(request.headers.get("Authorization", ""))
+    if not key:
+        message = (
+            "You did not provide an API key. You need to provide your API key in the Authorization "
+            "header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+        )
+        raise ApiError(401, message)
+    if key.startswith(LIVE_KEYS):
+        message = "A live mode key was given: this sandbox takes only test mode keys (sk_test_...)."
+        raise ApiError(401, message)
+    if not key.startswith(TEST_KEYS):
+        raise ApiError(401, "Invalid API Key provided.")
+
+
+def _given_key(header: str) -> str:
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        return _login(value)
+    return ""
+
+
+def _login(credentials: str) -> str:
+    """Return the user name of basic credentials, empty where they are malformed."""
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[0]
+    except ValueError:
+        return ""
+
+
+async def _suffer(fault: Fault, request: web.Request) -> None:
+    if fault.kind == "hang":
+        await asyncio.sleep(fault.seconds)
+    elif fault.kind == "reset" and request.transport is not None:
+        request.transport.abort()
+        raise web.HTTPServiceUnavailable
+    elif fault.kind == "status":
+        raise fault.error()
+
+
+def _response(status: int, body: Document, origin: Origin, headers: dict[str, str]) -> web.Response:
+    always = {"Request-Id": str(origin.id), "Stripe-Version": API_VERSION}
+    if origin.idempotency_key:
+        always["Idempotency-Key"] = origin.idempotency_key
+    return web.json_response(body, status=status, headers={**always, **headers})

@@ -1,0 +1,100 @@
+"""Puts the sandbox together as an aiohttp application."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from stripe_sandbox.api import Api
+from stripe_sandbox.archive import Archive
+from stripe_sandbox.billing.schedule import WallClock
+from stripe_sandbox.config import SandboxConfig
+from stripe_sandbox.control import Control, refuse_cleanly
+from stripe_sandbox.delivery import Dispatcher
+from stripe_sandbox.faults import Faults
+from stripe_sandbox.hosted.checkout import CheckoutPages
+from stripe_sandbox.hosted.portal import CustomerPages
+from stripe_sandbox.ids import IdSource
+from stripe_sandbox.outbox import Outbox
+from stripe_sandbox.rate_limit import RateLimit
+from stripe_sandbox.resources import OPERATIONS
+from stripe_sandbox.scale import ScaleSwitches
+from stripe_sandbox.store import Store
+from stripe_sandbox.world import World
+
+WORLD = web.AppKey("world", World)
+
+
+def create_sandbox_app(config: SandboxConfig) -> web.Application:
+    """Return the application; its state and deliveries live from its start to its cleanup."""
+    store = Store()
+    world = make_world(store, config)
+    faults = Faults()
+    rate_limit = RateLimit()
+    dispatcher = Dispatcher(store, world.outbox, config.retry_delays)
+    wall_clock = WallClock(world)
+    app = web.Application(
+        middlewares=[_tell_time(world), refuse_cleanly, _follow_host(world, config)]
+    )
+    app[WORLD] = world
+    Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
+    CheckoutPages(world).add_routes(app)
+    CustomerPages(world).add_routes(app)
+    Control(world, faults, dispatcher, wall_clock).add_routes(app)
+    ScaleSwitches(world, rate_limit).add_routes(app)
+    app.cleanup_ctx.append(_running(world, dispatcher, wall_clock, config))
+    return app
+
+
+def make_world(store: Store, config: SandboxConfig) -> World:
+    """Return the world of a sandbox, with its webhook targets."""
+    ids = IdSource(config.seed, store.has)
+    outbox = Outbox(store, ids, chance=random.Random(config.seed))  # noqa: S311 - repeatable disorder
+    for target in config.webhooks:
+        outbox.add_target(target)
+    base_url = config.public_url or f"http://{config.host}:{config.port}"
+    return World(store, ids, outbox, base_url.rstrip("/"), config.dunning)
+
+
+def _running(
+    world: World, dispatcher: Dispatcher, wall_clock: WallClock, config: SandboxConfig
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        archive = Archive(config.state_file) if config.state_file else None
+        if archive:
+            archive.attach(world.store)
+        wall_clock.start()
+        await dispatcher.start()
+        yield
+        await dispatcher.stop()
+        await wall_clock.stop()
+        if archive:
+            archive.close()
+
+    return run
+
+
+def _tell_time(world: World) -> Middleware:
+    """Return the middleware that dates answers by the sandbox's own time."""
+
+    @web.middleware
+    async def date(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        response.headers[hdrs.DATE] = formatdate(world.now(), usegmt=True)
+        return response
+
+    return date
+
+
+def _follow_host(world: World, config: SandboxConfig) -> Middleware:
+    """Return the middleware that puts the pages where the last request found the sandbox."""
+
+    @web.middleware
+    async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if config.public_url is None and request.path.startswith("/v1/"):
+            world.base_url = f"{request.scheme}://{request.host}"
+        return await handler(request)
+
+    return follow

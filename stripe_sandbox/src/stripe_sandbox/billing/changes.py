@@ -1,0 +1,166 @@
+"""What the API changes on a running subscription."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stripe_sandbox.billing.discounts import redeem
+from stripe_sandbox.billing.dunning import settle
+from stripe_sandbox.billing.invoices import collect, finalize_invoice
+from stripe_sandbox.billing.lines import Period
+from stripe_sandbox.billing.payments import as_api_error
+from stripe_sandbox.billing.proration import (
+    ItemChange,
+    new_item,
+    prorate,
+    replace_price,
+    restart_period,
+    span_of,
+)
+from stripe_sandbox.billing.subscriptions import (
+    OrderItem,
+    bill_subscription,
+    earliest_end,
+    set_status,
+    term_lines,
+)
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.errors import invalid, no_such
+from stripe_sandbox.world import World
+
+
+def change_items(
+    world: World,
+    subscription: Document,
+    given: Sequence[tuple[ReadOnly, ReadOnly | None]],
+    *,
+    proration: str,
+    at: int,
+) -> tuple[bool, bool]:
+    """Change the items as the (param, price) pairs say.
+
+    Returns whether an invoice is due at once, and whether a new period has begun. `proration` is
+    Stripe's `proration_behavior`, `at` the time up to which the old items count.
+    """
+    changes = [_change_item(world, subscription, param, price, at) for param, price in given]
+    if not subscription["items"]["data"]:
+        raise invalid("A subscription must have at least one active plan.", param="items")
+    if subscription["status"] == "trialing":
+        return False, False
+    new_term = any(change.moves_to_another_interval() for change in changes)
+    if proration != "none":
+        customer = world.find("customer", subscription["customer"])
+        prorate(world, subscription, customer, changes, at, credit_only=new_term)
+    if new_term:
+        restart_period(subscription, at)
+    return new_term or proration == "always_invoice", new_term
+
+
+def _change_item(
+    world: World, subscription: Document, param: ReadOnly, price: ReadOnly | None, at: int
+) -> ItemChange:
+    items: list[Document] = subscription["items"]["data"]
+    if not param.get("id"):
+        if price is None:
+            raise invalid("A new item needs a price.", param="items")
+        order = OrderItem(price, param.get("quantity") or 1, param.get("metadata") or {})
+        item = new_item(world, subscription, order, at)
+        items.append(item)
+        return ItemChange(None, item, span_of(subscription, item))
+    item = _find_item(items, param["id"])
+    before, span = dict(item), Period(item["current_period_start"], item["current_period_end"])
+    if param.get("deleted"):
+        items.remove(item)
+        return ItemChange(before, None, span)
+    _update_item(item, param, price)
+    unchanged = before["price"] == item["price"] and before["quantity"] == item["quantity"]
+    return ItemChange(None, None, span) if unchanged else ItemChange(before, dict(item), span)
+
+
+def _find_item(items: list[Document], item_id: str) -> Document:
+    for item in items:
+        if item["id"] == item_id:
+            return item
+    raise no_such("subscription_item", item_id, "items")
+
+
+def _update_item(item: Document, param: ReadOnly, price: ReadOnly | None) -> None:
+    if price is not None:
+        replace_price(item, price)
+    if param.get("quantity") is not None:
+        item["quantity"] = param["quantity"]
+    if "metadata" in param:
+        item["metadata"] = merge_metadata(item["metadata"], param["metadata"])
+
+
+def invoice_now(world: World, subscription: Document, *, new_period: bool, strict: bool) -> None:
+    """Bill what waits, and the period that has just begun if one has, and collect it at once.
+
+    The subscription is saved on the way. `strict` undoes everything when the card is declined, by
+    raising the 402 that says so; otherwise the subscription becomes past due.
+    """
+    items = subscription["items"]["data"] if new_period else []
+    lines = term_lines(world, subscription, items)
+    invoice = bill_subscription(world, subscription, lines, reason="subscription_update")
+    world.save(subscription)
+    invoice = finalize_invoice(world, invoice)
+    if invoice["status"] != "open":
+        return
+    decline = collect(world, invoice)
+    if decline and strict:
+        error = as_api_error(world, decline, invoice)
+        error.keeps_changes = False
+        raise error
+    settle(world, invoice, failed=decline is not None)
+
+
+def end_trial(subscription: Document, now: int) -> None:
+    """End the trial now: the first paid period begins."""
+    subscription["trial_end"] = now
+    set_status(subscription, "active")
+    restart_period(subscription, now)
+
+
+def extend_trial(subscription: Document, until: int, now: int) -> None:
+    """Have the subscription be free until a Unix time; raises ApiError for one that is past."""
+    if until <= now:
+        raise invalid("The trial_end must be in the future.", param="trial_end")
+    set_status(subscription, "trialing")
+    subscription["trial_start"] = subscription["trial_start"] or now
+    subscription |= {"trial_end": until, "billing_cycle_anchor": until}
+    for item in subscription["items"]["data"]:
+        item["current_period_end"] = until
+
+
+def schedule_cancellation(world: World, subscription: Document, at: int | None) -> None:
+    """Have the subscription end at a Unix time, or, with None, no longer end."""
+    subscription["cancel_at"] = at
+    subscription["canceled_at"] = world.time_of(subscription) if at else None
+    reason = "cancellation_requested" if at else None
+    subscription["cancellation_details"]["reason"] = reason
+
+
+def cancellation_time(subscription: ReadOnly, wanted: Any) -> int | None:
+    """Return the Unix time that a `cancel_at` means: a time, or an end of the items' periods."""
+    if wanted is None or isinstance(wanted, int):
+        return wanted
+    if wanted == "min_period_end":
+        return earliest_end(subscription)
+    return max(int(item["current_period_end"]) for item in subscription["items"]["data"])
+
+
+def replace_discounts(world: World, subscription: Document, given: list[ReadOnly] | None) -> None:
+    """Put these discounts in the place of those that the subscription has."""
+    kept = [
+        redeem(
+            world,
+            one,
+            customer=subscription["customer"],
+            start=world.time_of(subscription),
+            subscription=subscription["id"],
+        )
+        for one in given or []
+    ]
+    for discount in kept:
+        if discount["id"] not in subscription["discounts"]:
+            world.announce("customer.discount.created", discount)
+    subscription["discounts"] = [discount["id"] for discount in kept]

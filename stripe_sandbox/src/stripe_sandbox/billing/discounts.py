@@ -1,0 +1,154 @@
+"""Coupons put to use: who carries a discount, what it takes off, and when it is used up."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import invalid, no_such
+from stripe_sandbox.money import percent_of, split_amount
+from stripe_sandbox.periods import add_interval
+from stripe_sandbox.world import World
+
+
+def find_coupon(world: World, given: Mapping[str, Any], param: str) -> tuple[Document, str | None]:
+    """Return the coupon that a discount param names, and the id of its promotion code if any.
+
+    Raises ApiError for an unknown, expired or used-up coupon or an inactive promotion code.
+    """
+    promotion_id = given.get("promotion_code")
+    if promotion_id:
+        promotion = world.find("promotion_code", promotion_id, f"{param}[promotion_code]")
+        if not promotion["active"]:
+            raise invalid("This promotion code is no longer active.", param=param)
+        coupon_id = promotion["promotion"]["coupon"]
+    elif given.get("coupon"):
+        coupon_id = given["coupon"]
+    else:
+        raise invalid("A discount names a coupon or a promotion code.", param=param)
+    coupon = world.find("coupon", coupon_id, f"{param}[coupon]")
+    if not coupon["valid"] or is_past(world, coupon):
+        raise invalid(f"Coupon expired: {coupon_id}", param=param, code="coupon_expired")
+    return coupon, promotion_id
+
+
+def is_past(world: World, coupon: ReadOnly) -> bool:
+    """Tell whether the time to redeem the coupon is over."""
+    return coupon["redeem_by"] is not None and coupon["redeem_by"] <= world.now()
+
+
+def redeem(
+    world: World,
+    given: Mapping[str, Any],
+    *,
+    customer: str,
+    start: int,
+    subscription: str | None = None,
+    checkout_session: str | None = None,
+    param: str = "discounts",
+) -> Document:
+    """Use a coupon once and return the discount; `given` is a discount param of the API."""
+    if given.get("discount"):
+        existing = world.store.get("discount", given["discount"])
+        if existing is None:
+            raise no_such("discount", given["discount"], param)
+        return existing
+    coupon, promotion_id = find_coupon(world, given, param)
+    _count(world, coupon)
+    if promotion_id:
+        _count(world, world.find("promotion_code", promotion_id, param))
+    return world.add(
+        {
+            "id": world.ids.next("di"),
+            "object": "discount",
+            "checkout_session": checkout_session,
+            "customer": customer,
+            "end": _end(coupon, start),
+            "promotion_code": promotion_id,
+            "source": {"coupon": coupon["id"], "type": "coupon"},
+            "start": start,
+            "subscription": subscription,
+        }
+    )
+
+
+def _count(world: World, redeemable: Document) -> None:
+    redeemable["times_redeemed"] += 1
+    used_up = redeemable["times_redeemed"] == redeemable["max_redemptions"]
+    if used_up:
+        redeemable["valid" if redeemable["object"] == "coupon" else "active"] = False
+    world.save(redeemable)
+
+
+def _end(coupon: ReadOnly, start: int) -> int | None:
+    if coupon["duration"] != "repeating":
+        return None
+    return add_interval(start, "month", coupon["duration_in_months"])
+
+
+def coupon_of(world: World, discount_id: str) -> ReadOnly:
+    """Return the coupon behind a discount; a coupon deleted since still counts for the discount."""
+    discount = world.find("discount", discount_id)
+    coupon_id = discount["source"]["coupon"]
+    coupon = world.store.peek("coupon", coupon_id) or world.store.peek("_deleted_coupon", coupon_id)
+    if coupon is None:
+        raise no_such("coupon", coupon_id, "discounts")
+    return coupon
+
+
+def reduce_amounts(amounts: list[int], products: list[str | None], coupon: ReadOnly) -> list[int]:
+    """Return what the coupon takes off each amount, in minor units, never more than there is."""
+    limited_to = (coupon.get("applies_to") or {}).get("products")
+    eligible = [
+        max(amount, 0) if limited_to is None or product in limited_to else 0
+        for amount, product in zip(amounts, products, strict=True)
+    ]
+    if coupon["percent_off"] is not None:
+        total = percent_of(sum(eligible), coupon["percent_off"])
+    else:
+        total = min(coupon["amount_off"], sum(eligible))
+    return split_amount(total, eligible)
+
+
+def discount_lines(world: World, lines: list[Document], discount_ids: Iterable[str]) -> Document:
+    """Note on each line what the discounts take off it; return the totals by discount id.
+
+    Discounts apply one after the other, each to what the ones before it left.
+    """
+    totals: Document = {}
+    for discount_id in discount_ids:
+        remaining = [_discountable(line) for line in lines]
+        products = [_product(line) for line in lines]
+        reductions = reduce_amounts(remaining, products, coupon_of(world, discount_id))
+        for line, amount in zip(lines, reductions, strict=True):
+            line["discount_amounts"].append({"amount": amount, "discount": discount_id})
+        totals[discount_id] = sum(reductions)
+    return totals
+
+
+def _product(line: ReadOnly) -> str | None:
+    """Return the product that a line sells; an amount without a price sells none."""
+    details = line["pricing"]["price_details"]
+    return details["product"] if details else None
+
+
+def _discountable(line: ReadOnly) -> int:
+    if not line["discountable"]:
+        return 0
+    return int(line["amount"]) - sum(int(taken["amount"]) for taken in line["discount_amounts"])
+
+
+def drop_used_up(world: World, subscription: Document, at: int) -> None:
+    """Take off the subscription what its invoice of just now used up or what is over."""
+    kept = []
+    for discount_id in subscription["discounts"]:
+        once = coupon_of(world, discount_id)["duration"] == "once"
+        end = world.find("discount", discount_id)["end"]
+        if not once and (end is None or end > at):
+            kept.append(discount_id)
+    subscription["discounts"] = kept
+
+
+def current_discounts(world: World, subscription: ReadOnly, at: int) -> list[str]:
+    """Return the subscription's discounts that are not over yet."""
+    ends = {one: world.find("discount", one)["end"] for one in subscription["discounts"]}
+    return [one for one, end in ends.items() if end is None or end > at]

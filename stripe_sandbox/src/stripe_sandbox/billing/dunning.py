@@ -1,0 +1,71 @@
+"""What follows from an attempt to collect an invoice: active again, past due, or the end."""
+
+from stripe_sandbox.billing.invoices import collect, invoices_of, subscription_of
+from stripe_sandbox.billing.subscriptions import (
+    FINAL_STATUSES,
+    cancel_subscription,
+    set_status,
+)
+from stripe_sandbox.cards import Decline
+from stripe_sandbox.documents import Document
+from stripe_sandbox.world import World
+
+IN_ARREARS = frozenset({"incomplete", "past_due", "unpaid"})
+
+
+def attempt_payment(
+    world: World, invoice: Document, *, buyer_present: bool = False
+) -> Decline | None:
+    """Collect an open invoice and draw the consequences; return why it failed, or None."""
+    decline = collect(world, invoice, buyer_present=buyer_present)
+    settle(world, invoice, failed=decline is not None)
+    return decline
+
+
+def settle(world: World, invoice: Document, *, failed: bool) -> None:
+    """Bring the invoice's subscription and customer in line with how collecting it went."""
+    subscription = subscription_of(world, invoice)
+    if subscription is None or subscription["status"] in FINAL_STATUSES:
+        return
+    _set_delinquent(world, subscription)
+    if failed:
+        _fall_behind(world, subscription, invoice)
+    elif subscription["status"] in IN_ARREARS and _is_latest(subscription, invoice):
+        set_status(subscription, "trialing" if _in_trial(world, subscription) else "active")
+        world.change(subscription)
+
+
+def _is_latest(subscription: Document, invoice: Document) -> bool:
+    return bool(subscription["latest_invoice"] == invoice["id"])
+
+
+def _in_trial(world: World, subscription: Document) -> bool:
+    end = subscription["trial_end"]
+    return end is not None and end > world.time_of(subscription)
+
+
+def _set_delinquent(world: World, subscription: Document) -> None:
+    customer = world.store.get("customer", subscription["customer"])
+    if customer is None:
+        return
+    open_ones = invoices_of(world, subscription["id"], "open")
+    customer["delinquent"] = any(invoice["attempt_count"] for invoice in open_ones)
+    world.change(customer)
+
+
+def _fall_behind(world: World, subscription: Document, invoice: Document) -> None:
+    if subscription["status"] == "incomplete":
+        return
+    if invoice["next_payment_attempt"] is None and invoice["auto_advance"]:
+        _give_up(world, subscription)
+    elif subscription["status"] != "unpaid":
+        set_status(subscription, "past_due")
+        world.change(subscription)
+
+
+def _give_up(world: World, subscription: Document) -> None:
+    if world.dunning.final == "cancel":
+        cancel_subscription(world, subscription, reason="payment_failed")
+        return
+    set_status(subscription, world.dunning.final)
+    world.change(subscription)

@@ -1,0 +1,332 @@
+"""The life of an invoice: draft, open, paid, void or uncollectible."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stripe_sandbox import shapes
+from stripe_sandbox.billing import payments
+from stripe_sandbox.billing.discounts import discount_lines
+from stripe_sandbox.billing.lines import item_line, pending_items
+from stripe_sandbox.billing.payment_methods import method_for
+from stripe_sandbox.cards import AUTHENTICATION, Decline
+from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
+from stripe_sandbox.errors import ApiError, invalid
+from stripe_sandbox.periods import DAY, HOUR
+from stripe_sandbox.world import World
+
+NO_CARD = Decline(
+    "missing",
+    None,
+    "Cannot charge a customer that has no active card or default payment method.",
+)
+
+
+BLANK: ReadOnly = {
+    "object": "invoice",
+    "account_country": "US",
+    "account_name": "Sandbox",
+    "amount_paid": 0,
+    "amount_shipping": 0,
+    "attempt_count": 0,
+    "attempted": False,
+    "auto_advance": True,
+    "automatic_tax": {"enabled": False},
+    "collection_method": "charge_automatically",
+    "default_tax_rates": [],
+    "issuer": {"type": "self"},
+    "livemode": False,
+    "metadata": {},
+    "payment_settings": {},
+    "post_payment_credit_notes_amount": 0,
+    "pre_payment_credit_notes_amount": 0,
+    "status": "draft",
+    "status_transitions": {},
+}
+"""What every invoice begins as."""
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What an invoice is to be made of: who pays, why, and the lines with their discounts.
+
+    `reason` is Stripe's `billing_reason`; the period is the invoice's own, not that of its lines.
+    """
+
+    customer: ReadOnly
+    currency: str
+    reason: str
+    lines: list[Document]
+    period: tuple[int, int]
+    subscription: ReadOnly | None = None
+    discounts: tuple[str, ...] = ()
+
+
+def pull_pending_items(
+    world: World, customer: ReadOnly, subscription_id: str | None, currency: str
+) -> list[Document]:
+    """Return the lines of the invoice items that have waited for this invoice."""
+    items = pending_items(world, customer["id"], subscription_id, currency)
+    return [item_line(world, item) for item in items]
+
+
+def draft_invoice(world: World, bill: Bill, *, auto_advance: bool = True) -> Document:
+    """Keep a draft of the bill and announce it; its invoice items are taken.
+
+    With `auto_advance` it is finalized and collected an hour later.
+    """
+    invoice_id = world.ids.next("in")
+    for line in bill.lines:
+        _take_item(world, line, invoice_id)
+    draft = assemble_invoice(world, bill, invoice_id)
+    draft["auto_advance"] = auto_advance
+    draft["automatically_finalizes_at"] = draft["created"] + HOUR if auto_advance else None
+    invoice = world.add(draft)
+    world.announce("invoice.created", invoice)
+    return invoice
+
+
+def assemble_invoice(
+    world: World, bill: Bill, invoice_id: str, *, due_at: int | None = None
+) -> Document:
+    """Return the bill as a draft invoice, which is not kept.
+
+    `due_at` is when it will be tried for the first time, for a preview.
+    """
+    for line in bill.lines:
+        line["invoice"] = invoice_id
+    return shapes.complete(
+        {
+            **BLANK,
+            "id": invoice_id,
+            "billing_reason": bill.reason,
+            "created": due_at or world.time_of(bill.customer),
+            "currency": bill.currency,
+            "lines": list_object(bill.lines, f"/v1/invoices/{invoice_id}/lines"),
+            "next_payment_attempt": due_at + HOUR if due_at else None,
+            "parent": _parent(bill.subscription),
+            "period_end": bill.period[1],
+            "period_start": bill.period[0],
+            "test_clock": world.clock_of(bill.customer),
+            **_bill_to(bill.customer),
+            **_amounts(world, bill),
+        }
+    )
+
+
+def _take_item(world: World, line: ReadOnly, invoice_id: str) -> None:
+    details = line["parent"]["invoice_item_details"]
+    if details:
+        item = world.find("invoiceitem", details["invoice_item"])
+        item["invoice"] = invoice_id
+        world.save(item)
+
+
+def _bill_to(customer: ReadOnly) -> Document:
+    return {
+        "customer": customer["id"],
+        "customer_address": customer["address"],
+        "customer_email": customer["email"],
+        "customer_name": customer["name"],
+        "customer_phone": customer["phone"],
+        "customer_shipping": customer["shipping"],
+        "customer_tax_exempt": customer["tax_exempt"],
+        "customer_tax_ids": [],
+    }
+
+
+def _parent(subscription: ReadOnly | None) -> Document | None:
+    if subscription is None:
+        return None
+    details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
+    return {"subscription_details": details, "type": "subscription_details"}
+
+
+def _amounts(world: World, bill: Bill) -> Document:
+    subtotal = sum(line["amount"] for line in bill.lines)
+    taken = _discount(world, bill)
+    total = subtotal - sum(taken.values())
+    balance = bill.customer["balance"] or 0
+    due = max(total + balance, 0)
+    return {
+        "amount_due": due,
+        "amount_overpaid": 0,
+        "amount_remaining": due,
+        "discounts": list(bill.discounts),
+        "starting_balance": balance,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
+        "total": total,
+        "total_discount_amounts": [{"amount": a, "discount": d} for d, a in taken.items()],
+        "total_excluding_tax": total,
+        "total_pretax_credit_amounts": [
+            {"amount": a, "discount": d, "type": "discount"} for d, a in taken.items()
+        ],
+        "total_taxes": [],
+    }
+
+
+def _discount(world: World, bill: Bill) -> Document:
+    """Take the discounts off the lines: a line's own first, then the invoice's."""
+    totals: Document = {}
+    for line in bill.lines:
+        for discount_id, amount in discount_lines(world, [line], line["discounts"]).items():
+            totals[discount_id] = totals.get(discount_id, 0) + amount
+    return totals | discount_lines(world, bill.lines, bill.discounts)
+
+
+def finalize_invoice(world: World, invoice: Document) -> Document:
+    """Number the draft and open it for payment; nothing due means paid at once.
+
+    Raises ApiError for an invoice that is no draft.
+    """
+    if invoice["status"] != "draft":
+        raise invalid("This invoice is already finalized, you can't re-finalize it.")
+    now = world.time_of(invoice)
+    invoice |= {
+        "automatically_finalizes_at": None,
+        "effective_at": now,
+        "hosted_invoice_url": f"{world.base_url}/i/{invoice['id']}",
+        "invoice_pdf": f"{world.base_url}/i/{invoice['id']}/pdf",
+        "number": _take_number(world, invoice["customer"]),
+        "status": "open",
+    }
+    invoice["status_transitions"]["finalized_at"] = now
+    _settle_balance(world, invoice)
+    invoice = world.save(invoice)
+    world.announce("invoice.finalized", invoice)
+    if invoice["amount_due"] == 0:
+        return mark_paid(world, invoice)
+    payments.open_payment(world, invoice)
+    return invoice
+
+
+def _take_number(world: World, customer_id: str) -> str:
+    customer = world.find("customer", customer_id)
+    sequence = customer["next_invoice_sequence"]
+    customer["next_invoice_sequence"] += 1
+    world.save(customer)
+    return f"{customer['invoice_prefix']}-{sequence:04}"
+
+
+def _settle_balance(world: World, invoice: Document) -> None:
+    """Use up the customer's credit, or add to it what the invoice gives back."""
+    ending = min(invoice["total"] + invoice["starting_balance"], 0)
+    invoice["ending_balance"] = ending
+    if ending != invoice["starting_balance"]:
+        customer = world.find("customer", invoice["customer"])
+        customer["balance"] = ending
+        world.change(customer)
+
+
+def collect(world: World, invoice: Document, *, buyer_present: bool = False) -> Decline | None:
+    """Charge the card that pays for the invoice; return why that failed, or None.
+
+    A failure counts as an attempt and is announced; what follows from it is the caller's.
+    """
+    customer = world.find("customer", invoice["customer"])
+    subscription = subscription_of(world, invoice)
+    method_id = id_of(invoice["default_payment_method"]) or method_for(
+        world, customer, subscription
+    )
+    return charge_invoice(world, invoice, method_id, buyer_present=buyer_present)
+
+
+def charge_invoice(
+    world: World, invoice: Document, method_id: str | None, *, buyer_present: bool
+) -> Decline | None:
+    """Charge one card for an open invoice; return why that failed, or None once it is paid."""
+    if method_id is None:
+        decline: Decline | None = NO_CARD
+    else:
+        decline = payments.charge_card(world, invoice, method_id, buyer_present=buyer_present)
+    invoice["attempted"] = True
+    invoice["attempt_count"] += 1
+    if decline is None:
+        mark_paid(world, invoice)
+    else:
+        _note_failure(world, invoice, decline)
+    return decline
+
+
+def _note_failure(world: World, invoice: Document, decline: Decline) -> None:
+    invoice["next_payment_attempt"] = _next_attempt(world, invoice)
+    saved = world.save(invoice)
+    if decline is AUTHENTICATION:
+        world.announce("invoice.payment_action_required", saved)
+    world.announce("invoice.payment_failed", saved)
+
+
+def _next_attempt(world: World, invoice: ReadOnly) -> int | None:
+    """Return when the invoice is tried again; the first one of a subscription never is."""
+    days, attempts = world.dunning.retry_days, invoice["attempt_count"]
+    subscription = subscription_of(world, invoice)
+    first = subscription is None or subscription["status"] == "incomplete"
+    if first or not invoice["auto_advance"] or attempts > len(days):
+        return None
+    return world.time_of(invoice) + int(days[attempts - 1]) * DAY
+
+
+def mark_paid(world: World, invoice: Document, *, out_of_band: bool = False) -> Document:
+    """Close the invoice as paid and announce it."""
+    now = world.time_of(invoice)
+    invoice |= {
+        "amount_paid": 0 if out_of_band else invoice["amount_due"],
+        "amount_paid_off_stripe": invoice["amount_due"] if out_of_band else None,
+        "amount_remaining": 0,
+        "attempted": True,
+        "auto_advance": False,
+        "next_payment_attempt": None,
+        "status": "paid",
+    }
+    invoice["status_transitions"]["paid_at"] = now
+    invoice = world.save(invoice)
+    world.announce("invoice.paid", invoice)
+    world.announce("invoice.payment_succeeded", invoice)
+    payment = payments.payment_of(world, invoice["id"])
+    if payment and payment["status"] == "paid":
+        world.announce("invoice_payment.paid", payment)
+    return invoice
+
+
+def void_invoice(world: World, invoice: Document) -> Document:
+    """Call the invoice off; raises ApiError unless it is open or uncollectible."""
+    if invoice["status"] not in {"open", "uncollectible"}:
+        raise _wrong_status(invoice, "void")
+    invoice |= {"auto_advance": False, "next_payment_attempt": None, "status": "void"}
+    invoice["status_transitions"]["voided_at"] = world.time_of(invoice)
+    invoice = world.save(invoice)
+    world.announce("invoice.voided", invoice)
+    payments.cancel_payment(world, invoice)
+    return invoice
+
+
+def mark_uncollectible(world: World, invoice: Document) -> Document:
+    """Write the invoice off; raises ApiError unless it is open."""
+    if invoice["status"] != "open":
+        raise _wrong_status(invoice, "mark as uncollectible")
+    invoice |= {"auto_advance": False, "next_payment_attempt": None, "status": "uncollectible"}
+    invoice["status_transitions"]["marked_uncollectible_at"] = world.time_of(invoice)
+    invoice = world.save(invoice)
+    world.announce("invoice.marked_uncollectible", invoice)
+    return invoice
+
+
+def _wrong_status(invoice: ReadOnly, action: str) -> ApiError:
+    message = (
+        f"You can only {action} invoices in a suitable status, this one is {invoice['status']}."
+    )
+    return invalid(message, code="status_transition_invalid")
+
+
+def subscription_of(world: World, invoice: ReadOnly) -> Document | None:
+    """Return the subscription that the invoice bills, or None."""
+    details = (invoice["parent"] or {}).get("subscription_details")
+    return world.store.get("subscription", details["subscription"]) if details else None
+
+
+def invoices_of(world: World, subscription_id: str, *statuses: str) -> Iterable[Document]:
+    """Go through copies of the subscription's invoices in any of the statuses, oldest first."""
+    for invoice in world.store.all("invoice"):
+        details = (invoice["parent"] or {}).get("subscription_details")
+        if details and details["subscription"] == subscription_id and invoice["status"] in statuses:
+            yield world.find("invoice", invoice["id"])

@@ -1,0 +1,199 @@
+"""The lines of an invoice, and the invoice items that become lines."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from stripe_sandbox import shapes
+from stripe_sandbox.documents import Document, ReadOnly, id_of
+from stripe_sandbox.money import format_amount
+from stripe_sandbox.world import World
+
+
+@dataclass(frozen=True)
+class Period:
+    """A span of time, in Unix seconds."""
+
+    start: int
+    end: int
+
+    def as_document(self) -> Document:
+        """Return the span as Stripe writes it."""
+        return {"start": self.start, "end": self.end}
+
+
+@dataclass(frozen=True)
+class Charge:
+    """Something to put on an invoice apart from a term: minor units, what for, and from where."""
+
+    amount: int
+    currency: str
+    description: str
+    period: Period
+    price: ReadOnly | None = None
+    quantity: int = 1
+    metadata: ReadOnly = field(default_factory=dict)
+    discountable: bool = True
+    discounts: tuple[str, ...] = ()
+    proration: bool = False
+    subscription: str | None = None
+    subscription_item: str | None = None
+
+
+def pricing(price: ReadOnly | None, unit_amount: int) -> Document:
+    """Return the `pricing` of a line or an invoice item."""
+    details = {"price": price["id"], "product": id_of(price["product"])} if price else None
+    return {
+        "price_details": details,
+        "type": "price_details",
+        "unit_amount_decimal": str(price["unit_amount_decimal"] if price else unit_amount),
+    }
+
+
+def describe_price(world: World, price: ReadOnly) -> str:
+    """Return the name of what the price is for."""
+    product = world.store.peek("product", price["product"])
+    return str(price["nickname"] or (product["name"] if product else price["id"]))
+
+
+def describe_term(world: World, price: ReadOnly, quantity: int) -> str:
+    """Return the description of a term on an invoice: `1 x Starter (at $10.00 / month)`."""
+    unit = format_amount(price["unit_amount"] or 0, price["currency"])
+    recurring = price["recurring"]
+    count = recurring["interval_count"]
+    every = recurring["interval"] if count == 1 else f"every {count} {recurring['interval']}s"
+    separator = " / " if count == 1 else " "
+    name = describe_price(world, price)
+    return f"{quantity} \N{MULTIPLICATION SIGN} {name} (at {unit}{separator}{every})"
+
+
+def term_line(
+    world: World, subscription: ReadOnly, item: ReadOnly, period: Period, *, is_trial: bool
+) -> Document:
+    """Return the line that bills one item of a subscription for a period, nothing in a trial."""
+    price, quantity = item["price"], item["quantity"] or 0
+    amount = 0 if is_trial else (price["unit_amount"] or 0) * quantity
+    description = (
+        f"Trial period for {describe_price(world, price)}"
+        if is_trial
+        else describe_term(world, price, quantity)
+    )
+    details = {
+        "invoice_item": None,
+        "proration": False,
+        "proration_details": {"credited_items": None},
+        "subscription": subscription["id"],
+        "subscription_item": item["id"],
+    }
+    return _line(
+        world,
+        amount=amount,
+        currency=subscription["currency"],
+        description=description,
+        metadata=subscription["metadata"],
+        parent={"subscription_item_details": details, "type": "subscription_item_details"},
+        period=period.as_document(),
+        pricing=pricing(price, 0),
+        quantity=quantity,
+        subscription=subscription["id"],
+    )
+
+
+def item_line(world: World, item: ReadOnly) -> Document:
+    """Return the line that bills an invoice item."""
+    bound_to = item["parent"]["subscription_details"] if item["parent"] else None
+    subscription = bound_to["subscription"] if bound_to else None
+    details = {
+        "invoice_item": item["id"],
+        "proration": item["proration"],
+        "proration_details": {"credited_items": None},
+        "subscription": subscription,
+    }
+    return _line(
+        world,
+        amount=item["amount"],
+        currency=item["currency"],
+        description=item["description"],
+        discountable=item["discountable"],
+        discounts=item["discounts"],
+        metadata=item["metadata"],
+        parent={"invoice_item_details": details, "type": "invoice_item_details"},
+        period=item["period"],
+        pricing=item["pricing"],
+        quantity=item["quantity"],
+        subscription=subscription,
+    )
+
+
+def _line(world: World, **values: Any) -> Document:
+    document = {
+        "id": world.ids.next("il"),
+        "object": "line_item",
+        "discount_amounts": [],
+        "discountable": True,
+        "discounts": [],
+        "invoice": None,
+        "livemode": False,
+        "pretax_credit_amounts": [],
+        "quantity_decimal": str(Decimal(values["quantity"])),
+        "subtotal": values["amount"],
+        "taxes": [],
+    }
+    return shapes.complete(document | values)
+
+
+def add_invoice_item(world: World, customer: ReadOnly, charge: Charge) -> Document:
+    """Keep an invoice item that waits for the next invoice of its subscription or customer."""
+    bound_to = {
+        "subscription": charge.subscription,
+        "subscription_item": charge.subscription_item,
+    }
+    parent = {"subscription_details": bound_to, "type": "subscription_details"}
+    unit_amount = charge.amount // (charge.quantity or 1)
+    return world.add(
+        {
+            "id": world.ids.next("ii"),
+            "object": "invoiceitem",
+            "amount": charge.amount,
+            "currency": charge.currency,
+            "customer": customer["id"],
+            "date": world.time_of(customer),
+            "description": charge.description,
+            "discountable": charge.discountable,
+            "discounts": list(charge.discounts),
+            "invoice": None,
+            "livemode": False,
+            "metadata": dict(charge.metadata),
+            "net_amount": charge.amount,
+            "parent": parent if charge.subscription else None,
+            "period": charge.period.as_document(),
+            "pricing": pricing(charge.price, unit_amount),
+            "proration": charge.proration,
+            "quantity": charge.quantity,
+            "quantity_decimal": str(charge.quantity),
+            "tax_rates": [],
+            "test_clock": world.clock_of(customer),
+        }
+    )
+
+
+def pending_items(
+    world: World, customer_id: str, subscription_id: str | None, currency: str
+) -> list[Document]:
+    """Return the invoice items that wait for the next invoice, oldest first.
+
+    Those bound to the subscription, and those of the customer that are bound to none.
+    """
+    return [
+        dict(item)
+        for item in world.store.all("invoiceitem")
+        if item["customer"] == customer_id
+        and item["invoice"] is None
+        and item["currency"] == currency
+        and bound_subscription(item) in {None, subscription_id}
+    ]
+
+
+def bound_subscription(item: ReadOnly) -> str | None:
+    """Return the id of the subscription that an invoice item waits for, if any."""
+    return item["parent"]["subscription_details"]["subscription"] if item["parent"] else None

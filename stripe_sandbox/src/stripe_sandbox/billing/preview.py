@@ -1,0 +1,56 @@
+"""The invoice that a subscription is going to get, which does not exist yet."""
+
+from stripe_sandbox.billing.discounts import current_discounts
+from stripe_sandbox.billing.invoices import Bill, assemble_invoice, pull_pending_items
+from stripe_sandbox.billing.subscriptions import earliest_end, next_end, term_lines
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.world import World
+
+
+def preview_invoice(world: World, subscription: ReadOnly) -> Document:
+    """Return the next invoice of the subscription as it would be now; nothing is kept."""
+    customer = world.find("customer", subscription["customer"])
+    end = earliest_end(subscription)
+    renewed = [_next_period(subscription, item) for item in _ending(subscription, end)]
+    waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
+    bill = Bill(
+        customer=customer,
+        currency=subscription["currency"],
+        reason="upcoming",
+        lines=[*waiting, *term_lines(world, subscription, renewed)],
+        period=(min(item["current_period_start"] for item in _ending(subscription, end)), end),
+        subscription=subscription,
+        discounts=tuple(current_discounts(world, subscription, end)),
+    )
+    return assemble_invoice(world, bill, world.ids.next("upcoming_in"), due_at=end)
+
+
+def preview_immediate(world: World, subscription: ReadOnly, *, new_period: bool) -> Document:
+    """Return the invoice that a change just made is billed with at once; nothing is kept.
+
+    `new_period`: the change has begun one, which is billed too.
+    """
+    customer = world.find("customer", subscription["customer"])
+    begun = subscription["items"]["data"] if new_period else []
+    waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
+    now = world.time_of(subscription)
+    bill = Bill(
+        customer=customer,
+        currency=subscription["currency"],
+        reason="upcoming",
+        lines=[*waiting, *term_lines(world, subscription, begun)],
+        period=(now, now),
+        subscription=subscription,
+        discounts=tuple(current_discounts(world, subscription, now)),
+    )
+    return assemble_invoice(world, bill, world.ids.next("upcoming_in"), due_at=now)
+
+
+def _ending(subscription: ReadOnly, end: int) -> list[Document]:
+    return [item for item in subscription["items"]["data"] if item["current_period_end"] == end]
+
+
+def _next_period(subscription: ReadOnly, item: Document) -> Document:
+    start = item["current_period_end"]
+    end = next_end(item["price"], subscription["billing_cycle_anchor"], start)
+    return {**item, "current_period_start": start, "current_period_end": end}

@@ -1,0 +1,116 @@
+"""Changes of a running subscription's items, and what the rest of the period makes of them."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from stripe_sandbox.billing.lines import Charge, Period, add_invoice_item, describe_price
+from stripe_sandbox.billing.subscriptions import OrderItem, make_item, next_end, plan_of
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.world import World
+
+
+@dataclass(frozen=True)
+class ItemChange:
+    """An item before and after; `old` is None for a new one, `new` for a removed one.
+
+    `span` is the period of which a part is credited and charged.
+    """
+
+    old: ReadOnly | None
+    new: ReadOnly | None
+    span: Period
+
+    def moves_to_another_interval(self) -> bool:
+        """Tell whether the term itself changes, which begins a new period at once."""
+        return bool(self.old and self.new and _term(self.old) != _term(self.new))
+
+
+def _term(item: ReadOnly) -> tuple[str, int]:
+    recurring = item["price"]["recurring"]
+    return recurring["interval"], recurring["interval_count"]
+
+
+def replace_price(item: Document, price: ReadOnly) -> None:
+    """Put the item on another price of the same period."""
+    item["price"], item["plan"] = dict(price), plan_of(price)
+
+
+def new_item(world: World, subscription: ReadOnly, order: OrderItem, now: int) -> Document:
+    """Return an item that joins a running subscription, on the period of its first item.
+
+    An item of another interval gets a period of its own, which begins now.
+    """
+    first = subscription["items"]["data"][0]
+    shares_period = _term(first) == _term({"price": order.price})
+    if shares_period or subscription["status"] == "trialing":
+        end = first["current_period_end"]
+    else:
+        end = next_end(order.price, now, now)
+    return make_item(world, order, subscription["id"], Period(now, end))
+
+
+def span_of(subscription: ReadOnly, item: ReadOnly) -> Period:
+    """Return the period that an item shares with the subscription's first item, or its own."""
+    first = subscription["items"]["data"][0]
+    shared = first if first["current_period_end"] == item["current_period_end"] else item
+    return Period(shared["current_period_start"], shared["current_period_end"])
+
+
+def restart_period(subscription: Document, now: int) -> None:
+    """Begin a new period of every item now, as a change of the interval does."""
+    subscription["billing_cycle_anchor"] = now
+    for item in subscription["items"]["data"]:
+        item["current_period_start"] = now
+        item["current_period_end"] = next_end(item["price"], now, now)
+
+
+def prorate(
+    world: World,
+    subscription: ReadOnly,
+    customer: ReadOnly,
+    changes: list[ItemChange],
+    at: int,
+    *,
+    credit_only: bool,
+) -> None:
+    """Make pending invoice items for unused and remaining time, to the second.
+
+    `credit_only` leaves out the remaining time, where a new period is billed in full.
+    """
+    for change in changes:
+        share = Fraction(max(change.span.end - at, 0), max(change.span.end - change.span.start, 1))
+        rest = Period(at, change.span.end)
+        unused = _charge(world, subscription, change.old, -share, rest)
+        remaining = _charge(world, subscription, change.new, share, rest)
+        for charge in (unused, None if credit_only else remaining):
+            if charge and charge.amount:
+                made = add_invoice_item(world, customer, charge)
+                world.announce("invoiceitem.created", made)
+
+
+def _charge(
+    world: World, subscription: ReadOnly, item: ReadOnly | None, share: Fraction, rest: Period
+) -> Charge | None:
+    """Return the charge of a share of an item's term, or the credit for a negative share."""
+    if item is None:
+        return None
+    full = (item["price"]["unit_amount"] or 0) * (item["quantity"] or 0)
+    verb = "Unused time on" if share < 0 else "Remaining time on"
+    return Charge(
+        amount=_round(full * share),
+        currency=subscription["currency"],
+        description=f"{verb} {describe_price(world, item['price'])}",
+        period=rest,
+        price=item["price"],
+        quantity=item["quantity"] or 0,
+        discountable=False,
+        proration=True,
+        subscription=subscription["id"],
+        subscription_item=item["id"],
+    )
+
+
+def _round(amount: Fraction) -> int:
+    """Return the nearest whole amount, halves away from zero."""
+    whole = int(abs(amount) + Fraction(1, 2))
+    return -whole if amount < 0 else whole

@@ -1,0 +1,201 @@
+"""What time does to a subscription: trials end, periods roll over, cancellations fall due."""
+
+from stripe_sandbox.billing.dunning import attempt_payment
+from stripe_sandbox.billing.invoices import (
+    finalize_invoice,
+    invoices_of,
+    mark_uncollectible,
+    subscription_of,
+    void_invoice,
+)
+from stripe_sandbox.billing.payment_methods import method_for
+from stripe_sandbox.billing.preview import preview_invoice
+from stripe_sandbox.billing.subscriptions import (
+    bill_subscription,
+    cancel_subscription,
+    earliest_end,
+    has_pending_items,
+    mark,
+    marks_of,
+    next_end,
+    set_status,
+    term_lines,
+)
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.periods import DAY, HOUR
+from stripe_sandbox.world import World
+
+TRIAL_NOTICE = 3 * DAY
+RENEWAL_NOTICE = 7 * DAY
+INCOMPLETE_LIFETIME = 23 * HOUR
+
+RENEWING = frozenset({"active", "past_due", "trialing"})
+RUNNING = RENEWING | {"unpaid"}
+
+
+def subscription_due(world: World, subscription: ReadOnly) -> int | None:
+    """Return when time next does something to the subscription, in Unix seconds, or None."""
+    status, marks = subscription["status"], marks_of(world, subscription["id"])
+    if status == "incomplete":
+        return int(subscription["created"]) + INCOMPLETE_LIFETIME
+    if status == "canceled":
+        return marks.get("leftovers_due")
+    moments = [subscription["cancel_at"]]
+    if status in RUNNING:
+        moments += [
+            earliest_end(subscription),
+            (subscription["pause_collection"] or {}).get("resumes_at"),
+            _trial_notice(subscription, marks),
+            _renewal_notice(subscription, marks),
+        ]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _trial_notice(subscription: ReadOnly, marks: ReadOnly) -> int | None:
+    end = subscription["trial_end"]
+    if subscription["status"] != "trialing" or marks.get("trial_notice") == end:
+        return None
+    return max(int(end) - TRIAL_NOTICE, int(subscription["trial_start"] or 0))
+
+
+def _renewal_notice(subscription: ReadOnly, marks: ReadOnly) -> int | None:
+    """Return when the next renewal is announced; terms of a week or less are not."""
+    end = earliest_end(subscription)
+    start = max(item["current_period_start"] for item in subscription["items"]["data"])
+    ends = subscription["cancel_at"] is not None and subscription["cancel_at"] <= end
+    told = marks.get("renewal_notice") == end
+    if ends or told or subscription["status"] not in RENEWING:
+        return None
+    return end - RENEWAL_NOTICE if end - RENEWAL_NOTICE > start else None
+
+
+def advance_subscription(world: World, subscription: Document) -> None:
+    """Do the one thing that is due on the subscription at the present time of its clock."""
+    now, marks = world.time_of(subscription), marks_of(world, subscription["id"])
+    status = subscription["status"]
+    if status == "incomplete":
+        _expire_incomplete(world, subscription)
+    elif status == "canceled":
+        _bill_leftovers(world, subscription)
+    elif _is_past(_trial_notice(subscription, marks), now):
+        mark(world, subscription["id"], trial_notice=subscription["trial_end"])
+        world.announce("customer.subscription.trial_will_end", subscription)
+    elif _is_past(_renewal_notice(subscription, marks), now):
+        mark(world, subscription["id"], renewal_notice=earliest_end(subscription))
+        world.announce("invoice.upcoming", preview_invoice(world, subscription))
+    elif _is_past(subscription["cancel_at"], now):
+        cancel_subscription(world, subscription)
+    elif _is_past((subscription["pause_collection"] or {}).get("resumes_at"), now):
+        subscription["pause_collection"] = None
+        world.change(subscription)
+    else:
+        _end_period(world, subscription, now)
+
+
+def _is_past(moment: int | None, now: int) -> bool:
+    return moment is not None and moment <= now
+
+
+def _expire_incomplete(world: World, subscription: Document) -> None:
+    for invoice in invoices_of(world, subscription["id"], "open"):
+        void_invoice(world, invoice)
+    set_status(subscription, "incomplete_expired")
+    subscription["ended_at"] = world.time_of(subscription)
+    world.change(subscription)
+
+
+def _bill_leftovers(world: World, subscription: Document) -> None:
+    """Bill the invoice items that outlived their subscription."""
+    mark(world, subscription["id"], leftovers_due=None)
+    if has_pending_items(world, subscription["id"]):
+        bill_subscription(world, subscription, [], reason="subscription_cycle")
+        world.change(subscription)
+
+
+def _end_period(world: World, subscription: Document, now: int) -> None:
+    trial_is_over = subscription["status"] == "trialing" and subscription["trial_end"] <= now
+    if trial_is_over and not _survives_trial(world, subscription, now):
+        return
+    if trial_is_over:
+        set_status(subscription, "active")
+    renew(world, subscription, now, reason="subscription_cycle")
+    world.change(subscription)
+
+
+def _survives_trial(world: World, subscription: Document, now: int) -> bool:
+    """Tell whether a trial goes over into a paid term; if not, it is paused or cancelled."""
+    behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    customer = world.find("customer", subscription["customer"])
+    if method_for(world, customer, subscription) or behavior == "create_invoice":
+        return True
+    if behavior == "cancel":
+        cancel_subscription(world, subscription, reason="cancellation_requested")
+    else:
+        pause(world, subscription, now)
+    return False
+
+
+def pause(world: World, subscription: Document, now: int) -> None:
+    """Pause a subscription whose trial ended without a card."""
+    set_status(subscription, "paused")
+    cause = {"type": "trial_end_without_payment_method"}
+    subscription["status_details"] = {
+        "paused": {"subscription": cause, "transitioned_at": now, "type": "subscription"}
+    }
+    subscription = world.change(subscription)
+    world.announce("customer.subscription.paused", subscription)
+
+
+def renew(world: World, subscription: Document, now: int, *, reason: str) -> Document:
+    """Begin the next period of every item whose period is over; return the draft invoice."""
+    due = [i for i in subscription["items"]["data"] if i["current_period_end"] <= now]
+    looks_back_to = min((item["current_period_start"] for item in due), default=now)
+    for item in due:
+        item["current_period_start"] = item["current_period_end"]
+        item["current_period_end"] = next_end(
+            item["price"], subscription["billing_cycle_anchor"], item["current_period_start"]
+        )
+    return bill_subscription(
+        world,
+        subscription,
+        term_lines(world, subscription, due),
+        reason=reason,
+        period_start=looks_back_to,
+        auto_advance=_is_collected(subscription),
+    )
+
+
+def _is_collected(subscription: ReadOnly) -> bool:
+    pause_collection = subscription["pause_collection"] or {}
+    return (
+        subscription["status"] != "unpaid" and pause_collection.get("behavior") != "keep_as_draft"
+    )
+
+
+def invoice_due(invoice: ReadOnly) -> int | None:
+    """Return when the invoice is finalized or tried again, in Unix seconds, or None."""
+    if invoice["status"] == "draft":
+        moment = invoice["automatically_finalizes_at"]
+    else:
+        moment = invoice["next_payment_attempt"] if invoice["status"] == "open" else None
+    return None if moment is None else int(moment)
+
+
+def advance_invoice(world: World, invoice: Document) -> None:
+    """Finalize the draft or try again to collect what is open."""
+    if invoice["status"] == "draft":
+        invoice = finalize_invoice(world, invoice)
+    if invoice["status"] == "open":
+        collect_unless_paused(world, invoice)
+
+
+def collect_unless_paused(world: World, invoice: Document) -> None:
+    """Charge an open invoice, or do what its subscription's paused collection says instead."""
+    subscription = subscription_of(world, invoice)
+    paused = (subscription or {}).get("pause_collection") or {}
+    if paused.get("behavior") == "void":
+        void_invoice(world, invoice)
+    elif paused.get("behavior") == "mark_uncollectible":
+        mark_uncollectible(world, invoice)
+    else:
+        attempt_payment(world, invoice)

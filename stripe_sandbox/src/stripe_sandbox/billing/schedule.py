@@ -1,0 +1,170 @@
+"""What falls due when: on a test clock that is moved, and by the wall clock."""
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from stripe_sandbox.billing.checkout import expire_session
+from stripe_sandbox.billing.renewals import (
+    advance_invoice,
+    advance_subscription,
+    invoice_due,
+    subscription_due,
+)
+from stripe_sandbox.billing.subscriptions import MARKS
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import invalid
+from stripe_sandbox.store import Change
+from stripe_sandbox.world import Origin, World
+
+logger = logging.getLogger(__name__)
+
+CLOCK = "test_helpers.test_clock"
+
+
+def _session_due(_: World, session: ReadOnly) -> int | None:
+    return session["expires_at"] if session["status"] == "open" else None
+
+
+def _invoice_due(_: World, invoice: ReadOnly) -> int | None:
+    return invoice_due(invoice)
+
+
+def _expire(world: World, session: Document) -> None:
+    expire_session(world, session)
+
+
+DUE: dict[str, Callable[[World, ReadOnly], int | None]] = {
+    "checkout.session": _session_due,
+    "invoice": _invoice_due,
+    "subscription": subscription_due,
+}
+ADVANCE: dict[str, Callable[[World, Document], None]] = {
+    "checkout.session": _expire,
+    "invoice": advance_invoice,
+    "subscription": advance_subscription,
+}
+
+
+def advance_clock(world: World, clock: Document, target: int) -> Document:
+    """Move a test clock to a Unix time, doing all that falls due on the way, in its order.
+
+    What falls due is caused by time and not by the request that moved the clock.
+    """
+    world.announce("test_helpers.test_clock.advancing", clock | {"status": "advancing"})
+    world.origin = Origin()
+    while (first := _first_due(world, clock["id"])) and first[0] <= target:
+        due, kind, object_id = first
+        clock["frozen_time"] = max(due, clock["frozen_time"])
+        world.save(clock)
+        ADVANCE[kind](world, world.find(kind, object_id))
+    clock["frozen_time"] = target
+    clock = world.save(clock)
+    world.announce("test_helpers.test_clock.ready", clock)
+    return clock
+
+
+def _first_due(world: World, clock_id: str) -> tuple[int, str, str] | None:
+    return min(_dues(world, clock_id), default=None)
+
+
+def _dues(world: World, clock_id: str) -> Iterator[tuple[int, str, str]]:
+    for kind, due_of in DUE.items():
+        for document in world.store.all(kind):
+            if world.clock_of(document) == clock_id:
+                due = due_of(world, document)
+                if due is not None:
+                    yield due, kind, document["id"]
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Log why time no longer passes, if that was not wanted."""
+    if not task.cancelled() and task.exception():
+        logger.error("the sandbox's clock has stopped", exc_info=task.exception())
+
+
+class WallClock:
+    """Does what falls due on everything that lives by no test clock, as time passes or is moved."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._dues: dict[tuple[str, str], int] = {}
+        self._heap: list[tuple[int, str, str]] = []
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        world.store.subscribe(self._notice)
+
+    def start(self) -> None:
+        """Begin, with what an earlier run left."""
+        for kind in DUE:
+            for document in self._world.store.all(kind):
+                self._track(kind, document["id"], document)
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(_report)
+
+    async def stop(self) -> None:
+        """Stop; what falls due from now on waits for the next start."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def advance(self, target: int) -> None:
+        """Move on to a Unix time, doing all that falls due on the way, in its order.
+
+        Raises ApiError for a time that has been already.
+        """
+        if target < self._world.now():
+            raise invalid("The clock can only be moved forwards.", param="advance_to")
+        self._drop_stale()
+        while self._heap and self._heap[0][0] <= target:
+            with self._world.store.transaction():
+                self._world.set_wall_clock(max(self._heap[0][0], self._world.now()))
+            self._advance_first()
+            self._drop_stale()
+        with self._world.store.transaction():
+            self._world.set_wall_clock(target)
+        self._news.set()
+
+    def _notice(self, changes: list[Change]) -> None:
+        for change in changes:
+            if change.kind in DUE:
+                self._track(change.kind, change.id, change.document)
+            elif change.kind == MARKS:
+                subscription = self._world.store.peek("subscription", change.id)
+                self._track("subscription", change.id, subscription)
+
+    def _track(self, kind: str, object_id: str, document: ReadOnly | None) -> None:
+        due = DUE[kind](self._world, document) if document else None
+        if due is None or document is None or self._world.clock_of(document):
+            self._dues.pop((kind, object_id), None)
+        elif self._dues.get((kind, object_id)) != due:
+            self._dues[kind, object_id] = due
+            heapq.heappush(self._heap, (due, kind, object_id))
+            self._news.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._news.clear()
+            self._drop_stale()
+            wait = self._heap[0][0] - self._world.now() if self._heap else None
+            if wait is not None and wait <= 0:
+                self._advance_first()
+                await asyncio.sleep(0)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
+
+    def _drop_stale(self) -> None:
+        """Take off what has been done or moved since it was put on the heap."""
+        while self._heap and self._dues.get(self._heap[0][1:]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+
+    def _advance_first(self) -> None:
+        _, kind, object_id = heapq.heappop(self._heap)
+        self._dues.pop((kind, object_id), None)
+        with self._world.store.transaction():
+            ADVANCE[kind](self._world, self._world.find(kind, object_id))

@@ -1,0 +1,297 @@
+"""How a subscription begins and ends, and what its status follows from."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from stripe_sandbox import shapes
+from stripe_sandbox.billing.discounts import current_discounts, drop_used_up
+from stripe_sandbox.billing.invoices import (
+    Bill,
+    draft_invoice,
+    finalize_invoice,
+    invoices_of,
+    pull_pending_items,
+)
+from stripe_sandbox.billing.lines import (
+    Charge,
+    Period,
+    add_invoice_item,
+    bound_subscription,
+    term_line,
+)
+from stripe_sandbox.documents import Document, ReadOnly, list_object
+from stripe_sandbox.errors import invalid
+from stripe_sandbox.periods import period_end
+from stripe_sandbox.world import World
+
+MARKS = "_subscription_marks"
+"""What has been done to a subscription that the object itself does not show."""
+
+BLANK: ReadOnly = {
+    "object": "subscription",
+    "automatic_tax": {"enabled": False},
+    "billing_schedules": [],
+    "cancellation_details": {},
+    "collection_method": "charge_automatically",
+    "default_tax_rates": [],
+    "discounts": [],
+    "invoice_settings": {"issuer": {"type": "self"}},
+    "livemode": False,
+    "payment_settings": {"save_default_payment_method": "off"},
+}
+"""What every subscription begins as."""
+
+FINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
+
+
+@dataclass(frozen=True)
+class OrderItem:
+    """A price and how many of it."""
+
+    price: ReadOnly
+    quantity: int = 1
+    metadata: ReadOnly = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a new subscription is to be; times are Unix seconds."""
+
+    customer: ReadOnly
+    items: list[OrderItem]
+    trial_end: int | None = None
+    metadata: ReadOnly = field(default_factory=dict)
+    description: str | None = None
+    default_payment_method: str | None = None
+    missing_payment_method: str = "create_invoice"
+    cancel_at: int | None = None
+    cancel_at_period_end: bool = False
+    billing_mode: str = "flexible"
+
+
+def create_subscription(world: World, terms: Terms, status: str) -> Document:
+    """Keep a new subscription, quietly; raises ApiError when its prices do not go together."""
+    _check_prices(terms.items)
+    now = world.time_of(terms.customer)
+    subscription_id = world.ids.next("sub")
+    anchor = terms.trial_end or now
+    items = [_item(world, terms, one, subscription_id, now) for one in terms.items]
+    subscription = world.add(
+        {
+            **BLANK,
+            "id": subscription_id,
+            "billing_cycle_anchor": anchor,
+            "billing_mode": {"type": terms.billing_mode},
+            "cancel_at": terms.cancel_at,
+            "cancel_at_period_end": terms.cancel_at_period_end,
+            "created": now,
+            "currency": terms.items[0].price["currency"],
+            "customer": terms.customer["id"],
+            "default_payment_method": terms.default_payment_method,
+            "description": terms.description,
+            "items": list_object(items, f"/v1/subscription_items?subscription={subscription_id}"),
+            "metadata": dict(terms.metadata),
+            "start_date": now,
+            "status": status,
+            "test_clock": world.clock_of(terms.customer),
+            "trial_end": terms.trial_end,
+            "trial_settings": {
+                "end_behavior": {"missing_payment_method": terms.missing_payment_method}
+            },
+            "trial_start": now if terms.trial_end else None,
+        }
+    )
+    _adopt_currency(world, terms.customer, subscription["currency"])
+    return subscription
+
+
+def _check_prices(items: list[OrderItem]) -> None:
+    for position, item in enumerate(items):
+        if item.price["type"] != "recurring":
+            message = (
+                "The price specified is set to `type=one_time` but this field only accepts prices "
+                "with `type=recurring`."
+            )
+            raise invalid(message, param=f"items[{position}][price]")
+    if len({item.price["currency"] for item in items}) > 1:
+        raise invalid("All prices on a subscription must use the same currency.", param="items")
+
+
+def _item(world: World, terms: Terms, order: OrderItem, subscription_id: str, now: int) -> Document:
+    end = terms.trial_end or next_end(order.price, now, now)
+    return make_item(world, order, subscription_id, Period(now, end))
+
+
+def make_item(world: World, order: OrderItem, subscription_id: str, period: Period) -> Document:
+    """Return a new item of a subscription."""
+    return shapes.complete(
+        {
+            "id": world.ids.next("si"),
+            "object": "subscription_item",
+            "created": period.start,
+            "current_period_end": period.end,
+            "current_period_start": period.start,
+            "discounts": [],
+            "metadata": dict(order.metadata),
+            "plan": plan_of(order.price),
+            "price": dict(order.price),
+            "quantity": order.quantity,
+            "subscription": subscription_id,
+            "tax_rates": [],
+        }
+    )
+
+
+def plan_of(price: ReadOnly) -> Document:
+    """Return the price in the older shape that subscription items still carry."""
+    same = ("id", "active", "billing_scheme", "created", "currency", "livemode", "metadata",
+            "nickname", "product", "tiers_mode")  # fmt: skip
+    plan = {name: price[name] for name in same}
+    return shapes.complete(
+        {
+            **plan,
+            "object": "plan",
+            "amount": price["unit_amount"],
+            "amount_decimal": price["unit_amount_decimal"],
+            **price["recurring"],
+        }
+    )
+
+
+def _adopt_currency(world: World, customer: ReadOnly, currency: str) -> None:
+    if customer["currency"] is None:
+        full = world.find("customer", customer["id"])
+        full["currency"] = currency
+        world.change(full)
+
+
+def next_end(price: ReadOnly, anchor: int, start: int) -> int:
+    """Return when a period of the price that starts now ends, counted from the anchor."""
+    recurring = price["recurring"]
+    return period_end(anchor, start, recurring["interval"], recurring["interval_count"])
+
+
+def term_lines(
+    world: World, subscription: ReadOnly, items: list[Document], *, is_trial: bool = False
+) -> list[Document]:
+    """Return the lines that bill the items for their current periods."""
+    return [
+        term_line(
+            world,
+            subscription,
+            item,
+            Period(item["current_period_start"], item["current_period_end"]),
+            is_trial=is_trial,
+        )
+        for item in items
+    ]
+
+
+def bill_subscription(
+    world: World,
+    subscription: Document,
+    lines: list[Document],
+    *,
+    reason: str,
+    period_start: int | None = None,
+    auto_advance: bool = True,
+) -> Document:
+    """Draft the invoice of the lines and of everything that waited for it.
+
+    The subscription's discounts apply, and those good for one invoice are used up, even by one of
+    nothing. The invoice becomes the subscription's latest. `period_start` begins the invoice's own
+    period, which looks back.
+    """
+    customer = world.find("customer", subscription["customer"])
+    waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
+    now = world.time_of(subscription)
+    bill = Bill(
+        customer=customer,
+        currency=subscription["currency"],
+        reason=reason,
+        lines=[*waiting, *lines],
+        period=(period_start or now, now),
+        subscription=subscription,
+        discounts=tuple(current_discounts(world, subscription, now)),
+    )
+    invoice = draft_invoice(world, bill, auto_advance=auto_advance)
+    subscription["latest_invoice"] = invoice["id"]
+    drop_used_up(world, subscription, now)
+    return invoice
+
+
+def bill_first_invoice(
+    world: World, customer: ReadOnly, subscription: Document, once: list[Charge]
+) -> Document:
+    """Bill the beginning of a subscription, with what is charged once; return the open invoice.
+
+    What is charged once is charged now even when the terms wait for the end of a trial.
+    """
+    items = [add_invoice_item(world, customer, charge) for charge in once]
+    for item in items:
+        world.announce("invoiceitem.created", item)
+    is_trial = subscription["status"] == "trialing"
+    lines = term_lines(world, subscription, subscription["items"]["data"], is_trial=is_trial)
+    invoice = bill_subscription(world, subscription, lines, reason="subscription_create")
+    world.save(subscription)
+    return finalize_invoice(world, invoice)
+
+
+def set_status(subscription: Document, status: str) -> None:
+    """Move the subscription to another status; the caller saves and announces it."""
+    subscription["status"] = status
+    if status != "paused":
+        subscription["status_details"] = None
+
+
+def cancel_subscription(
+    world: World, subscription: Document, *, reason: str = "cancellation_requested",
+    details: dict[str, Any] | None = None,
+) -> Document:  # fmt: skip
+    """End the subscription now and announce it.
+
+    Its open invoices are no longer collected. Its pending invoice items stay: they are billed when
+    the period would have ended, unless they are deleted before.
+    """
+    now = world.time_of(subscription)
+    leftovers_due = earliest_end(subscription)
+    subscription |= {
+        "cancel_at_period_end": False,
+        "canceled_at": subscription["canceled_at"] or now,
+        "ended_at": now,
+        "pause_collection": None,
+    }
+    subscription["cancellation_details"] |= {"reason": reason, **(details or {})}
+    set_status(subscription, "canceled")
+    subscription = world.save(subscription)
+    mark(world, subscription["id"], leftovers_due=max(leftovers_due, now))
+    for invoice in invoices_of(world, subscription["id"], "draft", "open"):
+        invoice |= {"auto_advance": False, "next_payment_attempt": None}
+        invoice["automatically_finalizes_at"] = None
+        world.change(invoice)
+    world.announce("customer.subscription.deleted", subscription)
+    return subscription
+
+
+def earliest_end(subscription: ReadOnly) -> int:
+    """Return when the first of the subscription's items ends its period."""
+    return min(int(item["current_period_end"]) for item in subscription["items"]["data"])
+
+
+def mark(world: World, subscription_id: str, **facts: Any) -> None:
+    """Note something about the subscription that the object itself does not show."""
+    current = world.store.get(MARKS, subscription_id) or {"id": subscription_id}
+    world.store.put(MARKS, current | facts)
+
+
+def marks_of(world: World, subscription_id: str) -> ReadOnly:
+    """Return what was noted about the subscription."""
+    return world.store.peek(MARKS, subscription_id) or {}
+
+
+def has_pending_items(world: World, subscription_id: str) -> bool:
+    """Tell whether invoice items still wait for an invoice of the subscription."""
+    items = world.store.all("invoiceitem")
+    return any(
+        item["invoice"] is None and bound_subscription(item) == subscription_id for item in items
+    )

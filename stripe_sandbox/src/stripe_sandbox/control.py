@@ -1,0 +1,206 @@
+"""`/_sandbox`: the switches of the stand-in itself, JSON in and out."""
+
+import random
+from dataclasses import replace
+from typing import Annotated, Literal, TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stripe_sandbox.billing.payment_methods import (
+    attach_payment_method,
+    create_payment_method,
+)
+from stripe_sandbox.billing.schedule import WallClock
+from stripe_sandbox.cards import find_card
+from stripe_sandbox.delivery import Dispatcher
+from stripe_sandbox.documents import Document
+from stripe_sandbox.errors import ApiError
+from stripe_sandbox.faults import Fault, Faults
+from stripe_sandbox.outbox import DELIVERY, Disturbance
+from stripe_sandbox.world import World
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeliverySwitches(_Body):
+    """`POST /_sandbox/delivery`: how webhooks are disturbed from now on; absent is off."""
+
+    duplicate: bool = False
+    reorder: bool = False
+    delay: Annotated[float, Field(ge=0)] = 0.0
+    drop: list[str] | Annotated[float, Field(ge=0, le=1)] = Field(default_factory=list)
+    hold: bool = False
+    same_second: bool = False
+    seed: int | None = None
+
+
+class FaultRequest(_Body):
+    """`POST /_sandbox/faults`: what the next matching API requests suffer (see faults.Fault)."""
+
+    kind: Literal["status", "hang", "reset"] = "status"
+    method: str = "*"
+    path: str = "/v1/"
+    times: Annotated[int, Field(ge=1)] = 1
+    status: Annotated[int, Field(ge=400, le=599)] = 500
+    retry_after: int = 1
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    after_work: bool = False
+    remember: bool | None = None
+
+
+class IdleRequest(_Body):
+    """`POST /_sandbox/idle`: how many seconds to wait for the last delivery."""
+
+    timeout: Annotated[float, Field(gt=0)] = 10.0
+
+
+class ClockRequest(_Body):
+    """`POST /_sandbox/clock`: the Unix time to move on to."""
+
+    advance_to: int
+
+
+class CardRequest(_Body):
+    """`POST /_sandbox/cards`: the test card that a customer pays with from now on."""
+
+    customer: str
+    number: str
+
+
+class Control:
+    """Serves the switches."""
+
+    def __init__(
+        self, world: World, faults: Faults, dispatcher: Dispatcher, wall_clock: WallClock
+    ) -> None:
+        self._world = world
+        self._faults = faults
+        self._dispatcher = dispatcher
+        self._wall_clock = wall_clock
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve the switches."""
+        app.router.add_post("/_sandbox/delivery", self.set_delivery)
+        app.router.add_post("/_sandbox/delivery/release", self.release)
+        app.router.add_get("/_sandbox/deliveries", self.list_deliveries)
+        app.router.add_post("/_sandbox/faults", self.add_fault)
+        app.router.add_delete("/_sandbox/faults", self.clear_faults)
+        app.router.add_post("/_sandbox/idle", self.wait_idle)
+        app.router.add_get("/_sandbox/clock", self.show_clock)
+        app.router.add_post("/_sandbox/clock", self.advance_clock)
+        app.router.add_post("/_sandbox/cards", self.replace_card)
+        app.router.add_post("/_sandbox/reset", self.reset)
+
+    async def set_delivery(self, request: web.Request) -> web.Response:
+        """Disturb the webhooks from now on as the switches say; `{}` turns all of it off."""
+        switches = await read_switch(request, DeliverySwitches)
+        outbox = self._world.outbox
+        dropped = switches.drop
+        outbox.disturbance = Disturbance(
+            duplicate=switches.duplicate,
+            reorder=switches.reorder,
+            delay=switches.delay,
+            drop_types=frozenset(dropped) if isinstance(dropped, list) else frozenset(),
+            drop_fraction=dropped if isinstance(dropped, float) else 0.0,
+            hold=switches.hold,
+        )
+        if switches.seed is not None:
+            outbox.chance = random.Random(switches.seed)  # noqa: S311 - repeatable disorder
+        self._world.same_second = self._world.now() if switches.same_second else None
+        return web.json_response(switches.model_dump())
+
+    async def release(self, _: web.Request) -> web.Response:
+        """Send everything held, and hold no more."""
+        outbox = self._world.outbox
+        outbox.disturbance = replace(outbox.disturbance, hold=False)
+        return web.json_response({"released": outbox.release()})
+
+    async def list_deliveries(self, _: web.Request) -> web.Response:
+        """List all deliveries with their attempts, oldest first."""
+        deliveries = [dict(delivery) for delivery in self._world.store.all(DELIVERY)]
+        return web.json_response({"data": deliveries})
+
+    async def add_fault(self, request: web.Request) -> web.Response:
+        """Have the next matching API requests suffer."""
+        wanted = await read_switch(request, FaultRequest)
+        self._faults.add(Fault(**wanted.model_dump()))
+        return web.json_response(wanted.model_dump())
+
+    async def clear_faults(self, _: web.Request) -> web.Response:
+        """Call off the faults still to come."""
+        self._faults.clear()
+        return web.json_response({})
+
+    async def wait_idle(self, request: web.Request) -> web.Response:
+        """Answer once nothing is left to deliver, or 408 when that takes too long."""
+        wanted = await read_switch(request, IdleRequest)
+        idle = await self._dispatcher.wait_idle(wanted.timeout)
+        return web.json_response({"idle": idle}, status=200 if idle else 408)
+
+    async def show_clock(self, _: web.Request) -> web.Response:
+        """Tell the time of everything that lives by no test clock."""
+        return web.json_response({"now": self._world.now()})
+
+    async def advance_clock(self, request: web.Request) -> web.Response:
+        """Let time pass for everything that lives by no test clock, up to the time given.
+
+        All that falls due by then has happened when this answers, each thing dated by the moment
+        at which it fell due. Events and the `Date` of answers follow; signatures and the retries
+        of webhooks keep to real time, since those who receive them do.
+        """
+        wanted = await read_switch(request, ClockRequest)
+        self._wall_clock.advance(wanted.advance_to)
+        return await self.show_clock(request)
+
+    async def replace_card(self, request: web.Request) -> web.Response:
+        """Give the customer another card, as the portal lets buyers do themselves."""
+        wanted = await read_switch(request, CardRequest)
+        with self._world.store.transaction():
+            method = self._replace_card(wanted)
+        return web.json_response({"payment_method": method["id"]})
+
+    def _replace_card(self, wanted: CardRequest) -> Document:
+        world = self._world
+        customer = world.find("customer", wanted.customer, "customer")
+        method = create_payment_method(world, find_card(wanted.number))
+        method = attach_payment_method(world, method["id"], customer, "number")
+        customer["invoice_settings"]["default_payment_method"] = method["id"]
+        world.change(customer)
+        for subscription in list(world.store.all("subscription")):
+            if subscription["customer"] == customer["id"] and subscription["ended_at"] is None:
+                changed = {**subscription, "default_payment_method": method["id"]}
+                world.change(changed)
+        return method
+
+    async def reset(self, _: web.Request) -> web.Response:
+        """Forget every object, switch and fault, and go back to real time."""
+        self._world.store.clear()
+        self._faults.clear()
+        self._world.outbox.disturbance = Disturbance()
+        self._world.same_second = None
+        return web.json_response({})
+
+
+async def read_switch(request: web.Request, model: type[Model]) -> Model:
+    """Return the body of a switch's request; 400 names what is wrong with it."""
+    try:
+        return model.model_validate_json(await request.read() or b"{}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise web.HTTPBadRequest(text=f"{field}: {first['msg']}") from None
+
+
+@web.middleware
+async def refuse_cleanly(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer with Stripe's error body where a switch runs into one."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return web.json_response(error.body, status=error.status)

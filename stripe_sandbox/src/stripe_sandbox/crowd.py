@@ -1,0 +1,61 @@
+"""Many objects at once: copies of a subscription with its customer, invoices and payments.
+
+What the copies have in common they share in memory, so that a hundred thousand fit.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.world import World
+
+_PREFIXES = {"customer": "cus", "subscription": "sub", "invoice": "in", "invoice_payment": "inpay"}
+
+
+def copy_subscription(world: World, subscription_id: str, count: int, seconds: int) -> None:
+    """Add copies, made at even distances over that many seconds until now; no event tells of them.
+
+    The subscription's customer, its invoices and their payments are copied along.
+    """
+    originals = _family(world, subscription_id)
+    items = [item["id"] for item in originals[1][1]["items"]["data"]]
+    now = world.now()
+    for number in range(count):
+        names = {doc["id"]: world.ids.next(_PREFIXES[kind]) for kind, doc in originals}
+        names |= {item: world.ids.next("si") for item in items}
+        created = now - seconds + seconds * (number + 1) // count
+        for kind, document in originals:
+            copy: Document = _renamed(document, names)
+            world.store.load(kind, {**copy, "created": created})
+
+
+def _family(world: World, subscription_id: str) -> list[tuple[str, ReadOnly]]:
+    subscription = world.find("subscription", subscription_id)
+    customer = world.find("customer", subscription["customer"])
+    invoices = [i for i in world.store.all("invoice") if _is_of(i, subscription_id)]
+    ids = {invoice["id"] for invoice in invoices}
+    payments = [p for p in world.store.all("invoice_payment") if p["invoice"] in ids]
+    return list(_named(customer, subscription, *invoices, *payments))
+
+
+def _named(*documents: ReadOnly) -> Iterator[tuple[str, ReadOnly]]:
+    for document in documents:
+        yield document["object"], document
+
+
+def _is_of(invoice: ReadOnly, subscription_id: str) -> bool:
+    details = (invoice["parent"] or {}).get("subscription_details") or {}
+    return bool(details.get("subscription") == subscription_id)
+
+
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:
+    """Return the node with other ids; parts in which nothing changes are the very same objects."""
+    if isinstance(node, str):
+        return names.get(node, node)
+    if isinstance(node, dict):
+        copy = {key: _renamed(value, names) for key, value in node.items()}
+        return node if all(copy[key] is node[key] for key in node) else copy
+    if isinstance(node, list):
+        copies = [_renamed(value, names) for value in node]
+        return node if all(a is b for a, b in zip(copies, node, strict=True)) else copies
+    return node

@@ -1,0 +1,74 @@
+"""Makes the API misbehave on demand: errors, rate limits, hangs and cut connections."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from stripe_sandbox.errors import ApiError
+
+SERVER_ERROR = 500
+
+MESSAGES = {
+    429: ("Request rate limit exceeded.", "invalid_request_error", "rate_limit"),
+    SERVER_ERROR: ("An unknown error occurred", "api_error", None),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What the next `times` matching requests suffer.
+
+    `kind` status answers with `status` (429 with `retry_after` seconds), hang waits `seconds`
+    before it goes on, reset cuts the connection. `after_work` does the request's work first, so
+    that only the answer is lost. `remember` keeps the error under the request's idempotency key,
+    as Stripe does with a 500; by default only a 500 is kept.
+    """
+
+    kind: Literal["status", "hang", "reset"]
+    method: str = "*"
+    path: str = "/"
+    times: int = 1
+    status: int = 500
+    retry_after: int = 1
+    seconds: float = 0.0
+    after_work: bool = False
+    remember: bool | None = None
+
+    def matches(self, method: str, path: str) -> bool:
+        """Tell whether the fault is meant for the request."""
+        return self.method in {"*", method} and path.startswith(self.path)
+
+    def is_remembered(self) -> bool:
+        """Tell whether the error is kept as the answer to the idempotency key."""
+        return self.status == SERVER_ERROR if self.remember is None else self.remember
+
+    def error(self) -> ApiError:
+        """Return the error that the fault answers with."""
+        message, kind, code = MESSAGES.get(
+            self.status, ("The service is unavailable", "api_error", None)
+        )
+        headers = {"Retry-After": str(self.retry_after)} if self.status in {429, 503} else {}
+        return ApiError(self.status, message, kind=kind, code=code, headers=headers)
+
+
+class Faults:
+    """The faults still to come, oldest first."""
+
+    def __init__(self) -> None:
+        self._pending: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Have the fault happen to the next requests that match."""
+        self._pending.append(fault)
+
+    def clear(self) -> None:
+        """Behave again."""
+        self._pending.clear()
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """Return the fault that the request suffers and count it, or None."""
+        for position, fault in enumerate(self._pending):
+            if fault.matches(method, path):
+                left = replace(fault, times=fault.times - 1)
+                self._pending[position : position + 1] = [left] if left.times else []
+                return fault
+        return None

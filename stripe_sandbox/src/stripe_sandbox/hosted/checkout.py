@@ -1,0 +1,135 @@
+"""The payment page of a Checkout session, and the page that opens an expired one again."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from stripe_sandbox.billing.checkout import (
+    Buyer,
+    asks_for_card,
+    complete_session,
+    line_items_of,
+    order_of,
+    recover_session,
+    success_address,
+)
+from stripe_sandbox.cards import AUTHENTICATION_FAILED, find_card
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import ApiError
+from stripe_sandbox.hosted.card_form import FormError, read_buyer
+from stripe_sandbox.hosted.html import (
+    render_authentication,
+    render_checkout,
+    render_notice,
+)
+from stripe_sandbox.world import World
+
+CHALLENGE = "_challenge"
+"""A payment that waits for the buyer's confirmation."""
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class CheckoutPages:
+    """Serves `/c/pay/{id}` and `/c/recover/{id}`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve the pages."""
+        app.router.add_get("/c/pay/{id}", self.show)
+        app.router.add_post("/c/pay/{id}", self.pay)
+        app.router.add_get("/c/recover/{id}", self.recover)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Show the payment page."""
+        session = self._world.store.get("checkout.session", request.match_info["id"])
+        if session is None or session["status"] != "open":
+            return _closed(session)
+        return html_response(200, self._render(session))
+
+    async def pay(self, request: web.Request) -> web.Response:
+        """Take the payment: on to the success page, or the page again with what went wrong."""
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        session = self._world.store.get("checkout.session", request.match_info["id"])
+        if session is None or session["status"] != "open":
+            return _closed(session)
+        try:
+            return self._take_payment(session, form)
+        except FormError as error:
+            page = self._render(session, typed=form, error=error.message, wrong_field=error.field)
+            return html_response(400, page)
+        except ApiError as error:
+            return html_response(402, self._render(session, typed=form, error=str(error)))
+
+    async def recover(self, request: web.Request) -> web.Response:
+        """Open an expired session again, as a new one, and go to its payment page."""
+        session = self._world.store.get("checkout.session", request.match_info["id"])
+        if session is None:
+            return _closed(None)
+        with self._world.store.transaction():
+            recovered = recover_session(self._world, session)
+        if recovered is None:
+            return _closed(session)
+        raise web.HTTPSeeOther(recovered["url"])
+
+    def _take_payment(self, session: Document, form: dict[str, str]) -> web.Response:
+        if form.get("challenge"):
+            buyer = self._confirmed_buyer(session, form)
+        else:
+            now = self._world.time_of(session)
+            buyer = read_buyer(form, now, with_card=asks_for_card(session))
+            if buyer.card and buyer.card.authenticates:
+                return self._ask_for_confirmation(session, buyer)
+        with self._world.store.transaction():
+            session = complete_session(self._world, session, buyer)
+        return web.Response(status=303, headers={"Location": success_address(session), **HEADERS})
+
+    def _ask_for_confirmation(self, session: ReadOnly, buyer: Buyer) -> web.Response:
+        challenge = {"id": self._world.ids.next("challenge"), "session": session["id"]}
+        facts = asdict(buyer) | {"card": buyer.card.number if buyer.card else None}
+        with self._world.store.transaction():
+            self._world.store.put(CHALLENGE, challenge | {"buyer": facts})
+        return html_response(200, render_authentication(session, challenge["id"]))
+
+    def _confirmed_buyer(self, session: ReadOnly, form: dict[str, str]) -> Buyer:
+        """Return the buyer who confirmed; raises ApiError for one who did not."""
+        challenge = self._world.store.get(CHALLENGE, form["challenge"])
+        if challenge is None or challenge["session"] != session["id"]:
+            raise ApiError(400, "This confirmation is no longer valid. Please pay again.")
+        with self._world.store.transaction():
+            self._world.store.delete(CHALLENGE, challenge["id"])
+        if form.get("authentication") != "complete":
+            raise ApiError(402, AUTHENTICATION_FAILED.message)
+        facts = challenge["buyer"]
+        number, expiry = facts.pop("card"), facts.pop("expiry")
+        return Buyer(**facts, card=find_card(number), expiry=(expiry[0], expiry[1]))
+
+    def _render(self, session: ReadOnly, **outcome: Any) -> str:
+        lines: list[ReadOnly] = [*line_items_of(self._world, session["id"])]
+        order = order_of(self._world, session["id"])
+        return render_checkout(self._world, session, order, lines, **outcome)
+
+
+def html_response(status: int, page: str) -> web.Response:
+    """Return the page as an answer that is neither cached nor allowed to run scripts."""
+    return web.Response(status=status, text=page, content_type="text/html", headers=HEADERS)
+
+
+def _closed(session: ReadOnly | None) -> web.Response:
+    if session is None:
+        notice = render_notice("Something went wrong", "The page you were looking for is not here.")
+        return html_response(404, notice)
+    if session["status"] == "complete":
+        link = ("Go on", success_address(session))
+        sentence = "This order has been paid. You have not been charged again."
+        return html_response(410, render_notice("You're all done here", sentence, link))
+    back = ("Go back", session["cancel_url"]) if session["cancel_url"] else None
+    sentence = "This checkout session has timed out or was replaced by another one."
+    return html_response(410, render_notice("This link has expired", sentence, back))

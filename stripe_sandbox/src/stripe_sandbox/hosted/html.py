@@ -1,0 +1,206 @@
+"""The HTML of the hosted pages: no scripts, one column, labelled fields."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from html import escape
+from string import Template
+
+from stripe_sandbox.billing.checkout import Order, asks_for_card
+from stripe_sandbox.billing.lines import describe_price
+from stripe_sandbox.documents import ReadOnly
+from stripe_sandbox.money import format_amount
+from stripe_sandbox.world import World
+
+STYLE = """
+:root { color-scheme: light; font: 16px/1.5 system-ui, sans-serif; color: #1a1f36; }
+body { margin: 0 auto; max-width: 30rem; padding: 1rem; background: #fff; }
+h1 { font-size: 1.5rem; line-height: 1.25; }
+table { border-collapse: collapse; width: 100%; }
+td, th { padding: .375rem 0; text-align: left; vertical-align: top; font-weight: normal; }
+td:last-child { text-align: right; white-space: nowrap; padding-left: 1rem; }
+tr.total > * { border-top: 1px solid #697386; font-weight: 600; }
+label { display: block; margin-top: .75rem; font-weight: 600; }
+input { box-sizing: border-box; width: 100%; font: inherit; padding: .5rem;
+  border: 1px solid #697386; border-radius: .25rem; }
+input[aria-invalid] { border-color: #b3093c; }
+button { box-sizing: border-box; width: 100%; font: inherit; font-weight: 600; margin-top: 1rem;
+  padding: .75rem; border: 0; border-radius: .25rem; background: #0055de; color: #fff; }
+button.quiet { background: #fff; color: #1a1f36; border: 1px solid #697386; }
+:focus-visible { outline: 3px solid #0055de; outline-offset: 2px; }
+[role=alert] { margin: 1rem 0; padding: .75rem; border-left: .25rem solid #b3093c;
+  background: #fdf0f3; color: #8a0630; }
+.note { color: #4f566b; }
+.mode { display: inline-block; padding: 0 .5rem; border-radius: .25rem; background: #ffde92; }
+"""
+
+PAGE = Template(
+    """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<p class="mode">Sandbox: no real money moves</p>
+<main>
+<h1>$title</h1>
+$body
+</main>
+</body>
+</html>
+"""
+)
+
+CARD_FIELDS = (
+    ("cardNumber", "Card number", "cc-number", "1234 1234 1234 1234", "numeric"),
+    ("cardExpiry", "Expiry (MM / YY)", "cc-exp", "MM / YY", "numeric"),
+    ("cardCvc", "Security code (CVC)", "cc-csc", "CVC", "numeric"),
+    ("billingName", "Cardholder name", "cc-name", "Full name on card", "text"),
+)
+EMAIL_FIELD = ("email", "Email", "email", "you@example.com", "email")
+
+
+def render_page(title: str, body: str) -> str:
+    """Return a whole page; the title is text, the body is HTML."""
+    return PAGE.substitute(title=escape(title), style=STYLE, body=body)
+
+
+def render_notice(title: str, sentence: str, link: tuple[str, str] | None = None) -> str:
+    """Return a page that only says something, with one (text, address) to go on to."""
+    body = f"<p>{escape(sentence)}</p>"
+    if link:
+        body += f'<p><a href="{escape(link[1])}">{escape(link[0])}</a></p>'
+    return render_page(title, body)
+
+
+def render_checkout(
+    world: World,
+    session: ReadOnly,
+    order: Order,
+    lines: list[ReadOnly],
+    *,
+    typed: Mapping[str, str] | None = None,
+    error: str | None = None,
+    wrong_field: str | None = None,
+) -> str:
+    """Return the payment page; after a failure with its message and what was typed.
+
+    Card fields are never filled in again.
+    """
+    alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
+    form = "".join(_fields(session, typed or {}, wrong_field))
+    body = f"""{_summary(session, lines)}
+{_trial_note(world, order)}
+{_promise(session)}
+{alert}
+<form method="post" action="/c/pay/{escape(session["id"])}">
+{form}
+<button type="submit" data-testid="hosted-payment-submit-button">{_button(order, session)}</button>
+</form>
+{_back_link(session)}"""
+    return render_page(_title(order, world), body)
+
+
+def _title(order: Order, world: World) -> str:
+    verb = "Try" if order.has_trial() else "Subscribe to"
+    return f"{verb} {describe_price(world, order.recurring()[0].price)}"
+
+
+def _button(order: Order, session: ReadOnly) -> str:
+    if order.has_trial():
+        return "Start trial"
+    return "Subscribe" if session["amount_total"] else "Complete order"
+
+
+def _summary(session: ReadOnly, lines: Iterable[ReadOnly]) -> str:
+    currency = session["currency"]
+    rows = [_row(_line_name(line), line["amount_subtotal"], currency) for line in lines]
+    discount = session["total_details"]["amount_discount"]
+    if discount:
+        rows.append(_row("Discount", -discount, currency))
+    total = format_amount(session["amount_total"], currency)
+    rows.append(
+        f'<tr class="total"><th scope="row">Total due today</th>'
+        f'<td data-testid="total-due-today">{escape(total)}</td></tr>'
+    )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _row(name: str, amount: int, currency: str) -> str:
+    shown = format_amount(amount, currency)
+    return f'<tr><th scope="row">{escape(name)}</th><td>{escape(shown)}</td></tr>'
+
+
+def _line_name(line: ReadOnly) -> str:
+    count = f" \N{MULTIPLICATION SIGN} {line['quantity']}" if line["quantity"] > 1 else ""
+    return f"{line['description']}{count}{_term(line['price'])}"
+
+
+def _term(price: ReadOnly) -> str:
+    recurring = price["recurring"]
+    if recurring is None:
+        return ", once"
+    count = recurring["interval_count"]
+    return (
+        f", every {recurring['interval']}"
+        if count == 1
+        else (f", every {count} {recurring['interval']}s")
+    )
+
+
+def _trial_note(world: World, order: Order) -> str:
+    end = order.trial_end(world.now())
+    if end is None:
+        return ""
+    sums = ((i.price["unit_amount"] or 0) * i.quantity for i in order.recurring())
+    later = format_amount(sum(sums), order.currency)
+    term = _term(order.recurring()[0].price).removeprefix(", ")
+    day = datetime.fromtimestamp(end, UTC).strftime("%-d %B %Y")
+    return f'<p class="note">Free trial until {day}, then {escape(later)} {term}.</p>'
+
+
+def _promise(session: ReadOnly) -> str:
+    submit = session["custom_text"]["submit"]
+    return f'<p class="note">{escape(submit["message"])}</p>' if submit else ""
+
+
+def _fields(session: ReadOnly, typed: Mapping[str, str], wrong_field: str | None) -> Iterable[str]:
+    known_email = session["customer_email"] or session["customer"]
+    if not known_email:
+        yield _field(EMAIL_FIELD, typed.get("email", ""), wrong_field)
+    if asks_for_card(session):
+        for field in CARD_FIELDS:
+            kept = typed.get("billingName", "") if field[0] == "billingName" else ""
+            yield _field(field, kept, wrong_field)
+
+
+def _field(field: tuple[str, str, str, str, str], value: str, wrong_field: str | None) -> str:
+    name, label, autocomplete, hint, mode = field
+    invalid = ' aria-invalid="true" aria-describedby="problem"' if name == wrong_field else ""
+    return (
+        f'<label for="{name}">{label}</label>'
+        f'<input id="{name}" name="{name}" autocomplete="{autocomplete}" placeholder="{hint}" '
+        f'inputmode="{mode}" value="{escape(value)}" required{invalid}>\n'
+    )
+
+
+def _back_link(session: ReadOnly) -> str:
+    if not session["cancel_url"]:
+        return ""
+    return f'<p><a href="{escape(session["cancel_url"])}">Back</a></p>'
+
+
+def render_authentication(session: ReadOnly, challenge_id: str) -> str:
+    """Return the page at which the bank asks the buyer to confirm the payment."""
+    amount = format_amount(session["amount_total"], session["currency"])
+    body = f"""<p>Your bank asks you to confirm this payment of {escape(amount)}.</p>
+<form method="post" action="/c/pay/{escape(session["id"])}">
+<input type="hidden" name="challenge" value="{escape(challenge_id)}">
+<button type="submit" name="authentication" value="complete"
+ data-testid="authorize-payment-button">Complete authentication</button>
+<button type="submit" name="authentication" value="fail" class="quiet"
+ data-testid="fail-payment-button">Fail authentication</button>
+</form>"""
+    return render_page("Confirm your payment", body)

@@ -1,0 +1,128 @@
+"""Which webhooks an event owes, and what the switches for hostile delivery make of them.
+
+A delivery is an object of its own, kept in the transaction of its event, so that nothing owed is
+lost when the process dies. Sending is the business of `delivery`.
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from stripe_sandbox.config import WebhookTarget
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.ids import IdSource
+from stripe_sandbox.store import Store
+
+DELIVERY = "_delivery"
+SECRET = "_webhook_secret"  # noqa: S105 - the name of a kind of object
+
+SHUFFLE_WINDOW = 0.05
+"""Seconds for which deliveries gather so that they can overtake each other."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address that takes events: of the start options, or made through the API."""
+
+    id: str
+    url: str
+    secret: str
+    enabled_events: frozenset[str] = frozenset({"*"})
+
+    def takes(self, event_type: str) -> bool:
+        """Tell whether the endpoint is subscribed to the type."""
+        return "*" in self.enabled_events or event_type in self.enabled_events
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What is done to deliveries: any combination of these.
+
+    `delay` is in seconds; `drop_types` and `drop_fraction` (0 to 1) are never sent; `hold` keeps
+    everything until it is released.
+    """
+
+    duplicate: bool = False
+    reorder: bool = False
+    delay: float = 0.0
+    drop_types: frozenset[str] = frozenset()
+    drop_fraction: float = 0.0
+    hold: bool = False
+
+
+@dataclass
+class Outbox:
+    """Plans deliveries. `disturbance` applies to whatever is planned from now on."""
+
+    store: Store
+    ids: IdSource
+    targets: dict[str, Endpoint] = field(default_factory=dict)
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    chance: random.Random = field(default_factory=random.Random)
+
+    def add_target(self, target: WebhookTarget) -> Endpoint:
+        """Send its events to the target too; the same address keeps the same id over restarts."""
+        digest = hashlib.sha256(target.url.encode()).hexdigest()[:24]
+        endpoint = Endpoint(f"we_{digest}", target.url, target.secret, target.events)
+        self.targets[endpoint.id] = endpoint
+        return endpoint
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        """Go through all addresses that are switched on."""
+        yield from self.targets.values()
+        for document in self.store.all("webhook_endpoint"):
+            if document["status"] == "enabled":
+                yield self._endpoint(document)
+
+    def endpoint(self, endpoint_id: str) -> Endpoint | None:
+        """Return the address, or None once it is deleted or switched off."""
+        return next((found for found in self.endpoints() if found.id == endpoint_id), None)
+
+    def plan(self, event: ReadOnly) -> int:
+        """Owe the event to everyone who takes it; return to how many."""
+        takers = [endpoint for endpoint in self.endpoints() if endpoint.takes(event["type"])]
+        for endpoint in takers:
+            self.store.put(DELIVERY, self._delivery(event, endpoint))
+        return len(takers)
+
+    def release(self) -> int:
+        """Let go of everything held, disturbed as the switches say now; return how many."""
+        held = [found for found in self.store.all(DELIVERY) if found["state"] == "held"]
+        with self.store.transaction():
+            for delivery in held:
+                self.store.put(DELIVERY, {**delivery, "state": "pending", **self._timing()})
+        return len(held)
+
+    def _endpoint(self, document: ReadOnly) -> Endpoint:
+        secret = self.store.peek(SECRET, document["id"]) or {"secret": ""}
+        events = frozenset(document["enabled_events"])
+        return Endpoint(document["id"], document["url"], secret["secret"], events)
+
+    def _delivery(self, event: ReadOnly, endpoint: Endpoint) -> Document:
+        return {
+            "id": self.ids.next("whd"),
+            "event": event["id"],
+            "type": event["type"],
+            "endpoint": endpoint.id,
+            "url": endpoint.url,
+            "state": self._state(event["type"]),
+            "copies": 2 if self.disturbance.duplicate else 1,
+            "attempts": [],
+            "planned": time.time(),
+            **self._timing(),
+        }
+
+    def _state(self, event_type: str) -> str:
+        switches = self.disturbance
+        if event_type in switches.drop_types or self.chance.random() < switches.drop_fraction:
+            return "dropped"
+        return "held" if switches.hold else "pending"
+
+    def _timing(self) -> Document:
+        """Return when a delivery is due, and its place among those due: shuffled or in order."""
+        due = time.time() + self.disturbance.delay
+        if not self.disturbance.reorder:
+            return {"due": due, "rank": 0.0}
+        return {"due": due + SHUFFLE_WINDOW, "rank": self.chance.random()}

@@ -1,0 +1,70 @@
+"""Pages of a list: `limit`, `starting_after`, `ending_before`, `has_more`."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import invalid, no_such
+from stripe_sandbox.operations import Listing
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 100
+CURSORS = ("limit", "starting_after", "ending_before")
+
+
+def take_cursors(params: Document) -> Document:
+    """Take the paging params out of the params and return them."""
+    return {name: params.pop(name) for name in CURSORS if name in params}
+
+
+def cut_page(found: Listing, cursors: Document, url: str) -> Document:
+    """Return one page of the list, newest first, as Stripe's list object.
+
+    Raises ApiError for a limit outside of 1 to 100, both cursors at once, or an unknown cursor.
+    """
+    limit = _limit(cursors)
+    if cursors.get("ending_before"):
+        page, more = _page_before(list(found.documents), cursors, limit)
+    else:
+        following = list(islice(_following(found, cursors), limit + 1))
+        page, more = following[:limit], len(following) > limit
+    return {"object": "list", "data": page, "has_more": more, "url": url}
+
+
+def _page_before(
+    documents: list[ReadOnly], cursors: Document, limit: int
+) -> tuple[list[ReadOnly], bool]:
+    if cursors.get("starting_after"):
+        raise invalid("You cannot parameterize both starting_after and ending_before.")
+    before = documents[: _position(documents, cursors, "ending_before")]
+    return before[-limit:], len(before) > limit
+
+
+def _following(found: Listing, cursors: Document) -> Iterable[ReadOnly]:
+    cursor = cursors.get("starting_after")
+    if not cursor:
+        return found.documents
+    if found.after is None:
+        documents = list(found.documents)
+        return documents[_position(documents, cursors, "starting_after") + 1 :]
+    try:
+        return found.after(cursor)
+    except KeyError:
+        raise no_such("object", cursor, "starting_after") from None
+
+
+def _limit(cursors: Document) -> int:
+    limit: Any = cursors.get("limit", DEFAULT_LIMIT)
+    if not 1 <= limit <= MAX_LIMIT:
+        raise invalid(f"Invalid limit: must be between 1 and {MAX_LIMIT}", param="limit")
+    return int(limit)
+
+
+def _position(documents: list[ReadOnly], cursors: Document, name: str) -> int:
+    """Return the place of the cursor's object."""
+    object_id = cursors[name]
+    for position, document in enumerate(documents):
+        if document["id"] == object_id:
+            return position
+    raise no_such("object", object_id, name)

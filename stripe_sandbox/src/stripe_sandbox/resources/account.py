@@ -1,0 +1,46 @@
+"""`/v1/account` and `/v1/balance`, by which a key is tried."""
+
+from stripe.params import AccountRetrieveCurrentParams, BalanceRetrieveParams
+
+from stripe_sandbox import shapes
+from stripe_sandbox.documents import Document
+from stripe_sandbox.operations import Call, Operation
+
+ACCOUNT_ID = "acct_1SandboxSandbox0"
+
+
+def fetch_account(_: Call) -> Document:
+    """Return the account that every test key belongs to."""
+    account = {
+        "id": ACCOUNT_ID,
+        "object": "account",
+        "charges_enabled": True,
+        "country": "US",
+        "created": 0,
+        "default_currency": "usd",
+        "details_submitted": True,
+        "email": None,
+        "metadata": {},
+        "payouts_enabled": True,
+        "type": "standard",
+    }
+    return shapes.complete(account)
+
+
+def fetch_balance(call: Call) -> Document:
+    """Return what the charges of all time add up to, as pending."""
+    sums: dict[str, int] = {}
+    for charge in call.world.store.all("charge"):
+        if charge["paid"]:
+            kept = charge["amount"] - charge["amount_refunded"]
+            sums[charge["currency"]] = sums.get(charge["currency"], 0) + kept
+    pending = [{"amount": amount, "currency": currency} for currency, amount in sums.items()]
+    none_yet = [{"amount": 0, "currency": "usd"}]
+    balance = {"object": "balance", "available": none_yet, "livemode": False}
+    return shapes.complete(balance | {"pending": pending or none_yet})
+
+
+OPERATIONS = (
+    Operation("GET", "/account", AccountRetrieveCurrentParams, fetch_account),
+    Operation("GET", "/balance", BalanceRetrieveParams, fetch_balance),
+)

@@ -1,0 +1,241 @@
+"""`/v1/checkout/sessions`, mode subscription only."""
+
+from typing import Any
+
+from stripe.params.checkout import (
+    SessionCreateParams,
+    SessionExpireParams,
+    SessionLineItemListParams,
+    SessionListParams,
+    SessionRetrieveParams,
+    SessionUpdateParams,
+)
+
+from stripe_sandbox.billing.checkout import (
+    Order,
+    expire_session,
+    line_items_of,
+    open_session,
+)
+from stripe_sandbox.billing.discounts import find_coupon
+from stripe_sandbox.billing.subscriptions import OrderItem
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.operations import (
+    Call,
+    Listing,
+    Operation,
+    listing,
+    refuse_unsupported,
+    retrieve,
+)
+from stripe_sandbox.periods import DAY, HOUR
+from stripe_sandbox.resources import prices
+
+SHOWN = (
+    "adaptive_pricing",
+    "after_expiration",
+    "allow_promotion_codes",
+    "allowed_payment_method_types",
+    "billing_address_collection",
+    "cancel_url",
+    "client_reference_id",
+    "custom_text",
+    "customer",
+    "customer_email",
+    "expires_at",
+    "locale",
+    "metadata",
+    "payment_method_collection",
+    "submit_type",
+    "success_url",
+)
+"""Params that the session shows as they were given."""
+
+SHORTEST_LIFE, LONGEST_LIFE = HOUR // 2, 24 * HOUR
+SHORTEST_TRIAL_END = 2 * DAY
+LONGEST_TRIAL = 730
+MAX_LINES = 20
+
+
+def create(call: Call) -> Document:
+    """Open a session; raises ApiError for whatever Checkout would refuse to sell."""
+    _check_mode(call)
+    _check_buyer(call)
+    _check_expiry(call)
+    data = call.get("subscription_data", {})
+    refuse_unsupported(data, SUBSCRIPTION_DATA, "subscription_data")
+    order = Order(_items(call), data, _discounts(call))
+    _check_order(order)
+    _check_trial(call, order.subscription_data)
+    values = {name: value for name, value in call.pick(*SHOWN).items() if value is not None}
+    values.setdefault("customer", None)
+    values["customer_creation"] = None if values["customer"] else "always"
+    email = call.get("customer_email")
+    values["customer_details"] = {"email": email, "tax_exempt": "none"} if email else None
+    if "after_expiration" in values:
+        values["after_expiration"] = _after_expiration(values["after_expiration"])
+    return open_session(call.world, order, values)
+
+
+def _check_mode(call: Call) -> None:
+    mode = call.get("mode")
+    if mode is None:
+        raise missing_param("mode")
+    if mode != "subscription":
+        raise invalid(
+            f"The sandbox has no Checkout in mode {mode}, only subscription.", param="mode"
+        )
+    if call.get("success_url") is None:
+        raise missing_param("success_url")
+    for name in ("success_url", "cancel_url"):
+        url = call.get(name)
+        if url and not url.startswith(("http://", "https://")):
+            message = "Not a valid URL. URLs must begin with http:// or https://."
+            raise invalid(message, param=name, code="url_invalid")
+
+
+def _check_buyer(call: Call) -> None:
+    customer = call.get("customer")
+    if customer and call.get("customer_email"):
+        raise invalid("You may only specify one of these parameters: customer, customer_email.")
+    if customer:
+        call.world.find("customer", customer, "customer")
+
+
+def _check_expiry(call: Call) -> None:
+    expires_at = call.get("expires_at")
+    if expires_at is None:
+        return
+    life = expires_at - call.world.time_of(call.params)
+    if life < SHORTEST_LIFE:
+        message = (
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation."
+        )
+        raise invalid(message, param="expires_at")
+    if life > LONGEST_LIFE:
+        message = (
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation."
+        )
+        raise invalid(message, param="expires_at")
+
+
+def _items(call: Call) -> list[OrderItem]:
+    given = call.get("line_items")
+    if not given:
+        raise missing_param("line_items")
+    return [_item(call, line, f"line_items[{index}]") for index, line in enumerate(given)]
+
+
+def _item(call: Call, line: ReadOnly, path: str) -> OrderItem:
+    price = _price(call, line, path)
+    if not price["active"]:
+        message = "The price specified is inactive. This field only accepts active prices."
+        raise invalid(message, param=f"{path}[price]")
+    quantity = line.get("quantity")
+    if quantity is None:
+        raise missing_param(f"{path}[quantity]")
+    if quantity < 1:
+        raise invalid("Invalid quantity: must be at least 1.", param=f"{path}[quantity]")
+    return OrderItem(price, quantity, line.get("metadata") or {})
+
+
+def _price(call: Call, line: ReadOnly, path: str) -> Document:
+    if line.get("price_data"):
+        return prices.create(Call(call.world, {}, dict(line["price_data"]) | {"active": True}))
+    if line.get("price") is None:
+        raise missing_param(f"{path}[price]")
+    return call.world.find("price", line["price"], f"{path}[price]")
+
+
+def _discounts(call: Call) -> list[ReadOnly]:
+    given: list[ReadOnly] = call.get("discounts", [])
+    if len(given) > 1:
+        raise invalid("You may only specify one discount.", param="discounts")
+    if given and call.get("allow_promotion_codes") is not None:
+        message = "You may only specify one of these parameters: allow_promotion_codes, discounts."
+        raise invalid(message)
+    for index, one in enumerate(given):
+        find_coupon(call.world, one, f"discounts[{index}]")
+    return given
+
+
+def _check_order(order: Order) -> None:
+    recurring = order.recurring()
+    if not recurring:
+        message = "You must provide at least one recurring price in `subscription` mode."
+        raise invalid(message, param="line_items")
+    if max(len(recurring), len(order.one_time())) > MAX_LINES:
+        raise invalid(f"At most {MAX_LINES} line items of a kind are allowed.", param="line_items")
+    terms = {(i.price["recurring"]["interval"], i.price["recurring"]["interval_count"])
+             for i in recurring}  # fmt: skip
+    if len(terms) > 1:
+        message = "Checkout does not support multiple prices with different billing intervals."
+        raise invalid(message, param="line_items")
+    if len({item.price["currency"] for item in order.items}) > 1:
+        raise invalid("All prices must use the same currency.", param="line_items")
+
+
+def _check_trial(call: Call, data: ReadOnly) -> None:
+    days, end = data.get("trial_period_days"), data.get("trial_end")
+    path = "subscription_data"
+    if days is not None and end is not None:
+        message = "You may only specify one of these parameters: trial_end, trial_period_days."
+        raise invalid(message, param=f"{path}[trial_end]")
+    if days is not None and not 1 <= days <= LONGEST_TRIAL:
+        message = f"The trial must be between 1 and {LONGEST_TRIAL} days long."
+        raise invalid(message, param=f"{path}[trial_period_days]")
+    if end is not None and end < call.world.time_of(call.params) + SHORTEST_TRIAL_END:
+        message = "The `trial_end` date has to be at least 2 days in the future."
+        raise invalid(message, param=f"{path}[trial_end]")
+
+
+def _after_expiration(given: ReadOnly) -> Document:
+    recovery: Any = given.get("recovery")
+    return {"recovery": {"allow_promotion_codes": False, **recovery} if recovery else None}
+
+
+def expire(call: Call) -> Document:
+    """Close an open session."""
+    return expire_session(call.world, call.world.find("checkout.session", call.id))
+
+
+def update(call: Call) -> Document:
+    """Change a session's metadata."""
+    session = call.world.find("checkout.session", call.id)
+    session["metadata"] = merge_metadata(session["metadata"], call.params.get("metadata"))
+    return call.world.save(session)
+
+
+def list_line_items(call: Call) -> Listing:
+    """List what the session sells, in the order it was given."""
+    call.world.find("checkout.session", call.id)
+    return Listing(line_items_of(call.world, call.id))
+
+
+def _has_email(session: ReadOnly, wanted: ReadOnly) -> bool:
+    details = session["customer_details"] or {}
+    return bool(details.get("email") == wanted["email"])
+
+
+PATH = "/checkout/sessions"
+CREATE = frozenset({*SHOWN, "discounts", "expand", "line_items", "mode", "subscription_data"})
+SUBSCRIPTION_DATA = frozenset(
+    {"billing_mode", "description", "metadata", "trial_end", "trial_period_days", "trial_settings"}
+)
+
+OPERATIONS = (
+    Operation("POST", PATH, SessionCreateParams, create, CREATE),
+    Operation(
+        "GET",
+        PATH,
+        SessionListParams,
+        listing("checkout.session", customer_details=_has_email),
+    ),
+    Operation("GET", f"{PATH}/{{id}}", SessionRetrieveParams, retrieve("checkout.session")),
+    Operation(
+        "POST", f"{PATH}/{{id}}", SessionUpdateParams, update, frozenset({"metadata", "expand"})
+    ),
+    Operation("POST", f"{PATH}/{{id}}/expire", SessionExpireParams, expire),
+    Operation("GET", f"{PATH}/{{id}}/line_items", SessionLineItemListParams, list_line_items),
+)

@@ -1,0 +1,174 @@
+"""`/v1/customers` and their cards."""
+
+from stripe.params import (
+    CustomerCreateParams,
+    CustomerDeleteParams,
+    CustomerListParams,
+    CustomerPaymentMethodListParams,
+    CustomerRetrieveParams,
+    CustomerUpdateParams,
+    PaymentMethodAttachParams,
+    PaymentMethodDetachParams,
+    PaymentMethodListParams,
+    PaymentMethodRetrieveParams,
+)
+
+from stripe_sandbox.billing.customers import make_customer
+from stripe_sandbox.billing.payment_methods import (
+    attach_payment_method,
+    detach_payment_method,
+)
+from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, cancel_subscription
+from stripe_sandbox.cards import BY_TOKEN
+from stripe_sandbox.documents import Document, merge_metadata
+from stripe_sandbox.errors import invalid
+from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
+from stripe_sandbox.world import World
+
+PLAIN = (
+    "address",
+    "balance",
+    "business_name",
+    "description",
+    "email",
+    "individual_name",
+    "name",
+    "next_invoice_sequence",
+    "phone",
+    "preferred_locales",
+    "shipping",
+    "tax_exempt",
+)
+DELETED = "_deleted_customer"
+
+
+def create(call: Call) -> Document:
+    """Make a customer, on a test clock where one is named."""
+    world, clock = call.world, call.get("test_clock")
+    if clock:
+        world.find("test_helpers.test_clock", clock, "test_clock")
+    _check_email(call)
+    values = {name: value for name, value in call.pick(*PLAIN).items() if value is not None}
+    customer = make_customer(world, values | {"metadata": call.get("metadata", {})}, clock)
+    if call.get("payment_method"):
+        attach_payment_method(world, call.get("payment_method"), customer, "payment_method")
+    if call.get("invoice_settings"):
+        customer = _set_invoice_settings(call, customer)
+        customer = world.save(customer)
+    return customer
+
+
+def _check_email(call: Call) -> None:
+    email = call.get("email")
+    if email is not None and "@" not in email:
+        raise invalid(f"Invalid email address: {email}", param="email", code="email_invalid")
+
+
+def _set_invoice_settings(call: Call, customer: Document) -> Document:
+    given = dict(call.get("invoice_settings", {}))
+    method = given.get("default_payment_method")
+    if method in BY_TOKEN:
+        given["default_payment_method"] = _saved_card(call, customer, method)
+    elif method:
+        _check_ownership(call.world, customer, method)
+    customer["invoice_settings"] |= given
+    return customer
+
+
+def _saved_card(call: Call, customer: Document, token: str) -> str:
+    """Return the id of the card that the ready-made method became when it was attached."""
+    if call.get("payment_method") != token:
+        return str(attach_payment_method(call.world, token, customer, "invoice_settings")["id"])
+    mine = [
+        method["id"]
+        for method in call.world.store.all("payment_method")
+        if method["customer"] == customer["id"]
+    ]
+    return str(mine[-1])
+
+
+def _check_ownership(world: World, customer: Document, method_id: str) -> None:
+    param = "invoice_settings[default_payment_method]"
+    method = world.find("payment_method", method_id, param)
+    if method["customer"] != customer["id"]:
+        message = (
+            f"The customer does not have a payment method with the ID {method_id}. The payment "
+            "method must be attached to the customer."
+        )
+        raise invalid(message, param=param, code="resource_missing")
+
+
+def update(call: Call) -> Document:
+    """Change a customer."""
+    customer = call.world.find("customer", call.id)
+    _check_email(call)
+    customer |= call.pick(*PLAIN)
+    if "metadata" in call.params:
+        customer["metadata"] = merge_metadata(customer["metadata"], call.params["metadata"])
+    if call.get("invoice_settings"):
+        customer = _set_invoice_settings(call, customer)
+    return call.world.change(customer)
+
+
+def fetch(call: Call) -> Document:
+    """Return a customer, or the stub that is left of a deleted one."""
+    deleted = call.world.store.get(DELETED, call.id)
+    return deleted or call.world.find("customer", call.id)
+
+
+def delete(call: Call) -> Document:
+    """Delete a customer; its subscriptions end at once."""
+    world = call.world
+    customer = world.find("customer", call.id)
+    for subscription in list(world.store.all("subscription")):
+        if subscription["customer"] == call.id and subscription["status"] not in FINAL_STATUSES:
+            cancel_subscription(world, world.find("subscription", subscription["id"]))
+    for item in list(world.store.all("invoiceitem")):
+        if item["customer"] == call.id and item["invoice"] is None:
+            world.store.delete("invoiceitem", item["id"])
+    world.announce("customer.deleted", customer)
+    world.store.delete("customer", call.id)
+    stub = {"id": call.id, "object": "customer", "deleted": True}
+    world.store.put(DELETED, stub)
+    return stub
+
+
+def attach(call: Call) -> Document:
+    """Save a card with a customer."""
+    customer = call.world.find("customer", call.get("customer", ""), "customer")
+    return attach_payment_method(call.world, call.id, customer, "id")
+
+
+def detach(call: Call) -> Document:
+    """Take a card from its customer."""
+    return detach_payment_method(call.world, call.id)
+
+
+def list_cards(call: Call) -> Listing:
+    """List the cards saved with a customer."""
+    world = call.world
+    world.find("customer", call.id)
+    mine = [m for m in world.store.all("payment_method") if m["customer"] == call.id]
+    return Listing(list(reversed(mine)))
+
+
+CREATE = frozenset(
+    {*PLAIN, "invoice_settings", "metadata", "payment_method", "test_clock", "expand"}
+)
+
+OPERATIONS = (
+    Operation("POST", "/customers", CustomerCreateParams, create, CREATE),
+    Operation("GET", "/customers", CustomerListParams, listing("customer")),
+    Operation("GET", "/customers/{id}", CustomerRetrieveParams, fetch),
+    Operation("POST", "/customers/{id}", CustomerUpdateParams, update, CREATE - {"payment_method"}),
+    Operation("DELETE", "/customers/{id}", CustomerDeleteParams, delete),
+    Operation(
+        "GET", "/customers/{id}/payment_methods", CustomerPaymentMethodListParams, list_cards
+    ),
+    Operation("GET", "/payment_methods", PaymentMethodListParams, listing("payment_method")),
+    Operation(
+        "GET", "/payment_methods/{id}", PaymentMethodRetrieveParams, retrieve("payment_method")
+    ),
+    Operation("POST", "/payment_methods/{id}/attach", PaymentMethodAttachParams, attach),
+    Operation("POST", "/payment_methods/{id}/detach", PaymentMethodDetachParams, detach),
+)

@@ -1,0 +1,176 @@
+"""`/v1/invoiceitems`: what waits for the next invoice."""
+
+from decimal import Decimal
+from typing import Any
+
+from stripe.params import (
+    InvoiceItemCreateParams,
+    InvoiceItemDeleteParams,
+    InvoiceItemListParams,
+    InvoiceItemRetrieveParams,
+    InvoiceItemUpdateParams,
+)
+
+from stripe_sandbox.billing.discounts import redeem
+from stripe_sandbox.billing.lines import Charge, Period, add_invoice_item, describe_price
+from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.operations import Call, Operation, is_in_range, listing, retrieve
+from stripe_sandbox.resources import prices
+
+
+def create(call: Call) -> Document:
+    """Have something billed on the next invoice of a subscription, or of the customer."""
+    world = call.world
+    if call.get("customer") is None:
+        raise missing_param("customer")
+    customer = world.find("customer", call.get("customer"), "customer")
+    _check_subscription(call)
+    price = _price(call)
+    amount, quantity = _amount(call, price), call.get("quantity", 1)
+    charge = Charge(
+        amount=amount,
+        currency=price["currency"] if price else _currency(call),
+        description=call.get("description") or (describe_price(world, price) if price else ""),
+        period=_period(call, world.time_of(customer)),
+        price=price,
+        quantity=quantity,
+        metadata=call.get("metadata", {}),
+        discountable=call.get("discountable", True),
+        discounts=_discounts(call, customer),
+        subscription=call.get("subscription"),
+    )
+    item = add_invoice_item(world, customer, charge)
+    world.announce("invoiceitem.created", item)
+    return item
+
+
+def _check_subscription(call: Call) -> None:
+    subscription_id = call.get("subscription")
+    if subscription_id is None:
+        return
+    subscription = call.world.find("subscription", subscription_id, "subscription")
+    if subscription["customer"] != call.get("customer"):
+        raise invalid("The subscription belongs to another customer.", param="subscription")
+    if subscription["status"] in FINAL_STATUSES:
+        message = f"Subscription {subscription_id} is canceled and takes no invoice items."
+        raise invalid(message, param="subscription")
+
+
+def _price(call: Call) -> Document | None:
+    if call.get("price_data"):
+        return prices.create(Call(call.world, {}, dict(call.get("price_data"))))
+    price_id = call.get("pricing", {}).get("price")
+    if price_id is None:
+        return None
+    price = call.world.find("price", price_id, "pricing[price]")
+    if price["type"] != "one_time":
+        message = (
+            "The price specified is set to `type=recurring` but this field only accepts prices "
+            "with `type=one_time`."
+        )
+        raise invalid(message, param="pricing[price]")
+    return price
+
+
+def _amount(call: Call, price: ReadOnly | None) -> int:
+    quantity = call.get("quantity", 1)
+    if price is not None:
+        return int(price["unit_amount"] or 0) * int(quantity)
+    if call.get("unit_amount_decimal") is not None:
+        return int(Decimal(call.get("unit_amount_decimal")) * quantity)
+    if call.get("amount") is None:
+        raise missing_param("amount")
+    return int(call.get("amount"))
+
+
+def _currency(call: Call) -> str:
+    if call.get("currency") is None:
+        raise missing_param("currency")
+    return str(call.get("currency")).lower()
+
+
+def _period(call: Call, now: int) -> Period:
+    given = call.get("period")
+    return Period(given["start"], given["end"]) if given else Period(now, now)
+
+
+def _discounts(call: Call, customer: ReadOnly) -> tuple[str, ...]:
+    start = call.world.time_of(customer)
+    return tuple(
+        redeem(call.world, given, customer=customer["id"], start=start)["id"]
+        for given in call.get("discounts", [])
+    )
+
+
+def _waiting(call: Call) -> Document:
+    item = call.world.find("invoiceitem", call.id)
+    if item["invoice"] is not None:
+        message = "This invoice item is on an invoice already and can no longer be changed."
+        raise invalid(message, code="invoice_not_editable")
+    return item
+
+
+def update(call: Call) -> Document:
+    """Change what waits; raises ApiError once it is on an invoice."""
+    item = _waiting(call)
+    item |= call.pick("description", "discountable")
+    if call.get("amount") is not None:
+        item |= {"amount": call.get("amount"), "net_amount": call.get("amount")}
+    if call.get("period"):
+        item["period"] = dict(call.get("period"))
+    if "metadata" in call.params:
+        item["metadata"] = merge_metadata(item["metadata"], call.params["metadata"])
+    return call.world.save(item)
+
+
+def delete(call: Call) -> Document:
+    """Delete what waits; raises ApiError once it is on an invoice."""
+    item = _waiting(call)
+    call.world.store.delete("invoiceitem", call.id)
+    call.world.announce("invoiceitem.deleted", item)
+    return {"id": call.id, "object": "invoiceitem", "deleted": True}
+
+
+def _is_pending(item: ReadOnly, pending: Any) -> bool:
+    return bool((item["invoice"] is None) == pending)
+
+
+def _made_within(item: ReadOnly, bounds: Any) -> bool:
+    return is_in_range(item["date"], bounds)
+
+
+CREATE = frozenset(
+    [
+        "amount",
+        "currency",
+        "customer",
+        "description",
+        "discountable",
+        "discounts",
+        "expand",
+        "metadata",
+        "period",
+        "price_data",
+        "pricing",
+        "quantity",
+        "subscription",
+        "unit_amount_decimal",
+    ]
+)
+UPDATE = frozenset({"amount", "description", "discountable", "expand", "metadata", "period"})
+PATH = "/invoiceitems"
+
+OPERATIONS = (
+    Operation("POST", PATH, InvoiceItemCreateParams, create, CREATE),
+    Operation(
+        "GET",
+        PATH,
+        InvoiceItemListParams,
+        listing("invoiceitem", pending=_is_pending, created=_made_within),
+    ),
+    Operation("GET", f"{PATH}/{{id}}", InvoiceItemRetrieveParams, retrieve("invoiceitem")),
+    Operation("POST", f"{PATH}/{{id}}", InvoiceItemUpdateParams, update, UPDATE),
+    Operation("DELETE", f"{PATH}/{{id}}", InvoiceItemDeleteParams, delete),
+)

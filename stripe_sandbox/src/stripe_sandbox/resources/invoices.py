@@ -1,0 +1,262 @@
+"""`/v1/invoices` and `/v1/invoice_payments`."""
+
+from stripe.params import (
+    InvoiceCreateParams,
+    InvoiceCreatePreviewParams,
+    InvoiceDeleteParams,
+    InvoiceFinalizeInvoiceParams,
+    InvoiceLineItemListParams,
+    InvoiceListParams,
+    InvoiceMarkUncollectibleParams,
+    InvoicePaymentListParams,
+    InvoicePaymentRetrieveParams,
+    InvoicePayParams,
+    InvoiceRetrieveParams,
+    InvoiceUpdateParams,
+    InvoiceVoidInvoiceParams,
+)
+
+from stripe_sandbox.billing.changes import change_items, end_trial
+from stripe_sandbox.billing.dunning import attempt_payment, settle
+from stripe_sandbox.billing.invoices import (
+    Bill,
+    charge_invoice,
+    draft_invoice,
+    finalize_invoice,
+    mark_paid,
+    mark_uncollectible,
+    pull_pending_items,
+    void_invoice,
+)
+from stripe_sandbox.billing.lines import add_invoice_item
+from stripe_sandbox.billing.payments import as_api_error
+from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.operations import (
+    Call,
+    Filter,
+    Listing,
+    Operation,
+    listing,
+    refuse_unsupported,
+    retrieve,
+)
+from stripe_sandbox.resources.subscriptions import named_price, one_time_charge
+
+
+def create(call: Call) -> Document:
+    """Draft an invoice of everything that waits for the customer's or subscription's next one."""
+    world = call.world
+    if call.get("customer") is None:
+        raise missing_param("customer")
+    customer = world.find("customer", call.get("customer"), "customer")
+    subscription_id = call.get("subscription")
+    subscription = (
+        world.find("subscription", subscription_id, "subscription") if subscription_id else None
+    )
+    currency = call.get("currency") or customer["currency"] or "usd"
+    now = world.time_of(customer)
+    leaves_out = call.get("pending_invoice_items_behavior") == "exclude"
+    bill = Bill(
+        customer=customer,
+        currency=currency,
+        reason="manual",
+        lines=[] if leaves_out else pull_pending_items(world, customer, subscription_id, currency),
+        period=(now, now),
+        subscription=subscription,
+    )
+    invoice = draft_invoice(world, bill, auto_advance=call.get("auto_advance", False))
+    invoice |= {"metadata": call.get("metadata", {}), "description": call.get("description")}
+    return world.save(invoice)
+
+
+def preview(call: Call) -> Document:
+    """Return the next invoice of a subscription as it would be now, after a change if one is given.
+
+    A change that is billed at once makes that the next invoice.
+    """
+    if call.get("subscription") is None:
+        raise missing_param("subscription")
+    details = call.get("subscription_details", {})
+    refuse_unsupported(details, PREVIEW_DETAILS, "subscription_details")
+    with call.world.store.rehearsal():
+        subscription = call.world.find("subscription", call.get("subscription"), "subscription")
+        _add_invoice_items(call, subscription)
+        if details.get("items"):
+            return _preview_change(call, subscription, details)
+        return _preview_renewal(call, subscription)
+
+
+def _add_invoice_items(call: Call, subscription: ReadOnly) -> None:
+    """Put what the preview is to have besides on the subscription's next invoice."""
+    customer = call.world.find("customer", subscription["customer"])
+    for index, given in enumerate(call.get("invoice_items", [])):
+        refuse_unsupported(given, PREVIEW_ITEM, f"invoice_items[{index}]")
+        charge = one_time_charge(call, given, f"invoice_items[{index}][price]", subscription)
+        add_invoice_item(call.world, customer, charge)
+
+
+def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Document:
+    world = call.world
+    param = "subscription_details[items][price]"
+    proration = details.get("proration_behavior") or "create_prorations"
+    at = details.get("proration_date") or world.time_of(subscription)
+    bills_now, new_period = change_items(
+        world,
+        subscription,
+        [(one, named_price(call, one, param)) for one in details["items"]],
+        proration=proration,
+        at=at,
+    )
+    if details.get("trial_end") == "now" and subscription["status"] == "trialing":
+        end_trial(subscription, at)
+        bills_now = new_period = True
+    if bills_now:
+        invoice = preview_immediate(world, subscription, new_period=new_period)
+    else:
+        invoice = _preview_renewal(call, subscription)
+    if proration != "none" and subscription["status"] != "trialing":
+        invoice["parent"]["subscription_details"]["subscription_proration_date"] = at
+    return invoice
+
+
+def _preview_renewal(call: Call, subscription: Document) -> Document:
+    if subscription["ended_at"] or subscription["cancel_at_period_end"]:
+        raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none")
+    return preview_invoice(call.world, subscription)
+
+
+def update(call: Call) -> Document:
+    """Change what is written on an invoice, or whether it goes on by itself."""
+    invoice = call.world.find("invoice", call.id)
+    invoice |= call.pick("auto_advance", "description", "footer", "default_payment_method")
+    if "metadata" in call.params:
+        invoice["metadata"] = merge_metadata(invoice["metadata"], call.params["metadata"])
+    return call.world.change(invoice)
+
+
+def delete(call: Call) -> Document:
+    """Delete a draft; what it took waits for the next invoice again."""
+    world = call.world
+    invoice = world.find("invoice", call.id)
+    if invoice["status"] != "draft":
+        raise invalid("You can only delete draft invoices.")
+    for item in list(world.store.all("invoiceitem")):
+        if item["invoice"] == call.id:
+            world.save({**item, "invoice": None})
+    world.store.delete("invoice", call.id)
+    world.announce("invoice.deleted", invoice)
+    return {"id": call.id, "object": "invoice", "deleted": True}
+
+
+def finalize(call: Call) -> Document:
+    """Open a draft for payment, at which it waits unless it goes on by itself."""
+    invoice = finalize_invoice(call.world, call.world.find("invoice", call.id))
+    if invoice["status"] == "open" and call.get("auto_advance", invoice["auto_advance"]):
+        attempt_payment(call.world, invoice)
+    return call.world.find("invoice", call.id)
+
+
+def pay(call: Call) -> Document:
+    """Collect an invoice now, with the given card or the customer's; 402 when that is declined."""
+    world = call.world
+    invoice = world.find("invoice", call.id)
+    if invoice["status"] == "paid":
+        raise invalid("Invoice is already paid")
+    if invoice["status"] == "void":
+        raise invalid("This invoice can no longer be paid: it is void.")
+    if invoice["status"] == "draft":
+        invoice = finalize_invoice(world, invoice)
+    if call.get("paid_out_of_band"):
+        invoice = mark_paid(world, invoice, out_of_band=True)
+        settle(world, invoice, failed=False)
+    elif invoice["status"] != "paid":
+        _charge(call, invoice)
+    return world.find("invoice", call.id)
+
+
+def _charge(call: Call, invoice: Document) -> None:
+    world, method_id = call.world, call.get("payment_method")
+    buyer_present = not call.get("off_session", False)
+    if method_id is None:
+        decline = attempt_payment(world, invoice, buyer_present=False)
+    else:
+        world.find("payment_method", method_id, "payment_method")
+        decline = charge_invoice(world, invoice, method_id, buyer_present=buyer_present)
+        settle(world, invoice, failed=decline is not None)
+    if decline:
+        raise as_api_error(world, decline, invoice)
+
+
+def void(call: Call) -> Document:
+    """Call an invoice off; its subscription no longer owes it."""
+    invoice = void_invoice(call.world, call.world.find("invoice", call.id))
+    settle(call.world, invoice, failed=False)
+    return invoice
+
+
+def write_off(call: Call) -> Document:
+    """Give an invoice up as uncollectible."""
+    return mark_uncollectible(call.world, call.world.find("invoice", call.id))
+
+
+def list_lines(call: Call) -> Listing:
+    """List an invoice's lines."""
+    return Listing(call.world.find("invoice", call.id)["lines"]["data"])
+
+
+def _has_subscription(invoice: ReadOnly, subscription_id: str) -> bool:
+    details = (invoice["parent"] or {}).get("subscription_details") or {}
+    return bool(details.get("subscription") == subscription_id)
+
+
+def _pays_with(payment: ReadOnly, wanted: ReadOnly) -> bool:
+    return all(payment["payment"].get(name) == value for name, value in wanted.items())
+
+
+FILTERS: dict[str, Filter] = {"subscription": _has_subscription}
+PATH = "/invoices"
+ONE = f"{PATH}/{{id}}"
+CREATE = frozenset(
+    [
+        "auto_advance",
+        "currency",
+        "customer",
+        "description",
+        "metadata",
+        "subscription",
+        "expand",
+        "pending_invoice_items_behavior",
+    ]
+)
+PREVIEW = frozenset({"customer", "expand", "invoice_items", "subscription", "subscription_details"})
+PREVIEW_ITEM = frozenset({"price", "quantity"})
+PREVIEW_DETAILS = frozenset({"items", "proration_behavior", "proration_date", "trial_end"})
+UPDATE = frozenset(
+    {"auto_advance", "default_payment_method", "description", "expand", "footer", "metadata"}
+)
+PAY = frozenset({"expand", "off_session", "paid_out_of_band", "payment_method"})
+
+OPERATIONS = (
+    Operation("POST", PATH, InvoiceCreateParams, create, CREATE),
+    Operation("POST", f"{PATH}/create_preview", InvoiceCreatePreviewParams, preview, PREVIEW),
+    Operation("GET", PATH, InvoiceListParams, listing("invoice", **FILTERS)),
+    Operation("GET", ONE, InvoiceRetrieveParams, retrieve("invoice")),
+    Operation("POST", ONE, InvoiceUpdateParams, update, UPDATE),
+    Operation("DELETE", ONE, InvoiceDeleteParams, delete),
+    Operation("GET", f"{ONE}/lines", InvoiceLineItemListParams, list_lines),
+    Operation("POST", f"{ONE}/finalize", InvoiceFinalizeInvoiceParams, finalize),
+    Operation("POST", f"{ONE}/pay", InvoicePayParams, pay, PAY),
+    Operation("POST", f"{ONE}/void", InvoiceVoidInvoiceParams, void),
+    Operation("POST", f"{ONE}/mark_uncollectible", InvoiceMarkUncollectibleParams, write_off),
+    Operation(
+        "GET",
+        "/invoice_payments",
+        InvoicePaymentListParams,
+        listing("invoice_payment", payment=_pays_with),
+    ),
+    Operation(
+        "GET", "/invoice_payments/{id}", InvoicePaymentRetrieveParams, retrieve("invoice_payment")
+    ),
+)

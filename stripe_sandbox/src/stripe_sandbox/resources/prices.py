@@ -1,0 +1,173 @@
+"""`/v1/prices`: what a product costs, which never changes."""
+
+from stripe.params import (
+    PriceCreateParams,
+    PriceListParams,
+    PriceRetrieveParams,
+    PriceUpdateParams,
+)
+
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.operations import Call, Filter, Operation, listing, retrieve
+from stripe_sandbox.resources import products
+from stripe_sandbox.world import World
+
+MAX_AMOUNT = 99_999_999
+MAX_INTERVALS = {"day": 1095, "week": 156, "month": 36, "year": 3}
+"""The longest interval is three years."""
+
+
+def create(call: Call) -> Document:
+    """Make a price; raises ApiError for a lookup key in use, unless it is to be transferred."""
+    world = call.world
+    product_id = _product(call)
+    unit_amount = _unit_amount(call)
+    lookup_key = _take_lookup_key(call, None)
+    recurring = _recurring(call.get("recurring"))
+    price = world.add(
+        {
+            "id": world.ids.next("price"),
+            "object": "price",
+            "active": call.get("active", True),
+            "billing_scheme": "per_unit",
+            "created": world.now(),
+            "currency": _currency(call),
+            "livemode": False,
+            "lookup_key": lookup_key,
+            "metadata": call.get("metadata", {}),
+            "nickname": call.get("nickname"),
+            "product": product_id,
+            "recurring": recurring,
+            "tax_behavior": call.get("tax_behavior", "unspecified"),
+            "type": "recurring" if recurring else "one_time",
+            "unit_amount": unit_amount,
+            "unit_amount_decimal": str(unit_amount),
+        }
+    )
+    world.announce("price.created", price)
+    return price
+
+
+def _product(call: Call) -> str:
+    given = call.get("product_data")
+    if given:
+        return str(products.create(Call(call.world, {}, dict(given)))["id"])
+    if call.get("product") is None:
+        raise missing_param("product")
+    return str(call.world.find("product", call.get("product"), "product")["id"])
+
+
+def _currency(call: Call) -> str:
+    currency = str(call.get("currency")).lower()
+    if len(currency) != len("usd") or not currency.isalpha():
+        raise invalid(f"Invalid currency: {currency}.", param="currency")
+    return currency
+
+
+def _unit_amount(call: Call) -> int:
+    amount = call.get("unit_amount_decimal", call.get("unit_amount"))
+    if amount is None:
+        raise missing_param("unit_amount")
+    if not 0 <= amount <= MAX_AMOUNT:
+        message = f"Invalid unit_amount: must be between 0 and {MAX_AMOUNT}."
+        raise invalid(message, param="unit_amount")
+    if amount != int(amount):
+        raise invalid("The sandbox has no fractions of a minor unit.", param="unit_amount_decimal")
+    return int(amount)
+
+
+def _recurring(given: ReadOnly | None) -> Document | None:
+    if given is None:
+        return None
+    count = given.get("interval_count") or 1
+    if not 1 <= count <= MAX_INTERVALS[given["interval"]]:
+        message = "The interval must be at least one and at most three years."
+        raise invalid(message, param="recurring[interval_count]")
+    if given.get("usage_type") == "metered":
+        raise invalid("The sandbox has no metered prices.", param="recurring[usage_type]")
+    return {
+        "interval": given["interval"],
+        "interval_count": count,
+        "trial_period_days": given.get("trial_period_days"),
+        "usage_type": "licensed",
+    }
+
+
+def _take_lookup_key(call: Call, price_id: str | None) -> str | None:
+    lookup_key = call.get("lookup_key")
+    if lookup_key is None:
+        return None
+    holder = _holder(call.world, lookup_key)
+    if holder and holder["id"] != price_id:
+        if not call.get("transfer_lookup_key"):
+            message = f"A price (`{holder['id']}`) already uses that lookup key."
+            raise invalid(message, param="lookup_key", code="resource_already_exists")
+        holder["lookup_key"] = None
+        call.world.change(holder)
+    return str(lookup_key)
+
+
+def _holder(world: World, lookup_key: str) -> Document | None:
+    holders = (price for price in world.store.all("price") if price["lookup_key"] == lookup_key)
+    return next((dict(holder) for holder in holders), None)
+
+
+def update(call: Call) -> Document:
+    """Change what may change of a price, which its amount is not."""
+    price = call.world.find("price", call.id)
+    price |= call.pick("active", "nickname", "tax_behavior")
+    if "lookup_key" in call.params:
+        price["lookup_key"] = _take_lookup_key(call, price["id"])
+    if "metadata" in call.params:
+        price["metadata"] = merge_metadata(price["metadata"], call.params["metadata"])
+    return call.world.change(price)
+
+
+def _matches_recurring(price: ReadOnly, wanted: ReadOnly) -> bool:
+    recurring = price["recurring"] or {}
+    return all(recurring.get(name) == value for name, value in wanted.items())
+
+
+def _has_lookup_key(price: ReadOnly, keys: list[str]) -> bool:
+    return price["lookup_key"] in keys
+
+
+FILTERS: dict[str, Filter] = {"lookup_keys": _has_lookup_key, "recurring": _matches_recurring}
+
+CREATE = frozenset(
+    [
+        "active",
+        "currency",
+        "lookup_key",
+        "metadata",
+        "nickname",
+        "product",
+        "product_data",
+        "recurring",
+        "tax_behavior",
+        "transfer_lookup_key",
+        "unit_amount",
+        "unit_amount_decimal",
+        "billing_scheme",
+        "expand",
+    ]
+)
+UPDATE = frozenset(
+    [
+        "active",
+        "lookup_key",
+        "metadata",
+        "nickname",
+        "tax_behavior",
+        "transfer_lookup_key",
+        "expand",
+    ]
+)
+
+OPERATIONS = (
+    Operation("POST", "/prices", PriceCreateParams, create, CREATE),
+    Operation("GET", "/prices", PriceListParams, listing("price", **FILTERS)),
+    Operation("GET", "/prices/{id}", PriceRetrieveParams, retrieve("price")),
+    Operation("POST", "/prices/{id}", PriceUpdateParams, update, UPDATE),
+)

@@ -1,0 +1,53 @@
+"""Runs a sandbox: inside of a test or another program, or alone until a signal."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from stripe_sandbox.app import WORLD, create_sandbox_app
+from stripe_sandbox.config import SandboxConfig, WebhookTarget
+
+SHUTDOWN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox; `url` is its base address, for the SDK and the browser alike."""
+
+    url: str
+    port: int
+    _app: web.Application
+
+    def add_webhook(self, url: str, secret: str) -> None:
+        """Send every event from now on to the address too, signed with the secret."""
+        self._app[WORLD].outbox.add_target(WebhookTarget(url, secret))
+
+
+@asynccontextmanager
+async def running_sandbox(config: SandboxConfig) -> AsyncIterator[Sandbox]:
+    """Run a sandbox for the length of the block; raises OSError when the port is taken."""
+    app = create_sandbox_app(config)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, config.host, config.port).start()
+        port = int(runner.addresses[0][1])
+        host = "127.0.0.1" if config.host == "0.0.0.0" else config.host  # noqa: S104 - any address
+        yield Sandbox(f"http://{host}:{port}", port, app)
+    finally:
+        await runner.cleanup()
+
+
+async def serve_sandbox(config: SandboxConfig) -> None:
+    """Run a sandbox until SIGINT or SIGTERM; raises OSError when the port is taken."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with running_sandbox(config) as sandbox:
+        print(f"sandbox of Stripe on {sandbox.url}", flush=True)
+        await stopped.wait()

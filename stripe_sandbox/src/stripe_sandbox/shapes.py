@@ -1,0 +1,139 @@
+"""Gives objects the full shape that the SDK's classes declare for the pinned API version.
+
+Stripe sends every field of an object, the empty ones as null. The SDK's annotations name them all,
+so an object is written down with the fields that matter and completed from there; a field that the
+class does not know is a mistake of ours and raises TypeError.
+"""
+
+import typing
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType
+from typing import Any, ClassVar
+
+import stripe
+from stripe import StripeObject
+
+from stripe_sandbox.documents import Document
+
+ON_REQUEST: Mapping[str, frozenset[str]] = {
+    "checkout.session": frozenset({"line_items"}),
+    "coupon": frozenset({"applies_to"}),
+    "customer": frozenset(
+        {"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}
+    ),
+    "invoice": frozenset({"payments"}),
+    "plan": frozenset({"tiers"}),
+    "price": frozenset({"tiers"}),
+    "webhook_endpoint": frozenset({"secret"}),
+}
+"""Fields that Stripe sends only when they are expanded, or only at creation."""
+
+NEVER_SENT = frozenset({"currency_options", "deleted"})
+"""Fields of objects that the sandbox does not make, which are absent rather than null."""
+
+ALTERNATIVES = frozenset(
+    {"NextAction", "PaymentMethod", "PaymentMethodDetails", "PaymentMethodOptions"}
+)
+"""Classes of which Stripe sends only the member that applies, one per payment method."""
+
+
+def _object_name(cls: type[StripeObject]) -> str:
+    return str(vars(cls)["OBJECT_NAME"])
+
+
+CLASSES: Mapping[str, type[StripeObject]] = {
+    _object_name(cls): cls
+    for cls in (
+        stripe.Account,
+        stripe.Balance,
+        stripe.Charge,
+        stripe.Coupon,
+        stripe.Customer,
+        stripe.Discount,
+        stripe.Event,
+        stripe.Invoice,
+        stripe.InvoiceItem,
+        stripe.InvoiceLineItem,
+        stripe.InvoicePayment,
+        stripe.LineItem,
+        stripe.PaymentIntent,
+        stripe.PaymentMethod,
+        stripe.Plan,
+        stripe.Price,
+        stripe.Product,
+        stripe.PromotionCode,
+        stripe.Refund,
+        stripe.Subscription,
+        stripe.SubscriptionItem,
+        stripe.WebhookEndpoint,
+        stripe.billing_portal.Session,
+        stripe.checkout.Session,
+        stripe.test_helpers.TestClock,
+    )
+}
+"""The SDK's class of every object that the sandbox makes, by the object's name."""
+
+
+@dataclass(frozen=True)
+class _Field:
+    nullable: bool
+    nested: type[StripeObject] | None
+
+
+def complete(document: Mapping[str, Any]) -> Document:
+    """Return the object with every field that its class declares, the absent ones null.
+
+    Raises TypeError for a field that the class does not declare.
+    """
+    name = document["object"]
+    return _complete(document, CLASSES[name], ON_REQUEST.get(name, frozenset()))
+
+
+def _complete(
+    values: Mapping[str, Any], cls: type[StripeObject], left_out: frozenset[str]
+) -> Document:
+    fields = _fields(typing.cast("Hashable", cls))
+    unknown = values.keys() - fields.keys()
+    if unknown:
+        raise TypeError(f"{cls.__qualname__} has no {', '.join(sorted(unknown))}")
+    full = {name: _complete_value(value, fields[name]) for name, value in values.items()}
+    if cls.__name__ not in ALTERNATIVES:
+        absent = (name for name, field in fields.items() if field.nullable)
+        full |= {name: None for name in absent if name not in full and name not in left_out}
+    return full
+
+
+def _complete_value(value: Any, field: _Field) -> Any:
+    if field.nested is None:
+        return value
+    if isinstance(value, dict):
+        return _complete(value, field.nested, frozenset())
+    if isinstance(value, list):
+        return [_complete(item, field.nested, frozenset()) for item in value]
+    return value
+
+
+@cache
+def _fields(cls: Any) -> dict[str, _Field]:
+    return {
+        name: _Field(nullable=_is_nullable(kind), nested=_nested(kind))
+        for name, kind in cls.__annotations__.items()
+        if not _is_class_variable(kind) and name not in NEVER_SENT
+    }
+
+
+def _is_class_variable(kind: Any) -> bool:
+    return kind is ClassVar or str(kind).startswith("typing.ClassVar")
+
+
+def _is_nullable(kind: Any) -> bool:
+    return NoneType in typing.get_args(kind)
+
+
+def _nested(kind: Any) -> type[StripeObject] | None:
+    if isinstance(kind, type) and issubclass(kind, StripeObject):
+        return kind
+    inner = (_nested(part) for part in typing.get_args(kind))
+    return next((cls for cls in inner if cls), None)

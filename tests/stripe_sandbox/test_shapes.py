@@ -1,0 +1,114 @@
+"""Every object has the fields and types that the SDK's classes declare."""
+
+import pytest
+import stripe
+from aiohttp import ClientSession
+
+from stripe_sandbox import shapes
+from stripe_sandbox.app import WORLD, create_sandbox_app
+from stripe_sandbox.client import SandboxClient
+from tests.stripe_sandbox.conftest import DAY, START, Shop, connect, disconnect
+from tests.stripe_sandbox.shape_check import shape_problems
+
+MADE = set(shapes.CLASSES) - {
+    "account",
+    "balance",
+    "item",
+    "line_item",
+    "plan",
+    "subscription_item",
+}
+"""The objects that are kept under their own ids."""
+
+
+async def live_a_little(shop: Shop) -> None:
+    """Do what makes at least one of every kind of object, in several states."""
+    v1 = shop.api.v1
+    clock, customer = await shop.clocked_customer()
+    await v1.coupons.create_async({"id": "TEN", "percent_off": 10, "duration": "forever"})
+    code = await v1.promotion_codes.create_async({"promotion": {"type": "coupon", "coupon": "TEN"}})
+    await v1.webhook_endpoints.create_async({"url": "http://127.0.0.1:9", "enabled_events": ["*"]})
+    recovery = {"recovery": {"enabled": True}}
+    abandoned = await shop.open(after_expiration=recovery)
+    await v1.checkout.sessions.expire_async(abandoned.id)
+    subscription = await shop.buy(
+        "monthly",
+        "domain",
+        customer=customer,
+        discounts=[{"promotion_code": code.id}],
+        subscription_data={"trial_period_days": 14, "metadata": {"a": "b"}},
+        custom_text={"submit": {"message": "Thank you"}},
+    )
+    await v1.billing_portal.sessions.create_async({"customer": customer})
+    await shop.driver.replace_card(customer, "4000000000000341")
+    await shop.driver.advance_clock(clock, START + 20 * DAY)
+    await shop.driver.replace_card(customer, "4000002760003184")
+    await shop.driver.advance_clock(clock, START + 24 * DAY)
+    await shop.driver.replace_card(customer)
+    await v1.invoices.pay_async((await shop.invoices(subscription.id))[-1].id)
+    await v1.subscriptions.update_async(
+        subscription.id, {"items": [{"price": shop.prices["bigger"]}], "cancel_at_period_end": True}
+    )
+    await v1.subscriptions.update_async(
+        subscription.id, {"pause_collection": {"behavior": "void"}, "trial_settings": {
+            "end_behavior": {"missing_payment_method": "pause"}}}
+    )  # fmt: skip
+    page = await v1.charges.list_async({"customer": customer})
+    paid = next(charge for charge in page.data if charge.paid)
+    await v1.refunds.create_async({"charge": paid.id, "amount": 1, "reason": "duplicate"})
+    await shop.driver.advance_clock(clock, START + 60 * DAY)
+
+
+async def test_every_object_fits_the_class_of_the_sdk(aiohttp_server, config, receiver):
+    app = create_sandbox_app(config)
+    server = await aiohttp_server(app)
+    url = str(server.make_url("")).rstrip("/")
+    api = await connect(url)
+    async with SandboxClient(url) as driver:
+        shop = Shop(api, driver, receiver)
+        await shop.stock()
+        await live_a_little(shop)
+    await disconnect(api)
+
+    store = app[WORLD].store
+    kept = {kind: list(store.all(kind)) for kind in MADE}
+    assert [kind for kind, documents in kept.items() if not documents] == []
+    problems = [p for documents in kept.values() for d in documents for p in shape_problems(d)]
+    assert problems == []
+
+
+async def test_what_is_answered_without_being_kept_fits_too(shop, sandbox):
+    session = await shop.open("monthly", "domain")
+    headers = {"Authorization": "Bearer sk_test_x"}
+    async with ClientSession(sandbox.url, headers=headers) as http:
+        for path in ("balance", "account", f"checkout/sessions/{session.id}/line_items"):
+            async with http.get(f"/v1/{path}") as answer:
+                assert shape_problems(await answer.json()) == []
+
+
+def test_a_field_that_the_class_lacks_is_a_mistake():
+    with pytest.raises(TypeError, match="colour"):
+        shapes.complete({"object": "coupon", "id": "TEN", "colour": "red"})
+
+
+def test_the_checker_sees_what_does_not_fit():
+    coupon = shapes.complete(
+        {
+            "id": "TEN",
+            "object": "coupon",
+            "created": 1,
+            "duration": "once",
+            "livemode": False,
+            "times_redeemed": 0,
+            "valid": True,
+        }
+    )
+    assert shape_problems(coupon) == []
+    assert shape_problems({**coupon, "created": "1"}) == ["coupon.created: '1' is no int"]
+    assert shape_problems({**coupon, "colour": 1}) == ["coupon.colour: not declared"]
+    del coupon["valid"]
+    assert shape_problems(coupon) == ["coupon.valid: missing"]
+
+
+def test_every_kind_of_object_is_known():
+    assert stripe.Invoice in shapes.CLASSES.values()

@@ -1,0 +1,124 @@
+"""mPanel's backend, with its key, before the running service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from mpanel_billing.settings import Settings
+from tests.checkout.conftest import catalogue
+from tests.service import Service, make_settings
+from tests.worker_double import Worker
+
+__all__ = ["catalogue"]  # a fixture
+
+KEY = "b" * 32
+BEARER = {"Authorization": f"Bearer {KEY}"}
+NO_FUNDS_LATER = "4000000000000341"
+AUTHENTICATES = "4000002760003184"
+GOOD_CARD = "4242424242424242"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return make_settings(
+        database_url=settings.database_url.get_secret_value(),
+        stripe_api_base=str(settings.stripe_api_base),
+        billing_api_keys=KEY,
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+
+
+@dataclass
+class Backend:
+    """Calls /api/billing as mPanel does."""
+
+    service: Service
+    worker: Worker
+
+    async def get(self, path: str, **query: str) -> Answer:
+        async with self.service.client.get(
+            f"/api/billing/{path}", params=query, headers=BEARER
+        ) as answer:
+            return Answer(answer.status, await answer.json(), answer.headers)
+
+    async def post(self, path: str, body: object = None, key: str | None = None) -> Answer:
+        named = {"Idempotency-Key": key} if key else {}
+        async with self.service.client.post(
+            f"/api/billing/{path}", json=body or {}, headers=BEARER | named
+        ) as answer:
+            return Answer(answer.status, await answer.json(), answer.headers)
+
+    async def done(self, path: str, body: object = None, key: str | None = None) -> dict[str, Any]:
+        answer = await self.post(path, body, key)
+        assert answer.status == 200, answer.body
+        return answer.body
+
+    async def subscription(self, id_: str) -> dict[str, Any]:
+        """What the backend is shown of a subscription."""
+        answer = await self.get(f"subscriptions/{id_}")
+        assert answer.status == 200, answer.body
+        shown: dict[str, Any] = answer.body["subscription"]
+        return shown
+
+    async def invoices(self, id_: str) -> list[dict[str, Any]]:
+        """What the backend is shown of a subscription's invoices, the newest first."""
+        answer = await self.get("invoices", subscriptionId=id_)
+        assert answer.status == 200, answer.body
+        shown: list[dict[str, Any]] = answer.body["invoices"]
+        return shown
+
+    async def charged(self, id_: str) -> dict[str, Any]:
+        """What the backend is shown of the invoice that a change was charged with."""
+        reason = "subscription_update"
+        (found,) = [one for one in await self.invoices(id_) if one["billingReason"] == reason]
+        return found
+
+    async def stripe_ids(self, id_: str) -> tuple[str, str]:
+        """Return Stripe's ids of a subscription and of its customer."""
+        row = await self.service.row(
+            "SELECT stripe_subscription_id, stripe_customer_id FROM subscriptions"
+            " WHERE id::text = $1",
+            id_,
+        )
+        return row["stripe_subscription_id"], row["stripe_customer_id"]
+
+    async def customer_of(self, id_: str) -> str:
+        """Return our id of a subscription's customer."""
+        shown = await self.subscription(id_)
+        return str(shown["customerId"])
+
+    async def give_card(self, id_: str, card: str) -> None:
+        """Let a subscription be paid with another card from now on."""
+        _, customer = await self.stripe_ids(id_)
+        await self.service.stripe.replace_card(customer, card)
+
+    async def audit(self) -> list[tuple[str, str]]:
+        """Return what is on record of changes, the oldest first, with what became of each."""
+        rows = await self.service.pool.fetch(
+            "SELECT action, outcome FROM billing_audit_log WHERE actor = 'settings:billing:1'"
+            " AND action <> 'checkout.create_session' ORDER BY id"
+        )
+        return [(row["action"], row["outcome"]) for row in rows]
+
+
+@pytest.fixture
+def backend(service: Service, worker: Worker) -> Backend:
+    return Backend(service, worker)
+
+
+@pytest.fixture
+async def bought(backend: Backend, order_a: dict[str, Any]) -> str:
+    """A paid, provisioned subscription: starter, monthly, with daily backups."""
+    order = await backend.service.buy(order_a)
+    await backend.worker.catch_up()
+    return str(order["subscriptionId"])

@@ -1,0 +1,21 @@
+"""The service's processes, sharing one folder for what they count."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from mpanel_billing.telemetry.multiprocess import VARIABLE
+from stripe_sandbox import Sandbox
+from stripe_sandbox.client import SandboxClient
+from tests.telemetry.premises import Premises
+
+
+@pytest.fixture
+async def premises(
+    database_url: str, sandbox: Sandbox, stripe: SandboxClient, tmp_path: Path
+) -> AsyncIterator[Premises]:
+    async with AsyncExitStack() as stack:
+        environment = {VARIABLE: str(tmp_path / "metrics")}
+        yield Premises(database_url, sandbox, stripe, stack, environment)

@@ -1,0 +1,103 @@
+"""docs/monitoring: the alert rules, the dashboard, and the table of metrics."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mpanel_billing.provisioning.service_state import RESULTING
+from mpanel_billing.telemetry import counters
+from tests.telemetry.promql import KNOWN_VALUES, Exposed, Labels, result_labels
+from tests.telemetry.scrape import OURS, Scrape
+
+DOCS = Path(__file__).parent.parent.parent / "docs" / "monitoring"
+ALERTS = DOCS / "alerts.yaml"
+DASHBOARD = DOCS / "dashboard.json"
+
+KNOWN_VALUES.update(
+    {
+        (f"{OURS}webhooks_refused_total", "reason"): frozenset(counters.REFUSALS),
+        (f"{OURS}stripe_calls_total", "outcome"): frozenset(counters.STRIPE_OUTCOMES),
+        (f"{OURS}driver_calls_total", "outcome"): frozenset(
+            {"done", "already_done", "retryable", "permanent"}
+        ),
+        (f"{OURS}driver_calls_total", "action"): frozenset(RESULTING),
+        (f"{OURS}jobs_total", "outcome"): frozenset(
+            {"done", "failed", "busy", "lost", "broken_off"}
+        ),
+        (f"{OURS}services_unsettled", "state"): frozenset({"due", "waiting", "refused", "skipped"}),
+        (f"{OURS}reconcile", "kind"): frozenset(
+            {"objects", "events", "accounts", "drift", "repaired"}
+        ),
+        (f"{OURS}inbox_events", "status"): frozenset(
+            {"received", "applied", "stale", "ignored", "failed"}
+        ),
+        (f"{OURS}subscriptions", "stripe_status"): frozenset(
+            {
+                "incomplete",
+                "incomplete_expired",
+                "trialing",
+                "active",
+                "past_due",
+                "unpaid",
+                "paused",
+                "canceled",
+            }
+        ),
+    }
+)
+
+
+def check_alerts(exposed: Exposed) -> None:
+    """Every rule can be computed, and its sentence has the labels that it names."""
+    rules = [
+        rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
+    ]
+    assert len({rule["alert"] for rule in rules}) == len(rules) > 15
+    for rule in rules:
+        labels = result_labels(rule["expr"], exposed)
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        named = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+        assert named <= labels, f"{rule['alert']} names {named - labels}"
+
+
+def check_dashboard(exposed: Exposed) -> None:
+    """Every panel can be drawn, and its legend has the labels that it names."""
+    dashboard = json.loads(DASHBOARD.read_text())
+    (variable,) = dashboard["templating"]["list"]
+    assert (variable["name"], variable["type"]) == ("datasource", "datasource")
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    drawn = list(_targets(dashboard))
+    assert len(drawn) > 30
+    for title, target in drawn:
+        assert target["datasource"]["uid"] == "${datasource}", title
+        labels = _labels_of(target["expr"], exposed)
+        named = set(re.findall(r"{{\s*(\w+)\s*}}", target["legendFormat"]))
+        assert named <= labels, f"{title} names {named - labels}"
+
+
+def _targets(dashboard: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], target
+
+
+def _labels_of(expression: str, exposed: Exposed) -> Labels:
+    return result_labels(expression.replace("$__rate_interval", "5m"), exposed)
+
+
+def check_table(found: Scrape) -> None:
+    """The documentation lists the metrics that there are, with their labels, and no others."""
+    text = (DOCS / "README.md").read_text()
+    rows = re.findall(rf"^\| `{OURS}(\w+)` \|([^|]*)\|", text, re.MULTILINE)
+    documented = {OURS + name: frozenset(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    assert len(documented) == len(rows)
+    exposed = {name for name in found.families if name.startswith(OURS)}
+    assert set(documented) == exposed, set(documented) ^ exposed
+    labels = found.labels()
+    for name, told in documented.items():
+        samples = (name, f"{name}_total", f"{name}_count")
+        assert told in {labels[sample] for sample in samples if sample in labels}, name

@@ -1,0 +1,117 @@
+"""Several processes of a machine, and one scrape that tells of them all."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import unused_port
+
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.telemetry.multiprocess import VARIABLE
+from tests.processes import ServiceProcess
+from tests.telemetry.expressions import check_alerts, check_dashboard, check_table
+from tests.telemetry.premises import Premises, get
+from tests.telemetry.scrape import Scrape, scrape
+
+LIVE = "/api/health/live"
+
+LEFT_TO_DO = """
+WITH troubled AS (
+    UPDATE tenant_services SET stopped = 'refused', desired = 'suspended'
+), asked AS (
+    INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
+    VALUES ('sub_elsewhere', 'subscription', 'test', now() + interval '1 day')
+), reconciled AS (
+    INSERT INTO billing_reconcile_runs (started_by, livemode, dry_run, finished_at, outcome)
+    VALUES ('command', FALSE, FALSE, now(), 'clean')
+)
+INSERT INTO pgqueuer (priority, status, entrypoint, execute_after)
+VALUES (0, 'queued', 'provision', now() + interval '1 day')
+"""
+"""What each kind of waiting looks like; none of it is for a worker to do now."""
+
+
+def requests(found: Scrape) -> float:
+    return found.value("http_requests_total", route=LIVE, status="200")
+
+
+async def processes(port: int, expected: int) -> Scrape:
+    """Scrape until so many web processes are told of: each tells of itself once it runs."""
+    async with asyncio.timeout(20):
+        while True:
+            found = await scrape(port)
+            if found.value("processes", process="web") == expected:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_either_process_tells_the_sum_and_the_dead_still_count(
+    premises: Premises, tmp_path: Path
+) -> None:
+    (first, port), (_, other_port) = await premises.start_api(), await premises.start_api()
+    await get(port, LIVE, times=3)
+    await get(other_port, LIVE, times=4)
+    assert requests(await processes(port, 2)) == 7
+    assert requests(await scrape(other_port)) == 7
+
+    await first.kill()
+    assert requests(await processes(other_port, 1)) == 7
+    _, third_port = await premises.start_api()
+    await get(third_port, LIVE)
+    found = await processes(third_port, 2)
+    assert requests(found) == 8
+    assert found.value("http_request_duration_seconds_count", route=LIVE) == 8
+    marks = list((tmp_path / "metrics").glob("*.alive"))
+    assert len(marks) == 2, "what the dead have left is cleared away"
+
+
+async def test_what_a_crash_has_spoilt_is_left_out(premises: Premises, tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    (folder / "1-dead.alive").touch()
+    (folder / "counter_1-dead.db").write_bytes(os.urandom(4096))
+    _, port = await premises.start_api()
+    await get(port, LIVE)
+    assert requests(await scrape(port)) == 1
+
+
+async def test_a_folder_that_cannot_be_used_is_named(premises: Premises, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    premises.environment[VARIABLE] = str(tmp_path / "file" / "folder")
+    with pytest.raises(AssertionError, match=f"{VARIABLE}: .* cannot be used"):
+        await premises.start_api()
+
+
+async def test_the_worker_answers_for_itself_where_it_is_alone(premises: Premises) -> None:
+    del premises.environment[VARIABLE]
+    port = unused_port()
+    worker = await premises.start_worker(WORKER_METRICS_PORT=str(port))
+    found = await scrape(port)
+    assert found.value("database_up") == 1
+    assert found.value("pool_connections_max", process="worker") == 10
+    assert "process_resident_memory_bytes" in found.families
+    for path in ("/api/health", "/api/health/ready"):
+        await get(port, path)
+    assert (await scrape(port)).value("http_requests_total", status="200") >= 3
+    assert await worker.stop() == 0
+
+
+async def test_every_expression_and_the_documentation_read_what_is_exposed(
+    premises: Premises, pool: Pool, offers: None, order_a: dict[str, Any]
+) -> None:
+    _, port = await premises.start_api()
+    worker: ServiceProcess = await premises.start_worker()
+    await premises.buy(port, order_a)
+    await worker.stop()  # so that it does not do what is left to do
+    await pool.execute(LEFT_TO_DO)
+    _, fresh_port = await premises.start_api()
+    found = await processes(fresh_port, 2)
+    assert found.value("jobs_total", job="provision", outcome="done") >= 1
+    assert found.value("driver_calls_total", driver="log", action="create", outcome="done") >= 1
+    assert found.value("stripe_calls_total", method="POST", outcome="ok") >= 2
+    assert found.value("webhook_events_total", outcome="applied") >= 3
+    check_alerts(found.labels())
+    check_dashboard(found.labels())
+    check_table(found)

@@ -1,0 +1,273 @@
+"""One process's answer: what the database tells, what is counted, and how many series there are."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.queries import load_queries
+from mpanel_billing.errors import StripeError
+from mpanel_billing.http import keys
+from mpanel_billing.http.app import create_app
+from mpanel_billing.http.metrics import count_event
+from mpanel_billing.stripe_gateway.checkout import create_customer, expire_checkout_session
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from mpanel_billing.telemetry.counters import REFUSALS
+from mpanel_billing.telemetry.figures import FigureReader
+from stripe_sandbox.client import SandboxClient
+from tests import stripe_objects as made
+from tests.mpanel.databases import HERE
+from tests.provisioning.conftest import Scene, scene, world
+from tests.service import WEBHOOK_SECRET, AppClient, make_settings
+from tests.telemetry.scrape import Scrape, read_metrics
+
+__all__ = ["scene", "world"]
+
+Clients = Callable[..., Awaitable[AppClient]]
+
+
+@pytest.fixture
+async def client(database_url: str, aiohttp_client: Clients) -> AppClient:
+    return await aiohttp_client(create_app(make_settings(database_url=database_url)))
+
+
+async def scrape(client: AppClient) -> Scrape:
+    answer = await client.get("/metrics")
+    assert answer.status == 200
+    return read_metrics(await answer.text())
+
+
+async def test_without_a_database_the_process_still_tells_of_itself(
+    aiohttp_client: Clients,
+) -> None:
+    client = await aiohttp_client(create_app(make_settings()))
+    found = await scrape(client)
+    assert found.value("database_up") == 0
+    assert found.value("pool_connections_max", process="web") == 10
+    assert "process_resident_memory_bytes" in found.families
+    assert found.all("inbox_events") == []
+
+
+async def test_without_our_tables_the_process_still_tells_of_itself(
+    empty_database_url: str, aiohttp_client: Clients
+) -> None:
+    settings = make_settings(database_url=empty_database_url)
+    client = await aiohttp_client(create_app(settings))
+    assert (await scrape(client)).value("database_up") == 0
+
+
+async def test_a_quiet_database_tells_of_nothing_late(client: AppClient) -> None:
+    found = await scrape(client)
+    assert found.value("database_up") == 1
+    for age in (
+        "inbox_oldest_seconds",
+        "orders_unprovisioned_oldest_seconds",
+        "queue_oldest_seconds",
+        "refetches_due_oldest_seconds",
+        "refetches_failing_oldest_seconds",
+    ):
+        assert found.value(age) == 0
+
+
+async def test_a_failed_event_shows_with_its_age(client: AppClient, pool: Pool) -> None:
+    await pool.execute(
+        """INSERT INTO stripe_events (id, type, livemode, payload, status, last_error, received_at)
+           VALUES ('evt_1', 'invoice.paid', FALSE, '{}', 'failed', 'x', now() - interval '1 hour')
+        """
+    )
+    found = await scrape(client)
+    assert found.value("inbox_events", status="failed") == 1
+    assert found.value("inbox_oldest_seconds", status="failed") >= 3600
+    assert found.value("inbox_oldest_seconds", status="received") == 0
+
+
+async def test_a_paid_order_shows_until_it_is_provisioned(client: AppClient, scene: Scene) -> None:
+    scene.world.misbehave("hosting", "fail_before")
+    await scene.tell("active")
+    await scene.tell_invoice("paid")
+    await scene.run()
+    stuck = await FigureReader(scene.pool).read()
+    assert stuck.get("orders_unprovisioned") == 1
+    assert (stuck.get("orders_unprovisioned_oldest_seconds") or 0) > 0
+    assert stuck.get("services_unsettled", "active", "absent", "waiting") == 1
+    assert stuck.get("provisioning_troubled") == 1
+    assert stuck.get("subscriptions", "active") == 1
+
+    await scene.make_due()
+    assert (await scene.run()).done
+    found = await scrape(client)
+    assert found.value("orders_unprovisioned") == 0
+    assert found.all("services_unsettled") == []
+    assert found.value("services", actual="active") >= 1
+    assert found.value("queue_jobs", job="provision", status="queued") >= 1
+
+
+async def test_what_stripe_has_to_be_asked_shows(client: AppClient, pool: Pool) -> None:
+    await pool.execute(
+        """INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at,
+               requested_at, last_error)
+           VALUES ('sub_1', 'subscription', 'x', now() - interval '10 minutes', now(), NULL),
+                  ('sub_2', 'subscription', 'x', now() + interval '1 hour',
+                   now() - interval '2 hours', 'HTTP 401')
+        """
+    )
+    found = await scrape(client)
+    assert [found.value("refetches", state=state) for state in ("due", "later")] == [1, 1]
+    assert 600 <= found.value("refetches_due_oldest_seconds") < 700
+    assert found.value("refetches_failing") == 1
+    assert found.value("refetches_failing_oldest_seconds") >= 7200
+
+
+async def test_the_latest_reconcile_that_ended_shows(client: AppClient, pool: Pool) -> None:
+    await pool.execute(
+        """INSERT INTO billing_reconcile_runs (started_by, livemode, dry_run, started_at,
+               finished_at, outcome, objects, drift, repaired)
+           VALUES ('schedule', FALSE, FALSE, now() - interval '26 hours',
+                   now() - interval '25 hours', 'drift', 1000, 3, 2),
+                  ('command', FALSE, TRUE, now() - interval '1 hour', now(), 'clean', 7, 0, 0)
+        """
+    )
+    found = await scrape(client)
+    assert found.value("reconcile_finished_seconds") >= 25 * 3600
+    kinds = ("objects", "drift", "repaired")
+    assert [found.value("reconcile", kind=kind) for kind in kinds] == [1000, 3, 2]
+
+
+async def test_of_a_large_inbox_what_is_at_rest_is_estimated(pool: Pool) -> None:
+    await pool.execute(
+        """INSERT INTO stripe_events (id, type, livemode, payload, status, applied_at)
+           SELECT 'evt_' || n, repeat('x', 200), FALSE, '{}',
+               CASE WHEN n % 4 = 0 THEN 'ignored' ELSE 'applied' END, now()
+           FROM generate_series(1, 60000) AS n
+        """
+    )
+    await pool.execute("ANALYZE stripe_events")
+    figures = await FigureReader(pool).read()
+    assert figures.get("inbox_events", "applied") == pytest.approx(45_000, rel=0.1)
+    assert figures.get("inbox_events", "ignored") == pytest.approx(15_000, rel=0.1)
+    assert figures.get("inbox_events", "failed") == 0
+
+
+OF_FIGURES = (
+    "stripe_events_oldest_unhandled_idx",
+    "stripe_refetches_due_idx",
+    "billing_refetches_failing_idx",
+    "pgqueuer_pkey",
+    "billing_services_unsettled_idx",
+    "billing_subscriptions_pending_idx",
+    "provisioning_work_pkey",
+    "provisioning_work_troubled_idx",
+)
+
+
+async def test_the_figures_read_what_waits_alone(pool: Pool) -> None:
+    async with acquired(pool) as conn:
+        await conn.execute("SET billing.subscriptions = 2000")
+        await conn.execute((HERE / "many_rows.sql").read_text())
+        await conn.execute("SET enable_seqscan = off")
+        sql = load_queries("monitoring").read_figures.sql
+        plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN {sql}"))
+    assert [index for index in OF_FIGURES if f"{index} " not in plan] == []
+    assert "Gather" not in plan  # starting helpers would cost more than the statement
+
+
+async def test_the_database_is_asked_once_however_often_monitoring_asks(pool: Pool) -> None:
+    reader = FigureReader(pool)
+    first = await reader.read()
+    assert await reader.read() is first
+
+
+async def test_odd_requests_make_no_series_of_their_own(client: AppClient) -> None:
+    await client.get("/api/nothing")
+    before = len((await scrape(client)).samples)
+    for number in range(20):
+        await client.get(f"/api/nothing/{number}")
+        await client.get(f"/api/marketing-api/products/{number}")
+        await client.request(f"ODD{number}", "/api/nothing")
+        await client.post(
+            "/api/webhooks/stripe", data=b"{}", headers={"Stripe-Signature": f"t={number}"}
+        )
+    found = await scrape(client)
+    assert {labels["route"] for labels in found.all("http_requests_total")} >= {
+        "(none)",
+        "/api/marketing-api/products/{id}",
+    }
+    assert {labels["reason"] for labels in found.all("webhooks_refused_total")} == {
+        *REFUSALS,
+        "other",
+    }
+    # a route and a method more with each of its buckets, and a few statuses
+    assert len(found.samples) - before < 100
+
+
+async def test_events_of_odd_types_count_as_one(client: AppClient) -> None:
+    for number in range(20):
+        count_event(f"odd.type_{number}", "ignored")
+    types = {labels["type"] for labels in (await scrape(client)).all("webhook_events_total")}
+    assert "other" in types
+    assert not any(name.startswith("odd") for name in types)
+
+
+async def test_calls_to_stripe_are_counted_by_what_came_of_them(
+    gateway: StripeGateway, stripe: SandboxClient, client: AppClient
+) -> None:
+    def calls(found: Scrape, resource: str, outcome: str) -> float:
+        return found.value("stripe_calls_total", method="POST", resource=resource, outcome=outcome)
+
+    before = await scrape(client)
+    await create_customer(gateway, {"email": "ada@example.com"}, "key-1")
+    await stripe.inject_fault("status", status=500, times=1)
+    with pytest.raises(StripeError):
+        await create_customer(gateway, {"email": "ada@example.com"}, "key-2")
+    with pytest.raises(StripeError):
+        await expire_checkout_session(gateway, "cs_of_nobody")
+    away = open_gateway(make_settings(stripe_api_base="http://127.0.0.1:1"))
+    with pytest.raises(StripeError):
+        await create_customer(away, {"email": "ada@example.com"}, "key-3")
+    await away.close()
+    after = await scrape(client)
+
+    def grown(resource: str, outcome: str) -> float:
+        return calls(after, resource, outcome) - calls(before, resource, outcome)
+
+    assert grown("customers", "ok") == 1
+    assert grown("customers", "broke") == 3  # the SDK tries twice more
+    assert grown("checkout/sessions", "refused") == 1
+    assert grown("customers", "unreachable") == 3
+    assert all("cs_" not in labels["resource"] for labels in after.all("stripe_calls_total"))
+
+
+async def test_who_waits_for_a_connection_in_vain_is_counted(
+    database_url: str, aiohttp_client: Clients
+) -> None:
+    settings = make_settings(database_url=database_url, database_pool_min=0, database_pool_max=1)
+    client = await aiohttp_client(create_app(settings))
+    before = await scrape(client)
+    pool = client.app[keys.POOL]  # type: ignore[union-attr]
+    async with acquired(pool):
+        ready = await client.get("/api/health/ready")
+        assert ready.status == 503
+        assert "all 1 connections" in (await ready.json())["reason"]
+    found = await scrape(client)
+    assert found.value("pool_timeouts_total") - before.value("pool_timeouts_total") == 1
+    assert found.value("pool_waiting") == 0
+
+
+async def test_an_event_is_counted_with_its_age_and_its_batch(client: AppClient) -> None:
+    before = await scrape(client)
+    body = made.encoded(made.event("customer.subscription.created", made.subscription()))
+    signed = {"Stripe-Signature": made.sign(body, WEBHOOK_SECRET)}
+    answer = await client.post("/api/webhooks/stripe", data=body, headers=signed)
+    assert answer.status == 200
+    found = await scrape(client)
+
+    def grown(name: str, **labels: Any) -> float:
+        return found.value(name, **labels) - before.value(name, **labels)
+
+    assert (
+        grown("webhook_events_total", type="customer.subscription.created", outcome="applied") == 1
+    )
+    assert grown("webhook_event_age_seconds_count") == 1
+    assert grown("webhook_apply_seconds_count") == 1
+    assert grown("webhook_batch_events_sum") == 1

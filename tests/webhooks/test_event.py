@@ -1,0 +1,114 @@
+"""Signed bodies: which are events, which are kept, which are applied."""
+
+import json
+from typing import Any
+
+import pytest
+
+from mpanel_billing.webhooks.event import (
+    Event,
+    NotAnEventError,
+    WrongModeError,
+    parse_body,
+    parse_event,
+)
+from tests import stripe_objects as made
+
+
+def parse(payload: object) -> Event:
+    body = payload if isinstance(payload, bytes) else made.encoded(payload)
+    return parse_event(parse_body(body), livemode=False)
+
+
+def test_an_event_of_a_mirrored_type_carries_a_snapshot() -> None:
+    event = parse(made.event("customer.subscription.updated", made.subscription()))
+    assert event.snapshot is not None
+    assert event.object_id == "sub_1"
+    assert event.reason is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b'"evt_1"',
+        b"12",
+        b"null",
+        b"{}",
+        b'{"id": 7}',
+        b'{"id": ""}',
+        b'{"id": null}',
+        b'{"id": ["evt_1"]}',
+        b'{"id": "evt_\xff"}',
+        json.dumps({"id": "e" * 10_000}).encode(),
+        b'{"id": "evt_1", "x": ' + b"[" * 501 + b"]" * 501 + b"}",
+        b"[" * 200_000,
+    ],
+)
+def test_what_is_no_event_is_refused(body: bytes) -> None:
+    with pytest.raises(NotAnEventError) as caught:
+        parse(body)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"type": "charge.dispute.created"}, "type that is not mirrored"),
+        ({"type": None}, "type that is not mirrored"),
+        ({"type": 7}, "type that is not mirrored"),
+        ({"data": None}, "carries no object"),
+        ({"data": {}}, "carries no object"),
+        ({"data": {"object": "sub_1"}}, "carries no object"),
+        ({"object": "v2.core.event"}, "is a v2.core.event, not an event"),
+        ({"object": None}, "nameless object"),
+        ({"account": "acct_1"}, "connected account"),
+        ({"created": "yesterday"}, "no time of creation"),
+        ({"created": 10**30}, "no time of creation"),
+        ({"data": {"object": {"object": "subscription"}}}, "id is no id"),
+    ],
+)
+def test_an_odd_event_is_kept_with_the_reason(change: dict[str, Any], reason: str) -> None:
+    event = parse(made.event("customer.subscription.updated", made.subscription()) | change)
+    assert event.snapshot is None
+    assert reason in (event.reason or "")
+
+
+def test_an_upcoming_invoice_has_no_id_and_is_kept_without_effect() -> None:
+    upcoming = made.invoice()
+    del upcoming["id"]
+    event = parse(made.event("invoice.upcoming", upcoming))
+    assert event.object_id is None
+    assert event.reason == "is of a type that is not mirrored"
+
+
+def test_an_event_of_the_other_mode_is_refused_and_says_which_disagree() -> None:
+    payload = made.event("customer.subscription.updated", made.subscription()) | {"livemode": True}
+    with pytest.raises(WrongModeError, match="is of live mode, our Stripe key is of test mode"):
+        parse(payload)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (r'"a\u0000b"', "a\N{REPLACEMENT CHARACTER}b"),
+        (r'"a\ud800b"', "a\N{REPLACEMENT CHARACTER}b"),
+        (r'"\uD83D\uDE00"', "\N{GRINNING FACE}"),
+        ("1e999", None),
+        ("NaN", None),
+        ("-Infinity", None),
+        ("1" * 5000, None),
+        ('"first", "x": "last"', "last"),
+    ],
+)
+def test_what_jsonb_cannot_hold_is_replaced(written: str, kept: object) -> None:
+    body = parse_body(f'{{"id": "evt_1", "x": {written}}}'.encode())
+    assert body.values["x"] == kept
+    assert json.loads(body.text)["x"] == kept
+
+
+def test_a_number_beyond_64_bits_is_kept_as_it_was_sent() -> None:
+    body = parse_body(b'{"id": "evt_1", "x": ' + b"1" * 30 + b"}")
+    assert "1" * 30 in body.text

@@ -1,0 +1,62 @@
+"""The worker for a test: what it does, done at once, without its queue and its clock."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
+from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.drivers.log import LogDriver
+from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from tests.service import Service
+
+GRACE, RETENTION = timedelta(days=7), timedelta(days=30)
+
+_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Does whatever is left to do."""
+
+    service: Service
+    gateway: StripeGateway
+    provisioning: Provisioning
+
+    async def catch_up(self) -> None:
+        """Wait for Stripe's webhooks, and work until nothing is left to be done now."""
+        for _ in range(_ROUNDS):
+            await self.service.stripe.wait_idle()
+            if not await self._work():
+                return
+        raise AssertionError("the work does not come to an end")
+
+    async def _work(self) -> bool:
+        pool = self.service.pool
+        asked = await pool.fetch("SELECT object_id FROM stripe_refetches")
+        for row in asked:
+            await refetch(pool, self.gateway, row["object_id"], livemode=False)
+        due = await pool.fetch(
+            "SELECT subscription_id FROM provisioning_work "
+            "WHERE version > done_version OR wake_at <= now()"
+        )
+        for row in due:
+            await provision_tenant_for_subscription(self.provisioning, row["subscription_id"])
+        return bool(asked or due)
+
+
+@pytest.fixture
+def worker(service: Service, gateway: StripeGateway) -> Worker:
+    """The worker of the running service; its driver only logs."""
+    provisioning = Provisioning(
+        service.pool,
+        gateway,
+        Drivers(Lane(LogDriver(), Throttle(10))),
+        Policy(GRACE, RETENTION),
+        "panel.test",
+        livemode=False,
+    )
+    return Worker(service, gateway, provisioning)
