@@ -20,6 +20,11 @@ if all_there; then exit 0; fi
 [ -f /etc/debian_version ] || skip "only on Debian are they installed by this script"
 [ "$(id -u)" = 0 ] || skip "as root: apt-get install $packages"
 
+# One at a time: apt-get fails if another one runs.
+exec 9</var/lib/dpkg
+flock 9
+if all_there; then exit 0; fi
+
 echo "installing $packages"
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # a list of packages

@@ -4,6 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# One at a time: several targets of make may be started at once.
+if command -v flock >/dev/null; then
+  exec 9<scripts
+  flock 9
+fi
+
 new_enough() {
   "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }

@@ -8,13 +8,14 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
 from mpanel_billing.database.migrations import migrate
+from mpanel_billing.dev.data import exclusively
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 
 _RUN_DIR = pytest.StashKey[Path]()
@@ -63,7 +64,7 @@ def run_dir(pytestconfig: pytest.Config) -> Path:
 def postgres(run_dir: Path) -> EmbeddedPostgres:
     """The server that all workers share: whoever needs it first starts it."""
     server = _server(run_dir)
-    with _exclusively(run_dir):
+    with exclusively(run_dir / "lock"):
         server.start()
     return server
 
@@ -72,7 +73,7 @@ def postgres(run_dir: Path) -> EmbeddedPostgres:
 def template(postgres: EmbeddedPostgres, run_dir: Path) -> str:
     """The name of a migrated database to clone; nobody may connect to it."""
     finished = run_dir / "template"
-    with _exclusively(run_dir):
+    with exclusively(run_dir / "lock"):
         if not finished.exists():
             postgres.drop_database(_TEMPLATE)
             postgres.create_database(_TEMPLATE)
@@ -108,13 +109,6 @@ def _remove_run(run_dir: Path) -> None:
     shutil.rmtree(run_dir)
 
 
-@contextmanager
-def _exclusively(run_dir: Path) -> Iterator[None]:
-    with (run_dir / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _hold(run_dir: Path) -> IO[str]:
     """Mark the run as alive for as long as this process is: by a lock, gone with its holder."""
     unlocked = run_dir / "starting"
@@ -125,14 +119,14 @@ def _hold(run_dir: Path) -> IO[str]:
 
 
 def _remove_abandoned_runs() -> None:
-    """Stop the servers of runs that were killed."""
+    """Stop the servers of runs that were killed; other runs may be doing the same."""
     for run_dir in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        alive = run_dir / "alive"
-        if run_dir.stat().st_uid != os.geteuid() or not alive.exists():
-            continue
-        with alive.open() as hold:
-            try:
-                fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            _remove_run(run_dir)
+        with suppress(FileNotFoundError):
+            if run_dir.stat().st_uid == os.geteuid():
+                _remove_if_abandoned(run_dir)
+
+
+def _remove_if_abandoned(run_dir: Path) -> None:
+    with (run_dir / "alive").open() as hold, suppress(BlockingIOError):
+        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove_run(run_dir)

@@ -71,6 +71,15 @@ class DataFolder:
 
 
 @contextmanager
+def exclusively(lock_file: Path) -> Iterator[None]:
+    """Wait until no other process holds this lock, then hold it; a killed holder releases it."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def open_data_folder(path: Path) -> Iterator[DataFolder]:
     """Make the folder if needed and hold it for this process; DataFolderError if another has it."""
     path = path.absolute()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.banner import describe_service
@@ -80,6 +81,15 @@ async def _run(service: "_Service") -> None:
     await service.children.failure()
 
 
+class _Sites(BaseSettings):
+    """Where the web sites are that use the API: yours, if the environment or `.env` names them."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    app_url: str | None = None
+    cors_origin: str = "http://localhost:3000"
+
+
 class _Service:
     """The parts of one run."""
 
@@ -135,14 +145,14 @@ class _Service:
         )
 
     def _environment(self) -> dict[str, str]:
-        secrets = self._folder.stripe_secrets()
+        secrets, sites = self._folder.stripe_secrets(), _Sites()
         return {
             "DATABASE_URL": self._database_url,
             "STRIPE_SECRET_KEY": secrets.secret_key,
             "STRIPE_WEBHOOK_SECRET": secrets.webhook_secret,
             "STRIPE_API_BASE": self.options.sandbox_url,
-            "APP_URL": self.options.api_url,
-            "CORS_ORIGIN": "http://localhost:3000",
+            "APP_URL": sites.app_url or self.options.api_url,
+            "CORS_ORIGIN": sites.cors_origin,
             "HOST": "127.0.0.1",
             "PORT": str(self.options.port),
             "LOG_FORMAT": "text",

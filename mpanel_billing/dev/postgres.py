@@ -19,6 +19,7 @@ from typing import IO, Self
 from urllib.parse import quote
 
 from mpanel_billing.dev.accounts import reachable_data_dir, reachable_install, server_account
+from mpanel_billing.dev.data import exclusively
 from mpanel_billing.errors import BillingError
 
 logger = logging.getLogger(__name__)
@@ -110,11 +111,17 @@ class EmbeddedPostgres:
         return self.endpoint.url(database)
 
     def start(self) -> None:
-        """Start the server, making its data directory the first time; no-op while it runs.
+        """Start the server, creating its data directory the first time; no-op while it runs.
 
-        A server left over from an earlier run is taken over when it listens where this one
-        should, else restarted. Raises EmbeddedPostgresError with the end of the server's log.
+        A server left over from an earlier run is taken over if it listens where this one should,
+        else restarted. Of several processes that start it at once, one does and the others take
+        it over. Raises EmbeddedPostgresError with the end of the server's log.
         """
+        _refuse_foreign(self.data_dir.parent)
+        with exclusively(self.data_dir.with_name(f".{self.data_dir.name}.lock")):
+            self._start()
+
+    def _start(self) -> None:
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise()
         running = self.running_endpoint()
@@ -174,9 +181,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def _initialise(self) -> None:
-        """Make the data directory under another name first: half a directory never counts."""
-        _refuse_foreign(self.data_dir.parent)
-        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        """Make the data directory under another name, then rename: half of one never counts."""
         unfinished = self.data_dir.with_name(f"{self.data_dir.name}.new")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)

@@ -33,7 +33,7 @@ class Dev:
     def database_url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.postgres}/mpanel_billing?sslmode=disable"
 
-    async def start(self, *options: str) -> None:
+    async def start(self, *options: str, **environment: str) -> None:
         self.screen = ""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -45,6 +45,7 @@ class Dev:
             f"--postgres-port={self.postgres}",
             f"--data-dir={self.data_dir}",
             *options,
+            env={**os.environ, **environment},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -92,6 +93,10 @@ def command_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
 
 
+def environment_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+
+
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
@@ -131,6 +136,22 @@ async def test_everything_answers_once_it_says_so_and_nothing_is_left_after_ctrl
     assert await dev.interrupt() == 0, dev.screen
     assert not any(is_alive(pid) for pid in started)
     assert all(is_free(port) for port in (dev.api, dev.sandbox, dev.postgres))
+
+
+async def test_the_web_sites_that_the_environment_names_may_use_the_api(dev):
+    site = "https://shop.example"
+    await dev.start("--ephemeral", CORS_ORIGIN=site, APP_URL=f"{site}/billing")
+    await dev.read_until("Ctrl-C stops everything")
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(
+            f"http://localhost:{dev.api}/api/public/plans", headers={"Origin": site}
+        ) as response,
+    ):
+        assert response.headers["Access-Control-Allow-Origin"] == site
+    (pid, *_) = dev.processes()
+    assert f"APP_URL={site}/billing" in environment_of(pid)
+    assert await dev.interrupt() == 0, dev.screen
 
 
 async def test_a_second_start_finds_the_data_of_the_first(dev):

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import socket
@@ -146,6 +147,56 @@ def test_below_a_folder_that_only_root_enters_the_data_lies_elsewhere(data_dir, 
     with EmbeddedPostgres(data_dir / "postgres", durable=False) as server:
         assert server.data_dir.is_relative_to(accounts.REFUGE)
         assert server.has_database("postgres")
+
+
+def start_at(barrier, data_dir):
+    barrier.wait()
+    EmbeddedPostgres(data_dir, durable=False).start()
+
+
+def test_a_server_that_several_processes_start_at_once_is_started_once(data_dir):
+    at_once(start_at, data_dir)
+    server = EmbeddedPostgres(data_dir, durable=False)
+    assert server.running_endpoint()
+    assert server.log_file.read_text().count("ready to accept connections") == 1
+
+
+def at_once(task, *arguments):
+    """Run `task(barrier, *arguments)` in several processes, which the barrier lets go together."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(6)
+    processes = [
+        context.Process(target=task, args=(barrier, *arguments)) for _ in range(barrier.parties)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * barrier.parties
+
+
+def copy_at(barrier, refuge, wheel):
+    accounts.REFUGE = refuge
+    barrier.wait()
+    account = accounts.server_account(refuge)
+    copy = accounts.reachable_install(wheel, "18", account)
+    assert (copy / "program").exists()
+    assert len(list((copy.parent / "wheel.libs").iterdir())) == 500
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to hand the server to another user")
+def test_several_processes_copy_the_programs_at_once_past_the_leftovers_of_broken_copies(data_dir):
+    locked = data_dir.with_name(f"{data_dir.name}-locked")
+    for folder in ("wheel", "wheel.libs"):
+        (locked / folder).mkdir(parents=True)
+    (locked / "wheel" / "program").touch()
+    for number in range(500):
+        (locked / "wheel.libs" / f"{number}.so").touch()
+    locked.chmod(0o700)
+    for leftover in ("postgres-18.new", "postgres-18.4711"):
+        (data_dir / leftover / "wheel").mkdir(parents=True)
+    at_once(copy_at, data_dir, locked / "wheel")
+    assert {path.name for path in data_dir.iterdir()} == {"lock", "postgres-18"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to hand the server to another user")

@@ -1,7 +1,6 @@
 """mPanel's own database: before our migrations, and after them."""
 
 import asyncio
-import fcntl
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mpanel_billing.database.migrations import migrate
+from mpanel_billing.dev.data import exclusively
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.provisioning.converge import Provisioning
 from mpanel_billing.provisioning.desired import Policy
@@ -54,8 +54,7 @@ async def _build(postgres: EmbeddedPostgres) -> None:
 
 @pytest.fixture(scope="session")
 def mpanel_templates(postgres: EmbeddedPostgres, run_dir: Path) -> None:
-    with (run_dir / "mpanel.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusively(run_dir / "mpanel.lock"):
         if not (run_dir / "mpanel").exists():
             asyncio.run(_build(postgres))
             (run_dir / "mpanel").touch()

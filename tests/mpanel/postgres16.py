@@ -3,7 +3,6 @@
 Its wheel stays out of the tests' own environment: it is unpacked once into `.data/`.
 """
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mpanel_billing.dev.accounts import reachable_install, server_account
+from mpanel_billing.dev.data import exclusively
 
 WHEEL, VERSION = "pgserver", "0.1.4"
 """Carries PostgreSQL 16.2."""
@@ -63,10 +63,8 @@ class Postgres16:
 
 def install(cache: Path) -> Path:
     """Return the folder of the wheel, unpacked below `cache` the first time."""
-    cache.mkdir(parents=True, exist_ok=True)
     target = cache / f"{WHEEL}-{VERSION}"
-    with (cache / f"{WHEEL}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusively(cache / f"{WHEEL}.lock"):
         if not target.exists():
             _unpack(target)
     return target / WHEEL
