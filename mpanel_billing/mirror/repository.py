@@ -110,7 +110,7 @@ async def _write(
 ) -> Mapping[str, bool]:
     query = _WRITE_LATER[object_type]
     written = await query.fetch(conn, snapshots=rows, rule=rule)
-    return {row["object_id"]: row["moves"] for row in written}
+    return {row["object_id"]: row["affects_derived"] for row in written}
 
 
 async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ async def receive_routine(
     `events` are the rows of the inbox as JSON, `rows` those to write for `invoice` and
     `subscription`, `keys` what has to be locked.
     """
-    answer = await _queries.receive_routine.fetch(
+    answer = await _queries.receive_events.fetch(
         conn,
         keys=keys,
         events=events,

@@ -72,13 +72,13 @@ WHERE (SELECT count(*) FROM locked) >= 0
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
--- name: receive_routine(keys, events, payloads, invoices, subscriptions)
--- Keeps and applies, in one round trip and its own transaction, what is newer than its row and moves
--- nothing that is derived. Answers the ids of these events; the others are untouched.
-SELECT routine.id
-FROM billing_receive_routine_events(
+-- name: receive_events(keys, events, payloads, invoices, subscriptions)
+-- The fast path: keeps and applies, in one round trip and its own transaction, the events that are
+-- newer than their rows and affect nothing derived. Returns their ids; the others are untouched.
+SELECT received.id
+FROM billing_receive_events_v1(
     :keys::text[], :events::jsonb, :payloads::text[], :invoices::jsonb, :subscriptions::jsonb
-) AS routine (id);
+) AS received (id);
 
 -- name: mark_events(outcomes)!
 UPDATE stripe_events AS e

@@ -1,26 +1,28 @@
-"""A release of this service as it was, taken out of the history."""
+"""An earlier state of this service, taken from the history of the repository.
+
+`BASELINE` holds the id of a commit: the oldest one whose processes may still run while the present
+schema changes are deployed. A tag would not do: clones need not have it. It moves to the commit of
+a release once that is the oldest that anybody upgrades from.
+"""
 
 import io
 import subprocess
 import tarfile
 from pathlib import Path
 
-FIRST = "dcdb1f97a9106ff626601e9e3964b4e3144dfb4c"
-"""The first commit that ran anywhere: all schema changes since are made under its traffic."""
-PREVIOUS = "6d948443048a123049bb82af1b0f7d94cc9f8ab5"
-"""The commit that ran last: it calls functions in the database that this one does not."""
+BASELINE = (Path(__file__).parent / "BASELINE").read_text().strip()
 
 _ROOT = Path(__file__).parents[2]
 _PARTS = ("mpanel_billing", "sql", "prisma", "catalog")
 
 
 def is_known(commit: str) -> bool:
-    """Tell whether the history has the commit; a shallow clone may not."""
+    """Return whether the history has the commit; a shallow clone may not."""
     return _git("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
 
 
 def check_out(commit: str, folder: Path) -> Path:
-    """Unpack the program as of a commit, and return its folder."""
+    """Unpack the program of a commit, and return its folder."""
     archive = _git("archive", "--format=tar", commit, *_PARTS)
     archive.check_returncode()
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
@@ -29,7 +31,7 @@ def check_out(commit: str, folder: Path) -> Path:
 
 
 def environment_of(folder: Path) -> dict[str, str]:
-    """Return what makes Python run the program of that folder rather than ours."""
+    """Return what makes Python run the program in that folder instead of this one."""
     return {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
 
 

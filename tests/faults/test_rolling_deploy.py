@@ -14,29 +14,20 @@ from tests.faults.ledger import Ledger
 from tests.faults.load import under_load
 from tests.faults.town import Town, open_empty_town
 
-RELEASES = {"the first": releases.FIRST, "the previous": releases.PREVIOUS}
-
 pytestmark = pytest.mark.skipif(
-    not all(map(releases.is_known, RELEASES.values())),
-    reason="a shallow clone, which lacks earlier releases: git fetch --unshallow",
+    not releases.is_known(releases.BASELINE),
+    reason="a shallow clone, without the earlier release: git fetch --unshallow",
 )
 
 
-@pytest.fixture(params=RELEASES)
-def which(request: pytest.FixtureRequest) -> str:
-    """Which release runs before this one."""
-    name: str = request.param
-    return name
-
-
 @pytest.fixture
-def earlier(tmp_path: Path, which: str) -> Path:
-    return releases.check_out(RELEASES[which], tmp_path)
+def earlier(tmp_path: Path) -> Path:
+    return releases.check_out(releases.BASELINE, tmp_path)
 
 
 @pytest.fixture
 async def town(empty_database_url: str, earlier: Path) -> AsyncIterator[Town]:
-    """A town that has the schema of the earlier release, and what that has put on sale."""
+    """A town with the schema of the earlier release and its catalogue."""
     await migrate(empty_database_url, migrations=earlier / "prisma" / "migrations")
     async with open_empty_town(empty_database_url) as opened:
         for step in ("apply", "push"):
@@ -44,9 +35,7 @@ async def town(empty_database_url: str, earlier: Path) -> AsyncIterator[Town]:
         yield opened
 
 
-async def test_two_releases_run_side_by_side(
-    town: Town, earlier: Path, which: str, ledger: Ledger
-) -> None:
+async def test_two_releases_run_side_by_side(town: Town, earlier: Path, ledger: Ledger) -> None:
     old = releases.environment_of(earlier)
     old_web, old_worker = await town.start_web(**old), await town.start_worker(**old)
     connector = aiohttp.TCPConnector(force_close=True)  # so that both get their share
@@ -66,7 +55,7 @@ async def test_two_releases_run_side_by_side(
     assert town.journal.statuses() == {200}
     ledger.enter(
         f"a rolling deployment under load: {len(files)} migrations to {expected_version()}, "
-        f"{which} release and this one side by side, then only this one",
+        "the earlier release and this one side by side, then only this one",
         saw=town.journal.summary(),
         recovered="nothing to recover: both took orders and webhooks on either schema",
     )

@@ -1,15 +1,16 @@
--- The short way of an event, in two statements: the locks, and then all that is written. What is
--- newer by a later second and moves nothing derived is kept and applied; answers the ids of these
--- events. The others are left untouched for the ordinary way, which waits for locks: an advisory
--- one that somebody has is not waited for here, a row that somebody is changing not for long. The
--- latter breaks the whole call off, and so does an event that is in the inbox already.
--- Joins that read whole tables, which pay while these are small, are ruled out: plans are kept.
--- What is said here of a subscription, an item and an invoice is what billing_write_subscriptions
--- and billing_write_invoices say of those that are there already, and move nothing.
--- billing_receive_routine is what the release before calls.
+-- The fast path of an event: takes the locks, then writes everything in one statement. Keeps and
+-- applies each event that is newer than its row by a whole second and affects nothing derived, and
+-- returns the ids of these. The others stay untouched for the full path, which waits for locks.
+-- Here an advisory lock that is taken is not waited for, and a row lock only briefly; that one
+-- aborts the whole call, and so does an event that is in the inbox already.
+-- Joins that read whole tables are disabled: they pay off while tables are small, but plans are kept.
+-- The statement has to begin after the locks are taken to see what was committed before: hence a
+-- function. What it writes is what write_snapshots of subscriptions.sql and invoices.sql write
+-- of existing rows if nothing derived is affected.
+-- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
 -- migrate:up
-CREATE FUNCTION billing_receive_routine_events(
+CREATE FUNCTION billing_receive_events_v1(
     keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb
 )
 RETURNS SETOF text
@@ -22,14 +23,14 @@ SET lock_timeout = '100ms'
 AS $$
 #variable_conflict use_column
 BEGIN
-    -- the same locks as those of lock_objects, but never waited for, and so in any order
+    -- the locks of lock_objects; never waited for, so in any order
     IF (
         SELECT bool_and(pg_try_advisory_xact_lock(hashtextextended(named.key, 0)))
         FROM unnest(keys) AS named (key)
     ) IS NOT TRUE THEN
         RETURN;
     END IF;
-    -- begins after the locks were had, and so sees all that happened before
+    -- begins after the locks are taken, and so sees all that was committed before
     RETURN QUERY
     WITH renewed AS (
         UPDATE subscriptions AS mirror
@@ -49,27 +50,9 @@ BEGIN
             stripe_as_of = s.as_of,
             stripe_event_id = s.event_id,
             updated_at = now()
-        FROM jsonb_to_recordset(billing_receive_routine_events.subscriptions) AS s (
-            object_id text,
-            stripe_customer_id text,
-            stripe_status text,
-            currency text,
-            amount bigint,
-            price numeric,
-            billing_cycle text,
-            current_period_start timestamptz,
-            current_period_end timestamptz,
-            trial_end timestamptz,
-            cancel_at_period_end boolean,
-            cancel_at timestamptz,
-            canceled_at timestamptz,
-            ended_at timestamptz,
-            collection_paused boolean,
-            items jsonb,
-            since timestamptz,
-            as_of timestamptz,
-            event_id text
-        )
+        FROM jsonb_populate_recordset(
+            NULL::billing_subscription_snapshot, billing_receive_events_v1.subscriptions
+        ) AS s
         WHERE mirror.stripe_subscription_id = s.object_id
           AND mirror.stripe_as_of < s.since
           AND mirror.customer_id IS NOT NULL
@@ -80,7 +63,7 @@ BEGIN
               mirror.cancel_at_period_end IS TRUE
               OR (mirror.cancel_at <= mirror.current_period_end) IS TRUE
           ) = (s.cancel_at_period_end OR (s.cancel_at <= s.current_period_end) IS TRUE)
-          -- the same items at the same prices; one that Stripe does not know of has no id
+          -- the same items at the same prices; an item that Stripe does not have has no id
           AND (
               SELECT jsonb_object_agg(coalesce(item.stripe_subscription_item_id, ''), item.stripe_price_id)
               FROM subscription_items AS item
@@ -117,17 +100,9 @@ BEGIN
                     WHERE p.stripe_price_id = listed.stripe_price_id
                 ) AS price_id
             FROM renewed AS r
-            CROSS JOIN LATERAL jsonb_to_recordset(r.items) AS listed (
-                stripe_subscription_item_id text,
-                stripe_price_id text,
-                quantity bigint,
-                unit_amount bigint,
-                currency text,
-                recurring_interval text,
-                interval_count integer,
-                current_period_start timestamptz,
-                current_period_end timestamptz
-            )
+            CROSS JOIN LATERAL jsonb_populate_recordset(
+                NULL::billing_subscription_item_snapshot, r.items
+            ) AS listed
             OFFSET 0
         ) AS i
         WHERE mirror.stripe_subscription_item_id = i.stripe_subscription_item_id
@@ -213,37 +188,9 @@ BEGIN
             s.as_of,
             s.event_id,
             s.stripe_created AT TIME ZONE 'UTC'
-        FROM jsonb_to_recordset(billing_receive_routine_events.invoices) AS s (
-            object_id text,
-            invoice_number text,
-            status text,
-            subtotal numeric,
-            tax_amount numeric,
-            total numeric,
-            currency text,
-            due_date timestamptz,
-            paid_at timestamptz,
-            livemode boolean,
-            stripe_subscription_id text,
-            stripe_customer_id text,
-            stripe_number text,
-            stripe_status text,
-            billing_reason text,
-            amount_due bigint,
-            amount_paid bigint,
-            amount_remaining bigint,
-            period_start timestamptz,
-            period_end timestamptz,
-            attempt_count integer,
-            next_payment_attempt timestamptz,
-            hosted_invoice_url text,
-            invoice_pdf text,
-            stripe_payment_intent_id text,
-            stripe_created timestamptz,
-            since timestamptz,
-            as_of timestamptz,
-            event_id text
-        )
+        FROM jsonb_populate_recordset(
+            NULL::billing_invoice_snapshot, billing_receive_events_v1.invoices
+        ) AS s
         CROSS JOIN LATERAL (
             SELECT
                 o.id,
@@ -256,7 +203,7 @@ BEGIN
               AND o.customer_id IS NOT NULL
             OFFSET 0
         ) AS subscribed
-        -- once its payment is known, an invoice may settle something
+        -- an invoice whose payment is known may settle something
         WHERE s.stripe_payment_intent_id IS NULL
           AND NOT EXISTS (
               SELECT 1
@@ -334,7 +281,7 @@ BEGIN
         'applied',
         now()
     FROM ROWS FROM (
-        jsonb_to_recordset(billing_receive_routine_events.events) AS (
+        jsonb_to_recordset(billing_receive_events_v1.events) AS (
             id text,
             type text,
             api_version text,
@@ -354,9 +301,7 @@ BEGIN
     RETURNING id;
 END
 $$;
-COMMENT ON FUNCTION billing_receive_routine_events(text[], jsonb, text[], jsonb, jsonb) IS 'Keeps and applies events that are newer than their rows and move nothing that is derived; answers their ids, and leaves the others untouched';
-COMMENT ON FUNCTION billing_receive_routine(text[], jsonb, text[], jsonb, jsonb) IS 'What the release before calls instead of billing_receive_routine_events';
+COMMENT ON FUNCTION billing_receive_events_v1(text[], jsonb, text[], jsonb, jsonb) IS 'Keeps and applies the events that are newer than their rows and affect nothing derived; returns their ids and leaves the others untouched';
 
 -- migrate:down
-COMMENT ON FUNCTION billing_receive_routine(text[], jsonb, text[], jsonb, jsonb) IS 'Keeps and applies events that are newer than their rows and move nothing that is derived; answers their ids, and leaves the others untouched';
-DROP FUNCTION billing_receive_routine_events(text[], jsonb, text[], jsonb, jsonb);
+DROP FUNCTION billing_receive_events_v1(text[], jsonb, text[], jsonb, jsonb);
