@@ -25,9 +25,10 @@ from typing import Any, Literal
 
 import asyncpg
 
+from mpanel_billing.access import repository
 from mpanel_billing.access.actor import Actor
 from mpanel_billing.database.pool import Pool, acquired, transaction
-from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
 from mpanel_billing.telemetry.logs import redact_values
 
@@ -37,8 +38,6 @@ LAST_ID = 2**63 - 1
 """No entry has a higher one."""
 
 Outcome = Literal["attempted", "done", "failed"]
-
-_queries = load_queries("audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +141,7 @@ async def list_entries(
 ) -> Sequence[asyncpg.Record]:
     """Return the newest entries, of one target or actor if given, older than the entry `before`."""
     async with transaction(pool) as conn:
-        await _queries.plan_for_values.execute(conn)
-        return await _queries.list_entries.fetch(
+        return await repository.list_entries(
             conn, target_id=target_id, actor=actor, before=before, most=most
         )
 
@@ -159,18 +157,17 @@ async def _insert(
 ) -> int | None:
     if by is None:
         return None
-    id_: int = await _queries.insert_entry.fetch_value(
-        conn,
-        actor=by.name,
-        key_id=by.key_id,
-        action=action,
-        target_type=target.kind if target else None,
-        target_id=target.id if target else None,
-        details=redact_values(details or {}),
-        request_id=by.request_id,
-        outcome=outcome,
-    )
-    return id_
+    entry = {
+        "actor": by.name,
+        "key_id": by.key_id,
+        "action": action,
+        "target_type": target.kind if target else None,
+        "target_id": target.id if target else None,
+        "details": redact_values(details or {}),
+        "request_id": by.request_id,
+        "outcome": outcome,
+    }
+    return await repository.insert_entry(conn, entry)
 
 
 async def _settle(pool: Pool, entry: Entry, outcome: Outcome, error: str | None) -> None:
@@ -187,7 +184,7 @@ async def _settle(pool: Pool, entry: Entry, outcome: Outcome, error: str | None)
     }
     try:
         async with acquired(pool) as conn:
-            await _queries.settle_entry.execute(conn, **params)
+            await repository.settle_entry(conn, params)
     except DatabaseUnavailableError:
         logger.exception("the outcome is not in the audit log", extra={"auditId": entry.id})
 

@@ -1,6 +1,6 @@
-"""The rows of the keys."""
+"""The rows of the keys and of the audit log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +10,7 @@ from mpanel_billing.access.scopes import Scope
 from mpanel_billing.database.queries import Connection, load_queries
 
 _queries = load_queries("api_keys")
+_audit = load_queries("audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,27 @@ async def find_key(conn: Connection, named: str) -> NamedKey | None:
 async def revoke_key(conn: Connection, key_id: str) -> bool:
     """Revoke a key; False if it was revoked already."""
     return bool(await _queries.revoke_key.fetch_value(conn, id=key_id))
+
+
+async def insert_entry(conn: Connection, entry: Mapping[str, object]) -> int:
+    """Add an entry to the audit log and return its id."""
+    id_: int = await _audit.insert_entry.fetch_value(conn, **entry)
+    return id_
+
+
+async def settle_entry(conn: Connection, outcome: Mapping[str, object]) -> None:
+    """Write the outcome of an attempt."""
+    await _audit.settle_entry.execute(conn, **outcome)
+
+
+async def list_entries(
+    conn: Connection, *, target_id: str | None, actor: str | None, before: int, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return the newest entries before an id, optionally of one target or actor only.
+
+    Needs a transaction: it sets how its statement is planned.
+    """
+    await _audit.plan_for_values.execute(conn)
+    return await _audit.list_entries.fetch(
+        conn, target_id=target_id, actor=actor, before=before, most=most
+    )

@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.database import repository
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, SettingsError
 from mpanel_billing.resources import MIGRATIONS
 
@@ -30,8 +31,6 @@ _LONGEST_PAUSE_SECONDS = 5.0
 _LOCKED_OUT = re.compile(r"\((55P03|40P01)\)")
 """lock_not_available, deadlock_detected: as dbmate prints PostgreSQL's codes."""
 _STATUS_LINE = re.compile(r"^\[([ X])\] (\S+)$", re.MULTILINE)
-
-_queries = load_queries("migrations")
 
 
 class MigrationError(BillingError):
@@ -97,10 +96,9 @@ async def new(name: str, *, migrations: Path = MIGRATIONS) -> Path:
 async def schema_version(connection: Connection) -> str | None:
     """Return the version of the latest migration applied, None on a database without ours."""
     try:
-        version: str | None = await _queries.get_schema_version.fetch_value(connection)
+        return await repository.get_schema_version(connection)
     except asyncpg.UndefinedTableError:
         return None
-    return version
 
 
 def expected_version(migrations: Path = MIGRATIONS) -> str:
@@ -138,7 +136,7 @@ async def _migration_session(url: str) -> AsyncIterator[Connection]:
         message = f"cannot connect to the database: {error}"
         raise DatabaseUnavailableError(message) from error
     try:
-        if not await _queries.try_migration_lock.fetch_value(connection):
+        if not await repository.try_migration_lock(connection):
             raise _LockedOutError("another migration is running")
         yield connection
     finally:
@@ -146,7 +144,7 @@ async def _migration_session(url: str) -> AsyncIterator[Connection]:
 
 
 async def _drop_invalid_indexes(connection: Connection) -> None:
-    for index in await _queries.list_invalid_indexes.fetch(connection):
+    for index in await repository.list_invalid_indexes(connection):
         logger.warning("dropping %s, left invalid by a failed migration", index["index_name"])
         try:
             await connection.execute(index["drop_statement"])

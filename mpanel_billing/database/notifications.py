@@ -9,8 +9,9 @@ from uuid import UUID
 
 import asyncpg
 
+from mpanel_billing.database import repository
 from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, CONNECTION_ERRORS
-from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.database.queries import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +21,6 @@ CHANNEL = "billing_subscription"
 RECONNECT_SECONDS = 1.0
 HEARTBEAT_SECONDS = 30.0
 """How long a connection that is dead without having said so goes unnoticed, at most."""
-
-_health = load_queries("health")
 
 
 class SubscriptionChanges:
@@ -101,4 +100,4 @@ async def _keep_alive(conn: Connection, lost: asyncio.Event) -> None:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await lost.wait()
         except TimeoutError:
-            await _health.answer.execute(conn)
+            await repository.ping(conn)

@@ -2,22 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from decimal import Decimal
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
 import orjson
 
 from mpanel_billing.database.pgbouncer import BouncingConnection
-from mpanel_billing.database.queries import Connection, name_of
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.telemetry.counters import POOL_REFUSED, POOL_WAITING
-from mpanel_billing.telemetry.tracing import active_tracing
 
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+if TYPE_CHECKING:
+    _Pool = asyncpg.Pool[asyncpg.Record]
+else:  # generic in its stubs only
+    _Pool = asyncpg.Pool
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 3.0
@@ -59,13 +60,49 @@ CONNECTION_ERRORS = (
 """What says that the database cannot do it now, rather than that a statement is wrong."""
 
 
+class PoolObserver:
+    """Is notified of what happens to a pool; this one ignores it."""
+
+    def connected(self, conn: Connection) -> None:
+        """Called with each new connection."""
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """Entered by a request for a connection, left when it has one or gives up."""
+        return nullcontext()
+
+    def timed_out(self) -> None:
+        """Called when a request gives up after ACQUIRE_TIMEOUT_SECONDS."""
+
+
+_UNOBSERVED = PoolObserver()
+
+
+class Pool(_Pool):
+    """A pool of connections that are set up for our queries, and its observer."""
+
+    def __init__(self, observer: PoolObserver, dsn: str, **options: Any) -> None:
+        """Take the options of asyncpg.create_pool."""
+        self.observer = observer
+        super().__init__(
+            dsn,
+            init=self._set_up,
+            max_queries=50_000,  # asyncpg's defaults, which only its create_pool knows
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            record_class=asyncpg.Record,
+            **options,
+        )
+
+    async def _set_up(self, conn: Connection) -> None:
+        await set_up_connection(conn)
+        self.observer.connected(conn)
+
+
 async def set_up_connection(conn: Connection) -> None:
     """Let jsonb columns come and go as Python values."""
     await conn.set_type_codec(
         "jsonb", encoder=encode_json, decoder=orjson.loads, schema="pg_catalog"
     )
-    if (tracing := active_tracing()) is not None:
-        tracing.watch_connection(conn, name_of)
 
 
 def encode_json(value: object) -> str:
@@ -80,25 +117,26 @@ def _encode_value(value: object) -> str:
     raise TypeError(msg)
 
 
-async def create_pool(settings: DatabaseSettings) -> Pool:
+async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOBSERVED) -> Pool:
     """Open the pool, with DATABASE_POOL_MIN connections where the database is there.
 
     A service that starts while its database is away answers 503 until it is back. With a
     DATABASE_DIRECT_URL, DATABASE_URL is taken to lead to PgBouncer.
     """
     bouncing = settings.database_direct_url is not None
-    pool = await asyncpg.create_pool(
+    pool = Pool(
+        observer,
         settings.database_url.get_secret_value(),
         min_size=0,
         max_size=settings.database_pool_max,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
-        init=set_up_connection,
         reset=_reset,
         server_settings=_SESSION_SETTINGS if bouncing else _SERVER_SETTINGS,
         statement_cache_size=0 if bouncing else _STATEMENTS,
         connection_class=BouncingConnection if bouncing else asyncpg.Connection,
     )
+    await pool
     with suppress(*CONNECTION_ERRORS):
         await _warm_up(pool, settings.database_pool_min)
     return pool
@@ -135,10 +173,10 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
 
 async def _take(pool: Pool) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
     try:
-        with POOL_WAITING.track_inprogress():
+        with pool.observer.waiting():
             return await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
     except TimeoutError:
-        POOL_REFUSED.inc()
+        pool.observer.timed_out()
         raise
 
 

@@ -12,7 +12,6 @@ from mpanel_billing.checkout.progress import Lookout, Questions
 from mpanel_billing.checkout.service import Desk
 from mpanel_billing.checkout.session_params import PaymentTerms
 from mpanel_billing.database.notifications import SubscriptionChanges
-from mpanel_billing.database.pool import create_pool
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES
 from mpanel_billing.http.openapi.document import DOCUMENT, ApiDocument
@@ -37,7 +36,7 @@ from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.telemetry.figures import FigureReader
-from mpanel_billing.telemetry.sampling import sampled
+from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.tracing import active_tracing
 from mpanel_billing.webhooks.batching import EventBatcher
 
@@ -78,7 +77,7 @@ def create_app(settings: Settings) -> web.Application:
 async def _connections(app: web.Application) -> AsyncIterator[None]:
     """Open the pool and the gateway, and close them at the end."""
     settings = app[keys.SETTINGS]
-    app[keys.POOL] = pool = await create_pool(settings)
+    app[keys.POOL] = pool = await open_pool(settings)
     app[keys.KEY_RING] = KeyRing(pool, settings)
     app[keys.EVENTS] = EventBatcher(pool)
     app[keys.FIGURES] = FigureReader(pool)

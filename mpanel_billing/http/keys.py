@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
-import asyncpg
 from aiohttp import web
 
 from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.checkout.progress import Lookout
 from mpanel_billing.checkout.service import Desk
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.webhooks.batching import EventBatcher
 
 SETTINGS = web.AppKey("settings", Settings)
-POOL = web.AppKey("pool", asyncpg.Pool)
+POOL = web.AppKey("pool", Pool)
 WEBHOOK_SECRETS: web.AppKey[Sequence[bytes]] = web.AppKey("webhook_secrets")
 """What Stripe may have signed with; more than one while one is being rolled."""
 EVENTS = web.AppKey("events", EventBatcher)

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from mpanel_billing.database.pool import create_pool
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES
 from mpanel_billing.http.routes import health, metrics
 from mpanel_billing.http.server import AddressInUseError
 from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.figures import FigureReader
+from mpanel_billing.telemetry.pool import open_pool
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def _create_app(settings: Settings) -> web.Application:
 
 async def _connections(app: web.Application) -> AsyncIterator[None]:
     few = {"database_pool_min": 0, "database_pool_max": _CONNECTIONS}
-    async with await create_pool(app[keys.SETTINGS].model_copy(update=few)) as pool:
+    async with await open_pool(app[keys.SETTINGS].model_copy(update=few)) as pool:
         app[keys.POOL] = pool
         app[keys.FIGURES] = FigureReader(pool)
         yield

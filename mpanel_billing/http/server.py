@@ -10,7 +10,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 
 from mpanel_billing.errors import BillingError
-from mpanel_billing.telemetry.process_manager import runs_under_pm2, tell_ready
+from mpanel_billing.telemetry.pm2 import runs_under_pm2, signal_ready
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ async def _run(app: web.Application, host: str, port: int) -> None:
         _spare_the_program()
         await web.SockSite(runner, listener).start()
         logger.info("listening on http://%s:%d", *listener.getsockname()[:2])
-        tell_ready()
+        signal_ready()
         await stop.wait()
     except BaseException:
         listener.close()

@@ -185,6 +185,12 @@ async def clear_refetch(conn: Connection, object_id: str, version: int) -> int |
     return newer
 
 
+async def list_due_refetches(conn: Connection, most: int) -> list[tuple[str, int]]:
+    """Return the objects to refetch now, each with the version of its request."""
+    rows = await _refetches.list_due_refetches.fetch(conn, most=most)
+    return [(row["object_id"], row["version"]) for row in rows]
+
+
 async def postpone_refetch(
     conn: Connection, object_id: str, error: str, retry_in_seconds: float
 ) -> None:

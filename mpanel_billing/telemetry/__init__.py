@@ -1,1 +1,1 @@
-"""What monitoring is told: the figures of the database, and all meters in Prometheus' format."""
+"""Logs, metrics and traces of a process, and the metrics that are read from the database."""

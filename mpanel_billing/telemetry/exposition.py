@@ -1,4 +1,4 @@
-"""Everything that is counted and read, in Prometheus' text format."""
+"""All metrics, counted and read from the database, in Prometheus' text format."""
 
 import asyncio
 import platform
@@ -13,15 +13,17 @@ from mpanel_billing.telemetry.figures import FigureReader, Figures, describe_fig
 from mpanel_billing.telemetry.multiprocess import SharedCollector, shared_folder
 
 
-class _Told(Collector):
-    """What is known when somebody asks, rather than counted."""
+class _OnScrape(Collector):
+    """The metrics that are computed at each scrape rather than counted."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
 
     def collect(self) -> Iterable[Metric]:
         build = GaugeMetricFamily(
-            "mpanel_billing_build_info", "Always 1; what runs", labels=("version", "python")
+            "mpanel_billing_build_info",
+            "Always 1; the running version",
+            labels=("version", "python"),
         )
         build.add_metric((__version__, platform.python_version()), 1)
         yield build
@@ -29,19 +31,19 @@ class _Told(Collector):
 
 
 async def render_metrics(reader: FigureReader) -> bytes:
-    """Return the metrics: of all processes that share a folder, else of this one."""
+    """Return the metrics of all processes that share a folder, or of this one alone."""
     figures = await reader.read()
     return await asyncio.to_thread(_render, figures)
 
 
 def _render(figures: Figures) -> bytes:
-    """Write it; the files of the other processes are read here, away from the event loop."""
-    told = CollectorRegistry()
-    told.register(_Told(figures))
-    return generate_latest(_counted()) + generate_latest(told)
+    """Render off the event loop: this reads the files of the other processes."""
+    on_scrape = CollectorRegistry()
+    on_scrape.register(_OnScrape(figures))
+    return generate_latest(_counted_registry()) + generate_latest(on_scrape)
 
 
-def _counted() -> CollectorRegistry:
+def _counted_registry() -> CollectorRegistry:
     folder = shared_folder()
     if folder is None:
         return REGISTRY

@@ -1,13 +1,13 @@
-"""What the database tells of the work: what waits, what fails, and for how long.
+"""Figures about the work, read from the database: what waits, what fails, and for how long.
 
-One statement reads all of it, at most every FRESH_SECONDS however often monitoring asks. While
-the database is away, `Figures.up` is false and nothing else is told.
+One statement reads all of them, at most every FRESH_SECONDS however often monitoring asks. While
+the database is down, `Figures.up` is false and there are no values.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -15,26 +15,32 @@ import asyncpg
 from prometheus_client.core import GaugeMetricFamily
 
 from mpanel_billing.database.pool import Pool, acquired
-from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.telemetry import repository
 
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 4.0
-"""For so long an answer is given again: less than the interval of any scrape."""
+"""How long figures are reused; shorter than any scrape interval."""
 
 READ_SECONDS = 3.0
-"""A scrape is over in ten seconds at most; it must not wait for a database that is away."""
+"""Prometheus gives a scrape 10 s by default; it must not hang while the database is down."""
+
+LATE_ORDER_SECONDS = 300
+LATE_EVENT_SECONDS = 900
+LATE_JOB_SECONDS = 300
+SILENT_WORKER_SECONDS = 300
+"""A worker looks for due work once a minute."""
 
 _PREFIX = "mpanel_billing_"
-_queries = load_queries("monitoring")
+_MINUTE = 60
 
 Labels: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric that is read from the database: its help text, and the names of its labels."""
+    """A metric read from the database: its help text and the names of its labels."""
 
     help: str
     labels: Labels = ()
@@ -42,48 +48,48 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     "inbox_events": Family(
-        "Events in the inbox by status; of a large inbox those at rest are estimated", ("status",)
+        "Events in the inbox, by status; finished ones are estimated in a large inbox", ("status",)
     ),
     "inbox_oldest_seconds": Family(
-        "Age of the oldest event that is received or failed, 0 when there is none", ("status",)
+        "Age of the oldest event that is received or failed, 0 without one", ("status",)
     ),
-    "refetches": Family("Objects that Stripe has to be asked about, now or later", ("state",)),
-    "refetches_due_oldest_seconds": Family("For how long the oldest of them has been due"),
-    "refetches_failing": Family("Those among them that Stripe could not be asked about"),
-    "refetches_failing_oldest_seconds": Family("For how long the oldest of these has been wanted"),
+    "refetches": Family("Objects to refetch from Stripe, now or later", ("state",)),
+    "refetches_due_oldest_seconds": Family("How long the oldest refetch has been due"),
+    "refetches_failing": Family("Refetches that have failed and are retried"),
+    "refetches_failing_oldest_seconds": Family("How long ago the oldest of these was requested"),
     "queue_jobs": Family("Jobs in the queue, by kind and status", ("job", "status")),
-    "queue_oldest_seconds": Family("For how long the oldest waiting job has been due"),
+    "queue_oldest_seconds": Family("How long the oldest waiting job has been due"),
     "subscriptions": Family(
-        "Subscriptions by Stripe's status; of many, estimated", ("stripe_status",)
+        "Subscriptions, by Stripe's status; estimated in a large table", ("stripe_status",)
     ),
-    "services": Family("Provisioned services by state; of many, estimated", ("actual",)),
+    "services": Family("Provisioned services, by state; estimated in a large table", ("actual",)),
     "services_unsettled": Family(
-        "Services that are not what they should be, or stopped, and why nothing happens",
+        "Services that differ from their desired state, or are stopped, and what they wait for",
         ("desired", "actual", "state"),
     ),
-    "orders_unprovisioned": Family("Orders that are paid, or on trial, and not provisioned yet"),
-    "orders_unprovisioned_oldest_seconds": Family("Age of the oldest of them, 0 without one"),
-    "provisioning_troubled": Family("Subscriptions whose provisioning has failed or needs a look"),
-    "worker_swept_seconds": Family("When a worker last looked for due work: seconds ago"),
-    "reconcile_finished_seconds": Family("When the latest reconcile ended: seconds ago"),
-    "reconcile": Family("What the latest reconcile has compared, found and repaired", ("kind",)),
+    "orders_unprovisioned": Family("Orders paid or on trial that have no tenant yet"),
+    "orders_unprovisioned_oldest_seconds": Family("Age of the oldest of these, 0 without one"),
+    "provisioning_troubled": Family("Subscriptions whose provisioning failed or needs a person"),
+    "worker_swept_seconds": Family("Seconds since a worker last looked for due work"),
+    "reconcile_finished_seconds": Family("Seconds since the latest reconcile ended"),
+    "reconcile": Family("What the latest reconcile compared, found and repaired", ("kind",)),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was read: `values` by family and labels; `up` tells whether the database answered."""
+    """Values by family and labels; `up` is whether the database could be read."""
 
     up: bool
     values: Mapping[str, Mapping[Labels, float]] = field(default_factory=dict)
 
     def get(self, family: str, *labels: str) -> float | None:
-        """Return one value; None where the database has told nothing."""
+        """Return one value, or None without one."""
         return self.values.get(family, {}).get(labels)
 
 
 class FigureReader:
-    """Reads the figures for whoever asks in this process."""
+    """Reads the figures for all readers in this process."""
 
     def __init__(self, pool: Pool) -> None:
         """Read from the pool's database."""
@@ -93,7 +99,7 @@ class FigureReader:
         self._read_at = 0.0
 
     async def read(self) -> Figures:
-        """Return the figures, at most FRESH_SECONDS old; never fails, and never hangs."""
+        """Return the figures, at most FRESH_SECONDS old; never raises, never hangs."""
         async with self._reading:
             if self._latest is None or time.monotonic() - self._read_at > FRESH_SECONDS:
                 self._latest = await self._read_now()
@@ -103,28 +109,20 @@ class FigureReader:
     async def _read_now(self) -> Figures:
         try:
             async with asyncio.timeout(READ_SECONDS), acquired(self._pool) as conn:
-                rows = await _queries.read_figures.fetch(conn)
+                return Figures(up=True, values=await repository.read_figures(conn))
         except (DatabaseUnavailableError, TimeoutError, asyncpg.PostgresError) as error:
-            # a schema that is behind is for /api/health/ready to tell; the meters are told anyway
-            known = self._latest is not None and not self._latest.up
-            level = logging.DEBUG if known else logging.WARNING
-            logger.log(level, "the figures cannot be read: %s", error or type(error).__name__)
+            # an outdated schema lands here too; /api/health/ready reports that
+            repeated = self._latest is not None and not self._latest.up
+            level = logging.DEBUG if repeated else logging.WARNING
+            logger.log(level, "cannot read the figures: %s", error or type(error).__name__)
             return Figures(up=False)
-        return Figures(up=True, values=_arrange(rows))
-
-
-def _arrange(rows: Sequence[asyncpg.Record]) -> Mapping[str, Mapping[Labels, float]]:
-    values: dict[str, dict[Labels, float]] = {name: {} for name in FAMILIES}
-    for row in rows:
-        values[row["figure"]][tuple(row["labels"])] = row["value"]
-    return values
 
 
 def describe_figures(figures: Figures) -> Iterable[GaugeMetricFamily]:
-    """Turn the figures into metrics."""
+    """Return the figures as Prometheus metrics."""
     yield GaugeMetricFamily(
         f"{_PREFIX}database_up",
-        "Whether the database told the figures, within seconds",
+        "1 if the figures could be read from the database within seconds",
         value=float(figures.up),
     )
     for name, family in FAMILIES.items():
@@ -132,3 +130,45 @@ def describe_figures(figures: Figures) -> Iterable[GaugeMetricFamily]:
         for labels, value in figures.values.get(name, {}).items():
             metric.add_metric(labels, value)
         yield metric
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """What is late, in sentences; the ages (seconds) are None when nothing waits."""
+
+    reasons: tuple[str, ...]
+    event_seconds: int | None
+    order_seconds: int | None
+
+
+def find_troubles(figures: Figures) -> Troubles:
+    """Return what a person should look at; docs/monitoring/alerts.yaml has the same limits."""
+    events = _oldest_event(figures)
+    orders = _seconds(figures.get("orders_unprovisioned_oldest_seconds"))
+    return Troubles(tuple(_late_work(figures, events or 0, orders or 0)), events, orders)
+
+
+def _late_work(figures: Figures, events: int, orders: int) -> Iterator[str]:
+    if not figures.up:
+        yield "the amount of waiting work could not be read from the database"
+    if orders > LATE_ORDER_SECONDS:
+        yield f"a paid order has waited {_age(orders)} for provisioning (see billing_trouble)"
+    if events > LATE_EVENT_SECONDS:
+        yield f"a Stripe event has not been applied for {_age(events)} (see billing_trouble)"
+    if (jobs := figures.get("queue_oldest_seconds") or 0) > LATE_JOB_SECONDS:
+        yield f"a job has waited {_age(jobs)} for a worker"
+    if (silence := figures.get("worker_swept_seconds") or 0) > SILENT_WORKER_SECONDS:
+        yield f"no worker has looked for work for {_age(silence)}"
+
+
+def _oldest_event(figures: Figures) -> int | None:
+    ages = [figures.get("inbox_oldest_seconds", status) or 0 for status in ("received", "failed")]
+    return _seconds(max(ages))
+
+
+def _seconds(age: float | None) -> int | None:
+    return int(age) if age else None
+
+
+def _age(seconds: float) -> str:
+    return f"{int(seconds // _MINUTE)} min"

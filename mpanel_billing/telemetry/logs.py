@@ -1,4 +1,4 @@
-"""Log lines: JSON in production, readable in development, and never a secret (rule 12)."""
+"""Log lines: JSON in production, plain text in development, without secrets (rule 12)."""
 
 import json
 import logging
@@ -12,12 +12,11 @@ from typing import TextIO
 from mpanel_billing.settings import DatabaseSettings
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The request that is being answered; every line that is logged meanwhile carries it."""
+"""The id of the current request, added to every line logged during it."""
 
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _QUIET = ("aiohttp.access", "asyncio", "stripe", "aiosql")
-"""Loggers of libraries whose ordinary lines say nothing that ours do not. Stripe's would also
-carry whole requests."""
+"""Library loggers whose info lines repeat ours. Stripe's would also log whole requests."""
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _LOCAL_PART = r"[^\s@\"'<>(),:;=*\[\]{}]"
@@ -38,7 +37,7 @@ MASKS: Sequence[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]
     ("://", re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/]*@", re.IGNORECASE), r"\1:***@"),
     ("k_", re.compile(r"\b((?:sk|rk|pk)_(?:live|test)_)\w+"), r"\1***"),
     ("whsec_", re.compile(r"\b(whsec_)\w+"), r"\1***"),
-    # our own keys, those of /api/admin and /api/billing, have an id that may be told
+    # our own API keys: their id may be logged
     ("mpb_", re.compile(r"\b(mpb_[0-9A-Za-z]{10})_\w+"), r"\1_***"),
     ("_secret_", re.compile(r"(_secret_)\w+"), r"\1***"),
     ("", re.compile(r"\b(Bearer|Basic)\s+[\w.+/=~-]+", re.IGNORECASE), r"\1 ***"),
@@ -49,12 +48,12 @@ MASKS: Sequence[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]
     ),
     ("", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-])"), _mask_card),
 )
-"""A text in which the first part does not occur has no match: to look for it costs a tenth, and
-every value of every line is looked through."""
+"""Hint, pattern, replacement. A text without the hint cannot match, and `in` costs a tenth of the
+pattern; every value of every line is checked."""
 
 
 def configure_logging(settings: DatabaseSettings, stream: TextIO = sys.stderr) -> None:
-    """Send every log line of this process to `stream`, as LOG_FORMAT and LOG_LEVEL say."""
+    """Send all log lines of this process to `stream`, following LOG_FORMAT and LOG_LEVEL."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
@@ -64,17 +63,17 @@ def configure_logging(settings: DatabaseSettings, stream: TextIO = sys.stderr) -
 
 def redact(text: str) -> str:
     """Mask e-mail addresses, keys, secrets, passwords in URLs and card numbers."""
-    for sign, pattern, mask in MASKS:
-        if sign in text:
+    for hint, pattern, mask in MASKS:
+        if hint in text:
             text = pattern.sub(mask, text)
     return text
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, requestId, what `extra` says."""
+    """One JSON object a line: time (UTC), level, logger, message, requestId, fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the line."""
+        """Return the line."""
         line: dict[str, object] = {
             "time": _moment(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
@@ -93,7 +92,7 @@ class TextLines(logging.Formatter):
     """For people: `12:30:01 INFO POST /api/... 200 (durationMs=12 requestId=...)`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the line, or several where there is a traceback."""
+        """Return the line, or several with a traceback."""
         message = record.getMessage()
         fields = extra_fields(record) | {"requestId": REQUEST_ID.get()}
         details = " ".join(
@@ -111,7 +110,7 @@ class TextLines(logging.Formatter):
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, object]:
-    """Return what the caller gave as `extra=`."""
+    """Return the fields that the caller passed as `extra=`."""
     return {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
 
 
@@ -120,7 +119,7 @@ def _moment(record: logging.LogRecord) -> datetime:
 
 
 def redact_values(value: object) -> object:
-    """Mask as `redact` does within a JSON value, so that no mask breaks the JSON around it."""
+    """Apply `redact` inside a JSON value, so that masks cannot break the JSON around them."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):

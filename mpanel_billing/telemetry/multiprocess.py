@@ -1,10 +1,9 @@
-"""The counts of several processes of a machine, shown as one.
+"""One scrape for all processes of a machine.
 
-Two web processes share a port, so a scrape meets either of them. With PROMETHEUS_MULTIPROC_DIR,
-prometheus_client keeps each process's counts in files of that folder, from which any of them can
-read all. This module adds what the library leaves to its users: the processes come and go, and
-what those that are gone have counted still counts, while their gauges do not. Why:
-docs/decisions/0010-metrics-of-several-processes.md.
+Two web processes share a port, so a scrape reaches either. With PROMETHEUS_MULTIPROC_DIR,
+prometheus_client keeps each process's values in files of that folder, and any process can read all
+of them. This module adds what the library leaves open: processes come and go, and the counters of
+dead ones must stay while their gauges go. Why: docs/decisions/0010-metrics-of-several-processes.md.
 """
 
 import fcntl
@@ -26,26 +25,26 @@ from mpanel_billing.errors import SettingsError
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-_GONE = "gone"
-"""Stands in a file's name where those of the living have the name of their process."""
+_DEAD = "gone"
+"""In the name of a file, in place of the process: the sums of all dead processes."""
 
 _ADDED_UP = ("counter", "histogram")
 _RESERVED = {"counter": 256 * 1024, "histogram": 1024 * 1024, "gauge_livesum": 64 * 1024}
-"""Bytes of each file, written in advance: to write into a file that a full disk does not let
-grow would end the process (SIGBUS). Every series of every route takes less than half of it."""
+"""Bytes of each file, allocated in advance: writing to a mapped file that cannot grow, on a full
+disk, kills the process (SIGBUS). All series of all routes need less than half."""
 
 _held: list[IO[bytes]] = []
 
 
 class SharedCollector(Collector):
-    """Reads what all processes of the folder have counted, those that are gone included."""
+    """Reads the values of all processes that use the folder, dead ones included."""
 
     def __init__(self, folder: Path) -> None:
         """Read the folder at each scrape."""
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """Add up; gauges of the living only."""
+        """Sum the values; gauges of live processes only."""
         with _locked(self._folder, fcntl.LOCK_SH):
             dead = set(_list_dead(self._folder))
             files = [
@@ -57,24 +56,24 @@ class SharedCollector(Collector):
 
 
 def shared_folder() -> Path | None:
-    """Return the folder that the processes share; None: each counts for itself."""
+    """Return the folder that the processes share; None if each counts for itself."""
     folder = os.environ.get(VARIABLE)
     return Path(folder) if folder else None
 
 
 def join_processes() -> None:
-    """Count into the shared folder from now on, where there is one.
+    """Keep this process's values in the shared folder, if there is one.
 
-    To be called before the first meter is made. SettingsError where the folder cannot be used.
+    Call this before the first metric is created. SettingsError if the folder cannot be used.
     """
     folder = shared_folder()
     if folder is None or _held:
         return
-    process = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"  # a number alone comes back after a reboot
+    process = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"  # pids repeat after a reboot
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder, fcntl.LOCK_EX):
-            _bury_dead(folder)
+            _merge_dead(folder)
             _held.append(_hold(folder / f"{process}.alive"))
             for kind in _RESERVED:
                 _reserve(folder / f"{kind}_{process}.db", kind)
@@ -84,11 +83,11 @@ def join_processes() -> None:
     values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]
 
 
-def _bury_dead(folder: Path) -> None:
-    """Add what the dead have counted to one file of each kind, and remove their own."""
+def _merge_dead(folder: Path) -> None:
+    """Add the values of dead processes to one file of each kind, and remove their files."""
     for process in _list_dead(folder):
         for kind in _ADDED_UP:
-            total = folder / f"{kind}_{_GONE}.db"
+            total = folder / f"{kind}_{_DEAD}.db"
             if not total.exists():
                 _reserve(total, kind)
             _add_up(folder / f"{kind}_{process}.db", total)
@@ -98,7 +97,7 @@ def _bury_dead(folder: Path) -> None:
 
 
 def _add_up(source: Path, total: Path) -> None:
-    """Add the values of one file to those of another; one that a crash has spoilt is left out."""
+    """Add the values of one file to another; skip a file that a crash has corrupted."""
     try:
         counted = _read(source)
     except (OSError, RuntimeError, ValueError, struct.error):
@@ -122,7 +121,7 @@ def _read(path: Path) -> dict[str, float]:
 
 
 def _list_dead(folder: Path) -> Iterator[str]:
-    """Name the processes that have left files, and hold their mark no longer."""
+    """Yield the processes whose files are here but whose lock is free."""
     for mark in folder.glob("*.alive"):
         with mark.open("rb") as opened:
             try:
@@ -137,7 +136,7 @@ def _process_of(path: Path) -> str:
 
 
 def _hold(mark: Path) -> IO[bytes]:
-    """Mark this process as alive: by a lock, gone with its holder, however that ends."""
+    """Mark this process as alive by a lock, which ends with the process however it dies."""
     opened = mark.open("wb")
     fcntl.flock(opened, fcntl.LOCK_EX)
     return opened

@@ -1,4 +1,4 @@
-"""The spans of a process, and how they are taken up from and handed on to others."""
+"""The spans of a process, and the trace context it receives and passes on."""
 
 import os
 import time
@@ -31,31 +31,31 @@ from pgqueuer.ports.tracing import TRACER
 from mpanel_billing import __version__
 
 _EXPORT_SECONDS = 3.0
-"""For so long one delivery to the collector may take, the last one before the end too."""
+"""Timeout of one export to the collector, including the last one at shutdown."""
 
-_FIRST_ERROR = 400
-_FIRST_OF_OURS = 500
+_CLIENT_ERRORS = 400
+_SERVER_ERRORS = 500
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Spans:
-    """Makes the spans of this process. None of them carries a value that a request brought."""
+    """Creates the spans of this process. No span carries a value from a request (rule 12)."""
 
     def __init__(self, provider: TracerProvider) -> None:
-        """Make them with a provider, for the jobs that PgQueuer runs too."""
+        """Use a provider, also for the jobs that PgQueuer runs."""
         self._provider = provider
         self._tracer: Tracer = provider.get_tracer("mpanel_billing", __version__)
         TRACER.tracer = OpenTelemetryTracing(self._tracer)
 
     def close(self) -> None:
-        """Deliver what is left."""
+        """Export the remaining spans."""
         TRACER.tracer = None
         self._provider.shutdown()
 
     @property
     def middleware(self) -> Any:
-        """Return the middleware that makes the span of a request, in its caller's trace."""
+        """Return the middleware that creates a span for each request, in the caller's trace."""
 
         @web.middleware
         async def trace_request(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -68,17 +68,17 @@ class Spans:
                 attributes={"http.request.method": request.method, "http.route": route},
             ) as span:
                 response = await handler(request)
-                _tell_status(span, response.status, _FIRST_OF_OURS)
+                _set_status(span, response.status, _SERVER_ERRORS)
                 return response
 
         return trace_request
 
     def watch_connection(self, connection: Any, names: Callable[[str], str]) -> None:
-        """Make a span of every statement on a connection; `names` turns its text into a name."""
+        """Create a span for every statement on a connection; `names` maps its text to a name."""
 
-        def make_span(done: "asyncpg.connection.LoggedQuery") -> None:
+        def add_span(done: "asyncpg.connection.LoggedQuery") -> None:
             if not get_current_span().is_recording():
-                return  # what nobody has asked for: polls, signs of life
+                return  # no request or job behind it: polls, keep-alives
             ended = time.time_ns()
             span = self._tracer.start_span(
                 names(done.query),
@@ -87,23 +87,23 @@ class Spans:
                 attributes={"db.system.name": "postgresql"},
             )
             if done.exception is not None:
-                _tell_error(span, done.exception)
+                _set_error(span, done.exception)
             span.end(ended)
 
-        connection.add_query_logger(make_span)
+        connection.add_query_logger(add_span)
 
     @contextmanager
     def calling_stripe(self, method: str, resource: str) -> Iterator[Callable[[int], None]]:
-        """Make the span of a request to Stripe; call what it gives with the status."""
+        """Create the span of a request to Stripe; yields a function that sets the status."""
         with self._tracer.start_as_current_span(
             f"{method.upper()} {resource}",
             kind=SpanKind.CLIENT,
             attributes={"http.request.method": method.upper(), "server.address": "stripe"},
         ) as span:
-            yield lambda status: _tell_status(span, status, _FIRST_ERROR)
+            yield lambda status: _set_status(span, status, _CLIENT_ERRORS)
 
     def client_traces(self) -> aiohttp.TraceConfig:
-        """Return what makes the spans of an aiohttp client, and hands the trace on in headers."""
+        """Return the trace config of an aiohttp client: a span and a traceparent for each call."""
         config = aiohttp.TraceConfig()
         config.on_request_start.append(self._begin_call)
         config.on_request_end.append(_end_call)
@@ -128,7 +128,7 @@ class Spans:
 
 
 def open_spans(endpoint: str, process: str) -> Spans:
-    """Deliver spans to an OTLP collector over HTTP; `OTEL_...` in the environment says the rest."""
+    """Export spans to an OTLP collector over HTTP; further `OTEL_...` variables apply too."""
     name = os.environ.get(OTEL_SERVICE_NAME) or f"mpanel-billing-{process}"
     resource = Resource.create({SERVICE_NAME: name, SERVICE_VERSION: __version__})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -140,24 +140,24 @@ def open_spans(endpoint: str, process: str) -> Spans:
 async def _end_call(
     _: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
 ) -> None:
-    _tell_status(context.span, params.response.status, _FIRST_ERROR)
+    _set_status(context.span, params.response.status, _CLIENT_ERRORS)
     context.span.end()
 
 
 async def _break_call(
     _: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
 ) -> None:
-    _tell_error(context.span, params.exception)
+    _set_error(context.span, params.exception)
     context.span.end()
 
 
-def _tell_status(span: Span, status: int, first_error: int) -> None:
+def _set_status(span: Span, status: int, first_error: int) -> None:
     span.set_attribute("http.response.status_code", status)
     if status >= first_error:
         span.set_status(StatusCode.ERROR)
 
 
-def _tell_error(span: Span, error: BaseException) -> None:
-    """Name the kind only: an error's text may quote what must not leave (rule 12)."""
+def _set_error(span: Span, error: BaseException) -> None:
+    """Record the error's type only: its text may hold secrets (rule 12)."""
     span.set_attribute("error.type", type(error).__name__)
     span.set_status(Status(StatusCode.ERROR))

@@ -1,7 +1,8 @@
-"""OpenTelemetry traces, for who sets OTEL_EXPORTER_OTLP_ENDPOINT; docs/monitoring/README.md.
+"""Turns OpenTelemetry on if OTEL_EXPORTER_OTLP_ENDPOINT is set; docs/monitoring/README.md.
 
-While that is not set nothing of OpenTelemetry is imported, and nothing is wrapped: whoever makes
-a connection, a client or the application asks `active_tracing()` once, and gets None.
+Otherwise nothing of OpenTelemetry is imported and nothing is wrapped: code that opens a connection
+or a client calls `active_tracing()` once and gets None. That is why `spans`, which imports
+OpenTelemetry, is a module of its own.
 """
 
 from collections.abc import Iterator
@@ -19,15 +20,15 @@ _active: list["Spans"] = []
 
 
 def active_tracing() -> "Spans | None":
-    """Return what makes spans in this process; None: nobody wants any."""
+    """Return this process's spans; None if tracing is off."""
     return _active[-1] if _active else None
 
 
 @contextmanager
 def tracing(settings: Settings, process: str) -> Iterator[None]:
-    """Trace what this process (`web`, `worker`) does in the block, if the settings say so.
+    """Trace this process (`web`, `worker`) until the block ends, if the settings ask for it.
 
-    SettingsError where they do, and OpenTelemetry is not installed.
+    SettingsError if they do and OpenTelemetry is not installed.
     """
     endpoint = settings.otel_exporter_otlp_endpoint
     if endpoint is None:

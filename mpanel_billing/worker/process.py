@@ -19,7 +19,7 @@ import pgqueuer
 from pgqueuer import Job, PgQueuer, RetryRequested
 from pgqueuer.models import Schedule
 
-from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, Pool, create_pool
+from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, Pool
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
 from mpanel_billing.mirror.refetch import refetch
 from mpanel_billing.provisioning.clock import Clock, database_clock
@@ -37,8 +37,8 @@ from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.telemetry.counters import JobOutcome, count_job
-from mpanel_billing.telemetry.process_manager import tell_ready
-from mpanel_billing.telemetry.sampling import sampled
+from mpanel_billing.telemetry.pm2 import signal_ready
+from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.webhooks.service import retry_event
 from mpanel_billing.worker.outages import brief_outages
 from mpanel_billing.worker.sweep import sweep
@@ -123,7 +123,7 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
     """Open everything anew: after a failure, nothing of before can be trusted."""
     async with AsyncExitStack() as stack:
         queue_pool = await stack.enter_async_context(_queue_pool(settings))
-        pool = await stack.enter_async_context(await create_pool(settings))
+        pool = await stack.enter_async_context(await open_pool(settings))
         await stack.enter_async_context(sampled(pool, "worker"))
         drivers = await stack.enter_async_context(open_drivers(settings))
         gateway = await stack.enter_async_context(open_gateway(settings))
@@ -147,7 +147,7 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
         schedule_reconciling(queue, around, settings.reconcile_hour)
         await _listen(queue)
         logger.info("worker ready")
-        tell_ready()
+        signal_ready()
         yield queue
 
 

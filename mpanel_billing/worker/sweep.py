@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mpanel_billing.database.pool import Pool, transaction
-from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import (
     enqueue_event_retries,
     enqueue_provisioning,
     enqueue_reconcile,
     enqueue_refetches,
 )
+from mpanel_billing.mirror.repository import list_due_refetches
 from mpanel_billing.provisioning.clock import Clock, database_clock
 from mpanel_billing.provisioning.repository import list_due_work, renew_edited
 from mpanel_billing.reconciliation.repository import list_stopped_runs
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 MOST = 500
 """How much of each kind one sweep triggers; the rest waits a minute for the next."""
-
-_refetches = load_queries("refetches")
 
 
 async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
@@ -57,9 +56,9 @@ async def _sweep_edits(conn: Connection) -> int:
 
 
 async def _sweep_refetches(conn: Connection) -> int:
-    rows = await _refetches.list_due_refetches.fetch(conn, most=MOST)
-    await enqueue_refetches(conn, [(row["object_id"], row["version"]) for row in rows])
-    return len(rows)
+    due = await list_due_refetches(conn, MOST)
+    await enqueue_refetches(conn, due)
+    return len(due)
 
 
 async def _sweep_events(conn: Connection) -> int:

@@ -28,7 +28,7 @@ async def test_it_starts_and_lives_without_a_database(client: AppClient) -> None
     assert live.status == 200
     ready = await client.get("/api/health/ready")
     assert ready.status == 503
-    assert (await ready.json())["reason"] == "the database does not answer"
+    assert (await ready.json())["reason"] == "the database does not respond"
     health = await client.get("/api/health")
     assert health.status == 503
     assert (await health.json())["status"] == "unavailable"

@@ -31,7 +31,7 @@ async def test_it_is_not_ready_on_an_older_schema(client: AppClient, pool: Pool)
         "DELETE FROM billing_schema_migrations WHERE version = $1", expected_version()
     )
     [reason] = await unready(client)
-    assert reason.endswith(f"not at {expected_version()}: migrate")
+    assert reason.endswith(f"not at {expected_version()}: run `make migrate`")
 
 
 async def test_the_reason_is_that_of_the_moment(
@@ -44,11 +44,11 @@ async def test_the_reason_is_that_of_the_moment(
     url = postgres.url("health")
     postgres.stop()
     client = await aiohttp_client(create_app(make_settings(database_url=url)))
-    assert await unready(client) == {"the database does not answer"}
+    assert await unready(client) == {"the database does not respond"}
     await asyncio.to_thread(postgres.start)
     try:
         assert await unready(client) == {
-            f"the schema is at nothing, not at {expected_version()}: migrate"
+            f"the schema is at nothing, not at {expected_version()}: run `make migrate`"
         }
     finally:
         await asyncio.to_thread(postgres.stop)
@@ -101,9 +101,9 @@ VALUES ('* * * * *', 'sweep', now() - interval '7 minutes')
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        (FAILED_EVENT, "an event of Stripe's is not applied for 60 min (billing_trouble)"),
-        (STUCK_ORDER, "an order is paid and not provisioned for 6 min (billing_trouble)"),
-        (LATE_JOB, "a job waits for a worker for 10 min"),
+        (FAILED_EVENT, "a Stripe event has not been applied for 60 min (see billing_trouble)"),
+        (STUCK_ORDER, "a paid order has waited 6 min for provisioning (see billing_trouble)"),
+        (LATE_JOB, "a job has waited 10 min for a worker"),
         (SILENT_WORKER, "no worker has looked for work for 7 min"),
     ],
     ids=["event", "order", "job", "worker"],

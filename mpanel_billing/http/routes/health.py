@@ -15,8 +15,8 @@ from mpanel_billing.http.answers.services import (
     UpAnswer,
 )
 from mpanel_billing.http.openapi.operation import Operation, described
+from mpanel_billing.telemetry.figures import Troubles, find_troubles
 from mpanel_billing.telemetry.readiness import reason_not_ready
-from mpanel_billing.telemetry.troubles import Troubles, find_troubles
 
 routes = web.RouteTableDef()
 
