@@ -38,6 +38,15 @@ _SCHEMA_ERRORS = (
 """What a database says that `mpanel-billing migrate up` has not been run on, or not lately."""
 
 
+_PASSED_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+_CONTEXT_SETTINGS = {"sandbox": _PASSED_ON}
+"""Commands whose options another program declares."""
+
+
 def build_app(arguments: Sequence[str]) -> typer.Typer:
     """Return the program for these arguments.
 
@@ -63,7 +72,7 @@ def _add(app: typer.Typer, name: str) -> None:
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=name)
     else:
-        app.command(name)(command)
+        app.command(name, context_settings=_CONTEXT_SETTINGS.get(name))(command)
 
 
 def _print_version(value: bool) -> None:

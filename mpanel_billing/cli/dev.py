@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mpanel_billing.cli.sandbox import require_sandbox
 from mpanel_billing.dev.data import DEFAULT_DATA_DIR
 
 
@@ -24,6 +25,7 @@ def dev(
     ] = False,
 ) -> None:
     """Run PostgreSQL, the Stripe sandbox, the API and the worker here until Ctrl-C."""
+    require_sandbox()
     # Not above: it brings the sandbox along, for which no other command should pay.
     from mpanel_billing.dev.orchestrator import DevOptions, run_service  # noqa: PLC0415
 

@@ -1,0 +1,70 @@
+"""The command line, `stripe-sandbox`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stripe_sandbox.config import SandboxConfig, WebhookTarget
+from stripe_sandbox.server import serve_sandbox
+
+MAX_PORT = 65_535
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe-sandbox") -> None:
+    """Run a sandbox until Ctrl-C; `arguments` default to those of the process."""
+    parser = _parser(prog)
+    given = parser.parse_args(arguments)
+    if (given.webhook_url is None) != (given.webhook_secret is None):
+        parser.error("--webhook-url and --webhook-secret go together")
+    try:
+        asyncio.run(serve_sandbox(_config(given)))
+    except OSError as error:
+        address = f"{given.host}:{given.port}"
+        sys.exit(f"{prog}: cannot listen on {address}: {error.strerror}; see --port")
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Run a stateful stand-in for Stripe Billing until Ctrl-C."
+    )
+    add = parser.add_argument
+    add("--port", type=_port, default=12111, help="port to listen on (default: %(default)s)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--public-url", metavar="URL", help="base of page addresses, if clients see another host")
+    add("--webhook-url", metavar="URL", help="where to send every event")
+    add("--webhook-secret", metavar="SECRET", help="secret that signs the events to --webhook-url")
+    add(
+        "--webhook-event",
+        action="append",
+        metavar="TYPE",
+        help="send only events of this type; may be repeated",
+    )
+    add("--state", type=Path, metavar="FILE", help="keep all data in this file across restarts")
+    add("--seed", type=int, help="make ids and delivery disturbances repeatable")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{port} is not between 1 and {MAX_PORT}")
+    return port
+
+
+def _config(given: argparse.Namespace) -> SandboxConfig:
+    events = frozenset(given.webhook_event or ["*"])
+    target = (
+        (WebhookTarget(given.webhook_url, given.webhook_secret, events),)
+        if given.webhook_url
+        else ()
+    )
+    return SandboxConfig(
+        host=given.host,
+        port=given.port,
+        public_url=given.public_url,
+        webhooks=target,
+        state_file=given.state,
+        seed=given.seed,
+    )
