@@ -1,4 +1,4 @@
-"""What the clients saw while something was broken."""
+"""What clients got while something was broken."""
 
 import time
 from collections import Counter
@@ -15,7 +15,7 @@ OK = 200
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer: when it came (monotonic seconds), to what, and its status."""
+    """A response: when it came (monotonic seconds), to which request, and its status."""
 
     at: float
     kind: Kind
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass
 class Journal:
-    """All answers in the order in which they came."""
+    """All responses in the order in which they came."""
 
     answers: list[Answer] = field(default_factory=list)
 
@@ -35,41 +35,42 @@ class Journal:
         self.answers.append(Answer(now, kind, status, now - since, retry_after))
 
     def statuses(self, *kinds: Kind) -> set[int]:
-        """Return which statuses there were, to questions of these kinds or of any."""
+        """Return the statuses of requests of these kinds, or of any."""
         return {answer.status for answer in self._of(kinds)}
 
     def counts(self, *kinds: Kind) -> Mapping[int, int]:
         return Counter(answer.status for answer in self._of(kinds))
 
     def longest_gap(self) -> float:
-        """Return the longest time in seconds without a good answer to anybody who had asked."""
+        """Return the longest time without a 200 while requests were waiting, in seconds."""
         begun = [answer.at - answer.took for answer in self.answers[:1]]
         good = begun + [answer.at for answer in self.answers if answer.status == OK]
         return max((after - before for before, after in pairwise(good)), default=0)
 
     def slowest(self, status: int) -> float:
-        """Return how long the slowest answer of a status took, in seconds."""
+        """Return how long the slowest response of a status took, in seconds."""
         return max((a.took for a in self.answers if a.status == status), default=0.0)
 
     def seconds_until_good(self, moment: float) -> float:
-        """Return how long after the moment the first good answer came."""
+        """Return the seconds from the moment to the first 200 after it."""
         return next(a.at for a in self.answers if a.status == OK and a.at > moment) - moment
 
-    def summary(self) -> str:
-        """Say it in a cell of a table."""
-        parts = [
-            f"{_NAMES[kind]}: {_say(self.counts(kind))}" for kind in _NAMES if self.counts(kind)
-        ]
-        return "; ".join([*parts, f"longest gap {self.longest_gap():.1f} s"])
+    def failures(self) -> str:
+        """Say which requests failed: "503: 1 of 5 orders, 2 of 8 page loads"."""
+        failed = sorted({answer.status for answer in self.answers} - {OK})
+        parts = [f"{status or 'no response'}: {self._share(status)}" for status in failed]
+        return "; ".join(parts) or f"none of {len(self.answers)}"
+
+    def _share(self, status: int) -> str:
+        counts = {kind: self.counts(kind) for kind in _NAMES}
+        return ", ".join(
+            f"{count[status]} of {sum(count.values())} {_NAMES[kind]}"
+            for kind, count in counts.items()
+            if status in count
+        )
 
     def _of(self, kinds: tuple[Kind, ...]) -> list[Answer]:
         return [answer for answer in self.answers if not kinds or answer.kind in kinds]
 
 
-_NAMES: Mapping[Kind, str] = {"order": "orders", "page": "success page", "event": "events"}
-
-
-def _say(counts: Mapping[int, int]) -> str:
-    return ", ".join(
-        f"{count} x {status or 'no answer'}" for status, count in sorted(counts.items())
-    )
+_NAMES: Mapping[Kind, str] = {"order": "orders", "page": "page loads", "event": "events"}

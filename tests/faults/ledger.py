@@ -1,34 +1,40 @@
-"""docs/reliability.md: a row for each fault, written by the test that made it."""
+"""docs/reliability.md: one row per fault, written by the test that causes it."""
 
 import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.journal import Journal
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 WRITE = "WRITE_RELIABILITY"
-"""Environment variable: set, the rows are written; else each test only looks for its own."""
+"""Environment variable: if set, rows are written; else each test checks that its row exists."""
 
-_HEADER = "| fault | the client saw | what recovered it, and how fast | test |"
-_RULE = "|---|---|---|---|"
+_HEADER = "| fault | failed requests | longest gap | recovery | test |"
+_RULE = "|---|---|---|---|---|"
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The page of one test."""
+    """Writes the rows of one test."""
 
     test: str
 
-    def enter(self, fault: str, *, saw: str, recovered: str, case: str | None = None) -> None:
-        """Write the test's row; where nothing is to be written, see that there is one.
+    def enter(
+        self, fault: str, journal: Journal | None, *, recovered: str, case: str | None = None
+    ) -> None:
+        """Write the test's row, or check that there is one.
 
-        `case` tells the rows of a test with several apart.
+        Without a journal no client was affected. `case` names one of a test's several rows.
         """
         key = f"`{self.test}[{case}]`" if case else f"`{self.test}`"
         if not os.environ.get(WRITE):
             assert key in rows_of_tests(), f"{DOCUMENT.name} lacks {self.test}: make reliability"
             return
-        row = f"| {fault} | {saw} | {recovered} | {key} |"
+        failed = journal.failures() if journal else "none"
+        gap = f"{journal.longest_gap():.1f} s" if journal else "none"
+        row = f"| {fault} | {failed} | {gap} | {recovered} | {key} |"
         with DOCUMENT.open("r+") as document:
             fcntl.flock(document, fcntl.LOCK_EX)
             text = _with_row(document.read(), key, row)
@@ -38,7 +44,7 @@ class Ledger:
 
 
 def rows_of_tests() -> set[str]:
-    """Return the tests that the document has rows of, in backticks."""
+    """Return the tests that have rows in the document, in backticks."""
     return {_cells(line)[-1] for line in DOCUMENT.read_text().splitlines() if _is_row(line)}
 
 

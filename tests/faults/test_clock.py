@@ -49,7 +49,7 @@ async def test_a_clock_that_is_wrong(town: Town, ledger: Ledger, minutes: int) -
     assert town.journal.statuses() == {200}
     ledger.enter(
         f"our clock {abs(minutes)} minutes {'ahead' if minutes > 0 else 'behind'} (web and worker)",
-        saw=f"buyers: {town.journal.summary()}, for the success page asks Stripe itself; Stripe: "
-        "400 to each webhook, and a log line with `signature_too_old`",
-        recovered="Stripe's retries, once the clock was right; `doctor` names the clock",
+        town.journal,
+        recovered="the success page asks Stripe; webhooks get 400 `signature_too_old` and are sent "
+        "again until the clock is right, and `doctor` names it",
     )

@@ -56,7 +56,7 @@ async def test_a_database_that_was_away_for_ten_seconds(
     assert first_job < 5
     ledger.enter(
         f"PostgreSQL stopped for {AWAY_SECONDS} s under load",
-        saw=town.journal.summary(),
-        recovered=f"by themselves, without a restart: first answer {first_answer:.2f} s, first job "
-        f"{first_job:.2f} s after its return",
+        town.journal,
+        recovered=f"no restart needed: first response {first_answer:.2f} s, first job "
+        f"{first_job:.2f} s after PostgreSQL is back",
     )

@@ -45,7 +45,7 @@ async def test_a_disk_that_is_full_for_a_while(town: Town, ledger: Ledger) -> No
     assert all(answer.retry_after for answer in refused)
     assert worker.process.returncode is None
     ledger.enter(
-        f"the disk full for {FULL_SECONDS:.0f} s (SQLSTATE 53100 on inserts) under load",
-        saw=town.journal.summary(),
-        recovered="Stripe's retries and the buyers' next clicks, as soon as there was room",
+        f"disk full for {FULL_SECONDS:.0f} s (SQLSTATE 53100 on inserts) under load",
+        town.journal,
+        recovered="Stripe's retries and the buyers' next clicks, once there is space",
     )

@@ -1,4 +1,4 @@
-"""docs/reliability.md has a row for each fault, and none for what is no longer tested."""
+"""docs/reliability.md has a row for each fault, and none for what is not tested any more."""
 
 import re
 from pathlib import Path

@@ -88,9 +88,9 @@ async def test_the_service_runs_behind_pgbouncer(town: Town, ledger: Ledger) -> 
     assert town.journal.statuses() == {200}
     assert not any('"level": "error"' in line for line in worker.lines)
     ledger.enter(
-        f"PgBouncer in transaction mode before the database, with {SERVER_CONNECTIONS} server "
-        "connections for web and worker together",
-        saw=town.journal.summary(),
-        recovered="nothing to recover: LISTEN, the queue, migrations and `catalog push` go over "
+        f"PgBouncer in transaction mode, with {SERVER_CONNECTIONS} server connections shared by "
+        "web and worker",
+        town.journal,
+        recovered="not needed: LISTEN, the queue, migrations and `catalog push` use "
         "DATABASE_DIRECT_URL",
     )

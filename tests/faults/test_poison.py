@@ -42,8 +42,9 @@ async def test_an_event_that_cannot_be_applied(town: Town, ledger: Ledger) -> No
     assert town.journal.statuses() == {200}
     ledger.enter(
         "an event that cannot be applied, under load",
-        saw=f"{town.journal.summary()}: it was kept as failed, the others went on",
-        recovered="`events replay-failed` once the cause was mended (by itself after a minute)",
+        town.journal,
+        recovered="the event is kept as failed, others go on; once the cause is fixed, its retry "
+        "after a minute, or `events replay-failed`",
     )
 
 
@@ -74,7 +75,8 @@ async def test_a_subscription_whose_work_breaks(town: Town, ledger: Ledger) -> N
     await check_converged(town, load)
     assert town.journal.statuses() == {200}
     ledger.enter(
-        "a subscription whose provisioning breaks, under load",
-        saw=f"{town.journal.summary()}: its page kept saying that it is in progress",
-        recovered="`provision retry` once the cause was mended (by itself, with growing pauses)",
+        "a subscription whose provisioning fails, under load",
+        town.journal,
+        recovered="its page says that it is in progress; once the cause is fixed, its next retry, "
+        "or `provision retry`",
     )

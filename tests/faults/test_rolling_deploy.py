@@ -54,8 +54,8 @@ async def test_two_releases_run_side_by_side(town: Town, earlier: Path, ledger: 
     assert any("provision done" in line for line in new_worker.lines)
     assert town.journal.statuses() == {200}
     ledger.enter(
-        f"a rolling deployment under load: {len(files)} migrations to {expected_version()}, "
+        f"rolling deployment under load: {len(files)} migrations to {expected_version()}, "
         "the earlier release and this one side by side, then only this one",
-        saw=town.journal.summary(),
-        recovered="nothing to recover: both took orders and webhooks on either schema",
+        town.journal,
+        recovered="not needed: both take orders and webhooks on either schema",
     )

@@ -24,9 +24,9 @@ async def test_web_processes_are_replaced(town: Town, ledger: Ledger) -> None:
     await check_converged(town, load)
     assert town.journal.statuses() == {200}
     ledger.enter(
-        f"SIGTERM to the web process under load, {ROUNDS} times, the next one running beside it",
-        saw=town.journal.summary(),
-        recovered="nothing to recover: no request was dropped",
+        f"SIGTERM to the web process under load, {ROUNDS} times, with its successor running",
+        town.journal,
+        recovered="not needed: no request is dropped",
     )
 
 
@@ -48,7 +48,7 @@ async def test_workers_are_replaced(town: Town, ledger: Ledger) -> None:
     assert {one.actual for one in hosting} == {"active"}
     assert town.journal.statuses() == {200}
     ledger.enter(
-        f"SIGTERM to the only worker amid its jobs, {ROUNDS} times, then another one",
-        saw=f"{town.journal.summary()}: pages waited for the next worker",
-        recovered=f"the next worker: {len(hosting)} accounts, each made once",
+        f"SIGTERM to the only worker during its jobs, {ROUNDS} times, then another worker",
+        town.journal,
+        recovered=f"pages wait for the next worker: {len(hosting)} accounts, each created once",
     )

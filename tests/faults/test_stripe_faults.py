@@ -13,8 +13,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "slow (5 s)": {"kind": "hang", "seconds": 5},
     "429 with Retry-After: 2": {"kind": "status", "status": 429, "retry_after": 2},
     "500 on every attempt": {"kind": "status", "status": 500, "times": 3},
-    "connection reset, and again": {"kind": "reset", "times": 2},
-    "connection reset once the work is done": {"kind": "reset", "after_work": True},
+    "connection reset, twice": {"kind": "reset", "times": 2},
+    "connection reset after the work is done": {"kind": "reset", "after_work": True},
 }
 
 
@@ -30,10 +30,10 @@ async def test_stripe_fails_during_checkout(town: Town, ledger: Ledger) -> None:
         ledger.enter(
             f"Stripe at checkout: {name}",
             case=name,
-            saw=town.journal.summary(),
-            recovered="the same order, posted again"
+            journal=town.journal,
+            recovered="posting the same order again"
             if refused
-            else f"nothing to recover: the answer took {town.journal.slowest(OK):.1f} s",
+            else f"not needed: the response takes {town.journal.slowest(OK):.1f} s",
         )
     await check_converged(town)
     sessions = await town.stripe_client.v1.checkout.sessions.list_async({"limit": 100})
