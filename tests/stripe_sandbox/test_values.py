@@ -5,12 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stripe.params import CustomerCreateParams, SubscriptionUpdateParams
 
+from stripe_sandbox.billing.periods import add_interval, period_end
 from stripe_sandbox.cards import passes_luhn
 from stripe_sandbox.errors import ApiError
-from stripe_sandbox.forms import decode_form
 from stripe_sandbox.money import format_amount, percent_of, split_amount
-from stripe_sandbox.params import check_params
-from stripe_sandbox.periods import add_interval, period_end
+from stripe_sandbox.params import check_params, decode_form
 
 JANUARY_31 = 1_769_817_600
 DAY = 86_400

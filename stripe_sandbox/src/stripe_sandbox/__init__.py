@@ -17,9 +17,10 @@ Where it differs from Stripe, knowingly:
 - The time of all that lives by no test clock can be moved forwards too (`POST /_sandbox/clock`).
 """
 
-from stripe_sandbox.app import create_sandbox_app
-from stripe_sandbox.config import Dunning, SandboxConfig, WebhookTarget
+from stripe_sandbox.app import SandboxConfig, create_sandbox_app
+from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.server import Sandbox, running_sandbox, serve_sandbox
+from stripe_sandbox.world import Dunning
 
 __all__ = [
     "Dunning",

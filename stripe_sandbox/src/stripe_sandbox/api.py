@@ -14,14 +14,12 @@ from aiohttp.typedefs import Handler
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.expansion import expand
-from stripe_sandbox.faults import Fault, Faults
-from stripe_sandbox.forms import decode_form
+from stripe_sandbox.faults import Fault, Faults, RateLimit
 from stripe_sandbox.idempotency import IdempotencyKeys, digest
 from stripe_sandbox.operations import Call, Listing, Operation
 from stripe_sandbox.pagination import cut_page, take_cursors
-from stripe_sandbox.params import check_params
-from stripe_sandbox.rate_limit import RateLimit
-from stripe_sandbox.views import as_sent
+from stripe_sandbox.params import check_params, decode_form
+from stripe_sandbox.shapes import as_sent
 from stripe_sandbox.world import API_VERSION, Origin, World
 
 TEST_KEYS = ("sk_test_", "rk_test_")

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from email.utils import formatdate
+from pathlib import Path
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -10,21 +12,37 @@ from aiohttp.typedefs import Handler, Middleware
 from stripe_sandbox.api import Api
 from stripe_sandbox.archive import Archive
 from stripe_sandbox.billing.schedule import WallClock
-from stripe_sandbox.config import SandboxConfig
 from stripe_sandbox.control import Control, refuse_cleanly
-from stripe_sandbox.delivery import Dispatcher
-from stripe_sandbox.faults import Faults
+from stripe_sandbox.delivery import DEFAULT_RETRY_DELAYS, Dispatcher
+from stripe_sandbox.documents import IdSource
+from stripe_sandbox.faults import Faults, RateLimit
 from stripe_sandbox.hosted.checkout import CheckoutPages
 from stripe_sandbox.hosted.portal import CustomerPages
-from stripe_sandbox.ids import IdSource
-from stripe_sandbox.outbox import Outbox
-from stripe_sandbox.rate_limit import RateLimit
+from stripe_sandbox.outbox import Outbox, WebhookTarget
 from stripe_sandbox.resources import OPERATIONS
-from stripe_sandbox.scale import ScaleSwitches
 from stripe_sandbox.store import Store
-from stripe_sandbox.world import World
+from stripe_sandbox.world import Dunning, World
 
 WORLD = web.AppKey("world", World)
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """How a sandbox is run.
+
+    `port` 0 takes any free port. `public_url` is the base of the pages' addresses where it differs
+    from the host that the API was called by. `state_file` keeps everything across restarts.
+    `seed` makes ids and the disturbances of webhook delivery repeatable.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    public_url: str | None = None
+    webhooks: tuple[WebhookTarget, ...] = ()
+    state_file: Path | None = None
+    retry_delays: tuple[float, ...] = DEFAULT_RETRY_DELAYS
+    seed: int | None = None
+    dunning: Dunning = field(default_factory=Dunning)
 
 
 def create_sandbox_app(config: SandboxConfig) -> web.Application:
@@ -42,8 +60,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)
-    Control(world, faults, dispatcher, wall_clock).add_routes(app)
-    ScaleSwitches(world, rate_limit).add_routes(app)
+    Control(world, faults, rate_limit, dispatcher, wall_clock).add_routes(app)
     app.cleanup_ctx.append(_running(world, dispatcher, wall_clock, config))
     return app
 

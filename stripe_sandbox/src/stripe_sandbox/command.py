@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stripe_sandbox.config import SandboxConfig, WebhookTarget
+from stripe_sandbox.app import SandboxConfig
+from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.server import serve_sandbox
 
 MAX_PORT = 65_535

@@ -8,16 +8,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stripe_sandbox.billing.payment_methods import (
-    attach_payment_method,
-    create_payment_method,
-)
+from stripe_sandbox.billing.customers import attach_payment_method, create_payment_method
 from stripe_sandbox.billing.schedule import WallClock
 from stripe_sandbox.cards import find_card
+from stripe_sandbox.copies import copy_subscription
 from stripe_sandbox.delivery import Dispatcher
 from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import ApiError
-from stripe_sandbox.faults import Fault, Faults
+from stripe_sandbox.faults import Fault, Faults, RateLimit
 from stripe_sandbox.outbox import DELIVERY, Disturbance
 from stripe_sandbox.world import World
 
@@ -73,14 +71,37 @@ class CardRequest(_Body):
     number: str
 
 
+class RateLimitRequest(_Body):
+    """`POST /_sandbox/rate_limit`: how many API requests a second are taken; null: all of them."""
+
+    per_second: Annotated[int, Field(ge=1)] | None = None
+
+
+class CopiesRequest(_Body):
+    """`POST /_sandbox/copies`: that many more of a subscription, its customer and its invoices.
+
+    They are made at even distances over the last `days`, without events.
+    """
+
+    subscription: str
+    count: Annotated[int, Field(ge=1, le=1_000_000)]
+    days: Annotated[int, Field(ge=0)] = 0
+
+
 class Control:
     """Serves the switches."""
 
     def __init__(
-        self, world: World, faults: Faults, dispatcher: Dispatcher, wall_clock: WallClock
+        self,
+        world: World,
+        faults: Faults,
+        rate_limit: RateLimit,
+        dispatcher: Dispatcher,
+        wall_clock: WallClock,
     ) -> None:
         self._world = world
         self._faults = faults
+        self._rate_limit = rate_limit
         self._dispatcher = dispatcher
         self._wall_clock = wall_clock
 
@@ -95,6 +116,8 @@ class Control:
         app.router.add_get("/_sandbox/clock", self.show_clock)
         app.router.add_post("/_sandbox/clock", self.advance_clock)
         app.router.add_post("/_sandbox/cards", self.replace_card)
+        app.router.add_post("/_sandbox/rate_limit", self.set_rate_limit)
+        app.router.add_post("/_sandbox/copies", self.copy)
         app.router.add_post("/_sandbox/reset", self.reset)
 
     async def set_delivery(self, request: web.Request) -> web.Response:
@@ -177,6 +200,18 @@ class Control:
                 changed = {**subscription, "default_payment_method": method["id"]}
                 world.change(changed)
         return method
+
+    async def set_rate_limit(self, request: web.Request) -> web.Response:
+        """Limit the API from now on; answers how many requests were refused so far."""
+        wanted = await read_switch(request, RateLimitRequest)
+        self._rate_limit.per_second = wanted.per_second
+        return web.json_response({**wanted.model_dump(), "refused": self._rate_limit.refused})
+
+    async def copy(self, request: web.Request) -> web.Response:
+        """Copy a subscription with all that belongs to it."""
+        wanted = await read_switch(request, CopiesRequest)
+        copy_subscription(self._world, wanted.subscription, wanted.count, wanted.days * 86_400)
+        return web.json_response(wanted.model_dump())
 
     async def reset(self, _: web.Request) -> web.Response:
         """Forget every object, switch and fault, and go back to real time."""

@@ -16,6 +16,9 @@ from stripe_sandbox.outbox import DELIVERY, Endpoint, Outbox
 from stripe_sandbox.store import Change, Store
 
 ATTEMPT_TIMEOUT = ClientTimeout(total=20)
+DEFAULT_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+"""Seconds between the attempts of one webhook; the last one repeats for three days."""
+
 GIVE_UP_AFTER = 3 * 86_400
 USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
 

@@ -1,5 +1,6 @@
 """Makes the API misbehave on demand: errors, rate limits, hangs and cut connections."""
 
+import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -72,3 +73,32 @@ class Faults:
                 self._pending[position : position + 1] = [left] if left.times else []
                 return fault
         return None
+
+
+class RateLimit:
+    """Counts the requests of each second; `per_second` None, as at first, lets all pass.
+
+    `refused` counts those that were too many.
+    """
+
+    def __init__(self) -> None:
+        self.per_second: int | None = None
+        self.refused = 0
+        self._second = 0
+        self._count = 0
+
+    def count(self) -> None:
+        """Count a request; raises ApiError when it is one too many in its second."""
+        if self.per_second is None:
+            return
+        second = int(time.monotonic())
+        self._count = self._count + 1 if second == self._second else 1
+        self._second = second
+        if self._count > self.per_second:
+            self.refused += 1
+            raise ApiError(
+                429,
+                "Request rate limit exceeded.",
+                code="rate_limit",
+                headers={"Retry-After": "1"},
+            )

@@ -10,9 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from stripe_sandbox.config import WebhookTarget
-from stripe_sandbox.documents import Document, ReadOnly
-from stripe_sandbox.ids import IdSource
+from stripe_sandbox.documents import Document, IdSource, ReadOnly
 from stripe_sandbox.store import Store
 
 DELIVERY = "_delivery"
@@ -20,6 +18,15 @@ SECRET = "_webhook_secret"  # noqa: S105 - the name of a kind of object
 
 SHUFFLE_WINDOW = 0.05
 """Seconds for which deliveries gather so that they can overtake each other."""
+
+
+@dataclass(frozen=True)
+class WebhookTarget:
+    """An address that gets events of these types ("*": all), signed with the secret."""
+
+    url: str
+    secret: str
+    events: frozenset[str] = frozenset({"*"})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ closed. Values arrive as text from a form and leave as the type that the param d
 
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from types import NoneType
@@ -215,3 +215,29 @@ SCALARS: dict[Any, Callable[[Any, str], Any]] = {
     Decimal: _check_decimal,
     bool: _check_boolean,
 }
+
+
+def decode_form(pairs: Iterable[tuple[str, str]]) -> Document:
+    """Return the nested params behind a flat form.
+
+    A list is left as a dictionary of its indexes: only the param's type tells it from a map.
+    Raises ApiError where one name is used as a value and as a container.
+    """
+    params: Document = {}
+    for name, value in pairs:
+        _assign(params, _split(name), value, name)
+    return params
+
+
+def _split(name: str) -> list[str]:
+    head, *rest = name.replace("]", "").split("[")
+    return [head, *rest]
+
+
+def _assign(params: Document, keys: list[str], value: str, name: str) -> None:
+    target = params
+    for key in keys[:-1]:
+        target = target.setdefault(key or str(len(target)), {})
+        if not isinstance(target, dict):
+            raise invalid(f"Invalid request: conflicting values for {name}", param=keys[0])
+    target[keys[-1] or str(len(target))] = value

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from stripe_sandbox.app import WORLD, create_sandbox_app
-from stripe_sandbox.config import SandboxConfig, WebhookTarget
+from stripe_sandbox.app import WORLD, SandboxConfig, create_sandbox_app
+from stripe_sandbox.outbox import WebhookTarget
 
 SHUTDOWN_SECONDS = 1.0
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import stripe
 from stripe import StripeObject
@@ -137,3 +137,26 @@ def _nested(kind: Any) -> type[StripeObject] | None:
         return kind
     inner = (_nested(part) for part in typing.get_args(kind))
     return next((cls for cls in inner if cls), None)
+
+
+INLINE_ITEMS = 10
+"""How many items a subscription carries with it; the rest have to be listed."""
+
+Node = TypeVar("Node")
+
+
+def as_sent(node: Node) -> Node:
+    """Return the answer as Stripe sends it: every subscription in it with ten items at most."""
+    return cast("Node", _cut(node))
+
+
+def _cut(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_cut(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    cut = {name: _cut(value) for name, value in node.items()}
+    if cut.get("object") == "subscription" and len(cut["items"]["data"]) > INLINE_ITEMS:
+        items = cut["items"]
+        cut["items"] = {**items, "data": items["data"][:INLINE_ITEMS], "has_more": True}
+    return cut

@@ -4,18 +4,16 @@ import time
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import stripe
 
 from stripe_sandbox import shapes
-from stripe_sandbox.config import Dunning
-from stripe_sandbox.documents import Document, ReadOnly, id_of
+from stripe_sandbox.documents import Document, IdSource, ReadOnly, id_of
 from stripe_sandbox.errors import no_such
-from stripe_sandbox.ids import IdSource
 from stripe_sandbox.outbox import Outbox
+from stripe_sandbox.shapes import as_sent
 from stripe_sandbox.store import Store
-from stripe_sandbox.views import as_sent
 
 API_VERSION = stripe.api_version
 
@@ -31,6 +29,17 @@ NOUNS = {
 
 EVENT_PREFIXES = {"subscription": "customer.subscription"}
 """How the events of an object are called where it is not by the object's own name."""
+
+
+@dataclass(frozen=True)
+class Dunning:
+    """What happens after a failed renewal: days between attempts, and what the last failure does.
+
+    Stripe keeps these in the Dashboard, per account.
+    """
+
+    retry_days: tuple[int, ...] = (3, 5, 7)
+    final: Literal["cancel", "unpaid", "past_due"] = "cancel"
 
 
 @dataclass(frozen=True)

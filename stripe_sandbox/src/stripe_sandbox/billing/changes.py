@@ -6,20 +6,12 @@ from typing import Any
 from stripe_sandbox.billing.discounts import redeem
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import collect, finalize_invoice
-from stripe_sandbox.billing.lines import Period
 from stripe_sandbox.billing.payments import as_api_error
-from stripe_sandbox.billing.proration import (
-    ItemChange,
-    new_item,
-    prorate,
-    replace_price,
-    restart_period,
-    span_of,
-)
+from stripe_sandbox.billing.periods import Period, earliest_end, restart_period, span_of
+from stripe_sandbox.billing.proration import ItemChange, new_item, prorate, replace_price
 from stripe_sandbox.billing.subscriptions import (
     OrderItem,
     bill_subscription,
-    earliest_end,
     set_status,
     term_lines,
 )

@@ -4,14 +4,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stripe_sandbox import shapes
-from stripe_sandbox.billing.customers import make_customer
-from stripe_sandbox.billing.discounts import find_coupon, redeem, reduce_amounts
-from stripe_sandbox.billing.invoices import collect
-from stripe_sandbox.billing.lines import Charge, Period, describe_price
-from stripe_sandbox.billing.payment_methods import (
+from stripe_sandbox.billing.customers import (
     attach_payment_method,
     create_payment_method,
+    make_customer,
 )
+from stripe_sandbox.billing.discounts import find_coupon, redeem, reduce_amounts
+from stripe_sandbox.billing.invoices import collect
+from stripe_sandbox.billing.lines import Charge, describe_price
+from stripe_sandbox.billing.periods import DAY, HOUR, Period
 from stripe_sandbox.billing.subscriptions import (
     OrderItem,
     Terms,
@@ -21,7 +22,6 @@ from stripe_sandbox.billing.subscriptions import (
 from stripe_sandbox.cards import TestCard
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import card_error, invalid
-from stripe_sandbox.periods import DAY, HOUR
 from stripe_sandbox.world import World
 
 ORDER = "_session_order"

@@ -1,7 +1,12 @@
-"""Customers, as the API and the hosted page make them."""
+"""Customers and their payment methods."""
 
-from stripe_sandbox.documents import Document
+from stripe_sandbox.cards import BY_TOKEN, TestCard, find_card
+from stripe_sandbox.documents import Document, ReadOnly, id_of
+from stripe_sandbox.errors import card_error, no_such
 from stripe_sandbox.world import World
+
+CARD = "_card"
+EXPIRY = (12, 2034)
 
 
 def make_customer(world: World, values: Document, test_clock: str | None = None) -> Document:
@@ -27,3 +32,85 @@ def make_customer(world: World, values: Document, test_clock: str | None = None)
     )
     world.announce("customer.created", customer)
     return customer
+
+
+def create_payment_method(
+    world: World,
+    card: TestCard,
+    *,
+    expiry: tuple[int, int] = EXPIRY,
+    name: str | None = None,
+    email: str | None = None,
+) -> Document:
+    """Keep a card as a payment method that belongs to nobody yet; expiry is (month, year)."""
+    month, year = expiry
+    method = world.add(
+        {
+            "id": world.ids.next("pm"),
+            "object": "payment_method",
+            "allow_redisplay": "limited",
+            "billing_details": {"name": name, "email": email, "address": {}},
+            "card": {
+                "brand": card.brand,
+                "country": "US",
+                "display_brand": card.brand,
+                "exp_month": month,
+                "exp_year": year,
+                "funding": "credit",
+                "last4": card.number[-4:],
+            },
+            "created": world.now(),
+            "customer": None,
+            "customer_account": None,
+            "livemode": False,
+            "metadata": {},
+            "type": "card",
+        }
+    )
+    world.store.put(CARD, {"id": method["id"], "number": card.number})
+    return method
+
+
+def attach_payment_method(world: World, reference: str, customer: ReadOnly, param: str) -> Document:
+    """Save the card with the customer and return it; raises ApiError 402 where the bank refuses.
+
+    The reference is an id, or one of Stripe's ready-made test methods such as `pm_card_visa`.
+    """
+    if reference in BY_TOKEN:
+        method = create_payment_method(world, BY_TOKEN[reference])
+    else:
+        method = world.find("payment_method", reference, param)
+    card = card_behind(world, method["id"])
+    if card.decline and not card.attaches:
+        decline = card.decline
+        raise card_error(decline.message, code=decline.code, decline_code=decline.decline_code)
+    method["customer"] = customer["id"]
+    method["created"] = world.time_of(customer)
+    method = world.save(method)
+    world.announce("payment_method.attached", method)
+    return method
+
+
+def detach_payment_method(world: World, method_id: str) -> Document:
+    """Take the card from its customer for good."""
+    method = world.find("payment_method", method_id)
+    method["customer"] = None
+    method = world.save(method)
+    world.announce("payment_method.detached", method)
+    return method
+
+
+def card_behind(world: World, method_id: str) -> TestCard:
+    """Return the test card that a payment method stands for."""
+    kept = world.store.peek(CARD, method_id)
+    if kept is None:
+        raise no_such("payment_method", method_id, "payment_method")
+    return find_card(kept["number"])
+
+
+def method_for(world: World, customer: ReadOnly, subscription: ReadOnly | None) -> str | None:
+    """Return the id of the card that pays: the subscription's own, else the customer's default."""
+    if subscription and subscription["default_payment_method"]:
+        return id_of(subscription["default_payment_method"])
+    settings = customer.get("invoice_settings") or {}
+    return id_of(settings.get("default_payment_method"))

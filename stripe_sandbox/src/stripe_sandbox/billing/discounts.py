@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stripe_sandbox.billing.periods import add_interval
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, no_such
 from stripe_sandbox.money import percent_of, split_amount
-from stripe_sandbox.periods import add_interval
 from stripe_sandbox.world import World
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from stripe_sandbox import shapes
 from stripe_sandbox.billing import payments
+from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.discounts import discount_lines
 from stripe_sandbox.billing.lines import item_line, pending_items
-from stripe_sandbox.billing.payment_methods import method_for
+from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.cards import AUTHENTICATION, Decline
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
-from stripe_sandbox.periods import DAY, HOUR
 from stripe_sandbox.world import World
 
 NO_CARD = Decline(

@@ -5,21 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 from stripe_sandbox import shapes
+from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.money import format_amount
 from stripe_sandbox.world import World
-
-
-@dataclass(frozen=True)
-class Period:
-    """A span of time, in Unix seconds."""
-
-    start: int
-    end: int
-
-    def as_document(self) -> Document:
-        """Return the span as Stripe writes it."""
-        return {"start": self.start, "end": self.end}
 
 
 @dataclass(frozen=True)

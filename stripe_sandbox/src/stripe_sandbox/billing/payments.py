@@ -1,6 +1,6 @@
 """Collects money: payment intents, charges and the invoice payments that tie them to invoices."""
 
-from stripe_sandbox.billing.payment_methods import card_behind
+from stripe_sandbox.billing.customers import card_behind
 from stripe_sandbox.cards import AUTHENTICATION, Decline
 from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import ApiError

@@ -2,7 +2,8 @@
 
 from stripe_sandbox.billing.discounts import current_discounts
 from stripe_sandbox.billing.invoices import Bill, assemble_invoice, pull_pending_items
-from stripe_sandbox.billing.subscriptions import earliest_end, next_end, term_lines
+from stripe_sandbox.billing.periods import earliest_end, next_end
+from stripe_sandbox.billing.subscriptions import term_lines
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from stripe_sandbox.billing.lines import Charge, Period, add_invoice_item, describe_price
-from stripe_sandbox.billing.subscriptions import OrderItem, make_item, next_end, plan_of
+from stripe_sandbox.billing.lines import Charge, add_invoice_item, describe_price
+from stripe_sandbox.billing.periods import Period, next_end
+from stripe_sandbox.billing.subscriptions import OrderItem, make_item, plan_of
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
@@ -47,21 +48,6 @@ def new_item(world: World, subscription: ReadOnly, order: OrderItem, now: int) -
     else:
         end = next_end(order.price, now, now)
     return make_item(world, order, subscription["id"], Period(now, end))
-
-
-def span_of(subscription: ReadOnly, item: ReadOnly) -> Period:
-    """Return the period that an item shares with the subscription's first item, or its own."""
-    first = subscription["items"]["data"][0]
-    shared = first if first["current_period_end"] == item["current_period_end"] else item
-    return Period(shared["current_period_start"], shared["current_period_end"])
-
-
-def restart_period(subscription: Document, now: int) -> None:
-    """Begin a new period of every item now, as a change of the interval does."""
-    subscription["billing_cycle_anchor"] = now
-    for item in subscription["items"]["data"]:
-        item["current_period_start"] = now
-        item["current_period_end"] = next_end(item["price"], now, now)
 
 
 def prorate(

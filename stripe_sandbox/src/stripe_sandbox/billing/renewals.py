@@ -1,5 +1,6 @@
 """What time does to a subscription: trials end, periods roll over, cancellations fall due."""
 
+from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.invoices import (
     finalize_invoice,
@@ -8,21 +9,18 @@ from stripe_sandbox.billing.invoices import (
     subscription_of,
     void_invoice,
 )
-from stripe_sandbox.billing.payment_methods import method_for
+from stripe_sandbox.billing.periods import DAY, HOUR, earliest_end, next_end
 from stripe_sandbox.billing.preview import preview_invoice
 from stripe_sandbox.billing.subscriptions import (
     bill_subscription,
     cancel_subscription,
-    earliest_end,
     has_pending_items,
     mark,
     marks_of,
-    next_end,
     set_status,
     term_lines,
 )
 from stripe_sandbox.documents import Document, ReadOnly
-from stripe_sandbox.periods import DAY, HOUR
 from stripe_sandbox.world import World
 
 TRIAL_NOTICE = 3 * DAY

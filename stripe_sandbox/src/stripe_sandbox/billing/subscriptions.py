@@ -12,16 +12,10 @@ from stripe_sandbox.billing.invoices import (
     invoices_of,
     pull_pending_items,
 )
-from stripe_sandbox.billing.lines import (
-    Charge,
-    Period,
-    add_invoice_item,
-    bound_subscription,
-    term_line,
-)
+from stripe_sandbox.billing.lines import Charge, add_invoice_item, bound_subscription, term_line
+from stripe_sandbox.billing.periods import Period, earliest_end, next_end
 from stripe_sandbox.documents import Document, ReadOnly, list_object
 from stripe_sandbox.errors import invalid
-from stripe_sandbox.periods import period_end
 from stripe_sandbox.world import World
 
 MARKS = "_subscription_marks"
@@ -165,12 +159,6 @@ def _adopt_currency(world: World, customer: ReadOnly, currency: str) -> None:
         world.change(full)
 
 
-def next_end(price: ReadOnly, anchor: int, start: int) -> int:
-    """Return when a period of the price that starts now ends, counted from the anchor."""
-    recurring = price["recurring"]
-    return period_end(anchor, start, recurring["interval"], recurring["interval_count"])
-
-
 def term_lines(
     world: World, subscription: ReadOnly, items: list[Document], *, is_trial: bool = False
 ) -> list[Document]:
@@ -271,11 +259,6 @@ def cancel_subscription(
         world.change(invoice)
     world.announce("customer.subscription.deleted", subscription)
     return subscription
-
-
-def earliest_end(subscription: ReadOnly) -> int:
-    """Return when the first of the subscription's items ends its period."""
-    return min(int(item["current_period_end"]) for item in subscription["items"]["data"])
 
 
 def mark(world: World, subscription_id: str, **facts: Any) -> None:

@@ -5,7 +5,8 @@ from html import escape
 from aiohttp import web
 
 from stripe_sandbox.billing.changes import schedule_cancellation
-from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, earliest_end
+from stripe_sandbox.billing.periods import earliest_end
+from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import ReadOnly
 from stripe_sandbox.hosted.checkout import html_response
 from stripe_sandbox.hosted.html import render_notice, render_page

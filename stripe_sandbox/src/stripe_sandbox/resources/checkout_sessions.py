@@ -18,6 +18,7 @@ from stripe_sandbox.billing.checkout import (
     open_session,
 )
 from stripe_sandbox.billing.discounts import find_coupon
+from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.subscriptions import OrderItem
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
@@ -29,7 +30,6 @@ from stripe_sandbox.operations import (
     refuse_unsupported,
     retrieve,
 )
-from stripe_sandbox.periods import DAY, HOUR
 from stripe_sandbox.resources import prices
 
 SHOWN = (

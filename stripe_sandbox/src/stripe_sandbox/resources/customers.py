@@ -13,10 +13,10 @@ from stripe.params import (
     PaymentMethodRetrieveParams,
 )
 
-from stripe_sandbox.billing.customers import make_customer
-from stripe_sandbox.billing.payment_methods import (
+from stripe_sandbox.billing.customers import (
     attach_payment_method,
     detach_payment_method,
+    make_customer,
 )
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, cancel_subscription
 from stripe_sandbox.cards import BY_TOKEN

@@ -12,12 +12,14 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.discounts import redeem
-from stripe_sandbox.billing.lines import Charge, Period, add_invoice_item, describe_price
+from stripe_sandbox.billing.lines import Charge, add_invoice_item, describe_price
+from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Operation, is_in_range, listing, retrieve
 from stripe_sandbox.resources import prices
+from stripe_sandbox.resources.prices import named_price
 
 
 def create(call: Call) -> Document:
@@ -101,6 +103,32 @@ def _discounts(call: Call, customer: ReadOnly) -> tuple[str, ...]:
     return tuple(
         redeem(call.world, given, customer=customer["id"], start=start)["id"]
         for given in call.get("discounts", [])
+    )
+
+
+def one_time_charges(call: Call, subscription: ReadOnly) -> list[Charge]:
+    """Return what the entries of `add_invoice_items` charge."""
+    return [
+        one_time_charge(call, given, f"add_invoice_items[{index}][price]", subscription)
+        for index, given in enumerate(call.get("add_invoice_items", []))
+    ]
+
+
+def one_time_charge(call: Call, given: ReadOnly, param: str, subscription: ReadOnly) -> Charge:
+    """Return what an entry of a list of one-time prices charges; `param` names its price."""
+    price = named_price(call, given, param)
+    if price is None:
+        raise missing_param(param)
+    quantity, now = given.get("quantity", 1), call.world.time_of(subscription)
+    return Charge(
+        amount=(price["unit_amount"] or 0) * quantity,
+        currency=price["currency"],
+        description=describe_price(call.world, price),
+        period=Period(now, now),
+        price=price,
+        quantity=quantity,
+        metadata=given.get("metadata") or {},
+        subscription=subscription["id"],
     )
 
 

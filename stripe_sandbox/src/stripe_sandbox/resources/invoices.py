@@ -42,7 +42,8 @@ from stripe_sandbox.operations import (
     refuse_unsupported,
     retrieve,
 )
-from stripe_sandbox.resources.subscriptions import named_price, one_time_charge
+from stripe_sandbox.resources.invoice_items import one_time_charge
+from stripe_sandbox.resources.prices import named_price
 
 
 def create(call: Call) -> Document:

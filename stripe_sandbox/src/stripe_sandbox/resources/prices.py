@@ -124,6 +124,14 @@ def update(call: Call) -> Document:
     return call.world.change(price)
 
 
+def named_price(call: Call, given: ReadOnly, param: str) -> Document | None:
+    """Return the price that an item's params name or describe, if they do."""
+    if given.get("price_data"):
+        return create(Call(call.world, {}, dict(given["price_data"])))
+    price_id = given.get("price") or given.get("plan")
+    return call.world.find("price", price_id, param) if price_id else None
+
+
 def _matches_recurring(price: ReadOnly, wanted: ReadOnly) -> bool:
     recurring = price["recurring"] or {}
     return all(recurring.get(name) == value for name, value in wanted.items())

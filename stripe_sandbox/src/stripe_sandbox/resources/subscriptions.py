@@ -13,24 +13,14 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.changes import (
-    cancellation_time,
-    change_items,
-    end_trial,
-    extend_trial,
     invoice_now,
     replace_discounts,
     schedule_cancellation,
 )
+from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.dunning import attempt_payment
-from stripe_sandbox.billing.lines import (
-    Charge,
-    Period,
-    add_invoice_item,
-    describe_price,
-)
-from stripe_sandbox.billing.payment_methods import method_for
 from stripe_sandbox.billing.payments import as_api_error
-from stripe_sandbox.billing.proration import restart_period
+from stripe_sandbox.billing.periods import DAY, earliest_end, restart_period
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
     OrderItem,
@@ -38,15 +28,14 @@ from stripe_sandbox.billing.subscriptions import (
     bill_first_invoice,
     cancel_subscription,
     create_subscription,
-    earliest_end,
     set_status,
 )
-from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
 from stripe_sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
-from stripe_sandbox.periods import DAY
-from stripe_sandbox.resources import prices
-from stripe_sandbox.world import World
+from stripe_sandbox.resources.invoice_items import one_time_charges
+from stripe_sandbox.resources.prices import named_price
+from stripe_sandbox.resources.subscription_updates import chosen_payment_method, update
 
 
 def create(call: Call) -> Document:
@@ -61,7 +50,7 @@ def create(call: Call) -> Document:
     replace_discounts(world, subscription, call.get("discounts"))
     if call.get("cancel_at_period_end"):
         schedule_cancellation(world, subscription, earliest_end(subscription))
-    charges = _one_time_charges(call, subscription)
+    charges = one_time_charges(call, subscription)
     invoice = bill_first_invoice(world, customer, subscription, charges)
     if invoice["status"] == "open":
         set_status(subscription, "incomplete")
@@ -88,19 +77,12 @@ def _terms(call: Call, customer: ReadOnly) -> Terms:
         trial_end=_trial_end(call, now),
         metadata=call.get("metadata", {}),
         description=call.get("description"),
-        default_payment_method=_payment_method(call),
+        default_payment_method=chosen_payment_method(call),
         missing_payment_method=behavior.get("missing_payment_method", "create_invoice"),
         cancel_at=call.get("cancel_at"),
         cancel_at_period_end=call.get("cancel_at_period_end", False),
         billing_mode=call.get("billing_mode", {}).get("type", "flexible"),
     )
-
-
-def _payment_method(call: Call) -> str | None:
-    method_id = call.get("default_payment_method")
-    if method_id is None:
-        return None
-    return str(call.world.find("payment_method", method_id, "default_payment_method")["id"])
 
 
 def _trial_end(call: Call, now: int) -> int | None:
@@ -119,39 +101,6 @@ def _order_item(call: Call, given: ReadOnly, index: int) -> OrderItem:
     return OrderItem(price, given.get("quantity", 1), given.get("metadata") or {})
 
 
-def named_price(call: Call, given: ReadOnly, param: str) -> Document | None:
-    """Return the price that an item's params name or describe, if they do."""
-    if given.get("price_data"):
-        return prices.create(Call(call.world, {}, dict(given["price_data"])))
-    price_id = given.get("price") or given.get("plan")
-    return call.world.find("price", price_id, param) if price_id else None
-
-
-def _one_time_charges(call: Call, subscription: ReadOnly) -> list[Charge]:
-    return [
-        one_time_charge(call, given, f"add_invoice_items[{index}][price]", subscription)
-        for index, given in enumerate(call.get("add_invoice_items", []))
-    ]
-
-
-def one_time_charge(call: Call, given: ReadOnly, param: str, subscription: ReadOnly) -> Charge:
-    """Return what an entry of a list of one-time prices charges; `param` names its price."""
-    price = named_price(call, given, param)
-    if price is None:
-        raise missing_param(param)
-    quantity, now = given.get("quantity", 1), call.world.time_of(subscription)
-    return Charge(
-        amount=(price["unit_amount"] or 0) * quantity,
-        currency=price["currency"],
-        description=describe_price(call.world, price),
-        period=Period(now, now),
-        price=price,
-        quantity=quantity,
-        metadata=given.get("metadata") or {},
-        subscription=subscription["id"],
-    )
-
-
 def _charge_first(
     call: Call, customer: ReadOnly, subscription: Document, invoice: Document
 ) -> None:
@@ -167,113 +116,6 @@ def _charge_first(
         error = as_api_error(world, decline, invoice)
         error.keeps_changes = False
         raise error
-
-
-PLAIN = ("description", "default_payment_method")
-
-
-def update(call: Call) -> Document:
-    """Change a subscription; what that costs is prorated, and billed at once where it must be."""
-    world = call.world
-    subscription = world.find("subscription", call.id)
-    _refuse_when_over(call, subscription)
-    _payment_method(call)
-    subscription |= call.pick(*PLAIN)
-    subscription["payment_settings"] |= call.get("payment_settings", {})
-    if "metadata" in call.params:
-        subscription["metadata"] = merge_metadata(subscription["metadata"], call.params["metadata"])
-    if "discounts" in call.params:
-        replace_discounts(world, subscription, call.params["discounts"])
-    if call.get("trial_settings"):
-        subscription["trial_settings"] = call.get("trial_settings")
-    if "pause_collection" in call.params:
-        subscription["pause_collection"] = call.params["pause_collection"]
-    _change_cancellation(call, subscription)
-    bills_now, new_period = _change_terms(call, subscription)
-    if bills_now:
-        _invoice_now(call, subscription, new_period=new_period)
-    else:
-        world.change(subscription)
-    return world.find("subscription", call.id)
-
-
-def _refuse_when_over(call: Call, subscription: ReadOnly) -> None:
-    harmless = {"metadata", "cancellation_details"}
-    if subscription["status"] in FINAL_STATUSES and call.params.keys() - harmless:
-        message = "A canceled subscription can only update its cancellation_details and metadata."
-        raise invalid(message, code="invalid_canceled_subscription_fields")
-
-
-def _change_cancellation(call: Call, subscription: Document) -> None:
-    world = call.world
-    if "cancel_at_period_end" in call.params and "cancel_at" in call.params:
-        raise invalid("You may only specify one of cancel_at, cancel_at_period_end.")
-    if "cancel_at_period_end" in call.params:
-        ends = bool(call.params["cancel_at_period_end"])
-        if ends != subscription["cancel_at_period_end"]:
-            subscription["cancel_at_period_end"] = ends
-            schedule_cancellation(world, subscription, earliest_end(subscription) if ends else None)
-    if "cancel_at" in call.params:
-        subscription["cancel_at_period_end"] = False
-        moment = cancellation_time(subscription, call.params["cancel_at"])
-        schedule_cancellation(world, subscription, moment)
-    if call.get("cancellation_details"):
-        subscription["cancellation_details"] |= call.get("cancellation_details")
-
-
-def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
-    """Apply items and trial; return whether an invoice is due now, and whether a period began."""
-    world, now = call.world, call.world.time_of(subscription)
-    bills_now = new_period = False
-    _add_one_time_charges(call, subscription)
-    if call.get("items"):
-        given = [(one, named_price(call, one, "items[price]")) for one in call.get("items")]
-        bills_now, new_period = change_items(
-            world,
-            subscription,
-            given,
-            proration=call.get("proration_behavior", "create_prorations"),
-            at=call.get("proration_date", now),
-        )
-    trial_end = call.get("trial_end")
-    if trial_end == "now" and subscription["status"] == "trialing":
-        end_trial(subscription, now)
-        return True, True
-    if isinstance(trial_end, int):
-        extend_trial(subscription, trial_end, now)
-        _follow_period_end(subscription)
-    return bills_now, new_period
-
-
-def _add_one_time_charges(call: Call, subscription: ReadOnly) -> None:
-    """Put what is charged once on the subscription's next invoice."""
-    customer = call.world.find("customer", subscription["customer"])
-    for charge in _one_time_charges(call, subscription):
-        made = add_invoice_item(call.world, customer, charge)
-        call.world.announce("invoiceitem.created", made)
-
-
-def _follow_period_end(subscription: Document) -> None:
-    if subscription["cancel_at_period_end"]:
-        subscription["cancel_at"] = earliest_end(subscription)
-
-
-def _invoice_now(call: Call, subscription: Document, *, new_period: bool) -> None:
-    """Bill now, and announce as one change all that became of the subscription by it."""
-    world = call.world
-    before = world.find("subscription", subscription["id"])
-    strict = call.get("payment_behavior") == "error_if_incomplete"
-    _follow_period_end(subscription)
-    world.change(subscription)
-    invoice_now(world, subscription, new_period=new_period, strict=strict)
-    after = world.find("subscription", subscription["id"])
-    if after["latest_invoice"] != before["latest_invoice"]:
-        _announce_latest_invoice(world, after, before)
-
-
-def _announce_latest_invoice(world: World, after: Document, before: ReadOnly) -> None:
-    previous = {"latest_invoice": before["latest_invoice"]}
-    world.announce("customer.subscription.updated", after, previous=previous)
 
 
 def cancel(call: Call) -> Document:

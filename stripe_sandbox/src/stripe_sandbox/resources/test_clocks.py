@@ -8,11 +8,11 @@ from stripe.params.test_helpers import (
     TestClockRetrieveParams,
 )
 
+from stripe_sandbox.billing.periods import DAY
 from stripe_sandbox.billing.schedule import CLOCK, advance_clock
 from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
-from stripe_sandbox.periods import DAY
 from stripe_sandbox.resources import customers
 
 LIFETIME = 30 * DAY

@@ -1,0 +1,77 @@
+"""Calendar arithmetic of billing periods, in Unix seconds, UTC."""
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from stripe_sandbox.documents import Document, ReadOnly
+
+DAY = 86_400
+HOUR = 3_600
+
+MONTHS = {"month": 1, "year": 12}
+DAYS = {"day": 1, "week": 7}
+
+
+@dataclass(frozen=True)
+class Period:
+    """A span of time, in Unix seconds."""
+
+    start: int
+    end: int
+
+    def as_document(self) -> Document:
+        """Return the span as Stripe writes it."""
+        return {"start": self.start, "end": self.end}
+
+
+def add_interval(anchor: int, interval: str, count: int) -> int:
+    """Return the time `count` intervals after the anchor.
+
+    Months keep the anchor's day where the month has it and fall on its last day where it has not:
+    31 January, 28 February, 31 March.
+    """
+    moment = datetime.fromtimestamp(anchor, UTC)
+    if interval in DAYS:
+        return int((moment + timedelta(days=DAYS[interval] * count)).timestamp())
+    return int(_add_months(moment, MONTHS[interval] * count).timestamp())
+
+
+def _add_months(moment: datetime, months: int) -> datetime:
+    index = moment.year * 12 + moment.month - 1 + months
+    year, month = index // 12, index % 12 + 1
+    return moment.replace(year=year, month=month, day=min(moment.day, monthrange(year, month)[1]))
+
+
+def period_end(anchor: int, start: int, interval: str, interval_count: int) -> int:
+    """Return the first end of a period, counted from the anchor, that lies after the start."""
+    periods = 1
+    while (end := add_interval(anchor, interval, periods * interval_count)) <= start:
+        periods += 1
+    return end
+
+
+def next_end(price: ReadOnly, anchor: int, start: int) -> int:
+    """Return when a period of the price that starts now ends, counted from the anchor."""
+    recurring = price["recurring"]
+    return period_end(anchor, start, recurring["interval"], recurring["interval_count"])
+
+
+def earliest_end(subscription: ReadOnly) -> int:
+    """Return when the first of the subscription's items ends its period."""
+    return min(int(item["current_period_end"]) for item in subscription["items"]["data"])
+
+
+def span_of(subscription: ReadOnly, item: ReadOnly) -> Period:
+    """Return the period that an item shares with the subscription's first item, or its own."""
+    first = subscription["items"]["data"][0]
+    shared = first if first["current_period_end"] == item["current_period_end"] else item
+    return Period(shared["current_period_start"], shared["current_period_end"])
+
+
+def restart_period(subscription: Document, now: int) -> None:
+    """Begin a new period of every item now, as a change of the interval does."""
+    subscription["billing_cycle_anchor"] = now
+    for item in subscription["items"]["data"]:
+        item["current_period_start"] = now
+        item["current_period_end"] = next_end(item["price"], now, now)

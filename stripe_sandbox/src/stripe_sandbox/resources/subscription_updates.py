@@ -1,0 +1,134 @@
+"""`POST /v1/subscriptions/{id}`: what a running subscription is changed to."""
+
+from stripe_sandbox.billing.changes import (
+    cancellation_time,
+    change_items,
+    end_trial,
+    extend_trial,
+    invoice_now,
+    replace_discounts,
+    schedule_cancellation,
+)
+from stripe_sandbox.billing.lines import add_invoice_item
+from stripe_sandbox.billing.periods import earliest_end
+from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.errors import invalid
+from stripe_sandbox.operations import Call
+from stripe_sandbox.resources.invoice_items import one_time_charges
+from stripe_sandbox.resources.prices import named_price
+from stripe_sandbox.world import World
+
+PLAIN = ("description", "default_payment_method")
+
+
+def chosen_payment_method(call: Call) -> str | None:
+    """Return the id of `default_payment_method`, if one is given; raises ApiError if unknown."""
+    method_id = call.get("default_payment_method")
+    if method_id is None:
+        return None
+    return str(call.world.find("payment_method", method_id, "default_payment_method")["id"])
+
+
+def update(call: Call) -> Document:
+    """Change a subscription; what that costs is prorated, and billed at once where it must be."""
+    world = call.world
+    subscription = world.find("subscription", call.id)
+    _refuse_when_over(call, subscription)
+    chosen_payment_method(call)
+    subscription |= call.pick(*PLAIN)
+    subscription["payment_settings"] |= call.get("payment_settings", {})
+    if "metadata" in call.params:
+        subscription["metadata"] = merge_metadata(subscription["metadata"], call.params["metadata"])
+    if "discounts" in call.params:
+        replace_discounts(world, subscription, call.params["discounts"])
+    if call.get("trial_settings"):
+        subscription["trial_settings"] = call.get("trial_settings")
+    if "pause_collection" in call.params:
+        subscription["pause_collection"] = call.params["pause_collection"]
+    _change_cancellation(call, subscription)
+    bills_now, new_period = _change_terms(call, subscription)
+    if bills_now:
+        _invoice_now(call, subscription, new_period=new_period)
+    else:
+        world.change(subscription)
+    return world.find("subscription", call.id)
+
+
+def _refuse_when_over(call: Call, subscription: ReadOnly) -> None:
+    harmless = {"metadata", "cancellation_details"}
+    if subscription["status"] in FINAL_STATUSES and call.params.keys() - harmless:
+        message = "A canceled subscription can only update its cancellation_details and metadata."
+        raise invalid(message, code="invalid_canceled_subscription_fields")
+
+
+def _change_cancellation(call: Call, subscription: Document) -> None:
+    world = call.world
+    if "cancel_at_period_end" in call.params and "cancel_at" in call.params:
+        raise invalid("You may only specify one of cancel_at, cancel_at_period_end.")
+    if "cancel_at_period_end" in call.params:
+        ends = bool(call.params["cancel_at_period_end"])
+        if ends != subscription["cancel_at_period_end"]:
+            subscription["cancel_at_period_end"] = ends
+            schedule_cancellation(world, subscription, earliest_end(subscription) if ends else None)
+    if "cancel_at" in call.params:
+        subscription["cancel_at_period_end"] = False
+        moment = cancellation_time(subscription, call.params["cancel_at"])
+        schedule_cancellation(world, subscription, moment)
+    if call.get("cancellation_details"):
+        subscription["cancellation_details"] |= call.get("cancellation_details")
+
+
+def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
+    """Apply items and trial; return whether an invoice is due now, and whether a period began."""
+    world, now = call.world, call.world.time_of(subscription)
+    bills_now = new_period = False
+    _add_one_time_charges(call, subscription)
+    if call.get("items"):
+        given = [(one, named_price(call, one, "items[price]")) for one in call.get("items")]
+        bills_now, new_period = change_items(
+            world,
+            subscription,
+            given,
+            proration=call.get("proration_behavior", "create_prorations"),
+            at=call.get("proration_date", now),
+        )
+    trial_end = call.get("trial_end")
+    if trial_end == "now" and subscription["status"] == "trialing":
+        end_trial(subscription, now)
+        return True, True
+    if isinstance(trial_end, int):
+        extend_trial(subscription, trial_end, now)
+        _follow_period_end(subscription)
+    return bills_now, new_period
+
+
+def _add_one_time_charges(call: Call, subscription: ReadOnly) -> None:
+    """Put what is charged once on the subscription's next invoice."""
+    customer = call.world.find("customer", subscription["customer"])
+    for charge in one_time_charges(call, subscription):
+        made = add_invoice_item(call.world, customer, charge)
+        call.world.announce("invoiceitem.created", made)
+
+
+def _follow_period_end(subscription: Document) -> None:
+    if subscription["cancel_at_period_end"]:
+        subscription["cancel_at"] = earliest_end(subscription)
+
+
+def _invoice_now(call: Call, subscription: Document, *, new_period: bool) -> None:
+    """Bill now, and announce as one change all that became of the subscription by it."""
+    world = call.world
+    before = world.find("subscription", subscription["id"])
+    strict = call.get("payment_behavior") == "error_if_incomplete"
+    _follow_period_end(subscription)
+    world.change(subscription)
+    invoice_now(world, subscription, new_period=new_period, strict=strict)
+    after = world.find("subscription", subscription["id"])
+    if after["latest_invoice"] != before["latest_invoice"]:
+        _announce_latest_invoice(world, after, before)
+
+
+def _announce_latest_invoice(world: World, after: Document, before: ReadOnly) -> None:
+    previous = {"latest_invoice": before["latest_invoice"]}
+    world.announce("customer.subscription.updated", after, previous=previous)
