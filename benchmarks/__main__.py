@@ -1,4 +1,4 @@
-"""`make bench`: run the benchmarks; `make bench ARGS=provisioning` that of provisioning."""
+"""`python -m benchmarks` measures webhooks, `python -m benchmarks provisioning` a sales burst."""
 
 import sys
 

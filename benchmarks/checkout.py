@@ -1,9 +1,9 @@
-"""What one customer costs, from the order to the renewal: latency, CPU, WAL, rows and bytes.
+"""What one customer costs, from order to renewal: latency, CPU, WAL, rows and bytes.
 
 One web process, one worker, PostgreSQL with fsync on, and the sandbox as Stripe: its CPU is not
-counted, its time is in the latencies. So many buyers, a few at once, order; then they pay and
-follow the success page until the tenant is active; then a month passes, and all of them renew.
-Each stretch has processes of its own. At the end the events grow old, and are pruned.
+counted, its time is part of the latencies. Buyers order, a few at a time; then they pay and poll
+the success page until the tenant is active; then a month passes and every subscription renews.
+Each phase starts new processes. Finally the events are aged and pruned.
 
     python -m benchmarks.checkout [--buyers 500] [--at-once 4]
 """
@@ -18,10 +18,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from benchmarks.meter import cost_between, read_meter
-from benchmarks.scratch import scratch_folder
-from benchmarks.sizes import SizeBook, print_inbox
-from benchmarks.webhooks import cpu_seconds
+from benchmarks.postgres_cost import cost_between, read_counters
+from benchmarks.servers import cpu_seconds, scratch_folder
+from benchmarks.table_sizes import TableSizes, print_inbox
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.retention.service import ages_of, prune
@@ -32,7 +31,7 @@ from tests.service import CREATE_SESSION, make_settings
 _MONTH_SECONDS = 32 * 86_400
 _PATIENCE_SECONDS = 80.0
 _UNLIMITED = {"RATE_LIMIT_ORDERS": "off", "RATE_LIMIT_LOOKUPS": "off"}
-_NOT_OURS = [
+_UNREAD_EVENTS = [
     "charge.succeeded",
     "customer.discount.created",
     "invoice.upcoming",
@@ -41,7 +40,7 @@ _NOT_OURS = [
     "payment_intent.succeeded",
     "payment_method.attached",
 ]
-"""What the sandbox tells as well; an endpoint of ours at Stripe does not ask for it."""
+"""Types that the sandbox also sends, but that the service's endpoint does not subscribe to."""
 
 _TYPES = "SELECT type AS name, count(*) AS count FROM stripe_events GROUP BY type"
 _JOBS = """
@@ -52,7 +51,7 @@ GROUP BY entrypoint
 """
 _AGE = "UPDATE stripe_events SET received_at = received_at - interval '91 days'"
 
-Thing = TypeVar("Thing")
+Input = TypeVar("Input")
 Outcome = TypeVar("Outcome")
 
 
@@ -67,20 +66,20 @@ def main() -> None:
 
 
 async def measure(postgres: EmbeddedPostgres, buyers: int, at_once: int) -> None:
-    """Print what each stretch costs and leaves behind."""
+    """Print what each phase costs and what it adds to the tables."""
     await migrate(postgres.url("bench"))
     async with open_town(postgres.url("bench")) as town:
-        street = Street(postgres, town, buyers, at_once)
-        await street.hear_of_the_catalogue()
-        sizes = await SizeBook.open(town.pool)
-        async with street.stretch("order"):
-            sessions = await street.order_all()
+        run = CheckoutRun(postgres, town, buyers, at_once)
+        await run.deliver_setup_events()
+        sizes = await TableSizes.open(town.pool)
+        async with run.phase("order"):
+            sessions = await run.order_all()
         await sizes.print_growth("an order", buyers)
-        async with street.stretch("purchase"):
-            await street.buy_all(sessions)
+        async with run.phase("purchase"):
+            await run.pay_all(sessions)
         await sizes.print_growth("a purchase", buyers)
-        async with street.stretch("renewal"):
-            await street.pass_a_month()
+        async with run.phase("renewal"):
+            await run.renew_all()
         await sizes.print_growth("a renewal", buyers)
         await print_inbox(town.pool)
         await town.pool.execute(_AGE)
@@ -89,8 +88,8 @@ async def measure(postgres: EmbeddedPostgres, buyers: int, at_once: int) -> None
 
 
 @dataclass
-class Street:
-    """The buyers, a few of them at once, and the processes that serve them."""
+class CheckoutRun:
+    """The buyers, `at_once` of them at a time, and the processes that serve them."""
 
     postgres: EmbeddedPostgres
     town: Town
@@ -101,56 +100,56 @@ class Street:
     def _url(self) -> str:
         return self.postgres.url("bench")
 
-    async def hear_of_the_catalogue(self) -> None:
-        """Take the events of setting up; from now on only those come that we ask Stripe for."""
+    async def deliver_setup_events(self) -> None:
+        """Receive the events of the set-up; from then on, only those of a real endpoint."""
         async with running_api(self._url, self.town.port, stripe_url=self.town.stripe_url):
             await self.town.stripe.wait_idle(_PATIENCE_SECONDS)
-        await self.town.stripe.set_delivery(drop=_NOT_OURS)
+        await self.town.stripe.set_delivery(drop=_UNREAD_EVENTS)
 
     async def order_all(self) -> list[dict[str, Any]]:
-        """Order; print how long an answer took, Stripe's part of it included."""
+        """Order; print the response times, which include Stripe's."""
         timed = await self._each(range(self.buyers), self._order)
-        _print_latencies("order answered", [seconds for seconds, _ in timed])
-        return [answer for _, answer in timed]
+        _print_latencies("order", [seconds for seconds, _ in timed])
+        return [session for _, session in timed]
 
-    async def buy_all(self, answers: Sequence[dict[str, Any]]) -> None:
-        """Pay; print how long after that the tenant was seen on the success page."""
-        _print_latencies("active after payment", await self._each(answers, self._buy))
+    async def pay_all(self, sessions: Sequence[dict[str, Any]]) -> None:
+        """Pay; print how long it takes until the success page shows the tenant as active."""
+        _print_latencies("active after payment", await self._each(sessions, self._pay))
         await self.town.stripe.wait_idle(_PATIENCE_SECONDS)
 
-    async def pass_a_month(self) -> None:
-        """Have Stripe renew everything, and wait until all of it has been told."""
+    async def renew_all(self) -> None:
+        """Advance Stripe's clock by a month, and wait until all events are delivered."""
         await self.town.stripe.advance_time(await self.town.stripe.now() + _MONTH_SECONDS)
         await self.town.stripe.wait_idle(_PATIENCE_SECONDS)
 
     async def _order(self, number: int) -> tuple[float, dict[str, Any]]:
         started = time.perf_counter()
-        answer = await self.town.insist("order", "POST", CREATE_SESSION, **order_of(number))
-        return time.perf_counter() - started, answer
+        session = await self.town.insist("order", "POST", CREATE_SESSION, **order_of(number))
+        return time.perf_counter() - started, session
 
-    async def _buy(self, answer: dict[str, Any]) -> float:
-        paid = await self.town.stripe.pay(answer["url"])
+    async def _pay(self, session: dict[str, Any]) -> float:
+        paid = await self.town.stripe.pay(session["url"])
         assert paid.status == 303, paid
         started = time.perf_counter()
-        await self.town.follow(answer["sessionId"])
+        await self.town.follow(session["sessionId"])
         return time.perf_counter() - started
 
     async def _each(
-        self, things: Iterable[Thing], work: Callable[[Thing], Awaitable[Outcome]]
+        self, inputs: Iterable[Input], work: Callable[[Input], Awaitable[Outcome]]
     ) -> list[Outcome]:
-        places = asyncio.Semaphore(self.at_once)
+        limit = asyncio.Semaphore(self.at_once)
 
-        async def do(thing: Thing) -> Outcome:
-            async with places:
-                return await work(thing)
+        async def run(input_: Input) -> Outcome:
+            async with limit:
+                return await work(input_)
 
-        return await asyncio.gather(*map(do, things))
+        return await asyncio.gather(*map(run, inputs))
 
     @asynccontextmanager
-    async def stretch(self, name: str) -> AsyncIterator[None]:
-        """Run web and worker for the block, and print what it has cost a buyer."""
-        told, jobs = await self._count(_TYPES), await self._count(_JOBS)
-        before = await read_meter(self.postgres, self._url)
+    async def phase(self, name: str) -> AsyncIterator[None]:
+        """Run a web process and a worker for the block; print its cost per buyer."""
+        events, jobs = await self._count(_TYPES), await self._count(_JOBS)
+        before = await read_counters(self.postgres, self._url)
         stripe = self.town.stripe_url
         async with (
             running_api(self._url, self.town.port, stripe_url=stripe, **_UNLIMITED) as web,
@@ -161,14 +160,14 @@ class Street:
             ended = time.perf_counter(), _cpu(web), _cpu(worker)
             await web.stop()
             await worker.stop()
-        cost = cost_between(self.postgres, before, await read_meter(self.postgres, self._url))
+        cost = cost_between(self.postgres, before, await read_counters(self.postgres, self._url))
         seconds, web_cpu, worker_cpu = (b - a for a, b in zip(started, ended, strict=True))
         print(
-            f"{name}: {self.buyers} in {seconds:.1f} s; one took web "
+            f"{name}: {self.buyers} in {seconds:.1f} s; each took web "
             f"{web_cpu / self.buyers * 1000:.1f} ms CPU, worker "
             f"{worker_cpu / self.buyers * 1000:.1f} ms CPU, {cost.per(self.buyers)}"
         )
-        self._print_counts("events", await self._count(_TYPES) - told)
+        self._print_counts("events", await self._count(_TYPES) - events)
         self._print_counts("jobs", await self._count(_JOBS) - jobs)
 
     async def _count(self, query: str) -> Counter[str]:

@@ -1,8 +1,8 @@
 """What one event costs: latency, CPU of service and PostgreSQL, WAL bytes, fsyncs, commits.
 
-The events and the processes are those of `python -m benchmarks`; each concurrency gets a web
-process of its own. PostgreSQL made a checkpoint before each run, so that every page that is touched
-is written to the WAL in full once: the most that page images can cost.
+Events and processes are those of `python -m benchmarks`; each concurrency gets a new web process.
+PostgreSQL makes a checkpoint before each run, so every page touched goes into the WAL in full once:
+the worst case for full-page images.
 
     python -m benchmarks.costs [--subscriptions 100000] [--events 3000]
 """
@@ -12,8 +12,9 @@ import asyncio
 
 import asyncpg
 
-from benchmarks.meter import cost_between, read_meter
-from benchmarks.webhooks import CONCURRENCIES, events, measure, prepared, service
+from benchmarks.postgres_cost import cost_between, read_counters
+from benchmarks.servers import service
+from benchmarks.webhooks import CONCURRENCIES, events, measure, prepared
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 
 
@@ -32,13 +33,13 @@ def _print_cost(
     postgres: EmbeddedPostgres, url: str, bodies: list[bytes], concurrency: int
 ) -> None:
     asyncio.run(_checkpoint(url))
-    before = asyncio.run(read_meter(postgres, url))
+    before = asyncio.run(read_counters(postgres, url))
     with service(postgres, url) as target:
         figures = measure(target, bodies, concurrency)
-    after = asyncio.run(read_meter(postgres, url))
+    after = asyncio.run(read_counters(postgres, url))
     cost = cost_between(postgres, before, after)
     print(f"c={concurrency:<3} {figures}")
-    print(f"      an event: {cost.per(len(bodies))}", flush=True)
+    print(f"      per event: {cost.per(len(bodies))}", flush=True)
 
 
 async def _checkpoint(url: str) -> None:

@@ -1,7 +1,7 @@
-"""The arithmetic of docs/scaling.md: what so many subscriptions need, from what was measured.
+"""Capacity arithmetic: what a number of subscriptions needs, from what was measured.
 
-Nothing is measured here. The figures are those that the commands in docs/scaling.md printed; put
-your own in, and it says what your machines need.
+Nothing is measured here. The defaults are the figures that the other benchmarks printed; replace
+them with your own to size your machines.
 
     python -m benchmarks.forecast [--subscriptions 100000 1000000 10000000]
 """
@@ -19,8 +19,9 @@ _GIB = 2**30
 class Measured:
     """CPU in seconds, sizes in bytes, as `python -m benchmarks.checkout` printed them.
 
-    An event's are those of a renewal, told one event at a time: the dearest way. Its WAL has the
-    page images of `python -m benchmarks.costs` in it, and its payload is reckoned for 7 KB of JSON.
+    The figures of an event are those of a renewal delivered one event at a time, the most expensive
+    way. Its WAL includes the full-page images of `python -m benchmarks.costs`, and its payload is
+    7 KB of JSON.
     """
 
     event_web: float = 0.0015
@@ -37,10 +38,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Assumed:
-    """What decides the load, and is another shop's to know; each subscription renews monthly.
+    """What decides the load and differs between shops; every subscription renews monthly.
 
-    `busiest_hour` is that hour's share of a month's renewals (an even hour has 0.0014), `sold`
-    the share of subscriptions that is new each month, of which the busiest hour has as much.
+    `busiest_hour` is that hour's share of a month's renewals and sales (0.0014 if they were spread
+    evenly), `sold` is the share of subscriptions that are new each month.
     """
 
     events_per_renewal: int = 6
@@ -51,12 +52,12 @@ class Assumed:
     payload_days: int = 90
     event_days: int = 400
     listed_days: int = 30
-    """How long Stripe lists its events: the daily reconcile asks for all of them."""
+    """How long Stripe lists its events: the daily reconcile lists all of them."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What that many subscriptions bring."""
+    """The load and storage of a number of subscriptions."""
 
     subscriptions: int
     measured: Measured = Measured()
@@ -100,15 +101,15 @@ class Forecast:
 
     @property
     def reconcile_requests(self) -> float:
-        """Pages of 100 that a daily reconcile asks Stripe for, a year on.
+        """Pages of 100 that a daily reconcile requests from Stripe, after a year.
 
-        Of each subscription: itself, its customer, 13 invoices, 13 payments.
+        Per subscription: itself, its customer, 13 invoices, 13 payments.
         """
         events = self.events_a_month * 12 / 365 * self.assumed.listed_days
         return (self.subscriptions * 28 + events) / 100
 
     def kept_after(self, years: float) -> dict[str, float]:
-        """Bytes by subject; the inbox is pruned, invoices stay."""
+        """Bytes by kind of row; the inbox is pruned, invoices are kept."""
         a, m = self.assumed, self.measured
         events_a_day = self.events_a_month * 12 / 365
         return {
@@ -120,7 +121,7 @@ class Forecast:
 
 
 def rows(forecast: Forecast) -> Iterable[tuple[str, str]]:
-    """Say what it comes to, as (what, how much)."""
+    """Return the lines of the table, as (name, amount)."""
     yield "events a month", f"{forecast.events_a_month / 1e6:,.1f} million"
     yield "events/s on average", f"{forecast.events_a_month / _MONTH_HOURS / _HOUR_SECONDS:,.1f}"
     yield "events/s, busiest hour", f"{forecast.peak_events:,.1f}"

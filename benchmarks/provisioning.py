@@ -1,9 +1,9 @@
-"""How long a burst of paid subscriptions takes until all are active.
+"""How long it takes until every subscription of a burst of sales is active.
 
-Two worker processes, a service over HTTP that takes 100 ms for each order, and all jobs there in
-one moment. With n orders at once (over both workers) the service alone needs 0.1 s x count / n;
-the limit is 1.3 times that. The clock starts when the burst is committed, the workers being idle,
-and stops when the last subscription becomes active, both by PostgreSQL's clock.
+Two worker processes, a hosting service over HTTP that takes 100 ms per command, and all jobs
+enqueued at once. With n concurrent commands (over both workers) the hosting service alone needs
+0.1 s x count / n; the limit is 1.3 times that. The clock starts when the burst is committed, with
+idle workers, and stops when the last subscription becomes active, both by PostgreSQL's clock.
 
     python -m benchmarks provisioning [--subscriptions 1000] [--concurrency 5 10 20] [--runs 1]
 """
@@ -18,8 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from benchmarks.scratch import scratch_folder
-from benchmarks.webhooks import cpu_seconds, postgres_cpu, postmaster_of
+from benchmarks.servers import cpu_seconds, postgres_cpu, postmaster_of, scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.dev.postgres import EmbeddedPostgres
@@ -28,8 +27,8 @@ from tests.processes import ServiceProcess, running_worker
 from tests.provisioning.burst import open_shop, sell_at_once
 
 WORKERS = 2
-ORDER_SECONDS = 0.1
-ROOM = 1.3
+COMMAND_SECONDS = 0.1
+ALLOWANCE = 1.3
 _PATIENCE_SECONDS = 80.0
 
 _LATEST = """
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 async def measure(postgres: EmbeddedPostgres, name: str, count: int, concurrency: int) -> None:
-    """Let one burst come, with so many orders at once in each worker, and print what it took."""
+    """Print how long one burst takes, with `concurrency` commands at once in each worker."""
     async with (
         slow_service() as address,
         shop(postgres, name, count) as pool,
@@ -67,11 +66,11 @@ async def measure(postgres: EmbeddedPostgres, name: str, count: int, concurrency
         sold = postgres_cpu(postmaster)
         seconds = await seconds_until_active(pool, count)
         after = sum(map(cpu_seconds, pids)), postgres_cpu(postmaster)
-    ideal = ORDER_SECONDS * count / (concurrency * WORKERS)
+    ideal = COMMAND_SECONDS * count / (concurrency * WORKERS)
     print(
-        f"{count:,} subscriptions, {WORKERS} workers x {concurrency:>2} orders: {seconds:6.2f} s "
-        f"(limit {ideal * ROOM:5.2f} s, the service alone {ideal:5.2f} s; "
-        f"{'holds' if seconds <= ideal * ROOM else 'TOO SLOW'}); CPU a subscription: "
+        f"{count:,} subscriptions, {WORKERS} workers x {concurrency:>2} commands: {seconds:6.2f} s "
+        f"(limit {ideal * ALLOWANCE:5.2f} s, the hosting service alone {ideal:5.2f} s; "
+        f"{'ok' if seconds <= ideal * ALLOWANCE else 'TOO SLOW'}); CPU per subscription: "
         f"workers {(after[0] - before[0]) / count * 1000:.1f} ms, "
         f"PostgreSQL {(after[1] - sold) / count * 1000:.1f} ms",
         flush=True,
@@ -80,7 +79,7 @@ async def measure(postgres: EmbeddedPostgres, name: str, count: int, concurrency
 
 @asynccontextmanager
 async def shop(postgres: EmbeddedPostgres, name: str, buyers: int) -> AsyncIterator[Pool]:
-    """Make a database with the catalogue and the buyers."""
+    """Create a database with the catalogue and the buyers."""
     postgres.create_database(name)
     url = postgres.url(name)
     await migrate(url)
@@ -92,23 +91,23 @@ async def shop(postgres: EmbeddedPostgres, name: str, buyers: int) -> AsyncItera
 
 @asynccontextmanager
 async def slow_service() -> AsyncIterator[str]:
-    """Take every order, after a while; with little work, which would be another machine's."""
+    """Accept every command after a delay, using little CPU: it would run on another machine."""
     numbers = itertools.count(1)
 
-    async def take(request: web.Request) -> web.Response:
+    async def accept(request: web.Request) -> web.Response:
         await request.read()
-        await asyncio.sleep(ORDER_SECONDS)
+        await asyncio.sleep(COMMAND_SECONDS)
         return web.json_response({"externalRef": f"account-{next(numbers)}"})
 
     app = web.Application()
-    app.router.add_post("/v1/orders", take)
+    app.router.add_post("/v1/orders", accept)
     async with TestServer(app) as server:
         yield str(server.make_url("/v1"))
 
 
 @asynccontextmanager
 async def workers(url: str, address: str, concurrency: int) -> AsyncIterator[list[ServiceProcess]]:
-    """Run the worker processes, idle so far."""
+    """Run the worker processes; they start idle."""
     hosting = {"url": address, "token": "t", "secret": "s", "concurrency": concurrency}
     environment = {"PROVISIONING_SERVICES": json.dumps({"hosting": hosting})}
     async with AsyncExitStack() as stack:
@@ -119,7 +118,7 @@ async def workers(url: str, address: str, concurrency: int) -> AsyncIterator[lis
 
 
 async def seconds_until_active(pool: Pool, count: int) -> float:
-    """Wait until all are active, and answer how long after their sale the last one was."""
+    """Wait until all are active; return the seconds from their sale to the last one."""
     sold_at = await pool.fetchval("SELECT max(created_at) FROM provisioning_work")
     committed = await pool.fetchval("SELECT clock_timestamp()")
     async with asyncio.timeout(_PATIENCE_SECONDS):

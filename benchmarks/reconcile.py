@@ -1,9 +1,8 @@
-"""How fast a reconcile is beside the bare API, and that its memory does not grow.
+"""How fast a reconcile is compared with the bare API, and that its memory does not grow.
 
-A sandbox has that many subscriptions, each with its customer, a paid invoice and its payment. The
-first run finds an empty mirror and fills it, the second compares and finds nothing. The bare
-lister asks for the same pages at the same concurrency, and does nothing with them: the API's own
-limit.
+The sandbox holds the subscriptions, each with its customer, a paid invoice and its payment. The
+first run fills an empty mirror, the next ones compare and find no difference. The bare lister
+requests the same pages at the same concurrency and discards them: the API's own limit.
 
     python -m benchmarks.reconcile [--subscriptions 10000] [--runs 1]
 """
@@ -11,7 +10,6 @@ limit.
 import argparse
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,7 +19,7 @@ from pathlib import Path
 
 import stripe
 
-from benchmarks.scratch import scratch_folder
+from benchmarks.servers import free_port, scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.reconciliation.slices import COMPARED
@@ -36,7 +34,7 @@ KEY = "sk_test_benchmark"
 
 @dataclass(frozen=True)
 class Figures:
-    """What a process needed: seconds, CPU seconds, and its memory at most, in MiB."""
+    """What a process used: wall-clock and CPU seconds, and its peak memory in MiB."""
 
     seconds: float
     cpu: float
@@ -46,13 +44,13 @@ class Figures:
         print(
             f"{what:<28} {objects:>8,} objects  {self.seconds:7.1f} s  "
             f"{objects / self.seconds:7,.0f} objects/s  CPU {self.cpu:6.1f} s  "
-            f"{self.memory:5.0f} MiB at most",
+            f"{self.memory:5.0f} MiB peak",
             flush=True,
         )
 
 
 def measure(arguments: list[str], environment: dict[str, str]) -> Figures:
-    """Run a command of this interpreter to its end."""
+    """Run a module with this interpreter until it exits."""
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments], env=environment, stdout=subprocess.DEVNULL
@@ -60,12 +58,12 @@ def measure(arguments: list[str], environment: dict[str, str]) -> Figures:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{arguments} ended with {process.returncode}")
+        raise SystemExit(f"{arguments} exited with {process.returncode}")
     return Figures(time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 async def seed(url: str, count: int) -> None:
-    """Sell one subscription, and make it that many, over a year."""
+    """Sell one subscription, and copy it `count` times, spread over a year."""
     http = stripe.AIOHTTPClient()
     api = stripe.StripeClient(KEY, http_client=http, base_addresses={"api": url}).v1
     price = await api.prices.create_async(
@@ -93,7 +91,7 @@ async def seed(url: str, count: int) -> None:
 
 
 async def list_all() -> None:
-    """List everything that a reconcile compares, as often at the same time, and drop it."""
+    """List everything that a reconcile compares, at its concurrency, and discard it."""
     gateway = open_gateway(load_settings())
     waiting = deque(COMPARED)
 
@@ -113,9 +111,7 @@ async def list_all() -> None:
 
 def compare(count: int, runs: int, folder: Path) -> None:
     """Print the figures for that many subscriptions."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     server = EmbeddedPostgres(folder / "postgres")
     server.start()

@@ -1,9 +1,9 @@
-"""What pruning costs: rows a second, the longest batch, and what others notice of it meanwhile.
+"""What pruning costs: rows/s, the longest batch, and how much concurrent inserts slow down.
 
-One PostgreSQL with fsync on, an inbox of that many events which are all old enough, and somebody
-who goes on inserting new ones. First the payloads are pruned, then the events. A batch is a
-transaction, so its time is how long it holds its locks. At the beginning, in the middle and at the
-end, what one batch reads (EXPLAIN ANALYZE, rolled back) shows whether it stays flat.
+One PostgreSQL with fsync on, an inbox of events that are all old enough, and a client that keeps
+inserting new ones. First the payloads are pruned, then the events. A batch is a transaction, so its
+duration is how long it holds its locks. EXPLAIN ANALYZE (rolled back) of the first, a middle and
+the last batch shows whether the cost of a batch stays flat.
 
     python -m benchmarks.retention [--events 300000] [--payload-bytes 1500]
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.scratch import scratch_folder
+from benchmarks.servers import scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.pool import Pool, acquired, create_pool
 from mpanel_billing.database.queries import load_queries
@@ -32,7 +32,7 @@ _OLDEST = datetime.min.replace(tzinfo=UTC)
 _BATCH = 1000
 _INDEX = "stripe_events_received_idx"
 
-# random text, which PostgreSQL stores as it is: about what is left of a larger event, compressed
+# incompressible text, about the compressed size of a larger event
 SEED = """
 WITH payloads AS MATERIALIZED (
     SELECT
@@ -67,8 +67,8 @@ VALUES ('evt_new' || $1, 'invoice.paid', now(), FALSE, 'in_new', $2, 'applied', 
 
 
 @dataclass
-class Watch:
-    """How long others waited, in milliseconds."""
+class InsertLatencies:
+    """How long concurrent inserts took, in milliseconds."""
 
     waits: list[float] = field(default_factory=list)
 
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def measure(url: str, events: int, payload_bytes: int) -> None:
-    """Fill the inbox, and prune it."""
+    """Fill the inbox and prune it."""
     await migrate(url)
     settings = DatabaseSettings(_env_file=None, database_url=url)  # type: ignore[call-arg]
     async with await create_pool(settings) as pool:
@@ -108,22 +108,22 @@ async def measure(url: str, events: int, payload_bytes: int) -> None:
         size = await pool.fetchval("SELECT pg_total_relation_size('stripe_events')")
         took = time.perf_counter() - began
         print(f"{events:,} events, {size / 1e9:.2f} GB with indexes, made in {took:.0f} s")
-        print("nobody prunes: an insert takes", await _watch_alone(pool))
+        print("without pruning an insert takes", await _measure_alone(pool))
         for subject, days in SUBJECTS.items():
             await _prune(pool, subject, days, events)
 
 
-async def _watch_alone(pool: Pool) -> Watch:
-    watch = Watch()
+async def _measure_alone(pool: Pool) -> InsertLatencies:
+    latencies = InsertLatencies()
     with suppress(TimeoutError):
         async with asyncio.timeout(3):
-            await watch.insert(pool, "alone")
-    return watch
+            await latencies.insert(pool, "alone")
+    return latencies
 
 
 async def _prune(pool: Pool, subject: str, days: int, events: int) -> None:
-    watch, times, rows, since = Watch(), [], 0, _OLDEST
-    others = asyncio.create_task(watch.insert(pool, subject))
+    latencies, times, rows, since = InsertLatencies(), [], 0, _OLDEST
+    inserts = asyncio.create_task(latencies.insert(pool, subject))
     stops = {0: "first", events // _BATCH // 2: "middle", events // _BATCH - 1: "last"}
     explained = []
     while True:
@@ -136,19 +136,19 @@ async def _prune(pool: Pool, subject: str, days: int, events: int) -> None:
             break
         times.append((time.perf_counter() - began) * 1000)
         rows, since = rows + batch.rows, batch.until
-    others.cancel()
+    inserts.cancel()
     seconds = sum(times) / 1000
     median, slowest = statistics.median(times), max(times)
     print(f"{subject}: {rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} rows/s", end="; ")
     print(f"a batch of 1,000: median {median:.1f} ms, longest {slowest:.1f} ms")
     print("\n".join(explained))
-    print(f"  meanwhile an insert takes {watch}")
+    print(f"  meanwhile an insert takes {latencies}")
     if subject == "event_payloads":
         await _print_hot(pool)
 
 
 async def _explain(pool: Pool, subject: str, days: int, since: datetime) -> str:
-    """Say how a batch finds its rows, and how many pages it touches; changes nothing."""
+    """Return how a batch finds its rows and how many pages it touches; rolls back."""
     query = getattr(load_queries("retention"), f"prune_{subject}")
     values = {"keep_days": str(days), "since": f"'{since.isoformat()}'"}
     if since == _OLDEST:

@@ -1,15 +1,15 @@
-"""What an event costs: events/s, latency and CPU of the service beside the bare limit.
+"""Webhook throughput: events/s, latency and CPU of the service, compared with the bare limit.
 
-One web process, one PostgreSQL with fsync on, the same pool size, the same bodies of 6 to 8 KB;
-half `customer.subscription.updated`, half `invoice.paid`, each of another subscription. The two
-take turns, RUNS times each after one for nothing, so that a machine which gets slower favours
-neither; every figure is the median of its runs.
+Both run as one web process on one PostgreSQL with fsync on, with the same pool size and the same
+bodies of 6 to 8 KB: half `customer.subscription.updated`, half `invoice.paid`, each about a
+different subscription. They alternate, one warm-up and then RUNS runs each, so that a machine that
+slows down favours neither; every figure is the median of its runs.
 
-PostgreSQL is set up as for a machine of its own, and measured as it is between two checkpoints: the
-database fits into its memory, its pages have been written since the last checkpoint, so that none
-goes into the WAL as a whole, and the WAL's files are there already, as on a server that has run for
-a while: to make one holds everybody up for tens of milliseconds. What the default settings and a
-checkpoint right before add to an event is measured by `python -m benchmarks.costs`.
+PostgreSQL has the settings of a dedicated machine and is measured in the steady state between two
+checkpoints: the database fits in memory, its pages have been written since the last checkpoint (no
+full-page images), and the WAL segments exist already, as on a server that has run for a while;
+creating one stalls every commit for tens of milliseconds. `python -m benchmarks.costs` measures
+what default settings and a checkpoint just before add to an event.
 
     python -m benchmarks [--subscriptions 100000] [--events 6000]
     python -m benchmarks --scale    # the service alone, with 10,000 and 1,000,000 subscriptions
@@ -19,31 +19,32 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
 import pickle
 import random
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
 
-from benchmarks.scratch import scratch_folder
+from benchmarks.servers import (
+    SECRET,
+    Target,
+    bare_receiver,
+    cpu_seconds,
+    postgres_cpu,
+    scratch_folder,
+    service,
+)
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests import stripe_objects as made
 
-SECRET = "whsec_benchmark"
-POOL_SIZE = 10
 CONCURRENCIES = (1, 16, 64)
 SCALES = (10_000, 1_000_000)
 RUNS = 7
@@ -54,7 +55,7 @@ SETTINGS = (
     "min_wal_size = '4GB'",
 )
 WAL_MEGABYTES = 3000
-"""More than the runs write; a checkpoint hands the files of what was written on to what comes."""
+"""More than the runs write: a checkpoint recycles these segments for later WAL."""
 _NOW = 1_790_000_000
 
 Name = TypeVar("Name")
@@ -65,7 +66,7 @@ WITH people AS (
     SELECT 'c' || n || '@example.com', 'cus_' || lpad(n::text, 14, '0')
     FROM generate_series(1, $1::integer) AS n
     RETURNING id, stripe_customer_id
-), known AS (
+), linked AS (
     INSERT INTO stripe_customers (id, customer_id, livemode)
     SELECT stripe_customer_id, id, FALSE FROM people
 ), bought AS (
@@ -103,9 +104,9 @@ FROM bought
 """
 
 
-def events(count: int, of: int, run: int) -> list[bytes]:
-    """Make distinct events, each about a subscription of its own."""
-    chosen = random.Random(run).sample(range(1, of + 1), count)
+def events(count: int, subscriptions: int, run: int) -> list[bytes]:
+    """Return distinct events, each about a different subscription."""
+    chosen = random.Random(run).sample(range(1, subscriptions + 1), count)
     return [made.encoded(_event(number, run)) for number in chosen]
 
 
@@ -126,14 +127,14 @@ def _event(number: int, run: int) -> dict[str, Any]:
 
 
 def _padded(event: dict[str, Any]) -> dict[str, Any]:
-    """Grow an event to 6 to 8 KB with keys that we do not read, as Stripe's events have many."""
+    """Grow an event to 6 to 8 KB with keys that the service does not read, like Stripe's own."""
     rest = 6800 - len(made.encoded(event))
     event["data"]["object"]["unread"] = {f"key_{n:03}": "value of a key" for n in range(rest // 36)}
     return event
 
 
 def requests_of(bodies: list[bytes], port: int) -> list[bytes]:
-    """Sign and serialise; the signatures hold for 300 seconds."""
+    """Sign and serialise; the signatures are valid for 300 seconds."""
     return [
         (
             f"POST /api/webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
@@ -145,47 +146,9 @@ def requests_of(bodies: list[bytes], port: int) -> list[bytes]:
     ]
 
 
-@contextmanager
-def server(command: list[str], port: int, environment: dict[str, str]) -> Iterator[int]:
-    """Run a server process until the end of the block; yields its pid."""
-    process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
-    )
-    try:
-        _wait_for(port, process)
-        yield process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(15)
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 20
-    while process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"the server on port {port} did not start")
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return user and system time of a process, from /proc."""
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def postgres_cpu(postmaster: int) -> float:
-    """Return CPU time of the server: living children, and what the dead ones have used."""
-    stat = Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
-    own = sum(int(stat[n]) for n in (11, 12, 13, 14)) / os.sysconf("SC_CLK_TCK")
-    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    return own + sum(cpu_seconds(int(child)) for child in children)
-
-
 @dataclass(frozen=True)
 class Figures:
-    """What a run has shown; latencies in milliseconds, CPU in seconds per 1,000 events."""
+    """The figures of a run; latencies in milliseconds, CPU in seconds per 1,000 events."""
 
     rate: float
     p50: float
@@ -195,7 +158,7 @@ class Figures:
 
     @classmethod
     def median(cls, runs: "Sequence[Figures]") -> "Figures":
-        """Take the median of each figure for itself."""
+        """Return the median of each figure separately."""
         return cls(*(statistics.median(getattr(run, f.name) for run in runs) for f in fields(cls)))
 
     def __str__(self) -> str:
@@ -206,49 +169,33 @@ class Figures:
         )
 
 
-@dataclass(frozen=True)
-class Target:
-    """A server under load, and the PostgreSQL behind it."""
-
-    port: int
-    pid: int
-    postmaster: int
-
-
 def measure(target: Target, bodies: list[bytes], concurrency: int) -> Figures:
-    """Send the bodies, and answer what that took."""
+    """Send the bodies; return what that took."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(pickle.dumps(requests_of(bodies, target.port)))
         file.flush()
         before = cpu_seconds(target.pid), postgres_cpu(target.postmaster)
-        command = [sys.executable, "-m", "benchmarks.load", file.name]
-        answer = subprocess.run(
+        command = [sys.executable, "-m", "benchmarks.load_generator", file.name]
+        generator = subprocess.run(
             [*command, "127.0.0.1", str(target.port), str(concurrency)],
             check=True,
             capture_output=True,
             text=True,
         )
         after = cpu_seconds(target.pid), postgres_cpu(target.postmaster)
-    told = json.loads(answer.stdout)
+    load = json.loads(generator.stdout)
     service, postgres = ((b - a) / len(bodies) * 1000 for a, b in zip(before, after, strict=True))
-    return Figures(len(bodies) / told["seconds"], told["p50"], told["p99"], service, postgres)
+    return Figures(len(bodies) / load["seconds"], load["p50"], load["p99"], service, postgres)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def set_up(url: str, settings: Sequence[str]) -> None:
+async def configure(url: str, settings: Sequence[str]) -> None:
     conn = await asyncpg.connect(url)
     for setting in settings:
         await conn.execute(f"ALTER SYSTEM SET {setting}")
     await conn.close()
 
 
-async def lay_in_wal(url: str) -> None:
+async def preallocate_wal(url: str) -> None:
     conn = await asyncpg.connect(url)
     await conn.execute(
         "SELECT count(pg_logical_emit_message(FALSE, 'benchmark', repeat('x', 1000000)))"
@@ -267,7 +214,7 @@ async def prepare(url: str, subscriptions: int) -> None:
     await conn.close()
 
 
-async def jobs(url: str) -> int:
+async def count_jobs(url: str) -> int:
     conn = await asyncpg.connect(url)
     count: int = await conn.fetchval("SELECT count(*) FROM pgqueuer")
     await conn.close()
@@ -278,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--subscriptions", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=6000)
-    parser.add_argument("--scale", action="store_true", help="cost with few and with many rows")
+    parser.add_argument("--scale", action="store_true", help="vary the number of subscriptions")
     options = parser.parse_args()
     if options.scale:
         compare_scales(options.events)
@@ -286,62 +233,31 @@ def main() -> None:
     with prepared(options.subscriptions, SETTINGS) as (postgres, url):
         print(f"{options.subscriptions:,} subscriptions, {options.events:,} events a run")
         compare_with_bare_limit(postgres, url, options.subscriptions, options.events)
-        print(f"jobs enqueued: {asyncio.run(jobs(url))}")
+        print(f"jobs enqueued: {asyncio.run(count_jobs(url))}")
 
 
 @contextmanager
 def prepared(
     subscriptions: int, settings: Sequence[str] = ()
 ) -> Iterator[tuple[EmbeddedPostgres, str]]:
-    """Run a PostgreSQL with that many subscriptions; yields it and the database's URL."""
+    """Run PostgreSQL with that many subscriptions; yields the server and the database's URL."""
     with scratch_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         postgres.create_database("bench")
-        asyncio.run(set_up(postgres.url("bench"), settings))
+        asyncio.run(configure(postgres.url("bench"), settings))
         postgres.stop()
         postgres.start()
         url = postgres.url("bench")
         if settings:
-            asyncio.run(lay_in_wal(url))
+            asyncio.run(preallocate_wal(url))
         asyncio.run(prepare(url, subscriptions))
         yield postgres, url
-
-
-@contextmanager
-def service(postgres: EmbeddedPostgres, url: str) -> Iterator[Target]:
-    """Run one web process of the service."""
-    port = free_port()
-    environment = {
-        "DATABASE_URL": url,
-        "DATABASE_POOL_MAX": str(POOL_SIZE),
-        "STRIPE_SECRET_KEY": "sk_test_benchmark",
-        "STRIPE_WEBHOOK_SECRET": SECRET,
-        "APP_URL": "http://localhost",
-        "PORT": str(port),
-        "LOG_LEVEL": "warning",
-    }
-    command = [sys.executable, "-m", "mpanel_billing", "serve"]
-    with server(command, port, environment) as pid:
-        yield Target(port, pid, postmaster_of(postgres))
-
-
-@contextmanager
-def bare_limit(postgres: EmbeddedPostgres, url: str) -> Iterator[Target]:
-    """Run the handler that only inserts the body."""
-    port = free_port()
-    command = [sys.executable, "-m", "benchmarks.bare", url, str(port), SECRET, str(POOL_SIZE)]
-    with server(command, port, {}) as pid:
-        yield Target(port, pid, postmaster_of(postgres))
-
-
-def postmaster_of(postgres: EmbeddedPostgres) -> int:
-    return int((postgres.data_dir / "postmaster.pid").read_text().split()[0])
 
 
 def compare_with_bare_limit(
     postgres: EmbeddedPostgres, url: str, subscriptions: int, count: int
 ) -> None:
     runs = itertools.count(1)
-    with service(postgres, url) as ours, bare_limit(postgres, url) as bare:
+    with service(postgres, url) as ours, bare_receiver(postgres, url) as bare:
         targets = {"bare": bare, "service": ours}
         for concurrency in CONCURRENCIES:
             size = count if concurrency > 1 else count // 4
@@ -356,7 +272,7 @@ def compare_with_bare_limit(
 def take_turns(
     targets: Mapping[Name, Target], batches: Iterator[list[bytes]], concurrency: int
 ) -> Mapping[Name, Figures]:
-    """Measure each target RUNS times, after one for nothing; answer the medians of its figures."""
+    """Measure each target RUNS times after a warm-up; return the medians of its figures."""
     taken: dict[Name, list[Figures]] = {name: [] for name in targets}
     for _ in range(1 + RUNS):
         for name, target in targets.items():
@@ -365,7 +281,7 @@ def take_turns(
 
 
 def compare_scales(count: int) -> None:
-    """Measure the service at one concurrency; both databases are there, and take turns."""
+    """Measure the service at one concurrency; the two databases alternate."""
     concurrency = CONCURRENCIES[1]
     runs = itertools.count(1)
     with ExitStack() as stack:

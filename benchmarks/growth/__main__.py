@@ -1,8 +1,8 @@
-"""What PostgreSQL allows of the steps after one server: tried on scratch databases.
+"""What PostgreSQL allows beyond one server, tried on scratch databases.
 
-python -m benchmarks.growth partitions     # the inbox by month: what breaks, and what works
-python -m benchmarks.growth distribution   # which keys stand in the way of sharding by customer
-python -m benchmarks.growth replica        # the bridge on a standby, and how far it lags
+python -m benchmarks.growth partitions     # the inbox partitioned by day: what breaks, what works
+python -m benchmarks.growth distribution   # which keys prevent sharding by customer
+python -m benchmarks.growth replica        # a web process on a standby, and its replication lag
 """
 
 import argparse
@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-from benchmarks.distribution import try_distribution
-from benchmarks.partitions import try_partitions
-from benchmarks.replica import try_replica
-from benchmarks.scratch import scratch_folder
+from benchmarks.growth.distribution import try_distribution
+from benchmarks.growth.partitions import try_partitions
+from benchmarks.growth.replica import try_replica
+from benchmarks.servers import scratch_folder
 
 TRIALS: dict[str, Callable[[Path], Coroutine[None, None, None]]] = {
     "partitions": try_partitions,

@@ -1,9 +1,9 @@
 """A generator of webhook requests that is not itself the bottleneck.
 
-Requests are signed and serialised, and the connections open, before the clock starts; each is a
-raw socket that sends its next request when the answer to the last one has come. Run as a process
-of its own:
-`python -m benchmarks.load FILE HOST PORT CONNECTIONS`, FILE holding pickled request bytes.
+Requests are signed and serialised and connections opened before the clock starts. Each connection
+is a raw socket that sends its next request once the last response is complete. Runs as its own
+process: `python -m benchmarks.load_generator FILE HOST PORT CONNECTIONS`, where FILE holds pickled
+request bytes.
 """
 
 import json
@@ -22,7 +22,7 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 @dataclass
 class Connection:
-    """One keep-alive connection with the request that is under way on it."""
+    """One keep-alive connection with its request in flight."""
 
     sock: socket.socket
     started: float = 0.0
@@ -34,7 +34,7 @@ class Connection:
         self.sock.sendall(request)
 
     def read(self) -> bool:
-        """Take what has come; answer whether the answer is complete. Anything but 200 raises."""
+        """Read what has arrived; return whether the response is complete. Not 200 raises."""
         self.received += self.sock.recv(65536)
         head, separator, body = self.received.partition(b"\r\n\r\n")
         if not separator:
@@ -46,7 +46,7 @@ class Connection:
 
 
 def run(requests: list[bytes], host: str, port: int, connections: int) -> dict[str, float]:
-    """Send all requests; answer the seconds it took and the latencies in milliseconds."""
+    """Send all requests; return the seconds it took and the latencies in milliseconds."""
     queue = iter(requests)
     selector = selectors.DefaultSelector()
     latencies: list[float] = []
@@ -87,6 +87,6 @@ def _send_next(connection: Connection, queue: Iterator[bytes]) -> bool:
 
 if __name__ == "__main__":
     file, host, port, connections = sys.argv[1:]
-    # the file is one that the benchmark has just written itself
+    # written by the benchmark itself
     loaded = pickle.loads(Path(file).read_bytes())
     print(json.dumps(run(loaded, host, int(port), int(connections))))

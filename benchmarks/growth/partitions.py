@@ -1,18 +1,18 @@
-"""The inbox in partitions by the day of receipt: what breaks, and what can be had.
+"""The inbox partitioned by day of receipt: what breaks, and what works.
 
-First the inbox itself, then its payloads alone, in a table of their own: the row stays where its id
-is unique, and what is large goes by the day.
+First the inbox itself, then only its payloads in a separate table: the row stays where its id is
+unique, and the large part is dropped day by day.
 """
 
 import time
 from pathlib import Path
 
-from benchmarks.scratch import attempt, scratch
+from benchmarks.servers import attempt, scratch_database
 from mpanel_billing.database.queries import Connection
 
 _EVENTS = 100_000
 
-_AS_IT_IS = """
+_SAME_KEY = """
 CREATE TABLE by_day (LIKE stripe_events INCLUDING ALL)
 PARTITION BY RANGE (received_at)
 """
@@ -27,7 +27,7 @@ CREATE TABLE by_hash (id text PRIMARY KEY, received_at timestamptz) PARTITION BY
 CREATE TABLE hash_0 PARTITION OF by_hash FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE hash_1 PARTITION OF by_hash FOR VALUES WITH (MODULUS 2, REMAINDER 1)
 """
-_APART = """
+_SEPARATE_PAYLOADS = """
 CREATE TABLE events (id text PRIMARY KEY, received_at timestamptz NOT NULL);
 CREATE TABLE payloads (event_id text, received_at timestamptz NOT NULL, payload text)
 PARTITION BY RANGE (received_at);
@@ -47,9 +47,9 @@ SELECT
     count(DISTINCT ctid) AS places
 FROM stored
 """
-# random text, which PostgreSQL stores as it is: about what is left of a larger event, compressed
+# incompressible text, about the compressed size of a larger event
 _RECEIVE = """
-WITH kept AS (
+WITH received AS (
     INSERT INTO events (id, received_at)
     SELECT 'evt_' || n, '{day}'::timestamptz
     FROM generate_series(1, {events}) AS n
@@ -58,28 +58,28 @@ WITH kept AS (
 )
 INSERT INTO payloads (event_id, received_at, payload)
 SELECT
-    kept.id,
-    kept.received_at,
-    (SELECT string_agg(md5(kept.id || n), '') FROM generate_series(1, 47) AS n)
-FROM kept
+    received.id,
+    received.received_at,
+    (SELECT string_agg(md5(received.id || n), '') FROM generate_series(1, 47) AS n)
+FROM received
 """
 
 
 async def try_partitions(folder: Path) -> None:
-    """Print what PostgreSQL says to each way, and what it costs to let a day go."""
-    async with scratch(folder) as conn:
-        print("by day, with the keys it has:", await attempt(conn, _AS_IT_IS))
+    """Print whether PostgreSQL accepts each layout, and what dropping a day costs."""
+    async with scratch_database(folder) as conn:
+        print("by day, with the keys as they are:", await attempt(conn, _SAME_KEY))
         await conn.execute(_WIDER_KEY)
         await _receive_twice(conn, "by_day", "(id)")
         await _receive_twice(conn, "by_day", "(id, received_at)")
         await conn.execute(_BY_HASH)
         await _receive_twice(conn, "by_hash", "(id)")
         print("by_hash, rows and their ctids:", dict(await conn.fetchrow(_SAME_PLACE) or {}))
-        await conn.execute(_APART)
+        await conn.execute(_SEPARATE_PAYLOADS)
         for day in ("2026-01-01", "2026-01-02"):
             stored = await attempt(conn, _RECEIVE.format(day=day, events=_EVENTS))
-            print(f"payloads apart, {_EVENTS:,} events received on {day}: {stored}")
-        await _let_go(conn)
+            print(f"separate payloads, {_EVENTS:,} events received on {day}: {stored}")
+        await _drop_day(conn)
 
 
 async def _receive_twice(conn: Connection, table: str, key: str) -> None:
@@ -89,8 +89,8 @@ async def _receive_twice(conn: Connection, table: str, key: str) -> None:
         print(f"{table}, ON CONFLICT {key}, {day}:", await attempt(conn, statement))
 
 
-async def _let_go(conn: Connection) -> None:
-    """Delete the day's rows, and then its partition, and print what either took."""
+async def _drop_day(conn: Connection) -> None:
+    """Print the cost of deleting the rows, and of dropping a partition."""
     for statement in ("DELETE FROM payloads", "DROP TABLE payloads_1"):
         await conn.execute("CHECKPOINT")
         before = await conn.fetchval("SELECT pg_current_wal_insert_lsn()")

@@ -1,7 +1,7 @@
-"""What a stretch of work costs PostgreSQL: CPU, WAL, flushes and commits.
+"""What a phase of work costs PostgreSQL: CPU, WAL, fsyncs and commits.
 
-Read the meter when the service's processes are stopped: a backend reports its flushes and commits
-at the latest when it ends.
+Read the counters after the service's processes have stopped: a backend reports its fsyncs and
+commits no later than when it exits.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks.webhooks import postgres_cpu, postmaster_of
+from benchmarks.servers import postgres_cpu, postmaster_of
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 
 _COUNTERS = """
@@ -25,7 +25,7 @@ _TOTAL = re.compile(r"^Total\s+\d+\s+(\d+) \[[^]]*\]\s+(\d+) \[", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Reading:
-    """Where the counters stood."""
+    """The counters at one moment."""
 
     cpu: float
     lsn: str
@@ -37,7 +37,7 @@ class Reading:
 class Cost:
     """What was used between two readings: CPU in seconds, WAL in bytes.
 
-    `images` are the pages that WAL holds in full, each once after a checkpoint; `records` the rest.
+    `images` are full-page images, one per page after a checkpoint; `records` is the rest.
     """
 
     cpu: float
@@ -47,7 +47,7 @@ class Cost:
     commits: int
 
     def per(self, count: int) -> str:
-        """Say what one of so many took."""
+        """Format the cost of one of `count`."""
         return (
             f"PostgreSQL {self.cpu / count * 1000:.2f} ms CPU, "
             f"WAL {self.records / count:,.0f} + {self.images / count:,.0f} bytes (page images), "
@@ -55,8 +55,8 @@ class Cost:
         )
 
 
-async def read_meter(postgres: EmbeddedPostgres, url: str) -> Reading:
-    """Read the counters of a database, which has its server to itself."""
+async def read_counters(postgres: EmbeddedPostgres, url: str) -> Reading:
+    """Read the counters of a database that is alone on its server."""
     conn = await asyncpg.connect(url)
     row = await conn.fetchrow(_COUNTERS)
     await conn.close()
@@ -65,7 +65,7 @@ async def read_meter(postgres: EmbeddedPostgres, url: str) -> Reading:
 
 
 def cost_between(postgres: EmbeddedPostgres, start: Reading, end: Reading) -> Cost:
-    """Say what was used; the WAL of that time must still be there (max_wal_size)."""
+    """Return what was used; the WAL in between must still be on disk (max_wal_size)."""
     records, images = _wal_bytes(postgres, start.lsn, end.lsn)
     return Cost(
         end.cpu - start.cpu,
@@ -77,7 +77,7 @@ def cost_between(postgres: EmbeddedPostgres, start: Reading, end: Reading) -> Co
 
 
 def _server_cpu(postgres: EmbeddedPostgres) -> float:
-    """Add up the server's processes; again, should one of them end meanwhile."""
+    """Add up the server's processes; start over if one exits meanwhile."""
     while True:
         try:
             return postgres_cpu(postmaster_of(postgres))
@@ -87,12 +87,12 @@ def _server_cpu(postgres: EmbeddedPostgres) -> float:
 
 def _wal_bytes(postgres: EmbeddedPostgres, start: str, end: str) -> tuple[int, int]:
     folder: Path = postgres.data_dir / "pg_wal"
-    told = subprocess.run(
+    waldump = subprocess.run(
         [postgres.bin_dir / "pg_waldump", "--stats", "-p", folder, "-s", start, "-e", end],
         check=True,
         capture_output=True,
         text=True,
     )
-    total = _TOTAL.search(told.stdout)
-    assert total is not None, told.stdout
+    total = _TOTAL.search(waldump.stdout)
+    assert total is not None, waldump.stdout
     return int(total[1]), int(total[2])

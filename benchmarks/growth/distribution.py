@@ -1,15 +1,15 @@
-"""Which keys and references stand in the way of sharding by customer, as Citus does it.
+"""Which unique keys and foreign keys prevent sharding by customer, as Citus does it.
 
-Citus asks of a distributed table what PostgreSQL asks of a partitioned one: every unique key
-contains the column by which rows are distributed. A reference to another distributed table must
-contain it too. So PostgreSQL's own catalogue tells what would have to change.
+Citus requires of a distributed table what PostgreSQL requires of a partitioned one: every unique
+key contains the distribution column. So must a foreign key to another distributed table.
+PostgreSQL's catalogue therefore shows what would have to change.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from benchmarks.scratch import attempt, scratch
+from benchmarks.servers import attempt, scratch_database
 from mpanel_billing.database.queries import Connection
 
 DISTRIBUTED: Mapping[str, str] = MappingProxyType(
@@ -32,10 +32,10 @@ DISTRIBUTED: Mapping[str, str] = MappingProxyType(
         "tenant_services": "customer_id",
     }
 )
-"""Tables that would be sharded, and by which column; all rows of a customer lie on one node."""
+"""Tables to shard, and by which column: all rows of a customer are on one node."""
 
 REFERENCE = frozenset({"products", "prices", "coupons"})
-"""Tables that every node would have a copy of: small, and changed by an operator."""
+"""Tables copied to every node: small, and changed only by operators."""
 
 _HAS_COLUMN = """
 SELECT attnotnull
@@ -85,24 +85,24 @@ ORDER BY relname
 
 
 async def try_distribution(folder: Path) -> None:
-    """Print, table by table, what would have to change; and what PostgreSQL says to it today."""
-    async with scratch(folder) as conn:
+    """Print, table by table, what would have to change, and whether PostgreSQL accepts it today."""
+    async with scratch_database(folder) as conn:
         keys = references = without = 0
         for table, column in DISTRIBUTED.items():
             without += await conn.fetchval(_HAS_COLUMN, table, column) is None
             unique, foreign = await _print_obstacles(conn, table, column)
             keys, references = keys + unique, references + foreign
-        print(f"{without} of {len(DISTRIBUTED)} tables have no such column")
-        print(f"{keys} unique keys and {references} references would have to change")
+        print(f"{without} of {len(DISTRIBUTED)} tables lack the column")
+        print(f"{keys} unique keys and {references} foreign keys would have to change")
         tables = {row["relname"] for row in await conn.fetch(_TABLES)}
         others = sorted(tables - DISTRIBUTED.keys() - REFERENCE)
-        print(f"on one node, as they are: {', '.join(others)}")
+        print(f"on one node, unchanged: {', '.join(others)}")
 
 
 async def _print_obstacles(conn: Connection, table: str, column: str) -> tuple[int, int]:
-    """Print those of one table; answer how many keys and how many references stand in the way."""
+    """Print what prevents sharding one table; return the number of unique and foreign keys."""
     not_null = await conn.fetchval(_HAS_COLUMN, table, column)
-    state = {None: "has no", True: "has", False: "may be without"}[not_null]
+    state = {None: "lacks", True: "has", False: "has nullable"}[not_null]
     print(f"{table} by {column}: {state} {column}")
     unique = await conn.fetch(_UNIQUE, table, column)
     for row in unique:
@@ -111,7 +111,7 @@ async def _print_obstacles(conn: Connection, table: str, column: str) -> tuple[i
         row for row in await conn.fetch(_FOREIGN, table, column) if row["target"] not in REFERENCE
     ]
     for row in foreign:
-        print(f"  reference: {row['name']} to {row['target']}")
+        print(f"  foreign key: {row['name']} to {row['target']}")
     if not_null is not None:
         copy = f"CREATE TABLE sharded (LIKE {table} INCLUDING ALL) PARTITION BY HASH ({column})"
         print(f"  PostgreSQL: {await attempt(conn, copy)}")

@@ -1,7 +1,7 @@
 """The bare limit: verify the signature, insert the body, commit; nothing else.
 
-What any receiver that keeps every event must do at the least. Run as a process of its own:
-`python -m benchmarks.bare DATABASE_URL PORT SECRET POOL_SIZE`.
+The least that any receiver which stores every event has to do. Runs as its own process:
+`python -m benchmarks.bare_receiver DATABASE_URL PORT SECRET POOL_SIZE`.
 """
 
 import sys

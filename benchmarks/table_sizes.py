@@ -1,4 +1,4 @@
-"""Rows and bytes by table, as PostgreSQL keeps them."""
+"""Rows and bytes by table, as PostgreSQL stores them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _PAYLOADS = """
 SELECT
     count(*) AS events,
     avg(octet_length(payload::text))::integer AS sent,
-    avg(pg_column_size(payload))::integer AS kept
+    avg(pg_column_size(payload))::integer AS stored
 FROM stripe_events
 WHERE payload IS NOT NULL
 """
@@ -29,7 +29,7 @@ WHERE payload IS NOT NULL
 
 @dataclass(frozen=True)
 class Size:
-    """A table's rows, and its bytes; `toast` is what is kept outside of the rows, with the maps."""
+    """A table's rows and bytes; `toast` includes the free space and visibility maps."""
 
     rows: int = 0
     heap: int = 0
@@ -56,8 +56,8 @@ class Size:
         )
 
 
-class SizeBook:
-    """Remembers how large the tables were."""
+class TableSizes:
+    """The sizes of the tables when last read."""
 
     def __init__(self, pool: Pool, sizes: Mapping[str, Size]) -> None:
         self._pool = pool
@@ -68,11 +68,11 @@ class SizeBook:
         return cls(pool, await read_sizes(pool))
 
     async def print_growth(self, what: str, count: int) -> None:
-        """Print by how much each table has grown for one of so many, and remember the new sizes."""
+        """Print how much each table has grown per one of `count`, and keep the new sizes."""
         sizes = await read_sizes(self._pool)
         grown = {name: size - self._sizes.get(name, Size()) for name, size in sizes.items()}
         self._sizes = sizes
-        print(f"  what {what} has left, by table:")
+        print(f"  {what} adds, by table:")
         for name, size in grown.items():
             if size.rows > 0 or size.heap > 0:
                 print(f"    {name:<24} {size.per(count)}")
@@ -80,7 +80,7 @@ class SizeBook:
 
 
 async def read_sizes(pool: Pool) -> dict[str, Size]:
-    """Read all tables, vacuumed."""
+    """Vacuum, and read the sizes of all tables."""
     await pool.execute("VACUUM")
     return {
         row["name"]: Size(await _count(pool, row["name"]), *list(row.values())[1:])
@@ -89,16 +89,16 @@ async def read_sizes(pool: Pool) -> dict[str, Size]:
 
 
 async def print_inbox(pool: Pool) -> None:
-    """Print what an event of the inbox takes, rewritten without gaps, with and without payload."""
+    """Print the size of an event in the inbox, rewritten without bloat."""
     payloads = await pool.fetchrow(_PAYLOADS)
     assert payloads is not None
     print(
         f"payloads: {payloads['sent'] or 0:,} bytes of JSON as sent, "
-        f"{payloads['kept'] or 0:,} as kept, on average"
+        f"{payloads['stored'] or 0:,} as stored, on average"
     )
     await pool.execute("VACUUM FULL stripe_events")
     size = (await read_sizes(pool))["stripe_events"]
-    print(f"the inbox without gaps, an event: {size.per(size.rows)}", flush=True)
+    print(f"the inbox without bloat, per event: {size.per(size.rows)}", flush=True)
 
 
 async def _count(pool: Pool, table: str) -> int:

@@ -1,0 +1,1 @@
+"""What PostgreSQL allows beyond one server: partitions, sharding, a read replica."""
