@@ -1,14 +1,14 @@
-# Everything a developer runs. `make` alone lists it.
+# Everything a developer runs; `make` lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# The interpreter of a new .venv; scripts/setup.sh chooses when it is not set.
+# The interpreter of a new .venv; if unset, scripts/setup.sh chooses one.
 export PYTHON
-# Test processes; logical: one for each core.
+# Test processes; logical: one per core.
 JOBS ?= logical
-# Passed on: make dev ARGS="--ephemeral", make test ARGS="-k checkout".
+# Extra arguments: make dev ARGS="--ephemeral", make test ARGS="-k checkout".
 ARGS ?=
 
 BIN := .venv/bin
@@ -19,29 +19,29 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(SET_UP) ## Make .venv with everything in it (at once when it is there)
+setup: $(SET_UP) ## Create .venv with all dependencies (instant if it exists)
 
 $(SET_UP): pyproject.toml stripe_sandbox/pyproject.toml scripts/setup.sh
 	@scripts/setup.sh
 	@touch $@
 
 .PHONY: dev
-dev: $(SET_UP) ## Run the whole service here: PostgreSQL, sandbox, API, worker (ARGS="--help" for options)
+dev: $(SET_UP) ## Run everything locally: PostgreSQL, sandbox, API, worker (ARGS="--help" for options)
 	@$(BIN)/mpanel-billing dev $(ARGS)
 
 .PHONY: test
-test: $(SET_UP) ## Run all tests (those of PM2: make test-pm2)
+test: $(SET_UP) ## Run all tests but those of PM2 (make test-pm2)
 	@scripts/install-browser.sh
 	@scripts/install-fault-tools.sh
 	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --ignore=tests/pm2 $(ARGS)
 
 .PHONY: reliability
-reliability: $(SET_UP) ## Break things under load, and write what came of it into docs/reliability.md
+reliability: $(SET_UP) ## Break things under load, and write the results to docs/reliability.md
 	@scripts/install-fault-tools.sh
 	@WRITE_RELIABILITY=1 $(BIN)/pytest -rs tests/faults $(ARGS)
 
 .PHONY: test-pm2
-test-pm2: $(SET_UP) ## Run the service under real PM2, from npm
+test-pm2: $(SET_UP) ## Test the service under real PM2, from npm
 	@scripts/test-pm2.sh $(ARGS)
 
 .PHONY: check
@@ -53,30 +53,30 @@ check: $(SET_UP) ## Run the linters and the type checker
 	$(BIN)/python scripts/lint_migrations.py
 
 .PHONY: bench
-bench: $(SET_UP) ## Run the benchmarks
+bench: $(SET_UP) ## Run the webhook benchmark (others: benchmarks/README.md)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: soak
-soak: $(SET_UP) ## Run the property tests of convergence much longer than `make test` does
+soak: $(SET_UP) ## Run the property tests with many more examples than `make test` does
 	@CONVERGENCE_EXAMPLES=5000 BOTH_WAYS_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/convergence tests/webhooks/test_both_ways.py $(ARGS)
 	@PROVISIONING_EXAMPLES=500 PROVISIONING_KILLS=5 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 
 .PHONY: migrate
-migrate: $(SET_UP) ## Bring the schema of DATABASE_URL up to date
+migrate: $(SET_UP) ## Apply pending migrations to DATABASE_URL
 	@$(BIN)/mpanel-billing migrate up
 
 .PHONY: migrate-down
-migrate-down: $(SET_UP) ## Undo the latest migration of DATABASE_URL, one step
+migrate-down: $(SET_UP) ## Roll back the latest migration of DATABASE_URL
 	@$(BIN)/mpanel-billing migrate down
 
 .PHONY: migrate-status
-migrate-status: $(SET_UP) ## List the migrations and what DATABASE_URL has of them
+migrate-status: $(SET_UP) ## List the migrations, and which are applied to DATABASE_URL
 	@$(BIN)/mpanel-billing migrate status
 
 .PHONY: migrate-new
-migrate-new: $(SET_UP) ## Make an empty migration: make migrate-new name=add_order_notes
+migrate-new: $(SET_UP) ## Create an empty migration: make migrate-new name=add_order_notes
 	@$(BIN)/mpanel-billing migrate new "$(name)"
 
 .PHONY: psql
@@ -84,6 +84,6 @@ psql: $(SET_UP) ## Open psql on the database of a running `make dev`
 	@$(BIN)/python -m mpanel_billing.dev.psql $(ARGS)
 
 .PHONY: clean
-clean: ## Remove .venv and caches; the data of `make dev` in .data stays
+clean: ## Remove .venv and caches, but not the data of `make dev` in .data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The programs of some fault tests. Without them those are skipped, which only CI forbids.
+# Installs what some fault tests need; without it they are skipped (in CI: they fail).
 set -euo pipefail
 "$(dirname "$0")/install-packages.sh" "PgBouncer and of wrong clocks" "pgbouncer faketime" \
   "pgbouncer faketime" || true

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# install-packages.sh WHAT PROGRAMS PACKAGES: installs Debian packages when a program is missing.
-# Succeeds when all programs are there in the end; else says why the tests of WHAT are skipped.
+# install-packages.sh WHAT PROGRAMS PACKAGES: installs Debian packages if a program is missing.
+# Fails if a program is still missing, and says why the tests of WHAT are skipped.
 set -euo pipefail
 what=$1 programs=$2 packages=$3
 
-all_there() {
+all_installed() {
   local program
   for program in $programs; do
     command -v "$program" >/dev/null || return 1
@@ -16,14 +16,14 @@ skip() {
   exit 1
 }
 
-if all_there; then exit 0; fi
-[ -f /etc/debian_version ] || skip "only on Debian are they installed by this script"
+if all_installed; then exit 0; fi
+[ -f /etc/debian_version ] || skip "this script only installs them on Debian"
 [ "$(id -u)" = 0 ] || skip "as root: apt-get install $packages"
 
-# One at a time: apt-get fails if another one runs.
+# One at a time: apt-get fails while another one runs.
 exec 9</var/lib/dpkg
 flock 9
-if all_there; then exit 0; fi
+if all_installed; then exit 0; fi
 
 echo "installing $packages"
 export DEBIAN_FRONTEND=noninteractive
@@ -31,4 +31,4 @@ export DEBIAN_FRONTEND=noninteractive
 if ! { apt-get -qq update && apt-get -qq install -y --no-install-recommends $packages; } >/dev/null; then
   skip "apt-get failed"
 fi
-all_there || skip "apt-get did not bring them"
+all_installed || skip "apt-get did not install them"

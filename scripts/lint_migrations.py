@@ -1,6 +1,6 @@
-"""Lint the up half of every migration with squawk; going down may drop what it likes.
+"""Lint the up half of every migration with squawk; the down half may drop anything.
 
-Prints findings only, exits with 1 if there are any. PostgreSQL 16 is what production runs.
+Prints the findings, and exits with 1 if there are any. Production runs PostgreSQL 16.
 """
 
 import subprocess
@@ -12,9 +12,9 @@ from mpanel_billing.resources import MIGRATIONS, ROOT
 
 EXCLUDED = {
     "require-lock-timeout": "the runner sets it on its connection",
-    "require-statement-timeout": "building an index of a large table may take its time",
-    "prefer-robust-stmts": "a migration that fails is rolled back whole; IF NOT EXISTS hides drift",
-    # Tables shared with mPanel keep mPanel's types:
+    "require-statement-timeout": "an index on a large table may take long to build",
+    "prefer-robust-stmts": "a failed migration is rolled back whole; IF NOT EXISTS hides drift",
+    # Tables shared with mPanel keep its types:
     "prefer-bigint-over-int": "mPanel's",
     "prefer-bigint-over-smallint": "mPanel's, and positions in a list",
     "prefer-identity": "mPanel's",
@@ -24,14 +24,14 @@ EXCLUDED = {
 
 
 def main() -> int:
-    """Lint all files, each in the mode in which it is run."""
+    """Lint every migration, in or outside of a transaction as it runs."""
     findings = [text for path in sorted(MIGRATIONS.glob("*.sql")) if (text := lint(path))]
     sys.stderr.write("\n".join(findings))
     return 1 if findings else 0
 
 
 def lint(path: Path) -> str:
-    """Return squawk's findings about one migration, by the line numbers of its file."""
+    """Return squawk's findings about one migration, with the line numbers of its file."""
     up, _, _ = path.read_text().partition("-- migrate:down")
     command = [
         str(Path(sysconfig.get_path("scripts")) / "squawk"),
@@ -41,7 +41,7 @@ def lint(path: Path) -> str:
     ]
     if "-- migrate:up transaction:false" not in up:
         command.append("--assume-in-transaction")
-    done = subprocess.run(  # noqa: S603 - the linter of this environment, our own arguments
+    done = subprocess.run(  # noqa: S603 - this environment's linter, fixed arguments
         command, input=up, capture_output=True, text=True, check=False
     )
     return done.stdout + done.stderr if done.returncode else ""

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes .venv with the project and its tools in it. PYTHON names the interpreter, else the
-# first one new enough is taken.
+# Creates .venv with the project and its tools. PYTHON names the interpreter; by default it is
+# the first one that is new enough.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# One at a time: several targets of make may be started at once.
+# One at a time: several make targets may run at once.
 if command -v flock >/dev/null; then
   exec 9<scripts
   flock 9
@@ -24,17 +24,17 @@ find_python() {
   done
   echo "setup: needs Python 3.11 or newer; ${PYTHON:-python3} is" \
     "$("${PYTHON:-python3}" --version 2>/dev/null || echo missing)." \
-    "Name another one: make setup PYTHON=/path/to/python3.11" >&2
+    "Choose another one: make setup PYTHON=/path/to/python3.11" >&2
   return 1
 }
 
 if ! new_enough .venv/bin/python; then
   python=$(find_python)
   if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
-    echo "setup: $python lacks the module venv (on Debian: apt-get install python3-venv)" >&2
+    echo "setup: $python has no venv module (on Debian: apt-get install python3-venv)" >&2
     exit 1
   fi
-  echo "setup: making .venv with $("$python" --version)"
+  echo "setup: creating .venv with $("$python" --version)"
   "$python" -m venv --clear .venv
 fi
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs tests/pm2 with a PM2 of its own from npm. Without Node it skips, which only CI forbids.
+# Runs tests/pm2 with PM2 from npm, installed for this run. Skips without Node (in CI: fails).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
