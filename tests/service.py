@@ -91,6 +91,11 @@ def make_settings(**values: Any) -> Settings:
     return Settings(_env_file=None, **given | values)  # type: ignore[call-arg]
 
 
+def make_app(settings: Settings) -> web.Application:
+    """The app, in which a route that breaks its declaration fails."""
+    return create_app(settings, strict=True)
+
+
 @pytest.fixture
 def settings(database_url: str, sandbox: Sandbox) -> Settings:
     return make_settings(database_url=database_url, stripe_api_base=sandbox.url)
@@ -121,7 +126,7 @@ async def service(
     aiohttp_client: Callable[..., Awaitable[AppClient]],
 ) -> Service:
     """The running service, selling the default catalogue; the sandbox sends it webhooks."""
-    client = await aiohttp_client(create_app(settings))
+    client = await aiohttp_client(make_app(settings))
     sandbox.add_webhook(str(client.make_url("/api/webhooks/stripe")), WEBHOOK_SECRET)
     return Service(client, sandbox, stripe, pool, settings)
 

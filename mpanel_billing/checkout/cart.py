@@ -1,16 +1,52 @@
-"""What a request asks for, from its fields and its cart, in the catalogue's words."""
+"""Read an order from what the buyer has selected, in fields of a form and in a cart."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue
-from mpanel_billing.catalogue.order import Order, OrderedDomain
+from mpanel_billing.catalogue.order import DomainMode, Order, OrderedDomain
 from mpanel_billing.checkout.domains import read_domain
-from mpanel_billing.checkout.request import CartItem, OrderFields
 from mpanel_billing.errors import InvalidRequestError
 
 _SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class DomainChoice:
+    """The order's domain as it was typed; with mode `later`, `value` means nothing."""
+
+    mode: DomainMode
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class CartItem:
+    """One line of a cart; `type` decides which of the other fields mean anything."""
+
+    type: Literal["hosting", "domain", "simple", "addon", "email"]
+    id: str | None = None
+    quantity: int = 1
+    plan: str | None = None
+    term: str | None = None
+    trial: bool | None = None
+    price_id: str | None = None
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the buyer has selected, as it was sent: fields of a form, a cart, or both."""
+
+    plan_id: str | None = None
+    billing_cycle: str | None = None
+    currency: str | None = None
+    trial: bool | None = None
+    addon_ids: tuple[str, ...] = ()
+    coupon_code: str | None = None
+    domain: DomainChoice | None = None
+    cart: tuple[CartItem, ...] = ()
 
 
 @dataclass(slots=True)
@@ -24,37 +60,37 @@ class _Wishes:
     domains: list[OrderedDomain] = field(default_factory=list)
 
 
-def read_order(request: OrderFields, catalogue: Catalogue) -> Order:
-    """Return the order that a request describes; its prices are not looked at.
+def read_order(selection: Selection, catalogue: Catalogue) -> Order:
+    """Return the order that a selection means; prices in it are ignored.
 
     Raises InvalidRequestError for what names nothing, or contradicts itself. Whether plan,
     add-ons, domains and coupon are on sale is for pricing to say.
     """
-    wishes = _Wishes(addons=list(request.addon_ids))
-    _read_fields(request, wishes)
-    for index, item in enumerate(request.cart_items):
+    wishes = _Wishes(addons=list(selection.addon_ids))
+    _read_fields(selection, wishes)
+    for index, item in enumerate(selection.cart):
         _read_item(item, f"cartItems[{index}]", catalogue, wishes)
     plan = _the_plan(wishes)
     return Order(
         plan_code=plan,
         billing_cycle=_the_cycle(wishes),
-        currency=(request.currency or catalogue.currency).lower(),
+        currency=(selection.currency or catalogue.currency).lower(),
         trial=_the_trial(wishes),
         addon_codes=tuple(dict.fromkeys(code for code in wishes.addons if code != plan)),
         domains=_first_of_each(wishes.domains),
-        coupon_code=request.coupon_code.upper() if request.coupon_code else None,
+        coupon_code=selection.coupon_code.upper() if selection.coupon_code else None,
     )
 
 
-def _read_fields(request: OrderFields, wishes: _Wishes) -> None:
-    if request.plan_id:
-        wishes.plans.append(request.plan_id)
-    if request.billing_cycle:
-        wishes.cycles.append(canonical_cycle(request.billing_cycle))
-    if request.trial_active is not None:
-        wishes.trials.append(request.trial_active)
-    if request.domain and request.domain.mode != "later":
-        domain = read_domain(request.domain.value, request.domain.mode, field="domain.value")
+def _read_fields(selection: Selection, wishes: _Wishes) -> None:
+    if selection.plan_id:
+        wishes.plans.append(selection.plan_id)
+    if selection.billing_cycle:
+        wishes.cycles.append(canonical_cycle(selection.billing_cycle))
+    if selection.trial is not None:
+        wishes.trials.append(selection.trial)
+    if selection.domain and selection.domain.mode != "later":
+        domain = read_domain(selection.domain.value, selection.domain.mode, field="domain.value")
         wishes.domains.append(domain)
 
 

@@ -1,8 +1,4 @@
-"""Who calls: the holder of a key, or anybody.
-
-A route that is not for everybody begins with `by = await require_scope(request, "billing")`, and
-hands `by` to the service that changes something, for the audit log (access/audit.py).
-"""
+"""Checking the key that a request carries; endpoints declare the scope that it needs."""
 
 import logging
 from http import HTTPStatus
@@ -20,34 +16,33 @@ from mpanel_billing.telemetry.logs import REQUEST_ID
 logger = logging.getLogger(__name__)
 
 ACTOR = web.RequestKey("actor", Actor)
-"""Whose key a request carries, once it has been asked for."""
+"""Whose key the request carries, once that has been checked."""
 
 _SCHEME = "bearer"
 _CHALLENGE = UnauthenticatedError.challenge
 
 
 class ScopeMissingError(BillingError):
-    """The key is good, but not for this."""
+    """The key is valid, but lacks the scope."""
 
     status = HTTPStatus.FORBIDDEN
     code = "scope_missing"
 
     def __init__(self, scope: Scope) -> None:
-        """Name the scope that would do."""
-        super().__init__(f'This key may not do that: it needs the scope "{scope}".')
+        """Name the missing scope."""
+        super().__init__(f'This key lacks the scope "{scope}".')
         self.challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
 
 
 async def require_scope(request: web.Request, scope: Scope) -> Actor:
-    """Let a request pass whose key opens that; answer who has the key, for the audit log.
+    """Return whose key the request carries, for the audit log.
 
-    UnauthenticatedError (401) without a key or with a wrong one, RateLimitedError (429) after too
-    many wrong ones, ScopeMissingError (403), DatabaseUnavailableError (503) when the key cannot be
-    looked up.
+    UnauthenticatedError (401) without a valid key, RateLimitedError (429) after too many wrong
+    ones, ScopeMissingError (403), DatabaseUnavailableError (503) if the key cannot be looked up.
     """
     given = _bearer_key(request)
     if given is None:
-        raise UnauthenticatedError('This address needs a key: "Authorization: Bearer <key>".')
+        raise UnauthenticatedError('An API key is required: "Authorization: Bearer <key>".')
     holder = await _identify(request, given)
     if not holder.may(scope):
         raise ScopeMissingError(scope)
@@ -55,18 +50,16 @@ async def require_scope(request: web.Request, scope: Scope) -> Actor:
     return actor
 
 
-async def identify_backend(request: web.Request) -> Actor | None:
-    """Return mPanel's backend, where a request carries its key; None without any key.
-
-    Raises as `require_scope` does for another key: whoever sends one means to be known.
-    """
-    return None if _bearer_key(request) is None else await require_scope(request, "billing")
+async def identify(request: web.Request, scope: Scope) -> Actor | None:
+    """Return whose key the request carries, None if it has none; else as `require_scope`."""
+    return None if _bearer_key(request) is None else await require_scope(request, scope)
 
 
 async def _identify(request: web.Request, given: str) -> Holder:
-    """Ask the key ring; wrong keys are counted by address, and too many make it deaf.
+    """Look the key up, unless too many wrong ones have come from the client's address.
 
-    But never to a key that was right before: nobody is shut out by others behind his address.
+    A key that was valid before is always looked up, so that one client behind an address cannot
+    lock out the others.
     """
     ring = request.app[keys.KEY_RING]
     if not ring.has_proven(given):

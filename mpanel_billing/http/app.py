@@ -1,4 +1,4 @@
-"""The web application: its parts, put together from the settings."""
+"""The web application, assembled from the settings."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,8 @@ from mpanel_billing.checkout.service import Desk
 from mpanel_billing.checkout.session_params import PaymentTerms
 from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.http import keys
-from mpanel_billing.http.middleware import MIDDLEWARES
+from mpanel_billing.http.middleware import MIDDLEWARES, refuse_undeclared
+from mpanel_billing.http.openapi import document
 from mpanel_billing.http.openapi.document import DOCUMENT, ApiDocument
 from mpanel_billing.http.rate_limits import RATE_LIMITER, open_rate_limiter
 from mpanel_billing.http.routes import (
@@ -27,24 +28,30 @@ from mpanel_billing.http.routes import (
     catalogue,
     checkout,
     health,
-    openapi,
     storefront,
     webhooks,
 )
-from mpanel_billing.http.routes import metrics as metrics_route
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.subscriptions.desk import ServiceDesk
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.tracing import active_tracing
 from mpanel_billing.webhooks.batching import EventBatcher
 
 
-def create_app(settings: Settings) -> web.Application:
-    """Make the application; it starts even while the database is away."""
+def create_app(settings: Settings, *, strict: bool = False) -> web.Application:
+    """Build the application; it starts even while the database is down.
+
+    If `strict`, and in `dev`, a route that breaks its declaration fails with 500.
+    """
     tracing = active_tracing()
-    middlewares = (tracing.middleware, *MIDDLEWARES) if tracing else MIDDLEWARES
+    middlewares = (
+        *((tracing.middleware,) if tracing else ()),
+        *MIDDLEWARES,
+        *((refuse_undeclared,) if strict or settings.demo else ()),
+    )
     app = web.Application(middlewares=middlewares, client_max_size=webhooks.MAX_BODY_BYTES)
     app[keys.SETTINGS] = settings
     app[keys.WEBHOOK_SECRETS] = tuple(
@@ -61,9 +68,8 @@ def create_app(settings: Settings) -> web.Application:
         billing_subscriptions,
         catalogue,
         checkout,
+        document,
         health,
-        metrics_route,
-        openapi,
         webhooks,
     ):
         app.add_routes(module.routes)
@@ -82,6 +88,7 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     app[keys.EVENTS] = EventBatcher(pool)
     app[keys.FIGURES] = FigureReader(pool)
     app[keys.GATEWAY] = gateway = open_gateway(settings)
+    app[keys.SUBSCRIPTIONS] = ServiceDesk(pool, gateway, settings.livemode)
     async with sampled(pool, "web"):
         yield
     await gateway.close()
@@ -89,7 +96,7 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _checkout(app: web.Application) -> AsyncIterator[None]:
-    """Set up what checkout needs, and listen for changes of orders meanwhile."""
+    """Set up checkout, and listen for changes of orders."""
     settings = app[keys.SETTINGS]
     terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
     changes = SubscriptionChanges(settings.direct_url)
@@ -104,7 +111,7 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _rate_limits(app: web.Application) -> AsyncIterator[None]:
-    """Count calls for as long as the application runs."""
+    """Open the rate limiter, and close it at the end."""
     async with open_rate_limiter(app[keys.SETTINGS]) as limiter:
         app[RATE_LIMITER] = limiter
         yield

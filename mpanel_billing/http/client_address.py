@@ -1,4 +1,4 @@
-"""Whose request it is, behind proxies that pass on the address that they see."""
+"""The client's address, behind proxies that forward it."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -14,9 +14,9 @@ UNKNOWN = "unknown"
 
 
 def client_of(request: web.Request) -> str:
-    """Name the client of a request: its IPv4 address, or its IPv6 network.
+    """Return the client of a request: its IPv4 address, or its IPv6 network.
 
-    TRUSTED_PROXIES says whose X-Forwarded-For is believed.
+    X-Forwarded-For counts only if it comes from TRUSTED_PROXIES.
     """
     forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
     trusted = request.app[keys.SETTINGS].trusted_networks
@@ -26,11 +26,11 @@ def client_of(request: web.Request) -> str:
 def find_client(
     peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]
 ) -> Address | None:
-    """Return the rightmost address on the way to us that is no trusted proxy.
+    """Return the last address on the way to us that is not a trusted proxy.
 
-    `peer` has the connection, and each proxy has put the one before it at the end of `forwarded`.
-    What stands left of an address that we do not trust is only what that one claims. None: the
-    connection has no address, as on a Unix socket.
+    `peer` is the other end of the connection; each proxy appends the address before it to
+    `forwarded`. Anything left of an untrusted address is only its claim. None if the connection
+    has no address, as on a Unix socket.
     """
     client = _read(peer or "")
     hops = [hop for header in forwarded for hop in header.split(",")]
@@ -43,14 +43,14 @@ def find_client(
 
 
 def client_name(client: Address | None) -> str:
-    """Name a client for counting: an IPv6 one has at least a /64 to itself."""
+    """Return the name to count a client by; an IPv6 client has at least a /64 to itself."""
     if isinstance(client, IPv6Address):
         return str(IPv6Network((client, 64), strict=False))
     return str(client) if client else UNKNOWN
 
 
 def _read(text: str) -> Address | None:
-    """Read an address, with or without a port and a zone; None for what is none."""
+    """Parse an address with an optional port and zone; None if it is not one."""
     host = text.strip()
     if host.startswith("["):
         host = host[1:].partition("]")[0]

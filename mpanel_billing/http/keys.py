@@ -1,4 +1,4 @@
-"""What the application carries for its routes."""
+"""The parts of the application, by the keys under which routes find them."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,18 @@ from mpanel_billing.checkout.service import Desk
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.subscriptions.desk import ServiceDesk
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.webhooks.batching import EventBatcher
 
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", Pool)
 WEBHOOK_SECRETS: web.AppKey[Sequence[bytes]] = web.AppKey("webhook_secrets")
-"""What Stripe may have signed with; more than one while one is being rolled."""
+"""The secrets that Stripe may have signed with; several while one is being rolled."""
 EVENTS = web.AppKey("events", EventBatcher)
 FIGURES = web.AppKey("figures", FigureReader)
 GATEWAY = web.AppKey("gateway", StripeGateway)
+SUBSCRIPTIONS = web.AppKey("subscriptions", ServiceDesk)
 DESK = web.AppKey("desk", Desk)
 KEY_RING = web.AppKey("key_ring", KeyRing)
 LOOKOUT = web.AppKey("lookout", Lookout)

@@ -1,4 +1,4 @@
-"""Around every route: the request id, the access log line, CORS, and errors in one shape."""
+"""Around every route: the request id, the access log, CORS, and errors in one shape."""
 
 import logging
 import random
@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.http import keys
 from mpanel_billing.http.access import ACTOR
+from mpanel_billing.http.operation import operation_of
 from mpanel_billing.telemetry.counters import count_request
 from mpanel_billing.telemetry.logs import REQUEST_ID
 
@@ -25,7 +26,7 @@ REQUEST_ID_HEADER = "X-Request-Id"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 WEBHOOK_PATH = "/api/webhooks/"
-"""Stripe's servers call there: a browser has no business with it, so it takes no CORS."""
+"""Only Stripe's servers call this, never a browser, so it has no CORS."""
 
 _ALLOWED_METHODS = "GET, POST, OPTIONS"
 _ALLOWED_HEADERS = "Content-Type, Idempotency-Key, X-Request-Id"
@@ -34,22 +35,22 @@ _PREFLIGHT_SECONDS = "600"
 
 _SENTENCES: Mapping[int, tuple[str, str]] = {
     HTTPStatus.BAD_REQUEST: ("malformed_request", "The request cannot be read."),
-    HTTPStatus.NOT_FOUND: ("not_found", "There is nothing at this address."),
-    HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "This address takes another method."),
+    HTTPStatus.NOT_FOUND: ("not_found", "Not found."),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "Method not allowed."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "The request is too large."),
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "The request is no JSON."),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_media_type", "The request is not JSON."),
 }
-_GIVEN_UP = DatabaseUnavailableError(
-    "Too much is going on just now; please try again in a moment.", retry_after=1
+_BUSY = DatabaseUnavailableError(
+    "The service is busy; please try again in a moment.", retry_after=1
 )
-_OURS = "Something went wrong on our side; please try again in a moment."
+_INTERNAL = "Something went wrong on our side; please try again in a moment."
 
 
 @web.middleware
 async def observe_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id, and log one line when it is answered.
+    """Give the request an id, and log one line with its response.
 
-    The id is the client's own (`X-Request-Id`) where that is a sane one.
+    The id is the client's own (`X-Request-Id`) if that is valid.
     """
     given = request.headers.get(REQUEST_ID_HEADER, "")
     request_id = given if _SANE_REQUEST_ID.fullmatch(given) else _make_request_id()
@@ -65,12 +66,12 @@ async def observe_requests(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _make_request_id() -> str:
-    """Return an id; it is no secret, and so worth no system call."""
+    """Return an id; it is not a secret, so it does not need the system's entropy."""
     return f"{random.getrandbits(128):032x}"
 
 
 def _record(request: web.Request, status: int, seconds: float) -> None:
-    """Count and log by the route, not the path: addresses carry ids that open things."""
+    """Count and log by route, not path: some ids in paths grant access."""
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "(none)"
     count_request(request.method, route, status, seconds)
@@ -93,7 +94,7 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
 
 @web.middleware
 async def allow_origins(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let browsers on the origins of APP_URL and CORS_ORIGIN read every answer, errors too.
+    """Let browsers on the origins of APP_URL and CORS_ORIGIN read responses, including errors.
 
     Other origins get no CORS headers. Source: the Fetch standard, "CORS protocol".
     """
@@ -111,7 +112,7 @@ async def allow_origins(request: web.Request, handler: Handler) -> web.StreamRes
     if allowed and origin:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        response.headers.update(_PREFLIGHT_HEADERS if preflight else _ANSWER_HEADERS)
+        response.headers.update(_PREFLIGHT_HEADERS if preflight else _RESPONSE_HEADERS)
     return response
 
 
@@ -120,36 +121,35 @@ _PREFLIGHT_HEADERS = {
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: _ALLOWED_HEADERS,
     hdrs.ACCESS_CONTROL_MAX_AGE: _PREFLIGHT_SECONDS,
 }
-_ANSWER_HEADERS = {hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: _EXPOSED_HEADERS}
+_RESPONSE_HEADERS = {hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: _EXPOSED_HEADERS}
 
 
 @web.middleware
-async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever is raised into the one error shape; what is unexpected only into the log."""
+async def respond_to_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn exceptions into the one error shape; details of unexpected ones only go to the log."""
     try:
         return await handler(request)
     except BillingError as error:
-        return _answer_ours(error)
+        return _error_of(error)
     except web.HTTPException as error:
-        return _answer_http(error)
+        return _error_of_aiohttp(error)
     except asyncpg.TransactionRollbackError as error:
-        # a deadlock, with a migration for one: nothing was done, and asked again it works
-        logger.warning("the database gave up a transaction: %s", error)
-        return _answer_ours(_GIVEN_UP)
+        # a deadlock, for example with a migration: rolled back, and a retry works
+        logger.warning("the database rolled a transaction back: %s", error)
+        return _error_of(_BUSY)
     except Exception:
-        # the edge of the process: there is nobody behind us who could deal with it
         logger.exception("a request failed unexpectedly")
-        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", _OURS)
+        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", _INTERNAL)
 
 
-def _answer_ours(error: BillingError) -> web.Response:
+def _error_of(error: BillingError) -> web.Response:
     hidden = error.status == HTTPStatus.INTERNAL_SERVER_ERROR
     if hidden:
         logger.error("%s: %s", error.code, error.message, exc_info=error)
     elif error.status > HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("%s: %s", error.code, error.message)
     response = error_response(
-        error.status, error.code, _OURS if hidden else error.message, error.fields
+        error.status, error.code, _INTERNAL if hidden else error.message, error.fields
     )
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
@@ -158,8 +158,8 @@ def _answer_ours(error: BillingError) -> web.Response:
     return response
 
 
-def _answer_http(error: web.HTTPException) -> web.StreamResponse:
-    """Answer what aiohttp refuses; a redirect stays one."""
+def _error_of_aiohttp(error: web.HTTPException) -> web.StreamResponse:
+    """Return aiohttp's own errors in our shape, and its redirects as they are."""
     if error.status < HTTPStatus.BAD_REQUEST:
         return web.Response(status=error.status, headers=error.headers)
     code, sentence = _SENTENCES.get(error.status, ("http_error", error.reason))
@@ -173,7 +173,7 @@ def _answer_http(error: web.HTTPException) -> web.StreamResponse:
 def error_response(
     status: int, code: str, sentence: str, fields: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Write an error: a sentence for the buyer, a word for the machine, input name -> problem."""
+    """Return an error: a sentence for people, a code for programs, field -> problem."""
     body: dict[str, object] = {"success": False, "error": sentence, "code": code}
     if fields:
         body["fields"] = dict(fields)
@@ -181,5 +181,26 @@ def error_response(
     return web.json_response(body, status=status)
 
 
-MIDDLEWARES = (observe_requests, allow_origins, answer_errors)
+MIDDLEWARES = (observe_requests, allow_origins, respond_to_errors)
 """Outermost first."""
+
+
+class UndeclaredResponseError(Exception):
+    """A route returned a status, or raised an error, that it does not declare."""
+
+
+@web.middleware
+async def refuse_undeclared(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Raise UndeclaredResponseError if a route breaks its declaration: for tests and `dev`."""
+    operation = operation_of(request.match_info.handler)
+    try:
+        response = await handler(request)
+    except BillingError as error:
+        if operation and not operation.refuses_with(error):
+            msg = f"{operation.id} does not declare {error.status} {error.code}"
+            raise UndeclaredResponseError(msg) from error
+        raise
+    if operation and response.status not in operation.responses:
+        msg = f"{operation.id} does not declare a response with status {response.status}"
+        raise UndeclaredResponseError(msg)
+    return response

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES
-from mpanel_billing.http.routes import health, metrics
+from mpanel_billing.http.routes import health
 from mpanel_billing.http.server import AddressInUseError
 from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.figures import FigureReader
@@ -42,7 +42,6 @@ def _create_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=MIDDLEWARES)
     app[keys.SETTINGS] = settings
     app.add_routes(health.routes)
-    app.add_routes(metrics.routes)
     app.cleanup_ctx.append(_connections)
     return app
 

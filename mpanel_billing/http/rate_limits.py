@@ -1,4 +1,4 @@
-"""How often one client may call the public routes."""
+"""Rate limits of the public routes, per client."""
 
 import logging
 import math
@@ -21,31 +21,30 @@ from mpanel_billing.settings import UNLIMITED, Settings
 logger = logging.getLogger(__name__)
 
 Group = Literal["orders", "lookups", "wrong_keys"]
-"""Orders make rows here and objects at Stripe; lookups only read; wrong keys open nothing."""
+"""Orders create rows here and objects at Stripe; lookups only read."""
 
 STORE_TIMEOUT_SECONDS = 0.5
 
 
 class RateLimitedError(BillingError):
-    """The client has called too often; `retry_after` says when it may again."""
+    """The client has sent too many requests; `retry_after` says when it may send more."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "rate_limited"
 
 
 class RateLimiter:
-    """Counts calls by group and client, in windows that begin with a client's first call."""
+    """Counts calls by group and client, in windows that start with a client's first call."""
 
     def __init__(self, storage: Storage, limits: Mapping[Group, RateLimitItem]) -> None:
-        """Count in `storage`; a group without a limit is not counted."""
+        """Count in `storage`; groups without a limit are not counted."""
         self._windows = FixedWindowRateLimiter(storage)
         self._limits = limits
 
     async def spend(self, group: Group, client: str) -> None:
-        """Count one call; RateLimitedError when it is one too many.
+        """Count one call; RateLimitedError if it exceeds the limit.
 
-        A shared store that does not answer lets everybody pass: the shop is worth more than its
-        limits.
+        If a shared store is down, every call passes: selling matters more than the limits.
         """
         limit = self._limits.get(group)
         if limit is None:
@@ -60,7 +59,7 @@ class RateLimiter:
         raise _refused_until(window.reset_time)
 
     async def refuse_if_spent(self, group: Group, client: str) -> None:
-        """Raise RateLimitedError where no call is left, and count none."""
+        """Raise RateLimitedError if the limit is used up, without counting a call."""
         limit = self._limits.get(group)
         if limit is None:
             return
@@ -75,7 +74,7 @@ class RateLimiter:
 
 def _refused_until(moment: float) -> RateLimitedError:
     return RateLimitedError(
-        "There were too many requests from your address. Please wait a moment and try again.",
+        "Too many requests from your address. Please wait a moment and try again.",
         retry_after=max(1, math.ceil(moment - time.time())),
     )
 
@@ -84,18 +83,18 @@ RATE_LIMITER = web.AppKey("rate_limiter", RateLimiter)
 
 
 async def spend_allowance(request: web.Request, group: Group) -> None:
-    """Count a request of its client; RateLimitedError when it is one too many."""
+    """Count a request against its client's limit; RateLimitedError if it exceeds it."""
     await request.app[RATE_LIMITER].spend(group, client_of(request))
 
 
 async def refuse_if_spent(request: web.Request, group: Group) -> None:
-    """Raise RateLimitedError where the client of a request has no call left; count none."""
+    """Raise RateLimitedError if the client's limit is used up, without counting the request."""
     await request.app[RATE_LIMITER].refuse_if_spent(group, client_of(request))
 
 
 @asynccontextmanager
 async def open_rate_limiter(settings: Settings) -> AsyncIterator[RateLimiter]:
-    """Make the limiter that the settings describe, and close its store at the end."""
+    """Open the limiter that the settings describe, and close its store at the end."""
     wanted: Mapping[Group, str] = {
         "orders": settings.rate_limit_orders,
         "lookups": settings.rate_limit_lookups,

@@ -8,8 +8,7 @@ from mpanel_billing.access.actor import Actor
 from mpanel_billing.access.keys import IssuedKey, create_key
 from mpanel_billing.access.scopes import Scope
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.http.app import create_app
-from tests.service import AppClient, make_settings
+from tests.service import AppClient, make_app, make_settings
 
 GRACE = Actor("cli:grace@panel")
 ADMIN_KEY = "a" * 32
@@ -30,7 +29,7 @@ def open_app(database_url: str, aiohttp_client: Clients) -> OpenApp:
 
     async def open_(**values: object) -> AppClient:
         given = {"database_url": database_url, "admin_api_keys": ADMIN_KEY}
-        return await aiohttp_client(create_app(make_settings(**given | values)))
+        return await aiohttp_client(make_app(make_settings(**given | values)))
 
     return open_
 

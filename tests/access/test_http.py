@@ -4,9 +4,8 @@ import pytest
 
 from mpanel_billing.access.key import make_key
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.http.app import create_app
 from tests.access.conftest import ADMIN_KEY, BILLING_KEY, Clients, Issue, OpenApp, bearer
-from tests.service import AppClient, make_settings
+from tests.service import AppClient, make_app, make_settings
 
 EVENTS = "/api/admin/events"
 RETRY = "/api/admin/provisioning/retry"
@@ -59,7 +58,7 @@ async def test_a_slip_of_the_pen_is_told_from_an_unknown_key(
 async def test_without_a_database_it_is_503_and_not_the_keys_fault(
     aiohttp_client: Clients,
 ) -> None:
-    client = await aiohttp_client(create_app(make_settings(admin_api_keys=ADMIN_KEY)))
+    client = await aiohttp_client(make_app(make_settings(admin_api_keys=ADMIN_KEY)))
     answer = await client.get(EVENTS, headers=bearer(make_key().text))
     assert (answer.status, (await answer.json())["code"]) == (503, "database_unavailable")
     assert answer.headers["Retry-After"]

@@ -12,12 +12,11 @@ import pytest
 
 from mpanel_billing.access.scopes import SCOPES
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.http.app import create_app
 from mpanel_billing.settings import Settings
 from tests import stripe_objects as made
 from tests.access.conftest import ADMIN_KEY, BILLING_KEY, Issue, bearer
 from tests.inbox import Inbox
-from tests.service import CREATE_SESSION, AppClient, Service, make_settings
+from tests.service import CREATE_SESSION, AppClient, Service, make_app, make_settings
 
 Route = tuple[str, str]
 """Method, and the path as the router has it."""
@@ -27,7 +26,7 @@ ONLY_LOOKING = {("POST", "/api/billing/subscriptions/{id}/preview-change")}
 
 
 def guarded_routes() -> Iterator[Route]:
-    for route in create_app(make_settings()).router.routes():
+    for route in make_app(make_settings()).router.routes():
         path = route.resource.canonical if route.resource else ""
         if path.startswith(("/api/admin", "/api/billing")):
             yield route.method, path

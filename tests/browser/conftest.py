@@ -16,11 +16,10 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.http.app import create_app
 from mpanel_billing.settings import Settings
 from mpanel_billing.worker.process import work
 from stripe_sandbox import Sandbox
-from tests.service import WEBHOOK_SECRET, make_settings
+from tests.service import WEBHOOK_SECRET, make_app, make_settings
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMEDRIVER = "/usr/bin/chromedriver"
@@ -120,7 +119,7 @@ async def shop(
     aiohttp_server: Callable[..., Awaitable[TestServer]],
 ) -> AsyncIterator[Shop]:
     """The service with a worker, selling the default catalogue on the storefront."""
-    server = await aiohttp_server(create_app(settings), port=settings.port)
+    server = await aiohttp_server(make_app(settings), port=settings.port)
     sandbox.add_webhook(str(server.make_url("/api/webhooks/stripe")), WEBHOOK_SECRET)
     stop = asyncio.Event()
     working = asyncio.create_task(work(settings, stop))

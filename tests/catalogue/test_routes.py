@@ -9,9 +9,8 @@ from mpanel_billing.catalogue.file import parse_catalogue
 from mpanel_billing.catalogue.schema import CatalogueFile
 from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.http.app import create_app
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from tests.service import AppClient, make_settings
+from tests.service import AppClient, make_app, make_settings
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ async def client(
     aiohttp_client: Callable[..., Awaitable[AppClient]],
 ) -> AppClient:
     await apply_catalogue(pool, shipped)
-    return await aiohttp_client(create_app(make_settings(database_url=database_url)))
+    return await aiohttp_client(make_app(make_settings(database_url=database_url)))
 
 
 async def get_json(client: AppClient, path: str) -> Any:

@@ -7,9 +7,9 @@ import pytest
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import Order
 from mpanel_billing.checkout.cart import read_order
-from mpanel_billing.checkout.request import OrderFields
 from mpanel_billing.errors import InvalidRequestError
-from mpanel_billing.http.json_body import parse_body
+from mpanel_billing.http.request import validate
+from mpanel_billing.http.schemas.checkout import QuoteRequest
 
 HOSTING = {"type": "hosting", "plan": "premium", "term": "annually", "quantity": 1, "trial": False}
 SHAPE_B: dict[str, Any] = {
@@ -27,7 +27,7 @@ SHAPE_B: dict[str, Any] = {
 
 
 def read(catalogue: Catalogue, body: dict[str, Any]) -> Order:
-    return read_order(parse_body(OrderFields, body), catalogue)
+    return read_order(validate(QuoteRequest, body).to_selection(), catalogue)
 
 
 def cart(*items: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from mpanel_billing.catalogue.push import push_catalogue
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.checkout.cart import read_order
-from mpanel_billing.checkout.request import CheckoutRequest
 from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.http.schemas.checkout import CheckoutRequest
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -93,7 +93,9 @@ async def show_price(pool: Pool, body: dict[str, Any]) -> PricedOrder:
     """Price an order as the storefront does."""
     async with acquired(pool) as conn:
         catalogue = await load_catalogue(conn, livemode=False)
-    return price_order(catalogue, read_order(CheckoutRequest.model_validate(body), catalogue))
+    return price_order(
+        catalogue, read_order(CheckoutRequest.model_validate(body).to_selection(), catalogue)
+    )
 
 
 Sell = Callable[..., Awaitable[Sale]]

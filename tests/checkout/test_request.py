@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from mpanel_billing.checkout.buyer import Address, Buyer
-from mpanel_billing.checkout.request import LABELS, CheckoutRequest
 from mpanel_billing.errors import InvalidRequestError
-from mpanel_billing.http.json_body import parse_body
+from mpanel_billing.http.request import validate
+from mpanel_billing.http.schemas.checkout import CheckoutRequest
 
 GRACE = {
     "email": " Grace@Example.COM ",
@@ -22,7 +22,7 @@ GRACE = {
 
 
 def buyer_of(**changes: Any) -> Buyer:
-    return parse_body(CheckoutRequest, {"customer": {**GRACE, **changes}}).customer.to_buyer()
+    return validate(CheckoutRequest, {"customer": {**GRACE, **changes}}).customer.to_buyer()
 
 
 def test_a_buyer_is_normalised() -> None:
@@ -65,7 +65,7 @@ def test_a_field_that_is_wrong_is_named(changes: dict[str, Any], field: str) -> 
 
 def test_the_sentence_is_for_the_buyer() -> None:
     with pytest.raises(InvalidRequestError) as refused:
-        parse_body(CheckoutRequest, {"customer": {**GRACE, "email": "ada"}}, LABELS)
+        validate(CheckoutRequest, {"customer": {**GRACE, "email": "ada"}}, CheckoutRequest.labels)
     assert refused.value.message == (
-        "Please check your e-mail address: it must be an e-mail address, like ada@example.com."
+        "Please check your email address: it must be an e-mail address, like ada@example.com."
     )

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http import keys
-from mpanel_billing.http.app import create_app
 from mpanel_billing.mirror.refetch import fetch_and_apply
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests import stripe_objects as made
 from tests.convergence.lifecycles import LIVES, disordered
 from tests.convergence.rows import MIRRORED, ask_stripe, live_all, mirrored_rows
 from tests.convergence.truth import create_truth
-from tests.service import WEBHOOK_SECRET, AppClient, make_settings
+from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
 
 EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "300"))
 CONNECTIONS = 4
@@ -69,7 +68,7 @@ class World:
 async def running_world(database_url: str) -> AsyncIterator[World]:
     objects: dict[str, Mapping[str, Any]] = {}
     async with TestServer(create_truth(objects)) as truth:
-        app = create_app(
+        app = make_app(
             make_settings(database_url=database_url, stripe_api_base=str(truth.make_url("/")))
         )
         async with TestClient(TestServer(app)) as client:

@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from mpanel_billing.http.app import create_app
-from tests.service import AppClient, make_settings
+from tests.service import AppClient, make_app, make_settings
 
 KEY = "k" * 32
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -16,4 +15,4 @@ Clients = Callable[..., Awaitable[AppClient]]
 async def client(database_url: str, aiohttp_client: Clients) -> AppClient:
     """The app on a database of its own, with two operator's keys."""
     settings = make_settings(database_url=database_url, admin_api_keys=f"{'o' * 32},{KEY}")
-    return await aiohttp_client(create_app(settings))
+    return await aiohttp_client(make_app(settings))

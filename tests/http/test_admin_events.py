@@ -4,11 +4,10 @@ import pytest
 from yarl import URL
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.http.app import create_app
 from tests import stripe_objects as made
 from tests.http.conftest import HEADERS, KEY, Clients
 from tests.inbox import Inbox
-from tests.service import AppClient, make_settings
+from tests.service import AppClient, make_app, make_settings
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ async def test_without_a_key_nothing_is_told(
 async def test_without_configured_keys_nobody_gets_in(
     database_url: str, aiohttp_client: Clients
 ) -> None:
-    client = await aiohttp_client(create_app(make_settings(database_url=database_url)))
+    client = await aiohttp_client(make_app(make_settings(database_url=database_url)))
     answer = await client.get("/api/admin/events", headers={"Authorization": "Bearer "})
     assert answer.status == 401
 

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from mpanel_billing.http.app import create_app
 from mpanel_billing.http.middleware import access_logger
-from tests.service import CREATE_SESSION, SITE, AppClient, make_settings
+from tests.service import CREATE_SESSION, SITE, AppClient, make_app, make_settings
 
 PREFLIGHT = {
     "Origin": SITE,
@@ -20,7 +19,7 @@ PREFLIGHT = {
 @pytest.fixture
 async def client(aiohttp_client: Callable[..., Awaitable[AppClient]]) -> AppClient:
     """An app whose database is away."""
-    return await aiohttp_client(create_app(make_settings()))
+    return await aiohttp_client(make_app(make_settings()))
 
 
 async def test_it_starts_and_lives_without_a_database(client: AppClient) -> None:
@@ -126,7 +125,7 @@ async def test_a_request_id_that_could_forge_a_log_line_is_replaced(client: AppC
 async def test_what_is_unexpected_shows_in_the_log_only(
     aiohttp_client: Callable[..., Awaitable[AppClient]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = create_app(make_settings())
+    app = make_app(make_settings())
 
     async def fail(_: object) -> None:
         raise RuntimeError("what nobody must see")

@@ -10,15 +10,14 @@ import pytest
 from mpanel_billing.database.migrations import expected_version
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.dev.postgres import EmbeddedPostgres
-from mpanel_billing.http.app import create_app
-from tests.service import AppClient, Service, make_settings
+from tests.service import AppClient, Service, make_app, make_settings
 
 Clients = Callable[..., Awaitable[AppClient]]
 
 
 @pytest.fixture
 async def client(database_url: str, aiohttp_client: Clients) -> AppClient:
-    return await aiohttp_client(create_app(make_settings(database_url=database_url)))
+    return await aiohttp_client(make_app(make_settings(database_url=database_url)))
 
 
 async def test_it_is_ready_when_database_and_schema_are(service: Service) -> None:
@@ -43,7 +42,7 @@ async def test_the_reason_is_that_of_the_moment(
     postgres.create_database("health")
     url = postgres.url("health")
     postgres.stop()
-    client = await aiohttp_client(create_app(make_settings(database_url=url)))
+    client = await aiohttp_client(make_app(make_settings(database_url=url)))
     assert await unready(client) == {"the database does not respond"}
     await asyncio.to_thread(postgres.start)
     try:

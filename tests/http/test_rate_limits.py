@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.http.app import create_app
-from tests.service import CREATE_SESSION, SITE, AppClient, make_settings
+from tests.service import CREATE_SESSION, SITE, AppClient, make_app, make_settings
 
 CATALOG = "/api/marketing-api/products/catalog"
 PLANS = "/api/public/plans"
@@ -24,7 +23,7 @@ def open_app(database_url: str, aiohttp_client: Open) -> Open:
     async def open_(**settings: Any) -> AppClient:
         few = {"rate_limit_orders": "2/hour", "rate_limit_lookups": "3/hour"}
         return await aiohttp_client(
-            create_app(make_settings(database_url=database_url, **few | settings))
+            make_app(make_settings(database_url=database_url, **few | settings))
         )
 
     return open_
@@ -46,7 +45,7 @@ async def test_one_call_too_many_is_refused_for_a_while(open_app: Open) -> None:
     refused = await client.get(PLANS, headers={"Origin": SITE})
     content = await refused.json()
     assert (refused.status, content["code"], content["success"]) == (429, "rate_limited", False)
-    assert "too many requests" in content["error"]
+    assert "Too many requests" in content["error"]
     assert 0 < int(refused.headers["Retry-After"]) <= 3600
     assert refused.headers["Access-Control-Allow-Origin"] == SITE
     assert refused.headers["Access-Control-Allow-Credentials"] == "true"

@@ -3,9 +3,8 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.http.app import create_app
 from mpanel_billing.settings import Settings
-from tests.service import AppClient, make_settings
+from tests.service import AppClient, make_app, make_settings
 
 
 @pytest.fixture
@@ -13,7 +12,7 @@ async def shop(
     settings: Settings, offers: None, aiohttp_client: Callable[..., Awaitable[AppClient]]
 ) -> AppClient:
     demo = settings.model_copy(update={"demo": True})
-    return await aiohttp_client(create_app(demo))
+    return await aiohttp_client(make_app(demo))
 
 
 @pytest.mark.parametrize("path", ["/demo", "/demo/success", "/checkout/success"])
@@ -51,6 +50,6 @@ async def test_a_quote_is_what_would_be_charged(shop: AppClient, order_a: Any) -
 async def test_in_production_there_is_no_storefront(
     aiohttp_client: Callable[..., Awaitable[AppClient]],
 ) -> None:
-    client = await aiohttp_client(create_app(make_settings()))
+    client = await aiohttp_client(make_app(make_settings()))
     for path in ("/demo", "/demo/success", "/checkout/success", "/demo/extras", "/pricing"):
         assert (await client.get(path)).status == 404

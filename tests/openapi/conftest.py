@@ -38,7 +38,7 @@ class Inhabited:
             for operation in methods.values():
                 _give_examples(operation, self.examples.get(path, {}))
         for name, schema in document["components"]["schemas"].items():
-            if name.endswith(("Answer", "Part")):
+            if name.endswith(("Response", "Schema")):
                 schema["additionalProperties"] = False
         return document
 

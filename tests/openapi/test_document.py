@@ -7,7 +7,7 @@ from aiohttp import web
 
 from mpanel_billing.http.app import create_app
 from mpanel_billing.http.openapi.document import DOCUMENT
-from mpanel_billing.http.openapi.operation import described_handlers, operation_of
+from mpanel_billing.http.operation import described_handlers, operation_of
 from tests.service import AppClient, make_settings
 
 

@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp.test_utils import TestServer
 
-from mpanel_billing.http.app import create_app
 from tests.browser.conftest import Browser, browser, driver
-from tests.service import make_settings
+from tests.service import make_app, make_settings
 
 __all__ = ["browser", "driver"]  # fixtures
 
@@ -19,7 +18,7 @@ async def test_it_can_be_read_on_a_telephone(
     database_url: str,
     aiohttp_server: Callable[..., Awaitable[TestServer]],
 ) -> None:
-    server = await aiohttp_server(create_app(make_settings(database_url=database_url)))
+    server = await aiohttp_server(make_app(make_settings(database_url=database_url)))
     await browser.resize(360, 740)
     await browser.open(str(server.make_url("/docs")))
     opened = "document.querySelectorAll('details').forEach(one => one.open = true);"

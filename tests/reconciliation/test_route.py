@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.http.app import create_app
 from mpanel_billing.reconciliation import service as reconciling
 from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run
 from mpanel_billing.reconciliation.service import Wish
 from mpanel_billing.worker.sweep import sweep
 from tests.processes import running_worker
 from tests.reconciliation.conftest import Reconciler
-from tests.service import AppClient, Service, make_settings
+from tests.service import AppClient, Service, make_app, make_settings
 
 KEY = "an operator's key of the tests"
 AS_OPERATOR = {"Authorization": f"Bearer {KEY}"}
@@ -25,7 +24,7 @@ async def admin(
     settings = make_settings(
         database_url=database_url, stripe_api_base=service.sandbox.url, admin_api_keys=KEY
     )
-    return await aiohttp_client(create_app(settings), headers=AS_OPERATOR)
+    return await aiohttp_client(make_app(settings), headers=AS_OPERATOR)
 
 
 async def ask(admin: AppClient, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -13,13 +13,12 @@ from typer.testing import CliRunner, Result
 
 from mpanel_billing.cli.stripe import app
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.http.app import create_app
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.webhooks.endpoint import PATH
 from mpanel_billing.webhooks.event import MIRRORED_TYPES
 from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
-from tests.service import AppClient, make_settings
+from tests.service import AppClient, make_app, make_settings
 
 URL = "http://127.0.0.1:4242" + PATH
 
@@ -154,7 +153,7 @@ async def test_what_it_makes_brings_events_that_its_secret_opens(
     settings = make_settings(
         database_url=database_url, stripe_api_base=sandbox.url, stripe_webhook_secret=secret
     )
-    await aiohttp_client(create_app(settings), server_kwargs={"port": port})
+    await aiohttp_client(make_app(settings), server_kwargs={"port": port})
     await v1.customers.create_async({"email": "ada@example.com"})
     await stripe.wait_idle()
     assert await pool.fetchval("SELECT type FROM stripe_events") == "customer.created"

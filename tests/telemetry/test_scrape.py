@@ -9,8 +9,7 @@ from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import StripeError
 from mpanel_billing.http import keys
-from mpanel_billing.http.app import create_app
-from mpanel_billing.http.metrics import count_event
+from mpanel_billing.http.routes.webhooks import count_event
 from mpanel_billing.stripe_gateway.checkout import create_customer, expire_checkout_session
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from mpanel_billing.telemetry.counters import REFUSALS
@@ -19,7 +18,7 @@ from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
 from tests.mpanel.databases import HERE
 from tests.provisioning.conftest import Scene, scene, world
-from tests.service import WEBHOOK_SECRET, AppClient, make_settings
+from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
 from tests.telemetry.scrape import Scrape, read_metrics
 
 __all__ = ["scene", "world"]
@@ -29,7 +28,7 @@ Clients = Callable[..., Awaitable[AppClient]]
 
 @pytest.fixture
 async def client(database_url: str, aiohttp_client: Clients) -> AppClient:
-    return await aiohttp_client(create_app(make_settings(database_url=database_url)))
+    return await aiohttp_client(make_app(make_settings(database_url=database_url)))
 
 
 async def scrape(client: AppClient) -> Scrape:
@@ -41,7 +40,7 @@ async def scrape(client: AppClient) -> Scrape:
 async def test_without_a_database_the_process_still_tells_of_itself(
     aiohttp_client: Clients,
 ) -> None:
-    client = await aiohttp_client(create_app(make_settings()))
+    client = await aiohttp_client(make_app(make_settings()))
     found = await scrape(client)
     assert found.value("database_up") == 0
     assert found.value("pool_connections_max", process="web") == 10
@@ -53,7 +52,7 @@ async def test_without_our_tables_the_process_still_tells_of_itself(
     empty_database_url: str, aiohttp_client: Clients
 ) -> None:
     settings = make_settings(database_url=empty_database_url)
-    client = await aiohttp_client(create_app(settings))
+    client = await aiohttp_client(make_app(settings))
     assert (await scrape(client)).value("database_up") == 0
 
 
@@ -242,7 +241,7 @@ async def test_who_waits_for_a_connection_in_vain_is_counted(
     database_url: str, aiohttp_client: Clients
 ) -> None:
     settings = make_settings(database_url=database_url, database_pool_min=0, database_pool_max=1)
-    client = await aiohttp_client(create_app(settings))
+    client = await aiohttp_client(make_app(settings))
     before = await scrape(client)
     pool = client.app[keys.POOL]  # type: ignore[union-attr]
     async with acquired(pool):

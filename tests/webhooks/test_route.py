@@ -10,9 +10,8 @@ import pytest
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.dev.postgres import EmbeddedPostgres
-from mpanel_billing.http.app import create_app
 from tests import stripe_objects as made
-from tests.service import SITE, WEBHOOK_SECRET, AppClient, make_settings
+from tests.service import SITE, WEBHOOK_SECRET, AppClient, make_app, make_settings
 
 WEBHOOK = "/api/webhooks/stripe"
 EVENT = made.event("customer.subscription.created", made.subscription(), id_="evt_1")
@@ -22,7 +21,7 @@ Clients = Callable[..., Awaitable[AppClient]]
 
 @pytest.fixture
 async def client(database_url: str, aiohttp_client: Clients) -> AppClient:
-    return await aiohttp_client(create_app(make_settings(database_url=database_url)))
+    return await aiohttp_client(make_app(make_settings(database_url=database_url)))
 
 
 async def post(client: AppClient, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:
@@ -118,7 +117,7 @@ async def test_while_a_secret_is_rolled_events_signed_with_either_are_taken(
     settings = make_settings(
         database_url=database_url, stripe_webhook_secret=f"whsec_new,{WEBHOOK_SECRET}"
     )
-    client = await aiohttp_client(create_app(settings))
+    client = await aiohttp_client(make_app(settings))
     for number, secret in enumerate(("whsec_new", WEBHOOK_SECRET)):
         body = made.encoded(EVENT | {"id": f"evt_{number}"})
         status, _ = await post(client, body, Stripe_Signature=made.sign(body, secret))
@@ -170,7 +169,7 @@ async def test_without_a_database_stripe_is_told_to_come_back_and_later_it_works
     postgres.create_database("outage")
     url = postgres.url("outage")
     postgres.stop()
-    client = await aiohttp_client(create_app(make_settings(database_url=url)))
+    client = await aiohttp_client(make_app(make_settings(database_url=url)))
     body = made.encoded(made.event("charge.refunded", {"id": "ch_1"}, id_="evt_1"))
     status, answer = await post(client, body)
     assert (status, answer["code"]) == (503, "database_unavailable")

@@ -1,1 +1,1 @@
-"""The description of the API in OpenAPI 3.1, made of the models that check and write its bodies."""
+"""The API description in OpenAPI 3.1, generated from the declarations of the routes."""

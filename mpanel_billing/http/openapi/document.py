@@ -1,65 +1,69 @@
-"""The OpenAPI document of an application: its router's routes, as their handlers describe them."""
+"""The OpenAPI document of an application, from what its routes declare, and its two routes."""
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from aiohttp import hdrs, web
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from mpanel_billing import __version__
-from mpanel_billing.http.openapi.operation import Answer, Content, Operation, operation_of
-from mpanel_billing.http.openapi.page import render_page
-from mpanel_billing.http.openapi.refusal import ErrorAnswer, refusals_by_status
-from mpanel_billing.http.openapi.schemas import (
+from mpanel_billing.http.endpoint import Endpoints
+from mpanel_billing.http.openapi.json_schema import (
     Components,
+    JsonSchema,
     Mode,
-    Schema,
     schema_of_model,
-    schema_of_type,
     without_null,
 )
+from mpanel_billing.http.openapi.page import CONTENT_SECURITY_POLICY, render_page
+from mpanel_billing.http.operation import Body, Content, Operation, operation_of
+
+routes = Endpoints("documents")
 
 _JSON = "application/json"
 _KEY = "key"
+_NO_CACHE = {"Cache-Control": "no-cache"}
 
 _ABOUT = """\
-What the billing backend of mPanel answers to.
+The API of mPanel's billing backend.
 
-Sums are minor units of the currency beside them (cents), moments ISO 8601, in UTC. Keys of a
-request that are not described are ignored, and answers may get new ones. Every error reads like \
-`ErrorAnswer`. Each answer has an `X-Request-Id`, the request's own where it brings a sane one."""
+Amounts are minor units (cents) of the currency given with them, times are ISO 8601 in UTC. \
+Unknown keys in a request are ignored, and responses may gain keys. Every error has the shape of \
+`ErrorResponse`. Each response has an `X-Request-Id`: the request's own if it sends a valid one."""
 
 _ABOUT_KEY = "A key with the scope that the operation names; docs/access.md says how to get one."
 
 _TAGS = {
-    "checkout": "Ordering, for the marketing site, and following the order.",
-    "catalogue": "What is sold, for the marketing site's older pages.",
-    "billing": "For mPanel's backend: what its customers subscribe to and have paid.",
-    "admin": "For operators: what the command line does.",
+    "checkout": "Ordering and following an order, for the marketing site.",
+    "catalogue": "What is on sale, for the marketing site's older pages.",
+    "billing": "Subscriptions and invoices of customers, for mPanel's backend.",
+    "admin": "For operators: the same as on the command line.",
     "webhooks": "For Stripe.",
-    "monitoring": "For what watches the service.",
+    "monitoring": "For monitoring.",
     "documents": "This description.",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """An operation at its place."""
+class ErrorResponse(BaseModel):
+    """Every error, at every address."""
 
-    method: str
-    path: str
-    name: str
-    text: str
-    operation: Operation
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    success: Literal[False]
+    error: str = Field(description="A sentence to show to people.")
+    code: str = Field(description="A word for programs.")
+    fields: dict[str, str] = Field(
+        default={}, description="What is wrong with which field; left out if no field is."
+    )
+    request_id: str | None = Field(description="The request's id in the logs.")
 
 
 class ApiDocument:
-    """The document of an application, made when it is first asked for."""
+    """The document of an application, built when it is first requested."""
 
     def __init__(self, router: web.UrlDispatcher, app_url: str) -> None:
         """Describe the routes that `router` has by then; `app_url` is where they are."""
@@ -69,7 +73,7 @@ class ApiDocument:
     @cached_property
     def content(self) -> Mapping[str, Any]:
         """The document."""
-        return make_document([*_described_routes(self._router)], self._app_url)
+        return make_document([*_declared(self._router)], self._app_url)
 
     @cached_property
     def json(self) -> bytes:
@@ -85,28 +89,45 @@ class ApiDocument:
 DOCUMENT = web.AppKey("document", ApiDocument)
 
 
-def _described_routes(router: web.UrlDispatcher) -> Iterator[Described]:
-    """Find what is described; what is not (the shop of `dev`) is no part of the API."""
+@routes.raw(
+    "GET",
+    "/openapi.json",
+    {HTTPStatus.OK: Content(_JSON, "An OpenAPI document.")},
+    operation_id="openapi_get_document",
+)
+async def get_document(request: web.Request) -> web.Response:
+    """Return the description of this API, in OpenAPI 3.1."""
+    document = request.app[DOCUMENT]
+    return web.Response(body=document.json, content_type=_JSON, headers=_NO_CACHE)
+
+
+@routes.raw(
+    "GET",
+    "/docs",
+    {HTTPStatus.OK: Content("text/html", "A page.")},
+    operation_id="openapi_get_page",
+)
+async def get_page(request: web.Request) -> web.Response:
+    """Return the description of this API as a page."""
+    document = request.app[DOCUMENT]
+    headers = _NO_CACHE | {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+    return web.Response(text=document.page, content_type="text/html", headers=headers)
+
+
+def _declared(router: web.UrlDispatcher) -> Iterator[Operation]:
+    """Yield the declarations; routes without one (the shop of `dev`) are not in the API."""
     for route in router.routes():
         operation = operation_of(route.handler)
-        if operation is None or route.resource is None or route.method == hdrs.METH_HEAD:
-            continue
-        module = route.handler.__module__.rpartition(".")[2]
-        yield Described(
-            route.method,
-            route.resource.canonical,
-            f"{module}_{route.handler.__name__}",
-            inspect.getdoc(route.handler) or "",
-            operation,
-        )
+        if operation is not None and route.method != hdrs.METH_HEAD:
+            yield operation
 
 
-def make_document(described: Sequence[Described], app_url: str) -> dict[str, Any]:
-    """Write the document of these operations, as OpenAPI 3.1 has it."""
-    components = Components([*_models(described)])
+def make_document(operations: Sequence[Operation], app_url: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of these operations."""
+    components = Components([*_models(operations)])
     paths: dict[str, dict[str, Any]] = {}
-    for one in described:
-        paths.setdefault(one.path, {})[one.method.lower()] = _write_operation(one, components)
+    for one in operations:
+        paths.setdefault(one.address, {})[one.method.lower()] = _describe(one, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "mPanel billing", "version": __version__, "description": _ABOUT},
@@ -122,21 +143,20 @@ def make_document(described: Sequence[Described], app_url: str) -> dict[str, Any
     }
 
 
-def _models(described: Sequence[Described]) -> Iterator[tuple[type[BaseModel], Mode]]:
-    yield ErrorAnswer, "serialization"
-    for one in described:
-        for answer in one.operation.answers.values():
-            if isinstance(answer, type):
-                yield answer, "serialization"
-        if isinstance(one.operation.body, type):
-            yield one.operation.body, "validation"
+def _models(operations: Sequence[Operation]) -> Iterator[tuple[type[BaseModel], Mode]]:
+    yield ErrorResponse, "serialization"
+    for operation in operations:
+        for body in operation.responses.values():
+            if isinstance(body, type):
+                yield body, "serialization"
+        if isinstance(operation.body, type):
+            yield operation.body, "validation"
 
 
-def _write_operation(one: Described, components: Components) -> dict[str, Any]:
-    summary, _, more = one.text.partition("\n")
-    operation = one.operation
-    written: dict[str, Any] = {
-        "operationId": one.name,
+def _describe(operation: Operation, components: Components) -> dict[str, Any]:
+    summary, _, more = operation.about.partition("\n")
+    described: dict[str, Any] = {
+        "operationId": operation.id,
         "tags": [operation.tag],
         "summary": summary,
         "description": more.strip(),
@@ -145,23 +165,22 @@ def _write_operation(one: Described, components: Components) -> dict[str, Any]:
         "responses": _responses(operation, components),
     }
     if operation.body is not None:
-        written["requestBody"] = {
+        described["requestBody"] = {
             "required": not operation.body_optional,
             "content": _content(operation.body, "validation", components),
         }
-    return {name: value for name, value in written.items() if value or name == "security"}
+    return {name: value for name, value in described.items() if value or name == "security"}
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    """Name the key that an operation takes, with its scope; none: it is for everybody."""
+    """Return the key and scope that an operation needs; empty if it is open to everybody."""
     anybody: list[dict[str, list[str]]] = [{}] if operation.key_optional else []
     return [*anybody, {_KEY: [operation.scope]}] if operation.scope else []
 
 
 def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
-    for name, annotation in operation.path.items():
-        yield _parameter("path", name, schema_of_type(annotation), required=True)
-    for place, model in (("query", operation.query), ("header", operation.headers)):
+    places = {"path": operation.path, "query": operation.query, "header": operation.headers}
+    for place, model in places.items():
         if model is None:
             continue
         schema = schema_of_model(model)
@@ -170,7 +189,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
             yield _parameter(place, name, without_null(field), required=required)
 
 
-def _parameter(place: str, name: str, schema: Schema, *, required: bool) -> dict[str, Any]:
+def _parameter(place: str, name: str, schema: JsonSchema, *, required: bool) -> dict[str, Any]:
     schema = dict(schema)
     about = schema.pop("description", None)
     written: dict[str, Any] = {"name": name, "in": place, "required": required, "schema": schema}
@@ -179,23 +198,33 @@ def _parameter(place: str, name: str, schema: Schema, *, required: bool) -> dict
 
 def _responses(operation: Operation, components: Components) -> dict[str, Any]:
     responses = {
-        str(status.value): {"description": _about(answer, status)}
-        | ({"content": _content(answer, "serialization", components)} if answer else {})
-        for status, answer in operation.answers.items()
+        str(status.value): {"description": _about(body, status)}
+        | ({"content": _content(body, "serialization", components)} if body else {})
+        for status, body in operation.responses.items()
     }
-    for status, why in refusals_by_status(operation).items():
-        if status not in operation.answers:
-            content = _content(ErrorAnswer, "serialization", components)
+    for status, why in describe_refusals(operation).items():
+        if status not in operation.responses:
+            content = _content(ErrorResponse, "serialization", components)
             responses[str(status.value)] = {"description": why, "content": content}
     return responses
 
 
-def _about(answer: Answer, status: HTTPStatus) -> str:
-    if answer is None:
+def describe_refusals(operation: Operation) -> Mapping[HTTPStatus, str]:
+    """Return a sentence for each status that the operation refuses with, and its codes."""
+    reasons: dict[HTTPStatus, dict[str, None]] = {}
+    for error, codes in operation.all_refusals():
+        words = ", ".join(f"`{code}`" for code in codes or (error.code,))
+        why = (error.__doc__ or "").partition("\n")[0]
+        reasons.setdefault(error.status, {})[f"{why.removesuffix('.')}: {words}."] = None
+    return {status: " ".join(reasons[status]) for status in sorted(reasons)}
+
+
+def _about(body: Body, status: HTTPStatus) -> str:
+    if body is None:
         return status.description or status.phrase
-    if isinstance(answer, Content):
-        return answer.about
-    return (answer.__doc__ or status.phrase).partition("\n")[0]
+    if isinstance(body, Content):
+        return body.about
+    return (body.__doc__ or status.phrase).partition("\n")[0]
 
 
 def _content(body: type[BaseModel] | Content, mode: Mode, components: Components) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The document as a page: plain HTML and CSS, nothing from elsewhere, no script."""
+"""The document as a page: plain HTML and CSS, no scripts, nothing from other hosts."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 Node = Mapping[str, Any]
-"""A piece of the document."""
+"""An object of the document."""
 
 _STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -21,7 +21,7 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 def render_page(document: Node) -> str:
-    """Write the whole document as a page."""
+    """Return the whole document as HTML."""
     info = document["info"]
     title = escape(info["title"])
     return (
@@ -29,7 +29,7 @@ def render_page(document: Node) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}: API</title><style>{_STYLE}</style></head><body>"
         f"<header><h1>{title}</h1><p>Version {escape(info['version'])}, "
-        '<a href="openapi.json">openapi.json</a>. Names in bold have to be given.</p>'
+        '<a href="openapi.json">openapi.json</a>. Names in bold are required.</p>'
         f"{_prose(info['description'])}</header>"
         f"<main>{''.join(_tags(document))}"
         f'<h2 id="schemas">Schemas</h2>{"".join(_schemas(document))}</main></body></html>'
@@ -55,7 +55,7 @@ def _operation(method: str, path: str, operation: Node) -> str:
         _keys(operation["security"]),
         _parameters(operation.get("parameters", ())),
         _request(operation.get("requestBody")),
-        _answers(operation["responses"]),
+        _responses(operation["responses"]),
     )
     return (
         f'<details id="{escape(operation["operationId"])}"><summary>'
@@ -88,20 +88,20 @@ def _parameters(parameters: Iterable[Node]) -> str:
 def _request(body: Node | None) -> str:
     if body is None:
         return ""
-    optional = "" if body["required"] else " It may be left out."
+    optional = "" if body["required"] else " Optional."
     return f"<h3>Body</h3><p>{_contents(body['content'])}{optional}</p>"
 
 
-def _answers(responses: Mapping[str, Node]) -> str:
+def _responses(responses: Mapping[str, Node]) -> str:
     rows = [
         (
             f"<code>{status}</code>",
-            _inline(answer["description"]),
-            _contents(answer.get("content", {})),
+            _inline(response["description"]),
+            _contents(response.get("content", {})),
         )
-        for status, answer in responses.items()
+        for status, response in responses.items()
     ]
-    return _table("Answers", rows)
+    return _table("Responses", rows)
 
 
 def _contents(content: Mapping[str, Node]) -> str:
@@ -131,12 +131,12 @@ def _name(name: str, *, required: bool) -> str:
 
 
 def _field(schema: Node, described: Node) -> tuple[str, str]:
-    """Return the cells that say what a value is: its type, and what it means."""
+    """Return the cells of a value: its type, and its description."""
     return _type(schema), _inline(described.get("description", "")) + _limits(schema)
 
 
 def _type(schema: Node) -> str:
-    """Say in a few words what a value is, with a link to the schema that has more to say."""
+    """Return a value's type in a few words, linked to its schema if it has one."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#schema-{name}"><code>{name}</code></a>'
@@ -161,9 +161,9 @@ def _plain_type(schema: Node) -> str:
 _LIMITS = {
     "minimum": "from",
     "maximum": "to",
-    "minLength": "characters at least:",
-    "maxLength": "characters at most:",
-    "maxItems": "entries at most:",
+    "minLength": "min. characters:",
+    "maxLength": "max. characters:",
+    "maxItems": "max. entries:",
     "default": "default:",
 }
 

@@ -1,154 +1,118 @@
-"""/api/admin/provisioning: what `mpanel-billing provision` does, over HTTP, behind a key."""
+"""/api/admin/provisioning and /subscriptions: `mpanel-billing provision` over HTTP."""
 
-from http import HTTPStatus
-from typing import Annotated, Any
 from uuid import UUID
-
-from aiohttp import web
-from pydantic import BaseModel, StringConstraints
 
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
-from mpanel_billing.http.access import require_scope
-from mpanel_billing.http.answers.operators import (
-    DoneAnswer,
-    HoldPart,
-    RetriedAnswer,
-    ServicePart,
-    StuckAnswer,
-    StuckPart,
-    TimelineAnswer,
-    TimelinePart,
+from mpanel_billing.http.endpoint import Endpoints, KeyedCall
+from mpanel_billing.http.operation import Refusals
+from mpanel_billing.http.request import ServicePath, SubscriptionPath
+from mpanel_billing.http.schemas.admin import (
+    HoldSchema,
+    RetriedResponse,
+    ServiceSchema,
+    StuckResponse,
+    StuckSubscriptionSchema,
+    SubscriptionDoneResponse,
+    SuspendRequest,
+    TimelineEntrySchema,
+    TimelineResponse,
 )
-from mpanel_billing.http.json_answer import answer
-from mpanel_billing.http.json_body import parse_body, read_json
-from mpanel_billing.http.names import ProductType, SubscriptionName, read_name
-from mpanel_billing.http.openapi.operation import Operation, Refusals, described
 from mpanel_billing.provisioning import operations
 
-routes = web.RouteTableDef()
+routes = Endpoints("admin")
 
-_ONE: dict[str, Any] = {"id": SubscriptionName}
-_DONE = {HTTPStatus.OK: DoneAnswer}
+_SUBSCRIPTION = "/api/admin/subscriptions/{id}"
+
 _UNKNOWN: Refusals = {NotFoundError: ()}
-_UNKNOWN_OR_LATE: Refusals = {NotFoundError: (), ConflictError: ()}
+_UNKNOWN_OR_IN_CONFLICT: Refusals = {NotFoundError: (), ConflictError: ()}
 
 
-class SuspendRequest(BaseModel):
-    """Why all services of a subscription are suspended."""
-
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-
-
-@routes.get("/api/admin/provisioning")
-@described(Operation("admin", {HTTPStatus.OK: StuckAnswer}, scope="admin:read"))
-async def get_stuck(request: web.Request) -> web.Response:
-    """Answer with what is stuck and why, and the suspensions by operators that stand."""
-    await require_scope(request, "admin:read")
-    pool = request.app[keys.POOL]
+@routes.endpoint("GET", "/api/admin/provisioning", scope="admin:read")
+async def get_stuck(call: KeyedCall) -> StuckResponse:
+    """Return stuck subscriptions with the reason, and suspensions by operators."""
+    pool = call.app[keys.POOL]
     stuck, holds = await operations.list_stuck(pool), await operations.list_holds(pool)
-    return answer(
-        StuckAnswer(
-            stuck=tuple(StuckPart.of_row(row) for row in stuck),
-            holds=tuple(HoldPart.of_row(row) for row in holds),
-        )
+    return StuckResponse(
+        stuck=tuple(StuckSubscriptionSchema.of_row(row) for row in stuck),
+        holds=tuple(HoldSchema.of_row(row) for row in holds),
     )
 
 
-@routes.post("/api/admin/provisioning/retry")
-@described(Operation("admin", {HTTPStatus.OK: RetriedAnswer}, scope="admin"))
-async def post_retry_all(request: web.Request) -> web.Response:
-    """Try everything again that is stuck; answers how many subscriptions."""
-    by = await require_scope(request, "admin")
-    return answer(RetriedAnswer(retried=await operations.retry_all(request.app[keys.POOL], by)))
+@routes.endpoint("POST", "/api/admin/provisioning/retry", scope="admin")
+async def post_retry_all(call: KeyedCall) -> RetriedResponse:
+    """Retry all stuck subscriptions; returns how many."""
+    return RetriedResponse(retried=await operations.retry_all(call.app[keys.POOL], call.actor))
 
 
-@routes.get("/api/admin/subscriptions/{id}/timeline")
-@described(
-    Operation(
-        "admin",
-        {HTTPStatus.OK: TimelineAnswer},
-        scope="admin:read",
-        path=_ONE,
-        refusals=_UNKNOWN,
-    )
-)
-async def get_timeline(request: web.Request) -> web.Response:
-    """Answer with all that is on record of a subscription, and its services as they are."""
-    await require_scope(request, "admin:read")
-    subscription_id = await _subscription(request)
-    pool = request.app[keys.POOL]
+@routes.endpoint("GET", f"{_SUBSCRIPTION}/timeline", scope="admin:read", refusals=_UNKNOWN)
+async def get_timeline(call: KeyedCall[SubscriptionPath]) -> TimelineResponse:
+    """Return a subscription's history and the state of its services."""
+    subscription_id = await _subscription(call)
+    pool = call.app[keys.POOL]
     services = await operations.list_services(pool, subscription_id)
     timeline = await operations.list_timeline(pool, subscription_id)
-    return answer(
-        TimelineAnswer(
-            subscription_id=subscription_id,
-            services=tuple(ServicePart.of_row(row) for row in services),
-            timeline=tuple(TimelinePart.of_row(row) for row in timeline),
-        )
+    return TimelineResponse(
+        subscription_id=subscription_id,
+        services=tuple(ServiceSchema.of_row(row) for row in services),
+        timeline=tuple(TimelineEntrySchema.of_row(row) for row in timeline),
     )
 
 
-@routes.post("/api/admin/subscriptions/{id}/retry")
-@described(Operation("admin", _DONE, scope="admin", path=_ONE, refusals=_UNKNOWN_OR_LATE))
-async def post_retry(request: web.Request) -> web.Response:
-    """Try again at once, what was refused or skipped included."""
-    by = await require_scope(request, "admin")
-    subscription_id = await _subscription(request)
-    await operations.retry(request.app[keys.POOL], subscription_id, by)
-    return _done(subscription_id)
+@routes.endpoint("POST", f"{_SUBSCRIPTION}/retry", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
+async def post_retry(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneResponse:
+    """Retry a subscription now, including services that were refused or skipped."""
+    subscription_id = await _subscription(call)
+    await operations.retry(call.app[keys.POOL], subscription_id, call.actor)
+    return SubscriptionDoneResponse(subscription_id=subscription_id)
 
 
-@routes.post("/api/admin/subscriptions/{id}/suspend")
-@described(
-    Operation(
-        "admin", _DONE, scope="admin", path=_ONE, body=SuspendRequest, refusals=_UNKNOWN_OR_LATE
-    )
+@routes.endpoint(
+    "POST", f"{_SUBSCRIPTION}/suspend", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT
 )
-async def post_suspend(request: web.Request) -> web.Response:
-    """Suspend all services until it is lifted, with a reason; no payment lifts it."""
-    by = await require_scope(request, "admin")
-    subscription_id = await _subscription(request)
-    wish = parse_body(SuspendRequest, await read_json(request))
+async def post_suspend(
+    call: KeyedCall[SubscriptionPath, None, SuspendRequest],
+) -> SubscriptionDoneResponse:
+    """Suspend all services of a subscription until the suspension is lifted.
+
+    A payment does not lift it.
+    """
+    subscription_id = await _subscription(call)
     await operations.suspend(
-        request.app[keys.POOL], subscription_id, reason=wish.reason, operator=by.name, by=by
+        call.app[keys.POOL],
+        subscription_id,
+        reason=call.body.reason,
+        operator=call.actor.name,
+        by=call.actor,
     )
-    return _done(subscription_id)
+    return SubscriptionDoneResponse(subscription_id=subscription_id)
 
 
-@routes.post("/api/admin/subscriptions/{id}/lift")
-@described(Operation("admin", _DONE, scope="admin", path=_ONE, refusals=_UNKNOWN_OR_LATE))
-async def post_lift(request: web.Request) -> web.Response:
+@routes.endpoint("POST", f"{_SUBSCRIPTION}/lift", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
+async def post_lift(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneResponse:
     """Lift an operator's suspension."""
-    by = await require_scope(request, "admin")
-    subscription_id = await _subscription(request)
-    await operations.lift(request.app[keys.POOL], subscription_id, operator=by.name, by=by)
-    return _done(subscription_id)
-
-
-@routes.post("/api/admin/subscriptions/{id}/services/{product_type}/skip")
-@described(
-    Operation(
-        "admin",
-        _DONE,
-        scope="admin",
-        path=_ONE | {"product_type": ProductType},
-        refusals=_UNKNOWN,
+    subscription_id = await _subscription(call)
+    await operations.lift(
+        call.app[keys.POOL], subscription_id, operator=call.actor.name, by=call.actor
     )
+    return SubscriptionDoneResponse(subscription_id=subscription_id)
+
+
+@routes.endpoint(
+    "POST",
+    f"{_SUBSCRIPTION}/services/{{product_type}}/skip",
+    scope="admin",
+    refusals=_UNKNOWN,
 )
-async def post_skip(request: web.Request) -> web.Response:
-    """Do without one service until what is wished of it changes, or it is retried."""
-    by = await require_scope(request, "admin")
-    subscription_id = await _subscription(request)
-    product_type = read_name(request, "product_type")
-    await operations.skip(request.app[keys.POOL], subscription_id, product_type, by)
-    return _done(subscription_id)
+async def post_skip(call: KeyedCall[ServicePath]) -> SubscriptionDoneResponse:
+    """Skip a service until its desired state changes or it is retried."""
+    subscription_id = await _subscription(call)
+    await operations.skip(call.app[keys.POOL], subscription_id, call.path.product_type, call.actor)
+    return SubscriptionDoneResponse(subscription_id=subscription_id)
 
 
-async def _subscription(request: web.Request) -> UUID:
-    """Return the subscription that the address names, by our id or Stripe's."""
-    return await operations.find_subscription(request.app[keys.POOL], read_name(request, "id"))
-
-
-def _done(subscription_id: UUID) -> web.Response:
-    return answer(DoneAnswer(subscription_id=subscription_id))
+async def _subscription(
+    call: KeyedCall[SubscriptionPath, None, SuspendRequest | None],
+) -> UUID:
+    """Return our id of the subscription in the address."""
+    return await operations.find_subscription(call.app[keys.POOL], call.path.id)

@@ -1,60 +1,41 @@
-"""/api/billing/subscriptions: mPanel's backend looks after what its customers subscribe to."""
-
-from http import HTTPStatus
-from typing import Any
-from uuid import UUID
-
-from aiohttp import web
+"""/api/billing/subscriptions: mPanel's backend shows and changes its customers' subscriptions."""
 
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.errors import (
     ConflictError,
     InvalidRequestError,
-    MalformedRequestError,
     NotFoundError,
     PaymentFailedError,
 )
-from mpanel_billing.http.access import require_scope
-from mpanel_billing.http.idempotency import RepeatHeaders, read_idempotency_key
-from mpanel_billing.http.json_answer import answer
-from mpanel_billing.http.openapi.operation import Operation, Refusals, described
-from mpanel_billing.http.query_string import read_query
-from mpanel_billing.http.service_desk import (
-    path_id,
-    read_body,
-    require_customer_named,
-    service_desk,
+from mpanel_billing.http import keys
+from mpanel_billing.http.endpoint import Endpoints, KeyedCall
+from mpanel_billing.http.operation import Refusals
+from mpanel_billing.http.request import IdPath
+from mpanel_billing.http.schemas.base import OwnerQuery, OwnerRequest, PageQuery
+from mpanel_billing.http.schemas.subscriptions import (
+    CancelRequest,
+    ChangePlanRequest,
+    PlanChangePreviewResponse,
+    PreviewRequest,
+    ResumeRequest,
+    SubscriptionChangeResponse,
+    SubscriptionResponse,
+    SubscriptionSchema,
+    SubscriptionsResponse,
 )
 from mpanel_billing.subscriptions import lifecycle
-from mpanel_billing.subscriptions.answers import (
-    ChangedAnswer,
-    PreviewAnswer,
-    SubscriptionAnswer,
-    SubscriptionPart,
-    SubscriptionsAnswer,
-    show_subscriptions,
-)
-from mpanel_billing.subscriptions.lifecycle import Changed, PlanTerms, Request
+from mpanel_billing.subscriptions.lifecycle import PlanTerms, Request
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
 from mpanel_billing.subscriptions.plan_change import PlanWish
 from mpanel_billing.subscriptions.preview import preview_plan_change
-from mpanel_billing.subscriptions.requests import (
-    CancelRequest,
-    ChangePlanRequest,
-    ListQuery,
-    OwnerQuery,
-    PreviewRequest,
-    ResumeRequest,
-)
 from mpanel_billing.subscriptions.subscriptions import get_subscription, list_subscriptions
 
-routes = web.RouteTableDef()
+routes = Endpoints("billing")
 
 _ONE = "/api/billing/subscriptions/{id}"
-_PATH: dict[str, Any] = {"id": UUID}
 
 _UNKNOWN: Refusals = {NotFoundError: ("unknown_customer", "unknown_subscription")}
-_UNSOLD = (
+_NOT_SOLD = (
     "currency_not_sold",
     "cycle_not_sold",
     "invalid_request",
@@ -63,156 +44,127 @@ _UNSOLD = (
     "unknown_cycle",
     "unknown_plan",
 )
-_IN_THE_WAY = ("change_in_progress", "idempotency_key_reused", "not_paid", "subscription_ended")
-
-
-@routes.get("/api/billing/subscriptions")
-@described(
-    Operation(
-        "billing",
-        {HTTPStatus.OK: SubscriptionsAnswer},
-        scope="billing:read",
-        query=ListQuery,
-        refusals={NotFoundError: ("unknown_customer",)},
-    )
+_NOT_CHANGEABLE = (
+    "change_in_progress",
+    "idempotency_key_reused",
+    "not_paid",
+    "subscription_ended",
 )
-async def get_all(request: web.Request) -> web.Response:
-    """Answer with a customer's subscriptions, the newest first, in pages."""
-    await require_scope(request, "billing:read")
-    query = read_query(request, ListQuery)
-    require_customer_named(query.named)
+
+
+@routes.endpoint(
+    "GET",
+    "/api/billing/subscriptions",
+    scope="billing:read",
+    refusals={NotFoundError: ("unknown_customer",)},
+)
+async def get_all(call: KeyedCall[None, PageQuery]) -> SubscriptionsResponse:
+    """Return a customer's subscriptions, newest first, in pages."""
+    query = call.query
+    named = query.require_named()
     span = Span(query.limit + 1, read_cursor(query.cursor))
-    rows = await list_subscriptions(service_desk(request), query.named, span)
+    rows = await list_subscriptions(call.app[keys.SUBSCRIPTIONS], named, span)
     page, cursor = cut_page(rows, query.limit, lambda row: Place(row.created_at, row.id))
-    return answer(SubscriptionsAnswer(subscriptions=show_subscriptions(page), next_cursor=cursor))
+    return SubscriptionsResponse.of(page, cursor)
 
 
-@routes.get(_ONE)
-@described(
-    Operation(
-        "billing",
-        {HTTPStatus.OK: SubscriptionAnswer},
-        scope="billing:read",
-        path=_PATH,
-        query=OwnerQuery,
-        refusals=_UNKNOWN | {MalformedRequestError: ()},
-    )
+@routes.endpoint("GET", _ONE, scope="billing:read", refusals=_UNKNOWN)
+async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> SubscriptionResponse:
+    """Return one subscription; with `customerId` or `userId` only if it is that customer's."""
+    held = await get_subscription(call.app[keys.SUBSCRIPTIONS], call.path.id, call.query.named)
+    return SubscriptionResponse(subscription=SubscriptionSchema.of(held))
+
+
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/preview-change",
+    scope="billing:read",
+    calls_stripe=True,
+    refusals={
+        **_UNKNOWN,
+        ConflictError: ("no_plan_to_change", "not_paid", "subscription_ended"),
+        InvalidRequestError: _NOT_SOLD,
+    },
 )
-async def get_one(request: web.Request) -> web.Response:
-    """Answer with one subscription; `?customerId=` or `?userId=` say whose it must be."""
-    await require_scope(request, "billing:read")
-    named = read_query(request, OwnerQuery).named
-    held = await get_subscription(service_desk(request), path_id(request), named)
-    return answer(SubscriptionAnswer(subscription=SubscriptionPart.of(held)))
-
-
-@routes.post(f"{_ONE}/preview-change")
-@described(
-    Operation(
-        "billing",
-        {HTTPStatus.OK: PreviewAnswer},
-        scope="billing:read",
-        path=_PATH,
-        body=PreviewRequest,
-        asks_stripe=True,
-        refusals=_UNKNOWN
-        | {
-            ConflictError: ("no_plan_to_change", "not_paid", "subscription_ended"),
-            InvalidRequestError: _UNSOLD,
-        },
-    )
-)
-async def post_preview(request: web.Request) -> web.Response:
-    """Answer with what a change of plan would cost; nothing is changed."""
-    by = await require_scope(request, "billing:read")
-    body = await read_body(request, PreviewRequest)
-    asked = Request(by, path_id(request), body.named)
+async def post_preview(
+    call: KeyedCall[IdPath, None, PreviewRequest],
+) -> PlanChangePreviewResponse:
+    """Return what a change of plan would cost, without changing anything."""
+    proration = call.body.proration_behavior
     preview = await preview_plan_change(
-        service_desk(request), asked, _plan_wish(body), body.proration_behavior
+        call.app[keys.SUBSCRIPTIONS], _request(call), _plan_wish(call.body), proration
     )
-    return answer(PreviewAnswer.of(asked.subscription_id, preview, body.proration_behavior))
+    return PlanChangePreviewResponse.of(call.path.id, preview, proration)
 
 
-@routes.post(f"{_ONE}/change-plan")
-@described(
-    Operation(
-        "billing",
-        {HTTPStatus.OK: ChangedAnswer},
-        scope="billing",
-        path=_PATH,
-        headers=RepeatHeaders,
-        body=ChangePlanRequest,
-        asks_stripe=True,
-        refusals=_UNKNOWN
-        | {
-            ConflictError: (*_IN_THE_WAY, "no_plan_to_change"),
-            InvalidRequestError: (*_UNSOLD, "preview_outdated"),
-            PaymentFailedError: ("card_declined", "authentication_required"),
-        },
-    )
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/change-plan",
+    scope="billing",
+    idempotent=True,
+    calls_stripe=True,
+    refusals={
+        **_UNKNOWN,
+        ConflictError: (*_NOT_CHANGEABLE, "no_plan_to_change"),
+        InvalidRequestError: (*_NOT_SOLD, "preview_outdated"),
+        PaymentFailedError: ("card_declined", "authentication_required"),
+    },
 )
-async def post_change_plan(request: web.Request) -> web.Response:
-    """Put a subscription on another plan, term or set of add-ons; honours `Idempotency-Key`."""
-    by = await require_scope(request, "billing")
-    body = await read_body(request, ChangePlanRequest)
-    asked = Request(by, path_id(request), body.named, read_idempotency_key(request))
-    terms = PlanTerms(body.proration_behavior, body.proration_date)
-    desk = service_desk(request)
-    return _changed(await lifecycle.change_plan(desk, asked, _plan_wish(body), terms))
-
-
-@routes.post(f"{_ONE}/cancel")
-@described(
-    Operation(
-        "billing",
-        {HTTPStatus.OK: ChangedAnswer},
-        scope="billing",
-        path=_PATH,
-        headers=RepeatHeaders,
-        body=CancelRequest,
-        body_optional=True,
-        asks_stripe=True,
-        refusals=_UNKNOWN | {ConflictError: _IN_THE_WAY},
+async def post_change_plan(
+    call: KeyedCall[IdPath, None, ChangePlanRequest],
+) -> SubscriptionChangeResponse:
+    """Change a subscription's plan, term or add-ons; honours `Idempotency-Key`."""
+    terms = PlanTerms(call.body.proration_behavior, call.body.proration_date)
+    desk = call.app[keys.SUBSCRIPTIONS]
+    return SubscriptionChangeResponse.of(
+        await lifecycle.change_plan(desk, _request(call), _plan_wish(call.body), terms)
     )
+
+
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/cancel",
+    scope="billing",
+    idempotent=True,
+    body_optional=True,
+    calls_stripe=True,
+    refusals={**_UNKNOWN, ConflictError: _NOT_CHANGEABLE},
 )
-async def post_cancel(request: web.Request) -> web.Response:
-    """End a subscription with its period, or at once; honours `Idempotency-Key`."""
-    by = await require_scope(request, "billing")
-    body = await read_body(request, CancelRequest)
-    asked = Request(by, path_id(request), body.named, read_idempotency_key(request))
-    return _changed(
+async def post_cancel(
+    call: KeyedCall[IdPath, None, CancelRequest],
+) -> SubscriptionChangeResponse:
+    """Cancel a subscription at the end of its period, or now; honours `Idempotency-Key`."""
+    return SubscriptionChangeResponse.of(
         await lifecycle.cancel(
-            service_desk(request), asked, at_period_end=body.at_period_end, reason=body.reason
+            call.app[keys.SUBSCRIPTIONS],
+            _request(call),
+            at_period_end=call.body.at_period_end,
+            reason=call.body.reason,
         )
     )
 
 
-@routes.post(f"{_ONE}/resume")
-@described(
-    Operation(
-        "billing",
-        {HTTPStatus.OK: ChangedAnswer},
-        scope="billing",
-        path=_PATH,
-        headers=RepeatHeaders,
-        body=ResumeRequest,
-        body_optional=True,
-        asks_stripe=True,
-        refusals=_UNKNOWN | {ConflictError: (*_IN_THE_WAY, "not_cancelled")},
-    )
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/resume",
+    scope="billing",
+    idempotent=True,
+    body_optional=True,
+    calls_stripe=True,
+    refusals={**_UNKNOWN, ConflictError: (*_NOT_CHANGEABLE, "not_cancelled")},
 )
-async def post_resume(request: web.Request) -> web.Response:
-    """Let a subscription go on that was going to end; honours `Idempotency-Key`."""
-    by = await require_scope(request, "billing")
-    body = await read_body(request, ResumeRequest)
-    asked = Request(by, path_id(request), body.named, read_idempotency_key(request))
-    return _changed(await lifecycle.resume(service_desk(request), asked))
+async def post_resume(
+    call: KeyedCall[IdPath, None, ResumeRequest],
+) -> SubscriptionChangeResponse:
+    """Take a scheduled cancellation back; honours `Idempotency-Key`."""
+    return SubscriptionChangeResponse.of(
+        await lifecycle.resume(call.app[keys.SUBSCRIPTIONS], _request(call))
+    )
+
+
+def _request(call: KeyedCall[IdPath, None, OwnerRequest]) -> Request:
+    return Request(call.actor, call.path.id, call.body.named, call.idempotency_key)
 
 
 def _plan_wish(body: PreviewRequest) -> PlanWish:
     return PlanWish(body.plan_id, canonical_cycle(body.billing_cycle), body.addon_ids)
-
-
-def _changed(result: Changed) -> web.Response:
-    shown = SubscriptionPart.of(result.subscription)
-    return answer(ChangedAnswer(subscription=shown, changed=result.changed))

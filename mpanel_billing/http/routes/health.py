@@ -1,62 +1,60 @@
-"""What monitoring asks: does the process answer, is it of use, does work pile up."""
+"""What monitoring asks: liveness, readiness, health and metrics."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from mpanel_billing import __version__
 from mpanel_billing.http import keys
-from mpanel_billing.http.answers.services import (
-    HealthAnswer,
-    UnreadyAnswer,
-    UnwellAnswer,
-    UpAnswer,
+from mpanel_billing.http.endpoint import Endpoints
+from mpanel_billing.http.operation import Content
+from mpanel_billing.http.schemas.monitoring import (
+    HealthResponse,
+    UnavailableResponse,
+    UnreadyResponse,
+    UpResponse,
 )
-from mpanel_billing.http.openapi.operation import Operation, described
+from mpanel_billing.telemetry.exposition import render_metrics
 from mpanel_billing.telemetry.figures import Troubles, find_troubles
 from mpanel_billing.telemetry.readiness import reason_not_ready
 
-routes = web.RouteTableDef()
+routes = Endpoints("monitoring")
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-@routes.get("/api/health/live")
-@described(Operation("monitoring", {HTTPStatus.OK: UpAnswer}))
+@routes.raw("GET", "/api/health/live", {HTTPStatus.OK: UpResponse})
 async def get_live(_: web.Request) -> web.Response:
-    """Answer: the process is there."""
+    """Return 200 while the process is up."""
     return web.json_response({"status": "ok"}, headers=_NO_STORE)
 
 
-@routes.get("/api/health/ready")
-@described(
-    Operation(
-        "monitoring",
-        {HTTPStatus.OK: UpAnswer, HTTPStatus.SERVICE_UNAVAILABLE: UnreadyAnswer},
-    )
+@routes.raw(
+    "GET",
+    "/api/health/ready",
+    {HTTPStatus.OK: UpResponse, HTTPStatus.SERVICE_UNAVAILABLE: UnreadyResponse},
 )
 async def get_ready(request: web.Request) -> web.Response:
-    """Answer 200 when the database answers and its schema is ours, else 503 with the reason."""
+    """Return 200 if the database is reachable and migrated, else 503 with the reason."""
     reason = await reason_not_ready(request.app[keys.POOL])
     if reason is None:
         return web.json_response({"status": "ok"}, headers=_NO_STORE)
     return _unavailable({}, reason)
 
 
-@routes.get("/api/health")
-@described(
-    Operation(
-        "monitoring",
-        {HTTPStatus.OK: HealthAnswer, HTTPStatus.SERVICE_UNAVAILABLE: UnwellAnswer},
-    )
+@routes.raw(
+    "GET",
+    "/api/health",
+    {HTTPStatus.OK: HealthResponse, HTTPStatus.SERVICE_UNAVAILABLE: UnavailableResponse},
 )
 async def get_health(request: web.Request) -> web.Response:
-    """Answer for people and alerts: `ok`, `degraded` when work is late, else 503.
+    """Return the state of the service: `ok`, `degraded` if work is late, else 503.
 
-    `reasons` says in sentences what is late: it is true of all instances alike, and no reason to
-    take one of them out of rotation.
+    `reasons` says in sentences what is late. They apply to all instances alike, so they do not
+    justify taking one out of rotation.
     """
     about = {"timestamp": _now(), "version": __version__}
     reason = await reason_not_ready(request.app[keys.POOL])
@@ -68,13 +66,25 @@ async def get_health(request: web.Request) -> web.Response:
     return web.json_response(body, headers=_NO_STORE)
 
 
+@routes.raw(
+    "GET",
+    "/metrics",
+    {HTTPStatus.OK: Content("text/plain", "Metrics in Prometheus' text format.")},
+    operation_id="metrics_get_metrics",
+)
+async def get_metrics(request: web.Request) -> web.Response:
+    """Return the counters of all processes and the figures of the database, if it is up."""
+    body = await render_metrics(request.app[keys.FIGURES])
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
 def _unavailable(about: dict[str, Any], reason: str) -> web.Response:
     body = {"status": "unavailable", **about, "reason": reason}
     return web.json_response(body, status=HTTPStatus.SERVICE_UNAVAILABLE, headers=_NO_STORE)
 
 
 def _ages(troubles: Troubles) -> dict[str, int | None]:
-    """Return seconds by name, null where nothing waits."""
+    """Return ages in seconds by name, None where nothing is waiting."""
     return {
         "oldestUnappliedEventSeconds": troubles.event_seconds,
         "oldestUnprovisionedOrderSeconds": troubles.order_seconds,

@@ -10,10 +10,10 @@ from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.catalogue.order import OrderLine, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.cart import read_order
-from mpanel_billing.checkout.request import LABELS, OrderFields
 from mpanel_billing.checkout.service import load_offers
 from mpanel_billing.http import keys
-from mpanel_billing.http.json_body import parse_body, read_json
+from mpanel_billing.http.request import read_json, validate
+from mpanel_billing.http.schemas.checkout import QuoteRequest
 
 routes = web.RouteTableDef()
 
@@ -47,13 +47,13 @@ async def show_success(_: web.Request) -> web.StreamResponse:
 @routes.get("/")
 @routes.get("/pricing")
 async def go_to_shop(_: web.Request) -> web.Response:
-    """Bring those back who left the payment page, or follow a link to the panel itself."""
+    """Redirect buyers who left the payment page, or followed a link to the panel."""
     raise web.HTTPFound("/demo")
 
 
 @routes.get("/demo/assets/{name}")
 async def get_asset(request: web.Request) -> web.StreamResponse:
-    """Give one of the pages' files."""
+    """Serve one of the pages' files."""
     name = request.match_info["name"]
     if name not in _ASSETS:
         raise web.HTTPNotFound
@@ -63,17 +63,18 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
 
 @routes.get("/demo/extras")
 async def list_extras(request: web.Request) -> web.Response:
-    """List what the public plans do not tell: terms, trials, add-ons, top-level domains."""
+    """List what the public plans leave out: terms, trials, add-ons, top-level domains."""
     catalogue = await load_offers(request.app[keys.DESK])
     return web.json_response(_extras(catalogue), headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
 @routes.post("/demo/quote")
 async def quote(request: web.Request) -> web.Response:
-    """Price an order as create-session would, without placing it."""
-    wish = parse_body(OrderFields, await read_json(request), LABELS)
+    """Price an order as `create-session` would, without placing it."""
+    body = validate(QuoteRequest, await read_json(request), QuoteRequest.labels)
     catalogue = await load_offers(request.app[keys.DESK])
-    return web.json_response(_quote(price_order(catalogue, read_order(wish, catalogue))))
+    order = read_order(body.to_selection(), catalogue)
+    return web.json_response(_quote(price_order(catalogue, order)))
 
 
 def _extras(catalogue: Catalogue) -> dict[str, object]:
@@ -94,7 +95,7 @@ def _extras(catalogue: Catalogue) -> dict[str, object]:
 
 
 def _prices(product: Product, currency: str) -> dict[str, str]:
-    """Write the price of each term on sale for people."""
+    """Return the formatted price of each term on sale."""
     return {
         price.billing_cycle: money.format_money(price.unit_amount, currency)
         for price in product.prices

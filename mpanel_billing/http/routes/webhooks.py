@@ -1,8 +1,9 @@
-"""POST /api/webhooks/stripe: raw bytes in, 200 only when the event is on disk."""
+"""POST /api/webhooks/stripe: raw bytes in, 200 only once the event is committed."""
 
 import json
 import logging
 import time
+from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 
@@ -10,53 +11,52 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mpanel_billing.errors import BillingError, MalformedRequestError
-from mpanel_billing.http import keys, metrics
-from mpanel_billing.http.answers.services import ReceivedAnswer
-from mpanel_billing.http.json_body import BodyTooLargeError, UnsupportedMediaTypeError
-from mpanel_billing.http.openapi.operation import Content, Operation, described
+from mpanel_billing.http import keys
+from mpanel_billing.http.endpoint import Endpoints
+from mpanel_billing.http.operation import Content
+from mpanel_billing.http.request import BodyTooLargeError, UnsupportedMediaTypeError
+from mpanel_billing.http.schemas.monitoring import EventReceivedResponse
 from mpanel_billing.telemetry import counters
-from mpanel_billing.webhooks.event import Event, parse_body, parse_event
+from mpanel_billing.webhooks.event import MIRRORED_TYPES, Event, parse_body, parse_event
 from mpanel_billing.webhooks.signature import verify_signature
 
 logger = logging.getLogger(__name__)
-routes = web.RouteTableDef()
+routes = Endpoints("webhooks")
 
 PATH = "/api/webhooks/stripe"
 MAX_BODY_BYTES = 2 * 1024 * 1024
-"""What the application reads of any request at most; JSON routes have a lower limit."""
+"""The application's limit for any request; JSON routes have a lower one."""
 
 
 class StripeHeaders(BaseModel):
-    """Stripe's header, for the API's description."""
+    """Stripe's header, as the API description shows it."""
 
     signature: str = Field(
-        alias="Stripe-Signature", description="Over the bytes of the body, with our secret."
+        alias="Stripe-Signature", description="Stripe's signature of the body's bytes."
     )
 
 
-@routes.post(PATH)
-@described(
-    Operation(
-        "webhooks",
-        {HTTPStatus.OK: ReceivedAnswer},
-        headers=StripeHeaders,
-        body=Content("application/json", "An event, byte for byte as Stripe has signed it."),
-        refusals={
-            MalformedRequestError: (
-                "not_an_event",
-                "signature_invalid",
-                "signature_malformed",
-                "signature_missing",
-                "signature_too_old",
-                "wrong_mode",
-            ),
-            BodyTooLargeError: (),
-            UnsupportedMediaTypeError: (),
-        },
-    )
+@routes.raw(
+    "POST",
+    PATH,
+    {HTTPStatus.OK: EventReceivedResponse},
+    headers=StripeHeaders,
+    body=Content("application/json", "An event, byte for byte as Stripe signed it."),
+    refusals={
+        MalformedRequestError: (
+            "not_an_event",
+            "signature_invalid",
+            "signature_malformed",
+            "signature_missing",
+            "signature_too_old",
+            "wrong_mode",
+        ),
+        BodyTooLargeError: (),
+        UnsupportedMediaTypeError: (),
+    },
 )
 async def receive_webhook(request: web.Request) -> web.Response:
-    """Answer 200 once the event is committed; 400 what is none; 503 while there is no database."""
+    """Store an event: 200 once it is committed, 400 if it is not one, 503 without a database."""
     body = await _read_raw(request)
     try:
         event = _open(request, body)
@@ -64,9 +64,9 @@ async def receive_webhook(request: web.Request) -> web.Response:
         logger.warning("webhook refused: %s", error, extra={"code": error.code})
         counters.count_refusal(error.code)
         raise
-    metrics.observe_age(event.created)
+    observe_age(event.created)
     outcome = await request.app[keys.EVENTS].receive(event)
-    metrics.count_event(event.type, outcome.status)
+    count_event(event.type, outcome.status)
     logger.log(
         logging.DEBUG if outcome.status == "ignored" else logging.INFO,
         "event %s",
@@ -79,24 +79,36 @@ async def receive_webhook(request: web.Request) -> web.Response:
         },
     )
     return web.Response(
-        body=_answer(outcome.status), content_type="application/json", charset="utf-8"
+        body=_received(outcome.status), content_type="application/json", charset="utf-8"
     )
 
 
 @cache
-def _answer(status: str) -> bytes:
+def _received(status: str) -> bytes:
     return json.dumps({"received": True, "outcome": status}).encode()
 
 
 def _open(request: web.Request, body: bytes) -> Event:
-    """Return the event; SignatureError, NotAnEventError or WrongModeError when it is none."""
+    """Return the event; SignatureError, NotAnEventError or WrongModeError."""
     header = request.headers.get("Stripe-Signature")
     verify_signature(body, header, request.app[keys.WEBHOOK_SECRETS], now=time.time())
     return parse_event(parse_body(body), livemode=request.app[keys.SETTINGS].livemode)
 
 
 async def _read_raw(request: web.Request) -> bytes:
-    """Read the body as it was sent; a compressed one cannot have been signed."""
+    """Return the body as it was sent; a compressed one cannot match its signature."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise web.HTTPUnsupportedMediaType(reason="A webhook's body must not be compressed.")
+        raise web.HTTPUnsupportedMediaType(reason="The body of a webhook must not be compressed.")
     return await request.read()
+
+
+def count_event(event_type: str, outcome: str) -> None:
+    """Count an acknowledged event; types that are not mirrored count as one."""
+    known = event_type if event_type in MIRRORED_TYPES else counters.OTHER
+    counters.event_counter(known, outcome).inc()
+
+
+def observe_age(created: datetime | None) -> None:
+    """Record how old an event is on arrival; Stripe's clock has whole seconds, and may be ahead."""
+    if created is not None:
+        counters.EVENT_AGE.observe(max(0.0, time.time() - created.timestamp()))

@@ -1,20 +1,27 @@
-"""Reading a JSON request body, and saying what is wrong with it to the person who sent it."""
+"""Reading a request: its path, query, JSON body and Idempotency-Key, and naming what is wrong."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from mpanel_billing.errors import BillingError, InvalidRequestError, MalformedRequestError
+from mpanel_billing.errors import (
+    BillingError,
+    InvalidRequestError,
+    MalformedRequestError,
+    NotFoundError,
+)
 
 MAX_BODY_BYTES = 64 * 1024
 
-Body = TypeVar("Body", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 _WORDS = {
     "missing": "is missing",
@@ -34,10 +41,9 @@ _WORDS = {
     "uuid_type": "must be an id",
     "uuid_parsing": "must be an id",
 }
-"""pydantic's errors in the words of somebody who fills in a form."""
+"""pydantic's error types, in words for the person who fills in the form."""
 
-
-_NOTHING_GIVEN = frozenset({_WORDS["missing"], _WORDS["string_too_short"]})
+_LEFT_EMPTY = frozenset({_WORDS["missing"], _WORDS["string_too_short"]})
 
 
 class UnsupportedMediaTypeError(BillingError):
@@ -48,17 +54,93 @@ class UnsupportedMediaTypeError(BillingError):
 
 
 class BodyTooLargeError(BillingError):
-    """The body is larger than any honest request."""
+    """The body exceeds the size limit."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "body_too_large"
 
 
+class Path(BaseModel):
+    """The variable parts of an address; parts that do not match are refused with `mismatch`."""
+
+    model_config = ConfigDict(frozen=True)
+    mismatch: ClassVar[type[BillingError]] = NotFoundError
+    mismatch_message: ClassVar[str] = "Not found."
+
+
+class IdPath(Path):
+    """One of our ids."""
+
+    mismatch = MalformedRequestError
+    mismatch_message = "The id in the address must be a UUID."
+
+    id: UUID
+
+
+_NAME = r"^[A-Za-z0-9_.-]{1,255}$"
+
+
+class EventPath(Path):
+    """An event."""
+
+    id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the event.")]
+
+
+class SubscriptionPath(Path):
+    """A subscription, by either id."""
+
+    id: Annotated[str, Field(pattern=_NAME, description="The subscription's id, ours or Stripe's.")]
+
+
+class ServicePath(SubscriptionPath):
+    """A service of a subscription."""
+
+    product_type: Annotated[
+        str, Field(pattern=_NAME, description="A product type of the catalogue.")
+    ]
+
+
+class IdempotencyHeaders(BaseModel):
+    """The header that names a request, as the API description shows it."""
+
+    key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="The client's own name for the request; a repeat gets the same response.",
+    )
+
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def read_idempotency_key(request: web.Request) -> str | None:
+    """Return the client's own name for its request; MalformedRequestError if it is malformed.
+
+    Source: IETF draft-ietf-httpapi-idempotency-key-header.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise MalformedRequestError("Idempotency-Key must be 1 to 255 visible ASCII characters.")
+    return key
+
+
+AnyPath = TypeVar("AnyPath", bound=Path)
+
+
+def read_path(request: web.Request, model: type[AnyPath]) -> AnyPath:
+    """Return the variable parts of the address; raises the model's `mismatch`."""
+    try:
+        return model.model_validate(dict(request.match_info))
+    except ValidationError:
+        raise model.mismatch(model.mismatch_message) from None
+
+
 async def read_json(request: web.Request) -> Any:
-    """Return the JSON value in the request's body.
+    """Return the JSON value in the body.
 
     UnsupportedMediaTypeError for another content type, BodyTooLargeError above MAX_BODY_BYTES,
-    MalformedRequestError for what is no JSON.
+    MalformedRequestError for invalid JSON.
     """
     kind = request.content_type
     if kind != "application/json" and not kind.endswith("+json"):
@@ -68,16 +150,16 @@ async def read_json(request: web.Request) -> Any:
     try:
         return json.loads(await _read_bytes(request), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise MalformedRequestError("The request's body is no valid JSON.") from None
+        raise MalformedRequestError("The request body is not valid JSON.") from None
 
 
-def parse_body(
-    model: type[Body], value: object, labels: Mapping[str, str] = MappingProxyType({})
-) -> Body:
-    """Check a JSON value.
+def validate(
+    model: type[Model], value: object, labels: Mapping[str, str] = MappingProxyType({})
+) -> Model:
+    """Validate a JSON value or a query.
 
-    InvalidRequestError names each wrong field, and the first one in a sentence for the buyer,
-    by its label where it has one (`customer.email` -> `your e-mail address`).
+    InvalidRequestError lists every wrong field, and names the first in a sentence for the buyer,
+    by its label if it has one (`customer.email` -> `your email address`).
     """
     try:
         return model.model_validate(value)
@@ -90,13 +172,13 @@ def parse_body(
 def _sentence(label: str, problem: str) -> str:
     if not label:
         return f"The request {problem}."
-    if problem in _NOTHING_GIVEN:
+    if problem in _LEFT_EMPTY:
         return f"Please enter {label}."
     return f"Please check {label}: it {problem}."
 
 
 async def _read_bytes(request: web.Request) -> bytes:
-    too_large = BodyTooLargeError(f"The request is too large: at most {MAX_BODY_BYTES} bytes.")
+    too_large = BodyTooLargeError(f"The request body exceeds {MAX_BODY_BYTES} bytes.")
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise too_large
     body = bytearray()
@@ -108,12 +190,12 @@ async def _read_bytes(request: web.Request) -> bytes:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
+    msg = f"{name} is not JSON"
     raise ValueError(msg)
 
 
 def _problems(errors: Iterable[ErrorDetails]) -> dict[str, str]:
-    """Name the input of each error, counting from 0: `cartItems[2].domain`."""
+    """Return field -> problem; list items count from 0: `cartItems[2].domain`."""
     problems: dict[str, str] = {}
     for error in errors:
         problems.setdefault(_dotted(error["loc"]), _explain(error))

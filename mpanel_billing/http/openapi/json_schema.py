@@ -1,56 +1,51 @@
-"""JSON Schemas of our pydantic models, as OpenAPI 3.1 takes them."""
+"""JSON Schemas of pydantic models, in OpenAPI 3.1's dialect."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-Schema = dict[str, Any]
+JsonSchema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
-"""What of a model is meant: what it takes, or what it writes."""
+"""What a model accepts, or what it writes."""
 
 _REFERENCE = "#/components/schemas/{model}"
 
 
 class _Untitled(GenerateJsonSchema):
-    """Titles of fields would only say their names once more."""
+    """Leaves out the titles of fields, which only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Leave all of them out."""
+        """Return False for all fields."""
         return False
 
 
 class Components:
-    """The schemas that the document has in one place, and refers to."""
+    """The schemas that the document refers to."""
 
     def __init__(self, models: Sequence[tuple[type[BaseModel], Mode]]) -> None:
-        """Describe these models, and those that they are made of."""
+        """Describe these models and the ones nested in them."""
         self._references, definitions = models_json_schema(
             list(dict.fromkeys(models)),
             ref_template=_REFERENCE,
             union_format="primitive_type_array",
             schema_generator=_Untitled,
         )
-        self.schemas: dict[str, Schema] = dict(sorted(definitions.get("$defs", {}).items()))
+        self.schemas: dict[str, JsonSchema] = dict(sorted(definitions.get("$defs", {}).items()))
 
-    def reference(self, model: type[BaseModel], mode: Mode) -> Schema:
-        """Return how the document refers to a model."""
+    def reference(self, model: type[BaseModel], mode: Mode) -> JsonSchema:
+        """Return the reference to a model."""
         return self._references[model, mode]
 
 
-def schema_of_type(annotation: Any) -> Schema:
-    """Describe a type that is no model, as those in addresses are."""
-    return TypeAdapter(annotation).json_schema(schema_generator=_Untitled)
-
-
-def schema_of_model(model: type[BaseModel]) -> Schema:
-    """Describe what a model takes, whole: its fields become parameters."""
+def schema_of_model(model: type[BaseModel]) -> JsonSchema:
+    """Return what a model accepts, without references: its fields become parameters."""
     return model.model_json_schema(union_format="primitive_type_array", schema_generator=_Untitled)
 
 
-def without_null(schema: Schema) -> Schema:
-    """Say the same without null: in a query or a header there is none, only nothing."""
+def without_null(schema: JsonSchema) -> JsonSchema:
+    """Return the schema without null: queries and headers cannot have it."""
     shorter = dict(schema)
     if isinstance(schema.get("type"), list):
         kinds = [kind for kind in schema["type"] if kind != "null"]

@@ -1,0 +1,327 @@
+"""Endpoints: a route is declared once, in its decorator and its handler's signature.
+
+    routes = Endpoints("billing")
+
+    @routes.endpoint("GET", "/api/billing/things/{id}", scope="billing:read",
+                     refusals={NotFoundError: ("unknown_thing",)})
+    async def get_thing(call: KeyedCall[IdPath, OwnerQuery]) -> ThingResponse:
+        \"\"\"Return a thing.\"\"\"
+
+The declaration is enforced: the key and its scope, the rate limit, path, query, Idempotency-Key
+and body are checked before the handler runs, and what it returns is written as JSON. The
+docstring is the summary in the API description.
+"""
+
+import functools
+import hashlib
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Generic, TypedDict, TypeVar, get_args, get_type_hints, overload
+
+from aiohttp import web
+from pydantic import BaseModel, TypeAdapter
+from typing_extensions import TypeVar as TypeVarWithDefault
+from typing_extensions import Unpack
+
+from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.scopes import Scope
+from mpanel_billing.http.access import identify, require_scope
+from mpanel_billing.http.operation import Body, Content, Operation, Refusals, Tag, register
+from mpanel_billing.http.rate_limits import Group, spend_allowance
+from mpanel_billing.http.request import (
+    IdempotencyHeaders,
+    Path,
+    read_idempotency_key,
+    read_json,
+    read_path,
+    validate,
+)
+
+PathT_co = TypeVarWithDefault("PathT_co", covariant=True, bound=Path | None, default=None)
+QueryT_co = TypeVarWithDefault("QueryT_co", covariant=True, bound=BaseModel | None, default=None)
+BodyT_co = TypeVarWithDefault("BodyT_co", covariant=True, bound=BaseModel | None, default=None)
+ResponseT = TypeVar("ResponseT", bound=BaseModel)
+
+RawHandler = Callable[[web.Request], Awaitable[web.Response]]
+RawHandlerT = TypeVar("RawHandlerT", bound=RawHandler)
+
+CACHE_CONTROL = "public, no-cache"
+"""May be stored, but has to be revalidated: a changed catalogue shows at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[PathT_co, QueryT_co, BodyT_co]):
+    """A request that its endpoint has checked; `json` is the body as it was sent.
+
+    `actor` holds the key that was sent, if an optional one was.
+    """
+
+    request: web.Request
+    actor: Actor | None
+    path: PathT_co
+    query: QueryT_co
+    body: BodyT_co
+    json: object
+    idempotency_key: str | None
+
+    @property
+    def app(self) -> web.Application:
+        """The application, with the parts that `keys` names."""
+        return self.request.app
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedCall(Call[PathT_co, QueryT_co, BodyT_co]):
+    """A call with a key of the declared scope; `actor` is for the audit log."""
+
+    actor: Actor
+
+
+class Declared(TypedDict, total=False):
+    """What a decorator may declare; see `Operation`.
+
+    `status` is that of the response, 200 by default. `cached` responses have an ETag and may be
+    304, all others `no-store`. `idempotent`: the endpoint honours Idempotency-Key.
+    """
+
+    limit: Group
+    status: HTTPStatus
+    cached: bool
+    idempotent: bool
+    body_optional: bool
+    calls_stripe: bool
+    refusals: Refusals
+
+
+class Endpoints:
+    """The routes of one module, for `web.Application.add_routes`."""
+
+    def __init__(self, tag: Tag) -> None:
+        """Collect routes under one heading of the API description."""
+        self._tag = tag
+        self._routes: list[web.RouteDef] = []
+
+    def __iter__(self) -> Iterator[web.RouteDef]:
+        """Yield the routes in the order of their declaration."""
+        return iter(self._routes)
+
+    @overload
+    def endpoint(
+        self, method: str, address: str, *, scope: Scope, **declared: Unpack[Declared]
+    ) -> Callable[
+        [Callable[[KeyedCall[PathT_co, QueryT_co, BodyT_co]], Awaitable[ResponseT]]], RawHandler
+    ]: ...
+    @overload
+    def endpoint(
+        self,
+        method: str,
+        address: str,
+        *,
+        optional_scope: Scope | None = None,
+        **declared: Unpack[Declared],
+    ) -> Callable[
+        [Callable[[Call[PathT_co, QueryT_co, BodyT_co]], Awaitable[ResponseT]]], RawHandler
+    ]: ...
+
+    def endpoint(
+        self,
+        method: str,
+        address: str,
+        *,
+        scope: Scope | None = None,
+        optional_scope: Scope | None = None,
+        **declared: Unpack[Declared],
+    ) -> Callable[[Callable[[Any], Awaitable[Any]]], RawHandler]:
+        """Declare a route whose handler takes a Call (KeyedCall with `scope`).
+
+        Path, query and body are the Call's type arguments, the response is what the handler is
+        annotated to return.
+        """
+
+        def declare(handler: Callable[[Any], Awaitable[Any]]) -> RawHandler:
+            signature = _Signature.of(handler, address)
+            cached = declared.get("cached", False)
+            responses: dict[HTTPStatus, Body] = {
+                declared.get("status", HTTPStatus.OK): signature.response
+            }
+            operation = Operation(
+                tag=self._tag,
+                id=_operation_id(handler),
+                about=inspect.getdoc(handler) or "",
+                method=method,
+                address=address,
+                responses=responses | ({HTTPStatus.NOT_MODIFIED: None} if cached else {}),
+                scope=scope or optional_scope,
+                key_optional=scope is None and optional_scope is not None,
+                limit=declared.get("limit"),
+                path=signature.path,
+                query=signature.query,
+                headers=IdempotencyHeaders if declared.get("idempotent") else None,
+                body=signature.body,
+                body_optional=declared.get("body_optional", False),
+                calls_stripe=declared.get("calls_stripe", False),
+                refusals=declared.get("refusals", {}),
+            )
+            return self._add(operation, _enforced(operation, handler))
+
+        return declare
+
+    def raw(
+        self,
+        method: str,
+        address: str,
+        responses: Mapping[HTTPStatus, Body],
+        *,
+        headers: type[BaseModel] | None = None,
+        body: Content | None = None,
+        refusals: Refusals | None = None,
+        operation_id: str | None = None,
+    ) -> Callable[[RawHandlerT], RawHandlerT]:
+        """Declare a route whose handler reads the request and writes the response itself."""
+
+        def declare(handler: RawHandlerT) -> RawHandlerT:
+            operation = Operation(
+                tag=self._tag,
+                id=operation_id or _operation_id(handler),
+                about=inspect.getdoc(handler) or "",
+                method=method,
+                address=address,
+                responses=responses,
+                headers=headers,
+                body=body,
+                refusals=refusals or {},
+            )
+            self._add(operation, handler)
+            return handler
+
+        return declare
+
+    def _add(self, operation: Operation, handler: RawHandler) -> RawHandler:
+        register(handler, operation)
+        self._routes.append(web.RouteDef(operation.method, operation.address, handler, {}))
+        return handler
+
+
+def _operation_id(handler: Callable[..., Any]) -> str:
+    return f"{handler.__module__.rpartition('.')[2]}_{handler.__name__}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """What a handler's annotations declare."""
+
+    path: type[Path] | None
+    query: type[BaseModel] | None
+    body: type[BaseModel] | None
+    response: type[BaseModel]
+
+    @classmethod
+    def of(cls, handler: Callable[..., Any], address: str) -> "_Signature":
+        """Read the annotations; TypeError if they do not fit the address."""
+        hints = get_type_hints(handler)
+        response = hints.pop("return")
+        (call,) = hints.values()
+        given = [None if model is type(None) else model for model in get_args(call)]
+        path, query, body = [*given, None, None, None][:3]
+        names = list(path.model_fields) if path else []
+        if names != re.findall(r"{(\w+)}", address):
+            msg = f"{address} does not have the parts {names}"
+            raise TypeError(msg)
+        return cls(path, query, body, response)
+
+
+def _enforced(
+    operation: Operation, handler: Callable[[Any], Awaitable[BaseModel]]
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return the aiohttp handler of an endpoint."""
+    identify_caller = _identification(operation)
+    kind = KeyedCall if operation.scope and not operation.key_optional else Call
+    path, query = operation.path, operation.query
+    idempotent = operation.headers is IdempotencyHeaders
+    read_body = _body_reader(operation)
+    write = _writer(operation)
+
+    @functools.wraps(handler)
+    async def serve(request: web.Request) -> web.Response:
+        call: Call[Any, Any, Any] = kind(
+            request=request,
+            actor=await identify_caller(request),  # type: ignore[arg-type]  # an Actor if keyed
+            path=read_path(request, path) if path else None,
+            query=validate(query, dict(request.query)) if query else None,
+            idempotency_key=read_idempotency_key(request) if idempotent else None,
+            **await read_body(request),
+        )
+        return write(request, await handler(call))
+
+    return serve
+
+
+def _identification(operation: Operation) -> Callable[[web.Request], Awaitable[Actor | None]]:
+    """Return what checks the key; a call without one counts against the rate limit."""
+    scope, limit = operation.scope, operation.limit
+
+    async def identify_caller(request: web.Request) -> Actor | None:
+        actor = None
+        if scope:
+            check = identify if operation.key_optional else require_scope
+            actor = await check(request, scope)
+        if limit and actor is None:
+            await spend_allowance(request, limit)
+        return actor
+
+    return identify_caller
+
+
+def _body_reader(
+    operation: Operation,
+) -> Callable[[web.Request], Awaitable[dict[str, Any]]]:
+    model, optional = operation.body, operation.body_optional
+    if not isinstance(model, type):
+        return _no_body
+    labels = getattr(model, "labels", {})
+
+    async def read_body(request: web.Request) -> dict[str, Any]:
+        sent = {} if optional and not request.can_read_body else await read_json(request)
+        return {"json": sent, "body": validate(model, sent, labels)}
+
+    return read_body
+
+
+async def _no_body(_: web.Request) -> dict[str, Any]:
+    return {"json": None, "body": None}
+
+
+def _writer(operation: Operation) -> Callable[[web.Request, BaseModel], web.Response]:
+    (status, model), *not_modified = operation.responses.items()
+    assert isinstance(model, type)  # noqa: S101 - an endpoint returns a model
+    to_json = TypeAdapter(model).dump_json
+
+    def write(_: web.Request, returned: BaseModel) -> web.Response:
+        return web.Response(
+            body=to_json(returned, by_alias=True),
+            status=status,
+            content_type="application/json",
+            charset="utf-8",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    def write_cached(request: web.Request, returned: BaseModel) -> web.Response:
+        return _revalidated(request, to_json(returned, by_alias=True))
+
+    return write_cached if not_modified else write
+
+
+def _revalidated(request: web.Request, body: bytes) -> web.Response:
+    """Return the body with its ETag, or 304 if the client has it already."""
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    known = request.if_none_match or ()
+    if any(tag.value in {etag, "*"} for tag in known):
+        response = web.Response(status=HTTPStatus.NOT_MODIFIED)
+    else:
+        response = web.Response(body=body, content_type="application/json", charset="utf-8")
+    response.etag = etag
+    response.headers["Cache-Control"] = CACHE_CONTROL
+    return response

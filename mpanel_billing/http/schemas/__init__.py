@@ -1,0 +1,1 @@
+"""The JSON that routes take and return, as pydantic models; each module belongs to its routes."""

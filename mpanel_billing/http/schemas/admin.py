@@ -1,0 +1,241 @@
+"""Bodies and queries of /api/admin: events, provisioning, reconciliation, the audit log."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from mpanel_billing.access import audit
+from mpanel_billing.http.schemas.base import Moment, Request, Response, Schema, SearchText
+from mpanel_billing.webhooks.inbox import Status
+
+MOST_EVENTS = 1000
+MOST_ENTRIES = 1000
+
+
+class EventsQuery(Request):
+    """Which events."""
+
+    status: Status | None = Field(None, description="Only events with this status.")
+    limit: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="The most to return.")] = 50
+
+
+class AuditQuery(Request):
+    """Which entries."""
+
+    target: SearchText | None = Field(None, description="Only changes of the thing with this id.")
+    actor: SearchText | None = Field(None, description="Only changes by this key or person.")
+    limit: Annotated[int, Field(ge=1, le=MOST_ENTRIES, description="The most to return.")] = 50
+    before: Annotated[
+        int, Field(ge=1, le=audit.LAST_ID, description="The id of the last entry of a page.")
+    ] = audit.LAST_ID
+
+
+class SuspendRequest(Request):
+    """Why all services of a subscription are suspended."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class ReconcileRequest(Request):
+    """What to reconcile: everything, or what was created in the last `sinceDays` days.
+
+    `dryRun` only reports. A stopped run of the same kind is continued, unless `restart` is set.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True
+    )
+
+    since_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    dry_run: StrictBool = False
+    restart: StrictBool = False
+
+
+class EventSchema(Schema):
+    """An event in the inbox; `detail` says why it was ignored or has failed."""
+
+    id: str
+    type: str
+    object_id: str | None
+    status: str
+    attempts: int
+    created: Moment | None
+    received_at: Moment
+    next_attempt_at: Moment | None
+    detail: str | None
+
+
+class EventDetailSchema(Schema):
+    """An event with its payload, which is null after pruning."""
+
+    id: str
+    type: str
+    api_version: str | None
+    object_id: str | None
+    livemode: bool
+    status: str
+    reason: str | None
+    attempts: int
+    last_error: str | None
+    created: Moment | None
+    received_at: Moment
+    next_attempt_at: Moment | None
+    applied_at: Moment | None
+    payload: dict[str, Any] | None
+
+
+class EventsResponse(Response):
+    """The newest events."""
+
+    events: tuple[EventSchema, ...]
+
+
+class EventResponse(Response):
+    """One event."""
+
+    event: EventDetailSchema
+
+
+class ReplayResponse(Response):
+    """The result of replaying an event."""
+
+    id: str
+    outcome: str
+    reason: str | None
+
+
+class ReplayedResponse(Response):
+    """How many events had which outcome; `busy`: another process is applying them."""
+
+    outcomes: dict[str, int]
+
+
+class StuckSubscriptionSchema(Schema):
+    """A subscription whose services are not in their desired state."""
+
+    subscription_id: UUID
+    stripe_subscription_id: str | None
+    status: str
+    stripe_status: str | None
+    domain: str | None
+    attempts: int
+    error: str
+    wake_at: Moment | None
+    hold_reason: str | None
+    unfinished: bool
+
+
+class HoldSchema(Schema):
+    """A suspension by an operator."""
+
+    subscription_id: UUID
+    reason: str
+    placed_by: str
+    placed_at: Moment
+
+
+class ServiceSchema(Schema):
+    """A service of a subscription: its desired and its actual state."""
+
+    product_type: str
+    desired: str
+    actual: str
+    driver: str
+    external_ref: str | None
+    pending_action: str | None
+    stopped: str | None
+    attempts: int
+    last_error: str | None
+    next_attempt_at: Moment | None
+
+
+class TimelineEntrySchema(Schema):
+    """An entry of the timeline."""
+
+    at: Moment
+    kind: str
+    what: str
+    detail: str | None
+
+
+class ReconcileRunSchema(Schema):
+    """A reconciliation run; `objects`, `events` and `accounts` count what it has checked."""
+
+    id: UUID
+    started_by: str
+    livemode: bool
+    dry_run: bool
+    since_days: int | None
+    started_at: Moment
+    finished_at: Moment | None
+    outcome: str | None
+    running: bool
+    last_error: str | None
+    objects: int
+    events: int
+    accounts: int
+    drift: int
+    repaired: int
+
+
+class AuditEntrySchema(Schema):
+    """A change made with a key or on the command line."""
+
+    id: int
+    at: Moment
+    actor: str
+    key_id: str | None
+    action: str
+    target_type: str | None
+    target_id: str | None
+    details: dict[str, Any]
+    request_id: str | None
+    outcome: Literal["attempted", "done", "failed"]
+    error: str | None
+
+
+class StuckResponse(Response):
+    """Stuck subscriptions, and suspensions by operators that are in force."""
+
+    stuck: tuple[StuckSubscriptionSchema, ...]
+    holds: tuple[HoldSchema, ...]
+
+
+class RetriedResponse(Response):
+    """How many subscriptions will be retried."""
+
+    retried: int
+
+
+class TimelineResponse(Response):
+    """A subscription's history, oldest first, and its services."""
+
+    subscription_id: UUID
+    services: tuple[ServiceSchema, ...]
+    timeline: tuple[TimelineEntrySchema, ...]
+
+
+class SubscriptionDoneResponse(Response):
+    """The subscription that was changed."""
+
+    subscription_id: UUID
+
+
+class ReconcileRunResponse(Response):
+    """The latest run; null if there has been none."""
+
+    run: ReconcileRunSchema | None
+
+
+class ReconcileStartedResponse(Response):
+    """The run that a worker will start."""
+
+    run_id: UUID
+
+
+class AuditResponse(Response):
+    """The newest changes."""
+
+    entries: tuple[AuditEntrySchema, ...]

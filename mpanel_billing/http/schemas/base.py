@@ -1,0 +1,136 @@
+"""What request and response models share: spelling, moments, and the types of form fields."""
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, Self
+from uuid import UUID
+
+import asyncpg
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from mpanel_billing.checkout.buyer import LONGEST_EMAIL, normalise_email
+from mpanel_billing.errors import InvalidRequestError
+from mpanel_billing.subscriptions.customers import Named
+
+MOST_ROWS = 100
+
+
+def _as_utc(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+Moment = Annotated[
+    datetime,
+    PlainSerializer(_as_utc, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A UTC time in ISO 8601, with `Z`."""
+
+
+class Schema(BaseModel):
+    """An object in a response, with camelCase keys."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any] | asyncpg.Record) -> Self:
+        """Build the object from a row with columns of the same names."""
+        return cls.model_validate(dict(row))
+
+
+class Response(Schema):
+    """The body of a successful response."""
+
+    success: Literal[True] = True
+
+
+class Request(BaseModel):
+    """The body of a request, in camelCase; unknown keys are ignored.
+
+    `labels` are the words for its fields in error sentences (`customer.email` -> `your email
+    address`).
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    labels: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+
+_ONE_LINE = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
+"""As much of `Line`'s rule as a JSON Schema can say."""
+
+_LINE_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories that break a line, or that UTF-8 cannot encode."""
+
+
+def _refuse_control_characters(text: str) -> str:
+    if any(unicodedata.category(character) in _LINE_BREAKING for character in text):
+        msg = "must be a single line of text"
+        raise ValueError(msg)
+    return text
+
+
+def _blank_is_absent(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Line = Annotated[
+    str, AfterValidator(_refuse_control_characters), Field(json_schema_extra={"pattern": _ONE_LINE})
+]
+Absent = BeforeValidator(_blank_is_absent)
+"""Forms send "" or null for a field that was left empty."""
+
+Id = Annotated[Line, Field(min_length=1, max_length=100)]
+OptionalId = Annotated[Annotated[Line, Field(max_length=100)] | None, Absent]
+Email = Annotated[str, Field(max_length=LONGEST_EMAIL), AfterValidator(normalise_email)]
+SearchText = Annotated[Line, Field(max_length=255)]
+
+
+class OwnerRequest(Request):
+    """The customer that a request is about; if both ids are given, they must agree."""
+
+    customer_id: UUID | None = None
+    user_id: UUID | None = None
+
+    @property
+    def named(self) -> Named:
+        """The customer that the request names."""
+        return Named(self.customer_id, self.user_id)
+
+    def require_named(self, *other_fields: str) -> Named:
+        """Return the customer; InvalidRequestError if the request names nobody.
+
+        `other_fields` would name one too.
+        """
+        if not self.named.anybody:
+            return self.named
+        fields = ", ".join(("customerId", "userId", *other_fields))
+        raise InvalidRequestError(
+            f"Please name the customer, by one of: {fields}.", fields={"customerId": "is missing"}
+        )
+
+
+class OwnerQuery(OwnerRequest):
+    """Whose it has to be: anything of another customer is not found."""
+
+
+class PageQuery(OwnerRequest):
+    """Which page of a list: at most `limit` rows, after the page whose `nextCursor` is given."""
+
+    limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = 25
+    cursor: Annotated[str, Field(max_length=200)] | None = None

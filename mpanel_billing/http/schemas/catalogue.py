@@ -1,0 +1,82 @@
+"""Bodies of the marketing site's older bridge: snake_case keys, prices in whole currency units."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from mpanel_billing.http.schemas.base import Request
+
+
+class ProductsQuery(Request):
+    """Which products."""
+
+    category: str | None = Field(None, description="Only products of this category.")
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class TermSchema(_Schema):
+    """A term that a plan is sold for."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    term: str
+    label: str
+    months: int
+    price_id: str
+
+
+class PlanSchema(_Schema):
+    """A plan; a price is null if the plan is not sold for that term."""
+
+    id: str
+    name: str
+    description: str | None
+    monthly_price: float | None
+    annual_price: float | None
+    features: tuple[str, ...]
+    billing: tuple[TermSchema, ...]
+
+
+class PlansResponse(_Schema):
+    """The plans on sale."""
+
+    plans: tuple[PlanSchema, ...]
+
+
+class ProductSchema(_Schema):
+    """A plan or an add-on; `billing_cycles` has only the terms that are on sale."""
+
+    id: str
+    name: str
+    category: str | None
+    description: str | None
+    billing_cycles: dict[str, float]
+    features: tuple[str, ...]
+    resources: dict[str, Any]
+    is_active: bool
+    display_order: int
+
+
+class TotalSchema(_Schema):
+    """The number of products."""
+
+    total: int
+
+
+class ProductsResponse(_Schema):
+    """Plans and add-ons."""
+
+    success: Literal[True]
+    data: tuple[ProductSchema, ...]
+    meta: TotalSchema
+
+
+class ProductResponse(_Schema):
+    """One plan or add-on."""
+
+    success: Literal[True]
+    data: ProductSchema

@@ -1,0 +1,326 @@
+"""Bodies of /api/checkout and of the older /api/public/checkout.
+
+Clients post orders to `create-session` in two shapes: one has a field for each thing, the other a
+cart; both may be mixed. Prices that they send are ignored.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from mpanel_billing.catalogue.order import DomainMode
+from mpanel_billing.checkout.buyer import Address, Buyer, normalise_country
+from mpanel_billing.checkout.cart import CartItem, DomainChoice, Selection
+from mpanel_billing.checkout.progress import LONGEST_WAIT_SECONDS
+from mpanel_billing.checkout.repository import OrderState
+from mpanel_billing.checkout.service import PaymentPage
+from mpanel_billing.http.schemas.base import (
+    Absent,
+    Email,
+    Id,
+    Line,
+    Moment,
+    OptionalId,
+    Request,
+    Response,
+    Schema,
+)
+
+MAX_CART_ITEMS = 50
+
+Text = Annotated[Annotated[Line, Field(max_length=255)] | None, Absent]
+City = Annotated[Annotated[Line, Field(max_length=100)] | None, Absent]
+Postcode = Annotated[Annotated[Line, Field(max_length=20)] | None, Absent]
+Phone = Annotated[Annotated[Line, Field(max_length=50)] | None, Absent]
+Country = Annotated[Annotated[str, AfterValidator(normalise_country)] | None, Absent]
+DomainName = Annotated[str, Field(max_length=253)]
+ReturnUrl = Annotated[Annotated[str, Field(max_length=2000)] | None, Absent]
+
+
+class _Form(Request):
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, str_strip_whitespace=True, alias_generator=to_camel
+    )
+    labels: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "customer": "your name and email address",
+            "customer.name": "your name",
+            "customer.email": "your email address",
+            "customer.phone": "your phone number",
+            "customer.company": "your company name",
+            "customer.address1": "your address",
+            "customer.address2": "your address",
+            "customer.city": "your city",
+            "customer.state": "your state",
+            "customer.postcode": "your postcode",
+            "customer.country": "your country",
+            "domain.mode": "your domain",
+            "domain.value": "your domain",
+            "couponCode": "your coupon code",
+            "email": "your email address",
+        }
+    )
+
+
+class CustomerSchema(_Form):
+    """Who orders. The lengths are those of mPanel's columns."""
+
+    name: Annotated[Line, Field(min_length=1, max_length=200)]
+    email: Email
+    phone: Phone = None
+    company: Text = None
+    address1: Text = None
+    address2: Text = None
+    city: City = None
+    state: City = None
+    postcode: Postcode = None
+    country: Country = None
+
+    def to_buyer(self) -> Buyer:
+        """Return the buyer as checkout takes them."""
+        return Buyer(
+            email=self.email,
+            name=self.name,
+            phone=self.phone,
+            company=self.company,
+            address=Address(
+                line1=self.address1,
+                line2=self.address2,
+                city=self.city,
+                state=self.state,
+                postcode=self.postcode,
+                country=self.country,
+            ),
+        )
+
+
+class DomainSchema(_Form):
+    """The order's domain; with mode `later`, `value` is ignored."""
+
+    mode: DomainMode
+    value: DomainName = ""
+
+
+class CartItemSchema(_Form):
+    """One line of the cart; `type` decides which of the other keys it has."""
+
+    type: Literal["hosting", "domain", "simple", "addon", "email"]
+    id: OptionalId = None
+    quantity: int = 1
+    plan: OptionalId = None
+    term: OptionalId = None
+    trial: bool | None = None
+    price_id: OptionalId = None
+    domain: DomainName = ""
+
+    def to_item(self) -> CartItem:
+        """Return the item as checkout takes it."""
+        return CartItem(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+class QuoteRequest(_Form):
+    """What is ordered, in either shape."""
+
+    plan_id: OptionalId = None
+    billing_cycle: OptionalId = None
+    currency: OptionalId = None
+    trial_active: bool | None = None
+    addon_ids: Annotated[tuple[Id, ...], Field(max_length=MAX_CART_ITEMS)] = ()
+    coupon_code: OptionalId = None
+    domain: DomainSchema | None = None
+    cart_items: Annotated[tuple[CartItemSchema, ...], Field(max_length=MAX_CART_ITEMS)] = ()
+
+    def to_selection(self) -> Selection:
+        """Return what was selected, as checkout takes it."""
+        return Selection(
+            plan_id=self.plan_id,
+            billing_cycle=self.billing_cycle,
+            currency=self.currency,
+            trial=self.trial_active,
+            addon_ids=self.addon_ids,
+            coupon_code=self.coupon_code,
+            domain=DomainChoice(self.domain.mode, self.domain.value) if self.domain else None,
+            cart=tuple(item.to_item() for item in self.cart_items),
+        )
+
+
+class CheckoutRequest(QuoteRequest):
+    """The body of `POST /api/checkout/create-session`.
+
+    `customerId` names an existing customer; only mPanel's backend may send it.
+    """
+
+    customer: CustomerSchema
+    customer_id: UUID | None = None
+    success_url: ReturnUrl = Field(default=None, alias="success_url")
+    cancel_url: ReturnUrl = Field(default=None, alias="cancel_url")
+
+
+class BridgeCheckoutRequest(_Form):
+    """The body of `POST /api/public/checkout`: a plan, a term and an email address."""
+
+    plan_id: Id
+    term: Id
+    email: Email
+    success_url: ReturnUrl = None
+    cancel_url: ReturnUrl = None
+
+
+class OrderQuery(Request):
+    """How long the page is willing to wait."""
+
+    wait: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=LONGEST_WAIT_SECONDS,
+            description="Seconds to hold the response until the order changes.",
+        ),
+    ] = 0
+
+
+class PaymentPageResponse(Response):
+    """Where the buyer pays, and the ids to follow the order by."""
+
+    url: str
+    session_id: str
+    subscription_id: str
+
+    @classmethod
+    def of(cls, page: PaymentPage) -> Self:
+        """Build the response from the payment page."""
+        return cls(
+            url=page.url, session_id=page.session_id, subscription_id=str(page.subscription_id)
+        )
+
+
+class BridgePaymentPageResponse(Response):
+    """Where the buyer pays; `id` is the session's."""
+
+    url: str
+    id: str
+
+
+class SessionSchema(Schema):
+    """The payment page: Stripe's `status` and `payment_status`."""
+
+    status: str | None
+    payment_status: str | None
+
+
+class OrderedSubscriptionSchema(Schema):
+    """What was ordered; `amount` is in minor units, per term."""
+
+    id: str
+    status: str
+    stripe_status: str | None
+    plan_id: str | None
+    plan_name: str | None
+    billing_cycle: str | None
+    currency: str
+    amount: int
+    current_period_end: Moment | None
+    trial_end: Moment | None
+    cancel_at_period_end: bool
+
+    @classmethod
+    def of(cls, state: OrderState) -> Self:
+        """Build the object from the order's state."""
+        return cls(
+            id=str(state.subscription_id),
+            status=state.status,
+            stripe_status=state.stripe_status,
+            plan_id=state.plan_code,
+            plan_name=state.plan_name,
+            billing_cycle=state.billing_cycle,
+            currency=state.currency,
+            amount=state.amount,
+            current_period_end=state.current_period_end,
+            trial_end=state.trial_end,
+            cancel_at_period_end=state.cancel_at_period_end,
+        )
+
+
+class OrderTenantSchema(Schema):
+    """The tenant that was provisioned for the order."""
+
+    id: str
+    domain: str
+    status: str | None
+
+
+class OrderServiceSchema(Schema):
+    """A service of the order."""
+
+    product_type: str
+    state: str
+
+
+class OrderProvisioningSchema(Schema):
+    """How far provisioning has come."""
+
+    state: Literal["awaiting_payment", "in_progress", "ready", "suspended", "ended", "not_ordered"]
+    services: tuple[OrderServiceSchema, ...]
+
+    @classmethod
+    def of(cls, state: OrderState) -> Self:
+        """Build the object from the order's state."""
+        services = tuple(
+            OrderServiceSchema(
+                product_type=service["productType"],
+                state=_SERVICE_STATES.get(service["state"], service["state"]),
+            )
+            for service in state.services
+        )
+        return cls(state=_PROVISIONING_STATES[state.status], services=services)
+
+
+_PROVISIONING_STATES: Mapping[
+    str,
+    Literal["awaiting_payment", "in_progress", "ready", "suspended", "ended", "not_ordered"],
+] = {
+    "provisional": "awaiting_payment",
+    "pending": "in_progress",
+    "active": "ready",
+    "suspended": "suspended",
+    "cancelled": "ended",
+    "expired": "not_ordered",
+}
+"""By the subscription's status."""
+
+_SERVICE_STATES = {"absent": "in_progress"}
+
+
+class OrderResponse(Response):
+    """What has become of an order.
+
+    Anybody who has the session's id may read it, so it has no name, address or email.
+    """
+
+    session_id: str
+    status: str
+    session: SessionSchema
+    subscription: OrderedSubscriptionSchema
+    tenant: OrderTenantSchema | None
+    provisioning: OrderProvisioningSchema
+    login_url: str
+
+    @classmethod
+    def of(cls, state: OrderState, session_id: str, login_url: str) -> Self:
+        """Build the response from the order's state."""
+        tenant = state.tenant
+        return cls(
+            session_id=session_id,
+            status=state.status,
+            session=SessionSchema(status=state.session_status, payment_status=state.payment_status),
+            subscription=OrderedSubscriptionSchema.of(state),
+            tenant=OrderTenantSchema(id=str(tenant.id), domain=tenant.domain, status=tenant.status)
+            if tenant
+            else None,
+            provisioning=OrderProvisioningSchema.of(state),
+            login_url=login_url,
+        )

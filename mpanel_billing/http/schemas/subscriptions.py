@@ -1,0 +1,259 @@
+"""Bodies of /api/billing/subscriptions and the portal. Amounts are minor units, moments UTC."""
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from mpanel_billing.http.schemas.base import (
+    Email,
+    Id,
+    Moment,
+    OwnerRequest,
+    Response,
+    Schema,
+)
+from mpanel_billing.subscriptions import holdings
+from mpanel_billing.subscriptions.customers import Named
+from mpanel_billing.subscriptions.lifecycle import Changed
+from mpanel_billing.subscriptions.plan_change import Proration
+from mpanel_billing.subscriptions.preview import ChangePreview
+
+MOST_ADDONS = 50
+
+Comment = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class PortalRequest(OwnerRequest):
+    """Which customer to let into Stripe's portal, and where they return to."""
+
+    email: Email | None = None
+    subscription_id: UUID | None = None
+    return_url: Annotated[str, Field(max_length=2000)] | None = None
+
+    @property
+    def named(self) -> Named:
+        """The customer that the request names."""
+        return Named(self.customer_id, self.user_id, self.email)
+
+
+class PreviewRequest(OwnerRequest):
+    """What a subscription is to change to; without `addonIds` it keeps its add-ons."""
+
+    plan_id: Id
+    billing_cycle: Annotated[str, Field(min_length=1, max_length=40)]
+    addon_ids: Annotated[tuple[Id, ...], Field(max_length=MOST_ADDONS)] | None = None
+    proration_behavior: Proration = "always_invoice"
+
+
+class ChangePlanRequest(PreviewRequest):
+    """What a subscription is to change to.
+
+    With the `prorationDate` of a preview, the amounts of that preview are charged.
+    """
+
+    proration_date: AwareDatetime | None = None
+
+
+class CancelRequest(OwnerRequest):
+    """When a subscription ends, and why."""
+
+    at_period_end: Annotated[bool, Field(strict=True)] = True
+    reason: Comment | None = None
+
+
+class ResumeRequest(OwnerRequest):
+    """Whose subscription it is."""
+
+
+class ItemSchema(Schema):
+    """What a subscription charges each term; `productId` is null if it is not in the catalogue."""
+
+    id: UUID
+    product_id: str | None
+    kind: str | None
+    name: str | None
+    quantity: int | None
+    unit_amount: int | None
+    currency: str
+
+    @classmethod
+    def of(cls, item: holdings.Item) -> Self:
+        """Build the object from an item."""
+        return cls(
+            id=item.id,
+            product_id=item.code,
+            kind=item.kind,
+            name=item.name,
+            quantity=item.quantity,
+            unit_amount=item.unit_amount,
+            currency=item.currency,
+        )
+
+
+class TenantSchema(Schema):
+    """The tenant that was provisioned for a subscription."""
+
+    id: UUID
+    domain: str
+    status: str | None
+
+
+class ChargeSchema(Schema):
+    """An amount and when it is charged, before discounts and credit unless stated otherwise."""
+
+    amount: int
+    currency: str
+    at: Moment | None
+
+
+class SubscriptionSchema(Schema):
+    """A subscription: `status` is mPanel's, `stripeStatus` Stripe's."""
+
+    id: UUID
+    customer_id: UUID | None
+    status: str
+    stripe_status: str | None
+    plan_id: str | None
+    plan_name: str | None
+    billing_cycle: str | None
+    currency: str
+    amount: int
+    items: tuple[ItemSchema, ...]
+    current_period_start: Moment | None
+    current_period_end: Moment | None
+    trial_end: Moment | None
+    will_end: bool
+    cancel_at_period_end: bool
+    cancel_at: Moment | None
+    canceled_at: Moment | None
+    ended_at: Moment | None
+    collection_paused: bool
+    next_charge: ChargeSchema | None
+    tenant: TenantSchema | None
+    created_at: Moment
+
+    @classmethod
+    def of(cls, held: holdings.Subscription) -> Self:
+        """Build the object from a subscription."""
+        tenant, at = held.tenant, held.next_charge_at
+        return cls(
+            id=held.id,
+            customer_id=held.customer_id,
+            status=held.status,
+            stripe_status=held.stripe_status,
+            plan_id=held.plan.code if held.plan else None,
+            plan_name=held.plan.name if held.plan else None,
+            billing_cycle=held.billing_cycle,
+            currency=held.currency,
+            amount=held.amount,
+            items=tuple(ItemSchema.of(item) for item in held.items),
+            current_period_start=held.current_period_start,
+            current_period_end=held.current_period_end,
+            trial_end=held.trial_end,
+            will_end=held.will_end,
+            cancel_at_period_end=held.cancel_at_period_end,
+            cancel_at=held.cancel_at,
+            canceled_at=held.canceled_at,
+            ended_at=held.ended_at,
+            collection_paused=held.collection_paused,
+            next_charge=ChargeSchema(amount=held.amount, currency=held.currency, at=at)
+            if at
+            else None,
+            tenant=TenantSchema(id=tenant.id, domain=tenant.domain, status=tenant.status)
+            if tenant
+            else None,
+            created_at=held.created_at,
+        )
+
+
+class PreviewLineSchema(Schema):
+    """A line of the upcoming invoice; credits are negative."""
+
+    description: str
+    amount: int
+    proration: bool
+    period_start: Moment
+    period_end: Moment
+
+
+class PortalSessionResponse(Response):
+    """Where to send the customer; the address is valid for a few minutes."""
+
+    url: str
+
+
+class SubscriptionResponse(Response):
+    """One subscription."""
+
+    subscription: SubscriptionSchema
+
+
+class SubscriptionsResponse(Response):
+    """A page of subscriptions; `nextCursor` is null on the last page."""
+
+    subscriptions: tuple[SubscriptionSchema, ...]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Sequence[holdings.Subscription], next_cursor: str | None) -> Self:
+        """Build the response from a page of a list."""
+        shown = tuple(SubscriptionSchema.of(one) for one in page)
+        return cls(subscriptions=shown, next_cursor=next_cursor)
+
+
+class SubscriptionChangeResponse(SubscriptionResponse):
+    """A subscription after a change; `changed` is false if it was like that already."""
+
+    changed: bool
+
+    @classmethod
+    def of(cls, result: Changed) -> Self:
+        """Build the response from the result of a change."""
+        return cls(subscription=SubscriptionSchema.of(result.subscription), changed=result.changed)
+
+
+class PlanChangePreviewResponse(Response):
+    """What a change would cost; see docs/billing-api.md."""
+
+    subscription_id: UUID
+    changes: bool
+    currency: str
+    due_now: int
+    credited: int
+    lines: tuple[PreviewLineSchema, ...]
+    next_charge: ChargeSchema | None
+    recurring: int
+    proration_behavior: Proration
+    proration_date: Moment | None
+
+    @classmethod
+    def of(cls, id_: UUID, preview: ChangePreview, proration: Proration) -> Self:
+        """Build the response from a preview."""
+        following = preview.next
+        return cls(
+            subscription_id=id_,
+            changes=preview.changes,
+            currency=preview.currency,
+            due_now=preview.due_now,
+            credited=preview.credited,
+            lines=tuple(
+                PreviewLineSchema(
+                    description=line.description,
+                    amount=line.amount,
+                    proration=line.proration,
+                    period_start=line.period_start,
+                    period_end=line.period_end,
+                )
+                for line in (preview.invoice.lines if preview.invoice else ())
+            ),
+            next_charge=ChargeSchema(
+                amount=following.amount, currency=preview.currency, at=following.at
+            )
+            if following
+            else None,
+            recurring=preview.recurring,
+            proration_behavior=proration,
+            proration_date=preview.at,
+        )
