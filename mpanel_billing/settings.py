@@ -1,10 +1,10 @@
 """Everything that the environment decides, read once from the process and from `.env`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -85,21 +85,37 @@ class DatabaseSettings(BaseSettings):
         return self.model_copy(update={"database_url": url, "database_direct_url": None})
 
 
-class ServiceEndpoint(BaseModel):
-    """A service that has the accounts of some product type; docs/provisioning.md has its API.
+class ServiceSettings(BaseModel):
+    """The service that hosts the accounts of a product type (docs/provisioning.md).
 
-    `secret` signs the requests. At most `concurrency` calls run at once in a worker, and
-    `per_second` begin; None: PROVISIONING_CONCURRENCY, and no such limit.
+    `driver` defaults to `http` if there is a `url`, else `log`. `own` holds the settings of that
+    driver, which the driver checks. A worker makes at most `concurrency` calls at once (None:
+    PROVISIONING_CONCURRENCY) and starts at most `per_second` (None: no limit).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
-    url: AnyHttpUrl
-    token: SecretStr
-    secret: SecretStr
-    timeout_seconds: float = Field(default=20, gt=0, le=300)
+    driver: str | None = None
     concurrency: int | None = Field(default=None, ge=1, le=1000)
     per_second: float | None = Field(default=None, gt=0)
+    own: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _set_apart(cls, value: object) -> object:
+        """Move what is the driver's own into `own`, which is never shown: it holds secrets."""
+        if not isinstance(value, Mapping):
+            return value
+        common = {"driver", "concurrency", "per_second"}
+        return {
+            **{name: given for name, given in value.items() if name in common},
+            "own": {name: given for name, given in value.items() if name not in common},
+        }
+
+    @property
+    def driver_name(self) -> str:
+        """The driver that is named, or the default."""
+        return self.driver or ("http" if "url" in self.own else "log")
 
 
 class StripeSettings(BaseSettings):
@@ -159,7 +175,7 @@ class Settings(DatabaseSettings, StripeSettings):
     grace_days: int = Field(default=7, ge=0, le=365)
     retention_days: int = Field(default=30, ge=0, le=3650)
     provisioning_concurrency: int = Field(default=10, ge=1, le=1000)
-    provisioning_services: dict[str, ServiceEndpoint] = {}
+    provisioning_services: dict[str, ServiceSettings] = {}
 
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
@@ -308,9 +324,14 @@ def _load(kind: type[SettingsT]) -> SettingsT:
         raise SettingsError(_describe_source_error(error)) from None
 
 
-def describe_settings_error(error: ValidationError) -> str:
-    """One line a variable, never with its value (rule 12)."""
-    return "\n".join(_describe([str(step) for step in e["loc"]], e["msg"]) for e in error.errors())
+def describe_settings_error(error: ValidationError, within: Sequence[str] = ()) -> str:
+    """Describe each fault in a line, never with its value (rule 12).
+
+    `within` is the path to what was validated: the variable, and the place in its JSON.
+    """
+    return "\n".join(
+        _describe([*within, *map(str, fault["loc"])], fault["msg"]) for fault in error.errors()
+    )
 
 
 def _describe_source_error(error: SettingsSourceError) -> str:

@@ -54,7 +54,7 @@ def test_a_missing_setting_is_named(monkeypatch, tmp_path, name):
         ("ADMIN_API_KEYS", "hunter2", "at least 24 characters"),
         ("CHECKOUT_PAYMENT_METHODS", ",", "at least 1 item"),
         ("PROVISIONING_SERVICES", "{hunter2", "is no valid JSON"),
-        ("PROVISIONING_SERVICES", '{"hosting": {"url": "https://x.y"}}', "hosting.token"),
+        ("PROVISIONING_SERVICES", '{"hosting": {"concurrency": "hunter2"}}', "hosting.concurrency"),
     ],
 )
 def test_a_wrong_setting_is_named_but_its_value_is_not_repeated(

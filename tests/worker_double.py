@@ -9,7 +9,7 @@ from mpanel_billing.mirror.refetch import refetch
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.log import LogDriver
-from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
+from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drivers, LimitedDriver
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.service import Service
 
@@ -54,7 +54,7 @@ def worker(service: Service, gateway: StripeGateway) -> Worker:
     provisioning = Provisioning(
         service.pool,
         gateway,
-        Drivers(Lane(LogDriver(), Throttle(10))),
+        Drivers(LimitedDriver(LogDriver(), ConcurrencyLimit(10))),
         Policy(GRACE, RETENTION),
         "panel.test",
         livemode=False,

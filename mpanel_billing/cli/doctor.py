@@ -1,4 +1,4 @@
-"""`mpanel-billing doctor`: is everything there that the service needs."""
+"""`mpanel-billing doctor`: check that the service has everything it needs."""
 
 import asyncio
 import json
@@ -16,6 +16,7 @@ from mpanel_billing.doctor.finding import Finding
 from mpanel_billing.doctor.report import is_well, report_json, report_table
 from mpanel_billing.doctor.variables import describe_faults, look_at_variables
 from mpanel_billing.errors import SettingsError
+from mpanel_billing.provisioning.drivers.registry import check_services
 from mpanel_billing.settings import (
     DatabaseSettings,
     StripeSettings,
@@ -31,8 +32,7 @@ def doctor(
 ) -> None:
     """Check settings, database, schema, catalogue, Stripe, webhooks, worker and queue.
 
-    Exit code 0: nothing has failed, though there may be warnings. 1: something has; each such line
-    says what to do.
+    Exits with 1 if anything failed, else with 0 (there may be warnings). Each line says what to do.
     """
     findings = [*_look_at_settings(), *asyncio.run(_examine())]
     if as_json:
@@ -48,13 +48,15 @@ def doctor(
 
 def _look_at_settings() -> list[Finding]:
     try:
-        return look_at_variables(load_settings())
+        settings = load_settings()
+        check_services(settings)
+        return look_at_variables(settings)
     except SettingsError as error:
         return describe_faults(str(error))
 
 
 async def _examine() -> list[Finding]:
-    """Look at either side even where the settings of the other are wrong."""
+    """Examine each side even if the settings of the other are wrong."""
     async with AsyncExitStack() as stack:
         db, stripe = None, None
         if settings := _database_settings():

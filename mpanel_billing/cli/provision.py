@@ -1,4 +1,4 @@
-"""`mpanel-billing provision`: see what is stuck and why, and do something about it."""
+"""`mpanel-billing provision`: see what provisioning is stuck on, and act."""
 
 import asyncio
 from collections import Counter
@@ -15,23 +15,23 @@ from mpanel_billing.cli.database import with_pool
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
-from mpanel_billing.provisioning.drivers.configuration import open_drivers
 from mpanel_billing.provisioning.drivers.protocol import Unknown
+from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.settings import load_settings
 
 app = typer.Typer(help="See what provisioning is stuck on, and act.", no_args_is_help=True)
 
 T = TypeVar("T")
 
-Subscription = Annotated[str, typer.Argument(help="Our id of the subscription, or sub_...")]
+Subscription = Annotated[str, typer.Argument(help="Our id, or Stripe's (sub_...).")]
 Operator = Annotated[
-    str, typer.Option("--by", envvar=["SUDO_USER", "USER"], help="Who does it; for the record.")
+    str, typer.Option("--by", envvar=["SUDO_USER", "USER"], help="Who does it, for the record.")
 ]
 
 
 @app.command("list")
 def list_() -> None:
-    """List the subscriptions that are not as wished, and those that an operator has suspended."""
+    """List the subscriptions that are stuck, and those that an operator has suspended."""
     stuck = with_pool(operations.list_stuck)
     holds = with_pool(operations.list_holds)
     for row in stuck:
@@ -42,25 +42,27 @@ def list_() -> None:
             f" since {_moment(row['placed_at'])}: {row['reason']}"
         )
     if not stuck and not holds:
-        typer.echo("nothing is stuck, and nothing is suspended by an operator")
+        typer.echo("nothing is stuck or suspended by an operator")
 
 
 @app.command()
 def show(subscription: Subscription) -> None:
-    """Show the services of a subscription as they are wished and are."""
+    """Show the actual and the desired state of a subscription's services."""
     for row in _of_subscription(subscription, operations.list_services):
         typer.echo(_service_line(row))
 
 
 @app.command()
 def retry(
-    subscription: Annotated[str | None, typer.Argument(help="Our id, or sub_...")] = None,
+    subscription: Annotated[
+        str | None, typer.Argument(help="Our id, or Stripe's (sub_...).")
+    ] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every one that is stuck.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All that are stuck.")] = False,
 ) -> None:
-    """Try again at once, what was refused or skipped included."""
+    """Try again at once, including services that were refused or skipped."""
     if every == (subscription is not None):
-        raise typer.BadParameter("name one subscription, or say --all")
+        raise typer.BadParameter("name one subscription, or pass --all")
     if subscription is None:
         by = command_line_actor()
         typer.echo(f"retrying {with_pool(lambda pool: operations.retry_all(pool, by))}")
@@ -72,12 +74,12 @@ def retry(
 @app.command()
 def suspend(
     subscription: Subscription,
-    reason: Annotated[str, typer.Option(help="Why; kept on record.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
     operator: Operator = "operator",
 ) -> None:
     """Suspend all services of a subscription until it is lifted; no payment lifts it."""
     if not reason.strip():
-        raise typer.BadParameter("--reason is empty: say why")
+        raise typer.BadParameter("--reason must not be empty")
     _change_subscription(
         subscription,
         lambda pool, id_, by: operations.suspend(
@@ -101,24 +103,24 @@ def skip(
     subscription: Subscription,
     product_type: Annotated[str, typer.Argument(help="For example: email")],
 ) -> None:
-    """Do without one service until what is wished of it changes, or it is retried."""
+    """Leave one service as it is until its desired state changes or it is retried."""
     _change_subscription(
         subscription, lambda pool, id_, by: operations.skip(pool, id_, product_type, by)
     )
-    typer.echo(f"doing without {product_type}")
+    typer.echo(f"skipping {product_type}")
 
 
 @app.command()
 def settled(subscription: Subscription) -> None:
-    """Take a trouble off the list that a person has settled, such as a domain that was taken."""
+    """Clear a trouble that you have settled, such as a domain that was taken."""
     _change_subscription(subscription, operations.settle_trouble)
-    typer.echo("off the list")
+    typer.echo("cleared")
 
 
 @app.command()
 def log(
     subscription: Subscription,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the latest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the latest.")] = 100,
 ) -> None:
     """Show the calls to drivers for a subscription."""
     for row in _of_subscription(
@@ -135,20 +137,20 @@ def log(
 def check(
     *, fix: Annotated[bool, typer.Option("--fix", help="Repair what differs.")] = False
 ) -> None:
-    """Compare the drivers' accounts with our books; exit code 1 if any differ."""
+    """Compare the services' accounts with our records; exit with 1 if any differ."""
     if asyncio.run(_check(fix=fix)):
         raise typer.Exit(1)
 
 
 def timeline(subscription: Subscription) -> None:
-    """Show all that is on record of a subscription: events, sessions, driver calls, state."""
+    """Show everything on record about a subscription: events, sessions, driver calls, state."""
     for row in _of_subscription(subscription, operations.list_timeline):
         detail = f": {row['detail']}" if row["detail"] else ""
         typer.echo(f"{_moment(row['at'])}  {row['kind']:<8}  {row['what']}{detail}")
 
 
 async def _check(*, fix: bool) -> int:
-    """Print what differs; answer how much of it is left."""
+    """Print what differs; return how many differences remain."""
     settings = load_settings()
     unknown: Counter[str] = Counter()
     differing = repaired = 0
@@ -163,7 +165,7 @@ async def _check(*, fix: bool) -> int:
             repaired += done
             typer.echo(drift.describe() + (" (being repaired)" if done else ""))
     for reason, count in unknown.most_common():
-        typer.echo(f"{count} not looked at: {reason}")
+        typer.echo(f"{count} not checked: {reason}")
     typer.echo(f"{differing} differ, {repaired} being repaired")
     return differing - repaired
 
@@ -176,14 +178,16 @@ def _of_subscription(name: str, do: Callable[[Pool, UUID], Awaitable[T]]) -> T:
 
 
 def _change_subscription(name: str, do: Callable[[Pool, UUID, Actor], Awaitable[T]]) -> T:
-    """Do something that the audit log keeps."""
+    """Run an action that is recorded in the audit log."""
     by = command_line_actor()
     return _of_subscription(name, lambda pool, id_: do(pool, id_, by))
 
 
 def _stuck_line(row: asyncpg.Record) -> str:
     wake_at = row["wake_at"]
-    when = f"next try {_moment(wake_at)}" if wake_at and row["unfinished"] else "waits for a person"
+    when = (
+        f"next try {_moment(wake_at)}" if wake_at and row["unfinished"] else "waits for an operator"
+    )
     return (
         f"{row['subscription_id']}  {row['status']:<9}  {row['domain'] or '-'}  {row['error']}"
         f" ({row['attempts']} attempts, {when})"

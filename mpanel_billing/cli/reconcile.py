@@ -15,7 +15,7 @@ from mpanel_billing.cli.json_text import json_text
 from mpanel_billing.cli.progress import ProgressLine
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import ConflictError
-from mpanel_billing.provisioning.drivers.configuration import open_drivers
+from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.reconciliation import service
 from mpanel_billing.reconciliation.asking import PacedStripe
 from mpanel_billing.reconciliation.drift import Drift, Progress

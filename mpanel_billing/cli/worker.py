@@ -3,6 +3,7 @@
 import asyncio
 
 from mpanel_billing.http.monitor import listening_for_monitoring
+from mpanel_billing.provisioning.drivers.registry import check_services
 from mpanel_billing.settings import Settings, load_settings
 from mpanel_billing.telemetry.logs import configure_logging
 from mpanel_billing.telemetry.tracing import tracing
@@ -12,6 +13,7 @@ from mpanel_billing.worker.process import run_worker
 def worker() -> None:
     """Provision, ask Stripe and retry events until SIGINT or SIGTERM."""
     settings = load_settings()
+    check_services(settings)
     configure_logging(settings)
     with tracing(settings, "worker"):
         asyncio.run(_run(settings))

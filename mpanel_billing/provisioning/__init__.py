@@ -1,1 +1,1 @@
-"""Drive what a subscription is entitled to into the outside world, until it is so."""
+"""Bring tenants and hosting services to the state that their subscription entitles them to."""

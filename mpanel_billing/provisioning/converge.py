@@ -1,4 +1,4 @@
-"""Bring the world to what the mirror wants for a subscription, as often as it takes (rule 8)."""
+"""Bring a subscription's tenant and services to their desired state; retry until done (rule 8)."""
 
 import asyncio
 import logging
@@ -14,18 +14,25 @@ from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
 from mpanel_billing.provisioning import repository
-from mpanel_billing.provisioning.clock import Clock, database_clock
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
-from mpanel_billing.provisioning.dispatch import Desk, give_order
+from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.provisioning.lease import (
+    Clock,
     Lease,
     LeaseLostError,
     break_off,
+    database_clock,
     kept,
     take_lease,
 )
-from mpanel_billing.provisioning.service_state import Action, Leg, blocker, in_order, next_action
+from mpanel_billing.provisioning.service_state import (
+    Action,
+    Service,
+    blocker,
+    in_order,
+    next_action,
+)
 from mpanel_billing.provisioning.tenant import ensure_tenant
 from mpanel_billing.provisioning.trial_charges import settle_charges
 from mpanel_billing.provisioning.work import Work
@@ -33,19 +40,19 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 logger = logging.getLogger(__name__)
 
-_MOST_ROUNDS = 10
-"""How often a run starts anew because the wish changed meanwhile, before another run goes on."""
+_MAX_ROUNDS = 10
+"""How often a run starts over because the desired state changed, before it leaves the rest."""
 
-_MOST_ORDERS = 5
-"""The longest way of a leg: finish a creation, resume, change; with room to spare."""
+_MAX_COMMANDS = 5
+"""The most that a service can need is three: finish a create, resume, change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioning:
-    """What provisioning needs: the database, Stripe, the drivers, and the rules.
+    """What provisioning needs: the database, Stripe, the drivers, and the policy.
 
-    `tenant_suffix` is the zone for tenants without a domain of their own; `livemode` the mode
-    of the Stripe key; `clock` tells when grace, retention, leases and delays are over.
+    `tenant_suffix` is the zone for tenants without a domain of their own, `livemode` the mode of
+    the Stripe key.
     """
 
     pool: Pool
@@ -59,34 +66,34 @@ class Provisioning:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to; `error` says why it is not `done`."""
+    """The result of a run; `error` says why it is not `done`."""
 
     done: bool
     error: str | None = None
 
 
-AT_REST = Outcome(done=True)
+NOTHING_TO_DO = Outcome(done=True)
 
 
 async def provision_tenant_for_subscription(
     provisioning: Provisioning, subscription_id: UUID
 ) -> Outcome:
-    """Bring a subscription's tenant and services to what they should be, as far as it goes now.
+    """Bring a subscription's tenant and services to their desired state, as far as possible now.
 
-    Safe to repeat, and to run from anywhere: one run at a time works on a subscription, and what
-    cannot be done now is tried again later by itself. Raises LeaseBusyError while another run is
-    at it, and LeaseLostError if another has taken over.
+    Safe to repeat and to run anywhere: one run at a time works on a subscription, and whatever
+    fails is retried later. Raises LeaseBusyError while another run works on it, and
+    LeaseLostError if another has taken over.
     """
     lease = await take_lease(provisioning.pool, subscription_id, provisioning.clock)
     if lease is None:
-        return AT_REST
+        return NOTHING_TO_DO
     try:
         async with kept(provisioning.pool, lease):
             return await _converge(provisioning, lease)
     except LeaseLostError:
         raise
     except (Exception, asyncio.CancelledError) as error:
-        # whatever it was, the row has to tell the operator, and the lease must not be waited for
+        # show the error to operators, and return the lease at once
         with suppress(DatabaseUnavailableError):
             await _break_off(provisioning.pool, lease, error)
         raise
@@ -96,31 +103,31 @@ async def _break_off(pool: Pool, lease: Lease, error: BaseException) -> None:
     if isinstance(error, asyncio.CancelledError):
         await break_off(pool, lease, None, 0)
         return
-    text = str(error) if isinstance(error, BillingError) else f"broke: {type(error).__name__}"
+    text = str(error) if isinstance(error, BillingError) else f"failed: {type(error).__name__}"
     await break_off(pool, lease, text, retry_seconds(lease.attempts))
 
 
 async def _converge(provisioning: Provisioning, lease: Lease) -> Outcome:
-    """Run until the wish has not changed meanwhile."""
-    for _ in range(_MOST_ROUNDS):
+    """Run until the desired state has not changed during the run."""
+    for _ in range(_MAX_ROUNDS):
         outcome = await _run_once(provisioning, lease)
         if outcome is not None:
             _log(lease.subscription_id, outcome)
             return outcome
     await break_off(provisioning.pool, lease, None, 0)
-    return Outcome(done=False, error="the wish keeps changing")
+    return Outcome(done=False, error="the desired state keeps changing")
 
 
 def _log(subscription_id: UUID, outcome: Outcome) -> None:
     fields = {"subscriptionId": str(subscription_id)}
     if outcome.done:
-        logger.debug("all is as wished", extra=fields)
+        logger.debug("provisioned as desired", extra=fields)
     else:
-        logger.warning("not all is as wished: %s", outcome.error, extra=fields)
+        logger.warning("not yet as desired: %s", outcome.error, extra=fields)
 
 
 async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
-    """Go through all that the subscription needs once; None: the wish has changed meanwhile."""
+    """Do everything that the subscription needs once; None: the desired state has changed."""
     async with acquired(provisioning.pool) as conn:
         work = await repository.get_work(conn, lease)
     if work is None:
@@ -129,44 +136,44 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
         provisioning.pool, provisioning.gateway, work, livemode=provisioning.livemode
     )
     desired = desired_services(work.entitlement, provisioning.policy, work.now)
-    if any(service.wish == "active" for service in desired.services.values()):
+    if any(service.state == "active" for service in desired.services.values()):
         tenant = await ensure_tenant(provisioning.pool, work, provisioning.tenant_suffix)
         work = replace(work, tenant_id=tenant[0], tenant_domain=tenant[1])
-    legs = await _drive_legs(provisioning, lease, work, desired)
-    return await _finish(provisioning.pool, lease, _Run(work, desired, legs, charges_error))
+    services = await _drive_services(provisioning, lease, work, desired)
+    return await _finish(provisioning.pool, lease, _Run(work, desired, services, charges_error))
 
 
-async def _drive_legs(
+async def _drive_services(
     provisioning: Provisioning, lease: Lease, work: Work, desired: Desired
-) -> Mapping[str, Leg]:
-    """Drive each leg as far as it goes; answer the legs as they are then."""
+) -> Mapping[str, Service]:
+    """Drive each service as far as possible; return the services as they are then."""
     drivers = {
         product_type: provisioning.drivers.choose(product_type).driver.name
         for product_type in desired.services
     }
-    legs = dict(work.legs)
+    services = dict(work.services)
     if desired.services:
         async with acquired(provisioning.pool) as conn:
-            legs |= await repository.write_wishes(conn, lease, desired, drivers)
-    desk = Desk(provisioning.pool, provisioning.drivers, lease)
-    for leg in in_order(legs):
-        if blocker(leg, legs) is None and _is_due(leg, work):
-            provision = _BY_TYPE.get(leg.product_type, provision_service)
-            legs[leg.product_type] = await provision(desk, work, leg)
-    return legs
+            services |= await repository.write_desired(conn, lease, desired, drivers)
+    dispatcher = Dispatcher(provisioning.pool, provisioning.drivers, lease)
+    for service in in_order(services):
+        if blocker(service, services) is None and _is_due(service, work):
+            provision = _BY_TYPE.get(service.product_type, provision_service)
+            services[service.product_type] = await provision(dispatcher, work, service)
+    return services
 
 
-def _is_due(leg: Leg, work: Work) -> bool:
-    if leg.stopped is not None:
+def _is_due(service: Service, work: Work) -> bool:
+    if service.stopped is not None:
         return False
-    return leg.next_attempt_at is None or leg.next_attempt_at <= work.now
+    return service.next_attempt_at is None or service.next_attempt_at <= work.now
 
 
-async def provision_hosting(desk: Desk, work: Work, leg: Leg) -> Leg:
-    """Bring the hosting account to what it should be: space for sites on the tenant's domain.
+async def provision_hosting(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring the hosting account to its desired state: web space on the tenant's domain.
 
-    It is told how the buyer comes by the domain, and what other domains were paid for, because
-    whoever hosts the site sees to their registration or transfer.
+    The command says how the buyer gets the domain, and which further domains were paid for: the
+    hosting service registers or transfers them.
     """
     details = {
         **_owner(work),
@@ -174,24 +181,24 @@ async def provision_hosting(desk: Desk, work: Work, leg: Leg) -> Leg:
         "domainMode": work.tenant_domain_mode,
         "furtherDomains": list(work.further_domains),
     }
-    return await _drive(desk, leg, details, work)
+    return await _drive(dispatcher, service, details, work)
 
 
-async def provision_email(desk: Desk, work: Work, leg: Leg) -> Leg:
-    """Bring the mail account to what it should be: mailboxes under the tenant's domain."""
+async def provision_email(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring the mail account to its desired state: mailboxes on the tenant's domain."""
     details = {**_owner(work), "mailDomain": work.tenant_domain}
-    return await _drive(desk, leg, details, work)
+    return await _drive(dispatcher, service, details, work)
 
 
-async def provision_storage(desk: Desk, work: Work, leg: Leg) -> Leg:
-    """Bring the storage account to what it should be; it needs no domain."""
-    return await _drive(desk, leg, _owner(work), work)
+async def provision_storage(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring the storage account to its desired state; it needs no domain."""
+    return await _drive(dispatcher, service, _owner(work), work)
 
 
-async def provision_service(desk: Desk, work: Work, leg: Leg) -> Leg:
-    """Bring any other service to what it should be: an extra on the tenant's domain."""
+async def provision_service(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring any other service to its desired state: an extra on the tenant's domain."""
     details = {"tenantId": str(work.tenant_id), "domain": work.tenant_domain}
-    return await _drive(desk, leg, details, work)
+    return await _drive(dispatcher, service, details, work)
 
 
 _BY_TYPE = {
@@ -207,26 +214,29 @@ def _owner(work: Work) -> dict[str, Any]:
     return {"tenantId": str(work.tenant_id), "contact": contact}
 
 
-async def _drive(desk: Desk, leg: Leg, details: Mapping[str, Any], work: Work) -> Leg:
-    """Give order after order until the leg is as wished, or one fails."""
-    for _ in range(_MOST_ORDERS):
-        action = next_action(leg)
+async def _drive(
+    dispatcher: Dispatcher, service: Service, details: Mapping[str, Any], work: Work
+) -> Service:
+    """Send commands until the service is as desired, or one fails."""
+    for _ in range(_MAX_COMMANDS):
+        action = next_action(service)
         if action is None:
             break
-        leg = await give_order(desk, leg, action, _details_of(action, leg, details, work))
-        if leg.last_error is not None:
+        sent = _details_of(action, service, details, work)
+        service = await dispatcher.dispatch(service, action, sent)
+        if service.last_error is not None:
             break
-    return leg
+    return service
 
 
 def _details_of(
-    action: Action, leg: Leg, details: Mapping[str, Any], work: Work
+    action: Action, service: Service, details: Mapping[str, Any], work: Work
 ) -> Mapping[str, Any]:
     match action:
         case "create":
-            return {**details, "resources": leg.desired_resources}
+            return {**details, "resources": service.desired_resources}
         case "change":
-            return {"resources": leg.desired_resources}
+            return {"resources": service.desired_resources}
         case "suspend":
             return {"reason": _reason(work)}
         case _:
@@ -234,7 +244,7 @@ def _details_of(
 
 
 def _reason(work: Work) -> str:
-    """Say why a service is suspended, in a word that the other side can act on."""
+    """Return the `reason` of a suspension for the service, as its contract lists them."""
     entitlement = work.entitlement
     if entitlement.stripe_status in {"canceled", "incomplete_expired"}:
         return "ended"
@@ -247,21 +257,21 @@ def _reason(work: Work) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What a run has found and done."""
+    """What a run has read and done."""
 
     work: Work
     desired: Desired
-    legs: Mapping[str, Leg]
+    services: Mapping[str, Service]
     charges_error: str | None
 
     @property
     def outcome(self) -> Outcome:
-        errors = [error for error in (_legs_error(self.legs), self.charges_error) if error]
+        errors = [error for error in (_services_error(self.services), self.charges_error) if error]
         return Outcome(done=not errors, error="; ".join(errors) or None)
 
 
 async def _finish(pool: Pool, lease: Lease, run: _Run) -> Outcome | None:
-    """Store what the run came to; None: the wish has changed meanwhile."""
+    """Store the result of the run; None: the desired state has changed."""
     if run.outcome.done:
         async with acquired(pool) as conn:
             finished = await _store_end(conn, lease, run)
@@ -282,30 +292,30 @@ async def _store_end(conn: Connection, lease: Lease, run: _Run) -> tuple[int, fl
         error=run.outcome.error,
         wake_at=run.desired.wake_at,
         retry_seconds=retry_seconds(run.work.attempts) if run.charges_error else None,
-        words=words_of(run.desired.phase, run.legs),
+        statuses=statuses_of(run.desired.phase, run.services),
     )
 
 
 async def _trigger_next(
     conn: Connection, work: Work, attempts: int, wake_seconds: float | None
 ) -> None:
-    """Trigger the next try to the second; what only time changes is for the sweep to find."""
+    """Schedule the next try; what only time changes is found by the sweep."""
     if wake_seconds is not None:
         await enqueue_provisioning_retry(
             conn, work.subscription_id, work.version, attempts, wake_seconds
         )
 
 
-def words_of(phase: Phase, legs: Mapping[str, Leg]) -> tuple[str, str] | None:
-    """Return the status words of the subscription and of its tenant; None: as they are.
+def statuses_of(phase: Phase, services: Mapping[str, Service]) -> tuple[str, str] | None:
+    """Return the new statuses of the subscription and of its tenant; None: unchanged.
 
-    They change when all has come about that the phase asks for, not before.
+    They change once the services are as the phase demands, not before.
     """
-    actual = {leg.actual for leg in legs.values()}
+    actual = {service.actual for service in services.values()}
     match phase:
         case Phase.ACTIVE:
-            wished = [leg for leg in legs.values() if leg.desired == "active"]
-            return ("active", "active") if all(leg.settled for leg in wished) else None
+            wanted = [service for service in services.values() if service.desired == "active"]
+            return ("active", "active") if all(service.settled for service in wanted) else None
         case Phase.SUSPENDED if "active" not in actual:
             return "suspended", "suspended"
         case Phase.ENDED if "active" not in actual:
@@ -315,11 +325,11 @@ def words_of(phase: Phase, legs: Mapping[str, Leg]) -> tuple[str, str] | None:
             return None
 
 
-def _legs_error(legs: Mapping[str, Leg]) -> str | None:
-    """Say which legs are not as wished, and why."""
+def _services_error(services: Mapping[str, Service]) -> str | None:
+    """Return which services are not as desired, and why."""
     parts = [
-        f"{leg.product_type}: {leg.last_error or 'waits for ' + str(blocker(leg, legs))}"
-        for leg in in_order(legs)
-        if not leg.settled
+        f"{each.product_type}: {each.last_error or 'waiting for ' + str(blocker(each, services))}"
+        for each in in_order(services)
+        if not each.settled
     ]
     return "; ".join(parts) or None

@@ -1,6 +1,6 @@
-"""What each service of a subscription should be, as a function of the mirror (rule 8).
+"""The desired state of each service of a subscription, as a function of the mirror (rule 8).
 
-Pure: values in, values out; the clock is an argument.
+Pure: values in, values out; the time is an argument.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
-Wish = Literal["active", "suspended", "terminated"]
+DesiredState = Literal["active", "suspended", "terminated"]
 Resources = Mapping[str, Any]
 
 
@@ -17,20 +17,21 @@ class Phase(StrEnum):
     """What a subscription as a whole is entitled to."""
 
     WAITING = "waiting"
-    """Nothing yet, or nothing to be changed: not paid for the first time."""
+    """Nothing yet: the first payment is outstanding."""
     ACTIVE = "active"
     SUSPENDED = "suspended"
-    """It may come back by a payment, or by an operator's word."""
+    """A payment or an operator can reactivate it."""
     ENDED = "ended"
-    """It cannot come back; what is left is kept for the retention period."""
+    """It cannot be reactivated; its data is kept for the retention period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How patient we are.
+    """The time limits.
 
-    `grace`: how long an unpaid invoice is put up with. `retention`: how long the account of an
-    ended subscription, or of a product taken out of it, is kept (suspended) before it goes.
+    `grace`: how long services stay active with an unpaid invoice. `retention`: how long the
+    account of an ended subscription, or of a removed product, stays suspended before it is
+    terminated.
     """
 
     grace: timedelta
@@ -39,7 +40,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Included:
-    """A product of our catalogue that the subscription has as an item."""
+    """A catalogue product among the subscription's items."""
 
     product_types: tuple[str, ...]
     resources: Resources = field(default_factory=dict)
@@ -48,9 +49,9 @@ class Included:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A service that has been wished for before.
+    """A service that the subscription already has.
 
-    `provisioned`: the driver has made its account at some time. `removed_at`: since when the
+    `provisioned`: its account was created at some time. `removed_at`: since when the
     subscription no longer includes it.
     """
 
@@ -61,10 +62,10 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:
-    """What is known of a subscription; moments are UTC, by the database's clock or Stripe's.
+    """What entitles a subscription to its services; times are UTC.
 
-    `settled`: its first invoice is paid or was $0. `unpaid_since`: when the oldest invoice that
-    is not paid was made. `held`: an operator has suspended it.
+    `settled`: its first invoice is paid or was $0. `unpaid_since`: when its oldest unpaid
+    invoice was created. `held`: an operator has suspended it.
     """
 
     stripe_status: str | None
@@ -78,35 +79,35 @@ class Entitlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """The wish for one product type. `resources` are the limits the account should have."""
+class DesiredService:
+    """The desired state of one product type, and the limits that its account should have."""
 
-    wish: Wish
+    state: DesiredState
     resources: Resources = field(default_factory=dict)
     removed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The wish for every product type, and when time alone may change it (None: never)."""
+    """The desired state of every product type, and when time alone may change it (None: never)."""
 
     phase: Phase
-    services: Mapping[str, Service]
+    services: Mapping[str, DesiredService]
     wake_at: datetime | None = None
 
 
 def desired_services(subscription: Entitlement, policy: Policy, now: datetime) -> Desired:
-    """Decide what each service of the subscription should be at `now`, and when to look again.
+    """Return the desired state of each service at `now`, and when to look again.
 
-    A product type that no item contributes any longer is suspended, and terminated when the
-    retention period is over. While an operator holds the subscription nothing is terminated.
-    A type that was never provisioned is only wished for while the subscription is active.
+    A product type that no item includes any longer is suspended, and terminated after the
+    retention period. Nothing is terminated while an operator holds the subscription. A service
+    that was never provisioned is only desired while the subscription is active.
     """
     phase, phase_ends = _phase(subscription, policy, now)
     if phase is Phase.WAITING:
         return Desired(phase, {}, None)
     included = resources_by_type(subscription.items)
-    services: dict[str, Service] = {}
+    services: dict[str, DesiredService] = {}
     wakes = [phase_ends]
     moment = _Moment(subscription, policy, now, phase)
     for product_type in sorted(included.keys() | subscription.existing.keys()):
@@ -119,7 +120,7 @@ def desired_services(subscription: Entitlement, policy: Policy, now: datetime) -
 
 
 def resources_by_type(items: Iterable[Included]) -> dict[str, Resources]:
-    """Add up what the items give to each product type: numbers times quantity, else the first."""
+    """Add up the items' resources by product type: numbers times quantity; else the first wins."""
     totals: dict[str, dict[str, Any]] = {}
     for item in items:
         for product_type in item.product_types if item.quantity > 0 else ():
@@ -149,16 +150,16 @@ def _phase(
     if subscription.held or subscription.collection_paused or status in {"unpaid", "paused"}:
         return Phase.SUSPENDED, None
     if status == "past_due" and subscription.unpaid_since is not None:
-        patience_ends = subscription.unpaid_since + policy.grace
-        if patience_ends <= now:
+        grace_ends = subscription.unpaid_since + policy.grace
+        if grace_ends <= now:
             return Phase.SUSPENDED, None
-        return Phase.ACTIVE, patience_ends
+        return Phase.ACTIVE, grace_ends
     return Phase.ACTIVE, None
 
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """A subscription in its phase, at some moment."""
+    """A subscription in its phase at a given time."""
 
     subscription: Entitlement
     policy: Policy
@@ -167,21 +168,21 @@ class _Moment:
 
     def decide(
         self, included: Resources | None, existing: Existing | None
-    ) -> tuple[Service | None, datetime | None]:
-        """Return the wish for one product type, and when time alone changes it."""
+    ) -> tuple[DesiredService | None, datetime | None]:
+        """Return the desired state of one product type, and when time alone changes it."""
         if included is not None and self.phase is Phase.ACTIVE:
-            return Service("active", included), None
+            return DesiredService("active", included), None
         if existing is None:
             return None, None
         removed_at = (existing.removed_at or self.now) if included is None else None
         resources = existing.resources if included is None else included
         kept_until = self._kept_until(removed_at)
         if kept_until is not None and kept_until <= self.now:
-            return Service("terminated", resources, removed_at), None
-        return Service("suspended", resources, removed_at), kept_until
+            return DesiredService("terminated", resources, removed_at), None
+        return DesiredService("suspended", resources, removed_at), kept_until
 
     def _kept_until(self, removed_at: datetime | None) -> datetime | None:
-        """Return when the account goes for good; None: not by time alone."""
+        """Return when the account is to be terminated; None: not by time alone."""
         if self.subscription.held:
             return None
         ended_at = self.subscription.ended_at if self.phase is Phase.ENDED else None

@@ -1,4 +1,4 @@
-"""Compare what the drivers have with our books, and let the worker repair what differs."""
+"""Compare the services' accounts with our records, and have the worker repair what differs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,7 +24,7 @@ _queries = load_queries("operations")
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """An account that is not as our books have it; `found` says how it is, or why none knows."""
+    """An account that differs from our record of it; `found` is its state, or why it is unknown."""
 
     account: Account
     generation: int
@@ -32,21 +32,21 @@ class Drift:
     found: Found | Unknown
 
     def describe(self) -> str:
-        """Say it in a sentence for the operator."""
+        """Describe it for the operator."""
         place = f"{self.account.subscription_id} {self.account.product_type}"
         if isinstance(self.found, Unknown):
-            return f"{place}: {self.expected}, but could not be looked at: {self.found.reason}"
+            return f"{place}: {self.expected}, but could not be checked: {self.found.reason}"
         if self.found.actual == self.expected:
-            return f"{place}: has other resources or another reference than our books say"
+            return f"{place}: its resources or reference differ from our record"
         return f"{place}: should be {self.expected}, is {self.found.actual}"
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What looking at some accounts has shown.
+class DriftPage:
+    """The drift among a page of accounts.
 
-    `known` counts those that could be looked at; `last` is the last of them, None: there are no
-    more.
+    `known` counts the accounts that could be checked; `last` is the last account of the page;
+    None: there are no more.
     """
 
     drift: Sequence[Drift]
@@ -55,21 +55,23 @@ class Looked:
 
 
 async def find_drift(pool: Pool, drivers: Drivers) -> AsyncIterator[Drift]:
-    """Inspect every account, and yield those that differ from our books."""
-    looked = await find_drift_page(pool, drivers, None)
-    while looked.last is not None:
-        for drift in looked.drift:
+    """Inspect every account, and yield those that differ from our records."""
+    page = await find_drift_page(pool, drivers, None)
+    while page.last is not None:
+        for drift in page.drift:
             yield drift
-        looked = await find_drift_page(pool, drivers, looked.last)
+        page = await find_drift_page(pool, drivers, page.last)
 
 
-async def find_drift_page(pool: Pool, drivers: Drivers, after: tuple[UUID, str] | None) -> Looked:
-    """Inspect the accounts that follow one, by subscription and product type, some at a time."""
+async def find_drift_page(
+    pool: Pool, drivers: Drivers, after: tuple[UUID, str] | None
+) -> DriftPage:
+    """Inspect the next page of accounts after one, in order of subscription and product type."""
     rows = await _page(pool, after or (_BEFORE_ALL, ""))
     drift = await _inspect_all(drivers, rows)
     unknown = sum(isinstance(each.found, Unknown) for each in drift)
     last = (rows[-1]["subscription_id"], rows[-1]["product_type"]) if rows else None
-    return Looked(drift, len(rows) - unknown, last)
+    return DriftPage(drift, len(rows) - unknown, last)
 
 
 async def find_drift_of(pool: Pool, drivers: Drivers, subscription_id: UUID) -> Sequence[Drift]:
@@ -80,15 +82,15 @@ async def find_drift_of(pool: Pool, drivers: Drivers, subscription_id: UUID) -> 
 
 async def _inspect_all(drivers: Drivers, rows: Sequence[asyncpg.Record]) -> list[Drift]:
     async with asyncio.TaskGroup() as group:
-        looks = [group.create_task(_inspect(drivers, row)) for row in rows]
-    return [drift for look in looks if (drift := look.result()) is not None]
+        checks = [group.create_task(_inspect(drivers, row)) for row in rows]
+    return [drift for check in checks if (drift := check.result()) is not None]
 
 
 async def repair(pool: Pool, drift: Drift, by: Actor | None = None) -> bool:
-    """Take over what was found, so that the worker brings it to what is wished.
+    """Record the account as it was found, so that the worker brings it to the desired state.
 
-    False when that cannot be done now: nobody could look, or the worker is at it. `by` is who
-    asked for it, for the audit log; None: the service itself.
+    False if that is not possible now: its state is unknown, or the worker is busy with it. `by`
+    is who asked for it, for the audit log; None: the service itself.
     """
     if isinstance(drift.found, Unknown):
         return False
@@ -128,12 +130,12 @@ async def _page(pool: Pool, after: tuple[UUID, str]) -> list[asyncpg.Record]:
 
 async def _inspect(drivers: Drivers, row: asyncpg.Record) -> Drift | None:
     account = Account(row["subscription_id"], row["product_type"], row["external_ref"])
-    lane = drivers.find(row["product_type"], row["driver"])
-    if lane is None:
-        found: Found | Unknown = Unknown("no driver is configured for it any longer")
+    limited = drivers.find(row["product_type"], row["driver"])
+    if limited is None:
+        found: Found | Unknown = Unknown("its driver is no longer configured")
     else:
-        async with lane.throttle.turn():
-            found = await lane.driver.inspect(account)
+        async with limited.limit.slot():
+            found = await limited.driver.inspect(account)
     if _agrees(row, found):
         return None
     return Drift(account, row["generation"], row["actual"], found)

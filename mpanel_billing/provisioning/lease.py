@@ -1,55 +1,64 @@
-"""Who works on a subscription: one run at a time, whatever dies when.
+"""The lease on a subscription: only one run works on it at a time, even after a crash.
 
-A lease is a row's token with a time limit, not a lock of the database: no connection is held
-while a driver is asked, and a pooler in between does no harm. The run prolongs it while it lives;
-a killed one is taken over when the limit has passed.
+A lease is a token in a row with an expiry, not a database lock: no connection is held while a
+driver is called, and it works behind a pooler. A live run prolongs it; once it expires, another
+run takes over.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID, uuid4
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
-from mpanel_billing.provisioning.clock import Clock, database_clock
 
 LEASE_SECONDS = 15.0
 PROLONG_SECONDS = 5.0
 
 _queries = load_queries("provisioning")
 
+Clock: TypeAlias = Callable[[], datetime | None]
+"""Returns the current time (UTC) by which leases, retries, grace and retention are decided."""
+
+
+def database_clock() -> datetime | None:
+    """Return None: the database's own time, which workers on all machines share."""
+    return None
+
 
 class LeaseBusyError(BillingError):
-    """Another run works on the subscription; `seconds` from now at the latest it may be tried."""
+    """Another run works on the subscription; its lease expires in `seconds` at the latest."""
 
     code = "lease_busy"
 
     def __init__(self, seconds: float) -> None:
         """Keep the seconds."""
-        super().__init__("Another worker is at it.")
+        super().__init__("Another worker is working on this subscription.")
         self.seconds = seconds
 
 
 class LeaseLostError(BillingError):
-    """Another run has taken over; this one has no say any longer."""
+    """Another run has taken over; this one must stop."""
 
     code = "lease_lost"
 
     def __init__(self) -> None:
-        """Say so."""
+        """Set the message."""
         super().__init__("Another worker has taken over.")
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a subscription, whose wish had that `version` when it was taken.
+    """The right to work on a subscription.
 
-    `attempts` counts the runs since the last that ended well, this one included; the run goes by
-    `clock`.
+    `version` is that of its work when the lease was taken; `attempts` counts the runs since the
+    last successful one, including this one.
     """
 
     subscription_id: UUID
@@ -62,7 +71,7 @@ class Lease:
 async def take_lease(
     pool: Pool, subscription_id: UUID, clock: Clock = database_clock
 ) -> Lease | None:
-    """Take the lease; None when there is nothing to do.
+    """Take the lease, or return None if there is nothing to do.
 
     Raises LeaseBusyError while another run has it.
     """
@@ -97,9 +106,9 @@ async def kept(pool: Pool, lease: Lease) -> AsyncIterator[None]:
 
 
 async def break_off(pool: Pool, lease: Lease, error: str | None, retry_seconds: float) -> None:
-    """Give the lease of a run back that did not get to its end, and trigger the next.
+    """Return the lease of an unfinished run, and trigger the next.
 
-    `error` says why; None: it was only interrupted. Does nothing once the lease is lost.
+    `error` says why it did not finish; None: it was interrupted. Does nothing if the lease is lost.
     """
     async with transaction(pool) as conn:
         broken_off = await _queries.break_off.fetch_value(
@@ -129,4 +138,4 @@ async def _keep(pool: Pool, lease: Lease) -> None:
                     now=lease.clock(),
                 )
         except DatabaseUnavailableError:
-            continue  # the next beat may be in time; if not, every write asks for the token
+            continue  # the next try may be in time; if not, the writes find the lease lost

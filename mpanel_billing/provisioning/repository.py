@@ -1,4 +1,4 @@
-"""The rows of provisioning, typed."""
+"""Reads and writes the rows of a provisioning run."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,16 +9,16 @@ import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.provisioning.desired import Desired, Entitlement, Existing, Included
-from mpanel_billing.provisioning.drivers.protocol import Done, Order, Refused, Result
+from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Refused, Result
 from mpanel_billing.provisioning.lease import Lease
-from mpanel_billing.provisioning.service_state import RESULTING, Leg
+from mpanel_billing.provisioning.service_state import RESULTING, Service
 from mpanel_billing.provisioning.work import Buyer, Charge, Work
 
 _queries = load_queries("provisioning")
 
 
 async def get_work(conn: Connection, lease: Lease) -> Work | None:
-    """Return what the run has to know; None when the lease is another's by now."""
+    """Return the input of a run; None if another run has taken over the lease."""
     row = await _queries.get_work.fetch_one(
         conn, subscription_id=lease.subscription_id, token=lease.token, now=lease.clock()
     )
@@ -26,7 +26,7 @@ async def get_work(conn: Connection, lease: Lease) -> Work | None:
 
 
 def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
-    legs = {leg["product_type"]: _leg_of(leg) for leg in row["legs"]}
+    services = {service["product_type"]: _service_of(service) for service in row["services"]}
     return Work(
         subscription_id=subscription_id,
         now=row["now"],
@@ -44,13 +44,13 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         further_domains=tuple(row["further_domains"]),
         buyer=Buyer(row["email"], row["customer_name"], row["company_name"]),
         hold_reason=row["hold_reason"],
-        entitlement=_entitlement_of(row, legs),
-        legs=legs,
+        entitlement=_entitlement_of(row, services),
+        services=services,
         charges=tuple(_charge_of(charge) for charge in row["charges"]),
     )
 
 
-def _entitlement_of(row: asyncpg.Record, legs: Mapping[str, Leg]) -> Entitlement:
+def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Entitlement:
     return Entitlement(
         stripe_status=row["stripe_status"],
         settled=row["settled"],
@@ -64,17 +64,17 @@ def _entitlement_of(row: asyncpg.Record, legs: Mapping[str, Leg]) -> Entitlement
         ),
         existing={
             product_type: Existing(
-                leg.actual != "absent" or leg.pending is not None,
-                leg.desired_resources,
-                leg.removed_at,
+                service.actual != "absent" or service.pending is not None,
+                service.desired_resources,
+                service.removed_at,
             )
-            for product_type, leg in legs.items()
+            for product_type, service in services.items()
         },
     )
 
 
-def _leg_of(row: Mapping[str, Any]) -> Leg:
-    return Leg(
+def _service_of(row: Mapping[str, Any]) -> Service:
+    return Service(
         product_type=row["product_type"],
         desired=row["desired"],
         actual=row["actual"],
@@ -115,9 +115,10 @@ def _moment(text: str | None) -> datetime | None:
 async def make_tenant(
     conn: Connection, work: Work, *, name: str, domain: str, trouble: str | None
 ) -> tuple[UUID, str] | None:
-    """Make the subscription's tenant, with a sentence for a person to settle, if there is one.
+    """Create the subscription's tenant; return its id and domain.
 
-    None when the domain is somebody's already, or the subscription has a tenant.
+    `trouble`: something for an operator to settle. None if another tenant has the domain, or
+    the subscription already has a tenant.
     """
     row = await _queries.make_tenant.fetch_one(
         conn,
@@ -131,95 +132,99 @@ async def make_tenant(
 
 
 async def adopt_tenant(conn: Connection, work: Work) -> tuple[UUID, str] | None:
-    """Give the subscription the tenant that was made for it, if there is one; its id and domain."""
+    """Link the subscription to the tenant created for it; return its id and domain, if any."""
     row = await _queries.adopt_tenant.fetch_one(
         conn, subscription_id=work.subscription_id, mirror_key=work.mirror_key
     )
     return None if row is None else (row["id"], row["domain"])
 
 
-async def write_wishes(
+async def write_desired(
     conn: Connection, lease: Lease, desired: Desired, drivers: Mapping[str, str]
-) -> dict[str, Leg]:
-    """Store what each service should be; `drivers` names the driver for a new account.
+) -> dict[str, Service]:
+    """Store the desired state of each service; `drivers` names the driver of a new account.
 
-    Answers the legs whose wish is new or has changed, by product type.
+    Returns the services whose desired state is new or has changed, by product type.
     """
-    wishes = [
+    states = [
         {
             "product_type": product_type,
-            "desired": service.wish,
+            "desired": service.state,
             "resources": service.resources,
             "removed_at": service.removed_at,
             "driver": drivers[product_type],
         }
         for product_type, service in desired.services.items()
     ]
-    rows = await _queries.write_wishes.fetch(
-        conn, subscription_id=lease.subscription_id, token=lease.token, wishes=wishes
+    rows = await _queries.write_desired.fetch(
+        conn, subscription_id=lease.subscription_id, token=lease.token, desired=states
     )
-    return {row["leg"]["product_type"]: _leg_of(row["leg"]) for row in rows}
+    return {row["service"]["product_type"]: _service_of(row["service"]) for row in rows}
 
 
-async def begin_order(conn: Connection, lease: Lease, leg: Leg, order: Order) -> bool:
-    """Note that the driver is about to be asked; False when the lease is another's by now.
+async def begin_command(
+    conn: Connection, lease: Lease, service: Service, command: DriverCommand
+) -> bool:
+    """Store the command before the driver is called; False if the lease is lost.
 
-    `leg` is as the order sees it: with an overtaken order taken for carried out.
+    `service` is as the command assumes it: with a superseded command counted as done.
     """
-    begun = await _queries.begin_order.fetch_value(
+    begun = await _queries.begin_command.fetch_value(
         conn,
         subscription_id=lease.subscription_id,
         token=lease.token,
-        product_type=leg.product_type,
-        action=order.action,
-        generation=order.generation,
-        request=order.details,
-        actual=leg.actual,
-        resources=leg.resources,
+        product_type=service.product_type,
+        action=command.action,
+        generation=command.generation,
+        request=command.details,
+        actual=service.actual,
+        resources=service.resources,
     )
     return begun is not None
 
 
-async def store_answer(
+async def store_result(
     conn: Connection,
     lease: Lease,
-    leg: Leg,
-    order: Order,
+    service: Service,
+    command: DriverCommand,
     result: Result,
     *,
     duration_ms: int,
     retry_seconds: float | None,
-) -> Leg | None:
-    """Keep a record of a call, and move the leg to where its answer leaves it.
+) -> Service | None:
+    """Log a driver call, and store the state in which its result leaves the service.
 
-    `leg` is as the order saw it. None: the lease is lost, and only the record is kept.
+    `service` is as the command assumed it. None: the lease is lost, and the call is only logged.
     """
     done = isinstance(result, Done)
-    row = await _queries.store_answer.fetch_value(
+    row = await _queries.store_result.fetch_value(
         conn,
         subscription_id=lease.subscription_id,
         token=lease.token,
-        product_type=order.product_type,
-        generation=order.generation,
-        driver=leg.driver,
-        action=order.action,
-        idempotency_key=order.idempotency_key,
-        request=order.details,
+        product_type=command.product_type,
+        generation=command.generation,
+        driver=service.driver,
+        action=command.action,
+        idempotency_key=command.idempotency_key,
+        request=command.details,
         response=result.response,
         outcome=outcome_of(result),
         error=None if isinstance(result, Done) else result.error,
         duration_ms=duration_ms,
-        actual=RESULTING[order.action] if done else leg.actual,
+        actual=RESULTING[command.action] if done else service.actual,
         external_ref=result.external_ref if isinstance(result, Done) else None,
-        resources=order.details.get("resources", leg.resources) if done else leg.resources,
+        resources=command.details.get("resources", service.resources)
+        if done
+        else service.resources,
         retry_seconds=retry_seconds,
         now=lease.clock(),
     )
-    return None if row is None else _leg_of(row)
+    return None if row is None else _service_of(row)
 
 
 def outcome_of(result: Result) -> str:
-    """Return the word of provisioning_log for what a driver answered."""
+    """Return the `outcome` of provisioning_log for a driver's result."""
     if isinstance(result, Done):
         return "already_done" if result.already else "done"
     return "permanent" if isinstance(result, Refused) else "retryable"
@@ -234,16 +239,16 @@ async def finish_work(
     error: str | None,
     wake_at: datetime | None,
     retry_seconds: float | None,
-    words: tuple[str, str] | None,
+    statuses: tuple[str, str] | None,
 ) -> tuple[int, float | None] | None:
-    """End a run: answer the attempts and the seconds until the next, if one is to be.
+    """End a run; return its attempts, and the seconds until the next run if one is needed.
 
-    The next comes at `wake_at`, in `retry_seconds`, or when a failed leg is due. `words` are the
-    statuses of the subscription and its tenant from now on; None: as they are.
+    The next run is at `wake_at`, in `retry_seconds`, or when a failed service is due, whichever
+    is first. `statuses` are the new ones of the subscription and its tenant; None: unchanged.
 
-    None when the wish has changed since the work was read, or the lease is lost: nothing is ended.
+    Returns None, and ends nothing, if the work has changed since it was read or the lease is lost.
     """
-    status, tenant_status = words or (None, None)
+    status, tenant_status = statuses or (None, None)
     row = await _queries.finish_work.fetch_one(
         conn,
         subscription_id=lease.subscription_id,
@@ -262,9 +267,9 @@ async def finish_work(
 
 
 async def renew_edited(conn: Connection, most: int) -> Sequence[tuple[UUID, int]]:
-    """Renew the wish of subscriptions to a product whose catalogue entry was edited.
+    """Trigger subscriptions to a product whose catalogue entry was edited.
 
-    At most so many at a time, of one product; answers them, with the versions of their work.
+    At most `most` at a time, of one product; returns them with the versions of their work.
     """
     rows = await _queries.renew_edited.fetch(conn, most=most)
     return [(row["subscription_id"], row["version"]) for row in rows]
@@ -273,9 +278,9 @@ async def renew_edited(conn: Connection, most: int) -> Sequence[tuple[UUID, int]
 async def list_due_work(
     conn: Connection, most: int, now: datetime | None = None
 ) -> Sequence[tuple[UUID, int]]:
-    """Return subscriptions that the clock says to look at, with the versions of their work.
+    """Return the subscriptions that are due, with the versions of their work.
 
-    `now`: the moment that counts; None: the database's.
+    `now`: None means the database's time.
     """
     rows = await _queries.list_due_work.fetch(conn, most=most, now=now)
     return [(row["subscription_id"], row["version"]) for row in rows]

@@ -1,11 +1,11 @@
-"""One leg of the work: the account of a subscription for one product type, and its next step."""
+"""A service of a subscription, and the next command that brings it to its desired state. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from mpanel_billing.provisioning.desired import Wish
+from mpanel_billing.provisioning.desired import DesiredState
 
 Action = Literal["create", "suspend", "resume", "change", "terminate"]
 Actual = Literal["absent", "active", "suspended", "terminated"]
@@ -18,8 +18,8 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "cdn": frozenset({"hosting"}),
     "monitoring": frozenset({"hosting"}),
 }
-"""Which services have to stand before another is made, where the subscription has both: mail
-runs on the domain of the hosting account, and the extras work on it."""
+"""The services that must be active before another is created, if the subscription has both: mail
+runs on the domain of the hosting account, and the extras work on that account."""
 
 RESULTING: Mapping[Action, Actual] = {
     "create": "active",
@@ -31,15 +31,15 @@ RESULTING: Mapping[Action, Actual] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
-    """A row of tenant_services.
+class Service:
+    """A row of tenant_services: the account of a subscription for one product type.
 
-    `pending` is an order to the driver whose outcome is not known: it may have happened, happen
-    later, or never. `generation` is the number of the latest order.
+    `pending` is a driver command whose outcome is unknown: it may have happened, may happen
+    later, or never. `generation` is the number of the latest command.
     """
 
     product_type: str
-    desired: Wish
+    desired: DesiredState
     actual: Actual
     driver: str
     external_ref: str | None = None
@@ -56,63 +56,65 @@ class Leg:
 
     @property
     def settled(self) -> bool:
-        """The world is as wished, or an operator does without it."""
+        """Whether the account is as desired, or an operator has skipped it."""
         return self.stopped == "skipped" or next_action(self) is None
 
 
-def next_action(leg: Leg) -> Action | None:
-    """Choose the next order for a leg; None when nothing is left to do.
+def next_action(service: Service) -> Action | None:
+    """Return the next command for a service, or None if there is nothing left to do.
 
-    A creation or termination of unknown outcome is always finished first: only its repetition
-    tells whether there is an account. The others may be overtaken by another order, which the
-    driver, seeing a newer generation, lets win whatever arrives late.
+    A create or terminate of unknown outcome is always repeated first: only that tells whether
+    the account exists. Any other command can be superseded by a newer one; the driver then
+    ignores the older generation if it arrives late.
     """
-    if leg.pending in {"create", "terminate"}:
-        return leg.pending
-    action = _difference(leg)
-    return action if action == leg.pending else _difference(assume_pending(leg))
+    if service.pending in {"create", "terminate"}:
+        return service.pending
+    action = _difference(service)
+    return action if action == service.pending else _difference(assume_pending(service))
 
 
-def assume_pending(leg: Leg) -> Leg:
-    """Return the leg as if the order of unknown outcome had been carried out."""
-    if leg.pending is None:
-        return leg
-    resources = (leg.pending_request or {}).get("resources", leg.resources)
+def assume_pending(service: Service) -> Service:
+    """Return the service as if its pending command had succeeded."""
+    if service.pending is None:
+        return service
+    resources = (service.pending_request or {}).get("resources", service.resources)
     return replace(
-        leg,
-        actual=RESULTING[leg.pending],
-        resources=resources if leg.pending in {"create", "change"} else leg.resources,
+        service,
+        actual=RESULTING[service.pending],
+        resources=resources if service.pending in {"create", "change"} else service.resources,
         pending=None,
         pending_request=None,
     )
 
 
-def _difference(leg: Leg) -> Action | None:
-    exists = leg.actual in {"active", "suspended"}
-    match leg.desired:
+def _difference(service: Service) -> Action | None:
+    exists = service.actual in {"active", "suspended"}
+    match service.desired:
         case "terminated":
             return "terminate" if exists else None
         case "suspended":
-            return "suspend" if leg.actual == "active" else None
+            return "suspend" if service.actual == "active" else None
         case "active":
             if not exists:
                 return "create"
-            if leg.actual == "suspended":
+            if service.actual == "suspended":
                 return "resume"
-            return "change" if leg.resources != leg.desired_resources else None
+            return "change" if service.resources != service.desired_resources else None
 
 
-def in_order(legs: Mapping[str, Leg]) -> list[Leg]:
-    """List the legs so that each comes after those that it needs."""
-    return sorted(legs.values(), key=lambda leg: (leg.product_type in NEEDS, leg.product_type))
+def in_order(services: Mapping[str, Service]) -> list[Service]:
+    """Sort the services so that each comes after those it needs."""
+    return sorted(
+        services.values(), key=lambda each: (each.product_type in NEEDS, each.product_type)
+    )
 
 
-def blocker(leg: Leg, legs: Mapping[str, Leg]) -> str | None:
-    """Return the product type that has to be made before this leg, if one is missing still."""
-    if next_action(leg) != "create":
+def blocker(service: Service, services: Mapping[str, Service]) -> str | None:
+    """Return the product type that must be created before this service, if it is missing."""
+    if next_action(service) != "create":
         return None
-    for product_type in sorted(NEEDS.get(leg.product_type, ())):
-        needed = legs.get(product_type)
+    for product_type in sorted(NEEDS.get(service.product_type, ())):
+        needed = services.get(product_type)
         if needed and needed.desired == "active" and needed.actual != "active":
             return None if needed.stopped == "skipped" else product_type
     return None

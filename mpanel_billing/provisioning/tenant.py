@@ -1,4 +1,4 @@
-"""The tenant of a subscription: one, with a domain that nobody else has."""
+"""The tenant of a subscription: exactly one, with a domain that no other tenant has."""
 
 import logging
 import re
@@ -20,10 +20,10 @@ _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+
 
 
 async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str | None]:
-    """Make the subscription's tenant unless it has one; answer its id and domain.
+    """Create the subscription's tenant unless it has one; return its id and domain.
 
-    It gets the ordered domain, or a name under `suffix` where none was ordered or somebody has
-    it already: then that is kept as trouble for a person to settle (nobody is a second owner).
+    It gets the ordered domain. If none was ordered, or another tenant has it, it gets a name
+    under `suffix`; a taken domain is also recorded as trouble for an operator to settle.
     """
     if work.tenant_id is not None:
         return work.tenant_id, work.tenant_domain
@@ -43,29 +43,29 @@ async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID,
             _report(work, trouble)
             return made
         if (there := await repository.adopt_tenant(conn, work)) is not None:
-            return there  # of a run that was overtaken, or has overtaken this one
-    raise ConflictError("Every name that the tenant could have is taken.")
+            return there  # made by a run before or after this one
+    raise ConflictError("All candidate names for the tenant are taken.")
 
 
 def _trouble_of(work: Work, domain: str) -> str | None:
     if work.own_domain is None or domain == work.own_domain:
         return None
     return (
-        f"The ordered domain {work.own_domain} is another tenant's, or no domain;"
-        f" the tenant was made as {domain}."
+        f"The ordered domain {work.own_domain} belongs to another tenant or is invalid;"
+        f" the tenant was created as {domain}."
     )
 
 
 def _report(work: Work, trouble: str | None) -> None:
     if trouble is not None:
         logger.warning(
-            "the ordered domain cannot be had",
+            "the ordered domain is not available",
             extra={"subscriptionId": str(work.subscription_id), "domain": work.own_domain},
         )
 
 
 def own_domain(work: Work) -> str | None:
-    """Return the ordered domain if it can be a tenant's; it was checked when it was ordered."""
+    """Return the ordered domain if it is valid; it was also checked when it was ordered."""
     domain = work.own_domain
     if domain is None or len(domain) > _LONGEST_DOMAIN or not _DOMAIN.fullmatch(domain):
         return None
@@ -73,12 +73,12 @@ def own_domain(work: Work) -> str | None:
 
 
 def tenant_name(buyer: Buyer) -> str:
-    """Name the tenant for people: after the company, else the buyer."""
+    """Return the tenant's display name: the company's, else the buyer's."""
     return (buyer.company or buyer.name or "New customer").strip()[:_LONGEST_NAME]
 
 
 def fallback_domains(buyer: Buyer, subscription_id: UUID, suffix: str) -> tuple[str, str]:
-    """Return two names under `suffix`: one that people can read, and one that nobody has."""
+    """Return two names under `suffix`: a readable one, and a unique one."""
     readable = _slug(buyer.company or buyer.name or "")
     return (
         f"{readable}-{subscription_id.hex[:8]}.{suffix}",

@@ -1,8 +1,8 @@
-"""What waits for the end of a trial: put on the subscription in Stripe, and taken off again.
+"""Charges due at the end of a trial: pending invoice items and coupons on the subscription.
 
-A pending invoice item outlives a trial that is cancelled, and would still be billed. So it is
-taken off as soon as the subscription is going to end within its trial, and put on again should
-the buyer stay after all. A coupon stays: it costs nobody anything.
+A pending invoice item survives the cancellation of a trial and would still be billed. So it is
+removed as soon as the subscription is set to end within its trial, and attached again if the
+buyer stays after all. A coupon stays: it charges nothing.
 """
 
 import logging
@@ -28,22 +28,22 @@ logger = logging.getLogger(__name__)
 
 _queries = load_queries("charges")
 
-_GOING_ON = frozenset({"trialing", "active", "past_due"})
+_CONTINUING = frozenset({"trialing", "active", "past_due"})
 _OVER = frozenset({"canceled", "incomplete_expired"})
 
 
 async def settle_charges(
     pool: Pool, gateway: StripeGateway, work: Work, *, livemode: bool
 ) -> str | None:
-    """Attach and take off what the state of the subscription asks for.
+    """Attach and remove charges as the state of the subscription demands.
 
-    Answers why that could not be done for now; provisioning does not wait for it.
+    Returns the error if that failed; provisioning does not wait for it.
     """
     todo = [(charge, step) for charge in work.charges if (step := next_step(work, charge))]
     if not todo:
         return None
     if work.livemode != livemode:
-        return "charges: the subscription belongs to the other mode of Stripe"
+        return "charges: the subscription belongs to Stripe's other mode (live or test)"
     try:
         for charge, step in todo:
             await _STEPS[step](pool, gateway, work, charge)
@@ -58,18 +58,18 @@ async def settle_charges(
 
 
 def next_step(work: Work, charge: Charge) -> Literal["attach", "remove"] | None:
-    """Choose what to do about a charge: it is attached exactly while the order goes on.
+    """Return what to do about a charge: it is attached exactly while the subscription continues.
 
-    One that comes too late for the trial's end is attached all the same, for the next invoice:
-    it was agreed on.
+    If the trial has ended already, it is still attached, for the next invoice: the buyer agreed
+    to it.
     """
     if work.stripe_subscription_id is None or work.stripe_customer_id is None:
         return None
     if _ends_in_trial(work):
         removable = charge.kind == "one_time" and (charge.state == "attached" or charge.tried_at)
         return "remove" if removable else None
-    goes_on = work.entitlement.stripe_status in _GOING_ON and not work.ending
-    return "attach" if goes_on and charge.state in {"waiting", "removed"} else None
+    continues = work.entitlement.stripe_status in _CONTINUING and not work.ending
+    return "attach" if continues and charge.state in {"waiting", "removed"} else None
 
 
 def _ends_in_trial(work: Work) -> bool:
@@ -83,9 +83,9 @@ def _ends_in_trial(work: Work) -> bool:
 
 
 async def _attach(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge) -> None:
-    """Attach one; where an earlier answer was lost, look in Stripe for what came of it.
+    """Attach a charge; after an earlier try with unknown outcome, look in Stripe first.
 
-    An idempotency key alone would do for a day only.
+    An idempotency key alone would only help for a day.
     """
     if not await _begin(pool, charge):
         return
@@ -121,7 +121,7 @@ async def _attach_coupon(gateway: StripeGateway, work: Work, charge: Charge) -> 
 async def _remove(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge) -> None:
     stripe_id = charge.stripe_id or await find_item(gateway, _item_of(work, charge))
     if stripe_id is not None:
-        # gone: an earlier answer was lost, or somebody took it off by hand
+        # missing: an earlier response was lost, or it was removed by hand
         with suppress(StripeObjectMissingError):
             await delete_pending_item(gateway, stripe_id)
     async with acquired(pool) as conn:
@@ -144,10 +144,10 @@ def _item_of(work: Work, charge: Charge) -> PendingItem:
     )
 
 
-def _log(word: str, subscription_id: UUID, charge: Charge) -> None:
+def _log(done: str, subscription_id: UUID, charge: Charge) -> None:
     logger.info(
         "charge after the trial %s: %s",
-        word,
+        done,
         charge.code,
         extra={"subscriptionId": str(subscription_id), "chargeId": str(charge.id)},
     )

@@ -1,4 +1,4 @@
-"""What a run knows of the subscription that it works on."""
+"""The input of a provisioning run: a subscription, its buyer, services and trial charges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from datetime import datetime
 from uuid import UUID
 
 from mpanel_billing.provisioning.desired import Entitlement
-from mpanel_billing.provisioning.service_state import Leg
+from mpanel_billing.provisioning.service_state import Service
 
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """Whose subscription it is, as far as we know."""
+    """The buyer's contact details, as far as known."""
 
     email: str | None
     name: str | None
@@ -20,10 +20,10 @@ class Buyer:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A row of subscription_charges that waits for the trial's subscription, or has been with it.
+    """A row of subscription_charges: charged or discounted once the trial ends.
 
-    `amount` is minor units of `currency`; both are None for a discount, whose `code` is a
-    coupon. `tried_at`: Stripe was asked to attach it, and its answer is not known.
+    `amount` is in minor units of `currency`; both are None for a discount, whose `code` is a
+    coupon. `tried_at`: when Stripe was called to attach it, if the outcome is unknown.
     """
 
     id: UUID
@@ -40,10 +40,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A subscription, with everything that provisioning it depends on, as of `now`.
+    """A subscription with everything that its provisioning depends on, as of `now`.
 
-    `version` is that of the wish, `attempts` counts the runs since the last that ended well;
-    `ending` says that Stripe will end the subscription before it bills it again.
+    `version` increases whenever any of that changes; `attempts` counts the runs since the last
+    successful one. `ending`: Stripe will end the subscription without billing it again.
     """
 
     subscription_id: UUID
@@ -63,23 +63,23 @@ class Work:
     buyer: Buyer
     hold_reason: str | None
     entitlement: Entitlement
-    legs: Mapping[str, Leg]
+    services: Mapping[str, Service]
     charges: tuple[Charge, ...]
 
     @property
     def mirror_key(self) -> str:
-        """The lock under which the mirror derives the columns of the subscription."""
+        """The advisory lock under which the mirror derives the subscription's columns."""
         return f"sub:{self.stripe_subscription_id}"
 
     @property
     def tenant_domain_mode(self) -> str:
-        """How the buyer comes by the tenant's domain; `later`: it is a name of ours for now."""
+        """How the buyer gets the tenant's domain; `later`: it has a name in our zone for now."""
         is_own = self.own_domain is not None and self.own_domain == self.tenant_domain
         return self.domain_mode or "later" if is_own else "later"
 
     @property
     def own_domain(self) -> str | None:
-        """The domain that was ordered with it, in ASCII; None if the buyer decides later."""
+        """The domain that was ordered, in ASCII; None if the buyer will choose one later."""
         if self.domain_mode in {None, "later"}:
             return None
         return self.domain_value or None

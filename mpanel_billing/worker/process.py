@@ -22,11 +22,10 @@ from pgqueuer.models import Schedule
 from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, Pool
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
 from mpanel_billing.mirror.refetch import refetch
-from mpanel_billing.provisioning.clock import Clock, database_clock
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
-from mpanel_billing.provisioning.drivers.configuration import open_drivers
-from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
+from mpanel_billing.provisioning.drivers.registry import open_drivers
+from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
 from mpanel_billing.reconciliation.asking import PacedStripe
 from mpanel_billing.reconciliation.pace import Pace
 from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run

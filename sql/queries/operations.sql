@@ -43,19 +43,19 @@ ORDER BY hold.placed_at;
 
 -- name: list_services(subscription_id)
 SELECT
-    leg.product_type,
-    leg.desired,
-    leg.actual,
-    leg.driver,
-    leg.external_ref,
-    leg.pending_action,
-    leg.stopped,
-    leg.attempts,
-    leg.last_error,
-    leg.next_attempt_at
-FROM tenant_services AS leg
-WHERE leg.subscription_id = :subscription_id::uuid
-ORDER BY leg.product_type;
+    service.product_type,
+    service.desired,
+    service.actual,
+    service.driver,
+    service.external_ref,
+    service.pending_action,
+    service.stopped,
+    service.attempts,
+    service.last_error,
+    service.next_attempt_at
+FROM tenant_services AS service
+WHERE service.subscription_id = :subscription_id::uuid
+ORDER BY service.product_type;
 
 -- name: list_calls(subscription_id, most)
 -- The latest calls to drivers, in their order.
@@ -86,8 +86,8 @@ FROM (
 ) AS call
 ORDER BY call.id;
 
--- name: release_legs(subscription_id)!
--- Every leg that is not as wished gets a fresh start.
+-- name: release_services(subscription_id)!
+-- Gives every service that is not as desired a fresh start.
 UPDATE tenant_services
 SET stopped = NULL,
     attempts = 0,
@@ -97,7 +97,7 @@ WHERE subscription_id = :subscription_id::uuid
   AND (stopped IS NOT NULL OR next_attempt_at IS NOT NULL);
 
 -- name: renew_work(subscription_id)$
--- The same wish once more, as a new version; null: there is nothing to provision for it.
+-- A new version of unchanged work; null: there is nothing to provision.
 UPDATE provisioning_work AS w
 SET version = w.version + 1,
     attempts = 0,
@@ -120,7 +120,7 @@ WHERE subscription_id = :subscription_id::uuid
   AND lifted_at IS NULL
 RETURNING reason;
 
--- name: skip_leg(subscription_id, product_type)$
+-- name: skip_service(subscription_id, product_type)$
 UPDATE tenant_services
 SET stopped = 'skipped',
     last_error = NULL,
@@ -142,32 +142,32 @@ RETURNING TRUE;
 -- name: list_accounts(after_subscription, after_type, most)
 -- What the drivers should know of, in pages; orders of unknown outcome are the worker's business.
 SELECT
-    leg.subscription_id,
-    leg.product_type,
-    leg.driver,
-    leg.external_ref,
-    leg.actual,
-    leg.resources,
-    leg.generation
-FROM tenant_services AS leg
-WHERE (leg.subscription_id, leg.product_type) > (:after_subscription::uuid, :after_type::text)
-  AND leg.pending_action IS NULL
-ORDER BY leg.subscription_id, leg.product_type
+    service.subscription_id,
+    service.product_type,
+    service.driver,
+    service.external_ref,
+    service.actual,
+    service.resources,
+    service.generation
+FROM tenant_services AS service
+WHERE (service.subscription_id, service.product_type) > (:after_subscription::uuid, :after_type::text)
+  AND service.pending_action IS NULL
+ORDER BY service.subscription_id, service.product_type
 LIMIT :most;
 
 -- name: adopt_finding(subscription_id, product_type, generation, actual, external_ref, resources)$
 -- The books follow the world, unless somebody has been at the account meanwhile.
-UPDATE tenant_services AS leg
+UPDATE tenant_services AS service
 SET actual = :actual,
-    external_ref = coalesce(:external_ref, leg.external_ref),
-    resources = coalesce(:resources, leg.resources),
+    external_ref = coalesce(:external_ref, service.external_ref),
+    resources = coalesce(:resources, service.resources),
     updated_at = now()
 FROM provisioning_work AS w
-WHERE leg.subscription_id = :subscription_id::uuid
-  AND leg.product_type = :product_type
-  AND leg.generation = :generation
-  AND leg.pending_action IS NULL
-  AND w.subscription_id = leg.subscription_id
+WHERE service.subscription_id = :subscription_id::uuid
+  AND service.product_type = :product_type
+  AND service.generation = :generation
+  AND service.pending_action IS NULL
+  AND w.subscription_id = service.subscription_id
   AND (w.leased_until IS NULL OR w.leased_until < now())
 RETURNING TRUE;
 

@@ -71,7 +71,7 @@ SELECT
     t.domain AS tenant_domain,
     hold.reason AS hold_reason,
     coalesce(included.products, '[]') AS products,
-    coalesce(services.legs, '[]') AS legs,
+    coalesce(services.services, '[]') AS services,
     coalesce(extras.charges, '[]') AS charges
 FROM provisioning_work AS w
 JOIN subscriptions AS s
@@ -102,9 +102,9 @@ LEFT JOIN LATERAL (
       AND p.code IS NOT NULL
 ) AS included ON TRUE
 LEFT JOIN LATERAL (
-    SELECT jsonb_agg(to_jsonb(leg) ORDER BY leg.product_type) AS legs
-    FROM tenant_services AS leg
-    WHERE leg.subscription_id = s.id
+    SELECT jsonb_agg(to_jsonb(service) ORDER BY service.product_type) AS services
+    FROM tenant_services AS service
+    WHERE service.subscription_id = s.id
 ) AS services ON TRUE
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(to_jsonb(charge) ORDER BY charge.position) AS charges
@@ -186,9 +186,9 @@ WHERE s.id = :subscription_id::uuid
   AND t.billing_subscription_id = s.id
 RETURNING t.id, t.domain;
 
--- name: write_wishes(subscription_id, token, wishes)
--- A wish that is new or has changed gets a fresh start, and is answered. A leg stays with the driver
--- that has its account.
+-- name: write_desired(subscription_id, token, desired)
+-- A service whose desired state is new or has changed gets a fresh start, and is returned. It stays
+-- with the driver that has its account.
 WITH held AS (
     SELECT
         w.subscription_id,
@@ -198,7 +198,7 @@ WITH held AS (
       AND w.lease_token = :token::uuid
     FOR NO KEY UPDATE
 )
-INSERT INTO tenant_services AS leg (
+INSERT INTO tenant_services AS service (
     subscription_id,
     product_type,
     desired,
@@ -208,13 +208,13 @@ INSERT INTO tenant_services AS leg (
 )
 SELECT
     held.subscription_id,
-    wish.product_type,
-    wish.desired,
-    wish.resources,
-    wish.removed_at,
-    wish.driver
+    wanted.product_type,
+    wanted.desired,
+    wanted.resources,
+    wanted.removed_at,
+    wanted.driver
 FROM held
-CROSS JOIN jsonb_to_recordset(:wishes::jsonb) AS wish (
+CROSS JOIN jsonb_to_recordset(:desired::jsonb) AS wanted (
     product_type text,
     desired text,
     resources jsonb,
@@ -226,19 +226,19 @@ SET desired = excluded.desired,
     desired_resources = excluded.desired_resources,
     removed_at = excluded.removed_at,
     driver = CASE
-        WHEN leg.actual IN ('absent', 'terminated') AND leg.pending_action IS NULL THEN excluded.driver
-        ELSE leg.driver
+        WHEN service.actual IN ('absent', 'terminated') AND service.pending_action IS NULL THEN excluded.driver
+        ELSE service.driver
     END,
     attempts = 0,
     stopped = NULL,
     last_error = NULL,
     next_attempt_at = NULL,
     updated_at = now()
-WHERE (leg.desired, leg.desired_resources, leg.removed_at IS NULL)
+WHERE (service.desired, service.desired_resources, service.removed_at IS NULL)
     IS DISTINCT FROM (excluded.desired, excluded.desired_resources, excluded.removed_at IS NULL)
-RETURNING to_jsonb(leg) AS leg;
+RETURNING to_jsonb(service) AS service;
 
--- name: begin_order(subscription_id, token, product_type, action, generation, request, actual, resources)$
+-- name: begin_command(subscription_id, token, product_type, action, generation, request, actual, resources)$
 -- Noted before the driver is asked: whatever happens then, it is known that it may have happened.
 -- The row of the lease is locked, so that whoever takes over reads the order, or this run loses.
 WITH held AS (
@@ -248,7 +248,7 @@ WITH held AS (
       AND w.lease_token = :token::uuid
     FOR NO KEY UPDATE
 )
-UPDATE tenant_services AS leg
+UPDATE tenant_services AS service
 SET pending_action = :action,
     pending_request = :request,
     generation = :generation,
@@ -256,14 +256,14 @@ SET pending_action = :action,
     resources = :resources,
     updated_at = now()
 FROM held
-WHERE leg.subscription_id = held.subscription_id
-  AND leg.product_type = :product_type
+WHERE service.subscription_id = held.subscription_id
+  AND service.product_type = :product_type
 RETURNING TRUE;
 
--- name: store_answer(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, actual, external_ref, resources, retry_seconds, now)$
--- Where a driver's answer leaves a leg. Done: as ordered. Retryable: the order is pending still.
--- Permanent: the driver has certainly done nothing, and will not. The log gets the call even when
--- another run has taken over.
+-- name: store_result(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, actual, external_ref, resources, retry_seconds, now)$
+-- The state in which a driver's result leaves a service. Done: as commanded. Retryable: the command
+-- stays pending. Permanent: the driver has certainly done nothing, and will not. The call is logged
+-- even if another run has taken over.
 WITH logged AS (
     INSERT INTO provisioning_log (
         subscription_id,
@@ -290,15 +290,15 @@ WITH logged AS (
         :duration_ms
     )
 )
-UPDATE tenant_services AS leg
+UPDATE tenant_services AS service
 SET actual = :actual,
-    external_ref = coalesce(:external_ref, leg.external_ref),
+    external_ref = coalesce(:external_ref, service.external_ref),
     resources = :resources,
-    pending_action = CASE WHEN :outcome::text = 'retryable' THEN leg.pending_action END,
-    pending_request = CASE WHEN :outcome::text = 'retryable' THEN leg.pending_request END,
-    attempts = CASE WHEN :error::text IS NULL THEN 0 ELSE leg.attempts + 1 END,
+    pending_action = CASE WHEN :outcome::text = 'retryable' THEN service.pending_action END,
+    pending_request = CASE WHEN :outcome::text = 'retryable' THEN service.pending_request END,
+    attempts = CASE WHEN :error::text IS NULL THEN 0 ELSE service.attempts + 1 END,
     stopped = CASE :outcome::text
-        WHEN 'retryable' THEN leg.stopped
+        WHEN 'retryable' THEN service.stopped
         WHEN 'permanent' THEN 'refused'
     END,
     last_error = :error::text,
@@ -306,16 +306,16 @@ SET actual = :actual,
     updated_at = now()
 FROM provisioning_work AS w
 CROSS JOIN (SELECT set_config('synchronous_commit', 'off', TRUE)) AS relaxed
-WHERE leg.subscription_id = :subscription_id::uuid
-  AND leg.product_type = :product_type
-  AND leg.generation = :generation
-  AND w.subscription_id = leg.subscription_id
+WHERE service.subscription_id = :subscription_id::uuid
+  AND service.product_type = :product_type
+  AND service.generation = :generation
+  AND w.subscription_id = service.subscription_id
   AND w.lease_token = :token::uuid
-RETURNING to_jsonb(leg) AS leg, pg_notify('billing_subscription', leg.subscription_id::text);
+RETURNING to_jsonb(service) AS service, pg_notify('billing_subscription', service.subscription_id::text);
 
 -- name: finish_work(subscription_id, token, version, mirror_key, done, error, wake_at, retry_seconds, status, tenant_status, now)^
--- Ends the run and gives its lease back, unless the wish has changed meanwhile. The sweep looks
--- again when the clock changes the wish, or the first of the failed legs is due. The status words
+-- Ends the run and gives its lease back, unless the work has changed. The sweep looks again
+-- when time alone changes the desired state, or the first of the failed services is due. The status words
 -- follow (null: they stay); the mirror's own (provisional, cancelled, expired) are not ours to
 -- change, nor to be read by the mirror before and written after: hence its lock.
 WITH mirror AS MATERIALIZED (
@@ -334,9 +334,9 @@ finished AS (
             :wake_at::timestamptz,
             coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),
             (
-                SELECT min(leg.next_attempt_at)
-                FROM tenant_services AS leg
-                WHERE leg.subscription_id = w.subscription_id
+                SELECT min(service.next_attempt_at)
+                FROM tenant_services AS service
+                WHERE service.subscription_id = w.subscription_id
             )
         ),
         updated_at = now()
@@ -407,7 +407,7 @@ FROM finished;
 
 -- name: renew_edited(most)
 -- The subscriptions next in turn of a product whose catalogue entry was edited: each gets a new
--- version of its wish, so that a run which has read the old entry goes another round.
+-- version of its work, so that a run that has read the old entry repeats.
 WITH edit AS (
     SELECT
         e.product_id,

@@ -44,7 +44,9 @@ async def test_a_domain_that_two_tabs_have_paid_for_stays_with_the_first(
     (trouble,) = await troubles(service)
     assert str(trouble["subscription_id"]) == second["subscriptionId"]
     assert "ada.com" in trouble["detail"]
-    [record] = [r for r in caplog.records if r.getMessage() == "the ordered domain cannot be had"]
+    [record] = [
+        r for r in caplog.records if r.getMessage() == "the ordered domain is not available"
+    ]
     assert vars(record)["subscriptionId"] == second["subscriptionId"]
 
     row = await service.row(

@@ -14,7 +14,7 @@ from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.provisioning.converge import Provisioning
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.log import LogDriver
-from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
+from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drivers, LimitedDriver
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests.mpanel.databases import (
     LATER_COLUMNS,
@@ -96,7 +96,7 @@ async def provisioning(service: Service) -> AsyncIterator[Provisioning]:
     yield Provisioning(
         service.pool,
         gateway,
-        Drivers(Lane(LogDriver(), Throttle(10))),
+        Drivers(LimitedDriver(LogDriver(), ConcurrencyLimit(10))),
         Policy(grace=timedelta(days=7), retention=timedelta(days=30)),
         "panel.test",
         livemode=False,

@@ -87,12 +87,12 @@ class Scene:
         assert (await self.run(id_)).done
         return await self.id_of(id_)
 
-    async def leg(self, product_type: str = "hosting", id_: str = "sub_1") -> asyncpg.Record:
+    async def service(self, product_type: str = "hosting", id_: str = "sub_1") -> asyncpg.Record:
         return await self.inbox.row(
             """
-            SELECT leg.* FROM tenant_services AS leg
-            JOIN subscriptions AS s ON s.id = leg.subscription_id
-            WHERE s.stripe_subscription_id = $1 AND leg.product_type = $2
+            SELECT service.* FROM tenant_services AS service
+            JOIN subscriptions AS s ON s.id = service.subscription_id
+            WHERE s.stripe_subscription_id = $1 AND service.product_type = $2
             """,
             id_,
             product_type,
@@ -109,7 +109,7 @@ class Scene:
         )
 
     async def make_due(self) -> None:
-        """Let the time pass that failed legs and works wait for."""
+        """Let the time pass that failed services and works wait for."""
         await self.pool.execute(
             "UPDATE tenant_services SET next_attempt_at = now() WHERE next_attempt_at > now()"
         )

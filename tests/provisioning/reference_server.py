@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
-from mpanel_billing.provisioning.drivers.protocol import Done, Order, Refused
+from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Refused
 from tests.provisioning.world import World
 
 TOKEN = "token-of-the-tests"
@@ -57,7 +57,7 @@ class ReferenceServer:
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
     parked: list[asyncio.Event] = field(default_factory=list)
     refused: dict[tuple[UUID, str], int] = field(default_factory=dict)
-    early: list[Order] = field(default_factory=list)
+    early: list[DriverCommand] = field(default_factory=list)
     _refusals: int = 0
     watch: Callable[[], None] = lambda: None
     at_once: int = 0
@@ -135,7 +135,7 @@ class ReferenceServer:
         self.watch()
         return await self._after(request, order, answer, wrong)
 
-    def _is_early(self, order: Order) -> bool:
+    def _is_early(self, order: DriverCommand) -> bool:
         if order.action != "create" or order.product_type not in NEED_HOSTING:
             return False
         owner = order.subscription_id
@@ -144,7 +144,7 @@ class ReferenceServer:
     async def _after(
         self,
         request: web.Request,
-        order: Order,
+        order: DriverCommand,
         answer: web.Response,
         wrong: Misbehaviour | None,
     ) -> web.Response:
@@ -184,7 +184,7 @@ class ReferenceServer:
                 await released.wait()
         return None
 
-    def _carry_out(self, order: Order) -> web.Response:
+    def _carry_out(self, order: DriverCommand) -> web.Response:
         result = self.world.carry_out(order)
         if isinstance(result, Done):
             if result.already:
@@ -217,8 +217,8 @@ class ReferenceServer:
             raise web.HTTPUnauthorized
 
 
-def _order_of(content: dict[str, Any], key: str) -> Order:
-    return Order(
+def _order_of(content: dict[str, Any], key: str) -> DriverCommand:
+    return DriverCommand(
         content["action"],
         key,
         UUID(content["subscriptionId"]),
@@ -229,7 +229,7 @@ def _order_of(content: dict[str, Any], key: str) -> Order:
     )
 
 
-def _is_complete(order: Order) -> bool:
+def _is_complete(order: DriverCommand) -> bool:
     """Say whether it is told what it needs to make the account, by the contract."""
     if order.product_type == "hosting" and order.details.get("domainMode") not in DOMAIN_MODES:
         return False

@@ -14,8 +14,8 @@ import aiohttp
 from mpanel_billing.database.pool import Pool, acquired, create_pool
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
-from mpanel_billing.provisioning.drivers.configuration import open_drivers
 from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
+from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
 from mpanel_billing.provisioning.repository import list_due_work
 from mpanel_billing.stripe_gateway.gateway import open_gateway
@@ -233,8 +233,8 @@ class Stage:
 
     async def _restless(self) -> list[str]:
         rows = await self.pool.fetch(
-            "SELECT to_jsonb(w) || jsonb_build_object('legs', (SELECT jsonb_agg(to_jsonb(leg)) "
-            "FROM tenant_services AS leg WHERE leg.subscription_id = w.subscription_id)) AS work "
+            "SELECT to_jsonb(w) || jsonb_build_object('services', (SELECT jsonb_agg(to_jsonb(s)) "
+            "FROM tenant_services AS s WHERE s.subscription_id = w.subscription_id)) AS work "
             "FROM provisioning_work AS w WHERE w.wake_at <= $1",
             self.clock(),
         )

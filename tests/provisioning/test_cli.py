@@ -36,7 +36,7 @@ async def run(database_url: str, *words: str, **environment: str) -> tuple[int, 
 async def test_what_is_stuck_is_listed_and_retried(scene: Scene, database_url: str) -> None:
     assert await run(database_url, "provision", "list") == (
         0,
-        "nothing is stuck, and nothing is suspended by an operator\n",
+        "nothing is stuck or suspended by an operator\n",
     )
     scene.world.misbehave("hosting", "refuse")
     await scene.tell("active")
@@ -45,7 +45,7 @@ async def test_what_is_stuck_is_listed_and_retried(scene: Scene, database_url: s
     status, out = await run(database_url, "provision", "list")
     assert status == 0
     assert "hosting: HTTP 422: no" in out
-    assert "waits for a person" in out
+    assert "waits for an operator" in out
 
     assert await run(database_url, "provision", "retry", "--all") == (0, "retrying 1\n")
     assert (await scene.run()).done
@@ -64,7 +64,7 @@ async def test_a_suspension_is_placed_shown_and_lifted(scene: Scene, database_ur
         "lifting the suspension for: phishing\n",
     )
     status, out = await run(database_url, "provision", "lift", "sub_1")
-    assert (status, out) == (1, "mpanel-billing: No operator has suspended it.\n")
+    assert (status, out) == (1, "mpanel-billing: No operator has suspended this subscription.\n")
 
     _, logged = await run(database_url, "provision", "log", "sub_1")
     assert [line.split()[3] for line in logged.splitlines()] == ["create", "suspend"]
@@ -75,7 +75,7 @@ async def test_a_suspension_is_placed_shown_and_lifted(scene: Scene, database_ur
 
 async def test_an_unknown_subscription_is_one_line_and_exit_code_1(database_url: str) -> None:
     status, out = await run(database_url, "provision", "show", "sub_none")
-    assert (status, out) == (1, "mpanel-billing: There is no subscription sub_none.\n")
+    assert (status, out) == (1, "mpanel-billing: Subscription sub_none not found.\n")
 
 
 async def test_drift_is_an_exit_code_until_it_is_repaired(scene: Scene, database_url: str) -> None:

@@ -127,7 +127,7 @@ async def test_mail_is_not_made_before_its_hosting_account(scene: Scene) -> None
     await scene.tell("active", "premium_monthly_usd")
     await scene.tell_invoice("paid")
     outcome = await scene.run()
-    assert outcome.error == "hosting: HTTP 503; email: waits for hosting"
+    assert outcome.error == "hosting: HTTP 503; email: waiting for hosting"
     assert [order.product_type for order in scene.world.calls] == ["hosting"]
 
 
@@ -160,7 +160,7 @@ async def test_a_work_done_whose_answer_got_lost_is_not_done_twice(scene: Scene)
     await scene.tell("active")
     await scene.tell_invoice("paid")
     await scene.run()
-    assert (await scene.leg())["pending_action"] == "create"
+    assert (await scene.service())["pending_action"] == "create"
     await scene.make_due()
     assert (await scene.run()).done
     assert scene.world.of(await scene.id_of()) == {"hosting": "active"}
@@ -232,7 +232,7 @@ async def test_a_run_that_was_overtaken_stores_its_call_and_moves_nothing(scene:
     assert (await other).done
     assert await scene.pool.fetchval("SELECT count(*) FROM provisioning_log") == 2
     assert scene.world.of(await scene.id_of()) == {"hosting": "active"}
-    assert (await scene.leg())["generation"] == 1
+    assert (await scene.service())["generation"] == 1
 
 
 async def test_a_wish_that_changes_during_the_run_is_followed_by_the_same_run(
@@ -320,13 +320,13 @@ async def test_a_removed_product_is_suspended_and_its_return_resumes_it(scene: S
     assert scene.world.of(id_) == {"hosting": "active", "email": "suspended"}
     reasons = [order.details for order in scene.world.calls if order.action == "suspend"]
     assert reasons == [{"reason": "removed"}]
-    assert (await scene.leg("email"))["removed_at"] is not None
+    assert (await scene.service("email"))["removed_at"] is not None
     assert (await scene.inbox.subscription())["status"] == "active"
 
     await scene.tell("active", "premium_monthly_usd")
     assert (await scene.run()).done
     assert scene.world.of(id_) == {"hosting": "active", "email": "active"}
-    assert (await scene.leg("email"))["removed_at"] is None
+    assert (await scene.service("email"))["removed_at"] is None
 
 
 async def test_a_suspension_of_unknown_outcome_is_undone_by_a_payment(scene: Scene) -> None:
@@ -361,4 +361,4 @@ async def test_an_account_that_is_somebody_elses_is_refused(scene: Scene) -> Non
     scene.world.answers[f"{await scene.id_of('sub_2')}:hosting:create:1"] = Done(other)
     outcome = await scene.run("sub_2")
     assert "another subscription has" in (outcome.error or "")
-    assert (await scene.leg(id_="sub_2"))["external_ref"] is None
+    assert (await scene.service(id_="sub_2"))["external_ref"] is None

@@ -33,7 +33,7 @@ def entitled(status: str | None = "active", **values: object) -> Entitlement:
 
 
 @pytest.mark.parametrize(
-    ("subscription", "phase", "wish", "wake_at"),
+    ("subscription", "phase", "state", "wake_at"),
     [
         (entitled("trialing", existing={}), Phase.ACTIVE, "active", None),
         (entitled("active", existing={}), Phase.ACTIVE, "active", None),
@@ -70,11 +70,11 @@ def entitled(status: str | None = "active", **values: object) -> Entitlement:
     ],
 )
 def test_every_state_has_its_wish(
-    subscription: Entitlement, phase: Phase, wish: str | None, wake_at: datetime | None
+    subscription: Entitlement, phase: Phase, state: str | None, wake_at: datetime | None
 ) -> None:
     desired = desired_services(subscription, POLICY, NOW)
     service = desired.services.get("hosting")
-    assert (desired.phase, service and service.wish) == (phase, wish)
+    assert (desired.phase, service and service.state) == (phase, state)
     assert desired.wake_at == wake_at
 
 
@@ -82,19 +82,19 @@ def test_a_removed_product_is_kept_suspended_before_it_goes() -> None:
     backup = Existing(provisioned=True, resources={"retention_days": 30})
     subscription = entitled(existing={**PROVISIONED, "backup": backup})
     first = desired_services(subscription, POLICY, NOW)
-    assert first.services["backup"].wish == "suspended"
+    assert first.services["backup"].state == "suspended"
     assert first.services["backup"].removed_at == NOW
     assert first.wake_at == NOW + 30 * DAY
 
     gone = Existing(True, backup.resources, removed_at=NOW)
     later = entitled(existing={**PROVISIONED, "backup": gone})
-    assert desired_services(later, POLICY, NOW + 30 * DAY).services["backup"].wish == "terminated"
+    assert desired_services(later, POLICY, NOW + 30 * DAY).services["backup"].state == "terminated"
 
 
 def test_a_product_that_comes_back_is_active_again() -> None:
     gone = {"hosting": Existing(True, {}, removed_at=NOW - 5 * DAY)}
     service = desired_services(entitled(existing=gone), POLICY, NOW).services["hosting"]
-    assert (service.wish, service.removed_at) == ("active", None)
+    assert (service.state, service.removed_at) == ("active", None)
 
 
 def test_resources_of_the_same_type_add_up_times_their_quantity() -> None:
@@ -151,7 +151,7 @@ entitlements = st.builds(
 def test_an_operators_hold_lets_nothing_be_active_nor_go(held: Entitlement, days: int) -> None:
     held = Entitlement(**{**_fields(held), "held": True})
     services = desired_services(held, POLICY, NOW + days * DAY).services
-    assert {service.wish for service in services.values()} <= {"suspended"}
+    assert {service.state for service in services.values()} <= {"suspended"}
 
 
 @given(entitlements)
@@ -160,7 +160,7 @@ def test_nothing_is_terminated_before_the_retention_period_is_over(
 ) -> None:
     services = desired_services(subscription, POLICY, NOW).services
     for product_type, service in services.items():
-        if service.wish == "terminated":
+        if service.state == "terminated":
             existing = subscription.existing[product_type]
             ended = subscription.ended_at if subscription.stripe_status in _FINAL else None
             since = [moment for moment in (existing.removed_at, ended) if moment]

@@ -8,25 +8,24 @@ from uuid import UUID
 
 import pytest
 
-from mpanel_billing.provisioning.drivers.configuration import open_drivers
 from mpanel_billing.provisioning.drivers.http import sign
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
     Driver,
+    DriverCommand,
     Found,
-    Order,
     Refused,
     Unknown,
     Unsettled,
 )
-from mpanel_billing.provisioning.drivers.registry import Drivers
+from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
 from tests.provisioning.conftest import Scene
 from tests.provisioning.reference_server import Misbehaviour, ReferenceServer
 from tests.service import make_settings
 
 SUBSCRIPTION = UUID("0b54d8a6-7d3a-4c34-9f53-0a1b2c3d4e5f")
-CREATE = Order(
+CREATE = DriverCommand(
     "create",
     "key-1",
     SUBSCRIPTION,
@@ -81,10 +80,10 @@ async def test_orders_are_carried_out_and_answered_with_the_reference(driver: Dr
     [
         ("500", "HTTP 500"),
         ("500_after", "HTTP 500"),
-        ("slow", "no answer in time"),
-        ("hang_after", "no answer in time"),
+        ("slow", "timed out"),
+        ("hang_after", "timed out"),
         ("garbage", "HTTP 200"),
-        ("cut", "no answer: ServerDisconnectedError"),
+        ("cut", "no response: ServerDisconnectedError"),
         ("429", "HTTP 429"),
     ],
 )
@@ -160,7 +159,7 @@ async def test_a_subscription_is_provisioned_over_http_through_every_misbehaviou
         await scene.make_due()
     id_ = await scene.id_of()
     assert server.world.of(id_) == {"hosting": "active", "email": "active"}
-    assert (await scene.leg())["driver"] == "http"
+    assert (await scene.service())["driver"] == "http"
     assert (await scene.inbox.subscription())["status"] == "active"
 
 
@@ -174,4 +173,4 @@ async def test_an_account_of_a_service_that_is_no_longer_configured_is_left_and_
         scene.provisioning = replace(own, drivers=without)
         await scene.tell("unpaid")
         outcome = await scene.run()
-    assert outcome.error == "hosting: No driver is configured for the account any longer."
+    assert outcome.error == "hosting: The driver of this account is no longer configured."

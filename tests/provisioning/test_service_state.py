@@ -1,4 +1,4 @@
-"""The next order of a leg, whatever is known and not known of its account."""
+"""The next order of a service, whatever is known and not known of its account."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mpanel_billing.provisioning.service_state import (
     RESULTING,
-    Leg,
+    Service,
     assume_pending,
     blocker,
     in_order,
@@ -16,9 +16,9 @@ from mpanel_billing.provisioning.service_state import (
 )
 
 
-def leg(desired: str, actual: str, pending: str | None = None, **more: Any) -> Leg:
+def service(desired: str, actual: str, pending: str | None = None, **more: Any) -> Service:
     request = {"resources": more.pop("sent", {})} if pending else None
-    return Leg(
+    return Service(
         "hosting",
         desired,  # type: ignore[arg-type]
         actual,  # type: ignore[arg-type]
@@ -30,42 +30,45 @@ def leg(desired: str, actual: str, pending: str | None = None, **more: Any) -> L
 
 
 @pytest.mark.parametrize(
-    ("leg", "action"),
+    ("service", "action"),
     [
-        (leg("active", "absent"), "create"),
-        (leg("active", "terminated"), "create"),
-        (leg("active", "active"), None),
-        (leg("active", "active", desired_resources={"gb": 2}, resources={"gb": 1}), "change"),
-        (leg("active", "suspended"), "resume"),
-        (leg("active", "suspended", desired_resources={"gb": 2}, resources={"gb": 1}), "resume"),
-        (leg("suspended", "active"), "suspend"),
-        (leg("suspended", "suspended"), None),
-        (leg("suspended", "absent"), None),
-        (leg("suspended", "terminated"), None),
-        (leg("terminated", "active"), "terminate"),
-        (leg("terminated", "suspended"), "terminate"),
-        (leg("terminated", "absent"), None),
+        (service("active", "absent"), "create"),
+        (service("active", "terminated"), "create"),
+        (service("active", "active"), None),
+        (service("active", "active", desired_resources={"gb": 2}, resources={"gb": 1}), "change"),
+        (service("active", "suspended"), "resume"),
+        (
+            service("active", "suspended", desired_resources={"gb": 2}, resources={"gb": 1}),
+            "resume",
+        ),
+        (service("suspended", "active"), "suspend"),
+        (service("suspended", "suspended"), None),
+        (service("suspended", "absent"), None),
+        (service("suspended", "terminated"), None),
+        (service("terminated", "active"), "terminate"),
+        (service("terminated", "suspended"), "terminate"),
+        (service("terminated", "absent"), None),
         # of unknown outcome, and still wanted: the same again
-        (leg("active", "absent", "create"), "create"),
-        (leg("suspended", "active", "suspend"), "suspend"),
-        (leg("active", "suspended", "resume"), "resume"),
+        (service("active", "absent", "create"), "create"),
+        (service("suspended", "active", "suspend"), "suspend"),
+        (service("active", "suspended", "resume"), "resume"),
         # of unknown outcome, and no longer wanted: whether there is an account has to be known,
-        (leg("terminated", "absent", "create"), "create"),
-        (leg("active", "suspended", "terminate"), "terminate"),
+        (service("terminated", "absent", "create"), "create"),
+        (service("active", "suspended", "terminate"), "terminate"),
         # but what it does can be undone unseen
-        (leg("active", "active", "suspend"), "resume"),
-        (leg("suspended", "suspended", "resume"), "suspend"),
-        (leg("terminated", "active", "suspend"), "terminate"),
-        (leg("active", "active", "change", sent={"gb": 2}), "change"),
-        (leg("suspended", "active", "change", sent={"gb": 2}), "suspend"),
+        (service("active", "active", "suspend"), "resume"),
+        (service("suspended", "suspended", "resume"), "suspend"),
+        (service("terminated", "active", "suspend"), "terminate"),
+        (service("active", "active", "change", sent={"gb": 2}), "change"),
+        (service("suspended", "active", "change", sent={"gb": 2}), "suspend"),
     ],
 )
-def test_the_next_order_follows_from_wish_and_world(leg: Leg, action: str | None) -> None:
-    assert next_action(leg) == action
+def test_the_next_command_follows_from_wish_and_world(service: Service, action: str | None) -> None:
+    assert next_action(service) == action
 
 
-legs = st.builds(
-    leg,
+services = st.builds(
+    service,
     st.sampled_from(["active", "suspended", "terminated"]),
     st.sampled_from(["absent", "active", "suspended", "terminated"]),
     desired_resources=st.sampled_from([{"gb": 1}, {"gb": 2}]),
@@ -73,17 +76,17 @@ legs = st.builds(
 )
 
 
-@given(legs)
-def test_a_world_that_obeys_is_as_wished_after_three_orders_at_most(start: Leg) -> None:
+@given(services)
+def test_a_world_that_obeys_is_as_wished_after_three_orders_at_most(start: Service) -> None:
     current = start
     for _ in range(3):
         action = next_action(current)
         if action is None:
             break
         current = assume_pending(
-            Leg(
+            Service(
                 **{
-                    **{name: getattr(current, name) for name in Leg.__slots__},
+                    **{name: getattr(current, name) for name in Service.__slots__},
                     "pending": action,
                     "pending_request": {"resources": current.desired_resources},
                 }
@@ -98,12 +101,16 @@ def test_a_world_that_obeys_is_as_wished_after_three_orders_at_most(start: Leg) 
 
 
 def test_mail_waits_for_the_hosting_account_it_runs_on() -> None:
-    hosting = Leg("hosting", "active", "absent", "world")
-    email = Leg("email", "active", "absent", "world")
-    storage = Leg("storage", "active", "absent", "world")
-    legs = {leg.product_type: leg for leg in (email, hosting, storage)}
-    assert [leg.product_type for leg in in_order(legs)] == ["hosting", "storage", "email"]
-    assert [blocker(leg, legs) for leg in in_order(legs)] == [None, None, "hosting"]
+    hosting = Service("hosting", "active", "absent", "world")
+    email = Service("email", "active", "absent", "world")
+    storage = Service("storage", "active", "absent", "world")
+    services = {service.product_type: service for service in (email, hosting, storage)}
+    assert [service.product_type for service in in_order(services)] == [
+        "hosting",
+        "storage",
+        "email",
+    ]
+    assert [blocker(service, services) for service in in_order(services)] == [None, None, "hosting"]
     assert blocker(email, {"email": email}) is None
-    skipped = Leg("hosting", "active", "absent", "world", stopped="skipped")
-    assert blocker(email, legs | {"hosting": skipped}) is None
+    skipped = Service("hosting", "active", "absent", "world", stopped="skipped")
+    assert blocker(email, services | {"hosting": skipped}) is None

@@ -12,14 +12,14 @@ from uuid import UUID
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
+    DriverCommand,
     Found,
-    Order,
     Refused,
     Result,
     Unknown,
     Unsettled,
 )
-from mpanel_billing.provisioning.drivers.registry import Drivers, Lane, Throttle
+from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drivers, LimitedDriver
 from mpanel_billing.provisioning.service_state import RESULTING, Actual
 
 Fault = Literal["fail_before", "fail_after", "refuse"]
@@ -52,7 +52,7 @@ class World:
 
     accounts: list[HostedAccount] = field(default_factory=list)
     faults: dict[str, deque[Fault]] = field(default_factory=dict)
-    calls: list[Order] = field(default_factory=list)
+    calls: list[DriverCommand] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     answers: dict[str, Result] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class World:
         self.gate.set()
 
     def drivers(self, concurrency: int = 100) -> Drivers:
-        return Drivers(Lane(self, Throttle(concurrency)))
+        return Drivers(LimitedDriver(self, ConcurrencyLimit(concurrency)))
 
     def misbehave(self, product_type: str, *faults: Fault) -> None:
         self.faults.setdefault(product_type, deque()).extend(faults)
@@ -78,20 +78,20 @@ class World:
         assert len({a.product_type for a in own}) == len(own), "a duplicate account"
         return {a.product_type: a.actual for a in own}
 
-    async def create(self, order: Order) -> Result:
-        return await self._take(order)
+    async def create(self, command: DriverCommand) -> Result:
+        return await self._take(command)
 
-    async def suspend(self, order: Order) -> Result:
-        return await self._take(order)
+    async def suspend(self, command: DriverCommand) -> Result:
+        return await self._take(command)
 
-    async def resume(self, order: Order) -> Result:
-        return await self._take(order)
+    async def resume(self, command: DriverCommand) -> Result:
+        return await self._take(command)
 
-    async def change(self, order: Order) -> Result:
-        return await self._take(order)
+    async def change(self, command: DriverCommand) -> Result:
+        return await self._take(command)
 
-    async def terminate(self, order: Order) -> Result:
-        return await self._take(order)
+    async def terminate(self, command: DriverCommand) -> Result:
+        return await self._take(command)
 
     async def inspect(self, account: Account) -> Found | Unknown:
         for known in self.accounts:
@@ -102,68 +102,68 @@ class World:
                 return Found(known.actual, known.reference, known.resources)
         return Found("absent")
 
-    async def _take(self, order: Order) -> Result:
-        self.calls.append(order)
+    async def _take(self, command: DriverCommand) -> Result:
+        self.calls.append(command)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.entered.set()
         try:
             await self.gate.wait()
-            return self._answer(order)
+            return self._answer(command)
         finally:
             self.at_once -= 1
 
-    def _answer(self, order: Order) -> Result:
-        faults = self.faults.get(order.product_type)
+    def _answer(self, command: DriverCommand) -> Result:
+        faults = self.faults.get(command.product_type)
         fault = faults.popleft() if faults else None
         if fault == "fail_before":
             return Unsettled("HTTP 503")
         if fault == "refuse":
             return Refused("HTTP 422: no")
-        result = self.carry_out(order)
+        result = self.carry_out(command)
         return Unsettled("timed out") if fault == "fail_after" else result
 
-    def carry_out(self, order: Order) -> Result:
-        """Do what an order says, once."""
-        if order.idempotency_key in self.answers:
-            return self.answers[order.idempotency_key]
-        place = (order.subscription_id, order.product_type)
-        if order.generation < self.generations.get(place, 0):
+    def carry_out(self, command: DriverCommand) -> Result:
+        """Do what an command says, once."""
+        if command.idempotency_key in self.answers:
+            return self.answers[command.idempotency_key]
+        place = (command.subscription_id, command.product_type)
+        if command.generation < self.generations.get(place, 0):
             return Refused("HTTP 409: out of date")
-        self.generations[place] = order.generation
-        result = self._create(order) if order.action == "create" else self._alter(order)
-        self.answers[order.idempotency_key] = result
+        self.generations[place] = command.generation
+        result = self._create(command) if command.action == "create" else self._alter(command)
+        self.answers[command.idempotency_key] = result
         return result
 
-    def forget(self, order: Order) -> None:
-        """Lose the record of an order: to its repetition, what it made is there already."""
-        self.answers.pop(order.idempotency_key, None)
+    def forget(self, command: DriverCommand) -> None:
+        """Lose the record of an command: to its repetition, what it made is there already."""
+        self.answers.pop(command.idempotency_key, None)
 
-    def _create(self, order: Order) -> Result:
+    def _create(self, command: DriverCommand) -> Result:
         """Make an account; a second one too, for whoever orders it under another key."""
         for known in self.accounts:
-            if known.made_by == order.idempotency_key:
+            if known.made_by == command.idempotency_key:
                 return Done(known.reference, already=True)
         account = HostedAccount(
-            f"{order.product_type}-{next(_numbers)}",
-            order.subscription_id,
-            order.product_type,
+            f"{command.product_type}-{next(_numbers)}",
+            command.subscription_id,
+            command.product_type,
             "active",
-            order.details["resources"],
-            order.generation,
-            order.idempotency_key,
+            command.details["resources"],
+            command.generation,
+            command.idempotency_key,
         )
         self.accounts.append(account)
         return Done(account.reference)
 
-    def _alter(self, order: Order) -> Result:
-        account = next((a for a in self.accounts if a.reference == order.external_ref), None)
+    def _alter(self, command: DriverCommand) -> Result:
+        account = next((a for a in self.accounts if a.reference == command.external_ref), None)
         if account is None:
             return Refused("HTTP 404")
-        already = account.actual == RESULTING[order.action] and order.action != "change"
-        account.actual, account.generation = RESULTING[order.action], order.generation
-        account.resources = order.details.get("resources", account.resources)
-        if order.action == "terminate":
+        already = account.actual == RESULTING[command.action] and command.action != "change"
+        account.actual, account.generation = RESULTING[command.action], command.generation
+        account.resources = command.details.get("resources", account.resources)
+        if command.action == "terminate":
             self.accounts.remove(account)
             account.terminated_at = self.clock()
             self.terminated.append(account)

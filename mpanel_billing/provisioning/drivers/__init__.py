@@ -1,1 +1,1 @@
-"""What carries orders out in the outside world: one driver for each product type."""
+"""Drivers: how the accounts of each product type are created and changed."""

@@ -1,4 +1,4 @@
-"""The driver that speaks JSON over HTTP to what has the accounts: SRV1, mail-core, dns-core.
+"""The `http` driver: calls a service that hosts accounts (SRV1, mail-core, dns-core) with JSON.
 
 docs/provisioning-service.yaml is the contract.
 """
@@ -9,24 +9,23 @@ import json
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import aiohttp
-from pydantic import BaseModel, ValidationError
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from yarl import URL
 
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
+    DriverCommand,
     Found,
-    Order,
     Refused,
     Result,
     Unknown,
     Unsettled,
 )
 from mpanel_billing.provisioning.service_state import Actual
-from mpanel_billing.settings import ServiceEndpoint
 from mpanel_billing.telemetry.logs import redact
 
 SIGNATURE_HEADER = "X-Mpanel-Signature"
@@ -38,20 +37,31 @@ _TRY_AGAIN = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
-_LONGEST_ANSWER = 64 * 1024
-_LONGEST_QUOTE = 200
+_MAX_RESPONSE_BYTES = 64 * 1024
+_MAX_QUOTE = 200
 
 
-class OrderAnswer(BaseModel):
-    """What the service answers to an order."""
+class HttpDriverSettings(BaseModel):
+    """Where the service is; `token` is its bearer key, `secret` signs the requests."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: AnyHttpUrl
+    token: SecretStr
+    secret: SecretStr
+    timeout_seconds: float = Field(default=20, gt=0, le=300)
+
+
+class CommandResponse(BaseModel):
+    """The service's response to a command."""
 
     externalRef: str | None = None  # noqa: N815 - the contract's name
     code: str | None = None
     message: str | None = None
 
 
-class AccountAnswer(BaseModel):
-    """What the service tells of an account."""
+class AccountResponse(BaseModel):
+    """The service's description of an account."""
 
     externalRef: str  # noqa: N815 - the contract's name
     state: Actual
@@ -59,80 +69,85 @@ class AccountAnswer(BaseModel):
 
 
 class HttpDriver:
-    """Gives orders to one service over HTTP."""
+    """Sends commands to one service over HTTP."""
 
-    name = "http"
+    name: ClassVar[str] = "http"
+    settings: ClassVar[type[BaseModel]] = HttpDriverSettings
 
-    def __init__(self, session: aiohttp.ClientSession, endpoint: ServiceEndpoint) -> None:
-        """Speak to the endpoint over the session."""
+    def __init__(self, settings: HttpDriverSettings, session: aiohttp.ClientSession) -> None:
+        """Call the service at `settings.url` over the session."""
         self._session = session
-        self._endpoint = endpoint
-        self._base = URL(str(endpoint.url))
-        self._timeout = aiohttp.ClientTimeout(total=endpoint.timeout_seconds)
+        self._token = settings.token.get_secret_value()
+        self._secret = settings.secret.get_secret_value()
+        self._base = URL(str(settings.url))
+        self._timeout = aiohttp.ClientTimeout(total=settings.timeout_seconds)
 
-    async def create(self, order: Order) -> Result:
-        """Have the account made."""
-        return await self._give(order)
+    @classmethod
+    def open(cls, settings: HttpDriverSettings, session: aiohttp.ClientSession, /) -> Self:
+        """Return a driver for one service."""
+        return cls(settings, session)
 
-    async def suspend(self, order: Order) -> Result:
-        """Have the account shut."""
-        return await self._give(order)
+    async def create(self, command: DriverCommand) -> Result:
+        """Create the account."""
+        return await self._send_command(command)
 
-    async def resume(self, order: Order) -> Result:
-        """Have the account opened again."""
-        return await self._give(order)
+    async def suspend(self, command: DriverCommand) -> Result:
+        """Suspend the account."""
+        return await self._send_command(command)
 
-    async def change(self, order: Order) -> Result:
-        """Have the account's resources changed."""
-        return await self._give(order)
+    async def resume(self, command: DriverCommand) -> Result:
+        """Resume the account."""
+        return await self._send_command(command)
 
-    async def terminate(self, order: Order) -> Result:
-        """Have the account taken away."""
-        return await self._give(order)
+    async def change(self, command: DriverCommand) -> Result:
+        """Change the account's resources."""
+        return await self._send_command(command)
+
+    async def terminate(self, command: DriverCommand) -> Result:
+        """Delete the account."""
+        return await self._send_command(command)
 
     async def inspect(self, account: Account) -> Found | Unknown:
-        """Ask for the account's state."""
+        """Return the account's state."""
         path = self._base / "accounts" / account.product_type / str(account.subscription_id)
         try:
             status, body, _ = await self._send("GET", path, b"", {})
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Unknown(_describe_break(error))
+            return Unknown(_describe_failure(error))
         if status == HTTPStatus.NOT_FOUND:
             return Found("absent")
         if status != HTTPStatus.OK:
             return Unknown(f"HTTP {status}")
         try:
-            answer = AccountAnswer.model_validate_json(body)
+            parsed = AccountResponse.model_validate_json(body)
         except ValidationError:
-            return Unknown("its answer is not of the contract")
-        return Found(answer.state, answer.externalRef, answer.resources)
+            return Unknown("its response does not match the contract")
+        return Found(parsed.state, parsed.externalRef, parsed.resources)
 
-    async def _give(self, order: Order) -> Result:
-        body = json.dumps(_body_of(order), sort_keys=True).encode()
-        headers = {"Idempotency-Key": order.idempotency_key, "Content-Type": "application/json"}
+    async def _send_command(self, command: DriverCommand) -> Result:
+        body = json.dumps(_body_of(command), sort_keys=True).encode()
+        headers = {"Idempotency-Key": command.idempotency_key, "Content-Type": "application/json"}
         try:
             status, text, retry_after = await self._send(
                 "POST", self._base / "orders", body, headers
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Unsettled(_describe_break(error))
-        return read_answer(order, status, text, retry_after)
+            return Unsettled(_describe_failure(error))
+        return read_response(status, text, retry_after)
 
     async def _send(
         self, method: str, url: URL, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, bytes, str | None]:
-        """Send a signed request; answer status, body and Retry-After."""
+        """Send a signed request; return status, body and Retry-After."""
         signed = {
             **headers,
-            "Authorization": f"Bearer {self._endpoint.token.get_secret_value()}",
-            SIGNATURE_HEADER: sign(
-                self._endpoint.secret.get_secret_value(), int(time.time()), method, url.path, body
-            ),
+            "Authorization": f"Bearer {self._token}",
+            SIGNATURE_HEADER: sign(self._secret, int(time.time()), method, url.path, body),
         }
         async with self._session.request(
             method, url, data=body, headers=signed, timeout=self._timeout, allow_redirects=False
         ) as response:
-            text = await response.content.read(_LONGEST_ANSWER)
+            text = await response.content.read(_MAX_RESPONSE_BYTES)
             return response.status, text, response.headers.get("Retry-After")
 
 
@@ -143,22 +158,22 @@ def sign(secret: str, timestamp: int, method: str, path: str, body: bytes) -> st
     return f"t={timestamp},v1={digest}"
 
 
-def read_answer(order: Order, status: int, body: bytes, retry_after: str | None) -> Result:
-    """Turn an answer into a result.
+def read_response(status: int, body: bytes, retry_after: str | None) -> Result:
+    """Turn the service's response into a result.
 
-    2xx: done. 409 `already_done`: done before. Other 4xx: refused, but for those that ask to
-    come again. All else, a 2xx without a reference included: may or may not be done.
+    2xx: done. 409 `already_done`: done before. Any other 4xx: refused, except those that mean
+    "try again". Everything else, including a 2xx without a reference: outcome unknown.
     """
     try:
-        answer = OrderAnswer.model_validate_json(body)
+        parsed = CommandResponse.model_validate_json(body)
     except ValidationError:
-        answer = OrderAnswer()
-    response = {"status": status, **answer.model_dump(exclude_none=True)}
+        parsed = CommandResponse()
+    response = {"status": status, **parsed.model_dump(exclude_none=True)}
     is_done = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-    already = status == HTTPStatus.CONFLICT and answer.code == "already_done"
-    if (is_done or already) and answer.externalRef:
-        return Done(answer.externalRef, already, response)
-    quote = f": {redact(answer.message)[:_LONGEST_QUOTE]}" if answer.message else ""
+    already = status == HTTPStatus.CONFLICT and parsed.code == "already_done"
+    if (is_done or already) and parsed.externalRef:
+        return Done(parsed.externalRef, already, response)
+    quote = f": {redact(parsed.message)[:_MAX_QUOTE]}" if parsed.message else ""
     error = f"HTTP {status}{quote}"
     is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if is_refusal and status not in _TRY_AGAIN and not already:
@@ -166,24 +181,24 @@ def read_answer(order: Order, status: int, body: bytes, retry_after: str | None)
     return Unsettled(error, response, _seconds(retry_after))
 
 
-def _body_of(order: Order) -> dict[str, Any]:
+def _body_of(command: DriverCommand) -> dict[str, Any]:
     return {
-        "action": order.action,
-        "subscriptionId": str(order.subscription_id),
-        "productType": order.product_type,
-        "generation": order.generation,
-        "externalRef": order.external_ref,
-        "details": order.details,
+        "action": command.action,
+        "subscriptionId": str(command.subscription_id),
+        "productType": command.product_type,
+        "generation": command.generation,
+        "externalRef": command.external_ref,
+        "details": command.details,
     }
 
 
-def _describe_break(error: Exception) -> str:
-    """Say what broke, without the address and whatever else an exception quotes."""
+def _describe_failure(error: Exception) -> str:
+    """Describe the failure without the address and whatever else the exception quotes."""
     if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"no answer: {type(error).__name__}"
+        return "timed out"
+    return f"no response: {type(error).__name__}"
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Read Retry-After in seconds; its other form, a date, is left to our own backoff."""
+    """Read Retry-After in seconds; a date, its other form, is ignored: our own backoff applies."""
     return float(retry_after) if retry_after and retry_after.isdecimal() else None

@@ -1,12 +1,16 @@
-"""The driver that only logs: for trying things out, and for types that nothing serves yet."""
+"""The `log` driver: only logs commands. For trials, and for product types that no service hosts."""
 
 import logging
+from typing import ClassVar, Self
+
+import aiohttp
+from pydantic import BaseModel, ConfigDict
 
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
+    DriverCommand,
     Found,
-    Order,
     Result,
     Unknown,
 )
@@ -14,45 +18,57 @@ from mpanel_billing.provisioning.drivers.protocol import (
 logger = logging.getLogger(__name__)
 
 
+class LogDriverSettings(BaseModel):
+    """It has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class LogDriver:
-    """Carries out every order by logging it; the reference it answers is made up."""
+    """Reports every command as done after logging it; the reference it returns is made up."""
 
-    name = "log"
+    name: ClassVar[str] = "log"
+    settings: ClassVar[type[BaseModel]] = LogDriverSettings
 
-    async def create(self, order: Order) -> Result:
+    @classmethod
+    def open(cls, _settings: LogDriverSettings, _session: aiohttp.ClientSession, /) -> Self:
+        """Return a driver; it needs neither settings nor a session."""
+        return cls()
+
+    async def create(self, command: DriverCommand) -> Result:
         """Log it."""
-        return self._log(order)
+        return self._log(command)
 
-    async def suspend(self, order: Order) -> Result:
+    async def suspend(self, command: DriverCommand) -> Result:
         """Log it."""
-        return self._log(order)
+        return self._log(command)
 
-    async def resume(self, order: Order) -> Result:
+    async def resume(self, command: DriverCommand) -> Result:
         """Log it."""
-        return self._log(order)
+        return self._log(command)
 
-    async def change(self, order: Order) -> Result:
+    async def change(self, command: DriverCommand) -> Result:
         """Log it."""
-        return self._log(order)
+        return self._log(command)
 
-    async def terminate(self, order: Order) -> Result:
+    async def terminate(self, command: DriverCommand) -> Result:
         """Log it."""
-        return self._log(order)
+        return self._log(command)
 
     async def inspect(self, account: Account) -> Found | Unknown:
-        """Tell that it cannot tell: nothing is kept anywhere."""
-        return Unknown(f"no accounts are kept for {account.product_type}, orders are only logged")
+        """Return Unknown: there is no account to look at."""
+        return Unknown(f"{account.product_type} has no accounts, its commands are only logged")
 
-    def _log(self, order: Order) -> Result:
-        reference = order.external_ref or f"log-{order.subscription_id}"
+    def _log(self, command: DriverCommand) -> Result:
+        reference = command.external_ref or f"log-{command.subscription_id}"
         logger.info(
             "%s %s",
-            order.action,
-            order.product_type,
+            command.action,
+            command.product_type,
             extra={
-                "subscriptionId": str(order.subscription_id),
-                "productType": order.product_type,
-                "action": order.action,
+                "subscriptionId": str(command.subscription_id),
+                "productType": command.product_type,
+                "action": command.action,
                 "externalRef": reference,
             },
         )

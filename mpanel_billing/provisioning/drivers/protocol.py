@@ -1,4 +1,4 @@
-"""What a driver is asked, and what it answers."""
+"""What a driver receives and returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from mpanel_billing.provisioning.service_state import Action, Actual
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One order to a driver, about the account of a subscription for one product type.
+class DriverCommand:
+    """One command about the account of a subscription for one product type.
 
     A repetition has the same `idempotency_key`, `generation` and `details`, and must have no
-    further effect. An order whose `generation` is lower than one seen before is out of date,
-    and must have no effect at all. `external_ref` is the driver's name for the account, None
-    before it is made.
+    further effect. A command whose `generation` is lower than one already seen is out of date
+    and must have no effect at all. `external_ref` is the driver's id of the account, None
+    before it exists.
     """
 
     action: Action
@@ -29,7 +29,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The account is as ordered; `already`: it was so before. `external_ref` names it."""
+    """The account `external_ref` is as commanded; `already`: it was so before."""
 
     external_ref: str
     already: bool = False
@@ -38,9 +38,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """The order may or may not have been carried out: to be repeated.
+    """The command may or may not have taken effect: it will be repeated.
 
-    `retry_after`: seconds that the other side asks for.
+    `retry_after`: the delay that the service asks for, in seconds.
     """
 
     error: str
@@ -50,7 +50,7 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was done, nor will be by a repetition: a person has to look."""
+    """Nothing was done, and repeating it will not help: an operator has to look."""
 
     error: str
     response: Mapping[str, Any] | None = None
@@ -61,7 +61,7 @@ Result: TypeAlias = Done | Unsettled | Refused
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What to inspect: the account of a subscription for one product type."""
+    """The account to inspect: that of a subscription for one product type."""
 
     subscription_id: UUID
     product_type: str
@@ -70,7 +70,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the other side says of an account."""
+    """The state of an account, as the service reports it."""
 
     actual: Actual
     external_ref: str | None = None
@@ -79,43 +79,43 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The other side could not be asked, or cannot tell."""
+    """The service could not be reached, or cannot say."""
 
     reason: str
 
 
 class Driver(Protocol):
-    """Speaks to what has the accounts of some product types.
+    """Manages the accounts of some product types at one service.
 
-    A method returns within the driver's own timeout. It raises nothing on purpose: what goes
-    wrong on the way is Unsettled, what is turned down is Refused.
+    Each method returns within the driver's own timeout and does not raise: a failure with an
+    unknown outcome is Unsettled, a rejection is Refused.
     """
 
     @property
     def name(self) -> str:
-        """The name that is kept with each account."""
+        """The name stored with each account."""
         ...
 
-    async def create(self, order: Order) -> Result:
-        """Make the account, active, with the resources in `details`."""
+    async def create(self, command: DriverCommand) -> Result:
+        """Create the account, active, with the resources in `details`."""
         ...
 
-    async def suspend(self, order: Order) -> Result:
-        """Shut the account's doors and keep its data."""
+    async def suspend(self, command: DriverCommand) -> Result:
+        """Block access to the account and keep its data."""
         ...
 
-    async def resume(self, order: Order) -> Result:
-        """Open the account's doors again."""
+    async def resume(self, command: DriverCommand) -> Result:
+        """Allow access to the account again."""
         ...
 
-    async def change(self, order: Order) -> Result:
-        """Give the account the resources in `details`."""
+    async def change(self, command: DriverCommand) -> Result:
+        """Set the account's resources to those in `details`."""
         ...
 
-    async def terminate(self, order: Order) -> Result:
-        """Take the account away with its data."""
+    async def terminate(self, command: DriverCommand) -> Result:
+        """Delete the account and its data."""
         ...
 
     async def inspect(self, account: Account) -> Found | Unknown:
-        """Tell how the account is now."""
+        """Return the account's current state."""
         ...

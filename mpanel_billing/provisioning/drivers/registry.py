@@ -1,25 +1,51 @@
-"""Which driver serves which product type, and how hard it may be driven."""
+"""The drivers there are, and which one serves which product type."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from mpanel_billing.errors import SettingsError
+from mpanel_billing.provisioning.drivers.http import HttpDriver
+from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.protocol import Driver
+from mpanel_billing.settings import ServiceSettings, Settings, describe_settings_error
+from mpanel_billing.telemetry.tracing import active_tracing
 
 
-class Throttle:
-    """Keeps calls of this process to at most `concurrency` at once and `per_second` begun."""
+class DriverClass(Protocol):
+    """What a driver's class declares: its name, and its settings in PROVISIONING_SERVICES."""
+
+    name: str
+    settings: type[BaseModel]
+
+    def open(self, settings: Any, session: aiohttp.ClientSession, /) -> Driver:
+        """Return a driver for one service; `session` is shared, for those that call over HTTP."""
+        ...
+
+
+DRIVERS: tuple[DriverClass, ...] = (
+    HttpDriver,
+    LogDriver,
+)
+
+
+class ConcurrencyLimit:
+    """Limits this process to `concurrency` calls at once and `per_second` new ones."""
 
     def __init__(self, concurrency: int, per_second: float | None = None) -> None:
-        """Let everything pass within these limits; no `per_second` means no rate limit."""
+        """Set the limits; without `per_second` there is no rate limit."""
         self._places = asyncio.Semaphore(concurrency)
         self._interval = 1 / per_second if per_second else 0.0
         self._next_start = 0.0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a place and the next start, and hold the place."""
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a free slot and the next start, and hold the slot."""
         async with self._places:
             await self._pace()
             yield
@@ -34,25 +60,99 @@ class Throttle:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """A driver and the limits under which it is called."""
+class LimitedDriver:
+    """A driver and the limit under which it is called."""
 
     driver: Driver
-    throttle: Throttle
+    limit: ConcurrencyLimit
 
 
 @dataclass(frozen=True, slots=True)
 class Drivers:
     """The drivers of a process: those of `by_type`, else the fallback."""
 
-    fallback: Lane
-    by_type: Mapping[str, Lane] = field(default_factory=dict)
+    fallback: LimitedDriver
+    by_type: Mapping[str, LimitedDriver] = field(default_factory=dict)
 
-    def choose(self, product_type: str) -> Lane:
-        """Return the lane for a new account of that type."""
+    def choose(self, product_type: str) -> LimitedDriver:
+        """Return the driver for a new account of that type."""
         return self.by_type.get(product_type, self.fallback)
 
-    def find(self, product_type: str, driver_name: str) -> Lane | None:
-        """Return the lane to an account that the named driver has made."""
-        lanes = (self.choose(product_type), self.fallback)
-        return next((lane for lane in lanes if lane.driver.name == driver_name), None)
+    def find(self, product_type: str, driver_name: str) -> LimitedDriver | None:
+        """Return the named driver, which has made an account of that type; None: it is gone."""
+        candidates = (self.choose(product_type), self.fallback)
+        return next((each for each in candidates if each.driver.name == driver_name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Configured:
+    """A service of PROVISIONING_SERVICES, checked: its driver, and that driver's settings."""
+
+    driver: DriverClass
+    settings: BaseModel
+    common: ServiceSettings
+
+
+def check_services(settings: Settings, known: Iterable[DriverClass] = DRIVERS) -> None:
+    """Raise SettingsError if PROVISIONING_SERVICES names an unknown driver or is incomplete."""
+    _configured(settings, known)
+
+
+@asynccontextmanager
+async def open_drivers(
+    settings: Settings, known: Iterable[DriverClass] = DRIVERS
+) -> AsyncIterator[Drivers]:
+    """Open the driver of each service in PROVISIONING_SERVICES; other types are only logged.
+
+    Raises SettingsError as `check_services` does.
+    """
+    configured = _configured(settings, known)
+    concurrency = settings.provisioning_concurrency
+    tracing = active_tracing()
+    async with aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[tracing.client_traces()] if tracing else None,
+    ) as session:
+        yield Drivers(
+            fallback=LimitedDriver(LogDriver(), ConcurrencyLimit(concurrency)),
+            by_type={
+                product_type: LimitedDriver(
+                    each.driver.open(each.settings, session),
+                    ConcurrencyLimit(
+                        each.common.concurrency or concurrency, each.common.per_second
+                    ),
+                )
+                for product_type, each in configured.items()
+            },
+        )
+
+
+def _configured(settings: Settings, known: Iterable[DriverClass]) -> dict[str, _Configured]:
+    by_name = {driver.name: driver for driver in known}
+    configured: dict[str, _Configured] = {}
+    faults: list[str] = []
+    for product_type, common in settings.provisioning_services.items():
+        try:
+            configured[product_type] = _configure(product_type, common, by_name)
+        except SettingsError as error:
+            faults.append(str(error))
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return configured
+
+
+def _configure(
+    product_type: str, common: ServiceSettings, by_name: Mapping[str, DriverClass]
+) -> _Configured:
+    driver = by_name.get(common.driver_name)
+    if driver is None:
+        names = ", ".join(sorted(by_name))
+        raise SettingsError(
+            f"PROVISIONING_SERVICES: {product_type}.driver {common.driver_name!r} is unknown;"
+            f" the drivers are {names}"
+        )
+    try:
+        return _Configured(driver, driver.settings.model_validate(common.own), common)
+    except ValidationError as error:
+        place = ("PROVISIONING_SERVICES", product_type)
+        raise SettingsError(describe_settings_error(error, place)) from None
