@@ -349,7 +349,7 @@ async def test_a_broken_run_says_so_and_is_tried_again(scene: Scene) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await scene.run()
     work = await scene.work()
-    assert work["last_error"] == "broke: CheckViolationError"
+    assert work["last_error"] == "failed: CheckViolationError"
     assert (work["lease_token"], work["wake_at"] is None) == (None, False)
 
 
@@ -360,5 +360,5 @@ async def test_an_account_that_is_somebody_elses_is_refused(scene: Scene) -> Non
     await scene.tell_invoice("paid", "in_2", subscription="sub_2", customer="cus_2")
     scene.world.answers[f"{await scene.id_of('sub_2')}:hosting:create:1"] = Done(other)
     outcome = await scene.run("sub_2")
-    assert "another subscription has" in (outcome.error or "")
+    assert "belongs to another subscription" in (outcome.error or "")
     assert (await scene.service(id_="sub_2"))["external_ref"] is None

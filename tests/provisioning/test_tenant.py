@@ -47,7 +47,7 @@ async def test_a_domain_that_somebody_has_is_not_shared_but_shown_as_trouble(sce
     detail = await scene.pool.fetchval(
         "SELECT detail FROM billing_trouble WHERE trouble = 'work_failed'"
     )
-    assert "ada.example is another tenant's" in detail
+    assert "ada.example belongs to another tenant" in detail
     assert domain in detail
 
 
