@@ -12,9 +12,8 @@ import typer
 
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.doctor.examination import DatabaseSide, StripeSide, examine
-from mpanel_billing.doctor.finding import Finding
-from mpanel_billing.doctor.report import is_well, report_json, report_table
-from mpanel_billing.doctor.variables import describe_faults, look_at_variables
+from mpanel_billing.doctor.finding import Finding, is_well, report_json, report_table
+from mpanel_billing.doctor.variables import check_variables, describe_faults
 from mpanel_billing.errors import SettingsError
 from mpanel_billing.provisioning.drivers.registry import check_services
 from mpanel_billing.settings import (
@@ -50,7 +49,7 @@ def _look_at_settings() -> list[Finding]:
     try:
         settings = load_settings()
         check_services(settings)
-        return look_at_variables(settings)
+        return check_variables(settings)
     except SettingsError as error:
         return describe_faults(str(error))
 

@@ -1,4 +1,4 @@
-"""Whether Stripe's events are sent here as they should be, and arrive."""
+"""The webhook endpoints in Stripe, and whether events arrive."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from mpanel_billing.webhooks.endpoint import PATH, missing_events, needless_even
 from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 ON_ITS_WAY = timedelta(minutes=2)
-"""How long Stripe may take to bring an event before it is missed."""
+"""How long Stripe may take to deliver an event before it counts as missing."""
 
 _ENDPOINT = "webhook endpoint"
 _DELIVERIES = "webhook deliveries"
@@ -24,23 +24,23 @@ _LOOK_BACK = timedelta(hours=24)
 _MOST_EVENTS = 100
 
 
-async def look_at_endpoints(gateway: StripeGateway, settings: StripeSettings) -> list[Finding]:
-    """Look at the endpoints that lead here: version, events, whether they are on."""
+async def check_endpoints(gateway: StripeGateway, settings: StripeSettings) -> list[Finding]:
+    """Check the endpoints that lead here: API version, events, enabled."""
     found = await list_webhook_endpoints(gateway)
     return judge_endpoints(found, sandboxed=settings.stripe_api_base is not None)
 
 
 def judge_endpoints(found: Sequence[WebhookEndpoint], *, sandboxed: bool) -> list[Finding]:
-    """Judge each endpoint of the account whose address ends in our path."""
+    """Judge each endpoint of the account whose URL ends in our path."""
     ours = [e for e in found if urlsplit(e.url).path.endswith(PATH)]
     if not ours and sandboxed:
-        return [ok(_ENDPOINT, "not judged: the sandbox is told at its start")]
+        return [ok(_ENDPOINT, "not needed: the sandbox gets it as an option")]
     if not ours:
-        return [failed(_ENDPOINT, f"there is none that ends in {PATH}", _ENSURE)]
+        return [failed(_ENDPOINT, f"none ends in {PATH}", _ENSURE)]
     judged = [_judge_endpoint(endpoint) for endpoint in ours]
     if any(endpoint.enabled and endpoint.api_version == API_VERSION for endpoint in ours):
         return judged
-    text = f"none that is on has API version {API_VERSION}"
+    text = f"no enabled one has API version {API_VERSION}"
     return [*judged, failed(_ENDPOINT, text, _ENSURE)]
 
 
@@ -50,21 +50,23 @@ def _judge_endpoint(endpoint: WebhookEndpoint) -> Finding:
     if not endpoint.enabled:
         return warning(name, f"{endpoint.url} is disabled", ensure)
     if endpoint.api_version != API_VERSION:
-        version = endpoint.api_version or "of the account"
+        version = endpoint.api_version or "of the account (its default)"
         text = f"{endpoint.url} has API version {version}, not {API_VERSION}"
-        return warning(name, text, f"{ensure}, which tells how to move")
+        return warning(name, text, f"{ensure}, which explains how to migrate")
     if missing := missing_events(endpoint):
         return failed(name, f"{endpoint.url} lacks {some(missing)}", ensure)
     if needless := needless_events(endpoint):
-        text = f"{endpoint.url} gets {some(needless)}, which we do not use"
+        text = f"{endpoint.url} gets {some(needless)}, which are not used here"
         return warning(name, text, ensure)
-    return ok(name, f"{endpoint.url}, {API_VERSION}, exactly our {len(endpoint.events)} events")
+    return ok(
+        name, f"{endpoint.url}, {API_VERSION}, exactly the {len(endpoint.events)} events needed"
+    )
 
 
-async def look_at_deliveries(pool: Pool, gateway: StripeGateway) -> list[Finding]:
-    """See whether what Stripe has made lately is in the inbox.
+async def check_deliveries(pool: Pool, gateway: StripeGateway) -> list[Finding]:
+    """Check that Stripe's latest events are in the inbox.
 
-    Nobody can read an endpoint's secret; but whatever is in the inbox was signed with one of ours.
+    An endpoint's secret cannot be read, but each event in the inbox was signed with one of ours.
     """
     made = await list_latest_events(gateway, _MOST_EVENTS)
     endpoints = await list_webhook_endpoints(gateway)
@@ -74,25 +76,25 @@ async def look_at_deliveries(pool: Pool, gateway: StripeGateway) -> list[Finding
         known = await repository.list_known_events(conn, [event.id for event in expected])
     missing = [f"{event.type} {event.id}" for event in expected if event.id not in known]
     if missing:
-        text = f"of the last {len(expected)} events these are not here: {some(missing, 2)}"
+        text = f"missing from the last {len(expected)} events: {some(missing, 2)}"
         advice = (
-            "see the endpoint's attempts in Stripe's dashboard: it cannot be reached, or has a "
-            "secret that STRIPE_WEBHOOK_SECRET lacks"
+            "check the endpoint's delivery attempts in Stripe's dashboard: it is unreachable, or "
+            "its secret is not in STRIPE_WEBHOOK_SECRET"
         )
         return [failed(_DELIVERIES, text, advice)]
     if latest is None:
-        text = "no event has come yet, so nobody knows whether the secret is right"
+        text = "no event has arrived yet, so the secret is untested"
         return [warning(_DELIVERIES, text, "buy something in test mode, then run this again")]
-    seen = f"{latest['type']} came {duration(latest['seconds_ago'])} ago, rightly signed"
-    return [ok(_DELIVERIES, f"{seen}; nothing of the last day is missing")]
+    seen = f"{latest['type']} arrived {duration(latest['seconds_ago'])} ago, correctly signed"
+    return [ok(_DELIVERIES, f"{seen}; none of the last day is missing")]
 
 
 def expected_events(
     made: Sequence[SentEvent], endpoints: Sequence[WebhookEndpoint], now: datetime
 ) -> list[SentEvent]:
-    """Return those events that should be here by now.
+    """Return the events that should have arrived by now.
 
-    That is what we mirror, of the last day, made since we have an endpoint at all.
+    Those are the mirrored types of the last day, created since there has been an endpoint.
     """
     ours = [e.created for e in endpoints if urlsplit(e.url).path.endswith(PATH)]
     since = max(now - _LOOK_BACK, min(ours, default=now - _LOOK_BACK))

@@ -1,4 +1,4 @@
-"""All checks, at once, each with a time limit; one that breaks is a finding of its own."""
+"""Run all checks concurrently, each with a time limit; a check that fails is itself a finding."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -8,7 +8,7 @@ from functools import partial
 import asyncpg
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.doctor import account, database, endpoints, offers, versions, work
+from mpanel_billing.doctor import database, endpoints, host, stripe_account, work
 from mpanel_billing.doctor.finding import Finding, Status, failed, warning
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
 from mpanel_billing.settings import DatabaseSettings, StripeSettings
@@ -19,7 +19,7 @@ LIMIT_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSide:
-    """The database, where its settings could be read."""
+    """The database, if its settings are valid."""
 
     settings: DatabaseSettings
     pool: Pool
@@ -27,29 +27,29 @@ class DatabaseSide:
 
 @dataclass(frozen=True, slots=True)
 class StripeSide:
-    """Stripe, where its settings could be read."""
+    """Stripe, if its settings are valid."""
 
     settings: StripeSettings
     gateway: StripeGateway
 
 
-Look = Callable[[], Awaitable[list[Finding]]]
+Run = Callable[[], Awaitable[list[Finding]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look at something, and what the finding is called when that fails."""
+    """A check, and the name of the finding if it fails to run."""
 
     name: str
-    look: Look
+    run: Run
 
 
 async def examine(
     db: DatabaseSide | None, stripe: StripeSide | None, *, limit: float = LIMIT_SECONDS
 ) -> list[Finding]:
-    """Look at everything that can be looked at, each for at most `limit` seconds.
+    """Run every check that is possible, each for at most `limit` seconds.
 
-    A side that is None is left out: its settings are findings already.
+    A side that is None is left out: its settings are already findings.
     """
     first = [*_basics(db), *_stripe_checks(stripe)]
     findings = await _run_all(first, limit)
@@ -61,37 +61,38 @@ async def examine(
 
 
 def _basics(db: DatabaseSide | None) -> Iterator[Check]:
-    yield Check("versions", versions.look_at_versions)
+    yield Check("versions", host.check_versions)
     if db:
-        yield Check("database", partial(database.look_at_server, db.pool, db.settings))
-        yield Check("database clock", partial(database.look_at_database_clock, db.pool))
-        yield Check("schema", partial(database.look_at_schema, db.pool))
+        yield Check("database", partial(database.check_server, db.pool, db.settings))
+        yield Check("database clock", partial(database.check_database_clock, db.pool))
+        yield Check("schema", partial(database.check_schema, db.pool))
 
 
 def _stripe_checks(stripe: StripeSide | None) -> Iterator[Check]:
     if stripe:
         gateway, settings = stripe.gateway, stripe.settings
-        yield Check("stripe key", partial(account.look_at_key, gateway, settings))
-        yield Check("stripe account", partial(account.look_at_owner, gateway))
-        yield Check("webhook endpoint", partial(endpoints.look_at_endpoints, gateway, settings))
+        yield Check("stripe key", partial(stripe_account.check_key, gateway, settings))
+        yield Check("stripe account", partial(stripe_account.check_account, gateway))
+        yield Check("webhook endpoint", partial(endpoints.check_endpoints, gateway, settings))
 
 
 def _schema_checks(db: DatabaseSide | None, stripe: StripeSide | None) -> Iterator[Check]:
-    """Give the checks that need our tables."""
+    """Yield the checks that need our tables."""
     if not db:
         return
     pool = db.pool
-    yield Check("inbox", partial(work.look_at_inbox, pool))
-    yield Check("queue", partial(work.look_at_backlog, pool))
-    yield Check("worker", partial(work.look_at_worker, pool))
-    yield Check("retention", partial(work.look_at_retention, pool))
+    yield Check("inbox", partial(work.check_inbox, pool))
+    yield Check("queue", partial(work.check_backlog, pool))
+    yield Check("worker", partial(work.check_worker, pool))
+    yield Check("retention", partial(work.check_retention, pool))
     if stripe:
         gateway, livemode = stripe.gateway, stripe.settings.livemode
-        yield Check("catalogue", partial(offers.look_at_catalogue, pool, livemode=livemode))
+        yield Check("catalogue", partial(stripe_account.check_catalogue, pool, livemode=livemode))
         yield Check(
-            "stripe catalogue", partial(offers.look_at_offers, pool, gateway, livemode=livemode)
+            "stripe catalogue",
+            partial(stripe_account.check_offers, pool, gateway, livemode=livemode),
         )
-        yield Check("webhook deliveries", partial(endpoints.look_at_deliveries, pool, gateway))
+        yield Check("webhook deliveries", partial(endpoints.check_deliveries, pool, gateway))
 
 
 async def _run_all(checks: list[Check], limit: float) -> list[Finding]:
@@ -102,21 +103,21 @@ async def _run_all(checks: list[Check], limit: float) -> list[Finding]:
 async def _run(check: Check, limit: float) -> list[Finding]:
     try:
         async with asyncio.timeout(limit):
-            return await check.look()
+            return await check.run()
     except TimeoutError:
         return [
-            failed(check.name, f"no answer within {limit:.0f} s", "try again; then see the log")
+            failed(check.name, f"timed out after {limit:.0f} s", "try again; then check the log")
         ]
     except (BillingError, asyncpg.PostgresError) as error:
         return [failed(check.name, _reason_of(error), _advice_on(error))]
 
 
 def _skipped(check: Check) -> Finding:
-    return warning(check.name, "not looked at, for want of the schema", "see above")
+    return warning(check.name, "not checked: the schema is missing or outdated", "see above")
 
 
 def _reason_of(error: Exception) -> str:
-    """Say what is the matter; the sentence about the database itself is made for buyers."""
+    """Describe the error; that of an unavailable database is worded for buyers, so use its cause."""
     if isinstance(error, DatabaseUnavailableError) and error.__cause__ is not None:
         return f"cannot be reached: {error.__cause__ or type(error.__cause__).__name__}"
     return str(error)
@@ -124,7 +125,7 @@ def _reason_of(error: Exception) -> str:
 
 def _advice_on(error: Exception) -> str:
     if isinstance(error, StripeError):
-        return "check STRIPE_SECRET_KEY and what the key may do, and the way to api.stripe.com"
+        return "check STRIPE_SECRET_KEY, the permissions of the key, and the network"
     if isinstance(error, DatabaseUnavailableError):
-        return "check DATABASE_URL, and that PostgreSQL runs"
-    return "see what the database says"
+        return "check DATABASE_URL, and that PostgreSQL is running"
+    return "check the database's log"

@@ -1,4 +1,4 @@
-"""What the environment says: each variable that is set, and what does not fit together."""
+"""The environment: the variables that are set, misspelt or contradictory."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -13,14 +13,14 @@ from mpanel_billing.settings import Settings
 FIELDS: Mapping[str, str] = {
     (field.alias or name).upper(): name for name, field in Settings.model_fields.items()
 }
-"""Each variable, and the field that it fills."""
+"""Each variable and its settings field."""
 
 _SIMILAR = 0.85
 _ADVICE = "see .env.example"
 
 
 def describe_faults(message: str) -> list[Finding]:
-    """Turn a SettingsError's text, a line a variable, into findings."""
+    """Turn a SettingsError's message, which has one line per variable, into findings."""
     parts = (line.partition(": ") for line in message.splitlines())
     return [
         failed(name, detail.removesuffix(f"; {_ADVICE}"), _ADVICE)
@@ -30,8 +30,8 @@ def describe_faults(message: str) -> list[Finding]:
     ]
 
 
-def look_at_variables(settings: Settings, env_file: Path = Path(".env")) -> list[Finding]:
-    """Look at settings that could be read."""
+def check_variables(settings: Settings, env_file: Path = Path(".env")) -> list[Finding]:
+    """Check settings that are valid one by one."""
     return [
         *_list_set(settings),
         *_find_contradictions(settings),
@@ -40,11 +40,13 @@ def look_at_variables(settings: Settings, env_file: Path = Path(".env")) -> list
 
 
 def find_misspelt(names: Iterable[str]) -> Iterator[Finding]:
-    """Name variables that are none of ours, but nearly; others may be another program's."""
+    """Warn about names that are almost ours; any others may belong to another program."""
     for name in names:
         similar = get_close_matches(name, FIELDS, n=1, cutoff=_SIMILAR)
         if name not in FIELDS and similar:
-            yield warning(name, "is no setting, and so without effect", f"is it {similar[0]}?")
+            yield warning(
+                name, "is not a setting, so it has no effect", f"did you mean {similar[0]}?"
+            )
 
 
 def _list_set(settings: Settings) -> Iterator[Finding]:
@@ -55,7 +57,7 @@ def _list_set(settings: Settings) -> Iterator[Finding]:
 
 
 def _shown(value: object) -> str:
-    """Show a value, and of a secret only that it is there."""
+    """Format a value; of a secret show only that it is set."""
     if isinstance(value, SecretStr):
         return "is set"
     if isinstance(value, Mapping):
@@ -71,27 +73,27 @@ def _find_contradictions(settings: Settings) -> Iterator[Finding]:
         yield warning(
             "webhook secret",
             f"{len(settings.stripe_webhook_secret)} are accepted",
-            "once the secret is rolled, keep the new one only",
+            "once the secret has been rolled, keep only the new one",
         )
     if settings.livemode:
         yield from _find_unfit_for_live(settings)
 
 
 def _find_unfit_for_live(settings: Settings) -> Iterator[Finding]:
-    """Say what is fine while trying things out, and not with real money."""
+    """Find what is acceptable in test mode but not in live mode."""
     if settings.stripe_api_base is not None:
         yield failed(
             "live mode",
-            f"the live key is sent to {settings.stripe_api_base.host}, not to Stripe",
+            f"the live key goes to {settings.stripe_api_base.host}, not to Stripe",
             "unset STRIPE_API_BASE",
         )
     if settings.app_url.scheme != "https":
-        yield failed("live mode", "APP_URL is not https://", "buyers come back to it: use https://")
+        yield failed("live mode", "APP_URL is not https://", "use https://: buyers return to it")
     if settings.demo:
-        yield failed("live mode", "the demo shop is on", "unset MPANEL_BILLING_DEMO")
+        yield failed("live mode", "the demo storefront is enabled", "unset MPANEL_BILLING_DEMO")
     if not settings.provisioning_services:
         yield warning(
             "live mode",
-            "PROVISIONING_SERVICES is empty: what is paid for is only logged",
-            "name the services that make the accounts (docs/provisioning.md)",
+            "PROVISIONING_SERVICES is empty: paid services are only logged, not created",
+            "name the services that host the accounts (docs/provisioning.md)",
         )

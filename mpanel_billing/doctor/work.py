@@ -1,4 +1,4 @@
-"""Whether the work gets done: the inbox, what is due, the worker, the pruning."""
+"""The background work: inbox, queue, worker, retention."""
 
 from collections.abc import Mapping
 
@@ -8,68 +8,69 @@ from mpanel_billing.doctor.finding import Finding, duration, failed, ok, warning
 from mpanel_billing.retention.repository import EVENT_PAYLOADS, list_prunings
 
 LATE_SECONDS = 300
-"""The sweep triggers every minute whatever is due."""
+"""The sweep triggers everything that is due once a minute."""
 
 PRUNING_LATE_SECONDS = 26 * 3600
 _NOUNS = {
     "job": "a job",
-    "event": "an event to try again",
-    "refetch": "a question to Stripe",
+    "event": "an event to retry",
+    "refetch": "a refetch from Stripe",
     "provisioning": "provisioning",
 }
 
 
-async def look_at_inbox(pool: Pool) -> list[Finding]:
-    """Look for events that are not applied."""
+async def check_inbox(pool: Pool) -> list[Finding]:
+    """Check for events that have not been applied."""
     async with acquired(pool) as conn:
         inbox = await repository.get_inbox(conn)
     if not inbox["failed"]:
-        return [ok("inbox", "every event is applied")]
+        return [ok("inbox", "every event has been applied")]
     oldest = duration(inbox["oldest_seconds"])
     text = f"events not applied: {inbox['failed']}, the oldest for {oldest}"
     if inbox["given_up"]:
-        text += f"; not tried again by themselves: {inbox['given_up']}"
+        text += f"; no longer retried: {inbox['given_up']}"
     return [failed("inbox", text, "see `mpanel-billing events list --status failed`")]
 
 
-async def look_at_backlog(pool: Pool) -> list[Finding]:
-    """Look for work that is due and not taken."""
+async def check_backlog(pool: Pool) -> list[Finding]:
+    """Check for work that is overdue."""
     async with acquired(pool) as conn:
         return [judge_backlog(dict(await repository.get_backlog(conn)))]
 
 
 def judge_backlog(ages: Mapping[str, int | None]) -> Finding:
-    """Judge by how many seconds the oldest of each kind is due."""
+    """Judge by how long the oldest of each kind has been due, in seconds."""
     late = {kind: age for kind, age in ages.items() if age is not None and age > LATE_SECONDS}
     if late:
         text = ", ".join(f"{_NOUNS[kind]} for {duration(age)}" for kind, age in late.items())
-        return failed("queue", f"due and not done: {text}", "look at the worker and its log")
+        return failed("queue", f"overdue: {text}", "check the worker and its log")
     oldest = max((age for age in ages.values() if age is not None), default=None)
-    return ok("queue", "nothing waits" if oldest is None else f"oldest waits {duration(oldest)}")
+    waiting = "empty" if oldest is None else f"the oldest has been due for {duration(oldest)}"
+    return ok("queue", waiting)
 
 
-async def look_at_worker(pool: Pool) -> list[Finding]:
-    """Look for signs of life of a worker: its sweep of every minute, its connections."""
+async def check_worker(pool: Pool) -> list[Finding]:
+    """Check that a worker is alive: its sweep each minute, its connections."""
     async with acquired(pool) as conn:
         seen = await repository.get_worker(conn)
     return [judge_worker(seen["seen_seconds_ago"], seen["connections"])]
 
 
 def judge_worker(seen_seconds_ago: int | None, connections: int) -> Finding:
-    """Judge by when a worker last began or swept, and how many connections of workers there are."""
+    """Judge by when a worker last started or swept, and by the workers' open connections."""
     advice = "start it: `pm2 start ecosystem.config.js`, or `mpanel-billing worker`"
     if seen_seconds_ago is None:
-        return warning("worker", "none has ever run on this database", advice)
-    text = f"gave its last sign of life {duration(seen_seconds_ago)} ago"
+        return warning("worker", "has never run on this database", advice)
+    text = f"last seen {duration(seen_seconds_ago)} ago"
     if seen_seconds_ago > LATE_SECONDS:
         return failed("worker", text, advice)
     if not connections:
-        return warning("worker", f"{text}, and none is connected now", advice)
+        return warning("worker", f"{text}, but not connected now", advice)
     return ok("worker", text)
 
 
-async def look_at_retention(pool: Pool) -> list[Finding]:
-    """Look whether the hourly pruning comes to its end."""
+async def check_retention(pool: Pool) -> list[Finding]:
+    """Check that the hourly pruning completes."""
     async with acquired(pool) as conn:
         rows = {row["subject"]: row for row in await list_prunings(conn)}
         now = await repository.get_clock(conn)
@@ -79,5 +80,5 @@ async def look_at_retention(pool: Pool) -> list[Finding]:
     ago = (now - pruned_at).total_seconds()
     if ago > PRUNING_LATE_SECONDS:
         text = f"old rows were last pruned {duration(ago)} ago"
-        return [warning("retention", text, "the worker does it every hour: see its log")]
+        return [warning("retention", text, "the worker prunes every hour: check its log")]
     return [ok("retention", f"old rows were pruned {duration(ago)} ago")]

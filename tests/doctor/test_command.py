@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mpanel_billing.doctor.finding import failed, ok, warning
-from mpanel_billing.doctor.report import is_well, report_json, report_table
+from mpanel_billing.doctor.finding import failed, is_well, ok, report_json, report_table, warning
 from stripe_sandbox import Sandbox
 from tests.service import WEBHOOK_SECRET
 
 FINDINGS = [
     ok("database", "PostgreSQL 18.6"),
-    warning("worker", "none has ever run on this database", "start it"),
+    warning("worker", "has never run on this database", "start it"),
     failed("catalogue", "is empty", "run `mpanel-billing catalog apply`"),
 ]
 
@@ -24,7 +23,7 @@ def test_the_table_says_in_words_what_it_says_in_colour() -> None:
     plain = list(report_table(FINDINGS, width=80, coloured=False))
     assert plain == [
         "ok       database   PostgreSQL 18.6",
-        "warning  worker     none has ever run on this database",
+        "warning  worker     has never run on this database",
         "                    -> start it",
         "FAILED   catalogue  is empty",
         "                    -> run `mpanel-billing catalog apply`",
@@ -46,7 +45,7 @@ def test_the_table_is_as_wide_as_the_terminal() -> None:
 
 
 def test_nothing_to_say_is_said() -> None:
-    assert list(report_table([FINDINGS[0]], width=80, coloured=False))[-1] == "All is well."
+    assert list(report_table([FINDINGS[0]], width=80, coloured=False))[-1] == "All checks passed."
 
 
 def test_warnings_alone_are_no_failure() -> None:

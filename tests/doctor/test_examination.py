@@ -77,7 +77,7 @@ async def test_what_stripe_offers_otherwise_is_named(
     drift = failures(await examine(db, stripe_side))["stripe catalogue"]
     assert drift.endswith(" and 1 more")
     assert "product starter: name is Beginner, not " in drift
-    assert f"price {row['lookup_key']} is not there" in drift
+    assert f"price {row['lookup_key']} is missing" in drift
 
 
 async def test_an_old_schema_is_found_and_what_needs_it_is_not_looked_at(
@@ -87,7 +87,7 @@ async def test_an_old_schema_is_found_and_what_needs_it_is_not_looked_at(
     findings = await examine(db, stripe_side)
     assert failures(findings).keys() == {"schema"}
     assert "migrations are pending: 20261122000600_pgqueuer.sql, " in detail(findings, "schema")
-    assert detail(findings, "inbox") == "not looked at, for want of the schema"
+    assert detail(findings, "inbox") == "not checked: the schema is missing or outdated"
     assert detail(findings, "stripe key") == "works at 127.0.0.1, test mode"
 
 
@@ -95,7 +95,7 @@ async def test_no_schema_at_all_is_found(empty_database_url: str, stripe_side: S
     settings = make_settings(database_url=empty_database_url)
     async with await create_pool(settings) as pool:
         found = failures(await examine(DatabaseSide(settings, pool), stripe_side))
-    assert found == {"schema": "there is none of ours"}
+    assert found == {"schema": "is missing"}
 
 
 async def test_a_database_that_is_away_does_not_hide_what_is_wrong_at_stripe() -> None:
@@ -122,7 +122,7 @@ async def test_a_check_that_hangs_is_a_finding_and_the_others_go_on(
 ) -> None:
     await stripe.inject_fault("hang", path="/v1/balance", seconds=30)
     findings = await examine(db, stripe_side, limit=2)
-    assert failures(findings)["stripe key"] == "no answer within 2 s"
+    assert failures(findings)["stripe key"] == "timed out after 2 s"
     assert detail(findings, "database").startswith("PostgreSQL ")
 
 
@@ -143,8 +143,8 @@ async def test_events_that_arrive_show_that_the_secret_is_right(
     await stripe_side.gateway.client.v1.customers.create_async({"email": "ada@example.com"})
     await service.stripe.wait_idle()
     found = detail(await examine(db, stripe_side), "webhook deliveries")
-    assert found.startswith("customer.created came ")
-    assert found.endswith("rightly signed; nothing of the last day is missing")
+    assert found.startswith("customer.created arrived ")
+    assert found.endswith("correctly signed; none of the last day is missing")
 
 
 async def test_events_that_stripe_made_and_we_lack_are_found(
@@ -159,5 +159,5 @@ async def test_events_that_stripe_made_and_we_lack_are_found(
     await stripe_side.gateway.client.v1.customers.create_async({"email": "ada@example.com"})
     found = failures(await examine(db, stripe_side))
     assert found["webhook deliveries"].startswith(
-        "of the last 1 events these are not here: customer.created evt_"
+        "missing from the last 1 events: customer.created evt_"
     )

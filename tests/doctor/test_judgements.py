@@ -1,4 +1,4 @@
-"""What the doctor says of what it sees."""
+"""How the doctor judges what it finds."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mpanel_billing.doctor.clock import judge_clock
 from mpanel_billing.doctor.database import judge_schema
 from mpanel_billing.doctor.endpoints import expected_events, judge_endpoints
 from mpanel_billing.doctor.finding import Finding, Status, duration
-from mpanel_billing.doctor.variables import describe_faults, find_misspelt, look_at_variables
+from mpanel_billing.doctor.host import judge_clock
+from mpanel_billing.doctor.variables import check_variables, describe_faults, find_misspelt
 from mpanel_billing.doctor.work import judge_backlog, judge_worker
 from mpanel_billing.stripe_gateway.account import SentEvent
 from mpanel_billing.stripe_gateway.gateway import API_VERSION
@@ -32,16 +32,16 @@ def said(findings: list[Finding]) -> str:
 @pytest.mark.parametrize(
     ("found", "worst", "words"),
     [
-        ([RIGHT], OK, "exactly our"),
-        ([replace(RIGHT, url="https://api.example.com/billing" + PATH)], OK, "exactly our"),
-        ([], FAILED, "there is none that ends in"),
-        ([replace(RIGHT, url="https://api.example.com/hooks")], FAILED, "there is none"),
+        ([RIGHT], OK, "exactly the"),
+        ([replace(RIGHT, url="https://api.example.com/billing" + PATH)], OK, "exactly the"),
+        ([], FAILED, "none ends in"),
+        ([replace(RIGHT, url="https://api.example.com/hooks")], FAILED, "none ends in"),
         ([replace(RIGHT, enabled=False)], FAILED, "is disabled"),
         ([replace(RIGHT, api_version="2024-06-20")], FAILED, "has API version 2024-06-20"),
         ([replace(RIGHT, api_version=None)], FAILED, "has API version of the account"),
         ([RIGHT, replace(RIGHT, id="we_0", api_version=None)], WARNING, "of the account"),
         ([replace(RIGHT, events=MIRRORED_TYPES - {"invoice.paid"})], FAILED, "lacks invoice.paid"),
-        ([replace(RIGHT, events=MIRRORED_TYPES | {"charge.updated"})], WARNING, "do not use"),
+        ([replace(RIGHT, events=MIRRORED_TYPES | {"charge.updated"})], WARNING, "not used here"),
         ([replace(RIGHT, events=frozenset({"*"}))], WARNING, "gets *"),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_schema_is_judged_by_what_is_pending_and_what_is_unknown() -> None:
     gap = judge_schema({"1", "3"}, files)
     assert (gap.status, gap.detail) == (FAILED, "migrations are pending: 2_columns.sql")
     ahead = judge_schema({"1", "2", "3", "4"}, files)
-    assert (ahead.status, ahead.detail) == (WARNING, "the database is ahead of this program, by 4")
+    assert (ahead.status, ahead.detail) == (WARNING, "the database is ahead of this program by 4")
     assert judge_schema(set(), files).status is FAILED
 
 
@@ -111,10 +111,10 @@ def test_a_worker_is_judged_by_its_signs_of_life(
 
 def test_work_that_is_due_for_long_is_a_failure() -> None:
     idle = {"job": None, "event": None, "refetch": None, "provisioning": None}
-    assert judge_backlog(idle).detail == "nothing waits"
-    assert judge_backlog(idle | {"job": 12}).detail == "oldest waits 12 s"
+    assert judge_backlog(idle).detail == "empty"
+    assert judge_backlog(idle | {"job": 12}).detail == "the oldest has been due for 12 s"
     late = judge_backlog(idle | {"refetch": 7200, "job": 3})
-    assert (late.status, late.detail) == (FAILED, "due and not done: a question to Stripe for 2 h")
+    assert (late.status, late.detail) == (FAILED, "overdue: a refetch from Stripe for 2 h")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_each_variable_that_is_set_is_listed_and_no_secret_shown() -> None:
         admin_api_keys="k" * 24,
         provisioning_services={"hosting": {"url": "http://h.test", "token": "t0", "secret": "s0"}},
     )
-    listed = {f.name: f.detail for f in look_at_variables(settings, Path("/nowhere/.env"))}
+    listed = {f.name: f.detail for f in check_variables(settings, Path("/nowhere/.env"))}
     assert listed["APP_URL"] == "http://panel.test/"
     assert listed["STRIPE_SECRET_KEY"] == "is set"
     assert listed["STRIPE_WEBHOOK_SECRET"] == "1 set"
@@ -142,24 +142,24 @@ def test_each_variable_that_is_set_is_listed_and_no_secret_shown() -> None:
 
 def test_what_is_fine_in_test_mode_is_not_with_real_money() -> None:
     rash = {"stripe_api_base": "http://127.0.0.1:1", "MPANEL_BILLING_DEMO": True}
-    assert all(f.status is OK for f in look_at_variables(make_settings(**rash)))
-    live = look_at_variables(make_settings(stripe_secret_key="sk_live_x", **rash))
+    assert all(f.status is OK for f in check_variables(make_settings(**rash)))
+    live = check_variables(make_settings(stripe_secret_key="sk_live_x", **rash))
     assert sum(f.status is FAILED for f in live) == 3
     assert sum(f.status is WARNING for f in live) == 1
 
 
 def test_a_second_webhook_secret_is_a_reminder() -> None:
-    found = look_at_variables(make_settings(stripe_webhook_secret="whsec_a,whsec_b"))
+    found = check_variables(make_settings(stripe_webhook_secret="whsec_a,whsec_b"))
     assert [f.detail for f in found if f.status is WARNING] == ["2 are accepted"]
 
 
 def test_a_misspelt_variable_is_found_and_another_programs_is_not(tmp_path: Path) -> None:
     assert [(f.name, f.advice) for f in find_misspelt(["STRIPE_WEBHOK_SECRET", "APP_URL"])] == [
-        ("STRIPE_WEBHOK_SECRET", "is it STRIPE_WEBHOOK_SECRET?")
+        ("STRIPE_WEBHOK_SECRET", "did you mean STRIPE_WEBHOOK_SECRET?")
     ]
     assert list(find_misspelt(["JWT_SECRET", "SMTP_HOST", "NODE_ENV"])) == []
     (tmp_path / ".env").write_text("GRACE_DAY=3\n")
-    found = look_at_variables(make_settings(), tmp_path / ".env")
+    found = check_variables(make_settings(), tmp_path / ".env")
     assert [f.name for f in found if f.status is WARNING] == ["GRACE_DAY"]
 
 
