@@ -1,1 +1,1 @@
-"""What is sold, for how much: the catalogue file, its rows, and the price of an order."""
+"""What is sold and at what price: the catalogue file, its rows, and the pricing of orders."""

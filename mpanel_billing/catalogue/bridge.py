@@ -1,6 +1,6 @@
 """The catalogue as the marketing site's older pages read it: prices in whole currency units.
 
-A cycle that is not sold has no key, so that every price there is a number.
+A cycle that is not sold has no key, so every price is a number.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ _BRIDGE_CYCLES = {
     "biennial": "biennially",
     "triennial": "triennially",
 }
-"""The bridge's names for the terms that it knows."""
+"""The terms that the bridge has, by its names for them."""
 
 
 def plans_answer(catalogue: Catalogue) -> Answer:
@@ -41,7 +41,7 @@ def product_answer(catalogue: Catalogue, code: str) -> Answer:
     """Answer GET /api/marketing-api/products/:id; NotFoundError for what is not sold."""
     product = catalogue.plans.get(code) or catalogue.addons.get(code)
     if product is None:
-        raise NotFoundError("There is no such product.", code="product_not_found")
+        raise NotFoundError("Product not found.", code="product_not_found")
     return {"success": True, "data": _product(product, catalogue.currency)}
 
 
@@ -89,6 +89,6 @@ def _product(product: Product, currency: str) -> Answer:
 
 
 def _price_in_units(product: Product, cycle: str, currency: str) -> float | None:
-    """Write a price as the number that JSON has for it: 7.99 dollars; None when not sold."""
+    """Return a price as a JSON number (7.99 dollars); None if not sold."""
     price = product.price_for(cycle, currency)
     return None if price is None else float(money.to_decimal(price.unit_amount, currency))

@@ -1,4 +1,4 @@
-"""The terms for which a plan can be bought, and the names that clients give them."""
+"""Billing cycles: the terms for which a plan can be bought, and the names that clients use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mpanel_billing.errors import InvalidRequestError
 
 @dataclass(frozen=True, slots=True)
 class BillingCycle:
-    """One term: its canonical word, its length, how Stripe and people say it."""
+    """One term: its canonical code, its length, its interval at Stripe and its label."""
 
     code: str
     months: int
@@ -35,7 +35,7 @@ BILLING_CYCLES: Mapping[str, BillingCycle] = MappingProxyType(
         )
     }
 )
-"""The canonical words, which are mPanel's, from the shortest term to the longest."""
+"""The cycles by canonical code (mPanel's), from the shortest term to the longest."""
 
 _BY_NAME = {
     name.casefold(): cycle.code
@@ -49,11 +49,11 @@ _MONTHS = {"month": 1, "year": 12}
 
 
 def canonical_cycle(text: str) -> str:
-    """Turn a client's word for a term into ours; InvalidRequestError names an unknown one."""
+    """Return the canonical code of a client's name for a term; InvalidRequestError if unknown."""
     code = _BY_NAME.get(text.strip().casefold())
     if code is None:
         known = ", ".join(BILLING_CYCLES)
-        msg = f'There is no billing cycle "{text.strip()[:40]}". Please choose one of: {known}.'
+        msg = f'Unknown billing cycle "{text.strip()[:40]}". Please choose one of: {known}.'
         raise InvalidRequestError(
             msg, code="unknown_cycle", fields={"billingCycle": f"must be one of: {known}"}
         )
@@ -61,5 +61,5 @@ def canonical_cycle(text: str) -> str:
 
 
 def cycle_of_interval(interval: str, interval_count: int) -> str | None:
-    """Return our word for Stripe's recurring interval; None where we sell no such term."""
+    """Return our code for Stripe's recurring interval; None if we do not sell that term."""
     return _BY_MONTHS.get(interval_count * _MONTHS.get(interval, 0))

@@ -1,4 +1,4 @@
-"""Where Stripe offers something else than the database sells; looks, and changes nothing."""
+"""Compare the catalogue in Stripe with the database, read-only."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -19,9 +19,9 @@ Offer: TypeAlias = StripeProduct | PriceTerms | StripeCoupon
 
 
 async def find_drift(pool: Pool, gateway: CatalogueGateway, livemode: bool) -> list[str]:
-    """Say in a sentence each what a push would change; empty: Stripe sells what we sell.
+    """Describe in a sentence each what a push would change; empty if nothing differs.
 
-    Raises StripeError when Stripe cannot be asked.
+    Raises StripeError.
     """
     async with acquired(pool) as conn:
         products = await repository.list_products_to_push(conn, livemode)
@@ -66,7 +66,7 @@ def _drift_of_price(price: PriceToPush, offered: Offered, product_id: str) -> li
     theirs = offered.for_row(price)
     found = _compare(name, wanted_terms(price, product_id), theirs.terms if theirs else None)
     if not found and theirs and theirs.id != price.stripe_price_id:
-        return [f"{name} is {theirs.id} at Stripe, which the database does not know yet"]
+        return [f"{name} is {theirs.id} in Stripe, which the database has not stored yet"]
     return found
 
 
@@ -84,7 +84,7 @@ async def _drift_of_coupons(
 
 def _compare(name: str, ours: Offer, theirs: Offer | None) -> list[str]:
     if theirs is None:
-        return [f"{name} is not there"]
+        return [f"{name} is missing"]
     return [
         f"{name}: {field.name} is {_shown(getattr(theirs, field.name))}, "
         f"not {_shown(getattr(ours, field.name))}"

@@ -1,4 +1,4 @@
-"""Reading a catalogue file, and telling by line and field whatever is wrong with it."""
+"""Read a catalogue file, and report each problem by line and field."""
 
 import re
 import tomllib
@@ -11,17 +11,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mpanel_billing import money
-from mpanel_billing.catalogue import positions
+from mpanel_billing.catalogue import line_numbers
 from mpanel_billing.catalogue.schema import CatalogueFile
 from mpanel_billing.errors import BillingError
 
-Found = tuple[positions.Path, str]
-"""Something wrong: the path of the field, and what is wrong with it."""
+Found = tuple[line_numbers.Path, str]
+"""The path of a field, and what is wrong with it."""
 
 _MINOR_UNITS = "must be a whole number of minor units (1299 for $12.99)"
 _WORDS = {
     "missing": "is missing",
-    "extra_forbidden": "is no field of the catalogue",
+    "extra_forbidden": "is not a catalogue field",
     "string_type": "must be text in quotes",
     "bool_type": "must be true or false",
     "tuple_type": "must be a list in [brackets]",
@@ -29,7 +29,7 @@ _WORDS = {
     "model_type": "must be a table",
     "string_too_short": "must not be empty",
 }
-"""pydantic's errors in the words of somebody who edits the file."""
+"""pydantic's errors, worded for people who edit the file."""
 
 _AMOUNT_FIELDS = {"prices", "prices_in", "setup_fee", "setup_fee_in", "price", "price_in"}
 _NOT_WHOLE = {"int_type", "int_from_float", "int_parsing", "greater_than_equal"}
@@ -37,26 +37,26 @@ _NOT_WHOLE = {"int_type", "int_from_float", "int_parsing", "greater_than_equal"}
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where in the file, and what."""
+    """One problem in the file."""
 
     line: int
-    path: positions.Path
+    path: line_numbers.Path
     message: str
 
 
 class CatalogueFileError(BillingError):
-    """The catalogue file cannot be used; `problems` are in the order of the file."""
+    """The catalogue file is invalid; `problems` are in the order of the file."""
 
     code = "catalogue_invalid"
 
     def __init__(self, name: str, problems: Iterable[Problem]) -> None:
-        """Keep the problems of the file called `name`; the text has one line for each."""
+        """Keep the problems; the message has one line for each."""
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
         super().__init__("\n".join(_describe(name, problem) for problem in self.problems))
 
 
 def read_catalogue_file(path: Path) -> CatalogueFile:
-    """Read and check a catalogue file; CatalogueFileError names each problem's line and field."""
+    """Read and check a catalogue file; CatalogueFileError gives each problem's line and field."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -68,7 +68,7 @@ def read_catalogue_file(path: Path) -> CatalogueFile:
 
 
 def parse_catalogue(text: str, *, name: str = "catalogue") -> CatalogueFile:
-    """Check the text of a catalogue file called `name`; CatalogueFileError if it is not right."""
+    """Check the text of a catalogue file; CatalogueFileError if it is invalid."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -84,15 +84,15 @@ def parse_catalogue(text: str, *, name: str = "catalogue") -> CatalogueFile:
 
 
 def _located(name: str, text: str, found: Iterable[Found]) -> CatalogueFileError:
-    lines = positions.locate_values(text)
+    lines = line_numbers.locate_values(text)
     return CatalogueFileError(
         name,
-        [Problem(positions.line_of(lines, path), path, message) for path, message in found],
+        [Problem(line_numbers.line_of(lines, path), path, message) for path, message in found],
     )
 
 
 def _syntax_problem(text: str, error: tomllib.TOMLDecodeError) -> Problem:
-    """Take apart what tomllib says: `Invalid value (at line 3, column 7)`."""
+    """Split tomllib's message: `Invalid value (at line 3, column 7)`."""
     reason, _, place = str(error).rpartition(" (at ")
     numbers = re.findall(r"\d+", place)
     line = int(numbers[0]) if numbers else max(1, len(text.splitlines()))
@@ -104,7 +104,7 @@ def _from_pydantic(error: ErrorDetails) -> Found:
     return path, _explain(error, path)
 
 
-def _explain(error: ErrorDetails, path: positions.Path) -> str:
+def _explain(error: ErrorDetails, path: line_numbers.Path) -> str:
     kind = error["type"]
     if kind in _NOT_WHOLE and _AMOUNT_FIELDS.intersection(path):
         return f"{_MINOR_UNITS}, not {error['input']!r}"
@@ -117,15 +117,15 @@ def _explain(error: ErrorDetails, path: positions.Path) -> str:
 
 
 def _repeated_codes(file: CatalogueFile) -> Iterator[Found]:
-    """Find codes that name two things: products share one space, coupons have their own."""
+    """Find codes used twice: all products share one namespace, coupons have their own."""
     products = [(path, entry.product_code) for _, path, entry in file.products()]
     coupons = [(("coupons", index), coupon.code) for index, coupon in enumerate(file.coupons)]
     for named in (products, coupons):
-        first: dict[str, positions.Path] = {}
+        first: dict[str, line_numbers.Path] = {}
         for path, code in named:
             if code in first:
                 field = "tld" if path[0] == "domains" else "code"
-                yield (*path, field), f"{code!r} is the code of {_dotted(first[code])} already"
+                yield (*path, field), f"{code!r} is already the code of {_dotted(first[code])}"
             first.setdefault(code, path)
 
 
@@ -138,19 +138,19 @@ def _odd_amounts(file: CatalogueFile) -> Iterator[Found]:
                 message = f"must be a multiple of {step}, as Stripe charges {amount.currency}"
                 yield (*path, *amount.path), message
             if (amount.word, amount.currency) in seen:
-                yield (*path, *amount.path), f"is in the file's own currency, {amount.currency}"
+                yield (*path, *amount.path), f"repeats the file's own currency, {amount.currency}"
             seen.add((amount.word, amount.currency))
 
 
 def _odd_coupons(file: CatalogueFile) -> Iterator[Found]:
     for index, coupon in enumerate(file.coupons):
-        path: positions.Path = ("coupons", index)
+        path: line_numbers.Path = ("coupons", index)
         if (coupon.percent_off is None) == (coupon.amount_off is None):
             yield path, "needs either percent_off or amount_off"
         if round(coupon.percent_off or 0, 2) != (coupon.percent_off or 0):
             yield (*path, "percent_off"), "must have at most two decimals"
         if (coupon.duration == "repeating") != (coupon.duration_in_months is not None):
-            yield (*path, "duration"), "needs duration_in_months if it is repeating, only then"
+            yield (*path, "duration"), "needs duration_in_months if and only if it is repeating"
 
 
 def _describe(name: str, problem: Problem) -> str:
@@ -158,7 +158,7 @@ def _describe(name: str, problem: Problem) -> str:
     return f"{name}:{problem.line}: {field}{problem.message}"
 
 
-def _dotted(path: positions.Path) -> str:
-    """Write a path as people do, counting from 0: `plans[2].prices.monthly`."""
+def _dotted(path: line_numbers.Path) -> str:
+    """Format a path, counting from 0: `plans[2].prices.monthly`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")

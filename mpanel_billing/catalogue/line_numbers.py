@@ -1,7 +1,6 @@
-"""Where in a TOML text each value stands, since tomllib tells no positions.
+"""The line number of each value in a TOML text, which tomllib does not report.
 
-The text must be one that tomllib accepts: this reader only has to know where things begin and
-end, not whether they are right.
+The text must be valid TOML: this reader only finds where things begin and end.
 """
 
 import re
@@ -9,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
-"""The way to a value: `("plans", 2, "prices", "monthly")`."""
+"""The path of a value: `("plans", 2, "prices", "monthly")`."""
 
 _STRING = re.compile(
     r'"""(?:[^\\]|\\.)*?"{3,5}'
@@ -32,14 +31,14 @@ def locate_values(text: str) -> dict[Path, int]:
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int:
-    """Find the line of `path`, or of the nearest thing around it that is in the text."""
+    """Return the line of `path`, or of its nearest ancestor in the text."""
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path, 1)
 
 
 class _Reader:
-    """Walks a TOML text once; `at` is the offset of what comes next."""
+    """Walks a TOML text once; `at` is the current offset."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -73,9 +72,9 @@ class _Reader:
         return (*path, index)
 
     def _resolve(self, key: Path) -> Path:
-        """Put the number of the latest item behind each name that is an array of tables.
+        """Insert the index of the latest item after each name of an array of tables.
 
-        The last name stays as it is: whether it opens a new item is for the header to say.
+        The last name stays as it is: only the header knows whether it starts a new item.
         """
         path: Path = ()
         for part in key[:-1]:
@@ -151,7 +150,7 @@ class _Reader:
 
 
 def _names(nested: object) -> Iterator[str]:
-    """List the keys of tables that hold one another: `{"a": {"b": 0}}` gives a, b."""
+    """List the keys of nested tables: `{"a": {"b": 0}}` gives a, b."""
     while isinstance(nested, dict):
         ((name, nested),) = nested.items()
         yield name

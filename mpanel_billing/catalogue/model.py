@@ -13,10 +13,10 @@ CouponDuration = Literal["once", "repeating", "forever"]
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a product costs for one term, or once when `billing_cycle` is None.
+    """What a product costs for one term, or once if `billing_cycle` is None.
 
-    `id` is our row's, `stripe_price_id` None until the catalogue has been pushed in this mode,
-    `unit_amount` minor units of `currency` (lower case) for the whole term.
+    `id` is that of our row; `stripe_price_id` is None until the catalogue has been pushed in this
+    mode; `unit_amount` is in minor units of `currency` (lower case) for the whole term.
     """
 
     id: UUID
@@ -29,7 +29,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Something on sale. A price of a plan or add-on without a cycle is its setup fee."""
+    """A product on sale. A plan's or add-on's price without a cycle is its setup fee."""
 
     id: UUID
     code: str
@@ -46,14 +46,14 @@ class Product:
     prices: tuple[Price, ...]
 
     def price_for(self, cycle: str | None, currency: str) -> Price | None:
-        """Find the price for a term (None: once) in a currency."""
+        """Return the price for a term (None: one-time) in a currency."""
         for price in self.prices:
             if price.billing_cycle == cycle and price.currency == currency:
                 return price
         return None
 
     def cycles_in(self, currency: str) -> tuple[str, ...]:
-        """List the terms for which it is sold in a currency, in the order of its prices."""
+        """Return the terms for which it is sold in a currency, in the order of its prices."""
         return tuple(
             price.billing_cycle
             for price in self.prices
@@ -63,7 +63,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Coupon:
-    """A discount on a whole order: `percent_off`, or `amount_off` minor units of `currency`."""
+    """A discount on a whole order: `percent_off`, or `amount_off` in minor units of `currency`."""
 
     code: str
     name: str
@@ -77,7 +77,7 @@ class Coupon:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything that is on sale now, each kind in its display order."""
+    """Everything on sale now, each kind in its display order."""
 
     products: tuple[Product, ...]
     coupons: tuple[Coupon, ...]
@@ -95,7 +95,7 @@ class Catalogue:
 
     @cached_property
     def domains(self) -> Mapping[str, Product]:
-        """The domain products by TLD, without a dot in front."""
+        """The domain products by TLD, without the leading dot."""
         return {
             code.removeprefix(DOMAIN_PREFIX): product
             for code, product in _by_code(self.products, "domain").items()
@@ -108,11 +108,11 @@ class Catalogue:
 
     @cached_property
     def coupons_by_code(self) -> Mapping[str, Coupon]:
-        """The coupons by code, which is upper case."""
+        """The coupons by code, in upper case."""
         return {coupon.code: coupon for coupon in self.coupons}
 
     def find_price(self, reference: str) -> tuple[Product, Price] | None:
-        """Find a price by what a client may call it: Stripe's id, the lookup key or our id."""
+        """Find a price by any of its names: Stripe's id, the lookup key or our id."""
         for product in self.products:
             for price in product.prices:
                 if reference in {price.stripe_price_id, price.lookup_key, str(price.id)}:
@@ -121,7 +121,7 @@ class Catalogue:
 
 
 DOMAIN_PREFIX = "domain-"
-"""Sets the code of a TLD's product apart from plans: `business` may be both."""
+"""Keeps the codes of TLDs apart from those of plans: `business` may be both."""
 
 
 def _by_code(products: Iterable[Product], kind: ProductKind) -> Mapping[str, Product]:

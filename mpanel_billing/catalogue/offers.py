@@ -1,4 +1,4 @@
-"""The catalogue as Stripe holds it, and what a push asks of Stripe's gateway."""
+"""The catalogue as Stripe has it, and what a push needs of Stripe's gateway."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StripeProduct:
-    """A Product; its id is ours to choose."""
+    """A Product; we choose its id."""
 
     id: str
     name: str
@@ -18,7 +18,7 @@ class StripeProduct:
 
 @dataclass(frozen=True, slots=True)
 class PriceTerms:
-    """What a Price says, which never changes; without an interval it is paid once."""
+    """The immutable terms of a Price; without an interval it is paid once."""
 
     product_id: str
     lookup_key: str | None
@@ -30,7 +30,7 @@ class PriceTerms:
 
 @dataclass(frozen=True, slots=True)
 class StripePrice:
-    """A Price by its id."""
+    """A Price and its id."""
 
     id: str
     terms: PriceTerms
@@ -38,7 +38,7 @@ class StripePrice:
 
 @dataclass(frozen=True, slots=True)
 class StripeCoupon:
-    """A Coupon, whose id is the code that buyers type."""
+    """A Coupon; its id is the code that buyers type."""
 
     id: str
     name: str
@@ -50,31 +50,31 @@ class StripeCoupon:
 
 
 class CatalogueGateway(Protocol):
-    """What a push needs of Stripe. Every method may raise StripeError; writing ones take a key."""
+    """What a push needs of Stripe. Methods may raise StripeError; `key` is an idempotency key."""
 
     async def list_products(self, ids: Sequence[str]) -> list[StripeProduct]:
-        """Find those of the ids that exist, on sale or not."""
+        """Return the products that exist among the ids, on sale or not."""
 
     async def create_product(self, product: StripeProduct, code: str, key: str) -> None:
-        """Make a product under its id; `code` goes into its metadata."""
+        """Create a product under its id; `code` goes into its metadata."""
 
     async def update_product(self, product: StripeProduct, key: str) -> None:
-        """Make a product say what this one says."""
+        """Update a product to this one."""
 
     async def list_active_prices(self) -> list[StripePrice]:
-        """List every price on sale in the account."""
+        """Return every price on sale in the account."""
 
     async def create_price(self, terms: PriceTerms, key: str) -> StripePrice:
-        """Make a price, which takes the lookup key over from whichever has it."""
+        """Create a price, which takes over the lookup key from the price that has it."""
 
     async def retire_price(self, price_id: str, key: str) -> None:
-        """Take a price off sale; subscriptions that have it keep it."""
+        """Take a price off sale; existing subscriptions keep it."""
 
     async def find_coupon(self, coupon_id: str) -> StripeCoupon | None:
         """Find a coupon."""
 
     async def create_coupon(self, coupon: StripeCoupon, key: str) -> None:
-        """Make a coupon under its id."""
+        """Create a coupon under its id."""
 
     async def delete_coupon(self, coupon_id: str, key: str) -> None:
-        """Remove a coupon; discounts that were granted by it stay."""
+        """Delete a coupon; discounts already granted stay."""

@@ -1,4 +1,4 @@
-"""What a buyer asks for, in canonical values, and what it costs."""
+"""An order in canonical values, and its price."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ When = Literal["at_checkout", "after_trial"]
 
 @dataclass(frozen=True, slots=True)
 class OrderedDomain:
-    """A domain in an order: its ASCII (IDNA) form for machines, the Unicode one for people."""
+    """A domain in an order, in ASCII (IDNA) for machines and in Unicode for people."""
 
     mode: DomainMode
     ascii: str
@@ -20,10 +20,10 @@ class OrderedDomain:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order in canonical values: our cycle words, lower-case currency, checked domains.
+    """An order in canonical values: our cycle codes, lower-case currency, checked domains.
 
-    The first of `domains` is the order's own; the others are extra lines. `addon_codes` and
-    `domains` may repeat: the same thing is bought once.
+    The first of `domains` is the site's own; the others are extra lines. Repeated `addon_codes`
+    and `domains` are bought once.
     """
 
     plan_code: str
@@ -37,10 +37,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """One thing that is charged: `amount` minor units of the price's currency.
+    """One line item; `amount` is in minor units of the price's currency.
 
-    `recurring` lines are charged again every term, the others once. `domain` is the ASCII name
-    that a domain line is about.
+    `recurring` lines are charged every term, the others once. `domain` is the ASCII name of a
+    domain line.
     """
 
     code: str
@@ -60,12 +60,12 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class PricedOrder:
-    """An order and its price; all sums are minor units of `currency`.
+    """An order and its price; all amounts are in minor units of `currency`.
 
-    `subtotal` - `discount` is what the first paid invoice comes to: `due_today` without a
-    trial, `due_after_trial` with one (`trial_days` > 0), the other being 0. `recurring_total`
-    is what each term costs before discounts. `free_domain` is the Unicode name of the domain
-    that the term includes.
+    `subtotal` - `discount` is the total of the first paid invoice: `due_today` without a trial,
+    `due_after_trial` with one (`trial_days` > 0); the other is 0. `recurring_total` is the price
+    of each term before discounts. `free_domain` is the Unicode name of the domain that the term
+    includes.
     """
 
     plan: Product
@@ -85,12 +85,12 @@ class PricedOrder:
 
     @property
     def total(self) -> int:
-        """All lines, less the discount: the sum of the first paid invoice."""
+        """All lines, less the discount: the total of the first paid invoice."""
         return self.subtotal - self.discount
 
     @property
     def due_today(self) -> int:
-        """What is charged when the checkout is done: nothing under a trial."""
+        """What is charged on checkout: nothing under a trial."""
         return 0 if self.trial_days else self.total
 
     @property

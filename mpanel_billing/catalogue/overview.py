@@ -1,4 +1,4 @@
-"""The catalogue for people at a terminal, and as JSON for their scripts."""
+"""The catalogue as a table for the terminal, and as JSON for scripts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from mpanel_billing.catalogue.model import Catalogue, Coupon, Product
 
 
 def catalogue_table(catalogue: Catalogue) -> str:
-    """Write what is sold as a table: a line for each product and currency, one for each coupon."""
+    """Format what is sold as a table: a line per product and currency, and per coupon."""
     cycles = [
         cycle
         for cycle in BILLING_CYCLES
@@ -32,7 +32,7 @@ def catalogue_table(catalogue: Catalogue) -> str:
 
 
 def catalogue_json(catalogue: Catalogue) -> dict[str, Any]:
-    """Write what is sold as a JSON object, amounts in minor units."""
+    """Return what is sold as a JSON object, amounts in minor units."""
     return {
         "currency": catalogue.currency,
         "products": [_product_json(product) for product in catalogue.products],

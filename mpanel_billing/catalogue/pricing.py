@@ -1,7 +1,7 @@
-"""The price of an order: a function of the catalogue and the order, and of nothing else.
+"""The price of an order: a pure function of the catalogue and the order.
 
-What the marketing site promises is what is charged (rule 10): nothing today under a trial, the
-whole sum after it; the order's domain free with a term of twelve months or more; a coupon off
+The buyer is charged what the marketing site shows (rule 10): under a trial nothing today and the
+full amount after it; the site's domain free with a term of twelve months or more; a coupon on
 everything.
 """
 
@@ -16,20 +16,19 @@ from mpanel_billing.catalogue.order import Order, OrderedDomain, OrderLine, Pric
 from mpanel_billing.errors import InvalidRequestError
 
 FREE_DOMAIN_MONTHS = 12
-"""From this term on, the order's domain costs nothing in its first year."""
+"""With this term or longer, the site's domain is free in its first year."""
 
 CHARGED_DOMAIN_MODES = frozenset({"new-or-transfer", "register", "transfer"})
-"""How a domain can come to us that costs money: each is one year at the registry."""
+"""The domain modes that cost money: each pays for one year at the registry."""
 
 LONGEST_ECHO = 60
 
 
 def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
-    """Price an order; InvalidRequestError says to the buyer what is not sold.
+    """Price an order; InvalidRequestError tells the buyer what is not sold.
 
-    Its `code` is unknown_plan, unknown_addon, unknown_tld, unknown_coupon,
-    cycle_not_sold, currency_not_sold, trial_not_offered or coupon_not_in_currency; `fields`
-    names the field of the request.
+    Its `code` is unknown_plan, unknown_addon, unknown_tld, unknown_coupon, cycle_not_sold,
+    currency_not_sold, trial_not_offered or coupon_not_in_currency; `fields` names the field.
     """
     plan = _find_plan(catalogue, order)
     addons = _find_addons(catalogue, order)
@@ -59,7 +58,7 @@ def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
-    """Keep the first of each, in order."""
+    """Drop repetitions, keep the order."""
     return tuple(dict.fromkeys(names))
 
 
@@ -68,7 +67,7 @@ def _find_plan(catalogue: Catalogue, order: Order) -> Product:
     if plan is None:
         _refuse("plan", order.plan_code, catalogue.plans, field="planId", code="unknown_plan")
     if order.trial and not plan.trial_days:
-        msg = f"{plan.name} has no free trial. Please order it without one."
+        msg = f"{plan.name} has no free trial. Please order without one."
         raise InvalidRequestError(
             msg, code="trial_not_offered", fields={"trialActive": "not offered for this plan"}
         )
@@ -84,30 +83,30 @@ def _find_addons(catalogue: Catalogue, order: Order) -> tuple[Product, ...]:
 
 
 def _find_coupon(catalogue: Catalogue, order: Order) -> Coupon | None:
-    """Find the order's coupon; codes that exist are not told to those who guess."""
+    """Find the order's coupon; the error does not list the coupons that exist."""
     if order.coupon_code is None:
         return None
     coupon = catalogue.coupons_by_code.get(order.coupon_code.strip().upper())
     if coupon is None:
         msg = f'The coupon "{_shown(order.coupon_code)}" is not valid.'
         raise InvalidRequestError(
-            msg, code="unknown_coupon", fields={"couponCode": "no such coupon"}
+            msg, code="unknown_coupon", fields={"couponCode": "not a valid coupon"}
         )
     if coupon.currency not in {None, order.currency}:
-        msg = f'The coupon "{coupon.code}" is not valid for payment in {order.currency.upper()}.'
+        msg = f'The coupon "{coupon.code}" is not valid for payments in {order.currency.upper()}.'
         raise InvalidRequestError(
             msg,
             code="coupon_not_in_currency",
-            fields={"couponCode": f"valid in {str(coupon.currency).upper()} only"},
+            fields={"couponCode": f"only valid in {str(coupon.currency).upper()}"},
         )
     return coupon
 
 
 def _split_domains(order: Order) -> tuple[OrderedDomain | None, tuple[OrderedDomain, ...]]:
-    """Tell the domain that the term includes from those that are charged.
+    """Split the domains into the one that the term includes, if any, and those charged.
 
-    Only the first domain of an order can be free: with a domain of the buyer's own in that
-    place, the further ones are charged all the same.
+    Only the first domain of an order can be free: if that is one the buyer already has, the
+    others are still charged.
     """
     named: dict[str, OrderedDomain] = {}
     for domain in order.domains:
@@ -155,7 +154,7 @@ def _find_domain_product(catalogue: Catalogue, domain: OrderedDomain) -> Product
     product = catalogue.domains.get(tld)
     if product is None:
         sold = ", ".join(f".{known}" for known in catalogue.domains)
-        msg = f"We do not sell .{_shown(tld)} domains like {_shown(domain.unicode)}. We do: {sold}."
+        msg = f"{_shown(domain.unicode)}: we do not sell .{_shown(tld)} domains. Available: {sold}."
         raise InvalidRequestError(
             msg, code="unknown_tld", fields={"domain.value": f"must end in one of: {sold}"}
         )
@@ -170,10 +169,10 @@ def _one_time_price(product: Product, currency: str) -> Price:
 
 
 def _discount(coupon: Coupon | None, subtotal: int, currency: str) -> int:
-    """Take a coupon off the whole subtotal; half a minor unit is rounded in the buyer's favour.
+    """Return the coupon's discount on the subtotal; half a minor unit rounds in the buyer's favour.
 
-    The percentage is taken of the sum, not of each line, as Stripe takes an invoice's
-    discount: a sum of rounded lines could differ by cents.
+    The percentage applies to the subtotal, not to each line, as Stripe discounts an invoice: a
+    sum of rounded lines could differ by cents.
     """
     if coupon is None:
         return 0
@@ -184,13 +183,13 @@ def _discount(coupon: Coupon | None, subtotal: int, currency: str) -> int:
 
 
 def _shown(given: str) -> str:
-    """Repeat what was sent, at a length that a sentence can hold."""
+    """Quote the client's value, shortened if it is long."""
     return given if len(given) <= LONGEST_ECHO else f"{given[:LONGEST_ECHO]}..."
 
 
 def _refuse(what: str, given: str, known: Iterable[str], *, field: str, code: str) -> NoReturn:
     available = ", ".join(known)
-    msg = f'We have no {what} "{_shown(given)}". Available: {available}.'
+    msg = f'Unknown {what} "{_shown(given)}". Available: {available}.'
     raise InvalidRequestError(msg, code=code, fields={field: f"must be one of: {available}"})
 
 
@@ -199,14 +198,14 @@ def _refuse_cycle(product: Product, order: Order) -> NoReturn:
     if not cycles:
         _refuse_currency(product, order.currency)
     available = ", ".join(cycles)
-    msg = f"{product.name} is not sold {order.billing_cycle}. It is: {available}."
+    msg = f"{product.name} is not available {order.billing_cycle}. Available: {available}."
     raise InvalidRequestError(
         msg, code="cycle_not_sold", fields={"billingCycle": f"{product.code}: {available}"}
     )
 
 
 def _refuse_currency(product: Product, currency: str) -> NoReturn:
-    msg = f"{product.name} is not sold in {_shown(currency).upper()}."
+    msg = f"{product.name} is not available in {_shown(currency).upper()}."
     raise InvalidRequestError(
-        msg, code="currency_not_sold", fields={"currency": f"{product.code}: not in this one"}
+        msg, code="currency_not_sold", fields={"currency": f"not available for {product.code}"}
     )

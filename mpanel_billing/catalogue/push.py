@@ -1,7 +1,7 @@
-"""Bringing the catalogue from the database to Stripe.
+"""Push the catalogue from the database to Stripe.
 
-Everything is looked for before it is made: a product by its id, a price by its id or lookup
-key, a coupon by its code. So a push that died in the middle is simply run again.
+Everything is looked up before it is created: a product by its id, a price by its id or lookup
+key, a coupon by its code. So a push that failed halfway is simply run again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ from mpanel_billing.errors import ConflictError
 
 @dataclass(slots=True)
 class Pushed:
-    """What a push did in Stripe: ids or codes of products, prices and coupons."""
+    """What a push changed in Stripe: ids or codes of products, prices and coupons."""
 
     created: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class _Push:
-    """One run: the connection that holds its lock, and the part of its idempotency keys."""
+    """One run: `conn` holds its lock, `run` is part of its idempotency keys."""
 
     conn: Connection
     gateway: CatalogueGateway
@@ -45,10 +45,10 @@ class _Push:
     run: str
 
     def key(self, verb: str, row: UUID | str) -> str:
-        """Make an idempotency key of what is done, to which row, in which run.
+        """Return the idempotency key of an action on a row in this run.
 
-        Within a run the SDK repeats a request under the same key. The next run needs another:
-        it has looked at what exists, and must not be told the outcome of an earlier try.
+        Within a run the SDK repeats a request under the same key. The next run needs a new one:
+        it has looked up what exists, and must not get the response of an earlier try.
         """
         return f"catalogue-{verb}-{row}-{self.run}"
 
@@ -58,9 +58,9 @@ async def push_catalogue(
 ) -> Pushed:
     """Make Stripe offer what our database sells, and store Stripe's ids.
 
-    Safe to repeat, also after a crash. ConflictError when another push is running; StripeError
-    when Stripe fails, with everything done before stored or found again by the next push. `by` is
-    who asked for it, for the audit log; None: the service itself.
+    Safe to repeat, also after a crash. Raises ConflictError while another push runs, and
+    StripeError; the next push finds what this one has done. `by` is who asked for it, for the
+    audit log; None: the service itself.
     """
     async with audit.attempt(pool, by, "catalogue.push") as entry:
         done = Pushed()
@@ -74,7 +74,7 @@ async def push_catalogue(
 async def _push_all(pool: Pool, gateway: CatalogueGateway, livemode: bool, done: Pushed) -> None:
     async with acquired(pool) as conn:
         if not await repository.try_push_lock(conn):
-            raise ConflictError("The catalogue is being pushed by somebody else just now.")
+            raise ConflictError("Another push of the catalogue is running.")
         try:
             push = _Push(conn, gateway, livemode, done, uuid4().hex)
             product_ids = await _push_products(push)
@@ -85,7 +85,7 @@ async def _push_all(pool: Pool, gateway: CatalogueGateway, livemode: bool, done:
 
 
 async def _push_products(push: _Push) -> Mapping[UUID, str]:
-    """Push the products and answer with their Stripe ids."""
+    """Push the products and return their Stripe ids."""
     products = await repository.list_products_to_push(push.conn, push.livemode)
     wanted = {product.id: wanted_product(product) for product in products}
     ids = {row_id: product.id for row_id, product in wanted.items()}
@@ -97,7 +97,7 @@ async def _push_products(push: _Push) -> Mapping[UUID, str]:
 
 
 def wanted_product(product: ProductToPush) -> StripeProduct:
-    """Say what Stripe should have; a new product's id tells what it is, in any database."""
+    """Return what Stripe should have; the id of a new product is the same for any database."""
     return StripeProduct(
         id=product.stripe_product_id or f"mpanel_{product.code}",
         name=product.name,
@@ -136,7 +136,7 @@ async def _push_prices(push: _Push, product_ids: Mapping[UUID, str]) -> None:
 
 
 class Offered:
-    """Stripe's prices on sale: who has which id, who which lookup key, and which are spoken for."""
+    """Stripe's prices on sale by id and by lookup key, and the rows that own them."""
 
     def __init__(self, found: Iterable[StripePrice], prices: Iterable[PriceToPush]) -> None:
         self.by_id = {price.id: price for price in found}
@@ -144,7 +144,7 @@ class Offered:
         self.owners = {price.stripe_price_id: price.id for price in prices}
 
     def for_row(self, price: PriceToPush) -> StripePrice | None:
-        """Find the price that a row has, or would have if a push had not died before storing it."""
+        """Find the price of a row, even if a push failed before storing its id."""
         known = self.by_id.get(price.stripe_price_id or "")
         if known is not None:
             return known
@@ -155,7 +155,7 @@ class Offered:
 
 
 async def _push_price(push: _Push, price: PriceToPush, terms: PriceTerms, offered: Offered) -> str:
-    """Find or make the Stripe price of a row and answer with its id."""
+    """Find or create the Stripe price of a row and return its id."""
     current = offered.for_row(price)
     if current is not None and current.terms == terms:
         return current.id
@@ -194,7 +194,7 @@ async def _push_coupons(push: _Push) -> None:
 
 
 async def _push_coupon(push: _Push, wanted: StripeCoupon) -> None:
-    """Make a coupon; one that says something else has to make way, since it cannot change."""
+    """Create a coupon; one that differs is deleted first, since coupons are immutable."""
     found = await push.gateway.find_coupon(wanted.id)
     if found == wanted:
         return

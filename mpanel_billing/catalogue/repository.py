@@ -1,4 +1,4 @@
-"""The catalogue in PostgreSQL; each function runs in the transaction of its caller, if any."""
+"""The catalogue in PostgreSQL. Functions run in the caller's transaction, if there is one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mpanel_billing.catalogue.rows import Row
 from mpanel_billing.database.queries import Connection, load_queries
 
 DEFAULT_CURRENCY = "usd"
-"""The currency of a catalogue without products, where it does not matter."""
+"""The currency of an empty catalogue, where it does not matter."""
 
 _queries = load_queries("catalogue")
 _CYCLE_POSITION: Mapping[str | None, int] = {
@@ -23,7 +23,7 @@ _CYCLE_POSITION: Mapping[str | None, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Upserted:
-    """The codes of rows that were new, and of those that were there and differed."""
+    """The codes of rows that were created, and of those that existed and changed."""
 
     created: tuple[str, ...]
     changed: tuple[str, ...]
@@ -31,7 +31,7 @@ class Upserted:
 
 @dataclass(frozen=True, slots=True)
 class ProductToPush:
-    """A product that Stripe should know, or should know to be off sale."""
+    """A product that Stripe should have, on sale or off."""
 
     id: UUID
     code: str
@@ -43,7 +43,7 @@ class ProductToPush:
 
 @dataclass(frozen=True, slots=True)
 class PriceToPush:
-    """A price that Stripe should know, or should know to be off sale."""
+    """A price that Stripe should have, on sale or off."""
 
     id: UUID
     product_id: UUID
@@ -57,7 +57,7 @@ class PriceToPush:
 
 @dataclass(frozen=True, slots=True)
 class CouponToPush:
-    """A coupon that Stripe should know."""
+    """A coupon that Stripe should have."""
 
     code: str
     name: str
@@ -75,7 +75,7 @@ async def load_catalogue(conn: Connection, livemode: bool) -> Catalogue:
 
 
 def build_catalogue(products: Sequence[Row], coupons: Sequence[Row]) -> Catalogue:
-    """Make a catalogue of rows as `get_catalogue` answers them."""
+    """Build a catalogue from the rows of `get_catalogue`."""
     currencies = [str(row["currency"]) for row in products]
     return Catalogue(
         products=tuple(_product(row) for row in products),
@@ -85,12 +85,12 @@ def build_catalogue(products: Sequence[Row], coupons: Sequence[Row]) -> Catalogu
 
 
 async def lock_catalogue(conn: Connection) -> None:
-    """Wait for our turn to change the catalogue; the lock lasts as long as the transaction."""
+    """Wait for the lock on the catalogue, and hold it until the transaction ends."""
     await _queries.lock_catalogue.execute(conn)
 
 
 async def note_edits(conn: Connection, rows: Sequence[Row]) -> None:
-    """Note the products that the rows give other types or resources, for their subscriptions."""
+    """Record the products whose types or resources change, so that the sweep finds their buyers."""
     await _queries.note_edits.execute(conn, products=rows)
 
 
@@ -100,7 +100,7 @@ async def upsert_products(conn: Connection, rows: Sequence[Row]) -> Upserted:
 
 
 async def retire_products(conn: Connection, kept: Iterable[str]) -> tuple[str, ...]:
-    """Take all products off sale whose codes are not `kept`; answers with theirs."""
+    """Take all other products off sale than `kept`; return their codes."""
     rows = await _queries.retire_products.fetch(conn, codes=list(kept))
     return tuple(row["code"] for row in rows)
 
@@ -108,9 +108,9 @@ async def retire_products(conn: Connection, kept: Iterable[str]) -> tuple[str, .
 async def replace_prices(
     conn: Connection, rows: Sequence[Row]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Put exactly these prices on sale; answers with the lookup keys (inserted, retired).
+    """Put exactly these prices on sale; return the lookup keys (inserted, retired).
 
-    A price whose amount differs is retired and inserted anew, so its key is in both.
+    A price whose amount differs is retired and inserted again, so its key is in both.
     """
     retired = await _queries.retire_prices.fetch(conn, prices=rows)
     inserted = await _queries.insert_prices.fetch(conn, prices=rows)
@@ -121,12 +121,12 @@ async def replace_prices(
 
 
 async def upsert_coupons(conn: Connection, rows: Sequence[Row]) -> Upserted:
-    """Offer coupons as the rows say; one that differs loses its Stripe id until it is pushed."""
+    """Offer coupons as the rows say; one that changes loses its Stripe id until it is pushed."""
     return _upserted(await _queries.upsert_coupons.fetch(conn, coupons=rows))
 
 
 async def retire_coupons(conn: Connection, kept: Iterable[str]) -> tuple[str, ...]:
-    """Withdraw all coupons whose codes are not `kept`; answers with theirs."""
+    """Withdraw all other coupons than `kept`; return their codes."""
     rows = await _queries.retire_coupons.fetch(conn, codes=list(kept))
     return tuple(row["code"] for row in rows)
 
@@ -137,24 +137,24 @@ async def try_push_lock(conn: Connection) -> bool:
 
 
 async def release_push_lock(conn: Connection) -> None:
-    """Give the lock of pushes back."""
+    """Release the lock of pushes."""
     await _queries.release_push_lock.execute(conn)
 
 
 async def list_products_to_push(conn: Connection, livemode: bool) -> tuple[ProductToPush, ...]:
-    """List what Stripe should know in one mode, and what it knows and is off sale."""
+    """Return what Stripe should have in one mode, and what it has and is off sale."""
     rows = await _queries.list_products_to_push.fetch(conn, livemode=livemode)
     return tuple(ProductToPush(**row) for row in rows)
 
 
 async def list_prices_to_push(conn: Connection, livemode: bool) -> tuple[PriceToPush, ...]:
-    """List what Stripe should know in one mode, and what it knows and is off sale."""
+    """Return what Stripe should have in one mode, and what it has and is off sale."""
     rows = await _queries.list_prices_to_push.fetch(conn, livemode=livemode)
     return tuple(PriceToPush(**row) for row in rows)
 
 
 async def list_coupons_to_push(conn: Connection) -> tuple[CouponToPush, ...]:
-    """List the coupons on offer."""
+    """Return the coupons on offer."""
     return tuple(CouponToPush(**row) for row in await _queries.list_coupons_to_push.fetch(conn))
 
 
@@ -177,15 +177,14 @@ async def set_stripe_price_ids(
 
 
 async def set_stripe_coupon_ids(conn: Connection, codes: Iterable[str], livemode: bool) -> None:
-    """Note that Stripe knows these coupons, under their codes."""
+    """Record that Stripe has these coupons, under their codes."""
     await _queries.set_stripe_coupon_ids.execute(conn, codes=list(codes), livemode=livemode)
 
 
 def _upserted(rows: Sequence[asyncpg.Record]) -> Upserted:
-    by_news = [(row["created"], row["code"]) for row in rows]
     return Upserted(
-        created=tuple(code for created, code in by_news if created),
-        changed=tuple(code for created, code in by_news if not created),
+        created=tuple(row["code"] for row in rows if row["created"]),
+        changed=tuple(row["code"] for row in rows if not row["created"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""The catalogue file as rows: what `upsert_products` and its like put into the tables."""
+"""The catalogue file as rows of products, prices and coupons."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ Row = dict[str, Any]
 
 
 def product_rows(file: CatalogueFile) -> list[Row]:
-    """Write every product as a row of `products`, mPanel's own columns included."""
+    """Return each product as a row of `products`, including mPanel's own columns."""
     return [_product_row(kind, entry, file.currency) for kind, _, entry in file.products()]
 
 
 def price_rows(file: CatalogueFile) -> list[Row]:
-    """Write every amount as a row of `prices`, with its product's `code`."""
+    """Return each amount as a row of `prices`, with its product's `code`."""
     return [
         {
             "code": entry.product_code,
@@ -38,7 +38,7 @@ def price_rows(file: CatalogueFile) -> list[Row]:
 
 
 def coupon_rows(file: CatalogueFile) -> list[Row]:
-    """Write every coupon as a row of `coupons`; a percentage is exact text."""
+    """Return each coupon as a row of `coupons`; percentages are exact text."""
     return [
         {
             "code": coupon.code,
@@ -71,7 +71,7 @@ def _product_row(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Ro
 
 
 def _mpanel_columns(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Row:
-    """Fill the columns in which mPanel keeps one price a product: that of the shortest term."""
+    """Return the columns in which mPanel keeps one price per product: that of the shortest term."""
     amounts = [amount for amount in entry.amounts(currency) if amount.currency == currency]
     price = min((amount for amount in amounts if amount.word != "setup"), key=_months)
     fee = next((amount.amount for amount in amounts if amount.word == "setup"), 0)

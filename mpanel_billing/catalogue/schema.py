@@ -14,8 +14,8 @@ from pydantic import (
 
 from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.line_numbers import Path
 from mpanel_billing.catalogue.model import DOMAIN_PREFIX, ProductKind
-from mpanel_billing.catalogue.positions import Path
 
 ItemT = TypeVar("ItemT")
 SizedT = TypeVar("SizedT", bound=Sized)
@@ -26,20 +26,20 @@ LARGEST_AMOUNT = 99_999_999
 
 def _is_cycle(text: str) -> str:
     if text not in BILLING_CYCLES:
-        msg = f"{text!r} is no billing cycle; write one of: {', '.join(BILLING_CYCLES)}"
+        msg = f"{text!r} is not a billing cycle; use one of: {', '.join(BILLING_CYCLES)}"
         raise ValueError(msg)
     return text
 
 
 def _is_currency(text: str) -> str:
     if text not in money.STRIPE_CURRENCIES:
-        msg = f"{text!r} is no currency of Stripe's; write its ISO code in lower case, like usd"
+        msg = f"{text!r} is not a currency of Stripe's; use its ISO code in lower case, like usd"
         raise ValueError(msg)
     return text
 
 
 def _is_not_empty(items: SizedT) -> SizedT:
-    # Not min_length: pydantic calls a list short when its items are wrong.
+    # not min_length: pydantic calls a list too short when its items are invalid
     if not items:
         msg = "must not be empty"
         raise ValueError(msg)
@@ -65,7 +65,7 @@ PriceT = TypeVar("PriceT")
 def _by_currency(
     currency: str, field: str, value: PriceT, others: Mapping[str, PriceT]
 ) -> Iterator[tuple[str, Path, PriceT]]:
-    """Go through a value in the file's currency and in `others`: (currency, path, value)."""
+    """Yield a value in the file's currency and in `others`: (currency, path, value)."""
     yield currency, (field,), value
     for other, price in others.items():
         yield other, (f"{field}_in", other), price
@@ -73,9 +73,9 @@ def _by_currency(
 
 @dataclass(frozen=True, slots=True)
 class EntryAmount:
-    """One amount in an entry: where it is, for which term (None: paid once), and how much.
+    """One amount of an entry: its place in the file, its term (None: paid once), its value.
 
-    `word` tells it from the entry's other amounts in one currency: the term, once, or setup.
+    `word` distinguishes the entry's amounts in one currency: the term, `once` or `setup`.
     """
 
     path: Path
@@ -86,13 +86,13 @@ class EntryAmount:
 
 
 class Entry(BaseModel):
-    """What is written down is all there is: nothing converted, nothing unknown."""
+    """Strict: no conversions, no unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class ProductEntry(Entry):
-    """What everything that has a price has in common."""
+    """What all products have in common."""
 
     name: Sentence
     description: Sentence
@@ -100,7 +100,7 @@ class ProductEntry(Entry):
 
 
 class RecurringEntry(ProductEntry):
-    """Something that is paid every term; amounts are minor units for the whole term."""
+    """A product paid every term; amounts are in minor units for the whole term."""
 
     code: Code
     category: Word
@@ -118,7 +118,7 @@ class RecurringEntry(ProductEntry):
         return self.code
 
     def amounts(self, currency: str) -> Iterator[EntryAmount]:
-        """Go through the amounts, where `currency` is the file's; a fee of 0 is none."""
+        """Yield the amounts; `currency` is the file's. A fee of 0 is left out."""
         for code, path, prices in _by_currency(currency, "prices", self.prices, self.prices_in):
             for cycle, amount in prices.items():
                 yield EntryAmount((*path, cycle), cycle, cycle, code, amount)
@@ -135,45 +135,45 @@ class PlanEntry(RecurringEntry):
 
 
 class AddonEntry(RecurringEntry):
-    """A recurring extra beside a plan."""
+    """A recurring extra to a plan."""
 
 
 class OneTimeEntry(ProductEntry):
-    """Something that is paid once, in minor units."""
+    """A product paid once, in minor units."""
 
     price: Amount
     price_in: dict[Currency, Amount] = Field(default_factory=dict)
 
     def amounts(self, currency: str) -> Iterator[EntryAmount]:
-        """Go through the amounts, where `currency` is the file's."""
+        """Yield the amounts; `currency` is the file's."""
         for code, path, amount in _by_currency(currency, "price", self.price, self.price_in):
             yield EntryAmount(path, "once", None, code, amount)
 
 
 class DomainEntry(OneTimeEntry):
-    """One year of a name directly under a top-level domain (its ASCII form, no dot in front)."""
+    """One year of a domain directly under a TLD (in ASCII, without the leading dot)."""
 
     tld: Tld
 
     @property
     def product_code(self) -> str:
-        """A code apart from those of plans: `business` may be a plan and is a TLD too."""
+        """A code distinct from those of plans: `business` may be a plan and a TLD."""
         return f"{DOMAIN_PREFIX}{self.tld}"
 
 
 class FeeEntry(OneTimeEntry):
-    """Something else that is paid once."""
+    """Any other one-time product."""
 
     code: Code
 
     @property
     def product_code(self) -> str:
-        """The code by which it is known."""
+        """The code by which it is referenced."""
         return self.code
 
 
 class CouponEntry(Entry):
-    """A discount on everything in an order: a percentage, or an amount of the file's currency."""
+    """A discount on a whole order: a percentage, or an amount in the file's currency."""
 
     code: CouponCode
     name: Annotated[str, StringConstraints(min_length=1, max_length=40)]
@@ -187,7 +187,7 @@ AnyProductEntry = PlanEntry | AddonEntry | DomainEntry | FeeEntry
 
 
 class CatalogueFile(Entry):
-    """A whole catalogue; `currency` is that of every amount that names no other."""
+    """A whole catalogue; `currency` is that of every amount without its own."""
 
     currency: Currency
     plans: Annotated[Many[PlanEntry], AfterValidator(_is_not_empty)]
@@ -197,7 +197,7 @@ class CatalogueFile(Entry):
     coupons: Many[CouponEntry] = ()
 
     def products(self) -> Iterator[tuple[ProductKind, Path, AnyProductEntry]]:
-        """Go through everything that has a price: (kind, path in the file, entry)."""
+        """Yield all products: (kind, path in the file, entry)."""
         sections: tuple[tuple[ProductKind, str, tuple[AnyProductEntry, ...]], ...] = (
             ("plan", "plans", self.plans),
             ("addon", "addons", self.addons),

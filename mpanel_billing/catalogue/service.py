@@ -1,4 +1,4 @@
-"""Bringing a catalogue file into the database."""
+"""Apply a catalogue file to the database."""
 
 from dataclasses import asdict, dataclass
 
@@ -14,7 +14,7 @@ from mpanel_billing.database.queries import Connection
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What became of one kind of row, by code or lookup key; `unchanged` counts the rest."""
+    """The changes to one kind of row, by code or lookup key; `unchanged` counts the rest."""
 
     created: tuple[str, ...]
     changed: tuple[str, ...]
@@ -24,7 +24,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class AppliedCatalogue:
-    """What `apply_catalogue` did."""
+    """The changes that `apply_catalogue` made."""
 
     products: Changes
     prices: Changes
@@ -32,7 +32,7 @@ class AppliedCatalogue:
 
 
 async def read_catalogue(pool: Pool, *, livemode: bool) -> Catalogue:
-    """Return what is on sale now, with the Stripe ids of that mode."""
+    """Return what is on sale now, with the Stripe ids of the given mode."""
     async with acquired(pool) as conn:
         return await repository.load_catalogue(conn, livemode=livemode)
 
@@ -42,10 +42,10 @@ async def apply_catalogue(
 ) -> AppliedCatalogue:
     """Make the database sell exactly what the file says, in one transaction.
 
-    Doing it again changes nothing. A changed price is a new row and the old one is retired;
-    what the file no longer has is taken off sale, never deleted. New prices and changed
-    coupons can be bought once `push_catalogue` has brought them to Stripe. `by` is who asked for
-    it, for the audit log; None: the service itself.
+    Safe to repeat. A changed price becomes a new row and the old one is retired; what the file no
+    longer has is taken off sale, never deleted. New prices and changed coupons can be bought once
+    `push_catalogue` has created them in Stripe. `by` is who asked for it, for the audit log; None:
+    the service itself.
     """
     async with transaction(pool) as conn:
         await repository.lock_catalogue(conn)

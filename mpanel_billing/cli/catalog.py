@@ -1,4 +1,4 @@
-"""`mpanel-billing catalog`: what is sold, from the file to the database to Stripe."""
+"""`mpanel-billing catalog`: from the catalogue file to the database to Stripe."""
 
 import asyncio
 import json
@@ -22,30 +22,30 @@ from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
 app = typer.Typer(
-    help="What is sold: check the file, write it to the database, push it to Stripe.",
+    help="The catalogue: check its file, apply it to the database, push it to Stripe.",
     no_args_is_help=True,
 )
 
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="A catalogue file (TOML).")]) -> None:
-    """Name every problem of a catalogue file by line and field; exit code 1 if there is one."""
+    """Report each problem in a catalogue file by line and field; exit with 1 if there is any."""
     try:
         found = read_catalogue_file(file)
     except CatalogueFileError as error:
-        # Without the program's name in front, so that editors can jump to FILE:LINE.
+        # without the program's name in front, so that editors can jump to FILE:LINE
         typer.echo(error.message, err=True)
         raise typer.Exit(1) from None
     typer.echo(
         f"{file}: {len(found.plans)} plans, {len(found.addons)} add-ons, "
-        f"{len(found.domains)} domains, {len(found.fees)} fees, {len(found.coupons)} coupons: fine"
+        f"{len(found.domains)} domains, {len(found.fees)} fees, {len(found.coupons)} coupons: ok"
     )
 
 
 @app.command()
 def apply(
     file: Annotated[
-        Path, typer.Argument(help="A catalogue file; without one, the catalogue that is shipped.")
+        Path, typer.Argument(help="A catalogue file; by default the one that is shipped.")
     ] = DEFAULT_CATALOGUE,
 ) -> None:
     """Make the database sell exactly what the file says; safe to repeat."""

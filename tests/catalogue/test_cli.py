@@ -30,7 +30,7 @@ def run(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> R
 def test_a_right_file_is_counted() -> None:
     result = CliRunner().invoke(app, ["check", str(DEFAULT_CATALOGUE)])
     assert result.exit_code == 0
-    assert "7 plans, 6 add-ons, 4 domains, 0 fees, 1 coupons: fine" in result.output
+    assert "7 plans, 6 add-ons, 4 domains, 0 fees, 1 coupons: ok" in result.output
 
 
 def test_a_wrong_file_is_an_error_that_names_the_line(tmp_path: Path) -> None:

@@ -92,14 +92,14 @@ def test_a_small_file_is_right() -> None:
         (
             "annually = 7990",
             "yearly = 7990",
-            "12: plans[0].prices.yearly: 'yearly' is no billing cycle; write one of: monthly",
+            "12: plans[0].prices.yearly: 'yearly' is not a billing cycle; use one of: monthly",
         ),
         ("monthly = 799\nannually = 7990\n", "", "10: plans[0].prices: must not be empty"),
         ('name = "Basic"\n', "", "3: plans[0].name: is missing"),
         (
             "setup_fee = 500",
             "setup_fees = 500",
-            "9: plans[0].setup_fees: is no field of the catalogue",
+            "9: plans[0].setup_fees: is not a catalogue field",
         ),
         (
             'product_types = ["hosting"]',
@@ -119,19 +119,23 @@ def test_a_small_file_is_right() -> None:
         (
             'currency = "usd"',
             'currency = "usb"',
-            "1: currency: 'usb' is no currency of Stripe's; write its ISO code in lower case",
+            "1: currency: 'usb' is not a currency of Stripe's; write its ISO code in lower case",
         ),
         (
             "[plans.prices_in.jpy]",
             "[plans.prices_in.usd]",
-            "14: plans[0].prices_in.usd.monthly: is in the file's own currency, usd",
+            "14: plans[0].prices_in.usd.monthly: repeats the file's own currency, usd",
         ),
         (
             "[plans.prices_in.jpy]\nmonthly = 1200",
             "[plans.prices_in.kwd]\nmonthly = 1255",
             "14: plans[0].prices_in.kwd.monthly: must be a multiple of 10, as Stripe charges kwd",
         ),
-        ('code = "rush"', 'code = "basic"', "23: fees[0].code: 'basic' is the code of plans[0]"),
+        (
+            'code = "rush"',
+            'code = "basic"',
+            "23: fees[0].code: 'basic' is already the code of plans[0]",
+        ),
         ("percent_off = 10", "", "28: coupons[0]: needs either percent_off or amount_off"),
         (
             "percent_off = 10",
@@ -146,7 +150,7 @@ def test_a_small_file_is_right() -> None:
         (
             "percent_off = 10",
             'percent_off = 10\nduration = "repeating"',
-            "32: coupons[0].duration: needs duration_in_months if it is repeating, only then",
+            "32: coupons[0].duration: needs duration_in_months if and only if it is repeating",
         ),
         ('code = "TEN"', 'code = "ten"', "29: coupons[0].code: should match pattern"),
         (
@@ -154,7 +158,7 @@ def test_a_small_file_is_right() -> None:
             "name = 10",
             "30: coupons[0].name: must be text in quotes",
         ),
-        ("[[domains]]", "[[domain]]", "16: domain: is no field of the catalogue"),
+        ("[[domains]]", "[[domain]]", "16: domain: is not a catalogue field"),
         ("price = 1299", "price = ", "20: is not valid TOML: Invalid value"),
         ('name = "Ten"', 'name = "Ten', "30: is not valid TOML: "),
         ("percent_off = 10\n", "percent_off = [", "31: is not valid TOML: Invalid value"),
@@ -182,7 +186,9 @@ def test_a_tld_may_be_called_like_a_plan() -> None:
 def test_two_entries_for_one_tld_are_a_mistake() -> None:
     entry = SMALL[SMALL.index("[[domains]]") : SMALL.index("[[fees]]")]
     [found] = problems_of(SMALL + entry)
-    assert found.startswith("my.toml:33: domains[1].tld: 'domain-com' is the code of domains[0]")
+    assert found.startswith(
+        "my.toml:33: domains[1].tld: 'domain-com' is already the code of domains[0]"
+    )
 
 
 def test_a_file_without_plans_sells_nothing_and_is_a_mistake() -> None:

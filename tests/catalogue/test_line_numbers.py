@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpanel_billing.catalogue.positions import Path, line_of, locate_values
+from mpanel_billing.catalogue.line_numbers import Path, line_of, locate_values
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 
 TRICKY = '''\
