@@ -117,7 +117,7 @@ def _skipped(check: Check) -> Finding:
 
 
 def _reason_of(error: Exception) -> str:
-    """Describe the error; that of an unavailable database is worded for buyers, so use its cause."""
+    """Describe the error; an unavailable database by its cause: its own words are for buyers."""
     if isinstance(error, DatabaseUnavailableError) and error.__cause__ is not None:
         return f"cannot be reached: {error.__cause__ or type(error.__cause__).__name__}"
     return str(error)
