@@ -36,7 +36,7 @@ _SERVER_SETTINGS = {
     # our queries look rows up by key: planning them anew for each call costs more than running them
     "plan_cache_mode": "force_generic_plan",
 }
-"""PgBouncer refuses the last two, and has to set them itself (docs/operations.md)."""
+"""PgBouncer refuses the last two, and has to set them itself (docs/deployment.md)."""
 _STATEMENTS = 100
 """Prepared statements that a connection keeps."""
 

@@ -39,7 +39,7 @@ pool_mode = transaction
 default_pool_size = {connections}
 max_client_conn = 200
 """
-"""As docs/operations.md has it, but without passwords."""
+"""As docs/deployment.md has it, but without passwords."""
 
 
 @asynccontextmanager
