@@ -115,8 +115,8 @@ class Forecast:
         return {
             "subscriptions": self.subscriptions * m.subscription_bytes,
             "invoices": self.subscriptions * 12 * years * m.invoice_bytes,
-            "inbox, rows": events_a_day * min(years * 365, a.event_days) * m.event_bytes,
-            "inbox, payloads": events_a_day * a.payload_days * m.payload_bytes,
+            "inbox rows": events_a_day * min(years * 365, a.event_days) * m.event_bytes,
+            "inbox payloads": events_a_day * a.payload_days * m.payload_bytes,
         }
 
 
@@ -132,14 +132,14 @@ def rows(forecast: Forecast) -> Iterable[tuple[str, str]]:
     yield "WAL then", f"{forecast.wal_a_second / 1e6:,.2f} MB/s"
     for latency in (1, 10, 60):
         waiting = forecast.peak_purchases * latency
-        yield f"orders at a driver of {latency} s then", f"{waiting:,.1f}"
+        yield f"commands open at a driver of {latency} s then", f"{waiting:,.1f}"
     for rate in (10, 50):
         hours = forecast.reconcile_requests / rate / _HOUR_SECONDS
         yield f"a full reconcile at {rate} requests/s, after a year", f"{hours:,.1f} hours"
     kept = forecast.kept_after(1)
     for subject, size in kept.items():
         yield f"{subject}, after a year", f"{size / _GIB:,.1f} GiB"
-    yield "all, after a year", f"{sum(kept.values()) / _GIB:,.1f} GiB"
+    yield "total, after a year", f"{sum(kept.values()) / _GIB:,.1f} GiB"
     yield "each further year", f"{forecast.kept_after(1)['invoices'] / _GIB:,.1f} GiB"
 
 
