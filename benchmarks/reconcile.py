@@ -26,7 +26,6 @@ from mpanel_billing.reconciliation.slices import COMPARED
 from mpanel_billing.reconciliation.walking import CONCURRENCY
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
-from mpanel_billing.stripe_gateway.lists import list_page
 from stripe_sandbox.client import SandboxClient
 
 KEY = "sk_test_benchmark"
@@ -99,7 +98,7 @@ async def list_all() -> None:
         while waiting:
             object_type, cursor, more = waiting.popleft(), {}, True
             while more:
-                page = await list_page(gateway, object_type, cursor)
+                page = await gateway.list_page(object_type, cursor)
                 more = page.has_more
                 cursor = {"starting_after": page.objects[-1]["id"]} if page.objects else {}
 

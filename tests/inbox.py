@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
 
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.webhooks.event import Body, parse_event
 from mpanel_billing.webhooks.service import receive_event
 from tests import stripe_objects as made
@@ -18,6 +20,11 @@ class Inbox:
     """Takes events as the webhook route does, and looks at the rows."""
 
     pool: Pool
+
+    @property
+    def mirror(self) -> Mirror:
+        """The mirror that the events go to; applying them asks Stripe nothing."""
+        return Mirror(self.pool, cast("StripeGateway", None), livemode=False)
 
     async def take(self, payload: Mapping[str, Any]) -> str:
         """Receive an event; answer the outcome's status."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.log import LogDriver
@@ -38,7 +38,7 @@ class Worker:
         pool = self.service.pool
         asked = await pool.fetch("SELECT object_id FROM stripe_refetches")
         for row in asked:
-            await refetch(pool, self.gateway, row["object_id"], livemode=False)
+            await Mirror(pool, self.gateway, livemode=False).refetch(row["object_id"])
         due = await pool.fetch(
             "SELECT subscription_id FROM provisioning_work "
             "WHERE version > done_version OR wake_at <= now()"

@@ -9,7 +9,6 @@ from mpanel_billing.checkout.purchase import KnownCustomer
 from mpanel_billing.checkout.service import Desk
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import InvalidRequestError, StripeObjectMissingError
-from mpanel_billing.mirror.refetch import fetch_and_apply
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +36,7 @@ async def find_known_customer(desk: Desk, customer_id: UUID) -> KnownCustomer:
 
 async def _exists(desk: Desk, stripe_customer_id: str) -> bool:
     try:
-        answer = await fetch_and_apply(
-            desk.pool, desk.gateway, "customer", stripe_customer_id, livemode=desk.shop.livemode
-        )
+        answer = await desk.mirror.refresh("customer", stripe_customer_id)
     except StripeObjectMissingError:
         logger.warning("Stripe has no such customer", extra={"objectId": stripe_customer_id})
         return False

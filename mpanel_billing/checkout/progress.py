@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.repository import OrderState
@@ -12,7 +11,6 @@ from mpanel_billing.checkout.service import Desk
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import NotFoundError, StripeError
 from mpanel_billing.mirror.reading import UnreadableObjectError
-from mpanel_billing.mirror.refetch import fetch_and_apply
 
 logger = logging.getLogger(__name__)
 
@@ -152,16 +150,9 @@ async def _ask_if_possible(lookout: Lookout, session_id: str) -> None:
 
 async def _ask_stripe(desk: Desk, session_id: str) -> None:
     """Mirror the session and, once it is complete, what it has led to."""
-    session = await _mirror(desk, "checkout.session", session_id)
+    session = await desk.mirror.refresh("checkout.session", session_id)
     if session.get("status") != "complete" or not session.get("subscription"):
         return
-    subscription = await _mirror(desk, "subscription", session["subscription"])
+    subscription = await desk.mirror.refresh("subscription", session["subscription"])
     if invoice_id := subscription.get("latest_invoice"):
-        await _mirror(desk, "invoice", invoice_id)
-
-
-async def _mirror(desk: Desk, object_type: str, object_id: str) -> dict[str, Any]:
-    answer = await fetch_and_apply(
-        desk.pool, desk.gateway, object_type, object_id, livemode=desk.shop.livemode
-    )
-    return dict(answer)
+        await desk.mirror.refresh("invoice", invoice_id)

@@ -30,7 +30,7 @@ from mpanel_billing.errors import (
     StripeObjectMissingError,
     StripeUnavailableError,
 )
-from mpanel_billing.mirror.refetch import fetch_and_apply
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.checkout import (
     OpenedSession,
     create_checkout_session,
@@ -55,6 +55,11 @@ class Desk:
     changes: SubscriptionChanges
     gateway: StripeGateway
     shop: Shop
+
+    @property
+    def mirror(self) -> Mirror:
+        """The rows that mirror Stripe."""
+        return Mirror(self.pool, self.gateway, self.shop.livemode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +248,7 @@ async def _close_session(desk: Desk, session_id: str) -> None:
     except StripeError as error:
         logger.info("not expired: %s", error, extra={"sessionId": session_id})
     try:
-        await fetch_and_apply(
-            desk.pool, desk.gateway, "checkout.session", session_id, livemode=desk.shop.livemode
-        )
+        await desk.mirror.refresh("checkout.session", session_id)
     except StripeObjectMissingError:
         logger.warning("Stripe knows no such session", extra={"sessionId": session_id})
 

@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
 
 from mpanel_billing.access.actor import command_line_actor
 from mpanel_billing.database.pool import create_pool
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import load_database_settings, load_settings
+from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.webhooks.inbox import STATUSES, list_events, show_event
 from mpanel_billing.webhooks.replay import replay_event, replay_failed_events
 
@@ -77,24 +81,25 @@ async def _show(event_id: str) -> None:
         typer.echo(json.dumps(row["payload"], indent=2, ensure_ascii=False))
 
 
-async def _replay(event_id: str) -> None:
+@asynccontextmanager
+async def _open_mirror() -> AsyncIterator[Mirror]:
     settings = load_settings()
-    async with await create_pool(settings) as pool:
-        outcome = await replay_event(
-            pool, event_id, livemode=settings.livemode, by=command_line_actor()
-        )
+    async with await create_pool(settings) as pool, open_gateway(settings) as gateway:
+        yield Mirror(pool, gateway, settings.livemode)
+
+
+async def _replay(event_id: str) -> None:
+    async with _open_mirror() as mirror:
+        outcome = await replay_event(mirror, event_id, by=command_line_actor())
     typer.echo(f"{event_id} {outcome.status}")
     if outcome.status == "failed":
         raise typer.Exit(1)
 
 
 async def _replay_failed() -> None:
-    settings = load_settings()
     tried = failed = 0
-    async with await create_pool(settings) as pool:
-        async for event_id, outcome in replay_failed_events(
-            pool, livemode=settings.livemode, by=command_line_actor()
-        ):
+    async with _open_mirror() as mirror:
+        async for event_id, outcome in replay_failed_events(mirror, by=command_line_actor()):
             tried += 1
             word = outcome.status if outcome else "done by another process"
             failed += word == "failed"

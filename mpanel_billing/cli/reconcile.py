@@ -15,14 +15,15 @@ from mpanel_billing.cli.json_text import json_text
 from mpanel_billing.cli.progress import ProgressLine
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import ConflictError
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.reconciliation import service
 from mpanel_billing.reconciliation.asking import PacedStripe
+from mpanel_billing.reconciliation.comparing import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift, Progress
 from mpanel_billing.reconciliation.objects import reconcile_object
 from mpanel_billing.reconciliation.pace import Pace
 from mpanel_billing.reconciliation.service import Wish
-from mpanel_billing.reconciliation.walking import Surroundings
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
@@ -119,24 +120,24 @@ async def _reconcile_all(
     since: int | None, report: _Report, *, dry_run: bool, restart: bool
 ) -> int:
     """Reconcile everything; answer how much still differs."""
-    async with _surroundings() as (around, line):
+    async with _open_context() as (context, line):
         by = command_line_actor()
-        wish = Wish("command", around.livemode, dry_run, since, restart)
-        run_id = await service.open_run(around.pool, wish, by)
-        line.expect(await service.estimate_objects(around.pool))
+        wish = Wish("command", context.mirror.livemode, dry_run, since, restart)
+        run_id = await service.open_run(context.mirror.pool, wish, by)
+        line.expect(await service.estimate_objects(context.mirror.pool))
         try:
-            if not await service.continue_run(around, run_id):
+            if not await service.continue_run(context, run_id):
                 raise ConflictError("Another process has taken the reconcile over.")
         finally:
             line.end()
-        return await _report(around, report, run_id)
+        return await _report(context, report, run_id)
 
 
-async def _report(around: Surroundings, report: _Report, run_id: UUID) -> int:
+async def _report(context: ReconcileContext, report: _Report, run_id: UUID) -> int:
     report.begin()
-    async for drift in service.list_drift(around.pool, run_id):
+    async for drift in service.list_drift(context.mirror.pool, run_id):
         report.add(drift)
-    figures = await service.show_run(around.pool, run_id)
+    figures = await service.show_run(context.mirror.pool, run_id)
     report.end(figures)
     left: int = figures["drift"] - figures["repaired"]
     return left
@@ -144,8 +145,8 @@ async def _report(around: Surroundings, report: _Report, run_id: UUID) -> int:
 
 async def _reconcile_one(object_id: str, report: _Report, *, dry_run: bool) -> int:
     """Reconcile one object; answer how many fields still differ."""
-    async with _surroundings() as (around, _):
-        drift = await reconcile_object(around, object_id, dry_run=dry_run, by=command_line_actor())
+    async with _open_context() as (context, _):
+        drift = await reconcile_object(context, object_id, dry_run=dry_run, by=command_line_actor())
     report.begin()
     for each in drift:
         report.add(each)
@@ -166,7 +167,7 @@ def _figures_of(drift: Sequence[Drift]) -> Mapping[str, Any]:
 
 
 @asynccontextmanager
-async def _surroundings() -> AsyncIterator[tuple[Surroundings, ProgressLine]]:
+async def _open_context() -> AsyncIterator[tuple[ReconcileContext, ProgressLine]]:
     settings = load_settings()
     line = ProgressLine(sys.stderr)
     async with AsyncExitStack() as stack:
@@ -174,4 +175,5 @@ async def _surroundings() -> AsyncIterator[tuple[Surroundings, ProgressLine]]:
         drivers = await stack.enter_async_context(open_drivers(settings))
         gateway = await stack.enter_async_context(open_gateway(settings))
         stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))
-        yield Surroundings(pool, stripe, drivers, settings.livemode, line.show), line
+        mirror = Mirror(pool, stripe, settings.livemode)
+        yield ReconcileContext(mirror, drivers, on_progress=line.show), line

@@ -32,6 +32,7 @@ from mpanel_billing.http.routes import (
     webhooks,
 )
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.subscriptions.desk import ServiceDesk
@@ -89,6 +90,7 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     app[keys.FIGURES] = FigureReader(pool)
     app[keys.GATEWAY] = gateway = open_gateway(settings)
     app[keys.SUBSCRIPTIONS] = ServiceDesk(pool, gateway, settings.livemode)
+    app[keys.MIRROR] = Mirror(pool, gateway, settings.livemode)
     async with sampled(pool, "web"):
         yield
     await gateway.close()

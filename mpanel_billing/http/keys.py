@@ -8,6 +8,7 @@ from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.checkout.progress import Lookout
 from mpanel_billing.checkout.service import Desk
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.subscriptions.desk import ServiceDesk
@@ -23,5 +24,6 @@ FIGURES = web.AppKey("figures", FigureReader)
 GATEWAY = web.AppKey("gateway", StripeGateway)
 SUBSCRIPTIONS = web.AppKey("subscriptions", ServiceDesk)
 DESK = web.AppKey("desk", Desk)
+MIRROR = web.AppKey("mirror", Mirror)
 KEY_RING = web.AppKey("key_ring", KeyRing)
 LOOKOUT = web.AppKey("lookout", Lookout)

@@ -2,14 +2,12 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
 
 import asyncpg
 
-from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import enqueue_provisioning, enqueue_refetches
 from mpanel_billing.mirror import repository
@@ -35,7 +33,6 @@ _WRITING_ORDER = (
     "subscription",
     "checkout.session",
 )
-_DEADLOCK_RETRIES = 3
 _LOCK_ORDER = ("order", "in", "re", "sub", "cus")
 
 
@@ -75,22 +72,6 @@ async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Ma
     """
     await repository.lock_objects(conn, lock_keys(snapshots))
     return await apply_locked(conn, snapshots)
-
-
-async def apply_in_transaction(pool: Pool, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
-    """Do as `apply_snapshots`, in a transaction of its own; again where it met a deadlock.
-
-    Webhooks of the same change come at the same instant.
-    """
-    for _ in range(_DEADLOCK_RETRIES):
-        with suppress(asyncpg.DeadlockDetectedError):
-            return await _apply_at_once(pool, snapshots)
-    return await _apply_at_once(pool, snapshots)
-
-
-async def _apply_at_once(pool: Pool, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
-    async with transaction(pool) as conn:
-        return await apply_snapshots(conn, snapshots)
 
 
 def lock_keys(snapshots: Iterable[Snapshot]) -> list[str]:

@@ -1,33 +1,24 @@
 """What a run asks of Stripe, all of it at one pace."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from mpanel_billing.mirror import refetch
 from mpanel_billing.reconciliation.pace import Pace
-from mpanel_billing.stripe_gateway.gateway import Fetched, StripeGateway
-from mpanel_billing.stripe_gateway.lists import Page, list_page
+from mpanel_billing.stripe_gateway.gateway import Fetched, Page, StripeGateway
 
 
-class Stripe(refetch.Stripe, Protocol):
-    """What a reconcile needs of Stripe: single objects, and pages of lists."""
-
-    async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
-        """Return a page of a list, newest first."""
-        ...
-
-
-class PacedStripe:
-    """Stripe's API, asked no faster than the pace allows, and patiently."""
+class PacedStripe(StripeGateway):
+    """A gateway whose reads go no faster than a pace, and wait while Stripe is unavailable."""
 
     def __init__(self, gateway: StripeGateway, pace: Pace) -> None:
-        """Ask through the gateway."""
+        """Read over the connections of `gateway`, which its owner closes."""
+        super().__init__(gateway.client, gateway.http_client, gateway.longest_call_seconds)
         self._gateway = gateway
         self._pace = pace
 
     async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
         """Return a page of a list, newest first."""
-        return await self._pace.ask(lambda: list_page(self._gateway, object_type, params))
+        return await self._pace.ask(lambda: self._gateway.list_page(object_type, params))
 
     async def fetch(self, object_type: str, object_id: str) -> Fetched:
         """Return the object as it is now."""

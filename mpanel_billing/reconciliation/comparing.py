@@ -7,30 +7,29 @@ is looked at again by itself, and is no drift if it then agrees.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
-from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.mirror.facts import Facts
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.normalise import normalise
 from mpanel_billing.mirror.reading import UnreadableObjectError
-from mpanel_billing.mirror.refetch import fetch_and_apply, with_all_items
-from mpanel_billing.mirror.service import apply_in_transaction
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
+from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.reconciliation import repository
-from mpanel_billing.reconciliation.asking import Stripe
 from mpanel_billing.reconciliation.differences import (
     OBJECT,
     Difference,
     differences,
     summary_of_row,
 )
-from mpanel_billing.reconciliation.drift import Drift, drifts_of
-from mpanel_billing.stripe_gateway.lists import Page
+from mpanel_billing.reconciliation.drift import Drift, Progress, drifts_of
+from mpanel_billing.stripe_gateway.gateway import Page
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +43,17 @@ _POISONED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What comparing needs; a dry one only reports.
+class ReconcileContext:
+    """What a reconcile works with; a `dry_run` only reports.
 
-    `repairs` is held by whoever repairs: pages of a subscription's invoices and of their payments,
-    written at the same time, would wait for each other in a circle.
+    `on_progress` is called after each page. `repairs` is held during a repair: pages of a
+    subscription's invoices and of their payments, written at the same time, would deadlock.
     """
 
-    pool: Pool
-    stripe: Stripe
-    livemode: bool
-    dry_run: bool
+    mirror: Mirror
+    drivers: Drivers
+    dry_run: bool = False
+    on_progress: Callable[[Progress], None] = lambda _: None
     repairs: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -66,54 +65,54 @@ class Compared:
     known: Sequence[str]
 
 
-async def compare_page(bench: Bench, object_type: str, page: Page) -> Compared:
-    """Compare a page with our rows, and repair what differs unless the bench is a dry one."""
-    objects = [await with_all_items(bench.stripe, stripe_object) for stripe_object in page.objects]
-    read, drift = _read(bench, object_type, objects)
-    rows = await _rows(bench, object_type, list(read))
+async def compare_page(context: ReconcileContext, object_type: str, page: Page) -> Compared:
+    """Compare a page with our rows, and repair what differs unless it is a dry run."""
+    objects = [await context.mirror.with_all_items(stripe_object) for stripe_object in page.objects]
+    read, drift = _read(context, object_type, objects)
+    rows = await _rows(context, object_type, list(read))
     differing = {
         id_: found for id_, facts in read.items() if (found := differences(facts, rows.get(id_)))
     }
-    if differing and bench.dry_run:
-        drift += await _confirm(bench, object_type, page, differing, rows)
+    if differing and context.dry_run:
+        drift += await _confirm(context, object_type, page, differing, rows)
     elif differing:
         whole = {o["id"]: o for o in objects if o["id"] in differing}
-        drift += await _repair(bench, object_type, page, whole, differing)
+        drift += await _repair(context, object_type, page, whole, differing)
     known = {*rows, *(each.object_id for each in drift if each.repaired)}
     return Compared(drift, sorted(known))
 
 
-async def look_at(bench: Bench, object_type: str, object_id: str) -> Sequence[Drift]:
-    """Ask Stripe for one object, compare it, and repair what differs unless the bench is dry.
+async def look_at(context: ReconcileContext, object_type: str, object_id: str) -> Sequence[Drift]:
+    """Ask Stripe for one object, compare it, and repair what differs unless it is a dry run.
 
     A webhook may come between the answer and the look at our row, before it or after: only what
     agrees with neither differs.
     """
-    row = (await _rows(bench, object_type, [object_id])).get(object_id)
+    row = (await _rows(context, object_type, [object_id])).get(object_id)
     try:
-        fetched = await bench.stripe.fetch(object_type, object_id)
+        fetched = await context.mirror.stripe.fetch(object_type, object_id)
     except StripeObjectMissingError:
-        return await _miss(bench, object_type, object_id, row)
-    stripe_object = await with_all_items(bench.stripe, fetched.stripe_object)
-    read, drift = _read(bench, object_type, [stripe_object])
+        return await _miss(context, object_type, object_id, row)
+    stripe_object = await context.mirror.with_all_items(fetched.stripe_object)
+    read, drift = _read(context, object_type, [stripe_object])
     for facts in read.values():
         differing = differences(facts, row)
-        now = (await _rows(bench, object_type, [object_id])).get(object_id) if differing else row
+        now = (await _rows(context, object_type, [object_id])).get(object_id) if differing else row
         if differing and differences(facts, now):
-            repaired = not bench.dry_run and await _fetch_and_apply(bench, object_type, object_id)
+            repaired = not context.dry_run and await _refresh(context, object_type, object_id)
             drift += drifts_of(object_type, object_id, differing, repaired=repaired)
     return drift
 
 
 def _read(
-    bench: Bench, object_type: str, objects: Sequence[Mapping[str, Any]]
+    context: ReconcileContext, object_type: str, objects: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Facts], list[Drift]]:
     """Read objects; what cannot be read differs for good."""
     read: dict[str, Facts] = {}
     unreadable: list[Drift] = []
     for stripe_object in objects:
         try:
-            facts = normalise(stripe_object, livemode=bench.livemode)
+            facts = normalise(stripe_object, livemode=context.mirror.livemode)
         except UnreadableObjectError as error:
             id_ = str(stripe_object.get("id"))
             unreadable.append(Drift(object_type, id_, OBJECT, None, f"unreadable: {error}", False))
@@ -123,14 +122,14 @@ def _read(
 
 
 async def _rows(
-    bench: Bench, object_type: str, object_ids: Sequence[str]
+    context: ReconcileContext, object_type: str, object_ids: Sequence[str]
 ) -> Mapping[str, Mapping[str, Any]]:
-    async with acquired(bench.pool) as conn:
+    async with acquired(context.mirror.pool) as conn:
         return await repository.list_rows(conn, object_type, object_ids)
 
 
 async def _confirm(
-    bench: Bench,
+    context: ReconcileContext,
     object_type: str,
     page: Page,
     differing: Mapping[str, Sequence[Difference]],
@@ -140,33 +139,35 @@ async def _confirm(
     drift: list[Drift] = []
     for id_, found in differing.items():
         if id_ in rows and rows[id_]["as_of"] >= page.since:
-            drift += await look_at(bench, object_type, id_)
+            drift += await look_at(context, object_type, id_)
         else:
             drift += drifts_of(object_type, id_, found, repaired=False)
     return drift
 
 
 async def _repair(
-    bench: Bench,
+    context: ReconcileContext,
     object_type: str,
     page: Page,
     objects: Mapping[str, Mapping[str, Any]],
     differing: Mapping[str, Sequence[Difference]],
 ) -> list[Drift]:
     """Apply the page's snapshots of what differs; what that leaves is looked at one by one."""
-    overtaken = await _apply(bench, page, list(objects.values()))
-    rows = await _rows(bench, object_type, list(objects))
+    overtaken = await _apply(context, page, list(objects.values()))
+    rows = await _rows(context, object_type, list(objects))
     drift: list[Drift] = []
     for id_, stripe_object in objects.items():
-        facts = normalise(stripe_object, livemode=bench.livemode)
+        facts = normalise(stripe_object, livemode=context.mirror.livemode)
         if id_ in overtaken or differences(facts, rows.get(id_)):
-            drift += await look_at(bench, object_type, id_)
+            drift += await look_at(context, object_type, id_)
         else:
             drift += drifts_of(object_type, id_, differing[id_], repaired=True)
     return drift
 
 
-async def _apply(bench: Bench, page: Page, objects: Sequence[Mapping[str, Any]]) -> set[str]:
+async def _apply(
+    context: ReconcileContext, page: Page, objects: Sequence[Mapping[str, Any]]
+) -> set[str]:
     """Apply snapshots of a page in one transaction; answer the ids of those to look at again.
 
     They are those that something newer has overtaken; all, when one of them could not be applied.
@@ -176,48 +177,46 @@ async def _apply(bench: Bench, page: Page, objects: Sequence[Mapping[str, Any]])
             stripe_object,
             since=page.since,
             as_of=page.as_of,
-            livemode=bench.livemode,
+            livemode=context.mirror.livemode,
             read_after=None,
         )
         for stripe_object in objects
     ]
     try:
-        async with bench.repairs:
-            outcomes = await apply_in_transaction(bench.pool, snapshots)
+        async with context.repairs:
+            outcomes = await context.mirror.apply(snapshots)
     except _POISONED:
         logger.warning("a page could not be applied; going on one by one", exc_info=True)
         return {snapshot.object_id for snapshot in snapshots}
     return {id_ for id_, outcome in outcomes.items() if outcome.status == "stale"}
 
 
-async def _fetch_and_apply(bench: Bench, object_type: str, object_id: str) -> bool:
+async def _refresh(context: ReconcileContext, object_type: str, object_id: str) -> bool:
     """Bring one object up to what Stripe says now; answer whether the mirror then agrees."""
     try:
-        async with bench.repairs:
-            now = await fetch_and_apply(
-                bench.pool, bench.stripe, object_type, object_id, livemode=bench.livemode
-            )
+        async with context.repairs:
+            now = await context.mirror.refresh(object_type, object_id)
     except _POISONED:
         logger.exception("an object could not be applied", extra={"objectId": object_id})
         return False
-    row = (await _rows(bench, object_type, [object_id])).get(object_id)
-    return not differences(normalise(now, livemode=bench.livemode), row)
+    row = (await _rows(context, object_type, [object_id])).get(object_id)
+    return not differences(normalise(now, livemode=context.mirror.livemode), row)
 
 
 async def _miss(
-    bench: Bench, object_type: str, object_id: str, row: Mapping[str, Any] | None
+    context: ReconcileContext, object_type: str, object_id: str, row: Mapping[str, Any] | None
 ) -> Sequence[Drift]:
     """Stripe has no such object, or another account has it."""
     if row is None:
         return []
     word = summary_of_row(row)
     buried = False
-    if object_type == "invoice" and word == "draft" and not bench.dry_run:
-        buried = await _bury_draft(bench, row)
+    if object_type == "invoice" and word == "draft" and not context.dry_run:
+        buried = await _bury_draft(context, row)
     return [Drift(object_type, object_id, OBJECT, word, None, buried)]
 
 
-async def _bury_draft(bench: Bench, row: Mapping[str, Any]) -> bool:
+async def _bury_draft(context: ReconcileContext, row: Mapping[str, Any]) -> bool:
     """Note that a draft is gone: only drafts can be deleted, and no event of ours tells of it."""
     gone = {
         "object": "invoice",
@@ -232,8 +231,8 @@ async def _bury_draft(bench: Bench, row: Mapping[str, Any]) -> bool:
         gone,
         since=row["as_of"],
         as_of=row["as_of"],
-        livemode=bench.livemode,
+        livemode=context.mirror.livemode,
         read_after=(row["as_of"], row["event_id"]),
     )
-    outcomes = await apply_in_transaction(bench.pool, [snapshot])
+    outcomes = await context.mirror.apply([snapshot])
     return outcomes[snapshot.object_id].status == "applied"

@@ -1,6 +1,7 @@
 """One object, and what hangs on it, reconciled at once: for an operator who looks into a case."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mpanel_billing.access import audit
 from mpanel_billing.access.actor import Actor
@@ -10,10 +11,9 @@ from mpanel_billing.mirror.facts import SubscriptionFacts
 from mpanel_billing.mirror.normalise import normalise
 from mpanel_billing.provisioning.operations import find_subscription
 from mpanel_billing.reconciliation.accounts import inspect_subscription
-from mpanel_billing.reconciliation.comparing import Bench, compare_page, look_at
+from mpanel_billing.reconciliation.comparing import ReconcileContext, compare_page, look_at
 from mpanel_billing.reconciliation.differences import OBJECT
 from mpanel_billing.reconciliation.drift import Drift
-from mpanel_billing.reconciliation.walking import Surroundings
 
 _TYPES = {
     "sub": "subscription",
@@ -25,7 +25,7 @@ _TYPES = {
 
 
 async def reconcile_object(
-    around: Surroundings, object_id: str, *, dry_run: bool, by: Actor | None = None
+    context: ReconcileContext, object_id: str, *, dry_run: bool, by: Actor | None = None
 ) -> Sequence[Drift]:
     """Compare one object and repair what differs; with a subscription what belongs to it.
 
@@ -37,16 +37,16 @@ async def reconcile_object(
         raise InvalidRequestError(
             f"{object_id} is no sub_..., in_..., inpay_..., re_... or cus_..."
         )
-    bench = around.bench(dry_run=dry_run)
+    context = replace(context, dry_run=dry_run)
     actor = None if dry_run else by
     async with audit.attempt(
-        around.pool, actor, "reconcile.object", Target(object_type, object_id)
+        context.mirror.pool, actor, "reconcile.object", Target(object_type, object_id)
     ) as entry:
-        drift = [*await look_at(bench, object_type, object_id)]
+        drift = [*await look_at(context, object_type, object_id)]
         if object_type == "subscription" and not _is_missing(drift):
-            drift += await _look_around(around, bench, object_id)
+            drift += await _look_around(context, object_id)
         elif object_type == "invoice" and not _is_missing(drift):
-            drift += await _payments_of(bench, object_id)
+            drift += await _payments_of(context, object_id)
         entry.note(drift=len(drift), repaired=sum(each.repaired for each in drift))
     return drift
 
@@ -55,42 +55,46 @@ def _is_missing(drift: Sequence[Drift]) -> bool:
     return any(each.field == OBJECT and each.found is None for each in drift)
 
 
-async def _look_around(around: Surroundings, bench: Bench, subscription_id: str) -> list[Drift]:
+async def _look_around(context: ReconcileContext, subscription_id: str) -> list[Drift]:
     """Look at what belongs to a subscription."""
     drift = [
-        *await _customer_of(bench, subscription_id),
-        *await _invoices_of(bench, subscription_id),
+        *await _customer_of(context, subscription_id),
+        *await _invoices_of(context, subscription_id),
     ]
     try:
-        ours = await find_subscription(around.pool, subscription_id)
+        ours = await find_subscription(context.mirror.pool, subscription_id)
     except NotFoundError:  # a dry run leaves it so
         return drift
-    accounts = await inspect_subscription(around.pool, around.drivers, ours, dry_run=bench.dry_run)
+    accounts = await inspect_subscription(
+        context.mirror.pool, context.drivers, ours, dry_run=context.dry_run
+    )
     return drift + accounts
 
 
-async def _customer_of(bench: Bench, subscription_id: str) -> Sequence[Drift]:
-    fetched = await bench.stripe.fetch("subscription", subscription_id)
-    facts = normalise(fetched.stripe_object, livemode=bench.livemode)
+async def _customer_of(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:
+    fetched = await context.mirror.stripe.fetch("subscription", subscription_id)
+    facts = normalise(fetched.stripe_object, livemode=context.mirror.livemode)
     if not isinstance(facts, SubscriptionFacts):
         raise TypeError(type(facts))
-    return await look_at(bench, "customer", facts.stripe_customer_id)
+    return await look_at(context, "customer", facts.stripe_customer_id)
 
 
-async def _invoices_of(bench: Bench, subscription_id: str) -> list[Drift]:
+async def _invoices_of(context: ReconcileContext, subscription_id: str) -> list[Drift]:
     """Compare the invoices page by page, and the payments of each."""
     drift: list[Drift] = []
     cursor: dict[str, str] = {}
     while True:
-        page = await bench.stripe.list_page("invoice", {"subscription": subscription_id, **cursor})
-        drift += (await compare_page(bench, "invoice", page)).drift
+        page = await context.mirror.stripe.list_page(
+            "invoice", {"subscription": subscription_id, **cursor}
+        )
+        drift += (await compare_page(context, "invoice", page)).drift
         for invoice in page.objects:
-            drift += await _payments_of(bench, invoice["id"])
+            drift += await _payments_of(context, invoice["id"])
         if not page.has_more:
             return drift
         cursor = {"starting_after": page.objects[-1]["id"]}
 
 
-async def _payments_of(bench: Bench, invoice_id: str) -> Sequence[Drift]:
-    page = await bench.stripe.list_page("invoice_payment", {"invoice": invoice_id})
-    return (await compare_page(bench, "invoice_payment", page)).drift
+async def _payments_of(context: ReconcileContext, invoice_id: str) -> Sequence[Drift]:
+    page = await context.mirror.stripe.list_page("invoice_payment", {"invoice": invoice_id})
+    return (await compare_page(context, "invoice_payment", page)).drift

@@ -5,13 +5,12 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from mpanel_billing.errors import StripeObjectMissingError
-from mpanel_billing.reconciliation.asking import Stripe
 from mpanel_billing.reconciliation.slices import Slice
-from mpanel_billing.stripe_gateway.lists import Page
+from mpanel_billing.stripe_gateway.gateway import Page, StripeGateway
 
 
 async def pages(
-    stripe: Stripe, object_type: str, part: Slice, params: Mapping[str, Any]
+    stripe: StripeGateway, object_type: str, part: Slice, params: Mapping[str, Any]
 ) -> AsyncGenerator[Page]:
     """Yield pages, newest first; the next is asked for while one is looked at.
 
@@ -36,7 +35,9 @@ async def _give_up(asking: "asyncio.Task[Page]") -> None:
         asking.exception()
 
 
-async def _list(stripe: Stripe, object_type: str, part: Slice, params: Mapping[str, Any]) -> Page:
+async def _list(
+    stripe: StripeGateway, object_type: str, part: Slice, params: Mapping[str, Any]
+) -> Page:
     """Return the page after the slice's cursor.
 
     When that object is gone since, what was made before it follows; some are then seen twice.

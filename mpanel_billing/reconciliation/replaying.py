@@ -8,28 +8,30 @@ import orjson
 
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.reconciliation import repository
-from mpanel_billing.reconciliation.comparing import Bench
+from mpanel_billing.reconciliation.comparing import ReconcileContext
 from mpanel_billing.reconciliation.differences import OBJECT
 from mpanel_billing.reconciliation.drift import Drift
-from mpanel_billing.stripe_gateway.lists import Page
+from mpanel_billing.stripe_gateway.gateway import Page
 from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import parse_body, parse_event
 
 
-async def replay_page(bench: Bench, page: Page) -> Sequence[Drift]:
+async def replay_page(context: ReconcileContext, page: Page) -> Sequence[Drift]:
     """Receive those of the listed events that are not in the inbox; each of them is a drift."""
     listed = {event["id"]: event for event in page.objects}
-    async with acquired(bench.pool) as conn:
+    async with acquired(context.mirror.pool) as conn:
         missing = await repository.list_missing_events(conn, list(listed))
     lost = [event for id_, event in listed.items() if id_ in missing]
-    if bench.dry_run:
+    if context.dry_run:
         return [_drift(event, repaired=False) for event in lost]
-    batcher = EventBatcher(bench.pool)
-    return await asyncio.gather(*(_receive(bench, batcher, event) for event in lost))
+    batcher = EventBatcher(context.mirror.pool)
+    return await asyncio.gather(*(_receive(context, batcher, event) for event in lost))
 
 
-async def _receive(bench: Bench, batcher: EventBatcher, event: Mapping[str, Any]) -> Drift:
-    parsed = parse_event(parse_body(orjson.dumps(event)), livemode=bench.livemode)
+async def _receive(
+    context: ReconcileContext, batcher: EventBatcher, event: Mapping[str, Any]
+) -> Drift:
+    parsed = parse_event(parse_body(orjson.dumps(event)), livemode=context.mirror.livemode)
     outcome = await batcher.receive(parsed)
     return _drift(event, repaired=outcome.status != "failed")
 

@@ -2,8 +2,8 @@
 
 import logging
 
-from mpanel_billing.database.pool import Pool
 from mpanel_billing.errors import ConflictError
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation.service import Wish, request_run
 
 logger = logging.getLogger(__name__)
@@ -17,9 +17,9 @@ def cron_of(hour: int) -> str:
     return f"{_MINUTE} {hour} * * *"
 
 
-async def request_daily_run(pool: Pool, *, livemode: bool) -> None:
+async def request_daily_run(mirror: Mirror) -> None:
     """Ask for the run of the day: a stopped one goes on, and one that is running is let run."""
     try:
-        await request_run(pool, Wish("schedule", livemode))
+        await request_run(mirror.pool, Wish("schedule", mirror.livemode))
     except ConflictError:
         logger.info("a reconcile is running already")

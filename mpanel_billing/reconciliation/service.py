@@ -25,10 +25,11 @@ from mpanel_billing.errors import BillingError, ConflictError, DatabaseUnavailab
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_reconcile
 from mpanel_billing.reconciliation import repository
+from mpanel_billing.reconciliation.comparing import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import Slice, cut
-from mpanel_billing.reconciliation.walking import RunLostError, Surroundings, walk
+from mpanel_billing.reconciliation.walking import RunLostError, walk
 from mpanel_billing.telemetry.logs import redact
 
 logger = logging.getLogger(__name__)
@@ -122,19 +123,19 @@ async def _cut(conn: Connection, row: asyncpg.Record, wish: Wish) -> list[Slice]
     )
 
 
-async def continue_run(around: Surroundings, run_id: UUID) -> bool:
+async def continue_run(context: ReconcileContext, run_id: UUID) -> bool:
     """Take a run up and bring it to its end; False when somebody else is at it, or it is done.
 
     Whatever stops it (an error, which is raised, or a signal) leaves it where it was.
     """
-    async with transaction(around.pool) as conn:
+    async with transaction(context.mirror.pool) as conn:
         run = await repository.take_run(conn, run_id, uuid4())
     if run is None:
         return False
     error: str | None = None
     started = time.monotonic()
     try:
-        await walk(around, run)
+        await walk(context, run)
     except RunLostError:
         logger.warning("another process has taken the reconcile over", extra=_of(run))
         return False
@@ -142,7 +143,7 @@ async def continue_run(around: Surroundings, run_id: UUID) -> bool:
         error = redact(str(stopped) or type(stopped).__name__)
         raise
     finally:
-        await asyncio.shield(_release(around.pool, run, error))
+        await asyncio.shield(_release(context.mirror.pool, run, error))
     took = round((time.monotonic() - started) * 1000)
     logger.info("reconcile done", extra={**_of(run), "durationMs": took})
     return True
@@ -160,12 +161,12 @@ def _of(run: Run) -> dict[str, object]:
     return {"runId": str(run.id)}
 
 
-async def run_due(around: Surroundings, run_id: UUID, stop: asyncio.Event) -> None:
+async def run_due(context: ReconcileContext, run_id: UUID, stop: asyncio.Event) -> None:
     """Do as `continue_run`, for the worker: a failure is logged, and the sweep tries again.
 
     Once `stop` is set the run is left where it is, for another worker.
     """
-    running = asyncio.create_task(continue_run(around, run_id))
+    running = asyncio.create_task(continue_run(context, run_id))
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)

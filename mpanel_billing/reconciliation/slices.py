@@ -7,7 +7,7 @@ same time has to be separate stretches of `created`.
 import math
 from dataclasses import dataclass, replace
 
-from mpanel_billing.stripe_gateway.lists import MOST_TYPES
+from mpanel_billing.stripe_gateway.gateway import MOST_TYPES
 from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 STEPS = ("replay", "compare", "absent", "inspect")

@@ -4,20 +4,18 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from mpanel_billing.database.pool import Pool, acquired
-from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.accounts import inspect_page
-from mpanel_billing.reconciliation.asking import Stripe
-from mpanel_billing.reconciliation.comparing import Bench, compare_page, look_at
+from mpanel_billing.reconciliation.comparing import ReconcileContext, compare_page, look_at
 from mpanel_billing.reconciliation.drift import Drift, Progress
 from mpanel_billing.reconciliation.paging import pages
 from mpanel_billing.reconciliation.replaying import replay_page
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import STEPS, Slice, types_of
-from mpanel_billing.stripe_gateway.lists import Page
+from mpanel_billing.stripe_gateway.gateway import Page
 
 CONCURRENCY = 4
 """Slices that are walked at the same time; how fast, is the pace's business."""
@@ -29,26 +27,11 @@ class RunLostError(Exception):
     """Another process has taken the run over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run works with. `watch` is told of each page that is done."""
-
-    pool: Pool
-    stripe: Stripe
-    drivers: Drivers
-    livemode: bool
-    watch: Callable[[Progress], None] = lambda _: None
-    repairs: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def bench(self, *, dry_run: bool) -> Bench:
-        """Return what comparing needs."""
-        return Bench(self.pool, self.stripe, self.livemode, dry_run, self.repairs)
-
-
-async def walk(around: Surroundings, run: Run) -> None:
+async def walk(context: ReconcileContext, run: Run) -> None:
     """Do what is left of a run, and finish it; RunLostError when it is another's by now."""
-    working = asyncio.create_task(_walk_steps(around, run))
-    beating = asyncio.create_task(_beat(around.pool, run))
+    context = replace(context, dry_run=run.dry_run)
+    working = asyncio.create_task(_walk_steps(context, run))
+    beating = asyncio.create_task(_beat(context.mirror.pool, run))
     try:
         await asyncio.wait({working, beating}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -70,12 +53,12 @@ async def _beat(pool: Pool, run: Run) -> None:
                 raise RunLostError
 
 
-async def _walk_steps(around: Surroundings, run: Run) -> None:
+async def _walk_steps(context: ReconcileContext, run: Run) -> None:
     for step in STEPS:
-        async with acquired(around.pool) as conn:
+        async with acquired(context.mirror.pool) as conn:
             waiting = deque(await repository.list_slices(conn, run.id, step))
-        await _at_once([_walk_slices(around, run, waiting) for _ in range(CONCURRENCY)])
-    async with acquired(around.pool) as conn:
+        await _at_once([_walk_slices(context, run, waiting) for _ in range(CONCURRENCY)])
+    async with acquired(context.mirror.pool) as conn:
         if not await repository.finish_run(conn, run):
             raise RunLostError
 
@@ -90,72 +73,73 @@ async def _at_once(works: Sequence[Coroutine[None, None, None]]) -> None:
         raise errors.exceptions[0] from errors
 
 
-async def _walk_slices(around: Surroundings, run: Run, waiting: deque[Slice]) -> None:
+async def _walk_slices(context: ReconcileContext, run: Run, waiting: deque[Slice]) -> None:
     while waiting:
-        await _walk_slice(around, run, waiting.popleft())
+        await _walk_slice(context, run, waiting.popleft())
 
 
-async def _walk_slice(around: Surroundings, run: Run, part: Slice) -> None:
-    async with aclosing(_STEP[part.step](around, run, part)) as steps:
+async def _walk_slice(context: ReconcileContext, run: Run, part: Slice) -> None:
+    async with aclosing(_STEP[part.step](context, run, part)) as steps:
         async for progress in steps:
-            async with acquired(around.pool) as conn:
+            async with acquired(context.mirror.pool) as conn:
                 if progress.drift:  # first: should the rest fail, the page is done again
                     await repository.note_drift(conn, run, progress.drift)
                 if not await repository.save_progress(conn, run, part, progress):
                     raise RunLostError
-            around.watch(progress)
+            context.on_progress(progress)
 
 
-async def _replay(around: Surroundings, run: Run, part: Slice) -> AsyncGenerator[Progress]:
-    bench = around.bench(dry_run=run.dry_run)
+async def _replay(context: ReconcileContext, run: Run, part: Slice) -> AsyncGenerator[Progress]:
     types = {"types": types_of(part.subject)}
-    async with aclosing(pages(around.stripe, "event", part, types)) as listed:
+    async with aclosing(pages(context.mirror.stripe, "event", part, types)) as listed:
         async for page in listed:
-            drift = await replay_page(bench, page)
+            drift = await replay_page(context, page)
             yield _progress_of(page, drift, events=len(page.objects))
 
 
-async def _compare(around: Surroundings, run: Run, part: Slice) -> AsyncGenerator[Progress]:
-    bench = around.bench(dry_run=run.dry_run)
-    async with aclosing(pages(around.stripe, part.subject, part, {})) as listed:
+async def _compare(context: ReconcileContext, run: Run, part: Slice) -> AsyncGenerator[Progress]:
+    async with aclosing(pages(context.mirror.stripe, part.subject, part, {})) as listed:
         async for page in listed:
-            compared = await compare_page(bench, part.subject, page)
+            compared = await compare_page(context, part.subject, page)
             count = len(page.objects)
             yield _progress_of(page, compared.drift, objects=count, known=compared.known)
 
 
-async def _find_absent(around: Surroundings, run: Run, part: Slice) -> AsyncGenerator[Progress]:
-    bench = around.bench(dry_run=run.dry_run)
+async def _find_absent(
+    context: ReconcileContext, run: Run, part: Slice
+) -> AsyncGenerator[Progress]:
     after: str | None = part.cursor_id or ""
     while after is not None:
-        async with acquired(around.pool) as conn:
+        async with acquired(context.mirror.pool) as conn:
             absent, after = await repository.find_absent(conn, run, part.subject, after)
-        drift = await _look_at_all(bench, part.subject, absent)
+        drift = await _look_at_all(context, part.subject, absent)
         yield Progress(drift, after, done=after is None)
 
 
-async def _look_at_all(bench: Bench, object_type: str, object_ids: Sequence[str]) -> list[Drift]:
+async def _look_at_all(
+    context: ReconcileContext, object_type: str, object_ids: Sequence[str]
+) -> list[Drift]:
     drift: list[Drift] = []
     left = deque(object_ids)
 
     async def look() -> None:
         while left:
-            drift.extend(await look_at(bench, object_type, left.popleft()))
+            drift.extend(await look_at(context, object_type, left.popleft()))
 
     await _at_once([look() for _ in range(CONCURRENCY)])
     return drift
 
 
-async def _inspect(around: Surroundings, run: Run, part: Slice) -> AsyncGenerator[Progress]:
+async def _inspect(context: ReconcileContext, run: Run, part: Slice) -> AsyncGenerator[Progress]:
     progress = Progress([], part.cursor_id, done=False)
     while not progress.done:
         progress = await inspect_page(
-            around.pool, around.drivers, progress.cursor_id, dry_run=run.dry_run
+            context.mirror.pool, context.drivers, progress.cursor_id, dry_run=run.dry_run
         )
         yield progress
 
 
-_STEP: Mapping[str, Callable[[Surroundings, Run, Slice], AsyncGenerator[Progress]]] = {
+_STEP: Mapping[str, Callable[[ReconcileContext, Run, Slice], AsyncGenerator[Progress]]] = {
     "replay": _replay,
     "compare": _compare,
     "absent": _find_absent,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 
@@ -13,3 +14,8 @@ class ServiceDesk:
     pool: Pool
     gateway: StripeGateway
     livemode: bool
+
+    @property
+    def mirror(self) -> Mirror:
+        """The rows that mirror Stripe."""
+        return Mirror(self.pool, self.gateway, self.livemode)

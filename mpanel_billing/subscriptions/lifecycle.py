@@ -23,7 +23,7 @@ from mpanel_billing.errors import (
     StripeError,
     StripeObjectMissingError,
 )
-from mpanel_billing.mirror.refetch import fetch_and_apply, wish_to_fetch
+from mpanel_billing.mirror.mirror import request_refetch
 from mpanel_billing.stripe_gateway.subscriptions import cancel_subscription, update_subscription
 from mpanel_billing.subscriptions.customers import Named
 from mpanel_billing.subscriptions.desk import ServiceDesk
@@ -178,9 +178,7 @@ async def refresh(desk: ServiceDesk, request: Request) -> Subscription:
     held = await get_subscription(desk, request.subscription_id, request.named)
     if held.stripe_id is None:
         return held
-    await fetch_and_apply(
-        desk.pool, desk.gateway, "subscription", held.stripe_id, livemode=desk.livemode
-    )
+    await desk.mirror.refresh("subscription", held.stripe_id)
     return await get_subscription(desk, request.subscription_id, request.named)
 
 
@@ -217,10 +215,8 @@ async def _show(desk: ServiceDesk, stripe_id: str) -> None:
     time. Should Stripe not answer now, the change is done all the same, and a job asks again.
     """
     try:
-        await fetch_and_apply(
-            desk.pool, desk.gateway, "subscription", stripe_id, livemode=desk.livemode
-        )
+        await desk.mirror.refresh("subscription", stripe_id)
     except StripeError as error:
         logger.warning("changed, but not shown yet: %s", error, extra={"objectId": stripe_id})
         async with transaction(desk.pool) as conn:
-            await wish_to_fetch(conn, "subscription", stripe_id, "was changed by us")
+            await request_refetch(conn, "subscription", stripe_id, "was changed by us")

@@ -18,7 +18,6 @@ from mpanel_billing.errors import (
     StripeError,
 )
 from mpanel_billing.mirror.facts import NOTHING_GIVEN
-from mpanel_billing.mirror.refetch import fetch_and_apply
 from mpanel_billing.stripe_gateway.refunds import CHANGE_ID, create_refund, list_refunds
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.customers import Named
@@ -87,9 +86,7 @@ async def _refresh(desk: ServiceDesk, wish: RefundWish) -> Invoice:
     """Return the invoice; what we know of its payments and refunds is as Stripe has it now."""
     async with acquired(desk.pool) as conn:
         invoice = await require_invoice(conn, desk, wish.invoice_id, wish.named)
-    await fetch_and_apply(
-        desk.pool, desk.gateway, "invoice", invoice.stripe_invoice_id, livemode=desk.livemode
-    )
+    await desk.mirror.refresh("invoice", invoice.stripe_invoice_id)
     async with acquired(desk.pool) as conn:
         payments = await repository.list_payments(conn, invoice.stripe_invoice_id)
         known = await repository.list_refund_statuses(conn, invoice.stripe_invoice_id)
@@ -101,7 +98,7 @@ async def _refresh(desk: ServiceDesk, wish: RefundWish) -> Invoice:
 
 
 async def _mirror(desk: ServiceDesk, refund_id: str) -> None:
-    await fetch_and_apply(desk.pool, desk.gateway, "refund", refund_id, livemode=desk.livemode)
+    await desk.mirror.refresh("refund", refund_id)
 
 
 def _params(invoice: Invoice, payments: Sequence[Payment], wish: RefundWish) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncpg
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.event import Body, Event, parse_event
@@ -40,14 +41,14 @@ async def receive_event(pool: Pool, event: Event) -> Outcome:
         return FAILED
 
 
-async def retry_event(pool: Pool, event_id: str, *, livemode: bool) -> Outcome | None:
+async def retry_event(mirror: Mirror, event_id: str) -> Outcome | None:
     """Try a kept event again; None when it is done already, or somebody else is at it."""
     try:
-        return await _lock_and_apply(pool, event_id, livemode=livemode)
+        return await _lock_and_apply(mirror, event_id)
     except DatabaseUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001 - rule 6: the event stays, with what went wrong
-        await _postpone(pool, event_id, error)
+        await _postpone(mirror.pool, event_id, error)
         return FAILED
 
 
@@ -95,12 +96,12 @@ def _expected(event: Event) -> Outcome:
     return APPLIED if event.snapshot else Outcome("ignored", event.reason)
 
 
-async def _lock_and_apply(pool: Pool, event_id: str, *, livemode: bool) -> Outcome | None:
-    async with transaction(pool) as conn:
+async def _lock_and_apply(mirror: Mirror, event_id: str) -> Outcome | None:
+    async with transaction(mirror.pool) as conn:
         row = await repository.lock_event(conn, event_id)
         if row is None:
             return None
-        event = parse_event(Body.of(row["payload"]), livemode=livemode)
+        event = parse_event(Body.of(row["payload"]), livemode=mirror.livemode)
         outcome = Outcome("ignored", event.reason)
         if event.snapshot:
             outcome = (await apply_snapshots(conn, [event.snapshot]))[event.snapshot.object_id]

@@ -21,16 +21,16 @@ from pgqueuer.models import Schedule
 
 from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, Pool
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
-from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
 from mpanel_billing.reconciliation.asking import PacedStripe
+from mpanel_billing.reconciliation.comparing import ReconcileContext
 from mpanel_billing.reconciliation.pace import Pace
 from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run
 from mpanel_billing.reconciliation.service import run_due
-from mpanel_billing.reconciliation.walking import Surroundings
 from mpanel_billing.retention.repository import Ages
 from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
@@ -142,8 +142,8 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
         register(queue, provisioning)
         schedule_pruning(queue, pool, ages_of(settings))
         stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))
-        around = Surroundings(pool, stripe, drivers, settings.livemode)
-        schedule_reconciling(queue, around, settings.reconcile_hour)
+        context = ReconcileContext(Mirror(pool, stripe, settings.livemode), drivers)
+        schedule_reconciling(queue, context, settings.reconcile_hour)
         await _listen(queue)
         logger.info("worker ready")
         signal_ready()
@@ -172,16 +172,17 @@ async def _listen(queue: PgQueuer) -> None:
 
 def register(queue: PgQueuer, provisioning: Provisioning) -> None:
     """Tell the queue what to do for each kind of trigger."""
-    pool, gateway, livemode = provisioning.pool, provisioning.gateway, provisioning.livemode
+    pool = provisioning.pool
+    mirror = Mirror(pool, provisioning.gateway, provisioning.livemode)
 
     async def provision_subscription(id_: str) -> None:
         await provision_tenant_for_subscription(provisioning, UUID(id_))
 
     async def ask_stripe(id_: str) -> None:
-        await refetch(pool, gateway, id_, livemode=livemode)
+        await mirror.refetch(id_)
 
     async def apply_event(id_: str) -> None:
-        await retry_event(pool, id_, livemode=livemode)
+        await retry_event(mirror, id_)
 
     for entrypoint, do in (
         (PROVISION, provision_subscription),
@@ -203,11 +204,13 @@ def schedule_pruning(queue: PgQueuer, pool: Pool, ages: Ages) -> None:
         await prune(pool, ages, stop=queue.shutdown)
 
 
-def schedule_reconciling(queue: PgQueuer, around: Surroundings, hour: int | Literal["off"]) -> None:
+def schedule_reconciling(
+    queue: PgQueuer, context: ReconcileContext, hour: int | Literal["off"]
+) -> None:
     """Compare Stripe with the mirror and the accounts, daily at that hour and when asked for."""
 
     async def reconcile(id_: str) -> None:
-        await run_due(around, UUID(id_), queue.shutdown)
+        await run_due(context, UUID(id_), queue.shutdown)
 
     queue.entrypoint(RECONCILE)(_job(RECONCILE, reconcile))
     if hour == "off":
@@ -215,7 +218,7 @@ def schedule_reconciling(queue: PgQueuer, around: Surroundings, hour: int | Lite
 
     @queue.schedule("reconcile_daily", cron_of(hour))
     async def begin_daily(_: Schedule) -> None:
-        await request_daily_run(around.pool, livemode=around.livemode)
+        await request_daily_run(context.mirror)
 
 
 def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job], Awaitable[None]]:

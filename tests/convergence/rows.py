@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.mirror.refetch import refetch
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.mirror.mirror import Mirror
 from tests.convergence.lifecycles import Life, live
 from tests.inbox import Inbox
 
@@ -52,11 +51,11 @@ async def live_all(pool: Pool, plans: Sequence[Mapping[str, Any]], name: str) ->
     return lives
 
 
-async def ask_stripe(pool: Pool, gateway: StripeGateway) -> None:
+async def ask_stripe(mirror: Mirror) -> None:
     """Ask Stripe about whatever events have left open."""
-    while wishes := await pool.fetch("SELECT object_id FROM stripe_refetches"):
+    while wishes := await mirror.pool.fetch("SELECT object_id FROM stripe_refetches"):
         for wish in wishes:
-            await refetch(pool, gateway, wish["object_id"], livemode=False)
+            await mirror.refetch(wish["object_id"])
 
 
 async def mirrored_rows(pool: Pool, table: str, name: str) -> list[tuple[str, ...]]:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http import keys
-from mpanel_billing.mirror.refetch import fetch_and_apply
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.mirror.mirror import Mirror
 from tests import stripe_objects as made
 from tests.convergence.lifecycles import LIVES, disordered
 from tests.convergence.rows import MIRRORED, ask_stripe, live_all, mirrored_rows
@@ -39,10 +38,6 @@ class World:
     def pool(self) -> Pool:
         return self.client.app[keys.POOL]
 
-    @property
-    def gateway(self) -> StripeGateway:
-        return self.client.app[keys.GATEWAY]
-
     async def deliver(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Post events one after the other, as one connection of Stripe's."""
         for event in events:
@@ -55,13 +50,15 @@ class World:
                 "SELECT last_error FROM stripe_events WHERE id = $1", event["id"]
             )
 
+    @property
+    def mirror(self) -> Mirror:
+        return self.client.app[keys.MIRROR]
+
     async def repair(self, missed: Sequence[Mapping[str, Any]]) -> None:
         """Fetch the objects of events that never came."""
         for event in missed:
             about = event["data"]["object"]
-            await fetch_and_apply(
-                self.pool, self.gateway, about["object"], about["id"], livemode=False
-            )
+            await self.mirror.refresh(about["object"], about["id"])
 
 
 @asynccontextmanager
@@ -84,14 +81,14 @@ async def compare(world: World, plans: Sequence[Mapping[str, Any]], chance: Any)
         world.objects.update(life.objects)
     for life in calm:
         await world.deliver(life.events)
-    await ask_stripe(world.pool, world.gateway)
+    await ask_stripe(world.mirror)
 
     events = [event for life in wild for event in life.events]
     dropped = chance.sample(events, chance.randint(0, min(2, len(events) - 1)))
     told = disordered([event for event in events if event not in dropped], chance)
     await asyncio.gather(*(world.deliver(told[n::CONNECTIONS]) for n in range(CONNECTIONS)))
     await world.repair(dropped)
-    await ask_stripe(world.pool, world.gateway)
+    await ask_stripe(world.mirror)
     for table in MIRRORED:
         in_order = await mirrored_rows(world.pool, table, f"calm{number}n")
         in_disorder = await mirrored_rows(world.pool, table, f"wild{number}n")

@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp.test_utils import TestServer
 
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
 from tests.convergence.lifecycles import STEPS, disordered
@@ -104,7 +105,7 @@ async def _settle(pool: Pool, database_url: str, objects: Mapping[str, Mapping[s
     async with TestServer(create_truth(objects)) as truth:
         base = str(truth.make_url("/"))
         gateway = open_gateway(make_settings(database_url=database_url, stripe_api_base=base))
-        await ask_stripe(pool, gateway)
+        await ask_stripe(Mirror(pool, gateway, livemode=False))
         await gateway.close()
 
 

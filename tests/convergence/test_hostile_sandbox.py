@@ -8,8 +8,8 @@ import pytest
 import stripe
 
 from mpanel_billing.mirror.facts import InvoiceFacts, SubscriptionFacts
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.normalise import normalise
-from mpanel_billing.mirror.refetch import fetch_and_apply
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.convergence.rows import ask_stripe
 from tests.service import Service
@@ -57,7 +57,7 @@ async def test_months_of_billing_told_badly_end_as_stripe_has_them(
     await service.stripe.set_delivery()
     if "drop" in hostility:
         await repair(service, gateway)
-    await ask_stripe(service.pool, gateway)
+    await ask_stripe(Mirror(service.pool, gateway, livemode=False))
     await compare(service, gateway)
 
 
@@ -103,7 +103,7 @@ async def everything(gateway: StripeGateway) -> list[Mapping[str, Any]]:
 async def repair(service: Service, gateway: StripeGateway) -> None:
     """Fetch every object, as a reconciliation does for events that were lost."""
     for found in await everything(gateway):
-        await fetch_and_apply(service.pool, gateway, found["object"], found["id"], livemode=False)
+        await Mirror(service.pool, gateway, livemode=False).refresh(found["object"], found["id"])
 
 
 async def compare(service: Service, gateway: StripeGateway) -> None:

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from mpanel_billing.database.pool import transaction
 from mpanel_billing.jobs.queue import enqueue_refetches
-from mpanel_billing.mirror.refetch import fetch_and_apply, refetch
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.repository import clear_refetch, lease_refetch, request_refetches
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from tests import stripe_objects as made
@@ -66,6 +66,11 @@ async def gateway(stripe_clock: Clocked) -> AsyncIterator[StripeGateway]:
         await gateway.close()
 
 
+@pytest.fixture
+def mirror(inbox: Inbox, gateway: StripeGateway) -> Mirror:
+    return Mirror(inbox.pool, gateway, livemode=False)
+
+
 async def wish(inbox: Inbox, id_: str = "sub_1", kind: str = "subscription") -> None:
     await inbox.pool.execute(
         "INSERT INTO stripe_refetches (object_id, object_type, reason) VALUES ($1, $2, 'test')",
@@ -76,14 +81,14 @@ async def wish(inbox: Inbox, id_: str = "sub_1", kind: str = "subscription") -> 
 
 @pytest.mark.parametrize("minutes", [-10, 0, 10])
 async def test_an_answer_is_dated_by_stripes_clock_however_wrong_ours_is(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked, minutes: int
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked, minutes: int
 ) -> None:
     stripe_clock.ahead = timedelta(minutes=minutes)
     before = int(stripe_clock.now().timestamp()) - 60
     await inbox.tell("customer.subscription.created", made.subscription(), created=before)
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
     await wish(inbox)
-    await refetch(inbox.pool, gateway, "sub_1", livemode=False)
+    await mirror.refetch("sub_1")
     row = await inbox.subscription()
     assert row["amount"] == 900
     assert abs(row["stripe_as_of"] - stripe_clock.now()) < timedelta(seconds=30)
@@ -96,7 +101,7 @@ async def test_an_answer_is_dated_by_stripes_clock_however_wrong_ours_is(
 
 
 async def test_twenty_events_of_one_second_at_once_end_with_the_latest_state(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     now = int(stripe_clock.now().timestamp())
     updates = [made.subscription(amount=700 + number) for number in range(20)]
@@ -107,20 +112,18 @@ async def test_twenty_events_of_one_second_at_once_end_with_the_latest_state(
             for n, update in enumerate(updates)
         )
     )
-    await refetch(inbox.pool, gateway, "sub_1", livemode=False)
+    await mirror.refetch("sub_1")
     assert (await inbox.subscription())["amount"] == 719
     assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refetches") == 1  # its customer
 
 
 async def test_one_worker_at_a_time_asks_about_an_object(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     stripe_clock.objects["sub_1"] = made.subscription()
     stripe_clock.answers.clear()
     await wish(inbox)
-    asking = [
-        asyncio.create_task(refetch(inbox.pool, gateway, "sub_1", livemode=False)) for _ in range(5)
-    ]
+    asking = [asyncio.create_task(mirror.refetch("sub_1")) for _ in range(5)]
     finished = asyncio.as_completed(asking)
     async with asyncio.timeout(20):
         for _ in range(4):
@@ -132,12 +135,12 @@ async def test_one_worker_at_a_time_asks_about_an_object(
 
 
 async def test_a_wish_made_while_stripe_answers_is_asked_again(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     stripe_clock.objects["sub_1"] = made.subscription(amount=1)
     stripe_clock.answers.clear()
     await wish(inbox)
-    asking = asyncio.create_task(refetch(inbox.pool, gateway, "sub_1", livemode=False))
+    asking = asyncio.create_task(mirror.refetch("sub_1"))
     await stripe_clock.question.wait()
     await inbox.pool.execute("UPDATE stripe_refetches SET version = version + 1")
     stripe_clock.answers.set()
@@ -148,14 +151,14 @@ async def test_a_wish_made_while_stripe_answers_is_asked_again(
 
 
 async def test_an_event_that_overtakes_the_answer_is_not_undone(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     now = int(stripe_clock.now().timestamp())
     await inbox.tell("customer.subscription.created", made.subscription(), created=now - 60)
     stripe_clock.objects["sub_1"] = made.subscription(amount=1)
     stripe_clock.answers.clear()
     await wish(inbox)
-    asking = asyncio.create_task(refetch(inbox.pool, gateway, "sub_1", livemode=False))
+    asking = asyncio.create_task(mirror.refetch("sub_1"))
     await stripe_clock.question.wait()
     ended = made.subscription(status="canceled", amount=2)
     await inbox.tell("customer.subscription.deleted", ended, created=now + 60)
@@ -196,11 +199,11 @@ async def test_a_wish_that_is_being_made_while_the_last_is_fulfilled_is_not_left
 
 
 async def test_while_stripe_is_away_the_wish_is_kept_with_the_reason(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     stripe_clock.status = 400
     await wish(inbox)
-    await refetch(inbox.pool, gateway, "sub_1", livemode=False)
+    await mirror.refetch("sub_1")
     row = await inbox.row("SELECT * FROM stripe_refetches")
     assert row["attempts"] == 1
     assert "HTTP 400" in row["last_error"]
@@ -211,7 +214,7 @@ async def test_while_stripe_is_away_the_wish_is_kept_with_the_reason(
 
 
 async def test_the_payment_of_an_invoice_is_fetched_when_its_event_does_not_come(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     await inbox.tell("customer.subscription.created", made.subscription())
     await inbox.tell("invoice.paid", made.invoice())
@@ -219,7 +222,7 @@ async def test_the_payment_of_an_invoice_is_fetched_when_its_event_does_not_come
     assert waiting["reason"] == "awaited"
     payments = {"object": "list", "data": [made.invoice_payment()]}
     stripe_clock.objects["in_1"] = made.invoice(payments=payments)
-    await refetch(inbox.pool, gateway, "in_1", livemode=False)
+    await mirror.refetch("in_1")
     assert (await inbox.subscription())["stripe_payment_intent_id"] == "pi_1"
     assert await inbox.pool.fetchval("SELECT count(*) FROM invoice_payments") == 1
 
@@ -238,11 +241,11 @@ CREATE TRIGGER victim BEFORE INSERT ON subscriptions EXECUTE FUNCTION be_the_vic
 
 
 async def test_an_answer_whose_transaction_fell_victim_to_a_deadlock_is_applied_again(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     await inbox.pool.execute(VICTIM_ONCE)
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
-    await fetch_and_apply(inbox.pool, gateway, "subscription", "sub_1", livemode=False)
+    await mirror.refresh("subscription", "sub_1")
     assert (await inbox.subscription())["amount"] == 900
     assert stripe_clock.asked == ["sub_1"]
 
@@ -257,24 +260,24 @@ async def test_a_snapshot_that_is_not_newer_changes_no_invoice(inbox: Inbox, soo
 
 
 async def test_an_answer_by_a_slower_clock_lets_no_older_event_in(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     """What replaces a snapshot is never dated before it."""
     now = int(stripe_clock.now().timestamp())
     first = made.subscription(amount=800)
     await inbox.tell("customer.subscription.updated", first, created=now + 60)
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
-    await fetch_and_apply(inbox.pool, gateway, "subscription", "sub_1", livemode=False)
+    await mirror.refresh("subscription", "sub_1")
     older = made.subscription(amount=1)
     assert await inbox.tell("customer.subscription.updated", older, created=now + 30) == "stale"
     assert (await inbox.subscription())["amount"] == 900
 
 
 async def test_an_event_of_the_time_in_which_an_answer_was_read_is_asked_about(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
-    await fetch_and_apply(inbox.pool, gateway, "subscription", "sub_1", livemode=False)
+    await mirror.refresh("subscription", "sub_1")
     within = int((await inbox.subscription())["stripe_as_of"].timestamp()) - 1
     other = made.subscription(amount=1)
     await inbox.tell("customer.subscription.updated", other, created=within)
@@ -284,16 +287,16 @@ async def test_an_event_of_the_time_in_which_an_answer_was_read_is_asked_about(
 
 
 async def test_the_wish_of_a_worker_that_was_killed_is_anothers_once_its_lease_ran_out(
-    inbox: Inbox, gateway: StripeGateway, stripe_clock: Clocked
+    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     stripe_clock.objects["sub_1"] = made.subscription()
     await wish(inbox)
     async with inbox.pool.acquire() as killed:
         await lease_refetch(killed, "sub_1", 120)
-    await refetch(inbox.pool, gateway, "sub_1", livemode=False)
+    await mirror.refetch("sub_1")
     assert stripe_clock.asked == []
     await inbox.pool.execute("UPDATE stripe_refetches SET leased_until = now() - interval '1 s'")
-    await refetch(inbox.pool, gateway, "sub_1", livemode=False)
+    await mirror.refetch("sub_1")
     assert stripe_clock.asked == ["sub_1"]
 
 

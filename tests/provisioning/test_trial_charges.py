@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.mirror.refetch import refetch
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import (
     Outcome,
     Provisioning,
@@ -49,7 +49,7 @@ class Trial:
         await self.service.stripe.wait_idle()
         # two updates of one second can leave the mirror in doubt: then it asks
         for row in await self.service.pool.fetch("SELECT object_id FROM stripe_refetches"):
-            await refetch(self.service.pool, self.gateway, row["object_id"], livemode=False)
+            await Mirror(self.service.pool, self.gateway, livemode=False).refetch(row["object_id"])
 
     async def charge(self, kind: str = "one_time") -> asyncpg.Record:
         return await self.service.row("SELECT * FROM subscription_charges WHERE kind = $1", kind)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import service as reconciling
 from mpanel_billing.reconciliation.asking import PacedStripe
+from mpanel_billing.reconciliation.comparing import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.pace import Pace
 from mpanel_billing.reconciliation.service import Wish
-from mpanel_billing.reconciliation.walking import Surroundings
-from mpanel_billing.stripe_gateway.gateway import Fetched, StripeGateway
-from mpanel_billing.stripe_gateway.lists import Page
+from mpanel_billing.stripe_gateway.gateway import Fetched, Page, StripeGateway
 from tests.provisioning.world import World
 from tests.service import Service
 
@@ -37,21 +37,21 @@ class Reconciler:
     """Reconciles the service as the command does."""
 
     service: Service
-    around: Surroundings
+    context: ReconcileContext
 
     async def run(
-        self, *, around: Surroundings | None = None, started_by: str = "command", **wish: Any
+        self, *, context: ReconcileContext | None = None, started_by: str = "command", **wish: Any
     ) -> Result:
         run_id = await reconciling.open_run(
             self.service.pool, Wish(started_by, livemode=False, **wish)
         )
-        assert await reconciling.continue_run(around or self.around, run_id)
+        assert await reconciling.continue_run(context or self.context, run_id)
         figures = await reconciling.show_run(self.service.pool, run_id)
         drift = [each async for each in reconciling.list_drift(self.service.pool, run_id)]
         return Result(figures, drift)
 
-    def asking(self, stripe: Any) -> Surroundings:
-        return replace(self.around, stripe=stripe)
+    def asking(self, stripe: Any) -> ReconcileContext:
+        return replace(self.context, mirror=replace(self.context.mirror, stripe=stripe))
 
 
 class StripeBetween:
@@ -82,4 +82,5 @@ def world() -> World:
 @pytest.fixture
 def reconciler(service: Service, gateway: StripeGateway, world: World) -> Reconciler:
     stripe = PacedStripe(gateway, Pace(UNHURRIED))
-    return Reconciler(service, Surroundings(service.pool, stripe, world.drivers(), livemode=False))
+    mirror = Mirror(service.pool, stripe, livemode=False)
+    return Reconciler(service, ReconcileContext(mirror, world.drivers()))

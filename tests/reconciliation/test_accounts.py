@@ -28,7 +28,7 @@ async def test_an_account_that_somebody_has_changed_is_brought_back(
         "suspended",
     )
     assert drift.object_id.startswith(f"{answer['subscriptionId']}/")
-    one = await reconcile_object(reconciler.around, row["stripe_subscription_id"], dry_run=True)
+    one = await reconcile_object(reconciler.context, row["stripe_subscription_id"], dry_run=True)
     assert [d.object_id for d in one] == [drift.object_id]
 
     assert (await reconciler.run()).figures["outcome"] == "repaired"
@@ -42,8 +42,8 @@ async def test_an_account_that_somebody_has_changed_is_brought_back(
 def _provisioning(service: Service, reconciler: Reconciler) -> Provisioning:
     return Provisioning(
         service.pool,
-        reconciler.around.stripe._gateway,  # type: ignore[attr-defined]
-        reconciler.around.drivers,
+        reconciler.context.mirror.stripe,
+        reconciler.context.drivers,
         Policy(GRACE, RETENTION),
         "panel.test",
         livemode=False,

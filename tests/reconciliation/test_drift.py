@@ -154,8 +154,8 @@ async def test_ids_of_the_other_mode_are_left_alone(
 
 async def test_a_draft_that_was_deleted_is_buried(bought: Service, reconciler: Reconciler) -> None:
     row = await bought.row("SELECT stripe_customer_id FROM subscriptions")
-    stripe = reconciler.around.stripe
-    api = stripe._gateway.client.v1  # type: ignore[attr-defined]
+    stripe = reconciler.context.mirror.stripe
+    api = stripe.client.v1
     draft = await api.invoices.create_async({"customer": row["stripe_customer_id"]})
     await bought.stripe.wait_idle()
     await api.invoices.delete_async(draft.id)
@@ -173,7 +173,7 @@ async def test_a_customer_that_was_deleted_unheard_is_known_then(
 ) -> None:
     row = await bought.row("SELECT stripe_customer_id FROM subscriptions")
     await bought.stripe.set_delivery(drop=1.0)
-    api = reconciler.around.stripe._gateway.client.v1  # type: ignore[attr-defined]
+    api = reconciler.context.mirror.stripe.client.v1
     await api.customers.delete_async(row["stripe_customer_id"])
     result = await reconciler.run()
     assert result.figures["outcome"] == "repaired"
@@ -187,7 +187,7 @@ async def test_money_given_back_unheard_is_known_then(
 ) -> None:
     row = await bought.row("SELECT stripe_payment_intent_id FROM invoice_payments")
     await bought.stripe.set_delivery(drop=1.0)
-    api = reconciler.around.stripe._gateway.client.v1  # type: ignore[attr-defined]
+    api = reconciler.context.mirror.stripe.client.v1
     await api.refunds.create_async({"payment_intent": row[0], "amount": 100})
     told = await reconciler.run(dry_run=True)
     assert ("refund", "object") in told.fields()

@@ -71,10 +71,10 @@ async def test_a_wish_that_cannot_be_understood_is_refused(admin: AppClient, bod
     assert (status, answer["success"]) == (422, False)
 
 
-async def test_the_run_of_the_day_is_begun_once(service: Service) -> None:
+async def test_the_run_of_the_day_is_begun_once(service: Service, reconciler: Reconciler) -> None:
     assert cron_of(3) == "23 3 * * *"
-    await request_daily_run(service.pool, livemode=False)
-    await request_daily_run(service.pool, livemode=False)
+    await request_daily_run(reconciler.context.mirror)
+    await request_daily_run(reconciler.context.mirror)
     rows = await service.pool.fetch("SELECT started_by FROM billing_reconcile_runs")
     assert [row["started_by"] for row in rows] == ["schedule"]
 

@@ -13,8 +13,7 @@ from mpanel_billing.reconciliation import service as reconciling
 from mpanel_billing.reconciliation.asking import PacedStripe
 from mpanel_billing.reconciliation.pace import Pace
 from mpanel_billing.reconciliation.service import Wish
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
-from mpanel_billing.stripe_gateway.lists import Page
+from mpanel_billing.stripe_gateway.gateway import Page, StripeGateway
 from tests.reconciliation.conftest import UNHURRIED, Reconciler, StripeBetween
 from tests.service import Service
 
@@ -69,7 +68,7 @@ async def crowd(service: Service, order_a: dict[str, Any]) -> Service:
 async def start_and_stop(reconciler: Reconciler, pages: int, kind: str | None = None) -> UUID:
     """Begin a run, and break it off after some pages."""
     run_id = await reconciling.open_run(reconciler.service.pool, WISH)
-    stripe = StopsAt(reconciler.around.stripe, pages, kind)
+    stripe = StopsAt(reconciler.context.mirror.stripe, pages, kind)
     running = asyncio.create_task(
         reconciling.continue_run(reconciler.asking(stripe), run_id), name="run"
     )
@@ -85,8 +84,8 @@ async def start_and_stop(reconciler: Reconciler, pages: int, kind: str | None = 
 
 async def test_a_stopped_run_goes_on_where_it_was(crowd: Service, reconciler: Reconciler) -> None:
     stopped = await start_and_stop(reconciler, pages=ALL_BUT_ONE)
-    stripe = Counts(reconciler.around.stripe)
-    result = await reconciler.run(around=reconciler.asking(stripe))
+    stripe = Counts(reconciler.context.mirror.stripe)
+    result = await reconciler.run(context=reconciler.asking(stripe))
     assert result.figures["id"] == stopped
     assert result.figures["objects"] == 4 * (COPIES + 1)
     assert 1 <= len(stripe.listed) <= 4 * 3 + 1 - 4
@@ -105,11 +104,11 @@ async def test_a_worker_that_stops_leaves_the_run_to_another(
     crowd: Service, reconciler: Reconciler
 ) -> None:
     run_id = await reconciling.open_run(crowd.pool, replace(WISH, started_by="api"))
-    stripe = StopsAt(reconciler.around.stripe, pages=4)
+    stripe = StopsAt(reconciler.context.mirror.stripe, pages=4)
     await reconciling.run_due(reconciler.asking(stripe), run_id, stripe.reached)
     row = await crowd.row("SELECT finished_at, holder, objects FROM billing_reconcile_runs")
     assert (row["finished_at"], row["holder"]) == (None, None)
-    await reconciling.run_due(reconciler.around, run_id, asyncio.Event())
+    await reconciling.run_due(reconciler.context, run_id, asyncio.Event())
     row = await crowd.row("SELECT outcome, attempts, objects FROM billing_reconcile_runs")
     assert tuple(row) == ("repaired", 2, 4 * (COPIES + 1))
 
@@ -135,8 +134,8 @@ async def test_marks_that_a_crash_has_lost_are_made_again(
     await reconciler.run()
     await start_and_stop(reconciler, pages=ALL_BUT_ONE)
     await crowd.pool.execute("TRUNCATE billing_reconcile_marks")
-    stripe = Counts(reconciler.around.stripe)
-    result = await reconciler.run(around=reconciler.asking(stripe))
+    stripe = Counts(reconciler.context.mirror.stripe)
+    result = await reconciler.run(context=reconciler.asking(stripe))
     assert result.figures["outcome"] == "clean"
     assert stripe.listed.count("subscription") == 3
 
@@ -149,7 +148,7 @@ async def test_an_object_at_which_it_stopped_may_be_gone(
     cursors = await crowd.pool.fetch(
         "SELECT cursor_id FROM billing_reconcile_slices WHERE cursor_id LIKE 'cus_%' AND NOT done"
     )
-    api = reconciler.around.stripe._gateway.client.v1  # type: ignore[attr-defined]
+    api = reconciler.context.mirror.stripe.client.v1
     for row in cursors:
         await api.customers.delete_async(row["cursor_id"])
     await crowd.stripe.wait_idle()
@@ -170,8 +169,8 @@ async def test_a_run_that_another_has_taken_over_stops(
             )
             return await super().list_page(object_type, params)
 
-    around = reconciler.asking(TakenOver(reconciler.around.stripe))
-    assert not await reconciling.continue_run(around, run_id)
+    context = reconciler.asking(TakenOver(reconciler.context.mirror.stripe))
+    assert not await reconciling.continue_run(context, run_id)
     assert await crowd.pool.fetchval("SELECT sum(objects) FROM billing_reconcile_runs") == 0
 
 
@@ -180,7 +179,7 @@ async def test_what_a_webhook_has_told_meanwhile_is_not_overwritten(
 ) -> None:
     await service.buy(order_a)
     row = await service.row("SELECT stripe_subscription_id AS id FROM subscriptions")
-    api = reconciler.around.stripe._gateway.client.v1  # type: ignore[attr-defined]
+    api = reconciler.context.mirror.stripe.client.v1
 
     class Overtaken(StripeBetween):
         async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
@@ -191,8 +190,8 @@ async def test_what_a_webhook_has_told_meanwhile_is_not_overwritten(
             return page
 
     for dry_run in (False, True):
-        around = reconciler.asking(Overtaken(reconciler.around.stripe))
-        result = await reconciler.run(around=around, dry_run=dry_run)
+        context = reconciler.asking(Overtaken(reconciler.context.mirror.stripe))
+        result = await reconciler.run(context=context, dry_run=dry_run)
         assert (result.figures["outcome"], result.drift) == ("clean", [])
         told = await service.row("SELECT cancel_at_period_end FROM subscriptions")
         assert told["cancel_at_period_end"]
@@ -205,7 +204,7 @@ async def test_it_slows_down_when_stripe_says_so(
 ) -> None:
     pace = Pace(UNHURRIED)
     await crowd.stripe.limit_rate(8)
-    result = await reconciler.run(around=reconciler.asking(PacedStripe(gateway, pace)))
+    result = await reconciler.run(context=reconciler.asking(PacedStripe(gateway, pace)))
     refused = await crowd.stripe.limit_rate(None)
     assert refused >= 1
     assert 1 <= pace.pauses <= refused

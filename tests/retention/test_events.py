@@ -119,7 +119,7 @@ async def test_a_pruned_event_is_listed_and_shown_and_not_applied_again(
     [row] = await list_events(pool, None, 10)
     assert (await show_event(pool, row["id"]))["payload"] is None
     with pytest.raises(ConflictError, match="has been pruned"):
-        await replay_event(pool, row["id"], livemode=False)
+        await replay_event(Inbox(pool).mirror, row["id"])
     assert await cellar.count("stripe_events", "status = 'ignored'") == 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from mpanel_billing.mirror.refetch import fetch_and_apply
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
 from tests.inbox import Inbox
@@ -59,7 +59,7 @@ async def test_a_fetched_subscription_brings_all_its_items(inbox: Inbox) -> None
     async with TestServer(app) as server:
         base = str(server.make_url("/"))
         async with open_gateway(make_settings(stripe_api_base=base)) as gateway:
-            await fetch_and_apply(inbox.pool, gateway, "subscription", "sub_1", livemode=False)
+            await Mirror(inbox.pool, gateway, livemode=False).refresh("subscription", "sub_1")
     items = await inbox.pool.fetch("SELECT stripe_subscription_item_id FROM subscription_items")
     assert {row["stripe_subscription_item_id"] for row in items} == {"si_1", "si_11"}
     asked = "SELECT count(*) FROM stripe_refetches WHERE object_id = 'sub_1'"

@@ -36,11 +36,11 @@ async def test_each_failure_doubles_the_wait_and_the_last_one_leaves_it_to_a_per
     waits = (
         "SELECT attempts, extract(epoch FROM next_attempt_at - now()) AS wait FROM stripe_events"
     )
-    await retry_event(inbox.pool, "evt_bad", livemode=False)
+    await retry_event(inbox.mirror, "evt_bad")
     again = await inbox.row(waits)
     assert (again["attempts"], float(again["wait"])) == (2, pytest.approx(120, abs=10))
     await inbox.pool.execute("UPDATE stripe_events SET attempts = $1", MAX_ATTEMPTS - 1)
-    await retry_event(inbox.pool, "evt_bad", livemode=False)
+    await retry_event(inbox.mirror, "evt_bad")
     assert tuple(await inbox.row(waits)) == (MAX_ATTEMPTS, None)
     assert (await sweep(inbox.pool))["events"] == 0
 

@@ -44,12 +44,12 @@ async def test_an_event_that_cannot_be_applied_does_not_block_others(inbox: Inbo
 async def test_a_failed_event_is_applied_once_its_cause_is_mended(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
     await inbox.take(POISON)
-    outcome = await retry_event(inbox.pool, "evt_bad", livemode=False)
+    outcome = await retry_event(inbox.mirror, "evt_bad")
     assert outcome is not None
     assert outcome.status == "failed"
     assert (await inbox.row("SELECT attempts FROM stripe_events"))["attempts"] == 2
     await inbox.pool.execute(MENDED)
-    outcome = await retry_event(inbox.pool, "evt_bad", livemode=False)
+    outcome = await retry_event(inbox.mirror, "evt_bad")
     assert outcome is not None
     assert outcome.status == "applied"
     assert (await inbox.subscription())["amount"] == 666
@@ -59,7 +59,7 @@ async def test_a_failed_event_is_applied_once_its_cause_is_mended(inbox: Inbox) 
 
 async def test_an_applied_event_is_not_tried_again(inbox: Inbox) -> None:
     await inbox.take(POISON)
-    assert await retry_event(inbox.pool, "evt_bad", livemode=False) is None
+    assert await retry_event(inbox.mirror, "evt_bad") is None
 
 
 async def test_a_failed_event_is_stale_when_newer_news_came_meanwhile(inbox: Inbox) -> None:
@@ -68,7 +68,7 @@ async def test_a_failed_event_is_stale_when_newer_news_came_meanwhile(inbox: Inb
     newer = made.subscription(amount=700)
     await inbox.tell("customer.subscription.updated", newer, created=POISON["created"] + 1)
     await inbox.pool.execute(MENDED)
-    outcome = await retry_event(inbox.pool, "evt_bad", livemode=False)
+    outcome = await retry_event(inbox.mirror, "evt_bad")
     assert outcome is not None
     assert outcome.status == "stale"
     assert (await inbox.subscription())["amount"] == 700
@@ -112,9 +112,7 @@ async def test_a_failed_event_is_retried_by_one_at_a_time(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
     await inbox.take(POISON)
     await inbox.pool.execute(MENDED)
-    outcomes = await asyncio.gather(
-        *(retry_event(inbox.pool, "evt_bad", livemode=False) for _ in range(5))
-    )
+    outcomes = await asyncio.gather(*(retry_event(inbox.mirror, "evt_bad") for _ in range(5)))
     assert [o.status for o in outcomes if o] == ["applied"]
 
 

@@ -39,9 +39,7 @@ async def get_event(call: KeyedCall[EventPath]) -> EventResponse:
 async def post_replay_failed(call: KeyedCall) -> ReplayedResponse:
     """Replay every failed event; returns how many had which outcome."""
     outcomes: Counter[str] = Counter()
-    async for _, outcome in replay_failed_events(
-        call.app[keys.POOL], livemode=call.app[keys.SETTINGS].livemode, by=call.actor
-    ):
+    async for _, outcome in replay_failed_events(call.app[keys.MIRROR], by=call.actor):
         outcomes[outcome.status if outcome else "busy"] += 1
     return ReplayedResponse(outcomes=dict(outcomes))
 
@@ -54,10 +52,5 @@ async def post_replay_failed(call: KeyedCall) -> ReplayedResponse:
 )
 async def post_replay(call: KeyedCall[EventPath]) -> ReplayResponse:
     """Replay an event that has failed or was ignored; 409 if it was applied."""
-    outcome = await replay_event(
-        call.app[keys.POOL],
-        call.path.id,
-        livemode=call.app[keys.SETTINGS].livemode,
-        by=call.actor,
-    )
+    outcome = await replay_event(call.app[keys.MIRROR], call.path.id, by=call.actor)
     return ReplayResponse(id=call.path.id, outcome=outcome.status, reason=outcome.reason)

@@ -1,0 +1,139 @@
+"""The mirror: our rows of Stripe's objects, brought up to date by snapshots or by asking Stripe."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import StripeError, StripeObjectMissingError
+from mpanel_billing.jobs.backoff import retry_seconds
+from mpanel_billing.jobs.queue import enqueue_refetch_retry, enqueue_refetches
+from mpanel_billing.mirror import repository
+from mpanel_billing.mirror.normalise import invoice_payments_of
+from mpanel_billing.mirror.reading import Fields, UnreadableObjectError
+from mpanel_billing.mirror.rows import stored_version
+from mpanel_billing.mirror.service import Outcome, apply_snapshots
+from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_answer
+from mpanel_billing.stripe_gateway.gateway import Fetched, StripeGateway
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 120.0
+"""Longer than a call to Stripe usually takes; two processes asking at once do no harm (rule 4)."""
+
+_DEADLOCK_RETRIES = 3
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The rows in `pool` that mirror one account and mode of `stripe` (rule 14)."""
+
+    pool: Pool
+    stripe: StripeGateway
+    livemode: bool
+
+    async def apply(self, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
+        """Do as `apply_snapshots`, in a transaction of its own; after a deadlock, try again.
+
+        Webhooks of the same change arrive at the same instant.
+        """
+        for _ in range(_DEADLOCK_RETRIES):
+            with suppress(asyncpg.DeadlockDetectedError):
+                return await self._apply_once(snapshots)
+        return await self._apply_once(snapshots)
+
+    async def _apply_once(self, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
+        async with transaction(self.pool) as conn:
+            return await apply_snapshots(conn, snapshots)
+
+    async def refresh(self, object_type: str, object_id: str) -> Mapping[str, Any]:
+        """Fetch an object from Stripe, apply it, and return it.
+
+        The stored version is noted before the request leaves: whatever Stripe returns is at least
+        as new, whatever the clocks say.
+        """
+        async with acquired(self.pool) as conn:
+            read_after = await _stored_key(conn, object_type, object_id)
+        fetched = await self.stripe.fetch(object_type, object_id)
+        stripe_object = await self.with_all_items(fetched.stripe_object)
+        await self.apply([self._snapshot(stripe_object, fetched, read_after)])
+        payments = invoice_payments_of(fetched.stripe_object)
+        if payments:
+            await self.apply([self._snapshot(payment, fetched, None) for payment in payments])
+        return stripe_object
+
+    def _snapshot(
+        self,
+        stripe_object: Mapping[str, Any],
+        fetched: Fetched,
+        read_after: tuple[datetime, str | None] | None,
+    ) -> Snapshot:
+        return snapshot_of_answer(
+            stripe_object,
+            since=fetched.since,
+            as_of=fetched.as_of,
+            livemode=self.livemode,
+            read_after=read_after,
+        )
+
+    async def with_all_items(self, stripe_object: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the object; a subscription of more than ten items with all of them."""
+        items = Fields(stripe_object).child("items")
+        if stripe_object.get("object") != "subscription" or not items.flag("has_more"):
+            return stripe_object
+        complete = await self.stripe.list_subscription_items(stripe_object["id"])
+        return {**stripe_object, "items": {**items.values, "data": complete, "has_more": False}}
+
+    async def refetch(self, object_id: str) -> None:
+        """Fulfil the refetch request for an object, and any newer one made meanwhile.
+
+        Does nothing while another process is doing it. If Stripe cannot be asked, the request is
+        kept with the error and tried again later.
+        """
+        while request := await self._lease(object_id):
+            try:
+                await self.refresh(request["object_type"], object_id)
+            except StripeObjectMissingError:
+                logger.warning("Stripe has no such object", extra={"objectId": object_id})
+            except (StripeError, UnreadableObjectError) as error:
+                await self._postpone(object_id, request, error)
+                return
+            async with acquired(self.pool) as conn:
+                if await repository.clear_refetch(conn, object_id, request["version"]) is None:
+                    return
+
+    async def _lease(self, object_id: str) -> asyncpg.Record | None:
+        async with acquired(self.pool) as conn:
+            return await repository.lease_refetch(conn, object_id, LEASE_SECONDS)
+
+    async def _postpone(
+        self, object_id: str, request: asyncpg.Record, error: StripeError | UnreadableObjectError
+    ) -> None:
+        """Schedule the next try to the second; if that job is lost, the sweep finds the request."""
+        attempts = request["attempts"] + 1
+        delay = retry_seconds(attempts, getattr(error, "retry_after", None))
+        async with transaction(self.pool) as conn:
+            await repository.postpone_refetch(conn, object_id, str(error), delay)
+            await enqueue_refetch_retry(conn, object_id, request["version"], attempts, delay)
+
+
+async def request_refetch(conn: Connection, object_type: str, object_id: str, reason: str) -> None:
+    """Have a job refresh an object once the caller's transaction is committed."""
+    request = {"object_type": object_type, "object_id": object_id, "reason": reason}
+    await enqueue_refetches(conn, await repository.request_refetches(conn, [request]))
+
+
+async def _stored_key(
+    conn: Connection, object_type: str, object_id: str
+) -> tuple[datetime, str | None] | None:
+    question = repository.Question(object_id, since=_NEVER)
+    rows = await repository.list_stored(conn, object_type, [question])
+    stored = stored_version(object_type, rows.get(object_id))
+    return stored.key if stored else None
