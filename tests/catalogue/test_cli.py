@@ -40,7 +40,7 @@ def test_a_wrong_file_is_an_error_that_names_the_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == (
-        f"{wrong}:52: plans[2].prices.monthly: "
+        f"{wrong}:51: plans[2].prices.monthly: "
         "must be a whole number of minor units (1299 for $12.99), not 8.99\n"
     )
 

@@ -163,14 +163,14 @@ def test_what_a_plan_and_its_add_ons_provision_is_listed_once_plan_first(
             order("gold"),
             "unknown_plan",
             "planId",
-            'We have no plan "gold". Available: student, starter, premium, business, wp-starter',
+            'Unknown plan "gold". Available: student, starter, premium, business, wp-starter',
         ),
-        (order("addon-cdn-basic"), "unknown_plan", "planId", 'no plan "addon-cdn-basic"'),
+        (order("addon-cdn-basic"), "unknown_plan", "planId", 'Unknown plan "addon-cdn-basic"'),
         (
             order(addon_codes=("addon-cdn-basic", "addon-gold")),
             "unknown_addon",
             "addonIds",
-            'no add-on "addon-gold"',
+            'Unknown add-on "addon-gold"',
         ),
         (
             order(coupon_code="WELCOME90"),
@@ -220,7 +220,7 @@ def test_what_a_plan_and_its_add_ons_provision_is_listed_once_plan_first(
             "domain.value",
             ".ada.com domains",
         ),
-        (order("x" * 5000), "unknown_plan", "planId", 'no plan "' + "x" * 60 + '..."'),
+        (order("x" * 5000), "unknown_plan", "planId", 'Unknown plan "' + "x" * 60 + '..."'),
     ],
 )
 def test_what_is_not_sold_is_refused_with_a_sentence_that_names_it(
@@ -301,7 +301,7 @@ def test_an_amount_off_holds_in_its_own_currency_only(
     error = refusal(catalogue, order(currency="eur", coupon_code="WELCOME10"))
     assert (error.code, error.fields) == (
         "coupon_not_in_currency",
-        {"couponCode": "valid in USD only"},
+        {"couponCode": "only valid in USD"},
     )
 
 
