@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mpanel_billing.http.monitor import listening_for_monitoring
+from mpanel_billing.http.server import listening_for_monitoring
 from mpanel_billing.provisioning.drivers.registry import check_services
 from mpanel_billing.settings import Settings, load_settings
 from mpanel_billing.telemetry.logs import configure_logging

@@ -1,1 +1,1 @@
-"""The HTTP face of the service: thin routes over the services, one middleware for errors."""
+"""The HTTP API: endpoints over the services, their schemas, and one shape for errors."""

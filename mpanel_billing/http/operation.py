@@ -135,8 +135,3 @@ def register(handler: Callable[..., Any], operation: Operation) -> None:
 def operation_of(handler: Callable[..., Any]) -> Operation | None:
     """Return what a handler declares; None for a route outside the API."""
     return _OPERATIONS.get(handler)
-
-
-def described_handlers() -> frozenset[Callable[..., Any]]:
-    """Return all handlers that declare an operation."""
-    return frozenset(_OPERATIONS)

@@ -1,47 +1,54 @@
-"""The life of a web process: listen, tell the process manager, stop without losing a request."""
+"""Listening: the web process, which stops without losing a request, and the worker's monitoring."""
 
 import asyncio
 import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
 
 from mpanel_billing.errors import BillingError
+from mpanel_billing.http import keys
+from mpanel_billing.http.middleware import MIDDLEWARES
+from mpanel_billing.http.routes import health
+from mpanel_billing.settings import Settings
+from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.telemetry.pm2 import runs_under_pm2, signal_ready
+from mpanel_billing.telemetry.pool import open_pool
 
 logger = logging.getLogger(__name__)
 
 SHUTDOWN = web.AppKey("shutdown", asyncio.Event)
-"""Set once the process is stopping: whoever holds an answer back (`?wait=`) gives it now."""
+"""Set once the process is stopping: requests that wait (`?wait=`) return now."""
 
 STOP_SECONDS = 9.5
-"""How long stopping may take in all; the process manager kills a little later."""
+"""The most that stopping takes in all; the process manager kills a little later."""
 
 _DRAIN_SECONDS = 3.0
-"""How long clients that keep connections open may take to send one more request over them."""
+"""How long clients may send requests over connections that they keep open."""
 
 _HANDLER_SECONDS = 2.0
-"""How long requests may then still run before they are cancelled."""
+"""How long requests may run after that before they are cancelled."""
 
 _LOOK_SECONDS = 0.02
 
 
 class AddressInUseError(BillingError):
-    """Something else listens where this process should."""
+    """The port is taken."""
 
     code = "address_in_use"
 
 
 def announce_shutdown(app: web.Application) -> None:
-    """Give the application its SHUTDOWN event, and close connections after it is set."""
+    """Give the application its SHUTDOWN event; once it is set, responses close their connection."""
     event = app[SHUTDOWN] = asyncio.Event()
 
     async def close_connection(_: web.Request, response: web.StreamResponse) -> None:
         if event.is_set():
-            response.headers[hdrs.CONNECTION] = "close"  # tells the client; the next line does it
+            response.headers[hdrs.CONNECTION] = "close"  # tells the client; the next line closes it
             response.force_close()
 
     async def set_event(_: web.Application) -> None:
@@ -54,8 +61,8 @@ def announce_shutdown(app: web.Application) -> None:
 def serve(app_factory: Callable[[], web.Application], host: str, port: int) -> None:
     """Serve the application until SIGINT or SIGTERM; returns at most STOP_SECONDS after that.
 
-    Under PM2 it tells PM2 when it is ready, and shares the port with the other instances; else
-    a port that is taken raises AddressInUseError.
+    Under PM2 it reports when it is ready, and shares the port with the other instances; otherwise
+    AddressInUseError if the port is taken.
     """
     asyncio.run(_run(app_factory(), host, port))
 
@@ -68,7 +75,7 @@ async def _run(app: web.Application, host: str, port: int) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HANDLER_SECONDS)
     try:
         await runner.setup()
-        _spare_the_program()
+        _freeze_program()
         await web.SockSite(runner, listener).start()
         logger.info("listening on http://%s:%d", *listener.getsockname()[:2])
         signal_ready()
@@ -80,11 +87,11 @@ async def _run(app: web.Application, host: str, port: int) -> None:
     await _stop(runner, listener)
 
 
-def _spare_the_program() -> None:
-    """Have the garbage collector look at what requests make, not at the program itself.
+def _freeze_program() -> None:
+    """Exclude modules, classes and routes from garbage collection.
 
-    The modules, classes and routes live as long as the process; to go through them took some tens
-    of milliseconds every now and then, in the middle of a request.
+    They live as long as the process, and traversing them took tens of milliseconds now and then,
+    in the middle of a request.
     """
     gc.collect()
     gc.freeze()
@@ -109,10 +116,10 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 async def _stop(runner: web.AppRunner, listener: socket.socket) -> None:
-    """Stop in the order that loses no request.
+    """Stop in an order that loses no request.
 
-    A client may be sending a request over an open connection at any moment: so every answer
-    first says that the connection ends, and only silent connections are cut at the end.
+    A client may send a request over an open connection at any moment. So every response first
+    announces that its connection closes, and only silent connections are cut at the end.
     """
     logger.info("stopping")
     try:
@@ -122,15 +129,15 @@ async def _stop(runner: web.AppRunner, listener: socket.socket) -> None:
             await _wait_for_connections(runner)
             await runner.cleanup()
     except TimeoutError:
-        logger.error("gave up stopping in good order after %.1f s", STOP_SECONDS)  # noqa: TRY400 - where it hung is no help
+        logger.error("graceful stop timed out after %.1f s", STOP_SECONDS)  # noqa: TRY400 - the traceback is of the timeout
 
 
 async def _stop_listening(runner: web.AppRunner, listener: socket.socket) -> None:
-    """Close the listening socket, and serve every connection that the kernel took for it.
+    """Close the listening socket, and serve every connection that the kernel accepted for it.
 
-    Closing it resets those that still wait in its queue. So the loop lets go of it first, what
-    the loop has accepted gets its transport (two rounds of the loop), and the rest of the queue
-    is taken in the very moment before it is closed.
+    Closing it resets connections that are still in its queue. So the loop stops watching it, what
+    the loop has accepted gets its transport (two rounds of the loop), and the rest of the queue is
+    accepted right before it is closed.
     """
     loop = asyncio.get_running_loop()
     loop.remove_reader(listener)
@@ -139,7 +146,7 @@ async def _stop_listening(runner: web.AppRunner, listener: socket.socket) -> Non
     waiting = _accept_waiting(listener)
     for site in runner.sites:
         await site.stop()
-    assert runner.server  # noqa: S101 - it was set up
+    assert runner.server  # noqa: S101 - set up before
     for connection in waiting:
         await loop.connect_accepted_socket(runner.server, connection)
 
@@ -151,17 +158,64 @@ def _accept_waiting(listener: socket.socket) -> list[socket.socket]:
             connection, _ = listener.accept()
         except BlockingIOError:
             return waiting
-        except ConnectionAbortedError:  # this client did not wait
+        except ConnectionAbortedError:  # the client gave up
             continue
         connection.setblocking(False)
         waiting.append(connection)
 
 
 async def _wait_for_connections(runner: web.AppRunner) -> None:
-    """Return when no connection is left, at most _DRAIN_SECONDS later."""
+    """Return when no connection is open, after _DRAIN_SECONDS at most."""
     deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
-    # aiohttp tells nobody that a connection was closed: so it is looked for.
+    # aiohttp does not announce that a connection was closed, so poll
     while runner.server and runner.server.connections:
         if asyncio.get_running_loop().time() > deadline:
             return
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+_MONITORING_CONNECTIONS = 2
+"""Separate from the worker's, so that monitoring works while those are all in use."""
+
+
+@asynccontextmanager
+async def listening_for_monitoring(settings: Settings) -> AsyncIterator[None]:
+    """Serve health and metrics of a worker during the block, if WORKER_METRICS_PORT is set.
+
+    AddressInUseError if the port is taken.
+    """
+    if not settings.worker_metrics_port:
+        yield
+        return
+    runner = web.AppRunner(_monitoring_app(settings), access_log=None)
+    await runner.setup()
+    try:
+        await _listen_for_monitoring(runner, settings.host, settings.worker_metrics_port)
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _monitoring_app(settings: Settings) -> web.Application:
+    app = web.Application(middlewares=MIDDLEWARES)
+    app[keys.SETTINGS] = settings
+    app.add_routes(health.routes)
+    app.cleanup_ctx.append(_monitoring_pool)
+    return app
+
+
+async def _monitoring_pool(app: web.Application) -> AsyncIterator[None]:
+    few = {"database_pool_min": 0, "database_pool_max": _MONITORING_CONNECTIONS}
+    async with await open_pool(app[keys.SETTINGS].model_copy(update=few)) as pool:
+        app[keys.POOL] = pool
+        app[keys.FIGURES] = FigureReader(pool)
+        yield
+
+
+async def _listen_for_monitoring(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        message = f"cannot listen on {host}:{port} (WORKER_METRICS_PORT): {error.strerror}"
+        raise AddressInUseError(message) from error
+    logger.info("monitoring on http://%s:%d", host, port)

@@ -1,1 +1,1 @@
-"""Routes: read the request, call a service, shape the answer."""
+"""The routes: each declares an endpoint, calls a service and returns its response model."""
