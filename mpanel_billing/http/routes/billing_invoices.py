@@ -41,10 +41,12 @@ async def get_all(call: KeyedCall[None, InvoicesQuery]) -> InvoicesResponse:
     body_optional=True,
     calls_stripe=True,
     refusals={
-        NotFoundError: ("unknown_customer", "unknown_invoice"),
+        NotFoundError: ("unknown_customer", "unknown_invoice", "unknown_refund"),
         ConflictError: (
             "already_refunded",
             "change_in_progress",
+            "charge_already_refunded",
+            "charge_disputed",
             "idempotency_key_reused",
             "nothing_to_refund",
         ),

@@ -1,6 +1,7 @@
 """/api/billing/subscriptions: mPanel's backend shows and changes its customers' subscriptions."""
 
 from mpanel_billing.catalogue.cycles import canonical_cycle
+from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.errors import (
     ConflictError,
     InvalidRequestError,
@@ -84,6 +85,7 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> SubscriptionResponse:
         **_UNKNOWN,
         ConflictError: ("no_plan_to_change", "not_paid", "subscription_ended"),
         InvalidRequestError: _NOT_SOLD,
+        CatalogueNotPushedError: (),
     },
 )
 async def post_preview(
@@ -107,6 +109,7 @@ async def post_preview(
         **_UNKNOWN,
         ConflictError: (*_NOT_CHANGEABLE, "no_plan_to_change"),
         InvalidRequestError: (*_NOT_SOLD, "preview_outdated"),
+        CatalogueNotPushedError: (),
         PaymentFailedError: ("card_declined", "authentication_required"),
     },
 )
