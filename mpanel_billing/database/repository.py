@@ -1,6 +1,6 @@
-"""The queries of the schema itself: its version, the migration lock, invalid indexes."""
+"""The queries of the schema itself: what is applied, the migration lock, invalid indexes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
@@ -24,6 +24,32 @@ async def try_migration_lock(conn: Connection) -> bool:
 async def list_invalid_indexes(conn: Connection) -> Sequence[asyncpg.Record]:
     """Return index_name and drop_statement of each index that a failed migration left behind."""
     return await _migrations.list_invalid_indexes.fetch(conn)
+
+
+async def list_applied_versions(conn: Connection) -> list[str]:
+    """Return the versions applied, in order; UndefinedTableError without our schema."""
+    return [row["version"] for row in await _migrations.list_applied_versions.fetch(conn)]
+
+
+async def list_texts(conn: Connection) -> Mapping[str, bytes]:
+    """Return the digest of each view and routine applied, by file; UndefinedTableError as above."""
+    return {row["file"]: row["digest"] for row in await _migrations.list_texts.fetch(conn)}
+
+
+async def record_text(conn: Connection, file: str, digest: bytes) -> None:
+    """Note that a view or routine has been applied."""
+    await _migrations.record_text.execute(conn, file=file, digest=digest)
+
+
+async def forget_text(conn: Connection, file: str) -> None:
+    """Note that a view or routine has been dropped."""
+    await _migrations.forget_text.execute(conn, file=file)
+
+
+async def list_view_rights(conn: Connection, views: Sequence[str]) -> list[str]:
+    """Return the statements that give views made again their owner and grants."""
+    rows = await _migrations.list_view_rights.fetch(conn, views=views)
+    return [row["statement"] for row in rows]
 
 
 async def ping(conn: Connection) -> None:

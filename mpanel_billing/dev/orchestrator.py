@@ -11,10 +11,15 @@ from typing import Any
 import aiohttp
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mpanel_billing.database.migrations import migrate
+from mpanel_billing.database.migrations import ObsoleteSchemaError, migrate
 from mpanel_billing.dev.banner import describe_service
 from mpanel_billing.dev.children import Children, show
-from mpanel_billing.dev.data import DataFolder, open_data_folder, throw_away_data_folder
+from mpanel_billing.dev.data import (
+    DataFolder,
+    DataFolderError,
+    open_data_folder,
+    throw_away_data_folder,
+)
 from mpanel_billing.dev.ports import require_free_ports
 from mpanel_billing.dev.postgres import EmbeddedPostgres, Endpoint
 from mpanel_billing.errors import BillingError
@@ -164,7 +169,13 @@ class _Service:
         # A thread cannot be cancelled: stop() waits for it.
         self._postgres_start = asyncio.create_task(asyncio.to_thread(self._prepare_postgres))
         await asyncio.shield(self._postgres_start)
-        for file in await migrate(self._database_url):
+        try:
+            files = await migrate(self._database_url)
+        except ObsoleteSchemaError as error:
+            folders = " and ".join({str(self._folder.path): 0, str(self._postgres.data_dir): 0})
+            message = f"the data is from an older version, and cannot be kept: remove {folders}"
+            raise DataFolderError(message) from error
+        for file in files:
             show("migrate", f"applied {file}")
 
     def _prepare_postgres(self) -> None:

@@ -273,16 +273,16 @@ RETURNING
 -- name: call_off_orders(subscription_ids)!
 -- Should one be paid all the same, by its recovery link, it shows in billing_trouble.
 UPDATE orders
-SET overtaken_at = now()
+SET superseded_at = now()
 WHERE subscription_id = ANY(:subscription_ids::uuid[])
-  AND overtaken_at IS NULL;
+  AND superseded_at IS NULL;
 
 -- name: take_up_order(subscription_id)!
 -- The buyer has come back to what she ordered first.
 UPDATE orders
-SET overtaken_at = NULL
+SET superseded_at = NULL
 WHERE subscription_id = :subscription_id::uuid
-  AND overtaken_at IS NOT NULL;
+  AND superseded_at IS NOT NULL;
 
 -- name: supersede_attempts(subscription_ids)!
 -- A changed order overtakes those that are still being made: whoever makes them finds out.

@@ -10,11 +10,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from mpanel_billing.database import migrations
-from mpanel_billing.database.migrations import MigrationError
+from mpanel_billing.database import migrations, repeatables
+from mpanel_billing.database.migrations import MigrationError, ObsoleteSchemaError
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.errors import DatabaseUnavailableError, SettingsError
-from mpanel_billing.resources import MIGRATIONS
+from mpanel_billing.resources import MIGRATIONS, SQL
 
 TABLE = "-- migrate:up\nCREATE TABLE note (text text);\n-- migrate:down\nDROP TABLE note;\n"
 COLUMN = (
@@ -82,9 +82,10 @@ async def ask(url: str, question: str) -> object:
 
 async def test_every_migration_applies_to_an_empty_database(empty_database_url):
     applied = await migrations.migrate(empty_database_url)
-    assert applied == sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+    files = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+    assert applied == [*files, *(f"sql/{file}" for file in repeatables.texts_of(SQL))]
     listed = await migrations.status(empty_database_url)
-    assert [migration.file for migration in listed if migration.applied] == applied
+    assert [migration.file for migration in listed if migration.applied] == files
 
 
 async def test_migrating_twice_changes_nothing(database_url, postgres):
@@ -200,6 +201,15 @@ async def test_two_runs_at_once_apply_each_migration_once(empty_database_url, fo
     assert sorted(applied) == sorted(path.name for path in folder.iterdir())
 
 
+async def test_a_database_that_is_older_than_the_oldest_migration_is_refused(
+    empty_database_url, folder
+):
+    await migrations.migrate(empty_database_url, migrations=folder)
+    (folder / "20250101000001_add_note.sql").unlink()
+    with pytest.raises(ObsoleteSchemaError, match="begin with a new database"):
+        await migrations.migrate(empty_database_url, migrations=folder)
+
+
 async def test_a_new_migration_is_an_empty_file_with_both_halves(tmp_path):
     path = await migrations.new("add_order_notes", migrations=tmp_path)
     assert path.name.endswith("_add_order_notes.sql")
@@ -209,7 +219,7 @@ async def test_a_new_migration_is_an_empty_file_with_both_halves(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "Add Notes", "../escape", "--help"])
 async def test_a_name_that_makes_no_good_file_name_is_refused(tmp_path, name):
-    with pytest.raises(MigrationError, match="is no name"):
+    with pytest.raises(MigrationError, match="is not a valid migration name"):
         await migrations.new(name, migrations=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -222,7 +232,7 @@ async def test_an_unreachable_database_is_named_as_the_cause(tmp_path):
 
 @pytest.mark.parametrize("run", [migrations.migrate, migrations.rollback, migrations.status])
 async def test_a_malformed_url_is_refused_without_showing_its_password(run):
-    with pytest.raises(SettingsError, match="DATABASE_URL: is no valid URL"):
+    with pytest.raises(SettingsError, match="DATABASE_URL: is not a valid URL"):
         await run("postgresql://mpanel:hidden@db:port/mpanel")
 
 

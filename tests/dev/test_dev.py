@@ -194,6 +194,18 @@ async def test_data_that_another_process_holds_is_refused(dev):
     assert f"is in use by process {os.getpid()}" in dev.screen
 
 
+async def test_data_of_a_version_that_no_migration_starts_from_is_to_be_removed(dev):
+    with EmbeddedPostgres(dev.data_dir / "postgres", port=dev.postgres) as server:
+        server.create_database("mpanel_billing")
+        connection = await asyncpg.connect(dev.database_url)
+        await connection.execute("CREATE TABLE billing_schema_migrations (version varchar(128))")
+        await connection.execute("INSERT INTO billing_schema_migrations VALUES ('20261122000100')")
+        await connection.close()
+    await dev.start()
+    assert await dev.wait() == 1
+    assert f"cannot be kept: remove {dev.data_dir}" in dev.screen
+
+
 async def test_when_a_part_dies_it_says_which_and_stops_the_rest(dev):
     await dev.start()
     await dev.read_until("Ctrl-C stops everything")

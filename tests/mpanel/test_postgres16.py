@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mpanel_billing.database import migrations
+from mpanel_billing.database import migrations, repeatables
 from mpanel_billing.database.queries import load_queries
-from mpanel_billing.resources import MIGRATIONS, QUERIES, ROOT
+from mpanel_billing.resources import MIGRATIONS, QUERIES, ROOT, SQL
 from tests.mpanel.databases import (
     LATER_COLUMNS,
     OWNER,
@@ -24,6 +24,7 @@ from tests.mpanel.databases import (
 from tests.mpanel.postgres16 import NotInstallableError, Postgres16, install
 
 ALL_FILES = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+ALL_TEXTS = [f"sql/{file}" for file in repeatables.texts_of(SQL)]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ async def test_every_migration_applies_to_mpanels_database_and_goes_back(
     async with connected(url16) as connection:
         schema, columns = dump_schema(postgres16.bin_dir, url16), await columns_of(connection)
         rows = await rows_of(connection, columns)
-        assert await migrations.migrate(url16) == ALL_FILES
+        assert await migrations.migrate(url16) == [*ALL_FILES, *ALL_TEXTS]
         assert await rows_of(connection, columns) == rows
         await roll_back_all(url16)
         assert dump_schema(postgres16.bin_dir, url16) == schema

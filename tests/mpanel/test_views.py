@@ -43,9 +43,7 @@ async def test_billing_trouble_names_every_trouble(busy_url: str) -> None:
 
 
 OF_TROUBLE = (
-    "billing_subscriptions_pending_idx",
-    "billing_subscriptions_unmirrored_idx",
-    "billing_subscriptions_overdue_idx",
+    "billing_subscriptions_attention_idx",
     "billing_invoices_unlinked_idx",
     "billing_checkout_sessions_paid_again_idx",
     "tenant_services_troubled_idx",

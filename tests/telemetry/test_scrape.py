@@ -154,7 +154,7 @@ OF_FIGURES = (
     "billing_refetches_failing_idx",
     "pgqueuer_pkey",
     "billing_services_unsettled_idx",
-    "billing_subscriptions_pending_idx",
+    "billing_subscriptions_attention_idx",
     "provisioning_work_pkey",
     "provisioning_work_troubled_idx",
 )

@@ -1,0 +1,122 @@
+-- The catalogue: our columns on mPanel's products, and the tables that belong to them.
+-- Each table of mPanel is changed in a file of its own, so that no transaction waits for one of them
+-- while it blocks another. Its columns are nullable or have a constant default, so adding them rewrites
+-- nothing. Indexes on tables that can be large are built concurrently, in files of their own.
+
+-- migrate:up
+ALTER TABLE products
+    ADD COLUMN IF NOT EXISTS code text,
+    ADD COLUMN IF NOT EXISTS kind text
+        CONSTRAINT billing_products_kind_check CHECK (kind IN ('plan', 'addon', 'domain', 'fee')),
+    ADD COLUMN IF NOT EXISTS product_types text[] DEFAULT '{}',
+    ADD COLUMN IF NOT EXISTS trial_days integer DEFAULT 0
+        CONSTRAINT billing_products_trial_days_check CHECK (trial_days BETWEEN 0 AND 730),
+    ADD COLUMN IF NOT EXISTS category text,
+    ADD COLUMN IF NOT EXISTS features text[] DEFAULT '{}',
+    ADD COLUMN IF NOT EXISTS resources jsonb DEFAULT '{}',
+    ADD COLUMN IF NOT EXISTS display_order integer DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS stripe_product_id text,
+    ADD COLUMN IF NOT EXISTS livemode boolean;
+
+SELECT billing_record_additions('20261126000300');
+SELECT billing_describe('products', described.column_name, described.description)
+FROM (VALUES
+    ('code', 'The planId or add-on id that clients send; null: not sold by this service'),
+    ('kind', 'plan (the base product of an order), addon, domain (a TLD), fee'),
+    ('product_types', 'What is provisioned for it: hosting, email, storage, ...'),
+    ('trial_days', 'Free days before the first charge; 0: no trial'),
+    ('category', 'Heading on the marketing site'),
+    ('features', 'Selling points on the plan''s card'),
+    ('resources', 'Limits that provisioning passes on: disk, mailboxes, ...'),
+    ('display_order', 'Place in the marketing site''s lists, in ascending order'),
+    ('stripe_product_id', 'prod_... in the mode that livemode names'),
+    ('livemode', 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed')
+) AS described (column_name, description);
+
+-- A catalogue is small: its index is built in milliseconds.
+-- squawk-ignore require-concurrent-index-creation
+CREATE UNIQUE INDEX billing_products_code_key ON products (code);
+
+CREATE TABLE prices (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    product_id uuid NOT NULL REFERENCES products ON DELETE CASCADE,
+    billing_cycle text CHECK (billing_cycle IN (
+        'monthly', 'quarterly', 'semi-annually', 'annually', 'biennially', 'triennially'
+    )),
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    unit_amount bigint NOT NULL CHECK (unit_amount >= 0),
+    lookup_key text NOT NULL,
+    stripe_price_id text UNIQUE,
+    livemode boolean,
+    active boolean NOT NULL DEFAULT TRUE,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK ((stripe_price_id IS NULL) = (livemode IS NULL))
+);
+-- A price never changes: a new amount is a new row, and at most one of them is on sale.
+CREATE UNIQUE INDEX prices_on_sale_key ON prices (product_id, currency, coalesce(billing_cycle, ''))
+WHERE active;
+CREATE UNIQUE INDEX prices_lookup_key_key ON prices (lookup_key)
+WHERE active;
+CREATE INDEX prices_product_idx ON prices (product_id);
+COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
+COMMENT ON COLUMN prices.id IS 'Our id';
+COMMENT ON COLUMN prices.product_id IS 'What is sold';
+COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
+COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
+COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
+COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
+COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN prices.active IS 'On sale';
+COMMENT ON COLUMN prices.created_at IS 'When this row was created';
+COMMENT ON COLUMN prices.updated_at IS 'When this row was last changed';
+
+CREATE TABLE coupons (
+    code text PRIMARY KEY,
+    name text NOT NULL,
+    percent_off numeric(5, 2) CHECK (percent_off > 0 AND percent_off <= 100),
+    amount_off bigint CHECK (amount_off > 0),
+    currency text CHECK (currency ~ '^[a-z]{3}$'),
+    duration text NOT NULL CHECK (duration IN ('once', 'repeating', 'forever')),
+    duration_in_months integer CHECK (duration_in_months > 0),
+    stripe_coupon_id text UNIQUE,
+    livemode boolean,
+    active boolean NOT NULL DEFAULT TRUE,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (num_nonnulls(percent_off, amount_off) = 1),
+    CHECK ((amount_off IS NULL) = (currency IS NULL)),
+    CHECK ((duration = 'repeating') = (duration_in_months IS NOT NULL)),
+    CHECK ((stripe_coupon_id IS NULL) = (livemode IS NULL))
+);
+COMMENT ON TABLE coupons IS 'Discounts that a buyer can enter';
+COMMENT ON COLUMN coupons.code IS 'What the buyer enters; compared in upper case';
+COMMENT ON COLUMN coupons.name IS 'Shown to the buyer and in Stripe';
+COMMENT ON COLUMN coupons.percent_off IS 'Percent of the whole order; null: a fixed amount';
+COMMENT ON COLUMN coupons.amount_off IS 'Minor units of currency; null: a percentage';
+COMMENT ON COLUMN coupons.currency IS 'Of amount_off';
+COMMENT ON COLUMN coupons.duration IS 'once, repeating (for duration_in_months) or forever';
+COMMENT ON COLUMN coupons.duration_in_months IS 'Of a repeating coupon';
+COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe; null: not pushed yet';
+COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN coupons.active IS 'Buyers may use it';
+COMMENT ON COLUMN coupons.created_at IS 'When this row was created';
+COMMENT ON COLUMN coupons.updated_at IS 'When this row was last changed';
+
+CREATE TABLE catalogue_edits (
+    product_id uuid PRIMARY KEY REFERENCES products ON DELETE CASCADE,
+    after_subscription_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    edited_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE catalogue_edits IS 'Products whose types or resources were edited, until all their subscriptions have been checked again';
+COMMENT ON COLUMN catalogue_edits.product_id IS 'The edited product';
+COMMENT ON COLUMN catalogue_edits.after_subscription_id IS 'Subscriptions up to this one have been triggered; the sweep continues after it';
+COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';
+
+-- migrate:down
+DROP TABLE catalogue_edits;
+DROP TABLE coupons;
+DROP TABLE prices;
+DROP INDEX billing_products_code_key;
+SELECT billing_revert_additions('20261126000300');

@@ -1,0 +1,49 @@
+-- Our columns on mPanel's customers, and the Stripe customers of each.
+
+-- migrate:up
+ALTER TABLE customers
+    ADD COLUMN IF NOT EXISTS email text,
+    ADD COLUMN IF NOT EXISTS name text,
+    ADD COLUMN IF NOT EXISTS stripe_customer_id text,
+    ADD COLUMN IF NOT EXISTS metadata jsonb DEFAULT '{}';
+
+SELECT billing_record_additions('20261126000400');
+SELECT billing_describe('customers', described.column_name, described.description)
+FROM (VALUES
+    ('email', 'E-mail address as given; compared in lower case. A customer with an account in mPanel is also found by users.email'),
+    ('name', 'Full name'),
+    ('stripe_customer_id', 'Their main Stripe customer (cus_...); all of them are in stripe_customers'),
+    ('metadata', 'firstSubscriptionId: the order that created this customer')
+) AS described (column_name, description);
+
+CREATE TABLE stripe_customers (
+    id text PRIMARY KEY,
+    customer_id uuid REFERENCES customers ON DELETE CASCADE,
+    livemode boolean NOT NULL,
+    email text,
+    name text,
+    deleted boolean NOT NULL DEFAULT FALSE,
+    stripe_as_of_since timestamptz,
+    stripe_as_of timestamptz,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX stripe_customers_customer_idx ON stripe_customers (customer_id);
+COMMENT ON TABLE stripe_customers IS 'Every Stripe customer seen so far and its customer record: an order by an unverified buyer runs on a new one';
+COMMENT ON COLUMN stripe_customers.id IS 'cus_...';
+COMMENT ON COLUMN stripe_customers.customer_id IS 'Null until an order or a subscription links it';
+COMMENT ON COLUMN stripe_customers.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_customers.email IS 'As Stripe has it';
+COMMENT ON COLUMN stripe_customers.name IS 'As Stripe has it';
+COMMENT ON COLUMN stripe_customers.deleted IS 'Deleted at Stripe';
+COMMENT ON COLUMN stripe_customers.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_customers.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe; null: only the id is known';
+COMMENT ON COLUMN stripe_customers.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_customers.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_customers.updated_at IS 'When this row was last changed';
+
+-- migrate:down
+DROP TABLE stripe_customers;
+SELECT billing_revert_additions('20261126000400');

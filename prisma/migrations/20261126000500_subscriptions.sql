@@ -1,0 +1,146 @@
+-- Our columns on mPanel's subscriptions, and their items.
+-- The checks are validated in a later file: until then they hold for new rows only.
+
+-- migrate:up
+ALTER TABLE subscriptions
+    ADD COLUMN IF NOT EXISTS billing_provider text
+        CONSTRAINT billing_subscriptions_provider_check CHECK (billing_provider = 'stripe'),
+    ADD COLUMN IF NOT EXISTS livemode boolean,
+    ADD COLUMN IF NOT EXISTS stripe_status text
+        CONSTRAINT billing_subscriptions_stripe_status_check CHECK (stripe_status IN (
+            'incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due', 'unpaid', 'paused', 'canceled'
+        )),
+    ADD COLUMN IF NOT EXISTS stripe_customer_id text,
+    ADD COLUMN IF NOT EXISTS stripe_subscription_id text,
+    ADD COLUMN IF NOT EXISTS stripe_payment_intent_id text,
+    ADD COLUMN IF NOT EXISTS checkout_session_id text,
+    ADD COLUMN IF NOT EXISTS currency text
+        CONSTRAINT billing_subscriptions_currency_check CHECK (currency ~ '^[a-z]{3}$'),
+    ADD COLUMN IF NOT EXISTS amount bigint,
+    ADD COLUMN IF NOT EXISTS current_period_start timestamptz,
+    ADD COLUMN IF NOT EXISTS current_period_end timestamptz,
+    ADD COLUMN IF NOT EXISTS trial_end timestamptz,
+    ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean,
+    ADD COLUMN IF NOT EXISTS cancel_at timestamptz,
+    ADD COLUMN IF NOT EXISTS canceled_at timestamptz,
+    ADD COLUMN IF NOT EXISTS ended_at timestamptz,
+    ADD COLUMN IF NOT EXISTS collection_paused boolean,
+    ADD COLUMN IF NOT EXISTS initial_payment_settled boolean,
+    ADD COLUMN IF NOT EXISTS stripe_as_of_since timestamptz,
+    ADD COLUMN IF NOT EXISTS stripe_as_of timestamptz,
+    ADD COLUMN IF NOT EXISTS stripe_event_id text;
+
+ALTER TABLE subscriptions
+    ADD CONSTRAINT billing_subscriptions_status_check CHECK (
+        billing_provider IS NULL
+        OR status IN ('provisional', 'pending', 'active', 'suspended', 'cancelled', 'expired')
+    ) NOT VALID,
+    ADD CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (
+        billing_provider IS NULL
+        OR (auto_renew IS FALSE AND next_billing_date IS NULL)
+    ) NOT VALID,
+    ADD CONSTRAINT billing_subscriptions_mirror_check CHECK (
+        billing_provider IS NULL
+        OR (
+            livemode IS NOT NULL
+            AND currency IS NOT NULL
+            AND amount IS NOT NULL
+            AND (stripe_status IS NULL) = (stripe_as_of IS NULL)
+            AND (stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)
+            AND stripe_as_of_since <= stripe_as_of
+        )
+    ) NOT VALID;
+
+SELECT billing_record_additions('20261126000500');
+SELECT billing_describe('subscriptions', described.column_name, described.description)
+FROM (VALUES
+    ('billing_provider', 'stripe: Stripe bills this row, and mPanel''s own biller must never see it as due; null: mPanel bills it'),
+    ('livemode', 'Whether the ids belong to Stripe''s live mode'),
+    ('stripe_status', 'Stripe''s status; status is ours'),
+    ('stripe_customer_id', 'cus_... that is charged; a new one for each order by an unverified buyer'),
+    ('stripe_subscription_id', 'sub_...; null until the order is paid'),
+    ('stripe_payment_intent_id', 'Payment of the latest invoice that has one'),
+    ('checkout_session_id', 'The latest Checkout session of the order; older ones are in checkout_sessions'),
+    ('currency', 'ISO 4217, lower case as Stripe writes it'),
+    ('amount', 'Recurring total per term in minor units of currency, before discounts; price is the same in major units'),
+    ('current_period_start', 'Earliest start of its items'),
+    ('current_period_end', 'Earliest end of its items'),
+    ('trial_end', 'End of the free trial; null: none'),
+    ('cancel_at_period_end', 'Whether it ends with the current period'),
+    ('cancel_at', 'When it will end; null: not planned'),
+    ('canceled_at', 'When the cancellation was requested'),
+    ('ended_at', 'When it ended'),
+    ('collection_paused', 'Whether Stripe collects no payments at present (pause_collection)'),
+    ('initial_payment_settled', 'Whether the first invoice is paid or was $0: the condition for first provisioning'),
+    ('stripe_as_of_since', 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched'),
+    ('stripe_as_of', 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock'),
+    ('stripe_event_id', 'The event whose snapshot this row mirrors; null: fetched from Stripe')
+) AS described (column_name, description);
+
+-- Rows that change with each renewal need free space on their page: the new version of the row
+-- then stays there and touches no index. A fillfactor that mPanel has set itself stays.
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1
+        FROM pg_class AS c
+        JOIN pg_options_to_table(c.reloptions) AS o
+            ON o.option_name = 'fillfactor'
+        WHERE c.oid = 'subscriptions'::regclass
+    ) THEN
+        ALTER TABLE subscriptions SET (fillfactor = 85);
+    END IF;
+END
+$$;
+
+CREATE TABLE subscription_items (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    price_id uuid REFERENCES prices,
+    stripe_subscription_item_id text UNIQUE,
+    stripe_price_id text,
+    quantity bigint CHECK (quantity >= 0),
+    unit_amount bigint,
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    recurring_interval text CHECK (recurring_interval IN ('day', 'week', 'month', 'year')),
+    interval_count integer CHECK (interval_count > 0),
+    current_period_start timestamptz,
+    current_period_end timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 85);
+CREATE INDEX subscription_items_subscription_idx ON subscription_items (subscription_id);
+CREATE INDEX billing_items_price_subscription_idx ON subscription_items (price_id, subscription_id);
+COMMENT ON TABLE subscription_items IS 'What a subscription charges each term; while it is provisional, what was ordered';
+COMMENT ON COLUMN subscription_items.id IS 'Our id';
+COMMENT ON COLUMN subscription_items.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_items.price_id IS 'Price in the catalogue; null: not in it';
+COMMENT ON COLUMN subscription_items.stripe_subscription_item_id IS 'si_...; null until Stripe has created it';
+COMMENT ON COLUMN subscription_items.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN subscription_items.quantity IS 'Null: metered';
+COMMENT ON COLUMN subscription_items.unit_amount IS 'Minor units; null: not a whole number, or tiered';
+COMMENT ON COLUMN subscription_items.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscription_items.recurring_interval IS 'Unit of the term: day, week, month, year';
+COMMENT ON COLUMN subscription_items.interval_count IS 'Units in a term';
+COMMENT ON COLUMN subscription_items.current_period_start IS 'Start of the current term';
+COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current term';
+COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
+
+-- migrate:down
+DROP TABLE subscription_items;
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT 1
+        FROM pg_class AS c
+        JOIN pg_options_to_table(c.reloptions) AS o
+            ON o.option_name = 'fillfactor'
+            AND o.option_value = '85'
+        WHERE c.oid = 'subscriptions'::regclass
+    ) THEN
+        ALTER TABLE subscriptions RESET (fillfactor);
+    END IF;
+END
+$$;
+SELECT billing_revert_additions('20261126000500');

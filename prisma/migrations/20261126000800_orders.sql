@@ -1,0 +1,182 @@
+-- What buyers order and customers change, recorded before Stripe is asked, so that it happens once.
+
+-- migrate:up
+CREATE TABLE orders (
+    subscription_id uuid PRIMARY KEY REFERENCES subscriptions ON DELETE CASCADE,
+    customer_id uuid NOT NULL REFERENCES customers ON DELETE CASCADE,
+    fingerprint bytea NOT NULL,
+    vouched boolean NOT NULL DEFAULT FALSE,
+    superseded_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX orders_customer_idx ON orders (customer_id, created_at DESC);
+CREATE INDEX billing_orders_superseded_idx ON orders (subscription_id)
+WHERE superseded_at IS NOT NULL;
+COMMENT ON TABLE orders IS 'What a buyer ordered, to tell a repeated order from a changed one';
+COMMENT ON COLUMN orders.subscription_id IS 'The provisional subscription that was made for it';
+COMMENT ON COLUMN orders.customer_id IS 'The buyer';
+COMMENT ON COLUMN orders.fingerprint IS 'SHA-256 of the canonical order';
+COMMENT ON COLUMN orders.vouched IS 'mPanel''s backend vouches for the buyer: the order runs on their own Stripe customer';
+COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
+COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
+
+CREATE TABLE checkout_sessions (
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    attempt integer NOT NULL CHECK (attempt > 0),
+    stripe_session_id text UNIQUE,
+    stripe_customer_id text,
+    livemode boolean NOT NULL,
+    params jsonb NOT NULL,
+    url text,
+    status text NOT NULL CHECK (status IN ('creating', 'open', 'complete', 'expired', 'failed')),
+    payment_status text CHECK (payment_status IN ('paid', 'unpaid', 'no_payment_required')),
+    recovery_url text,
+    recovered_from text,
+    stripe_subscription_id text,
+    expires_at timestamptz,
+    last_error text,
+    stripe_as_of_since timestamptz,
+    stripe_as_of timestamptz,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (subscription_id, attempt),
+    CHECK (status IN ('creating', 'failed') OR stripe_session_id IS NOT NULL),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX checkout_sessions_open_idx ON checkout_sessions (updated_at)
+WHERE status IN ('creating', 'open');
+CREATE INDEX billing_checkout_sessions_paid_again_idx ON checkout_sessions (subscription_id)
+WHERE status = 'complete' AND attempt > 1;
+COMMENT ON TABLE checkout_sessions IS 'The Checkout sessions of an order: one per attempt, each with the parameters sent under its idempotency key';
+COMMENT ON COLUMN checkout_sessions.subscription_id IS 'The order';
+COMMENT ON COLUMN checkout_sessions.attempt IS 'Grows only after a definite failure, or when the buyer returns through a recovery link';
+COMMENT ON COLUMN checkout_sessions.stripe_session_id IS 'cs_...; null while it is being created';
+COMMENT ON COLUMN checkout_sessions.stripe_customer_id IS 'cus_... made for this order';
+COMMENT ON COLUMN checkout_sessions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN checkout_sessions.params IS 'What is sent to Stripe, byte for byte the same in every retry of the attempt';
+COMMENT ON COLUMN checkout_sessions.url IS 'Payment page';
+COMMENT ON COLUMN checkout_sessions.status IS 'creating: the request to Stripe is under way; open, complete, expired: Stripe''s status; failed: see last_error';
+COMMENT ON COLUMN checkout_sessions.payment_status IS 'Stripe''s: paid, unpaid or no_payment_required';
+COMMENT ON COLUMN checkout_sessions.recovery_url IS 'Where the buyer can resume the order after the session has expired';
+COMMENT ON COLUMN checkout_sessions.recovered_from IS 'The expired session whose recovery link led to this one';
+COMMENT ON COLUMN checkout_sessions.stripe_subscription_id IS 'sub_... that its payment started; null: not paid';
+COMMENT ON COLUMN checkout_sessions.expires_at IS 'When Stripe closes the page';
+COMMENT ON COLUMN checkout_sessions.last_error IS 'Why it failed';
+COMMENT ON COLUMN checkout_sessions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN checkout_sessions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock; null: not mirrored yet';
+COMMENT ON COLUMN checkout_sessions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN checkout_sessions.created_at IS 'When this row was created';
+COMMENT ON COLUMN checkout_sessions.updated_at IS 'When this row was last changed';
+
+CREATE TABLE subscription_charges (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    position smallint NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('one_time', 'discount')),
+    code text NOT NULL,
+    description text NOT NULL,
+    price_id uuid REFERENCES prices,
+    amount bigint CHECK (amount >= 0),
+    currency text CHECK (currency ~ '^[a-z]{3}$'),
+    state text NOT NULL CHECK (state IN ('with_checkout', 'waiting', 'attached', 'removed')),
+    stripe_id text,
+    attempt integer NOT NULL DEFAULT 1,
+    tried_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (subscription_id, position),
+    CHECK ((kind = 'one_time') = (amount IS NOT NULL)),
+    CHECK ((amount IS NULL) = (currency IS NULL)),
+    CHECK (state <> 'attached' OR stripe_id IS NOT NULL)
+);
+CREATE INDEX subscription_charges_price_idx ON subscription_charges (price_id);
+COMMENT ON TABLE subscription_charges IS 'One-time charges and the discount of an order: part of the Checkout session or, with a trial, attached to the subscription';
+COMMENT ON COLUMN subscription_charges.id IS 'Part of the idempotency key at Stripe';
+COMMENT ON COLUMN subscription_charges.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_charges.position IS 'Order of the lines, from 0';
+COMMENT ON COLUMN subscription_charges.kind IS 'one_time: a sum; discount: a coupon';
+COMMENT ON COLUMN subscription_charges.code IS 'Catalogue code of the domain or fee, or the coupon';
+COMMENT ON COLUMN subscription_charges.description IS 'For the buyer';
+COMMENT ON COLUMN subscription_charges.price_id IS 'Our price; null for a discount';
+COMMENT ON COLUMN subscription_charges.amount IS 'Minor units; null for a discount';
+COMMENT ON COLUMN subscription_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscription_charges.state IS 'with_checkout: on the session; waiting: for the subscription of the trial; attached: in Stripe; removed: the trial was cancelled';
+COMMENT ON COLUMN subscription_charges.stripe_id IS 'ii_... of an invoice item, or the coupon';
+COMMENT ON COLUMN subscription_charges.attempt IS 'Part of the idempotency key; grows when a removed charge is attached again';
+COMMENT ON COLUMN subscription_charges.tried_at IS 'When Stripe was last asked to attach it, with or without success';
+COMMENT ON COLUMN subscription_charges.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_charges.updated_at IS 'When this row was last changed';
+
+CREATE TABLE idempotency_keys (
+    key text PRIMARY KEY,
+    request_hash bytea NOT NULL,
+    subscription_id uuid REFERENCES subscriptions ON DELETE CASCADE,
+    status integer,
+    response jsonb,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CHECK ((status IS NULL) = (response IS NULL))
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX idempotency_keys_created_idx ON idempotency_keys (created_at);
+CREATE INDEX idempotency_keys_subscription_idx ON idempotency_keys (subscription_id);
+COMMENT ON TABLE idempotency_keys IS 'Responses of create-session by Idempotency-Key, kept for 24 hours';
+COMMENT ON COLUMN idempotency_keys.key IS 'The Idempotency-Key header';
+COMMENT ON COLUMN idempotency_keys.request_hash IS 'SHA-256 of the request sent with it';
+COMMENT ON COLUMN idempotency_keys.subscription_id IS 'The order it led to';
+COMMENT ON COLUMN idempotency_keys.status IS 'HTTP status of the response; null: the first request is still running';
+COMMENT ON COLUMN idempotency_keys.response IS 'Body of the response';
+COMMENT ON COLUMN idempotency_keys.created_at IS 'When it was first used';
+
+CREATE TABLE billing_changes (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    subscription_id uuid REFERENCES subscriptions ON DELETE CASCADE,
+    invoice_id uuid, -- references invoices: see invoice_links, which locks that table
+    subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id)) STORED,
+    kind text NOT NULL CHECK (kind IN ('change_plan', 'cancel', 'resume', 'refund')),
+    request_key text,
+    request_hash bytea NOT NULL,
+    params jsonb NOT NULL,
+    attempt integer NOT NULL DEFAULT 1 CHECK (attempt > 0),
+    attempted_at timestamptz NOT NULL DEFAULT now(),
+    state text NOT NULL CHECK (state IN ('asking', 'unanswered', 'done', 'failed')),
+    stripe_id text,
+    last_error text,
+    leased_until timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (num_nonnulls(subscription_id, invoice_id) = 1),
+    CHECK ((kind = 'refund') = (invoice_id IS NOT NULL)),
+    CHECK ((state = 'asking') = (leased_until IS NOT NULL))
+);
+CREATE UNIQUE INDEX billing_changes_request_key_key ON billing_changes (request_key)
+WHERE request_key IS NOT NULL;
+-- Two changes of one subscription, or two refunds of one invoice, never run at the same time.
+CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes (subject_id)
+WHERE state = 'asking';
+CREATE INDEX billing_changes_subject_idx ON billing_changes (subject_id, created_at);
+CREATE INDEX billing_changes_subscription_idx ON billing_changes (subscription_id);
+CREATE INDEX billing_changes_invoice_idx ON billing_changes (invoice_id);
+COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
+COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at Stripe';
+COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: a refund';
+COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded; null: a change of a subscription';
+COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, cancel, resume or refund';
+COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
+COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
+COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
+COMMENT ON COLUMN billing_changes.attempt IS 'Grows only if Stripe has certainly not acted, or would repeat its failure';
+COMMENT ON COLUMN billing_changes.attempted_at IS 'When the attempt began: Stripe forgets its idempotency key a day later';
+COMMENT ON COLUMN billing_changes.state IS 'asking: under way until leased_until; unanswered: Stripe may have acted, and the same attempt is retried; done; failed: see last_error';
+COMMENT ON COLUMN billing_changes.stripe_id IS 'What Stripe created: re_... of a refund';
+COMMENT ON COLUMN billing_changes.last_error IS 'Why Stripe did not do it';
+COMMENT ON COLUMN billing_changes.leased_until IS 'Until then the process that asks is taken to be alive';
+COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';
+COMMENT ON COLUMN billing_changes.updated_at IS 'When its state last changed';
+
+-- migrate:down
+DROP TABLE billing_changes;
+DROP TABLE idempotency_keys;
+DROP TABLE subscription_charges;
+DROP TABLE checkout_sessions;
+DROP TABLE orders;

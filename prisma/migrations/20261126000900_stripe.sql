@@ -1,0 +1,225 @@
+-- The inbox of Stripe's events, what is fetched from Stripe, and the objects for which mPanel has no
+-- table. The snapshot types declare once what a statement that writes a snapshot takes; statements read
+-- them with jsonb_populate_recordset. Running code depends on these types: they only ever grow.
+
+-- migrate:up
+CREATE TABLE stripe_events (
+    id text PRIMARY KEY,
+    type text NOT NULL,
+    api_version text,
+    created timestamptz,
+    livemode boolean NOT NULL,
+    object_id text,
+    payload jsonb,
+    status text NOT NULL CHECK (status IN ('received', 'applied', 'stale', 'ignored', 'failed')),
+    reason text,
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text,
+    next_attempt_at timestamptz,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    applied_at timestamptz,
+    CHECK (status <> 'failed' OR last_error IS NOT NULL),
+    CHECK (status NOT IN ('applied', 'stale') OR applied_at IS NOT NULL),
+    CONSTRAINT stripe_events_payload_check CHECK (payload IS NOT NULL OR status IN ('applied', 'stale', 'ignored'))
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX stripe_events_object_idx ON stripe_events (object_id, created);
+CREATE INDEX stripe_events_unhandled_idx ON stripe_events (next_attempt_at)
+WHERE status IN ('received', 'failed');
+CREATE INDEX stripe_events_oldest_unhandled_idx ON stripe_events (received_at)
+WHERE status IN ('received', 'failed');
+CREATE INDEX stripe_events_received_idx ON stripe_events (received_at);
+COMMENT ON TABLE stripe_events IS 'The inbox: every event that we acknowledged to Stripe';
+COMMENT ON COLUMN stripe_events.id IS 'evt_...; takes effect at most once';
+COMMENT ON COLUMN stripe_events.type IS 'invoice.paid, customer.subscription.updated, ...';
+COMMENT ON COLUMN stripe_events.api_version IS 'Label of the payload; its shape is recognised by its keys';
+COMMENT ON COLUMN stripe_events.created IS 'By Stripe''s clock, whole seconds';
+COMMENT ON COLUMN stripe_events.livemode IS 'Mode of Stripe that it came from';
+COMMENT ON COLUMN stripe_events.object_id IS 'Id of the object that the event is about';
+COMMENT ON COLUMN stripe_events.payload IS 'As Stripe sent it; null: pruned by age';
+COMMENT ON COLUMN stripe_events.status IS 'received: not applied yet; applied; stale: older than the mirror; ignored: see reason; failed: see last_error';
+COMMENT ON COLUMN stripe_events.reason IS 'Why it was ignored, or what is still requested from Stripe';
+COMMENT ON COLUMN stripe_events.attempts IS 'How often it was applied or tried';
+COMMENT ON COLUMN stripe_events.last_error IS 'Traceback of the latest failure';
+COMMENT ON COLUMN stripe_events.next_attempt_at IS 'When the sweep retries it';
+COMMENT ON COLUMN stripe_events.received_at IS 'When it was committed here';
+COMMENT ON COLUMN stripe_events.applied_at IS 'When it was applied, or found stale';
+
+CREATE TABLE stripe_refetches (
+    object_id text PRIMARY KEY,
+    object_type text NOT NULL CHECK (object_type IN (
+        'subscription', 'invoice', 'checkout.session', 'customer', 'invoice_payment', 'refund'
+    )),
+    reason text NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text,
+    leased_until timestamptz,
+    next_attempt_at timestamptz NOT NULL DEFAULT now(),
+    requested_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX stripe_refetches_due_idx ON stripe_refetches (next_attempt_at);
+CREATE INDEX billing_refetches_failing_idx ON stripe_refetches (requested_at)
+WHERE last_error IS NOT NULL;
+COMMENT ON TABLE stripe_refetches IS 'Objects to fetch from Stripe, because their events do not decide their state; a row is deleted when the fetched object is applied';
+COMMENT ON COLUMN stripe_refetches.object_id IS 'Id at Stripe';
+COMMENT ON COLUMN stripe_refetches.object_type IS 'Stripe''s object type';
+COMMENT ON COLUMN stripe_refetches.reason IS 'Why it is fetched; awaited: only if its event does not arrive first';
+COMMENT ON COLUMN stripe_refetches.version IS 'Grows with each request: a fetch fulfils only the requests made before it began';
+COMMENT ON COLUMN stripe_refetches.attempts IS 'Tries since the latest request';
+COMMENT ON COLUMN stripe_refetches.last_error IS 'Why the latest try failed';
+COMMENT ON COLUMN stripe_refetches.leased_until IS 'Until then only the worker with the lease fetches the object';
+COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'When the sweep fetches it, unless a job was faster';
+COMMENT ON COLUMN stripe_refetches.requested_at IS 'When it was first requested';
+
+CREATE TABLE invoice_payments (
+    stripe_invoice_payment_id text PRIMARY KEY,
+    stripe_invoice_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount_paid bigint,
+    currency text,
+    status text NOT NULL CHECK (status IN ('open', 'paid', 'canceled')),
+    stripe_created timestamptz NOT NULL,
+    stripe_as_of_since timestamptz NOT NULL,
+    stripe_as_of timestamptz NOT NULL,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX invoice_payments_invoice_idx ON invoice_payments (stripe_invoice_id);
+CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments (stripe_payment_intent_id);
+COMMENT ON TABLE invoice_payments IS 'Which payment settled which invoice';
+COMMENT ON COLUMN invoice_payments.stripe_invoice_payment_id IS 'inpay_...';
+COMMENT ON COLUMN invoice_payments.stripe_invoice_id IS 'in_... that it pays';
+COMMENT ON COLUMN invoice_payments.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN invoice_payments.stripe_payment_intent_id IS 'pi_...';
+COMMENT ON COLUMN invoice_payments.stripe_charge_id IS 'ch_..., if there is no payment intent';
+COMMENT ON COLUMN invoice_payments.amount_paid IS 'Minor units of currency';
+COMMENT ON COLUMN invoice_payments.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN invoice_payments.status IS 'Stripe''s: open, paid or canceled';
+COMMENT ON COLUMN invoice_payments.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN invoice_payments.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN invoice_payments.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN invoice_payments.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN invoice_payments.created_at IS 'When this row was created';
+COMMENT ON COLUMN invoice_payments.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_refunds (
+    stripe_refund_id text PRIMARY KEY,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount bigint NOT NULL CHECK (amount >= 0),
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    status text NOT NULL CHECK (status IN (
+        'pending', 'requires_action', 'succeeded', 'failed', 'canceled'
+    )),
+    reason text,
+    stripe_created timestamptz NOT NULL,
+    stripe_as_of_since timestamptz NOT NULL,
+    stripe_as_of timestamptz NOT NULL,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds (stripe_payment_intent_id);
+COMMENT ON TABLE stripe_refunds IS 'Refunds; invoice_payments names the invoice, by the payment intent';
+COMMENT ON COLUMN stripe_refunds.stripe_refund_id IS 're_...';
+COMMENT ON COLUMN stripe_refunds.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_refunds.stripe_payment_intent_id IS 'pi_... that is refunded; null: a charge without one';
+COMMENT ON COLUMN stripe_refunds.stripe_charge_id IS 'ch_... that is refunded';
+COMMENT ON COLUMN stripe_refunds.amount IS 'Minor units of currency';
+COMMENT ON COLUMN stripe_refunds.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_refunds.status IS 'Stripe''s; failed and canceled refunds moved no money';
+COMMENT ON COLUMN stripe_refunds.reason IS 'Stripe''s: duplicate, fraudulent, requested_by_customer; null: none given';
+COMMENT ON COLUMN stripe_refunds.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_refunds.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_refunds.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_refunds.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_refunds.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_refunds.updated_at IS 'When this row was last changed';
+
+CREATE TYPE billing_subscription_snapshot AS (
+    subscription_id uuid,
+    customer_id uuid,
+    object_id text,
+    stripe_customer_id text,
+    livemode boolean,
+    stripe_status text,
+    currency text,
+    amount bigint,
+    price numeric,
+    billing_cycle text,
+    current_period_start timestamptz,
+    current_period_end timestamptz,
+    trial_end timestamptz,
+    cancel_at_period_end boolean,
+    cancel_at timestamptz,
+    canceled_at timestamptz,
+    ended_at timestamptz,
+    collection_paused boolean,
+    items jsonb,
+    items_complete boolean,
+    since timestamptz,
+    as_of timestamptz,
+    event_id text
+);
+COMMENT ON TYPE billing_subscription_snapshot IS 'A Stripe subscription as the mirror writes it; items holds an array of billing_subscription_item_snapshot';
+
+CREATE TYPE billing_subscription_item_snapshot AS (
+    stripe_subscription_item_id text,
+    stripe_price_id text,
+    quantity bigint,
+    unit_amount bigint,
+    currency text,
+    recurring_interval text,
+    interval_count integer,
+    current_period_start timestamptz,
+    current_period_end timestamptz
+);
+COMMENT ON TYPE billing_subscription_item_snapshot IS 'An item of a Stripe subscription as the mirror writes it';
+
+CREATE TYPE billing_invoice_snapshot AS (
+    object_id text,
+    invoice_number text,
+    status text,
+    subtotal numeric,
+    tax_amount numeric,
+    total numeric,
+    currency text,
+    due_date timestamptz,
+    paid_at timestamptz,
+    livemode boolean,
+    stripe_subscription_id text,
+    stripe_customer_id text,
+    stripe_number text,
+    stripe_status text,
+    billing_reason text,
+    amount_due bigint,
+    amount_paid bigint,
+    amount_remaining bigint,
+    period_start timestamptz,
+    period_end timestamptz,
+    attempt_count integer,
+    next_payment_attempt timestamptz,
+    hosted_invoice_url text,
+    invoice_pdf text,
+    stripe_payment_intent_id text,
+    stripe_created timestamptz,
+    since timestamptz,
+    as_of timestamptz,
+    event_id text
+);
+COMMENT ON TYPE billing_invoice_snapshot IS 'A Stripe invoice as the mirror writes it';
+
+-- migrate:down
+DROP TYPE billing_invoice_snapshot;
+DROP TYPE billing_subscription_item_snapshot;
+DROP TYPE billing_subscription_snapshot;
+DROP TABLE stripe_refunds;
+DROP TABLE invoice_payments;
+DROP TABLE stripe_refetches;
+DROP TABLE stripe_events;

@@ -1,0 +1,150 @@
+-- The services of each subscription, and what drives them to their desired state with any number of workers.
+
+-- migrate:up
+CREATE TABLE provisioning_work (
+    subscription_id uuid PRIMARY KEY REFERENCES subscriptions ON DELETE CASCADE,
+    inputs jsonb NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
+    done_version bigint NOT NULL DEFAULT 0,
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text,
+    wake_at timestamptz,
+    lease_token uuid,
+    leased_until timestamptz,
+    trouble text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (done_version <= version),
+    CONSTRAINT provisioning_work_lease_check CHECK ((lease_token IS NULL) = (leased_until IS NULL))
+);
+CREATE INDEX provisioning_work_due_idx ON provisioning_work (wake_at)
+WHERE wake_at IS NOT NULL;
+CREATE INDEX provisioning_work_troubled_idx ON provisioning_work (subscription_id)
+WHERE last_error IS NOT NULL;
+COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
+COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
+COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';
+COMMENT ON COLUMN provisioning_work.version IS 'Grows when inputs change';
+COMMENT ON COLUMN provisioning_work.done_version IS 'The latest version whose desired state has been reached';
+COMMENT ON COLUMN provisioning_work.attempts IS 'Runs started since the last one that succeeded';
+COMMENT ON COLUMN provisioning_work.last_error IS 'What is not done, and why';
+COMMENT ON COLUMN provisioning_work.wake_at IS 'When the sweep checks it again; null: nothing to do';
+COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; each write of a run checks for its own token';
+COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then no other run works on it; extended while the run lives';
+COMMENT ON COLUMN provisioning_work.trouble IS 'What a person has to settle although the work is done';
+COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
+COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
+
+CREATE TABLE tenant_services (
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    product_type text NOT NULL,
+    desired text NOT NULL CHECK (desired IN ('active', 'suspended', 'terminated')),
+    actual text NOT NULL DEFAULT 'absent' CHECK (actual IN ('absent', 'active', 'suspended', 'terminated')),
+    driver text NOT NULL,
+    external_ref text,
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text,
+    next_attempt_at timestamptz,
+    desired_resources jsonb NOT NULL DEFAULT '{}',
+    resources jsonb NOT NULL DEFAULT '{}',
+    generation bigint NOT NULL DEFAULT 0,
+    pending_action text,
+    pending_request jsonb,
+    stopped text,
+    removed_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (subscription_id, product_type),
+    CHECK (actual = 'absent' OR external_ref IS NOT NULL),
+    CONSTRAINT tenant_services_pending_check CHECK (
+        (pending_action IS NULL) = (pending_request IS NULL)
+        AND pending_action IN ('create', 'suspend', 'resume', 'change', 'terminate')
+    ),
+    CONSTRAINT tenant_services_stopped_check CHECK (stopped IN ('refused', 'skipped'))
+);
+CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services (driver, product_type, external_ref);
+CREATE INDEX tenant_services_troubled_idx ON tenant_services (subscription_id)
+WHERE last_error IS NOT NULL;
+CREATE INDEX billing_services_unsettled_idx ON tenant_services (desired, actual)
+WHERE (desired = 'active' AND actual <> 'active')
+   OR (desired = 'suspended' AND actual = 'active')
+   OR (desired = 'terminated' AND actual IN ('active', 'suspended'))
+   OR pending_action IS NOT NULL
+   OR stopped IS NOT NULL;
+COMMENT ON TABLE tenant_services IS 'The account of a subscription for each product type: what it should be and what it is';
+COMMENT ON COLUMN tenant_services.subscription_id IS 'The subscription';
+COMMENT ON COLUMN tenant_services.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN tenant_services.desired IS 'What it should be';
+COMMENT ON COLUMN tenant_services.actual IS 'What it is, as the driver last reported';
+COMMENT ON COLUMN tenant_services.driver IS 'The driver that holds the account';
+COMMENT ON COLUMN tenant_services.external_ref IS 'The driver''s name for the account';
+COMMENT ON COLUMN tenant_services.attempts IS 'Failed commands since the last success';
+COMMENT ON COLUMN tenant_services.last_error IS 'Why the latest command failed';
+COMMENT ON COLUMN tenant_services.next_attempt_at IS 'When it is retried';
+COMMENT ON COLUMN tenant_services.desired_resources IS 'Limits that the account should have';
+COMMENT ON COLUMN tenant_services.resources IS 'Limits that the account was last given';
+COMMENT ON COLUMN tenant_services.generation IS 'Counts the commands sent to the driver, which refuses one older than the last it saw';
+COMMENT ON COLUMN tenant_services.pending_action IS 'Command sent under this generation whose outcome is unknown';
+COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the same in every retry';
+COMMENT ON COLUMN tenant_services.stopped IS 'refused by the driver, or skipped by an operator; until the desired state changes or an operator retries';
+COMMENT ON COLUMN tenant_services.removed_at IS 'Since when the subscription no longer includes it';
+COMMENT ON COLUMN tenant_services.created_at IS 'When this row was created';
+COMMENT ON COLUMN tenant_services.updated_at IS 'When this row was last changed';
+
+CREATE TABLE provisioning_log (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    product_type text,
+    driver text NOT NULL,
+    action text NOT NULL,
+    idempotency_key text NOT NULL,
+    request jsonb NOT NULL,
+    response jsonb,
+    outcome text NOT NULL CHECK (outcome IN ('done', 'already_done', 'retryable', 'permanent')),
+    error text,
+    duration_ms integer NOT NULL CHECK (duration_ms >= 0),
+    created_at timestamptz NOT NULL DEFAULT now()
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
+CREATE INDEX provisioning_log_subscription_idx ON provisioning_log (subscription_id, id);
+CREATE INDEX provisioning_log_created_idx ON provisioning_log (created_at);
+COMMENT ON TABLE provisioning_log IS 'Every call to a provisioning driver';
+COMMENT ON COLUMN provisioning_log.id IS 'In the order of the calls';
+COMMENT ON COLUMN provisioning_log.subscription_id IS 'The subscription';
+COMMENT ON COLUMN provisioning_log.product_type IS 'The service';
+COMMENT ON COLUMN provisioning_log.driver IS 'The driver called';
+COMMENT ON COLUMN provisioning_log.action IS 'create, suspend, resume, change, terminate';
+COMMENT ON COLUMN provisioning_log.idempotency_key IS 'By which the driver recognises a retry';
+COMMENT ON COLUMN provisioning_log.request IS 'What was sent';
+COMMENT ON COLUMN provisioning_log.response IS 'What came back; null: nothing';
+COMMENT ON COLUMN provisioning_log.outcome IS 'done, already_done, retryable or permanent';
+COMMENT ON COLUMN provisioning_log.error IS 'Why it failed';
+COMMENT ON COLUMN provisioning_log.duration_ms IS 'Milliseconds';
+COMMENT ON COLUMN provisioning_log.created_at IS 'When the call ended';
+
+CREATE TABLE provisioning_holds (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    reason text NOT NULL CHECK (reason <> ''),
+    placed_by text NOT NULL,
+    placed_at timestamptz NOT NULL DEFAULT now(),
+    lifted_by text,
+    lifted_at timestamptz,
+    CHECK ((lifted_by IS NULL) = (lifted_at IS NULL))
+);
+CREATE UNIQUE INDEX provisioning_holds_standing_key ON provisioning_holds (subscription_id)
+WHERE lifted_at IS NULL;
+CREATE INDEX provisioning_holds_subscription_idx ON provisioning_holds (subscription_id, id);
+COMMENT ON TABLE provisioning_holds IS 'Suspensions by an operator, which no payment lifts';
+COMMENT ON COLUMN provisioning_holds.id IS 'Our id';
+COMMENT ON COLUMN provisioning_holds.subscription_id IS 'The suspended subscription';
+COMMENT ON COLUMN provisioning_holds.reason IS 'Reason given by the operator';
+COMMENT ON COLUMN provisioning_holds.placed_by IS 'The operator who suspended it';
+COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
+COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
+COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
+
+-- migrate:down
+DROP TABLE provisioning_holds;
+DROP TABLE provisioning_log;
+DROP TABLE tenant_services;
+DROP TABLE provisioning_work;

@@ -1,0 +1,190 @@
+-- Access, the audit log, reconcile and retention. Tables that are pruned are vacuumed once a hundredth
+-- of them is dead instead of the default fifth: what is pruned is a small part of them.
+-- How API keys are hashed, and why: docs/decisions/0009-api-keys.md.
+
+-- migrate:up
+CREATE TABLE billing_api_keys (
+    id text PRIMARY KEY CHECK (id ~ '^mpb_[0-9A-Za-z]{10}$'),
+    name text NOT NULL CHECK (name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$' AND name !~ '^mpb_'),
+    key_hash bytea NOT NULL CHECK (octet_length(key_hash) = 32),
+    scopes text[] NOT NULL CHECK (
+        cardinality(scopes) > 0
+        AND scopes <@ ARRAY['admin', 'admin:read', 'billing', 'billing:read']
+    ),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by text NOT NULL,
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    last_used_at timestamptz
+);
+CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys (name)
+WHERE revoked_at IS NULL;
+COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
+COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
+COMMENT ON COLUMN billing_api_keys.name IS 'Name of its owner, chosen by the operator; free again once the key is revoked';
+COMMENT ON COLUMN billing_api_keys.key_hash IS 'SHA-256 of the whole key, which is not stored';
+COMMENT ON COLUMN billing_api_keys.scopes IS 'What it gives access to: admin, admin:read, billing, billing:read';
+COMMENT ON COLUMN billing_api_keys.created_at IS 'When it was made';
+COMMENT ON COLUMN billing_api_keys.created_by IS 'Who made it';
+COMMENT ON COLUMN billing_api_keys.expires_at IS 'When it stops working; null: never';
+COMMENT ON COLUMN billing_api_keys.revoked_at IS 'When it was revoked; null: not revoked';
+COMMENT ON COLUMN billing_api_keys.last_used_at IS 'Last use, to the minute; null: never';
+
+CREATE TABLE billing_audit_log (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL CHECK (actor <> ''),
+    key_id text,
+    action text NOT NULL CHECK (action ~ '^[a-z_]+(\.[a-z_]+)+$'),
+    target_type text,
+    target_id text,
+    details jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(details) = 'object'),
+    request_id text,
+    outcome text NOT NULL CHECK (outcome IN ('attempted', 'done', 'failed')),
+    error text,
+    settled_at timestamptz,
+    CHECK ((target_type IS NULL) = (target_id IS NULL)),
+    CHECK (outcome = 'attempted' OR settled_at IS NOT NULL)
+);
+CREATE INDEX billing_audit_log_target_idx ON billing_audit_log (target_id, id);
+CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log (actor, id);
+COMMENT ON TABLE billing_audit_log IS 'Every change made with a key or on a command line, in order';
+COMMENT ON COLUMN billing_audit_log.id IS 'Our id';
+COMMENT ON COLUMN billing_audit_log.at IS 'When it began';
+COMMENT ON COLUMN billing_audit_log.actor IS 'Name of the key, settings:admin:1 and the like for one of the settings, or cli:<user>@<host>';
+COMMENT ON COLUMN billing_audit_log.key_id IS 'billing_api_keys.id; null: not a key in the database';
+COMMENT ON COLUMN billing_audit_log.action IS 'What was done, such as subscription.suspend';
+COMMENT ON COLUMN billing_audit_log.target_type IS 'What it was done to: subscription, event, key, ...; null: not one thing';
+COMMENT ON COLUMN billing_audit_log.target_id IS 'Its id: ours, or Stripe''s for a Stripe object';
+COMMENT ON COLUMN billing_audit_log.details IS 'Parameters and result; never a secret';
+COMMENT ON COLUMN billing_audit_log.request_id IS 'X-Request-Id, which the log lines carry; null: no request';
+COMMENT ON COLUMN billing_audit_log.outcome IS 'attempted: begun, outcome unknown; done; failed: refused or aborted';
+COMMENT ON COLUMN billing_audit_log.error IS 'Error code, if it failed';
+COMMENT ON COLUMN billing_audit_log.settled_at IS 'When the outcome was written';
+
+CREATE TABLE billing_reconcile_runs (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    started_by text NOT NULL CHECK (started_by IN ('schedule', 'api', 'command')),
+    livemode boolean NOT NULL,
+    dry_run boolean NOT NULL,
+    since_days integer CHECK (since_days > 0),
+    started_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    outcome text CHECK (outcome IN ('clean', 'repaired', 'drift', 'abandoned')),
+    holder uuid,
+    leased_until timestamptz,
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text,
+    next_attempt_at timestamptz,
+    objects bigint NOT NULL DEFAULT 0,
+    events bigint NOT NULL DEFAULT 0,
+    accounts bigint NOT NULL DEFAULT 0,
+    drift bigint NOT NULL DEFAULT 0,
+    repaired bigint NOT NULL DEFAULT 0,
+    CHECK ((finished_at IS NULL) = (outcome IS NULL)),
+    CHECK ((holder IS NULL) = (leased_until IS NULL)),
+    CHECK (repaired <= drift)
+);
+-- One at a time, across all machines.
+CREATE UNIQUE INDEX billing_reconcile_runs_unfinished_key ON billing_reconcile_runs ((TRUE))
+WHERE finished_at IS NULL;
+CREATE INDEX billing_reconcile_runs_started_idx ON billing_reconcile_runs (started_at);
+COMMENT ON TABLE billing_reconcile_runs IS 'Comparisons of Stripe with the mirror and the accounts; at most one is unfinished';
+COMMENT ON COLUMN billing_reconcile_runs.id IS 'Our id';
+COMMENT ON COLUMN billing_reconcile_runs.started_by IS 'schedule: the daily one; api: POST /api/admin/reconcile; command: mpanel-billing reconcile';
+COMMENT ON COLUMN billing_reconcile_runs.livemode IS 'Mode of Stripe that it compares';
+COMMENT ON COLUMN billing_reconcile_runs.dry_run IS 'It only reports';
+COMMENT ON COLUMN billing_reconcile_runs.since_days IS 'Only what was created in that many days before it began; null: everything';
+COMMENT ON COLUMN billing_reconcile_runs.started_at IS 'When it was requested';
+COMMENT ON COLUMN billing_reconcile_runs.finished_at IS 'Null: it is running, or was stopped and will continue';
+COMMENT ON COLUMN billing_reconcile_runs.outcome IS 'clean: nothing differs; repaired: nothing differs any more; drift: something still differs; abandoned: replaced by another run';
+COMMENT ON COLUMN billing_reconcile_runs.holder IS 'Token of the process that runs it';
+COMMENT ON COLUMN billing_reconcile_runs.leased_until IS 'Until then no other process takes it over';
+COMMENT ON COLUMN billing_reconcile_runs.attempts IS 'How often it was started or continued';
+COMMENT ON COLUMN billing_reconcile_runs.last_error IS 'Why it last stopped';
+COMMENT ON COLUMN billing_reconcile_runs.next_attempt_at IS 'When the sweep continues it; null: only a person does';
+COMMENT ON COLUMN billing_reconcile_runs.objects IS 'Stripe objects compared';
+COMMENT ON COLUMN billing_reconcile_runs.events IS 'Stripe events looked up in the inbox';
+COMMENT ON COLUMN billing_reconcile_runs.accounts IS 'Accounts at the drivers inspected';
+COMMENT ON COLUMN billing_reconcile_runs.drift IS 'Objects, events and accounts that differed';
+COMMENT ON COLUMN billing_reconcile_runs.repaired IS 'How many of these no longer differ';
+
+CREATE TABLE billing_reconcile_slices (
+    run_id uuid NOT NULL REFERENCES billing_reconcile_runs ON DELETE CASCADE,
+    step text NOT NULL CHECK (step IN ('replay', 'compare', 'absent', 'inspect')),
+    subject text NOT NULL,
+    part smallint NOT NULL,
+    created_from bigint,
+    created_before bigint,
+    cursor_id text,
+    cursor_created bigint,
+    marked bigint NOT NULL DEFAULT 0,
+    done boolean NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (run_id, step, subject, part)
+);
+COMMENT ON TABLE billing_reconcile_slices IS 'The parts of a run and the progress of each: where a stopped run continues';
+COMMENT ON COLUMN billing_reconcile_slices.run_id IS 'The run';
+COMMENT ON COLUMN billing_reconcile_slices.step IS 'replay: events that the inbox lacks; compare: Stripe''s objects with ours; absent: ours that Stripe lacks; inspect: accounts at the drivers';
+COMMENT ON COLUMN billing_reconcile_slices.subject IS 'What is processed, such as subscription';
+COMMENT ON COLUMN billing_reconcile_slices.part IS 'Number of the period, from the oldest, 0';
+COMMENT ON COLUMN billing_reconcile_slices.created_from IS 'Objects created from this Unix time on belong to it; null: from the beginning';
+COMMENT ON COLUMN billing_reconcile_slices.created_before IS 'Objects created before this Unix time belong to it; null: no end';
+COMMENT ON COLUMN billing_reconcile_slices.cursor_id IS 'The last object processed; null: none yet';
+COMMENT ON COLUMN billing_reconcile_slices.cursor_created IS 'Unix time at which it was created, in case it no longer exists';
+COMMENT ON COLUMN billing_reconcile_slices.marked IS 'How many of our rows exist at Stripe';
+COMMENT ON COLUMN billing_reconcile_slices.done IS 'Processed to the end';
+
+-- Read only by the run itself, which starts again if a crash has emptied the table.
+CREATE UNLOGGED TABLE billing_reconcile_marks (
+    object_id text PRIMARY KEY
+);
+COMMENT ON TABLE billing_reconcile_marks IS 'What the unfinished run has found at Stripe; our other objects are fetched by id';
+COMMENT ON COLUMN billing_reconcile_marks.object_id IS 'Id at Stripe';
+
+CREATE TABLE billing_reconcile_drift (
+    run_id uuid NOT NULL REFERENCES billing_reconcile_runs ON DELETE CASCADE,
+    object_type text NOT NULL,
+    object_id text NOT NULL,
+    field text NOT NULL,
+    ours text,
+    found text,
+    repaired boolean NOT NULL,
+    found_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, object_id, field)
+);
+CREATE INDEX billing_reconcile_drift_left_idx ON billing_reconcile_drift (run_id)
+WHERE NOT repaired;
+COMMENT ON TABLE billing_reconcile_drift IS 'What differed in a run';
+COMMENT ON COLUMN billing_reconcile_drift.run_id IS 'The run';
+COMMENT ON COLUMN billing_reconcile_drift.object_type IS 'Stripe''s object type, event, or account';
+COMMENT ON COLUMN billing_reconcile_drift.object_id IS 'Id at Stripe; of an account, our subscription and the product type';
+COMMENT ON COLUMN billing_reconcile_drift.field IS 'Column of the mirror; object: one side does not have it at all';
+COMMENT ON COLUMN billing_reconcile_drift.ours IS 'What we had; null: nothing';
+COMMENT ON COLUMN billing_reconcile_drift.found IS 'What Stripe or the driver had; null: nothing';
+COMMENT ON COLUMN billing_reconcile_drift.repaired IS 'Whether it no longer differs';
+COMMENT ON COLUMN billing_reconcile_drift.found_at IS 'When it was found';
+
+CREATE TABLE billing_retention (
+    subject text PRIMARY KEY CHECK (subject IN (
+        'event_payloads', 'events', 'provisioning_log', 'idempotency_keys', 'job_log'
+    )),
+    pruned_until timestamptz NOT NULL DEFAULT '-infinity',
+    pruned_rows bigint NOT NULL DEFAULT 0,
+    pruned_at timestamptz
+);
+COMMENT ON TABLE billing_retention IS 'What is pruned by age, and the progress';
+COMMENT ON COLUMN billing_retention.subject IS 'What is pruned; how long it is kept is a setting (KEEP_..._DAYS)';
+COMMENT ON COLUMN billing_retention.pruned_until IS 'Everything older has been pruned; -infinity: each run begins with the oldest row';
+COMMENT ON COLUMN billing_retention.pruned_rows IS 'Rows pruned by all runs together';
+COMMENT ON COLUMN billing_retention.pruned_at IS 'When a run last finished';
+INSERT INTO billing_retention (subject)
+VALUES ('event_payloads'), ('events'), ('provisioning_log'), ('idempotency_keys'), ('job_log');
+
+-- migrate:down
+DROP TABLE billing_retention;
+DROP TABLE billing_reconcile_drift;
+DROP TABLE billing_reconcile_marks;
+DROP TABLE billing_reconcile_slices;
+DROP TABLE billing_reconcile_runs;
+DROP TABLE billing_audit_log;
+DROP TABLE billing_api_keys;

@@ -1,0 +1,162 @@
+-- What needs the attention of a person.
+CREATE OR REPLACE VIEW billing_trouble AS
+SELECT
+    'not_provisioned' AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    w.created_at AS since,
+    coalesce(w.last_error, 'paid, and its services are not ready yet') AS detail
+FROM subscriptions AS s
+JOIN provisioning_work AS w
+    ON w.subscription_id = s.id
+WHERE s.billing_provider = 'stripe'
+  AND s.status = 'pending'
+  AND w.created_at < now() - interval '5 minutes'
+UNION ALL
+SELECT
+    'provisioning_failed',
+    t.subscription_id,
+    t.product_type,
+    t.updated_at,
+    t.last_error
+FROM tenant_services AS t
+WHERE t.last_error IS NOT NULL
+UNION ALL
+SELECT
+    CASE WHEN w.trouble IS NULL OR first.id IS NULL THEN 'work_failed' ELSE 'paid_twice' END,
+    w.subscription_id,
+    first.stripe_subscription_id,
+    w.updated_at,
+    w.last_error
+FROM provisioning_work AS w
+JOIN subscriptions AS s
+    ON s.id = w.subscription_id
+-- whoever has the domain that this subscription was bought for, while both are paid for
+LEFT JOIN tenants AS t
+    ON t.domain = s.metadata ->> 'domainValue'
+LEFT JOIN subscriptions AS first
+    ON first.id = t.billing_subscription_id
+    AND first.id <> s.id
+    AND first.stripe_status NOT IN ('canceled', 'incomplete_expired')
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+WHERE w.last_error IS NOT NULL
+UNION ALL
+SELECT
+    'paid_twice',
+    first.id,
+    second.stripe_subscription_id,
+    paid.updated_at,
+    'its order was paid again, through the session ' || paid.stripe_session_id
+FROM (
+    SELECT DISTINCT subscription_id
+    FROM checkout_sessions
+    WHERE status = 'complete'
+      AND attempt > 1
+) AS again
+JOIN subscriptions AS first
+    ON first.id = again.subscription_id
+    AND first.stripe_status NOT IN ('canceled', 'incomplete_expired')
+JOIN checkout_sessions AS paid
+    ON paid.subscription_id = first.id
+    AND paid.stripe_subscription_id <> first.stripe_subscription_id
+JOIN subscriptions AS second
+    ON second.stripe_subscription_id = paid.stripe_subscription_id
+    AND second.stripe_status NOT IN ('canceled', 'incomplete_expired')
+UNION ALL
+SELECT
+    'paid_twice',
+    s.id,
+    s.stripe_subscription_id,
+    o.superseded_at,
+    'it was paid though the buyer had ordered something else instead'
+FROM orders AS o
+JOIN subscriptions AS s
+    ON s.id = o.subscription_id
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+WHERE o.superseded_at IS NOT NULL
+UNION ALL
+SELECT
+    'event_failed',
+    NULL,
+    e.id,
+    e.received_at,
+    -- the last line of a traceback says what it was
+    e.type || ': ' || coalesce(left(regexp_replace(trim(E' \n' FROM e.last_error), '^.*\n', ''), 200), 'not applied yet')
+FROM stripe_events AS e
+WHERE e.status IN ('received', 'failed')
+UNION ALL
+SELECT
+    'refetch_failed',
+    NULL,
+    r.object_id,
+    r.requested_at,
+    r.last_error
+FROM stripe_refetches AS r
+WHERE r.last_error IS NOT NULL
+UNION ALL
+SELECT
+    'invoice_unlinked',
+    NULL,
+    i.stripe_invoice_id,
+    i.stripe_created,
+    'its subscription ' || i.stripe_subscription_id || ' is not mirrored'
+FROM invoices AS i
+WHERE i.stripe_subscription_id IS NOT NULL
+  AND i.subscription_id IS NULL
+UNION ALL
+SELECT
+    'subscription_unmirrored',
+    s.id,
+    s.stripe_subscription_id,
+    s.created_at AT TIME ZONE 'UTC',
+    'its Checkout session is complete, but Stripe has not told about the subscription'
+FROM subscriptions AS s
+WHERE s.billing_provider = 'stripe'
+  AND s.stripe_subscription_id IS NOT NULL
+  AND s.stripe_status IS NULL
+UNION ALL
+SELECT
+    'overdue',
+    s.id,
+    s.stripe_subscription_id,
+    i.stripe_created,
+    'invoice ' || i.stripe_invoice_id || ' is unpaid: '
+    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units'
+FROM subscriptions AS s
+JOIN invoices AS i
+    ON i.subscription_id = s.id
+WHERE s.stripe_status IN ('past_due', 'unpaid')
+  AND i.stripe_status IN ('open', 'uncollectible')
+UNION ALL
+SELECT
+    'drift',
+    s.id,
+    d.object_id,
+    d.found_at,
+    d.object_type || ', ' || d.field || ': ours ' || coalesce(d.ours, 'missing')
+    || ', found ' || coalesce(d.found, 'missing')
+FROM (
+    -- the latest complete run, and what has looked at a part of it all since
+    SELECT r.id
+    FROM billing_reconcile_runs AS r
+    WHERE NOT r.dry_run
+      AND r.outcome IN ('clean', 'repaired', 'drift')
+      AND r.started_at >= coalesce((
+          SELECT max(whole.started_at)
+          FROM billing_reconcile_runs AS whole
+          WHERE NOT whole.dry_run
+            AND whole.since_days IS NULL
+            AND whole.outcome IN ('clean', 'repaired', 'drift')
+      ), '-infinity')
+) AS latest
+JOIN billing_reconcile_drift AS d
+    ON d.run_id = latest.id
+    AND NOT d.repaired
+LEFT JOIN subscriptions AS s
+    ON s.stripe_subscription_id = d.object_id;
+COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty when all is well';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
+COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription it is about; null: of none that is known';
+COMMENT ON COLUMN billing_trouble.object_id IS 'What it is about: an id at Stripe, or a product type';
+COMMENT ON COLUMN billing_trouble.since IS 'Since when';
+COMMENT ON COLUMN billing_trouble.detail IS 'In words';
