@@ -268,8 +268,8 @@ async def test_a_page_that_is_not_there_says_so(shop, sandbox):
 @pytest.mark.parametrize(
     ("change", "param", "message"),
     [
-        ({"mode": "payment"}, "mode", "no Checkout in mode payment"),
-        ({"mode": "setup"}, "mode", "no Checkout in mode setup"),
+        ({"mode": "payment"}, "mode", "only mode `subscription`, not `payment`"),
+        ({"mode": "setup"}, "mode", "only mode `subscription`, not `setup`"),
         ({"success_url": "shop.example"}, "success_url", "Not a valid URL"),
         ({"customer": "cus_none"}, "customer", "No such customer"),
         ({"expires_at": 1}, "expires_at", "at least 30 minutes"),

@@ -1,4 +1,4 @@
-"""The way of an API request: key, params, idempotency, work in one transaction, answer."""
+"""Handles API requests: key, params, idempotency, one transaction, response."""
 
 import asyncio
 from base64 import b64decode
@@ -28,7 +28,7 @@ LIVE_KEYS = ("sk_live_", "rk_live_")
 
 @dataclass(frozen=True)
 class _Task:
-    """A request whose params are right; the fingerprint is what its repeats share."""
+    """A request with valid params; repeats of it have the same fingerprint."""
 
     operation: Operation
     path: str
@@ -39,7 +39,7 @@ class _Task:
 
 
 class Api:
-    """Answers the requests under `/v1`."""
+    """Serves `/v1`."""
 
     def __init__(self, world: World, faults: Faults, rate_limit: RateLimit) -> None:
         self._world = world
@@ -48,13 +48,13 @@ class Api:
         self._keys = IdempotencyKeys(world.store)
 
     def add_routes(self, app: web.Application, operations: Iterable[Operation]) -> None:
-        """Serve the operations, and Stripe's 404 for any other path."""
+        """Serve the operations; any other path gets Stripe's 404."""
         for operation in operations:
             app.router.add_route(operation.method, f"/v1{operation.path}", self._route(operation))
         app.router.add_route("*", "/v1/{unknown:.*}", self._refuse_url)
 
     def _route(self, operation: Operation) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
+        async def handle(request: web.Request) -> web.StreamResponse:
             origin = Origin(self._world.ids.next("req"), _idempotency_key(request))
             try:
                 _authenticate(request)
@@ -63,7 +63,7 @@ class Api:
             except ApiError as error:
                 return _response(error.status, error.body, origin, error.headers)
 
-        return answer
+        return handle
 
     async def _refuse_url(self, request: web.Request) -> web.Response:
         origin = Origin(self._world.ids.next("req"))
@@ -82,37 +82,37 @@ class Api:
         key = origin.idempotency_key
         kept = self._keys.begin(key, fingerprint) if key else None
         try:
-            status, body = await self._answer(task, request, kept)
+            status, body = await self._respond(task, request, kept)
         finally:
             if key:
                 self._keys.end(key)
         return _response(status, body, origin, {"Idempotent-Replayed": "true"} if kept else {})
 
-    async def _answer(
+    async def _respond(
         self, task: _Task, request: web.Request, kept: ReadOnly | None
     ) -> tuple[int, Document]:
-        """Return the status and answer, after and before whatever fault the request suffers."""
+        """Return the status and body; an injected fault strikes before or after the work."""
         fault = self._faults.take(request.method, request.path)
         if fault and not fault.after_work:
-            await self._suffer_first(fault, request, task)
+            await self._inject_before_work(fault, request, task)
         if kept is None:
             status, body = self._work(task)
         else:
             status, body = kept["status"], kept["body"]
         if fault and fault.after_work:
-            await _suffer(fault, request)
+            await _inject(fault, request)
         return status, body
 
-    async def _suffer_first(self, fault: Fault, request: web.Request, task: _Task) -> None:
+    async def _inject_before_work(self, fault: Fault, request: web.Request, task: _Task) -> None:
         try:
-            await _suffer(fault, request)
+            await _inject(fault, request)
         except ApiError as error:
             if fault.is_remembered():
                 self._keep_alone(task, error)
             raise
 
     def _work(self, task: _Task) -> tuple[int, Document]:
-        """Do what the operation does, and keep the answer for its key in the same transaction."""
+        """Run the operation and store its response under the idempotency key in one transaction."""
         self._world.origin = task.origin
         try:
             with self._world.store.transaction():
@@ -144,7 +144,7 @@ class Api:
         return as_sent(expand(self._world, result, paths))
 
     def _keep_alone(self, task: _Task, error: ApiError) -> None:
-        """Keep an error that undid everything, for the request's key."""
+        """Store an error that rolled everything back under the idempotency key."""
         with self._world.store.transaction():
             self._keep(task, error.status, error.body)
 
@@ -188,14 +188,14 @@ def _given_key(header: str) -> str:
 
 
 def _login(credentials: str) -> str:
-    """Return the user name of basic credentials, empty where they are malformed."""
+    """Return the user name of basic credentials, empty if they are malformed."""
     try:
         return b64decode(credentials, validate=True).decode().partition(":")[0]
     except ValueError:
         return ""
 
 
-async def _suffer(fault: Fault, request: web.Request) -> None:
+async def _inject(fault: Fault, request: web.Request) -> None:
     if fault.kind == "hang":
         await asyncio.sleep(fault.seconds)
     elif fault.kind == "reset" and request.transport is not None:

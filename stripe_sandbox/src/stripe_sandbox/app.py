@@ -1,4 +1,4 @@
-"""Puts the sandbox together as an aiohttp application."""
+"""Builds the sandbox as an aiohttp application."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from stripe_sandbox.api import Api
 from stripe_sandbox.archive import Archive
 from stripe_sandbox.billing.schedule import WallClock
-from stripe_sandbox.control import Control, refuse_cleanly
+from stripe_sandbox.control import Control, render_errors
 from stripe_sandbox.delivery import DEFAULT_RETRY_DELAYS, Dispatcher
 from stripe_sandbox.documents import IdSource
 from stripe_sandbox.faults import Faults, RateLimit
@@ -28,11 +28,11 @@ WORLD = web.AppKey("world", World)
 
 @dataclass(frozen=True)
 class SandboxConfig:
-    """How a sandbox is run.
+    """Settings of a sandbox.
 
-    `port` 0 takes any free port. `public_url` is the base of the pages' addresses where it differs
-    from the host that the API was called by. `state_file` keeps everything across restarts.
-    `seed` makes ids and the disturbances of webhook delivery repeatable.
+    `port` 0 picks a free port. `public_url` is the base of page addresses; by default, pages use
+    the host of the latest API request. `state_file` keeps all data across restarts. `seed` makes
+    ids and disturbed webhook delivery repeatable.
     """
 
     host: str = "127.0.0.1"
@@ -46,7 +46,7 @@ class SandboxConfig:
 
 
 def create_sandbox_app(config: SandboxConfig) -> web.Application:
-    """Return the application; its state and deliveries live from its start to its cleanup."""
+    """Return the application; state and deliveries last from its startup to its cleanup."""
     store = Store()
     world = make_world(store, config)
     faults = Faults()
@@ -54,7 +54,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     dispatcher = Dispatcher(store, world.outbox, config.retry_delays)
     wall_clock = WallClock(world)
     app = web.Application(
-        middlewares=[_tell_time(world), refuse_cleanly, _follow_host(world, config)]
+        middlewares=[_date_responses(world), render_errors, _follow_host(world, config)]
     )
     app[WORLD] = world
     Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
@@ -66,7 +66,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
 
 
 def make_world(store: Store, config: SandboxConfig) -> World:
-    """Return the world of a sandbox, with its webhook targets."""
+    """Return the state of a sandbox, with its webhook targets."""
     ids = IdSource(config.seed, store.has)
     outbox = Outbox(store, ids, chance=random.Random(config.seed))  # noqa: S311 - repeatable disorder
     for target in config.webhooks:
@@ -93,8 +93,8 @@ def _running(
     return run
 
 
-def _tell_time(world: World) -> Middleware:
-    """Return the middleware that dates answers by the sandbox's own time."""
+def _date_responses(world: World) -> Middleware:
+    """Return the middleware that sets `Date` from the sandbox's clock."""
 
     @web.middleware
     async def date(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -106,7 +106,7 @@ def _tell_time(world: World) -> Middleware:
 
 
 def _follow_host(world: World, config: SandboxConfig) -> Middleware:
-    """Return the middleware that puts the pages where the last request found the sandbox."""
+    """Return the middleware that derives page addresses from the latest request's host."""
 
     @web.middleware
     async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:

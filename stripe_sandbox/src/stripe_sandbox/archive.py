@@ -1,4 +1,4 @@
-"""Keeps the store's objects in a SQLite file, so that they outlive the process."""
+"""Persists the store in a SQLite file."""
 
 import json
 import sqlite3
@@ -22,10 +22,10 @@ ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body
 
 
 class Archive:
-    """A file that follows a store, one transaction of the file for each of the store.
+    """A file that mirrors a store, one SQLite transaction per store transaction.
 
-    Written ahead to a log without waiting for the disk: what was answered survives the death of
-    the process (not of the machine), and a write takes well under a millisecond.
+    WAL without fsync: committed data survives a crash of the process, not of the machine, and a
+    write takes well under a millisecond.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class Archive:
         self._connection.execute(SCHEMA)
 
     def attach(self, store: Store) -> None:
-        """Load what the file holds into the store, then follow its changes."""
+        """Load the file into the store, then record every change."""
         rows = self._connection.execute("SELECT kind, body FROM documents ORDER BY position")
         for kind, body in rows:
             store.load(kind, json.loads(body))

@@ -1,11 +1,11 @@
-"""Stripe's test cards, and what becomes of each."""
+"""Stripe's test cards and how each behaves."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Decline:
-    """Why a bank refuses: the codes and the sentence for the buyer."""
+    """A bank's refusal: its codes, and the message for the buyer."""
 
     code: str
     decline_code: str | None
@@ -42,10 +42,10 @@ AUTHENTICATION_FAILED = Decline(
 
 @dataclass(frozen=True)
 class TestCard:
-    """A test card's number, its brand, the id of its ready-made payment method, and its fate.
+    """A test card: number, brand, the id of its ready-made payment method, and its behaviour.
 
-    `decline` refuses every charge, and saving the card too unless `attaches`. `authenticates` asks
-    the buyer for a confirmation, and refuses charges at which the buyer is not present.
+    `decline` refuses every charge, and attaching the card too unless `attaches`. `authenticates`
+    requires 3D Secure, so off-session charges are declined.
     """
 
     number: str
@@ -55,7 +55,7 @@ class TestCard:
     attaches: bool = False
     authenticates: bool = False
 
-    __test__ = False  # not a test class, whatever pytest makes of the name
+    __test__ = False  # not a test class, despite its name
 
 
 TEST_CARDS = (
@@ -77,12 +77,12 @@ BY_TOKEN = {card.token: card for card in TEST_CARDS}
 
 
 def find_card(number: str) -> TestCard:
-    """Return the test card of the number; an unknown number is a card that gets declined."""
+    """Return the test card with this number; unknown numbers are declined."""
     return BY_NUMBER.get(number) or TestCard(number, "", decline=NOT_A_TEST_CARD)
 
 
 def passes_luhn(number: str) -> bool:
-    """Tell whether the check digit of a card number is right."""
+    """Return whether the check digit of a card number is valid."""
     digits = [int(digit) for digit in reversed(number)]
     doubled = [sum(divmod(digit * 2, 10)) for digit in digits[1::2]]
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0

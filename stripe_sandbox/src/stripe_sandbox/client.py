@@ -1,4 +1,4 @@
-"""Drives a sandbox from tests and scripts: pays, moves clocks, disturbs deliveries."""
+"""A client for tests and scripts: pays, moves clocks, disturbs webhook delivery."""
 
 from dataclasses import dataclass
 from html import unescape
@@ -16,9 +16,9 @@ AUTHORIZED = {"Authorization": "Bearer sk_test_sandbox"}
 
 @dataclass(frozen=True)
 class PayResult:
-    """What the payment page answered: its status, where it sent the buyer, or what was wrong.
+    """The payment page's response: status, redirect, or error message.
 
-    `challenge` is set where the bank asks for a confirmation first.
+    `challenge` is set if the bank asks for authentication first.
     """
 
     status: int
@@ -28,7 +28,7 @@ class PayResult:
 
 
 class SandboxClient:
-    """Speaks to the sandbox at a base address; use it as an async context manager."""
+    """Calls the sandbox at a base URL; use it as an async context manager."""
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
@@ -59,7 +59,7 @@ class SandboxClient:
         cvc: str = "123",
         email: str = "ada@example.com",
     ) -> PayResult:
-        """Fill in and send the payment page of a session, named by its id or its address."""
+        """Submit the payment page of a session, given by its id or URL."""
         form = {
             "cardNumber": card,
             "cardExpiry": expiry,
@@ -72,7 +72,7 @@ class SandboxClient:
     async def authenticate(
         self, session: str, challenge: str, *, succeed: bool = True
     ) -> PayResult:
-        """Answer the bank's question about a payment, which `pay` returned as its challenge."""
+        """Complete or fail the authentication that `pay` returned as its challenge."""
         outcome = "complete" if succeed else "fail"
         return await self._send_page(session, {"challenge": challenge, "authentication": outcome})
 
@@ -90,65 +90,65 @@ class SandboxClient:
             )
 
     async def advance_clock(self, clock_id: str, to: int) -> Document:
-        """Move a test clock to a Unix time; everything due by then has happened when it returns."""
+        """Advance a test clock to a Unix time and wait until everything due has happened."""
         path = f"/v1/test_helpers/test_clocks/{clock_id}/advance"
         return await self._call("POST", path, form={"frozen_time": str(to)})
 
     async def now(self) -> int:
-        """Return the Unix time of everything that lives by no test clock."""
-        answer = await self._call("GET", "/_sandbox/clock")
-        return int(answer["now"])
+        """Return the sandbox's own Unix time, which applies outside test clocks."""
+        result = await self._call("GET", "/_sandbox/clock")
+        return int(result["now"])
 
     async def advance_time(self, to: int) -> int:
-        """Let time pass, up to a Unix time, for everything that lives by no test clock."""
-        answer = await self._call("POST", "/_sandbox/clock", body={"advance_to": to})
-        return int(answer["now"])
+        """Advance the sandbox's own clock to a Unix time."""
+        result = await self._call("POST", "/_sandbox/clock", body={"advance_to": to})
+        return int(result["now"])
 
     async def set_delivery(self, **switches: Any) -> Document:
-        """Disturb webhooks from now on (see control.DeliverySwitches); none turns it all off."""
+        """Disturb webhooks from now on (see control.DeliverySwitches); no switch turns all off."""
         return await self._call("POST", "/_sandbox/delivery", body=switches)
 
     async def release(self) -> int:
-        """Send everything that was held; return how many."""
-        answer = await self._call("POST", "/_sandbox/delivery/release", body={})
-        return int(answer["released"])
+        """Send the held webhooks; return how many."""
+        result = await self._call("POST", "/_sandbox/delivery/release", body={})
+        return int(result["released"])
 
     async def deliveries(self) -> list[Document]:
         """List all deliveries with their attempts, oldest first."""
-        answer = await self._call("GET", "/_sandbox/deliveries")
-        return list(answer["data"])
+        result = await self._call("GET", "/_sandbox/deliveries")
+        return list(result["data"])
 
-    async def wait_idle(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - sent on, not kept here
-        """Wait until nothing is left to deliver; raises TimeoutError after that many seconds."""
+    async def wait_idle(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - the server waits
+        """Wait until all webhooks are delivered; raises TimeoutError after `timeout` seconds."""
         try:
             await self._call("POST", "/_sandbox/idle", body={"timeout": timeout})
         except ClientResponseError as error:
-            if error.status == 408:  # noqa: PLR2004 - what the switch answers when time is up
+            if error.status == 408:  # noqa: PLR2004 - its timeout response
                 raise TimeoutError("webhooks are still being delivered") from None
             raise
 
     async def inject_fault(self, kind: str = "status", **details: Any) -> Document:
-        """Have the next API requests suffer (see control.FaultRequest)."""
+        """Make the next API requests fail (see control.FaultRequest)."""
         return await self._call("POST", "/_sandbox/faults", body={"kind": kind, **details})
 
     async def limit_rate(self, per_second: int | None) -> int:
-        """Take that many API requests a second (None: all); return how many were refused so far."""
-        answer = await self._call("POST", "/_sandbox/rate_limit", body={"per_second": per_second})
-        return int(answer["refused"])
+        """Limit API requests per second (None: no limit); return how many were refused."""
+        result = await self._call("POST", "/_sandbox/rate_limit", body={"per_second": per_second})
+        return int(result["refused"])
 
     async def copy_subscription(self, subscription: str, count: int, *, days: int = 0) -> None:
-        """Make that many more of a subscription with all that belongs to it, without events."""
+        """Copy a subscription, its customer and its invoices `count` times, without events."""
         body = {"subscription": subscription, "count": count, "days": days}
         await self._call("POST", "/_sandbox/copies", body=body)
 
     async def replace_card(self, customer: str, card: str = "4242424242424242") -> str:
-        """Give a customer and its subscriptions another card; return the payment method's id."""
+        """Give a customer and their subscriptions another card; return its payment method's id."""
         body = {"customer": customer, "number": card}
-        answer = await self._call("POST", "/_sandbox/cards", body=body)
-        return str(answer["payment_method"])
+        result = await self._call("POST", "/_sandbox/cards", body=body)
+        return str(result["payment_method"])
 
     async def reset(self) -> None:
-        """Have the sandbox forget everything."""
+        """Delete everything in the sandbox."""
         await self._call("POST", "/_sandbox/reset", body={})
 
     async def _call(
@@ -163,8 +163,8 @@ class SandboxClient:
             method, self._url + path, json=body, data=form, headers=AUTHORIZED
         ) as response:
             response.raise_for_status()
-            answer: Document = await response.json()
-            return answer
+            result: Document = await response.json()
+            return result
 
 
 class _PageReader(HTMLParser):

@@ -1,4 +1,4 @@
-"""`/_sandbox`: the switches of the stand-in itself, JSON in and out."""
+"""`/_sandbox`: controls of the sandbox itself, JSON in and out."""
 
 import random
 from dataclasses import replace
@@ -27,7 +27,7 @@ class _Body(BaseModel):
 
 
 class DeliverySwitches(_Body):
-    """`POST /_sandbox/delivery`: how webhooks are disturbed from now on; absent is off."""
+    """`POST /_sandbox/delivery`: how webhook delivery is disturbed from now on."""
 
     duplicate: bool = False
     reorder: bool = False
@@ -39,7 +39,7 @@ class DeliverySwitches(_Body):
 
 
 class FaultRequest(_Body):
-    """`POST /_sandbox/faults`: what the next matching API requests suffer (see faults.Fault)."""
+    """`POST /_sandbox/faults`: how the next matching API requests fail (see faults.Fault)."""
 
     kind: Literal["status", "hang", "reset"] = "status"
     method: str = "*"
@@ -53,34 +53,34 @@ class FaultRequest(_Body):
 
 
 class IdleRequest(_Body):
-    """`POST /_sandbox/idle`: how many seconds to wait for the last delivery."""
+    """`POST /_sandbox/idle`: how many seconds to wait for pending deliveries."""
 
     timeout: Annotated[float, Field(gt=0)] = 10.0
 
 
 class ClockRequest(_Body):
-    """`POST /_sandbox/clock`: the Unix time to move on to."""
+    """`POST /_sandbox/clock`: the Unix time to advance to."""
 
     advance_to: int
 
 
 class CardRequest(_Body):
-    """`POST /_sandbox/cards`: the test card that a customer pays with from now on."""
+    """`POST /_sandbox/cards`: a customer's new card, a test card's number."""
 
     customer: str
     number: str
 
 
 class RateLimitRequest(_Body):
-    """`POST /_sandbox/rate_limit`: how many API requests a second are taken; null: all of them."""
+    """`POST /_sandbox/rate_limit`: API requests allowed per second; null removes the limit."""
 
     per_second: Annotated[int, Field(ge=1)] | None = None
 
 
 class CopiesRequest(_Body):
-    """`POST /_sandbox/copies`: that many more of a subscription, its customer and its invoices.
+    """`POST /_sandbox/copies`: copies of a subscription, its customer and its invoices.
 
-    They are made at even distances over the last `days`, without events.
+    Their creation times are spread evenly over the last `days`. There are no events.
     """
 
     subscription: str
@@ -89,7 +89,7 @@ class CopiesRequest(_Body):
 
 
 class Control:
-    """Serves the switches."""
+    """Serves `/_sandbox`."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Control:
         self._wall_clock = wall_clock
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve the switches."""
+        """Add the routes."""
         app.router.add_post("/_sandbox/delivery", self.set_delivery)
         app.router.add_post("/_sandbox/delivery/release", self.release)
         app.router.add_get("/_sandbox/deliveries", self.list_deliveries)
@@ -121,7 +121,7 @@ class Control:
         app.router.add_post("/_sandbox/reset", self.reset)
 
     async def set_delivery(self, request: web.Request) -> web.Response:
-        """Disturb the webhooks from now on as the switches say; `{}` turns all of it off."""
+        """Disturb webhook delivery from now on; `{}` turns everything off."""
         switches = await read_switch(request, DeliverySwitches)
         outbox = self._world.outbox
         dropped = switches.drop
@@ -139,7 +139,7 @@ class Control:
         return web.json_response(switches.model_dump())
 
     async def release(self, _: web.Request) -> web.Response:
-        """Send everything held, and hold no more."""
+        """Send the held webhooks and stop holding."""
         outbox = self._world.outbox
         outbox.disturbance = replace(outbox.disturbance, hold=False)
         return web.json_response({"released": outbox.release()})
@@ -150,39 +150,39 @@ class Control:
         return web.json_response({"data": deliveries})
 
     async def add_fault(self, request: web.Request) -> web.Response:
-        """Have the next matching API requests suffer."""
+        """Make the next matching API requests fail."""
         wanted = await read_switch(request, FaultRequest)
         self._faults.add(Fault(**wanted.model_dump()))
         return web.json_response(wanted.model_dump())
 
     async def clear_faults(self, _: web.Request) -> web.Response:
-        """Call off the faults still to come."""
+        """Clear pending faults."""
         self._faults.clear()
         return web.json_response({})
 
     async def wait_idle(self, request: web.Request) -> web.Response:
-        """Answer once nothing is left to deliver, or 408 when that takes too long."""
+        """Return once all webhooks are delivered; 408 after the timeout."""
         wanted = await read_switch(request, IdleRequest)
         idle = await self._dispatcher.wait_idle(wanted.timeout)
         return web.json_response({"idle": idle}, status=200 if idle else 408)
 
     async def show_clock(self, _: web.Request) -> web.Response:
-        """Tell the time of everything that lives by no test clock."""
+        """Return the sandbox's own time, which applies outside test clocks."""
         return web.json_response({"now": self._world.now()})
 
     async def advance_clock(self, request: web.Request) -> web.Response:
-        """Let time pass for everything that lives by no test clock, up to the time given.
+        """Advance the sandbox's own clock.
 
-        All that falls due by then has happened when this answers, each thing dated by the moment
-        at which it fell due. Events and the `Date` of answers follow; signatures and the retries
-        of webhooks keep to real time, since those who receive them do.
+        Everything due by then has happened when this returns, dated by the moment it fell due.
+        Events and the `Date` header follow this clock; webhook signatures and retries keep to real
+        time, like their receivers.
         """
         wanted = await read_switch(request, ClockRequest)
         self._wall_clock.advance(wanted.advance_to)
         return await self.show_clock(request)
 
     async def replace_card(self, request: web.Request) -> web.Response:
-        """Give the customer another card, as the portal lets buyers do themselves."""
+        """Give the customer another card, as they could in the portal."""
         wanted = await read_switch(request, CardRequest)
         with self._world.store.transaction():
             method = self._replace_card(wanted)
@@ -202,19 +202,19 @@ class Control:
         return method
 
     async def set_rate_limit(self, request: web.Request) -> web.Response:
-        """Limit the API from now on; answers how many requests were refused so far."""
+        """Limit the API from now on; returns how many requests were refused so far."""
         wanted = await read_switch(request, RateLimitRequest)
         self._rate_limit.per_second = wanted.per_second
         return web.json_response({**wanted.model_dump(), "refused": self._rate_limit.refused})
 
     async def copy(self, request: web.Request) -> web.Response:
-        """Copy a subscription with all that belongs to it."""
+        """Copy a subscription with its customer and invoices."""
         wanted = await read_switch(request, CopiesRequest)
         copy_subscription(self._world, wanted.subscription, wanted.count, wanted.days * 86_400)
         return web.json_response(wanted.model_dump())
 
     async def reset(self, _: web.Request) -> web.Response:
-        """Forget every object, switch and fault, and go back to real time."""
+        """Delete all objects, switches and faults, and go back to real time."""
         self._world.store.clear()
         self._faults.clear()
         self._world.outbox.disturbance = Disturbance()
@@ -223,7 +223,7 @@ class Control:
 
 
 async def read_switch(request: web.Request, model: type[Model]) -> Model:
-    """Return the body of a switch's request; 400 names what is wrong with it."""
+    """Return the validated body; raises 400 with the field that is wrong."""
     try:
         return model.model_validate_json(await request.read() or b"{}")
     except ValidationError as error:
@@ -233,8 +233,8 @@ async def read_switch(request: web.Request, model: type[Model]) -> Model:
 
 
 @web.middleware
-async def refuse_cleanly(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer with Stripe's error body where a switch runs into one."""
+async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Render ApiErrors outside `/v1` as Stripe's error body."""
     try:
         return await handler(request)
     except ApiError as error:

@@ -1,6 +1,6 @@
-"""Many objects at once: copies of a subscription with its customer, invoices and payments.
+"""Copies of a subscription with its customer, invoices and payments.
 
-What the copies have in common they share in memory, so that a hundred thousand fit.
+Copies share equal parts in memory, so that a hundred thousand fit.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,9 +13,9 @@ _PREFIXES = {"customer": "cus", "subscription": "sub", "invoice": "in", "invoice
 
 
 def copy_subscription(world: World, subscription_id: str, count: int, seconds: int) -> None:
-    """Add copies, made at even distances over that many seconds until now; no event tells of them.
+    """Add copies without events, created at even intervals over the last `seconds`.
 
-    The subscription's customer, its invoices and their payments are copied along.
+    The subscription's customer, its invoices and their payments are copied too.
     """
     originals = _family(world, subscription_id)
     items = [item["id"] for item in originals[1][1]["items"]["data"]]
@@ -49,7 +49,7 @@ def _is_of(invoice: ReadOnly, subscription_id: str) -> bool:
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:
-    """Return the node with other ids; parts in which nothing changes are the very same objects."""
+    """Return the node with new ids; unchanged parts are shared, not copied."""
     if isinstance(node, str):
         return names.get(node, node)
     if isinstance(node, dict):

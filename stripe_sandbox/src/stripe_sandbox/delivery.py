@@ -1,4 +1,4 @@
-"""Sends webhooks: signed, one after the other per endpoint, again until they are taken."""
+"""Sends webhooks: signed, in sequence per endpoint, retried until accepted."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ from stripe_sandbox.store import Change, Store
 
 ATTEMPT_TIMEOUT = ClientTimeout(total=20)
 DEFAULT_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
-"""Seconds between the attempts of one webhook; the last one repeats for three days."""
+"""Seconds between attempts of one webhook; the last one repeats for three days."""
 
 GIVE_UP_AFTER = 3 * 86_400
 USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
@@ -30,7 +30,7 @@ def sign(payload: bytes, secret: str, at: int) -> str:
 
 
 class _Queue:
-    """What one endpoint is owed: by its time, and among what is due by its rank, then in order."""
+    """An endpoint's pending deliveries: by due time, then by rank, then in order."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -40,24 +40,24 @@ class _Queue:
         self._ready: list[tuple[float, int]] = []
 
     def push(self, delivery: ReadOnly) -> None:
-        """Owe the delivery from its due time on."""
+        """Queue the delivery for its due time."""
         number = next(self._numbers)
         self._owed[delivery["id"]] = number
         self._planned[number] = delivery
         heapq.heappush(self._waiting, (delivery["due"], number))
 
     def discard(self, delivery_id: str) -> None:
-        """Owe the delivery no more."""
+        """Drop the delivery."""
         number = self._owed.pop(delivery_id, None)
         if number is not None:
             del self._planned[number]
 
     def is_owed(self) -> bool:
-        """Tell whether anything is left, due or not."""
+        """Return whether any delivery is left, due or not."""
         return bool(self._owed)
 
     def take(self, now: float) -> ReadOnly | None:
-        """Return the delivery to send next, or None while none is due; it is owed until settled."""
+        """Return the next due delivery, if any; it stays queued until it is settled."""
         while self._waiting and self._waiting[0][0] <= now:
             _, number = heapq.heappop(self._waiting)
             if number in self._planned:
@@ -69,14 +69,14 @@ class _Queue:
         return None
 
     def next_due(self) -> float | None:
-        """Return when the next delivery is due, as Unix time, or None when nothing waits."""
+        """Return the Unix time at which the next delivery is due, if any."""
         return self._waiting[0][0] if self._waiting else None
 
 
 class Dispatcher:
-    """Works through the deliveries that the outbox plans.
+    """Sends the deliveries that the outbox plans.
 
-    A failed delivery is tried again after the next of the delays and blocks none behind it.
+    A failed delivery is retried after the next delay, without blocking those behind it.
     """
 
     def __init__(self, store: Store, outbox: Outbox, retry_delays: tuple[float, ...]) -> None:
@@ -92,13 +92,13 @@ class Dispatcher:
         store.subscribe(self._notice)
 
     async def start(self) -> None:
-        """Begin sending, with what an earlier run left."""
+        """Start sending, including what an earlier run left."""
         self._session = ClientSession(timeout=ATTEMPT_TIMEOUT)
         for delivery in self._store.all(DELIVERY):
             self._track(delivery["id"], delivery)
 
     async def stop(self) -> None:
-        """Stop sending; what is not sent stays owed."""
+        """Stop sending; unsent deliveries stay pending."""
         for worker in self._workers.values():
             worker.cancel()
         for worker in self._workers.values():
@@ -108,7 +108,7 @@ class Dispatcher:
             await self._session.close()
 
     async def wait_idle(self, seconds: float) -> bool:
-        """Wait until nothing is left to send (held ones aside); tell whether that came in time."""
+        """Wait until nothing is pending, held deliveries aside; return whether in time."""
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -176,10 +176,10 @@ class Dispatcher:
             "User-Agent": USER_AGENT,
         }
         try:
-            answer = await self._post(endpoint.url, payload, headers)
+            status = await self._post(endpoint.url, payload, headers)
         except (ClientError, TimeoutError, OSError) as error:
             return {"at": at, "status": None, "error": type(error).__name__}
-        return {"at": at, "status": answer, "error": None}
+        return {"at": at, "status": status, "error": None}
 
     async def _post(self, url: str, payload: bytes, headers: dict[str, str]) -> int:
         if self._session is None:

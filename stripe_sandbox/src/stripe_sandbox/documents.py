@@ -1,4 +1,4 @@
-"""The JSON objects of the stand-in: what they are called, and how they are read."""
+"""The JSON objects of the API and their ids."""
 
 import random
 import string
@@ -6,28 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Document = dict[str, Any]
-"""A JSON object that the holder owns and may change."""
+"""A JSON object that its holder may change."""
 
 ReadOnly = Mapping[str, Any]
-"""A JSON object that belongs to the store: read it, never change it."""
+"""A JSON object that belongs to the store and must not be changed."""
 
 
 def id_of(reference: Any) -> str | None:
-    """Return the id behind a reference: an id as it is, an object's id, or None for nothing."""
+    """Return the id in a reference, which is an id, an object or None."""
     if reference is None or isinstance(reference, str):
         return reference
     return str(reference["id"])
 
 
 def merge_metadata(current: ReadOnly, given: ReadOnly | None) -> Document:
-    """Return the metadata after an update: an empty value drops its key, None drops them all."""
+    """Return the metadata after an update: an empty value removes its key, None removes all."""
     if given is None:
         return {}
     return {key: value for key, value in {**current, **given}.items() if value != ""}
 
 
 def list_object(items: Sequence[ReadOnly], url: str) -> Document:
-    """Return Stripe's list object around items which all fit on one page."""
+    """Return a list object with all items on one page."""
     return {"object": "list", "data": list(items), "has_more": False, "url": url}
 
 
@@ -40,7 +40,7 @@ SHORT_PREFIXES = frozenset({"cus", "prod", "si", "req"})
 
 
 class IdSource:
-    """Makes ids; a seed makes them repeatable, and ids already taken are passed over."""
+    """Makes ids like Stripe's, repeatable with a seed; skips ids that are taken."""
 
     def __init__(self, seed: int | None, is_taken: Callable[[str], bool]) -> None:
         self._random = random.Random(seed) if seed is not None else random.SystemRandom()  # noqa: S311 - ids of a test double

@@ -1,4 +1,4 @@
-"""Stripe's errors: what is refused, with which status and code."""
+"""Stripe's errors."""
 
 from typing import Any
 
@@ -8,10 +8,9 @@ DOC_URL = "https://docs.stripe.com/error-codes#"
 
 
 class ApiError(Exception):
-    """An answer of the API other than success, in Stripe's shape.
+    """An error response in Stripe's shape.
 
-    `keeps_changes` marks a failure that leaves traces, such as a declined charge: what was changed
-    before it was raised is kept.
+    `keeps_changes` commits what was changed before the error, as with a declined charge.
     """
 
     def __init__(
@@ -37,24 +36,24 @@ class ApiError(Exception):
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
-    """Return a 400 about the request as a whole or about one of its params."""
+    """Return a 400 about the request, or about one param."""
     return ApiError(400, message, code=code, param=param)
 
 
 def missing_param(param: str) -> ApiError:
-    """Return the refusal of a request that lacks a required param."""
+    """Return the 400 for a missing required param."""
     return invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
 
 
 def no_such(noun: str, object_id: str, param: str = "id") -> ApiError:
-    """Return the refusal of an id that names nothing: 404 in the path, 400 in a param."""
+    """Return the error for an unknown id: 404 in the path, 400 in a param."""
     status = 404 if param == "id" else 400
     message = f"No such {noun}: '{object_id}'"
     return ApiError(status, message, code="resource_missing", param=param)
 
 
 def card_error(message: str, *, code: str, decline_code: str | None = None) -> ApiError:
-    """Return the 402 of a charge that the bank refused."""
+    """Return the 402 of a declined charge."""
     return ApiError(
         402, message, kind="card_error", code=code, decline_code=decline_code, keeps_changes=True
     )

@@ -1,4 +1,4 @@
-"""`expand`: ids turned into objects along dotted paths, and fields that come only on request."""
+"""`expand`: replaces ids by objects along dotted paths, and adds fields sent only on request."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -31,7 +31,7 @@ KINDS = {
 
 
 def expand(world: World, document: Document, paths: list[str]) -> Document:
-    """Expand each path in place and return the object; raises ApiError where that cannot be."""
+    """Expand each path in place and return the object; raises ApiError if one cannot be."""
     for path in paths:
         steps = path.split(".")
         if len(steps) - (steps[0] == "data") > MAX_DEPTH:
@@ -94,7 +94,7 @@ def _invoice_payments(world: World, invoice: ReadOnly) -> Document:
 
 
 def _session_line_items(world: World, session: ReadOnly) -> Document:
-    kept = world.store.get("_session_order", session["id"]) or {"line_items": []}
+    kept = world.store.get("_session_cart", session["id"]) or {"line_items": []}
     return list_object(kept["line_items"], f"/v1/checkout/sessions/{session['id']}/line_items")
 
 

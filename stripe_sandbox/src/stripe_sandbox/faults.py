@@ -1,4 +1,4 @@
-"""Makes the API misbehave on demand: errors, rate limits, hangs and cut connections."""
+"""Injected faults (errors, hangs, cut connections) and the rate limit."""
 
 import time
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ MESSAGES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What the next `times` matching requests suffer.
+    """A fault for the next `times` matching requests.
 
-    `kind` status answers with `status` (429 with `retry_after` seconds), hang waits `seconds`
-    before it goes on, reset cuts the connection. `after_work` does the request's work first, so
-    that only the answer is lost. `remember` keeps the error under the request's idempotency key,
-    as Stripe does with a 500; by default only a 500 is kept.
+    `kind` status returns `status` (429 with `retry_after` seconds), hang waits `seconds` before it
+    goes on, reset cuts the connection. `after_work` does the request's work first, so that only the
+    response is lost. `remember` stores the error under the request's idempotency key, as Stripe
+    does with a 500; by default only a 500 is stored.
     """
 
     kind: Literal["status", "hang", "reset"]
@@ -35,15 +35,15 @@ class Fault:
     remember: bool | None = None
 
     def matches(self, method: str, path: str) -> bool:
-        """Tell whether the fault is meant for the request."""
+        """Return whether the fault applies to the request."""
         return self.method in {"*", method} and path.startswith(self.path)
 
     def is_remembered(self) -> bool:
-        """Tell whether the error is kept as the answer to the idempotency key."""
+        """Return whether the error is stored under the idempotency key."""
         return self.status == SERVER_ERROR if self.remember is None else self.remember
 
     def error(self) -> ApiError:
-        """Return the error that the fault answers with."""
+        """Return the fault's error response."""
         message, kind, code = MESSAGES.get(
             self.status, ("The service is unavailable", "api_error", None)
         )
@@ -52,21 +52,21 @@ class Fault:
 
 
 class Faults:
-    """The faults still to come, oldest first."""
+    """Pending faults, oldest first."""
 
     def __init__(self) -> None:
         self._pending: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Have the fault happen to the next requests that match."""
+        """Queue the fault for the next matching requests."""
         self._pending.append(fault)
 
     def clear(self) -> None:
-        """Behave again."""
+        """Drop all pending faults."""
         self._pending.clear()
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault that the request suffers and count it, or None."""
+        """Return the fault that applies to the request, if any, and count it."""
         for position, fault in enumerate(self._pending):
             if fault.matches(method, path):
                 left = replace(fault, times=fault.times - 1)
@@ -76,9 +76,9 @@ class Faults:
 
 
 class RateLimit:
-    """Counts the requests of each second; `per_second` None, as at first, lets all pass.
+    """Counts the requests of each second; `per_second` None, the default, is no limit.
 
-    `refused` counts those that were too many.
+    `refused` counts requests over the limit.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class RateLimit:
         self._count = 0
 
     def count(self) -> None:
-        """Count a request; raises ApiError when it is one too many in its second."""
+        """Count a request; raises ApiError 429 if it is over the limit."""
         if self.per_second is None:
             return
         second = int(time.monotonic())

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the first answer to a key is the answer to all repeats of its request."""
+"""`Idempotency-Key`: repeats of a request get its first response."""
 
 import hashlib
 import json
@@ -11,22 +11,22 @@ KEPT = "_idempotency"
 
 
 def digest(method: str, path: str, form: Document) -> str:
-    """Return what two requests must share to count as the same."""
+    """Return a fingerprint of the request; repeats have the same one."""
     return hashlib.sha256(json.dumps([method, path, form], sort_keys=True).encode()).hexdigest()
 
 
 class IdempotencyKeys:
-    """The keys in flight, and the answers kept in the store."""
+    """Keys in flight, and responses kept in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._in_flight: set[str] = set()
 
     def begin(self, key: str, request: str) -> ReadOnly | None:
-        """Return the answer kept for the key, or None for a new key, which is then in flight.
+        """Return the stored response, or None for a new key, which is then in flight.
 
-        Raises ApiError 400 when the key was used with another request, and 409 while the first
-        request is still being worked on.
+        Raises ApiError 400 if the key was used with another request, and 409 while the first
+        request is in progress.
         """
         kept = self._store.peek(KEPT, key)
         if kept is not None and kept["request"] != request:
@@ -48,10 +48,10 @@ class IdempotencyKeys:
         return kept
 
     def keep(self, key: str, request: str, status: int, body: Document) -> None:
-        """Keep the answer; part of the transaction that did the work."""
-        answer = {"id": key, "request": request, "status": status, "body": body}
-        self._store.put(KEPT, answer)
+        """Store the response, in the transaction that did the work."""
+        stored = {"id": key, "request": request, "status": status, "body": body}
+        self._store.put(KEPT, stored)
 
     def end(self, key: str) -> None:
-        """Take the key out of flight."""
+        """Mark the key's request as done."""
         self._in_flight.discard(key)

@@ -1,4 +1,4 @@
-"""Amounts in minor units: written for people, and split without losing a unit."""
+"""Amounts in minor units: formatting, percentages, splitting."""
 
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -27,7 +27,7 @@ SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
 def format_amount(amount: int, currency: str) -> str:
-    """Return an amount of minor units as a page shows it: `$12.99`, `¥1,300`, `BHD 1.250`."""
+    """Return an amount of minor units as pages show it: `$12.99`, `¥1,300`, `BHD 1.250`."""
     exponent = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
     symbol = SYMBOLS.get(currency, f"{currency.upper()} ")
     sign = "-" if amount < 0 else ""

@@ -1,4 +1,4 @@
-"""What one API endpoint is: its method, path, typed params and what it does."""
+"""API operations: method, path, typed params, handler."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from stripe_sandbox.world import World
 
 @dataclass(frozen=True)
 class Call:
-    """One request: the world it works on, the ids of its path and its checked params.
+    """One request: the sandbox's state, the ids in the path, and the checked params.
 
-    `expand` and the cursors of a list are taken off `params` before.
+    `params` excludes `expand` and the cursors of a list.
     """
 
     world: World
@@ -26,20 +26,20 @@ class Call:
         return self.ids["id"]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a param, or the default when it is absent or emptied."""
+        """Return a param, or the default if it is absent or empty."""
         value = self.params.get(name)
         return default if value is None else value
 
     def pick(self, *names: str) -> Document:
-        """Return those of the named params that were given, None for an emptied one."""
+        """Return the named params that were given; an empty one is None."""
         return {name: self.params[name] for name in names if name in self.params}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The objects that match a list request, newest first, before they are cut into pages.
+    """The objects that match a list request, newest first, before pagination.
 
-    `after` goes on behind the object of an id without passing those before it.
+    `after` continues behind the object with the given id, without scanning those before it.
     """
 
     documents: Iterable[ReadOnly]
@@ -54,8 +54,7 @@ Filter = Callable[[ReadOnly, Any], bool]
 class Operation:
     """An endpoint under `/v1`; `params` is the SDK's TypedDict for it.
 
-    `supports` names the params that the sandbox acts on. Any other that Stripe knows is refused
-    rather than overlooked, so that nobody believes it was honoured.
+    `supports` names the params that the sandbox implements. Stripe's other params are refused.
     """
 
     method: str
@@ -65,13 +64,13 @@ class Operation:
     supports: frozenset[str] | None = None
 
     def refuse_unsupported(self, params: Document) -> None:
-        """Raise ApiError for a param of Stripe's that the sandbox does not act on."""
+        """Raise ApiError for a param of Stripe's that the sandbox does not implement."""
         if self.supports is not None:
             refuse_unsupported(params, self.supports)
 
 
 def refuse_unsupported(params: ReadOnly, supported: frozenset[str], path: str = "") -> None:
-    """Raise ApiError for a param, below the path if one is given, that is not supported."""
+    """Raise ApiError for an unsupported param; `path` is the param that contains it."""
     for name, value in params.items():
         if name not in supported and value is not None:
             param = f"{path}[{name}]" if path else name
@@ -79,15 +78,15 @@ def refuse_unsupported(params: ReadOnly, supported: frozenset[str], path: str = 
 
 
 def retrieve(kind: str) -> Handler:
-    """Return the handler that answers with the object of the path's id."""
+    """Return the handler that retrieves an object by the id in the path."""
     return lambda call: call.world.find(kind, call.id)
 
 
 def listing(kind: str, **filters: Filter) -> Handler:
-    """Return the handler that lists a kind, newest first.
+    """Return the handler that lists objects of a kind, newest first.
 
-    A param filters by the filter of its name, `created` by its range, and any other by equality
-    with the field of the same name.
+    Params filter by the filter of their name, `created` by range, others by equality with the field
+    of the same name.
     """
 
     def handle(call: Call) -> Listing:
@@ -104,7 +103,7 @@ def listing(kind: str, **filters: Filter) -> Handler:
 
 
 def is_in_range(moment: int, bounds: int | Mapping[str, int]) -> bool:
-    """Tell whether a time fits `created`: one time, or any of gt, gte, lt, lte."""
+    """Return whether a time is within the bounds: one time, or any of gt, gte, lt, lte."""
     if isinstance(bounds, int):
         return moment == bounds
     checks = {"gt": int.__gt__, "gte": int.__ge__, "lt": int.__lt__, "lte": int.__le__}

@@ -1,7 +1,7 @@
-"""Which webhooks an event owes, and what the switches for hostile delivery make of them.
+"""Plans webhook deliveries, disturbed as the switches say.
 
-A delivery is an object of its own, kept in the transaction of its event, so that nothing owed is
-lost when the process dies. Sending is the business of `delivery`.
+A delivery is an object of its own, stored in the transaction of its event, so that none is lost if
+the process dies. `delivery` sends them.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ DELIVERY = "_delivery"
 SECRET = "_webhook_secret"  # noqa: S105 - the name of a kind of object
 
 SHUFFLE_WINDOW = 0.05
-"""Seconds for which deliveries gather so that they can overtake each other."""
+"""Seconds for which deliveries are collected before they are shuffled."""
 
 
 @dataclass(frozen=True)
 class WebhookTarget:
-    """An address that gets events of these types ("*": all), signed with the secret."""
+    """A URL that receives events of these types ("*": all), signed with the secret."""
 
     url: str
     secret: str
@@ -31,24 +31,24 @@ class WebhookTarget:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An address that takes events: of the start options, or made through the API."""
+    """A URL that receives events: from the start options, or created through the API."""
 
     id: str
     url: str
     secret: str
     enabled_events: frozenset[str] = frozenset({"*"})
 
-    def takes(self, event_type: str) -> bool:
-        """Tell whether the endpoint is subscribed to the type."""
+    def accepts(self, event_type: str) -> bool:
+        """Return whether the endpoint is subscribed to the type."""
         return "*" in self.enabled_events or event_type in self.enabled_events
 
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What is done to deliveries: any combination of these.
+    """How deliveries are disturbed, in any combination.
 
     `delay` is in seconds; `drop_types` and `drop_fraction` (0 to 1) are never sent; `hold` keeps
-    everything until it is released.
+    deliveries until they are released.
     """
 
     duplicate: bool = False
@@ -61,7 +61,7 @@ class Disturbance:
 
 @dataclass
 class Outbox:
-    """Plans deliveries. `disturbance` applies to whatever is planned from now on."""
+    """Plans deliveries; `disturbance` applies to those planned from now on."""
 
     store: Store
     ids: IdSource
@@ -70,32 +70,32 @@ class Outbox:
     chance: random.Random = field(default_factory=random.Random)
 
     def add_target(self, target: WebhookTarget) -> Endpoint:
-        """Send its events to the target too; the same address keeps the same id over restarts."""
+        """Add a target; the same URL has the same endpoint id across restarts."""
         digest = hashlib.sha256(target.url.encode()).hexdigest()[:24]
         endpoint = Endpoint(f"we_{digest}", target.url, target.secret, target.events)
         self.targets[endpoint.id] = endpoint
         return endpoint
 
     def endpoints(self) -> Iterator[Endpoint]:
-        """Go through all addresses that are switched on."""
+        """Yield all enabled endpoints."""
         yield from self.targets.values()
         for document in self.store.all("webhook_endpoint"):
             if document["status"] == "enabled":
                 yield self._endpoint(document)
 
     def endpoint(self, endpoint_id: str) -> Endpoint | None:
-        """Return the address, or None once it is deleted or switched off."""
+        """Return the endpoint, or None if it is deleted or disabled."""
         return next((found for found in self.endpoints() if found.id == endpoint_id), None)
 
     def plan(self, event: ReadOnly) -> int:
-        """Owe the event to everyone who takes it; return to how many."""
-        takers = [endpoint for endpoint in self.endpoints() if endpoint.takes(event["type"])]
-        for endpoint in takers:
+        """Plan the event's deliveries; return how many."""
+        receivers = [endpoint for endpoint in self.endpoints() if endpoint.accepts(event["type"])]
+        for endpoint in receivers:
             self.store.put(DELIVERY, self._delivery(event, endpoint))
-        return len(takers)
+        return len(receivers)
 
     def release(self) -> int:
-        """Let go of everything held, disturbed as the switches say now; return how many."""
+        """Release held deliveries, disturbed as the switches say now; return how many."""
         held = [found for found in self.store.all(DELIVERY) if found["state"] == "held"]
         with self.store.transaction():
             for delivery in held:
@@ -128,7 +128,7 @@ class Outbox:
         return "held" if switches.hold else "pending"
 
     def _timing(self) -> Document:
-        """Return when a delivery is due, and its place among those due: shuffled or in order."""
+        """Return when a delivery is due, and its rank among those due, which shuffles them."""
         due = time.time() + self.disturbance.delay
         if not self.disturbance.reorder:
             return {"due": due, "rank": 0.0}

@@ -1,4 +1,4 @@
-"""Pages of a list: `limit`, `starting_after`, `ending_before`, `has_more`."""
+"""Pagination: `limit`, `starting_after`, `ending_before`, `has_more`."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -14,14 +14,14 @@ CURSORS = ("limit", "starting_after", "ending_before")
 
 
 def take_cursors(params: Document) -> Document:
-    """Take the paging params out of the params and return them."""
+    """Remove the pagination params from the params and return them."""
     return {name: params.pop(name) for name in CURSORS if name in params}
 
 
 def cut_page(found: Listing, cursors: Document, url: str) -> Document:
-    """Return one page of the list, newest first, as Stripe's list object.
+    """Return one page of the list, newest first, as a list object.
 
-    Raises ApiError for a limit outside of 1 to 100, both cursors at once, or an unknown cursor.
+    Raises ApiError for a limit outside 1 to 100, both cursors at once, or an unknown cursor.
     """
     limit = _limit(cursors)
     if cursors.get("ending_before"):
@@ -62,7 +62,7 @@ def _limit(cursors: Document) -> int:
 
 
 def _position(documents: list[ReadOnly], cursors: Document, name: str) -> int:
-    """Return the place of the cursor's object."""
+    """Return the index of the cursor's object."""
     object_id = cursors[name]
     for position, document in enumerate(documents):
         if document["id"] == object_id:

@@ -1,8 +1,8 @@
-"""Checks request params against the SDK's own typed params (its `...Params` TypedDicts).
+"""Decodes forms, and checks params against the SDK's `...Params` TypedDicts.
 
-The SDK's types are generated from Stripe's specification, so what they do not name, Stripe does
-not take. Their enums are open (`Literal[...] | str`) for the sake of future values; here they are
-closed. Values arrive as text from a form and leave as the type that the param declares.
+The SDK's types are generated from Stripe's specification, so Stripe accepts no param that they do
+not name. Their enums are open (`Literal[...] | str`) to allow future values; here they are closed.
+Values arrive as text and leave in the declared type.
 """
 
 import sys
@@ -26,10 +26,10 @@ BOOLEANS = {"true": True, "false": False}
 
 
 def check_params(given: Document, spec: type) -> Document:
-    """Return the params in their declared types; an emptied optional param becomes None.
+    """Return the params in their declared types; an empty optional param becomes None.
 
-    Raises ApiError with Stripe's code and the param's name for an unknown or missing param and for
-    a value of the wrong type or outside of its enum.
+    Raises ApiError with Stripe's code and the param's name for unknown or missing params, and for
+    values of the wrong type or outside their enum.
     """
     return _check_fields(given, spec, "")
 
@@ -70,7 +70,7 @@ def _check(value: Any, kind: Any, path: str, *, required: bool = True) -> Any:
         try:
             return _check_one(value, choice, path)
         except ApiError as error:
-            failure = _more_telling(failure, error)
+            failure = _more_specific(failure, error)
     raise failure or invalid(f"Invalid {path}", param=path)
 
 
@@ -83,8 +83,8 @@ def _check_empty(kind: Any, path: str, *, required: bool) -> None:
         raise invalid(message, param=path, code="parameter_invalid_empty")
 
 
-def _more_telling(first: ApiError | None, second: ApiError) -> ApiError:
-    """Of two alternatives that failed, the one that got further into the value says more."""
+def _more_specific(first: ApiError | None, second: ApiError) -> ApiError:
+    """Return the error of the alternative that matched more of the value."""
     if first is None:
         return second
     return max(first, second, key=lambda error: len(error.body["error"].get("param", "")))
@@ -101,7 +101,7 @@ def _literals(kind: Any) -> set[Any]:
 
 @cache
 def _choices(kind: Any) -> tuple[Any, ...]:
-    """Return the alternatives of a type, without the `str` that keeps the SDK's enums open."""
+    """Return the alternatives of a type, without the `str` of the SDK's open enums."""
     if typing.get_origin(kind) is typing.Literal:
         return (kind,)
     choices = typing.get_args(kind) if _is_union(kind) else (kind,)
@@ -153,7 +153,7 @@ def _check_list(value: Any, kind: Any, path: str) -> list[Any]:
 
 
 def _check_map(value: Any, kind: Any, path: str) -> Document:
-    """Check a map such as metadata, in which an empty value stays: it drops its key."""
+    """Check a map such as metadata; an empty value stays, since it removes its key."""
     items = _expect_container(value, path, "object")
     if len(items) > MAX_KEYS:
         raise invalid(f"You can have up to {MAX_KEYS} metadata keys.", param=path)
@@ -218,10 +218,10 @@ SCALARS: dict[Any, Callable[[Any, str], Any]] = {
 
 
 def decode_form(pairs: Iterable[tuple[str, str]]) -> Document:
-    """Return the nested params behind a flat form.
+    """Return the nested params of a form: `line_items[0][price]=...`, `expand[]=...`.
 
-    A list is left as a dictionary of its indexes: only the param's type tells it from a map.
-    Raises ApiError where one name is used as a value and as a container.
+    A list is a dictionary of its indexes: only the param's type tells it from a map.
+    Raises ApiError if a name is both a value and a container.
     """
     params: Document = {}
     for name, value in pairs:

@@ -1,4 +1,4 @@
-"""Runs a sandbox: inside of a test or another program, or alone until a signal."""
+"""Runs a sandbox within a program, or alone until a signal."""
 
 import asyncio
 import signal
@@ -16,20 +16,20 @@ SHUTDOWN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox; `url` is its base address, for the SDK and the browser alike."""
+    """A running sandbox; `url` is the base of the API and of the pages."""
 
     url: str
     port: int
     _app: web.Application
 
     def add_webhook(self, url: str, secret: str) -> None:
-        """Send every event from now on to the address too, signed with the secret."""
+        """Send every event from now on to this URL too, signed with the secret."""
         self._app[WORLD].outbox.add_target(WebhookTarget(url, secret))
 
 
 @asynccontextmanager
 async def running_sandbox(config: SandboxConfig) -> AsyncIterator[Sandbox]:
-    """Run a sandbox for the length of the block; raises OSError when the port is taken."""
+    """Run a sandbox during the block; raises OSError if the port is taken."""
     app = create_sandbox_app(config)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
@@ -43,11 +43,11 @@ async def running_sandbox(config: SandboxConfig) -> AsyncIterator[Sandbox]:
 
 
 async def serve_sandbox(config: SandboxConfig) -> None:
-    """Run a sandbox until SIGINT or SIGTERM; raises OSError when the port is taken."""
+    """Run a sandbox until SIGINT or SIGTERM; raises OSError if the port is taken."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with running_sandbox(config) as sandbox:
-        print(f"sandbox of Stripe on {sandbox.url}", flush=True)
+        print(f"Stripe sandbox on {sandbox.url}", flush=True)
         await stopped.wait()

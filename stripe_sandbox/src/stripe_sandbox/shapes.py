@@ -1,8 +1,8 @@
-"""Gives objects the full shape that the SDK's classes declare for the pinned API version.
+"""Completes objects to the shape that the SDK's classes declare for the pinned API version.
 
-Stripe sends every field of an object, the empty ones as null. The SDK's annotations name them all,
-so an object is written down with the fields that matter and completed from there; a field that the
-class does not know is a mistake of ours and raises TypeError.
+Stripe sends every field of an object, empty ones as null. The SDK's annotations name them all, so
+the code sets the fields that matter and the rest is filled in here. A field that the class does not
+declare is a bug and raises TypeError.
 """
 
 import typing
@@ -28,15 +28,15 @@ ON_REQUEST: Mapping[str, frozenset[str]] = {
     "price": frozenset({"tiers"}),
     "webhook_endpoint": frozenset({"secret"}),
 }
-"""Fields that Stripe sends only when they are expanded, or only at creation."""
+"""Fields that Stripe sends only if expanded, or only at creation."""
 
 NEVER_SENT = frozenset({"currency_options", "deleted"})
-"""Fields of objects that the sandbox does not make, which are absent rather than null."""
+"""Fields that are absent rather than null."""
 
 ALTERNATIVES = frozenset(
     {"NextAction", "PaymentMethod", "PaymentMethodDetails", "PaymentMethodOptions"}
 )
-"""Classes of which Stripe sends only the member that applies, one per payment method."""
+"""Classes with one member per payment method, of which Stripe sends only the one that applies."""
 
 
 def _object_name(cls: type[StripeObject]) -> str:
@@ -73,7 +73,7 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.test_helpers.TestClock,
     )
 }
-"""The SDK's class of every object that the sandbox makes, by the object's name."""
+"""The SDK's class of every object in the sandbox, by the object's name."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class _Field:
 
 
 def complete(document: Mapping[str, Any]) -> Document:
-    """Return the object with every field that its class declares, the absent ones null.
+    """Return the object with every field that its class declares; absent ones are null.
 
     Raises TypeError for a field that the class does not declare.
     """
@@ -140,13 +140,13 @@ def _nested(kind: Any) -> type[StripeObject] | None:
 
 
 INLINE_ITEMS = 10
-"""How many items a subscription carries with it; the rest have to be listed."""
+"""How many items a subscription includes; more have to be listed."""
 
 Node = TypeVar("Node")
 
 
 def as_sent(node: Node) -> Node:
-    """Return the answer as Stripe sends it: every subscription in it with ten items at most."""
+    """Return the response as Stripe sends it: subscriptions with at most ten items."""
     return cast("Node", _cut(node))
 
 

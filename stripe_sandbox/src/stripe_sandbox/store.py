@@ -1,7 +1,7 @@
 """The sandbox's objects, in memory, with transactions.
 
-Readers get copies or read-only views; a change counts once it is put. What a transaction changed is
-undone when it fails, and handed to the listeners when it succeeds.
+Readers get copies or read-only views; changes take effect through `put`. A failed transaction is
+rolled back; a committed one is reported to the listeners.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from stripe_sandbox.documents import Document, ReadOnly
 
 @dataclass(frozen=True)
 class Change:
-    """One object as a transaction left it; `document` is None once it is deleted."""
+    """One object after a transaction; `document` is None if it was deleted."""
 
     kind: str
     id: str
@@ -26,7 +26,7 @@ Listener = Callable[[list[Change]], None]
 
 
 class Store:
-    """Objects by kind and id, in the order of their creation."""
+    """Objects by kind and id, in order of creation."""
 
     def __init__(self) -> None:
         self._documents: defaultdict[str, dict[str, Document]] = defaultdict(dict)
@@ -36,30 +36,30 @@ class Store:
         self._listeners: list[Listener] = []
 
     def subscribe(self, listener: Listener) -> None:
-        """Call the listener with the changes of each transaction that succeeds."""
+        """Call the listener with the changes of each committed transaction."""
         self._listeners.append(listener)
 
     def has(self, object_id: str) -> bool:
-        """Tell whether any object carries the id."""
+        """Return whether any object has the id."""
         return any(object_id in documents for documents in self._documents.values())
 
     def get(self, kind: str, object_id: str) -> Document | None:
-        """Return a copy of the object, the caller's own, or None."""
+        """Return a copy of the object, or None."""
         return deepcopy(self._documents[kind].get(object_id))
 
     def peek(self, kind: str, object_id: str) -> ReadOnly | None:
-        """Return the object itself, to read only, or None."""
+        """Return the object itself, read-only, or None."""
         return self._documents[kind].get(object_id)
 
     def all(self, kind: str) -> Iterator[ReadOnly]:
-        """Go through the objects of a kind, oldest first, to read only."""
+        """Iterate over the objects of a kind, oldest first, read-only."""
         return iter(tuple(self._documents[kind].values()))
 
     def newest_first(self, kind: str, after: str | None = None) -> Iterator[ReadOnly]:
-        """Go through the objects of a kind, newest first, to read only; at once from any place.
+        """Iterate over the objects of a kind, newest first, read-only.
 
-        `after` is the id of an object that was passed already; KeyError when there is none (any
-        longer). Nothing may be changed meanwhile.
+        `after` skips to behind the object with that id, in constant time; raises KeyError if it
+        does not exist. The store must not change during the iteration.
         """
         ids, documents = self._ids[kind], self._documents[kind]
         if after is not None and after not in documents:
@@ -69,18 +69,18 @@ class Store:
         return (document for document in older if document is not None)
 
     def put(self, kind: str, document: ReadOnly) -> None:
-        """Keep a copy of the object under its id."""
+        """Store a copy of the object under its id."""
         self._remember(kind, document["id"])
         self._find_place(kind, document["id"])
         self._documents[kind][document["id"]] = deepcopy(dict(document))
 
     def delete(self, kind: str, object_id: str) -> None:
-        """Forget the object."""
+        """Delete the object."""
         self._remember(kind, object_id)
         del self._documents[kind][object_id]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         with self.transaction():
             for kind, documents in self._documents.items():
                 for object_id in tuple(documents):
@@ -88,7 +88,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make all changes of the block or none; a block inside of another joins it."""
+        """Commit the block's changes, or roll them back on an error; nested blocks join."""
         if self._journal is not None:
             yield
             return
@@ -104,7 +104,7 @@ class Store:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """Undo whatever the block changes, also within a transaction."""
+        """Roll back what the block changes, also within a transaction."""
         outer, self._journal = self._journal, {}
         try:
             yield
@@ -113,19 +113,19 @@ class Store:
             self._journal = outer
 
     def load(self, kind: str, document: Document) -> None:
-        """Take in an object as it is, past transactions and listeners."""
+        """Store an object as it is, without transaction or listeners."""
         self._find_place(kind, document["id"])
         self._documents[kind][document["id"]] = document
 
     def _find_place(self, kind: str, object_id: str) -> None:
-        """Give a new object its place after all others; it keeps it for good."""
+        """Give a new object the next place; it keeps it."""
         if object_id not in self._places[kind]:
             self._places[kind][object_id] = len(self._ids[kind])
             self._ids[kind].append(object_id)
 
     def _remember(self, kind: str, object_id: str) -> None:
         if self._journal is None:
-            raise RuntimeError("a change outside of a transaction")
+            raise RuntimeError("a change outside a transaction")
         self._journal.setdefault((kind, object_id), self._documents[kind].get(object_id))
 
     def _roll_back(self, journal: dict[tuple[str, str], Document | None]) -> None:

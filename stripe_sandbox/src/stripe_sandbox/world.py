@@ -1,4 +1,4 @@
-"""Everything that a request or a tick of a clock works with."""
+"""The state of a sandbox, and how objects are created, found and changed."""
 
 import time
 from collections.abc import Mapping
@@ -18,24 +18,24 @@ from stripe_sandbox.store import Store
 API_VERSION = stripe.api_version
 
 WALL_CLOCK = "_wall_clock"
-"""How many seconds the sandbox is ahead of real time, kept like any object."""
+"""How many seconds the sandbox is ahead of real time, stored like any object."""
 
 NOUNS = {
     "promotion_code": "promotion code",
     "test_helpers.test_clock": "test clock",
     "webhook_endpoint": "webhook endpoint",
 }
-"""How an object is called in messages where it is not by its own name."""
+"""Names of objects in messages, if not the object's own."""
 
 EVENT_PREFIXES = {"subscription": "customer.subscription"}
-"""How the events of an object are called where it is not by the object's own name."""
+"""Prefixes of event types, if not the object's name."""
 
 
 @dataclass(frozen=True)
 class Dunning:
-    """What happens after a failed renewal: days between attempts, and what the last failure does.
+    """What happens after a failed renewal: days between retries, and the final action.
 
-    Stripe keeps these in the Dashboard, per account.
+    At Stripe these are settings of the account, in the Dashboard.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
@@ -44,7 +44,7 @@ class Dunning:
 
 @dataclass(frozen=True)
 class Origin:
-    """The request that causes events: its id, and its idempotency key."""
+    """The request that causes events."""
 
     id: str | None = None
     idempotency_key: str | None = None
@@ -52,10 +52,10 @@ class Origin:
 
 @dataclass
 class World:
-    """The objects, the ids and the time, and how objects are made, found and changed.
+    """The objects, the ids and the time.
 
-    `base_url` is where the hosted pages live. `origin` is the request being worked on, and
-    `same_second` the one time that all events are given while that disturbance is on.
+    `base_url` is the base of the hosted pages. `origin` is the current request. `same_second` is
+    the time given to all events while that disturbance is on.
     """
 
     store: Store
@@ -67,7 +67,7 @@ class World:
     same_second: int | None = None
 
     def now(self, clock_id: str | None = None) -> int:
-        """Return the Unix time that the test clock shows, or the wall clock's without one."""
+        """Return the Unix time of the test clock, or without one, of the sandbox's own clock."""
         if clock_id:
             clock = self.store.peek("test_helpers.test_clock", clock_id)
             if clock:
@@ -76,12 +76,12 @@ class World:
         return int(time.time()) + int(wall_clock["seconds_ahead"])
 
     def set_wall_clock(self, moment: int) -> None:
-        """Let it be this Unix time for all that lives by no test clock; time goes on from there."""
+        """Set the sandbox's own clock to a Unix time; it keeps running from there."""
         ahead = moment - int(time.time())
         self.store.put(WALL_CLOCK, {"id": WALL_CLOCK, "seconds_ahead": ahead})
 
     def clock_of(self, document: ReadOnly) -> str | None:
-        """Return the id of the test clock that the object lives by, its own or its customer's."""
+        """Return the id of the object's test clock, its own or its customer's."""
         if document.get("test_clock"):
             return id_of(document["test_clock"])
         customer_id = id_of(document.get("customer"))
@@ -89,30 +89,30 @@ class World:
         return customer.get("test_clock") if customer else None
 
     def time_of(self, document: ReadOnly) -> int:
-        """Return the present time of the object, by its own clock."""
+        """Return the current Unix time by the object's clock."""
         return self.now(self.clock_of(document))
 
     def find(self, kind: str, object_id: str, param: str = "id") -> Document:
-        """Return a copy of the object; raises ApiError `resource_missing` naming the param."""
+        """Return a copy of the object; raises ApiError `resource_missing` for the param."""
         document = self.store.get(kind, object_id)
         if document is None:
             raise no_such(NOUNS.get(kind, kind), object_id, param)
         return document
 
     def add(self, values: Mapping[str, Any]) -> Document:
-        """Keep a new object, completed to its full shape, and return it."""
+        """Store a new object, completed to its full shape, and return it."""
         document = shapes.complete(deepcopy(dict(values)))
         self.store.put(document["object"], document)
         return document
 
     def save(self, document: Document) -> Document:
-        """Keep the object as it is now, quietly, and return it completed."""
+        """Store the object without an event, and return it completed."""
         return self.add(document)
 
     def change(self, document: Document, event: str | None = None) -> Document:
-        """Keep the object as it is now and announce what differs, if anything does.
+        """Store the object, and send an event with `previous_attributes` if anything differs.
 
-        The event is `<object>.updated` unless another is named, and carries `previous_attributes`.
+        The event is `<object>.updated` by default.
         """
         before = self.store.get(document["object"], document["id"])
         after = self.add(document)
@@ -125,10 +125,10 @@ class World:
     def announce(
         self, name: str, document: ReadOnly, *, previous: Document | None = None
     ) -> Document:
-        """Make an event about the object as it is now, and owe it to the webhook endpoints.
+        """Create an event with the object, and plan its webhooks.
 
-        It is dated by the object's clock, so that the order of `created` tells the order of
-        happening under a test clock too.
+        It is dated by the object's clock, so that `created` follows the order of events under a
+        test clock too.
         """
         data: Document = {"object": as_sent(dict(document))}
         if previous is not None:
@@ -155,7 +155,7 @@ class World:
 
 
 def _differences(before: ReadOnly, after: ReadOnly) -> Document:
-    """Return what the changed fields were, null for new ones; of a nested object only its part."""
+    """Return the previous values of changed fields, null for new ones; nested objects in part."""
     changed = [key for key in {**after, **before} if before.get(key) != after.get(key)]
     return {key: _difference(before.get(key), after.get(key)) for key in changed}
 

@@ -1,1 +1,1 @@
-"""What Stripe Billing does: periods, invoices, discounts, payments, dunning."""
+"""Stripe Billing: periods, invoices, discounts, payments, dunning."""

@@ -1,4 +1,4 @@
-"""What the API changes on a running subscription."""
+"""Changes to a running subscription."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import Period, earliest_end, restart_period, span_of
 from stripe_sandbox.billing.proration import ItemChange, new_item, prorate, replace_price
 from stripe_sandbox.billing.subscriptions import (
-    OrderItem,
+    PricedItem,
     bill_subscription,
     set_status,
     term_lines,
@@ -28,10 +28,10 @@ def change_items(
     proration: str,
     at: int,
 ) -> tuple[bool, bool]:
-    """Change the items as the (param, price) pairs say.
+    """Apply the (param, price) pairs to the items.
 
     Returns whether an invoice is due at once, and whether a new period has begun. `proration` is
-    Stripe's `proration_behavior`, `at` the time up to which the old items count.
+    Stripe's `proration_behavior`, `at` its `proration_date`.
     """
     changes = [_change_item(world, subscription, param, price, at) for param, price in given]
     if not subscription["items"]["data"]:
@@ -54,8 +54,8 @@ def _change_item(
     if not param.get("id"):
         if price is None:
             raise invalid("A new item needs a price.", param="items")
-        order = OrderItem(price, param.get("quantity") or 1, param.get("metadata") or {})
-        item = new_item(world, subscription, order, at)
+        priced = PricedItem(price, param.get("quantity") or 1, param.get("metadata") or {})
+        item = new_item(world, subscription, priced, at)
         items.append(item)
         return ItemChange(None, item, span_of(subscription, item))
     item = _find_item(items, param["id"])
@@ -85,10 +85,10 @@ def _update_item(item: Document, param: ReadOnly, price: ReadOnly | None) -> Non
 
 
 def invoice_now(world: World, subscription: Document, *, new_period: bool, strict: bool) -> None:
-    """Bill what waits, and the period that has just begun if one has, and collect it at once.
+    """Invoice pending items, and the current period if it is new, and collect at once.
 
-    The subscription is saved on the way. `strict` undoes everything when the card is declined, by
-    raising the 402 that says so; otherwise the subscription becomes past due.
+    Saves the subscription. If the card is declined, `strict` raises the 402 and rolls everything
+    back; otherwise the subscription becomes past due.
     """
     items = subscription["items"]["data"] if new_period else []
     lines = term_lines(world, subscription, items)
@@ -106,14 +106,14 @@ def invoice_now(world: World, subscription: Document, *, new_period: bool, stric
 
 
 def end_trial(subscription: Document, now: int) -> None:
-    """End the trial now: the first paid period begins."""
+    """End the trial now and begin the first paid period."""
     subscription["trial_end"] = now
     set_status(subscription, "active")
     restart_period(subscription, now)
 
 
 def extend_trial(subscription: Document, until: int, now: int) -> None:
-    """Have the subscription be free until a Unix time; raises ApiError for one that is past."""
+    """Extend the trial to a Unix time; raises ApiError if that is past."""
     if until <= now:
         raise invalid("The trial_end must be in the future.", param="trial_end")
     set_status(subscription, "trialing")
@@ -124,7 +124,7 @@ def extend_trial(subscription: Document, until: int, now: int) -> None:
 
 
 def schedule_cancellation(world: World, subscription: Document, at: int | None) -> None:
-    """Have the subscription end at a Unix time, or, with None, no longer end."""
+    """Schedule the end of the subscription, in Unix seconds; None clears it."""
     subscription["cancel_at"] = at
     subscription["canceled_at"] = world.time_of(subscription) if at else None
     reason = "cancellation_requested" if at else None
@@ -132,7 +132,7 @@ def schedule_cancellation(world: World, subscription: Document, at: int | None) 
 
 
 def cancellation_time(subscription: ReadOnly, wanted: Any) -> int | None:
-    """Return the Unix time that a `cancel_at` means: a time, or an end of the items' periods."""
+    """Return the Unix time of a `cancel_at`, which may name a period end."""
     if wanted is None or isinstance(wanted, int):
         return wanted
     if wanted == "min_period_end":
@@ -141,7 +141,7 @@ def cancellation_time(subscription: ReadOnly, wanted: Any) -> int | None:
 
 
 def replace_discounts(world: World, subscription: Document, given: list[ReadOnly] | None) -> None:
-    """Put these discounts in the place of those that the subscription has."""
+    """Replace the subscription's discounts."""
     kept = [
         redeem(
             world,

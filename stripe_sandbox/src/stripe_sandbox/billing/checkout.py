@@ -1,4 +1,4 @@
-"""Checkout sessions: what an order costs, its completion, expiry and recovery."""
+"""Checkout sessions: amounts, completion, expiry, recovery."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +11,11 @@ from stripe_sandbox.billing.customers import (
 )
 from stripe_sandbox.billing.discounts import find_coupon, redeem, reduce_amounts
 from stripe_sandbox.billing.invoices import collect
-from stripe_sandbox.billing.lines import Charge, describe_price
+from stripe_sandbox.billing.lines import NewInvoiceItem, describe_price
 from stripe_sandbox.billing.periods import DAY, HOUR, Period
 from stripe_sandbox.billing.subscriptions import (
-    OrderItem,
-    Terms,
+    NewSubscription,
+    PricedItem,
     bill_first_invoice,
     create_subscription,
 )
@@ -24,8 +24,8 @@ from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import card_error, invalid
 from stripe_sandbox.world import World
 
-ORDER = "_session_order"
-"""What a session was made of beyond what the object shows."""
+CART = "_session_cart"
+"""Kind of the stored cart of a session."""
 
 BLANK: ReadOnly = {
     "object": "checkout.session",
@@ -45,7 +45,7 @@ BLANK: ReadOnly = {
     "status": "open",
     "ui_mode": "hosted_page",
 }
-"""What every session begins as."""
+"""Initial fields of a session."""
 
 LIFETIME = 24 * HOUR
 RECOVERY_LIFETIME = 30 * DAY
@@ -53,7 +53,7 @@ RECOVERY_LIFETIME = 30 * DAY
 
 @dataclass(frozen=True)
 class Buyer:
-    """Who pays at the hosted page, and with which card, if one is asked for."""
+    """The buyer at the payment page, and their card, if one is required."""
 
     name: str | None = None
     email: str | None = None
@@ -62,33 +62,33 @@ class Buyer:
 
 
 @dataclass(frozen=True)
-class Order:
-    """The lines of a session (price, quantity, metadata) and how their subscription is to be."""
+class Cart:
+    """The line items of a session and the `subscription_data` of its subscription."""
 
-    items: list[OrderItem]
+    items: list[PricedItem]
     subscription_data: ReadOnly = field(default_factory=dict)
     discounts: list[ReadOnly] = field(default_factory=list)
 
     @property
     def currency(self) -> str:
-        """The currency of every line."""
+        """The currency, the same for all items."""
         return str(self.items[0].price["currency"])
 
-    def recurring(self) -> list[OrderItem]:
-        """Return the lines that become the subscription."""
+    def recurring(self) -> list[PricedItem]:
+        """Return the items of the subscription."""
         return [item for item in self.items if item.price["type"] == "recurring"]
 
-    def one_time(self) -> list[OrderItem]:
-        """Return the lines that are charged once, on the first invoice."""
+    def one_time(self) -> list[PricedItem]:
+        """Return the items charged once, on the first invoice."""
         return [item for item in self.items if item.price["type"] == "one_time"]
 
     def has_trial(self) -> bool:
-        """Tell whether the subscription begins with a trial."""
+        """Return whether the subscription begins with a trial."""
         data = self.subscription_data
         return bool(data.get("trial_period_days") or data.get("trial_end"))
 
     def trial_end(self, now: int) -> int | None:
-        """Return when the trial ends if it begins now, in Unix seconds."""
+        """Return the Unix time at which a trial that begins now would end."""
         data = self.subscription_data
         if data.get("trial_end"):
             return int(data["trial_end"])
@@ -96,26 +96,26 @@ class Order:
         return now + days * DAY if days else None
 
 
-def price_order(world: World, order: Order) -> list[Document]:
-    """Return the session's line items with what each costs today, discounts taken off."""
-    amounts = [_due_today(order, item) for item in order.items]
+def price_cart(world: World, cart: Cart) -> list[Document]:
+    """Return the session's line items with what is due today, after discounts."""
+    amounts = [_due_today(cart, item) for item in cart.items]
     reductions = [0] * len(amounts)
-    for given in order.discounts:
+    for given in cart.discounts:
         coupon, _ = find_coupon(world, given, "discounts[0]")
-        products = [item.price["product"] for item in order.items]
+        products = [item.price["product"] for item in cart.items]
         reductions = reduce_amounts(amounts, products, coupon)
     return [
         _line_item(world, item, amount, reduction)
-        for item, amount, reduction in zip(order.items, amounts, reductions, strict=True)
+        for item, amount, reduction in zip(cart.items, amounts, reductions, strict=True)
     ]
 
 
-def _due_today(order: Order, item: OrderItem) -> int:
-    waits_for_trial = order.has_trial() and item.price["type"] == "recurring"
+def _due_today(cart: Cart, item: PricedItem) -> int:
+    waits_for_trial = cart.has_trial() and item.price["type"] == "recurring"
     return 0 if waits_for_trial else (item.price["unit_amount"] or 0) * item.quantity
 
 
-def _line_item(world: World, item: OrderItem, amount: int, reduction: int) -> Document:
+def _line_item(world: World, item: PricedItem, amount: int, reduction: int) -> Document:
     return shapes.complete(
         {
             "id": world.ids.next("li"),
@@ -135,9 +135,9 @@ def _line_item(world: World, item: OrderItem, amount: int, reduction: int) -> Do
     )
 
 
-def open_session(world: World, order: Order, values: dict[str, Any]) -> Document:
-    """Keep a new open session of the order; `values` are the fields that the caller chose."""
-    lines = price_order(world, order)
+def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
+    """Store a new open session for the cart; `values` are fields from the request."""
+    lines = price_cart(world, cart)
     session_id = world.ids.next("cs_test", 58)
     subtotal = sum(line["amount_subtotal"] for line in lines)
     discount = sum(line["amount_discount"] for line in lines)
@@ -148,7 +148,7 @@ def open_session(world: World, order: Order, values: dict[str, Any]) -> Document
             "amount_subtotal": subtotal,
             "amount_total": subtotal - discount,
             "created": now,
-            "currency": order.currency,
+            "currency": cart.currency,
             "expires_at": now + LIFETIME,
             "total_details": {
                 "amount_discount": discount,
@@ -156,12 +156,12 @@ def open_session(world: World, order: Order, values: dict[str, Any]) -> Document
                 "amount_tax": 0,
             },
             **values,
-            "discounts": [_session_discount(given) for given in order.discounts],
+            "discounts": [_session_discount(given) for given in cart.discounts],
             "id": session_id,
             "url": f"{world.base_url}/c/pay/{session_id}",
         }
     )
-    world.store.put(ORDER, _kept_order(session_id, order, lines))
+    world.store.put(CART, _kept_cart(session_id, cart, lines))
     return session
 
 
@@ -169,49 +169,48 @@ def _session_discount(given: ReadOnly) -> Document:
     return {"coupon": given.get("coupon"), "promotion_code": given.get("promotion_code")}
 
 
-def _kept_order(session_id: str, order: Order, lines: list[Document]) -> Document:
+def _kept_cart(session_id: str, cart: Cart, lines: list[Document]) -> Document:
     return {
         "id": session_id,
         "line_items": lines,
-        "subscription_data": dict(order.subscription_data),
-        "discounts": [dict(given) for given in order.discounts],
+        "subscription_data": dict(cart.subscription_data),
+        "discounts": [dict(given) for given in cart.discounts],
     }
 
 
-def order_of(world: World, session_id: str) -> Order:
-    """Return what the session sells."""
-    kept = world.store.peek(ORDER, session_id) or {}
+def cart_of(world: World, session_id: str) -> Cart:
+    """Return the session's cart."""
+    kept = world.store.peek(CART, session_id) or {}
     items = [
-        OrderItem(line["price"], line["quantity"], line["metadata"]) for line in kept["line_items"]
+        PricedItem(line["price"], line["quantity"], line["metadata"]) for line in kept["line_items"]
     ]
-    return Order(items, kept["subscription_data"], kept["discounts"])
+    return Cart(items, kept["subscription_data"], kept["discounts"])
 
 
 def line_items_of(world: World, session_id: str) -> list[Document]:
     """Return the session's line items as the API lists them."""
-    kept = world.store.get(ORDER, session_id)
+    kept = world.store.get(CART, session_id)
     lines: list[Document] = kept["line_items"] if kept else []
     return lines
 
 
 def asks_for_card(session: ReadOnly) -> bool:
-    """Tell whether the buyer has to give a card."""
+    """Return whether the session requires a card."""
     optional = session["payment_method_collection"] == "if_required"
     return not (optional and session["amount_total"] == 0)
 
 
 def complete_session(world: World, session: Document, buyer: Buyer) -> Document:
-    """Take the order: charge the card, begin the subscription, complete the session.
+    """Complete the session: create the subscription, charge the card.
 
-    Runs in a transaction of the caller, and raises ApiError for a declined card: then nothing of
-    it has happened. Returns the completed session.
+    Raises ApiError if the card is declined; the caller's transaction then rolls everything back.
     """
-    order = order_of(world, session["id"])
+    cart = cart_of(world, session["id"])
     customer = _customer(world, session, buyer)
     method_id = _save_card(world, customer, buyer)
-    subscription = _begin_subscription(world, session, order, customer, method_id)
+    subscription = _begin_subscription(world, session, cart, customer, method_id)
     now = subscription["created"]
-    once = [_one_time_charge(world, item, subscription["id"], now) for item in order.one_time()]
+    once = [_one_time_charge(world, item, subscription["id"], now) for item in cart.one_time()]
     invoice = bill_first_invoice(world, customer, subscription, once)
     if invoice["status"] == "open":
         _pay_now(world, invoice)
@@ -238,14 +237,14 @@ def _save_card(world: World, customer: ReadOnly, buyer: Buyer) -> str | None:
 
 
 def _begin_subscription(
-    world: World, session: ReadOnly, order: Order, customer: ReadOnly, method_id: str | None
+    world: World, session: ReadOnly, cart: Cart, customer: ReadOnly, method_id: str | None
 ) -> Document:
-    data = order.subscription_data
+    data = cart.subscription_data
     behavior = (data.get("trial_settings") or {}).get("end_behavior") or {}
-    trial_end = order.trial_end(world.time_of(customer))
-    terms = Terms(
+    trial_end = cart.trial_end(world.time_of(customer))
+    new = NewSubscription(
         customer=customer,
-        items=order.recurring(),
+        items=cart.recurring(),
         trial_end=trial_end,
         metadata=data.get("metadata") or {},
         description=data.get("description"),
@@ -253,7 +252,7 @@ def _begin_subscription(
         missing_payment_method=behavior.get("missing_payment_method", "create_invoice"),
         billing_mode=(data.get("billing_mode") or {}).get("type", "flexible"),
     )
-    subscription = create_subscription(world, terms, "trialing" if trial_end else "active")
+    subscription = create_subscription(world, new, "trialing" if trial_end else "active")
     subscription["discounts"] = [
         redeem(
             world,
@@ -263,13 +262,15 @@ def _begin_subscription(
             subscription=subscription["id"],
             checkout_session=session["id"],
         )["id"]
-        for given in order.discounts
+        for given in cart.discounts
     ]
     return subscription
 
 
-def _one_time_charge(world: World, item: OrderItem, subscription_id: str, now: int) -> Charge:
-    return Charge(
+def _one_time_charge(
+    world: World, item: PricedItem, subscription_id: str, now: int
+) -> NewInvoiceItem:
+    return NewInvoiceItem(
         amount=(item.price["unit_amount"] or 0) * item.quantity,
         currency=item.price["currency"],
         description=describe_price(world, item.price),
@@ -312,14 +313,14 @@ def _close(
 
 
 def success_address(session: ReadOnly) -> str:
-    """Return where the buyer goes after paying, with the session's id in its place."""
+    """Return the success URL with the session's id filled in."""
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
 def expire_session(world: World, session: Document) -> Document:
-    """Close an open session unpaid; raises ApiError for any other.
+    """Expire an open session; raises ApiError if it is not open.
 
-    With recovery enabled the session gets the address that opens it again, good for 30 days.
+    With recovery enabled the session gets a recovery URL, valid for 30 days.
     """
     if session["status"] != "open":
         message = (
@@ -338,7 +339,7 @@ def expire_session(world: World, session: Document) -> Document:
 
 
 def recover_session(world: World, session: ReadOnly) -> Document | None:
-    """Return a new open session like the expired one, or None where recovery is not to be had."""
+    """Return a new session like the expired one, or None if it cannot be recovered."""
     recovery = (session["after_expiration"] or {}).get("recovery") or {}
     now = world.time_of(session)
     if session["status"] != "expired" or (recovery.get("expires_at") or 0) <= now:
@@ -346,5 +347,5 @@ def recover_session(world: World, session: ReadOnly) -> Document | None:
     settled = ("id", "url", "status", "created", "expires_at", "after_expiration", "amount_total",
                "amount_subtotal", "total_details", "discounts", "mode", "currency")  # fmt: skip
     values = {name: value for name, value in session.items() if name not in settled}
-    order = order_of(world, session["id"])
-    return open_session(world, order, values | {"recovered_from": session["id"]})
+    cart = cart_of(world, session["id"])
+    return open_session(world, cart, values | {"recovered_from": session["id"]})

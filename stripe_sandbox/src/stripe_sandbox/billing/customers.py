@@ -10,7 +10,7 @@ EXPIRY = (12, 2034)
 
 
 def make_customer(world: World, values: Document, test_clock: str | None = None) -> Document:
-    """Keep a new customer with the given fields and announce it."""
+    """Store a new customer and announce it."""
     customer = world.add(
         {
             "id": world.ids.next("cus"),
@@ -42,7 +42,7 @@ def create_payment_method(
     name: str | None = None,
     email: str | None = None,
 ) -> Document:
-    """Keep a card as a payment method that belongs to nobody yet; expiry is (month, year)."""
+    """Store a card as an unattached payment method; `expiry` is (month, year)."""
     month, year = expiry
     method = world.add(
         {
@@ -72,9 +72,9 @@ def create_payment_method(
 
 
 def attach_payment_method(world: World, reference: str, customer: ReadOnly, param: str) -> Document:
-    """Save the card with the customer and return it; raises ApiError 402 where the bank refuses.
+    """Attach a payment method to the customer; raises ApiError 402 if the card is declined.
 
-    The reference is an id, or one of Stripe's ready-made test methods such as `pm_card_visa`.
+    `reference` is an id, or a test payment method such as `pm_card_visa`.
     """
     if reference in BY_TOKEN:
         method = create_payment_method(world, BY_TOKEN[reference])
@@ -92,7 +92,7 @@ def attach_payment_method(world: World, reference: str, customer: ReadOnly, para
 
 
 def detach_payment_method(world: World, method_id: str) -> Document:
-    """Take the card from its customer for good."""
+    """Detach a payment method from its customer."""
     method = world.find("payment_method", method_id)
     method["customer"] = None
     method = world.save(method)
@@ -101,7 +101,7 @@ def detach_payment_method(world: World, method_id: str) -> Document:
 
 
 def card_behind(world: World, method_id: str) -> TestCard:
-    """Return the test card that a payment method stands for."""
+    """Return the test card of a payment method."""
     kept = world.store.peek(CARD, method_id)
     if kept is None:
         raise no_such("payment_method", method_id, "payment_method")
@@ -109,7 +109,7 @@ def card_behind(world: World, method_id: str) -> TestCard:
 
 
 def method_for(world: World, customer: ReadOnly, subscription: ReadOnly | None) -> str | None:
-    """Return the id of the card that pays: the subscription's own, else the customer's default."""
+    """Return the id of the payment method to charge: the subscription's or the customer's."""
     if subscription and subscription["default_payment_method"]:
         return id_of(subscription["default_payment_method"])
     settings = customer.get("invoice_settings") or {}

@@ -1,4 +1,4 @@
-"""Coupons put to use: who carries a discount, what it takes off, and when it is used up."""
+"""Discounts: redemption, amounts, expiry."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from stripe_sandbox.world import World
 
 
 def find_coupon(world: World, given: Mapping[str, Any], param: str) -> tuple[Document, str | None]:
-    """Return the coupon that a discount param names, and the id of its promotion code if any.
+    """Return the coupon of a discount param, and the id of its promotion code, if any.
 
     Raises ApiError for an unknown, expired or used-up coupon or an inactive promotion code.
     """
@@ -24,7 +24,7 @@ def find_coupon(world: World, given: Mapping[str, Any], param: str) -> tuple[Doc
     elif given.get("coupon"):
         coupon_id = given["coupon"]
     else:
-        raise invalid("A discount names a coupon or a promotion code.", param=param)
+        raise invalid("A discount must have a coupon or a promotion code.", param=param)
     coupon = world.find("coupon", coupon_id, f"{param}[coupon]")
     if not coupon["valid"] or is_past(world, coupon):
         raise invalid(f"Coupon expired: {coupon_id}", param=param, code="coupon_expired")
@@ -32,7 +32,7 @@ def find_coupon(world: World, given: Mapping[str, Any], param: str) -> tuple[Doc
 
 
 def is_past(world: World, coupon: ReadOnly) -> bool:
-    """Tell whether the time to redeem the coupon is over."""
+    """Return whether the coupon's `redeem_by` is past."""
     return coupon["redeem_by"] is not None and coupon["redeem_by"] <= world.now()
 
 
@@ -46,7 +46,7 @@ def redeem(
     checkout_session: str | None = None,
     param: str = "discounts",
 ) -> Document:
-    """Use a coupon once and return the discount; `given` is a discount param of the API."""
+    """Redeem a coupon once and return the discount; `given` is a discount param."""
     if given.get("discount"):
         existing = world.store.get("discount", given["discount"])
         if existing is None:
@@ -86,7 +86,7 @@ def _end(coupon: ReadOnly, start: int) -> int | None:
 
 
 def coupon_of(world: World, discount_id: str) -> ReadOnly:
-    """Return the coupon behind a discount; a coupon deleted since still counts for the discount."""
+    """Return a discount's coupon, even if it has been deleted since."""
     discount = world.find("discount", discount_id)
     coupon_id = discount["source"]["coupon"]
     coupon = world.store.peek("coupon", coupon_id) or world.store.peek("_deleted_coupon", coupon_id)
@@ -96,7 +96,7 @@ def coupon_of(world: World, discount_id: str) -> ReadOnly:
 
 
 def reduce_amounts(amounts: list[int], products: list[str | None], coupon: ReadOnly) -> list[int]:
-    """Return what the coupon takes off each amount, in minor units, never more than there is."""
+    """Return the reduction of each amount, in minor units, at most the amount."""
     limited_to = (coupon.get("applies_to") or {}).get("products")
     eligible = [
         max(amount, 0) if limited_to is None or product in limited_to else 0
@@ -110,9 +110,9 @@ def reduce_amounts(amounts: list[int], products: list[str | None], coupon: ReadO
 
 
 def discount_lines(world: World, lines: list[Document], discount_ids: Iterable[str]) -> Document:
-    """Note on each line what the discounts take off it; return the totals by discount id.
+    """Add discount amounts to the lines; return the totals by discount id.
 
-    Discounts apply one after the other, each to what the ones before it left.
+    Each discount applies to what the ones before it left.
     """
     totals: Document = {}
     for discount_id in discount_ids:
@@ -126,7 +126,7 @@ def discount_lines(world: World, lines: list[Document], discount_ids: Iterable[s
 
 
 def _product(line: ReadOnly) -> str | None:
-    """Return the product that a line sells; an amount without a price sells none."""
+    """Return the line's product; None for an amount without a price."""
     details = line["pricing"]["price_details"]
     return details["product"] if details else None
 
@@ -138,7 +138,7 @@ def _discountable(line: ReadOnly) -> int:
 
 
 def drop_used_up(world: World, subscription: Document, at: int) -> None:
-    """Take off the subscription what its invoice of just now used up or what is over."""
+    """Remove the subscription's discounts that its latest invoice used up, or that have ended."""
     kept = []
     for discount_id in subscription["discounts"]:
         once = coupon_of(world, discount_id)["duration"] == "once"
@@ -149,6 +149,6 @@ def drop_used_up(world: World, subscription: Document, at: int) -> None:
 
 
 def current_discounts(world: World, subscription: ReadOnly, at: int) -> list[str]:
-    """Return the subscription's discounts that are not over yet."""
+    """Return the ids of the subscription's discounts that have not ended."""
     ends = {one: world.find("discount", one)["end"] for one in subscription["discounts"]}
     return [one for one, end in ends.items() if end is None or end > at]

@@ -1,4 +1,4 @@
-"""What follows from an attempt to collect an invoice: active again, past due, or the end."""
+"""Dunning: the status of a subscription after a payment attempt."""
 
 from stripe_sandbox.billing.invoices import collect, invoices_of, subscription_of
 from stripe_sandbox.billing.subscriptions import (
@@ -16,20 +16,20 @@ IN_ARREARS = frozenset({"incomplete", "past_due", "unpaid"})
 def attempt_payment(
     world: World, invoice: Document, *, buyer_present: bool = False
 ) -> Decline | None:
-    """Collect an open invoice and draw the consequences; return why it failed, or None."""
+    """Collect an open invoice and update its subscription; return the decline, if any."""
     decline = collect(world, invoice, buyer_present=buyer_present)
     settle(world, invoice, failed=decline is not None)
     return decline
 
 
 def settle(world: World, invoice: Document, *, failed: bool) -> None:
-    """Bring the invoice's subscription and customer in line with how collecting it went."""
+    """Update the invoice's subscription and customer after a payment attempt."""
     subscription = subscription_of(world, invoice)
     if subscription is None or subscription["status"] in FINAL_STATUSES:
         return
     _set_delinquent(world, subscription)
     if failed:
-        _fall_behind(world, subscription, invoice)
+        _mark_past_due(world, subscription, invoice)
     elif subscription["status"] in IN_ARREARS and _is_latest(subscription, invoice):
         set_status(subscription, "trialing" if _in_trial(world, subscription) else "active")
         world.change(subscription)
@@ -53,17 +53,17 @@ def _set_delinquent(world: World, subscription: Document) -> None:
     world.change(customer)
 
 
-def _fall_behind(world: World, subscription: Document, invoice: Document) -> None:
+def _mark_past_due(world: World, subscription: Document, invoice: Document) -> None:
     if subscription["status"] == "incomplete":
         return
     if invoice["next_payment_attempt"] is None and invoice["auto_advance"]:
-        _give_up(world, subscription)
+        _end_retries(world, subscription)
     elif subscription["status"] != "unpaid":
         set_status(subscription, "past_due")
         world.change(subscription)
 
 
-def _give_up(world: World, subscription: Document) -> None:
+def _end_retries(world: World, subscription: Document) -> None:
     if world.dunning.final == "cancel":
         cancel_subscription(world, subscription, reason="payment_failed")
         return

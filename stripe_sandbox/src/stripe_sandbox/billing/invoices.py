@@ -1,4 +1,4 @@
-"""The life of an invoice: draft, open, paid, void or uncollectible."""
+"""The lifecycle of an invoice: draft, open, paid, void or uncollectible."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,14 +42,14 @@ BLANK: ReadOnly = {
     "status": "draft",
     "status_transitions": {},
 }
-"""What every invoice begins as."""
+"""Initial fields of an invoice."""
 
 
 @dataclass(frozen=True)
-class Bill:
-    """What an invoice is to be made of: who pays, why, and the lines with their discounts.
+class NewInvoice:
+    """The contents of an invoice.
 
-    `reason` is Stripe's `billing_reason`; the period is the invoice's own, not that of its lines.
+    `reason` is Stripe's `billing_reason`; `period` is the invoice's own, not that of its lines.
     """
 
     customer: ReadOnly
@@ -64,13 +64,13 @@ class Bill:
 def pull_pending_items(
     world: World, customer: ReadOnly, subscription_id: str | None, currency: str
 ) -> list[Document]:
-    """Return the lines of the invoice items that have waited for this invoice."""
+    """Return the lines of the pending invoice items."""
     items = pending_items(world, customer["id"], subscription_id, currency)
     return [item_line(world, item) for item in items]
 
 
-def draft_invoice(world: World, bill: Bill, *, auto_advance: bool = True) -> Document:
-    """Keep a draft of the bill and announce it; its invoice items are taken.
+def draft_invoice(world: World, bill: NewInvoice, *, auto_advance: bool = True) -> Document:
+    """Store a draft invoice and announce it.
 
     With `auto_advance` it is finalized and collected an hour later.
     """
@@ -86,11 +86,11 @@ def draft_invoice(world: World, bill: Bill, *, auto_advance: bool = True) -> Doc
 
 
 def assemble_invoice(
-    world: World, bill: Bill, invoice_id: str, *, due_at: int | None = None
+    world: World, bill: NewInvoice, invoice_id: str, *, due_at: int | None = None
 ) -> Document:
-    """Return the bill as a draft invoice, which is not kept.
+    """Return a draft invoice without storing it.
 
-    `due_at` is when it will be tried for the first time, for a preview.
+    `due_at` is the time of its first payment attempt, for a preview.
     """
     for line in bill.lines:
         line["invoice"] = invoice_id
@@ -141,7 +141,7 @@ def _parent(subscription: ReadOnly | None) -> Document | None:
     return {"subscription_details": details, "type": "subscription_details"}
 
 
-def _amounts(world: World, bill: Bill) -> Document:
+def _amounts(world: World, bill: NewInvoice) -> Document:
     subtotal = sum(line["amount"] for line in bill.lines)
     taken = _discount(world, bill)
     total = subtotal - sum(taken.values())
@@ -165,8 +165,8 @@ def _amounts(world: World, bill: Bill) -> Document:
     }
 
 
-def _discount(world: World, bill: Bill) -> Document:
-    """Take the discounts off the lines: a line's own first, then the invoice's."""
+def _discount(world: World, bill: NewInvoice) -> Document:
+    """Apply discounts: those of each line first, then those of the invoice."""
     totals: Document = {}
     for line in bill.lines:
         for discount_id, amount in discount_lines(world, [line], line["discounts"]).items():
@@ -175,9 +175,9 @@ def _discount(world: World, bill: Bill) -> Document:
 
 
 def finalize_invoice(world: World, invoice: Document) -> Document:
-    """Number the draft and open it for payment; nothing due means paid at once.
+    """Finalize a draft; if nothing is due, it is paid at once.
 
-    Raises ApiError for an invoice that is no draft.
+    Raises ApiError if the invoice is not a draft.
     """
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize it.")
@@ -209,7 +209,7 @@ def _take_number(world: World, customer_id: str) -> str:
 
 
 def _settle_balance(world: World, invoice: Document) -> None:
-    """Use up the customer's credit, or add to it what the invoice gives back."""
+    """Apply the customer's balance, or add a negative total to it."""
     ending = min(invoice["total"] + invoice["starting_balance"], 0)
     invoice["ending_balance"] = ending
     if ending != invoice["starting_balance"]:
@@ -219,9 +219,9 @@ def _settle_balance(world: World, invoice: Document) -> None:
 
 
 def collect(world: World, invoice: Document, *, buyer_present: bool = False) -> Decline | None:
-    """Charge the card that pays for the invoice; return why that failed, or None.
+    """Charge the invoice's payment method; return the decline, if any.
 
-    A failure counts as an attempt and is announced; what follows from it is the caller's.
+    A failure counts as an attempt and is announced; the caller updates the subscription.
     """
     customer = world.find("customer", invoice["customer"])
     subscription = subscription_of(world, invoice)
@@ -234,7 +234,7 @@ def collect(world: World, invoice: Document, *, buyer_present: bool = False) -> 
 def charge_invoice(
     world: World, invoice: Document, method_id: str | None, *, buyer_present: bool
 ) -> Decline | None:
-    """Charge one card for an open invoice; return why that failed, or None once it is paid."""
+    """Charge a payment method for an open invoice; return the decline, if any."""
     if method_id is None:
         decline: Decline | None = NO_CARD
     else:
@@ -257,7 +257,7 @@ def _note_failure(world: World, invoice: Document, decline: Decline) -> None:
 
 
 def _next_attempt(world: World, invoice: ReadOnly) -> int | None:
-    """Return when the invoice is tried again; the first one of a subscription never is."""
+    """Return when to retry the invoice; the first one of a subscription is never retried."""
     days, attempts = world.dunning.retry_days, invoice["attempt_count"]
     subscription = subscription_of(world, invoice)
     first = subscription is None or subscription["status"] == "incomplete"
@@ -267,7 +267,7 @@ def _next_attempt(world: World, invoice: ReadOnly) -> int | None:
 
 
 def mark_paid(world: World, invoice: Document, *, out_of_band: bool = False) -> Document:
-    """Close the invoice as paid and announce it."""
+    """Mark the invoice as paid and announce it."""
     now = world.time_of(invoice)
     invoice |= {
         "amount_paid": 0 if out_of_band else invoice["amount_due"],
@@ -289,7 +289,7 @@ def mark_paid(world: World, invoice: Document, *, out_of_band: bool = False) -> 
 
 
 def void_invoice(world: World, invoice: Document) -> Document:
-    """Call the invoice off; raises ApiError unless it is open or uncollectible."""
+    """Void the invoice; raises ApiError unless it is open or uncollectible."""
     if invoice["status"] not in {"open", "uncollectible"}:
         raise _wrong_status(invoice, "void")
     invoice |= {"auto_advance": False, "next_payment_attempt": None, "status": "void"}
@@ -301,7 +301,7 @@ def void_invoice(world: World, invoice: Document) -> Document:
 
 
 def mark_uncollectible(world: World, invoice: Document) -> Document:
-    """Write the invoice off; raises ApiError unless it is open."""
+    """Mark the invoice as uncollectible; raises ApiError unless it is open."""
     if invoice["status"] != "open":
         raise _wrong_status(invoice, "mark as uncollectible")
     invoice |= {"auto_advance": False, "next_payment_attempt": None, "status": "uncollectible"}
@@ -319,13 +319,13 @@ def _wrong_status(invoice: ReadOnly, action: str) -> ApiError:
 
 
 def subscription_of(world: World, invoice: ReadOnly) -> Document | None:
-    """Return the subscription that the invoice bills, or None."""
+    """Return the invoice's subscription, if any."""
     details = (invoice["parent"] or {}).get("subscription_details")
     return world.store.get("subscription", details["subscription"]) if details else None
 
 
 def invoices_of(world: World, subscription_id: str, *statuses: str) -> Iterable[Document]:
-    """Go through copies of the subscription's invoices in any of the statuses, oldest first."""
+    """Iterate over copies of the subscription's invoices with these statuses, oldest first."""
     for invoice in world.store.all("invoice"):
         details = (invoice["parent"] or {}).get("subscription_details")
         if details and details["subscription"] == subscription_id and invoice["status"] in statuses:

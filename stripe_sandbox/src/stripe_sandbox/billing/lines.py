@@ -1,4 +1,4 @@
-"""The lines of an invoice, and the invoice items that become lines."""
+"""Invoice line items, and invoice items."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,8 +12,8 @@ from stripe_sandbox.world import World
 
 
 @dataclass(frozen=True)
-class Charge:
-    """Something to put on an invoice apart from a term: minor units, what for, and from where."""
+class NewInvoiceItem:
+    """The contents of an invoice item; `amount` is in minor units."""
 
     amount: int
     currency: str
@@ -30,7 +30,7 @@ class Charge:
 
 
 def pricing(price: ReadOnly | None, unit_amount: int) -> Document:
-    """Return the `pricing` of a line or an invoice item."""
+    """Return the `pricing` of a line item or an invoice item."""
     details = {"price": price["id"], "product": id_of(price["product"])} if price else None
     return {
         "price_details": details,
@@ -40,13 +40,13 @@ def pricing(price: ReadOnly | None, unit_amount: int) -> Document:
 
 
 def describe_price(world: World, price: ReadOnly) -> str:
-    """Return the name of what the price is for."""
+    """Return the price's nickname, or its product's name."""
     product = world.store.peek("product", price["product"])
     return str(price["nickname"] or (product["name"] if product else price["id"]))
 
 
 def describe_term(world: World, price: ReadOnly, quantity: int) -> str:
-    """Return the description of a term on an invoice: `1 x Starter (at $10.00 / month)`."""
+    """Return the description of a period on an invoice: `1 x Starter (at $10.00 / month)`."""
     unit = format_amount(price["unit_amount"] or 0, price["currency"])
     recurring = price["recurring"]
     count = recurring["interval_count"]
@@ -59,7 +59,7 @@ def describe_term(world: World, price: ReadOnly, quantity: int) -> str:
 def term_line(
     world: World, subscription: ReadOnly, item: ReadOnly, period: Period, *, is_trial: bool
 ) -> Document:
-    """Return the line that bills one item of a subscription for a period, nothing in a trial."""
+    """Return the line that bills a subscription item for a period; in a trial it is zero."""
     price, quantity = item["price"], item["quantity"] or 0
     amount = 0 if is_trial else (price["unit_amount"] or 0) * quantity
     description = (
@@ -131,8 +131,8 @@ def _line(world: World, **values: Any) -> Document:
     return shapes.complete(document | values)
 
 
-def add_invoice_item(world: World, customer: ReadOnly, charge: Charge) -> Document:
-    """Keep an invoice item that waits for the next invoice of its subscription or customer."""
+def add_invoice_item(world: World, customer: ReadOnly, charge: NewInvoiceItem) -> Document:
+    """Store an invoice item, pending for the next invoice of its subscription or customer."""
     bound_to = {
         "subscription": charge.subscription,
         "subscription_item": charge.subscription_item,
@@ -169,9 +169,9 @@ def add_invoice_item(world: World, customer: ReadOnly, charge: Charge) -> Docume
 def pending_items(
     world: World, customer_id: str, subscription_id: str | None, currency: str
 ) -> list[Document]:
-    """Return the invoice items that wait for the next invoice, oldest first.
+    """Return pending invoice items, oldest first.
 
-    Those bound to the subscription, and those of the customer that are bound to none.
+    Those of the subscription, and those of the customer without a subscription.
     """
     return [
         dict(item)
@@ -184,5 +184,5 @@ def pending_items(
 
 
 def bound_subscription(item: ReadOnly) -> str | None:
-    """Return the id of the subscription that an invoice item waits for, if any."""
+    """Return the id of an invoice item's subscription, if any."""
     return item["parent"]["subscription_details"]["subscription"] if item["parent"] else None

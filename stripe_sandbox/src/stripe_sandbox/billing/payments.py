@@ -1,4 +1,4 @@
-"""Collects money: payment intents, charges and the invoice payments that tie them to invoices."""
+"""Payments: payment intents, charges, and invoice payments."""
 
 from stripe_sandbox.billing.customers import card_behind
 from stripe_sandbox.cards import AUTHENTICATION, Decline
@@ -8,7 +8,7 @@ from stripe_sandbox.world import World
 
 
 def open_payment(world: World, invoice: ReadOnly) -> Document:
-    """Make the payment intent and the open invoice payment of an invoice just finalized."""
+    """Create the payment intent and the invoice payment of a finalized invoice."""
     now = world.time_of(invoice)
     intent = _payment_intent(world, invoice, now)
     world.announce("payment_intent.created", intent)
@@ -65,7 +65,7 @@ def _reason(invoice: ReadOnly) -> str:
 
 
 def payment_of(world: World, invoice_id: str) -> Document | None:
-    """Return the invoice's default payment, or None for an invoice that had nothing to pay."""
+    """Return the invoice's default payment; None if nothing was due."""
     mine = (p for p in world.store.all("invoice_payment") if p["invoice"] == invoice_id)
     found = next(mine, None)
     return world.find("invoice_payment", found["id"]) if found else None
@@ -74,9 +74,9 @@ def payment_of(world: World, invoice_id: str) -> Document | None:
 def charge_card(
     world: World, invoice: ReadOnly, method_id: str, *, buyer_present: bool
 ) -> Decline | None:
-    """Charge what the invoice still asks for; return why the bank refused, or None when it paid.
+    """Charge the invoice's remaining amount; return the decline, if any.
 
-    Both ways leave a charge and a payment intent; the invoice itself is the caller's.
+    Creates a charge and updates the payment intent; the caller updates the invoice.
     """
     payment = payment_of(world, invoice["id"]) or open_payment(world, invoice)
     intent = world.find("payment_intent", str(id_of(payment["payment"]["payment_intent"])))
@@ -195,7 +195,7 @@ def _outcome(decline: Decline | None) -> Document:
 
 
 def cancel_payment(world: World, invoice: ReadOnly) -> None:
-    """Give up collecting the invoice, which is void."""
+    """Cancel the payment of a void invoice."""
     payment = payment_of(world, invoice["id"])
     if payment is None or payment["status"] != "open":
         return
@@ -209,7 +209,7 @@ def cancel_payment(world: World, invoice: ReadOnly) -> None:
 
 
 def as_api_error(world: World, decline: Decline, invoice: ReadOnly) -> ApiError:
-    """Return the 402 that tells the caller of the API about the decline."""
+    """Return the 402 for a decline."""
     payment = payment_of(world, invoice["id"])
     intent = payment and world.store.get("payment_intent", payment["payment"]["payment_intent"])
     return ApiError(

@@ -1,4 +1,4 @@
-"""Calendar arithmetic of billing periods, in Unix seconds, UTC."""
+"""Billing periods: calendar arithmetic in Unix seconds, UTC, and the periods of items."""
 
 from calendar import monthrange
 from dataclasses import dataclass
@@ -21,15 +21,14 @@ class Period:
     end: int
 
     def as_document(self) -> Document:
-        """Return the span as Stripe writes it."""
+        """Return the period as JSON."""
         return {"start": self.start, "end": self.end}
 
 
 def add_interval(anchor: int, interval: str, count: int) -> int:
     """Return the time `count` intervals after the anchor.
 
-    Months keep the anchor's day where the month has it and fall on its last day where it has not:
-    31 January, 28 February, 31 March.
+    Months keep the anchor's day, or end on their last day: 31 January, 28 February, 31 March.
     """
     moment = datetime.fromtimestamp(anchor, UTC)
     if interval in DAYS:
@@ -44,7 +43,7 @@ def _add_months(moment: datetime, months: int) -> datetime:
 
 
 def period_end(anchor: int, start: int, interval: str, interval_count: int) -> int:
-    """Return the first end of a period, counted from the anchor, that lies after the start."""
+    """Return the first period end after `start`, counted from the anchor."""
     periods = 1
     while (end := add_interval(anchor, interval, periods * interval_count)) <= start:
         periods += 1
@@ -52,25 +51,25 @@ def period_end(anchor: int, start: int, interval: str, interval_count: int) -> i
 
 
 def next_end(price: ReadOnly, anchor: int, start: int) -> int:
-    """Return when a period of the price that starts now ends, counted from the anchor."""
+    """Return the end of the price's period that starts at `start`, counted from the anchor."""
     recurring = price["recurring"]
     return period_end(anchor, start, recurring["interval"], recurring["interval_count"])
 
 
 def earliest_end(subscription: ReadOnly) -> int:
-    """Return when the first of the subscription's items ends its period."""
+    """Return the earliest period end of the subscription's items."""
     return min(int(item["current_period_end"]) for item in subscription["items"]["data"])
 
 
 def span_of(subscription: ReadOnly, item: ReadOnly) -> Period:
-    """Return the period that an item shares with the subscription's first item, or its own."""
+    """Return the period of the subscription's first item if the item ends with it, or its own."""
     first = subscription["items"]["data"][0]
     shared = first if first["current_period_end"] == item["current_period_end"] else item
     return Period(shared["current_period_start"], shared["current_period_end"])
 
 
 def restart_period(subscription: Document, now: int) -> None:
-    """Begin a new period of every item now, as a change of the interval does."""
+    """Begin a new period of every item now."""
     subscription["billing_cycle_anchor"] = now
     for item in subscription["items"]["data"]:
         item["current_period_start"] = now

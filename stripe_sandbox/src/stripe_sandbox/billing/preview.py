@@ -1,7 +1,7 @@
-"""The invoice that a subscription is going to get, which does not exist yet."""
+"""Previews of a subscription's next invoice."""
 
 from stripe_sandbox.billing.discounts import current_discounts
-from stripe_sandbox.billing.invoices import Bill, assemble_invoice, pull_pending_items
+from stripe_sandbox.billing.invoices import NewInvoice, assemble_invoice, pull_pending_items
 from stripe_sandbox.billing.periods import earliest_end, next_end
 from stripe_sandbox.billing.subscriptions import term_lines
 from stripe_sandbox.documents import Document, ReadOnly
@@ -9,12 +9,12 @@ from stripe_sandbox.world import World
 
 
 def preview_invoice(world: World, subscription: ReadOnly) -> Document:
-    """Return the next invoice of the subscription as it would be now; nothing is kept."""
+    """Return a preview of the subscription's next invoice."""
     customer = world.find("customer", subscription["customer"])
     end = earliest_end(subscription)
     renewed = [_next_period(subscription, item) for item in _ending(subscription, end)]
     waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
-    bill = Bill(
+    bill = NewInvoice(
         customer=customer,
         currency=subscription["currency"],
         reason="upcoming",
@@ -27,15 +27,15 @@ def preview_invoice(world: World, subscription: ReadOnly) -> Document:
 
 
 def preview_immediate(world: World, subscription: ReadOnly, *, new_period: bool) -> Document:
-    """Return the invoice that a change just made is billed with at once; nothing is kept.
+    """Return a preview of the invoice that bills a change at once.
 
-    `new_period`: the change has begun one, which is billed too.
+    `new_period`: the change has begun a period, which is billed too.
     """
     customer = world.find("customer", subscription["customer"])
     begun = subscription["items"]["data"] if new_period else []
     waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
     now = world.time_of(subscription)
-    bill = Bill(
+    bill = NewInvoice(
         customer=customer,
         currency=subscription["currency"],
         reason="upcoming",

@@ -1,20 +1,20 @@
-"""Changes of a running subscription's items, and what the rest of the period makes of them."""
+"""Prorations of item changes."""
 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from stripe_sandbox.billing.lines import Charge, add_invoice_item, describe_price
+from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period, next_end
-from stripe_sandbox.billing.subscriptions import OrderItem, make_item, plan_of
+from stripe_sandbox.billing.subscriptions import PricedItem, make_item, plan_of
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
 
 @dataclass(frozen=True)
 class ItemChange:
-    """An item before and after; `old` is None for a new one, `new` for a removed one.
+    """An item before and after; `old` is None for a new item, `new` for a removed one.
 
-    `span` is the period of which a part is credited and charged.
+    `span` is the period to prorate.
     """
 
     old: ReadOnly | None
@@ -22,7 +22,7 @@ class ItemChange:
     span: Period
 
     def moves_to_another_interval(self) -> bool:
-        """Tell whether the term itself changes, which begins a new period at once."""
+        """Return whether the billing interval changes, which begins a new period at once."""
         return bool(self.old and self.new and _term(self.old) != _term(self.new))
 
 
@@ -32,22 +32,22 @@ def _term(item: ReadOnly) -> tuple[str, int]:
 
 
 def replace_price(item: Document, price: ReadOnly) -> None:
-    """Put the item on another price of the same period."""
+    """Replace the item's price."""
     item["price"], item["plan"] = dict(price), plan_of(price)
 
 
-def new_item(world: World, subscription: ReadOnly, order: OrderItem, now: int) -> Document:
-    """Return an item that joins a running subscription, on the period of its first item.
+def new_item(world: World, subscription: ReadOnly, item: PricedItem, now: int) -> Document:
+    """Return a new item of a running subscription, on the period of its first item.
 
-    An item of another interval gets a period of its own, which begins now.
+    An item with another interval gets its own period, which begins now.
     """
     first = subscription["items"]["data"][0]
-    shares_period = _term(first) == _term({"price": order.price})
+    shares_period = _term(first) == _term({"price": item.price})
     if shares_period or subscription["status"] == "trialing":
         end = first["current_period_end"]
     else:
-        end = next_end(order.price, now, now)
-    return make_item(world, order, subscription["id"], Period(now, end))
+        end = next_end(item.price, now, now)
+    return make_item(world, item, subscription["id"], Period(now, end))
 
 
 def prorate(
@@ -59,9 +59,9 @@ def prorate(
     *,
     credit_only: bool,
 ) -> None:
-    """Make pending invoice items for unused and remaining time, to the second.
+    """Create pending invoice items for unused and remaining time, to the second.
 
-    `credit_only` leaves out the remaining time, where a new period is billed in full.
+    `credit_only` omits the remaining time, since a new period is billed in full.
     """
     for change in changes:
         share = Fraction(max(change.span.end - at, 0), max(change.span.end - change.span.start, 1))
@@ -76,13 +76,13 @@ def prorate(
 
 def _charge(
     world: World, subscription: ReadOnly, item: ReadOnly | None, share: Fraction, rest: Period
-) -> Charge | None:
-    """Return the charge of a share of an item's term, or the credit for a negative share."""
+) -> NewInvoiceItem | None:
+    """Return the proration for a share of the item's period; a negative share is a credit."""
     if item is None:
         return None
     full = (item["price"]["unit_amount"] or 0) * (item["quantity"] or 0)
     verb = "Unused time on" if share < 0 else "Remaining time on"
-    return Charge(
+    return NewInvoiceItem(
         amount=_round(full * share),
         currency=subscription["currency"],
         description=f"{verb} {describe_price(world, item['price'])}",
@@ -97,6 +97,6 @@ def _charge(
 
 
 def _round(amount: Fraction) -> int:
-    """Return the nearest whole amount, halves away from zero."""
+    """Return the amount rounded half away from zero."""
     whole = int(abs(amount) + Fraction(1, 2))
     return -whole if amount < 0 else whole

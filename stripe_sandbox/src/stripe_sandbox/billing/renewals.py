@@ -1,4 +1,4 @@
-"""What time does to a subscription: trials end, periods roll over, cancellations fall due."""
+"""What happens to subscriptions and invoices with time: trial ends, renewals, retries."""
 
 from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.dunning import attempt_payment
@@ -32,7 +32,7 @@ RUNNING = RENEWING | {"unpaid"}
 
 
 def subscription_due(world: World, subscription: ReadOnly) -> int | None:
-    """Return when time next does something to the subscription, in Unix seconds, or None."""
+    """Return the Unix time at which the subscription is next due for something, if any."""
     status, marks = subscription["status"], marks_of(world, subscription["id"])
     if status == "incomplete":
         return int(subscription["created"]) + INCOMPLETE_LIFETIME
@@ -57,18 +57,18 @@ def _trial_notice(subscription: ReadOnly, marks: ReadOnly) -> int | None:
 
 
 def _renewal_notice(subscription: ReadOnly, marks: ReadOnly) -> int | None:
-    """Return when the next renewal is announced; terms of a week or less are not."""
+    """Return the time of the next `invoice.upcoming`; there is none for periods of up to a week."""
     end = earliest_end(subscription)
     start = max(item["current_period_start"] for item in subscription["items"]["data"])
     ends = subscription["cancel_at"] is not None and subscription["cancel_at"] <= end
-    told = marks.get("renewal_notice") == end
-    if ends or told or subscription["status"] not in RENEWING:
+    announced = marks.get("renewal_notice") == end
+    if ends or announced or subscription["status"] not in RENEWING:
         return None
     return end - RENEWAL_NOTICE if end - RENEWAL_NOTICE > start else None
 
 
 def advance_subscription(world: World, subscription: Document) -> None:
-    """Do the one thing that is due on the subscription at the present time of its clock."""
+    """Do what is due on the subscription by its clock, one step."""
     now, marks = world.time_of(subscription), marks_of(world, subscription["id"])
     status = subscription["status"]
     if status == "incomplete":
@@ -103,7 +103,7 @@ def _expire_incomplete(world: World, subscription: Document) -> None:
 
 
 def _bill_leftovers(world: World, subscription: Document) -> None:
-    """Bill the invoice items that outlived their subscription."""
+    """Invoice the items that are pending after their subscription has ended."""
     mark(world, subscription["id"], leftovers_due=None)
     if has_pending_items(world, subscription["id"]):
         bill_subscription(world, subscription, [], reason="subscription_cycle")
@@ -121,7 +121,7 @@ def _end_period(world: World, subscription: Document, now: int) -> None:
 
 
 def _survives_trial(world: World, subscription: Document, now: int) -> bool:
-    """Tell whether a trial goes over into a paid term; if not, it is paused or cancelled."""
+    """Return whether the trial becomes a paid period; if not, pause or cancel the subscription."""
     behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     customer = world.find("customer", subscription["customer"])
     if method_for(world, customer, subscription) or behavior == "create_invoice":
@@ -134,7 +134,7 @@ def _survives_trial(world: World, subscription: Document, now: int) -> bool:
 
 
 def pause(world: World, subscription: Document, now: int) -> None:
-    """Pause a subscription whose trial ended without a card."""
+    """Pause a subscription whose trial ended without a payment method."""
     set_status(subscription, "paused")
     cause = {"type": "trial_end_without_payment_method"}
     subscription["status_details"] = {
@@ -145,7 +145,7 @@ def pause(world: World, subscription: Document, now: int) -> None:
 
 
 def renew(world: World, subscription: Document, now: int, *, reason: str) -> Document:
-    """Begin the next period of every item whose period is over; return the draft invoice."""
+    """Begin the next period of every item whose period has ended; return the draft invoice."""
     due = [i for i in subscription["items"]["data"] if i["current_period_end"] <= now]
     looks_back_to = min((item["current_period_start"] for item in due), default=now)
     for item in due:
@@ -171,7 +171,7 @@ def _is_collected(subscription: ReadOnly) -> bool:
 
 
 def invoice_due(invoice: ReadOnly) -> int | None:
-    """Return when the invoice is finalized or tried again, in Unix seconds, or None."""
+    """Return the Unix time at which the invoice is finalized or retried, if any."""
     if invoice["status"] == "draft":
         moment = invoice["automatically_finalizes_at"]
     else:
@@ -180,7 +180,7 @@ def invoice_due(invoice: ReadOnly) -> int | None:
 
 
 def advance_invoice(world: World, invoice: Document) -> None:
-    """Finalize the draft or try again to collect what is open."""
+    """Finalize a draft, or retry an open invoice."""
     if invoice["status"] == "draft":
         invoice = finalize_invoice(world, invoice)
     if invoice["status"] == "open":
@@ -188,7 +188,7 @@ def advance_invoice(world: World, invoice: Document) -> None:
 
 
 def collect_unless_paused(world: World, invoice: Document) -> None:
-    """Charge an open invoice, or do what its subscription's paused collection says instead."""
+    """Charge an open invoice, or apply its subscription's `pause_collection`."""
     subscription = subscription_of(world, invoice)
     paused = (subscription or {}).get("pause_collection") or {}
     if paused.get("behavior") == "void":

@@ -1,4 +1,4 @@
-"""What falls due when: on a test clock that is moved, and by the wall clock."""
+"""Runs what is due: on test clocks that advance, and on the sandbox's own clock."""
 
 import asyncio
 import heapq
@@ -49,9 +49,9 @@ ADVANCE: dict[str, Callable[[World, Document], None]] = {
 
 
 def advance_clock(world: World, clock: Document, target: int) -> Document:
-    """Move a test clock to a Unix time, doing all that falls due on the way, in its order.
+    """Advance a test clock to a Unix time, running everything due on the way, in order.
 
-    What falls due is caused by time and not by the request that moved the clock.
+    Its events carry no request: time caused them, not the request that advanced the clock.
     """
     world.announce("test_helpers.test_clock.advancing", clock | {"status": "advancing"})
     world.origin = Origin()
@@ -80,13 +80,13 @@ def _dues(world: World, clock_id: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _report(task: asyncio.Task[None]) -> None:
-    """Log why time no longer passes, if that was not wanted."""
+    """Log why the clock stopped, unless it was cancelled."""
     if not task.cancelled() and task.exception():
         logger.error("the sandbox's clock has stopped", exc_info=task.exception())
 
 
 class WallClock:
-    """Does what falls due on everything that lives by no test clock, as time passes or is moved."""
+    """Runs what is due on objects without a test clock, as time passes or is advanced."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -97,7 +97,7 @@ class WallClock:
         world.store.subscribe(self._notice)
 
     def start(self) -> None:
-        """Begin, with what an earlier run left."""
+        """Start, including what an earlier run left."""
         for kind in DUE:
             for document in self._world.store.all(kind):
                 self._track(kind, document["id"], document)
@@ -105,16 +105,16 @@ class WallClock:
         self._task.add_done_callback(_report)
 
     async def stop(self) -> None:
-        """Stop; what falls due from now on waits for the next start."""
+        """Stop; what falls due later waits for the next start."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
 
     def advance(self, target: int) -> None:
-        """Move on to a Unix time, doing all that falls due on the way, in its order.
+        """Advance to a Unix time, running everything due on the way, in order.
 
-        Raises ApiError for a time that has been already.
+        Raises ApiError for a time in the past.
         """
         if target < self._world.now():
             raise invalid("The clock can only be moved forwards.", param="advance_to")
@@ -159,7 +159,7 @@ class WallClock:
                     await self._news.wait()
 
     def _drop_stale(self) -> None:
-        """Take off what has been done or moved since it was put on the heap."""
+        """Drop heap entries that are done or have another due time since."""
         while self._heap and self._dues.get(self._heap[0][1:]) != self._heap[0][0]:
             heapq.heappop(self._heap)
 

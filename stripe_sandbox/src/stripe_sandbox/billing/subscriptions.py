@@ -1,4 +1,4 @@
-"""How a subscription begins and ends, and what its status follows from."""
+"""Subscriptions: creation, first invoice, cancellation."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,20 +6,25 @@ from typing import Any
 from stripe_sandbox import shapes
 from stripe_sandbox.billing.discounts import current_discounts, drop_used_up
 from stripe_sandbox.billing.invoices import (
-    Bill,
+    NewInvoice,
     draft_invoice,
     finalize_invoice,
     invoices_of,
     pull_pending_items,
 )
-from stripe_sandbox.billing.lines import Charge, add_invoice_item, bound_subscription, term_line
+from stripe_sandbox.billing.lines import (
+    NewInvoiceItem,
+    add_invoice_item,
+    bound_subscription,
+    term_line,
+)
 from stripe_sandbox.billing.periods import Period, earliest_end, next_end
 from stripe_sandbox.documents import Document, ReadOnly, list_object
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
 
 MARKS = "_subscription_marks"
-"""What has been done to a subscription that the object itself does not show."""
+"""Kind of the notes about a subscription that the object itself does not show."""
 
 BLANK: ReadOnly = {
     "object": "subscription",
@@ -33,14 +38,14 @@ BLANK: ReadOnly = {
     "livemode": False,
     "payment_settings": {"save_default_payment_method": "off"},
 }
-"""What every subscription begins as."""
+"""Initial fields of a subscription."""
 
 FINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
 
 @dataclass(frozen=True)
-class OrderItem:
-    """A price and how many of it."""
+class PricedItem:
+    """A price and a quantity."""
 
     price: ReadOnly
     quantity: int = 1
@@ -48,11 +53,11 @@ class OrderItem:
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What a new subscription is to be; times are Unix seconds."""
+class NewSubscription:
+    """The contents of a new subscription; times are Unix seconds."""
 
     customer: ReadOnly
-    items: list[OrderItem]
+    items: list[PricedItem]
     trial_end: int | None = None
     metadata: ReadOnly = field(default_factory=dict)
     description: str | None = None
@@ -63,43 +68,43 @@ class Terms:
     billing_mode: str = "flexible"
 
 
-def create_subscription(world: World, terms: Terms, status: str) -> Document:
-    """Keep a new subscription, quietly; raises ApiError when its prices do not go together."""
-    _check_prices(terms.items)
-    now = world.time_of(terms.customer)
+def create_subscription(world: World, new: NewSubscription, status: str) -> Document:
+    """Store a new subscription without an event; raises ApiError if its prices do not match."""
+    _check_prices(new.items)
+    now = world.time_of(new.customer)
     subscription_id = world.ids.next("sub")
-    anchor = terms.trial_end or now
-    items = [_item(world, terms, one, subscription_id, now) for one in terms.items]
+    anchor = new.trial_end or now
+    items = [_item(world, new, one, subscription_id, now) for one in new.items]
     subscription = world.add(
         {
             **BLANK,
             "id": subscription_id,
             "billing_cycle_anchor": anchor,
-            "billing_mode": {"type": terms.billing_mode},
-            "cancel_at": terms.cancel_at,
-            "cancel_at_period_end": terms.cancel_at_period_end,
+            "billing_mode": {"type": new.billing_mode},
+            "cancel_at": new.cancel_at,
+            "cancel_at_period_end": new.cancel_at_period_end,
             "created": now,
-            "currency": terms.items[0].price["currency"],
-            "customer": terms.customer["id"],
-            "default_payment_method": terms.default_payment_method,
-            "description": terms.description,
+            "currency": new.items[0].price["currency"],
+            "customer": new.customer["id"],
+            "default_payment_method": new.default_payment_method,
+            "description": new.description,
             "items": list_object(items, f"/v1/subscription_items?subscription={subscription_id}"),
-            "metadata": dict(terms.metadata),
+            "metadata": dict(new.metadata),
             "start_date": now,
             "status": status,
-            "test_clock": world.clock_of(terms.customer),
-            "trial_end": terms.trial_end,
+            "test_clock": world.clock_of(new.customer),
+            "trial_end": new.trial_end,
             "trial_settings": {
-                "end_behavior": {"missing_payment_method": terms.missing_payment_method}
+                "end_behavior": {"missing_payment_method": new.missing_payment_method}
             },
-            "trial_start": now if terms.trial_end else None,
+            "trial_start": now if new.trial_end else None,
         }
     )
-    _adopt_currency(world, terms.customer, subscription["currency"])
+    _adopt_currency(world, new.customer, subscription["currency"])
     return subscription
 
 
-def _check_prices(items: list[OrderItem]) -> None:
+def _check_prices(items: list[PricedItem]) -> None:
     for position, item in enumerate(items):
         if item.price["type"] != "recurring":
             message = (
@@ -111,12 +116,14 @@ def _check_prices(items: list[OrderItem]) -> None:
         raise invalid("All prices on a subscription must use the same currency.", param="items")
 
 
-def _item(world: World, terms: Terms, order: OrderItem, subscription_id: str, now: int) -> Document:
-    end = terms.trial_end or next_end(order.price, now, now)
-    return make_item(world, order, subscription_id, Period(now, end))
+def _item(
+    world: World, new: NewSubscription, item: PricedItem, subscription_id: str, now: int
+) -> Document:
+    end = new.trial_end or next_end(item.price, now, now)
+    return make_item(world, item, subscription_id, Period(now, end))
 
 
-def make_item(world: World, order: OrderItem, subscription_id: str, period: Period) -> Document:
+def make_item(world: World, item: PricedItem, subscription_id: str, period: Period) -> Document:
     """Return a new item of a subscription."""
     return shapes.complete(
         {
@@ -126,10 +133,10 @@ def make_item(world: World, order: OrderItem, subscription_id: str, period: Peri
             "current_period_end": period.end,
             "current_period_start": period.start,
             "discounts": [],
-            "metadata": dict(order.metadata),
-            "plan": plan_of(order.price),
-            "price": dict(order.price),
-            "quantity": order.quantity,
+            "metadata": dict(item.metadata),
+            "plan": plan_of(item.price),
+            "price": dict(item.price),
+            "quantity": item.quantity,
             "subscription": subscription_id,
             "tax_rates": [],
         }
@@ -137,7 +144,7 @@ def make_item(world: World, order: OrderItem, subscription_id: str, period: Peri
 
 
 def plan_of(price: ReadOnly) -> Document:
-    """Return the price in the older shape that subscription items still carry."""
+    """Return the price as the legacy `plan` of subscription items."""
     same = ("id", "active", "billing_scheme", "created", "currency", "livemode", "metadata",
             "nickname", "product", "tiers_mode")  # fmt: skip
     plan = {name: price[name] for name in same}
@@ -162,7 +169,7 @@ def _adopt_currency(world: World, customer: ReadOnly, currency: str) -> None:
 def term_lines(
     world: World, subscription: ReadOnly, items: list[Document], *, is_trial: bool = False
 ) -> list[Document]:
-    """Return the lines that bill the items for their current periods."""
+    """Return the lines that bill the items' current periods."""
     return [
         term_line(
             world,
@@ -184,16 +191,15 @@ def bill_subscription(
     period_start: int | None = None,
     auto_advance: bool = True,
 ) -> Document:
-    """Draft the invoice of the lines and of everything that waited for it.
+    """Draft an invoice of the lines and of pending invoice items.
 
-    The subscription's discounts apply, and those good for one invoice are used up, even by one of
-    nothing. The invoice becomes the subscription's latest. `period_start` begins the invoice's own
-    period, which looks back.
+    The subscription's discounts apply; those for one invoice are used up, even by a zero invoice.
+    The invoice becomes the subscription's latest. `period_start` begins the invoice's own period.
     """
     customer = world.find("customer", subscription["customer"])
     waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
     now = world.time_of(subscription)
-    bill = Bill(
+    bill = NewInvoice(
         customer=customer,
         currency=subscription["currency"],
         reason=reason,
@@ -209,11 +215,11 @@ def bill_subscription(
 
 
 def bill_first_invoice(
-    world: World, customer: ReadOnly, subscription: Document, once: list[Charge]
+    world: World, customer: ReadOnly, subscription: Document, once: list[NewInvoiceItem]
 ) -> Document:
-    """Bill the beginning of a subscription, with what is charged once; return the open invoice.
+    """Create and finalize a subscription's first invoice.
 
-    What is charged once is charged now even when the terms wait for the end of a trial.
+    `once` is charged now, even during a trial.
     """
     items = [add_invoice_item(world, customer, charge) for charge in once]
     for item in items:
@@ -226,7 +232,7 @@ def bill_first_invoice(
 
 
 def set_status(subscription: Document, status: str) -> None:
-    """Move the subscription to another status; the caller saves and announces it."""
+    """Set the status; the caller saves and announces it."""
     subscription["status"] = status
     if status != "paused":
         subscription["status_details"] = None
@@ -236,10 +242,10 @@ def cancel_subscription(
     world: World, subscription: Document, *, reason: str = "cancellation_requested",
     details: dict[str, Any] | None = None,
 ) -> Document:  # fmt: skip
-    """End the subscription now and announce it.
+    """Cancel the subscription now and announce it.
 
-    Its open invoices are no longer collected. Its pending invoice items stay: they are billed when
-    the period would have ended, unless they are deleted before.
+    Its open invoices are no longer collected. Its pending invoice items are billed at the former
+    period end, unless they are deleted before.
     """
     now = world.time_of(subscription)
     leftovers_due = earliest_end(subscription)
@@ -262,18 +268,18 @@ def cancel_subscription(
 
 
 def mark(world: World, subscription_id: str, **facts: Any) -> None:
-    """Note something about the subscription that the object itself does not show."""
+    """Store a note about the subscription that the object itself does not show."""
     current = world.store.get(MARKS, subscription_id) or {"id": subscription_id}
     world.store.put(MARKS, current | facts)
 
 
 def marks_of(world: World, subscription_id: str) -> ReadOnly:
-    """Return what was noted about the subscription."""
+    """Return the notes about the subscription."""
     return world.store.peek(MARKS, subscription_id) or {}
 
 
 def has_pending_items(world: World, subscription_id: str) -> bool:
-    """Tell whether invoice items still wait for an invoice of the subscription."""
+    """Return whether the subscription has pending invoice items."""
     items = world.store.all("invoiceitem")
     return any(
         item["invoice"] is None and bound_subscription(item) == subscription_id for item in items

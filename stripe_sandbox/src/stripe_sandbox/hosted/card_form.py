@@ -1,4 +1,4 @@
-"""Reads and checks what the buyer typed."""
+"""Parses and checks the buyer's input."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ CENTURY = 2000
 
 
 class FormError(Exception):
-    """What is wrong with a field, said to the buyer."""
+    """An invalid field, with the message for the buyer."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -21,9 +21,9 @@ class FormError(Exception):
 
 
 def read_buyer(form: Mapping[str, str], now: int, *, with_card: bool) -> Buyer:
-    """Return who pays and how; raises FormError for the first field that is wrong.
+    """Return the buyer; raises FormError for the first invalid field.
 
-    `now` (Unix seconds) is the date that the card's expiry is held against.
+    `now` (Unix seconds) is compared with the card's expiry.
     """
     name, email = form.get("billingName", "").strip(), form.get("email", "").strip()
     if not with_card:

@@ -1,4 +1,4 @@
-"""The payment page of a Checkout session, and the page that opens an expired one again."""
+"""The payment page of a Checkout session, and recovery of expired sessions."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,9 +8,9 @@ from aiohttp import web
 from stripe_sandbox.billing.checkout import (
     Buyer,
     asks_for_card,
+    cart_of,
     complete_session,
     line_items_of,
-    order_of,
     recover_session,
     success_address,
 )
@@ -26,7 +26,7 @@ from stripe_sandbox.hosted.html import (
 from stripe_sandbox.world import World
 
 CHALLENGE = "_challenge"
-"""A payment that waits for the buyer's confirmation."""
+"""Kind of a payment that waits for 3D Secure authentication."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -42,7 +42,7 @@ class CheckoutPages:
         self._world = world
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve the pages."""
+        """Add the routes."""
         app.router.add_get("/c/pay/{id}", self.show)
         app.router.add_post("/c/pay/{id}", self.pay)
         app.router.add_get("/c/recover/{id}", self.recover)
@@ -55,7 +55,7 @@ class CheckoutPages:
         return html_response(200, self._render(session))
 
     async def pay(self, request: web.Request) -> web.Response:
-        """Take the payment: on to the success page, or the page again with what went wrong."""
+        """Take the payment: redirect to the success URL, or show the page with the error."""
         form = {name: str(value) for name, value in (await request.post()).items()}
         session = self._world.store.get("checkout.session", request.match_info["id"])
         if session is None or session["status"] != "open":
@@ -69,7 +69,7 @@ class CheckoutPages:
             return html_response(402, self._render(session, typed=form, error=str(error)))
 
     async def recover(self, request: web.Request) -> web.Response:
-        """Open an expired session again, as a new one, and go to its payment page."""
+        """Recover an expired session as a new one, and redirect to its payment page."""
         session = self._world.store.get("checkout.session", request.match_info["id"])
         if session is None:
             return _closed(None)
@@ -99,10 +99,10 @@ class CheckoutPages:
         return html_response(200, render_authentication(session, challenge["id"]))
 
     def _confirmed_buyer(self, session: ReadOnly, form: dict[str, str]) -> Buyer:
-        """Return the buyer who confirmed; raises ApiError for one who did not."""
+        """Return the authenticated buyer; raises ApiError if authentication failed."""
         challenge = self._world.store.get(CHALLENGE, form["challenge"])
         if challenge is None or challenge["session"] != session["id"]:
-            raise ApiError(400, "This confirmation is no longer valid. Please pay again.")
+            raise ApiError(400, "This authentication has expired. Please pay again.")
         with self._world.store.transaction():
             self._world.store.delete(CHALLENGE, challenge["id"])
         if form.get("authentication") != "complete":
@@ -113,23 +113,25 @@ class CheckoutPages:
 
     def _render(self, session: ReadOnly, **outcome: Any) -> str:
         lines: list[ReadOnly] = [*line_items_of(self._world, session["id"])]
-        order = order_of(self._world, session["id"])
-        return render_checkout(self._world, session, order, lines, **outcome)
+        cart = cart_of(self._world, session["id"])
+        return render_checkout(self._world, session, cart, lines, **outcome)
 
 
 def html_response(status: int, page: str) -> web.Response:
-    """Return the page as an answer that is neither cached nor allowed to run scripts."""
+    """Return a page that is not cached and cannot run scripts."""
     return web.Response(status=status, text=page, content_type="text/html", headers=HEADERS)
 
 
 def _closed(session: ReadOnly | None) -> web.Response:
     if session is None:
-        notice = render_notice("Something went wrong", "The page you were looking for is not here.")
+        notice = render_notice(
+            "Something went wrong", "The page you were looking for could not be found."
+        )
         return html_response(404, notice)
     if session["status"] == "complete":
-        link = ("Go on", success_address(session))
-        sentence = "This order has been paid. You have not been charged again."
+        link = ("Continue", success_address(session))
+        sentence = "This order is already paid. You have not been charged again."
         return html_response(410, render_notice("You're all done here", sentence, link))
     back = ("Go back", session["cancel_url"]) if session["cancel_url"] else None
-    sentence = "This checkout session has timed out or was replaced by another one."
+    sentence = "This checkout session has expired."
     return html_response(410, render_notice("This link has expired", sentence, back))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 from string import Template
 
-from stripe_sandbox.billing.checkout import Order, asks_for_card
+from stripe_sandbox.billing.checkout import Cart, asks_for_card
 from stripe_sandbox.billing.lines import describe_price
 from stripe_sandbox.documents import ReadOnly
 from stripe_sandbox.money import format_amount
@@ -63,12 +63,12 @@ EMAIL_FIELD = ("email", "Email", "email", "you@example.com", "email")
 
 
 def render_page(title: str, body: str) -> str:
-    """Return a whole page; the title is text, the body is HTML."""
+    """Return a page; the title is text, the body is HTML."""
     return PAGE.substitute(title=escape(title), style=STYLE, body=body)
 
 
 def render_notice(title: str, sentence: str, link: tuple[str, str] | None = None) -> str:
-    """Return a page that only says something, with one (text, address) to go on to."""
+    """Return a page with a sentence and a (text, URL) link."""
     body = f"<p>{escape(sentence)}</p>"
     if link:
         body += f'<p><a href="{escape(link[1])}">{escape(link[0])}</a></p>'
@@ -78,38 +78,38 @@ def render_notice(title: str, sentence: str, link: tuple[str, str] | None = None
 def render_checkout(
     world: World,
     session: ReadOnly,
-    order: Order,
+    cart: Cart,
     lines: list[ReadOnly],
     *,
     typed: Mapping[str, str] | None = None,
     error: str | None = None,
     wrong_field: str | None = None,
 ) -> str:
-    """Return the payment page; after a failure with its message and what was typed.
+    """Return the payment page; after a failure, with the error and the buyer's input.
 
-    Card fields are never filled in again.
+    Card fields stay empty.
     """
     alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
     form = "".join(_fields(session, typed or {}, wrong_field))
     body = f"""{_summary(session, lines)}
-{_trial_note(world, order)}
+{_trial_note(world, cart)}
 {_promise(session)}
 {alert}
 <form method="post" action="/c/pay/{escape(session["id"])}">
 {form}
-<button type="submit" data-testid="hosted-payment-submit-button">{_button(order, session)}</button>
+<button type="submit" data-testid="hosted-payment-submit-button">{_button(cart, session)}</button>
 </form>
 {_back_link(session)}"""
-    return render_page(_title(order, world), body)
+    return render_page(_title(cart, world), body)
 
 
-def _title(order: Order, world: World) -> str:
-    verb = "Try" if order.has_trial() else "Subscribe to"
-    return f"{verb} {describe_price(world, order.recurring()[0].price)}"
+def _title(cart: Cart, world: World) -> str:
+    verb = "Try" if cart.has_trial() else "Subscribe to"
+    return f"{verb} {describe_price(world, cart.recurring()[0].price)}"
 
 
-def _button(order: Order, session: ReadOnly) -> str:
-    if order.has_trial():
+def _button(cart: Cart, session: ReadOnly) -> str:
+    if cart.has_trial():
         return "Start trial"
     return "Subscribe" if session["amount_total"] else "Complete order"
 
@@ -150,13 +150,13 @@ def _term(price: ReadOnly) -> str:
     )
 
 
-def _trial_note(world: World, order: Order) -> str:
-    end = order.trial_end(world.now())
+def _trial_note(world: World, cart: Cart) -> str:
+    end = cart.trial_end(world.now())
     if end is None:
         return ""
-    sums = ((i.price["unit_amount"] or 0) * i.quantity for i in order.recurring())
-    later = format_amount(sum(sums), order.currency)
-    term = _term(order.recurring()[0].price).removeprefix(", ")
+    sums = ((i.price["unit_amount"] or 0) * i.quantity for i in cart.recurring())
+    later = format_amount(sum(sums), cart.currency)
+    term = _term(cart.recurring()[0].price).removeprefix(", ")
     day = datetime.fromtimestamp(end, UTC).strftime("%-d %B %Y")
     return f'<p class="note">Free trial until {day}, then {escape(later)} {term}.</p>'
 
@@ -193,7 +193,7 @@ def _back_link(session: ReadOnly) -> str:
 
 
 def render_authentication(session: ReadOnly, challenge_id: str) -> str:
-    """Return the page at which the bank asks the buyer to confirm the payment."""
+    """Return the 3D Secure page of the bank."""
     amount = format_amount(session["amount_total"], session["currency"])
     body = f"""<p>Your bank asks you to confirm this payment of {escape(amount)}.</p>
 <form method="post" action="/c/pay/{escape(session["id"])}">

@@ -1,4 +1,4 @@
-"""The customer portal and the hosted invoice: small pages, enough to click through."""
+"""The customer portal and the hosted invoice page."""
 
 from html import escape
 
@@ -23,13 +23,13 @@ class CustomerPages:
         self._world = world
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve the pages."""
+        """Add the routes."""
         app.router.add_get("/p/session/{id}", self.show_portal)
         app.router.add_post("/p/session/{id}", self.change_subscription)
         app.router.add_get("/i/{id}", self.show_invoice)
 
     async def show_portal(self, request: web.Request) -> web.Response:
-        """Show the customer's subscriptions, each with a button to end it or to keep it."""
+        """Show the customer's subscriptions, each with a button to cancel or to keep it."""
         session = self._world.store.peek(PORTAL, request.match_info["id"])
         if session is None:
             return _missing()
@@ -42,7 +42,7 @@ class CustomerPages:
         return html_response(200, render_page("Your subscriptions", forms + link))
 
     async def change_subscription(self, request: web.Request) -> web.Response:
-        """End the subscription with its period, by `cancel_at` as the portal does, or keep it."""
+        """Cancel the subscription with `cancel_at`, as Stripe's portal does, or keep it."""
         session = self._world.store.peek(PORTAL, request.match_info["id"])
         form = await request.post()
         found = self._world.store.get("subscription", str(form.get("subscription", "")))
@@ -56,7 +56,7 @@ class CustomerPages:
         raise web.HTTPSeeOther(request.path)
 
     async def show_invoice(self, request: web.Request) -> web.Response:
-        """Show an invoice's lines and what is due."""
+        """Show an invoice's line items and the amount due."""
         invoice = self._world.store.peek("invoice", request.match_info["id"])
         if invoice is None:
             return _missing()
@@ -64,7 +64,9 @@ class CustomerPages:
 
 
 def _missing() -> web.Response:
-    notice = render_notice("Something went wrong", "The page you were looking for is not here.")
+    notice = render_notice(
+        "Something went wrong", "The page you were looking for could not be found."
+    )
     return html_response(404, notice)
 
 

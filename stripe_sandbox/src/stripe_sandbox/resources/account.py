@@ -1,4 +1,4 @@
-"""`/v1/account` and `/v1/balance`, by which a key is tried."""
+"""`/v1/account` and `/v1/balance`."""
 
 from stripe.params import AccountRetrieveCurrentParams, BalanceRetrieveParams
 
@@ -10,7 +10,7 @@ ACCOUNT_ID = "acct_1SandboxSandbox0"
 
 
 def fetch_account(_: Call) -> Document:
-    """Return the account that every test key belongs to."""
+    """Return the account, which is the same for all keys."""
     account = {
         "id": ACCOUNT_ID,
         "object": "account",
@@ -28,7 +28,7 @@ def fetch_account(_: Call) -> Document:
 
 
 def fetch_balance(call: Call) -> Document:
-    """Return what the charges of all time add up to, as pending."""
+    """Return the balance; all charges are pending."""
     sums: dict[str, int] = {}
     for charge in call.world.store.all("charge"):
         if charge["paid"]:

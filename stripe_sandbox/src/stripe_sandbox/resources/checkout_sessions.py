@@ -12,14 +12,14 @@ from stripe.params.checkout import (
 )
 
 from stripe_sandbox.billing.checkout import (
-    Order,
+    Cart,
     expire_session,
     line_items_of,
     open_session,
 )
 from stripe_sandbox.billing.discounts import find_coupon
 from stripe_sandbox.billing.periods import DAY, HOUR
-from stripe_sandbox.billing.subscriptions import OrderItem
+from stripe_sandbox.billing.subscriptions import PricedItem
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import (
@@ -50,7 +50,7 @@ SHOWN = (
     "submit_type",
     "success_url",
 )
-"""Params that the session shows as they were given."""
+"""Params that become fields of the session unchanged."""
 
 SHORTEST_LIFE, LONGEST_LIFE = HOUR // 2, 24 * HOUR
 SHORTEST_TRIAL_END = 2 * DAY
@@ -59,15 +59,15 @@ MAX_LINES = 20
 
 
 def create(call: Call) -> Document:
-    """Open a session; raises ApiError for whatever Checkout would refuse to sell."""
+    """Create a session."""
     _check_mode(call)
     _check_buyer(call)
     _check_expiry(call)
     data = call.get("subscription_data", {})
     refuse_unsupported(data, SUBSCRIPTION_DATA, "subscription_data")
-    order = Order(_items(call), data, _discounts(call))
-    _check_order(order)
-    _check_trial(call, order.subscription_data)
+    cart = Cart(_items(call), data, _discounts(call))
+    _check_cart(cart)
+    _check_trial(call, cart.subscription_data)
     values = {name: value for name, value in call.pick(*SHOWN).items() if value is not None}
     values.setdefault("customer", None)
     values["customer_creation"] = None if values["customer"] else "always"
@@ -75,7 +75,7 @@ def create(call: Call) -> Document:
     values["customer_details"] = {"email": email, "tax_exempt": "none"} if email else None
     if "after_expiration" in values:
         values["after_expiration"] = _after_expiration(values["after_expiration"])
-    return open_session(call.world, order, values)
+    return open_session(call.world, cart, values)
 
 
 def _check_mode(call: Call) -> None:
@@ -83,9 +83,7 @@ def _check_mode(call: Call) -> None:
     if mode is None:
         raise missing_param("mode")
     if mode != "subscription":
-        raise invalid(
-            f"The sandbox has no Checkout in mode {mode}, only subscription.", param="mode"
-        )
+        raise invalid(f"The sandbox supports only mode `subscription`, not `{mode}`.", param="mode")
     if call.get("success_url") is None:
         raise missing_param("success_url")
     for name in ("success_url", "cancel_url"):
@@ -120,14 +118,14 @@ def _check_expiry(call: Call) -> None:
         raise invalid(message, param="expires_at")
 
 
-def _items(call: Call) -> list[OrderItem]:
+def _items(call: Call) -> list[PricedItem]:
     given = call.get("line_items")
     if not given:
         raise missing_param("line_items")
     return [_item(call, line, f"line_items[{index}]") for index, line in enumerate(given)]
 
 
-def _item(call: Call, line: ReadOnly, path: str) -> OrderItem:
+def _item(call: Call, line: ReadOnly, path: str) -> PricedItem:
     price = _price(call, line, path)
     if not price["active"]:
         message = "The price specified is inactive. This field only accepts active prices."
@@ -137,7 +135,7 @@ def _item(call: Call, line: ReadOnly, path: str) -> OrderItem:
         raise missing_param(f"{path}[quantity]")
     if quantity < 1:
         raise invalid("Invalid quantity: must be at least 1.", param=f"{path}[quantity]")
-    return OrderItem(price, quantity, line.get("metadata") or {})
+    return PricedItem(price, quantity, line.get("metadata") or {})
 
 
 def _price(call: Call, line: ReadOnly, path: str) -> Document:
@@ -160,19 +158,19 @@ def _discounts(call: Call) -> list[ReadOnly]:
     return given
 
 
-def _check_order(order: Order) -> None:
-    recurring = order.recurring()
+def _check_cart(cart: Cart) -> None:
+    recurring = cart.recurring()
     if not recurring:
         message = "You must provide at least one recurring price in `subscription` mode."
         raise invalid(message, param="line_items")
-    if max(len(recurring), len(order.one_time())) > MAX_LINES:
+    if max(len(recurring), len(cart.one_time())) > MAX_LINES:
         raise invalid(f"At most {MAX_LINES} line items of a kind are allowed.", param="line_items")
     terms = {(i.price["recurring"]["interval"], i.price["recurring"]["interval_count"])
              for i in recurring}  # fmt: skip
     if len(terms) > 1:
         message = "Checkout does not support multiple prices with different billing intervals."
         raise invalid(message, param="line_items")
-    if len({item.price["currency"] for item in order.items}) > 1:
+    if len({item.price["currency"] for item in cart.items}) > 1:
         raise invalid("All prices must use the same currency.", param="line_items")
 
 
@@ -196,19 +194,19 @@ def _after_expiration(given: ReadOnly) -> Document:
 
 
 def expire(call: Call) -> Document:
-    """Close an open session."""
+    """Expire an open session."""
     return expire_session(call.world, call.world.find("checkout.session", call.id))
 
 
 def update(call: Call) -> Document:
-    """Change a session's metadata."""
+    """Update a session's metadata."""
     session = call.world.find("checkout.session", call.id)
     session["metadata"] = merge_metadata(session["metadata"], call.params.get("metadata"))
     return call.world.save(session)
 
 
 def list_line_items(call: Call) -> Listing:
-    """List what the session sells, in the order it was given."""
+    """List the session's line items, in the order given."""
     call.world.find("checkout.session", call.id)
     return Listing(line_items_of(call.world, call.id))
 

@@ -21,7 +21,7 @@ CODE_LENGTH = 8
 
 
 def create_coupon(call: Call) -> Document:
-    """Make a coupon, under the given id where there is one."""
+    """Create a coupon."""
     world = call.world
     coupon_id = call.get("id") or world.ids.letters(CODE_LENGTH)
     if world.store.peek("coupon", coupon_id):
@@ -66,12 +66,14 @@ def _check_reduction(call: Call) -> None:
 def _check_duration(call: Call) -> None:
     repeats = call.get("duration") == "repeating"
     if repeats != (call.get("duration_in_months") is not None):
-        message = "duration_in_months goes with duration=repeating, and only with it."
+        message = (
+            "duration_in_months is required if duration is repeating, and not allowed otherwise."
+        )
         raise invalid(message, param="duration_in_months")
 
 
 def update_coupon(call: Call) -> Document:
-    """Change a coupon's name or metadata."""
+    """Update a coupon's name or metadata."""
     coupon = call.world.find("coupon", call.id)
     coupon |= call.pick("name")
     if "metadata" in call.params:
@@ -80,7 +82,7 @@ def update_coupon(call: Call) -> Document:
 
 
 def delete_coupon(call: Call) -> Document:
-    """Delete a coupon; discounts given before stay."""
+    """Delete a coupon; existing discounts stay."""
     world = call.world
     coupon = world.find("coupon", call.id)
     world.store.delete("coupon", call.id)
@@ -90,7 +92,7 @@ def delete_coupon(call: Call) -> Document:
 
 
 def create_promotion_code(call: Call) -> Document:
-    """Make a code for a coupon, a random one where none is given."""
+    """Create a promotion code, by default with a random code."""
     world = call.world
     coupon_id = call.get("promotion")["coupon"] if call.get("promotion") else None
     if coupon_id is None:
@@ -124,7 +126,7 @@ def create_promotion_code(call: Call) -> Document:
 
 
 def update_promotion_code(call: Call) -> Document:
-    """Switch a code on or off, or change its metadata."""
+    """Activate or deactivate a promotion code, or update its metadata."""
     promotion = call.world.find("promotion_code", call.id)
     promotion |= call.pick("active")
     if "metadata" in call.params:

@@ -1,4 +1,4 @@
-"""`/v1/customers` and their cards."""
+"""`/v1/customers` and `/v1/payment_methods`."""
 
 from stripe.params import (
     CustomerCreateParams,
@@ -43,7 +43,7 @@ DELETED = "_deleted_customer"
 
 
 def create(call: Call) -> Document:
-    """Make a customer, on a test clock where one is named."""
+    """Create a customer, on a test clock if one is given."""
     world, clock = call.world, call.get("test_clock")
     if clock:
         world.find("test_helpers.test_clock", clock, "test_clock")
@@ -76,7 +76,7 @@ def _set_invoice_settings(call: Call, customer: Document) -> Document:
 
 
 def _saved_card(call: Call, customer: Document, token: str) -> str:
-    """Return the id of the card that the ready-made method became when it was attached."""
+    """Return the id of the payment method that a test token became when attached."""
     if call.get("payment_method") != token:
         return str(attach_payment_method(call.world, token, customer, "invoice_settings")["id"])
     mine = [
@@ -99,7 +99,7 @@ def _check_ownership(world: World, customer: Document, method_id: str) -> None:
 
 
 def update(call: Call) -> Document:
-    """Change a customer."""
+    """Update a customer."""
     customer = call.world.find("customer", call.id)
     _check_email(call)
     customer |= call.pick(*PLAIN)
@@ -111,13 +111,13 @@ def update(call: Call) -> Document:
 
 
 def fetch(call: Call) -> Document:
-    """Return a customer, or the stub that is left of a deleted one."""
+    """Return a customer; a deleted one is a stub."""
     deleted = call.world.store.get(DELETED, call.id)
     return deleted or call.world.find("customer", call.id)
 
 
 def delete(call: Call) -> Document:
-    """Delete a customer; its subscriptions end at once."""
+    """Delete a customer and cancel their subscriptions."""
     world = call.world
     customer = world.find("customer", call.id)
     for subscription in list(world.store.all("subscription")):
@@ -134,18 +134,18 @@ def delete(call: Call) -> Document:
 
 
 def attach(call: Call) -> Document:
-    """Save a card with a customer."""
+    """Attach a payment method to a customer."""
     customer = call.world.find("customer", call.get("customer", ""), "customer")
     return attach_payment_method(call.world, call.id, customer, "id")
 
 
 def detach(call: Call) -> Document:
-    """Take a card from its customer."""
+    """Detach a payment method."""
     return detach_payment_method(call.world, call.id)
 
 
 def list_cards(call: Call) -> Listing:
-    """List the cards saved with a customer."""
+    """List a customer's payment methods."""
     world = call.world
     world.find("customer", call.id)
     mine = [m for m in world.store.all("payment_method") if m["customer"] == call.id]

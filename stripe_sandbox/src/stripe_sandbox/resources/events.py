@@ -30,7 +30,7 @@ MOST_TYPES = 20
 
 
 def list_events(call: Call) -> Document | Listing:
-    """List events, newest first; `delivery_success` asks whether all endpoints took them."""
+    """List events, newest first; `delivery_success` filters by whether all deliveries succeeded."""
     if len(call.get("types", [])) > MOST_TYPES:
         raise invalid(f"You may pass at most {MOST_TYPES} event names.", param="types")
     wanted = call.params.pop("delivery_success", None)

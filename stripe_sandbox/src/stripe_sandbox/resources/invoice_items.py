@@ -1,4 +1,4 @@
-"""`/v1/invoiceitems`: what waits for the next invoice."""
+"""`/v1/invoiceitems`."""
 
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.discounts import redeem
-from stripe_sandbox.billing.lines import Charge, add_invoice_item, describe_price
+from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
@@ -23,7 +23,7 @@ from stripe_sandbox.resources.prices import named_price
 
 
 def create(call: Call) -> Document:
-    """Have something billed on the next invoice of a subscription, or of the customer."""
+    """Create a pending invoice item for a subscription, or for the customer."""
     world = call.world
     if call.get("customer") is None:
         raise missing_param("customer")
@@ -31,7 +31,7 @@ def create(call: Call) -> Document:
     _check_subscription(call)
     price = _price(call)
     amount, quantity = _amount(call, price), call.get("quantity", 1)
-    charge = Charge(
+    charge = NewInvoiceItem(
         amount=amount,
         currency=price["currency"] if price else _currency(call),
         description=call.get("description") or (describe_price(world, price) if price else ""),
@@ -54,9 +54,9 @@ def _check_subscription(call: Call) -> None:
         return
     subscription = call.world.find("subscription", subscription_id, "subscription")
     if subscription["customer"] != call.get("customer"):
-        raise invalid("The subscription belongs to another customer.", param="subscription")
+        raise invalid("The subscription does not belong to this customer.", param="subscription")
     if subscription["status"] in FINAL_STATUSES:
-        message = f"Subscription {subscription_id} is canceled and takes no invoice items."
+        message = f"Subscription {subscription_id} is canceled and cannot have new invoice items."
         raise invalid(message, param="subscription")
 
 
@@ -106,21 +106,23 @@ def _discounts(call: Call, customer: ReadOnly) -> tuple[str, ...]:
     )
 
 
-def one_time_charges(call: Call, subscription: ReadOnly) -> list[Charge]:
-    """Return what the entries of `add_invoice_items` charge."""
+def one_time_charges(call: Call, subscription: ReadOnly) -> list[NewInvoiceItem]:
+    """Return the invoice items of `add_invoice_items`."""
     return [
         one_time_charge(call, given, f"add_invoice_items[{index}][price]", subscription)
         for index, given in enumerate(call.get("add_invoice_items", []))
     ]
 
 
-def one_time_charge(call: Call, given: ReadOnly, param: str, subscription: ReadOnly) -> Charge:
-    """Return what an entry of a list of one-time prices charges; `param` names its price."""
+def one_time_charge(
+    call: Call, given: ReadOnly, param: str, subscription: ReadOnly
+) -> NewInvoiceItem:
+    """Return the invoice item of one entry of `add_invoice_items`; `param` is its price param."""
     price = named_price(call, given, param)
     if price is None:
         raise missing_param(param)
     quantity, now = given.get("quantity", 1), call.world.time_of(subscription)
-    return Charge(
+    return NewInvoiceItem(
         amount=(price["unit_amount"] or 0) * quantity,
         currency=price["currency"],
         description=describe_price(call.world, price),
@@ -135,13 +137,13 @@ def one_time_charge(call: Call, given: ReadOnly, param: str, subscription: ReadO
 def _waiting(call: Call) -> Document:
     item = call.world.find("invoiceitem", call.id)
     if item["invoice"] is not None:
-        message = "This invoice item is on an invoice already and can no longer be changed."
+        message = "This invoice item is on an invoice and can no longer be changed."
         raise invalid(message, code="invoice_not_editable")
     return item
 
 
 def update(call: Call) -> Document:
-    """Change what waits; raises ApiError once it is on an invoice."""
+    """Update a pending invoice item; raises ApiError if it is on an invoice."""
     item = _waiting(call)
     item |= call.pick("description", "discountable")
     if call.get("amount") is not None:
@@ -154,7 +156,7 @@ def update(call: Call) -> Document:
 
 
 def delete(call: Call) -> Document:
-    """Delete what waits; raises ApiError once it is on an invoice."""
+    """Delete a pending invoice item; raises ApiError if it is on an invoice."""
     item = _waiting(call)
     call.world.store.delete("invoiceitem", call.id)
     call.world.announce("invoiceitem.deleted", item)

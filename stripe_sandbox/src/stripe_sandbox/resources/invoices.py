@@ -19,7 +19,7 @@ from stripe.params import (
 from stripe_sandbox.billing.changes import change_items, end_trial
 from stripe_sandbox.billing.dunning import attempt_payment, settle
 from stripe_sandbox.billing.invoices import (
-    Bill,
+    NewInvoice,
     charge_invoice,
     draft_invoice,
     finalize_invoice,
@@ -47,7 +47,7 @@ from stripe_sandbox.resources.prices import named_price
 
 
 def create(call: Call) -> Document:
-    """Draft an invoice of everything that waits for the customer's or subscription's next one."""
+    """Create a draft invoice of the customer's or subscription's pending invoice items."""
     world = call.world
     if call.get("customer") is None:
         raise missing_param("customer")
@@ -59,7 +59,7 @@ def create(call: Call) -> Document:
     currency = call.get("currency") or customer["currency"] or "usd"
     now = world.time_of(customer)
     leaves_out = call.get("pending_invoice_items_behavior") == "exclude"
-    bill = Bill(
+    bill = NewInvoice(
         customer=customer,
         currency=currency,
         reason="manual",
@@ -73,9 +73,9 @@ def create(call: Call) -> Document:
 
 
 def preview(call: Call) -> Document:
-    """Return the next invoice of a subscription as it would be now, after a change if one is given.
+    """Return a preview of a subscription's next invoice, after the given changes.
 
-    A change that is billed at once makes that the next invoice.
+    A change that is billed at once is previewed alone.
     """
     if call.get("subscription") is None:
         raise missing_param("subscription")
@@ -90,7 +90,7 @@ def preview(call: Call) -> Document:
 
 
 def _add_invoice_items(call: Call, subscription: ReadOnly) -> None:
-    """Put what the preview is to have besides on the subscription's next invoice."""
+    """Add the preview's `invoice_items` to the subscription's pending items."""
     customer = call.world.find("customer", subscription["customer"])
     for index, given in enumerate(call.get("invoice_items", [])):
         refuse_unsupported(given, PREVIEW_ITEM, f"invoice_items[{index}]")
@@ -129,7 +129,7 @@ def _preview_renewal(call: Call, subscription: Document) -> Document:
 
 
 def update(call: Call) -> Document:
-    """Change what is written on an invoice, or whether it goes on by itself."""
+    """Update an invoice."""
     invoice = call.world.find("invoice", call.id)
     invoice |= call.pick("auto_advance", "description", "footer", "default_payment_method")
     if "metadata" in call.params:
@@ -138,7 +138,7 @@ def update(call: Call) -> Document:
 
 
 def delete(call: Call) -> Document:
-    """Delete a draft; what it took waits for the next invoice again."""
+    """Delete a draft; its invoice items are pending again."""
     world = call.world
     invoice = world.find("invoice", call.id)
     if invoice["status"] != "draft":
@@ -152,7 +152,7 @@ def delete(call: Call) -> Document:
 
 
 def finalize(call: Call) -> Document:
-    """Open a draft for payment, at which it waits unless it goes on by itself."""
+    """Finalize a draft, and collect it if it advances automatically."""
     invoice = finalize_invoice(call.world, call.world.find("invoice", call.id))
     if invoice["status"] == "open" and call.get("auto_advance", invoice["auto_advance"]):
         attempt_payment(call.world, invoice)
@@ -160,13 +160,13 @@ def finalize(call: Call) -> Document:
 
 
 def pay(call: Call) -> Document:
-    """Collect an invoice now, with the given card or the customer's; 402 when that is declined."""
+    """Pay an invoice now, with the given payment method or the default; 402 if declined."""
     world = call.world
     invoice = world.find("invoice", call.id)
     if invoice["status"] == "paid":
         raise invalid("Invoice is already paid")
     if invoice["status"] == "void":
-        raise invalid("This invoice can no longer be paid: it is void.")
+        raise invalid("This invoice can no longer be paid because it is void.")
     if invoice["status"] == "draft":
         invoice = finalize_invoice(world, invoice)
     if call.get("paid_out_of_band"):
@@ -191,19 +191,19 @@ def _charge(call: Call, invoice: Document) -> None:
 
 
 def void(call: Call) -> Document:
-    """Call an invoice off; its subscription no longer owes it."""
+    """Void an invoice."""
     invoice = void_invoice(call.world, call.world.find("invoice", call.id))
     settle(call.world, invoice, failed=False)
     return invoice
 
 
-def write_off(call: Call) -> Document:
-    """Give an invoice up as uncollectible."""
+def mark_invoice_uncollectible(call: Call) -> Document:
+    """Mark an invoice as uncollectible."""
     return mark_uncollectible(call.world, call.world.find("invoice", call.id))
 
 
 def list_lines(call: Call) -> Listing:
-    """List an invoice's lines."""
+    """List an invoice's line items."""
     return Listing(call.world.find("invoice", call.id)["lines"]["data"])
 
 
@@ -250,7 +250,12 @@ OPERATIONS = (
     Operation("POST", f"{ONE}/finalize", InvoiceFinalizeInvoiceParams, finalize),
     Operation("POST", f"{ONE}/pay", InvoicePayParams, pay, PAY),
     Operation("POST", f"{ONE}/void", InvoiceVoidInvoiceParams, void),
-    Operation("POST", f"{ONE}/mark_uncollectible", InvoiceMarkUncollectibleParams, write_off),
+    Operation(
+        "POST",
+        f"{ONE}/mark_uncollectible",
+        InvoiceMarkUncollectibleParams,
+        mark_invoice_uncollectible,
+    ),
     Operation(
         "GET",
         "/invoice_payments",

@@ -1,4 +1,4 @@
-"""`/v1/payment_intents`, `/v1/charges` (to read) and `/v1/refunds`."""
+"""`/v1/payment_intents` and `/v1/charges` (read-only), `/v1/refunds`."""
 
 from stripe.params import (
     ChargeListParams,
@@ -16,7 +16,7 @@ from stripe_sandbox.operations import Call, Operation, listing, retrieve
 
 
 def create_refund(call: Call) -> Document:
-    """Give a charge back, or a part of it; raises ApiError for more than is left of it."""
+    """Refund a charge in full or in part; raises ApiError for more than is left."""
     world = call.world
     charge = _charge(call)
     left = charge["amount"] - charge["amount_refunded"]

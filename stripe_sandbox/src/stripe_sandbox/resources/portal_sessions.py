@@ -1,4 +1,4 @@
-"""`/v1/billing_portal/sessions`: the address at which a customer looks after subscriptions."""
+"""`/v1/billing_portal/sessions`."""
 
 from stripe.params.billing_portal import SessionCreateParams
 
@@ -10,7 +10,7 @@ CONFIGURATION_ID = "bpc_1SandboxSandboxSandbox00"
 
 
 def create(call: Call) -> Document:
-    """Open the portal for a customer."""
+    """Create a portal session for a customer."""
     world = call.world
     if call.get("customer") is None:
         raise missing_param("customer")

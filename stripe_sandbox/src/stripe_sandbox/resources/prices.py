@@ -1,4 +1,4 @@
-"""`/v1/prices`: what a product costs, which never changes."""
+"""`/v1/prices`."""
 
 from stripe.params import (
     PriceCreateParams,
@@ -15,11 +15,11 @@ from stripe_sandbox.world import World
 
 MAX_AMOUNT = 99_999_999
 MAX_INTERVALS = {"day": 1095, "week": 156, "month": 36, "year": 3}
-"""The longest interval is three years."""
+"""At most three years."""
 
 
 def create(call: Call) -> Document:
-    """Make a price; raises ApiError for a lookup key in use, unless it is to be transferred."""
+    """Create a price; raises ApiError if the lookup key is in use and not to be transferred."""
     world = call.world
     product_id = _product(call)
     unit_amount = _unit_amount(call)
@@ -73,7 +73,9 @@ def _unit_amount(call: Call) -> int:
         message = f"Invalid unit_amount: must be between 0 and {MAX_AMOUNT}."
         raise invalid(message, param="unit_amount")
     if amount != int(amount):
-        raise invalid("The sandbox has no fractions of a minor unit.", param="unit_amount_decimal")
+        raise invalid(
+            "The sandbox does not support fractions of a minor unit.", param="unit_amount_decimal"
+        )
     return int(amount)
 
 
@@ -82,10 +84,10 @@ def _recurring(given: ReadOnly | None) -> Document | None:
         return None
     count = given.get("interval_count") or 1
     if not 1 <= count <= MAX_INTERVALS[given["interval"]]:
-        message = "The interval must be at least one and at most three years."
+        message = "Invalid interval_count: the interval must be between one unit and three years."
         raise invalid(message, param="recurring[interval_count]")
     if given.get("usage_type") == "metered":
-        raise invalid("The sandbox has no metered prices.", param="recurring[usage_type]")
+        raise invalid("The sandbox does not support metered prices.", param="recurring[usage_type]")
     return {
         "interval": given["interval"],
         "interval_count": count,
@@ -114,7 +116,7 @@ def _holder(world: World, lookup_key: str) -> Document | None:
 
 
 def update(call: Call) -> Document:
-    """Change what may change of a price, which its amount is not."""
+    """Update a price; its amount cannot change."""
     price = call.world.find("price", call.id)
     price |= call.pick("active", "nickname", "tax_behavior")
     if "lookup_key" in call.params:
@@ -125,7 +127,7 @@ def update(call: Call) -> Document:
 
 
 def named_price(call: Call, given: ReadOnly, param: str) -> Document | None:
-    """Return the price that an item's params name or describe, if they do."""
+    """Return the price of an item's `price` or `price_data`, if given."""
     if given.get("price_data"):
         return create(Call(call.world, {}, dict(given["price_data"])))
     price_id = given.get("price") or given.get("plan")

@@ -27,7 +27,7 @@ PLAIN = (
 
 
 def create(call: Call) -> Document:
-    """Make a product, under the given id where there is one."""
+    """Create a product."""
     world = call.world
     product_id = call.get("id") or world.ids.next("prod")
     if world.store.peek("product", product_id):
@@ -54,7 +54,7 @@ def create(call: Call) -> Document:
 
 
 def update(call: Call) -> Document:
-    """Change a product; a default price must be one of its own."""
+    """Update a product; the default price must belong to it."""
     world = call.world
     product = world.find("product", call.id)
     product |= call.pick(*PLAIN)
@@ -63,7 +63,7 @@ def update(call: Call) -> Document:
     if "default_price" in call.params:
         price = world.find("price", call.params["default_price"], "default_price")
         if price["product"] != product["id"]:
-            raise invalid("The price belongs to another product.", param="default_price")
+            raise invalid("The price must belong to this product.", param="default_price")
         product["default_price"] = price["id"]
     if product != world.store.peek("product", call.id):
         product["updated"] = world.now()

@@ -1,4 +1,4 @@
-"""`POST /v1/subscriptions/{id}`: what a running subscription is changed to."""
+"""`POST /v1/subscriptions/{id}`."""
 
 from stripe_sandbox.billing.changes import (
     cancellation_time,
@@ -31,7 +31,7 @@ def chosen_payment_method(call: Call) -> str | None:
 
 
 def update(call: Call) -> Document:
-    """Change a subscription; what that costs is prorated, and billed at once where it must be."""
+    """Update a subscription; changes are prorated, and invoiced at once if required."""
     world = call.world
     subscription = world.find("subscription", call.id)
     _refuse_when_over(call, subscription)
@@ -104,7 +104,7 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
 
 
 def _add_one_time_charges(call: Call, subscription: ReadOnly) -> None:
-    """Put what is charged once on the subscription's next invoice."""
+    """Add `add_invoice_items` to the subscription's pending items."""
     customer = call.world.find("customer", subscription["customer"])
     for charge in one_time_charges(call, subscription):
         made = add_invoice_item(call.world, customer, charge)
@@ -117,7 +117,7 @@ def _follow_period_end(subscription: Document) -> None:
 
 
 def _invoice_now(call: Call, subscription: Document, *, new_period: bool) -> None:
-    """Bill now, and announce as one change all that became of the subscription by it."""
+    """Invoice now, and announce everything that changed on the subscription."""
     world = call.world
     before = world.find("subscription", subscription["id"])
     strict = call.get("payment_behavior") == "error_if_incomplete"

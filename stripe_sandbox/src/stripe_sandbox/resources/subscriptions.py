@@ -23,8 +23,8 @@ from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import DAY, earliest_end, restart_period
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
-    OrderItem,
-    Terms,
+    NewSubscription,
+    PricedItem,
     bill_first_invoice,
     cancel_subscription,
     create_subscription,
@@ -39,13 +39,13 @@ from stripe_sandbox.resources.subscription_updates import chosen_payment_method,
 
 
 def create(call: Call) -> Document:
-    """Begin a subscription, charging the customer's card unless it is to stay incomplete."""
+    """Create a subscription and collect its first invoice, unless it is `default_incomplete`."""
     world = call.world
     customer = world.find("customer", _required(call, "customer"), "customer")
     if call.get("collection_method") == "send_invoice":
-        raise invalid("The sandbox only charges automatically.", param="collection_method")
-    terms = _terms(call, customer)
-    subscription = create_subscription(world, terms, "trialing" if terms.trial_end else "active")
+        raise invalid("The sandbox supports only charge_automatically.", param="collection_method")
+    new = _terms(call, customer)
+    subscription = create_subscription(world, new, "trialing" if new.trial_end else "active")
     subscription["payment_settings"] |= call.get("payment_settings", {})
     replace_discounts(world, subscription, call.get("discounts"))
     if call.get("cancel_at_period_end"):
@@ -68,12 +68,14 @@ def _required(call: Call, name: str) -> Any:
     return value
 
 
-def _terms(call: Call, customer: ReadOnly) -> Terms:
+def _terms(call: Call, customer: ReadOnly) -> NewSubscription:
     now = call.world.time_of(customer)
     behavior = call.get("trial_settings", {}).get("end_behavior") or {}
-    return Terms(
+    return NewSubscription(
         customer=customer,
-        items=[_order_item(call, one, index) for index, one in enumerate(_required(call, "items"))],
+        items=[
+            _priced_item(call, one, index) for index, one in enumerate(_required(call, "items"))
+        ],
         trial_end=_trial_end(call, now),
         metadata=call.get("metadata", {}),
         description=call.get("description"),
@@ -94,11 +96,11 @@ def _trial_end(call: Call, now: int) -> int | None:
     return now + days * DAY if days else None
 
 
-def _order_item(call: Call, given: ReadOnly, index: int) -> OrderItem:
+def _priced_item(call: Call, given: ReadOnly, index: int) -> PricedItem:
     price = named_price(call, given, f"items[{index}][price]")
     if price is None:
         raise missing_param(f"items[{index}][price]")
-    return OrderItem(price, given.get("quantity", 1), given.get("metadata") or {})
+    return PricedItem(price, given.get("quantity", 1), given.get("metadata") or {})
 
 
 def _charge_first(
@@ -119,7 +121,7 @@ def _charge_first(
 
 
 def cancel(call: Call) -> Document:
-    """End a subscription now."""
+    """Cancel a subscription now."""
     world = call.world
     subscription = world.find("subscription", call.id)
     if subscription["status"] in FINAL_STATUSES:
@@ -132,13 +134,15 @@ def cancel(call: Call) -> Document:
 
 
 def resume(call: Call) -> Document:
-    """Let a paused subscription go on: a new period begins, and is charged at once."""
+    """Resume a paused subscription: a new period begins and is charged at once."""
     world = call.world
     subscription = world.find("subscription", call.id)
     if subscription["status"] != "paused":
         raise ApiError(400, "You can only resume subscriptions that are paused.")
     if call.get("billing_cycle_anchor") == "unchanged":
-        raise invalid("The sandbox only resumes with a new period.", param="billing_cycle_anchor")
+        raise invalid(
+            "The sandbox supports only billing_cycle_anchor=now.", param="billing_cycle_anchor"
+        )
     now = world.time_of(subscription)
     set_status(subscription, "active")
     restart_period(subscription, now)
@@ -156,7 +160,7 @@ def list_items(call: Call) -> Listing:
 
 
 _NOT_CANCELED = "not canceled"
-"""What is listed when no status is asked for."""
+"""The default filter of lists."""
 
 
 def _has_status(subscription: ReadOnly, status: str) -> bool:
@@ -177,7 +181,7 @@ FILTERS: dict[str, Filter] = {"status": _has_status, "price": _has_price}
 
 
 def list_subscriptions(call: Call) -> Document | Listing:
-    """List subscriptions; those canceled only when they are asked for."""
+    """List subscriptions; canceled ones only if the status says so."""
     call.params["status"] = call.get("status", _NOT_CANCELED)
     return listing("subscription", **FILTERS)(call)
 

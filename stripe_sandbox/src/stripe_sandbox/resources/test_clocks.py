@@ -1,4 +1,4 @@
-"""`/v1/test_helpers/test_clocks`: time that tests move."""
+"""`/v1/test_helpers/test_clocks`."""
 
 from stripe.params.test_helpers import (
     TestClockAdvanceParams,
@@ -19,7 +19,7 @@ LIFETIME = 30 * DAY
 
 
 def create(call: Call) -> Document:
-    """Make a clock that stands still at a Unix time."""
+    """Create a clock, frozen at a Unix time."""
     world = call.world
     now = world.now()
     clock = world.add(
@@ -40,7 +40,7 @@ def create(call: Call) -> Document:
 
 
 def advance(call: Call) -> Document:
-    """Move a clock forward; all that falls due on the way has happened when this answers."""
+    """Advance a clock; everything due on the way has happened when this returns."""
     clock = call.world.find(CLOCK, call.id)
     target = call.get("frozen_time")
     if target <= clock["frozen_time"]:
@@ -50,7 +50,7 @@ def advance(call: Call) -> Document:
 
 
 def delete(call: Call) -> Document:
-    """Delete a clock and the customers that live by it."""
+    """Delete a clock and its customers."""
     world = call.world
     clock = world.find(CLOCK, call.id)
     for customer in list(world.store.all("customer")):

@@ -18,14 +18,14 @@ SECRET_LENGTH = 32
 
 
 def create(call: Call) -> Document:
-    """Make an endpoint; its secret is told here and never again.
+    """Create an endpoint; only this response includes its secret.
 
-    Events keep the sandbox's one API version, so an endpoint for another is refused.
+    The sandbox has one API version, so an endpoint with another one is refused.
     """
     world = call.world
     _check_url(call)
     if call.get("api_version", API_VERSION) != API_VERSION:
-        raise invalid(f"The sandbox only sends API version {API_VERSION}.", param="api_version")
+        raise invalid(f"The sandbox supports only API version {API_VERSION}.", param="api_version")
     endpoint = world.add(
         {
             "id": world.ids.next("we"),
@@ -53,7 +53,7 @@ def _check_url(call: Call) -> None:
 
 
 def update(call: Call) -> Document:
-    """Change where events go and which, or switch the endpoint off."""
+    """Update an endpoint."""
     _check_url(call)
     endpoint = call.world.find("webhook_endpoint", call.id)
     endpoint |= {
@@ -69,7 +69,7 @@ def update(call: Call) -> Document:
 
 
 def delete(call: Call) -> Document:
-    """Delete an endpoint; what it is still owed is not sent."""
+    """Delete an endpoint and drop its pending deliveries."""
     call.world.find("webhook_endpoint", call.id)
     call.world.store.delete("webhook_endpoint", call.id)
     call.world.store.delete(SECRET, call.id)
