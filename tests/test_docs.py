@@ -1,0 +1,88 @@
+"""The documents name only files that exist, and their links lead somewhere."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mpanel_billing.resources import ROOT
+
+TOP = (
+    "benchmarks",
+    "catalog",
+    "docs",
+    "mpanel_billing",
+    "prisma",
+    "scripts",
+    "sql",
+    "stripe_sandbox",
+    "tests",
+)
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "stripe_sandbox/*.md")
+    for path in ROOT.glob(pattern)
+)
+FILES = [
+    "/" + path.relative_to(ROOT).as_posix()
+    for top in TOP
+    for path in (ROOT / top).rglob("*")
+    if "__pycache__" not in path.parts
+]
+
+FULL_PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(TOP)})/[\w./*-]*[\w*/]")
+SHORT_PATH = re.compile(r"`([\w.][\w./-]*\.(?:py|sql|md|toml|ya?ml|json|sh))`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+DOCUMENT_PATH = re.compile(r"\b(?:docs|benchmarks)/[\w/-]+\.(?:md|yaml|json)\b")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_each_path_in_a_document_exists(document: Path) -> None:
+    text = (ROOT / document).read_text()
+    missing = {path for path in FULL_PATH.findall(text) if not any(ROOT.glob(path))}
+    missing |= {path for path in SHORT_PATH.findall(text) if not _ends_a_path(path)}
+    assert missing == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_each_link_in_a_document_leads_somewhere(document: Path) -> None:
+    text = (ROOT / document).read_text()
+    broken = {link for link in LINK.findall(text) if not _leads_somewhere(document, link)}
+    assert broken == set()
+
+
+def test_each_document_that_the_code_refers_to_exists() -> None:
+    missing = {
+        f"{source.relative_to(ROOT)}: {path}"
+        for source in _sources()
+        for path in DOCUMENT_PATH.findall(source.read_text())
+        if not (ROOT / path).exists()
+    }
+    assert missing == set()
+
+
+def _ends_a_path(path: str) -> bool:
+    return (ROOT / path).exists() or any(file.endswith(f"/{path}") for file in FILES)
+
+
+def _leads_somewhere(document: Path, link: str) -> bool:
+    if link.startswith(("http://", "https://")):
+        return True
+    path, _, anchor = link.partition("#")
+    target = (ROOT / document.parent / path).resolve() if path else ROOT / document
+    return target.exists() and (not anchor or anchor in _anchors(target))
+
+
+def _anchors(document: Path) -> set[str]:
+    """Return the names that GitHub gives to the headings of a document."""
+    headings = HEADING.findall(document.read_text())
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def _sources() -> Iterator[Path]:
+    for top in ("mpanel_billing", "sql", "prisma", "scripts", "benchmarks", "catalog", "tests"):
+        for suffix in ("py", "sql", "sh", "toml"):
+            yield from (ROOT / top).rglob(f"*.{suffix}")
+    yield from (ROOT / name for name in (".env.example", "Makefile", "ecosystem.config.js"))
