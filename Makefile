@@ -79,6 +79,10 @@ migrate-status: $(SET_UP) ## List the migrations, and which are applied to DATAB
 migrate-new: $(SET_UP) ## Create an empty migration: make migrate-new name=add_order_notes
 	@$(BIN)/mpanel-billing migrate new "$(name)"
 
+.PHONY: schema
+schema: $(SET_UP) ## Write the schema down after a change: sql/schema.sql, the headers of sql/queries
+	@$(BIN)/python -m mpanel_billing.dev.schema
+
 .PHONY: psql
 psql: $(SET_UP) ## Open psql on the database of a running `make dev`
 	@$(BIN)/python -m mpanel_billing.dev.psql $(ARGS)

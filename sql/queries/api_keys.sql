@@ -1,5 +1,25 @@
 -- Keys for /api/admin and /api/billing.
 
+-- Tables: billing_api_keys
+--
+-- CREATE TABLE billing_api_keys (
+--     id text NOT NULL,
+--     name text NOT NULL,
+--     key_hash bytea NOT NULL,
+--     scopes text[] NOT NULL,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     created_by text NOT NULL,
+--     expires_at timestamp with time zone,
+--     revoked_at timestamp with time zone,
+--     last_used_at timestamp with time zone,
+--     CONSTRAINT billing_api_keys_id_check CHECK ((id ~ '^mpb_[0-9A-Za-z]{10}$'::text)),
+--     CONSTRAINT billing_api_keys_key_hash_check CHECK ((octet_length(key_hash) = 32)),
+--     CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
+--     CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'billing'::text, 'billing:read'::text])))
+-- );
+-- ALTER TABLE ONLY billing_api_keys ADD CONSTRAINT billing_api_keys_pkey PRIMARY KEY (id);
+-- CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE (revoked_at IS NULL);
+
 -- name: insert_key(id, name, key_hash, scopes, created_by, lifetime)^
 -- Nothing: a key of that name is there already.
 INSERT INTO billing_api_keys (id, name, key_hash, scopes, created_by, expires_at)

@@ -1,5 +1,31 @@
 -- Who has changed what.
 
+-- Tables: billing_audit_log
+--
+-- CREATE TABLE billing_audit_log (
+--     id bigint NOT NULL,
+--     at timestamp with time zone DEFAULT now() NOT NULL,
+--     actor text NOT NULL,
+--     key_id text,
+--     action text NOT NULL,
+--     target_type text,
+--     target_id text,
+--     details jsonb DEFAULT '{}'::jsonb NOT NULL,
+--     request_id text,
+--     outcome text NOT NULL,
+--     error text,
+--     settled_at timestamp with time zone,
+--     CONSTRAINT billing_audit_log_action_check CHECK ((action ~ '^[a-z_]+(\.[a-z_]+)+$'::text)),
+--     CONSTRAINT billing_audit_log_actor_check CHECK ((actor <> ''::text)),
+--     CONSTRAINT billing_audit_log_check CHECK (((target_type IS NULL) = (target_id IS NULL))),
+--     CONSTRAINT billing_audit_log_check1 CHECK (((outcome = 'attempted'::text) OR (settled_at IS NOT NULL))),
+--     CONSTRAINT billing_audit_log_details_check CHECK ((jsonb_typeof(details) = 'object'::text)),
+--     CONSTRAINT billing_audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['attempted'::text, 'done'::text, 'failed'::text])))
+-- );
+-- ALTER TABLE ONLY billing_audit_log ADD CONSTRAINT billing_audit_log_pkey PRIMARY KEY (id);
+-- CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log USING btree (actor, id);
+-- CREATE INDEX billing_audit_log_target_idx ON billing_audit_log USING btree (target_id, id);
+
 -- name: insert_entry(actor, key_id, action, target_type, target_id, details, request_id, outcome)$
 INSERT INTO billing_audit_log (
     actor,

@@ -1,5 +1,97 @@
 -- What is on sale: products, prices, coupons. A product of ours has a code; mPanel's have none.
 
+-- Tables: products, prices, coupons, catalogue_edits
+--
+-- CREATE TABLE products (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     tenant_id uuid,
+--     name character varying(255) NOT NULL,
+--     description text,
+--     type character varying(50) NOT NULL,
+--     billing_cycle character varying(50),
+--     price numeric(10,2) NOT NULL,
+--     setup_fee numeric(10,2) DEFAULT 0,
+--     currency character varying(3) DEFAULT 'USD'::character varying,
+--     taxable boolean DEFAULT true,
+--     status character varying(50) DEFAULT 'active'::character varying,
+--     metadata jsonb DEFAULT '{}'::jsonb,
+--     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     code text,
+--     kind text,
+--     product_types text[] DEFAULT '{}'::text[],
+--     trial_days integer DEFAULT 0,
+--     category text,
+--     features text[] DEFAULT '{}'::text[],
+--     resources jsonb DEFAULT '{}'::jsonb,
+--     display_order integer DEFAULT 0,
+--     stripe_product_id text,
+--     livemode boolean,
+--     CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
+--     CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
+-- );
+-- ALTER TABLE ONLY products ADD CONSTRAINT products_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY products ADD CONSTRAINT products_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+-- CREATE UNIQUE INDEX billing_products_code_key ON products USING btree (code);
+--
+-- CREATE TABLE prices (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     product_id uuid NOT NULL,
+--     billing_cycle text,
+--     currency text NOT NULL,
+--     unit_amount bigint NOT NULL,
+--     lookup_key text NOT NULL,
+--     stripe_price_id text,
+--     livemode boolean,
+--     active boolean DEFAULT true NOT NULL,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
+--     CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
+--     CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
+-- );
+-- ALTER TABLE ONLY prices ADD CONSTRAINT prices_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY prices ADD CONSTRAINT prices_stripe_price_id_key UNIQUE (stripe_price_id);
+-- ALTER TABLE ONLY prices ADD CONSTRAINT prices_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE;
+-- CREATE UNIQUE INDEX prices_lookup_key_key ON prices USING btree (lookup_key) WHERE active;
+-- CREATE UNIQUE INDEX prices_on_sale_key ON prices USING btree (product_id, currency, COALESCE(billing_cycle, ''::text)) WHERE active;
+-- CREATE INDEX prices_product_idx ON prices USING btree (product_id);
+--
+-- CREATE TABLE coupons (
+--     code text NOT NULL,
+--     name text NOT NULL,
+--     percent_off numeric(5,2),
+--     amount_off bigint,
+--     currency text,
+--     duration text NOT NULL,
+--     duration_in_months integer,
+--     stripe_coupon_id text,
+--     livemode boolean,
+--     active boolean DEFAULT true NOT NULL,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT coupons_amount_off_check CHECK ((amount_off > 0)),
+--     CONSTRAINT coupons_check CHECK ((num_nonnulls(percent_off, amount_off) = 1)),
+--     CONSTRAINT coupons_check1 CHECK (((amount_off IS NULL) = (currency IS NULL))),
+--     CONSTRAINT coupons_check2 CHECK (((duration = 'repeating'::text) = (duration_in_months IS NOT NULL))),
+--     CONSTRAINT coupons_check3 CHECK (((stripe_coupon_id IS NULL) = (livemode IS NULL))),
+--     CONSTRAINT coupons_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT coupons_duration_check CHECK ((duration = ANY (ARRAY['once'::text, 'repeating'::text, 'forever'::text]))),
+--     CONSTRAINT coupons_duration_in_months_check CHECK ((duration_in_months > 0)),
+--     CONSTRAINT coupons_percent_off_check CHECK (((percent_off > (0)::numeric) AND (percent_off <= (100)::numeric)))
+-- );
+-- ALTER TABLE ONLY coupons ADD CONSTRAINT coupons_pkey PRIMARY KEY (code);
+-- ALTER TABLE ONLY coupons ADD CONSTRAINT coupons_stripe_coupon_id_key UNIQUE (stripe_coupon_id);
+--
+-- CREATE TABLE catalogue_edits (
+--     product_id uuid NOT NULL,
+--     after_subscription_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+--     edited_at timestamp with time zone DEFAULT now() NOT NULL
+-- );
+-- ALTER TABLE ONLY catalogue_edits ADD CONSTRAINT catalogue_edits_pkey PRIMARY KEY (product_id);
+-- ALTER TABLE ONLY catalogue_edits ADD CONSTRAINT catalogue_edits_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE;
+
 -- name: get_catalogue(livemode)^
 -- One row with everything on sale as JSON: pricing an order costs one round trip. A Stripe id of
 -- the other mode counts as none.

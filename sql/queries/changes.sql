@@ -1,5 +1,40 @@
 -- What is asked of Stripe for a customer; one at a time for a subscription, or for an invoice.
 
+-- Tables: billing_changes
+--
+-- CREATE TABLE billing_changes (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     subscription_id uuid,
+--     invoice_id uuid,
+--     subject_id uuid GENERATED ALWAYS AS (COALESCE(subscription_id, invoice_id)) STORED NOT NULL,
+--     kind text NOT NULL,
+--     request_key text,
+--     request_hash bytea NOT NULL,
+--     params jsonb NOT NULL,
+--     attempt integer DEFAULT 1 NOT NULL,
+--     attempted_at timestamp with time zone DEFAULT now() NOT NULL,
+--     state text NOT NULL,
+--     stripe_id text,
+--     last_error text,
+--     leased_until timestamp with time zone,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_changes_attempt_check CHECK ((attempt > 0)),
+--     CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
+--     CONSTRAINT billing_changes_check1 CHECK (((kind = 'refund'::text) = (invoice_id IS NOT NULL))),
+--     CONSTRAINT billing_changes_check2 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'cancel'::text, 'resume'::text, 'refund'::text]))),
+--     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
+-- );
+-- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES invoices(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
+-- CREATE INDEX billing_changes_invoice_idx ON billing_changes USING btree (invoice_id);
+-- CREATE UNIQUE INDEX billing_changes_request_key_key ON billing_changes USING btree (request_key) WHERE (request_key IS NOT NULL);
+-- CREATE INDEX billing_changes_subject_idx ON billing_changes USING btree (subject_id, created_at);
+-- CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (subscription_id);
+
 -- name: lock_subject(subject_id)!
 -- Whoever looks whether something is being asked, and then asks, does so alone.
 SELECT pg_advisory_xact_lock(hashtextextended('change:' || :subject_id::uuid::text, 0));

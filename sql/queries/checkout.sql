@@ -1,5 +1,36 @@
 -- Orders on their way to a payment page: the buyer, the provisional subscription, the sessions.
 
+-- Tables: orders, idempotency_keys
+--
+-- CREATE TABLE orders (
+--     subscription_id uuid NOT NULL,
+--     customer_id uuid NOT NULL,
+--     fingerprint bytea NOT NULL,
+--     vouched boolean DEFAULT false NOT NULL,
+--     superseded_at timestamp with time zone,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL
+-- );
+-- ALTER TABLE ONLY orders ADD CONSTRAINT orders_pkey PRIMARY KEY (subscription_id);
+-- ALTER TABLE ONLY orders ADD CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY orders ADD CONSTRAINT orders_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
+-- CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
+--
+-- CREATE TABLE idempotency_keys (
+--     key text NOT NULL,
+--     request_hash bytea NOT NULL,
+--     subscription_id uuid,
+--     status integer,
+--     response jsonb,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT idempotency_keys_check CHECK (((status IS NULL) = (response IS NULL)))
+-- )
+-- WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+-- ALTER TABLE ONLY idempotency_keys ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key);
+-- ALTER TABLE ONLY idempotency_keys ADD CONSTRAINT idempotency_keys_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX idempotency_keys_created_idx ON idempotency_keys USING btree (created_at);
+-- CREATE INDEX idempotency_keys_subscription_idx ON idempotency_keys USING btree (subscription_id);
+
 -- name: lock_buyer(buyer)
 -- One order at a time for each buyer, by e-mail address or by id, until the transaction ends: a
 -- double click waits.

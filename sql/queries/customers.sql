@@ -1,5 +1,72 @@
 -- Stripe's customers, and whose they are in our books.
 
+-- Tables: customers, users, stripe_customers
+--
+-- CREATE TABLE customers (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     tenant_id uuid,
+--     user_id uuid,
+--     company_name character varying(255),
+--     address_line1 character varying(255),
+--     address_line2 character varying(255),
+--     city character varying(100),
+--     state character varying(100),
+--     postal_code character varying(20),
+--     country character varying(2),
+--     phone character varying(50),
+--     tax_id character varying(100),
+--     currency character varying(3) DEFAULT 'USD'::character varying,
+--     credit_balance numeric(10,2) DEFAULT 0,
+--     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     email text,
+--     name text,
+--     stripe_customer_id text,
+--     metadata jsonb DEFAULT '{}'::jsonb
+-- );
+-- ALTER TABLE ONLY customers ADD CONSTRAINT customers_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY customers ADD CONSTRAINT customers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY customers ADD CONSTRAINT customers_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email));
+-- CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btree (stripe_customer_id);
+-- CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
+--
+-- CREATE TABLE users (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     tenant_id uuid,
+--     email character varying(255) NOT NULL,
+--     password_hash character varying(255) NOT NULL,
+--     first_name character varying(100),
+--     last_name character varying(100),
+--     role character varying(50) DEFAULT 'customer'::character varying,
+--     status character varying(50) DEFAULT 'active'::character varying,
+--     email_verified boolean DEFAULT false,
+--     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP
+-- );
+-- ALTER TABLE ONLY users ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY users ADD CONSTRAINT users_tenant_id_email_key UNIQUE (tenant_id, email);
+-- ALTER TABLE ONLY users ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_users_email_idx ON users USING btree (lower((email)::text));
+--
+-- CREATE TABLE stripe_customers (
+--     id text NOT NULL,
+--     customer_id uuid,
+--     livemode boolean NOT NULL,
+--     email text,
+--     name text,
+--     deleted boolean DEFAULT false NOT NULL,
+--     stripe_as_of_since timestamp with time zone,
+--     stripe_as_of timestamp with time zone,
+--     stripe_event_id text,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT stripe_customers_check CHECK ((stripe_as_of_since <= stripe_as_of))
+-- );
+-- ALTER TABLE ONLY stripe_customers ADD CONSTRAINT stripe_customers_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY stripe_customers ADD CONSTRAINT stripe_customers_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- CREATE INDEX stripe_customers_customer_idx ON stripe_customers USING btree (customer_id);
+
 -- name: list_stored(object_ids, sinces)
 SELECT
     i.object_id,

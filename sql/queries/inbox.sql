@@ -1,5 +1,34 @@
 -- The inbox of Stripe's events.
 
+-- Tables: stripe_events
+--
+-- CREATE TABLE stripe_events (
+--     id text NOT NULL,
+--     type text NOT NULL,
+--     api_version text,
+--     created timestamp with time zone,
+--     livemode boolean NOT NULL,
+--     object_id text,
+--     payload jsonb,
+--     status text NOT NULL,
+--     reason text,
+--     attempts integer DEFAULT 0 NOT NULL,
+--     last_error text,
+--     next_attempt_at timestamp with time zone,
+--     received_at timestamp with time zone DEFAULT now() NOT NULL,
+--     applied_at timestamp with time zone,
+--     CONSTRAINT stripe_events_check CHECK (((status <> 'failed'::text) OR (last_error IS NOT NULL))),
+--     CONSTRAINT stripe_events_check1 CHECK (((status <> ALL (ARRAY['applied'::text, 'stale'::text])) OR (applied_at IS NOT NULL))),
+--     CONSTRAINT stripe_events_payload_check CHECK (((payload IS NOT NULL) OR (status = ANY (ARRAY['applied'::text, 'stale'::text, 'ignored'::text])))),
+--     CONSTRAINT stripe_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'applied'::text, 'stale'::text, 'ignored'::text, 'failed'::text])))
+-- )
+-- WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+-- ALTER TABLE ONLY stripe_events ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);
+-- CREATE INDEX stripe_events_object_idx ON stripe_events USING btree (object_id, created);
+-- CREATE INDEX stripe_events_oldest_unhandled_idx ON stripe_events USING btree (received_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
+-- CREATE INDEX stripe_events_received_idx ON stripe_events USING btree (received_at);
+-- CREATE INDEX stripe_events_unhandled_idx ON stripe_events USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
+
 -- name: insert_events(keys, events, payloads)
 -- Answers the ids that were not here before: an event takes effect at most once. The payloads come
 -- as Stripe sent them, one for each event.

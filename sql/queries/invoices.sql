@@ -1,5 +1,84 @@
 -- Invoices and their payments, as Stripe tells of them; set-based like subscriptions.sql.
 
+-- Tables: invoices, invoice_payments
+--
+-- CREATE TABLE invoices (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     tenant_id uuid,
+--     customer_id uuid,
+--     invoice_number character varying(50) NOT NULL,
+--     status character varying(50) DEFAULT 'draft'::character varying,
+--     subtotal numeric(10,2) NOT NULL,
+--     tax_rate numeric(5,4) DEFAULT 0,
+--     tax_amount numeric(10,2) DEFAULT 0,
+--     total numeric(10,2) NOT NULL,
+--     currency character varying(3) DEFAULT 'USD'::character varying,
+--     due_date date,
+--     paid_date timestamp without time zone,
+--     notes text,
+--     metadata jsonb DEFAULT '{}'::jsonb,
+--     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     subscription_id uuid,
+--     livemode boolean,
+--     stripe_invoice_id text,
+--     stripe_subscription_id text,
+--     stripe_customer_id text,
+--     stripe_number text,
+--     stripe_status text,
+--     billing_reason text,
+--     amount_due bigint,
+--     amount_paid bigint,
+--     amount_remaining bigint,
+--     period_start timestamp with time zone,
+--     period_end timestamp with time zone,
+--     attempt_count integer,
+--     next_payment_attempt timestamp with time zone,
+--     hosted_invoice_url text,
+--     invoice_pdf text,
+--     stripe_payment_intent_id character varying(255),
+--     stripe_created timestamp with time zone,
+--     stripe_as_of_since timestamp with time zone,
+--     stripe_as_of timestamp with time zone,
+--     stripe_event_id text,
+--     CONSTRAINT billing_invoices_mirror_check CHECK (((stripe_invoice_id IS NULL) OR ((livemode IS NOT NULL) AND (stripe_status IS NOT NULL) AND (amount_due IS NOT NULL) AND (amount_paid IS NOT NULL) AND (amount_remaining IS NOT NULL) AND (stripe_created IS NOT NULL) AND (stripe_as_of IS NOT NULL) AND (stripe_as_of_since <= stripe_as_of)))),
+--     CONSTRAINT billing_invoices_number_check CHECK (((stripe_invoice_id IS NULL) OR ((invoice_number)::text !~* '^INV-'::text))),
+--     CONSTRAINT billing_invoices_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['draft'::text, 'open'::text, 'paid'::text, 'uncollectible'::text, 'void'::text, 'deleted'::text])))
+-- )
+-- WITH (fillfactor='85');
+-- ALTER TABLE ONLY invoices ADD CONSTRAINT invoices_invoice_number_key UNIQUE (invoice_number);
+-- ALTER TABLE ONLY invoices ADD CONSTRAINT invoices_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY invoices ADD CONSTRAINT billing_invoices_subscription_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
+-- ALTER TABLE ONLY invoices ADD CONSTRAINT invoices_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY invoices ADD CONSTRAINT invoices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created) WHERE (stripe_invoice_id IS NOT NULL);
+-- CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
+-- CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
+-- CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
+-- CREATE INDEX billing_invoices_unlinked_idx ON invoices USING btree (stripe_invoice_id) WHERE ((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL));
+--
+-- CREATE TABLE invoice_payments (
+--     stripe_invoice_payment_id text NOT NULL,
+--     stripe_invoice_id text NOT NULL,
+--     livemode boolean NOT NULL,
+--     stripe_payment_intent_id text,
+--     stripe_charge_id text,
+--     amount_paid bigint,
+--     currency text,
+--     status text NOT NULL,
+--     stripe_created timestamp with time zone NOT NULL,
+--     stripe_as_of_since timestamp with time zone NOT NULL,
+--     stripe_as_of timestamp with time zone NOT NULL,
+--     stripe_event_id text,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT invoice_payments_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+--     CONSTRAINT invoice_payments_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'canceled'::text])))
+-- );
+-- ALTER TABLE ONLY invoice_payments ADD CONSTRAINT invoice_payments_pkey PRIMARY KEY (stripe_invoice_payment_id);
+-- CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (stripe_invoice_id);
+-- CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
+
 -- name: list_stored(object_ids, sinces)
 SELECT
     i.object_id,

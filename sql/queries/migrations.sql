@@ -1,5 +1,23 @@
 -- What the migration runner asks of the database.
 
+-- Tables: billing_schema_objects, billing_schema_texts
+--
+-- CREATE TABLE billing_schema_objects (
+--     id bigint NOT NULL,
+--     migration text NOT NULL,
+--     table_name text NOT NULL,
+--     column_name text,
+--     added_at timestamp with time zone DEFAULT now() NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_schema_objects ADD CONSTRAINT billing_schema_objects_pkey PRIMARY KEY (id);
+--
+-- CREATE TABLE billing_schema_texts (
+--     file text NOT NULL,
+--     digest bytea NOT NULL,
+--     applied_at timestamp with time zone DEFAULT now() NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_schema_texts ADD CONSTRAINT billing_schema_texts_pkey PRIMARY KEY (file);
+
 -- name: try_migration_lock()$
 -- Held by the session, outside of any transaction: CREATE INDEX CONCURRENTLY waits for all other
 -- snapshots, so a process that waited inside pg_advisory_lock() would deadlock with it.

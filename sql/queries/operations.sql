@@ -1,5 +1,23 @@
 -- What an operator looks at and does about provisioning.
 
+-- Tables: provisioning_holds
+--
+-- CREATE TABLE provisioning_holds (
+--     id bigint NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     reason text NOT NULL,
+--     placed_by text NOT NULL,
+--     placed_at timestamp with time zone DEFAULT now() NOT NULL,
+--     lifted_by text,
+--     lifted_at timestamp with time zone,
+--     CONSTRAINT provisioning_holds_check CHECK (((lifted_by IS NULL) = (lifted_at IS NULL))),
+--     CONSTRAINT provisioning_holds_reason_check CHECK ((reason <> ''::text))
+-- );
+-- ALTER TABLE ONLY provisioning_holds ADD CONSTRAINT provisioning_holds_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY provisioning_holds ADD CONSTRAINT provisioning_holds_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE UNIQUE INDEX provisioning_holds_standing_key ON provisioning_holds USING btree (subscription_id) WHERE (lifted_at IS NULL);
+-- CREATE INDEX provisioning_holds_subscription_idx ON provisioning_holds USING btree (subscription_id, id);
+
 -- name: find_subscription(name)$
 -- By our id or by Stripe's.
 SELECT s.id

@@ -5,6 +5,97 @@
 -- before. What else a crash of the database may take is done again, under the same numbers: so those
 -- commits do not wait (synchronous_commit, for the transaction).
 
+-- Tables: tenants, provisioning_work, tenant_services, provisioning_log
+--
+-- CREATE TABLE tenants (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     name character varying(255) NOT NULL,
+--     domain character varying(255) NOT NULL,
+--     status character varying(50) DEFAULT 'active'::character varying,
+--     settings jsonb DEFAULT '{}'::jsonb,
+--     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     billing_subscription_id uuid
+-- );
+-- ALTER TABLE ONLY tenants ADD CONSTRAINT tenants_domain_key UNIQUE (domain);
+-- ALTER TABLE ONLY tenants ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY tenants ADD CONSTRAINT billing_tenants_subscription_fkey FOREIGN KEY (billing_subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
+-- CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
+--
+-- CREATE TABLE provisioning_work (
+--     subscription_id uuid NOT NULL,
+--     inputs jsonb NOT NULL,
+--     version bigint DEFAULT 1 NOT NULL,
+--     done_version bigint DEFAULT 0 NOT NULL,
+--     attempts integer DEFAULT 0 NOT NULL,
+--     last_error text,
+--     wake_at timestamp with time zone,
+--     lease_token uuid,
+--     leased_until timestamp with time zone,
+--     trouble text,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
+--     CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
+-- );
+-- ALTER TABLE ONLY provisioning_work ADD CONSTRAINT provisioning_work_pkey PRIMARY KEY (subscription_id);
+-- ALTER TABLE ONLY provisioning_work ADD CONSTRAINT provisioning_work_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+-- CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
+--
+-- CREATE TABLE tenant_services (
+--     subscription_id uuid NOT NULL,
+--     product_type text NOT NULL,
+--     desired text NOT NULL,
+--     actual text DEFAULT 'absent'::text NOT NULL,
+--     driver text NOT NULL,
+--     external_ref text,
+--     attempts integer DEFAULT 0 NOT NULL,
+--     last_error text,
+--     next_attempt_at timestamp with time zone,
+--     desired_resources jsonb DEFAULT '{}'::jsonb NOT NULL,
+--     resources jsonb DEFAULT '{}'::jsonb NOT NULL,
+--     generation bigint DEFAULT 0 NOT NULL,
+--     pending_action text,
+--     pending_request jsonb,
+--     stopped text,
+--     removed_at timestamp with time zone,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
+--     CONSTRAINT tenant_services_check CHECK (((actual = 'absent'::text) OR (external_ref IS NOT NULL))),
+--     CONSTRAINT tenant_services_desired_check CHECK ((desired = ANY (ARRAY['active'::text, 'suspended'::text, 'terminated'::text]))),
+--     CONSTRAINT tenant_services_pending_check CHECK ((((pending_action IS NULL) = (pending_request IS NULL)) AND (pending_action = ANY (ARRAY['create'::text, 'suspend'::text, 'resume'::text, 'change'::text, 'terminate'::text])))),
+--     CONSTRAINT tenant_services_stopped_check CHECK ((stopped = ANY (ARRAY['refused'::text, 'skipped'::text])))
+-- );
+-- ALTER TABLE ONLY tenant_services ADD CONSTRAINT tenant_services_pkey PRIMARY KEY (subscription_id, product_type);
+-- ALTER TABLE ONLY tenant_services ADD CONSTRAINT tenant_services_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
+-- CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);
+-- CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
+--
+-- CREATE TABLE provisioning_log (
+--     id bigint NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     product_type text,
+--     driver text NOT NULL,
+--     action text NOT NULL,
+--     idempotency_key text NOT NULL,
+--     request jsonb NOT NULL,
+--     response jsonb,
+--     outcome text NOT NULL,
+--     error text,
+--     duration_ms integer NOT NULL,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT provisioning_log_duration_ms_check CHECK ((duration_ms >= 0)),
+--     CONSTRAINT provisioning_log_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'already_done'::text, 'retryable'::text, 'permanent'::text])))
+-- )
+-- WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+-- ALTER TABLE ONLY provisioning_log ADD CONSTRAINT provisioning_log_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY provisioning_log ADD CONSTRAINT provisioning_log_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX provisioning_log_created_idx ON provisioning_log USING btree (created_at);
+-- CREATE INDEX provisioning_log_subscription_idx ON provisioning_log USING btree (subscription_id, id);
+
 -- name: take_lease(subscription_id, token, lease_seconds, now)^
 -- Only where there is something to do. Should the run die, the sweep looks again, ever later.
 UPDATE provisioning_work AS w

@@ -1,5 +1,72 @@
 -- Stripe compared with the mirror: runs, what is stored of a page of objects, what is left over.
 
+-- Tables: billing_reconcile_runs, billing_reconcile_slices, billing_reconcile_marks, billing_reconcile_drift
+--
+-- CREATE TABLE billing_reconcile_runs (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     started_by text NOT NULL,
+--     livemode boolean NOT NULL,
+--     dry_run boolean NOT NULL,
+--     since_days integer,
+--     started_at timestamp with time zone DEFAULT now() NOT NULL,
+--     finished_at timestamp with time zone,
+--     outcome text,
+--     holder uuid,
+--     leased_until timestamp with time zone,
+--     attempts integer DEFAULT 0 NOT NULL,
+--     last_error text,
+--     next_attempt_at timestamp with time zone,
+--     objects bigint DEFAULT 0 NOT NULL,
+--     events bigint DEFAULT 0 NOT NULL,
+--     accounts bigint DEFAULT 0 NOT NULL,
+--     drift bigint DEFAULT 0 NOT NULL,
+--     repaired bigint DEFAULT 0 NOT NULL,
+--     CONSTRAINT billing_reconcile_runs_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
+--     CONSTRAINT billing_reconcile_runs_check1 CHECK (((holder IS NULL) = (leased_until IS NULL))),
+--     CONSTRAINT billing_reconcile_runs_check2 CHECK ((repaired <= drift)),
+--     CONSTRAINT billing_reconcile_runs_outcome_check CHECK ((outcome = ANY (ARRAY['clean'::text, 'repaired'::text, 'drift'::text, 'abandoned'::text]))),
+--     CONSTRAINT billing_reconcile_runs_since_days_check CHECK ((since_days > 0)),
+--     CONSTRAINT billing_reconcile_runs_started_by_check CHECK ((started_by = ANY (ARRAY['schedule'::text, 'api'::text, 'command'::text])))
+-- );
+-- ALTER TABLE ONLY billing_reconcile_runs ADD CONSTRAINT billing_reconcile_runs_pkey PRIMARY KEY (id);
+-- CREATE INDEX billing_reconcile_runs_started_idx ON billing_reconcile_runs USING btree (started_at);
+-- CREATE UNIQUE INDEX billing_reconcile_runs_unfinished_key ON billing_reconcile_runs USING btree ((true)) WHERE (finished_at IS NULL);
+--
+-- CREATE TABLE billing_reconcile_slices (
+--     run_id uuid NOT NULL,
+--     step text NOT NULL,
+--     subject text NOT NULL,
+--     part smallint NOT NULL,
+--     created_from bigint,
+--     created_before bigint,
+--     cursor_id text,
+--     cursor_created bigint,
+--     marked bigint DEFAULT 0 NOT NULL,
+--     done boolean DEFAULT false NOT NULL,
+--     CONSTRAINT billing_reconcile_slices_step_check CHECK ((step = ANY (ARRAY['replay'::text, 'compare'::text, 'absent'::text, 'inspect'::text])))
+-- );
+-- ALTER TABLE ONLY billing_reconcile_slices ADD CONSTRAINT billing_reconcile_slices_pkey PRIMARY KEY (run_id, step, subject, part);
+-- ALTER TABLE ONLY billing_reconcile_slices ADD CONSTRAINT billing_reconcile_slices_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;
+--
+-- CREATE UNLOGGED TABLE billing_reconcile_marks (
+--     object_id text NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_reconcile_marks ADD CONSTRAINT billing_reconcile_marks_pkey PRIMARY KEY (object_id);
+--
+-- CREATE TABLE billing_reconcile_drift (
+--     run_id uuid NOT NULL,
+--     object_type text NOT NULL,
+--     object_id text NOT NULL,
+--     field text NOT NULL,
+--     ours text,
+--     found text,
+--     repaired boolean NOT NULL,
+--     found_at timestamp with time zone DEFAULT now() NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_reconcile_drift ADD CONSTRAINT billing_reconcile_drift_pkey PRIMARY KEY (run_id, object_id, field);
+-- ALTER TABLE ONLY billing_reconcile_drift ADD CONSTRAINT billing_reconcile_drift_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_reconcile_drift_left_idx ON billing_reconcile_drift USING btree (run_id) WHERE (NOT repaired);
+
 -- name: get_unfinished_run()^
 SELECT
     r.id,

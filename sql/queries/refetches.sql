@@ -1,5 +1,23 @@
 -- Objects that Stripe has to be asked about.
 
+-- Tables: stripe_refetches
+--
+-- CREATE TABLE stripe_refetches (
+--     object_id text NOT NULL,
+--     object_type text NOT NULL,
+--     reason text NOT NULL,
+--     version bigint DEFAULT 1 NOT NULL,
+--     attempts integer DEFAULT 0 NOT NULL,
+--     last_error text,
+--     leased_until timestamp with time zone,
+--     next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+--     requested_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text])))
+-- );
+-- ALTER TABLE ONLY stripe_refetches ADD CONSTRAINT stripe_refetches_pkey PRIMARY KEY (object_id);
+-- CREATE INDEX billing_refetches_failing_idx ON stripe_refetches USING btree (requested_at) WHERE (last_error IS NOT NULL);
+-- CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
+
 -- name: request_refetches(requests)
 -- A request for an object that waits already makes a new version of the wish, so that an answer
 -- which was asked for earlier does not clear it. A version never comes twice, even if the row was

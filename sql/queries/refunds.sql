@@ -1,5 +1,30 @@
 -- Refunds, as Stripe tells of them; set-based like invoices.sql.
 
+-- Tables: stripe_refunds
+--
+-- CREATE TABLE stripe_refunds (
+--     stripe_refund_id text NOT NULL,
+--     livemode boolean NOT NULL,
+--     stripe_payment_intent_id text,
+--     stripe_charge_id text,
+--     amount bigint NOT NULL,
+--     currency text NOT NULL,
+--     status text NOT NULL,
+--     reason text,
+--     stripe_created timestamp with time zone NOT NULL,
+--     stripe_as_of_since timestamp with time zone NOT NULL,
+--     stripe_as_of timestamp with time zone NOT NULL,
+--     stripe_event_id text,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT stripe_refunds_amount_check CHECK ((amount >= 0)),
+--     CONSTRAINT stripe_refunds_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+--     CONSTRAINT stripe_refunds_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT stripe_refunds_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])))
+-- );
+-- ALTER TABLE ONLY stripe_refunds ADD CONSTRAINT stripe_refunds_pkey PRIMARY KEY (stripe_refund_id);
+-- CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds USING btree (stripe_payment_intent_id);
+
 -- name: list_stored(object_ids, sinces)
 SELECT
     i.object_id,

@@ -3,6 +3,17 @@
 -- A batch takes its rows by ctid, which is stable while they are locked, and passes over rows that
 -- somebody else has locked.
 
+-- Tables: billing_retention
+--
+-- CREATE TABLE billing_retention (
+--     subject text NOT NULL,
+--     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+--     pruned_rows bigint DEFAULT 0 NOT NULL,
+--     pruned_at timestamp with time zone,
+--     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text])))
+-- );
+-- ALTER TABLE ONLY billing_retention ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
+
 -- name: prune_event_payloads(keep_days)^
 -- Whoever has the row of billing_retention is the only one at it; others find nothing to do. No
 -- index says which payloads are left (it would be written for each event, and keep the update from

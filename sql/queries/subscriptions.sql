@@ -1,6 +1,88 @@
 -- Subscriptions and their items, as Stripe tells of them.
 -- Every statement is set-based: one call carries one snapshot or fifty.
 
+-- Tables: subscriptions, subscription_items
+--
+-- CREATE TABLE subscriptions (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     tenant_id uuid,
+--     customer_id uuid,
+--     product_id uuid,
+--     status character varying(50) DEFAULT 'active'::character varying,
+--     billing_cycle character varying(50),
+--     price numeric(10,2) NOT NULL,
+--     next_billing_date date,
+--     next_due_date date,
+--     auto_renew boolean DEFAULT true,
+--     metadata jsonb DEFAULT '{}'::jsonb,
+--     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     billing_provider text,
+--     livemode boolean,
+--     stripe_status text,
+--     stripe_customer_id text,
+--     stripe_subscription_id text,
+--     stripe_payment_intent_id text,
+--     checkout_session_id text,
+--     currency text,
+--     amount bigint,
+--     current_period_start timestamp with time zone,
+--     current_period_end timestamp with time zone,
+--     trial_end timestamp with time zone,
+--     cancel_at_period_end boolean,
+--     cancel_at timestamp with time zone,
+--     canceled_at timestamp with time zone,
+--     ended_at timestamp with time zone,
+--     collection_paused boolean,
+--     initial_payment_settled boolean,
+--     stripe_as_of_since timestamp with time zone,
+--     stripe_as_of timestamp with time zone,
+--     stripe_event_id text,
+--     CONSTRAINT billing_subscriptions_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
+--     CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
+--     CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
+--     CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ((ARRAY['provisional'::character varying, 'pending'::character varying, 'active'::character varying, 'suspended'::character varying, 'cancelled'::character varying, 'expired'::character varying])::text[])))),
+--     CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['incomplete'::text, 'incomplete_expired'::text, 'trialing'::text, 'active'::text, 'past_due'::text, 'unpaid'::text, 'paused'::text, 'canceled'::text])))
+-- )
+-- WITH (fillfactor='85');
+-- ALTER TABLE ONLY subscriptions ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY subscriptions ADD CONSTRAINT subscriptions_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY subscriptions ADD CONSTRAINT subscriptions_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id);
+-- ALTER TABLE ONLY subscriptions ADD CONSTRAINT subscriptions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (status, stripe_status) WHERE (((status)::text = 'pending'::text) OR (stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) OR ((stripe_subscription_id IS NOT NULL) AND (stripe_status IS NULL)));
+-- CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
+-- CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
+-- CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
+--
+-- CREATE TABLE subscription_items (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     price_id uuid,
+--     stripe_subscription_item_id text,
+--     stripe_price_id text,
+--     quantity bigint,
+--     unit_amount bigint,
+--     currency text NOT NULL,
+--     recurring_interval text,
+--     interval_count integer,
+--     current_period_start timestamp with time zone,
+--     current_period_end timestamp with time zone,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT subscription_items_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT subscription_items_interval_count_check CHECK ((interval_count > 0)),
+--     CONSTRAINT subscription_items_quantity_check CHECK ((quantity >= 0)),
+--     CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'year'::text])))
+-- )
+-- WITH (fillfactor='85');
+-- ALTER TABLE ONLY subscription_items ADD CONSTRAINT subscription_items_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY subscription_items ADD CONSTRAINT subscription_items_stripe_subscription_item_id_key UNIQUE (stripe_subscription_item_id);
+-- ALTER TABLE ONLY subscription_items ADD CONSTRAINT subscription_items_price_id_fkey FOREIGN KEY (price_id) REFERENCES prices(id);
+-- ALTER TABLE ONLY subscription_items ADD CONSTRAINT subscription_items_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_items_price_subscription_idx ON subscription_items USING btree (price_id, subscription_id);
+-- CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btree (subscription_id);
+
 -- name: lock_objects(keys)
 -- One at a time for each Stripe object, in the order given, until the transaction ends: two events
 -- of one object, or an invoice and its subscription, never pass each other unseen.

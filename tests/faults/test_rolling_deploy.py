@@ -1,5 +1,6 @@
 """An earlier release and this one run side by side, while the schema changes under both."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import aiohttp
 import pytest
 
 from mpanel_billing.database.migrations import expected_version, migrate
+from mpanel_billing.resources import ROOT
 from tests.faults import releases
 from tests.faults.commands import operate
 from tests.faults.convergence import check_converged
@@ -22,7 +24,21 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def earlier(tmp_path: Path) -> Path:
-    return releases.check_out(releases.BASELINE, tmp_path)
+    return releases.check_out(releases.BASELINE, tmp_path / "earlier")
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Path:
+    """The present schema, with each view and routine changed; a view gets another first column."""
+    tree = tmp_path / "later"
+    for part in ("prisma", "sql"):
+        shutil.copytree(ROOT / part, tree / part)
+    for path in (*tree.glob("sql/views/*.sql"), *tree.glob("sql/routines/*.sql")):
+        text = path.read_text()
+        if path.stem == "billing_mrr":
+            text = text.replace("SELECT\n", "SELECT\n    1 AS more,\n", 1)
+        path.write_text(f"-- Changed.\n{text}")
+    return tree
 
 
 @pytest.fixture
@@ -35,13 +51,21 @@ async def town(empty_database_url: str, earlier: Path) -> AsyncIterator[Town]:
         yield opened
 
 
-async def test_two_releases_run_side_by_side(town: Town, earlier: Path, ledger: Ledger) -> None:
+async def test_two_releases_run_side_by_side(
+    town: Town, earlier: Path, later: Path, ledger: Ledger
+) -> None:
     old = releases.environment_of(earlier)
     old_web, old_worker = await town.start_web(**old), await town.start_worker(**old)
     connector = aiohttp.TCPConnector(force_close=True)  # so that both get their share
     async with aiohttp.ClientSession(connector=connector) as town.browser:
         async with under_load(town) as load:
-            files = await migrate(town.urls["DATABASE_URL"])
+            files = await migrate(
+                town.urls["DATABASE_URL"], migrations=later / "prisma" / "migrations"
+            )
+            texts = [file for file in files if file.startswith("sql/")]
+            assert {"sql/views/billing_mrr.sql", "sql/routines/billing_receive_events_v1.sql"} <= {
+                *texts
+            }
             new_web, new_worker = await town.start_web(), await town.start_worker()
             await load.reach(4)
             for process in (old_web, new_web):
@@ -54,7 +78,8 @@ async def test_two_releases_run_side_by_side(town: Town, earlier: Path, ledger: 
     assert any("provision done" in line for line in new_worker.lines)
     assert town.journal.statuses() == {200}
     ledger.enter(
-        f"rolling deployment under load: {len(files)} migrations to {expected_version()}, "
+        f"rolling deployment under load: {len(files) - len(texts)} migrations to "
+        f"{expected_version()}, {len(texts)} changed views and routines, "
         "the earlier release and this one side by side, then only this one",
         town.journal,
         recovered="not needed: both take orders and webhooks on either schema",

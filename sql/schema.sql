@@ -1,0 +1,2171 @@
+-- The schema as the migrations, views and routines leave it on an empty database. Do not edit:
+-- `make schema` writes it.
+
+CREATE TYPE billing_invoice_snapshot AS (
+    object_id text,
+    invoice_number text,
+    status text,
+    subtotal numeric,
+    tax_amount numeric,
+    total numeric,
+    currency text,
+    due_date timestamp with time zone,
+    paid_at timestamp with time zone,
+    livemode boolean,
+    stripe_subscription_id text,
+    stripe_customer_id text,
+    stripe_number text,
+    stripe_status text,
+    billing_reason text,
+    amount_due bigint,
+    amount_paid bigint,
+    amount_remaining bigint,
+    period_start timestamp with time zone,
+    period_end timestamp with time zone,
+    attempt_count integer,
+    next_payment_attempt timestamp with time zone,
+    hosted_invoice_url text,
+    invoice_pdf text,
+    stripe_payment_intent_id text,
+    stripe_created timestamp with time zone,
+    since timestamp with time zone,
+    as_of timestamp with time zone,
+    event_id text
+);
+COMMENT ON TYPE billing_invoice_snapshot IS 'A Stripe invoice as the mirror writes it';
+
+CREATE TYPE billing_subscription_item_snapshot AS (
+    stripe_subscription_item_id text,
+    stripe_price_id text,
+    quantity bigint,
+    unit_amount bigint,
+    currency text,
+    recurring_interval text,
+    interval_count integer,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone
+);
+COMMENT ON TYPE billing_subscription_item_snapshot IS 'An item of a Stripe subscription as the mirror writes it';
+
+CREATE TYPE billing_subscription_snapshot AS (
+    subscription_id uuid,
+    customer_id uuid,
+    object_id text,
+    stripe_customer_id text,
+    livemode boolean,
+    stripe_status text,
+    currency text,
+    amount bigint,
+    price numeric,
+    billing_cycle text,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone,
+    trial_end timestamp with time zone,
+    cancel_at_period_end boolean,
+    cancel_at timestamp with time zone,
+    canceled_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    collection_paused boolean,
+    items jsonb,
+    items_complete boolean,
+    since timestamp with time zone,
+    as_of timestamp with time zone,
+    event_id text
+);
+COMMENT ON TYPE billing_subscription_snapshot IS 'A Stripe subscription as the mirror writes it; items holds an array of billing_subscription_item_snapshot';
+
+CREATE TYPE pgqueuer_status AS ENUM (
+    'queued',
+    'picked',
+    'successful',
+    'exception',
+    'canceled',
+    'deleted',
+    'failed'
+);
+
+CREATE FUNCTION billing_describe(described_table text, described_column text, description text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1
+        FROM billing_schema_objects AS o
+        WHERE o.table_name = described_table
+          AND o.column_name IS NOT DISTINCT FROM described_column
+    ) THEN
+        RETURN;
+    END IF;
+    IF described_column IS NULL THEN
+        EXECUTE format('COMMENT ON TABLE %I IS %L', described_table, description);
+    ELSE
+        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', described_table, described_column, description);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION billing_describe(described_table text, described_column text, description text) IS 'Comments on a column or, without one, on a table, unless mPanel had it before us';
+
+CREATE FUNCTION billing_receive_events_v1(keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb) RETURNS SETOF text
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET lock_timeout TO '100ms'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    -- the locks of lock_objects; never waited for, so in any order
+    IF (
+        SELECT bool_and(pg_try_advisory_xact_lock(hashtextextended(named.key, 0)))
+        FROM unnest(keys) AS named (key)
+    ) IS NOT TRUE THEN
+        RETURN;
+    END IF;
+    -- begins after the locks are taken, and so sees all that was committed before
+    RETURN QUERY
+    WITH renewed AS (
+        UPDATE subscriptions AS mirror
+        SET currency = s.currency,
+            amount = s.amount,
+            price = least(s.price, 99999999.99),
+            billing_cycle = coalesce(s.billing_cycle, mirror.billing_cycle),
+            next_due_date = s.current_period_end::date,
+            current_period_start = s.current_period_start,
+            current_period_end = s.current_period_end,
+            trial_end = s.trial_end,
+            cancel_at_period_end = s.cancel_at_period_end,
+            cancel_at = s.cancel_at,
+            canceled_at = s.canceled_at,
+            ended_at = s.ended_at,
+            stripe_as_of_since = s.since,
+            stripe_as_of = s.as_of,
+            stripe_event_id = s.event_id,
+            updated_at = now()
+        FROM jsonb_populate_recordset(
+            NULL::billing_subscription_snapshot, billing_receive_events_v1.subscriptions
+        ) AS s
+        WHERE mirror.stripe_subscription_id = s.object_id
+          AND mirror.stripe_as_of < s.since
+          AND mirror.customer_id IS NOT NULL
+          AND mirror.stripe_customer_id = s.stripe_customer_id
+          AND mirror.stripe_status = s.stripe_status
+          AND mirror.collection_paused = s.collection_paused
+          AND (
+              mirror.cancel_at_period_end IS TRUE
+              OR (mirror.cancel_at <= mirror.current_period_end) IS TRUE
+          ) = (s.cancel_at_period_end OR (s.cancel_at <= s.current_period_end) IS TRUE)
+          -- the same items at the same prices; an item that Stripe does not have has no id
+          AND (
+              SELECT jsonb_object_agg(coalesce(item.stripe_subscription_item_id, ''), item.stripe_price_id)
+              FROM subscription_items AS item
+              WHERE item.subscription_id = mirror.id
+          ) = (
+              SELECT
+                  jsonb_object_agg(
+                      item.value ->> 'stripe_subscription_item_id',
+                      item.value ->> 'stripe_price_id'
+                  )
+              FROM jsonb_array_elements(s.items) AS item (value)
+          )
+        RETURNING
+            s.object_id,
+            s.items
+    ),
+    itemised AS (
+        UPDATE subscription_items AS mirror
+        SET price_id = i.price_id,
+            quantity = i.quantity,
+            unit_amount = i.unit_amount,
+            currency = i.currency,
+            recurring_interval = i.recurring_interval,
+            interval_count = i.interval_count,
+            current_period_start = i.current_period_start,
+            current_period_end = i.current_period_end,
+            updated_at = now()
+        FROM (
+            SELECT
+                listed.*,
+                (
+                    SELECT p.id
+                    FROM prices AS p
+                    WHERE p.stripe_price_id = listed.stripe_price_id
+                ) AS price_id
+            FROM renewed AS r
+            CROSS JOIN LATERAL jsonb_populate_recordset(
+                NULL::billing_subscription_item_snapshot, r.items
+            ) AS listed
+            OFFSET 0
+        ) AS i
+        WHERE mirror.stripe_subscription_item_id = i.stripe_subscription_item_id
+          AND (
+              mirror.price_id,
+              mirror.quantity,
+              mirror.unit_amount,
+              mirror.current_period_start,
+              mirror.current_period_end
+          ) IS DISTINCT FROM (
+              i.price_id,
+              i.quantity,
+              i.unit_amount,
+              i.current_period_start,
+              i.current_period_end
+          )
+    ),
+    billed AS (
+        INSERT INTO invoices AS mirror (
+            subscription_id,
+            tenant_id,
+            customer_id,
+            invoice_number,
+            status,
+            subtotal,
+            tax_amount,
+            total,
+            currency,
+            due_date,
+            paid_date,
+            livemode,
+            stripe_invoice_id,
+            stripe_subscription_id,
+            stripe_customer_id,
+            stripe_number,
+            stripe_status,
+            billing_reason,
+            amount_due,
+            amount_paid,
+            amount_remaining,
+            period_start,
+            period_end,
+            attempt_count,
+            next_payment_attempt,
+            hosted_invoice_url,
+            invoice_pdf,
+            stripe_created,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id,
+            created_at
+        )
+        SELECT
+            subscribed.id,
+            subscribed.tenant_id,
+            subscribed.customer_id,
+            s.invoice_number,
+            s.status,
+            least(s.subtotal, 99999999.99),
+            least(s.tax_amount, 99999999.99),
+            least(s.total, 99999999.99),
+            upper(s.currency),
+            coalesce(s.due_date, s.stripe_created)::date,
+            s.paid_at AT TIME ZONE 'UTC',
+            s.livemode,
+            s.object_id,
+            s.stripe_subscription_id,
+            s.stripe_customer_id,
+            s.stripe_number,
+            s.stripe_status,
+            s.billing_reason,
+            s.amount_due,
+            s.amount_paid,
+            s.amount_remaining,
+            s.period_start,
+            s.period_end,
+            s.attempt_count,
+            s.next_payment_attempt,
+            s.hosted_invoice_url,
+            s.invoice_pdf,
+            s.stripe_created,
+            s.since,
+            s.as_of,
+            s.event_id,
+            s.stripe_created AT TIME ZONE 'UTC'
+        FROM jsonb_populate_recordset(
+            NULL::billing_invoice_snapshot, billing_receive_events_v1.invoices
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                o.id,
+                o.tenant_id,
+                o.customer_id
+            FROM subscriptions AS o
+            WHERE o.stripe_subscription_id = s.stripe_subscription_id
+              AND o.initial_payment_settled
+              AND o.stripe_status NOT IN ('past_due', 'unpaid')
+              AND o.customer_id IS NOT NULL
+            OFFSET 0
+        ) AS subscribed
+        -- an invoice whose payment is known may settle something
+        WHERE s.stripe_payment_intent_id IS NULL
+          AND NOT EXISTS (
+              SELECT 1
+              FROM invoice_payments AS p
+              WHERE p.stripe_invoice_id = s.object_id
+                AND p.status = 'paid'
+              OFFSET 0
+          )
+        ON CONFLICT (stripe_invoice_id) DO UPDATE
+        SET subscription_id = excluded.subscription_id,
+            tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
+            customer_id = excluded.customer_id,
+            status = excluded.status,
+            subtotal = excluded.subtotal,
+            tax_amount = excluded.tax_amount,
+            total = excluded.total,
+            currency = excluded.currency,
+            due_date = excluded.due_date,
+            paid_date = excluded.paid_date,
+            stripe_subscription_id = excluded.stripe_subscription_id,
+            stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
+            stripe_number = excluded.stripe_number,
+            stripe_status = excluded.stripe_status,
+            billing_reason = excluded.billing_reason,
+            amount_due = excluded.amount_due,
+            amount_paid = excluded.amount_paid,
+            amount_remaining = excluded.amount_remaining,
+            period_start = excluded.period_start,
+            period_end = excluded.period_end,
+            attempt_count = excluded.attempt_count,
+            next_payment_attempt = excluded.next_payment_attempt,
+            hosted_invoice_url = excluded.hosted_invoice_url,
+            invoice_pdf = excluded.invoice_pdf,
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        WHERE mirror.stripe_as_of < excluded.stripe_as_of_since
+          AND coalesce(mirror.stripe_subscription_id, excluded.stripe_subscription_id) = excluded.stripe_subscription_id
+          AND mirror.stripe_payment_intent_id IS NULL
+        RETURNING
+            mirror.stripe_invoice_id AS object_id,
+            mirror.stripe_status = 'paid' AND mirror.amount_paid > 0 AS awaits_payment
+    ),
+    awaited AS (
+        INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
+        SELECT
+            b.object_id,
+            'invoice',
+            'awaited',
+            now() + interval '1 minute'
+        FROM billed AS b
+        WHERE b.awaits_payment
+        ON CONFLICT (object_id) DO NOTHING
+    )
+    INSERT INTO stripe_events (
+        id,
+        type,
+        api_version,
+        created,
+        livemode,
+        object_id,
+        payload,
+        status,
+        applied_at
+    )
+    SELECT
+        e.id,
+        e.type,
+        e.api_version,
+        e.created,
+        e.livemode,
+        e.object_id,
+        e.payload::jsonb,
+        'applied',
+        now()
+    FROM ROWS FROM (
+        jsonb_to_recordset(billing_receive_events_v1.events) AS (
+            id text,
+            type text,
+            api_version text,
+            created timestamptz,
+            livemode boolean,
+            object_id text
+        ),
+        unnest(payloads)
+    ) AS e (id, type, api_version, created, livemode, object_id, payload)
+    WHERE e.object_id = ANY(ARRAY(
+        SELECT r.object_id
+        FROM renewed AS r
+        UNION ALL
+        SELECT b.object_id
+        FROM billed AS b
+    ))
+    RETURNING id;
+END
+$$;
+COMMENT ON FUNCTION billing_receive_events_v1(keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb) IS 'Keeps and applies the events that are newer than their rows and affect nothing derived; returns their ids and leaves the others untouched';
+
+CREATE FUNCTION billing_record_additions(version text) RETURNS void
+    LANGUAGE sql
+    AS $$
+    -- What this transaction has added to the catalog. Comparing before and after would also count
+    -- what mPanel adds in the meantime, in a session of its own.
+    INSERT INTO billing_schema_objects (migration, table_name, column_name)
+    SELECT
+        version,
+        added_table.relname,
+        CASE WHEN first_column.xmin <> pg_current_xact_id()::xid THEN added.attname END
+    FROM pg_attribute AS added
+    JOIN pg_class AS added_table
+        ON added_table.oid = added.attrelid
+    JOIN pg_attribute AS first_column
+        ON first_column.attrelid = added.attrelid
+        AND first_column.attnum = 1
+    WHERE added_table.relnamespace = current_schema()::regnamespace
+      AND added_table.relkind = 'r'
+      AND added.attnum > 0
+      AND NOT added.attisdropped
+      AND added.xmin = pg_current_xact_id()::xid
+      AND (added.attnum = 1 OR first_column.xmin <> pg_current_xact_id()::xid)
+    ORDER BY added.attrelid, added.attnum;
+$$;
+COMMENT ON FUNCTION billing_record_additions(version text) IS 'Records the tables and columns that this transaction has added';
+
+CREATE FUNCTION billing_revert_additions(version text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    entry record;
+BEGIN
+    FOR entry IN
+        SELECT o.id, o.table_name, o.column_name
+        FROM billing_schema_objects AS o
+        WHERE o.migration = version
+        ORDER BY o.id DESC
+    LOOP
+        IF entry.column_name IS NULL THEN
+            EXECUTE format('DROP TABLE %I', entry.table_name);
+        ELSE
+            EXECUTE format('ALTER TABLE %I DROP COLUMN %I', entry.table_name, entry.column_name);
+        END IF;
+        DELETE FROM billing_schema_objects WHERE id = entry.id;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION billing_revert_additions(version text) IS 'Drops what the migration added according to the ledger, newest first';
+
+CREATE FUNCTION fn_pgqueuer_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    to_emit BOOLEAN := false;  -- Flag to decide whether to emit a notification
+BEGIN
+    -- Check operation type and set the emit flag accordingly
+    IF TG_OP = 'UPDATE' AND OLD IS DISTINCT FROM NEW THEN
+        to_emit := true;
+    ELSIF TG_OP = 'DELETE' THEN
+        to_emit := true;
+    ELSIF TG_OP = 'INSERT' THEN
+        to_emit := true;
+    ELSIF TG_OP = 'TRUNCATE' THEN
+        to_emit := true;
+    END IF;
+
+    -- Perform notification if the emit flag is set
+    IF to_emit THEN
+        PERFORM pg_notify(
+            'ch_pgqueuer',
+            json_build_object(
+                'channel', 'ch_pgqueuer',
+                'operation', lower(TG_OP),
+                'sent_at', NOW(),
+                'table', TG_TABLE_NAME,
+                'type', 'table_changed_event'
+            )::text
+        );
+    END IF;
+
+    -- Return appropriate value based on the operation
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        RETURN NEW;
+    ELSIF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    ELSE
+        RETURN NULL; -- For TRUNCATE and other non-row-specific contexts
+    END IF;
+
+END;
+$$;
+
+CREATE TABLE billing_api_keys (
+    id text NOT NULL,
+    name text NOT NULL,
+    key_hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    CONSTRAINT billing_api_keys_id_check CHECK ((id ~ '^mpb_[0-9A-Za-z]{10}$'::text)),
+    CONSTRAINT billing_api_keys_key_hash_check CHECK ((octet_length(key_hash) = 32)),
+    CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
+    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'billing'::text, 'billing:read'::text])))
+);
+COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
+COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
+COMMENT ON COLUMN billing_api_keys.name IS 'Name of its owner, chosen by the operator; free again once the key is revoked';
+COMMENT ON COLUMN billing_api_keys.key_hash IS 'SHA-256 of the whole key, which is not stored';
+COMMENT ON COLUMN billing_api_keys.scopes IS 'What it gives access to: admin, admin:read, billing, billing:read';
+COMMENT ON COLUMN billing_api_keys.created_at IS 'When it was made';
+COMMENT ON COLUMN billing_api_keys.created_by IS 'Who made it';
+COMMENT ON COLUMN billing_api_keys.expires_at IS 'When it stops working; null: never';
+COMMENT ON COLUMN billing_api_keys.revoked_at IS 'When it was revoked; null: not revoked';
+COMMENT ON COLUMN billing_api_keys.last_used_at IS 'Last use, to the minute; null: never';
+
+CREATE TABLE billing_audit_log (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    actor text NOT NULL,
+    key_id text,
+    action text NOT NULL,
+    target_type text,
+    target_id text,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    request_id text,
+    outcome text NOT NULL,
+    error text,
+    settled_at timestamp with time zone,
+    CONSTRAINT billing_audit_log_action_check CHECK ((action ~ '^[a-z_]+(\.[a-z_]+)+$'::text)),
+    CONSTRAINT billing_audit_log_actor_check CHECK ((actor <> ''::text)),
+    CONSTRAINT billing_audit_log_check CHECK (((target_type IS NULL) = (target_id IS NULL))),
+    CONSTRAINT billing_audit_log_check1 CHECK (((outcome = 'attempted'::text) OR (settled_at IS NOT NULL))),
+    CONSTRAINT billing_audit_log_details_check CHECK ((jsonb_typeof(details) = 'object'::text)),
+    CONSTRAINT billing_audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['attempted'::text, 'done'::text, 'failed'::text])))
+);
+COMMENT ON TABLE billing_audit_log IS 'Every change made with a key or on a command line, in order';
+COMMENT ON COLUMN billing_audit_log.id IS 'Our id';
+COMMENT ON COLUMN billing_audit_log.at IS 'When it began';
+COMMENT ON COLUMN billing_audit_log.actor IS 'Name of the key, settings:admin:1 and the like for one of the settings, or cli:<user>@<host>';
+COMMENT ON COLUMN billing_audit_log.key_id IS 'billing_api_keys.id; null: not a key in the database';
+COMMENT ON COLUMN billing_audit_log.action IS 'What was done, such as subscription.suspend';
+COMMENT ON COLUMN billing_audit_log.target_type IS 'What it was done to: subscription, event, key, ...; null: not one thing';
+COMMENT ON COLUMN billing_audit_log.target_id IS 'Its id: ours, or Stripe''s for a Stripe object';
+COMMENT ON COLUMN billing_audit_log.details IS 'Parameters and result; never a secret';
+COMMENT ON COLUMN billing_audit_log.request_id IS 'X-Request-Id, which the log lines carry; null: no request';
+COMMENT ON COLUMN billing_audit_log.outcome IS 'attempted: begun, outcome unknown; done; failed: refused or aborted';
+COMMENT ON COLUMN billing_audit_log.error IS 'Error code, if it failed';
+COMMENT ON COLUMN billing_audit_log.settled_at IS 'When the outcome was written';
+
+ALTER TABLE billing_audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_audit_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE billing_changes (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid,
+    invoice_id uuid,
+    subject_id uuid GENERATED ALWAYS AS (COALESCE(subscription_id, invoice_id)) STORED NOT NULL,
+    kind text NOT NULL,
+    request_key text,
+    request_hash bytea NOT NULL,
+    params jsonb NOT NULL,
+    attempt integer DEFAULT 1 NOT NULL,
+    attempted_at timestamp with time zone DEFAULT now() NOT NULL,
+    state text NOT NULL,
+    stripe_id text,
+    last_error text,
+    leased_until timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_changes_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
+    CONSTRAINT billing_changes_check1 CHECK (((kind = 'refund'::text) = (invoice_id IS NOT NULL))),
+    CONSTRAINT billing_changes_check2 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'cancel'::text, 'resume'::text, 'refund'::text]))),
+    CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
+);
+COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
+COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at Stripe';
+COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: a refund';
+COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded; null: a change of a subscription';
+COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, cancel, resume or refund';
+COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
+COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
+COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
+COMMENT ON COLUMN billing_changes.attempt IS 'Grows only if Stripe has certainly not acted, or would repeat its failure';
+COMMENT ON COLUMN billing_changes.attempted_at IS 'When the attempt began: Stripe forgets its idempotency key a day later';
+COMMENT ON COLUMN billing_changes.state IS 'asking: under way until leased_until; unanswered: Stripe may have acted, and the same attempt is retried; done; failed: see last_error';
+COMMENT ON COLUMN billing_changes.stripe_id IS 'What Stripe created: re_... of a refund';
+COMMENT ON COLUMN billing_changes.last_error IS 'Why Stripe did not do it';
+COMMENT ON COLUMN billing_changes.leased_until IS 'Until then the process that asks is taken to be alive';
+COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';
+COMMENT ON COLUMN billing_changes.updated_at IS 'When its state last changed';
+
+CREATE TABLE subscription_items (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid NOT NULL,
+    price_id uuid,
+    stripe_subscription_item_id text,
+    stripe_price_id text,
+    quantity bigint,
+    unit_amount bigint,
+    currency text NOT NULL,
+    recurring_interval text,
+    interval_count integer,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT subscription_items_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT subscription_items_interval_count_check CHECK ((interval_count > 0)),
+    CONSTRAINT subscription_items_quantity_check CHECK ((quantity >= 0)),
+    CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'year'::text])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE subscription_items IS 'What a subscription charges each term; while it is provisional, what was ordered';
+COMMENT ON COLUMN subscription_items.id IS 'Our id';
+COMMENT ON COLUMN subscription_items.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_items.price_id IS 'Price in the catalogue; null: not in it';
+COMMENT ON COLUMN subscription_items.stripe_subscription_item_id IS 'si_...; null until Stripe has created it';
+COMMENT ON COLUMN subscription_items.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN subscription_items.quantity IS 'Null: metered';
+COMMENT ON COLUMN subscription_items.unit_amount IS 'Minor units; null: not a whole number, or tiered';
+COMMENT ON COLUMN subscription_items.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscription_items.recurring_interval IS 'Unit of the term: day, week, month, year';
+COMMENT ON COLUMN subscription_items.interval_count IS 'Units in a term';
+COMMENT ON COLUMN subscription_items.current_period_start IS 'Start of the current term';
+COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current term';
+COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
+
+CREATE TABLE subscriptions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    customer_id uuid,
+    product_id uuid,
+    status character varying(50) DEFAULT 'active'::character varying,
+    billing_cycle character varying(50),
+    price numeric(10,2) NOT NULL,
+    next_billing_date date,
+    next_due_date date,
+    auto_renew boolean DEFAULT true,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    billing_provider text,
+    livemode boolean,
+    stripe_status text,
+    stripe_customer_id text,
+    stripe_subscription_id text,
+    stripe_payment_intent_id text,
+    checkout_session_id text,
+    currency text,
+    amount bigint,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone,
+    trial_end timestamp with time zone,
+    cancel_at_period_end boolean,
+    cancel_at timestamp with time zone,
+    canceled_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    collection_paused boolean,
+    initial_payment_settled boolean,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    CONSTRAINT billing_subscriptions_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
+    CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
+    CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
+    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ((ARRAY['provisional'::character varying, 'pending'::character varying, 'active'::character varying, 'suspended'::character varying, 'cancelled'::character varying, 'expired'::character varying])::text[])))),
+    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['incomplete'::text, 'incomplete_expired'::text, 'trialing'::text, 'active'::text, 'past_due'::text, 'unpaid'::text, 'paused'::text, 'canceled'::text])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE subscriptions IS 'What was ordered; rows that Stripe bills have a billing_provider';
+COMMENT ON COLUMN subscriptions.billing_provider IS 'stripe: Stripe bills this row, and mPanel''s own biller must never see it as due; null: mPanel bills it';
+COMMENT ON COLUMN subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN subscriptions.stripe_status IS 'Stripe''s status; status is ours';
+COMMENT ON COLUMN subscriptions.stripe_customer_id IS 'cus_... that is charged; a new one for each order by an unverified buyer';
+COMMENT ON COLUMN subscriptions.stripe_subscription_id IS 'sub_...; null until the order is paid';
+COMMENT ON COLUMN subscriptions.stripe_payment_intent_id IS 'Payment of the latest invoice that has one';
+COMMENT ON COLUMN subscriptions.checkout_session_id IS 'The latest Checkout session of the order; older ones are in checkout_sessions';
+COMMENT ON COLUMN subscriptions.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscriptions.amount IS 'Recurring total per term in minor units of currency, before discounts; price is the same in major units';
+COMMENT ON COLUMN subscriptions.current_period_start IS 'Earliest start of its items';
+COMMENT ON COLUMN subscriptions.current_period_end IS 'Earliest end of its items';
+COMMENT ON COLUMN subscriptions.trial_end IS 'End of the free trial; null: none';
+COMMENT ON COLUMN subscriptions.cancel_at_period_end IS 'Whether it ends with the current period';
+COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planned';
+COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
+COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
+COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
+COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
+COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
+COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN subscriptions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+
+CREATE VIEW billing_mrr AS
+ SELECT s.livemode,
+    i.currency,
+    count(DISTINCT s.id) AS subscriptions,
+    (round(sum((((i.unit_amount * COALESCE(i.quantity, (0)::bigint)))::numeric / ((i.interval_count)::numeric *
+        CASE i.recurring_interval
+            WHEN 'year'::text THEN (12)::numeric
+            WHEN 'month'::text THEN (1)::numeric
+            WHEN 'week'::text THEN ((12)::numeric / 52.0)
+            WHEN 'day'::text THEN ((12)::numeric / 365.0)
+            ELSE NULL::numeric
+        END)))))::bigint AS mrr
+   FROM (subscriptions s
+     JOIN subscription_items i ON ((i.subscription_id = s.id)))
+  WHERE (s.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))
+  GROUP BY s.livemode, i.currency;
+COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue by currency in minor units, before discounts; trials left out';
+COMMENT ON COLUMN billing_mrr.livemode IS 'Mode of Stripe';
+COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
+COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
+COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency a month';
+
+CREATE TABLE billing_reconcile_drift (
+    run_id uuid NOT NULL,
+    object_type text NOT NULL,
+    object_id text NOT NULL,
+    field text NOT NULL,
+    ours text,
+    found text,
+    repaired boolean NOT NULL,
+    found_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_reconcile_drift IS 'What differed in a run';
+COMMENT ON COLUMN billing_reconcile_drift.run_id IS 'The run';
+COMMENT ON COLUMN billing_reconcile_drift.object_type IS 'Stripe''s object type, event, or account';
+COMMENT ON COLUMN billing_reconcile_drift.object_id IS 'Id at Stripe; of an account, our subscription and the product type';
+COMMENT ON COLUMN billing_reconcile_drift.field IS 'Column of the mirror; object: one side does not have it at all';
+COMMENT ON COLUMN billing_reconcile_drift.ours IS 'What we had; null: nothing';
+COMMENT ON COLUMN billing_reconcile_drift.found IS 'What Stripe or the driver had; null: nothing';
+COMMENT ON COLUMN billing_reconcile_drift.repaired IS 'Whether it no longer differs';
+COMMENT ON COLUMN billing_reconcile_drift.found_at IS 'When it was found';
+
+CREATE TABLE billing_reconcile_runs (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    started_by text NOT NULL,
+    livemode boolean NOT NULL,
+    dry_run boolean NOT NULL,
+    since_days integer,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    outcome text,
+    holder uuid,
+    leased_until timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    next_attempt_at timestamp with time zone,
+    objects bigint DEFAULT 0 NOT NULL,
+    events bigint DEFAULT 0 NOT NULL,
+    accounts bigint DEFAULT 0 NOT NULL,
+    drift bigint DEFAULT 0 NOT NULL,
+    repaired bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT billing_reconcile_runs_check CHECK (((finished_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT billing_reconcile_runs_check1 CHECK (((holder IS NULL) = (leased_until IS NULL))),
+    CONSTRAINT billing_reconcile_runs_check2 CHECK ((repaired <= drift)),
+    CONSTRAINT billing_reconcile_runs_outcome_check CHECK ((outcome = ANY (ARRAY['clean'::text, 'repaired'::text, 'drift'::text, 'abandoned'::text]))),
+    CONSTRAINT billing_reconcile_runs_since_days_check CHECK ((since_days > 0)),
+    CONSTRAINT billing_reconcile_runs_started_by_check CHECK ((started_by = ANY (ARRAY['schedule'::text, 'api'::text, 'command'::text])))
+);
+COMMENT ON TABLE billing_reconcile_runs IS 'Comparisons of Stripe with the mirror and the accounts; at most one is unfinished';
+COMMENT ON COLUMN billing_reconcile_runs.id IS 'Our id';
+COMMENT ON COLUMN billing_reconcile_runs.started_by IS 'schedule: the daily one; api: POST /api/admin/reconcile; command: mpanel-billing reconcile';
+COMMENT ON COLUMN billing_reconcile_runs.livemode IS 'Mode of Stripe that it compares';
+COMMENT ON COLUMN billing_reconcile_runs.dry_run IS 'It only reports';
+COMMENT ON COLUMN billing_reconcile_runs.since_days IS 'Only what was created in that many days before it began; null: everything';
+COMMENT ON COLUMN billing_reconcile_runs.started_at IS 'When it was requested';
+COMMENT ON COLUMN billing_reconcile_runs.finished_at IS 'Null: it is running, or was stopped and will continue';
+COMMENT ON COLUMN billing_reconcile_runs.outcome IS 'clean: nothing differs; repaired: nothing differs any more; drift: something still differs; abandoned: replaced by another run';
+COMMENT ON COLUMN billing_reconcile_runs.holder IS 'Token of the process that runs it';
+COMMENT ON COLUMN billing_reconcile_runs.leased_until IS 'Until then no other process takes it over';
+COMMENT ON COLUMN billing_reconcile_runs.attempts IS 'How often it was started or continued';
+COMMENT ON COLUMN billing_reconcile_runs.last_error IS 'Why it last stopped';
+COMMENT ON COLUMN billing_reconcile_runs.next_attempt_at IS 'When the sweep continues it; null: only a person does';
+COMMENT ON COLUMN billing_reconcile_runs.objects IS 'Stripe objects compared';
+COMMENT ON COLUMN billing_reconcile_runs.events IS 'Stripe events looked up in the inbox';
+COMMENT ON COLUMN billing_reconcile_runs.accounts IS 'Accounts at the drivers inspected';
+COMMENT ON COLUMN billing_reconcile_runs.drift IS 'Objects, events and accounts that differed';
+COMMENT ON COLUMN billing_reconcile_runs.repaired IS 'How many of these no longer differ';
+
+CREATE TABLE checkout_sessions (
+    subscription_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    stripe_session_id text,
+    stripe_customer_id text,
+    livemode boolean NOT NULL,
+    params jsonb NOT NULL,
+    url text,
+    status text NOT NULL,
+    payment_status text,
+    recovery_url text,
+    recovered_from text,
+    stripe_subscription_id text,
+    expires_at timestamp with time zone,
+    last_error text,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT checkout_sessions_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT checkout_sessions_check CHECK (((status = ANY (ARRAY['creating'::text, 'failed'::text])) OR (stripe_session_id IS NOT NULL))),
+    CONSTRAINT checkout_sessions_check1 CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT checkout_sessions_payment_status_check CHECK ((payment_status = ANY (ARRAY['paid'::text, 'unpaid'::text, 'no_payment_required'::text]))),
+    CONSTRAINT checkout_sessions_status_check CHECK ((status = ANY (ARRAY['creating'::text, 'open'::text, 'complete'::text, 'expired'::text, 'failed'::text])))
+);
+COMMENT ON TABLE checkout_sessions IS 'The Checkout sessions of an order: one per attempt, each with the parameters sent under its idempotency key';
+COMMENT ON COLUMN checkout_sessions.subscription_id IS 'The order';
+COMMENT ON COLUMN checkout_sessions.attempt IS 'Grows only after a definite failure, or when the buyer returns through a recovery link';
+COMMENT ON COLUMN checkout_sessions.stripe_session_id IS 'cs_...; null while it is being created';
+COMMENT ON COLUMN checkout_sessions.stripe_customer_id IS 'cus_... made for this order';
+COMMENT ON COLUMN checkout_sessions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN checkout_sessions.params IS 'What is sent to Stripe, byte for byte the same in every retry of the attempt';
+COMMENT ON COLUMN checkout_sessions.url IS 'Payment page';
+COMMENT ON COLUMN checkout_sessions.status IS 'creating: the request to Stripe is under way; open, complete, expired: Stripe''s status; failed: see last_error';
+COMMENT ON COLUMN checkout_sessions.payment_status IS 'Stripe''s: paid, unpaid or no_payment_required';
+COMMENT ON COLUMN checkout_sessions.recovery_url IS 'Where the buyer can resume the order after the session has expired';
+COMMENT ON COLUMN checkout_sessions.recovered_from IS 'The expired session whose recovery link led to this one';
+COMMENT ON COLUMN checkout_sessions.stripe_subscription_id IS 'sub_... that its payment started; null: not paid';
+COMMENT ON COLUMN checkout_sessions.expires_at IS 'When Stripe closes the page';
+COMMENT ON COLUMN checkout_sessions.last_error IS 'Why it failed';
+COMMENT ON COLUMN checkout_sessions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN checkout_sessions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock; null: not mirrored yet';
+COMMENT ON COLUMN checkout_sessions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN checkout_sessions.created_at IS 'When this row was created';
+COMMENT ON COLUMN checkout_sessions.updated_at IS 'When this row was last changed';
+
+CREATE TABLE invoices (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    customer_id uuid,
+    invoice_number character varying(50) NOT NULL,
+    status character varying(50) DEFAULT 'draft'::character varying,
+    subtotal numeric(10,2) NOT NULL,
+    tax_rate numeric(5,4) DEFAULT 0,
+    tax_amount numeric(10,2) DEFAULT 0,
+    total numeric(10,2) NOT NULL,
+    currency character varying(3) DEFAULT 'USD'::character varying,
+    due_date date,
+    paid_date timestamp without time zone,
+    notes text,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    subscription_id uuid,
+    livemode boolean,
+    stripe_invoice_id text,
+    stripe_subscription_id text,
+    stripe_customer_id text,
+    stripe_number text,
+    stripe_status text,
+    billing_reason text,
+    amount_due bigint,
+    amount_paid bigint,
+    amount_remaining bigint,
+    period_start timestamp with time zone,
+    period_end timestamp with time zone,
+    attempt_count integer,
+    next_payment_attempt timestamp with time zone,
+    hosted_invoice_url text,
+    invoice_pdf text,
+    stripe_payment_intent_id character varying(255),
+    stripe_created timestamp with time zone,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    CONSTRAINT billing_invoices_mirror_check CHECK (((stripe_invoice_id IS NULL) OR ((livemode IS NOT NULL) AND (stripe_status IS NOT NULL) AND (amount_due IS NOT NULL) AND (amount_paid IS NOT NULL) AND (amount_remaining IS NOT NULL) AND (stripe_created IS NOT NULL) AND (stripe_as_of IS NOT NULL) AND (stripe_as_of_since <= stripe_as_of)))),
+    CONSTRAINT billing_invoices_number_check CHECK (((stripe_invoice_id IS NULL) OR ((invoice_number)::text !~* '^INV-'::text))),
+    CONSTRAINT billing_invoices_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['draft'::text, 'open'::text, 'paid'::text, 'uncollectible'::text, 'void'::text, 'deleted'::text])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE invoices IS 'mPanel''s own invoices and the mirror of Stripe''s; the latter have a stripe_invoice_id';
+COMMENT ON COLUMN invoices.subscription_id IS 'The subscription; null until it is known';
+COMMENT ON COLUMN invoices.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN invoices.stripe_invoice_id IS 'in_...; null: mPanel''s own invoice';
+COMMENT ON COLUMN invoices.stripe_subscription_id IS 'sub_... that it bills; null: none';
+COMMENT ON COLUMN invoices.stripe_customer_id IS 'cus_... that it charges';
+COMMENT ON COLUMN invoices.stripe_number IS 'Stripe''s invoice number; invoice_number is ours and never collides with mPanel''s';
+COMMENT ON COLUMN invoices.stripe_status IS 'Stripe''s status, or deleted for a deleted draft; status is mPanel''s';
+COMMENT ON COLUMN invoices.billing_reason IS 'Why Stripe created it: subscription_create, subscription_cycle, ...';
+COMMENT ON COLUMN invoices.amount_due IS 'Minor units, like amount_paid and amount_remaining; subtotal, tax_amount and total are in major units';
+COMMENT ON COLUMN invoices.amount_paid IS 'Minor units paid so far';
+COMMENT ON COLUMN invoices.amount_remaining IS 'Minor units still to be paid';
+COMMENT ON COLUMN invoices.period_start IS 'Start of the billed period, from its lines';
+COMMENT ON COLUMN invoices.period_end IS 'End of the billed period, from its lines';
+COMMENT ON COLUMN invoices.attempt_count IS 'How often Stripe has tried to collect it';
+COMMENT ON COLUMN invoices.next_payment_attempt IS 'When Stripe tries again; null: not automatically';
+COMMENT ON COLUMN invoices.hosted_invoice_url IS 'Stripe''s page where it can be paid and printed';
+COMMENT ON COLUMN invoices.invoice_pdf IS 'The PDF at Stripe';
+COMMENT ON COLUMN invoices.stripe_payment_intent_id IS 'pi_... that paid it';
+COMMENT ON COLUMN invoices.stripe_created IS 'When Stripe created the invoice';
+COMMENT ON COLUMN invoices.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN invoices.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN invoices.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+
+CREATE TABLE orders (
+    subscription_id uuid NOT NULL,
+    customer_id uuid NOT NULL,
+    fingerprint bytea NOT NULL,
+    vouched boolean DEFAULT false NOT NULL,
+    superseded_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE orders IS 'What a buyer ordered, to tell a repeated order from a changed one';
+COMMENT ON COLUMN orders.subscription_id IS 'The provisional subscription that was made for it';
+COMMENT ON COLUMN orders.customer_id IS 'The buyer';
+COMMENT ON COLUMN orders.fingerprint IS 'SHA-256 of the canonical order';
+COMMENT ON COLUMN orders.vouched IS 'mPanel''s backend vouches for the buyer: the order runs on their own Stripe customer';
+COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
+COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
+
+CREATE TABLE provisioning_work (
+    subscription_id uuid NOT NULL,
+    inputs jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    done_version bigint DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    wake_at timestamp with time zone,
+    lease_token uuid,
+    leased_until timestamp with time zone,
+    trouble text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
+    CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
+);
+COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
+COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
+COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';
+COMMENT ON COLUMN provisioning_work.version IS 'Grows when inputs change';
+COMMENT ON COLUMN provisioning_work.done_version IS 'The latest version whose desired state has been reached';
+COMMENT ON COLUMN provisioning_work.attempts IS 'Runs started since the last one that succeeded';
+COMMENT ON COLUMN provisioning_work.last_error IS 'What is not done, and why';
+COMMENT ON COLUMN provisioning_work.wake_at IS 'When the sweep checks it again; null: nothing to do';
+COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; each write of a run checks for its own token';
+COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then no other run works on it; extended while the run lives';
+COMMENT ON COLUMN provisioning_work.trouble IS 'What a person has to settle although the work is done';
+COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
+COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_events (
+    id text NOT NULL,
+    type text NOT NULL,
+    api_version text,
+    created timestamp with time zone,
+    livemode boolean NOT NULL,
+    object_id text,
+    payload jsonb,
+    status text NOT NULL,
+    reason text,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    next_attempt_at timestamp with time zone,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    applied_at timestamp with time zone,
+    CONSTRAINT stripe_events_check CHECK (((status <> 'failed'::text) OR (last_error IS NOT NULL))),
+    CONSTRAINT stripe_events_check1 CHECK (((status <> ALL (ARRAY['applied'::text, 'stale'::text])) OR (applied_at IS NOT NULL))),
+    CONSTRAINT stripe_events_payload_check CHECK (((payload IS NOT NULL) OR (status = ANY (ARRAY['applied'::text, 'stale'::text, 'ignored'::text])))),
+    CONSTRAINT stripe_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'applied'::text, 'stale'::text, 'ignored'::text, 'failed'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+COMMENT ON TABLE stripe_events IS 'The inbox: every event that we acknowledged to Stripe';
+COMMENT ON COLUMN stripe_events.id IS 'evt_...; takes effect at most once';
+COMMENT ON COLUMN stripe_events.type IS 'invoice.paid, customer.subscription.updated, ...';
+COMMENT ON COLUMN stripe_events.api_version IS 'Label of the payload; its shape is recognised by its keys';
+COMMENT ON COLUMN stripe_events.created IS 'By Stripe''s clock, whole seconds';
+COMMENT ON COLUMN stripe_events.livemode IS 'Mode of Stripe that it came from';
+COMMENT ON COLUMN stripe_events.object_id IS 'Id of the object that the event is about';
+COMMENT ON COLUMN stripe_events.payload IS 'As Stripe sent it; null: pruned by age';
+COMMENT ON COLUMN stripe_events.status IS 'received: not applied yet; applied; stale: older than the mirror; ignored: see reason; failed: see last_error';
+COMMENT ON COLUMN stripe_events.reason IS 'Why it was ignored, or what is still requested from Stripe';
+COMMENT ON COLUMN stripe_events.attempts IS 'How often it was applied or tried';
+COMMENT ON COLUMN stripe_events.last_error IS 'Traceback of the latest failure';
+COMMENT ON COLUMN stripe_events.next_attempt_at IS 'When the sweep retries it';
+COMMENT ON COLUMN stripe_events.received_at IS 'When it was committed here';
+COMMENT ON COLUMN stripe_events.applied_at IS 'When it was applied, or found stale';
+
+CREATE TABLE stripe_refetches (
+    object_id text NOT NULL,
+    object_type text NOT NULL,
+    reason text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    leased_until timestamp with time zone,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    requested_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text])))
+);
+COMMENT ON TABLE stripe_refetches IS 'Objects to fetch from Stripe, because their events do not decide their state; a row is deleted when the fetched object is applied';
+COMMENT ON COLUMN stripe_refetches.object_id IS 'Id at Stripe';
+COMMENT ON COLUMN stripe_refetches.object_type IS 'Stripe''s object type';
+COMMENT ON COLUMN stripe_refetches.reason IS 'Why it is fetched; awaited: only if its event does not arrive first';
+COMMENT ON COLUMN stripe_refetches.version IS 'Grows with each request: a fetch fulfils only the requests made before it began';
+COMMENT ON COLUMN stripe_refetches.attempts IS 'Tries since the latest request';
+COMMENT ON COLUMN stripe_refetches.last_error IS 'Why the latest try failed';
+COMMENT ON COLUMN stripe_refetches.leased_until IS 'Until then only the worker with the lease fetches the object';
+COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'When the sweep fetches it, unless a job was faster';
+COMMENT ON COLUMN stripe_refetches.requested_at IS 'When it was first requested';
+
+CREATE TABLE tenant_services (
+    subscription_id uuid NOT NULL,
+    product_type text NOT NULL,
+    desired text NOT NULL,
+    actual text DEFAULT 'absent'::text NOT NULL,
+    driver text NOT NULL,
+    external_ref text,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    next_attempt_at timestamp with time zone,
+    desired_resources jsonb DEFAULT '{}'::jsonb NOT NULL,
+    resources jsonb DEFAULT '{}'::jsonb NOT NULL,
+    generation bigint DEFAULT 0 NOT NULL,
+    pending_action text,
+    pending_request jsonb,
+    stopped text,
+    removed_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
+    CONSTRAINT tenant_services_check CHECK (((actual = 'absent'::text) OR (external_ref IS NOT NULL))),
+    CONSTRAINT tenant_services_desired_check CHECK ((desired = ANY (ARRAY['active'::text, 'suspended'::text, 'terminated'::text]))),
+    CONSTRAINT tenant_services_pending_check CHECK ((((pending_action IS NULL) = (pending_request IS NULL)) AND (pending_action = ANY (ARRAY['create'::text, 'suspend'::text, 'resume'::text, 'change'::text, 'terminate'::text])))),
+    CONSTRAINT tenant_services_stopped_check CHECK ((stopped = ANY (ARRAY['refused'::text, 'skipped'::text])))
+);
+COMMENT ON TABLE tenant_services IS 'The account of a subscription for each product type: what it should be and what it is';
+COMMENT ON COLUMN tenant_services.subscription_id IS 'The subscription';
+COMMENT ON COLUMN tenant_services.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN tenant_services.desired IS 'What it should be';
+COMMENT ON COLUMN tenant_services.actual IS 'What it is, as the driver last reported';
+COMMENT ON COLUMN tenant_services.driver IS 'The driver that holds the account';
+COMMENT ON COLUMN tenant_services.external_ref IS 'The driver''s name for the account';
+COMMENT ON COLUMN tenant_services.attempts IS 'Failed commands since the last success';
+COMMENT ON COLUMN tenant_services.last_error IS 'Why the latest command failed';
+COMMENT ON COLUMN tenant_services.next_attempt_at IS 'When it is retried';
+COMMENT ON COLUMN tenant_services.desired_resources IS 'Limits that the account should have';
+COMMENT ON COLUMN tenant_services.resources IS 'Limits that the account was last given';
+COMMENT ON COLUMN tenant_services.generation IS 'Counts the commands sent to the driver, which refuses one older than the last it saw';
+COMMENT ON COLUMN tenant_services.pending_action IS 'Command sent under this generation whose outcome is unknown';
+COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the same in every retry';
+COMMENT ON COLUMN tenant_services.stopped IS 'refused by the driver, or skipped by an operator; until the desired state changes or an operator retries';
+COMMENT ON COLUMN tenant_services.removed_at IS 'Since when the subscription no longer includes it';
+COMMENT ON COLUMN tenant_services.created_at IS 'When this row was created';
+COMMENT ON COLUMN tenant_services.updated_at IS 'When this row was last changed';
+
+CREATE TABLE tenants (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name character varying(255) NOT NULL,
+    domain character varying(255) NOT NULL,
+    status character varying(50) DEFAULT 'active'::character varying,
+    settings jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    billing_subscription_id uuid
+);
+COMMENT ON TABLE tenants IS 'Hosting tenants: one per subscription, under its domain';
+COMMENT ON COLUMN tenants.billing_subscription_id IS 'The subscription that this tenant was created for; unique: a subscription has at most one tenant';
+
+CREATE VIEW billing_trouble AS
+ SELECT 'not_provisioned'::text AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    w.created_at AS since,
+    COALESCE(w.last_error, 'paid, and its services are not ready yet'::text) AS detail
+   FROM (subscriptions s
+     JOIN provisioning_work w ON ((w.subscription_id = s.id)))
+  WHERE ((s.billing_provider = 'stripe'::text) AND ((s.status)::text = 'pending'::text) AND (w.created_at < (now() - '00:05:00'::interval)))
+UNION ALL
+ SELECT 'provisioning_failed'::text AS trouble,
+    t.subscription_id,
+    t.product_type AS object_id,
+    t.updated_at AS since,
+    t.last_error AS detail
+   FROM tenant_services t
+  WHERE (t.last_error IS NOT NULL)
+UNION ALL
+ SELECT
+        CASE
+            WHEN ((w.trouble IS NULL) OR (first.id IS NULL)) THEN 'work_failed'::text
+            ELSE 'paid_twice'::text
+        END AS trouble,
+    w.subscription_id,
+    first.stripe_subscription_id AS object_id,
+    w.updated_at AS since,
+    w.last_error AS detail
+   FROM (((provisioning_work w
+     JOIN subscriptions s ON ((s.id = w.subscription_id)))
+     LEFT JOIN tenants t ON (((t.domain)::text = (s.metadata ->> 'domainValue'::text))))
+     LEFT JOIN subscriptions first ON (((first.id = t.billing_subscription_id) AND (first.id <> s.id) AND (first.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+  WHERE (w.last_error IS NOT NULL)
+UNION ALL
+ SELECT 'paid_twice'::text AS trouble,
+    first.id AS subscription_id,
+    second.stripe_subscription_id AS object_id,
+    paid.updated_at AS since,
+    ('its order was paid again, through the session '::text || paid.stripe_session_id) AS detail
+   FROM (((( SELECT DISTINCT checkout_sessions.subscription_id
+           FROM checkout_sessions
+          WHERE ((checkout_sessions.status = 'complete'::text) AND (checkout_sessions.attempt > 1))) again
+     JOIN subscriptions first ON (((first.id = again.subscription_id) AND (first.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+     JOIN checkout_sessions paid ON (((paid.subscription_id = first.id) AND (paid.stripe_subscription_id <> first.stripe_subscription_id))))
+     JOIN subscriptions second ON (((second.stripe_subscription_id = paid.stripe_subscription_id) AND (second.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+UNION ALL
+ SELECT 'paid_twice'::text AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    o.superseded_at AS since,
+    'it was paid though the buyer had ordered something else instead'::text AS detail
+   FROM (orders o
+     JOIN subscriptions s ON (((s.id = o.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+  WHERE (o.superseded_at IS NOT NULL)
+UNION ALL
+ SELECT 'event_failed'::text AS trouble,
+    NULL::uuid AS subscription_id,
+    e.id AS object_id,
+    e.received_at AS since,
+    ((e.type || ': '::text) || COALESCE("left"(regexp_replace(TRIM(BOTH ' 
+'::text FROM e.last_error), '^.*\n'::text, ''::text), 200), 'not applied yet'::text)) AS detail
+   FROM stripe_events e
+  WHERE (e.status = ANY (ARRAY['received'::text, 'failed'::text]))
+UNION ALL
+ SELECT 'refetch_failed'::text AS trouble,
+    NULL::uuid AS subscription_id,
+    r.object_id,
+    r.requested_at AS since,
+    r.last_error AS detail
+   FROM stripe_refetches r
+  WHERE (r.last_error IS NOT NULL)
+UNION ALL
+ SELECT 'invoice_unlinked'::text AS trouble,
+    NULL::uuid AS subscription_id,
+    i.stripe_invoice_id AS object_id,
+    i.stripe_created AS since,
+    (('its subscription '::text || i.stripe_subscription_id) || ' is not mirrored'::text) AS detail
+   FROM invoices i
+  WHERE ((i.stripe_subscription_id IS NOT NULL) AND (i.subscription_id IS NULL))
+UNION ALL
+ SELECT 'subscription_unmirrored'::text AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    (s.created_at AT TIME ZONE 'UTC'::text) AS since,
+    'its Checkout session is complete, but Stripe has not told about the subscription'::text AS detail
+   FROM subscriptions s
+  WHERE ((s.billing_provider = 'stripe'::text) AND (s.stripe_subscription_id IS NOT NULL) AND (s.stripe_status IS NULL))
+UNION ALL
+ SELECT 'overdue'::text AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    i.stripe_created AS since,
+    (((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
+   FROM (subscriptions s
+     JOIN invoices i ON ((i.subscription_id = s.id)))
+  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])))
+UNION ALL
+ SELECT 'drift'::text AS trouble,
+    s.id AS subscription_id,
+    d.object_id,
+    d.found_at AS since,
+    ((((((d.object_type || ', '::text) || d.field) || ': ours '::text) || COALESCE(d.ours, 'missing'::text)) || ', found '::text) || COALESCE(d.found, 'missing'::text)) AS detail
+   FROM ((( SELECT r.id
+           FROM billing_reconcile_runs r
+          WHERE ((NOT r.dry_run) AND (r.outcome = ANY (ARRAY['clean'::text, 'repaired'::text, 'drift'::text])) AND (r.started_at >= COALESCE(( SELECT max(whole.started_at) AS max
+                   FROM billing_reconcile_runs whole
+                  WHERE ((NOT whole.dry_run) AND (whole.since_days IS NULL) AND (whole.outcome = ANY (ARRAY['clean'::text, 'repaired'::text, 'drift'::text])))), '-infinity'::timestamp with time zone)))) latest
+     JOIN billing_reconcile_drift d ON (((d.run_id = latest.id) AND (NOT d.repaired))))
+     LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)));
+COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty when all is well';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
+COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription it is about; null: of none that is known';
+COMMENT ON COLUMN billing_trouble.object_id IS 'What it is about: an id at Stripe, or a product type';
+COMMENT ON COLUMN billing_trouble.since IS 'Since when';
+COMMENT ON COLUMN billing_trouble.detail IS 'In words';
+
+CREATE TABLE customers (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    user_id uuid,
+    company_name character varying(255),
+    address_line1 character varying(255),
+    address_line2 character varying(255),
+    city character varying(100),
+    state character varying(100),
+    postal_code character varying(20),
+    country character varying(2),
+    phone character varying(50),
+    tax_id character varying(100),
+    currency character varying(3) DEFAULT 'USD'::character varying,
+    credit_balance numeric(10,2) DEFAULT 0,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    email text,
+    name text,
+    stripe_customer_id text,
+    metadata jsonb DEFAULT '{}'::jsonb
+);
+COMMENT ON TABLE customers IS 'Customers';
+COMMENT ON COLUMN customers.email IS 'E-mail address as given; compared in lower case. A customer with an account in mPanel is also found by users.email';
+COMMENT ON COLUMN customers.name IS 'Full name';
+COMMENT ON COLUMN customers.stripe_customer_id IS 'Their main Stripe customer (cus_...); all of them are in stripe_customers';
+COMMENT ON COLUMN customers.metadata IS 'firstSubscriptionId: the order that created this customer';
+
+CREATE VIEW billing_overview AS
+ SELECT s.id AS subscription_id,
+    (s.created_at AT TIME ZONE 'UTC'::text) AS ordered_at,
+    c.email,
+    COALESCE(c.name, (c.company_name)::text) AS customer,
+    (s.metadata ->> 'planId'::text) AS plan,
+    s.billing_cycle,
+    s.amount,
+    s.currency,
+    s.status,
+    s.stripe_status,
+    s.trial_end,
+    s.current_period_end,
+    ((s.cancel_at_period_end IS TRUE) OR (s.cancel_at IS NOT NULL)) AS will_end,
+    t.domain AS tenant_domain,
+    t.status AS tenant_status,
+    ( SELECT string_agg((((v.product_type || '='::text) || v.actual) ||
+                CASE
+                    WHEN (v.actual = v.desired) THEN ''::text
+                    ELSE ('->'::text || v.desired)
+                END), ' '::text ORDER BY v.product_type) AS string_agg
+           FROM tenant_services v
+          WHERE (v.subscription_id = s.id)) AS services,
+    ( SELECT ((((i.stripe_status || ' '::text) || i.amount_paid) || '/'::text) || i.amount_due)
+           FROM invoices i
+          WHERE (i.subscription_id = s.id)
+          ORDER BY i.stripe_created DESC
+         LIMIT 1) AS latest_invoice,
+    ( SELECT string_agg(DISTINCT b.trouble, ' '::text ORDER BY b.trouble) AS string_agg
+           FROM billing_trouble b
+          WHERE (b.subscription_id = s.id)) AS trouble,
+    s.stripe_subscription_id,
+    s.stripe_customer_id
+   FROM ((subscriptions s
+     LEFT JOIN customers c ON ((c.id = s.customer_id)))
+     LEFT JOIN tenants t ON ((t.id = s.tenant_id)))
+  WHERE (s.billing_provider = 'stripe'::text);
+COMMENT ON VIEW billing_overview IS 'One line a subscription: who, what, money (minor units a term), state, tenant, trouble';
+COMMENT ON COLUMN billing_overview.subscription_id IS 'Ours';
+COMMENT ON COLUMN billing_overview.ordered_at IS 'When the row was made';
+COMMENT ON COLUMN billing_overview.email IS 'The customer''s';
+COMMENT ON COLUMN billing_overview.customer IS 'Her name, else her company''s';
+COMMENT ON COLUMN billing_overview.plan IS 'The planId that was ordered; null: made outside of our checkout';
+COMMENT ON COLUMN billing_overview.billing_cycle IS 'The term';
+COMMENT ON COLUMN billing_overview.amount IS 'Minor units of currency a term, before discounts';
+COMMENT ON COLUMN billing_overview.currency IS 'ISO 4217';
+COMMENT ON COLUMN billing_overview.status IS 'mPanel''s word, or provisional or pending';
+COMMENT ON COLUMN billing_overview.stripe_status IS 'Stripe''s word; null: not paid yet';
+COMMENT ON COLUMN billing_overview.trial_end IS 'End of the free trial';
+COMMENT ON COLUMN billing_overview.current_period_end IS 'Paid until';
+COMMENT ON COLUMN billing_overview.will_end IS 'Does not renew';
+COMMENT ON COLUMN billing_overview.tenant_domain IS 'The tenant''s';
+COMMENT ON COLUMN billing_overview.tenant_status IS 'The tenant''s';
+COMMENT ON COLUMN billing_overview.services IS 'Each product type with what it is, and after an arrow what it should be';
+COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s word for the latest invoice, then minor units paid/due';
+COMMENT ON COLUMN billing_overview.trouble IS 'What billing_trouble says of it; null: nothing';
+COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
+COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
+
+CREATE UNLOGGED TABLE billing_reconcile_marks (
+    object_id text NOT NULL
+);
+COMMENT ON TABLE billing_reconcile_marks IS 'What the unfinished run has found at Stripe; our other objects are fetched by id';
+COMMENT ON COLUMN billing_reconcile_marks.object_id IS 'Id at Stripe';
+
+CREATE TABLE billing_reconcile_slices (
+    run_id uuid NOT NULL,
+    step text NOT NULL,
+    subject text NOT NULL,
+    part smallint NOT NULL,
+    created_from bigint,
+    created_before bigint,
+    cursor_id text,
+    cursor_created bigint,
+    marked bigint DEFAULT 0 NOT NULL,
+    done boolean DEFAULT false NOT NULL,
+    CONSTRAINT billing_reconcile_slices_step_check CHECK ((step = ANY (ARRAY['replay'::text, 'compare'::text, 'absent'::text, 'inspect'::text])))
+);
+COMMENT ON TABLE billing_reconcile_slices IS 'The parts of a run and the progress of each: where a stopped run continues';
+COMMENT ON COLUMN billing_reconcile_slices.run_id IS 'The run';
+COMMENT ON COLUMN billing_reconcile_slices.step IS 'replay: events that the inbox lacks; compare: Stripe''s objects with ours; absent: ours that Stripe lacks; inspect: accounts at the drivers';
+COMMENT ON COLUMN billing_reconcile_slices.subject IS 'What is processed, such as subscription';
+COMMENT ON COLUMN billing_reconcile_slices.part IS 'Number of the period, from the oldest, 0';
+COMMENT ON COLUMN billing_reconcile_slices.created_from IS 'Objects created from this Unix time on belong to it; null: from the beginning';
+COMMENT ON COLUMN billing_reconcile_slices.created_before IS 'Objects created before this Unix time belong to it; null: no end';
+COMMENT ON COLUMN billing_reconcile_slices.cursor_id IS 'The last object processed; null: none yet';
+COMMENT ON COLUMN billing_reconcile_slices.cursor_created IS 'Unix time at which it was created, in case it no longer exists';
+COMMENT ON COLUMN billing_reconcile_slices.marked IS 'How many of our rows exist at Stripe';
+COMMENT ON COLUMN billing_reconcile_slices.done IS 'Processed to the end';
+
+CREATE TABLE billing_retention (
+    subject text NOT NULL,
+    pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    pruned_rows bigint DEFAULT 0 NOT NULL,
+    pruned_at timestamp with time zone,
+    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text])))
+);
+COMMENT ON TABLE billing_retention IS 'What is pruned by age, and the progress';
+COMMENT ON COLUMN billing_retention.subject IS 'What is pruned; how long it is kept is a setting (KEEP_..._DAYS)';
+COMMENT ON COLUMN billing_retention.pruned_until IS 'Everything older has been pruned; -infinity: each run begins with the oldest row';
+COMMENT ON COLUMN billing_retention.pruned_rows IS 'Rows pruned by all runs together';
+COMMENT ON COLUMN billing_retention.pruned_at IS 'When a run last finished';
+
+CREATE TABLE billing_schema_objects (
+    id bigint NOT NULL,
+    migration text NOT NULL,
+    table_name text NOT NULL,
+    column_name text,
+    added_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_schema_objects IS 'What our migrations added to the schema shared with mPanel; read by their down halves';
+COMMENT ON COLUMN billing_schema_objects.id IS 'In the order of addition';
+COMMENT ON COLUMN billing_schema_objects.migration IS 'Version of the migration that added it';
+COMMENT ON COLUMN billing_schema_objects.table_name IS 'The table, in the schema that the migrations run in';
+COMMENT ON COLUMN billing_schema_objects.column_name IS 'Null: the whole table is ours to drop';
+COMMENT ON COLUMN billing_schema_objects.added_at IS 'When the migration ran';
+
+ALTER TABLE billing_schema_objects ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_schema_objects_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE billing_schema_texts (
+    file text NOT NULL,
+    digest bytea NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_schema_texts IS 'The views and routines that `mpanel-billing migrate` has made from the files in sql/';
+COMMENT ON COLUMN billing_schema_texts.file IS 'Such as views/billing_trouble.sql; the object has the name of its file';
+COMMENT ON COLUMN billing_schema_texts.digest IS 'SHA-256 of the text that was applied';
+COMMENT ON COLUMN billing_schema_texts.applied_at IS 'When it was applied';
+
+CREATE TABLE catalogue_edits (
+    product_id uuid NOT NULL,
+    after_subscription_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    edited_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE catalogue_edits IS 'Products whose types or resources were edited, until all their subscriptions have been checked again';
+COMMENT ON COLUMN catalogue_edits.product_id IS 'The edited product';
+COMMENT ON COLUMN catalogue_edits.after_subscription_id IS 'Subscriptions up to this one have been triggered; the sweep continues after it';
+COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';
+
+CREATE TABLE coupons (
+    code text NOT NULL,
+    name text NOT NULL,
+    percent_off numeric(5,2),
+    amount_off bigint,
+    currency text,
+    duration text NOT NULL,
+    duration_in_months integer,
+    stripe_coupon_id text,
+    livemode boolean,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT coupons_amount_off_check CHECK ((amount_off > 0)),
+    CONSTRAINT coupons_check CHECK ((num_nonnulls(percent_off, amount_off) = 1)),
+    CONSTRAINT coupons_check1 CHECK (((amount_off IS NULL) = (currency IS NULL))),
+    CONSTRAINT coupons_check2 CHECK (((duration = 'repeating'::text) = (duration_in_months IS NOT NULL))),
+    CONSTRAINT coupons_check3 CHECK (((stripe_coupon_id IS NULL) = (livemode IS NULL))),
+    CONSTRAINT coupons_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT coupons_duration_check CHECK ((duration = ANY (ARRAY['once'::text, 'repeating'::text, 'forever'::text]))),
+    CONSTRAINT coupons_duration_in_months_check CHECK ((duration_in_months > 0)),
+    CONSTRAINT coupons_percent_off_check CHECK (((percent_off > (0)::numeric) AND (percent_off <= (100)::numeric)))
+);
+COMMENT ON TABLE coupons IS 'Discounts that a buyer can enter';
+COMMENT ON COLUMN coupons.code IS 'What the buyer enters; compared in upper case';
+COMMENT ON COLUMN coupons.name IS 'Shown to the buyer and in Stripe';
+COMMENT ON COLUMN coupons.percent_off IS 'Percent of the whole order; null: a fixed amount';
+COMMENT ON COLUMN coupons.amount_off IS 'Minor units of currency; null: a percentage';
+COMMENT ON COLUMN coupons.currency IS 'Of amount_off';
+COMMENT ON COLUMN coupons.duration IS 'once, repeating (for duration_in_months) or forever';
+COMMENT ON COLUMN coupons.duration_in_months IS 'Of a repeating coupon';
+COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe; null: not pushed yet';
+COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN coupons.active IS 'Buyers may use it';
+COMMENT ON COLUMN coupons.created_at IS 'When this row was created';
+COMMENT ON COLUMN coupons.updated_at IS 'When this row was last changed';
+
+CREATE TABLE idempotency_keys (
+    key text NOT NULL,
+    request_hash bytea NOT NULL,
+    subscription_id uuid,
+    status integer,
+    response jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT idempotency_keys_check CHECK (((status IS NULL) = (response IS NULL)))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+COMMENT ON TABLE idempotency_keys IS 'Responses of create-session by Idempotency-Key, kept for 24 hours';
+COMMENT ON COLUMN idempotency_keys.key IS 'The Idempotency-Key header';
+COMMENT ON COLUMN idempotency_keys.request_hash IS 'SHA-256 of the request sent with it';
+COMMENT ON COLUMN idempotency_keys.subscription_id IS 'The order it led to';
+COMMENT ON COLUMN idempotency_keys.status IS 'HTTP status of the response; null: the first request is still running';
+COMMENT ON COLUMN idempotency_keys.response IS 'Body of the response';
+COMMENT ON COLUMN idempotency_keys.created_at IS 'When it was first used';
+
+CREATE TABLE invoice_payments (
+    stripe_invoice_payment_id text NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount_paid bigint,
+    currency text,
+    status text NOT NULL,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT invoice_payments_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT invoice_payments_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'canceled'::text])))
+);
+COMMENT ON TABLE invoice_payments IS 'Which payment settled which invoice';
+COMMENT ON COLUMN invoice_payments.stripe_invoice_payment_id IS 'inpay_...';
+COMMENT ON COLUMN invoice_payments.stripe_invoice_id IS 'in_... that it pays';
+COMMENT ON COLUMN invoice_payments.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN invoice_payments.stripe_payment_intent_id IS 'pi_...';
+COMMENT ON COLUMN invoice_payments.stripe_charge_id IS 'ch_..., if there is no payment intent';
+COMMENT ON COLUMN invoice_payments.amount_paid IS 'Minor units of currency';
+COMMENT ON COLUMN invoice_payments.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN invoice_payments.status IS 'Stripe''s: open, paid or canceled';
+COMMENT ON COLUMN invoice_payments.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN invoice_payments.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN invoice_payments.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN invoice_payments.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN invoice_payments.created_at IS 'When this row was created';
+COMMENT ON COLUMN invoice_payments.updated_at IS 'When this row was last changed';
+
+CREATE TABLE pgqueuer (
+    id bigint NOT NULL,
+    priority integer NOT NULL,
+    queue_manager_id uuid,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone DEFAULT now() NOT NULL,
+    heartbeat timestamp with time zone DEFAULT now() NOT NULL,
+    execute_after timestamp with time zone DEFAULT now() NOT NULL,
+    status pgqueuer_status NOT NULL,
+    entrypoint text NOT NULL,
+    dedupe_key text,
+    payload bytea,
+    headers jsonb,
+    attempts integer DEFAULT 0 NOT NULL,
+    slot bigint
+);
+COMMENT ON TABLE pgqueuer IS 'PgQueuer''s jobs, which are only triggers: the work is in provisioning_work, stripe_refetches and stripe_events';
+
+CREATE SEQUENCE pgqueuer_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE pgqueuer_id_seq OWNED BY pgqueuer.id;
+
+CREATE TABLE pgqueuer_log (
+    id bigint NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    job_id bigint NOT NULL,
+    status pgqueuer_status NOT NULL,
+    priority integer NOT NULL,
+    entrypoint text NOT NULL,
+    traceback jsonb,
+    aggregated boolean DEFAULT false
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+COMMENT ON TABLE pgqueuer_log IS 'What became of PgQueuer''s jobs';
+
+ALTER TABLE pgqueuer_log ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME pgqueuer_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE pgqueuer_schedules (
+    id bigint NOT NULL,
+    expression text NOT NULL,
+    entrypoint text NOT NULL,
+    heartbeat timestamp with time zone DEFAULT now() NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone DEFAULT now() NOT NULL,
+    next_run timestamp with time zone DEFAULT now() NOT NULL,
+    last_run timestamp with time zone,
+    status pgqueuer_status DEFAULT 'queued'::pgqueuer_status
+);
+COMMENT ON TABLE pgqueuer_schedules IS 'PgQueuer''s schedules: the sweeps';
+
+CREATE SEQUENCE pgqueuer_schedules_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE pgqueuer_schedules_id_seq OWNED BY pgqueuer_schedules.id;
+
+CREATE TABLE pgqueuer_statistics (
+    id bigint NOT NULL,
+    created timestamp with time zone DEFAULT date_trunc('sec'::text, now()) NOT NULL,
+    count bigint NOT NULL,
+    priority integer NOT NULL,
+    status pgqueuer_status NOT NULL,
+    entrypoint text NOT NULL
+);
+COMMENT ON TABLE pgqueuer_statistics IS 'PgQueuer''s counts, aggregated from its log';
+
+CREATE SEQUENCE pgqueuer_statistics_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE pgqueuer_statistics_id_seq OWNED BY pgqueuer_statistics.id;
+
+CREATE TABLE prices (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    product_id uuid NOT NULL,
+    billing_cycle text,
+    currency text NOT NULL,
+    unit_amount bigint NOT NULL,
+    lookup_key text NOT NULL,
+    stripe_price_id text,
+    livemode boolean,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
+    CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
+    CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
+);
+COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
+COMMENT ON COLUMN prices.id IS 'Our id';
+COMMENT ON COLUMN prices.product_id IS 'What is sold';
+COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
+COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
+COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
+COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
+COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN prices.active IS 'On sale';
+COMMENT ON COLUMN prices.created_at IS 'When this row was created';
+COMMENT ON COLUMN prices.updated_at IS 'When this row was last changed';
+
+CREATE TABLE products (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    name character varying(255) NOT NULL,
+    description text,
+    type character varying(50) NOT NULL,
+    billing_cycle character varying(50),
+    price numeric(10,2) NOT NULL,
+    setup_fee numeric(10,2) DEFAULT 0,
+    currency character varying(3) DEFAULT 'USD'::character varying,
+    taxable boolean DEFAULT true,
+    status character varying(50) DEFAULT 'active'::character varying,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    code text,
+    kind text,
+    product_types text[] DEFAULT '{}'::text[],
+    trial_days integer DEFAULT 0,
+    category text,
+    features text[] DEFAULT '{}'::text[],
+    resources jsonb DEFAULT '{}'::jsonb,
+    display_order integer DEFAULT 0,
+    stripe_product_id text,
+    livemode boolean,
+    CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
+    CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
+);
+COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
+COMMENT ON COLUMN products.code IS 'The planId or add-on id that clients send; null: not sold by this service';
+COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, domain (a TLD), fee';
+COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
+COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
+COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
+COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
+COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
+COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
+COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
+COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
+
+CREATE TABLE provisioning_holds (
+    id bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    reason text NOT NULL,
+    placed_by text NOT NULL,
+    placed_at timestamp with time zone DEFAULT now() NOT NULL,
+    lifted_by text,
+    lifted_at timestamp with time zone,
+    CONSTRAINT provisioning_holds_check CHECK (((lifted_by IS NULL) = (lifted_at IS NULL))),
+    CONSTRAINT provisioning_holds_reason_check CHECK ((reason <> ''::text))
+);
+COMMENT ON TABLE provisioning_holds IS 'Suspensions by an operator, which no payment lifts';
+COMMENT ON COLUMN provisioning_holds.id IS 'Our id';
+COMMENT ON COLUMN provisioning_holds.subscription_id IS 'The suspended subscription';
+COMMENT ON COLUMN provisioning_holds.reason IS 'Reason given by the operator';
+COMMENT ON COLUMN provisioning_holds.placed_by IS 'The operator who suspended it';
+COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
+COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
+COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
+
+ALTER TABLE provisioning_holds ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME provisioning_holds_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE provisioning_log (
+    id bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    product_type text,
+    driver text NOT NULL,
+    action text NOT NULL,
+    idempotency_key text NOT NULL,
+    request jsonb NOT NULL,
+    response jsonb,
+    outcome text NOT NULL,
+    error text,
+    duration_ms integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT provisioning_log_duration_ms_check CHECK ((duration_ms >= 0)),
+    CONSTRAINT provisioning_log_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'already_done'::text, 'retryable'::text, 'permanent'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+COMMENT ON TABLE provisioning_log IS 'Every call to a provisioning driver';
+COMMENT ON COLUMN provisioning_log.id IS 'In the order of the calls';
+COMMENT ON COLUMN provisioning_log.subscription_id IS 'The subscription';
+COMMENT ON COLUMN provisioning_log.product_type IS 'The service';
+COMMENT ON COLUMN provisioning_log.driver IS 'The driver called';
+COMMENT ON COLUMN provisioning_log.action IS 'create, suspend, resume, change, terminate';
+COMMENT ON COLUMN provisioning_log.idempotency_key IS 'By which the driver recognises a retry';
+COMMENT ON COLUMN provisioning_log.request IS 'What was sent';
+COMMENT ON COLUMN provisioning_log.response IS 'What came back; null: nothing';
+COMMENT ON COLUMN provisioning_log.outcome IS 'done, already_done, retryable or permanent';
+COMMENT ON COLUMN provisioning_log.error IS 'Why it failed';
+COMMENT ON COLUMN provisioning_log.duration_ms IS 'Milliseconds';
+COMMENT ON COLUMN provisioning_log.created_at IS 'When the call ended';
+
+ALTER TABLE provisioning_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME provisioning_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE stripe_customers (
+    id text NOT NULL,
+    customer_id uuid,
+    livemode boolean NOT NULL,
+    email text,
+    name text,
+    deleted boolean DEFAULT false NOT NULL,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_customers_check CHECK ((stripe_as_of_since <= stripe_as_of))
+);
+COMMENT ON TABLE stripe_customers IS 'Every Stripe customer seen so far and its customer record: an order by an unverified buyer runs on a new one';
+COMMENT ON COLUMN stripe_customers.id IS 'cus_...';
+COMMENT ON COLUMN stripe_customers.customer_id IS 'Null until an order or a subscription links it';
+COMMENT ON COLUMN stripe_customers.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_customers.email IS 'As Stripe has it';
+COMMENT ON COLUMN stripe_customers.name IS 'As Stripe has it';
+COMMENT ON COLUMN stripe_customers.deleted IS 'Deleted at Stripe';
+COMMENT ON COLUMN stripe_customers.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_customers.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe; null: only the id is known';
+COMMENT ON COLUMN stripe_customers.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_customers.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_customers.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_refunds (
+    stripe_refund_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL,
+    reason text,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_refunds_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_refunds_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_refunds_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_refunds_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])))
+);
+COMMENT ON TABLE stripe_refunds IS 'Refunds; invoice_payments names the invoice, by the payment intent';
+COMMENT ON COLUMN stripe_refunds.stripe_refund_id IS 're_...';
+COMMENT ON COLUMN stripe_refunds.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_refunds.stripe_payment_intent_id IS 'pi_... that is refunded; null: a charge without one';
+COMMENT ON COLUMN stripe_refunds.stripe_charge_id IS 'ch_... that is refunded';
+COMMENT ON COLUMN stripe_refunds.amount IS 'Minor units of currency';
+COMMENT ON COLUMN stripe_refunds.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_refunds.status IS 'Stripe''s; failed and canceled refunds moved no money';
+COMMENT ON COLUMN stripe_refunds.reason IS 'Stripe''s: duplicate, fraudulent, requested_by_customer; null: none given';
+COMMENT ON COLUMN stripe_refunds.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_refunds.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_refunds.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_refunds.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_refunds.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_refunds.updated_at IS 'When this row was last changed';
+
+CREATE TABLE subscription_charges (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid NOT NULL,
+    "position" smallint NOT NULL,
+    kind text NOT NULL,
+    code text NOT NULL,
+    description text NOT NULL,
+    price_id uuid,
+    amount bigint,
+    currency text,
+    state text NOT NULL,
+    stripe_id text,
+    attempt integer DEFAULT 1 NOT NULL,
+    tried_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT subscription_charges_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT subscription_charges_check CHECK (((kind = 'one_time'::text) = (amount IS NOT NULL))),
+    CONSTRAINT subscription_charges_check1 CHECK (((amount IS NULL) = (currency IS NULL))),
+    CONSTRAINT subscription_charges_check2 CHECK (((state <> 'attached'::text) OR (stripe_id IS NOT NULL))),
+    CONSTRAINT subscription_charges_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT subscription_charges_kind_check CHECK ((kind = ANY (ARRAY['one_time'::text, 'discount'::text]))),
+    CONSTRAINT subscription_charges_state_check CHECK ((state = ANY (ARRAY['with_checkout'::text, 'waiting'::text, 'attached'::text, 'removed'::text])))
+);
+COMMENT ON TABLE subscription_charges IS 'One-time charges and the discount of an order: part of the Checkout session or, with a trial, attached to the subscription';
+COMMENT ON COLUMN subscription_charges.id IS 'Part of the idempotency key at Stripe';
+COMMENT ON COLUMN subscription_charges.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_charges."position" IS 'Order of the lines, from 0';
+COMMENT ON COLUMN subscription_charges.kind IS 'one_time: a sum; discount: a coupon';
+COMMENT ON COLUMN subscription_charges.code IS 'Catalogue code of the domain or fee, or the coupon';
+COMMENT ON COLUMN subscription_charges.description IS 'For the buyer';
+COMMENT ON COLUMN subscription_charges.price_id IS 'Our price; null for a discount';
+COMMENT ON COLUMN subscription_charges.amount IS 'Minor units; null for a discount';
+COMMENT ON COLUMN subscription_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscription_charges.state IS 'with_checkout: on the session; waiting: for the subscription of the trial; attached: in Stripe; removed: the trial was cancelled';
+COMMENT ON COLUMN subscription_charges.stripe_id IS 'ii_... of an invoice item, or the coupon';
+COMMENT ON COLUMN subscription_charges.attempt IS 'Part of the idempotency key; grows when a removed charge is attached again';
+COMMENT ON COLUMN subscription_charges.tried_at IS 'When Stripe was last asked to attach it, with or without success';
+COMMENT ON COLUMN subscription_charges.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_charges.updated_at IS 'When this row was last changed';
+
+CREATE TABLE users (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    email character varying(255) NOT NULL,
+    password_hash character varying(255) NOT NULL,
+    first_name character varying(100),
+    last_name character varying(100),
+    role character varying(50) DEFAULT 'customer'::character varying,
+    status character varying(50) DEFAULT 'active'::character varying,
+    email_verified boolean DEFAULT false,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP
+);
+COMMENT ON TABLE users IS 'Accounts in mPanel; this service only reads e-mail addresses';
+
+ALTER TABLE ONLY pgqueuer ALTER COLUMN id SET DEFAULT nextval('pgqueuer_id_seq'::regclass);
+
+ALTER TABLE ONLY pgqueuer_schedules ALTER COLUMN id SET DEFAULT nextval('pgqueuer_schedules_id_seq'::regclass);
+
+ALTER TABLE ONLY pgqueuer_statistics ALTER COLUMN id SET DEFAULT nextval('pgqueuer_statistics_id_seq'::regclass);
+
+ALTER TABLE ONLY billing_api_keys
+    ADD CONSTRAINT billing_api_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_audit_log
+    ADD CONSTRAINT billing_audit_log_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_changes
+    ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_reconcile_drift
+    ADD CONSTRAINT billing_reconcile_drift_pkey PRIMARY KEY (run_id, object_id, field);
+
+ALTER TABLE ONLY billing_reconcile_marks
+    ADD CONSTRAINT billing_reconcile_marks_pkey PRIMARY KEY (object_id);
+
+ALTER TABLE ONLY billing_reconcile_runs
+    ADD CONSTRAINT billing_reconcile_runs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_reconcile_slices
+    ADD CONSTRAINT billing_reconcile_slices_pkey PRIMARY KEY (run_id, step, subject, part);
+
+ALTER TABLE ONLY billing_retention
+    ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
+
+ALTER TABLE ONLY billing_schema_objects
+    ADD CONSTRAINT billing_schema_objects_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_schema_texts
+    ADD CONSTRAINT billing_schema_texts_pkey PRIMARY KEY (file);
+
+ALTER TABLE ONLY catalogue_edits
+    ADD CONSTRAINT catalogue_edits_pkey PRIMARY KEY (product_id);
+
+ALTER TABLE ONLY checkout_sessions
+    ADD CONSTRAINT checkout_sessions_pkey PRIMARY KEY (subscription_id, attempt);
+
+ALTER TABLE ONLY checkout_sessions
+    ADD CONSTRAINT checkout_sessions_stripe_session_id_key UNIQUE (stripe_session_id);
+
+ALTER TABLE ONLY coupons
+    ADD CONSTRAINT coupons_pkey PRIMARY KEY (code);
+
+ALTER TABLE ONLY coupons
+    ADD CONSTRAINT coupons_stripe_coupon_id_key UNIQUE (stripe_coupon_id);
+
+ALTER TABLE ONLY customers
+    ADD CONSTRAINT customers_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY invoice_payments
+    ADD CONSTRAINT invoice_payments_pkey PRIMARY KEY (stripe_invoice_payment_id);
+
+ALTER TABLE ONLY invoices
+    ADD CONSTRAINT invoices_invoice_number_key UNIQUE (invoice_number);
+
+ALTER TABLE ONLY invoices
+    ADD CONSTRAINT invoices_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY orders
+    ADD CONSTRAINT orders_pkey PRIMARY KEY (subscription_id);
+
+ALTER TABLE ONLY pgqueuer_log
+    ADD CONSTRAINT pgqueuer_log_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueuer
+    ADD CONSTRAINT pgqueuer_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueuer_schedules
+    ADD CONSTRAINT pgqueuer_schedules_expression_entrypoint_key UNIQUE (expression, entrypoint);
+
+ALTER TABLE ONLY pgqueuer_schedules
+    ADD CONSTRAINT pgqueuer_schedules_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY pgqueuer_statistics
+    ADD CONSTRAINT pgqueuer_statistics_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY prices
+    ADD CONSTRAINT prices_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY prices
+    ADD CONSTRAINT prices_stripe_price_id_key UNIQUE (stripe_price_id);
+
+ALTER TABLE ONLY products
+    ADD CONSTRAINT products_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY provisioning_holds
+    ADD CONSTRAINT provisioning_holds_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY provisioning_log
+    ADD CONSTRAINT provisioning_log_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY provisioning_work
+    ADD CONSTRAINT provisioning_work_pkey PRIMARY KEY (subscription_id);
+
+ALTER TABLE ONLY stripe_customers
+    ADD CONSTRAINT stripe_customers_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY stripe_events
+    ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY stripe_refetches
+    ADD CONSTRAINT stripe_refetches_pkey PRIMARY KEY (object_id);
+
+ALTER TABLE ONLY stripe_refunds
+    ADD CONSTRAINT stripe_refunds_pkey PRIMARY KEY (stripe_refund_id);
+
+ALTER TABLE ONLY subscription_charges
+    ADD CONSTRAINT subscription_charges_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY subscription_charges
+    ADD CONSTRAINT subscription_charges_subscription_id_position_key UNIQUE (subscription_id, "position");
+
+ALTER TABLE ONLY subscription_items
+    ADD CONSTRAINT subscription_items_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY subscription_items
+    ADD CONSTRAINT subscription_items_stripe_subscription_item_id_key UNIQUE (stripe_subscription_item_id);
+
+ALTER TABLE ONLY subscriptions
+    ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY tenant_services
+    ADD CONSTRAINT tenant_services_pkey PRIMARY KEY (subscription_id, product_type);
+
+ALTER TABLE ONLY tenants
+    ADD CONSTRAINT tenants_domain_key UNIQUE (domain);
+
+ALTER TABLE ONLY tenants
+    ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY users
+    ADD CONSTRAINT users_tenant_id_email_key UNIQUE (tenant_id, email);
+
+CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE (revoked_at IS NULL);
+
+CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log USING btree (actor, id);
+
+CREATE INDEX billing_audit_log_target_idx ON billing_audit_log USING btree (target_id, id);
+
+CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
+
+CREATE INDEX billing_changes_invoice_idx ON billing_changes USING btree (invoice_id);
+
+CREATE UNIQUE INDEX billing_changes_request_key_key ON billing_changes USING btree (request_key) WHERE (request_key IS NOT NULL);
+
+CREATE INDEX billing_changes_subject_idx ON billing_changes USING btree (subject_id, created_at);
+
+CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (subscription_id);
+
+CREATE INDEX billing_checkout_sessions_paid_again_idx ON checkout_sessions USING btree (subscription_id) WHERE ((status = 'complete'::text) AND (attempt > 1));
+
+CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email));
+
+CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btree (stripe_customer_id);
+
+CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
+
+CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created) WHERE (stripe_invoice_id IS NOT NULL);
+
+CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
+
+CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
+
+CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
+
+CREATE INDEX billing_invoices_unlinked_idx ON invoices USING btree (stripe_invoice_id) WHERE ((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL));
+
+CREATE INDEX billing_items_price_subscription_idx ON subscription_items USING btree (price_id, subscription_id);
+
+CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
+
+CREATE UNIQUE INDEX billing_products_code_key ON products USING btree (code);
+
+CREATE INDEX billing_reconcile_drift_left_idx ON billing_reconcile_drift USING btree (run_id) WHERE (NOT repaired);
+
+CREATE INDEX billing_reconcile_runs_started_idx ON billing_reconcile_runs USING btree (started_at);
+
+CREATE UNIQUE INDEX billing_reconcile_runs_unfinished_key ON billing_reconcile_runs USING btree ((true)) WHERE (finished_at IS NULL);
+
+CREATE INDEX billing_refetches_failing_idx ON stripe_refetches USING btree (requested_at) WHERE (last_error IS NOT NULL);
+
+CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
+
+CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (status, stripe_status) WHERE (((status)::text = 'pending'::text) OR (stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) OR ((stripe_subscription_id IS NOT NULL) AND (stripe_status IS NULL)));
+
+CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
+
+CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
+
+CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
+
+CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
+
+CREATE INDEX billing_users_email_idx ON users USING btree (lower((email)::text));
+
+CREATE INDEX checkout_sessions_open_idx ON checkout_sessions USING btree (updated_at) WHERE (status = ANY (ARRAY['creating'::text, 'open'::text]));
+
+CREATE INDEX idempotency_keys_created_idx ON idempotency_keys USING btree (created_at);
+
+CREATE INDEX idempotency_keys_subscription_idx ON idempotency_keys USING btree (subscription_id);
+
+CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (stripe_invoice_id);
+
+CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
+
+CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
+
+CREATE INDEX pgqueuer_ep_ea_idx ON pgqueuer USING btree (entrypoint, execute_after) WHERE (status = 'queued'::pgqueuer_status);
+
+CREATE INDEX pgqueuer_ep_prio_id_idx ON pgqueuer USING btree (entrypoint, priority DESC, id) WHERE (status = 'queued'::pgqueuer_status);
+
+CREATE INDEX pgqueuer_log_created ON pgqueuer_log USING btree (created);
+
+CREATE INDEX pgqueuer_log_job_id_status ON pgqueuer_log USING btree (job_id, created DESC);
+
+CREATE INDEX pgqueuer_log_not_aggregated ON pgqueuer_log USING btree ((1)) WHERE (NOT aggregated);
+
+CREATE INDEX pgqueuer_log_status ON pgqueuer_log USING btree (status);
+
+CREATE INDEX pgqueuer_picked_heartbeat_idx ON pgqueuer USING btree (heartbeat) WHERE (status = 'picked'::pgqueuer_status);
+
+CREATE UNIQUE INDEX pgqueuer_picked_slot_idx ON pgqueuer USING btree (entrypoint, slot) WHERE ((status = 'picked'::pgqueuer_status) AND (slot IS NOT NULL));
+
+CREATE INDEX pgqueuer_priority_id_id1_idx ON pgqueuer USING btree (priority, id DESC) INCLUDE (id) WHERE (status = 'queued'::pgqueuer_status);
+
+CREATE INDEX pgqueuer_queue_manager_id_idx ON pgqueuer USING btree (queue_manager_id) WHERE (queue_manager_id IS NOT NULL);
+
+CREATE UNIQUE INDEX pgqueuer_statistics_unique_count ON pgqueuer_statistics USING btree (priority, date_trunc('sec'::text, timezone('UTC'::text, created)), status, entrypoint);
+
+CREATE UNIQUE INDEX pgqueuer_unique_dedupe_key ON pgqueuer USING btree (dedupe_key) WHERE ((status = ANY (ARRAY['queued'::pgqueuer_status, 'picked'::pgqueuer_status])) AND (dedupe_key IS NOT NULL));
+
+CREATE INDEX pgqueuer_updated_id_id1_idx ON pgqueuer USING btree (updated, id DESC) INCLUDE (id) WHERE (status = 'picked'::pgqueuer_status);
+
+CREATE UNIQUE INDEX prices_lookup_key_key ON prices USING btree (lookup_key) WHERE active;
+
+CREATE UNIQUE INDEX prices_on_sale_key ON prices USING btree (product_id, currency, COALESCE(billing_cycle, ''::text)) WHERE active;
+
+CREATE INDEX prices_product_idx ON prices USING btree (product_id);
+
+CREATE UNIQUE INDEX provisioning_holds_standing_key ON provisioning_holds USING btree (subscription_id) WHERE (lifted_at IS NULL);
+
+CREATE INDEX provisioning_holds_subscription_idx ON provisioning_holds USING btree (subscription_id, id);
+
+CREATE INDEX provisioning_log_created_idx ON provisioning_log USING btree (created_at);
+
+CREATE INDEX provisioning_log_subscription_idx ON provisioning_log USING btree (subscription_id, id);
+
+CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+
+CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
+
+CREATE INDEX stripe_customers_customer_idx ON stripe_customers USING btree (customer_id);
+
+CREATE INDEX stripe_events_object_idx ON stripe_events USING btree (object_id, created);
+
+CREATE INDEX stripe_events_oldest_unhandled_idx ON stripe_events USING btree (received_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
+
+CREATE INDEX stripe_events_received_idx ON stripe_events USING btree (received_at);
+
+CREATE INDEX stripe_events_unhandled_idx ON stripe_events USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
+
+CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
+
+CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds USING btree (stripe_payment_intent_id);
+
+CREATE INDEX subscription_charges_price_idx ON subscription_charges USING btree (price_id);
+
+CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btree (subscription_id);
+
+CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);
+
+CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
+
+CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON pgqueuer FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
+
+ALTER TABLE ONLY billing_changes
+    ADD CONSTRAINT billing_changes_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES invoices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_changes
+    ADD CONSTRAINT billing_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY invoices
+    ADD CONSTRAINT billing_invoices_subscription_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY billing_reconcile_drift
+    ADD CONSTRAINT billing_reconcile_drift_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_reconcile_slices
+    ADD CONSTRAINT billing_reconcile_slices_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY tenants
+    ADD CONSTRAINT billing_tenants_subscription_fkey FOREIGN KEY (billing_subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY catalogue_edits
+    ADD CONSTRAINT catalogue_edits_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY checkout_sessions
+    ADD CONSTRAINT checkout_sessions_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY customers
+    ADD CONSTRAINT customers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY customers
+    ADD CONSTRAINT customers_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY idempotency_keys
+    ADD CONSTRAINT idempotency_keys_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY invoices
+    ADD CONSTRAINT invoices_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY invoices
+    ADD CONSTRAINT invoices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY orders
+    ADD CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY orders
+    ADD CONSTRAINT orders_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY prices
+    ADD CONSTRAINT prices_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY products
+    ADD CONSTRAINT products_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY provisioning_holds
+    ADD CONSTRAINT provisioning_holds_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY provisioning_log
+    ADD CONSTRAINT provisioning_log_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY provisioning_work
+    ADD CONSTRAINT provisioning_work_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY stripe_customers
+    ADD CONSTRAINT stripe_customers_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY subscription_charges
+    ADD CONSTRAINT subscription_charges_price_id_fkey FOREIGN KEY (price_id) REFERENCES prices(id);
+
+ALTER TABLE ONLY subscription_charges
+    ADD CONSTRAINT subscription_charges_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY subscription_items
+    ADD CONSTRAINT subscription_items_price_id_fkey FOREIGN KEY (price_id) REFERENCES prices(id);
+
+ALTER TABLE ONLY subscription_items
+    ADD CONSTRAINT subscription_items_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY subscriptions
+    ADD CONSTRAINT subscriptions_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY subscriptions
+    ADD CONSTRAINT subscriptions_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id);
+
+ALTER TABLE ONLY subscriptions
+    ADD CONSTRAINT subscriptions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY tenant_services
+    ADD CONSTRAINT tenant_services_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY users
+    ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
