@@ -1,16 +1,15 @@
-"""The one root of this service's errors, and the words by which clients know them."""
+"""The errors of this service and the codes that clients match on."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
 
 
 class BillingError(Exception):
-    """What this service raises on purpose.
+    """The root of all errors that this service raises deliberately.
 
-    `status` is the HTTP status it becomes at the edge, `code` the machine word, the text a
-    sentence for the person who reads it. The text never carries secrets, card data or full
-    e-mail addresses (rule 12). `challenge` says which key would do, as WWW-Authenticate has it
-    (RFC 6750, section 3).
+    `status` is the HTTP status of the response, `code` a stable word for programs, the message a
+    sentence for people, without secrets, card data or full e-mail addresses (rule 12).
+    `challenge` is the value of WWW-Authenticate (RFC 6750, section 3).
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -25,7 +24,7 @@ class BillingError(Exception):
         fields: Mapping[str, str] | None = None,
         retry_after: int | None = None,
     ) -> None:
-        """Keep `fields` (input name -> what is wrong) and `retry_after` (seconds)."""
+        """Take `fields` (input name -> what is wrong) and `retry_after` (seconds)."""
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code
@@ -40,21 +39,21 @@ class SettingsError(BillingError):
 
 
 class MalformedRequestError(BillingError):
-    """The bytes of a request cannot be read as what they should be."""
+    """The body of a request cannot be parsed."""
 
     status = HTTPStatus.BAD_REQUEST
     code = "malformed_request"
 
 
 class InvalidRequestError(BillingError):
-    """The request can be read, and asks for something that is not valid."""
+    """The request can be parsed but asks for something invalid."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "invalid_request"
 
 
 class UnauthenticatedError(BillingError):
-    """The request carries no key, or one that is not ours."""
+    """The request carries no key, or an invalid one."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "unauthenticated"
@@ -62,31 +61,31 @@ class UnauthenticatedError(BillingError):
 
 
 class NotFoundError(BillingError):
-    """There is nothing by that id."""
+    """Nothing has that id."""
 
     status = HTTPStatus.NOT_FOUND
     code = "not_found"
 
 
 class ConflictError(BillingError):
-    """The request contradicts another one, or the state of what it names."""
+    """The request conflicts with another one, or with the state of its target."""
 
     status = HTTPStatus.CONFLICT
     code = "conflict"
 
 
 class DatabaseUnavailableError(BillingError):
-    """PostgreSQL cannot be reached now; asking again later works."""
+    """PostgreSQL is unavailable now; retrying later works."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "database_unavailable"
 
 
 class StripeError(BillingError):
-    """Stripe did not do what was asked. Raised by the gateway only.
+    """A request to Stripe failed. Raised by the gateway only.
 
-    `definite` tells whether Stripe certainly did nothing: only then may the next try use a
-    new idempotency key. `stripe_code` is Stripe's word for why, where it gave one.
+    `definite` is whether Stripe certainly did nothing: only then may a retry use a new
+    idempotency key. `stripe_code` is Stripe's error code, if there is one.
     """
 
     status = HTTPStatus.BAD_GATEWAY
@@ -96,7 +95,7 @@ class StripeError(BillingError):
 
 
 class StripeUnavailableError(StripeError):
-    """Stripe cannot be reached, is overloaded or broke; it may or may not have acted."""
+    """Stripe is unreachable, overloaded or failing; it may or may not have acted."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "stripe_unavailable"
@@ -104,18 +103,18 @@ class StripeUnavailableError(StripeError):
 
 
 class StripeBrokeError(StripeUnavailableError):
-    """Stripe answered with a 5xx, and repeats that answer to the same idempotency key for a day."""
+    """Stripe returned a 5xx, and repeats it for the same idempotency key for a day."""
 
 
 class StripeBusyError(StripeUnavailableError):
-    """Another request under the same idempotency key is still running."""
+    """Another request with the same idempotency key is still running."""
 
 
 class PaymentFailedError(StripeError):
-    """A payment that a change needs did not go through; the change has not been made.
+    """A payment that a change requires failed; the change was not made.
 
-    The code is `card_declined` or the like, in Stripe's words, or `authentication_required` where
-    only the customer himself can confirm the payment.
+    The code is Stripe's, such as `card_declined`, or `authentication_required` if the customer
+    must confirm the payment.
     """
 
     status = HTTPStatus.PAYMENT_REQUIRED
@@ -123,6 +122,6 @@ class PaymentFailedError(StripeError):
 
 
 class StripeObjectMissingError(StripeError):
-    """Stripe knows no object by that id (in this account and mode)."""
+    """Stripe has no object with that id (in this account and mode)."""
 
     code = "stripe_object_missing"

@@ -1,7 +1,7 @@
-"""Amounts of money: integer minor units with their currency, and how people read them.
+"""Amounts in integer minor units with their currency, and their display.
 
-The units are Stripe's: most currencies have two decimals, some none, some three, and a few
-are whole-unit currencies that Stripe still counts in hundredths.
+The units are Stripe's: most currencies have two decimals, some none, some three, and a few have
+none that Stripe still counts in hundredths.
 Source: docs.stripe.com/currencies, sections "Zero-decimal", "Three-decimal", "Special cases".
 """
 
@@ -13,10 +13,10 @@ ZERO_DECIMAL = frozenset(_ZERO_DECIMAL.split())
 """100 JPY is `100`."""
 
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
-"""1 KWD is `1000`; Stripe takes only amounts whose last digit is 0."""
+"""1 KWD is `1000`; Stripe only accepts amounts ending in 0."""
 
 WHOLE_UNITS_IN_HUNDREDTHS = frozenset({"isk", "ugx"})
-"""5 ISK is `500`; Stripe takes only multiples of 100."""
+"""5 ISK is `500`; Stripe only accepts multiples of 100."""
 
 _STRIPE_CURRENCIES = """
 aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp byn
@@ -28,13 +28,13 @@ szl thb tjs tnd top try ttd twd tzs uah ugx usd uyu uzs vnd vuv wst xaf xcd xcg 
 zar zmw
 """
 STRIPE_CURRENCIES = frozenset(_STRIPE_CURRENCIES.split())
-"""ISO 4217 codes, lower case as Stripe writes them, in which Stripe can charge."""
+"""The currencies that Stripe can charge: ISO 4217 codes in Stripe's lower case."""
 
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
 
 
 def decimals_of(currency: str) -> int:
-    """Tell how many decimals Stripe's minor unit of `currency` (ISO code, any case) stands for."""
+    """Return the decimals of Stripe's minor unit of `currency` (ISO code, any case)."""
     code = currency.lower()
     if code in ZERO_DECIMAL:
         return 0
@@ -42,31 +42,31 @@ def decimals_of(currency: str) -> int:
 
 
 def smallest_step(currency: str) -> int:
-    """Tell the minor units of which every amount in `currency` must be a multiple."""
+    """Return the minor units that every amount in `currency` must be a multiple of."""
     code = currency.lower()
     if code in THREE_DECIMAL:
         return 10
     return 100 if code in WHOLE_UNITS_IN_HUNDREDTHS else 1
 
 
-@lru_cache(maxsize=4096)  # prices are few, and written often
+@lru_cache(maxsize=4096)  # few prices, formatted often
 def to_decimal(minor: int, currency: str) -> Decimal:
-    """Write an amount of minor units in major units, exactly: 1299 USD is 12.99 (rule 9).
+    """Return minor units as exact major units: 1299 USD is 12.99 (rule 9).
 
-    The decimals of the answer are the currency's, so 500 JPY is `500` and 1250 KWD `1.250`.
+    The result has the currency's decimals: 500 JPY is `500`, 1250 KWD is `1.250`.
     """
     digits = tuple(int(digit) for digit in str(abs(minor)))
     return Decimal((int(minor < 0), digits, -decimals_of(currency)))
 
 
 def round_to_step(amount: Decimal, currency: str) -> int:
-    """Round minor units to what Stripe can charge in `currency`; a half goes up."""
+    """Round minor units to an amount that Stripe can charge in `currency`, half up."""
     step = smallest_step(currency)
     return int((amount / step).to_integral_value(ROUND_HALF_UP)) * step
 
 
 def format_money(minor: int, currency: str) -> str:
-    """Write an amount of minor units for people: `$12.99`, `¥1,500`, `1.250 KWD`."""
+    """Format minor units for display: `$12.99`, `¥1,500`, `1.250 KWD`."""
     number = f"{abs(to_decimal(minor, currency)):,f}"
     sign = "-" if minor < 0 else ""
     symbol = _SYMBOLS.get(currency.lower())

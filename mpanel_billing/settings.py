@@ -1,4 +1,4 @@
-"""Everything that the environment decides, read once from the process and from `.env`."""
+"""The settings, read once from the environment and `.env`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,21 +27,21 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 SHORTEST_API_KEY = 24
 HASHED_KEY_PREFIX = "sha256:"
-"""How a setting begins that holds the hash of a key, in hex, in place of the key."""
+"""Prefix of a setting that holds the hash of a key, in hex, instead of the key."""
 _HASHED_KEY = re.compile(rf"{HASHED_KEY_PREFIX}[0-9a-f]{{64}}")
 
 UNLIMITED = "off"
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)")
 _SERVER = re.compile(r"(\[[^\]]*\]|[^\[\]:]*)(:(?P<port>[0-9]{1,5}))?")
 _PLACEHOLDER = "_replace_me"
-"""How the secrets of .env.example end."""
+"""The suffix of the secrets in .env.example."""
 
 Commas = NoDecode
-"""Marks a list that is written with commas, not as JSON."""
+"""Marks a list separated by commas, not JSON."""
 
 
 class DatabaseSettings(BaseSettings):
-    """What a command needs that only talks to PostgreSQL."""
+    """The settings of commands that only use PostgreSQL."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
@@ -76,11 +76,11 @@ class DatabaseSettings(BaseSettings):
 
     @property
     def direct_url(self) -> str:
-        """Where a connection is ours alone for as long as it lasts: never PgBouncer's address."""
+        """The address for connections that keep session state: never PgBouncer's."""
         return (self.database_direct_url or self.database_url).get_secret_value()
 
     def without_pgbouncer(self) -> Self:
-        """Return the same settings, but with the direct URL for everything."""
+        """Return these settings with the direct URL for everything."""
         url = SecretStr(self.direct_url)
         return self.model_copy(update={"database_url": url, "database_direct_url": None})
 
@@ -119,7 +119,7 @@ class ServiceSettings(BaseModel):
 
 
 class StripeSettings(BaseSettings):
-    """What a command needs that talks to Stripe, before a webhook endpoint has a secret."""
+    """The settings of commands that call Stripe before a webhook endpoint has a secret."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
@@ -149,7 +149,7 @@ class StripeSettings(BaseSettings):
 
 
 class Settings(DatabaseSettings, StripeSettings):
-    """What the web and worker processes need."""
+    """The settings of the web and worker processes."""
 
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], Commas]
     checkout_payment_methods: Annotated[tuple[str, ...], Commas, Field(min_length=1)] = ("card",)
@@ -254,31 +254,33 @@ class Settings(DatabaseSettings, StripeSettings):
 
     @cached_property
     def allowed_origins(self) -> frozenset[str]:
-        """The browser origins that may call us: APP_URL's and those of CORS_ORIGIN."""
+        """The browser origins that may call the API: APP_URL's and those of CORS_ORIGIN."""
         return frozenset({_origin_of(str(self.app_url)), *self.cors_origin})
 
     @cached_property
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """The proxies whose X-Forwarded-For is believed."""
+        """The proxies whose X-Forwarded-For is trusted."""
         return tuple(ip_network(item) for item in self.trusted_proxies)
 
     @cached_property
     def tenant_suffix(self) -> str:
-        """The zone under which a tenant without a domain of its own gets a name."""
+        """The zone in which a tenant without its own domain gets a name."""
         return self.tenant_domain_suffix or URL(str(self.app_url)).host or "localhost"
 
 
 def _check_database_url(text: str) -> None:
-    """Refuse what the driver cannot read: its own complaint would quote a part of the password."""
+    """Refuse what asyncpg cannot parse: its own error would quote part of the password."""
     if not text.startswith(("postgres://", "postgresql://")):
         msg = "must start with postgresql://"
         raise ValueError(msg)
-    if not _can_be_read(text):
-        msg = "is no valid URL; in user and password write / ? # @ : % as %2F %3F %23 %40 %3A %25"
+    if not _is_parseable(text):
+        msg = (
+            "is not a valid URL; in user and password encode / ? # @ : % as %2F %3F %23 %40 %3A %25"
+        )
         raise ValueError(msg)
 
 
-def _can_be_read(url: str) -> bool:
+def _is_parseable(url: str) -> bool:
     try:
         parts = urlsplit(url)
         parse_qsl(parts.query, strict_parsing=bool(parts.query))
@@ -289,29 +291,29 @@ def _can_be_read(url: str) -> bool:
 
 
 def _is_server(text: str) -> bool:
-    """Whether it is `host` or `host:port`; without a host, the query names it."""
+    """Return whether it is `host` or `host:port`; the host may be in the query instead."""
     found = _SERVER.fullmatch(text)
     return found is not None and int(found["port"] or 1) in range(1, 65_536)
 
 
 def _refuse_placeholder(value: SecretStr) -> None:
     if value.get_secret_value().endswith(_PLACEHOLDER):
-        msg = "is still the example's; put your own there"
+        msg = "is still the example value; set your own"
         raise ValueError(msg)
 
 
 def load_database_settings() -> DatabaseSettings:
-    """Read what a database-only command needs; SettingsError names what is wrong."""
+    """Read the settings for PostgreSQL only; SettingsError names what is wrong."""
     return _load(DatabaseSettings)
 
 
 def load_stripe_settings() -> StripeSettings:
-    """Read what a command needs that talks to Stripe; SettingsError names what is wrong."""
+    """Read the settings for Stripe only; SettingsError names what is wrong."""
     return _load(StripeSettings)
 
 
 def load_settings() -> Settings:
-    """Read all settings; SettingsError names each variable that is missing or malformed."""
+    """Read all settings; SettingsError names every variable that is missing or malformed."""
     return _load(Settings)
 
 
@@ -325,7 +327,7 @@ def _load(kind: type[SettingsT]) -> SettingsT:
 
 
 def describe_settings_error(error: ValidationError, within: Sequence[str] = ()) -> str:
-    """Describe each fault in a line, never with its value (rule 12).
+    """Return one line per fault, without its value (rule 12).
 
     `within` is the path to what was validated: the variable, and the place in its JSON.
     """
@@ -335,13 +337,13 @@ def describe_settings_error(error: ValidationError, within: Sequence[str] = ()) 
 
 
 def _describe_source_error(error: SettingsSourceError) -> str:
-    """The value that cannot be read is never repeated (rule 12)."""
+    """Name the variable, without its value (rule 12)."""
     name = re.search(r'field "(\w+)"', str(error))
-    return f"{name[1].upper() if name else 'a setting'}: is no valid JSON; see .env.example"
+    return f"{name[1].upper() if name else 'a setting'}: is not valid JSON; see .env.example"
 
 
 def _describe(path: Sequence[str], message: str) -> str:
-    """Name the variable, and in one that is JSON the place within."""
+    """Name the variable and, in JSON, the place within it."""
     sentence = message.removeprefix("Value error, ")
     if not path:
         return sentence
@@ -354,6 +356,6 @@ def _describe(path: Sequence[str], message: str) -> str:
 def _origin_of(text: str) -> str:
     url = URL(text)
     if url.scheme not in {"http", "https"} or not url.host:
-        msg = f"{text!r} is no origin (like https://example.com)"
+        msg = f"{text!r} is not an origin like https://example.com"
         raise ValueError(msg)
     return str(url.origin())

@@ -9,7 +9,7 @@ async def test_a_database_without_our_schema_is_told_apart_from_one_that_is_away
     ended = await run_command(empty_database_url, "events", "list")
     assert ended.status == 1
     assert ended.err == (
-        "mpanel-billing: the database's schema is not that of this program "
+        "mpanel-billing: the database schema does not match this version "
         '(relation "stripe_events" does not exist): run `make migrate`\n'
     )
 
@@ -27,7 +27,7 @@ async def test_bytes_that_are_no_text_are_refused() -> None:
     ended = await run_command("postgresql://nobody@127.0.0.1:1/none", "timeline", "\udcff")
     assert (ended.status, ended.err) == (
         1,
-        "mpanel-billing: an argument is no text in UTF-8\n",
+        "mpanel-billing: an argument is not valid UTF-8\n",
     )
 
 
@@ -40,4 +40,4 @@ async def test_a_suspension_needs_a_reason() -> None:
 
 async def test_nothing_to_replay_is_said(database_url: str) -> None:
     ended = await run_command(database_url, "events", "replay-failed")
-    assert (ended.status, ended.out) == (0, "no event has failed\n")
+    assert (ended.status, ended.out) == (0, "no failed events\n")

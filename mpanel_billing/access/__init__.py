@@ -1,1 +1,1 @@
-"""Who may do what, by which key, and who has done what."""
+"""API keys: who holds which key, what it may do, and the audit log of what was done."""

@@ -1,4 +1,4 @@
-"""Who acts: the holder of a key, or somebody at a command line."""
+"""Who makes a change: the holder of a key, or a user at the command line."""
 
 import os
 import pwd
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is on record for a change.
+    """The author of a change in the audit log.
 
-    `name` is the key's, or `cli:<user>@<host>`; `key_id` that of a key in the database;
-    `request_id` that of the request by which it was asked for.
+    `name` is the key's, or `cli:<user>@<host>`; `key_id` is set for keys in the database, and
+    `request_id` for changes over HTTP.
     """
 
     name: str
@@ -20,16 +20,16 @@ class Actor:
 
 
 def command_line_actor() -> Actor:
-    """Name the user of the operating system who runs this command; behind sudo, who ran that."""
+    """Return the operating system user who runs this command, or who ran sudo."""
     return Actor(f"cli:{_system_user()}@{socket.gethostname()}")
 
 
 def _system_user() -> str:
-    """Ask the system rather than the environment, which says whatever it was told to say."""
+    """Ask the system: the environment can say anything."""
     user_id = os.getuid()
     if user_id == 0 and (behind_sudo := os.environ.get("SUDO_USER")):
         return behind_sudo
     try:
         return pwd.getpwuid(user_id).pw_name
-    except KeyError:  # as in a container that runs under a number of its own
+    except KeyError:  # a container may run under an unnamed uid
         return str(user_id)

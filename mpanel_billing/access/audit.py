@@ -1,20 +1,20 @@
-"""The audit log: every change that a key or a command line makes, in `billing_audit_log`.
+"""The audit log: every change made with a key or at the command line, in `billing_audit_log`.
 
-A change that is one transaction of the database is recorded in that very transaction:
+A change that is one database transaction is recorded in that transaction:
 
     async with transaction(pool) as conn:
         ...
         await audit.record(conn, by, "subscription.suspend", Target("subscription", id), {...})
 
-A change that happens elsewhere too (at Stripe, or in several transactions) is on record as
-`attempted` before it begins, and gets its outcome afterwards; whoever finds an `attempted` later
-knows that the process died, or never heard the answer:
+A change that also happens elsewhere (at Stripe, or in several transactions) is recorded as
+`attempted` before it begins, and gets its outcome afterwards. An old `attempted` means that the
+process died or never received the response:
 
     async with audit.attempt(pool, by, "catalogue.push") as entry:
         pushed = await push_catalogue(...)
         entry.note(created=len(pushed.created))
 
-Services take `by: Actor | None`. None is the service itself, which keeps no such record.
+Services take `by: Actor | None`. With None the service itself acts, which is not recorded.
 """
 
 import logging
@@ -35,14 +35,14 @@ from mpanel_billing.telemetry.logs import redact_values
 logger = logging.getLogger(__name__)
 
 LAST_ID = 2**63 - 1
-"""No entry has a higher one."""
+"""The highest possible id."""
 
 Outcome = Literal["attempted", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a change is made to: a kind of thing, and its id (ours, or Stripe's)."""
+    """The object of a change: its kind and its id (ours or Stripe's)."""
 
     kind: str
     id: str
@@ -50,9 +50,9 @@ class Target:
 
 @dataclass(slots=True)
 class Entry:
-    """A change that is on record as attempted; what is learnt of it meanwhile is added at its end.
+    """A change recorded as attempted; its details and target are completed when it ends.
 
-    `id` is None where there is nobody to keep a record of.
+    `id` is None if the change is not recorded.
     """
 
     id: int | None
@@ -60,11 +60,11 @@ class Entry:
     details: dict[str, object] = field(default_factory=dict)
 
     def note(self, **details: object) -> None:
-        """Add details: values that JSON can have, never a secret."""
+        """Add details: JSON values, never a secret."""
         self.details |= details
 
     def aim_at(self, kind: str, id_: object) -> None:
-        """Say what it was done to, where that was not known before."""
+        """Set the target if it was not known before."""
         self.target = Target(kind, str(id_))
 
 
@@ -75,7 +75,7 @@ async def record(
     target: Target | None = None,
     details: Mapping[str, object] | None = None,
 ) -> None:
-    """Record a change that is done with the caller's transaction.
+    """Record a change as done, in the caller's transaction.
 
     `action` is like `subscription.suspend`; secrets and e-mail addresses in `details` are masked.
     """
@@ -89,15 +89,15 @@ async def begin(
     target: Target | None = None,
     details: Mapping[str, object] | None = None,
 ) -> Entry:
-    """Record with the caller's transaction that a change is attempted; `settling` ends it."""
+    """Record a change as attempted, in the caller's transaction; `settling` completes it."""
     return Entry(await _insert(conn, by, action, target, details, outcome="attempted"))
 
 
 @asynccontextmanager
 async def settling(pool: Pool, entry: Entry) -> AsyncIterator[Entry]:
-    """Write what became of an attempt: `failed` for an error, which passes through, else `done`.
+    """Record the outcome of an attempt: `failed` on an error, which is raised on, else `done`.
 
-    It stays `attempted` where the error says that it may have taken effect all the same.
+    It stays `attempted` after an error that leaves open whether the change took effect.
     """
     try:
         yield entry
@@ -105,7 +105,7 @@ async def settling(pool: Pool, entry: Entry) -> AsyncIterator[Entry]:
         unknown = isinstance(error, DatabaseUnavailableError) or (
             isinstance(error, StripeError) and not error.definite
         )
-        await _settle(pool, entry, "attempted" if unknown else "failed", _word_of(error))
+        await _settle(pool, entry, "attempted" if unknown else "failed", _code_of(error))
         raise
     await _settle(pool, entry, "done", None)
 
@@ -118,9 +118,9 @@ async def attempt(
     target: Target | None = None,
     details: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Entry]:
-    """Record an attempt before the block begins, and what became of it when the block ends.
+    """Record an attempt before the block runs, and its outcome when the block ends.
 
-    DatabaseUnavailableError, before anything has happened, when it cannot be recorded.
+    DatabaseUnavailableError, before anything happens, if it cannot be recorded.
     """
     if by is None:
         yield Entry(None)
@@ -139,7 +139,7 @@ async def list_entries(
     actor: str | None = None,
     before: int = LAST_ID,
 ) -> Sequence[asyncpg.Record]:
-    """Return the newest entries, of one target or actor if given, older than the entry `before`."""
+    """Return the newest entries before id `before`, optionally of one target or actor."""
     async with transaction(pool) as conn:
         return await repository.list_entries(
             conn, target_id=target_id, actor=actor, before=before, most=most
@@ -171,7 +171,7 @@ async def _insert(
 
 
 async def _settle(pool: Pool, entry: Entry, outcome: Outcome, error: str | None) -> None:
-    """Write the outcome; without a database it stays `attempted`, for the change itself is over."""
+    """Write the outcome; without a database the entry stays `attempted`."""
     if entry.id is None:
         return
     params: dict[str, Any] = {
@@ -189,5 +189,5 @@ async def _settle(pool: Pool, entry: Entry, outcome: Outcome, error: str | None)
         logger.exception("the outcome is not in the audit log", extra={"auditId": entry.id})
 
 
-def _word_of(error: Exception) -> str:
+def _code_of(error: Exception) -> str:
     return error.code if isinstance(error, BillingError) else type(error).__name__

@@ -1,8 +1,8 @@
-"""What a key looks like: `mpb_<id>_<secret><checksum>`.
+"""The format of an API key, `mpb_<id>_<secret><checksum>`, and the scopes that it can have.
 
-The beginning tells people and leak scanners whose key it is, the id finds its row and may be
-told, and the checksum tells a slip of the pen from a key that is not ours to know. A scanner finds
-all of them by `mpb_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}`.
+The prefix tells people and leak scanners whose key it is, the id finds its row and is not secret,
+and the checksum tells a mistyped key from an unknown one. Scanners can search for
+`mpb_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}`.
 """
 
 import hashlib
@@ -10,46 +10,57 @@ import re
 import secrets
 import string
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-MARK = "mpb_"
+from mpanel_billing.errors import InvalidRequestError
+
+Scope = Literal["admin", "admin:read", "billing", "billing:read"]
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""All scopes; a CHECK constraint holds the same set."""
+
+_READ = ":read"
+
+PREFIX = "mpb_"
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH = 10
 _SECRET_LENGTH = 43
-"""So many letters of this alphabet have 256 bits."""
+"""256 bits in this alphabet."""
 _CHECKSUM_LENGTH = 6
-"""So many hold any 32 bits."""
+"""32 bits in this alphabet."""
 _KEY = re.compile(
-    rf"({MARK}[0-9A-Za-z]{{{_ID_LENGTH}}})_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}}"
+    rf"({PREFIX}[0-9A-Za-z]{{{_ID_LENGTH}}})_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}}"
 )
 
 
 class MistypedKeyError(ValueError):
-    """A text that begins like a key of ours, and was never one."""
+    """A text with the prefix of a key that cannot be a key."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewKey:
-    """A key that was just made up: the only moment at which its text is known."""
+    """A new key; its text is known only now."""
 
     id: str
     text: str
 
 
 def make_key() -> NewKey:
-    """Make up a key, out of 256 random bits."""
-    id_ = MARK + _random_text(_ID_LENGTH)
+    """Generate a key from 256 random bits."""
+    id_ = PREFIX + _random_text(_ID_LENGTH)
     body = f"{id_}_{_random_text(_SECRET_LENGTH)}"
     return NewKey(id_, body + _checksum(body))
 
 
 def read_key_id(text: str) -> str | None:
-    """Return the id that is part of a key; None for a text that is no key of this kind.
+    """Return the id in a key; None for a text without our prefix.
 
-    MistypedKeyError where it was meant to be one, and a letter is wrong, missing or too many.
+    MistypedKeyError if a character is wrong, missing or extra.
     """
-    if not text.startswith(MARK):
+    if not text.startswith(PREFIX):
         return None
     match = _KEY.fullmatch(text)
     if match is None or _checksum(text[:-_CHECKSUM_LENGTH]) != text[-_CHECKSUM_LENGTH:]:
@@ -58,7 +69,7 @@ def read_key_id(text: str) -> str | None:
 
 
 def hash_key(text: str) -> bytes:
-    """Return what is stored of a key: its SHA-256. Why no slower one: docs/decisions/0009."""
+    """Return the SHA-256 that is stored of a key; why not a slower hash: docs/decisions/0009."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).digest()
 
 
@@ -67,9 +78,24 @@ def _random_text(length: int) -> str:
 
 
 def _checksum(text: str) -> str:
-    """Write the CRC-32 of a text in the alphabet of keys."""
+    """Return the CRC-32 of a text in the alphabet of keys."""
     rest, letters = zlib.crc32(text.encode()), ""
     for _ in range(_CHECKSUM_LENGTH):
         rest, place = divmod(rest, len(_ALPHABET))
         letters = _ALPHABET[place] + letters
     return letters
+
+
+def opens(scopes: Iterable[str], wanted: Scope) -> bool:
+    """Return whether the scopes include the wanted one; `admin` includes `admin:read`."""
+    return bool({wanted, wanted.removesuffix(_READ)} & {*scopes})
+
+
+def read_scopes(words: Iterable[str]) -> tuple[Scope, ...]:
+    """Return the named scopes without repeats; InvalidRequestError for an unknown one."""
+    given = {*words}
+    unknown = given - {*SCOPES}
+    if unknown or not given:
+        wrong = f"Unknown scope {min(unknown)!r}" if unknown else "A key needs a scope"
+        raise InvalidRequestError(f"{wrong}; the scopes are: {', '.join(SCOPES)}.")
+    return tuple(scope for scope in SCOPES if scope in given)

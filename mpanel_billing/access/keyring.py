@@ -1,4 +1,4 @@
-"""Telling whose key it is: one of the settings, or one of the database."""
+"""Identifies the holder of a key, from the settings or the database."""
 
 import hmac
 import math
@@ -9,58 +9,57 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from mpanel_billing.access import repository
-from mpanel_billing.access.key import MistypedKeyError, hash_key, read_key_id
-from mpanel_billing.access.scopes import Scope, opens
+from mpanel_billing.access.key import MistypedKeyError, Scope, hash_key, opens, read_key_id
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import UnauthenticatedError
 from mpanel_billing.settings import HASHED_KEY_PREFIX, Settings
 
 LOOK_UP_SECONDS = 5.0
-"""How long a key is not looked up again: so long a revoked one may go on opening doors."""
+"""How long a key is cached; a revoked key works for up to that long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has a key, by its name (and its id, in the database), and what it opens."""
+    """The holder of a key: its name, its id if it is in the database, and its scopes."""
 
     name: str
     key_id: str | None
     scopes: frozenset[str]
 
     def may(self, wanted: Scope) -> bool:
-        """Tell whether the key opens that."""
+        """Return whether the key has the wanted scope."""
         return opens(self.scopes, wanted)
 
 
 class UnknownKeyError(UnauthenticatedError):
-    """A key that opens nothing; the sentence says what is wrong with it."""
+    """A key that is unknown, mistyped, revoked or expired; the message says which."""
 
     challenge = f'{UnauthenticatedError.challenge}, error="invalid_token"'
 
 
 class KeyRing:
-    """Knows the keys of the settings, and looks up those of the database."""
+    """Identifies keys of the settings, and looks up those of the database."""
 
     def __init__(
         self, pool: Pool, settings: Settings, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Hash the keys of the settings; `clock` counts seconds."""
+        """Hash the keys of the settings; `clock` returns seconds."""
         self._pool = pool
         self._configured = _configured_keys(settings)
         self._clock = clock
-        # By the hash of the whole key, and only of keys that were right: so there are never more
-        # than there are keys, and how long it takes to look in here tells nothing of any.
+        # Keyed by the hash of the whole key, and only valid keys: so it never outgrows the number
+        # of keys, and lookup time reveals nothing about any.
         self._proven: dict[bytes, _Proof] = {}
 
     def has_proven(self, given: str) -> bool:
-        """Tell whether this very key was right when it was last tried, since this process runs."""
+        """Return whether this exact key was valid when this process last checked it."""
         return hash_key(given) in self._proven
 
     async def identify(self, given: str) -> Holder:
         """Return the holder of a key.
 
-        UnknownKeyError for one that opens nothing; DatabaseUnavailableError when it is none of the
-        settings and the others cannot be asked for.
+        UnknownKeyError if it is not valid; DatabaseUnavailableError if it is not in the settings
+        and the database cannot be read.
         """
         key_hash = hash_key(given)
         proof = self._proven.get(key_hash)
@@ -82,7 +81,7 @@ class KeyRing:
         async with acquired(self._pool) as conn:
             key = await repository.get_key(conn, key_id)
             if key is None or not hmac.compare_digest(key.key_hash, key_hash):
-                raise UnknownKeyError("We know no such key.")
+                raise UnknownKeyError("Unknown key.")
             if key.revoked or key.expired:
                 state = "is revoked" if key.revoked else "has expired"
                 raise UnknownKeyError(f"The key {key_id} {state}.")
@@ -93,7 +92,7 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
-    """Whose key it is, and until when (by the ring's clock) that need not be asked again."""
+    """The holder of a valid key, cached until a time of the ring's clock."""
 
     holder: Holder
     until: float
@@ -109,7 +108,7 @@ class _ConfiguredKey:
 
 
 def _configured_keys(settings: Settings) -> Sequence[_ConfiguredKey]:
-    """Name the keys of the settings by their place: `settings:admin:1`."""
+    """Name the keys of the settings by their position: `settings:admin:1`."""
     lists: Sequence[tuple[Scope, Sequence[SecretStr]]] = (
         ("admin", settings.admin_api_keys),
         ("billing", settings.billing_api_keys),
@@ -122,14 +121,14 @@ def _configured_keys(settings: Settings) -> Sequence[_ConfiguredKey]:
 
 
 def _hash_of(value: str) -> bytes:
-    """Return the hash that a setting holds, or that of the key that it holds."""
+    """Return the hash in a setting, or the hash of the key in it."""
     if value.startswith(HASHED_KEY_PREFIX):
         return bytes.fromhex(value.removeprefix(HASHED_KEY_PREFIX))
     return hash_key(value)
 
 
 def _find_configured(keys: Sequence[_ConfiguredKey], key_hash: bytes) -> Holder | None:
-    """Compare with every key, each in constant time; one that stands in both lists opens both."""
+    """Compare with every key in constant time; a key in both lists has both scopes."""
     found = [key for key in keys if hmac.compare_digest(key.key_hash, key_hash)]
     if not found:
         return None
@@ -141,8 +140,8 @@ def _read_key_id(given: str) -> str:
         key_id = read_key_id(given)
     except MistypedKeyError:
         raise UnknownKeyError(
-            "The key is mistyped: a letter is wrong, missing or too many."
+            "The key is mistyped: a character is wrong, missing or extra."
         ) from None
     if key_id is None:
-        raise UnknownKeyError("We know no such key.")
+        raise UnknownKeyError("Unknown key.")
     return key_id

@@ -1,4 +1,4 @@
-"""Making, listing and revoking keys."""
+"""Creates, lists and revokes keys."""
 
 import re
 from collections.abc import Sequence
@@ -10,17 +10,16 @@ import asyncpg
 from mpanel_billing.access import audit, repository
 from mpanel_billing.access.actor import Actor
 from mpanel_billing.access.audit import Target
-from mpanel_billing.access.key import MARK, hash_key, make_key
-from mpanel_billing.access.scopes import Scope
+from mpanel_billing.access.key import PREFIX, Scope, hash_key, make_key
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 
-_NAME = re.compile(rf"(?!{MARK})[0-9A-Za-z][0-9A-Za-z._-]{{0,62}}")
+_NAME = re.compile(rf"(?!{PREFIX})[0-9A-Za-z][0-9A-Za-z._-]{{0,62}}")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IssuedKey:
-    """A new key: `text` is what its holder sends, and is kept nowhere."""
+    """A new key; `text` is what its holder sends, and is not stored."""
 
     id: str
     text: str
@@ -30,14 +29,14 @@ class IssuedKey:
 async def create_key(
     pool: Pool, by: Actor, *, name: str, scopes: Sequence[Scope], lifetime: timedelta | None = None
 ) -> IssuedKey:
-    """Make a key; without a lifetime it is good until it is revoked.
+    """Create a key; without a lifetime it is valid until it is revoked.
 
-    InvalidRequestError for a name that cannot be one, ConflictError for one that is taken.
+    InvalidRequestError for an invalid name, ConflictError for one in use.
     """
     if not _NAME.fullmatch(name):
         raise InvalidRequestError(
-            f"{name!r} is no name for a key: up to 63 letters, digits, dots, dashes and"
-            f" underscores, not beginning with {MARK}."
+            f"{name!r} is not a valid name for a key: use up to 63 letters, digits, dots, dashes"
+            f" and underscores, not starting with {PREFIX}."
         )
     key = make_key()
     async with transaction(pool) as conn:
@@ -52,7 +51,7 @@ async def create_key(
         )
         if row is None:
             raise ConflictError(
-                f"There is a key {name} already; revoke it, or choose another name."
+                f"A key named {name} exists already; revoke it or choose another name."
             )
         expires_at: datetime | None = row["expires_at"]
         until = expires_at.isoformat() if expires_at else None
@@ -62,7 +61,7 @@ async def create_key(
 
 
 async def list_keys(pool: Pool) -> Sequence[asyncpg.Record]:
-    """Return all keys, oldest first: everything but the keys themselves."""
+    """Return all keys, oldest first, without their hashes."""
     async with acquired(pool) as conn:
         return await repository.list_keys(conn)
 
@@ -70,14 +69,14 @@ async def list_keys(pool: Pool) -> Sequence[asyncpg.Record]:
 async def revoke_key(pool: Pool, by: Actor, named: str) -> str:
     """Revoke a key by its name or id, and return its id.
 
-    It opens nothing from the next look-up on (`LOOK_UP_SECONDS` of the key ring). NotFoundError if
-    there is none, ConflictError if it is revoked already.
+    Processes accept it for up to `LOOK_UP_SECONDS` more. NotFoundError if there is none,
+    ConflictError if it was revoked before.
     """
     async with transaction(pool) as conn:
         key = await repository.find_key(conn, named)
         if key is None:
-            raise NotFoundError(f"There is no key {named}.")
+            raise NotFoundError(f"Key {named} not found.")
         if not await repository.revoke_key(conn, key.id):
-            raise ConflictError(f"The key {key.id} ({key.name}) is revoked already.")
+            raise ConflictError(f"Key {key.id} ({key.name}) is already revoked.")
         await audit.record(conn, by, "key.revoke", Target("key", key.id), {"name": key.name})
     return key.id

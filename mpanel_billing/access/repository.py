@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from mpanel_billing.access.scopes import Scope
+from mpanel_billing.access.key import Scope
 from mpanel_billing.database.queries import Connection, load_queries
 
 _queries = load_queries("api_keys")
@@ -15,7 +15,7 @@ _audit = load_queries("audit")
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as it was when it was looked up; `use_unknown`: its last use is not of this minute."""
+    """A stored key; `use_unknown` is true if its last use is not of this minute."""
 
     name: str
     key_hash: bytes
@@ -27,7 +27,7 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class NamedKey:
-    """Whom somebody means by a name or an id."""
+    """The key found by a name or an id."""
 
     id: str
     name: str
@@ -44,7 +44,7 @@ async def insert_key(
     created_by: str,
     lifetime: timedelta | None,
 ) -> asyncpg.Record | None:
-    """Store a key, and return its row (expires_at); None if one in force has the name already."""
+    """Store a key and return its row (expires_at); None if a valid key has the name."""
     return await _queries.insert_key.fetch_one(
         conn,
         id=id_,
@@ -63,23 +63,23 @@ async def get_key(conn: Connection, key_id: str) -> StoredKey | None:
 
 
 async def note_use(conn: Connection, key_id: str) -> None:
-    """Remember that a key is being used, at most once a minute."""
+    """Record that a key is in use, at most once a minute."""
     await _queries.note_use.execute(conn, id=key_id)
 
 
 async def list_keys(conn: Connection) -> Sequence[asyncpg.Record]:
-    """Return all keys, oldest first: never their hashes."""
+    """Return all keys, oldest first, without their hashes."""
     return await _queries.list_keys.fetch(conn)
 
 
 async def find_key(conn: Connection, named: str) -> NamedKey | None:
-    """Return the key with that id, or the one in force with that name."""
+    """Return the key with that id, or the valid key with that name."""
     row = await _queries.find_key.fetch_one(conn, named=named)
     return NamedKey(**row) if row else None
 
 
 async def revoke_key(conn: Connection, key_id: str) -> bool:
-    """Revoke a key; False if it was revoked already."""
+    """Revoke a key; False if it was revoked before."""
     return bool(await _queries.revoke_key.fetch_value(conn, id=key_id))
 
 

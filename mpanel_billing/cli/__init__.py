@@ -12,8 +12,8 @@ from mpanel_billing import __version__
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeUnavailableError
 
 _COMMANDS = {
-    "serve": "mpanel_billing.cli.serve:serve",
-    "worker": "mpanel_billing.cli.worker:worker",
+    "serve": "mpanel_billing.cli.processes:serve",
+    "worker": "mpanel_billing.cli.processes:worker",
     "migrate": "mpanel_billing.cli.migrate:app",
     "catalog": "mpanel_billing.cli.catalog:app",
     "events": "mpanel_billing.cli.events:app",
@@ -28,14 +28,14 @@ _COMMANDS = {
     "sandbox": "mpanel_billing.cli.sandbox:sandbox",
     "dev": "mpanel_billing.cli.dev:dev",
 }
-"""What there is: module and attribute, a command or a group of them."""
+"""Module and attribute of each command or group of commands."""
 
 _SCHEMA_ERRORS = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
 )
-"""What a database says that `mpanel-billing migrate up` has not been run on, or not lately."""
+"""Errors of a database whose schema is missing or outdated."""
 
 
 _PASSED_ON = {
@@ -50,11 +50,11 @@ _CONTEXT_SETTINGS = {"sandbox": _PASSED_ON}
 def build_app(arguments: Sequence[str]) -> typer.Typer:
     """Return the program for these arguments.
 
-    Where they begin with a command, only its module is loaded: loading all costs half a second,
-    which `dev` would pay for each process that it starts.
+    If they begin with a command, only its module is loaded: loading all takes half a second, which
+    `dev` would pay for each process that it starts.
     """
     app = typer.Typer(
-        help="Sell hosting plans through Stripe, mirror it in PostgreSQL, provision tenants.",
+        help="Sell hosting plans through Stripe, mirror Stripe in PostgreSQL, provision tenants.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
@@ -91,18 +91,18 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; what an operator can mend is one line on stderr and exit code 1."""
+    """Run the command; an error that an operator can fix is one line on stderr and exit code 1."""
     arguments = sys.argv[1:]
     if not all(map(_is_text, arguments)):
-        _fail("an argument is no text in UTF-8")
+        _fail("an argument is not valid UTF-8")
     try:
         build_app(arguments)()
     except BillingError as error:
         _fail(f"{error}{_reason(error)}")
     except _SCHEMA_ERRORS as error:
-        _fail(f"the database's schema is not that of this program ({error}): run `make migrate`")
+        _fail(f"the database schema does not match this version ({error}): run `make migrate`")
     except asyncpg.InsufficientPrivilegeError as error:
-        _fail(f"the user of DATABASE_URL may not do that: {error}")
+        _fail(f"the user of DATABASE_URL lacks a privilege: {error}")
 
 
 def _fail(sentence: str) -> NoReturn:
@@ -111,7 +111,7 @@ def _fail(sentence: str) -> NoReturn:
 
 
 def _is_text(argument: str) -> bool:
-    """Whether it can be written as UTF-8; Python lets other bytes through as surrogates."""
+    """Return whether it is valid UTF-8; Python passes other bytes through as surrogates."""
     try:
         argument.encode()
     except UnicodeEncodeError:
@@ -120,7 +120,7 @@ def _is_text(argument: str) -> bool:
 
 
 def _reason(error: BillingError) -> str:
-    """Say why the database or Stripe cannot be reached: the sentence itself is for buyers."""
+    """Return why the database or Stripe is unavailable: the message itself is for buyers."""
     if not isinstance(error, DatabaseUnavailableError | StripeUnavailableError):
         return ""
     cause: BaseException = error

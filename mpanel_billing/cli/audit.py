@@ -1,4 +1,4 @@
-"""`mpanel-billing audit`: who has changed what."""
+"""`mpanel-billing audit`: who changed what."""
 
 import json
 from textwrap import shorten
@@ -9,29 +9,30 @@ import typer
 
 from mpanel_billing.access import audit
 from mpanel_billing.cli.database import with_pool
-from mpanel_billing.cli.json_text import json_text
+from mpanel_billing.cli.output import json_text
 
-app = typer.Typer(help="Changes that were made by a key or a command.", no_args_is_help=True)
+app = typer.Typer(help="Changes made with a key or a command.", no_args_is_help=True)
 
 _DETAIL_LENGTH = 200
 
 
 @app.callback()
 def _group() -> None:
-    """Keep `list` a word of its own: typer would take a single command for the group itself."""
+    """Keep `list` a subcommand: typer would make a single command the group itself."""
 
 
 @app.command("list")
 def list_(
     target: Annotated[
-        str | None, typer.Option(help="Only of what has this id: ours, evt_..., mpb_...")
+        str | None, typer.Option(help="Only changes to this id: one of ours, evt_..., mpb_...")
     ] = None,
     actor: Annotated[
-        str | None, typer.Option(help="Only by this one: a key's name, or cli:<user>@<host>.")
+        str | None,
+        typer.Option(help="Only by this actor: a key's name, or cli:<user>@<host>."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of changes.")] = 50,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List changes, the newest first."""
     rows = with_pool(
@@ -43,14 +44,14 @@ def list_(
     for row in rows:
         typer.echo(_line(row))
     if not rows:
-        typer.echo("nothing is on record")
+        typer.echo("no changes")
 
 
 def _line(row: asyncpg.Record) -> str:
     target = f"{row['target_type']} {row['target_id']}" if row["target_id"] else "-"
     outcome = row["outcome"] + (f" ({row['error']})" if row["error"] else "")
     details = json.dumps(row["details"], ensure_ascii=False) if row["details"] else ""
-    details = shorten(details, _DETAIL_LENGTH, placeholder=" ... (--json has all of it)")
+    details = shorten(details, _DETAIL_LENGTH, placeholder=" ... (--json shows all)")
     return (
         f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['actor']}  {row['action']}  {target}"
         f"  {outcome}  {details}"

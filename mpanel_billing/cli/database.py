@@ -1,4 +1,4 @@
-"""What most commands need: the database, for as long as they run."""
+"""The connection pool of a command."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def with_pool(do: Callable[[Pool], Awaitable[T]]) -> T:
-    """Run something with connections to DATABASE_URL, and return what it answers."""
+    """Run a function with a pool for DATABASE_URL and return its result."""
 
     async def run() -> T:
         async with await create_pool(load_database_settings()) as pool:

@@ -1,4 +1,4 @@
-"""`mpanel-billing events`: look into the inbox of Stripe's events, and apply some again."""
+"""`mpanel-billing events`: list, show and replay the Stripe events in the inbox."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.webhooks.inbox import STATUSES, list_events, show_event
 from mpanel_billing.webhooks.replay import replay_event, replay_failed_events
 
-app = typer.Typer(help="Look into the inbox of Stripe's events.", no_args_is_help=True)
+app = typer.Typer(help="List, show and replay Stripe events.", no_args_is_help=True)
 
 _DETAIL_LENGTH = 60
 EventId = Annotated[str, typer.Argument(help="For example: evt_1Pgc7HB7WZ01zgkW")]
@@ -26,11 +26,11 @@ EventId = Annotated[str, typer.Argument(help="For example: evt_1Pgc7HB7WZ01zgkW"
 def list_(
     status: Annotated[
         str | None,
-        typer.Option(help="received, applied, stale, ignored or failed; all if not given."),
+        typer.Option(help="received, applied, stale, ignored or failed; by default all."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of events.")] = 50,
 ) -> None:
-    """List events, the newest first."""
+    """List events, newest first."""
     if status is not None and status not in STATUSES:
         raise typer.BadParameter(f"--status must be one of: {', '.join(STATUSES)}")
     asyncio.run(_list(status, limit))
@@ -38,19 +38,19 @@ def list_(
 
 @app.command()
 def show(event_id: EventId) -> None:
-    """Show one event: its fate, its last error and its payload."""
+    """Show an event: its status, last error and payload."""
     asyncio.run(_show(event_id))
 
 
 @app.command()
 def replay(event_id: EventId) -> None:
-    """Apply an event that failed or was ignored again, now."""
+    """Apply an event again that failed or was ignored."""
     asyncio.run(_replay(event_id))
 
 
 @app.command("replay-failed")
 def replay_failed() -> None:
-    """Apply every failed event again, now."""
+    """Apply every failed event again."""
     asyncio.run(_replay_failed())
 
 
@@ -76,7 +76,7 @@ async def _show(event_id: str) -> None:
     if row["last_error"]:
         typer.echo(row["last_error"])
     if row["payload"] is None:
-        typer.echo("its payload has been pruned")
+        typer.echo("the payload has been pruned")
     else:
         typer.echo(json.dumps(row["payload"], indent=2, ensure_ascii=False))
 
@@ -105,6 +105,6 @@ async def _replay_failed() -> None:
             failed += word == "failed"
             typer.echo(f"{event_id} {word}")
     if not tried:
-        typer.echo("no event has failed")
+        typer.echo("no failed events")
     if failed:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`mpanel-billing keys`: who may use /api/admin and /api/billing."""
+"""`mpanel-billing keys`: API keys for /api/admin and /api/billing."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,28 +9,26 @@ import typer
 
 from mpanel_billing.access import keys
 from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.key import SCOPES, read_scopes
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS
-from mpanel_billing.access.scopes import SCOPES, read_scopes
 from mpanel_billing.cli.database import with_pool
-from mpanel_billing.cli.json_text import json_text
+from mpanel_billing.cli.output import json_text
 
-app = typer.Typer(help="Keys for /api/admin and /api/billing.", no_args_is_help=True)
+app = typer.Typer(help="API keys for /api/admin and /api/billing.", no_args_is_help=True)
 
 _LONGEST_DAYS = 3650
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Option(help="Who gets it, such as: panel-backend")],
-    scope: Annotated[
-        list[str], typer.Option(help=f"What it opens: {', '.join(SCOPES)}; may be repeated.")
-    ],
+    name: Annotated[str, typer.Option(help="The holder, for example panel-backend.")],
+    scope: Annotated[list[str], typer.Option(help=f"One of {', '.join(SCOPES)}; may be repeated.")],
     expires_in: Annotated[
         int | None,
-        typer.Option(min=1, max=_LONGEST_DAYS, help="Days until it expires; never if not given."),
+        typer.Option(min=1, max=_LONGEST_DAYS, help="Days until it expires; default: never."),
     ] = None,
 ) -> None:
-    """Make a key, and print it: this once, for it is kept nowhere."""
+    """Create a key and print it. It cannot be shown again."""
     scopes = read_scopes(scope)
     lifetime = timedelta(days=expires_in) if expires_in else None
     issued = with_pool(
@@ -40,13 +38,13 @@ def create(
     )
     typer.echo(issued.text)
     until = f"expires {_moment(issued.expires_at)}" if issued.expires_at else "does not expire"
-    typer.echo(f"{issued.id} ({name}) opens {', '.join(scopes)}, and {until}.", err=True)
-    typer.echo("Keep it now: it cannot be shown again.", err=True)
+    typer.echo(f"{issued.id} ({name}) has {', '.join(scopes)}, and {until}.", err=True)
+    typer.echo("Store it now: it cannot be shown again.", err=True)
 
 
 @app.command("list")
-def list_(*, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """List all keys, the oldest first: not the keys themselves, which nobody has."""
+def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List all keys, oldest first, without the keys themselves."""
     rows = with_pool(keys.list_keys)
     if as_json:
         typer.echo(json_text([dict(row) for row in rows]))
@@ -59,15 +57,15 @@ def list_(*, as_json: Annotated[bool, typer.Option("--json", help="For scripts."
 
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(metavar="NAME|ID", help="Its name, or its id (mpb_...)")],
+    key: Annotated[str, typer.Argument(metavar="NAME|ID", help="The key's name or id (mpb_...).")],
 ) -> None:
-    """Revoke a key, for good."""
+    """Revoke a key permanently."""
     key_id = with_pool(lambda pool: keys.revoke_key(pool, command_line_actor(), key))
-    typer.echo(f"revoked {key_id}; it opens nothing after {LOOK_UP_SECONDS:.0f} s at the latest")
+    typer.echo(f"revoked {key_id}; it stops working within {LOOK_UP_SECONDS:.0f} s")
 
 
 def _table(rows: Sequence[asyncpg.Record]) -> list[str]:
-    """Set the keys out in columns as wide as their widest entry, below a heading."""
+    """Format the keys as a table with a heading."""
     cells = [("id", "name", "state", "scopes", "created (UTC)", "by", "expires", "last used")] + [
         (
             row["id"],

@@ -1,4 +1,4 @@
-"""`mpanel-billing prune`: let go of what is older than its age, as the worker does every hour."""
+"""`mpanel-billing prune`: delete old rows, as the worker does every hour."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from mpanel_billing.retention.repository import COUNTED_UP_TO, Ages
 from mpanel_billing.settings import load_database_settings
 
 _NAMES = {
-    "event_payloads": "payloads of events",
+    "event_payloads": "event payloads",
     "events": "events",
     "provisioning_log": "provisioning log",
     "idempotency_keys": "idempotency keys",
@@ -28,7 +28,7 @@ def prune(
         bool, typer.Option("--dry-run", help="Only count what would be pruned.")
     ] = False,
 ) -> None:
-    """Prune payloads of events, events, logs and keys that are older than KEEP_..._DAYS."""
+    """Prune event payloads, events, logs and idempotency keys older than KEEP_..._DAYS."""
     settings = load_database_settings()
     ages = service.ages_of(settings)
 

@@ -11,8 +11,7 @@ from uuid import UUID
 import typer
 
 from mpanel_billing.access.actor import command_line_actor
-from mpanel_billing.cli.json_text import json_text
-from mpanel_billing.cli.progress import ProgressLine
+from mpanel_billing.cli.output import ProgressLine, json_text
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror

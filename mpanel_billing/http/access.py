@@ -6,8 +6,8 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keyring import Holder, UnknownKeyError
-from mpanel_billing.access.scopes import Scope
 from mpanel_billing.errors import BillingError, UnauthenticatedError
 from mpanel_billing.http import keys
 from mpanel_billing.http.rate_limits import refuse_if_spent, spend_allowance

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from mpanel_billing.access.scopes import Scope
+from mpanel_billing.access.key import Scope
 from mpanel_billing.errors import (
     BillingError,
     DatabaseUnavailableError,

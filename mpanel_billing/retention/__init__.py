@@ -1,1 +1,1 @@
-"""What grows old and is let go: payloads of events, events, logs, keys."""
+"""Pruning of old rows: event payloads, events, logs, idempotency keys."""

@@ -1,4 +1,4 @@
-"""The rows that are pruned, a batch a statement."""
+"""Prunes rows, one batch per statement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ COUNTED_UP_TO = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """For how many days each subject is kept."""
+    """How many days each subject is kept."""
 
     event_payloads: int
     events: int
@@ -35,16 +35,16 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """How many rows a batch has pruned, and the moment that the newest of them is of."""
+    """The number of rows that a batch pruned, and the time of the newest."""
 
     rows: int
     until: datetime | None
 
 
 async def prune_batch(conn: Connection, subject: str, keep_days: int, since: datetime) -> Batch:
-    """Prune the oldest rows from `since` on; none: nothing is left, or another has it in hand.
+    """Prune the oldest rows from `since` on; 0 rows if none is left or another run has them.
 
-    Payloads remember by themselves how far they are pruned, and take no notice of `since`.
+    For payloads the database records how far they are pruned, and `since` is ignored.
     """
     if subject == EVENT_PAYLOADS:
         row = await _queries.prune_event_payloads.fetch_one(conn, keep_days=keep_days)
@@ -55,12 +55,12 @@ async def prune_batch(conn: Connection, subject: str, keep_days: int, since: dat
 
 
 async def note_pruning(conn: Connection, subject: str, batch: Batch) -> None:
-    """Count what was pruned; a batch without rows is the end of a run."""
+    """Record what was pruned; a batch without rows ends a run."""
     await _queries.note_pruning.execute(conn, subject=subject, rows=batch.rows)
 
 
 async def count_prunable(conn: Connection, ages: Ages) -> Mapping[str, int]:
-    """Count what is older than its age, by subject, each up to COUNTED_UP_TO + 1."""
+    """Count the rows that are due, by subject, each up to COUNTED_UP_TO + 1."""
     row = await _queries.count_prunable.fetch_one(conn, **asdict(ages))
     return dict(row or {})
 

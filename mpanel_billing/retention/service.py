@@ -1,4 +1,4 @@
-"""Prune what is older than its age; why and how: docs/decisions/0008-retention.md."""
+"""Prunes rows older than KEEP_..._DAYS; why and how: docs/decisions/0008-retention.md."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ _OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
 def ages_of(settings: DatabaseSettings) -> Ages:
-    """Read how long each subject is kept."""
+    """Return how long each subject is kept."""
     return Ages(
         event_payloads=settings.keep_event_payloads_days,
         events=settings.keep_events_days,
@@ -32,11 +32,10 @@ def ages_of(settings: DatabaseSettings) -> Ages:
 async def prune(
     pool: Pool, ages: Ages, *, stop: asyncio.Event | None = None, by: Actor | None = None
 ) -> Mapping[str, int]:
-    """Prune everything that is due; answer how many rows by subject.
+    """Prune everything that is due and return the number of rows by subject.
 
-    Each batch is a transaction of its own: broken off at any point, or by `stop` after the batch at
-    hand, the next run goes on from there. Several runs at once share the work, or leave it to one
-    of them.
+    Each batch is its own transaction: after an interruption, or `stop`, which ends the run after
+    the current batch, the next run continues. Concurrent runs share the work or leave it to one.
     """
     stop = stop or asyncio.Event()
     async with audit.attempt(pool, by, "retention.prune", details=asdict(ages)) as entry:
@@ -51,7 +50,7 @@ async def prune(
 
 
 async def _prune_subject(pool: Pool, subject: str, keep_days: int, stop: asyncio.Event) -> int:
-    """Begin each batch where the last one ended: dead rows in the index are not walked again."""
+    """Start each batch where the last ended, so that dead index entries are not scanned again."""
     rows, since = 0, _OLDEST
     while not stop.is_set():
         async with acquired(pool) as conn:
@@ -64,6 +63,6 @@ async def _prune_subject(pool: Pool, subject: str, keep_days: int, stop: asyncio
 
 
 async def count_prunable(pool: Pool, ages: Ages) -> Mapping[str, int]:
-    """Count what `prune` would take, by subject, each up to COUNTED_UP_TO + 1."""
+    """Count the rows that `prune` would take, by subject, each up to COUNTED_UP_TO + 1."""
     async with acquired(pool) as conn:
         return await repository.count_prunable(conn, ages)

@@ -29,11 +29,11 @@ async def test_keys_are_made_listed_and_revoked(database_url: str) -> None:
     assert created.status == 0
     assert KEY.fullmatch(created.out)
     id_ = created.out[:14]
-    assert created.err.startswith(f"{id_} (panel) opens admin:read, billing, and expires ")
+    assert created.err.startswith(f"{id_} (panel) has admin:read, billing, and expires ")
 
     taken = await run_command(database_url, *words)
     assert (taken.status, taken.out) == (1, "")
-    assert taken.err.startswith("mpanel-billing: There is a key panel already")
+    assert taken.err.startswith("mpanel-billing: A key named panel exists already")
 
     listed = await run_command(database_url, "keys", "list")
     assert re.search(rf"^{id_}  panel  valid  admin:read,billing  ", listed.out, re.MULTILINE)
@@ -44,7 +44,7 @@ async def test_keys_are_made_listed_and_revoked(database_url: str) -> None:
     again = await run_command(database_url, "keys", "revoke", id_)
     assert (again.status, again.err) == (
         1,
-        f"mpanel-billing: The key {id_} (panel) is revoked already.\n",
+        f"mpanel-billing: Key {id_} (panel) is already revoked.\n",
     )
     # the name is free again
     assert (await run_command(database_url, *words)).status == 0
@@ -60,10 +60,13 @@ async def test_keys_are_made_listed_and_revoked(database_url: str) -> None:
     [
         (
             ("create", "--name", "x", "--scope", "root"),
-            "There is no scope 'root'; there are: admin,",
+            "Unknown scope 'root'; the scopes are: admin,",
         ),
-        (("create", "--name", "mpb_x", "--scope", "admin"), "'mpb_x' is no name for a key"),
-        (("revoke", "nobody"), "There is no key nobody."),
+        (
+            ("create", "--name", "mpb_x", "--scope", "admin"),
+            "'mpb_x' is not a valid name",
+        ),
+        (("revoke", "nobody"), "Key nobody not found."),
     ],
     ids=["scope", "name", "unknown"],
 )
@@ -108,7 +111,7 @@ async def test_every_command_that_changes_something_leaves_exactly_one_entry(
     done = re.findall(r"  operator  (\S+) by cli:\S+: done$", shown.out, re.MULTILINE)
     assert done == ["subscription.retry"]
     assert (await run_command(database_url, "audit", "list", "--actor", "nobody")).out == (
-        "nothing is on record\n"
+        "no changes\n"
     )
 
 

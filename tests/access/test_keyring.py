@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from mpanel_billing.access.key import SCOPES, Scope, opens
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS, KeyRing, UnknownKeyError
 from mpanel_billing.access.keys import revoke_key
-from mpanel_billing.access.scopes import SCOPES, Scope, opens
 from mpanel_billing.database.pool import Pool
 from tests.access.conftest import GRACE, Issue
 from tests.service import make_settings

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.access.scopes import SCOPES
+from mpanel_billing.access.key import SCOPES
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.settings import Settings
 from tests import stripe_objects as made

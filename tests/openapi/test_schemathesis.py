@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keys import create_key
-from mpanel_billing.access.scopes import Scope
 from tests.openapi.conftest import Inhabited
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")

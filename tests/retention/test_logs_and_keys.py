@@ -157,11 +157,11 @@ async def test_the_command_counts_or_prunes_and_is_on_record(
 ) -> None:
     await cellar.put_events(31, count=3)
     counted = await prune_by_command(database_url, "--dry-run", KEEP_EVENT_PAYLOADS_DAYS="30")
-    assert "payloads of events  kept    30 days             3 would be pruned" in counted
+    assert "event payloads      kept    30 days             3 would be pruned" in counted
     assert await cellar.count("stripe_events", "payload IS NULL") == 0
     assert await cellar.count("billing_audit_log") == 0
     done = await prune_by_command(database_url, KEEP_EVENT_PAYLOADS_DAYS="30")
-    assert "payloads of events  kept    30 days             3 pruned" in done
+    assert "event payloads      kept    30 days             3 pruned" in done
     assert await cellar.count("stripe_events", "payload IS NULL") == 3
     entry = await pool.fetchrow("SELECT action, outcome, details FROM billing_audit_log")
     assert (entry["action"], entry["outcome"]) == ("retention.prune", "done")

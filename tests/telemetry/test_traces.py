@@ -107,7 +107,7 @@ async def test_a_collector_that_is_away_holds_nobody_up(
 
 LOAD_ALL = """
 import asyncio, sys
-from mpanel_billing.cli import serve, worker
+from mpanel_billing.cli import processes
 from mpanel_billing.http.app import create_app
 from mpanel_billing.worker.process import work
 from mpanel_billing.settings import load_settings

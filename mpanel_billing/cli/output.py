@@ -1,6 +1,8 @@
-"""How far a long command has come: a bar on a terminal, a line now and then elsewhere."""
+"""What several commands print: JSON for scripts, and the progress of a long command."""
 
+import json
 import time
+from datetime import datetime
 from typing import TextIO
 
 from mpanel_billing.reconciliation.drift import Progress
@@ -10,8 +12,20 @@ _TERMINAL_SECONDS = 0.1
 _LOG_SECONDS = 10.0
 
 
+def json_text(value: object, *, indent: int | None = 2) -> str:
+    """Return rows and the like as JSON: times in ISO 8601, ids and decimals as strings."""
+    return json.dumps(value, indent=indent, default=_plain)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 class ProgressLine:
-    """Counts what is done, and shows it; the total is an estimate."""
+    """Shows progress: a bar on a terminal, elsewhere a line every few seconds.
+
+    The total is an estimate.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         """Write to a stream, usually stderr."""
@@ -23,11 +37,11 @@ class ProgressLine:
         self._started = self._shown = time.monotonic()
 
     def expect(self, objects: int) -> None:
-        """Expect about that many objects."""
+        """Set the estimated number of objects."""
         self._total = objects
 
     def show(self, progress: Progress) -> None:
-        """Count what another page has brought, and show it if the last time was a while ago."""
+        """Count one page, and update the display at intervals."""
         self._objects += progress.objects
         self._events += progress.events
         self._accounts += progress.accounts
@@ -38,7 +52,7 @@ class ProgressLine:
             self._write()
 
     def end(self) -> None:
-        """Show the last state, and leave the line of a terminal."""
+        """Show the final state and end the line."""
         self._write()
         if self._live:
             self._stream.write("\n")
@@ -57,7 +71,7 @@ class ProgressLine:
         )
 
     def _is_part(self) -> bool:
-        """Whether the total is still believable: an empty mirror expects nothing."""
+        """Return whether the estimate still holds; an empty mirror expects nothing."""
         return self._objects <= self._total
 
     def _bar(self) -> str:
