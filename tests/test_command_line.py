@@ -35,7 +35,7 @@ async def test_a_suspension_needs_a_reason() -> None:
     words = ("provision", "suspend", "sub_1", "--reason", " ")
     ended = await run_command("postgresql://nobody@127.0.0.1:1/none", *words)
     assert ended.status == 2
-    assert "--reason is empty" in ended.err
+    assert "--reason must not be empty" in ended.err
 
 
 async def test_nothing_to_replay_is_said(database_url: str) -> None:

@@ -46,8 +46,8 @@ async def test_a_slip_of_the_pen_is_told_from_an_unknown_key(
     right = (await issue("admin")).text
     for given, said in [
         (right[:-1], "mistyped"),
-        (make_key().text, "no such key"),
-        ("x" * 32, "no such key"),
+        (make_key().text, "Unknown key"),
+        ("x" * 32, "Unknown key"),
     ]:
         answer = await client.get(EVENTS, headers=bearer(given))
         assert answer.status == 401
