@@ -22,7 +22,7 @@ import stripe
 from benchmarks.servers import free_port, scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
-from mpanel_billing.reconciliation.slices import COMPARED
+from mpanel_billing.mirror.types import COMPARED, MIRRORED_BY_NAME
 from mpanel_billing.reconciliation.walking import CONCURRENCY
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
@@ -98,7 +98,7 @@ async def list_all() -> None:
         while waiting:
             object_type, cursor, more = waiting.popleft(), {}, True
             while more:
-                page = await gateway.list_page(object_type, cursor)
+                page = await gateway.list_page(MIRRORED_BY_NAME[object_type].resource, cursor)
                 more = page.has_more
                 cursor = {"starting_after": page.objects[-1]["id"]} if page.objects else {}
 

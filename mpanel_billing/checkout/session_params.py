@@ -15,7 +15,7 @@ from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.purchase import Purchase
 from mpanel_billing.checkout.rows import order_metadata
 from mpanel_billing.errors import BillingError
-from mpanel_billing.mirror.normalise import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY
+from mpanel_billing.mirror.reading import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY
 
 Params = dict[str, Any]
 

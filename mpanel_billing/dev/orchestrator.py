@@ -23,7 +23,7 @@ from mpanel_billing.dev.data import (
 from mpanel_billing.dev.ports import require_free_ports
 from mpanel_billing.dev.postgres import EmbeddedPostgres, Endpoint
 from mpanel_billing.errors import BillingError
-from mpanel_billing.webhooks.event import MIRRORED_TYPES
+from mpanel_billing.mirror.types import EVENT_TYPES
 
 DATABASE = "mpanel_billing"
 _READY_SECONDS = 30.0
@@ -190,7 +190,7 @@ class _Service:
             f"--port={self.options.sandbox_port}",
             f"--webhook-url=http://127.0.0.1:{self.options.port}/api/webhooks/stripe",
             f"--webhook-secret={self._folder.stripe_secrets().webhook_secret}",
-            *(f"--webhook-event={event_type}" for event_type in sorted(MIRRORED_TYPES)),
+            *(f"--webhook-event={event_type}" for event_type in sorted(EVENT_TYPES)),
             f"--state={self._folder.sandbox_state}",
         )
 

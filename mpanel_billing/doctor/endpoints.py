@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.doctor import repository
 from mpanel_billing.doctor.finding import Finding, duration, failed, ok, some, warning
+from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.settings import StripeSettings
 from mpanel_billing.stripe_gateway.account import SentEvent, list_latest_events
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint, list_webhook_endpoints
 from mpanel_billing.webhooks.endpoint import PATH, missing_events, needless_events
-from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 ON_ITS_WAY = timedelta(minutes=2)
 """How long Stripe may take to deliver an event before it counts as missing."""
@@ -101,5 +101,5 @@ def expected_events(
     return [
         event
         for event in made
-        if event.type in MIRRORED_TYPES and since < event.created < now - ON_ITS_WAY
+        if event.type in EVENT_TYPES and since < event.created < now - ON_ITS_WAY
     ]

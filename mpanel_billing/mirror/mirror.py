@@ -15,11 +15,11 @@ from mpanel_billing.errors import StripeError, StripeObjectMissingError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_refetch_retry, enqueue_refetches
 from mpanel_billing.mirror import repository
-from mpanel_billing.mirror.normalise import invoice_payments_of
-from mpanel_billing.mirror.reading import Fields, UnreadableObjectError
+from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.rows import stored_version
 from mpanel_billing.mirror.service import Outcome, apply_snapshots
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_answer
+from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 from mpanel_billing.stripe_gateway.gateway import Fetched, StripeGateway
 
 logger = logging.getLogger(__name__)
@@ -59,14 +59,14 @@ class Mirror:
         The stored version is noted before the request leaves: whatever Stripe returns is at least
         as new, whatever the clocks say.
         """
+        mirrored = MIRRORED_BY_NAME[object_type]
         async with acquired(self.pool) as conn:
             read_after = await _stored_key(conn, object_type, object_id)
-        fetched = await self.stripe.fetch(object_type, object_id)
-        stripe_object = await self.with_all_items(fetched.stripe_object)
+        fetched = await self.stripe.fetch(mirrored.resource, object_id)
+        stripe_object = await self.complete(fetched.stripe_object)
         await self.apply([self._snapshot(stripe_object, fetched, read_after)])
-        payments = invoice_payments_of(fetched.stripe_object)
-        if payments:
-            await self.apply([self._snapshot(payment, fetched, None) for payment in payments])
+        if contained := mirrored.contained(fetched.stripe_object):
+            await self.apply([self._snapshot(each, fetched, None) for each in contained])
         return stripe_object
 
     def _snapshot(
@@ -83,13 +83,12 @@ class Mirror:
             read_after=read_after,
         )
 
-    async def with_all_items(self, stripe_object: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the object; a subscription of more than ten items with all of them."""
-        items = Fields(stripe_object).child("items")
-        if stripe_object.get("object") != "subscription" or not items.flag("has_more"):
+    async def complete(self, stripe_object: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return an object of Stripe's with what its response left out."""
+        mirrored = MIRRORED_BY_NAME.get(stripe_object.get("object") or "")
+        if mirrored is None or mirrored.complete is None:
             return stripe_object
-        complete = await self.stripe.list_subscription_items(stripe_object["id"])
-        return {**stripe_object, "items": {**items.values, "data": complete, "has_more": False}}
+        return await mirrored.complete(self.stripe, stripe_object)
 
     async def refetch(self, object_id: str) -> None:
         """Fulfil the refetch request for an object, and any newer one made meanwhile.

@@ -1,11 +1,21 @@
-"""Typed reading of Stripe's JSON objects, whose shapes differ between API versions."""
+"""Typed reading of Stripe's JSON objects, whose shapes differ between API versions.
 
-from collections.abc import Mapping, Sequence
+The label of the API version does not tell the shape (payloads mix both), so every reader decides
+by the keys that are present: first where current versions put a fact, then where it was before
+2025-03-31 (basil). Source: Stripe's API changelog.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 Value = TypeVar("Value")
+
+ORDER_METADATA_KEY = "subscriptionId"
+"""Metadata on sessions and subscriptions: the id of our row that they were made for."""
+ATTEMPT_METADATA_KEY = "checkoutAttempt"
 
 MAX_ID_LENGTH = 255
 _MAX_BIGINT = 2**63 - 1
@@ -117,3 +127,33 @@ def as_uuid(value: object) -> UUID | None:
         return UUID(value)
     except ValueError:
         return None
+
+
+def currency_code(text: str | None) -> str:
+    """Return a currency in lower case; UnreadableObjectError for what is not an ISO 4217 code."""
+    currency = require(text, "currency").lower()
+    if not _CURRENCY.fullmatch(currency):
+        raise UnreadableObjectError(f"currency {currency!r} is no ISO 4217 code")
+    return currency
+
+
+def one_of(fields: Fields, key: str, known: frozenset[str]) -> str:
+    """Return a required word; UnreadableObjectError for an unknown one."""
+    value = require(fields.text(key), key)
+    if value not in known:
+        raise UnreadableObjectError(f"{key} {value!r} is unknown")
+    return value
+
+
+def small_number(text: object) -> int | None:
+    """Return the number that a text of up to five digits is; None for anything else."""
+    return int(text) if isinstance(text, str) and _SMALL_NUMBER.fullmatch(text) else None
+
+
+def present(moments: Iterable[datetime | None]) -> list[datetime]:
+    """Leave out what is None."""
+    return [moment for moment in moments if moment is not None]
+
+
+_CURRENCY = re.compile(r"[a-z]{3}")
+_SMALL_NUMBER = re.compile(r"[0-9]{1,5}")

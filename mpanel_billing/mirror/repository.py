@@ -9,33 +9,19 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.mirror.types import MIRRORED
 
 _subscriptions = load_queries("subscriptions")
 _invoices = load_queries("invoices")
-_refunds = load_queries("refunds")
-_sessions = load_queries("sessions")
-_customers = load_queries("customers")
 _refetches = load_queries("refetches")
 
-_STORED = {
-    "subscription": _subscriptions.list_stored,
-    "invoice": _invoices.list_stored,
-    "invoice_payment": _invoices.list_stored_payments,
-    "refund": _refunds.list_stored,
-    "checkout.session": _sessions.list_stored,
-    "customer": _customers.list_stored,
+_BY_TYPE = {each.object_type: load_queries(each.query_file) for each in MIRRORED}
+_WRITES_LATER = {
+    object_type
+    for object_type, queries in _BY_TYPE.items()
+    if "rule" in queries.write_snapshots.parameters
 }
-_WRITE_LATER = {
-    "subscription": _subscriptions.write_snapshots,
-    "invoice": _invoices.write_snapshots,
-}
-"""Of what comes most: the statements that need not be told what is stored, if it is clear."""
-_WRITE = {
-    "invoice_payment": _invoices.write_payment_snapshots,
-    "refund": _refunds.write_snapshots,
-    "checkout.session": _sessions.write_snapshots,
-    "customer": _customers.write_snapshots,
-}
+"""Frequent types: their statement compares with the stored row itself, where that is clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +54,7 @@ async def lock_objects(conn: Connection, keys: Sequence[str]) -> None:
 
 async def list_stored(
     conn: Connection, object_type: str, questions: Sequence[Question]
-) -> Mapping[str, asyncpg.Record]:
+) -> Mapping[str, Mapping[str, Any]]:
     """Return what we have of each incoming object, by Stripe id."""
     columns: dict[str, object] = {
         "object_ids": [q.object_id for q in questions],
@@ -77,9 +63,9 @@ async def list_stored(
         "attempts": [q.attempt for q in questions],
         "stripe_customer_ids": [q.stripe_customer_id for q in questions],
     }
-    query = _STORED[object_type]
+    query = _BY_TYPE[object_type].list_stored
     rows = await query.fetch(conn, **{name: columns[name] for name in query.parameters})
-    return {row["object_id"]: row for row in rows}
+    return {row["object_id"]: dict(row) for row in rows}
 
 
 async def write_later(
@@ -90,7 +76,7 @@ async def write_later(
     Answers what was written, by Stripe id, and whether it moves what is derived. Of types that
     come seldom nothing is: what is stored has to be asked for first.
     """
-    if object_type not in _WRITE_LATER:
+    if object_type not in _WRITES_LATER:
         return {}
     return await _write(conn, object_type, rows, rule="later")
 
@@ -99,16 +85,16 @@ async def write_decided(
     conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, bool]:
     """Write snapshots that the ordering rules have let through; answers like `write_later`."""
-    if object_type in _WRITE_LATER:
+    if object_type in _WRITES_LATER:
         return await _write(conn, object_type, rows, rule="decided")
-    await _WRITE[object_type].execute(conn, snapshots=rows)
+    await _BY_TYPE[object_type].write_snapshots.execute(conn, snapshots=rows)
     return dict.fromkeys((row["object_id"] for row in rows), True)
 
 
 async def _write(
     conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]], *, rule: str
 ) -> Mapping[str, bool]:
-    query = _WRITE_LATER[object_type]
+    query = _BY_TYPE[object_type].write_snapshots
     written = await query.fetch(conn, snapshots=rows, rule=rule)
     return {row["object_id"]: row["affects_derived"] for row in written}
 
@@ -198,3 +184,32 @@ async def postpone_refetch(
     await _refetches.postpone_refetch.execute(
         conn, object_id=object_id, error=error, retry_in_seconds=retry_in_seconds
     )
+
+
+async def list_compared(
+    conn: Connection, object_type: str, object_ids: Sequence[str]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the rows of these objects as reconcile compares them, by Stripe id."""
+    rows = await _BY_TYPE[object_type].list_compared.fetch(conn, object_ids=object_ids)
+    return {row["object_id"]: dict(row) for row in rows}
+
+
+async def find_absent(
+    conn: Connection,
+    object_type: str,
+    *,
+    after: str,
+    most: int,
+    livemode: bool,
+    started_at: datetime,
+) -> tuple[list[str], str | None]:
+    """Return which of the next rows a reconcile run has not found at Stripe, and the last id.
+
+    The last id is None if there are no more rows.
+    """
+    row = await _BY_TYPE[object_type].find_absent.fetch_one(
+        conn, after=after, most=most, livemode=livemode, started_at=started_at
+    )
+    if row is None or row["looked_at"] == 0:
+        return [], None
+    return row["absent"] or [], row["last_id"]

@@ -6,34 +6,24 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
 
-import asyncpg
-
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import enqueue_provisioning, enqueue_refetches
 from mpanel_billing.mirror import repository
-from mpanel_billing.mirror.facts import (
-    Facts,
-    InvoiceFacts,
-    InvoicePaymentFacts,
-    RefundFacts,
-    SessionFacts,
-    SubscriptionFacts,
-)
+from mpanel_billing.mirror.facts import Facts
+from mpanel_billing.mirror.mirrored_type import LockKey, Row
 from mpanel_billing.mirror.ordering import Decision, order
 from mpanel_billing.mirror.rows import question_of, row_of, rows_of, stored_version
 from mpanel_billing.mirror.snapshot import Snapshot
+from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
+from mpanel_billing.mirror.types.checkout_session import SessionFacts
+from mpanel_billing.mirror.types.invoice_payment import InvoicePaymentFacts
+from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 
 logger = logging.getLogger(__name__)
 
-_WRITING_ORDER = (
-    "customer",
-    "refund",
-    "invoice_payment",
-    "invoice",
-    "subscription",
-    "checkout.session",
-)
-_LOCK_ORDER = ("order", "in", "re", "sub", "cus")
+_WRITING_ORDER = tuple(each.object_type for each in MIRRORED)
+_LOCKED_LAST = ("order", "in", "re", "sub", "cus")
+"""What other types lock too, from the narrow to the wide; every other kind is locked before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +66,7 @@ async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Ma
 
 def lock_keys(snapshots: Iterable[Snapshot]) -> list[str]:
     """Name what must be locked to apply snapshots, in an order that all transactions share."""
-    return _in_order({key for snapshot in snapshots for key in _keys(snapshot.facts)})
+    return _in_order({key for snapshot in snapshots for key in _keys(snapshot)})
 
 
 async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
@@ -89,31 +79,17 @@ async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mappi
     return batch.outcomes
 
 
-def _in_order(keys: Iterable[tuple[str, str]]) -> list[str]:
-    ordered = sorted(keys, key=lambda key: (_LOCK_ORDER.index(key[0]), key[1]))
-    return [":".join(key) for key in ordered]
+def _in_order(keys: Iterable[LockKey]) -> list[str]:
+    return [":".join(key) for key in sorted(keys, key=_lock_rank)]
 
 
-def _keys(facts: Facts) -> Iterable[tuple[str, str]]:
-    """Name what a snapshot may touch beside its own row."""
-    match facts:
-        case SubscriptionFacts():
-            yield ("sub", facts.object_id)
-            yield ("cus", facts.stripe_customer_id)
-        case InvoiceFacts():
-            yield ("in", facts.object_id)
-            if facts.stripe_subscription_id:
-                yield ("sub", facts.stripe_subscription_id)
-        case InvoicePaymentFacts():
-            yield ("in", facts.stripe_invoice_id)
-        case RefundFacts():
-            yield ("re", facts.object_id)
-        case SessionFacts():
-            yield ("order", str(facts.order_id or facts.object_id))
-            if facts.stripe_subscription_id:
-                yield ("sub", facts.stripe_subscription_id)
-        case _:
-            yield ("cus", facts.object_id)
+def _lock_rank(key: LockKey) -> tuple[int, str, str]:
+    kind, object_id = key
+    return (_LOCKED_LAST.index(kind) if kind in _LOCKED_LAST else -1, kind, object_id)
+
+
+def _keys(snapshot: Snapshot) -> Iterable[LockKey]:
+    return MIRRORED_BY_NAME[snapshot.object_type].lock_keys(snapshot.facts)
 
 
 def _by_type(snapshots: Sequence[Snapshot]) -> Iterable[tuple[str, list[Snapshot]]]:
@@ -148,7 +124,7 @@ def _note_written(batch: _Batch, snapshots: Sequence[Snapshot], moves: Mapping[s
                 batch.moving.append(snapshot)
 
 
-def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, asyncpg.Record]) -> bool:
+def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
     """Note what becomes of a snapshot; answer whether it is to be written."""
     row = rows.get(snapshot.object_id)
     if row is None and isinstance(snapshot.facts, SessionFacts):
@@ -168,7 +144,7 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, asyncpg.Record
     return decision.applies
 
 
-def _report_second_payment(facts: SessionFacts, row: asyncpg.Record) -> None:
+def _report_second_payment(facts: SessionFacts, row: Row) -> None:
     """An order may be paid through two of its sessions: billing_trouble shows it from then on."""
     first = row["order_stripe_subscription_id"]
     if facts.stripe_subscription_id and first not in {None, facts.stripe_subscription_id}:
@@ -182,7 +158,7 @@ def _report_second_payment(facts: SessionFacts, row: asyncpg.Record) -> None:
         )
 
 
-def _note_stranger(batch: _Batch, facts: Facts, row: asyncpg.Record | None) -> None:
+def _note_stranger(batch: _Batch, facts: Facts, row: Row | None) -> None:
     """A subscription made outside our checkout names a customer whom we may not know."""
     if isinstance(facts, SubscriptionFacts) and row is not None and row["customer_id"] is None:
         batch.strangers.append(facts.stripe_customer_id)
@@ -213,7 +189,7 @@ async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     The payment of an invoice and a session without a subscription do not name theirs; it is
     looked up, and locked before anything is derived from what others may be writing.
     """
-    stripe_ids = {key[1] for s in batch.moving for key in _keys(s.facts) if key[0] == "sub"}
+    stripe_ids = {key[1] for s in batch.moving for key in _keys(s) if key[0] == "sub"}
     found: list[str] = []
     if paid := _paid_invoices(batch.applied):
         found += await repository.list_invoice_subscriptions(conn, paid)

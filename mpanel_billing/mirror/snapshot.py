@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from mpanel_billing.mirror.facts import Facts
-from mpanel_billing.mirror.normalise import normalise
 from mpanel_billing.mirror.ordering import Kind, Version
+from mpanel_billing.mirror.types import normalise
 
 
 class Snapshot(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mpanel_billing.reconciliation.pace import Pace
-from mpanel_billing.stripe_gateway.gateway import Fetched, Page, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, StripeGateway
 
 
 class PacedStripe(StripeGateway):
@@ -16,13 +16,13 @@ class PacedStripe(StripeGateway):
         self._gateway = gateway
         self._pace = pace
 
-    async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
+    async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
         """Return a page of a list, newest first."""
-        return await self._pace.ask(lambda: self._gateway.list_page(object_type, params))
+        return await self._pace.ask(lambda: self._gateway.list_page(resource, params))
 
-    async def fetch(self, object_type: str, object_id: str) -> Fetched:
+    async def fetch(self, resource: Resource, object_id: str) -> Fetched:
         """Return the object as it is now."""
-        return await self._pace.ask(lambda: self._gateway.fetch(object_type, object_id))
+        return await self._pace.ask(lambda: self._gateway.fetch(resource, object_id))
 
     async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
         """Return all items of a subscription."""

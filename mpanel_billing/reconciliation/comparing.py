@@ -15,19 +15,15 @@ import asyncpg
 
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import StripeObjectMissingError
+from mpanel_billing.mirror import repository
+from mpanel_billing.mirror.differences import OBJECT, Difference
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.mirror.normalise import normalise
+from mpanel_billing.mirror.mirrored_type import Comparison
 from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
+from mpanel_billing.mirror.types import MIRRORED_BY_NAME, normalise
 from mpanel_billing.provisioning.drivers.registry import Drivers
-from mpanel_billing.reconciliation import repository
-from mpanel_billing.reconciliation.differences import (
-    OBJECT,
-    Difference,
-    differences,
-    summary_of_row,
-)
 from mpanel_billing.reconciliation.drift import Drift, Progress, drifts_of
 from mpanel_billing.stripe_gateway.gateway import Page
 
@@ -67,11 +63,13 @@ class Compared:
 
 async def compare_page(context: ReconcileContext, object_type: str, page: Page) -> Compared:
     """Compare a page with our rows, and repair what differs unless it is a dry run."""
-    objects = [await context.mirror.with_all_items(stripe_object) for stripe_object in page.objects]
+    objects = [await context.mirror.complete(stripe_object) for stripe_object in page.objects]
     read, drift = _read(context, object_type, objects)
     rows = await _rows(context, object_type, list(read))
     differing = {
-        id_: found for id_, facts in read.items() if (found := differences(facts, rows.get(id_)))
+        id_: found
+        for id_, facts in read.items()
+        if (found := differences(object_type, facts, rows.get(id_)))
     }
     if differing and context.dry_run:
         drift += await _confirm(context, object_type, page, differing, rows)
@@ -90,15 +88,17 @@ async def look_at(context: ReconcileContext, object_type: str, object_id: str) -
     """
     row = (await _rows(context, object_type, [object_id])).get(object_id)
     try:
-        fetched = await context.mirror.stripe.fetch(object_type, object_id)
+        fetched = await context.mirror.stripe.fetch(
+            MIRRORED_BY_NAME[object_type].resource, object_id
+        )
     except StripeObjectMissingError:
         return await _miss(context, object_type, object_id, row)
-    stripe_object = await context.mirror.with_all_items(fetched.stripe_object)
+    stripe_object = await context.mirror.complete(fetched.stripe_object)
     read, drift = _read(context, object_type, [stripe_object])
     for facts in read.values():
-        differing = differences(facts, row)
+        differing = differences(object_type, facts, row)
         now = (await _rows(context, object_type, [object_id])).get(object_id) if differing else row
-        if differing and differences(facts, now):
+        if differing and differences(object_type, facts, now):
             repaired = not context.dry_run and await _refresh(context, object_type, object_id)
             drift += drifts_of(object_type, object_id, differing, repaired=repaired)
     return drift
@@ -125,7 +125,7 @@ async def _rows(
     context: ReconcileContext, object_type: str, object_ids: Sequence[str]
 ) -> Mapping[str, Mapping[str, Any]]:
     async with acquired(context.mirror.pool) as conn:
-        return await repository.list_rows(conn, object_type, object_ids)
+        return await repository.list_compared(conn, object_type, object_ids)
 
 
 async def _confirm(
@@ -158,7 +158,7 @@ async def _repair(
     drift: list[Drift] = []
     for id_, stripe_object in objects.items():
         facts = normalise(stripe_object, livemode=context.mirror.livemode)
-        if id_ in overtaken or differences(facts, rows.get(id_)):
+        if id_ in overtaken or differences(object_type, facts, rows.get(id_)):
             drift += await look_at(context, object_type, id_)
         else:
             drift += drifts_of(object_type, id_, differing[id_], repaired=True)
@@ -200,7 +200,7 @@ async def _refresh(context: ReconcileContext, object_type: str, object_id: str) 
         logger.exception("an object could not be applied", extra={"objectId": object_id})
         return False
     row = (await _rows(context, object_type, [object_id])).get(object_id)
-    return not differences(normalise(now, livemode=context.mirror.livemode), row)
+    return not differences(object_type, normalise(now, livemode=context.mirror.livemode), row)
 
 
 async def _miss(
@@ -209,26 +209,17 @@ async def _miss(
     """Stripe has no such object, or another account has it."""
     if row is None:
         return []
-    word = summary_of_row(row)
-    buried = False
-    if object_type == "invoice" and word == "draft" and not context.dry_run:
-        buried = await _bury_draft(context, row)
-    return [Drift(object_type, object_id, OBJECT, word, None, buried)]
+    repaired = not context.dry_run and await _bury(context, object_type, row)
+    return [Drift(object_type, object_id, OBJECT, _summary_of_row(row), None, repaired)]
 
 
-async def _bury_draft(context: ReconcileContext, row: Mapping[str, Any]) -> bool:
-    """Note that a draft is gone: only drafts can be deleted, and no event of ours tells of it."""
-    gone = {
-        "object": "invoice",
-        "id": row["object_id"],
-        "deleted": True,
-        "currency": row["currency"],
-        "customer": row["stripe_customer_id"],
-        "created": int(row["stripe_created"].timestamp()),
-        "subscription": row["stripe_subscription_id"],
-    }
+async def _bury(context: ReconcileContext, object_type: str, row: Mapping[str, Any]) -> bool:
+    """Mirror the deletion of an object whose type says that it can be deleted in this state."""
+    buried = _comparison(object_type).buried(row)
+    if buried is None:
+        return False
     snapshot = snapshot_of_answer(
-        gone,
+        buried,
         since=row["as_of"],
         as_of=row["as_of"],
         livemode=context.mirror.livemode,
@@ -236,3 +227,26 @@ async def _bury_draft(context: ReconcileContext, row: Mapping[str, Any]) -> bool
     )
     outcomes = await context.mirror.apply([snapshot])
     return outcomes[snapshot.object_id].status == "applied"
+
+
+def differences(
+    object_type: str, facts: Facts, row: Mapping[str, Any] | None
+) -> Sequence[Difference]:
+    """Compare what Stripe says with our row; empty if the mirror is right."""
+    comparison = _comparison(object_type)
+    if row is None:
+        return [Difference(OBJECT, None, comparison.summary(facts))]
+    return list(comparison.differences(facts, row))
+
+
+def _comparison(object_type: str) -> Comparison[Any]:
+    comparison = MIRRORED_BY_NAME[object_type].comparison
+    if comparison is None:
+        raise ValueError(f"{object_type} is not compared")
+    return comparison
+
+
+def _summary_of_row(row: Mapping[str, Any]) -> str:
+    """Describe in a word how the object is in the mirror."""
+    word: str = row.get("stripe_status") or row.get("status") or "present"
+    return word

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mpanel_billing.reconciliation.differences import Difference
+from mpanel_billing.mirror.differences import Difference
 
 
 @dataclass(frozen=True, slots=True)

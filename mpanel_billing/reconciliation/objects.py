@@ -7,21 +7,17 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.actor import Actor
 from mpanel_billing.access.audit import Target
 from mpanel_billing.errors import InvalidRequestError, NotFoundError
-from mpanel_billing.mirror.facts import SubscriptionFacts
-from mpanel_billing.mirror.normalise import normalise
+from mpanel_billing.mirror.differences import OBJECT
+from mpanel_billing.mirror.types import MIRRORED, normalise
+from mpanel_billing.mirror.types.invoice import INVOICE
+from mpanel_billing.mirror.types.invoice_payment import INVOICE_PAYMENT
+from mpanel_billing.mirror.types.subscription import SUBSCRIPTION, SubscriptionFacts
 from mpanel_billing.provisioning.operations import find_subscription
 from mpanel_billing.reconciliation.accounts import inspect_subscription
 from mpanel_billing.reconciliation.comparing import ReconcileContext, compare_page, look_at
-from mpanel_billing.reconciliation.differences import OBJECT
 from mpanel_billing.reconciliation.drift import Drift
 
-_TYPES = {
-    "sub": "subscription",
-    "in": "invoice",
-    "cus": "customer",
-    "inpay": "invoice_payment",
-    "re": "refund",
-}
+_TYPES = {each.id_prefix: each.object_type for each in MIRRORED if each.comparison is not None}
 
 
 async def reconcile_object(
@@ -35,7 +31,7 @@ async def reconcile_object(
     object_type = _TYPES.get(object_id.partition("_")[0])
     if object_type is None:
         raise InvalidRequestError(
-            f"{object_id} is no sub_..., in_..., inpay_..., re_... or cus_..."
+            f"{object_id} must start with one of {', '.join(f'{prefix}_' for prefix in _TYPES)}."
         )
     context = replace(context, dry_run=dry_run)
     actor = None if dry_run else by
@@ -72,7 +68,7 @@ async def _look_around(context: ReconcileContext, subscription_id: str) -> list[
 
 
 async def _customer_of(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:
-    fetched = await context.mirror.stripe.fetch("subscription", subscription_id)
+    fetched = await context.mirror.stripe.fetch(SUBSCRIPTION.resource, subscription_id)
     facts = normalise(fetched.stripe_object, livemode=context.mirror.livemode)
     if not isinstance(facts, SubscriptionFacts):
         raise TypeError(type(facts))
@@ -85,7 +81,7 @@ async def _invoices_of(context: ReconcileContext, subscription_id: str) -> list[
     cursor: dict[str, str] = {}
     while True:
         page = await context.mirror.stripe.list_page(
-            "invoice", {"subscription": subscription_id, **cursor}
+            INVOICE.resource, {"subscription": subscription_id, **cursor}
         )
         drift += (await compare_page(context, "invoice", page)).drift
         for invoice in page.objects:
@@ -96,5 +92,5 @@ async def _invoices_of(context: ReconcileContext, subscription_id: str) -> list[
 
 
 async def _payments_of(context: ReconcileContext, invoice_id: str) -> Sequence[Drift]:
-    page = await context.mirror.stripe.list_page("invoice_payment", {"invoice": invoice_id})
+    page = await context.mirror.stripe.list_page(INVOICE_PAYMENT.resource, {"invoice": invoice_id})
     return (await compare_page(context, "invoice_payment", page)).drift

@@ -6,21 +6,21 @@ from typing import Any
 
 from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.reconciliation.slices import Slice
-from mpanel_billing.stripe_gateway.gateway import Page, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import Page, Resource, StripeGateway
 
 
 async def pages(
-    stripe: StripeGateway, object_type: str, part: Slice, params: Mapping[str, Any]
+    stripe: StripeGateway, resource: Resource, part: Slice, params: Mapping[str, Any]
 ) -> AsyncGenerator[Page]:
     """Yield pages, newest first; the next is asked for while one is looked at.
 
     `params` are Stripe's, beside those of the slice. At least one page comes, maybe an empty one.
     """
-    asking = asyncio.create_task(_list(stripe, object_type, part, params))
+    asking = asyncio.create_task(_list(stripe, resource, part, params))
     try:
         while (page := await asking).has_more:
             part = part.at(page.objects[-1]["id"], page.objects[-1]["created"])
-            asking = asyncio.create_task(_list(stripe, object_type, part, params))
+            asking = asyncio.create_task(_list(stripe, resource, part, params))
             yield page
         yield page
     finally:
@@ -36,7 +36,7 @@ async def _give_up(asking: "asyncio.Task[Page]") -> None:
 
 
 async def _list(
-    stripe: StripeGateway, object_type: str, part: Slice, params: Mapping[str, Any]
+    stripe: StripeGateway, resource: Resource, part: Slice, params: Mapping[str, Any]
 ) -> Page:
     """Return the page after the slice's cursor.
 
@@ -45,13 +45,11 @@ async def _list(
     cursor = {"starting_after": part.cursor_id} if part.cursor_id else {}
     try:
         return await stripe.list_page(
-            object_type, {**params, **_created(part.created_from, part.created_before), **cursor}
+            resource, {**params, **_created(part.created_from, part.created_before), **cursor}
         )
     except StripeObjectMissingError:
         before = None if part.cursor_created is None else part.cursor_created + 1
-        return await stripe.list_page(
-            object_type, {**params, **_created(part.created_from, before)}
-        )
+        return await stripe.list_page(resource, {**params, **_created(part.created_from, before)})
 
 
 def _created(low: int | None, high: int | None) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from mpanel_billing.database.pool import acquired
+from mpanel_billing.mirror.differences import OBJECT
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.comparing import ReconcileContext
-from mpanel_billing.reconciliation.differences import OBJECT
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.stripe_gateway.gateway import Page
 from mpanel_billing.webhooks.batching import EventBatcher

@@ -3,36 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.mirror.types import MIRRORED
 from mpanel_billing.reconciliation.drift import Drift, Progress
 from mpanel_billing.reconciliation.slices import Slice
 
 _queries = load_queries("reconciliation")
 
-_LIST = {
-    "customer": _queries.list_customers,
-    "subscription": _queries.list_subscriptions,
-    "invoice": _queries.list_invoices,
-    "invoice_payment": _queries.list_invoice_payments,
-    "refund": _queries.list_refunds,
-}
-_FIND_ABSENT = {
-    "customer": _queries.find_absent_customers,
-    "subscription": _queries.find_absent_subscriptions,
-    "invoice": _queries.find_absent_invoices,
-    "invoice_payment": _queries.find_absent_invoice_payments,
-    "refund": _queries.find_absent_refunds,
-}
 LEASE_SECONDS = 60.0
 """How long a run waits for a sign of life before another process may take it up."""
-
-STRETCH = 1000
-"""How many of our rows are looked through at once for those that Stripe lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +63,9 @@ async def get_horizon(conn: Connection) -> int | None:
 
 async def estimate_rows(conn: Connection) -> Mapping[str, int]:
     """Return about how many rows we have of each kind that is compared, at no cost."""
-    row = await _queries.estimate_rows.fetch_one(conn)
-    return dict(row) if row else {}
+    tables = {c.table: each.object_type for each in MIRRORED if (c := each.comparison)}
+    rows = await _queries.estimate_rows.fetch(conn, tables=list(tables))
+    return {tables[row["table_name"]]: row["number"] for row in rows}
 
 
 async def insert_slices(conn: Connection, run_id: UUID, slices: Sequence[Slice]) -> None:
@@ -198,33 +182,6 @@ async def list_stopped_runs(conn: Connection) -> list[tuple[UUID, int]]:
     """Return the run that a worker should take up, with the attempts made, if there is one."""
     rows = await _queries.list_stopped_runs.fetch(conn)
     return [(row["id"], row["attempts"]) for row in rows]
-
-
-async def list_rows(
-    conn: Connection, object_type: str, object_ids: Sequence[str]
-) -> Mapping[str, Mapping[str, Any]]:
-    """Return what the mirror has of these objects, by Stripe id."""
-    rows = await _LIST[object_type].fetch(conn, object_ids=object_ids)
-    return {row["object_id"]: dict(row) for row in rows}
-
-
-async def find_absent(
-    conn: Connection, run: Run, object_type: str, after: str
-) -> tuple[list[str], str | None]:
-    """Look through a stretch of our rows: those not found at Stripe, and where it ended.
-
-    None for the end: there are no more.
-    """
-    row = await _FIND_ABSENT[object_type].fetch_one(
-        conn,
-        after=after,
-        most=STRETCH,
-        livemode=run.livemode,
-        started_at=run.started_at,
-    )
-    if row is None or row["looked_at"] == 0:
-        return [], None
-    return row["absent"] or [], row["last_id"]
 
 
 async def list_missing_events(conn: Connection, event_ids: Sequence[str]) -> set[str]:

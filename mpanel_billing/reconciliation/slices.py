@@ -7,13 +7,11 @@ same time has to be separate stretches of `created`.
 import math
 from dataclasses import dataclass, replace
 
+from mpanel_billing.mirror.types import COMPARED, EVENT_TYPES
 from mpanel_billing.stripe_gateway.gateway import MOST_TYPES
-from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 STEPS = ("replay", "compare", "absent", "inspect")
 """In their order: first the history that is missing, then the rest of what differs."""
-
-COMPARED = ("customer", "subscription", "invoice", "invoice_payment", "refund")
 
 EVENT_DAYS = 30
 """How long Stripe lists an event."""
@@ -74,10 +72,10 @@ def _stretches(
 
 def event_subjects() -> list[str]:
     """Name the lists of events to walk: one for each so many types as Stripe takes at once."""
-    return [f"event {number}" for number in range(math.ceil(len(MIRRORED_TYPES) / MOST_TYPES))]
+    return [f"event {number}" for number in range(math.ceil(len(EVENT_TYPES) / MOST_TYPES))]
 
 
 def types_of(subject: str) -> list[str]:
     """Return the types of the events of such a list."""
     number = int(subject.removeprefix("event "))
-    return sorted(MIRRORED_TYPES)[number * MOST_TYPES : (number + 1) * MOST_TYPES]
+    return sorted(EVENT_TYPES)[number * MOST_TYPES : (number + 1) * MOST_TYPES]

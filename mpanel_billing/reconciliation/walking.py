@@ -7,6 +7,8 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 
 from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.mirror.repository import find_absent
+from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.accounts import inspect_page
 from mpanel_billing.reconciliation.comparing import ReconcileContext, compare_page, look_at
@@ -15,10 +17,13 @@ from mpanel_billing.reconciliation.paging import pages
 from mpanel_billing.reconciliation.replaying import replay_page
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import STEPS, Slice, types_of
-from mpanel_billing.stripe_gateway.gateway import Page
+from mpanel_billing.stripe_gateway.gateway import EVENTS, Page
 
 CONCURRENCY = 4
 """Slices that are walked at the same time; how fast, is the pace's business."""
+
+STRETCH = 1000
+"""How many of our rows are searched at once for those that Stripe does not have."""
 
 _BEATS_A_LEASE = 4
 
@@ -91,14 +96,15 @@ async def _walk_slice(context: ReconcileContext, run: Run, part: Slice) -> None:
 
 async def _replay(context: ReconcileContext, run: Run, part: Slice) -> AsyncGenerator[Progress]:
     types = {"types": types_of(part.subject)}
-    async with aclosing(pages(context.mirror.stripe, "event", part, types)) as listed:
+    async with aclosing(pages(context.mirror.stripe, EVENTS, part, types)) as listed:
         async for page in listed:
             drift = await replay_page(context, page)
             yield _progress_of(page, drift, events=len(page.objects))
 
 
 async def _compare(context: ReconcileContext, run: Run, part: Slice) -> AsyncGenerator[Progress]:
-    async with aclosing(pages(context.mirror.stripe, part.subject, part, {})) as listed:
+    resource = MIRRORED_BY_NAME[part.subject].resource
+    async with aclosing(pages(context.mirror.stripe, resource, part, {})) as listed:
         async for page in listed:
             compared = await compare_page(context, part.subject, page)
             count = len(page.objects)
@@ -111,7 +117,14 @@ async def _find_absent(
     after: str | None = part.cursor_id or ""
     while after is not None:
         async with acquired(context.mirror.pool) as conn:
-            absent, after = await repository.find_absent(conn, run, part.subject, after)
+            absent, after = await find_absent(
+                conn,
+                part.subject,
+                after=after,
+                most=STRETCH,
+                livemode=run.livemode,
+                started_at=run.started_at,
+            )
         drift = await _look_at_all(context, part.subject, absent)
         yield Progress(drift, after, done=after is None)
 

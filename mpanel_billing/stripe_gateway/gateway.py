@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Self, cast
+from urllib.parse import quote
 
 import aiohttp
 import stripe
@@ -29,15 +30,20 @@ PAGE = 100
 MOST_TYPES = 20
 """How many types of events Stripe takes in one question."""
 
-_PATHS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "customer": ("/v1/customers", {}),
-    "subscription": ("/v1/subscriptions", {"status": "all"}),
-    "invoice": ("/v1/invoices", {}),
-    "invoice_payment": ("/v1/invoice_payments", {"status": "paid"}),
-    "refund": ("/v1/refunds", {}),
-    "event": ("/v1/events", {}),
-}
-"""Where each kind is listed; the payments of invoices as far as events tell of them."""
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of object in Stripe's API, at `path`.
+
+    `expand` is asked for when one is fetched, `list_params` whenever they are listed.
+    """
+
+    path: str
+    expand: tuple[str, ...] = ()
+    list_params: Mapping[str, str] = field(default_factory=dict)
+
+
+EVENTS = Resource("/v1/events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,43 +97,37 @@ class StripeGateway:
         """Close the connections to Stripe."""
         await self.http_client.close_async()  # type: ignore[no-untyped-call]
 
-    async def fetch(self, object_type: str, object_id: str) -> Fetched:
-        """Ask Stripe for an object that we mirror, `object_type` being its `object`."""
-        retrieve = self._retrievers()[object_type]
-        started = time.monotonic()
-        async with translated():
-            answer = await retrieve(object_id)
-        took = math.ceil(time.monotonic() - started)
-        as_of = date_of(answer)
-        return Fetched(answer.to_dict(), as_of - timedelta(seconds=took), as_of)
+    async def fetch(self, resource: Resource, object_id: str) -> Fetched:
+        """Return one object."""
+        params = {"expand": list(resource.expand)} if resource.expand else {}
+        answer, since, as_of = await self._get(f"{resource.path}/{quote(object_id, '')}", params)
+        return Fetched(answer, since, as_of)
 
-    def _retrievers(self) -> Mapping[str, Callable[[str], Awaitable[stripe.StripeObject]]]:
-        v1 = self.client.v1
-        return {
-            "subscription": v1.subscriptions.retrieve_async,
-            "invoice": lambda id_: v1.invoices.retrieve_async(id_, {"expand": ["payments"]}),
-            "invoice_payment": v1.invoice_payments.retrieve_async,
-            "refund": v1.refunds.retrieve_async,
-            "checkout.session": v1.checkout.sessions.retrieve_async,
-            "customer": v1.customers.retrieve_async,
-        }
-
-    async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
+    async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
         """Return a page of a list, newest first; `params` are Stripe's (created, ...).
 
-        The SDK's objects are left out: making a hundred subscriptions takes longer than Stripe
-        takes to answer. StripeObjectMissingError if `starting_after` names what is gone.
+        StripeObjectMissingError if `starting_after` names what is gone.
         """
-        path, always = _PATHS[object_type]
+        answer, since, as_of = await self._get(
+            resource.path, {"limit": PAGE, **resource.list_params, **params}
+        )
+        return Page(answer["data"], answer["has_more"], since, as_of)
+
+    async def _get(
+        self, path: str, params: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], datetime, datetime]:
+        """Return the JSON of a response, and between which times Stripe read it.
+
+        The SDK's objects are left out: making a hundred subscriptions takes longer than Stripe
+        takes to answer.
+        """
         started = time.monotonic()
         async with translated():
-            answer = await self.client.raw_request_async(
-                "get", path, **{"limit": PAGE, **always, **params}
-            )
+            answer = await self.client.raw_request_async("get", path, **params)
         took = math.ceil(time.monotonic() - started)
         as_of = read_date(answer.headers)
         content = cast("Mapping[str, Any]", answer.data)
-        return Page(content["data"], content["has_more"], as_of - timedelta(seconds=took), as_of)
+        return content, as_of - timedelta(seconds=took), as_of
 
     async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
         """List all items of a subscription, however many: a snapshot carries only ten."""

@@ -1,6 +1,7 @@
 """The HTTP client under the SDK: where every request to Stripe, each retry too, is counted."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -13,26 +14,7 @@ from yarl import URL
 from mpanel_billing.telemetry import counters
 from mpanel_billing.telemetry.tracing import active_tracing
 
-_RESOURCES = frozenset(
-    {
-        "account",
-        "balance",
-        "billing_portal/sessions",
-        "checkout/sessions",
-        "coupons",
-        "customers",
-        "events",
-        "invoice_payments",
-        "invoiceitems",
-        "invoices",
-        "prices",
-        "products",
-        "refunds",
-        "subscription_items",
-        "subscriptions",
-        "webhook_endpoints",
-    }
-)
+_RESOURCE = re.compile(r"[a-z_]{1,40}(/[a-z_]{1,40})?")
 _IN_GROUPS = frozenset({"billing_portal", "checkout"})
 
 
@@ -52,10 +34,10 @@ class CountingClient(stripe.AIOHTTPClient):
 
 
 def resource_of(url: str) -> str:
-    """Name what a request is about: one of the resources that we use, never an id."""
+    """Name the resource that a request is about; the id comes after it."""
     _, _, *segments = URL(url).path.split("/")
     name = "/".join(segments[: 2 if segments[0:1] and segments[0] in _IN_GROUPS else 1])
-    return name if name in _RESOURCES else counters.OTHER
+    return name if _RESOURCE.fullmatch(name) else counters.OTHER
 
 
 def outcome_of(status: int) -> str:

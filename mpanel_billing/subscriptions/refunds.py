@@ -17,7 +17,7 @@ from mpanel_billing.errors import (
     NotFoundError,
     StripeError,
 )
-from mpanel_billing.mirror.facts import NOTHING_GIVEN
+from mpanel_billing.mirror.types.refund import NOTHING_GIVEN
 from mpanel_billing.stripe_gateway.refunds import CHANGE_ID, create_refund, list_refunds
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.customers import Named

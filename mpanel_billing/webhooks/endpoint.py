@@ -14,6 +14,7 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.actor import Actor
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.errors import InvalidRequestError
+from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.stripe_gateway.webhook_endpoints import (
     WebhookEndpoint,
@@ -22,7 +23,6 @@ from mpanel_billing.stripe_gateway.webhook_endpoints import (
     delete_webhook_endpoint,
     list_webhook_endpoints,
 )
-from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 PATH = "/api/webhooks/stripe"
 """Where the service takes webhooks, below whatever prefix a proxy takes off."""
@@ -99,12 +99,12 @@ def _is_private(host: str) -> bool:
 
 def missing_events(endpoint: WebhookEndpoint) -> list[str]:
     """Name the events that we need and the endpoint does not get."""
-    return [] if ALL_EVENTS in endpoint.events else sorted(MIRRORED_TYPES - endpoint.events)
+    return [] if ALL_EVENTS in endpoint.events else sorted(EVENT_TYPES - endpoint.events)
 
 
 def needless_events(endpoint: WebhookEndpoint) -> list[str]:
     """Name the events that the endpoint gets and we only store."""
-    return sorted(endpoint.events - MIRRORED_TYPES)
+    return sorted(endpoint.events - EVENT_TYPES)
 
 
 def plan_endpoint(url: str, found: Sequence[WebhookEndpoint]) -> Plan:
@@ -170,11 +170,11 @@ async def carry_out(
 
 async def _carry_out(gateway: StripeGateway, plan: Plan, *, remove_old: bool) -> Ensured:
     if plan.current is None:
-        made = await create_webhook_endpoint(gateway, plan.url, MIRRORED_TYPES, _DESCRIPTION)
+        made = await create_webhook_endpoint(gateway, plan.url, EVENT_TYPES, _DESCRIPTION)
         return Ensured(made.endpoint, made.secret, ())
     endpoint = plan.current
     if plan.faults:
-        endpoint = await correct_webhook_endpoint(gateway, endpoint.id, MIRRORED_TYPES)
+        endpoint = await correct_webhook_endpoint(gateway, endpoint.id, EVENT_TYPES)
     outdated = [old.id for old in plan.outdated] if remove_old else []
     for id_ in outdated:
         await delete_webhook_endpoint(gateway, id_)

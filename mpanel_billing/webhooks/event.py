@@ -9,40 +9,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from mpanel_billing.errors import MalformedRequestError
-from mpanel_billing.mirror.facts import SessionFacts
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
-
-MIRRORED_TYPES = frozenset(
-    {
-        "checkout.session.completed",
-        "checkout.session.expired",
-        "checkout.session.async_payment_succeeded",
-        "checkout.session.async_payment_failed",
-        "customer.created",
-        "customer.updated",
-        "customer.deleted",
-        "customer.subscription.created",
-        "customer.subscription.updated",
-        "customer.subscription.deleted",
-        "customer.subscription.paused",
-        "customer.subscription.resumed",
-        "invoice.created",
-        "invoice.finalized",
-        "invoice.updated",
-        "invoice.paid",
-        "invoice.payment_succeeded",
-        "invoice.payment_failed",
-        "invoice.payment_action_required",
-        "invoice.voided",
-        "invoice.marked_uncollectible",
-        "invoice_payment.paid",
-        "refund.created",
-        "refund.updated",
-        "refund.failed",
-    }
-)
-"""The event types whose objects we mirror, and that our webhook endpoint asks Stripe for."""
+from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED_BY_NAME
 
 _MAX_DEPTH = 64
 _MANY_BRACKETS = 500
@@ -97,10 +66,7 @@ class Event(NamedTuple):
         """What no two events of one batch may share: the object, of sessions the order."""
         if self.snapshot is None:
             return self.object_id or self.id
-        facts = self.snapshot.facts
-        if isinstance(facts, SessionFacts) and facts.order_id:
-            return str(facts.order_id)
-        return facts.object_id
+        return MIRRORED_BY_NAME[self.snapshot.object_type].batch_key(self.snapshot.facts)
 
 
 def parse_body(body: bytes) -> Body:
@@ -225,7 +191,7 @@ def _reason_to_ignore(payload: Mapping[str, Any]) -> str | None:
         return f"is a {_label(payload.get('object')) or 'nameless object'}, not an event"
     if payload.get("account") is not None:
         return "is of a connected account"
-    if payload.get("type") not in MIRRORED_TYPES:
+    if payload.get("type") not in EVENT_TYPES:
         return "is of a type that is not mirrored"
     data = payload.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("object"), dict):

@@ -15,14 +15,17 @@ import orjson
 
 from mpanel_billing.database.pool import CONNECTION_ERRORS, encode_json
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.mirror.facts import Facts, InvoiceFacts, SubscriptionFacts
 from mpanel_billing.mirror.rows import row_of
 from mpanel_billing.mirror.service import APPLIED, lock_keys
+from mpanel_billing.mirror.snapshot import Snapshot
+from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.event import Event
 from mpanel_billing.webhooks.service import inbox_row
 
 logger = logging.getLogger(__name__)
+
+_OBJECT_TYPES = tuple(each.object_type for each in MIRRORED if each.fast_path is not None)
 
 
 class RoutineEvent(NamedTuple):
@@ -43,7 +46,7 @@ class RoutineEvent(NamedTuple):
 def as_routine(event: Event) -> RoutineEvent | None:
     """Make an event ready for the short way; None where the database need not be asked."""
     snapshot = event.snapshot
-    if snapshot is None or not _may_be_routine(snapshot.facts):
+    if snapshot is None or not _may_be_routine(snapshot):
         return None
     try:
         mirror_row = encode_json(row_of(snapshot))
@@ -59,15 +62,10 @@ def as_routine(event: Event) -> RoutineEvent | None:
     )
 
 
-def _may_be_routine(facts: Facts) -> bool:
+def _may_be_routine(snapshot: Snapshot) -> bool:
     """Whether the database needs to be told of nothing but the snapshot."""
-    match facts:
-        case SubscriptionFacts(items=items, items_complete=complete):
-            return complete and len({i.stripe_subscription_item_id for i in items}) == len(items)
-        case InvoiceFacts(stripe_subscription_id=subscription):
-            return subscription is not None
-        case _:
-            return False
+    may = MIRRORED_BY_NAME[snapshot.object_type].fast_path
+    return may is not None and may(snapshot.facts)
 
 
 async def receive_routine(conn: Connection, events: Sequence[RoutineEvent]) -> set[str]:
@@ -78,7 +76,7 @@ async def receive_routine(conn: Connection, events: Sequence[RoutineEvent]) -> s
     """
     rows = {
         object_type: [event.mirror_row for event in events if event.object_type == object_type]
-        for object_type in ("invoice", "subscription")
+        for object_type in _OBJECT_TYPES
     }
     try:
         return await repository.receive_routine(

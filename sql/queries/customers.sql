@@ -133,3 +133,40 @@ SET email = coalesce(w.email, c.email),
     updated_at = now()
 FROM written AS w
 WHERE c.stripe_customer_id = w.id;
+
+-- name: list_compared(object_ids)
+SELECT
+    c.id AS object_id,
+    c.stripe_as_of AS as_of,
+    c.stripe_event_id AS event_id,
+    c.email,
+    c.name,
+    c.deleted
+FROM stripe_customers AS c
+WHERE c.id = ANY(:object_ids::text[])
+  AND c.stripe_as_of IS NOT NULL;
+
+-- name: find_absent(after, most, livemode, started_at)^
+WITH stretch AS MATERIALIZED (
+    SELECT
+        c.id AS object_id,
+        c.livemode,
+        c.deleted,
+        c.stripe_as_of AS as_of
+    FROM stripe_customers AS c
+    WHERE c.id > :after
+    ORDER BY c.id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND NOT t.deleted
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;

@@ -93,3 +93,40 @@ SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
     stripe_as_of = excluded.stripe_as_of,
     stripe_event_id = excluded.stripe_event_id,
     updated_at = now();
+
+-- name: list_compared(object_ids)
+SELECT
+    f.stripe_refund_id AS object_id,
+    f.stripe_as_of AS as_of,
+    f.stripe_event_id AS event_id,
+    f.stripe_payment_intent_id,
+    f.stripe_charge_id,
+    f.amount,
+    f.currency,
+    f.status,
+    f.reason
+FROM stripe_refunds AS f
+WHERE f.stripe_refund_id = ANY(:object_ids::text[]);
+
+-- name: find_absent(after, most, livemode, started_at)^
+WITH stretch AS MATERIALIZED (
+    SELECT
+        f.stripe_refund_id AS object_id,
+        f.livemode,
+        f.stripe_as_of AS as_of
+    FROM stripe_refunds AS f
+    WHERE f.stripe_refund_id > :after
+    ORDER BY f.stripe_refund_id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;

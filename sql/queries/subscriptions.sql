@@ -640,3 +640,61 @@ WHERE s.id = ANY(:subscription_ids::uuid[])
 -- Wakes whoever waits for one of these subscriptions, once the transaction is committed.
 SELECT pg_notify('billing_subscription', ids.id::text)
 FROM unnest(:subscription_ids::uuid[]) AS ids (id);
+
+-- name: list_compared(object_ids)
+SELECT
+    s.stripe_subscription_id AS object_id,
+    s.stripe_as_of AS as_of,
+    s.stripe_event_id AS event_id,
+    s.stripe_customer_id,
+    s.stripe_status,
+    s.currency,
+    s.amount,
+    s.current_period_start,
+    s.current_period_end,
+    s.trial_end,
+    s.cancel_at_period_end IS TRUE AS cancel_at_period_end,
+    s.cancel_at,
+    s.canceled_at,
+    s.ended_at,
+    s.collection_paused,
+    (
+        SELECT jsonb_agg(jsonb_build_object(
+            'stripe_subscription_item_id', i.stripe_subscription_item_id,
+            'stripe_price_id', i.stripe_price_id,
+            'quantity', i.quantity,
+            'unit_amount', i.unit_amount,
+            'current_period_start', extract(epoch FROM i.current_period_start)::bigint,
+            'current_period_end', extract(epoch FROM i.current_period_end)::bigint
+        ))
+        FROM subscription_items AS i
+        WHERE i.subscription_id = s.id
+    ) AS items
+FROM subscriptions AS s
+WHERE s.stripe_subscription_id = ANY(:object_ids::text[])
+  AND s.stripe_as_of IS NOT NULL;
+
+-- name: find_absent(after, most, livemode, started_at)^
+-- Of a stretch of our rows, those that the run has not found at Stripe. What was written after it
+-- began was told of by Stripe meanwhile. Bounded by the stretch, however few are absent.
+WITH stretch AS MATERIALIZED (
+    SELECT
+        s.stripe_subscription_id AS object_id,
+        s.livemode,
+        s.stripe_as_of AS as_of
+    FROM subscriptions AS s
+    WHERE s.stripe_subscription_id > :after
+    ORDER BY s.stripe_subscription_id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;

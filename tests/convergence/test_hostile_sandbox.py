@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import stripe
 
-from mpanel_billing.mirror.facts import InvoiceFacts, SubscriptionFacts
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.mirror.normalise import normalise
+from mpanel_billing.mirror.types import normalise
+from mpanel_billing.mirror.types.invoice import InvoiceFacts
+from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.convergence.rows import ask_stripe
 from tests.service import Service

@@ -12,17 +12,17 @@ from mpanel_billing.doctor.finding import Finding, Status, duration
 from mpanel_billing.doctor.host import judge_clock
 from mpanel_billing.doctor.variables import check_variables, describe_faults, find_misspelt
 from mpanel_billing.doctor.work import judge_backlog, judge_worker
+from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.stripe_gateway.account import SentEvent
 from mpanel_billing.stripe_gateway.gateway import API_VERSION
 from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint
 from mpanel_billing.webhooks.endpoint import PATH
-from mpanel_billing.webhooks.event import MIRRORED_TYPES
 from tests.service import make_settings
 
 OK, WARNING, FAILED = Status.OK, Status.WARNING, Status.FAILED
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 URL = "https://api.example.com" + PATH
-RIGHT = WebhookEndpoint("we_1", URL, True, API_VERSION, MIRRORED_TYPES, NOW - timedelta(hours=3))
+RIGHT = WebhookEndpoint("we_1", URL, True, API_VERSION, EVENT_TYPES, NOW - timedelta(hours=3))
 
 
 def said(findings: list[Finding]) -> str:
@@ -40,8 +40,8 @@ def said(findings: list[Finding]) -> str:
         ([replace(RIGHT, api_version="2024-06-20")], FAILED, "has API version 2024-06-20"),
         ([replace(RIGHT, api_version=None)], FAILED, "has API version of the account"),
         ([RIGHT, replace(RIGHT, id="we_0", api_version=None)], WARNING, "of the account"),
-        ([replace(RIGHT, events=MIRRORED_TYPES - {"invoice.paid"})], FAILED, "lacks invoice.paid"),
-        ([replace(RIGHT, events=MIRRORED_TYPES | {"charge.updated"})], WARNING, "not used here"),
+        ([replace(RIGHT, events=EVENT_TYPES - {"invoice.paid"})], FAILED, "lacks invoice.paid"),
+        ([replace(RIGHT, events=EVENT_TYPES | {"charge.updated"})], WARNING, "not used here"),
         ([replace(RIGHT, events=frozenset({"*"}))], WARNING, "gets *"),
     ],
 )

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpanel_billing.mirror.facts import InvoiceFacts, SessionFacts, SubscriptionFacts
-from mpanel_billing.mirror.normalise import normalise
 from mpanel_billing.mirror.reading import UnreadableObjectError
+from mpanel_billing.mirror.types import normalise
+from mpanel_billing.mirror.types.checkout_session import SessionFacts
+from mpanel_billing.mirror.types.invoice import InvoiceFacts
+from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 from tests import stripe_objects as made
 
 ORDER = "0190d2f0-0000-7000-8000-000000000001"

@@ -13,7 +13,7 @@ from mpanel_billing.reconciliation.comparing import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.pace import Pace
 from mpanel_billing.reconciliation.service import Wish
-from mpanel_billing.stripe_gateway.gateway import Fetched, Page, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, StripeGateway
 from tests.provisioning.world import World
 from tests.service import Service
 
@@ -60,12 +60,12 @@ class StripeBetween:
     def __init__(self, stripe: Any) -> None:
         self._stripe = stripe
 
-    async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
-        page: Page = await self._stripe.list_page(object_type, params)
+    async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
+        page: Page = await self._stripe.list_page(resource, params)
         return page
 
-    async def fetch(self, object_type: str, object_id: str) -> Fetched:
-        fetched: Fetched = await self._stripe.fetch(object_type, object_id)
+    async def fetch(self, resource: Resource, object_id: str) -> Fetched:
+        fetched: Fetched = await self._stripe.fetch(resource, object_id)
         return fetched
 
     async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:

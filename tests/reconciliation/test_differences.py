@@ -1,7 +1,8 @@
 """Fields compared; no I/O."""
 
-from mpanel_billing.mirror.normalise import normalise
-from mpanel_billing.reconciliation.differences import Difference, differences
+from mpanel_billing.mirror.differences import Difference
+from mpanel_billing.mirror.types import normalise
+from mpanel_billing.reconciliation.comparing import differences
 from tests import stripe_objects as made
 
 PAYMENT = {
@@ -15,12 +16,12 @@ PAYMENT = {
 
 def test_equal_rows_do_not_differ() -> None:
     facts = normalise(made.invoice_payment(), livemode=False)
-    assert differences(facts, PAYMENT) == []
+    assert differences("invoice_payment", facts, PAYMENT) == []
 
 
 def test_each_field_that_differs_is_named_with_both_values() -> None:
     facts = normalise(made.invoice_payment(amount=5), livemode=False)
-    assert differences(facts, PAYMENT | {"stripe_payment_intent_id": None}) == [
+    assert differences("invoice_payment", facts, PAYMENT | {"stripe_payment_intent_id": None}) == [
         Difference("stripe_payment_intent_id", None, "pi_1"),
         Difference("amount_paid", "799", "5"),
     ]
@@ -28,13 +29,16 @@ def test_each_field_that_differs_is_named_with_both_values() -> None:
 
 def test_an_object_that_we_lack_differs_as_a_whole() -> None:
     facts = normalise(made.subscription(status="trialing"), livemode=False)
-    assert differences(facts, None) == [Difference("object", None, "trialing")]
+    assert differences("subscription", facts, None) == [Difference("object", None, "trialing")]
 
 
 def test_of_a_deleted_customer_only_that_counts() -> None:
     facts = normalise({"object": "customer", "id": "cus_1", "deleted": True}, livemode=False)
-    assert differences(facts, {"email": "ada@example.com", "name": "Ada", "deleted": True}) == []
-    assert differences(facts, {"email": None, "name": None, "deleted": False}) == [
+    assert (
+        differences("customer", facts, {"email": "ada@example.com", "name": "Ada", "deleted": True})
+        == []
+    )
+    assert differences("customer", facts, {"email": None, "name": None, "deleted": False}) == [
         Difference("deleted", "false", "true")
     ]
 
@@ -42,4 +46,4 @@ def test_of_a_deleted_customer_only_that_counts() -> None:
 def test_what_an_invoice_no_longer_names_is_kept() -> None:
     facts = normalise(made.invoice(subscription=None), livemode=False)
     row = facts._asdict()
-    assert differences(facts, row | {"stripe_subscription_id": "sub_1"}) == []
+    assert differences("invoice", facts, row | {"stripe_subscription_id": "sub_1"}) == []

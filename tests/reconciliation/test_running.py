@@ -13,7 +13,7 @@ from mpanel_billing.reconciliation import service as reconciling
 from mpanel_billing.reconciliation.asking import PacedStripe
 from mpanel_billing.reconciliation.pace import Pace
 from mpanel_billing.reconciliation.service import Wish
-from mpanel_billing.stripe_gateway.gateway import Page, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import Page, Resource, StripeGateway
 from tests.reconciliation.conftest import UNHURRIED, Reconciler, StripeBetween
 from tests.service import Service
 
@@ -29,19 +29,19 @@ WISH = Wish("command", livemode=False)
 class StopsAt(StripeBetween):
     """Answers some pages (of a kind), then never again; `reached`: it was asked once more."""
 
-    def __init__(self, stripe: Any, pages: int, kind: str | None = None) -> None:
+    def __init__(self, stripe: Any, pages: int, path: str | None = None) -> None:
         super().__init__(stripe)
         self._left = pages
-        self._kind = kind
+        self._path = path
         self.reached = asyncio.Event()
 
-    async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
-        if self._kind in {None, object_type}:
+    async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
+        if self._path in {None, resource.path}:
             if self._left == 0:
                 self.reached.set()
                 await asyncio.Event().wait()
             self._left -= 1
-        return await super().list_page(object_type, params)
+        return await super().list_page(resource, params)
 
 
 class Counts(StripeBetween):
@@ -51,9 +51,9 @@ class Counts(StripeBetween):
         super().__init__(stripe)
         self.listed: list[str] = []
 
-    async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
-        self.listed.append(object_type)
-        return await super().list_page(object_type, params)
+    async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
+        self.listed.append(resource.path)
+        return await super().list_page(resource, params)
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ async def crowd(service: Service, order_a: dict[str, Any]) -> Service:
     return service
 
 
-async def start_and_stop(reconciler: Reconciler, pages: int, kind: str | None = None) -> UUID:
+async def start_and_stop(reconciler: Reconciler, pages: int, path: str | None = None) -> UUID:
     """Begin a run, and break it off after some pages."""
     run_id = await reconciling.open_run(reconciler.service.pool, WISH)
-    stripe = StopsAt(reconciler.context.mirror.stripe, pages, kind)
+    stripe = StopsAt(reconciler.context.mirror.stripe, pages, path)
     running = asyncio.create_task(
         reconciling.continue_run(reconciler.asking(stripe), run_id), name="run"
     )
@@ -144,7 +144,7 @@ async def test_an_object_at_which_it_stopped_may_be_gone(
     crowd: Service, reconciler: Reconciler
 ) -> None:
     await reconciler.run()
-    await start_and_stop(reconciler, pages=2, kind="customer")
+    await start_and_stop(reconciler, pages=2, path="/v1/customers")
     cursors = await crowd.pool.fetch(
         "SELECT cursor_id FROM billing_reconcile_slices WHERE cursor_id LIKE 'cus_%' AND NOT done"
     )
@@ -162,12 +162,12 @@ async def test_a_run_that_another_has_taken_over_stops(
     run_id = await reconciling.open_run(crowd.pool, WISH)
 
     class TakenOver(StripeBetween):
-        async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
+        async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
             await crowd.pool.execute(
                 "UPDATE billing_reconcile_runs SET holder = gen_random_uuid()"
                 " WHERE finished_at IS NULL"
             )
-            return await super().list_page(object_type, params)
+            return await super().list_page(resource, params)
 
     context = reconciler.asking(TakenOver(reconciler.context.mirror.stripe))
     assert not await reconciling.continue_run(context, run_id)
@@ -182,9 +182,9 @@ async def test_what_a_webhook_has_told_meanwhile_is_not_overwritten(
     api = reconciler.context.mirror.stripe.client.v1
 
     class Overtaken(StripeBetween):
-        async def list_page(self, object_type: str, params: Mapping[str, Any]) -> Page:
-            page = await super().list_page(object_type, params)
-            if object_type == "subscription":
+        async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
+            page = await super().list_page(resource, params)
+            if resource.path == "/v1/subscriptions":
                 await api.subscriptions.update_async(row["id"], {"cancel_at_period_end": True})
                 await service.stripe.wait_idle()
             return page

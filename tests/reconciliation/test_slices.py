@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mpanel_billing.reconciliation.slices import COMPARED, EVENT_DAYS, cut, event_subjects, types_of
-from mpanel_billing.webhooks.event import MIRRORED_TYPES
+from mpanel_billing.mirror.types import COMPARED, EVENT_TYPES
+from mpanel_billing.reconciliation.slices import EVENT_DAYS, cut, event_subjects, types_of
 
 NOW = 1_790_000_000
 
@@ -38,5 +38,5 @@ def test_events_are_asked_for_as_far_back_as_stripe_has_them() -> None:
 
 def test_every_type_of_ours_is_asked_for_and_never_too_many_at_once() -> None:
     asked = [types_of(subject) for subject in event_subjects()]
-    assert sorted(type_ for types in asked for type_ in types) == sorted(MIRRORED_TYPES)
+    assert sorted(type_ for types in asked for type_ in types) == sorted(EVENT_TYPES)
     assert all(0 < len(types) <= 20 for types in asked)

@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 
 from mpanel_billing.cli.stripe import app
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.webhooks.endpoint import PATH
-from mpanel_billing.webhooks.event import MIRRORED_TYPES
 from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
 from tests.service import AppClient, make_app, make_settings
@@ -60,7 +60,7 @@ async def test_it_is_made_once_pinned_with_exactly_our_events_and_its_secret_tol
     assert (done.exit_code, done.stderr) == (0, "")
     [made] = await endpoints(v1)
     assert (made.url, made.api_version, made.status) == (URL, API_VERSION, "enabled")
-    assert set(made.enabled_events) == MIRRORED_TYPES
+    assert set(made.enabled_events) == EVENT_TYPES
     assert len(re.findall(r"whsec_\w+", done.stdout)) == 1
     assert re.search(r"^STRIPE_WEBHOOK_SECRET=whsec_\w+$", done.stdout, re.MULTILINE)
 
@@ -78,7 +78,7 @@ async def test_it_is_made_once_pinned_with_exactly_our_events_and_its_secret_tol
 async def test_what_is_wrong_with_it_is_mended(run: Run, v1: Any) -> None:
     await run("ensure", "--url", URL)
     [made] = await endpoints(v1)
-    events = [*sorted(MIRRORED_TYPES - {"invoice.paid"}), "charge.updated"]
+    events = [*sorted(EVENT_TYPES - {"invoice.paid"}), "charge.updated"]
     await v1.webhook_endpoints.update_async(made.id, {"enabled_events": events, "disabled": True})
     planned = await run("ensure", "--url", URL, "--dry-run")
     assert planned.exit_code == 2
@@ -93,7 +93,7 @@ async def test_what_is_wrong_with_it_is_mended(run: Run, v1: Any) -> None:
     assert f"corrected {made.id}" in done.stdout
     assert "whsec_" not in done.stdout
     [mended] = await endpoints(v1)
-    assert (mended.status, set(mended.enabled_events)) == ("enabled", MIRRORED_TYPES)
+    assert (mended.status, set(mended.enabled_events)) == ("enabled", EVENT_TYPES)
     planned = await run("ensure", "--url", URL, "--dry-run")
     assert (planned.exit_code, planned.stdout) == (0, f"{URL} is as it should be\n")
 

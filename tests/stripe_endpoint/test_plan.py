@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mpanel_billing.http.routes import webhooks
+from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.stripe_gateway.gateway import API_VERSION
 from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint
 from mpanel_billing.webhooks.endpoint import (
@@ -14,11 +15,10 @@ from mpanel_billing.webhooks.endpoint import (
     check_endpoint_url,
     plan_endpoint,
 )
-from mpanel_billing.webhooks.event import MIRRORED_TYPES
 
 URL = "https://billing.example.com/api/webhooks/stripe"
 RIGHT = WebhookEndpoint(
-    "we_right", URL, True, API_VERSION, MIRRORED_TYPES, datetime(2026, 11, 1, tzinfo=UTC)
+    "we_right", URL, True, API_VERSION, EVENT_TYPES, datetime(2026, 11, 1, tzinfo=UTC)
 )
 
 
@@ -85,9 +85,9 @@ def test_the_right_one_is_left_alone() -> None:
     ("wrong", "fault"),
     [
         (replace(RIGHT, enabled=False), "it is disabled"),
-        (replace(RIGHT, events=MIRRORED_TYPES - {"invoice.paid"}), "it lacks invoice.paid"),
+        (replace(RIGHT, events=EVENT_TYPES - {"invoice.paid"}), "it lacks invoice.paid"),
         (
-            replace(RIGHT, events=MIRRORED_TYPES | {"charge.updated"}),
+            replace(RIGHT, events=EVENT_TYPES | {"charge.updated"}),
             "it gets charge.updated, which we do not use",
         ),
         (replace(RIGHT, events=frozenset({"*"})), "it gets *, which we do not use"),

@@ -16,8 +16,9 @@ from mpanel_billing.http.endpoint import Endpoints
 from mpanel_billing.http.operation import Content
 from mpanel_billing.http.request import BodyTooLargeError, UnsupportedMediaTypeError
 from mpanel_billing.http.schemas.monitoring import EventReceivedResponse
+from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.telemetry import counters
-from mpanel_billing.webhooks.event import MIRRORED_TYPES, Event, parse_body, parse_event
+from mpanel_billing.webhooks.event import Event, parse_body, parse_event
 from mpanel_billing.webhooks.signature import verify_signature
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ async def _read_raw(request: web.Request) -> bytes:
 
 def count_event(event_type: str, outcome: str) -> None:
     """Count an acknowledged event; types that are not mirrored count as one."""
-    known = event_type if event_type in MIRRORED_TYPES else counters.OTHER
+    known = event_type if event_type in EVENT_TYPES else counters.OTHER
     counters.event_counter(known, outcome).inc()
 
 

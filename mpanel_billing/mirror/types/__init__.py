@@ -1,0 +1,46 @@
+"""The types of Stripe objects that are mirrored: the only list of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mpanel_billing.mirror.facts import Facts
+from mpanel_billing.mirror.mirrored_type import MirroredType
+from mpanel_billing.mirror.reading import Fields, UnreadableObjectError
+from mpanel_billing.mirror.types.checkout_session import CHECKOUT_SESSION
+from mpanel_billing.mirror.types.customer import CUSTOMER
+from mpanel_billing.mirror.types.invoice import INVOICE
+from mpanel_billing.mirror.types.invoice_payment import INVOICE_PAYMENT
+from mpanel_billing.mirror.types.refund import REFUND
+from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
+
+MIRRORED: tuple[MirroredType[Any], ...] = (
+    CUSTOMER,
+    REFUND,
+    INVOICE_PAYMENT,
+    INVOICE,
+    SUBSCRIPTION,
+    CHECKOUT_SESSION,
+)
+"""In the order in which the snapshots of one transaction are written."""
+
+MIRRORED_BY_NAME: Mapping[str, MirroredType[Any]] = {each.object_type: each for each in MIRRORED}
+
+EVENT_TYPES = frozenset(event_type for each in MIRRORED for event_type in each.event_types)
+"""The events that are applied, and that the webhook endpoint subscribes to."""
+
+COMPARED = tuple(each.object_type for each in MIRRORED if each.comparison is not None)
+"""The types that reconcile compares with Stripe."""
+
+
+def normalise(stripe_object: Mapping[str, Any], *, livemode: bool) -> Facts:
+    """Return the facts of a Stripe object; UnreadableObjectError says what is wrong with it.
+
+    `livemode` is used if the object itself does not say (deleted stubs).
+    """
+    fields = Fields(stripe_object)
+    mirrored = MIRRORED_BY_NAME.get(fields.text("object") or "")
+    if mirrored is None:
+        raise UnreadableObjectError(f"object {fields.text('object')!r} is not mirrored")
+    mode = fields.values.get("livemode")
+    facts: Facts = mirrored.read(fields, mode if isinstance(mode, bool) else livemode)
+    return facts

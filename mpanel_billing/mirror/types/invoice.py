@@ -1,0 +1,241 @@
+"""Invoices."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from mpanel_billing.mirror.differences import Difference, differing_fields
+from mpanel_billing.mirror.facts import State
+from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Row
+from mpanel_billing.mirror.reading import (
+    Fields,
+    UnreadableObjectError,
+    currency_code,
+    present,
+    require,
+)
+from mpanel_billing.money import to_decimal
+from mpanel_billing.stripe_gateway.gateway import Resource
+
+
+class InvoiceFacts(NamedTuple):
+    """An invoice; `period_start` and `period_end` are those of its subscription lines."""
+
+    object_id: str
+    stripe_subscription_id: str | None
+    stripe_customer_id: str | None
+    livemode: bool
+    stripe_number: str | None
+    stripe_status: str
+    billing_reason: str | None
+    currency: str
+    subtotal: int
+    tax: int
+    total: int
+    amount_due: int
+    amount_paid: int
+    amount_remaining: int
+    period_start: datetime | None
+    period_end: datetime | None
+    attempt_count: int
+    next_payment_attempt: datetime | None
+    hosted_invoice_url: str | None
+    invoice_pdf: str | None
+    stripe_payment_intent_id: str | None
+    due_date: datetime | None
+    paid_at: datetime | None
+    stripe_created: datetime
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+        return _state(self.stripe_status, self.attempt_count, self.amount_paid)
+
+
+_STATUS_RANK = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3, "deleted": 4}
+
+_LONGEST_NUMBER = 50
+_MPANEL_STATUS = {
+    "draft": "draft",
+    "open": "sent",
+    "paid": "paid",
+    "uncollectible": "cancelled",
+    "void": "cancelled",
+    "deleted": "cancelled",
+}
+
+
+def _state(stripe_status: str, attempt_count: int, amount_paid: int) -> State:
+    """The status, the attempts and the amount paid only ever grow."""
+    rank = _STATUS_RANK[stripe_status]
+    return State(stripe_status in {"paid", "void", "deleted"}, (rank, attempt_count, amount_paid))
+
+
+def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
+    start, end = _billed_period(fields)
+    subtotal = fields.whole("subtotal") or 0
+    total = fields.whole("total") or 0
+    status = "deleted" if fields.flag("deleted") else fields.text("status") or "draft"
+    if status not in _STATUS_RANK:
+        raise UnreadableObjectError(f"status {status!r} is unknown")
+    return InvoiceFacts(
+        object_id=fields.require_id(),
+        stripe_subscription_id=_invoice_subscription(fields),
+        stripe_customer_id=fields.reference("customer"),
+        livemode=livemode,
+        stripe_number=fields.text("number"),
+        stripe_status=status,
+        billing_reason=fields.text("billing_reason"),
+        currency=currency_code(fields.text("currency")),
+        subtotal=subtotal,
+        tax=_taxes(fields),
+        total=total,
+        amount_due=fields.whole("amount_due") or 0,
+        amount_paid=fields.whole("amount_paid") or 0,
+        amount_remaining=fields.whole("amount_remaining") or 0,
+        period_start=start,
+        period_end=end,
+        attempt_count=fields.whole("attempt_count") or 0,
+        next_payment_attempt=fields.moment("next_payment_attempt"),
+        hosted_invoice_url=fields.text("hosted_invoice_url"),
+        invoice_pdf=fields.text("invoice_pdf"),
+        stripe_payment_intent_id=_invoice_payment_intent(fields),
+        due_date=fields.moment("due_date"),
+        paid_at=fields.child("status_transitions").moment("paid_at"),
+        stripe_created=require(fields.moment("created"), "created"),
+    )
+
+
+def _payments(stripe_invoice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the payments of an invoice that was fetched with `expand=["payments"]`."""
+    return [payment.values for payment in Fields(stripe_invoice).children("payments")]
+
+
+def _invoice_subscription(fields: Fields) -> str | None:
+    current = fields.child("parent", "subscription_details").reference("subscription")
+    if current or (before_basil := fields.reference("subscription")) is None:
+        return current or _subscription_of_lines(fields)
+    return before_basil
+
+
+def _subscription_of_lines(fields: Fields) -> str | None:
+    for line in fields.children("lines"):
+        details = line.child("parent", "subscription_item_details")
+        if found := details.reference("subscription") or line.reference("subscription"):
+            return found
+    return None
+
+
+def _billed_period(fields: Fields) -> tuple[datetime | None, datetime | None]:
+    """An invoice's own period is the time in which its items were collected, not what it bills."""
+    periods = [line.child("period") for line in fields.children("lines")]
+    starts = present(period.moment("start") for period in periods)
+    ends = present(period.moment("end") for period in periods)
+    if not starts or not ends:
+        return fields.moment("period_start"), fields.moment("period_end")
+    return min(starts), max(ends)
+
+
+def _taxes(fields: Fields) -> int:
+    if "total_taxes" in fields.values:
+        return sum(tax.whole("amount") or 0 for tax in fields.children("total_taxes"))
+    return fields.whole("tax") or 0
+
+
+def _invoice_payment_intent(fields: Fields) -> str | None:
+    for payment in fields.children("payments"):
+        if payment.text("status") == "paid":
+            return payment.child("payment").reference("payment_intent")
+    return fields.reference("payment_intent")
+
+
+def _lock_keys(facts: InvoiceFacts) -> Iterable[LockKey]:
+    yield ("in", facts.object_id)
+    if facts.stripe_subscription_id:
+        yield ("sub", facts.stripe_subscription_id)
+
+
+def _columns(facts: InvoiceFacts) -> Mapping[str, Any]:
+    """Return mPanel's columns; its own numbers are INV-<year>-<number>, ours are Stripe's ids."""
+    number = facts.object_id
+    if len(number) > _LONGEST_NUMBER or not number.startswith("in_"):
+        number = f"in_{hashlib.sha256(number.encode()).hexdigest()[:40]}"
+    return {
+        "invoice_number": number,
+        "status": _MPANEL_STATUS[facts.stripe_status],
+        "subtotal": to_decimal(facts.subtotal, facts.currency),
+        "tax_amount": to_decimal(facts.tax, facts.currency),
+        "total": to_decimal(facts.total, facts.currency),
+    }
+
+
+_COMPARED = (
+    "stripe_number",
+    "stripe_status",
+    "billing_reason",
+    "currency",
+    "amount_due",
+    "amount_paid",
+    "amount_remaining",
+    "period_start",
+    "period_end",
+    "attempt_count",
+    "next_payment_attempt",
+)
+_LINKS = ("stripe_subscription_id", "stripe_customer_id")
+"""What the mirror keeps, though a later snapshot may not name it."""
+
+
+def _differences(facts: InvoiceFacts, row: Row) -> Iterable[Difference]:
+    """Leave out the addresses of documents: Stripe words them differently in each response."""
+    links = [name for name in _LINKS if getattr(facts, name) is not None]
+    return differing_fields(facts, row, [*_COMPARED, *links])
+
+
+def _buried(row: Row) -> Mapping[str, Any] | None:
+    """Only drafts can be deleted, and none of our events says so."""
+    if row["stripe_status"] != "draft":
+        return None
+    return {
+        "object": "invoice",
+        "id": row["object_id"],
+        "deleted": True,
+        "currency": row["currency"],
+        "customer": row["stripe_customer_id"],
+        "created": int(row["stripe_created"].timestamp()),
+        "subscription": row["stripe_subscription_id"],
+    }
+
+
+INVOICE = MirroredType(
+    object_type="invoice",
+    id_prefix="in",
+    event_types=frozenset(
+        {
+            "invoice.created",
+            "invoice.finalized",
+            "invoice.updated",
+            "invoice.paid",
+            "invoice.payment_succeeded",
+            "invoice.payment_failed",
+            "invoice.payment_action_required",
+            "invoice.voided",
+            "invoice.marked_uncollectible",
+        }
+    ),
+    read=_read,
+    stored_state=lambda row: _state(row["stripe_status"], row["attempt_count"], row["amount_paid"]),
+    lock_keys=_lock_keys,
+    query_file="invoices",
+    resource=Resource("/v1/invoices", expand=("payments",)),
+    comparison=Comparison(
+        table="invoices",
+        differences=_differences,
+        summary=lambda facts: facts.stripe_status,
+        buried=_buried,
+    ),
+    columns=_columns,
+    fast_path=lambda facts: facts.stripe_subscription_id is not None,
+    contained=_payments,
+)

@@ -1,0 +1,260 @@
+"""Subscriptions and their items."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from mpanel_billing.catalogue.cycles import cycle_of_interval
+from mpanel_billing.mirror.differences import Difference, as_text, differing_fields
+from mpanel_billing.mirror.facts import State
+from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Row
+from mpanel_billing.mirror.reading import (
+    ORDER_METADATA_KEY,
+    Fields,
+    currency_code,
+    one_of,
+    present,
+    require,
+)
+from mpanel_billing.money import to_decimal
+from mpanel_billing.stripe_gateway.gateway import Resource, StripeGateway
+
+
+class ItemFacts(NamedTuple):
+    """One item of a subscription."""
+
+    stripe_subscription_item_id: str
+    stripe_price_id: str | None
+    quantity: int | None
+    unit_amount: int | None
+    currency: str
+    recurring_interval: str | None
+    interval_count: int | None
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+
+
+class SubscriptionFacts(NamedTuple):
+    """A subscription and its items. `order_id` is the subscription of ours that it names."""
+
+    object_id: str
+    stripe_customer_id: str
+    livemode: bool
+    stripe_status: str
+    order_id: UUID | None
+    currency: str
+    amount: int
+    billing_cycle: str | None
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    trial_end: datetime | None
+    cancel_at_period_end: bool
+    cancel_at: datetime | None
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    collection_paused: bool
+    items: tuple[ItemFacts, ...]
+    items_complete: bool
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+        return _state(self.stripe_status)
+
+
+_STATUSES = frozenset(
+    {
+        "incomplete",
+        "incomplete_expired",
+        "trialing",
+        "active",
+        "past_due",
+        "unpaid",
+        "paused",
+        "canceled",
+    }
+)
+
+
+def _state(stripe_status: str) -> State:
+    return State(final=stripe_status in {"canceled", "incomplete_expired"})
+
+
+def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
+    item_fields = fields.children("items")
+    items = tuple(_item(item, fields) for item in item_fields)
+    starts = present(item.current_period_start for item in items)
+    ends = present(item.current_period_end for item in items)
+    first = items[0] if items else None
+    return SubscriptionFacts(
+        object_id=fields.require_id(),
+        stripe_customer_id=require(fields.reference("customer"), "customer"),
+        livemode=livemode,
+        stripe_status=one_of(fields, "status", _STATUSES),
+        order_id=fields.metadata_uuid(ORDER_METADATA_KEY),
+        currency=currency_code(fields.text("currency") or (first.currency if first else None)),
+        amount=sum((item.unit_amount or 0) * (item.quantity or 0) for item in items),
+        billing_cycle=_cycle(first),
+        current_period_start=min(starts) if starts else fields.moment("current_period_start"),
+        current_period_end=min(ends) if ends else fields.moment("current_period_end"),
+        trial_end=fields.moment("trial_end"),
+        cancel_at_period_end=fields.flag("cancel_at_period_end"),
+        cancel_at=fields.moment("cancel_at"),
+        canceled_at=fields.moment("canceled_at"),
+        ended_at=fields.moment("ended_at"),
+        collection_paused=bool(fields.child("pause_collection").values),
+        items=items,
+        items_complete=not fields.child("items").flag("has_more"),
+    )
+
+
+def _item(item: Fields, subscription: Fields) -> ItemFacts:
+    price = item.child("price")
+    price = price if price.values else item.child("plan")
+    recurring = price.child("recurring")
+    recurring = recurring if recurring.values else price
+    return ItemFacts(
+        stripe_subscription_item_id=item.require_id(),
+        stripe_price_id=item.reference("price") or item.reference("plan"),
+        quantity=item.whole("quantity"),
+        unit_amount=price.whole("unit_amount" if "unit_amount" in price.values else "amount"),
+        currency=currency_code(price.text("currency") or subscription.text("currency")),
+        recurring_interval=recurring.text("interval"),
+        interval_count=recurring.whole("interval_count"),
+        current_period_start=item.moment("current_period_start")
+        or subscription.moment("current_period_start"),
+        current_period_end=item.moment("current_period_end")
+        or subscription.moment("current_period_end"),
+    )
+
+
+def _cycle(item: ItemFacts | None) -> str | None:
+    if item is None or item.recurring_interval is None or item.interval_count is None:
+        return None
+    return cycle_of_interval(item.recurring_interval, item.interval_count)
+
+
+async def _with_all_items(
+    stripe: StripeGateway, stripe_object: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """A response carries ten items at most."""
+    items = Fields(stripe_object).child("items")
+    if not items.flag("has_more"):
+        return stripe_object
+    complete = await stripe.list_subscription_items(stripe_object["id"])
+    return {**stripe_object, "items": {**items.values, "data": complete, "has_more": False}}
+
+
+def _lock_keys(facts: SubscriptionFacts) -> Iterable[LockKey]:
+    yield ("sub", facts.object_id)
+    yield ("cus", facts.stripe_customer_id)
+
+
+def _columns(facts: SubscriptionFacts) -> Mapping[str, Any]:
+    return {
+        "items": [item._asdict() for item in facts.items],
+        "price": to_decimal(facts.amount, facts.currency),
+    }
+
+
+def _place(
+    facts: SubscriptionFacts, stored: Row | None, new_customers: dict[str, UUID]
+) -> Mapping[str, Any]:
+    """Two new subscriptions of one unknown customer get the same new customer record."""
+    return {
+        "subscription_id": (stored and stored["subscription_id"]) or uuid4(),
+        "customer_id": (stored and stored["customer_id"])
+        or new_customers.setdefault(facts.stripe_customer_id, uuid4()),
+    }
+
+
+def _fast_path(facts: SubscriptionFacts) -> bool:
+    ids = {item.stripe_subscription_item_id for item in facts.items}
+    return facts.items_complete and len(ids) == len(facts.items)
+
+
+_COMPARED = (
+    "stripe_customer_id",
+    "stripe_status",
+    "currency",
+    "amount",
+    "current_period_start",
+    "current_period_end",
+    "trial_end",
+    "cancel_at_period_end",
+    "cancel_at",
+    "canceled_at",
+    "ended_at",
+    "collection_paused",
+)
+_COMPARED_OF_ITEM = (
+    "stripe_price_id",
+    "quantity",
+    "unit_amount",
+    "current_period_start",
+    "current_period_end",
+)
+
+
+def _differences(facts: SubscriptionFacts, row: Row) -> Iterable[Difference]:
+    yield from differing_fields(facts, row, _COMPARED)
+    yield from _item_differences(facts, row["items"] or [])
+
+
+def _item_differences(
+    facts: SubscriptionFacts, rows: Sequence[Mapping[str, Any]]
+) -> Iterator[Difference]:
+    ours = {row["stripe_subscription_item_id"]: row for row in rows}
+    for item in facts.items:
+        place = f"items.{item.stripe_subscription_item_id}"
+        row = ours.pop(item.stripe_subscription_item_id, None)
+        if row is None:
+            yield Difference(place, None, item.stripe_price_id)
+        else:
+            yield from _item_fields(place, item, row)
+    if facts.items_complete:
+        for id_, row in ours.items():
+            yield Difference(f"items.{id_ or 'ordered'}", row["stripe_price_id"], None)
+
+
+def _item_fields(place: str, item: ItemFacts, row: Mapping[str, Any]) -> Iterator[Difference]:
+    for name in _COMPARED_OF_ITEM:
+        ours, found = row[name], getattr(item, name)
+        if ours != (int(found.timestamp()) if isinstance(found, datetime) else found):
+            yield Difference(f"{place}.{name}", as_text(_as_moment(name, ours)), as_text(found))
+
+
+def _as_moment(name: str, value: Any) -> Any:
+    """Read the Unix seconds in which an item's row has its period."""
+    is_moment = name.startswith("current_period") and value is not None
+    return datetime.fromtimestamp(value, UTC) if is_moment else value
+
+
+SUBSCRIPTION = MirroredType(
+    object_type="subscription",
+    id_prefix="sub",
+    event_types=frozenset(
+        {
+            "customer.subscription.created",
+            "customer.subscription.updated",
+            "customer.subscription.deleted",
+            "customer.subscription.paused",
+            "customer.subscription.resumed",
+        }
+    ),
+    read=_read,
+    stored_state=lambda row: _state(row["stripe_status"]),
+    lock_keys=_lock_keys,
+    query_file="subscriptions",
+    resource=Resource("/v1/subscriptions", list_params={"status": "all"}),
+    comparison=Comparison(
+        table="subscriptions",
+        differences=_differences,
+        summary=lambda facts: facts.stripe_status,
+    ),
+    columns=_columns,
+    place=_place,
+    fast_path=_fast_path,
+    complete=_with_all_items,
+)

@@ -1,0 +1,151 @@
+-- Payments of invoices, mirrored from Stripe; set-based like subscriptions.sql.
+
+-- name: list_stored(object_ids, sinces)
+SELECT
+    i.object_id,
+    mirror.stripe_as_of_since AS since,
+    mirror.stripe_as_of AS as_of,
+    mirror.stripe_event_id AS event_id,
+    mirror.status,
+    e.type AS event_type,
+    e.payload
+FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
+JOIN invoice_payments AS mirror
+    ON mirror.stripe_invoice_payment_id = i.object_id
+LEFT JOIN stripe_events AS e
+    ON e.id = mirror.stripe_event_id
+    AND i.since <= mirror.stripe_as_of;
+
+-- name: write_snapshots(snapshots)!
+WITH written AS (
+    INSERT INTO invoice_payments AS mirror (
+        stripe_invoice_payment_id,
+        stripe_invoice_id,
+        livemode,
+        stripe_payment_intent_id,
+        stripe_charge_id,
+        amount_paid,
+        currency,
+        status,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.stripe_invoice_id,
+        s.livemode,
+        s.stripe_payment_intent_id,
+        s.stripe_charge_id,
+        s.amount_paid,
+        s.currency,
+        s.status,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
+        object_id text,
+        stripe_invoice_id text,
+        livemode boolean,
+        stripe_payment_intent_id text,
+        stripe_charge_id text,
+        amount_paid bigint,
+        currency text,
+        status text,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_invoice_payment_id) DO UPDATE
+    SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+        stripe_charge_id = excluded.stripe_charge_id,
+        amount_paid = excluded.amount_paid,
+        currency = excluded.currency,
+        status = excluded.status,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now()
+    RETURNING
+        stripe_invoice_payment_id,
+        stripe_invoice_id,
+        stripe_payment_intent_id,
+        status,
+        stripe_created
+),
+latest AS (
+    SELECT DISTINCT ON (p.stripe_invoice_id)
+        p.stripe_invoice_id,
+        p.stripe_payment_intent_id
+    FROM (
+        SELECT
+            w.stripe_invoice_payment_id,
+            w.stripe_invoice_id,
+            w.stripe_payment_intent_id,
+            w.status,
+            w.stripe_created
+        FROM written AS w
+        UNION ALL
+        SELECT
+            other.stripe_invoice_payment_id,
+            other.stripe_invoice_id,
+            other.stripe_payment_intent_id,
+            other.status,
+            other.stripe_created
+        FROM invoice_payments AS other
+        WHERE other.stripe_invoice_id IN (SELECT w.stripe_invoice_id FROM written AS w)
+          AND other.stripe_invoice_payment_id NOT IN (
+              SELECT w.stripe_invoice_payment_id FROM written AS w
+          )
+    ) AS p
+    WHERE p.status = 'paid'
+      AND p.stripe_payment_intent_id IS NOT NULL
+    ORDER BY p.stripe_invoice_id, p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+)
+UPDATE invoices AS i
+SET stripe_payment_intent_id = latest.stripe_payment_intent_id,
+    updated_at = now()
+FROM latest
+WHERE i.stripe_invoice_id = latest.stripe_invoice_id
+  AND i.stripe_payment_intent_id IS DISTINCT FROM latest.stripe_payment_intent_id;
+
+-- name: list_compared(object_ids)
+SELECT
+    p.stripe_invoice_payment_id AS object_id,
+    p.stripe_as_of AS as_of,
+    p.stripe_event_id AS event_id,
+    p.stripe_invoice_id,
+    p.stripe_payment_intent_id,
+    p.stripe_charge_id,
+    p.amount_paid,
+    p.status
+FROM invoice_payments AS p
+WHERE p.stripe_invoice_payment_id = ANY(:object_ids::text[]);
+
+-- name: find_absent(after, most, livemode, started_at)^
+WITH stretch AS MATERIALIZED (
+    SELECT
+        p.stripe_invoice_payment_id AS object_id,
+        p.livemode,
+        p.stripe_as_of AS as_of,
+        p.status
+    FROM invoice_payments AS p
+    WHERE p.stripe_invoice_payment_id > :after
+    ORDER BY p.stripe_invoice_payment_id
+    LIMIT :most
+)
+SELECT
+    count(*) AS looked_at,
+    max(t.object_id) AS last_id,
+    array_agg(t.object_id ORDER BY t.object_id) FILTER (
+        WHERE t.livemode = :livemode
+          AND t.status = 'paid'
+          AND t.as_of < :started_at::timestamptz
+          AND m.object_id IS NULL
+    ) AS absent
+FROM stretch AS t
+LEFT JOIN billing_reconcile_marks AS m
+    ON m.object_id = t.object_id;
