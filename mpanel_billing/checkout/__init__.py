@@ -1,1 +1,1 @@
-"""From a buyer's order to a Checkout session, and what became of it."""
+"""From a buyer's order to a Checkout session, and the order's status afterwards."""

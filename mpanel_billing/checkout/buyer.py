@@ -1,6 +1,7 @@
-"""Who orders."""
+"""The person who orders: a new buyer, or an existing customer."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -22,7 +23,7 @@ COUNTRIES = frozenset(_COUNTRIES.split())
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A postal address; what the buyer left out is None. `country` is ISO 3166-1 alpha-2."""
+    """A postal address; fields left out are None. `country` is ISO 3166-1 alpha-2."""
 
     line1: str | None = None
     line2: str | None = None
@@ -34,10 +35,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """Whom an order is for, as she says herself: nothing of it is proved.
-
-    `email` is normalised; compare it in lower case.
-    """
+    """The buyer's own details, unverified. `email` is normalised; compare it in lower case."""
 
     email: str
     name: str | None = None
@@ -46,8 +44,19 @@ class Buyer:
     address: Address = Address()
 
 
+@dataclass(frozen=True, slots=True)
+class ExistingCustomer:
+    """A customer on record, identified by mPanel's backend.
+
+    `stripe_customer_id` is their principal Stripe customer, None if they have no usable one.
+    """
+
+    id: UUID
+    stripe_customer_id: str | None
+
+
 def normalise_email(text: str) -> str:
-    """Return the address in its normal form, Unicode kept; ValueError for what is none."""
+    """Return the address in normal form, with Unicode; ValueError if it is invalid."""
     try:
         return validate_email(text.strip(), check_deliverability=False).normalized
     except EmailNotValidError:
@@ -56,7 +65,7 @@ def normalise_email(text: str) -> str:
 
 
 def normalise_country(text: str) -> str:
-    """Return the code in upper case; ValueError for what is no country's."""
+    """Return the code in upper case; ValueError if it is invalid."""
     code = text.strip().upper()
     if code not in COUNTRIES:
         msg = "must be a country's two-letter code, like US"

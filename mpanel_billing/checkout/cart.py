@@ -1,21 +1,26 @@
-"""Read an order from what the buyer has selected, in fields of a form and in a cart."""
+"""Read an order from what the buyer has selected, in form fields and in a cart."""
 
+import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import idna
+
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import DomainMode, Order, OrderedDomain
-from mpanel_billing.checkout.domains import read_domain
 from mpanel_billing.errors import InvalidRequestError
 
+LONGEST_INPUT = 253
+_TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
 _SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class DomainChoice:
-    """The order's domain as it was typed; with mode `later`, `value` means nothing."""
+    """The order's domain as it was typed; `value` is ignored with mode `later`."""
 
     mode: DomainMode
     value: str
@@ -23,7 +28,7 @@ class DomainChoice:
 
 @dataclass(frozen=True, slots=True)
 class CartItem:
-    """One line of a cart; `type` decides which of the other fields mean anything."""
+    """One line of a cart; its `type` says which of the other fields are used."""
 
     type: Literal["hosting", "domain", "simple", "addon", "email"]
     id: str | None = None
@@ -37,7 +42,7 @@ class CartItem:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the buyer has selected, as it was sent: fields of a form, a cart, or both."""
+    """What the buyer has selected, as it was sent: form fields, a cart, or both."""
 
     plan_id: str | None = None
     billing_cycle: str | None = None
@@ -50,8 +55,8 @@ class Selection:
 
 
 @dataclass(slots=True)
-class _Wishes:
-    """What has been named so far; the same thing may be named several times."""
+class _Selected:
+    """What has been selected so far; the same thing may be selected several times."""
 
     plans: list[str] = field(default_factory=list)
     cycles: list[str] = field(default_factory=list)
@@ -61,114 +66,114 @@ class _Wishes:
 
 
 def read_order(selection: Selection, catalogue: Catalogue) -> Order:
-    """Return the order that a selection means; prices in it are ignored.
+    """Return the order that a selection describes; prices in it are ignored.
 
-    Raises InvalidRequestError for what names nothing, or contradicts itself. Whether plan,
-    add-ons, domains and coupon are on sale is for pricing to say.
+    Raises InvalidRequestError if it is incomplete or contradicts itself. Pricing checks whether
+    the plan, add-ons, domains and coupon are on sale.
     """
-    wishes = _Wishes(addons=list(selection.addon_ids))
-    _read_fields(selection, wishes)
+    selected = _Selected(addons=list(selection.addon_ids))
+    _read_fields(selection, selected)
     for index, item in enumerate(selection.cart):
-        _read_item(item, f"cartItems[{index}]", catalogue, wishes)
-    plan = _the_plan(wishes)
+        _read_item(item, f"cartItems[{index}]", catalogue, selected)
+    plan = _the_plan(selected)
     return Order(
         plan_code=plan,
-        billing_cycle=_the_cycle(wishes),
+        billing_cycle=_the_cycle(selected),
         currency=(selection.currency or catalogue.currency).lower(),
-        trial=_the_trial(wishes),
-        addon_codes=tuple(dict.fromkeys(code for code in wishes.addons if code != plan)),
-        domains=_first_of_each(wishes.domains),
+        trial=_the_trial(selected),
+        addon_codes=tuple(dict.fromkeys(code for code in selected.addons if code != plan)),
+        domains=_first_of_each(selected.domains),
         coupon_code=selection.coupon_code.upper() if selection.coupon_code else None,
     )
 
 
-def _read_fields(selection: Selection, wishes: _Wishes) -> None:
+def _read_fields(selection: Selection, selected: _Selected) -> None:
     if selection.plan_id:
-        wishes.plans.append(selection.plan_id)
+        selected.plans.append(selection.plan_id)
     if selection.billing_cycle:
-        wishes.cycles.append(canonical_cycle(selection.billing_cycle))
+        selected.cycles.append(canonical_cycle(selection.billing_cycle))
     if selection.trial is not None:
-        wishes.trials.append(selection.trial)
+        selected.trials.append(selection.trial)
     if selection.domain and selection.domain.mode != "later":
         domain = read_domain(selection.domain.value, selection.domain.mode, field="domain.value")
-        wishes.domains.append(domain)
+        selected.domains.append(domain)
 
 
-def _read_item(item: CartItem, path: str, catalogue: Catalogue, wishes: _Wishes) -> None:
+def _read_item(item: CartItem, path: str, catalogue: Catalogue, selected: _Selected) -> None:
     if item.quantity != 1:
         what = item.id or item.type
-        raise _refused(f'"{what}" can be ordered only once.', f"{path}.quantity", "must be 1")
+        raise _refused(f'You can order "{what}" only once.', f"{path}.quantity", "must be 1")
     match item.type:
         case "hosting":
-            wishes.plans += [item.plan] if item.plan else []
-            wishes.cycles += [canonical_cycle(item.term)] if item.term else []
-            wishes.trials += [item.trial] if item.trial is not None else []
+            selected.plans += [item.plan] if item.plan else []
+            selected.cycles += [canonical_cycle(item.term)] if item.term else []
+            selected.trials += [item.trial] if item.trial is not None else []
         case "domain":
             field = f"{path}.domain"
-            wishes.domains.append(read_domain(item.domain, "new-or-transfer", field=field))
+            selected.domains.append(read_domain(item.domain, "new-or-transfer", field=field))
         case "simple":
-            _read_price(item, path, catalogue, wishes)
+            _read_price(item, path, catalogue, selected)
         case "addon" | "email":
-            wishes.addons.append(_id_of(item, path))
+            selected.addons.append(_id_of(item, path))
 
 
 def _id_of(item: CartItem, path: str) -> str:
     if item.id is None:
         raise _refused(
-            "An add-on in the cart has no id, so we cannot tell which one it is.",
+            "An add-on in your cart is incomplete. Please remove it and add it again.",
             f"{path}.id",
             "is missing",
         )
     return item.id
 
 
-def _read_price(item: CartItem, path: str, catalogue: Catalogue, wishes: _Wishes) -> None:
-    """Read an item that names a price, by whichever of its names."""
+def _read_price(item: CartItem, path: str, catalogue: Catalogue, selected: _Selected) -> None:
+    """Read an item that names a price, by any of its names."""
     found = catalogue.find_price(item.price_id) if item.price_id else None
     if found is None:
         shown = (item.price_id or "")[:_SHOWN]
-        sentence = f'We have no price "{shown}". Please choose again from the current offers.'
+        sentence = f'The offer "{shown}" is no longer available. Please choose again.'
         raise _refused(sentence, f"{path}.priceId", "is not on sale", code="unknown_price")
     product, price = found
     if price.billing_cycle is None or product.kind not in {"plan", "addon"}:
-        sentence = f"{product.name} cannot be ordered by its price alone."
+        sentence = f"{product.name} cannot be ordered on its own."
         raise _refused(sentence, f"{path}.priceId", "is not the price of a plan or add-on")
-    wishes.cycles.append(price.billing_cycle)
-    (wishes.plans if product.kind == "plan" else wishes.addons).append(product.code)
+    selected.cycles.append(price.billing_cycle)
+    (selected.plans if product.kind == "plan" else selected.addons).append(product.code)
 
 
-def _the_plan(wishes: _Wishes) -> str:
-    plans = tuple(dict.fromkeys(wishes.plans))
+def _the_plan(selected: _Selected) -> str:
+    plans = tuple(dict.fromkeys(selected.plans))
     if not plans:
         raise _refused("Please choose a plan.", "planId", "is missing")
     if len(plans) > 1:
-        named = " and ".join(plan[:_SHOWN] for plan in plans)
-        sentence = f"An order has one base plan, and this one names {named}. Please choose one."
+        named = ", ".join(plan[:_SHOWN] for plan in plans)
+        sentence = f"You have selected several plans ({named}). Please choose one."
         raise _refused(sentence, "planId", "must agree with the cart", code="several_plans")
     return plans[0]
 
 
-def _the_cycle(wishes: _Wishes) -> str:
-    cycles = tuple(dict.fromkeys(wishes.cycles))
+def _the_cycle(selected: _Selected) -> str:
+    cycles = tuple(dict.fromkeys(selected.cycles))
     if not cycles:
-        raise _refused("Please choose how often to pay.", "billingCycle", "is missing")
+        raise _refused("Please choose a billing cycle.", "billingCycle", "is missing")
     if len(cycles) > 1:
-        named = " and ".join(cycles)
-        sentence = f"An order has one billing cycle, and this one names {named}."
+        named = ", ".join(cycles)
+        sentence = f"You have selected several billing cycles ({named}). Please choose one."
         raise _refused(sentence, "billingCycle", "must agree with the cart", code="several_cycles")
     return cycles[0]
 
 
-def _the_trial(wishes: _Wishes) -> bool:
-    """Return whether a trial is wished; what the buyer was shown must not be guessed (rule 10)."""
-    if len(set(wishes.trials)) > 1:
-        sentence = "The cart and the order do not agree on whether it starts with a free trial."
+def _the_trial(selected: _Selected) -> bool:
+    """Return whether a trial was selected; never guess what the buyer was shown (rule 10)."""
+    if len(set(selected.trials)) > 1:
+        sentence = "Your cart and your order disagree about the free trial. Please choose again."
         raise _refused(sentence, "trialActive", "must agree with the cart")
-    return any(wishes.trials)
+    return any(selected.trials)
 
 
 def _first_of_each(domains: Iterable[OrderedDomain]) -> tuple[OrderedDomain, ...]:
-    """Keep one of each name, in their order: the first is the order's own domain."""
+    """Drop repeated names, keep the order: the first is the site's own domain."""
     named: dict[str, OrderedDomain] = {}
     for domain in domains:
         named.setdefault(domain.ascii, domain)
@@ -179,3 +184,47 @@ def _refused(
     sentence: str, field: str, problem: str, code: str = "invalid_request"
 ) -> InvalidRequestError:
     return InvalidRequestError(sentence, code=code, fields={field: problem})
+
+
+def read_domain(text: str, mode: DomainMode, *, field: str) -> OrderedDomain:
+    """Read a domain name in ASCII or Unicode, in any case, with surrounding spaces.
+
+    Raises InvalidRequestError, which names `field`, unless it is a domain below a top-level
+    domain. Source: IDNA 2008 with the UTS 46 mapping, as in browsers.
+    """
+    name = text.strip().removesuffix(".")
+    if not name:
+        raise _invalid("Please enter your domain name.", field, "must not be empty")
+    try:
+        encoded = idna.encode(name, uts46=True, std3_rules=True).decode("ascii").lower()
+        shown = idna.decode(encoded)
+    except (idna.IDNAError, UnicodeError):
+        raise _not_a_domain(text, field) from None
+    if not _is_registrable(encoded):
+        raise _not_a_domain(text, field)
+    return OrderedDomain(mode, encoded, shown)
+
+
+def _is_registrable(name: str) -> bool:
+    _, dot, parent = name.partition(".")
+    if not dot or len(name) > LONGEST_INPUT or _is_address(name):
+        return False
+    return _TOP_LEVEL.fullmatch(parent.rpartition(".")[2]) is not None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _not_a_domain(text: str, field: str) -> InvalidRequestError:
+    shown = text.strip()[:_SHOWN]
+    sentence = f'"{shown}" is not a valid domain name. Please enter one like example.com.'
+    return _invalid(sentence, field, "must be a domain name, like example.com")
+
+
+def _invalid(sentence: str, field: str, problem: str) -> InvalidRequestError:
+    return InvalidRequestError(sentence, code="invalid_domain", fields={field: problem})

@@ -1,55 +1,52 @@
-"""A checked order on its way to a payment page."""
+"""A purchase: a valid, priced order and its buyer; and the rows that record it before payment."""
 
 import hashlib
 import json
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
-from mpanel_billing.catalogue.order import Order, PricedOrder
-from mpanel_billing.checkout.buyer import Buyer
+from mpanel_billing import money
+from mpanel_billing.catalogue.order import Order, OrderLine, PricedOrder
+from mpanel_billing.checkout.buyer import Buyer, ExistingCustomer
 from mpanel_billing.checkout.return_urls import ReturnUrls
 
+Row = dict[str, Any]
 
-@dataclass(frozen=True, slots=True)
-class KnownCustomer:
-    """A customer of our books for whom mPanel's backend vouches.
-
-    `stripe_customer_id` is her principal Stripe customer, None where she has none to run on.
-    """
-
-    id: UUID
-    stripe_customer_id: str | None
+LARGEST_PRICE = Decimal("99999999.99")
+"""The most that mPanel's column `price` holds; `amount` is exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """Who wants what for how much, and where the browser goes afterwards.
+    """Who buys what at what price, and where the browser goes afterwards.
 
-    `known` is None for a buyer who has proved nothing.
+    `existing` is None for a buyer whose identity is unproven.
     """
 
     buyer: Buyer
     order: Order
     priced: PricedOrder
     return_urls: ReturnUrls
-    known: KnownCustomer | None = None
+    existing: ExistingCustomer | None = None
 
     @property
     def buyer_key(self) -> str:
-        """Name the buyer, for orders of hers to take turns."""
-        return str(self.known.id) if self.known else self.buyer.email
+        """The lock under which the buyer's orders take turns."""
+        return str(self.existing.id) if self.existing else self.buyer.email
 
 
 def fingerprint(purchase: Purchase) -> bytes:
-    """Return what two purchases share when they are the same order by the same buyer (rule 11).
+    """Return a hash that is equal for the same order by the same buyer (rule 11).
 
-    The prices are part of it: after a change of the catalogue, the same wish is another order. So
-    is who vouches for the buyer: nobody else gets a page that offers her saved cards.
+    It covers the prices: after a catalogue change it is another order. It covers whether mPanel
+    identified the customer: nobody else may get a page that offers their saved cards.
     """
     order = purchase.order
     canonical = {
         "email": purchase.buyer.email.lower(),
-        "known": str(purchase.known.id) if purchase.known else None,
+        "known": str(purchase.existing.id) if purchase.existing else None,
         "plan": order.plan_code,
         "cycle": order.billing_cycle,
         "currency": order.currency,
@@ -60,3 +57,91 @@ def fingerprint(purchase: Purchase) -> bytes:
         "prices": sorted(str(line.price.id) for line in purchase.priced.lines),
     }
     return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).digest()
+
+
+def order_metadata(purchase: Purchase) -> Row:
+    """Return `subscriptions.metadata`: what was ordered, under mPanel's keys."""
+    order, priced = purchase.order, purchase.priced
+    first, *further = order.domains or (None,)
+    metadata = {
+        "planId": order.plan_code,
+        "billingCycle": order.billing_cycle,
+        "trialActive": priced.trial_days > 0,
+        "addonIds": list(order.addon_codes),
+        "domainMode": first.mode if first else "later",
+        "domainValue": first.ascii if first else "",
+        "customerEmail": purchase.buyer.email,
+        "productTypes": list(priced.product_types),
+        "couponCode": priced.coupon.code if priced.coupon else None,
+    }
+    if first and first.unicode != first.ascii:
+        metadata["domainUnicode"] = first.unicode
+    if further:
+        metadata["furtherDomains"] = [domain.ascii for domain in further if domain]
+    return metadata
+
+
+def subscription_row(purchase: Purchase, id_: UUID, customer_id: UUID, *, livemode: bool) -> Row:
+    """Return the provisional subscription; `amount` is in minor units a term, before discounts."""
+    priced = purchase.priced
+    price = money.to_decimal(priced.recurring_total, priced.currency)
+    return {
+        "id": id_,
+        "customer_id": customer_id,
+        "product_id": priced.plan.id,
+        "livemode": livemode,
+        "currency": priced.currency,
+        "amount": priced.recurring_total,
+        "price": min(price, LARGEST_PRICE),
+        "billing_cycle": priced.billing_cycle,
+        "metadata": order_metadata(purchase),
+    }
+
+
+def item_rows(purchase: Purchase) -> list[Row]:
+    """Return the line items charged every term."""
+    return [
+        {
+            "price_id": line.price.id,
+            "stripe_price_id": line.price.stripe_price_id,
+            "quantity": line.quantity,
+            "unit_amount": line.price.unit_amount,
+            "currency": line.price.currency,
+        }
+        for line in purchase.priced.lines
+        if line.recurring
+    ]
+
+
+def charge_rows(purchase: Purchase) -> list[Row]:
+    """Return the one-time charges, and the coupon if it has to wait for the end of a trial.
+
+    Without a trial the coupon is on the session.
+    """
+    priced = purchase.priced
+    rows = [_one_time_row(line) for line in priced.lines if not line.recurring]
+    if priced.coupon and priced.trial_days:
+        rows.append(
+            {
+                "kind": "discount",
+                "code": priced.coupon.code,
+                "description": priced.coupon.name,
+                "price_id": None,
+                "amount": None,
+                "currency": None,
+                "state": "waiting",
+            }
+        )
+    return [{**row, "position": position} for position, row in enumerate(rows)]
+
+
+def _one_time_row(line: OrderLine) -> Row:
+    return {
+        "kind": "one_time",
+        "code": line.code,
+        "description": line.name,
+        "price_id": line.price.id,
+        "amount": line.amount,
+        "currency": line.price.currency,
+        "state": "with_checkout" if line.when == "at_checkout" else "waiting",
+    }

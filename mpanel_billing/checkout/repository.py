@@ -1,4 +1,4 @@
-"""Orders and their sessions in PostgreSQL. Each function takes a connection."""
+"""Orders and their Checkout sessions in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from mpanel_billing.checkout.buyer import Buyer
-from mpanel_billing.checkout.purchase import KnownCustomer
-from mpanel_billing.checkout.rows import Row
+from mpanel_billing.checkout.buyer import Buyer, ExistingCustomer
+from mpanel_billing.checkout.purchase import Row
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.stripe_gateway.checkout import OpenedSession
 
@@ -21,7 +20,7 @@ _queries = load_queries("checkout")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to sell an order: its frozen params, and what Stripe has made of them so far."""
+    """One attempt at an order's session: its frozen params, and what Stripe has created so far."""
 
     subscription_id: UUID
     attempt: int
@@ -47,7 +46,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RecentOrder:
-    """An order of the same buyer that is not paid, with its latest attempt."""
+    """An unpaid order of the same buyer, with its latest attempt."""
 
     fingerprint: bytes
     latest: Attempt
@@ -55,7 +54,7 @@ class RecentOrder:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedKey:
-    """An Idempotency-Key: the order it led to, and the answer when there is one already."""
+    """An Idempotency-Key, the order it led to, and the response if there is one already."""
 
     same_request: bool
     subscription_id: UUID | None
@@ -73,7 +72,7 @@ class TenantState:
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """What became of an order; `amount` is minor units of `currency` per term.
+    """The state of an order; `amount` is in minor units of `currency` per term.
 
     `services` are product types with the state of their account, as JSON.
     """
@@ -98,12 +97,12 @@ class OrderState:
 
 
 async def lock_buyer(conn: Connection, buyer: str) -> None:
-    """Take turns with other orders by the same buyer until the transaction ends."""
+    """Lock out other orders by the same buyer until the transaction ends."""
     await _queries.lock_buyer.execute(conn, buyer=buyer)
 
 
 async def find_customer(conn: Connection, email: str) -> UUID | None:
-    """Find the customer with this address, whatever its case; mPanel's users count too."""
+    """Find the customer with this email address, in any case; mPanel's users count too."""
     row = await _queries.find_customer.fetch_one(conn, email=email)
     if row is None:
         return None
@@ -114,18 +113,18 @@ async def find_customer(conn: Connection, email: str) -> UUID | None:
 
 async def find_principal_customer(
     conn: Connection, customer_id: UUID, *, livemode: bool
-) -> KnownCustomer | None:
-    """Find a customer of our books, with the Stripe customer of this mode that is hers."""
+) -> ExistingCustomer | None:
+    """Find a customer, with their principal Stripe customer in this mode."""
     row = await _queries.find_principal_customer.fetch_one(
         conn, customer_id=customer_id, livemode=livemode
     )
-    return KnownCustomer(row["id"], row["stripe_customer_id"]) if row else None
+    return ExistingCustomer(row["id"], row["stripe_customer_id"]) if row else None
 
 
 async def insert_customer(
     conn: Connection, buyer: Buyer, currency: str, first_subscription_id: UUID
 ) -> UUID:
-    """Enter a new customer, who comes with the order of `first_subscription_id`."""
+    """Insert a new customer, who comes with the order of `first_subscription_id`."""
     address = buyer.address
     customer = {
         "email": buyer.email,
@@ -146,7 +145,7 @@ async def insert_customer(
 
 
 async def had_trial(conn: Connection, customer_id: UUID, product_id: UUID) -> bool:
-    """Tell whether the customer has had a trial of the product."""
+    """Return whether the customer has had a trial of the product."""
     return bool(
         await _queries.had_trial.fetch_value(conn, customer_id=customer_id, product_id=product_id)
     )
@@ -161,9 +160,9 @@ async def list_recent_orders(
     within: timedelta,
     keyed_id: UUID | None,
 ) -> list[RecentOrder]:
-    """List the unpaid orders of the last time, newest first, and `keyed_id` in any case.
+    """Return the unpaid orders `within` the last minutes, newest first, and always `keyed_id`.
 
-    Orders that mPanel's backend has sent are left out unless it vouches for this one too.
+    Orders that mPanel's backend has placed are left out unless it has placed this one too.
     """
     rows = await _queries.list_recent_orders.fetch(
         conn,
@@ -185,7 +184,7 @@ async def insert_order(
     *,
     vouched: bool,
 ) -> None:
-    """Enter a provisional subscription with its items, its one-time charges and its order."""
+    """Insert a provisional subscription with its items, one-time charges and order."""
     await _queries.insert_order.execute(
         conn,
         subscription=subscription,
@@ -199,26 +198,26 @@ async def insert_order(
 async def insert_attempt(
     conn: Connection, subscription_id: UUID, attempt: int, *, livemode: bool, params: Row
 ) -> Attempt:
-    """Enter an attempt before Stripe hears of it."""
+    """Insert an attempt, before Stripe is called."""
     row = await _queries.insert_attempt.fetch_one(
         conn, subscription_id=subscription_id, attempt=attempt, livemode=livemode, params=params
     )
-    assert row is not None  # noqa: S101 - an INSERT with RETURNING answers or raises
+    assert row is not None  # noqa: S101 - an INSERT with RETURNING returns or raises
     return Attempt.of(row)
 
 
 async def call_off_orders(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
-    """Note that the buyer has ordered something else instead of these."""
+    """Mark the orders as superseded by another one."""
     await _queries.call_off_orders.execute(conn, subscription_ids=subscription_ids)
 
 
 async def take_up_order(conn: Connection, subscription_id: UUID) -> None:
-    """Note that the buyer has come back to an order."""
+    """Mark an order as no longer superseded: the buyer has come back to it."""
     await _queries.take_up_order.execute(conn, subscription_id=subscription_id)
 
 
 async def supersede_attempts(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
-    """Call off the attempts of these orders that are still being made."""
+    """Cancel the attempts of these orders whose session is still being created."""
     await _queries.supersede_attempts.execute(conn, subscription_ids=subscription_ids)
 
 
@@ -233,7 +232,7 @@ async def get_attempt(conn: Connection, subscription_id: UUID, attempt: int) -> 
 async def store_stripe_customer(
     conn: Connection, attempt: Attempt, stripe_customer_id: str, *, vouched: bool
 ) -> None:
-    """Note on whom of Stripe's the attempt runs; `vouched`: she is the buyer's principal one."""
+    """Store the attempt's Stripe customer; `vouched`: it is the buyer's principal one."""
     await _queries.store_stripe_customer.execute(
         conn,
         subscription_id=attempt.subscription_id,
@@ -244,7 +243,7 @@ async def store_stripe_customer(
 
 
 async def open_attempt(conn: Connection, attempt: Attempt, session: OpenedSession) -> bool:
-    """Note the session that Stripe has opened; False when the attempt is not being made now."""
+    """Store the session that Stripe has opened; False if the attempt is not waiting for one."""
     row = await _queries.open_attempt.fetch_one(
         conn,
         subscription_id=attempt.subscription_id,
@@ -257,11 +256,11 @@ async def open_attempt(conn: Connection, attempt: Attempt, session: OpenedSessio
     return row is not None
 
 
-async def note_overtaken_session(
+async def note_superseded_session(
     conn: Connection, attempt: Attempt, session: OpenedSession
 ) -> None:
-    """Remember a session that came after its order had been changed."""
-    await _queries.note_overtaken_session.execute(
+    """Record a session that was created after its order had been superseded."""
+    await _queries.note_superseded_session.execute(
         conn,
         subscription_id=attempt.subscription_id,
         attempt=attempt.attempt,
@@ -271,34 +270,36 @@ async def note_overtaken_session(
 
 
 async def fail_attempt(conn: Connection, attempt: Attempt, error: str) -> None:
-    """Give an attempt up: the next one has keys and params of its own."""
+    """Mark an attempt as failed; the next one has its own keys and params."""
     await _queries.fail_attempt.execute(
         conn, subscription_id=attempt.subscription_id, attempt=attempt.attempt, error=error
     )
 
 
 async def claim_idempotency_key(conn: Connection, key: str, request_hash: bytes) -> ClaimedKey:
-    """Claim a client's key until the transaction ends; after 24 hours it is as good as new."""
+    """Claim a client's key until the transaction ends; after 24 hours a key counts as new."""
     await _queries.forget_idempotency_key.execute(conn, key=key)
     row = await _queries.claim_idempotency_key.fetch_one(conn, key=key, request_hash=request_hash)
-    assert row is not None  # noqa: S101 - an upsert with RETURNING answers or raises
+    assert row is not None  # noqa: S101 - an upsert with RETURNING returns or raises
     return ClaimedKey(row["same_request"], row["subscription_id"], row["response"])
 
 
 async def link_idempotency_key(conn: Connection, key: str, subscription_id: UUID) -> None:
-    """Note which order a key has led to."""
+    """Link a key to the order it has led to."""
     await _queries.link_idempotency_key.execute(conn, key=key, subscription_id=subscription_id)
 
 
-async def store_idempotent_answer(
+async def store_idempotent_response(
     conn: Connection, key: str, status: int, response: Mapping[str, Any]
 ) -> None:
-    """Keep the answer to a key."""
-    await _queries.store_idempotent_answer.execute(conn, key=key, status=status, response=response)
+    """Store the response for a key."""
+    await _queries.store_idempotent_response.execute(
+        conn, key=key, status=status, response=response
+    )
 
 
 async def get_order_of_session(conn: Connection, stripe_session_id: str) -> OrderState | None:
-    """Read what became of an order, by any of its sessions."""
+    """Return the state of an order, by any of its sessions."""
     row = await _queries.get_order_of_session.fetch_one(conn, stripe_session_id=stripe_session_id)
     if row is None:
         return None

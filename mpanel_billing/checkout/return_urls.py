@@ -1,4 +1,4 @@
-"""Where the buyer's browser goes after the payment page."""
+"""The URLs to which the payment page returns the buyer."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,7 +9,7 @@ from yarl import URL
 from mpanel_billing.settings import Settings
 
 SESSION_ID = "{CHECKOUT_SESSION_ID}"
-"""Stripe puts the session's id in its place; the braces must reach Stripe as they are."""
+"""Stripe replaces it by the session's id; the braces must reach Stripe unencoded."""
 
 _SUCCESS_PATH = "/checkout/success"
 _CANCEL_PATH = "/pricing"
@@ -17,16 +17,16 @@ _CANCEL_PATH = "/pricing"
 
 @dataclass(frozen=True, slots=True)
 class ReturnUrls:
-    """The addresses for Stripe; `success` holds SESSION_ID literally."""
+    """The URLs for Stripe; `success` contains SESSION_ID literally."""
 
     success: str
     cancel: str
 
     @classmethod
     def choose(cls, settings: Settings, success: str | None, cancel: str | None) -> Self:
-        """Take the client's addresses where they are on an allowed origin, else ours.
+        """Use the client's URLs if they are on an allowed origin, else our own.
 
-        A payment page that sends buyers wherever a request says would be an open redirect.
+        Any other URL would make the payment page an open redirect.
         """
         origins = settings.allowed_origins
         return cls(
@@ -38,11 +38,11 @@ class ReturnUrls:
 
 
 def allowed_address(text: str | None, origins: frozenset[str]) -> str | None:
-    """Return an address that lies on one of the origins; None for any other."""
+    """Return the URL if it is on one of the origins, else None."""
     if not text:
         return None
     try:
-        # the braces of a client that knows Stripe's placeholder are no part of a URL
+        # a client may send Stripe's placeholder, whose braces are not valid in a URL
         url = URL(text.replace(SESSION_ID, "session"))
         origin = str(url.origin())
     except ValueError:
@@ -56,12 +56,12 @@ def _ours(settings: Settings, path: str) -> str:
 
 
 def app_address(app_url: AnyHttpUrl) -> str:
-    """Return APP_URL without a slash at its end."""
+    """Return APP_URL without a trailing slash."""
     return str(app_url).rstrip("/")
 
 
 def _with_session_id(url: str) -> str:
-    """Add the placeholder to the query as plain text: URL libraries would encode its braces."""
+    """Append the placeholder to the query as text: URL libraries would encode its braces."""
     if SESSION_ID in url:
         return url
     base, hash_, fragment = url.partition("#")

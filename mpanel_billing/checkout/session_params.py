@@ -1,7 +1,7 @@
-"""What Stripe is asked for: a customer and a Checkout session, as its API takes them.
+"""The params of Stripe's customer and Checkout session.
 
-Everything here is a function of the purchase: the params are stored before they are sent, and
-sent as stored, because Stripe's idempotency keys hold only for the very same params.
+A pure function of the purchase: the params are stored before they are sent, and sent as stored,
+because Stripe's idempotency keys require identical params.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,7 @@ from uuid import UUID
 
 from mpanel_billing import money
 from mpanel_billing.checkout.buyer import Buyer
-from mpanel_billing.checkout.purchase import Purchase
-from mpanel_billing.checkout.rows import order_metadata
+from mpanel_billing.checkout.purchase import Purchase, order_metadata
 from mpanel_billing.errors import BillingError
 from mpanel_billing.mirror.reading import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY
 
@@ -24,36 +23,36 @@ LONGEST_STRIPE_PHONE = 20
 LONGEST_MESSAGE = 1200
 
 _BUYERS_OWN = frozenset({"customerEmail"})
-"""Metadata that Stripe has in fields of its own."""
+"""Metadata that Stripe has a field for."""
 
 
 class CatalogueNotPushedError(BillingError):
-    """Stripe does not know what is to be sold; the operator has to run `catalog push`.
+    """Stripe does not have what is being ordered; the operator has to run `catalog push`.
 
-    `missing` names the price, by its lookup key, or the coupon.
+    `missing` is the lookup key of the price, or the coupon.
     """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "catalogue_not_pushed"
 
     def __init__(self, missing: str) -> None:
-        """Tell the buyer no more than that it cannot be bought."""
+        """Keep `missing`; the buyer does not see it."""
         super().__init__(
-            "This offer cannot be bought just now; please try again later.", retry_after=60
+            "This offer is not available right now. Please try again later.", retry_after=60
         )
         self.missing = missing
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentTerms:
-    """How buyers may pay, as the operator has set it."""
+    """How buyers may pay, from the settings."""
 
     methods: Sequence[str]
     adaptive_pricing: bool
 
 
 def customer_params(buyer: Buyer, subscription_id: UUID, customer_id: UUID) -> Params:
-    """Return the params of the Stripe customer that the order runs on."""
+    """Return the params of the order's Stripe customer."""
     phone = buyer.phone if len(buyer.phone or "") <= LONGEST_STRIPE_PHONE else None
     return _present(
         {
@@ -86,14 +85,14 @@ def _address_params(buyer: Buyer) -> Params:
 def session_params(
     purchase: Purchase, terms: PaymentTerms, subscription_id: UUID, attempt: int
 ) -> Params:
-    """Return the params of the session, all but its customer, who is not made yet.
+    """Return the params of the session, except its customer, who does not exist yet.
 
-    It stays open for 24 hours, as Stripe has it by default: a moment of ours would have to agree
-    with Stripe's clock, and be over when an attempt is taken up late.
+    It stays open for 24 hours, Stripe's default: an expiry of ours would have to agree with
+    Stripe's clock, and would have passed when an attempt is resumed late.
 
-    Under a trial only what recurs is on the session: Stripe charges the rest of it at once, so
-    that has to wait in subscription_charges (rule 10). CatalogueNotPushedError when a price or
-    the coupon is unknown to Stripe.
+    Under a trial only recurring lines are on the session: Stripe charges anything else at once, so
+    that waits in subscription_charges (rule 10). CatalogueNotPushedError if a price or the coupon
+    has not been pushed to Stripe.
     """
     priced = purchase.priced
     metadata = _stripe_metadata(purchase, subscription_id, attempt)
@@ -122,15 +121,15 @@ def session_params(
 
 
 def trial_message(purchase: Purchase) -> str:
-    """Say what will be charged when the trial ends, as the page cannot know it."""
+    """Return what will be charged when the trial ends, for Stripe's page to show."""
     priced = purchase.priced
     extras = [line.name for line in priced.lines if not line.recurring]
     including = f", including {' and '.join(extras)}" if extras else ""
     less = f", less {priced.coupon.name}" if priced.coupon else ""
-    sum_ = money.format_money(priced.due_after_trial, priced.currency)
+    total = money.format_money(priced.due_after_trial, priced.currency)
     message = (
-        f"Nothing is charged today. When the trial of {priced.trial_days} days ends, you pay "
-        f"{sum_}{including}{less}."
+        f"Nothing is charged today. When your {priced.trial_days}-day trial ends, you pay "
+        f"{total}{including}{less}."
     )
     if len(message) > LONGEST_MESSAGE:
         return message.replace(including, f", including {len(extras)} one-time charges")
@@ -155,7 +154,7 @@ def _coupon_id(purchase: Purchase) -> str | None:
 
 
 def _stripe_metadata(purchase: Purchase, subscription_id: UUID, attempt: int) -> dict[str, str]:
-    """Write the order's metadata as Stripe takes it: few short texts."""
+    """Return the order's metadata as Stripe accepts it: short strings."""
     written = {
         key: _as_text(value)
         for key, value in order_metadata(purchase).items()

@@ -7,10 +7,9 @@ from contextlib import suppress
 from aiohttp import web
 
 from mpanel_billing.access.keyring import KeyRing
-from mpanel_billing.checkout.placing import Shop
-from mpanel_billing.checkout.progress import Lookout, Questions
-from mpanel_billing.checkout.service import Desk
+from mpanel_billing.checkout.order_watcher import OrderWatcher, RefreshLimit
 from mpanel_billing.checkout.session_params import PaymentTerms
+from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES, refuse_undeclared
@@ -102,9 +101,8 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     settings = app[keys.SETTINGS]
     terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
     changes = SubscriptionChanges(settings.direct_url)
-    desk = Desk(app[keys.POOL], changes, app[keys.GATEWAY], Shop(terms, settings.livemode))
-    app[keys.DESK] = desk
-    app[keys.LOOKOUT] = Lookout(desk, Questions(), app[SHUTDOWN])
+    app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], changes, terms)
+    app[keys.ORDER_WATCHER] = OrderWatcher(app[keys.CHECKOUT], RefreshLimit(), app[SHUTDOWN])
     listening = asyncio.create_task(changes.listen())
     yield
     listening.cancel()

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from mpanel_billing.access.keyring import KeyRing
-from mpanel_billing.checkout.progress import Lookout
-from mpanel_billing.checkout.service import Desk
+from mpanel_billing.checkout.order_watcher import OrderWatcher
+from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
@@ -23,7 +23,7 @@ EVENTS = web.AppKey("events", EventBatcher)
 FIGURES = web.AppKey("figures", FigureReader)
 GATEWAY = web.AppKey("gateway", StripeGateway)
 SUBSCRIPTIONS = web.AppKey("subscriptions", ServiceDesk)
-DESK = web.AppKey("desk", Desk)
+CHECKOUT = web.AppKey("checkout", Checkout)
 MIRROR = web.AppKey("mirror", Mirror)
 KEY_RING = web.AppKey("key_ring", KeyRing)
-LOOKOUT = web.AppKey("lookout", Lookout)
+ORDER_WATCHER = web.AppKey("order_watcher", OrderWatcher)

@@ -396,7 +396,7 @@ RETURNING
     s.id,
     pg_notify('billing_subscription', s.id::text);
 
--- name: note_overtaken_session(subscription_id, attempt, stripe_session_id, expires_at)!
+-- name: note_superseded_session(subscription_id, attempt, stripe_session_id, expires_at)!
 UPDATE checkout_sessions
 SET stripe_session_id = :stripe_session_id,
     expires_at = :expires_at,
@@ -450,7 +450,7 @@ UPDATE idempotency_keys
 SET subscription_id = :subscription_id
 WHERE key = :key;
 
--- name: store_idempotent_answer(key, status, response)!
+-- name: store_idempotent_response(key, status, response)!
 UPDATE idempotency_keys
 SET status = :status,
     response = :response

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpanel_billing.checkout.domains import read_domain
+from mpanel_billing.checkout.cart import read_domain
 from mpanel_billing.errors import InvalidRequestError
 
 

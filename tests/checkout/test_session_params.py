@@ -11,7 +11,7 @@ from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import Order
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Address, Buyer
-from mpanel_billing.checkout.domains import read_domain
+from mpanel_billing.checkout.cart import read_domain
 from mpanel_billing.checkout.purchase import Purchase, fingerprint
 from mpanel_billing.checkout.return_urls import ReturnUrls
 from mpanel_billing.checkout.session_params import (
@@ -91,7 +91,7 @@ def test_under_a_trial_what_is_charged_once_waits(catalogue: Catalogue) -> None:
     assert params["subscription_data"]["trial_period_days"] == 14
     assert params["payment_method_collection"] == "always"
     assert params["custom_text"]["submit"]["message"] == (
-        "Nothing is charged today. When the trial of 14 days ends, you pay $41.35, including "
+        "Nothing is charged today. When your 14-day trial ends, you pay $41.35, including "
         ".com domain, one year: bücher.com and .org domain, one year: b.org, "
         "less Welcome: 10 % off."
     )

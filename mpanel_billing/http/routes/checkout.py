@@ -15,18 +15,17 @@ from mpanel_billing.catalogue.order import Order
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
-from mpanel_billing.checkout.known_customers import find_known_customer
-from mpanel_billing.checkout.progress import follow_order
 from mpanel_billing.checkout.purchase import Purchase
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
-from mpanel_billing.checkout.service import (
-    Desk,
+from mpanel_billing.checkout.session_params import CatalogueNotPushedError
+from mpanel_billing.checkout.sessions import (
+    Checkout,
     IdempotencyKey,
     PaymentPage,
     create_session,
+    find_existing_customer,
     load_offers,
 )
-from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.errors import (
     ConflictError,
     InvalidRequestError,
@@ -99,14 +98,16 @@ async def create(call: Call[None, None, CheckoutRequest]) -> PaymentPageResponse
     body = call.body
     if body.customer_id and call.actor is None:
         raise _customer_id_refused()
-    desk = call.app[keys.DESK]
-    catalogue = await load_offers(desk)
+    checkout = call.app[keys.CHECKOUT]
+    catalogue = await load_offers(checkout)
     order = read_order(body.to_selection(), catalogue)
     urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
     purchase = _priced(catalogue, order, body.customer.to_buyer(), urls)
     if body.customer_id:
-        purchase = replace(purchase, known=await find_known_customer(desk, body.customer_id))
-    page = await _open_page(desk, purchase, _idempotency_key(call), call.actor)
+        purchase = replace(
+            purchase, existing=await find_existing_customer(checkout, body.customer_id)
+        )
+    page = await _open_page(checkout, purchase, _idempotency_key(call), call.actor)
     return PaymentPageResponse.of(page)
 
 
@@ -122,11 +123,11 @@ async def create_by_bridge(
 ) -> BridgePaymentPageResponse:
     """Place an order of the older pages: a plan, a term and an email address."""
     body = call.body
-    desk = call.app[keys.DESK]
-    catalogue = await load_offers(desk)
+    checkout = call.app[keys.CHECKOUT]
+    catalogue = await load_offers(checkout)
     order = Order(body.plan_id, canonical_cycle(body.term), catalogue.currency)
     urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
-    page = await create_session(desk, _priced(catalogue, order, Buyer(email=body.email), urls))
+    page = await create_session(checkout, _priced(catalogue, order, Buyer(email=body.email), urls))
     return BridgePaymentPageResponse(url=page.url, id=page.session_id)
 
 
@@ -136,17 +137,19 @@ async def create_by_bridge(
 async def get_progress(call: Call[SessionPath, OrderQuery]) -> OrderResponse:
     """Return the state of an order; `wait` holds the response until it changes."""
     session_id = call.path.session_id
-    state = await follow_order(call.app[keys.LOOKOUT], session_id, float(call.query.wait))
+    state = await call.app[keys.ORDER_WATCHER].follow(session_id, float(call.query.wait))
     return OrderResponse.of(state, session_id, app_address(call.app[keys.SETTINGS].app_url))
 
 
 async def _open_page(
-    desk: Desk, purchase: Purchase, key: IdempotencyKey | None, by: Actor | None
+    checkout: Checkout, purchase: Purchase, key: IdempotencyKey | None, by: Actor | None
 ) -> PaymentPage:
     """Place the order; an order by mPanel's backend goes into the audit log."""
     details = {"planId": purchase.order.plan_code, "billingCycle": purchase.order.billing_cycle}
-    async with audit.attempt(desk.pool, by, "checkout.create_session", details=details) as entry:
-        page = await create_session(desk, purchase, key)
+    async with audit.attempt(
+        checkout.mirror.pool, by, "checkout.create_session", details=details
+    ) as entry:
+        page = await create_session(checkout, purchase, key)
         entry.aim_at("subscription", page.subscription_id)
     return page
 

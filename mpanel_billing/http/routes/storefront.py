@@ -10,7 +10,7 @@ from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.catalogue.order import OrderLine, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.cart import read_order
-from mpanel_billing.checkout.service import load_offers
+from mpanel_billing.checkout.sessions import load_offers
 from mpanel_billing.http import keys
 from mpanel_billing.http.request import read_json, validate
 from mpanel_billing.http.schemas.checkout import QuoteRequest
@@ -64,7 +64,7 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
 @routes.get("/demo/extras")
 async def list_extras(request: web.Request) -> web.Response:
     """List what the public plans leave out: terms, trials, add-ons, top-level domains."""
-    catalogue = await load_offers(request.app[keys.DESK])
+    catalogue = await load_offers(request.app[keys.CHECKOUT])
     return web.json_response(_extras(catalogue), headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
@@ -72,7 +72,7 @@ async def list_extras(request: web.Request) -> web.Response:
 async def quote(request: web.Request) -> web.Response:
     """Price an order as `create-session` would, without placing it."""
     body = validate(QuoteRequest, await read_json(request), QuoteRequest.labels)
-    catalogue = await load_offers(request.app[keys.DESK])
+    catalogue = await load_offers(request.app[keys.CHECKOUT])
     order = read_order(body.to_selection(), catalogue)
     return web.json_response(_quote(price_order(catalogue, order)))
 

@@ -1,0 +1,163 @@
+"""Record an order in one transaction, before Stripe is called."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from mpanel_billing.checkout import repository
+from mpanel_billing.checkout.purchase import (
+    Purchase,
+    Row,
+    charge_rows,
+    fingerprint,
+    item_rows,
+    subscription_row,
+)
+from mpanel_billing.checkout.repository import Attempt, RecentOrder
+from mpanel_billing.checkout.session_params import PaymentTerms, customer_params, session_params
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import ConflictError
+
+REPEATABLE_FOR = timedelta(minutes=10)
+"""Within this time the same order is a repeat, and another one replaces it (rule 11)."""
+
+_RESUMABLE = frozenset({"creating", "open", "failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedOrder:
+    """An order on record; the session of its `attempt` is open, or still to be created.
+
+    `superseded` are open sessions of earlier orders, which must be closed.
+    """
+
+    attempt: Attempt
+    superseded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sale:
+    """A purchase by a customer on record, under the terms of payment."""
+
+    terms: PaymentTerms
+    purchase: Purchase
+    customer_id: UUID
+    livemode: bool
+
+
+async def record_order(
+    conn: Connection,
+    purchase: Purchase,
+    terms: PaymentTerms,
+    keyed_id: UUID | None,
+    *,
+    livemode: bool,
+) -> RecordedOrder:
+    """Record the purchase, or find it again; the caller holds the buyer's lock.
+
+    `keyed_id` is the order that the client's Idempotency-Key has led to before. Raises
+    ConflictError if the buyer has already had the trial, CatalogueNotPushedError if Stripe does
+    not have what is being ordered.
+    """
+    digest = fingerprint(purchase)
+    subscription_id = uuid4()
+    customer_id = await _find_or_insert_customer(conn, purchase, subscription_id)
+    recent = await repository.list_recent_orders(
+        conn,
+        customer_id,
+        livemode=livemode,
+        vouched=purchase.existing is not None,
+        within=REPEATABLE_FOR,
+        keyed_id=keyed_id,
+    )
+    superseded = await _supersede(conn, [order for order in recent if order.fingerprint != digest])
+    sale = _Sale(terms, purchase, customer_id, livemode)
+    attempt = await _resume_repeat(conn, sale, recent, digest)
+    if attempt is None:
+        attempt = await _insert_order(conn, sale, subscription_id, digest)
+    return RecordedOrder(attempt, superseded)
+
+
+async def _find_or_insert_customer(
+    conn: Connection, purchase: Purchase, subscription_id: UUID
+) -> UUID:
+    if purchase.existing:
+        return purchase.existing.id
+    return await repository.find_customer(
+        conn, purchase.buyer.email
+    ) or await repository.insert_customer(
+        conn, purchase.buyer, purchase.priced.currency, subscription_id
+    )
+
+
+async def _supersede(conn: Connection, changed: Sequence[RecentOrder]) -> tuple[str, ...]:
+    """Supersede other orders of the buyer; return their sessions that are open in Stripe."""
+    if changed:
+        await repository.call_off_orders(conn, [o.latest.subscription_id for o in changed])
+    unmade = [o.latest.subscription_id for o in changed if o.latest.status == "creating"]
+    if unmade:
+        await repository.supersede_attempts(conn, unmade)
+    return tuple(
+        order.latest.stripe_session_id
+        for order in changed
+        if order.latest.status == "open" and order.latest.stripe_session_id
+    )
+
+
+async def _resume_repeat(
+    conn: Connection, sale: _Sale, recent: Sequence[RecentOrder], digest: bytes
+) -> Attempt | None:
+    """Resume the attempt of the same order; after a definite failure, insert a new one."""
+    for order in recent:
+        latest = order.latest
+        if order.fingerprint != digest or latest.status not in _RESUMABLE:
+            continue
+        await repository.take_up_order(conn, latest.subscription_id)
+        if latest.status != "failed":
+            return latest
+        return await _insert_attempt(conn, sale, latest.subscription_id, latest.attempt + 1)
+    return None
+
+
+async def _insert_order(
+    conn: Connection, sale: _Sale, subscription_id: UUID, digest: bytes
+) -> Attempt:
+    await _refuse_second_trial(conn, sale.purchase, sale.customer_id)
+    await repository.insert_order(
+        conn,
+        subscription_row(sale.purchase, subscription_id, sale.customer_id, livemode=sale.livemode),
+        item_rows(sale.purchase),
+        charge_rows(sale.purchase),
+        digest,
+        vouched=sale.purchase.existing is not None,
+    )
+    return await _insert_attempt(conn, sale, subscription_id, 1)
+
+
+async def _insert_attempt(
+    conn: Connection, sale: _Sale, subscription_id: UUID, attempt: int
+) -> Attempt:
+    purchase = sale.purchase
+    params: Row = {
+        "customer": customer_params(purchase.buyer, subscription_id, sale.customer_id),
+        "session": session_params(purchase, sale.terms, subscription_id, attempt),
+    }
+    inserted = await repository.insert_attempt(
+        conn, subscription_id, attempt, livemode=sale.livemode, params=params
+    )
+    stripe_customer_id = purchase.existing.stripe_customer_id if purchase.existing else None
+    if stripe_customer_id is None:
+        return inserted
+    await repository.store_stripe_customer(conn, inserted, stripe_customer_id, vouched=True)
+    return replace(inserted, stripe_customer_id=stripe_customer_id)
+
+
+async def _refuse_second_trial(conn: Connection, purchase: Purchase, customer_id: UUID) -> None:
+    plan = purchase.priced.plan
+    if purchase.priced.trial_days and await repository.had_trial(conn, customer_id, plan.id):
+        raise ConflictError(
+            f"You have already had a free trial of {plan.name}. Please order without a trial.",
+            code="trial_used",
+            fields={"trialActive": "already used"},
+        )
