@@ -34,7 +34,6 @@ from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
-from mpanel_billing.subscriptions.desk import ServiceDesk
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.tracing import active_tracing
@@ -88,7 +87,6 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     app[keys.EVENTS] = EventBatcher(pool)
     app[keys.FIGURES] = FigureReader(pool)
     app[keys.GATEWAY] = gateway = open_gateway(settings)
-    app[keys.SUBSCRIPTIONS] = ServiceDesk(pool, gateway, settings.livemode)
     app[keys.MIRROR] = Mirror(pool, gateway, settings.livemode)
     async with sampled(pool, "web"):
         yield

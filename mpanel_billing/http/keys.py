@@ -11,7 +11,6 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
-from mpanel_billing.subscriptions.desk import ServiceDesk
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.webhooks.batching import EventBatcher
 
@@ -22,7 +21,6 @@ WEBHOOK_SECRETS: web.AppKey[Sequence[bytes]] = web.AppKey("webhook_secrets")
 EVENTS = web.AppKey("events", EventBatcher)
 FIGURES = web.AppKey("figures", FigureReader)
 GATEWAY = web.AppKey("gateway", StripeGateway)
-SUBSCRIPTIONS = web.AppKey("subscriptions", ServiceDesk)
 CHECKOUT = web.AppKey("checkout", Checkout)
 MIRROR = web.AppKey("mirror", Mirror)
 KEY_RING = web.AppKey("key_ring", KeyRing)

@@ -1,1 +1,1 @@
-"""What a customer does with what he has bought: look, change, cancel, pay, get money back."""
+"""What customers do with what they have bought: list, change, cancel, resume, refund."""

@@ -1,8 +1,7 @@
-"""Change what a subscription is, or when it ends: Stripe does it, our rows follow.
+"""Change, cancel and resume subscriptions: Stripe does it, our rows follow.
 
-Before a change Stripe is asked how the subscription is now, and after it again; both answers go
-the guarded way of every snapshot. So what is decided is decided on the truth, and the caller sees
-the result at once, whenever the webhooks come.
+The subscription is refreshed from Stripe before a change and after it, like any other snapshot. So
+decisions rest on its current state, and the caller sees the result before the webhooks arrive.
 """
 
 import logging
@@ -23,35 +22,33 @@ from mpanel_billing.errors import (
     StripeError,
     StripeObjectMissingError,
 )
-from mpanel_billing.mirror.mirror import request_refetch
+from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.stripe_gateway.subscriptions import cancel_subscription, update_subscription
-from mpanel_billing.subscriptions.customers import Named
-from mpanel_billing.subscriptions.desk import ServiceDesk
-from mpanel_billing.subscriptions.holdings import Subscription
-from mpanel_billing.subscriptions.plan_change import PlannedChange, PlanWish, Proration, plan_change
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription, require_subscription
+from mpanel_billing.subscriptions.plan_change import PlanChange, PlanRequest, Proration, plan_change
+from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository import Change, Kind
-from mpanel_billing.subscriptions.stripe_requests import Ask, Plan, Wish, carry_out
-from mpanel_billing.subscriptions.subscriptions import get_subscription, require_subscription
+from mpanel_billing.subscriptions.stripe_requests import Decide, Send, StripeRequest, carry_out
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = "at_once"
-"""Marks the params of a cancellation that does not wait for the end of the period."""
+"""Marks the params of a cancellation that takes effect immediately."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """Who wants something of which subscription; `key` is the client's own name for it."""
+class ChangeRequest:
+    """Who requests a change of which subscription; `key` is the client's idempotency key."""
 
     by: Actor
     subscription_id: UUID
-    named: Named
+    named: CustomerRef
     key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A subscription after a request; `changed` is false where it was like that already."""
+    """A subscription after a request; `changed` is false if it was already as requested."""
 
     subscription: Subscription
     changed: bool
@@ -61,8 +58,8 @@ class Changed:
 class PlanTerms:
     """How the difference to the old plan is charged.
 
-    `at` is the moment from which on it counts: that of a preview, for the same sum to be charged;
-    None is now.
+    `at` is the time of the proration: that of a preview, so that the same amount is charged;
+    None means now.
     """
 
     proration: Proration = "always_invoice"
@@ -70,44 +67,44 @@ class PlanTerms:
 
 
 async def change_plan(
-    desk: ServiceDesk, request: Request, wish: PlanWish, terms: PlanTerms
+    mirror: Mirror, request: ChangeRequest, plan: PlanRequest, terms: PlanTerms
 ) -> Changed:
-    """Put a subscription on another plan, term or set of add-ons.
+    """Change a subscription's plan, term or add-ons.
 
-    Where that has to be paid and the payment fails, everything stays as it was
-    (PaymentFailedError). Raises what `plan_change` raises, ConflictError for a subscription that
-    has ended or is not paid, NotFoundError, StripeError.
+    If a payment is due and fails, nothing changes (PaymentFailedError). Also raises what
+    `plan_change` raises, ConflictError for a subscription that has ended or is unpaid,
+    NotFoundError, StripeError.
     """
 
-    async def plan(conn: Connection) -> Mapping[str, Any] | None:
-        held = await require_changeable(conn, desk, request)
-        catalogue = await load_catalogue(conn, livemode=desk.livemode)
-        change = plan_change(held, wish, catalogue)
+    async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        held = await require_changeable(conn, mirror, request)
+        catalogue = await load_catalogue(conn, livemode=mirror.livemode)
+        change = plan_change(held, plan, catalogue)
         _refuse_other_period(held, terms)
         return _update_params(change, terms) if change.items else None
 
     asked = {
-        "planId": wish.plan_code,
-        "billingCycle": wish.billing_cycle,
-        "addonIds": None if wish.addon_codes is None else sorted(wish.addon_codes),
+        "planId": plan.plan_code,
+        "billingCycle": plan.billing_cycle,
+        "addonIds": None if plan.addon_codes is None else sorted(plan.addon_codes),
         "proration": terms.proration,
         "at": terms.at,
     }
-    return await _change(desk, request, "change_plan", asked, plan)
+    return await _change(mirror, request, "change_plan", asked, decide)
 
 
 def _refuse_other_period(held: Subscription, terms: PlanTerms) -> None:
     start, end = held.current_period_start, held.current_period_end
     if terms.at and start and end and not start <= terms.at <= end:
         raise InvalidRequestError(
-            "The preview is of a term that is over. Please look at a new one.",
+            "This preview is outdated. Please request a new one.",
             code="preview_outdated",
             fields={"prorationDate": "must lie in the current period"},
         )
 
 
-def _update_params(change: PlannedChange, terms: PlanTerms) -> dict[str, Any]:
-    """Return what Stripe is told: all of it is done, or nothing (decision 0011)."""
+def _update_params(change: PlanChange, terms: PlanTerms) -> dict[str, Any]:
+    """Return the params of the update; Stripe applies all of it or nothing (decision 0011)."""
     params: dict[str, Any] = {
         **change_details(change, terms.proration),
         "metadata": dict(change.metadata),
@@ -120,22 +117,22 @@ def _update_params(change: PlannedChange, terms: PlanTerms) -> dict[str, Any]:
     return params
 
 
-def change_details(change: PlannedChange, proration: Proration) -> dict[str, Any]:
-    """Return what a change and its preview tell Stripe alike."""
+def change_details(change: PlanChange, proration: Proration) -> dict[str, Any]:
+    """Return the params that a change and its preview share."""
     details: dict[str, Any] = {"items": list(change.items), "proration_behavior": proration}
     return details | ({"trial_end": "now"} if change.ends_trial else {})
 
 
 async def cancel(
-    desk: ServiceDesk, request: Request, *, at_period_end: bool, reason: str | None
+    mirror: Mirror, request: ChangeRequest, *, at_period_end: bool, reason: str | None
 ) -> Changed:
-    """End a subscription, with what is paid for or at once; nothing is given back by itself.
+    """End a subscription, at the end of its period or immediately, without a refund.
 
-    ConflictError for one that has ended, or is not paid; NotFoundError, StripeError.
+    ConflictError for one that has ended or is unpaid; NotFoundError, StripeError.
     """
 
-    async def plan(conn: Connection) -> Mapping[str, Any] | None:
-        held = await require_changeable(conn, desk, request)
+    async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        held = await require_changeable(conn, mirror, request)
         if at_period_end and held.cancel_at_period_end:
             return None
         details = {"cancellation_details": {"comment": reason}} if reason else {}
@@ -144,79 +141,81 @@ async def cancel(
         return {AT_ONCE: True, **details}
 
     asked = {"atPeriodEnd": at_period_end, "reason": reason}
-    return await _change(desk, request, "cancel", asked, plan)
+    return await _change(mirror, request, "cancel", asked, decide)
 
 
-async def resume(desk: ServiceDesk, request: Request) -> Changed:
-    """Let a subscription go on that was going to end; ConflictError for any other."""
+async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
+    """Undo the cancellation of a subscription that has not ended yet; else ConflictError."""
 
-    async def plan(conn: Connection) -> Mapping[str, Any] | None:
-        held = await require_changeable(conn, desk, request)
+    async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        held = await require_changeable(conn, mirror, request)
         if not held.will_end:
             raise ConflictError(
-                "This subscription is not going to end, so there is nothing to take back.",
+                "This subscription is not cancelled, so it cannot be resumed.",
                 code="not_cancelled",
             )
-        # the portal sets a day instead of the flag; Stripe takes only one of the two
+        # the portal sets a date instead of the flag; Stripe accepts only one of the two
         return {"cancel_at_period_end": False} if held.cancel_at_period_end else {"cancel_at": ""}
 
-    return await _change(desk, request, "resume", {}, plan)
+    return await _change(mirror, request, "resume", {}, decide)
 
 
-async def require_changeable(conn: Connection, desk: ServiceDesk, request: Request) -> Subscription:
+async def require_changeable(
+    conn: Connection, mirror: Mirror, request: ChangeRequest
+) -> Subscription:
     """Return the subscription if Stripe can change it; ConflictError, NotFoundError."""
-    held = await require_subscription(conn, desk, request.subscription_id, request.named)
+    held = await require_subscription(conn, mirror, request.subscription_id, request.named)
     if held.is_over:
         raise ConflictError("This subscription has ended.", code="subscription_ended")
     if held.stripe_id is None or held.stripe_status in {None, "incomplete"}:
-        raise ConflictError("This order is not paid yet.", code="not_paid")
+        raise ConflictError("This order has not been paid yet.", code="not_paid")
     return held
 
 
-async def refresh(desk: ServiceDesk, request: Request) -> Subscription:
+async def refresh(mirror: Mirror, request: ChangeRequest) -> Subscription:
     """Return the subscription as Stripe has it now; NotFoundError, StripeError."""
-    held = await get_subscription(desk, request.subscription_id, request.named)
+    held = await get_subscription(mirror, request.subscription_id, request.named)
     if held.stripe_id is None:
         return held
-    await desk.mirror.refresh("subscription", held.stripe_id)
-    return await get_subscription(desk, request.subscription_id, request.named)
+    await mirror.refresh("subscription", held.stripe_id)
+    return await get_subscription(mirror, request.subscription_id, request.named)
 
 
 async def _change(
-    desk: ServiceDesk, request: Request, kind: Kind, asked: Mapping[str, object], plan: Plan
+    mirror: Mirror, request: ChangeRequest, kind: Kind, asked: Mapping[str, object], decide: Decide
 ) -> Changed:
-    held = await refresh(desk, request)
-    wish = Wish(kind, request.subscription_id, asked, request.key)
-    change = await carry_out(desk, request.by, wish, plan, _asking(desk, held))
-    after = await get_subscription(desk, request.subscription_id, request.named)
+    held = await refresh(mirror, request)
+    wanted = StripeRequest(kind, request.subscription_id, asked, request.key)
+    change = await carry_out(mirror, request.by, wanted, decide, _sender(mirror, held))
+    after = await get_subscription(mirror, request.subscription_id, request.named)
     return Changed(after, changed=change is not None)
 
 
-def _asking(desk: ServiceDesk, held: Subscription) -> Ask:
-    """Return how Stripe is asked for a change of that subscription."""
+def _sender(mirror: Mirror, held: Subscription) -> Send:
+    """Return the function that sends a change of the subscription to Stripe."""
     stripe_id = held.stripe_id or ""
 
-    async def ask(change: Change) -> None:
+    async def send(change: Change) -> None:
         params = dict(change.params)
         if params.pop(AT_ONCE, False):
-            with suppress(StripeObjectMissingError):  # ended already: an answer has been lost
-                await cancel_subscription(desk.gateway, stripe_id, params)
+            with suppress(StripeObjectMissingError):  # it has ended: an earlier response was lost
+                await cancel_subscription(mirror.stripe, stripe_id, params)
         else:
-            await update_subscription(desk.gateway, stripe_id, params, change.idempotency_key)
-        await _show(desk, stripe_id)
+            await update_subscription(mirror.stripe, stripe_id, params, change.idempotency_key)
+        await _refresh_after(mirror, stripe_id)
 
-    return ask
+    return send
 
 
-async def _show(desk: ServiceDesk, stripe_id: str) -> None:
-    """Bring our rows up to what Stripe has just done.
+async def _refresh_after(mirror: Mirror, stripe_id: str) -> None:
+    """Bring our rows up to date with what Stripe has just done.
 
-    Stripe's answer to the change itself will not do: for a repeated key it is that of the first
-    time. Should Stripe not answer now, the change is done all the same, and a job asks again.
+    Stripe's response to the change is no use: for a repeated key it is the first one. If the
+    refresh fails, the change is done nevertheless, and a job refreshes again.
     """
     try:
-        await desk.mirror.refresh("subscription", stripe_id)
+        await mirror.refresh("subscription", stripe_id)
     except StripeError as error:
-        logger.warning("changed, but not shown yet: %s", error, extra={"objectId": stripe_id})
-        async with transaction(desk.pool) as conn:
+        logger.warning("changed, but not refreshed yet: %s", error, extra={"objectId": stripe_id})
+        async with transaction(mirror.pool) as conn:
             await request_refetch(conn, "subscription", stripe_id, "was changed by us")

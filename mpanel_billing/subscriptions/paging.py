@@ -1,4 +1,4 @@
-"""Pages of lists whose rows have a moment and an id: each goes on behind the one before."""
+"""Cursor pagination of lists that are sorted by time and id."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page of a list begins: after the row of that moment and id."""
+    """Where a page starts: after the row with that time and id."""
 
     at: datetime
     id: UUID
@@ -23,14 +23,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a list: at most so many rows, after a place or from the beginning."""
+    """A part of a list: at most `most` rows, after a place or from the start."""
 
     most: int
     after: Place | None = None
 
 
 def read_cursor(cursor: str | None) -> Place | None:
-    """Return the place that a cursor means; InvalidRequestError for what is none of ours."""
+    """Return the place of a cursor; InvalidRequestError for an unknown cursor."""
     if cursor is None:
         return None
     try:
@@ -41,14 +41,14 @@ def read_cursor(cursor: str | None) -> Place | None:
     except (ValueError, binascii.Error):
         pass
     raise InvalidRequestError(
-        "The cursor is none of ours.", fields={"cursor": "must be the nextCursor of a page"}
+        "Unknown cursor.", fields={"cursor": "must be the nextCursor of a page"}
     )
 
 
 def cut_page(
     rows: Sequence[Row], limit: int, place_of: Callable[[Row], Place]
 ) -> tuple[Sequence[Row], str | None]:
-    """Return the page of rows of which one more than `limit` was asked for, and the next cursor."""
+    """Return the page and the next cursor, given up to `limit` + 1 rows."""
     page = rows[:limit]
     if len(rows) <= limit:
         return page, None

@@ -1,4 +1,4 @@
-"""Let a customer into Stripe's portal: cards, addresses, receipts."""
+"""Sessions of Stripe's customer portal: payment methods, addresses, receipts."""
 
 from uuid import UUID
 
@@ -6,39 +6,38 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.actor import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import NotFoundError, StripeObjectMissingError
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.portal import open_portal
 from mpanel_billing.subscriptions import repository
-from mpanel_billing.subscriptions.customers import Named, require_customer
-from mpanel_billing.subscriptions.desk import ServiceDesk
-from mpanel_billing.subscriptions.subscriptions import require_subscription
+from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer, require_subscription
 
 
 async def open_portal_session(
-    desk: ServiceDesk, by: Actor, named: Named, subscription_id: UUID | None, return_url: str
+    mirror: Mirror, by: Actor, named: CustomerRef, subscription_id: UUID | None, return_url: str
 ) -> str:
-    """Return an address that lets the customer in without a further question, for some minutes.
+    """Return a URL that signs the customer in to the portal; it is valid for some minutes.
 
-    A customer of our books may have several Stripe customers, one for each order that he made
-    unknown (rule 11), and the portal shows one. Which: that of the subscription, where one is
-    named; else his principal one; else the one of his latest subscription. NotFoundError when we
-    know no such customer, or he has nothing at Stripe.
+    A customer may have several Stripe customers, one for each order placed without proof of
+    identity (rule 11), and the portal shows one of them: that of the subscription, if one is
+    named; else their principal one; else that of their latest subscription. NotFoundError for an
+    unknown customer, or one without a Stripe customer.
     """
-    async with acquired(desk.pool) as conn:
+    async with acquired(mirror.pool) as conn:
         customer_id = await require_customer(conn, named)
         if subscription_id:
-            await require_subscription(conn, desk, subscription_id, Named(customer_id))
+            await require_subscription(conn, mirror, subscription_id, CustomerRef(customer_id))
         candidates = await repository.list_stripe_customers(
-            conn, customer_id, subscription_id, livemode=desk.livemode
+            conn, customer_id, subscription_id, livemode=mirror.livemode
         )
     target = audit.Target("customer", str(customer_id))
-    async with audit.attempt(desk.pool, by, "customer.portal", target) as entry:
+    async with audit.attempt(mirror.pool, by, "customer.portal", target) as entry:
         for stripe_customer_id in candidates:
             try:
-                url = await open_portal(desk.gateway, stripe_customer_id, return_url)
-            except StripeObjectMissingError:  # deleted there, or of another account
+                url = await open_portal(mirror.stripe, stripe_customer_id, return_url)
+            except StripeObjectMissingError:  # deleted, or of another account
                 continue
             entry.note(stripeCustomerId=stripe_customer_id)
             return url
         raise NotFoundError(
-            "This customer has bought nothing through Stripe yet.", code="no_stripe_customer"
+            "This customer has not bought anything through Stripe yet.", code="no_stripe_customer"
         )

@@ -1,4 +1,4 @@
-"""Tell what a change of plan would cost, without making it."""
+"""Preview what a plan change would cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from datetime import datetime
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import StripeError
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.subscriptions import (
     NO_INVOICE_TO_COME,
     Preview,
     preview_change,
 )
-from mpanel_billing.subscriptions.desk import ServiceDesk
-from mpanel_billing.subscriptions.holdings import Subscription
 from mpanel_billing.subscriptions.lifecycle import (
-    Request,
+    ChangeRequest,
     change_details,
     refresh,
     require_changeable,
 )
-from mpanel_billing.subscriptions.plan_change import PlannedChange, PlanWish, Proration, plan_change
+from mpanel_billing.subscriptions.plan_change import PlanChange, PlanRequest, Proration, plan_change
+from mpanel_billing.subscriptions.records import Subscription
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A sum of minor units, and when it is charged."""
+    """An amount in minor units, and when it is charged."""
 
     amount: int
     at: datetime | None
@@ -33,14 +33,13 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
-    """What a change would come to; sums are minor units of `currency`.
+    """The cost of a change; amounts are in minor units of `currency`.
 
-    `due_now` is charged at once (after what the customer has to his credit), `credited` is
-    what he gets to his credit instead. `invoice` has the lines of the next invoice that the change
-    touches: the one made at once, if there is one. `next` is the charge after that (before
-    discounts where a new term begins now), None where the subscription is going to end. `at` is the
-    moment, by Stripe's clock, that the sums are true for: handed to the change, they stay true;
-    None where nothing is weighed by time.
+    `due_now` is charged immediately (after the customer's credit balance), `credited` is added to
+    that balance instead. `invoice` has the lines of the next invoice affected: the immediate one,
+    if there is one. `next` is the charge after that (before discounts if a new term starts now),
+    None if the subscription is set to end. `at` is the time, by Stripe's clock, for which the
+    amounts hold: passed to the change, they stay the same; None if nothing is prorated.
     """
 
     changes: bool
@@ -54,14 +53,14 @@ class ChangePreview:
 
 
 async def preview_plan_change(
-    desk: ServiceDesk, request: Request, wish: PlanWish, proration: Proration
+    mirror: Mirror, request: ChangeRequest, plan: PlanRequest, proration: Proration
 ) -> ChangePreview:
-    """Ask Stripe what the change would cost; raises what `change_plan` does but for payments."""
-    await refresh(desk, request)
-    async with acquired(desk.pool) as conn:
-        held = await require_changeable(conn, desk, request)
-        change = plan_change(held, wish, await load_catalogue(conn, livemode=desk.livemode))
-    invoice = await _next_invoice(desk, held, change, proration) if change.items else None
+    """Ask Stripe what the change would cost; raises as `change_plan`, except for payments."""
+    await refresh(mirror, request)
+    async with acquired(mirror.pool) as conn:
+        held = await require_changeable(conn, mirror, request)
+        change = plan_change(held, plan, await load_catalogue(conn, livemode=mirror.livemode))
+    invoice = await _next_invoice(mirror, held, change, proration) if change.items else None
     if invoice is None:
         return _uncharged(held, change)
     bills_now = _bills_now(held, change, proration)
@@ -69,7 +68,7 @@ async def preview_plan_change(
     if not held.next_charge_at:
         following = None
     elif bills_now:
-        following = await _charge_after(desk, held, change, invoice)
+        following = await _charge_after(mirror, held, change, invoice)
     else:
         following = Charge(invoice.amount_due, held.next_charge_at)
     return ChangePreview(
@@ -85,18 +84,18 @@ async def preview_plan_change(
 
 
 async def _next_invoice(
-    desk: ServiceDesk, held: Subscription, change: PlannedChange, proration: Proration
+    mirror: Mirror, held: Subscription, change: PlanChange, proration: Proration
 ) -> Preview | None:
-    """Return the invoice that the change leads to; None where the subscription ends before it."""
+    """Return the invoice that the change leads to; None if the subscription ends before it."""
     try:
-        return await _ask(desk, held, change, proration, change.setup_prices)
+        return await _preview(mirror, held, change, proration, change.setup_prices)
     except StripeError as error:
         if error.stripe_code != NO_INVOICE_TO_COME:
             raise
         return None
 
 
-def _uncharged(held: Subscription, change: PlannedChange) -> ChangePreview:
+def _uncharged(held: Subscription, change: PlanChange) -> ChangePreview:
     at = held.next_charge_at
     return ChangePreview(
         changes=bool(change.items),
@@ -110,31 +109,31 @@ def _uncharged(held: Subscription, change: PlannedChange) -> ChangePreview:
     )
 
 
-def _bills_now(held: Subscription, change: PlannedChange, proration: Proration) -> bool:
-    """Tell whether there is an invoice at once: for a new term always, in a trial never."""
+def _bills_now(held: Subscription, change: PlanChange, proration: Proration) -> bool:
+    """Return whether the change is invoiced now: always for a new term, never in a trial."""
     if held.stripe_status == "trialing":
         return change.ends_trial
     return change.begins_new_term or proration == "always_invoice"
 
 
 async def _charge_after(
-    desk: ServiceDesk, held: Subscription, change: PlannedChange, now: Preview
+    mirror: Mirror, held: Subscription, change: PlanChange, now: Preview
 ) -> Charge:
-    """Return what is charged after an invoice made at once: with the term that ends first."""
+    """Return the charge after an immediate invoice, when the term ends that ends first."""
     if change.begins_new_term or change.ends_trial:
         ends = [line.period_end for line in now.lines if not line.proration]
         return Charge(change.recurring, max(ends, default=None))
-    later = await _ask(desk, held, change, "none")
+    later = await _preview(mirror, held, change, "none")
     credited = max(-now.total, 0)
     return Charge(max(later.amount_due - credited, 0), held.next_charge_at)
 
 
-async def _ask(
-    desk: ServiceDesk,
+async def _preview(
+    mirror: Mirror,
     held: Subscription,
-    change: PlannedChange,
+    change: PlanChange,
     proration: Proration,
     one_time_prices: Sequence[str] = (),
 ) -> Preview:
     details = change_details(change, proration)
-    return await preview_change(desk.gateway, held.stripe_id or "", details, one_time_prices)
+    return await preview_change(mirror.stripe, held.stripe_id or "", details, one_time_prices)

@@ -1,4 +1,4 @@
-"""What customers have bought, and what is asked of Stripe for them, in PostgreSQL."""
+"""Customers' subscriptions and invoices, and the changes requested of Stripe, in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.subscriptions.holdings import Invoice, Payment, Refund, Subscription
 from mpanel_billing.subscriptions.paging import Span
+from mpanel_billing.subscriptions.records import Invoice, Payment, Refund, Subscription
 
 Kind = Literal["change_plan", "cancel", "resume", "refund"]
 State = Literal["asking", "unanswered", "done", "failed"]
@@ -20,7 +20,7 @@ _changes = load_queries("changes")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that is asked of Stripe; `params` are frozen for the attempt."""
+    """A change requested of Stripe; `params` are frozen for the attempt."""
 
     id: UUID
     subject_id: UUID
@@ -38,14 +38,14 @@ class Change:
 
     @property
     def idempotency_key(self) -> str:
-        """The key of this attempt at Stripe."""
+        """The idempotency key of this attempt."""
         return f"{self.kind}-{self.id}-{self.attempt}"
 
 
 async def find_customer(
     conn: Connection, customer_id: UUID | None, user_id: UUID | None, email: str | None
 ) -> UUID | None:
-    """Return the customer of our books whom all the given names mean."""
+    """Return the customer who matches all the given references."""
     found: UUID | None = await _queries.find_customer.fetch_value(
         conn, customer_id=customer_id, user_id=user_id, email=email
     )
@@ -55,7 +55,7 @@ async def find_customer(
 async def list_stripe_customers(
     conn: Connection, customer_id: UUID, subscription_id: UUID | None, *, livemode: bool
 ) -> list[str]:
-    """Return a customer's Stripe customers, the likeliest first."""
+    """Return a customer's Stripe customers, the most likely first."""
     rows = await _queries.list_stripe_customers.fetch(
         conn, customer_id=customer_id, subscription_id=subscription_id, livemode=livemode
     )
@@ -65,7 +65,7 @@ async def list_stripe_customers(
 async def list_subscriptions(
     conn: Connection, customer_id: UUID, span: Span, *, livemode: bool
 ) -> list[Subscription]:
-    """Return what a customer has subscribed to, the newest first."""
+    """Return a customer's subscriptions, newest first."""
     rows = await _queries.list_subscription_ids.fetch(
         conn, customer_id=customer_id, livemode=livemode, **_bounds(span)
     )
@@ -75,7 +75,7 @@ async def list_subscriptions(
 async def load_subscriptions(
     conn: Connection, ids: Sequence[UUID], *, livemode: bool
 ) -> list[Subscription]:
-    """Return those of the subscriptions that Stripe bills in that mode, the newest first."""
+    """Return the subscriptions that Stripe bills in that mode, newest first."""
     rows = await _queries.list_subscriptions.fetch(conn, subscription_ids=ids, livemode=livemode)
     return [Subscription.of(row) for row in rows]
 
@@ -83,7 +83,7 @@ async def load_subscriptions(
 async def list_invoices_of_subscription(
     conn: Connection, subscription_id: UUID, span: Span, *, livemode: bool
 ) -> list[Invoice]:
-    """Return a subscription's invoices, the newest first."""
+    """Return a subscription's invoices, newest first."""
     rows = await _queries.list_invoice_ids_of_subscription.fetch(
         conn, subscription_id=subscription_id, livemode=livemode, **_bounds(span)
     )
@@ -93,7 +93,7 @@ async def list_invoices_of_subscription(
 async def list_invoices_of_customer(
     conn: Connection, customer_id: UUID, span: Span, *, livemode: bool
 ) -> list[Invoice]:
-    """Return a customer's invoices, the newest first."""
+    """Return a customer's invoices, newest first."""
     rows = await _queries.list_invoice_ids_of_customer.fetch(
         conn, customer_id=customer_id, livemode=livemode, **_bounds(span)
     )
@@ -101,7 +101,7 @@ async def list_invoices_of_customer(
 
 
 async def load_invoices(conn: Connection, ids: Sequence[UUID], *, livemode: bool) -> list[Invoice]:
-    """Return those of the invoices that are Stripe's of that mode, the newest first."""
+    """Return the invoices that are Stripe's in that mode, newest first."""
     rows = await _queries.list_invoices.fetch(conn, invoice_ids=ids, livemode=livemode)
     return [Invoice.of(row) for row in rows]
 
@@ -115,7 +115,7 @@ def _bounds(span: Span) -> dict[str, object]:
 
 
 async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Payment]:
-    """Return the payments that an invoice was paid with, the first one first."""
+    """Return the payments of an invoice, oldest first."""
     rows = await _queries.list_payments.fetch(conn, stripe_invoice_id=stripe_invoice_id)
     return [
         Payment(row["stripe_payment_intent_id"], row["amount_paid"], row["amount_refunded"])
@@ -124,21 +124,21 @@ async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Paymen
 
 
 async def get_refund(conn: Connection, stripe_refund_id: str) -> Refund | None:
-    """Return a refund as it is mirrored."""
+    """Return a mirrored refund."""
     row = await _queries.get_refund.fetch_one(conn, stripe_refund_id=stripe_refund_id)
     return Refund(*row.values()) if row else None
 
 
 async def list_refund_statuses(conn: Connection, stripe_invoice_id: str) -> Mapping[str, str]:
-    """Return the refunds of an invoice that are mirrored, by id, with Stripe's word for each."""
+    """Return the Stripe status of an invoice's mirrored refunds, by id."""
     rows = await _queries.list_refund_statuses.fetch(conn, stripe_invoice_id=stripe_invoice_id)
     return {row["stripe_refund_id"]: row["status"] for row in rows}
 
 
 async def lock_subject(conn: Connection, subject_id: UUID) -> None:
-    """Take turns with other changes of a subscription or invoice until the transaction ends.
+    """Lock out other changes of a subscription or invoice until the transaction ends.
 
-    A change whose process has died is then no longer taken for running.
+    A change whose process has crashed no longer counts as running then.
     """
     await _changes.lock_subject.execute(conn, subject_id=subject_id)
     await _changes.release_expired.execute(conn, subject_id=subject_id)
@@ -147,7 +147,7 @@ async def lock_subject(conn: Connection, subject_id: UUID) -> None:
 async def find_by_key(
     conn: Connection, request_key: str, *, resumable_seconds: float
 ) -> Change | None:
-    """Return the change that was asked for under a client's own key."""
+    """Return the change requested under a client's key."""
     row = await _changes.find_by_key.fetch_one(
         conn, request_key=request_key, resumable_seconds=resumable_seconds
     )
@@ -162,7 +162,7 @@ async def find_repeated(
     repeatable_seconds: float,
     resumable_seconds: float,
 ) -> Change | None:
-    """Return the change that the same request without a key repeats."""
+    """Return the change that the same request, without a key, repeats."""
     row = await _changes.find_repeated.fetch_one(
         conn,
         subject_id=subject_id,
@@ -174,7 +174,7 @@ async def find_repeated(
 
 
 async def get_running_seconds(conn: Connection, subject_id: UUID) -> float | None:
-    """Return how long the change that is being asked for may still take; None: there is none."""
+    """Return how long the running change may still take, in seconds; None: none is running."""
     seconds: float | None = await _changes.get_running_seconds.fetch_value(
         conn, subject_id=subject_id
     )
@@ -191,7 +191,7 @@ async def insert_change(
     params: Mapping[str, Any],
     lease_seconds: float,
 ) -> Change | None:
-    """Put a change on record that Stripe is about to be asked for; None: the key is taken."""
+    """Record a change before Stripe is called; None: the key is taken."""
     is_refund = kind == "refund"
     row = await _changes.insert_change.fetch_one(
         conn,
@@ -206,10 +206,10 @@ async def insert_change(
     return Change.of(row) if row else None
 
 
-async def take_up_change(
+async def resume_change(
     conn: Connection, change: Change, attempt: int, params: Mapping[str, Any], lease_seconds: float
 ) -> Change:
-    """Go on with a change: with the same attempt and params, or with the next one's."""
+    """Resume a change: with the same attempt and params, or with the next attempt's."""
     row = await _changes.take_up.fetch_one(
         conn, id=change.id, attempt=attempt, params=params, lease_seconds=lease_seconds
     )
@@ -225,7 +225,7 @@ async def close_change(
     stripe_id: str | None = None,
     error: str | None = None,
 ) -> None:
-    """Note what came of asking."""
+    """Store the outcome of a change."""
     await _changes.close_change.execute(
         conn, id=change.id, attempt=change.attempt, state=state, stripe_id=stripe_id, error=error
     )

@@ -1,9 +1,9 @@
-"""Have Stripe change something, once: on record before it is asked, and one at a time.
+"""Request changes of Stripe: recorded before Stripe is called, once each, and one at a time.
 
 Two changes of one subscription, or two refunds of one invoice, never interleave: the second gets
-ConflictError. Should the process die while it asks, or Stripe not answer, then nobody knows
-whether Stripe has acted; so the same request goes on with the same attempt, whose idempotency key
-and params are those of before. What Stripe did meanwhile reaches the mirror by its webhooks.
+ConflictError. If the process crashes during the call, or Stripe does not respond, the outcome is
+unknown; so the same request continues with the same attempt, with its idempotency key and params.
+What Stripe has done in the meantime reaches the mirror through webhooks.
 """
 
 import hashlib
@@ -20,24 +20,24 @@ from mpanel_billing.access.actor import Actor
 from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, StripeBrokeError, StripeError
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
-from mpanel_billing.subscriptions.desk import ServiceDesk
 from mpanel_billing.subscriptions.repository import Change, Kind, State
 
 CALLS_OF_A_CHANGE = 4
-"""Nobody else changes the same thing for so long: three calls to Stripe, and the pauses between."""
+"""How many calls' time a change is locked for: three calls, and the pauses between them."""
 
 RESUMABLE_FOR = timedelta(hours=23)
-"""Stripe knows an idempotency key for 24 hours at least."""
+"""Stripe keeps an idempotency key for at least 24 hours."""
 
 NEVER = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody asks for: `request` is all that makes two requests the same.
+class StripeRequest:
+    """A requested change; two are the same if `kind`, `subject_id` and `request` are equal.
 
-    `key` is the client's own name for the request. Without one the same request is a repeat for
+    `key` is the client's idempotency key. Without one, the same request counts as a repeat for
     `repeatable_for` after it was done.
     """
 
@@ -49,72 +49,72 @@ class Wish:
 
     @property
     def hash(self) -> bytes:
-        """What two requests share that ask for the same."""
+        """A hash that is equal for the same request."""
         named = {"kind": self.kind, "subject": str(self.subject_id), **self.request}
         canonical = json.dumps(named, sort_keys=True, default=str)
         return hashlib.sha256(canonical.encode()).digest()
 
 
 Params = Mapping[str, Any]
-Plan = Callable[[Connection], Awaitable[Params | None]]
-"""Decides, with nobody else at it, what to ask Stripe for; None: there is nothing to change."""
+Decide = Callable[[Connection], Awaitable[Params | None]]
+"""Returns the params for Stripe, under the subject's lock; None: there is nothing to change."""
 
-Ask = Callable[[Change], Awaitable[str | None]]
-"""Asks Stripe for it; answers the id of what Stripe has made, if anything."""
+Send = Callable[[Change], Awaitable[str | None]]
+"""Calls Stripe; returns the id of the object that Stripe has created, if any."""
 
 
 async def carry_out(
-    desk: ServiceDesk, by: Actor, wish: Wish, plan: Plan, ask: Ask
+    mirror: Mirror, by: Actor, request: StripeRequest, decide: Decide, send: Send
 ) -> Change | None:
-    """Have Stripe do what is wished; None when there was nothing to do.
+    """Have Stripe carry out the request; None if there was nothing to do.
 
-    A repeated wish is not done again. ConflictError while another change of the same thing runs,
-    or for a key that belongs to another request; StripeError when Stripe does not do it.
+    A repeated request is not carried out again. ConflictError while another change of the same
+    subject runs, or for a key of another request; StripeError.
     """
-    lease_seconds = CALLS_OF_A_CHANGE * desk.gateway.longest_call_seconds
-    async with transaction(desk.pool) as conn:
-        change = await _claim(conn, wish, plan, lease_seconds)
+    lease_seconds = CALLS_OF_A_CHANGE * mirror.stripe.longest_call_seconds
+    async with transaction(mirror.pool) as conn:
+        change = await _claim(conn, request, decide, lease_seconds)
         if change is None or change.state == "done":
             return change
         entry = await audit.begin(conn, by, *_audited(change))
-    async with audit.settling(desk.pool, entry):
+    async with audit.settling(mirror.pool, entry):
         try:
-            stripe_id = await ask(change)
+            stripe_id = await send(change)
         except StripeError as error:
-            await _close(desk, change, _state_after(error), error=str(error))
+            await _close(mirror, change, _state_after(error), error=str(error))
             raise
-        await _close(desk, change, "done", stripe_id=stripe_id)
+        await _close(mirror, change, "done", stripe_id=stripe_id)
         if stripe_id:
             entry.note(stripeId=stripe_id)
     return change if stripe_id is None else replace(change, state="done", stripe_id=stripe_id)
 
 
-async def _claim(conn: Connection, wish: Wish, plan: Plan, lease_seconds: float) -> Change | None:
-    """Put the wish on record as being asked for; a done one is answered as it is."""
-    await repository.lock_subject(conn, wish.subject_id)
-    known = await _find_known(conn, wish)
-    if known and known.request_hash != wish.hash:
+async def _claim(
+    conn: Connection, request: StripeRequest, decide: Decide, lease_seconds: float
+) -> Change | None:
+    """Record the request as running; return the change as it is if it is already done."""
+    await repository.lock_subject(conn, request.subject_id)
+    known = await _find_known(conn, request)
+    if known and known.request_hash != request.hash:
         raise _key_reused()
     if known and known.state == "done":
         return known
-    await _refuse_while_running(conn, wish.subject_id)
+    await _refuse_while_running(conn, request.subject_id)
     if known and known.state == "unanswered":
-        return await repository.take_up_change(
+        return await repository.resume_change(
             conn, known, known.attempt, known.params, lease_seconds
         )
-    params = await plan(conn)
+    params = await decide(conn)
     if params is None:
         return None
     if known:
-        return await repository.take_up_change(
-            conn, known, known.attempt + 1, params, lease_seconds
-        )
+        return await repository.resume_change(conn, known, known.attempt + 1, params, lease_seconds)
     inserted = await repository.insert_change(
         conn,
-        wish.kind,
-        wish.subject_id,
-        request_key=wish.key,
-        request_hash=wish.hash,
+        request.kind,
+        request.subject_id,
+        request_key=request.key,
+        request_hash=request.hash,
         params=params,
         lease_seconds=lease_seconds,
     )
@@ -129,15 +129,15 @@ def _key_reused() -> ConflictError:
     )
 
 
-async def _find_known(conn: Connection, wish: Wish) -> Change | None:
+async def _find_known(conn: Connection, request: StripeRequest) -> Change | None:
     resumable = RESUMABLE_FOR.total_seconds()
-    if wish.key:
-        return await repository.find_by_key(conn, wish.key, resumable_seconds=resumable)
+    if request.key:
+        return await repository.find_by_key(conn, request.key, resumable_seconds=resumable)
     return await repository.find_repeated(
         conn,
-        wish.subject_id,
-        wish.hash,
-        repeatable_seconds=wish.repeatable_for.total_seconds(),
+        request.subject_id,
+        request.hash,
+        repeatable_seconds=request.repeatable_for.total_seconds(),
         resumable_seconds=resumable,
     )
 
@@ -146,7 +146,7 @@ async def _refuse_while_running(conn: Connection, subject_id: UUID) -> None:
     seconds = await repository.get_running_seconds(conn, subject_id)
     if seconds is not None:
         raise ConflictError(
-            "Another change is just being made. Please look at the result and try again.",
+            "Another change is in progress. Please try again in a moment.",
             code="change_in_progress",
             retry_after=max(1, min(math.ceil(seconds), 5)),
         )
@@ -160,19 +160,22 @@ def _audited(change: Change) -> tuple[str, audit.Target, Mapping[str, object]]:
 
 
 def _state_after(error: StripeError) -> State:
-    """Stripe repeats a 5xx to the same key for a day: then only another attempt can succeed."""
+    """Return the state after an error.
+
+    Stripe repeats a 5xx for the same key for a day: only a new attempt can succeed then.
+    """
     if error.definite or isinstance(error, StripeBrokeError):
         return "failed"
     return "unanswered"
 
 
 async def _close(
-    desk: ServiceDesk,
+    mirror: Mirror,
     change: Change,
     state: State,
     *,
     stripe_id: str | None = None,
     error: str | None = None,
 ) -> None:
-    async with acquired(desk.pool) as conn:
+    async with acquired(mirror.pool) as conn:
         await repository.close_change(conn, change, state, stripe_id=stripe_id, error=error)

@@ -85,4 +85,4 @@ async def test_a_page_of_the_site_reads_what_is_wrong(
 ) -> None:
     status, answer = await post(browser, shop, SHAPE_A | {"planId": "none"})
     assert status == 422
-    assert answer["error"].startswith('We have no plan "none".')
+    assert answer["error"].startswith('Unknown plan "none".')

@@ -93,7 +93,7 @@ async def test_what_is_wrong_is_said_where_it_is(browser: Browser, shop: Shop) -
     await browser.fill("#name", "Ada")
     await browser.fill("#email", "ada@example.com")
     await browser.click("#pay")
-    assert "is no domain name" in await browser.text_of("#error")
+    assert "is not a valid domain name" in await browser.text_of("#error")
     assert await browser.run("return document.activeElement.id") == "domain"
 
 

@@ -14,8 +14,8 @@ from mpanel_billing.catalogue.order import Order
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.errors import ConflictError, InvalidRequestError
-from mpanel_billing.subscriptions.holdings import Item, Subscription
-from mpanel_billing.subscriptions.plan_change import PlannedChange, PlanWish, plan_change
+from mpanel_billing.subscriptions.plan_change import PlanChange, PlanRequest, plan_change
+from mpanel_billing.subscriptions.records import Item, Subscription
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 PLANS = ("starter", "premium", "business")
@@ -63,7 +63,7 @@ def subscription(*items: Item, status: str = "active") -> Subscription:
     )
 
 
-def bought(catalogue: Catalogue, wish: PlanWish) -> Subscription:
+def bought(catalogue: Catalogue, wish: PlanRequest) -> Subscription:
     """The subscription that an order of all that leads to."""
     addons = wish.addon_codes or ()
     priced = price_order(
@@ -75,7 +75,7 @@ def bought(catalogue: Catalogue, wish: PlanWish) -> Subscription:
     )
 
 
-def prices_after(catalogue: Catalogue, held: Subscription, change: PlannedChange) -> set[str]:
+def prices_after(catalogue: Catalogue, held: Subscription, change: PlanChange) -> set[str]:
     """Do to the items what Stripe does; answer the lookup keys of what is charged then."""
     charged = {
         one.stripe_id: f"{one.code}:{one.billing_cycle}" for one in held.items if one.stripe_id
@@ -93,14 +93,14 @@ def prices_after(catalogue: Catalogue, held: Subscription, change: PlannedChange
 
 
 wishes = st.builds(
-    PlanWish,
+    PlanRequest,
     st.sampled_from(PLANS),
     st.sampled_from(CYCLES),
     st.lists(st.sampled_from(ADDONS), unique=True).map(tuple),
 )
 
 
-def is_sold(catalogue: Catalogue, wish: PlanWish) -> bool:
+def is_sold(catalogue: Catalogue, wish: PlanRequest) -> bool:
     products = [catalogue.addons[code] for code in wish.addon_codes or ()]
     return all(product.price_for(wish.billing_cycle, "usd") for product in products)
 
@@ -108,7 +108,7 @@ def is_sold(catalogue: Catalogue, wish: PlanWish) -> bool:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(before=wishes, after=wishes)
 def test_a_change_leads_to_what_an_order_would_have_led_to(
-    catalogue: Catalogue, before: PlanWish, after: PlanWish
+    catalogue: Catalogue, before: PlanRequest, after: PlanRequest
 ) -> None:
     if not (is_sold(catalogue, before) and is_sold(catalogue, after)):
         return
@@ -127,7 +127,7 @@ def test_a_change_leads_to_what_an_order_would_have_led_to(
     assert plan_change(ordered, after, catalogue).items == ()
 
 
-STARTER = PlanWish("starter", "monthly", ("addon-backups-daily",))
+STARTER = PlanRequest("starter", "monthly", ("addon-backups-daily",))
 
 
 def test_what_stays_keeps_its_price_though_the_catalogues_is_another_by_now(
@@ -135,18 +135,18 @@ def test_what_stays_keeps_its_price_though_the_catalogues_is_another_by_now(
 ) -> None:
     held = bought(catalogue, STARTER)
     cheap = replace(held, items=tuple(replace(one, unit_amount=100) for one in held.items))
-    added = PlanWish("starter", "monthly", ("addon-backups-daily", "addon-priority-support"))
+    added = PlanRequest("starter", "monthly", ("addon-backups-daily", "addon-priority-support"))
     change = plan_change(cheap, added, catalogue)
     assert [set(params) for params in change.items] == [{"price", "quantity"}]
     assert change.recurring == 200 + 1999
-    upgrade = plan_change(cheap, PlanWish("premium", "monthly"), catalogue)
+    upgrade = plan_change(cheap, PlanRequest("premium", "monthly"), catalogue)
     assert upgrade.recurring == 899 + 100
 
 
 def test_the_plan_is_changed_in_place_with_its_quantity(catalogue: Catalogue) -> None:
     plan = bought(catalogue, STARTER).items[0]
     change = plan_change(
-        subscription(replace(plan, quantity=3)), PlanWish("premium", "monthly"), catalogue
+        subscription(replace(plan, quantity=3)), PlanRequest("premium", "monthly"), catalogue
     )
     (params,) = change.items
     assert (params["id"], "quantity" in params) == ("si_starter", False)
@@ -161,11 +161,11 @@ def test_an_addon_that_is_no_longer_sold_stays_until_the_term_changes(
         catalogue,
         products=tuple(one for one in catalogue.products if one.code != "addon-backups-daily"),
     )
-    assert len(plan_change(held, PlanWish("premium", "monthly"), without).items) == 1
+    assert len(plan_change(held, PlanRequest("premium", "monthly"), without).items) == 1
     with pytest.raises(InvalidRequestError) as raised:
-        plan_change(held, PlanWish("premium", "annually"), without)
+        plan_change(held, PlanRequest("premium", "annually"), without)
     assert raised.value.code == "unknown_addon"
-    dropped = plan_change(held, PlanWish("premium", "annually", ()), without)
+    dropped = plan_change(held, PlanRequest("premium", "annually", ()), without)
     assert {"id": "si_addon-backups-daily", "deleted": True} in dropped.items
 
 
@@ -173,11 +173,11 @@ def test_what_is_not_of_the_catalogue_stays_and_holds_the_term(catalogue: Catalo
     plan = bought(catalogue, STARTER).items[0]
     own = replace(plan, stripe_id="si_own", code=None, kind=None, name=None, unit_amount=50)
     held = subscription(plan, own)
-    change = plan_change(held, PlanWish("premium", "monthly", ()), catalogue)
+    change = plan_change(held, PlanRequest("premium", "monthly", ()), catalogue)
     assert [params["id"] for params in change.items] == ["si_starter"]
     assert change.recurring == 899 + 50
     with pytest.raises(InvalidRequestError) as raised:
-        plan_change(held, PlanWish("premium", "annually", ()), catalogue)
+        plan_change(held, PlanRequest("premium", "annually", ()), catalogue)
     assert raised.value.code == "term_cannot_change"
 
 
@@ -193,14 +193,14 @@ def test_another_currency_is_refused_where_the_plan_is_not_sold_in_it(
 ) -> None:
     held = replace(bought(catalogue, STARTER), currency="jpy")
     with pytest.raises(InvalidRequestError) as raised:
-        plan_change(held, PlanWish("premium", "monthly"), catalogue)
+        plan_change(held, PlanRequest("premium", "monthly"), catalogue)
     assert raised.value.code == "currency_not_sold"
 
 
 def test_only_a_plan_with_a_trial_lets_one_go_on(catalogue: Catalogue) -> None:
     tried = replace(bought(catalogue, STARTER), stripe_status="trialing")
-    assert plan_change(tried, PlanWish("premium", "monthly"), catalogue).ends_trial
-    assert not plan_change(tried, PlanWish("starter", "annually"), catalogue).ends_trial
+    assert plan_change(tried, PlanRequest("premium", "monthly"), catalogue).ends_trial
+    assert not plan_change(tried, PlanRequest("starter", "annually"), catalogue).ends_trial
 
 
 def _with_prices(catalogue: Catalogue, code: str, *prices: Price, **more: Any) -> Catalogue:
@@ -215,10 +215,10 @@ def test_the_setup_fee_of_what_is_new_is_charged_once(catalogue: Catalogue) -> N
     assert monthly
     fee = replace(monthly, billing_cycle=None, unit_amount=2500, stripe_price_id="price_setup")
     dear = _with_prices(catalogue, "premium", monthly, fee)
-    change = plan_change(bought(catalogue, STARTER), PlanWish("premium", "monthly"), dear)
+    change = plan_change(bought(catalogue, STARTER), PlanRequest("premium", "monthly"), dear)
     assert change.setup_prices == ("price_setup",)
-    had = bought(catalogue, PlanWish("premium", "monthly"))
-    again = plan_change(had, PlanWish("premium", "monthly", ("addon-backups-daily",)), dear)
+    had = bought(catalogue, PlanRequest("premium", "monthly"))
+    again = plan_change(had, PlanRequest("premium", "monthly", ("addon-backups-daily",)), dear)
     assert again.setup_prices == ()
 
 
@@ -227,4 +227,4 @@ def test_what_stripe_does_not_know_cannot_be_changed_to(catalogue: Catalogue) ->
     assert monthly
     unknown = _with_prices(catalogue, "premium", replace(monthly, stripe_price_id=None))
     with pytest.raises(CatalogueNotPushedError):
-        plan_change(bought(catalogue, STARTER), PlanWish("premium", "monthly"), unknown)
+        plan_change(bought(catalogue, STARTER), PlanRequest("premium", "monthly"), unknown)

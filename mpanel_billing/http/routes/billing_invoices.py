@@ -10,9 +10,9 @@ from mpanel_billing.http.schemas.invoices import (
     RefundRequest,
     RefundResponse,
 )
-from mpanel_billing.subscriptions.invoices import list_invoices
+from mpanel_billing.subscriptions.lookup import list_invoices
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
-from mpanel_billing.subscriptions.refunds import RefundWish, refund_invoice
+from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
 
 routes = Endpoints("billing")
 
@@ -28,7 +28,7 @@ async def get_all(call: KeyedCall[None, InvoicesQuery]) -> InvoicesResponse:
     query = call.query
     named = query.named if query.subscription_id else query.require_named("subscriptionId")
     span = Span(query.limit + 1, read_cursor(query.cursor))
-    rows = await list_invoices(call.app[keys.SUBSCRIPTIONS], named, query.subscription_id, span)
+    rows = await list_invoices(call.app[keys.MIRROR], named, query.subscription_id, span)
     page, cursor = cut_page(rows, query.limit, lambda row: Place(row.stripe_created, row.id))
     return InvoicesResponse.of(page, cursor)
 
@@ -55,7 +55,7 @@ async def get_all(call: KeyedCall[None, InvoicesQuery]) -> InvoicesResponse:
 )
 async def post_refund(call: KeyedCall[IdPath, None, RefundRequest]) -> RefundResponse:
     """Refund what was paid, or a part of it; honours `Idempotency-Key`."""
-    wish = RefundWish(
+    refund = RequestedRefund(
         call.actor,
         call.path.id,
         call.body.named,
@@ -63,5 +63,5 @@ async def post_refund(call: KeyedCall[IdPath, None, RefundRequest]) -> RefundRes
         reason=call.body.reason,
         key=call.idempotency_key,
     )
-    done = await refund_invoice(call.app[keys.SUBSCRIPTIONS], wish)
+    done = await refund_invoice(call.app[keys.MIRROR], refund)
     return RefundResponse.of(done.refund, done.invoice)

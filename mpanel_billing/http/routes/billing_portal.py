@@ -24,7 +24,7 @@ routes = Endpoints("billing")
 async def post_portal_session(call: KeyedCall[None, None, PortalRequest]) -> PortalSessionResponse:
     """Return an address at Stripe where the customer is signed in already."""
     url = await open_portal_session(
-        call.app[keys.SUBSCRIPTIONS],
+        call.app[keys.MIRROR],
         call.actor,
         call.body.require_named("email"),
         call.body.subscription_id,

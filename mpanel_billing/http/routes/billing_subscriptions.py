@@ -25,11 +25,11 @@ from mpanel_billing.http.schemas.subscriptions import (
     SubscriptionsResponse,
 )
 from mpanel_billing.subscriptions import lifecycle
-from mpanel_billing.subscriptions.lifecycle import PlanTerms, Request
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest, PlanTerms
+from mpanel_billing.subscriptions.lookup import get_subscription, list_subscriptions
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
-from mpanel_billing.subscriptions.plan_change import PlanWish
+from mpanel_billing.subscriptions.plan_change import PlanRequest
 from mpanel_billing.subscriptions.preview import preview_plan_change
-from mpanel_billing.subscriptions.subscriptions import get_subscription, list_subscriptions
 
 routes = Endpoints("billing")
 
@@ -64,7 +64,7 @@ async def get_all(call: KeyedCall[None, PageQuery]) -> SubscriptionsResponse:
     query = call.query
     named = query.require_named()
     span = Span(query.limit + 1, read_cursor(query.cursor))
-    rows = await list_subscriptions(call.app[keys.SUBSCRIPTIONS], named, span)
+    rows = await list_subscriptions(call.app[keys.MIRROR], named, span)
     page, cursor = cut_page(rows, query.limit, lambda row: Place(row.created_at, row.id))
     return SubscriptionsResponse.of(page, cursor)
 
@@ -72,7 +72,7 @@ async def get_all(call: KeyedCall[None, PageQuery]) -> SubscriptionsResponse:
 @routes.endpoint("GET", _ONE, scope="billing:read", refusals=_UNKNOWN)
 async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> SubscriptionResponse:
     """Return one subscription; with `customerId` or `userId` only if it is that customer's."""
-    held = await get_subscription(call.app[keys.SUBSCRIPTIONS], call.path.id, call.query.named)
+    held = await get_subscription(call.app[keys.MIRROR], call.path.id, call.query.named)
     return SubscriptionResponse(subscription=SubscriptionSchema.of(held))
 
 
@@ -94,7 +94,7 @@ async def post_preview(
     """Return what a change of plan would cost, without changing anything."""
     proration = call.body.proration_behavior
     preview = await preview_plan_change(
-        call.app[keys.SUBSCRIPTIONS], _request(call), _plan_wish(call.body), proration
+        call.app[keys.MIRROR], _request(call), _plan_request(call.body), proration
     )
     return PlanChangePreviewResponse.of(call.path.id, preview, proration)
 
@@ -118,9 +118,9 @@ async def post_change_plan(
 ) -> SubscriptionChangeResponse:
     """Change a subscription's plan, term or add-ons; honours `Idempotency-Key`."""
     terms = PlanTerms(call.body.proration_behavior, call.body.proration_date)
-    desk = call.app[keys.SUBSCRIPTIONS]
+    mirror = call.app[keys.MIRROR]
     return SubscriptionChangeResponse.of(
-        await lifecycle.change_plan(desk, _request(call), _plan_wish(call.body), terms)
+        await lifecycle.change_plan(mirror, _request(call), _plan_request(call.body), terms)
     )
 
 
@@ -139,7 +139,7 @@ async def post_cancel(
     """Cancel a subscription at the end of its period, or now; honours `Idempotency-Key`."""
     return SubscriptionChangeResponse.of(
         await lifecycle.cancel(
-            call.app[keys.SUBSCRIPTIONS],
+            call.app[keys.MIRROR],
             _request(call),
             at_period_end=call.body.at_period_end,
             reason=call.body.reason,
@@ -161,13 +161,13 @@ async def post_resume(
 ) -> SubscriptionChangeResponse:
     """Take a scheduled cancellation back; honours `Idempotency-Key`."""
     return SubscriptionChangeResponse.of(
-        await lifecycle.resume(call.app[keys.SUBSCRIPTIONS], _request(call))
+        await lifecycle.resume(call.app[keys.MIRROR], _request(call))
     )
 
 
-def _request(call: KeyedCall[IdPath, None, OwnerRequest]) -> Request:
-    return Request(call.actor, call.path.id, call.body.named, call.idempotency_key)
+def _request(call: KeyedCall[IdPath, None, OwnerRequest]) -> ChangeRequest:
+    return ChangeRequest(call.actor, call.path.id, call.body.named, call.idempotency_key)
 
 
-def _plan_wish(body: PreviewRequest) -> PlanWish:
-    return PlanWish(body.plan_id, canonical_cycle(body.billing_cycle), body.addon_ids)
+def _plan_request(body: PreviewRequest) -> PlanRequest:
+    return PlanRequest(body.plan_id, canonical_cycle(body.billing_cycle), body.addon_ids)

@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 
 from mpanel_billing.checkout.buyer import LONGEST_EMAIL, normalise_email
 from mpanel_billing.errors import InvalidRequestError
-from mpanel_billing.subscriptions.customers import Named
+from mpanel_billing.subscriptions.lookup import CustomerRef
 
 MOST_ROWS = 100
 
@@ -108,16 +108,16 @@ class OwnerRequest(Request):
     user_id: UUID | None = None
 
     @property
-    def named(self) -> Named:
+    def named(self) -> CustomerRef:
         """The customer that the request names."""
-        return Named(self.customer_id, self.user_id)
+        return CustomerRef(self.customer_id, self.user_id)
 
-    def require_named(self, *other_fields: str) -> Named:
+    def require_named(self, *other_fields: str) -> CustomerRef:
         """Return the customer; InvalidRequestError if the request names nobody.
 
         `other_fields` would name one too.
         """
-        if not self.named.anybody:
+        if not self.named.is_empty:
             return self.named
         fields = ", ".join(("customerId", "userId", *other_fields))
         raise InvalidRequestError(

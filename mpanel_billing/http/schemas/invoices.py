@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from mpanel_billing.http.schemas.base import Moment, OwnerRequest, PageQuery, Response, Schema
-from mpanel_billing.subscriptions import holdings
+from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.refunds import Reason
 
 LARGEST_AMOUNT = 99_999_999
@@ -49,7 +49,7 @@ class InvoiceSchema(Schema):
     invoice_pdf: str | None
 
     @classmethod
-    def of(cls, invoice: holdings.Invoice) -> Self:
+    def of(cls, invoice: records.Invoice) -> Self:
         """Build the object from an invoice."""
         return cls(
             id=invoice.id,
@@ -90,7 +90,7 @@ class InvoicesResponse(Response):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Sequence[holdings.Invoice], next_cursor: str | None) -> Self:
+    def of(cls, page: Sequence[records.Invoice], next_cursor: str | None) -> Self:
         """Build the response from a page of a list."""
         shown = tuple(InvoiceSchema.of(one) for one in page)
         return cls(invoices=shown, next_cursor=next_cursor)
@@ -103,7 +103,7 @@ class RefundResponse(Response):
     invoice: InvoiceSchema
 
     @classmethod
-    def of(cls, refund: holdings.Refund, invoice: holdings.Invoice) -> Self:
+    def of(cls, refund: records.Refund, invoice: records.Invoice) -> Self:
         """Build the response from a refund and its invoice."""
         part = RefundSchema(
             id=refund.id,

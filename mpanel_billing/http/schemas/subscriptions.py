@@ -14,9 +14,9 @@ from mpanel_billing.http.schemas.base import (
     Response,
     Schema,
 )
-from mpanel_billing.subscriptions import holdings
-from mpanel_billing.subscriptions.customers import Named
+from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.lifecycle import Changed
+from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.plan_change import Proration
 from mpanel_billing.subscriptions.preview import ChangePreview
 
@@ -33,9 +33,9 @@ class PortalRequest(OwnerRequest):
     return_url: Annotated[str, Field(max_length=2000)] | None = None
 
     @property
-    def named(self) -> Named:
+    def named(self) -> CustomerRef:
         """The customer that the request names."""
-        return Named(self.customer_id, self.user_id, self.email)
+        return CustomerRef(self.customer_id, self.user_id, self.email)
 
 
 class PreviewRequest(OwnerRequest):
@@ -79,7 +79,7 @@ class ItemSchema(Schema):
     currency: str
 
     @classmethod
-    def of(cls, item: holdings.Item) -> Self:
+    def of(cls, item: records.Item) -> Self:
         """Build the object from an item."""
         return cls(
             id=item.id,
@@ -135,7 +135,7 @@ class SubscriptionSchema(Schema):
     created_at: Moment
 
     @classmethod
-    def of(cls, held: holdings.Subscription) -> Self:
+    def of(cls, held: records.Subscription) -> Self:
         """Build the object from a subscription."""
         tenant, at = held.tenant, held.next_charge_at
         return cls(
@@ -197,7 +197,7 @@ class SubscriptionsResponse(Response):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Sequence[holdings.Subscription], next_cursor: str | None) -> Self:
+    def of(cls, page: Sequence[records.Subscription], next_cursor: str | None) -> Self:
         """Build the response from a page of a list."""
         shown = tuple(SubscriptionSchema.of(one) for one in page)
         return cls(subscriptions=shown, next_cursor=next_cursor)

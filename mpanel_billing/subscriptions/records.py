@@ -1,4 +1,4 @@
-"""What a customer has: subscriptions with their items, invoices, refunds; as our rows say."""
+"""Subscriptions with their items, invoices, payments and refunds, as our rows have them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ _RENEWING = frozenset({"trialing", "active", "past_due"})
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a subscription charges each term; `unit_amount` is minor units of `currency`.
+    """An item of a subscription; `unit_amount` is in minor units of `currency` per term.
 
-    `code`, `kind` and `name` are those of the catalogue's product, None for a price that is not
-    of our catalogue. `billing_cycle` is None for a term that we do not sell.
+    `code`, `kind` and `name` are those of the catalogue product, None for a price outside the
+    catalogue. `billing_cycle` is None for a term that we do not sell.
     """
 
     id: UUID
@@ -35,7 +35,7 @@ class Item:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
-        """Read an item as `list_subscriptions` answers it."""
+        """Read an item from a row of `list_subscriptions`."""
         period_end = fields["current_period_end"]
         return cls(
             id=UUID(fields["id"]),
@@ -57,7 +57,7 @@ def _cycle(interval: str | None, count: int | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """The tenant that a subscription has been provisioned as."""
+    """The tenant of a subscription."""
 
     id: UUID
     domain: str
@@ -66,10 +66,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription that Stripe bills; `amount` is minor units a term, before discounts.
+    """A subscription that Stripe bills; `amount` is in minor units a term, before discounts.
 
-    `status` is mPanel's word, `stripe_status` Stripe's; that and `stripe_id` are None for an order
-    that nobody has paid. Moments are UTC.
+    `status` is mPanel's, `stripe_status` Stripe's; `stripe_status` and `stripe_id` are None for an
+    unpaid order. Times are UTC.
     """
 
     id: UUID
@@ -115,27 +115,27 @@ class Subscription:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended for good."""
+        """Whether it has ended."""
         return self.stripe_status in _OVER
 
     @property
     def will_end(self) -> bool:
-        """Whether it is going to end by itself: at the end of its period, or on a set day."""
+        """Whether it is set to end: at the end of its period, or on a set date."""
         return not self.is_over and (self.cancel_at_period_end or self.cancel_at is not None)
 
     @property
     def plan(self) -> Item | None:
-        """The item that is its plan, of our catalogue."""
+        """The item that is a plan of the catalogue."""
         return next((item for item in self.items if item.kind == "plan"), None)
 
     @property
     def addons(self) -> tuple[Item, ...]:
-        """The items that are add-ons of our catalogue."""
+        """The items that are add-ons of the catalogue."""
         return tuple(item for item in self.items if item.kind == "addon")
 
     @property
     def next_charge_at(self) -> datetime | None:
-        """When the next term is charged; None: it will not be, as things are."""
+        """When the next term is charged; None: never, as it stands."""
         renews = self.stripe_status in _RENEWING and not self.collection_paused
         ends_first = self.cancel_at_period_end or (
             self.cancel_at is not None
@@ -147,7 +147,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice of Stripe's; sums are minor units of `currency`, moments UTC.
+    """A Stripe invoice; amounts are in minor units of `currency`, times are UTC.
 
     `amount_refunded` has what was given back, and what is about to be.
     """
@@ -180,7 +180,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment of an invoice, and what of it was given back; minor units."""
+    """A payment of an invoice, and how much of it has been refunded; minor units."""
 
     payment_intent_id: str
     amount_paid: int
@@ -188,13 +188,13 @@ class Payment:
 
     @property
     def left(self) -> int:
-        """What can still be given back."""
+        """How much can still be refunded."""
         return self.amount_paid - self.amount_refunded
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Money given back: minor units of `currency`; `status` and `reason` are Stripe's words."""
+    """A refund in minor units of `currency`; `status` and `reason` are Stripe's."""
 
     id: str
     amount: int
