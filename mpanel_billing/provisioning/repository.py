@@ -15,6 +15,7 @@ from mpanel_billing.provisioning.service_state import RESULTING, Service
 from mpanel_billing.provisioning.work import Buyer, Charge, Work
 
 _queries = load_queries("provisioning")
+_charges = load_queries("charges")
 
 
 async def get_work(conn: Connection, lease: Lease) -> Work | None:
@@ -264,6 +265,24 @@ async def finish_work(
         now=lease.clock(),
     )
     return None if row is None else (row["attempts"], row["wake_seconds"])
+
+
+async def begin_attaching(conn: Connection, charge: Charge) -> bool:
+    """Record that Stripe is about to be called; False if another run has changed the charge."""
+    begun = await _charges.begin_attaching.fetch_value(conn, id=charge.id, attempt=charge.attempt)
+    return begun is not None
+
+
+async def mark_attached(conn: Connection, charge: Charge, stripe_id: str) -> None:
+    """Store that the charge is attached in Stripe."""
+    await _charges.mark_attached.execute(
+        conn, id=charge.id, attempt=charge.attempt, stripe_id=stripe_id
+    )
+
+
+async def mark_removed(conn: Connection, charge: Charge) -> None:
+    """Store that the charge is removed; if it is attached again, it is a new attempt."""
+    await _charges.mark_removed.execute(conn, id=charge.id, attempt=charge.attempt)
 
 
 async def renew_edited(conn: Connection, most: int) -> Sequence[tuple[UUID, int]]:

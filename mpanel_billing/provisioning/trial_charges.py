@@ -11,8 +11,8 @@ from typing import Literal
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
-from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import StripeError, StripeObjectMissingError
+from mpanel_billing.provisioning import repository
 from mpanel_billing.provisioning.work import Charge, Work
 from mpanel_billing.stripe_gateway.charges import (
     PendingItem,
@@ -26,7 +26,6 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 logger = logging.getLogger(__name__)
 
-_queries = load_queries("charges")
 
 _CONTINUING = frozenset({"trialing", "active", "past_due"})
 _OVER = frozenset({"canceled", "incomplete_expired"})
@@ -87,8 +86,9 @@ async def _attach(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge
 
     An idempotency key alone would only help for a day.
     """
-    if not await _begin(pool, charge):
-        return
+    async with acquired(pool) as conn:
+        if not await repository.begin_attaching(conn, charge):
+            return
     if charge.kind == "discount":
         stripe_id = await _attach_coupon(gateway, work, charge)
     else:
@@ -96,18 +96,8 @@ async def _attach(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge
         found = await find_item(gateway, item) if charge.tried_at else None
         stripe_id = found or await create_pending_item(gateway, item)
     async with acquired(pool) as conn:
-        await _queries.mark_attached.execute(
-            conn, id=charge.id, attempt=charge.attempt, stripe_id=stripe_id
-        )
+        await repository.mark_attached(conn, charge, stripe_id)
     _log("attached", work.subscription_id, charge)
-
-
-async def _begin(pool: Pool, charge: Charge) -> bool:
-    async with acquired(pool) as conn:
-        begun = await _queries.begin_attaching.fetch_value(
-            conn, id=charge.id, attempt=charge.attempt
-        )
-    return begun is not None
 
 
 async def _attach_coupon(gateway: StripeGateway, work: Work, charge: Charge) -> str:
@@ -125,7 +115,7 @@ async def _remove(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge
         with suppress(StripeObjectMissingError):
             await delete_pending_item(gateway, stripe_id)
     async with acquired(pool) as conn:
-        await _queries.mark_removed.execute(conn, id=charge.id, attempt=charge.attempt)
+        await repository.mark_removed(conn, charge)
     _log("removed", work.subscription_id, charge)
 
 
