@@ -14,9 +14,9 @@ from mpanel_billing.resources import DEFAULT_CATALOGUE
 
 
 def test_a_plan_shows_its_prices_in_dollars_and_its_terms(catalogue: Catalogue) -> None:
-    answer = plans_answer(catalogue)
-    assert set(answer) == {"plans"}
-    [starter] = [plan for plan in answer["plans"] if plan["id"] == "starter"]
+    response = plans_answer(catalogue)
+    assert set(response) == {"plans"}
+    [starter] = [plan for plan in response["plans"] if plan["id"] == "starter"]
     assert starter == {
         "id": "starter",
         "name": "Starter",
@@ -39,7 +39,7 @@ def test_a_plan_shows_its_prices_in_dollars_and_its_terms(catalogue: Catalogue) 
             ]
         ],
     }
-    assert [plan["id"] for plan in answer["plans"]] == list(catalogue.plans)
+    assert [plan["id"] for plan in response["plans"]] == list(catalogue.plans)
 
 
 def test_a_product_shows_the_cycles_that_it_is_sold_for(catalogue: Catalogue) -> None:
@@ -66,11 +66,11 @@ def test_a_product_shows_the_cycles_that_it_is_sold_for(catalogue: Catalogue) ->
 def test_products_are_listed_by_category(
     catalogue: Catalogue, category: str | None, total: int
 ) -> None:
-    answer = products_answer(catalogue, category)
-    assert answer["success"] is True
-    assert answer["meta"] == {"total": total}
-    assert len(answer["data"]) == total
-    orders = [product["display_order"] for product in answer["data"]]
+    response = products_answer(catalogue, category)
+    assert response["success"] is True
+    assert response["meta"] == {"total": total}
+    assert len(response["data"]) == total
+    orders = [product["display_order"] for product in response["data"]]
     assert orders == sorted(orders)
 
 

@@ -60,8 +60,8 @@ async def test_an_order_is_honoured_that_is_taken_up_by_its_recovery_link(
     assert paid.status == 303
     assert paid.location is not None
     session_id = paid.location.rpartition("=")[2]
-    answer = await service.client.get(f"/api/checkout/session/{session_id}")
-    assert (await answer.json())["subscription"]["id"] == order["subscriptionId"]
+    response = await service.client.get(f"/api/checkout/session/{session_id}")
+    assert (await response.json())["subscription"]["id"] == order["subscriptionId"]
     await service.stripe.release()
     await worker.catch_up()
     row = await service.row("SELECT * FROM subscriptions")
@@ -84,5 +84,5 @@ async def test_a_trial_that_was_taken_up_again_is_the_only_one(
     order = await abandon(service, order_a | TRIAL)
     await service.stripe.pay(await take_up(service, order["sessionId"]))
     await worker.catch_up()
-    answer = await service.client.post(CREATE_SESSION, json=order_a | TRIAL)
-    assert (await answer.json())["code"] == "trial_used"
+    response = await service.client.post(CREATE_SESSION, json=order_a | TRIAL)
+    assert (await response.json())["code"] == "trial_used"

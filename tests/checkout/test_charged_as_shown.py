@@ -108,12 +108,12 @@ def begin(service: Service, worker: Worker, order_a: dict[str, Any]) -> Sell:
     async def begin(**change: Any) -> Sale:
         body = order_a | {"trialActive": True} | change
         shown = await show_price(service.pool, body)
-        answer = await service.buy(body)
+        response = await service.buy(body)
         await worker.catch_up()
         row = await service.row(
             "SELECT stripe_subscription_id, current_period_end FROM subscriptions"
             " WHERE id::text = $1",
-            answer["subscriptionId"],
+            response["subscriptionId"],
         )
         end = int(row["current_period_end"].timestamp())
         return Sale(service, worker, shown, row["stripe_subscription_id"], end)

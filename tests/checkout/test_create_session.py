@@ -9,9 +9,9 @@ SESSIONS = "/v1/checkout/sessions"
 
 async def test_an_order_is_recorded_before_it_is_paid(service: Service, order_a: Any) -> None:
     domain = {"mode": "new-or-transfer", "value": " AdaLovelace.COM "}
-    answer = await service.order(order_a | {"domain": domain, "couponCode": "welcome10"})
+    response = await service.order(order_a | {"domain": domain, "couponCode": "welcome10"})
     row = await service.row("SELECT * FROM subscriptions")
-    assert answer == {
+    assert response == {
         "success": True,
         "url": f"{service.sandbox.url}/c/pay/{row['checkout_session_id']}",
         "sessionId": row["checkout_session_id"],
@@ -87,7 +87,7 @@ async def test_the_order_runs_on_a_stripe_customer_of_its_own(
     assert customer["stripe_customer_id"] == first["stripe_customer_id"]
 
 
-async def test_a_customer_of_mpanel_is_joined_in_the_books_only(
+async def test_a_customer_of_mpanel_is_matched_on_our_side_only(
     service: Service, order_a: Any
 ) -> None:
     known = await service.pool.fetchval(
@@ -112,8 +112,8 @@ async def test_the_same_order_again_has_the_same_page(service: Service, order_a:
 
 
 async def test_a_double_click_makes_one_order(service: Service, order_a: Any) -> None:
-    answers = await asyncio.gather(*(service.order(order_a) for _ in range(5)))
-    assert all(answer == answers[0] for answer in answers)
+    responses = await asyncio.gather(*(service.order(order_a) for _ in range(5)))
+    assert all(response == responses[0] for response in responses)
     for table in ("customers", "subscriptions", "stripe_customers", "checkout_sessions"):
         assert await service.pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table
 
@@ -161,58 +161,54 @@ async def test_an_order_that_was_changed_while_stripe_was_slow_cannot_be_paid(
     while not await service.pool.fetchval(customer_known):
         assert not slow.done()
     changed = await service.order(order_a | {"planId": "premium"})
-    answer = await slow
-    assert answer.status == 409
-    assert (await answer.json())["code"] == "order_changed"
-    overtaken = await service.row(
+    response = await slow
+    assert response.status == 409
+    assert (await response.json())["code"] == "order_changed"
+    superseded = await service.row(
         "SELECT stripe_session_id, status FROM checkout_sessions WHERE stripe_session_id <> $1",
         changed["sessionId"],
     )
-    assert (await service.stripe.pay(overtaken["stripe_session_id"])).status != 303
+    assert (await service.stripe.pay(superseded["stripe_session_id"])).status != 303
     assert (await service.stripe.pay(changed["url"])).status == 303
 
 
 async def test_a_second_trial_is_refused(service: Service, order_a: Any) -> None:
     trial = order_a | {"trialActive": True}
     await service.buy(trial)
-    answer = await service.client.post(CREATE_SESSION, json=trial)
-    assert answer.status == 409
-    assert (await answer.json())["code"] == "trial_used"
+    response = await service.client.post(CREATE_SESSION, json=trial)
+    assert response.status == 409
+    assert (await response.json())["code"] == "trial_used"
 
 
-async def test_a_failure_of_stripe_is_told_and_the_order_can_be_repeated(
+async def test_a_failure_of_stripe_is_reported_and_the_order_can_be_repeated(
     service: Service, order_a: Any
 ) -> None:
     for path in (CUSTOMERS, SESSIONS):
         await service.stripe.inject_fault("status", status=500, path=path, times=3)
-        answer = await service.client.post(CREATE_SESSION, json=order_a, headers={"Origin": SITE})
-        assert answer.status == 503
-        assert int(answer.headers["Retry-After"]) > 0
-        assert answer.headers["Access-Control-Allow-Origin"] == SITE
-        assert (await answer.json())["code"] == "stripe_unavailable"
-    answer = await service.order(order_a)
-    assert (await service.stripe.pay(answer["url"])).status == 303
+        response = await service.client.post(CREATE_SESSION, json=order_a, headers={"Origin": SITE})
+        assert response.status == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert response.headers["Access-Control-Allow-Origin"] == SITE
+        assert (await response.json())["code"] == "stripe_unavailable"
+    response = await service.order(order_a)
+    assert (await service.stripe.pay(response["url"])).status == 303
     assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 1
 
 
-async def test_an_answer_of_stripe_that_got_lost_is_asked_for_again(
-    service: Service, order_a: Any
-) -> None:
+async def test_a_lost_response_of_stripe_is_requested_again(service: Service, order_a: Any) -> None:
     await service.stripe.inject_fault("reset", path=SESSIONS, times=3, after_work=True)
-    answer = await service.client.post(CREATE_SESSION, json=order_a)
-    assert answer.status == 503
+    response = await service.client.post(CREATE_SESSION, json=order_a)
+    assert response.status == 503
     await service.order(order_a)
     attempt = await service.row("SELECT attempt, status FROM checkout_sessions")
     assert tuple(attempt) == (1, "open")
 
 
-async def test_a_refusal_of_stripe_is_told_in_the_buyers_words(
-    service: Service, order_a: Any
-) -> None:
+async def test_a_refusal_of_stripe_is_worded_for_the_buyer(service: Service, order_a: Any) -> None:
     await service.pool.execute("UPDATE prices SET stripe_price_id = stripe_price_id || 'x'")
-    answer = await service.client.post(CREATE_SESSION, json=order_a)
-    content = await answer.json()
-    assert answer.status == 502
+    response = await service.client.post(CREATE_SESSION, json=order_a)
+    content = await response.json()
+    assert response.status == 502
     assert content["error"].startswith("The payment page could not be opened.")
     await service.pool.execute("UPDATE prices SET stripe_price_id = left(stripe_price_id, -1)")
     await service.order(order_a)
@@ -224,15 +220,15 @@ async def test_a_catalogue_that_was_not_pushed_sells_nothing(
     service: Service, order_a: Any, caplog: Any
 ) -> None:
     await service.pool.execute("UPDATE prices SET stripe_price_id = NULL, livemode = NULL")
-    answer = await service.client.post(CREATE_SESSION, json=order_a)
-    assert answer.status == 503
-    assert (await answer.json())["code"] == "catalogue_not_pushed"
+    response = await service.client.post(CREATE_SESSION, json=order_a)
+    assert response.status == 503
+    assert (await response.json())["code"] == "catalogue_not_pushed"
     assert "starter_monthly_usd" in caplog.text
     assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 0
 
 
 class TestIdempotencyKey:
-    async def test_the_same_request_has_the_same_answer_however_late(
+    async def test_the_same_request_has_the_same_response_however_late(
         self, service: Service, order_a: Any
     ) -> None:
         first = await service.order(order_a, **{"Idempotency-Key": "one"})
@@ -245,20 +241,18 @@ class TestIdempotencyKey:
         headers = {"Idempotency-Key": "one"}
         await service.order(order_a, **headers)
         other = order_a | {"planId": "premium"}
-        answer = await service.client.post(CREATE_SESSION, json=other, headers=headers)
-        assert answer.status == 409
-        assert (await answer.json())["code"] == "idempotency_key_reused"
+        response = await service.client.post(CREATE_SESSION, json=other, headers=headers)
+        assert response.status == 409
+        assert (await response.json())["code"] == "idempotency_key_reused"
 
-    async def test_the_same_request_at_the_same_time_has_the_same_answer(
+    async def test_the_same_request_at_the_same_time_has_the_same_response(
         self, service: Service, order_a: Any
     ) -> None:
         headers = {"Idempotency-Key": "one"}
-        answers = await asyncio.gather(*(service.order(order_a, **headers) for _ in range(4)))
-        assert all(answer == answers[0] for answer in answers)
+        responses = await asyncio.gather(*(service.order(order_a, **headers) for _ in range(4)))
+        assert all(response == responses[0] for response in responses)
 
-    async def test_a_request_that_died_is_taken_up_again(
-        self, service: Service, order_a: Any
-    ) -> None:
+    async def test_a_request_that_crashed_is_resumed(self, service: Service, order_a: Any) -> None:
         headers = {"Idempotency-Key": "one"}
         await service.stripe.inject_fault("reset", path=SESSIONS, times=3, after_work=True)
         await service.client.post(CREATE_SESSION, json=order_a, headers=headers)
@@ -275,14 +269,14 @@ class TestIdempotencyKey:
         await service.order(order_a | {"planId": "premium"}, **headers)
 
     async def test_a_key_must_be_visible_characters(self, service: Service, order_a: Any) -> None:
-        answer = await service.client.post(
+        response = await service.client.post(
             CREATE_SESSION, json=order_a, headers={"Idempotency-Key": "a b"}
         )
-        assert answer.status == 400
+        assert response.status == 400
 
 
-async def test_the_older_bridge_answers_with_url_and_id(service: Service) -> None:
-    answer = await service.client.post(
+async def test_the_older_bridge_returns_url_and_id(service: Service) -> None:
+    response = await service.client.post(
         "/api/public/checkout",
         json={
             "planId": "starter",
@@ -292,7 +286,7 @@ async def test_the_older_bridge_answers_with_url_and_id(service: Service) -> Non
             "cancelUrl": f"{SITE}/back",
         },
     )
-    content = await answer.json()
-    assert answer.status == 200, content
+    content = await response.json()
+    assert response.status == 200, content
     paid = await service.stripe.pay(content["url"])
     assert paid.location == f"{SITE}/done?session_id={content['id']}"

@@ -52,7 +52,7 @@ def test_a_domain_is_read_as_browsers_do(typed: str, ascii_: str, unicode_: str)
         "*.example.com",
     ],
 )
-def test_what_is_no_domain_is_refused(typed: str) -> None:
+def test_an_invalid_domain_is_refused(typed: str) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         read_domain(typed, "register", field="here")
     assert refused.value.code == "invalid_domain"

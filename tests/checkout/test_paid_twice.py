@@ -108,7 +108,7 @@ async def test_an_order_that_was_changed_and_then_paid_by_its_recovery_link_is_s
     assert str(trouble["subscription_id"]) == changed["subscriptionId"]
 
 
-async def test_an_order_that_the_buyer_came_back_to_is_no_trouble(
+async def test_an_order_that_the_buyer_came_back_to_is_not_trouble(
     service: Service, worker: Worker, order_a: dict[str, Any]
 ) -> None:
     await service.order(order_a)

@@ -56,11 +56,11 @@ async def test_under_a_trial_nothing_is_charged_and_the_sum_is_stated(
     service: Service, order_a: Any
 ) -> None:
     trial = {"trialActive": True, "domain": domain("a.com"), "couponCode": "WELCOME10"}
-    answer = await service.order(order_a | trial)
-    async with service.client.session.get(answer["url"]) as page:
+    response = await service.order(order_a | trial)
+    async with service.client.session.get(response["url"]) as page:
         shown = await page.text()
     assert "$23.37" in shown
-    paid = await service.stripe.pay(answer["url"])
+    paid = await service.stripe.pay(response["url"])
     assert paid.status == 303
     await service.stripe.wait_idle()
     assert await service.pool.fetchval("SELECT sum(amount_paid) FROM invoices") == 0

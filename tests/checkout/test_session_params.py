@@ -150,7 +150,7 @@ def test_what_stripe_does_not_know_is_named(catalogue: Catalogue) -> None:
     assert refused.value.missing == "domain-com_once_usd"
 
 
-def test_the_same_wish_in_another_order_has_the_same_fingerprint(catalogue: Catalogue) -> None:
+def test_the_same_order_in_another_sequence_has_the_same_fingerprint(catalogue: Catalogue) -> None:
     first = purchase_of(catalogue, WHOLE_ORDER)
     shuffled = replace(WHOLE_ORDER, addon_codes=tuple(reversed(WHOLE_ORDER.addon_codes)))
     shouting = replace(BUYER, email="ADA@example.com", phone=None)
@@ -169,7 +169,9 @@ def test_the_same_wish_in_another_order_has_the_same_fingerprint(catalogue: Cata
         {"coupon_code": None},
     ],
 )
-def test_another_wish_has_another_fingerprint(catalogue: Catalogue, change: dict[str, Any]) -> None:
+def test_another_order_has_another_fingerprint(
+    catalogue: Catalogue, change: dict[str, Any]
+) -> None:
     first = purchase_of(catalogue, WHOLE_ORDER)
     other = purchase_of(catalogue, replace(WHOLE_ORDER, **change))
     assert fingerprint(first) != fingerprint(other)

@@ -1,4 +1,4 @@
-"""What the doctor finds, on a healthy house and on sick ones."""
+"""What the doctor finds, on healthy and on broken set-ups."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -35,7 +35,7 @@ def detail(findings: Sequence[Finding], name: str) -> str:
     return next(finding.detail for finding in findings if finding.name == name)
 
 
-async def test_a_house_in_order_has_no_complaints(
+async def test_a_healthy_service_has_no_failures(
     db: DatabaseSide, stripe_side: StripeSide, offers: None
 ) -> None:
     findings = await examine(db, stripe_side)
@@ -63,7 +63,7 @@ async def test_every_failure_says_what_to_do(
     assert all(f.advice for f in findings if f.status is Status.FAILED)
 
 
-async def test_what_stripe_offers_otherwise_is_named(
+async def test_what_differs_in_stripe_is_named(
     db: DatabaseSide, stripe_side: StripeSide, pool: Pool, offers: None
 ) -> None:
     v1 = stripe_side.gateway.client.v1

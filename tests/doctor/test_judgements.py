@@ -121,7 +121,7 @@ def test_work_that_is_due_for_long_is_a_failure() -> None:
     ("seconds", "words"),
     [(0, "0 s"), (119, "119 s"), (120, "2 min"), (9000, "2 h"), (2e5, "2 days")],
 )
-def test_times_are_told_in_the_unit_that_fits(seconds: float, words: str) -> None:
+def test_times_are_shown_in_the_unit_that_fits(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 

@@ -17,7 +17,7 @@ class Checks:
     stage: Stage
     _terminations: int = 0
     _refused: dict[tuple[UUID, str], tuple[int, object]] = field(default_factory=dict)
-    """Of what was refused at a rest: which refusal it was, and what was wished then."""
+    """Of what was refused at a rest: which refusal it was, and what was desired then."""
 
     async def at_rest(self) -> None:
         """Check what there is, and what has happened since the rest before."""
@@ -55,7 +55,7 @@ class Checks:
         """Compare every account of a subscription with what the model says of it.
 
         But for those that the service has refused to touch, or an operator does without, as
-        long as the same is wished of them.
+        long as the same is desired of them.
         """
         now, subscription = self.stage.clock(), await self.stage.id_of(id_)
         exempt = {type_ for type_ in TYPES if self._is_exempt(subscription, type_, bought)}
@@ -80,9 +80,9 @@ class Checks:
             self._refused.pop(place, None)
             return False
         allowed = bought.allowed(product_type, self.stage.clock(), GRACE, RETENTION)
-        wish = (allowed, bought.included().get(product_type))
-        known, wished = self._refused.get(place, (refusal, wish))
+        desired = (allowed, bought.included().get(product_type))
+        known, desired_then = self._refused.get(place, (refusal, desired))
         if known != refusal:
-            wished = wish
-        self._refused[place] = (refusal, wished)
-        return wish == wished
+            desired_then = desired
+        self._refused[place] = (refusal, desired_then)
+        return desired == desired_then

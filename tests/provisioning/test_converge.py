@@ -69,8 +69,8 @@ async def test_the_end_of_a_run_waits_for_no_invoice_that_somebody_has_in_hand(
     await scene.sell()
     await scene.pool.execute("UPDATE invoices SET tenant_id = NULL")
     await scene.pool.execute("UPDATE provisioning_work SET version = version + 1")
-    async with scene.pool.acquire() as somebody, somebody.transaction():
-        await somebody.execute("SELECT FROM invoices FOR UPDATE")
+    async with scene.pool.acquire() as other, other.transaction():
+        await other.execute("SELECT FROM invoices FOR UPDATE")
         assert (await scene.run()).done
     assert await scene.pool.fetchval("SELECT tenant_id FROM invoices") is None
 
@@ -144,7 +144,7 @@ async def test_a_refused_order_stops_and_shows(scene: Scene) -> None:
     assert len(scene.world.calls) == 1
 
 
-async def test_a_refused_order_is_given_anew_when_something_else_is_wished(scene: Scene) -> None:
+async def test_a_refused_command_is_sent_again_when_the_desired_state_changes(scene: Scene) -> None:
     id_ = await scene.sell("starter_monthly_usd")
     scene.world.misbehave("hosting", "refuse")
     await scene.tell("active", "premium_monthly_usd")
@@ -216,7 +216,7 @@ async def test_two_runs_never_work_on_one_subscription(scene: Scene) -> None:
     assert len(scene.world.calls) == 2
 
 
-async def test_a_run_that_was_overtaken_stores_its_call_and_moves_nothing(scene: Scene) -> None:
+async def test_a_run_that_was_superseded_logs_its_call_and_changes_nothing(scene: Scene) -> None:
     await scene.tell("active")
     await scene.tell_invoice("paid")
     scene.world.gate.clear()
@@ -235,7 +235,7 @@ async def test_a_run_that_was_overtaken_stores_its_call_and_moves_nothing(scene:
     assert (await scene.service())["generation"] == 1
 
 
-async def test_a_wish_that_changes_during_the_run_is_followed_by_the_same_run(
+async def test_a_desired_state_that_changes_during_the_run_is_reached_by_the_same_run(
     scene: Scene,
 ) -> None:
     await scene.tell("active")
@@ -358,7 +358,7 @@ async def test_an_account_that_is_somebody_elses_is_refused(scene: Scene) -> Non
     other = scene.world.accounts[0].reference
     await scene.tell("active", id_="sub_2", customer="cus_2")
     await scene.tell_invoice("paid", "in_2", subscription="sub_2", customer="cus_2")
-    scene.world.answers[f"{await scene.id_of('sub_2')}:hosting:create:1"] = Done(other)
+    scene.world.results[f"{await scene.id_of('sub_2')}:hosting:create:1"] = Done(other)
     outcome = await scene.run("sub_2")
     assert "belongs to another subscription" in (outcome.error or "")
     assert (await scene.service(id_="sub_2"))["external_ref"] is None

@@ -69,7 +69,7 @@ def entitled(status: str | None = "active", **values: object) -> Entitlement:
         (entitled("canceled", ended_at=NOW, existing={}), Phase.ENDED, None, None),
     ],
 )
-def test_every_state_has_its_wish(
+def test_every_state_has_its_desired_state(
     subscription: Entitlement, phase: Phase, state: str | None, wake_at: datetime | None
 ) -> None:
     desired = desired_services(subscription, POLICY, NOW)
@@ -179,7 +179,7 @@ _FINAL = {"canceled", "incomplete_expired"}
 
 
 def _stored(subscription: Entitlement, desired: object) -> dict[str, Existing]:
-    """Return what exists once the wish has been stored, as if nothing was provisioned yet."""
+    """Return what exists once the desired state is stored, as if nothing was provisioned yet."""
     services = desired.services  # type: ignore[attr-defined]
     return {
         product_type: Existing(

@@ -1,4 +1,4 @@
-"""The next order of a service, whatever is known and not known of its account."""
+"""The next command of a service, whatever is known of its account."""
 
 from typing import Any
 
@@ -63,7 +63,9 @@ def service(desired: str, actual: str, pending: str | None = None, **more: Any) 
         (service("suspended", "active", "change", sent={"gb": 2}), "suspend"),
     ],
 )
-def test_the_next_command_follows_from_wish_and_world(service: Service, action: str | None) -> None:
+def test_the_next_command_follows_from_the_desired_and_the_actual_state(
+    service: Service, action: str | None
+) -> None:
     assert next_action(service) == action
 
 
@@ -77,7 +79,7 @@ services = st.builds(
 
 
 @given(services)
-def test_a_world_that_obeys_is_as_wished_after_three_orders_at_most(start: Service) -> None:
+def test_an_obedient_driver_needs_three_commands_at_most(start: Service) -> None:
     current = start
     for _ in range(3):
         action = next_action(current)

@@ -1,4 +1,4 @@
-"""One tenant for a subscription, with a domain that nobody else has."""
+"""One tenant for a subscription, with a domain that no other tenant has."""
 
 from uuid import UUID
 

@@ -55,7 +55,7 @@ class World:
     calls: list[DriverCommand] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
-    answers: dict[str, Result] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
     at_once: int = 0
     most_at_once: int = 0
     terminated: list[HostedAccount] = field(default_factory=list)
@@ -124,23 +124,23 @@ class World:
         return Unsettled("timed out") if fault == "fail_after" else result
 
     def carry_out(self, command: DriverCommand) -> Result:
-        """Do what an command says, once."""
-        if command.idempotency_key in self.answers:
-            return self.answers[command.idempotency_key]
+        """Do what a command says, once."""
+        if command.idempotency_key in self.results:
+            return self.results[command.idempotency_key]
         place = (command.subscription_id, command.product_type)
         if command.generation < self.generations.get(place, 0):
             return Refused("HTTP 409: out of date")
         self.generations[place] = command.generation
         result = self._create(command) if command.action == "create" else self._alter(command)
-        self.answers[command.idempotency_key] = result
+        self.results[command.idempotency_key] = result
         return result
 
     def forget(self, command: DriverCommand) -> None:
-        """Lose the record of an command: to its repetition, what it made is there already."""
-        self.answers.pop(command.idempotency_key, None)
+        """Lose the record of a command: to its repetition, what it made is there already."""
+        self.results.pop(command.idempotency_key, None)
 
     def _create(self, command: DriverCommand) -> Result:
-        """Make an account; a second one too, for whoever orders it under another key."""
+        """Make an account; a second one too, for a command with another key."""
         for known in self.accounts:
             if known.made_by == command.idempotency_key:
                 return Done(known.reference, already=True)

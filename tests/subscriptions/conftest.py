@@ -48,33 +48,33 @@ class Backend:
     async def get(self, path: str, **query: str) -> Answer:
         async with self.service.client.get(
             f"/api/billing/{path}", params=query, headers=BEARER
-        ) as answer:
-            return Answer(answer.status, await answer.json(), answer.headers)
+        ) as response:
+            return Answer(response.status, await response.json(), response.headers)
 
     async def post(self, path: str, body: object = None, key: str | None = None) -> Answer:
         named = {"Idempotency-Key": key} if key else {}
         async with self.service.client.post(
             f"/api/billing/{path}", json=body or {}, headers=BEARER | named
-        ) as answer:
-            return Answer(answer.status, await answer.json(), answer.headers)
+        ) as response:
+            return Answer(response.status, await response.json(), response.headers)
 
     async def done(self, path: str, body: object = None, key: str | None = None) -> dict[str, Any]:
-        answer = await self.post(path, body, key)
-        assert answer.status == 200, answer.body
-        return answer.body
+        response = await self.post(path, body, key)
+        assert response.status == 200, response.body
+        return response.body
 
     async def subscription(self, id_: str) -> dict[str, Any]:
         """What the backend is shown of a subscription."""
-        answer = await self.get(f"subscriptions/{id_}")
-        assert answer.status == 200, answer.body
-        shown: dict[str, Any] = answer.body["subscription"]
+        response = await self.get(f"subscriptions/{id_}")
+        assert response.status == 200, response.body
+        shown: dict[str, Any] = response.body["subscription"]
         return shown
 
     async def invoices(self, id_: str) -> list[dict[str, Any]]:
         """What the backend is shown of a subscription's invoices, the newest first."""
-        answer = await self.get("invoices", subscriptionId=id_)
-        assert answer.status == 200, answer.body
-        shown: list[dict[str, Any]] = answer.body["invoices"]
+        response = await self.get("invoices", subscriptionId=id_)
+        assert response.status == 200, response.body
+        shown: list[dict[str, Any]] = response.body["invoices"]
         return shown
 
     async def charged(self, id_: str) -> dict[str, Any]:

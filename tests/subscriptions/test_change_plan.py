@@ -38,8 +38,8 @@ async def test_an_upgrade_charges_the_difference_and_shows_at_once(
 async def test_provisioning_and_the_order_on_record_follow_the_plan(
     backend: Backend, bought: str
 ) -> None:
-    wish = {"planId": "business", "billingCycle": "annually", "addonIds": []}
-    await backend.done(f"subscriptions/{bought}/change-plan", wish)
+    change = {"planId": "business", "billingCycle": "annually", "addonIds": []}
+    await backend.done(f"subscriptions/{bought}/change-plan", change)
     await backend.worker.catch_up()
     log = await backend.service.pool.fetch(
         "SELECT action, product_type FROM provisioning_log WHERE action = 'change'"
@@ -67,8 +67,8 @@ async def test_what_the_preview_says_is_what_is_charged(backend: Backend, bought
     await backend.service.stripe.advance_time(started + TEN_DAYS)
     shown = await backend.done(f"subscriptions/{bought}/preview-change", PREMIUM)
     await backend.service.stripe.advance_time(started + TEN_DAYS + 3600)
-    wish = PREMIUM | {"prorationDate": shown["prorationDate"]}
-    await backend.done(f"subscriptions/{bought}/change-plan", wish)
+    change = PREMIUM | {"prorationDate": shown["prorationDate"]}
+    await backend.done(f"subscriptions/{bought}/change-plan", change)
     await backend.worker.catch_up()
     charged = await backend.charged(bought)
     assert shown["dueNow"] == charged["amountPaid"] > 0
@@ -84,9 +84,9 @@ async def test_the_preview_has_the_setup_fee_of_what_is_new(
     backend: Backend, bought: str, behavior: str
 ) -> None:
     await _ask_for_setup(backend, "premium", 2500)
-    wish = PREMIUM | {"prorationBehavior": behavior}
-    shown = await backend.done(f"subscriptions/{bought}/preview-change", wish)
-    await backend.done(f"subscriptions/{bought}/change-plan", wish)
+    change = PREMIUM | {"prorationBehavior": behavior}
+    shown = await backend.done(f"subscriptions/{bought}/preview-change", change)
+    await backend.done(f"subscriptions/{bought}/change-plan", change)
     await backend.worker.catch_up()
     if behavior == "always_invoice":
         assert shown["dueNow"] == (await backend.charged(bought))["amountPaid"] > 2500
@@ -110,8 +110,8 @@ async def _ask_for_setup(backend: Backend, plan: str, fee: int) -> None:
 async def test_a_preview_changes_nothing(backend: Backend, bought: str) -> None:
     before = await backend.subscription(bought)
     for behavior in ("always_invoice", "create_prorations", "none"):
-        wish = PREMIUM | {"prorationBehavior": behavior}
-        assert (await backend.done(f"subscriptions/{bought}/preview-change", wish))["changes"]
+        change = PREMIUM | {"prorationBehavior": behavior}
+        assert (await backend.done(f"subscriptions/{bought}/preview-change", change))["changes"]
     await backend.worker.catch_up()
     assert await backend.subscription(bought) == before
     assert len(await backend.invoices(bought)) == 1
@@ -121,9 +121,9 @@ async def test_a_preview_changes_nothing(backend: Backend, bought: str) -> None:
 async def test_another_term_begins_at_once_and_is_previewed_so(
     backend: Backend, bought: str
 ) -> None:
-    wish = {"planId": "starter", "billingCycle": "annually", "prorationBehavior": "none"}
-    shown = await backend.done(f"subscriptions/{bought}/preview-change", wish)
-    body = await backend.done(f"subscriptions/{bought}/change-plan", wish)
+    change = {"planId": "starter", "billingCycle": "annually", "prorationBehavior": "none"}
+    shown = await backend.done(f"subscriptions/{bought}/preview-change", change)
+    body = await backend.done(f"subscriptions/{bought}/change-plan", change)
     await backend.worker.catch_up()
     charged = await backend.charged(bought)
     assert shown["dueNow"] == shown["recurring"] == charged["amountPaid"]
@@ -134,9 +134,9 @@ async def test_another_term_begins_at_once_and_is_previewed_so(
 
 
 async def test_a_downgrade_is_credited(backend: Backend, bought: str) -> None:
-    wish = {"planId": "starter", "billingCycle": "monthly", "addonIds": []}
-    shown = await backend.done(f"subscriptions/{bought}/preview-change", wish)
-    body = await backend.done(f"subscriptions/{bought}/change-plan", wish)
+    change = {"planId": "starter", "billingCycle": "monthly", "addonIds": []}
+    shown = await backend.done(f"subscriptions/{bought}/preview-change", change)
+    body = await backend.done(f"subscriptions/{bought}/change-plan", change)
     assert shown["dueNow"] == 0
     assert shown["credited"] > 0
     assert [item["productId"] for item in body["subscription"]["items"]] == ["starter"]
@@ -145,9 +145,9 @@ async def test_a_downgrade_is_credited(backend: Backend, bought: str) -> None:
 
 
 async def test_the_difference_can_wait_for_the_next_invoice(backend: Backend, bought: str) -> None:
-    wish = PREMIUM | {"prorationBehavior": "create_prorations"}
-    shown = await backend.done(f"subscriptions/{bought}/preview-change", wish)
-    await backend.done(f"subscriptions/{bought}/change-plan", wish)
+    change = PREMIUM | {"prorationBehavior": "create_prorations"}
+    shown = await backend.done(f"subscriptions/{bought}/preview-change", change)
+    await backend.done(f"subscriptions/{bought}/change-plan", change)
     await backend.worker.catch_up()
     assert shown["dueNow"] == 0
     assert shown["nextCharge"]["amount"] > shown["recurring"]
@@ -159,8 +159,8 @@ async def test_a_change_of_what_is_going_to_end_can_be_previewed(
 ) -> None:
     await backend.done(f"subscriptions/{bought}/cancel")
     for behavior in ("always_invoice", "create_prorations", "none"):
-        wish = PREMIUM | {"prorationBehavior": behavior}
-        shown = await backend.done(f"subscriptions/{bought}/preview-change", wish)
+        change = PREMIUM | {"prorationBehavior": behavior}
+        shown = await backend.done(f"subscriptions/{bought}/preview-change", change)
         assert shown["nextCharge"] is None
         assert (shown["dueNow"] > 0) == (behavior == "always_invoice")
 
@@ -169,17 +169,17 @@ async def test_a_change_of_what_is_going_to_end_can_be_previewed(
 async def tried(backend: Backend, order_a: dict[str, Any]) -> str:
     """A subscription in its trial, with a domain that is charged after it."""
     domain = {"mode": "new-or-transfer", "value": "adalovelace.com"}
-    wish = order_a | {"trialActive": True, "addonIds": [], "domain": domain}
-    order = await backend.service.buy(wish)
+    change = order_a | {"trialActive": True, "addonIds": [], "domain": domain}
+    order = await backend.service.buy(change)
     await backend.worker.catch_up()
     return str(order["subscriptionId"])
 
 
 async def test_a_trial_goes_on_with_another_set_of_addons(backend: Backend, tried: str) -> None:
-    wish = {"planId": "starter", "billingCycle": "monthly", "addonIds": ["addon-backups-daily"]}
+    change = {"planId": "starter", "billingCycle": "monthly", "addonIds": ["addon-backups-daily"]}
     before = await backend.subscription(tried)
-    shown = await backend.done(f"subscriptions/{tried}/preview-change", wish)
-    body = await backend.done(f"subscriptions/{tried}/change-plan", wish)
+    shown = await backend.done(f"subscriptions/{tried}/preview-change", change)
+    body = await backend.done(f"subscriptions/{tried}/change-plan", change)
     assert shown["dueNow"] == 0
     assert shown["nextCharge"]["at"] == before["trialEnd"]
     assert shown["nextCharge"]["amount"] == shown["recurring"] + 1299
@@ -204,13 +204,13 @@ async def test_a_plan_without_a_trial_ends_the_one_that_runs(backend: Backend, t
     ("card", "code"),
     [(NO_FUNDS_LATER, "card_declined"), (AUTHENTICATES, "authentication_required")],
 )
-async def test_an_upgrade_that_cannot_be_paid_moves_nothing(
+async def test_an_upgrade_that_cannot_be_paid_changes_nothing(
     backend: Backend, bought: str, card: str, code: str
 ) -> None:
     before = await backend.subscription(bought)
     await backend.give_card(bought, card)
-    answer = await backend.post(f"subscriptions/{bought}/change-plan", PREMIUM)
-    assert (answer.status, answer.body["code"]) == (402, code)
+    response = await backend.post(f"subscriptions/{bought}/change-plan", PREMIUM)
+    assert (response.status, response.body["code"]) == (402, code)
     await backend.worker.catch_up()
     assert await backend.subscription(bought) == before
     assert len(await backend.invoices(bought)) == 1
@@ -243,10 +243,10 @@ async def test_what_is_not_sold_is_refused_with_the_field_that_says_so(
     backend: Backend, bought: str
 ) -> None:
     before = await backend.subscription(bought)
-    for wish, code, field in REFUSED:
-        answer = await backend.post(f"subscriptions/{bought}/change-plan", wish)
-        assert (answer.status, answer.body["code"]) == (422, code), answer.body
-        assert field in answer.body["fields"]
+    for change, code, field in REFUSED:
+        response = await backend.post(f"subscriptions/{bought}/change-plan", change)
+        assert (response.status, response.body["code"]) == (422, code), response.body
+        assert field in response.body["fields"]
     assert await backend.subscription(bought) == before
     assert await backend.audit() == []
 
@@ -262,12 +262,12 @@ async def test_the_same_change_again_changes_nothing(backend: Backend, bought: s
 
 async def test_of_two_changes_at_once_one_is_made(backend: Backend, bought: str) -> None:
     path = f"subscriptions/{bought}/change-plan"
-    wishes = [PREMIUM, {"planId": "business", "billingCycle": "monthly"}]
+    changes = [PREMIUM, {"planId": "business", "billingCycle": "monthly"}]
     await backend.service.stripe.inject_fault(
         "hang", method="POST", path="/v1/subscriptions", seconds=1
     )
-    answers = await asyncio.gather(*(backend.post(path, wish) for wish in wishes))
-    made, refused = sorted(answers, key=lambda answer: answer.status)
+    responses = await asyncio.gather(*(backend.post(path, change) for change in changes))
+    made, refused = sorted(responses, key=lambda response: response.status)
     assert (made.status, refused.status) == (200, 409)
     assert refused.body["code"] == "change_in_progress"
     assert int(refused.headers["Retry-After"]) > 0
@@ -287,19 +287,19 @@ async def test_a_key_belongs_to_one_request(backend: Backend, bought: str) -> No
     assert (await backend.post(path, PREMIUM, "a key")).status == 400
 
 
-async def test_a_key_used_for_two_things_at_once_is_one_of_thems(
+async def test_a_key_used_for_two_changes_at_once_belongs_to_one_of_them(
     backend: Backend, bought: str, order_a: dict[str, Any]
 ) -> None:
     order = await backend.service.buy(order_a | {"planId": "premium"})
     await backend.worker.catch_up()
     ids = (bought, order["subscriptionId"])
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(backend.post(f"subscriptions/{id_}/cancel", {}, "key-1") for id_ in ids)
     )
-    assert sorted(answer.status for answer in answers) == [200, 409]
+    assert sorted(response.status for response in responses) == [200, 409]
 
 
-async def test_a_change_whose_answer_was_lost_is_made_once(backend: Backend, bought: str) -> None:
+async def test_a_change_whose_response_was_lost_is_made_once(backend: Backend, bought: str) -> None:
     """Stripe has acted, and nobody heard of it: the same request finds that out."""
     path = f"subscriptions/{bought}/change-plan"
     await backend.service.stripe.inject_fault(
@@ -319,7 +319,7 @@ async def test_a_change_whose_answer_was_lost_is_made_once(backend: Backend, bou
     ]
 
 
-async def test_a_crash_between_stripes_answer_and_ours_is_healed_by_the_webhook(
+async def test_a_crash_between_stripes_response_and_ours_is_healed_by_the_webhook(
     backend: Backend, bought: str
 ) -> None:
     await backend.service.stripe.inject_fault(
@@ -332,7 +332,7 @@ async def test_a_crash_between_stripes_answer_and_ours_is_healed_by_the_webhook(
     assert metadata["planId"] == "premium"
 
 
-async def test_a_process_that_died_while_asking_keeps_nobody_out_for_long(
+async def test_a_process_that_crashed_during_the_call_does_not_block_others_for_long(
     backend: Backend, bought: str
 ) -> None:
     path = f"subscriptions/{bought}/change-plan"
@@ -347,7 +347,7 @@ async def test_a_process_that_died_while_asking_keeps_nobody_out_for_long(
     assert (await backend.done(path, PREMIUM))["changed"]
 
 
-async def test_what_stripe_breaks_at_is_tried_anew(backend: Backend, bought: str) -> None:
+async def test_a_change_that_stripe_failed_at_is_retried(backend: Backend, bought: str) -> None:
     path = f"subscriptions/{bought}/change-plan"
     await backend.service.stripe.inject_fault(
         "status", method="POST", path="/v1/subscriptions", status=500, times=3

@@ -25,7 +25,7 @@ async def test_a_cancellation_waits_for_the_end_of_the_period(
     assert not again["changed"]
 
 
-async def test_what_was_cancelled_can_be_taken_back(backend: Backend, bought: str) -> None:
+async def test_a_cancellation_can_be_undone(backend: Backend, bought: str) -> None:
     before = await backend.subscription(bought)
     for _ in range(2):
         await backend.done(f"subscriptions/{bought}/cancel", {})
@@ -38,9 +38,7 @@ async def test_what_was_cancelled_can_be_taken_back(backend: Backend, bought: st
     assert (refused.status, refused.body["code"]) == (409, "not_cancelled")
 
 
-async def test_an_end_that_the_portal_has_set_can_be_taken_back_too(
-    backend: Backend, bought: str
-) -> None:
+async def test_an_end_set_in_the_portal_can_be_undone_too(backend: Backend, bought: str) -> None:
     stripe_id, _ = await backend.stripe_ids(bought)
     in_a_week = await backend.service.stripe.now() + 7 * 86_400
     v1 = backend.worker.gateway.client.v1
@@ -72,15 +70,15 @@ async def test_a_cancellation_at_once_ends_it_and_its_services(
 async def test_what_has_ended_cannot_be_changed(backend: Backend, bought: str) -> None:
     await backend.done(f"subscriptions/{bought}/cancel", {"atPeriodEnd": False})
     premium = {"planId": "premium", "billingCycle": "monthly"}
-    wishes: list[tuple[str, dict[str, Any]]] = [
+    changes: list[tuple[str, dict[str, Any]]] = [
         ("cancel", {}),
         ("cancel", {"atPeriodEnd": False}),
         ("resume", {}),
         ("change-plan", premium),
         ("preview-change", premium),
     ]
-    for path, wish in wishes:
-        refused = await backend.post(f"subscriptions/{bought}/{path}", wish)
+    for path, change in changes:
+        refused = await backend.post(f"subscriptions/{bought}/{path}", change)
         assert (refused.status, refused.body["code"]) == (409, "subscription_ended"), path
 
 
@@ -94,8 +92,8 @@ async def test_an_order_that_is_not_paid_cannot_be_changed(
 
 async def test_ending_at_once_needs_a_plain_yes(backend: Backend, bought: str) -> None:
     for wrong in ("no", 0, None):
-        answer = await backend.post(f"subscriptions/{bought}/cancel", {"atPeriodEnd": wrong})
-        assert (answer.status, "atPeriodEnd" in answer.body["fields"]) == (422, True)
+        response = await backend.post(f"subscriptions/{bought}/cancel", {"atPeriodEnd": wrong})
+        assert (response.status, "atPeriodEnd" in response.body["fields"]) == (422, True)
     assert not (await backend.subscription(bought))["willEnd"]
 
 
@@ -105,12 +103,12 @@ async def test_cancelling_and_changing_at_once_do_not_interleave(
     await backend.service.stripe.inject_fault(
         "hang", method="POST", path="/v1/subscriptions", seconds=1
     )
-    wish = {"planId": "premium", "billingCycle": "monthly"}
-    answers = await asyncio.gather(
-        backend.post(f"subscriptions/{bought}/change-plan", wish),
+    change = {"planId": "premium", "billingCycle": "monthly"}
+    responses = await asyncio.gather(
+        backend.post(f"subscriptions/{bought}/change-plan", change),
         backend.post(f"subscriptions/{bought}/cancel"),
     )
-    assert sorted(answer.status for answer in answers) == [200, 409]
+    assert sorted(response.status for response in responses) == [200, 409]
 
 
 async def test_a_trial_that_is_cancelled_takes_its_charges_off(
@@ -131,7 +129,7 @@ async def test_a_trial_that_is_cancelled_takes_its_charges_off(
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_cancellation_at_once_whose_answer_was_lost_is_made_all_the_same(
+async def test_an_immediate_cancellation_whose_response_was_lost_still_happens(
     backend: Backend, bought: str, times: int
 ) -> None:
     """Stripe knows no subscription to end once it has ended it: that is no failure."""
@@ -139,19 +137,19 @@ async def test_a_cancellation_at_once_whose_answer_was_lost_is_made_all_the_same
     await backend.service.stripe.inject_fault(
         "reset", method="DELETE", path="/v1/subscriptions", after_work=True, times=times
     )
-    answer = await backend.post(path, {"atPeriodEnd": False}, "end-it")
-    if answer.status == 503:
-        answer = await backend.post(path, {"atPeriodEnd": False}, "end-it")
-    assert answer.status == 200, answer.body
-    assert answer.body["changed"]
-    assert answer.body["subscription"]["status"] == "cancelled"
+    response = await backend.post(path, {"atPeriodEnd": False}, "end-it")
+    if response.status == 503:
+        response = await backend.post(path, {"atPeriodEnd": False}, "end-it")
+    assert response.status == 200, response.body
+    assert response.body["changed"]
+    assert response.body["subscription"]["status"] == "cancelled"
     assert (await backend.audit())[-1] == ("subscription.cancel", "done")
 
 
-async def test_a_cancellation_is_made_anew_once_it_was_taken_back(
+async def test_a_cancellation_can_be_repeated_after_it_was_undone(
     backend: Backend, bought: str
 ) -> None:
-    """Though nobody heard of the first one: its key would get Stripe's old answer, and no more."""
+    """The first response was lost: its key would only get that old response again."""
     await backend.service.stripe.inject_fault(
         "reset", method="POST", path="/v1/subscriptions", after_work=True, times=3
     )

@@ -55,10 +55,10 @@ async def test_lists_are_cut_into_pages_that_leave_nothing_out(
     for path in ("subscriptions", "invoices"):
         seen, cursor, pages = [], {}, 0
         while cursor is not None:
-            answer = await backend.get(path, customerId=customer, limit="2", **cursor)
-            assert answer.headers["Cache-Control"] == "no-store"
-            seen += [row.get("subscriptionId", row["id"]) for row in answer.body[path]]
-            following = answer.body["nextCursor"]
+            response = await backend.get(path, customerId=customer, limit="2", **cursor)
+            assert response.headers["Cache-Control"] == "no-store"
+            seen += [row.get("subscriptionId", row["id"]) for row in response.body[path]]
+            following = response.body["nextCursor"]
             cursor = {"cursor": following} if following else None
             pages += 1
         assert pages == 2
@@ -76,7 +76,7 @@ async def test_an_order_that_was_never_paid_is_not_listed(
 
 @pytest.fixture
 async def grace(backend: Backend) -> dict[str, str]:
-    """Another customer, known by her account in mPanel."""
+    """Another customer, known by their account in mPanel."""
     row = await backend.service.row(
         """WITH u AS (INSERT INTO users (email, password_hash)
                       VALUES ('grace@example.org', 'x') RETURNING id)
@@ -85,7 +85,7 @@ async def grace(backend: Backend) -> dict[str, str]:
     return {"customerId": str(row["id"]), "userId": str(row["user_id"])}
 
 
-async def test_a_customer_is_found_by_any_of_his_names(
+async def test_a_customer_is_found_by_any_reference(
     backend: Backend, grace: dict[str, str], order_a: dict[str, Any]
 ) -> None:
     order = await backend.service.order(order_a | {"customerId": grace["customerId"]}, **BEARER)
@@ -99,7 +99,7 @@ async def test_a_customer_is_found_by_any_of_his_names(
         assert await backend.done("portal-session", names | name)
 
 
-async def test_nobody_reaches_what_is_anothers(
+async def test_no_customer_reaches_what_is_anothers(
     backend: Backend, bought: str, grace: dict[str, str]
 ) -> None:
     (invoice,) = await backend.invoices(bought)
@@ -113,9 +113,9 @@ async def test_nobody_reaches_what_is_anothers(
             f"invoices/{invoice['id']}/refund",
         ):
             assert (await backend.post(path, owner)).status == 404, path
-        wish = owner | {"planId": "premium", "billingCycle": "monthly"}
+        change = owner | {"planId": "premium", "billingCycle": "monthly"}
         for path in ("change-plan", "preview-change"):
-            assert (await backend.post(f"subscriptions/{bought}/{path}", wish)).status == 404
+            assert (await backend.post(f"subscriptions/{bought}/{path}", change)).status == 404
         portal = owner | {"subscriptionId": bought}
         assert (await backend.post("portal-session", portal)).status == 404
     both = {"customerId": await backend.customer_of(bought), "userId": grace["userId"]}
@@ -124,7 +124,9 @@ async def test_nobody_reaches_what_is_anothers(
     assert await backend.audit() == []
 
 
-async def test_nobody_unknown_reaches_what_is_nobodys_yet(backend: Backend, bought: str) -> None:
+async def test_an_unknown_customer_does_not_reach_what_has_no_owner(
+    backend: Backend, bought: str
+) -> None:
     (invoice,) = await backend.invoices(bought)
     await backend.service.pool.execute("UPDATE subscriptions SET customer_id = NULL")
     await backend.service.pool.execute("UPDATE invoices SET customer_id = NULL")
@@ -158,11 +160,11 @@ async def test_rows_of_the_other_mode_and_of_mpanels_own_biller_do_not_exist(
         assert (await backend.get(path, customerId=customer)).body[path] == []
 
 
-async def test_ids_that_are_none_and_ids_of_nobody_are_told_apart(backend: Backend) -> None:
+async def test_malformed_ids_and_unknown_ids_are_distinguished(backend: Backend) -> None:
     for path in ("subscriptions/sub_123", "subscriptions/1/cancel", "invoices/x/refund"):
         call = backend.get if path.count("/") == 1 else backend.post
-        answer = await call(path)
-        assert (answer.status, answer.body["code"]) == (400, "malformed_request"), path
+        response = await call(path)
+        assert (response.status, response.body["code"]) == (400, "malformed_request"), path
     nobody = uuid4()
     for path in (f"subscriptions/{nobody}", f"invoices/{nobody}/refund"):
         call = backend.get if path.count("/") == 1 else backend.post
@@ -170,14 +172,14 @@ async def test_ids_that_are_none_and_ids_of_nobody_are_told_apart(backend: Backe
     assert (await backend.get("subscriptions", customerId=str(nobody))).status == 404
 
 
-async def test_lists_are_somebodys(backend: Backend) -> None:
+async def test_lists_need_a_customer(backend: Backend) -> None:
     for path in ("subscriptions", "invoices"):
         assert (await backend.get(path)).status == 422
         assert (await backend.get(path, customerId="x")).status == 422
         for wrong in ({"limit": "0"}, {"limit": "101"}, {"limit": "many"}, {"cursor": "%%%"}):
             named = {"customerId": str(uuid4())}
-            answer = await backend.get(path, **named, **wrong)
-            assert (answer.status, [*answer.body["fields"]]) == (422, [*wrong])
+            response = await backend.get(path, **named, **wrong)
+            assert (response.status, [*response.body["fields"]]) == (422, [*wrong])
 
 
 async def test_the_portal_opens_for_the_customer_of_the_subscription(
@@ -202,28 +204,28 @@ async def test_the_portal_opens_for_the_customer_of_the_subscription(
 async def test_the_portal_leads_back_to_our_site_only(backend: Backend, bought: str) -> None:
     customer = {"customerId": await backend.customer_of(bought)}
     for wrong in ("https://evil.test/", "javascript:alert(1)", "http://panel.test@evil.test/"):
-        answer = await backend.post("portal-session", customer | {"returnUrl": wrong})
-        assert (answer.status, answer.body["code"]) == (422, "return_url_not_allowed")
+        response = await backend.post("portal-session", customer | {"returnUrl": wrong})
+        assert (response.status, response.body["code"]) == (422, "return_url_not_allowed")
     assert await backend.done("portal-session", customer)
     assert (await backend.post("portal-session", {"returnUrl": "http://panel.test/"})).status == 422
 
 
-async def test_the_portal_is_closed_to_who_has_bought_nothing(
+async def test_the_portal_is_closed_to_customers_without_purchases(
     backend: Backend, grace: dict[str, str]
 ) -> None:
-    answer = await backend.post("portal-session", grace)
-    assert (answer.status, answer.body["code"]) == (404, "no_stripe_customer")
+    response = await backend.post("portal-session", grace)
+    assert (response.status, response.body["code"]) == (404, "no_stripe_customer")
     assert await backend.audit() == [("customer.portal", "failed")]
 
 
 async def test_stripes_troubles_are_told_as_such(backend: Backend, bought: str) -> None:
     customer = {"customerId": await backend.customer_of(bought)}
     await backend.service.stripe.inject_fault("status", status=429, retry_after=7)
-    answer = await backend.post("portal-session", customer)
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "7")
+    response = await backend.post("portal-session", customer)
+    assert (response.status, response.headers["Retry-After"]) == (503, "7")
     await backend.service.stripe.inject_fault("status", status=400)
-    answer = await backend.post(f"subscriptions/{bought}/cancel")
-    assert (answer.status, answer.body["code"]) == (502, "stripe_refused")
+    response = await backend.post(f"subscriptions/{bought}/cancel")
+    assert (response.status, response.body["code"]) == (502, "stripe_refused")
 
 
 async def test_a_key_that_may_only_look_changes_nothing(backend: Backend, bought: str) -> None:
@@ -232,10 +234,10 @@ async def test_a_key_that_may_only_look_changes_nothing(backend: Backend, bought
     )
     headers = {"Authorization": f"Bearer {looking.text}"}
     client = backend.service.client
-    async with client.get(f"/api/billing/subscriptions/{bought}", headers=headers) as answer:
-        assert answer.status == 200
+    async with client.get(f"/api/billing/subscriptions/{bought}", headers=headers) as response:
+        assert response.status == 200
     for path in ("portal-session", f"subscriptions/{bought}/cancel"):
-        async with client.post(f"/api/billing/{path}", json={}, headers=headers) as answer:
-            assert answer.status == 403
-        async with client.post(f"/api/billing/{path}", json={}) as answer:
-            assert answer.status == 401
+        async with client.post(f"/api/billing/{path}", json={}, headers=headers) as response:
+            assert response.status == 403
+        async with client.post(f"/api/billing/{path}", json={}) as response:
+            assert response.status == 401

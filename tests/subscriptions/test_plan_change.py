@@ -63,11 +63,12 @@ def subscription(*items: Item, status: str = "active") -> Subscription:
     )
 
 
-def bought(catalogue: Catalogue, wish: PlanRequest) -> Subscription:
+def bought(catalogue: Catalogue, plan_request: PlanRequest) -> Subscription:
     """The subscription that an order of all that leads to."""
-    addons = wish.addon_codes or ()
+    addons = plan_request.addon_codes or ()
     priced = price_order(
-        catalogue, Order(wish.plan_code, wish.billing_cycle, "usd", addon_codes=addons)
+        catalogue,
+        Order(plan_request.plan_code, plan_request.billing_cycle, "usd", addon_codes=addons),
     )
     products = {**catalogue.plans, **catalogue.addons}
     return subscription(
@@ -92,7 +93,7 @@ def prices_after(catalogue: Catalogue, held: Subscription, change: PlanChange) -
     return set(charged.values())
 
 
-wishes = st.builds(
+plan_requests = st.builds(
     PlanRequest,
     st.sampled_from(PLANS),
     st.sampled_from(CYCLES),
@@ -100,13 +101,13 @@ wishes = st.builds(
 )
 
 
-def is_sold(catalogue: Catalogue, wish: PlanRequest) -> bool:
-    products = [catalogue.addons[code] for code in wish.addon_codes or ()]
-    return all(product.price_for(wish.billing_cycle, "usd") for product in products)
+def is_sold(catalogue: Catalogue, plan_request: PlanRequest) -> bool:
+    products = [catalogue.addons[code] for code in plan_request.addon_codes or ()]
+    return all(product.price_for(plan_request.billing_cycle, "usd") for product in products)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(before=wishes, after=wishes)
+@given(before=plan_requests, after=plan_requests)
 def test_a_change_leads_to_what_an_order_would_have_led_to(
     catalogue: Catalogue, before: PlanRequest, after: PlanRequest
 ) -> None:

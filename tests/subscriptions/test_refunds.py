@@ -67,8 +67,8 @@ async def test_the_same_refund_again_is_a_slip_unless_it_has_a_key(
 async def test_of_two_refunds_at_once_one_is_made(backend: Backend, paid: dict[str, Any]) -> None:
     path = f"invoices/{paid['id']}/refund"
     await backend.service.stripe.inject_fault("hang", method="POST", path="/v1/refunds", seconds=1)
-    answers = await asyncio.gather(*(backend.post(path, {"amount": 100}) for _ in range(3)))
-    assert sorted(answer.status for answer in answers) == [200, 409, 409]
+    responses = await asyncio.gather(*(backend.post(path, {"amount": 100}) for _ in range(3)))
+    assert sorted(response.status for response in responses) == [200, 409, 409]
     assert await refunds_at_stripe(backend) == [100]
 
 
@@ -76,7 +76,7 @@ async def test_of_two_refunds_at_once_one_is_made(backend: Backend, paid: dict[s
 async def test_a_refund_whose_answer_was_lost_is_made_once(
     backend: Backend, paid: dict[str, Any], fault: str
 ) -> None:
-    """Whether the connection broke, or Stripe answers 500 though it has acted."""
+    """Whether the connection broke, or Stripe responses 500 though it has acted."""
     path = f"invoices/{paid['id']}/refund"
     await backend.service.stripe.inject_fault(
         fault, method="POST", path="/v1/refunds", after_work=True, times=3
@@ -131,8 +131,8 @@ async def test_what_was_not_paid_cannot_be_given_back(
 
 async def test_wrong_amounts_are_refused(backend: Backend, paid: dict[str, Any]) -> None:
     for wrong in (0, -1, 1.5, "100", 10**9, True):
-        answer = await backend.post(f"invoices/{paid['id']}/refund", {"amount": wrong})
-        assert (answer.status, "amount" in answer.body["fields"]) == (422, True), wrong
+        response = await backend.post(f"invoices/{paid['id']}/refund", {"amount": wrong})
+        assert (response.status, "amount" in response.body["fields"]) == (422, True), wrong
     wrong_reason = await backend.post(f"invoices/{paid['id']}/refund", {"reason": "because"})
     assert wrong_reason.status == 422
     assert await refunds_at_stripe(backend) == []

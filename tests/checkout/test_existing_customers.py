@@ -1,4 +1,4 @@
-"""Orders that mPanel's backend sends for customers whom it knows."""
+"""Orders that mPanel's backend sends for existing customers."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 async def ada(service: Service) -> str:
-    """A customer of mPanel's, known by her account there alone."""
+    """A customer of mPanel's, known only by their account there."""
     return str(
         await service.pool.fetchval(
             """WITH u AS (INSERT INTO users (email, password_hash)
@@ -46,7 +46,7 @@ async def order_row(service: Service, order: dict[str, Any]) -> Any:
     )
 
 
-async def test_the_first_order_makes_her_principal_stripe_customer_and_the_next_runs_on_it(
+async def test_the_first_order_creates_the_principal_stripe_customer_and_the_next_uses_it(
     service: Service, ada: str, order_a: dict[str, Any]
 ) -> None:
     first = await order_for(service, ada, order_a)
@@ -65,21 +65,21 @@ async def test_the_first_order_makes_her_principal_stripe_customer_and_the_next_
     assert [row["status"] for row in statuses] == ["pending", "pending"]
 
 
-async def test_nobody_else_gets_the_page_of_her_order(
+async def test_nobody_else_gets_the_page_of_their_order(
     service: Service, ada: str, order_a: dict[str, Any]
 ) -> None:
     known = order_a | {"customer": {"name": "Ada", "email": "ada@example.org"}}
-    hers = await order_for(service, ada, known)
-    someones = await service.order(known)
-    assert someones["url"] != hers["url"]
-    assert (await service.stripe.pay(hers["url"])).status == 303
-    rows = [await order_row(service, order) for order in (hers, someones)]
+    existing = await order_for(service, ada, known)
+    unproven = await service.order(known)
+    assert unproven["url"] != existing["url"]
+    assert (await service.stripe.pay(existing["url"])).status == 303
+    rows = [await order_row(service, order) for order in (existing, unproven)]
     assert rows[0]["customer_id"] == rows[1]["customer_id"] == ada
     assert rows[0]["stripe_customer_id"] != rows[1]["stripe_customer_id"]
     assert (await service.row(CUSTOMER, ada))["id"] == rows[0]["stripe_customer_id"]
 
 
-async def test_a_customer_whom_stripe_has_deleted_gets_a_new_one(
+async def test_a_customer_deleted_in_stripe_gets_a_new_one(
     service: Service, ada: str, order_a: dict[str, Any], gateway: Any
 ) -> None:
     first = await order_for(service, ada, order_a)
@@ -93,7 +93,7 @@ async def test_a_customer_whom_stripe_has_deleted_gets_a_new_one(
     assert (await service.stripe.pay(second["url"])).status == 303
 
 
-async def test_a_customer_whom_stripe_does_not_know_gets_a_new_one(
+async def test_a_customer_unknown_to_stripe_gets_a_new_one(
     service: Service, ada: str, order_a: dict[str, Any]
 ) -> None:
     await service.pool.execute("UPDATE customers SET stripe_customer_id = 'cus_of_another_account'")
@@ -113,22 +113,22 @@ async def test_an_id_of_live_mode_is_not_used_in_test_mode(
     assert (await order_row(service, order))["stripe_customer_id"] != "cus_1"
 
 
-async def test_a_repeated_order_for_her_is_one(
+async def test_a_repeated_order_for_a_customer_is_one(
     service: Service, ada: str, order_a: dict[str, Any]
 ) -> None:
-    answers = await asyncio.gather(*(order_for(service, ada, order_a) for _ in range(3)))
-    assert all(answer == answers[0] for answer in answers)
+    responses = await asyncio.gather(*(order_for(service, ada, order_a) for _ in range(3)))
+    assert all(response == responses[0] for response in responses)
     assert await service.pool.fetchval("SELECT count(*) FROM stripe_customers") == 1
 
 
 @pytest.mark.parametrize("key", [None, "x" * 32, "ключ", ""])
-async def test_without_a_key_of_the_backend_nobody_is_ordered_for(
+async def test_without_the_backends_key_no_customer_is_ordered_for(
     service: Service, ada: str, order_a: dict[str, Any], key: str | None
 ) -> None:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     body = order_a | {"customerId": ada}
-    answer = await service.client.post(CREATE_SESSION, json=body, headers=headers)
-    assert (answer.status, (await answer.json())["code"]) == (401, "unauthenticated")
+    response = await service.client.post(CREATE_SESSION, json=body, headers=headers)
+    assert (response.status, (await response.json())["code"]) == (401, "unauthenticated")
     assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 0
 
 
@@ -137,9 +137,9 @@ async def test_an_unknown_customer_is_named(
     service: Service, order_a: dict[str, Any], customer_id: str
 ) -> None:
     body = order_a | {"customerId": customer_id}
-    answer = await service.client.post(CREATE_SESSION, json=body, headers=BACKEND)
-    assert answer.status == 422
-    assert list((await answer.json())["fields"]) == ["customerId"]
+    response = await service.client.post(CREATE_SESSION, json=body, headers=BACKEND)
+    assert response.status == 422
+    assert list((await response.json())["fields"]) == ["customerId"]
 
 
 async def test_with_a_key_and_no_customer_an_order_is_like_any_other(
@@ -149,7 +149,7 @@ async def test_with_a_key_and_no_customer_an_order_is_like_any_other(
     assert (await service.stripe.pay(order["url"])).status == 303
 
 
-async def test_a_browsers_credentials_of_another_kind_say_nothing(
+async def test_other_credentials_of_a_browser_are_ignored(
     service: Service, order_a: dict[str, Any]
 ) -> None:
     await service.order(order_a, Authorization="Basic c2l0ZTpzdGFnaW5n")

@@ -8,11 +8,11 @@ from tests.service import Service
 
 
 async def ask(service: Service, session_id: str, wait: int = 0) -> dict[str, Any]:
-    answer: ClientResponse = await service.client.get(
+    response: ClientResponse = await service.client.get(
         f"/api/checkout/session/{session_id}", params={"wait": str(wait)}
     )
-    assert answer.status == 200, await answer.text()
-    content: dict[str, Any] = await answer.json()
+    assert response.status == 200, await response.text()
+    content: dict[str, Any] = await response.json()
     return content
 
 
@@ -43,7 +43,7 @@ async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any)
     }
 
 
-async def test_stripe_itself_is_asked_when_no_webhook_has_come(
+async def test_the_session_is_refreshed_if_no_webhook_has_come(
     service: Service, order_a: Any
 ) -> None:
     await service.stripe.set_delivery(hold=True)
@@ -63,7 +63,7 @@ async def test_a_failure_of_stripe_still_shows_what_we_know(service: Service, or
     assert (await ask(service, order["sessionId"]))["status"] == "provisional"
 
 
-async def test_the_answer_is_held_until_the_state_moves(service: Service, order_a: Any) -> None:
+async def test_the_response_is_held_until_the_state_changes(service: Service, order_a: Any) -> None:
     order = await service.order(order_a)
     await ask(service, order["sessionId"])
     asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
@@ -71,7 +71,7 @@ async def test_the_answer_is_held_until_the_state_moves(service: Service, order_
     assert (await asked)["status"] == "pending"
 
 
-async def test_a_change_of_the_tenant_is_a_move(service: Service, order_a: Any) -> None:
+async def test_a_change_of_the_tenant_ends_the_wait(service: Service, order_a: Any) -> None:
     order = await service.buy(order_a)
     asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
     await service.pool.execute(
@@ -86,14 +86,14 @@ async def test_a_change_of_the_tenant_is_a_move(service: Service, order_a: Any) 
     assert progress["tenant"]["domain"] == "ada.test"
 
 
-async def test_an_order_that_has_arrived_is_not_held(service: Service, order_a: Any) -> None:
+async def test_a_final_order_is_not_held(service: Service, order_a: Any) -> None:
     order = await service.buy(order_a)
     await service.pool.execute("UPDATE subscriptions SET status = 'active'")
     async with asyncio.timeout(10):
         await ask(service, order["sessionId"], wait=25)
 
 
-async def test_the_answer_is_given_at_once_when_the_process_stops(
+async def test_the_response_is_returned_at_once_when_the_process_stops(
     service: Service, order_a: Any
 ) -> None:
     order = await service.order(order_a)
@@ -155,13 +155,13 @@ async def test_an_order_that_is_taken_up_by_its_recovery_link_is_followed(
 
 async def test_an_unknown_session_is_not_found(service: Service) -> None:
     for session_id in ("cs_test_unknown", "%00", "a" * 300):
-        answer = await service.client.get(f"/api/checkout/session/{session_id}")
-        assert answer.status == 404
-        assert (await answer.json())["code"] == "not_found"
+        response = await service.client.get(f"/api/checkout/session/{session_id}")
+        assert response.status == 404
+        assert (await response.json())["code"] == "not_found"
 
 
 async def test_a_wait_that_is_too_long_is_refused(service: Service) -> None:
     for wait in ("26", "-1", "1.5", "soon", "٣"):
-        answer = await service.client.get("/api/checkout/session/cs_1", params={"wait": wait})
-        assert answer.status == 422
-        assert "wait" in (await answer.json())["fields"]
+        response = await service.client.get("/api/checkout/session/cs_1", params={"wait": wait})
+        assert response.status == 422
+        assert "wait" in (await response.json())["fields"]
