@@ -10,8 +10,9 @@ import asyncpg
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
-from mpanel_billing.webhooks.event import Body, parse_event
-from mpanel_billing.webhooks.service import receive_event
+from mpanel_billing.webhooks.event import parse_event
+from mpanel_billing.webhooks.inbox import receive_event
+from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
 
 

@@ -13,8 +13,14 @@ from mpanel_billing.database.pool import create_pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import load_database_settings, load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
-from mpanel_billing.webhooks.inbox import STATUSES, list_events, show_event
-from mpanel_billing.webhooks.replay import replay_event, replay_failed_events
+from mpanel_billing.webhooks.inbox import (
+    FAILED,
+    STATUSES,
+    list_events,
+    replay_event,
+    replay_failed_events,
+    show_event,
+)
 
 app = typer.Typer(help="List, show and replay Stripe events.", no_args_is_help=True)
 
@@ -92,7 +98,7 @@ async def _replay(event_id: str) -> None:
     async with _open_mirror() as mirror:
         outcome = await replay_event(mirror, event_id, by=command_line_actor())
     typer.echo(f"{event_id} {outcome.status}")
-    if outcome.status == "failed":
+    if outcome.status == FAILED:
         raise typer.Exit(1)
 
 
@@ -102,7 +108,7 @@ async def _replay_failed() -> None:
         async for event_id, outcome in replay_failed_events(mirror, by=command_line_actor()):
             tried += 1
             word = outcome.status if outcome else "done by another process"
-            failed += word == "failed"
+            failed += word == FAILED
             typer.echo(f"{event_id} {word}")
     if not tried:
         typer.echo("no failed events")

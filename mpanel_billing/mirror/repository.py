@@ -73,8 +73,8 @@ async def write_later(
 ) -> Mapping[str, bool]:
     """Write the snapshots that are newer by a later second than what is stored.
 
-    Answers what was written, by Stripe id, and whether it moves what is derived. Of types that
-    come seldom nothing is: what is stored has to be asked for first.
+    Returns, by Stripe id, what was written and whether it affects derived columns. Of rare types
+    nothing is written here: what is stored has to be read first.
     """
     if object_type not in _WRITES_LATER:
         return {}

@@ -47,7 +47,7 @@ class _Batch:
     snapshots: Sequence[Snapshot]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     applied: list[Snapshot] = field(default_factory=list)
-    moving: list[Snapshot] = field(default_factory=list)
+    affecting_derived: list[Snapshot] = field(default_factory=list)
     newly_mirrored: list[str] = field(default_factory=list)
     undecided: list[Snapshot] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
@@ -114,14 +114,16 @@ async def _apply_group(
         _note_written(batch, newer, await repository.write_decided(conn, object_type, rows))
 
 
-def _note_written(batch: _Batch, snapshots: Sequence[Snapshot], moves: Mapping[str, bool]) -> None:
-    """Note which of the snapshots were written, and which of them move what is derived."""
+def _note_written(
+    batch: _Batch, snapshots: Sequence[Snapshot], written: Mapping[str, bool]
+) -> None:
+    """Note the snapshots that were written, and those of them that affect derived columns."""
     for snapshot in snapshots:
-        if snapshot.object_id in moves:
+        if snapshot.object_id in written:
             batch.applied.append(snapshot)
             batch.outcomes.setdefault(snapshot.object_id, APPLIED)
-            if moves[snapshot.object_id]:
-                batch.moving.append(snapshot)
+            if written[snapshot.object_id]:
+                batch.affecting_derived.append(snapshot)
 
 
 def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
@@ -189,7 +191,8 @@ async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     The payment of an invoice and a session without a subscription do not name theirs; it is
     looked up, and locked before anything is derived from what others may be writing.
     """
-    stripe_ids = {key[1] for s in batch.moving for key in _keys(s) if key[0] == "sub"}
+    keys = [key for snapshot in batch.affecting_derived for key in _keys(snapshot)]
+    stripe_ids = {stripe_id for kind, stripe_id in keys if kind == "sub"}
     found: list[str] = []
     if paid := _paid_invoices(batch.applied):
         found += await repository.list_invoice_subscriptions(conn, paid)

@@ -21,6 +21,7 @@ from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.mirrored_type import Comparison
 from mpanel_billing.mirror.reading import UnreadableObjectError
+from mpanel_billing.mirror.service import APPLIED, STALE
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME, normalise
 from mpanel_billing.provisioning.drivers.registry import Drivers
@@ -188,7 +189,7 @@ async def _apply(
     except _POISONED:
         logger.warning("a page could not be applied; going on one by one", exc_info=True)
         return {snapshot.object_id for snapshot in snapshots}
-    return {id_ for id_, outcome in outcomes.items() if outcome.status == "stale"}
+    return {id_ for id_, outcome in outcomes.items() if outcome == STALE}
 
 
 async def _refresh(context: ReconcileContext, object_type: str, object_id: str) -> bool:
@@ -226,7 +227,7 @@ async def _bury(context: ReconcileContext, object_type: str, row: Mapping[str, A
         read_after=(row["as_of"], row["event_id"]),
     )
     outcomes = await context.mirror.apply([snapshot])
-    return outcomes[snapshot.object_id].status == "applied"
+    return outcomes[snapshot.object_id].status == APPLIED.status
 
 
 def differences(

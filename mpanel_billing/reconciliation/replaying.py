@@ -14,6 +14,7 @@ from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.stripe_gateway.gateway import Page
 from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import parse_body, parse_event
+from mpanel_billing.webhooks.inbox import FAILED
 
 
 async def replay_page(context: ReconcileContext, page: Page) -> Sequence[Drift]:
@@ -33,7 +34,7 @@ async def _receive(
 ) -> Drift:
     parsed = parse_event(parse_body(orjson.dumps(event)), livemode=context.mirror.livemode)
     outcome = await batcher.receive(parsed)
-    return _drift(event, repaired=outcome.status != "failed")
+    return _drift(event, repaired=outcome.status != FAILED)
 
 
 def _drift(event: Mapping[str, Any], *, repaired: bool) -> Drift:

@@ -1,1 +1,1 @@
-"""Stripe's webhooks: is it Stripe (signature), is it an event (envelope), what does it change."""
+"""Stripe's events: the signature, the inbox, the two paths of an event, the webhook endpoint."""

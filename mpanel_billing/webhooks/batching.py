@@ -1,73 +1,209 @@
-"""Takes events one by one, writes them together, answers each once it is committed.
+"""Receives events one by one, writes them in batches, returns each outcome once committed.
 
-There are two lanes. Most events are written in the first one, in a single round trip; what that
-leaves untouched goes on to the second, which applies anything. Why:
-docs/decisions/0004-natural-batches.md and 0007-routine-events-in-one-round-trip.md.
+Events that arrive while a batch is being written form the next one. There is no timer: a lone event
+never waits. A transaction costs about the same for one event as for thirty, so an event gets
+cheaper under load.
+
+There are two queues. Most events are written from the first, on the fast path; what that leaves
+goes on to the second, the full path, which applies anything. Why:
+docs/decisions/0004-natural-batches.md and 0007-fast-path-in-one-round-trip.md.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from mpanel_billing.database.pool import CONNECTION_ERRORS, Pool
+from mpanel_billing.database.pool import CONNECTION_ERRORS, Pool, acquired
 from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import APPLIED, Outcome
 from mpanel_billing.telemetry.counters import count_batch
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.fast_path import as_routine, receive_routine
-from mpanel_billing.webhooks.lanes import Lane, Take, Waiting
-from mpanel_billing.webhooks.service import receive_event, receive_events
+from mpanel_billing.webhooks.fast_path import (
+    FastPathEvent,
+    prepare_fast_path,
+    receive_on_fast_path,
+)
+from mpanel_billing.webhooks.inbox import receive_event, receive_events
 
 logger = logging.getLogger(__name__)
 
-ROUTINE_WRITERS = 1
-"""It waits for nobody for long: a second writer would only make the batches smaller."""
-ORDINARY_WRITERS = 2
-"""A batch that waits for a lock does not hold up all others."""
+FAST_PATH_WRITERS = 1
+"""It never waits long for a lock; a second writer would only make the batches smaller."""
+FULL_PATH_WRITERS = 2
+"""A batch that waits for a lock does not block all others."""
+
+MAX_BATCH = 20
+"""A third of what 64 connections send: one part is written while the others are sent and read.
+Larger batches save little and delay the events that arrive just after."""
+
+
+def batch_size(waiting: int, last: int) -> int:
+    """Return how many waiting events to take after a batch of `last`: about half of all in flight.
+
+    The clients just answered are about to send their next events. With two equal halves, one is
+    written while the other is sent and read; taking all that wait would make each wait for the
+    other. So two events that arrive together after a pause are two batches.
+    """
+    return min(MAX_BATCH, waiting, (waiting + last + 1) // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEvent:
+    """An event, and the request that waits for its outcome.
+
+    `prepared` is set if the event may take the fast path.
+    """
+
+    event: Event
+    prepared: FastPathEvent | None
+    outcome: "asyncio.Future[Outcome]"
+
+    def resolve(self, outcome: Outcome) -> None:
+        """Hand the outcome to the request, unless it was cancelled."""
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error in the request."""
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+
+
+Take = Callable[[], Sequence[PendingEvent]]
+"""Closes a batch and returns it: events of different objects."""
+
+Write = Callable[[Connection, Take], Awaitable[None]]
+"""Writes one batch over a connection; resolves each event it takes, or passes it on.
+
+An error that it raises means that the database is unavailable.
+"""
+
+
+class BatchQueue:
+    """A queue of events that a few writers empty, batch after batch."""
+
+    def __init__(self, pool: Pool, write: Write, *, writers: int) -> None:
+        """Run up to `writers` writers at once, each with its own connection."""
+        self._pool = pool
+        self._write = write
+        self._max_writers = writers
+        self._waiting: deque[PendingEvent] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
+        self._collecting = False
+        self._last = 0  # the size of the last batch of any writer
+
+    def put(self, entry: PendingEvent) -> None:
+        """Add an event; an idle writer takes it at once."""
+        self._waiting.append(entry)
+        self._start_writer()
+
+    def _start_writer(self) -> None:
+        """Start a writer unless all run, or one is about to take what waits."""
+        if self._waiting and not self._collecting and len(self._writers) < self._max_writers:
+            self._collecting = True
+            writer = asyncio.create_task(self._work())
+            self._writers.add(writer)
+            writer.add_done_callback(self._end_writer)
+
+    def _end_writer(self, writer: "asyncio.Task[None]") -> None:
+        """Have the events written that a writer left because it lost its connection."""
+        self._writers.discard(writer)
+        self._start_writer()
+
+    async def _work(self) -> None:
+        """Write until nothing waits.
+
+        The connection is kept from batch to batch: between two batches there is no turn of the
+        event loop in which PostgreSQL would be idle.
+        """
+        batch: list[PendingEvent] = []
+
+        def take() -> Sequence[PendingEvent]:
+            batch.extend(self._take())
+            return batch
+
+        try:
+            async with acquired(self._pool) as conn:
+                while self._waiting:
+                    self._collecting = True
+                    await self._write(conn, take)
+                    batch.clear()
+        except DatabaseUnavailableError as error:
+            for entry in batch or self._take_all():  # without a connection, everything queued fails
+                entry.fail(error)
+        finally:
+            self._collecting = False  # in any case; at worst a writer finds nothing
+
+    def _take_all(self) -> list[PendingEvent]:
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return waiting
+
+    def _take(self) -> list[PendingEvent]:
+        """Take waiting events in order of arrival, one per object; start a writer for the rest."""
+        self._collecting = False
+        batch: dict[str, PendingEvent] = {}
+        left: deque[PendingEvent] = deque()
+        most = batch_size(len(self._waiting), self._last)
+        while self._waiting and len(batch) < most:
+            entry = self._waiting.popleft()
+            if entry.event.batch_key in batch:
+                left.append(entry)
+            else:
+                batch[entry.event.batch_key] = entry
+        self._waiting.extendleft(reversed(left))
+        self._last = len(batch)
+        self._start_writer()
+        return list(batch.values())
 
 
 class EventBatcher:
-    """Takes events one by one and writes them in batches; one for a web process.
+    """Receives the events of a web process and writes them in batches.
 
-    `routine_events` counts those that took the short way.
+    `fast_path_events` counts those that took the fast path.
     """
 
     def __init__(self, pool: Pool) -> None:
         """Write to the pool's database."""
-        self.routine_events = 0
+        self.fast_path_events = 0
         self._pool = pool
-        self._routine = Lane(pool, self._write_routine, writers=ROUTINE_WRITERS)
-        self._ordinary = Lane(pool, self._write_ordinary, writers=ORDINARY_WRITERS)
+        self._fast_path = BatchQueue(pool, self._write_fast_path, writers=FAST_PATH_WRITERS)
+        self._full_path = BatchQueue(pool, self._write_full_path, writers=FULL_PATH_WRITERS)
 
     async def receive(self, event: Event) -> Outcome:
-        """Return once the event is committed; DatabaseUnavailableError where it could not be."""
-        entry = Waiting(event, as_routine(event), asyncio.get_running_loop().create_future())
-        lane = self._routine if entry.routine else self._ordinary
-        lane.put(entry)
+        """Return once the event is committed; DatabaseUnavailableError if it could not be."""
+        future = asyncio.get_running_loop().create_future()
+        entry = PendingEvent(event, prepare_fast_path(event), future)
+        queue = self._fast_path if entry.prepared else self._full_path
+        queue.put(entry)
         return await entry.outcome
 
-    async def _write_routine(self, conn: Connection, take: Take) -> None:
-        """Write what is routine, and hand the rest on."""
+    async def _write_fast_path(self, conn: Connection, take: Take) -> None:
+        """Write what can take the fast path, and pass the rest on."""
         batch = take()
         started = time.perf_counter()
-        done = await receive_routine(conn, [entry.routine for entry in batch if entry.routine])
+        prepared = [entry.prepared for entry in batch if entry.prepared]
+        done = await receive_on_fast_path(conn, prepared)
         if done:
-            self.routine_events += len(done)
+            self.fast_path_events += len(done)
             count_batch(len(done), time.perf_counter() - started)
         for entry in batch:
             if entry.event.id in done:
-                entry.answer(APPLIED)
+                entry.resolve(APPLIED)
             else:
-                self._ordinary.put(entry)
+                self._full_path.put(entry)
 
-    async def _write_ordinary(self, conn: Connection, take: Take) -> None:
-        """Write any events in a transaction; where that fails, each in one of its own.
+    async def _write_full_path(self, conn: Connection, take: Take) -> None:
+        """Write any events in one transaction; if that fails, each in one of its own.
 
-        The batch is closed only once the transaction is open: what arrives during that round trip
-        comes along.
+        The batch is closed only once the transaction is open: events that arrive during that round
+        trip are included.
         """
-        batch: Sequence[Waiting] = ()
+        batch: Sequence[PendingEvent] = ()
         try:
             async with conn.transaction():
                 batch = take()
@@ -75,18 +211,18 @@ class EventBatcher:
                 outcomes = await receive_events(conn, [entry.event for entry in batch])
         except CONNECTION_ERRORS:
             raise
-        except Exception:  # noqa: BLE001 - whatever it is, it is found out one by one
+        except Exception:  # noqa: BLE001 - writing them one by one shows which event failed
             await self._write_one_by_one(batch or take())
         else:
             count_batch(len(batch), time.perf_counter() - started)
             for entry in batch:
-                entry.answer(outcomes[entry.event.id])
+                entry.resolve(outcomes[entry.event.id])
 
-    async def _write_one_by_one(self, batch: Sequence[Waiting]) -> None:
+    async def _write_one_by_one(self, batch: Sequence[PendingEvent]) -> None:
         if len(batch) > 1:
             logger.warning("a batch of %d events failed; applying them one by one", len(batch))
         for entry in batch:
             try:
-                entry.answer(await receive_event(self._pool, entry.event))
-            except Exception as error:  # noqa: BLE001 - raised where the request waits for it
+                entry.resolve(await receive_event(self._pool, entry.event))
+            except Exception as error:  # noqa: BLE001 - raised in the waiting request
                 entry.fail(error)

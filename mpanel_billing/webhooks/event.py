@@ -1,54 +1,35 @@
-"""A signed body to an event: what can be kept, and what it is about; no I/O."""
+"""A signed body to an event and the snapshot that it carries; no I/O."""
 
-import json
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
-
-import orjson
 
 from mpanel_billing.errors import MalformedRequestError
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
 from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED_BY_NAME
+from mpanel_billing.webhooks.jsonb import Body, NotStorableError, read_object
 
-_MAX_DEPTH = 64
-_MANY_BRACKETS = 500
-"""Below, nothing can be nested so deep that PostgreSQL would refuse it."""
 _MAX_TEXT_LENGTH = 255
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class NotAnEventError(MalformedRequestError):
-    """The body is signed, but is no event of Stripe's."""
+    """The body is signed but is not a Stripe event."""
 
     code = "not_an_event"
 
 
 class WrongModeError(MalformedRequestError):
-    """An event of the other mode: a test event for a live key, or the reverse (rule 14)."""
+    """A test event for a live key, or the reverse (rule 14)."""
 
     code = "wrong_mode"
 
 
-class Body(NamedTuple):
-    """A JSON object, read and as text; the text is what PostgreSQL's jsonb can hold."""
-
-    values: Mapping[str, Any]
-    text: str
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Body":
-        """Write an object that was read before."""
-        return cls(values, json.dumps(values))
-
-
 class Event(NamedTuple):
-    """An event as it is kept in the inbox; `payload` is its JSON text.
+    """An event as the inbox keeps it; `payload` is its JSON text.
 
-    `snapshot` is what it says about an object that we mirror; None with the `reason` why it is
-    kept without an effect.
+    `snapshot` is the mirrored object that it carries. Without one the event is kept with the
+    `reason` and has no effect.
     """
 
     id: str
@@ -63,78 +44,31 @@ class Event(NamedTuple):
 
     @property
     def batch_key(self) -> str:
-        """What no two events of one batch may share: the object, of sessions the order."""
+        """What no two events of a batch may share: the object, or for a session its order."""
         if self.snapshot is None:
             return self.object_id or self.id
         return MIRRORED_BY_NAME[self.snapshot.object_type].batch_key(self.snapshot.facts)
 
 
 def parse_body(body: bytes) -> Body:
-    """Return the JSON object that a body is; NotAnEventError when it is none.
-
-    What PostgreSQL's jsonb cannot hold is replaced: NUL characters and lone surrogates by the
-    replacement character, numbers that are not finite or of thousands of digits by null. Of
-    duplicate keys the last counts.
-    """
-    values, as_sent = _read(body)
-    if not isinstance(values, dict):
-        raise NotAnEventError("The body is no JSON object.")
-    if _may_be_deep(body) and _depth_exceeds(values, _MAX_DEPTH):
-        raise NotAnEventError(f"The body is nested deeper than {_MAX_DEPTH} levels.")
-    return Body(values, body.decode()) if as_sent else Body.of(values)
-
-
-def _read(body: bytes) -> tuple[object, bool]:
-    """Read JSON; answers the value, and whether jsonb can hold it as it was sent.
-
-    orjson refuses what is not finite and lone surrogates; what it refuses is read once more, with
-    the values replaced that jsonb cannot hold.
-    """
-    # one byte is found a great deal faster than six
-    if b"\\" not in body or _ESCAPED_NUL not in body:
-        try:
-            return orjson.loads(body), True
-        except orjson.JSONDecodeError:
-            pass
+    """Return the JSON object that a body holds; NotAnEventError if there is none."""
     try:
-        return _storable(_CAREFUL.decode(body.decode())), False
-    except (ValueError, RecursionError):
-        raise NotAnEventError("The body is no JSON.") from None
-
-
-def _null(_: str) -> None:
-    return None
-
-
-def _finite_or_null(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
-def _readable_or_null(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:  # of more digits than Python reads
-        return None
-
-
-_ESCAPED_NUL = b"\\u0000"
-_CAREFUL = json.JSONDecoder(
-    parse_float=_finite_or_null, parse_int=_readable_or_null, parse_constant=_null
-)
+        return read_object(body)
+    except NotStorableError as error:
+        raise NotAnEventError(f"The body is {error}.") from None
 
 
 def parse_event(body: Body, *, livemode: bool) -> Event:
-    """Return the event that a signed body is; `livemode` is the mode of our Stripe key.
+    """Return the event in a signed body; `livemode` is the mode of our Stripe key.
 
-    Raises NotAnEventError when there is no id to keep it by, WrongModeError when it is of the
-    other mode. Everything else that is odd is kept, with the reason.
+    NotAnEventError without an id to keep it by, WrongModeError for the other mode. Anything else
+    that is unexpected is kept with the reason.
     """
     payload = body.values
     try:
         event_id = checked_id(payload.get("id"), "id")
     except UnreadableObjectError as error:
-        raise NotAnEventError(f"The body is no event: {error}.") from None
+        raise NotAnEventError(f"The body is not an event: {error}.") from None
     _check_mode(event_id, payload, livemode=livemode)
     snapshot, reason = _read_snapshot(event_id, payload, livemode=livemode)
     return Event(
@@ -154,8 +88,8 @@ def _check_mode(event_id: str, payload: Mapping[str, Any], *, livemode: bool) ->
     stated = payload.get("livemode")
     if isinstance(stated, bool) and stated != livemode:
         raise WrongModeError(
-            f"Event {event_id} is of {_mode(stated)} mode, "
-            f"our Stripe key is of {_mode(livemode)} mode."
+            f"Event {event_id} is a {_mode(stated)} mode event, "
+            f"the configured Stripe key is a {_mode(livemode)} mode key."
         )
 
 
@@ -170,7 +104,7 @@ def _read_snapshot(
         return None, reason
     created = _created(payload)
     if created is None:
-        return None, "has no time of creation"
+        return None, "has no creation time"
     previous = payload["data"].get("previous_attributes")
     try:
         snapshot = snapshot_of_event(
@@ -190,12 +124,12 @@ def _reason_to_ignore(payload: Mapping[str, Any]) -> str | None:
     if payload.get("object") != "event":
         return f"is a {_label(payload.get('object')) or 'nameless object'}, not an event"
     if payload.get("account") is not None:
-        return "is of a connected account"
+        return "belongs to a connected account"
     if payload.get("type") not in EVENT_TYPES:
-        return "is of a type that is not mirrored"
+        return "its type is not mirrored"
     data = payload.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
-        return "carries no object"
+        return "has no object"
     return None
 
 
@@ -214,40 +148,3 @@ def _label(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     return value[:_MAX_TEXT_LENGTH]
-
-
-def _may_be_deep(body: bytes) -> bool:
-    return body.count(b"[") + body.count(b"{") > _MANY_BRACKETS
-
-
-def _storable(value: object) -> object:
-    if isinstance(value, str):
-        return _storable_text(value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {_storable_text(key): _storable(item) for key, item in value.items()}
-    return value
-
-
-def _storable_text(text: str) -> str:
-    without_nul = text.replace("\x00", _REPLACEMENT)
-    return without_nul.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _depth_exceeds(value: object, levels: int) -> bool:
-    """Whether a value is nested deeper than that many levels; without recursion."""
-    level = _nested_in(value)
-    for _ in range(levels):
-        level = [grandchild for child in level for grandchild in _nested_in(child)]
-        if not level:
-            return False
-    return True
-
-
-def _nested_in(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return [child for child in value.values() if isinstance(child, dict | list)]
-    if isinstance(value, list):
-        return [child for child in value if isinstance(child, dict | list)]
-    return []

@@ -1,9 +1,9 @@
-"""The short way of an event: most are kept and applied in one round trip to the database.
+"""The fast path: most events are kept and applied in one round trip to the database.
 
-Routine is what is newer than its row by a later second, and moves nothing that is derived: the
-renewals of a subscription that goes on, and the invoices of one. The database decides which those
-are, in the transaction that writes them; whatever it leaves goes the ordinary way. Why:
-docs/decisions/0007-routine-events-in-one-round-trip.md.
+It takes events whose snapshot is newer than its row by a later second and affects nothing derived:
+the renewals of a continuing subscription, and its invoices. The database decides which those are,
+in the transaction that writes them; it leaves the others for the full path. Why:
+docs/decisions/0007-fast-path-in-one-round-trip.md.
 """
 
 import logging
@@ -21,18 +21,18 @@ from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.service import inbox_row
+from mpanel_billing.webhooks.inbox import inbox_row
 
 logger = logging.getLogger(__name__)
 
 _OBJECT_TYPES = tuple(each.object_type for each in MIRRORED if each.fast_path is not None)
 
 
-class RoutineEvent(NamedTuple):
-    """An event that may be routine, with its rows as the JSON that the database takes.
+class FastPathEvent(NamedTuple):
+    """An event that may take the fast path, with its rows serialized for the database.
 
-    They are written as the event comes, while the database is busy with those before it: between
-    two batches it would wait for us.
+    Serializing happens on arrival, while the database writes the batch before; between two batches
+    it would have to wait for us.
     """
 
     id: str
@@ -43,16 +43,16 @@ class RoutineEvent(NamedTuple):
     payload: str
 
 
-def as_routine(event: Event) -> RoutineEvent | None:
-    """Make an event ready for the short way; None where the database need not be asked."""
+def prepare_fast_path(event: Event) -> FastPathEvent | None:
+    """Prepare an event for the fast path; None if it needs the full path in any case."""
     snapshot = event.snapshot
-    if snapshot is None or not _may_be_routine(snapshot):
+    if snapshot is None or not _may_take_fast_path(snapshot):
         return None
     try:
         mirror_row = encode_json(row_of(snapshot))
     except orjson.JSONEncodeError:
-        return None  # a sum beyond 64 bits: the ordinary way keeps the event, with what is wrong
-    return RoutineEvent(
+        return None  # an amount beyond 64 bits: the full path keeps the event with its error
+    return FastPathEvent(
         id=event.id,
         object_type=snapshot.object_type,
         keys=lock_keys([snapshot]),
@@ -62,24 +62,24 @@ def as_routine(event: Event) -> RoutineEvent | None:
     )
 
 
-def _may_be_routine(snapshot: Snapshot) -> bool:
-    """Whether the database needs to be told of nothing but the snapshot."""
+def _may_take_fast_path(snapshot: Snapshot) -> bool:
+    """Whether the snapshot alone is enough to write the rows."""
     may = MIRRORED_BY_NAME[snapshot.object_type].fast_path
     return may is not None and may(snapshot.facts)
 
 
-async def receive_routine(conn: Connection, events: Sequence[RoutineEvent]) -> set[str]:
-    """Keep and apply the routine ones of events of different objects; answer their ids.
+async def receive_on_fast_path(conn: Connection, events: Sequence[FastPathEvent]) -> set[str]:
+    """Keep and apply the events that can take the fast path, and return their ids.
 
-    Those answered are committed when this returns, so `conn` is in no transaction. The others are
-    untouched.
+    The events must be of different objects. Those returned are committed, so `conn` must not be in
+    a transaction; the others are untouched.
     """
     rows = {
         object_type: [event.mirror_row for event in events if event.object_type == object_type]
         for object_type in _OBJECT_TYPES
     }
     try:
-        return await repository.receive_routine(
+        return await repository.receive_events(
             conn,
             [event.inbox_row for event in events],
             [event.payload for event in events],
@@ -87,11 +87,11 @@ async def receive_routine(conn: Connection, events: Sequence[RoutineEvent]) -> s
             [key for event in events for key in event.keys],
         )
     except asyncpg.LockNotAvailableError:
-        # somebody changes one of the rows: the ordinary way waits for him, and holds up nobody
+        # another transaction is changing a row: the full path waits without blocking others
         return set()
     except CONNECTION_ERRORS:
         raise
     except asyncpg.PostgresError as error:
-        # one is in the inbox already, or cannot be written: the ordinary way finds out which
-        logger.info("%d events go the ordinary way: %s", len(events), error)
+        # an event is in the inbox already or cannot be written: the full path finds out which
+        logger.info("%d events take the full path: %s", len(events), error)
         return set()

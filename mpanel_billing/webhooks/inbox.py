@@ -1,14 +1,179 @@
-"""Look into the inbox: for the command line and the operator's routes."""
+"""The inbox of Stripe's events: keep, apply, fail, retry, list and replay them.
 
-from collections.abc import Mapping, Sequence
+An event is kept and applied in one transaction: what is acknowledged with 2xx is on disk (rule 1).
+"""
+
+import logging
+import traceback
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from mpanel_billing.database.pool import Pool, acquired
-from mpanel_billing.errors import NotFoundError
+import asyncpg
+
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Target
+from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import ConflictError, DatabaseUnavailableError, NotFoundError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
 from mpanel_billing.webhooks import repository
+from mpanel_billing.webhooks.event import Event, parse_event
+from mpanel_billing.webhooks.jsonb import Body
+
+logger = logging.getLogger(__name__)
 
 Status = Literal["received", "applied", "stale", "ignored", "failed"]
+"""The status of a row of stripe_events; `applied` and `stale` come from the mirror."""
 STATUSES: tuple[Status, ...] = get_args(Status)
+
+IGNORED: Status = "ignored"
+FAILED: Status = "failed"
+DUPLICATE = Outcome("duplicate")
+"""The outcome of an event that was in the inbox already; no row has this status."""
+
+FIRST_RETRY_SECONDS = 60.0
+LONGEST_RETRY_SECONDS = 6 * 3600.0
+MAX_ATTEMPTS = 12
+_MAX_ERROR_LENGTH = 20_000
+_CONFLICT_RETRIES = 3
+_PAGE = 100
+
+
+async def receive_event(pool: Pool, event: Event) -> Outcome:
+    """Keep an event and apply it, at most once.
+
+    If applying fails, the event is kept as failed with the traceback, to be retried;
+    DatabaseUnavailableError if it could not even be kept.
+    """
+    try:
+        return (await _keep_and_apply(pool, event))[event.id]
+    except DatabaseUnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - rule 6: whatever fails, the event is kept with it
+        await _keep_failed(pool, event, error)
+        return Outcome(FAILED)
+
+
+async def _keep_and_apply(pool: Pool, event: Event) -> Mapping[str, Outcome]:
+    for _ in range(_CONFLICT_RETRIES):
+        try:
+            async with transaction(pool) as conn:
+                return await receive_events(conn, [event])
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            continue
+    async with transaction(pool) as conn:
+        return await receive_events(conn, [event])
+
+
+async def receive_events(conn: Connection, events: Sequence[Event]) -> Mapping[str, Outcome]:
+    """Keep events of different objects and apply them, in the caller's transaction.
+
+    Returns the outcome by event id. Any failure fails the batch, and the caller must roll back.
+    """
+    expected = {event.id: _expected(event) for event in events}
+    rows = [inbox_row(event, expected[event.id]) for event in events]
+    keys = lock_keys(event.snapshot for event in events if event.snapshot)
+    kept = await repository.insert_events(conn, rows, [event.payload for event in events], keys)
+    new = [event for event in events if event.id in kept]
+    snapshots = [event.snapshot for event in new if event.snapshot]
+    by_object = await apply_locked(conn, snapshots) if snapshots else {}
+    outcomes = {e.id: by_object[e.snapshot.object_id] for e in new if e.snapshot}
+    if unexpected := [_mark(id_, o) for id_, o in outcomes.items() if o != expected[id_]]:
+        await repository.mark_events(conn, unexpected)
+    return {
+        event.id: outcomes.get(event.id, expected[event.id]) if event.id in kept else DUPLICATE
+        for event in events
+    }
+
+
+def _expected(event: Event) -> Outcome:
+    """Return the outcome of most events, with which each is inserted at first."""
+    return APPLIED if event.snapshot else Outcome(IGNORED, event.reason)
+
+
+def inbox_row(event: Event, outcome: Outcome) -> dict[str, Any]:
+    """Return the row of an event with its outcome."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "api_version": event.api_version,
+        "created": event.created,
+        "livemode": event.livemode,
+        "object_id": event.object_id,
+        "status": outcome.status,
+        "reason": outcome.reason,
+    }
+
+
+async def _keep_failed(pool: Pool, event: Event, error: Exception) -> None:
+    logger.error(
+        "event could not be applied; kept as failed",
+        extra={"eventId": event.id, "eventType": event.type},
+        exc_info=error,
+    )
+    row = inbox_row(event, Outcome(FAILED)) | {
+        "attempts": 1,
+        "last_error": _describe(error),
+        "retry_in_seconds": retry_delay(1),
+    }
+    try:
+        async with transaction(pool) as conn:
+            await repository.insert_events(conn, [row], [event.payload], keys=[])
+    except asyncpg.PostgresError as second:
+        raise DatabaseUnavailableError(
+            "The event could not be stored; please send it again.", retry_after=60
+        ) from second
+
+
+async def retry_event(mirror: Mirror, event_id: str) -> Outcome | None:
+    """Apply a kept event again; None if it is done, or another process is applying it."""
+    try:
+        return await _lock_and_apply(mirror, event_id)
+    except DatabaseUnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - rule 6: the event stays, with its error
+        await _postpone(mirror.pool, event_id, error)
+        return Outcome(FAILED)
+
+
+async def _lock_and_apply(mirror: Mirror, event_id: str) -> Outcome | None:
+    async with transaction(mirror.pool) as conn:
+        row = await repository.lock_event(conn, event_id)
+        if row is None:
+            return None
+        event = parse_event(Body.of(row["payload"]), livemode=mirror.livemode)
+        outcome = Outcome(IGNORED, event.reason)
+        if event.snapshot:
+            outcome = (await apply_snapshots(conn, [event.snapshot]))[event.snapshot.object_id]
+        await repository.mark_events(conn, [_mark(event_id, outcome)])
+        return outcome
+
+
+async def _postpone(pool: Pool, event_id: str, error: Exception) -> None:
+    logger.error("event failed again", extra={"eventId": event_id}, exc_info=error)
+    async with transaction(pool) as conn:
+        row = await repository.lock_event(conn, event_id)
+        if row is not None:
+            delay = retry_delay(row["attempts"] + 1)
+            await repository.mark_event_failed(conn, event_id, _describe(error), delay)
+
+
+def retry_delay(attempts: int) -> float | None:
+    """Return the seconds to wait after that many failed attempts; None: a person has to look."""
+    if attempts >= MAX_ATTEMPTS:
+        return None
+    return min(FIRST_RETRY_SECONDS * 2.0 ** (attempts - 1), LONGEST_RETRY_SECONDS)
+
+
+def _mark(event_id: str, outcome: Outcome) -> dict[str, Any]:
+    return {"id": event_id, "status": outcome.status, "reason": outcome.reason}
+
+
+def _describe(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))[-_MAX_ERROR_LENGTH:]
 
 
 async def list_events(pool: Pool, status: str | None, most: int) -> Sequence[Mapping[str, Any]]:
@@ -18,9 +183,56 @@ async def list_events(pool: Pool, status: str | None, most: int) -> Sequence[Map
 
 
 async def show_event(pool: Pool, event_id: str) -> Mapping[str, Any]:
-    """Return all of one event, its payload and its last error included; or NotFoundError."""
+    """Return one event with its payload and last error, or raise NotFoundError."""
     async with acquired(pool) as conn:
         event = await repository.get_event(conn, event_id)
     if event is None:
-        raise NotFoundError(f"There is no event {event_id} in the inbox.")
+        raise NotFoundError(f"Event {event_id} not found.")
     return dict(event)
+
+
+async def replay_event(mirror: Mirror, event_id: str, *, by: Actor | None = None) -> Outcome:
+    """Apply an event that failed or was ignored.
+
+    ConflictError if it took effect before, or its payload has been pruned.
+    """
+    event = await show_event(mirror.pool, event_id)
+    if event["payload"] is None:
+        raise ConflictError(f"The payload of event {event_id} has been pruned.")
+    async with transaction(mirror.pool) as conn:
+        if not await repository.reopen_event(conn, event_id):
+            raise ConflictError(f"Event {event_id} is already {event['status']}.")
+        entry = await audit.begin(conn, by, "event.replay", Target("event", event_id))
+    async with audit.settling(mirror.pool, entry):
+        outcome = await retry_event(mirror, event_id)
+        if outcome is None:
+            raise ConflictError(f"Another process is applying event {event_id}.")
+        entry.note(status=outcome.status)
+    return outcome
+
+
+async def replay_failed_events(
+    mirror: Mirror, *, by: Actor | None = None
+) -> AsyncIterator[tuple[str, Outcome | None]]:
+    """Apply every unfinished event once; yields the id and outcome of each.
+
+    The outcome is None if another process was applying the event.
+    """
+    statuses: Counter[str] = Counter()
+    async with audit.attempt(mirror.pool, by, "events.replay_failed") as entry:
+        async for event_id, outcome in _replay_all(mirror):
+            statuses[outcome.status if outcome else "busy"] += 1
+            yield event_id, outcome
+        entry.note(outcomes=dict(statuses))
+
+
+async def _replay_all(mirror: Mirror) -> AsyncIterator[tuple[str, Outcome | None]]:
+    after = ""
+    while True:
+        async with acquired(mirror.pool) as conn:
+            page = await repository.list_failed_events(conn, after, _PAGE)
+        for event_id in page:
+            yield event_id, await retry_event(mirror, event_id)
+        if len(page) < _PAGE:
+            return
+        after = page[-1]

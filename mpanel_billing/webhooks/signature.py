@@ -1,8 +1,8 @@
-"""Stripe's webhook signature: bytes and header in, verdict out; no I/O.
+"""Verifies Stripe's webhook signature; no I/O.
 
 Source: Stripe's documentation, "Verify webhook signatures manually". The SDK's own check is not
-used because it takes one secret, decodes the body first and answers odd bodies with
-AttributeError; several secrets are in use while one is rolled.
+used: it takes one secret (two are in use while one is rolled), decodes the body first and raises
+AttributeError for some bodies.
 """
 
 import hmac
@@ -16,7 +16,7 @@ _MAX_TIMESTAMP_DIGITS = 12
 
 
 class SignatureError(MalformedRequestError):
-    """The request is not signed by a secret of ours; `code` says what is wrong with it."""
+    """The request is not signed by a configured secret; `code` says what is wrong."""
 
     code = "signature_invalid"
 
@@ -24,25 +24,26 @@ class SignatureError(MalformedRequestError):
 def verify_signature(
     body: bytes, header: str | None, secrets: Sequence[bytes], *, now: float
 ) -> None:
-    """Accept a body that any one of the secrets has signed, or raise SignatureError.
+    """Raise SignatureError unless one of the secrets signed the body.
 
-    `now` is Unix time in seconds; a signature older or younger than 300 s is refused.
+    `now` is Unix time in seconds; a timestamp more than 300 s off is refused.
     """
     timestamp, candidates = _parse(header)
     signed = timestamp.encode() + b"." + body
     expected = [hmac.digest(secret, signed, "sha256") for secret in secrets]
-    # every pair is compared, in constant time: the answer's timing tells nothing
+    # compare every pair in constant time, so that timing reveals nothing
     matches = [hmac.compare_digest(have, want) for have in candidates for want in expected]
     if not any(matches):
         raise SignatureError("The Stripe-Signature header matches no configured webhook secret.")
     if abs(now - int(timestamp)) > TOLERANCE_SECONDS:
         raise SignatureError(
-            "The webhook signature is too old, or our clock is wrong.", code="signature_too_old"
+            "The webhook signature is too old, or the server clock is off.",
+            code="signature_too_old",
         )
 
 
 def _parse(header: str | None) -> tuple[str, list[bytes]]:
-    """Return the timestamp and the v1 signatures; other schemes (v0) are passed over."""
+    """Return the timestamp and the v1 signatures; other schemes (v0) are ignored."""
     if header is None:
         raise SignatureError("The Stripe-Signature header is missing.", code="signature_missing")
     if len(header) > _MAX_HEADER_LENGTH:

@@ -38,7 +38,7 @@ from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.telemetry.counters import JobOutcome, count_job
 from mpanel_billing.telemetry.pm2 import signal_ready
 from mpanel_billing.telemetry.pool import open_pool, sampled
-from mpanel_billing.webhooks.service import retry_event
+from mpanel_billing.webhooks.inbox import retry_event
 from mpanel_billing.worker.outages import brief_outages
 from mpanel_billing.worker.sweep import sweep
 

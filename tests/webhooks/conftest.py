@@ -4,15 +4,15 @@ import pytest
 
 from tests import stripe_objects as made
 from tests.inbox import Inbox
-from tests.webhooks.books import Books
+from tests.webhooks.pair import Pair
 
 
 @pytest.fixture
-async def books(inbox: Inbox) -> Books:
+async def pair(inbox: Inbox) -> Pair:
     for number in (1, 2):
         name, customer = f"sub_{number}", f"cus_{number}"
         about = made.subscription(name, customer=customer)
         await inbox.tell("customer.subscription.created", about)
         first = made.invoice(f"in_first_{number}", subscription=name, customer=customer)
         await inbox.tell("invoice.paid", first)
-    return Books(inbox)
+    return Pair(inbox)

@@ -9,9 +9,16 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import APPLIED
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.webhooks.batching import EventBatcher
-from mpanel_billing.webhooks.event import Body, Event, parse_event
-from mpanel_billing.webhooks.lanes import MAX_BATCH, Lane, Take, Waiting, batch_size
+from mpanel_billing.webhooks.batching import (
+    MAX_BATCH,
+    BatchQueue,
+    EventBatcher,
+    PendingEvent,
+    Take,
+    batch_size,
+)
+from mpanel_billing.webhooks.event import Event, parse_event
+from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 
@@ -110,7 +117,7 @@ async def test_no_event_is_left_waiting(inbox: Inbox, count: int) -> None:
     assert len(outcomes) == count
 
 
-async def test_a_lane_settles_on_halves(inbox: Inbox) -> None:
+async def test_a_queue_settles_on_halves(inbox: Inbox) -> None:
     """Sixteen clients that send the next one once they are answered are written by eights."""
     sizes: list[int] = []
 
@@ -119,15 +126,15 @@ async def test_a_lane_settles_on_halves(inbox: Inbox) -> None:
         sizes.append(len(batch))
         await conn.execute("SELECT 1")
         for entry in batch:
-            entry.answer(APPLIED)
+            entry.resolve(APPLIED)
 
-    lane = Lane(inbox.pool, write, writers=1)
+    queue = BatchQueue(inbox.pool, write, writers=1)
 
     async def send(number: int) -> None:
         for _ in range(5):
             loop = asyncio.get_running_loop()
-            entry = Waiting(update(number), None, loop.create_future())
-            lane.put(entry)
+            entry = PendingEvent(update(number), None, loop.create_future())
+            queue.put(entry)
             await entry.outcome
 
     await asyncio.gather(*(send(number) for number in range(16)))

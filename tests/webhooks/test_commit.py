@@ -5,7 +5,7 @@ import pytest
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.webhooks.batching import EventBatcher
 from tests.inbox import Inbox
-from tests.webhooks.books import Books, renewal
+from tests.webhooks.pair import Pair, renewal
 from tests.webhooks.test_batching import update
 
 LOST_AT_COMMIT = """
@@ -24,7 +24,9 @@ async def test_an_event_whose_commit_fails_is_not_acknowledged(inbox: Inbox) -> 
         await EventBatcher(inbox.pool).receive(update(1))
 
 
-async def test_a_routine_event_whose_commit_fails_is_not_acknowledged(books: Books) -> None:
-    await books.inbox.pool.execute(LOST_AT_COMMIT)
+async def test_a_fast_path_event_whose_commit_fails_is_not_acknowledged(
+    pair: Pair,
+) -> None:
+    await pair.inbox.pool.execute(LOST_AT_COMMIT)
     with pytest.raises(DatabaseUnavailableError):
-        await EventBatcher(books.inbox.pool).receive(renewal())
+        await EventBatcher(pair.inbox.pool).receive(renewal())

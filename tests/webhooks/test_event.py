@@ -56,17 +56,17 @@ def test_what_is_no_event_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"type": "charge.dispute.created"}, "type that is not mirrored"),
-        ({"type": None}, "type that is not mirrored"),
-        ({"type": 7}, "type that is not mirrored"),
-        ({"data": None}, "carries no object"),
-        ({"data": {}}, "carries no object"),
-        ({"data": {"object": "sub_1"}}, "carries no object"),
+        ({"type": "charge.dispute.created"}, "its type is not mirrored"),
+        ({"type": None}, "its type is not mirrored"),
+        ({"type": 7}, "its type is not mirrored"),
+        ({"data": None}, "has no object"),
+        ({"data": {}}, "has no object"),
+        ({"data": {"object": "sub_1"}}, "has no object"),
         ({"object": "v2.core.event"}, "is a v2.core.event, not an event"),
         ({"object": None}, "nameless object"),
         ({"account": "acct_1"}, "connected account"),
-        ({"created": "yesterday"}, "no time of creation"),
-        ({"created": 10**30}, "no time of creation"),
+        ({"created": "yesterday"}, "has no creation time"),
+        ({"created": 10**30}, "has no creation time"),
         ({"data": {"object": {"object": "subscription"}}}, "id is no id"),
     ],
 )
@@ -81,12 +81,14 @@ def test_an_upcoming_invoice_has_no_id_and_is_kept_without_effect() -> None:
     del upcoming["id"]
     event = parse(made.event("invoice.upcoming", upcoming))
     assert event.object_id is None
-    assert event.reason == "is of a type that is not mirrored"
+    assert event.reason == "its type is not mirrored"
 
 
 def test_an_event_of_the_other_mode_is_refused_and_says_which_disagree() -> None:
     payload = made.event("customer.subscription.updated", made.subscription()) | {"livemode": True}
-    with pytest.raises(WrongModeError, match="is of live mode, our Stripe key is of test mode"):
+    with pytest.raises(
+        WrongModeError, match="a live mode event, the configured Stripe key is a test"
+    ):
         parse(payload)
 
 

@@ -10,7 +10,7 @@ from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.mirror.test_refetch import VICTIM_ONCE
 from tests.webhooks.test_batching import update
-from tests.webhooks.test_service import _WAITING_FOR_A_LOCK, FAULT, MENDED, POISON
+from tests.webhooks.test_receiving import _WAITING_FOR_A_LOCK, FAULT, MENDED, POISON
 
 T = 1_790_000_000
 CUT = """

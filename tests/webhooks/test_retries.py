@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from aiohttp.test_utils import TestServer
 
-from mpanel_billing.webhooks.service import MAX_ATTEMPTS, retry_event
+from mpanel_billing.webhooks.inbox import MAX_ATTEMPTS, retry_event
 from mpanel_billing.worker.sweep import sweep
 from tests import stripe_objects as made
 from tests.convergence.truth import create_truth
 from tests.inbox import Inbox
 from tests.processes import running_worker
-from tests.webhooks.test_service import FAULT, MENDED, POISON
+from tests.webhooks.test_receiving import FAULT, MENDED, POISON
 
 DUE = "UPDATE stripe_events SET next_attempt_at = now()"
 

@@ -15,8 +15,12 @@ from mpanel_billing.http.schemas.admin import (
     ReplayedResponse,
     ReplayResponse,
 )
-from mpanel_billing.webhooks.inbox import list_events, show_event
-from mpanel_billing.webhooks.replay import replay_event, replay_failed_events
+from mpanel_billing.webhooks.inbox import (
+    list_events,
+    replay_event,
+    replay_failed_events,
+    show_event,
+)
 
 routes = Endpoints("admin")
 

@@ -19,6 +19,7 @@ from mpanel_billing.http.schemas.monitoring import EventReceivedResponse
 from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.telemetry import counters
 from mpanel_billing.webhooks.event import Event, parse_body, parse_event
+from mpanel_billing.webhooks.inbox import IGNORED
 from mpanel_billing.webhooks.signature import verify_signature
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ async def receive_webhook(request: web.Request) -> web.Response:
     outcome = await request.app[keys.EVENTS].receive(event)
     count_event(event.type, outcome.status)
     logger.log(
-        logging.DEBUG if outcome.status == "ignored" else logging.INFO,
+        logging.DEBUG if outcome.status == IGNORED else logging.INFO,
         "event %s",
         outcome.status,
         extra={

@@ -9,13 +9,14 @@ import pytest
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.webhooks.event import Body, parse_body, parse_event
-from mpanel_billing.webhooks.service import (
+from mpanel_billing.webhooks.event import parse_body, parse_event
+from mpanel_billing.webhooks.inbox import (
     MAX_ATTEMPTS,
     receive_event,
     retry_delay,
     retry_event,
 )
+from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 

@@ -1,7 +1,7 @@
-"""The short way leaves the rows of the ordinary way, whatever comes and whatever is there already.
+"""The fast path leaves the rows that the full path leaves, whatever comes and whatever is stored.
 
-The same small world is made in two databases. One takes each event by the short way where that
-takes it, the other one takes all of them by the ordinary way only.
+The same small world is made in two databases. One takes each event on the fast path where it
+can, the other takes all of them on the full path only.
 """
 
 import asyncio
@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.webhooks.event import Body, Event, parse_event
-from mpanel_billing.webhooks.fast_path import as_routine, receive_routine
-from mpanel_billing.webhooks.service import receive_event
+from mpanel_billing.webhooks.event import Event, parse_event
+from mpanel_billing.webhooks.fast_path import prepare_fast_path, receive_on_fast_path
+from mpanel_billing.webhooks.inbox import receive_event
+from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
 
 EXAMPLES = int(os.environ.get("BOTH_WAYS_EXAMPLES", "60"))
@@ -281,34 +282,34 @@ def _plain(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class World:
-    """Two databases: of both ways, and of the ordinary one alone."""
+    """Two databases: one for both paths, one for the full path alone."""
 
     both: Pool
-    ordinary: Pool
+    full: Pool
     taken: list[int] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def everywhere(self, query: str) -> None:
-        for pool in (self.both, self.ordinary):
+        for pool in (self.both, self.full):
             await pool.execute(query)
 
     async def take_alike(self, events: Sequence[Event]) -> None:
         """Have both databases take events; they answer the same."""
         for event in events:
-            first, second = [await receive_event(p, event) for p in (self.both, self.ordinary)]
+            first, second = [await receive_event(p, event) for p in (self.both, self.full)]
             assert first == second, event
 
     async def take(self, events: Sequence[Event]) -> None:
-        """Have one database take events of different objects by the short way where that does."""
-        ready = [routine for routine in map(as_routine, events) if routine]
+        """Have one database take events of different objects on the fast path where possible."""
+        ready = [event for event in map(prepare_fast_path, events) if event]
         done: set[str] = set()
         if ready:
             async with self.both.acquire() as conn:
-                done = await receive_routine(conn, ready)
+                done = await receive_on_fast_path(conn, ready)
         self.taken.append(len(done))
         for event in events:
             if event.id in done:
-                assert (await receive_event(self.ordinary, event)).status == "applied", event
+                assert (await receive_event(self.full, event)).status == "applied", event
         await self.take_alike([event for event in events if event.id not in done])
 
 
@@ -333,7 +334,7 @@ async def compare(world: World, plan: Mapping[str, Any]) -> None:
         for event in told:
             await world.take([event])
     with described(told):
-        assert await rows_of(world.both, name) == await rows_of(world.ordinary, name)
+        assert await rows_of(world.both, name) == await rows_of(world.full, name)
 
 
 @contextmanager
@@ -353,15 +354,15 @@ async def running_world(urls: Sequence[str]) -> AsyncIterator[World]:
         for url in urls:
             own = DatabaseSettings(_env_file=None, database_url=url)  # type: ignore[call-arg]
             pools.append(await stack.enter_async_context(await create_pool(own)))
-        world = World(both=pools[0], ordinary=pools[1])
+        world = World(both=pools[0], full=pools[1])
         await world.everywhere(SOLD)
         yield world
 
 
-def test_the_short_way_leaves_the_rows_of_the_ordinary_way(
+def test_the_fast_path_leaves_the_rows_of_the_full_path(
     database_url: str, postgres: EmbeddedPostgres, template: str, worker_id: str
 ) -> None:
-    other = f"{worker_id}_ordinary"
+    other = f"{worker_id}_full"
     postgres.create_database(other, template)
     with asyncio.Runner() as runner:
         context = running_world([database_url, postgres.url(other)])
@@ -379,7 +380,7 @@ def test_the_short_way_leaves_the_rows_of_the_ordinary_way(
 
         try:
             ways_are_alike()
-            assert 0 < world.taken.count(0) < len(world.taken), "both ways are tried"
+            assert 0 < world.taken.count(0) < len(world.taken), "both paths are tried"
         finally:
             runner.run(context.__aexit__(None, None, None))
             postgres.drop_database(other)

@@ -1,4 +1,4 @@
-"""What the short way must not take, lose or keep from provisioning."""
+"""What the fast path must not take, lose or keep from provisioning."""
 
 import asyncio
 from typing import Any
@@ -7,29 +7,33 @@ import pytest
 
 from mpanel_billing.webhooks.batching import EventBatcher
 from tests import stripe_objects as made
-from tests.webhooks.books import LATER, NOW, Books, bill, renewal
+from tests.webhooks.pair import LATER, NOW, Pair, bill, renewal
 
 
-async def test_two_routine_events_of_one_object_never_share_a_batch(books: Books) -> None:
+async def test_two_fast_path_events_of_one_object_never_share_a_batch(
+    pair: Pair,
+) -> None:
     """Of two rows for one, a statement takes any: the later one would be lost."""
-    batcher = EventBatcher(books.inbox.pool)
+    batcher = EventBatcher(pair.inbox.pool)
     renewals = [renewal(created=LATER + second) for second in range(10)]
     outcomes = await asyncio.gather(*(batcher.receive(event) for event in renewals))
     assert {outcome.status for outcome in outcomes} == {"applied"}
-    assert batcher.routine_events == 10
-    assert (await books.inbox.subscription())["stripe_as_of"].timestamp() == LATER + 9
+    assert batcher.fast_path_events == 10
+    assert (await pair.inbox.subscription())["stripe_as_of"].timestamp() == LATER + 9
 
 
-async def test_an_invoice_whose_payment_is_known_is_not_routine_and_keeps_it(books: Books) -> None:
-    tell = books.inbox.tell
+async def test_an_invoice_whose_payment_is_known_takes_the_full_path_and_keeps_it(
+    pair: Pair,
+) -> None:
+    tell = pair.inbox.tell
     await tell("invoice.paid", made.invoice("in_2", payment_intent="pi_2"), created=NOW)
-    assert await books.routine(bill()) == set()
+    assert await pair.take_fast_path(bill()) == set()
     assert await tell("invoice.updated", made.invoice("in_2"), created=LATER) == "applied"
     payment = "SELECT stripe_payment_intent_id FROM invoices WHERE stripe_invoice_id = 'in_2'"
-    assert await books.inbox.pool.fetchval(payment) == "pi_2"
+    assert await pair.inbox.pool.fetchval(payment) == "pi_2"
 
 
-MOVES: dict[str, dict[str, Any]] = {
+CHANGES: dict[str, dict[str, Any]] = {
     "stripeStatus": {"status": "past_due"},
     "priceIds": {"price": "price_2"},
     "collectionPaused": {"pause_collection": {"behavior": "void"}},
@@ -37,9 +41,9 @@ MOVES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("what", "change"), MOVES.items(), ids=MOVES)
-async def test_what_provisioning_goes_by_reaches_it(books: Books, what: str, change: Any) -> None:
-    pool = books.inbox.pool
+@pytest.mark.parametrize(("what", "change"), CHANGES.items(), ids=CHANGES)
+async def test_what_provisioning_goes_by_reaches_it(pair: Pair, what: str, change: Any) -> None:
+    pool = pair.inbox.pool
     await pool.execute(
         "INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key,"
         " stripe_price_id, livemode)"
@@ -50,38 +54,42 @@ async def test_what_provisioning_goes_by_reaches_it(books: Books, what: str, cha
     )
     status = {"status": "trialing"} if what == "endsInTrial" else {}
     if status:
-        await books.inbox.tell(
+        await pair.inbox.tell(
             "customer.subscription.updated", made.subscription(**status), created=NOW + 1
         )
     inputs = (
         "SELECT w.inputs FROM provisioning_work AS w JOIN subscriptions AS s"
         " ON s.id = w.subscription_id WHERE s.stripe_subscription_id = 'sub_1'"
     )
-    before = (await books.inbox.row(inputs))["inputs"]
+    before = (await pair.inbox.row(inputs))["inputs"]
     whole: dict[str, Any] = status | change
     changed = made.subscription(**whole)
-    await books.inbox.tell("customer.subscription.updated", changed, created=LATER)
-    after = (await books.inbox.row(inputs))["inputs"]
+    await pair.inbox.tell("customer.subscription.updated", changed, created=LATER)
+    after = (await pair.inbox.row(inputs))["inputs"]
     assert [key for key in before if before[key] != after[key]] == [what]
 
 
-async def test_what_a_past_due_subscription_owes_reaches_provisioning(books: Books) -> None:
+async def test_what_a_past_due_subscription_owes_reaches_provisioning(
+    pair: Pair,
+) -> None:
     late = made.subscription(status="past_due")
-    await books.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
+    await pair.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
     unpaid = made.invoice("in_2", status="open", created=LATER)
-    await books.inbox.tell("invoice.payment_failed", unpaid, created=LATER)
+    await pair.inbox.tell("invoice.payment_failed", unpaid, created=LATER)
     inputs = (
         "SELECT w.inputs ->> 'unpaidSince' AS since FROM provisioning_work AS w"
         " JOIN subscriptions AS s ON s.id = w.subscription_id"
         " WHERE s.stripe_subscription_id = 'sub_1'"
     )
-    assert (await books.inbox.row(inputs))["since"] is not None
+    assert (await pair.inbox.row(inputs))["since"] is not None
 
 
-async def test_an_invoice_is_linked_at_once_though_it_moves_nothing(books: Books) -> None:
-    await books.inbox.tell("invoice.paid", made.invoice("in_2"), created=LATER)
+async def test_an_invoice_is_linked_at_once_though_it_moves_nothing(
+    pair: Pair,
+) -> None:
+    await pair.inbox.tell("invoice.paid", made.invoice("in_2"), created=LATER)
     linked = (
         "SELECT s.stripe_subscription_id FROM invoices AS i JOIN subscriptions AS s"
         " ON s.id = i.subscription_id WHERE i.stripe_invoice_id = 'in_2'"
     )
-    assert (await books.inbox.row(linked))["stripe_subscription_id"] == "sub_1"
+    assert (await pair.inbox.row(linked))["stripe_subscription_id"] == "sub_1"

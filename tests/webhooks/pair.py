@@ -1,11 +1,12 @@
-"""Subscriptions that go on and are paid for, and the events of an ordinary month."""
+"""Continuing, paid subscriptions, and the events of a usual month."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mpanel_billing.webhooks.event import Body, Event, parse_event
-from mpanel_billing.webhooks.fast_path import as_routine, receive_routine
+from mpanel_billing.webhooks.event import Event, parse_event
+from mpanel_billing.webhooks.fast_path import prepare_fast_path, receive_on_fast_path
+from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 
@@ -32,20 +33,20 @@ def bill(stripe_id: str = "in_2", *, created: int = LATER, **more: Any) -> Event
 
 
 WRITTEN = ("stripe_events", "subscriptions", "subscription_items", "invoices", "stripe_refetches")
-"""The tables that the short way writes."""
+"""The tables that the fast path writes."""
 
 
 @dataclass(frozen=True)
-class Books:
-    """The inbox, and subscriptions sub_1 and sub_2 that are active and paid for."""
+class Pair:
+    """The inbox, and a pair of subscriptions, sub_1 and sub_2, active and paid."""
 
     inbox: Inbox
 
-    async def routine(self, *events: Event) -> set[str]:
-        ready = [event for event in map(as_routine, events) if event]
+    async def take_fast_path(self, *events: Event) -> set[str]:
+        ready = [event for event in map(prepare_fast_path, events) if event]
         assert len(ready) == len(events)
         async with self.inbox.pool.acquire() as conn:
-            return await receive_routine(conn, ready)
+            return await receive_on_fast_path(conn, ready)
 
     async def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
         return {

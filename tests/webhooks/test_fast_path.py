@@ -1,4 +1,4 @@
-"""What most events are takes one round trip; everything else is left to the ordinary way."""
+"""Most events take one round trip; everything else is left to the full path."""
 
 import asyncio
 import re
@@ -9,57 +9,61 @@ import pytest
 
 from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.fast_path import as_routine
-from mpanel_billing.webhooks.service import receive_event
+from mpanel_billing.webhooks.fast_path import prepare_fast_path
+from mpanel_billing.webhooks.inbox import receive_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
-from tests.webhooks.books import LATER, MONTH, NOW, Books, bill, event_of, renewal
+from tests.webhooks.pair import LATER, MONTH, NOW, Pair, bill, event_of, renewal
 
 
-async def test_a_renewal_is_written_and_kept_as_applied(books: Books) -> None:
+async def test_a_renewal_is_written_and_kept_as_applied(pair: Pair) -> None:
     event = renewal()
-    assert await books.routine(event) == {event.id}
-    row = await books.inbox.subscription()
+    assert await pair.take_fast_path(event) == {event.id}
+    row = await pair.inbox.subscription()
     assert row["stripe_event_id"] == event.id
     assert row["current_period_start"].timestamp() == LATER
-    item = await books.inbox.row(
+    item = await pair.inbox.row(
         "SELECT current_period_end FROM subscription_items WHERE subscription_id = $1", row["id"]
     )
     assert item["current_period_end"].timestamp() == LATER + MONTH
-    kept = await books.inbox.row("SELECT * FROM stripe_events WHERE id = $1", event.id)
+    kept = await pair.inbox.row("SELECT * FROM stripe_events WHERE id = $1", event.id)
     assert (kept["status"], kept["reason"], kept["attempts"]) == ("applied", None, 0)
     assert kept["applied_at"] is not None
 
 
 async def test_an_invoice_of_a_paid_subscription_is_written_linked_and_its_payment_awaited(
-    books: Books,
+    pair: Pair,
 ) -> None:
     event = bill()
-    assert await books.routine(event) == {event.id}
-    linked = await books.inbox.row(
+    assert await pair.take_fast_path(event) == {event.id}
+    linked = await pair.inbox.row(
         "SELECT s.stripe_subscription_id FROM invoices AS i"
         " JOIN subscriptions AS s ON s.id = i.subscription_id WHERE i.stripe_invoice_id = 'in_2'"
     )
     assert linked["stripe_subscription_id"] == "sub_1"
-    wish = await books.inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'in_2'")
+    wish = await pair.inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'in_2'")
     assert wish["reason"] == "awaited"
 
 
-async def test_a_later_snapshot_of_a_known_invoice_is_routine_too(books: Books) -> None:
+async def test_a_later_snapshot_of_a_known_invoice_takes_the_fast_path_too(
+    pair: Pair,
+) -> None:
     opened = event_of("invoice.finalized", made.invoice("in_2", status="open"))
     paid = bill(created=LATER + 1)
-    assert await books.routine(opened) == {opened.id}
-    assert await books.routine(paid) == {paid.id}
-    row = await books.inbox.row("SELECT status FROM invoices WHERE stripe_invoice_id = 'in_2'")
+    assert await pair.take_fast_path(opened) == {opened.id}
+    assert await pair.take_fast_path(paid) == {paid.id}
+    row = await pair.inbox.row("SELECT status FROM invoices WHERE stripe_invoice_id = 'in_2'")
     assert row["status"] == "paid"
 
 
-async def test_what_is_not_routine_is_left_and_the_rest_of_its_batch_is_not(books: Books) -> None:
-    moves = renewal("sub_2", status="past_due")
-    events = [renewal(), moves, bill()]
-    assert await books.routine(*events) == {events[0].id, events[2].id}
-    assert (await books.inbox.subscription("sub_2"))["stripe_status"] == "active"
-    kept = await books.inbox.pool.fetchval("SELECT count(*) FROM stripe_events")
+async def test_an_event_for_the_full_path_is_left_and_the_rest_of_its_batch_is_not(
+    pair: Pair,
+) -> None:
+    past_due = renewal("sub_2", status="past_due")
+    events = [renewal(), past_due, bill()]
+    assert await pair.take_fast_path(*events) == {events[0].id, events[2].id}
+    assert (await pair.inbox.subscription("sub_2"))["stripe_status"] == "active"
+    kept = await pair.inbox.pool.fetchval("SELECT count(*) FROM stripe_events")
     assert kept == 4 + 2
 
 
@@ -85,14 +89,14 @@ DECLINED = {
 
 
 @pytest.mark.parametrize("event", DECLINED.values(), ids=DECLINED)
-async def test_declined_and_untouched(books: Books, event: Event) -> None:
-    before = await books.rows()
-    assert await books.routine(event) == set()
-    assert await books.rows() == before
+async def test_declined_and_untouched(pair: Pair, event: Event) -> None:
+    before = await pair.rows()
+    assert await pair.take_fast_path(event) == set()
+    assert await pair.rows() == before
 
 
 def rich_renewal(number: int, second: int) -> Event:
-    """A renewal that changes all that a routine one may."""
+    """A renewal that changes everything a fast path event may."""
     return renewal(
         f"sub_{number}",
         created=LATER + second,
@@ -148,7 +152,7 @@ def _as_of_either(value: object) -> object:
     return [_as_of_either(item) for item in value] if isinstance(value, list) else value
 
 
-async def _written_of(books: Books, number: int) -> Mapping[str, list[Mapping[str, Any]]]:
+async def _written_of(pair: Pair, number: int) -> Mapping[str, list[Mapping[str, Any]]]:
     """Return all rows of one of the subscriptions, without what is ours alone."""
     ours = {"id", "customer_id", "subscription_id", "tenant_id", "stripe_event_id", "version"}
     ours |= {"created_at", "updated_at", "received_at", "applied_at"}
@@ -160,34 +164,36 @@ async def _written_of(books: Books, number: int) -> Mapping[str, list[Mapping[st
             for row in rows
             if any(isinstance(value, str) and mine.fullmatch(value) for value in row.values())
         ]
-        for table, rows in (await books.rows()).items()
+        for table, rows in (await pair.rows()).items()
     }
 
 
-async def test_both_ways_write_the_same_rows(books: Books) -> None:
+async def test_both_ways_write_the_same_rows(pair: Pair) -> None:
     for event in story(1):
-        assert await books.routine(event) == {event.id}
+        assert await pair.take_fast_path(event) == {event.id}
     for event in story(2):
-        assert (await receive_event(books.inbox.pool, event)).status == "applied"
-    first, second = [await _written_of(books, number) for number in (1, 2)]
+        assert (await receive_event(pair.inbox.pool, event)).status == "applied"
+    first, second = [await _written_of(pair, number) for number in (1, 2)]
     assert all(first.values())
     for event in (*first["stripe_events"], *second["stripe_events"]):
         del event["payload"]["id"]
     assert first == second
 
 
-async def test_a_first_invoice_settles_the_subscription_and_so_is_not_routine(inbox: Inbox) -> None:
+async def test_a_first_invoice_settles_the_subscription_on_the_full_path(inbox: Inbox) -> None:
     await inbox.tell("customer.subscription.created", made.subscription())
-    books = Books(inbox)
-    assert await books.routine(bill("in_1")) == set()
+    pair = Pair(inbox)
+    assert await pair.take_fast_path(bill("in_1")) == set()
     assert await inbox.tell("invoice.paid", made.invoice()) == "applied"
     assert (await inbox.subscription())["status"] == "pending"
 
 
-async def test_an_invoice_whose_payment_came_first_is_not_routine(books: Books) -> None:
+async def test_an_invoice_whose_payment_came_first_takes_the_full_path(
+    pair: Pair,
+) -> None:
     payment = made.invoice_payment(invoice="in_2", payment_intent="pi_2")
-    await books.inbox.tell("invoice_payment.paid", payment)
-    assert await books.routine(bill()) == set()
+    await pair.inbox.tell("invoice_payment.paid", payment)
+    assert await pair.take_fast_path(bill()) == set()
 
 
 @pytest.mark.parametrize(
@@ -213,43 +219,47 @@ async def test_an_invoice_whose_payment_came_first_is_not_routine(books: Books) 
     ],
 )
 def test_the_database_is_not_even_asked_about(event: Event) -> None:
-    assert as_routine(event) is None
+    assert prepare_fast_path(event) is None
 
 
-async def test_a_second_delivery_takes_no_effect(books: Books) -> None:
+async def test_a_second_delivery_takes_no_effect(pair: Pair) -> None:
     event = renewal()
-    assert await books.routine(event) == {event.id}
-    before = await books.rows()
-    assert await books.routine(event) == set()
-    assert (await receive_event(books.inbox.pool, event)).status == "duplicate"
-    assert await books.rows() == before
+    assert await pair.take_fast_path(event) == {event.id}
+    before = await pair.rows()
+    assert await pair.take_fast_path(event) == set()
+    assert (await receive_event(pair.inbox.pool, event)).status == "duplicate"
+    assert await pair.rows() == before
 
 
-async def test_an_event_that_is_kept_as_failed_breaks_the_whole_call_off(books: Books) -> None:
-    pool, event = books.inbox.pool, renewal()
+async def test_an_event_that_is_kept_as_failed_breaks_the_whole_call_off(
+    pair: Pair,
+) -> None:
+    pool, event = pair.inbox.pool, renewal()
     await pool.execute(
         "INSERT INTO stripe_events (id, type, livemode, payload, status, last_error)"
         " VALUES ($1, $2, FALSE, '{}', 'failed', 'x')",
         event.id,
         event.type,
     )
-    before = await books.rows()
-    assert await books.routine(bill(), event) == set()
-    assert await books.rows() == before
+    before = await pair.rows()
+    assert await pair.take_fast_path(bill(), event) == set()
+    assert await pair.rows() == before
 
 
-async def test_an_item_that_stripe_does_not_know_of_is_not_routine(books: Books) -> None:
-    await books.inbox.pool.execute(
+async def test_an_item_that_stripe_does_not_have_takes_the_full_path(
+    pair: Pair,
+) -> None:
+    await pair.inbox.pool.execute(
         "INSERT INTO subscription_items (subscription_id, stripe_price_id, quantity, currency)"
         " SELECT id, 'price_9', 1, 'usd' FROM subscriptions"
         " WHERE stripe_subscription_id = 'sub_1'"
     )
     other = renewal("sub_2")
-    assert await books.routine(renewal(), other) == {other.id}
+    assert await pair.take_fast_path(renewal(), other) == {other.id}
 
 
-async def test_an_item_learns_its_price_when_that_is_known(books: Books) -> None:
-    pool = books.inbox.pool
+async def test_an_item_learns_its_price_when_that_is_known(pair: Pair) -> None:
+    pool = pair.inbox.pool
     price = await pool.fetchval(
         "INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key,"
         " stripe_price_id, livemode)"
@@ -259,32 +269,32 @@ async def test_an_item_learns_its_price_when_that_is_known(books: Books) -> None
         ),
     )
     await pool.execute("UPDATE subscription_items SET price_id = NULL")
-    await books.routine(renewal())
+    await pair.take_fast_path(renewal())
     item = "SELECT price_id FROM subscription_items WHERE stripe_subscription_item_id = 'si_1'"
     assert await pool.fetchval(item) == price
 
 
-async def test_a_lock_that_somebody_holds_is_not_waited_for(books: Books) -> None:
-    async with books.inbox.pool.acquire() as other, other.transaction():
+async def test_a_lock_that_somebody_holds_is_not_waited_for(pair: Pair) -> None:
+    async with pair.inbox.pool.acquire() as other, other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
-        assert await books.routine(renewal(), renewal("sub_2")) == set()
-    assert await books.routine(renewal()) != set()
+        assert await pair.take_fast_path(renewal(), renewal("sub_2")) == set()
+    assert await pair.take_fast_path(renewal()) != set()
 
 
-async def test_both_ways_at_once_end_with_the_latest(books: Books) -> None:
-    pool = books.inbox.pool
+async def test_both_ways_at_once_end_with_the_latest(pair: Pair) -> None:
+    pool = pair.inbox.pool
 
-    async def routine(second: int) -> None:
+    async def fast(second: int) -> None:
         event = renewal(created=LATER + second)
-        if not await books.routine(event):
+        if not await pair.take_fast_path(event):
             await receive_event(pool, event)
 
-    async def ordinary(second: int) -> None:
+    async def full(second: int) -> None:
         await receive_event(pool, renewal(created=LATER + second, status="past_due"))
 
-    ways = [routine(n) if n % 2 else ordinary(n) for n in range(40)]
-    await asyncio.gather(*reversed(ways[1::3]), *ways[::3], *ways[2::3])
-    row = await books.inbox.subscription()
+    paths = [fast(n) if n % 2 else full(n) for n in range(40)]
+    await asyncio.gather(*reversed(paths[1::3]), *paths[::3], *paths[2::3])
+    row = await pair.inbox.subscription()
     assert row["stripe_as_of"].timestamp() == LATER + 39
     assert row["stripe_status"] == "active"
     assert await pool.fetchval("SELECT count(*) FROM stripe_events") == 4 + 40
@@ -295,18 +305,20 @@ async def test_both_ways_at_once_end_with_the_latest(books: Books) -> None:
     assert inputs == "active"
 
 
-async def test_the_batcher_sends_each_event_the_way_that_suits_it(books: Books) -> None:
-    batcher = EventBatcher(books.inbox.pool)
+async def test_the_batcher_sends_each_event_the_way_that_suits_it(pair: Pair) -> None:
+    batcher = EventBatcher(pair.inbox.pool)
     events = [renewal(), renewal("sub_2", status="past_due"), bill(), renewal("sub_3"), renewal()]
     outcomes = await asyncio.gather(*(batcher.receive(event) for event in events))
     assert [outcome.status for outcome in outcomes[:4]] == ["applied"] * 4
     assert outcomes[4].status == "stale"
-    assert batcher.routine_events == 2
-    assert (await books.inbox.subscription("sub_2"))["stripe_status"] == "past_due"
+    assert batcher.fast_path_events == 2
+    assert (await pair.inbox.subscription("sub_2"))["stripe_status"] == "past_due"
 
 
-async def test_a_write_that_fails_goes_on_to_the_ordinary_way_which_keeps_it(books: Books) -> None:
-    pool = books.inbox.pool
+async def test_a_write_that_fails_goes_on_to_the_full_path_which_keeps_it(
+    pair: Pair,
+) -> None:
+    pool = pair.inbox.pool
     await pool.execute("ALTER TABLE subscriptions ADD CONSTRAINT fault CHECK (amount <> 666)")
     batcher = EventBatcher(pool)
     bad = renewal(amount=666)
@@ -328,42 +340,50 @@ async def test_a_sum_beyond_64_bits_is_kept_as_failed(inbox: Inbox, event: Event
     assert (await EventBatcher(inbox.pool).receive(event)).status == "failed"
 
 
-async def test_an_end_that_comes_or_goes_by_date_is_not_routine(books: Books) -> None:
-    assert await books.routine(renewal(cancel_at=LATER + 5)) == set()
+async def test_an_end_by_date_that_is_set_or_cleared_takes_the_full_path(
+    pair: Pair,
+) -> None:
+    assert await pair.take_fast_path(renewal(cancel_at=LATER + 5)) == set()
     ending = renewal(created=LATER + 1, cancel_at=LATER + 6)
-    await receive_event(books.inbox.pool, ending)
-    assert await books.routine(renewal(created=LATER + 2)) == set()
+    await receive_event(pair.inbox.pool, ending)
+    assert await pair.take_fast_path(renewal(created=LATER + 2)) == set()
 
 
-async def test_an_end_with_the_period_that_is_taken_back_is_not_routine(books: Books) -> None:
+async def test_an_end_with_the_period_that_is_cleared_takes_the_full_path(
+    pair: Pair,
+) -> None:
     ending = renewal(cancel_at_period_end=True)
-    await receive_event(books.inbox.pool, ending)
-    assert await books.routine(renewal(created=LATER + 2)) == set()
+    await receive_event(pair.inbox.pool, ending)
+    assert await pair.take_fast_path(renewal(created=LATER + 2)) == set()
 
 
-async def test_an_end_that_is_only_said_otherwise_is_routine(books: Books) -> None:
+async def test_an_end_that_is_only_written_differently_takes_the_fast_path(
+    pair: Pair,
+) -> None:
     ending = renewal(cancel_at_period_end=True)
-    await receive_event(books.inbox.pool, ending)
+    await receive_event(pair.inbox.pool, ending)
     dated = renewal(created=LATER + 1, cancel_at=LATER + 2)
-    assert await books.routine(dated) == {dated.id}
-    assert (await books.inbox.subscription())["cancel_at_period_end"] is False
+    assert await pair.take_fast_path(dated) == {dated.id}
+    assert (await pair.inbox.subscription())["cancel_at_period_end"] is False
 
 
-async def test_a_fetched_row_counts_as_of_its_end(books: Books) -> None:
-    await books.inbox.pool.execute(
+async def test_a_fetched_row_counts_as_of_its_end(pair: Pair) -> None:
+    await pair.inbox.pool.execute(
         "UPDATE subscriptions SET stripe_as_of = to_timestamp($1), stripe_as_of_since ="
         " to_timestamp($2)",
         LATER + 1,
         LATER - 5,
     )
-    assert await books.routine(renewal()) == set()
+    assert await pair.take_fast_path(renewal()) == set()
 
 
 @pytest.mark.parametrize("status", ["past_due", "unpaid"])
-async def test_an_invoice_of_one_in_arrears_is_not_routine(books: Books, status: str) -> None:
+async def test_an_invoice_of_a_subscription_in_arrears_takes_the_full_path(
+    pair: Pair, status: str
+) -> None:
     late = made.subscription(status=status)
-    await books.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
-    assert await books.routine(bill()) == set()
+    await pair.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
+    assert await pair.take_fast_path(bill()) == set()
 
 
 @pytest.mark.parametrize(
@@ -372,33 +392,37 @@ async def test_an_invoice_of_one_in_arrears_is_not_routine(books: Books, status:
     ids=["paid", "partly paid", "free"],
 )
 async def test_the_payment_of_a_paid_invoice_alone_is_awaited(
-    books: Books, more: dict[str, object], awaited: bool
+    pair: Pair, more: dict[str, object], awaited: bool
 ) -> None:
-    await books.inbox.pool.execute("DELETE FROM stripe_refetches")
+    await pair.inbox.pool.execute("DELETE FROM stripe_refetches")
     for second in (0, 1):
         event = bill(created=LATER + second, **more)
-        assert await books.routine(event) == {event.id}
-    delays = await books.inbox.pool.fetch(
+        assert await pair.take_fast_path(event) == {event.id}
+    delays = await pair.inbox.pool.fetch(
         "SELECT extract(epoch FROM next_attempt_at - requested_at)::int FROM stripe_refetches"
     )
     assert [delay for (delay,) in delays] == ([60] if awaited else [])
 
 
-async def test_an_invoice_belongs_to_the_tenant_of_its_subscription(books: Books) -> None:
-    tenant = await books.inbox.pool.fetchval(
+async def test_an_invoice_belongs_to_the_tenant_of_its_subscription(
+    pair: Pair,
+) -> None:
+    tenant = await pair.inbox.pool.fetchval(
         "INSERT INTO tenants (name, domain) VALUES ('Ada', 'ada.test') RETURNING id"
     )
-    await books.inbox.pool.execute("UPDATE subscriptions SET tenant_id = $1", tenant)
-    await books.routine(bill())
-    row = await books.inbox.row("SELECT tenant_id FROM invoices WHERE stripe_invoice_id = 'in_2'")
+    await pair.inbox.pool.execute("UPDATE subscriptions SET tenant_id = $1", tenant)
+    await pair.take_fast_path(bill())
+    row = await pair.inbox.row("SELECT tenant_id FROM invoices WHERE stripe_invoice_id = 'in_2'")
     assert row["tenant_id"] == tenant
 
 
-async def test_a_row_that_somebody_changes_holds_up_none_but_its_own_event(books: Books) -> None:
+async def test_a_row_that_somebody_changes_holds_up_none_but_its_own_event(
+    pair: Pair,
+) -> None:
     """Somebody who takes none of our locks, such as mPanel."""
-    batcher = EventBatcher(books.inbox.pool)
+    batcher = EventBatcher(pair.inbox.pool)
     changed, other = renewal(), renewal("sub_2")
-    async with books.inbox.pool.acquire() as somebody, somebody.transaction():
+    async with pair.inbox.pool.acquire() as somebody, somebody.transaction():
         await somebody.execute(
             "UPDATE subscriptions SET price = 1 WHERE stripe_subscription_id = 'sub_1'"
         )
@@ -406,4 +430,4 @@ async def test_a_row_that_somebody_changes_holds_up_none_but_its_own_event(books
         assert (await batcher.receive(other)).status == "applied"
         assert not waiting.done()
     assert (await waiting).status == "applied"
-    assert (await books.inbox.subscription())["stripe_event_id"] == changed.id
+    assert (await pair.inbox.subscription())["stripe_event_id"] == changed.id
