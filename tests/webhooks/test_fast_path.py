@@ -168,7 +168,7 @@ async def _written_of(pair: Pair, number: int) -> Mapping[str, list[Mapping[str,
     }
 
 
-async def test_both_ways_write_the_same_rows(pair: Pair) -> None:
+async def test_both_paths_write_the_same_rows(pair: Pair) -> None:
     for event in story(1):
         assert await pair.take_fast_path(event) == {event.id}
     for event in story(2):
@@ -281,7 +281,7 @@ async def test_a_lock_that_somebody_holds_is_not_waited_for(pair: Pair) -> None:
     assert await pair.take_fast_path(renewal()) != set()
 
 
-async def test_both_ways_at_once_end_with_the_latest(pair: Pair) -> None:
+async def test_both_paths_at_once_end_with_the_latest(pair: Pair) -> None:
     pool = pair.inbox.pool
 
     async def fast(second: int) -> None:
