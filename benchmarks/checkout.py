@@ -24,7 +24,7 @@ from benchmarks.table_sizes import TableSizes, print_inbox
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.retention.service import ages_of, prune
-from tests.faults.town import Town, open_town, order_of
+from tests.faults.deployment import Deployment, open_deployment, order_of
 from tests.processes import ServiceProcess, running_api, running_worker
 from tests.service import CREATE_SESSION, make_settings
 
@@ -68,10 +68,10 @@ def main() -> None:
 async def measure(postgres: EmbeddedPostgres, buyers: int, at_once: int) -> None:
     """Print what each phase costs and what it adds to the tables."""
     await migrate(postgres.url("bench"))
-    async with open_town(postgres.url("bench")) as town:
-        run = CheckoutRun(postgres, town, buyers, at_once)
+    async with open_deployment(postgres.url("bench")) as deployment:
+        run = CheckoutRun(postgres, deployment, buyers, at_once)
         await run.deliver_setup_events()
-        sizes = await TableSizes.open(town.pool)
+        sizes = await TableSizes.open(deployment.pool)
         async with run.phase("order"):
             sessions = await run.order_all()
         await sizes.print_growth("an order", buyers)
@@ -81,10 +81,10 @@ async def measure(postgres: EmbeddedPostgres, buyers: int, at_once: int) -> None
         async with run.phase("renewal"):
             await run.renew_all()
         await sizes.print_growth("a renewal", buyers)
-        await print_inbox(town.pool)
-        await town.pool.execute(_AGE)
-        await prune(town.pool, ages_of(make_settings()))
-        await print_inbox(town.pool)
+        await print_inbox(deployment.pool)
+        await deployment.pool.execute(_AGE)
+        await prune(deployment.pool, ages_of(make_settings()))
+        await print_inbox(deployment.pool)
 
 
 @dataclass
@@ -92,7 +92,7 @@ class CheckoutRun:
     """The buyers, `at_once` of them at a time, and the processes that serve them."""
 
     postgres: EmbeddedPostgres
-    town: Town
+    deployment: Deployment
     buyers: int
     at_once: int
 
@@ -102,9 +102,11 @@ class CheckoutRun:
 
     async def deliver_setup_events(self) -> None:
         """Receive the events of the set-up; from then on, only those of a real endpoint."""
-        async with running_api(self._url, self.town.port, stripe_url=self.town.stripe_url):
-            await self.town.stripe.wait_idle(_PATIENCE_SECONDS)
-        await self.town.stripe.set_delivery(drop=_UNREAD_EVENTS)
+        async with running_api(
+            self._url, self.deployment.port, stripe_url=self.deployment.stripe_url
+        ):
+            await self.deployment.stripe.wait_idle(_PATIENCE_SECONDS)
+        await self.deployment.stripe.set_delivery(drop=_UNREAD_EVENTS)
 
     async def order_all(self) -> list[dict[str, Any]]:
         """Order; print the response times, which include Stripe's."""
@@ -115,23 +117,27 @@ class CheckoutRun:
     async def pay_all(self, sessions: Sequence[dict[str, Any]]) -> None:
         """Pay; print how long it takes until the success page shows the tenant as active."""
         _print_latencies("active after payment", await self._each(sessions, self._pay))
-        await self.town.stripe.wait_idle(_PATIENCE_SECONDS)
+        await self.deployment.stripe.wait_idle(_PATIENCE_SECONDS)
 
     async def renew_all(self) -> None:
         """Advance Stripe's clock by a month, and wait until all events are delivered."""
-        await self.town.stripe.advance_time(await self.town.stripe.now() + _MONTH_SECONDS)
-        await self.town.stripe.wait_idle(_PATIENCE_SECONDS)
+        await self.deployment.stripe.advance_time(
+            await self.deployment.stripe.now() + _MONTH_SECONDS
+        )
+        await self.deployment.stripe.wait_idle(_PATIENCE_SECONDS)
 
     async def _order(self, number: int) -> tuple[float, dict[str, Any]]:
         started = time.perf_counter()
-        session = await self.town.insist("order", "POST", CREATE_SESSION, **order_of(number))
+        session = await self.deployment.request_until_ok(
+            "order", "POST", CREATE_SESSION, **order_of(number)
+        )
         return time.perf_counter() - started, session
 
     async def _pay(self, session: dict[str, Any]) -> float:
-        paid = await self.town.stripe.pay(session["url"])
+        paid = await self.deployment.stripe.pay(session["url"])
         assert paid.status == 303, paid
         started = time.perf_counter()
-        await self.town.follow(session["sessionId"])
+        await self.deployment.wait_until_active(session["sessionId"])
         return time.perf_counter() - started
 
     async def _each(
@@ -150,9 +156,9 @@ class CheckoutRun:
         """Run a web process and a worker for the block; print its cost per buyer."""
         events, jobs = await self._count(_TYPES), await self._count(_JOBS)
         before = await read_counters(self.postgres, self._url)
-        stripe = self.town.stripe_url
+        stripe = self.deployment.stripe_url
         async with (
-            running_api(self._url, self.town.port, stripe_url=stripe, **_UNLIMITED) as web,
+            running_api(self._url, self.deployment.port, stripe_url=stripe, **_UNLIMITED) as web,
             running_worker(self._url, stripe_url=stripe) as worker,
         ):
             started = time.perf_counter(), _cpu(web), _cpu(worker)
@@ -171,7 +177,7 @@ class CheckoutRun:
         self._print_counts("jobs", await self._count(_JOBS) - jobs)
 
     async def _count(self, query: str) -> Counter[str]:
-        rows = await self.town.pool.fetch(query)
+        rows = await self.deployment.pool.fetch(query)
         return Counter({row["name"]: row["count"] for row in rows})
 
     def _print_counts(self, what: str, counts: Counter[str]) -> None:

@@ -20,8 +20,8 @@ from mpanel_billing.access.actor import command_line_actor
 from mpanel_billing.access.keys import create_key
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import DatabaseSettings
-from tests.faults.pair import Pair, running_pair
-from tests.faults.town import order_of
+from tests.faults.deployment import order_of
+from tests.faults.replicated_postgres import ReplicatedPostgres, running_replicated_postgres
 from tests.provisioning.burst import open_shop
 from tests.service import CREATE_SESSION
 
@@ -42,21 +42,21 @@ _VIEWS = ("billing_overview", "billing_trouble", "billing_mrr")
 
 async def try_replica(folder: Path) -> None:
     """Print the responses of a web process on the standby, and its lag under load."""
-    with running_pair(folder) as pair:
-        stored_key = await _fill(pair)
-        await pair.replicate()
-        await _stop_waiting_for_standby(pair)
-        url = pair.standby.url("bench")
+    with running_replicated_postgres(folder) as replicated:
+        stored_key = await _fill(replicated)
+        await replicated.replicate()
+        await _stop_waiting_for_standby(replicated)
+        url = replicated.standby.url("bench")
         with web_process(url, ADMIN_API_KEYS=_KEY, LOG_LEVEL="error") as (port, _):
             await asyncio.to_thread(_print_responses, port, stored_key)
-        await _print_views(pair)
-        await _print_lag(pair)
+        await _print_views(replicated)
+        await _print_lag(replicated)
 
 
-async def _fill(pair: Pair) -> str:
+async def _fill(replicated: ReplicatedPostgres) -> str:
     """Create a database with subscriptions and a catalogue; return a key stored in it."""
-    pair.primary.create_database("bench")
-    url = pair.primary.url("bench")
+    replicated.primary.create_database("bench")
+    url = replicated.primary.url("bench")
     await prepare(url, _SUBSCRIPTIONS)
     settings = DatabaseSettings(_env_file=None, database_url=url)  # type: ignore[call-arg]
     async with await create_pool(settings) as pool:
@@ -65,9 +65,9 @@ async def _fill(pair: Pair) -> str:
     return issued.text
 
 
-async def _stop_waiting_for_standby(pair: Pair) -> None:
+async def _stop_waiting_for_standby(replicated: ReplicatedPostgres) -> None:
     """Make replication asynchronous: readers may lag, buyers must not wait for them."""
-    conn = await asyncpg.connect(pair.primary.url("postgres"))
+    conn = await asyncpg.connect(replicated.primary.url("postgres"))
     await conn.execute("ALTER SYSTEM RESET synchronous_standby_names")
     await conn.execute("SELECT pg_reload_conf()")
     await conn.close()
@@ -96,8 +96,8 @@ def _request(port: int, path: str, *, key: str | None = None, body: bytes | None
         return f"{error.code}, {error.read().decode()}"
 
 
-async def _print_views(pair: Pair) -> None:
-    conn = await asyncpg.connect(pair.standby.url("bench"))
+async def _print_views(replicated: ReplicatedPostgres) -> None:
+    conn = await asyncpg.connect(replicated.standby.url("bench"))
     for view in _VIEWS:
         began = time.perf_counter()
         rows = await conn.fetch(f"SELECT * FROM {view}")
@@ -105,11 +105,11 @@ async def _print_views(pair: Pair) -> None:
     await conn.close()
 
 
-async def _print_lag(pair: Pair) -> None:
-    with service(pair.primary, pair.primary.url("bench")) as target:
+async def _print_lag(replicated: ReplicatedPostgres) -> None:
+    with service(replicated.primary, replicated.primary.url("bench")) as target:
         bodies = events(_EVENTS, _SUBSCRIPTIONS, 1)
         load = asyncio.create_task(asyncio.to_thread(measure, target, bodies, _CONCURRENCY))
-        lags = await _sample_lags(pair, load)
+        lags = await _sample_lags(replicated, load)
         figures = await load
     hundredths = statistics.quantiles(lags, n=100)
     print(
@@ -118,10 +118,10 @@ async def _print_lag(pair: Pair) -> None:
     )
 
 
-async def _sample_lags(pair: Pair, load: "asyncio.Task[object]") -> list[float]:
+async def _sample_lags(replicated: ReplicatedPostgres, load: "asyncio.Task[object]") -> list[float]:
     """Measure how many ms the standby takes to replay what the primary has just written."""
-    primary = await asyncpg.connect(pair.primary.url("bench"))
-    standby = await asyncpg.connect(pair.standby.url("bench"))
+    primary = await asyncpg.connect(replicated.primary.url("bench"))
+    standby = await asyncpg.connect(replicated.standby.url("bench"))
     lags = []
     while not load.done():
         lsn = await primary.fetchval("SELECT pg_current_wal_flush_lsn()::text")

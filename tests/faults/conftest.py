@@ -2,18 +2,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.faults.ledger import Ledger
-from tests.faults.town import Town, open_town
+from tests.faults.deployment import Deployment, open_deployment
+from tests.faults.reliability_document import ReliabilityDocument
 
 
 @pytest.fixture
-async def town(database_url: str) -> AsyncIterator[Town]:
-    """A town on a database of its own, on the server that all tests share."""
-    async with open_town(database_url) as opened:
+async def deployment(database_url: str) -> AsyncIterator[Deployment]:
+    """A deployment with its own database on the shared server."""
+    async with open_deployment(database_url) as opened:
         yield opened
 
 
 @pytest.fixture
-def ledger(request: pytest.FixtureRequest) -> Ledger:
-    """Keeps what the test has seen, in docs/reliability.md."""
-    return Ledger(request.node.name)
+def document(request: pytest.FixtureRequest) -> ReliabilityDocument:
+    """Writes the test's rows of docs/reliability.md."""
+    return ReliabilityDocument(request.node.name)

@@ -1,17 +1,17 @@
-"""Whether all is well again: nothing left to do, the mirror is the truth, tenants are right."""
+"""The service has converged: no work is left, the mirror equals Stripe, tenants are right."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from tests.faults.deployment import Deployment, polling
 from tests.faults.load import Load
-from tests.faults.town import Town, looks
 
 SETTLE_SECONDS = 60
-ASKED_SECONDS = 130
+REFETCH_SECONDS = 130
 
-# A question to Stripe whose trigger got lost is asked by the sweep, within two minutes: what that
-# could change is compared with the truth, which has to be reached.
-LEFT_TO_DO = """
+# A refetch whose trigger got lost is done by the sweep within two minutes. It does not count as
+# unfinished: the mirror is compared with Stripe anyway.
+UNFINISHED = """
 SELECT 'job ' || entrypoint AS what, count(*) FROM pgqueuer GROUP BY entrypoint
 UNION ALL
 SELECT 'refetch ' || object_id, 1 FROM stripe_refetches
@@ -22,7 +22,7 @@ UNION ALL
 SELECT 'work ' || subscription_id, 1 FROM provisioning_work WHERE version > done_version
 """
 
-TENANTS_AMISS = """
+WRONG_TENANTS = """
 SELECT s.id, s.status, count(t.id) AS tenants
 FROM subscriptions AS s
 LEFT JOIN tenants AS t ON t.billing_subscription_id = s.id
@@ -31,48 +31,48 @@ GROUP BY s.id
 HAVING s.status <> 'active' OR count(t.id) <> 1 OR bool_or(t.status <> 'active')
 """
 
-MADE_TWICE = """
+CREATED_TWICE = """
 SELECT subscription_id, product_type, count(*)
 FROM provisioning_log WHERE action = 'create' AND outcome = 'done'
 GROUP BY subscription_id, product_type HAVING count(*) > 1
 """
 
 
-async def check_converged(town: Town, load: Load | None = None) -> None:
-    """Wait until nothing is left to do, and compare everything with the truth."""
-    await town.stripe.wait_idle(SETTLE_SECONDS)
-    await _come_to_rest(town)
-    assert await town.pool.fetch("SELECT * FROM billing_trouble") == []
-    await _check_deliveries(town)
-    await _check_mirror(town)
-    assert await town.pool.fetch(MADE_TWICE) == []
+async def check_converged(deployment: Deployment, load: Load | None = None) -> None:
+    """Wait until no work is left, and compare everything with Stripe."""
+    await deployment.stripe.wait_idle(SETTLE_SECONDS)
+    await _wait_until_idle(deployment)
+    assert await deployment.pool.fetch("SELECT * FROM billing_trouble") == []
+    await _check_deliveries(deployment)
+    await _check_mirror(deployment)
+    assert await deployment.pool.fetch(CREATED_TWICE) == []
     if load:
-        await _check_load(town, load)
+        await _check_load(deployment, load)
 
 
-async def _come_to_rest(town: Town) -> None:
+async def _wait_until_idle(deployment: Deployment) -> None:
     left: Any = None
-    async for _ in looks(SETTLE_SECONDS):
-        if not (left := await town.pool.fetch(LEFT_TO_DO)):
+    async for _ in polling(SETTLE_SECONDS):
+        if not (left := await deployment.pool.fetch(UNFINISHED)):
             return
-    raise AssertionError(f"left to do: {left}")
+    raise AssertionError(f"unfinished: {left}")
 
 
-async def _check_deliveries(town: Town) -> None:
-    """Each event of the sandbox was acknowledged, and what is acknowledged is kept."""
-    deliveries = await town.stripe.deliveries()
+async def _check_deliveries(deployment: Deployment) -> None:
+    """Every event of the sandbox was acknowledged, and every acknowledged event is stored."""
+    deliveries = await deployment.stripe.deliveries()
     assert {delivery["state"] for delivery in deliveries} <= {"delivered", "dropped"}
-    taken = {one["event"] for one in deliveries if one["state"] == "delivered"}
-    assert await _missing(town, taken) == set()
+    acknowledged = {one["event"] for one in deliveries if one["state"] == "delivered"}
+    assert await _missing(deployment, acknowledged) == set()
 
 
-async def _check_load(town: Town, load: Load) -> None:
+async def _check_load(deployment: Deployment, load: Load) -> None:
     assert load.bought
-    assert await town.pool.fetch(TENANTS_AMISS, load.bought) == []
+    assert await deployment.pool.fetch(WRONG_TENANTS, load.bought) == []
     orders = "SELECT count(*) FROM subscriptions WHERE checkout_session_id = ANY($1::text[])"
-    assert await town.pool.fetchval(orders, load.bought) == len(set(load.bought))
-    assert await _missing(town, load.acknowledged) == set()
-    rows = await town.pool.fetch(
+    assert await deployment.pool.fetchval(orders, load.bought) == len(set(load.bought))
+    assert await _missing(deployment, load.acknowledged) == set()
+    rows = await deployment.pool.fetch(
         "SELECT stripe_subscription_id, amount FROM subscriptions "
         "WHERE stripe_subscription_id = ANY($1::text[])",
         list(load.amounts),
@@ -80,24 +80,26 @@ async def _check_load(town: Town, load: Load) -> None:
     assert dict(map(tuple, rows)) == load.amounts
 
 
-async def _missing(town: Town, events: set[str]) -> set[str]:
-    rows = await town.pool.fetch(
+async def _missing(deployment: Deployment, events: set[str]) -> set[str]:
+    rows = await deployment.pool.fetch(
         "SELECT id FROM stripe_events WHERE id = ANY($1::text[])", list(events)
     )
     return events - {row["id"] for row in rows}
 
 
-async def _check_mirror(town: Town) -> None:
-    truth = await _true_subscriptions(town), await _true_invoices(town)
-    async for _ in looks(ASKED_SECONDS):
-        ours = await _our_subscriptions(town), await _our_invoices(town)
-        if ours == truth:
+async def _check_mirror(deployment: Deployment) -> None:
+    expected = await _true_subscriptions(deployment), await _true_invoices(deployment)
+    async for _ in polling(REFETCH_SECONDS):
+        mirrored = await _mirrored_subscriptions(deployment), await _mirrored_invoices(deployment)
+        if mirrored == expected:
             return
-    assert ours == truth
+    assert mirrored == expected
 
 
-async def _true_subscriptions(town: Town) -> Mapping[str, Any]:
-    page = await town.stripe_client.v1.subscriptions.list_async({"status": "all", "limit": 100})
+async def _true_subscriptions(deployment: Deployment) -> Mapping[str, Any]:
+    page = await deployment.stripe_client.v1.subscriptions.list_async(
+        {"status": "all", "limit": 100}
+    )
     return {
         one.id: (
             one.status,
@@ -108,8 +110,8 @@ async def _true_subscriptions(town: Town) -> Mapping[str, Any]:
     }
 
 
-async def _our_subscriptions(town: Town) -> Mapping[str, Any]:
-    rows = await town.pool.fetch(
+async def _mirrored_subscriptions(deployment: Deployment) -> Mapping[str, Any]:
+    rows = await deployment.pool.fetch(
         """
         SELECT s.stripe_subscription_id, s.stripe_status, s.cancel_at_period_end,
             i.stripe_subscription_item_id,
@@ -126,16 +128,16 @@ async def _our_subscriptions(town: Town) -> Mapping[str, Any]:
     return ours
 
 
-async def _true_invoices(town: Town) -> Mapping[str, Any]:
-    page = await town.stripe_client.v1.invoices.list_async({"limit": 100})
+async def _true_invoices(deployment: Deployment) -> Mapping[str, Any]:
+    page = await deployment.stripe_client.v1.invoices.list_async({"limit": 100})
     return {
         one.id: (one.status, one.amount_due, one.amount_paid, one.amount_remaining)
         async for one in page.auto_paging_iter()
     }
 
 
-async def _our_invoices(town: Town) -> Mapping[str, Any]:
-    rows = await town.pool.fetch(
+async def _mirrored_invoices(deployment: Deployment) -> Mapping[str, Any]:
+    rows = await deployment.pool.fetch(
         "SELECT stripe_invoice_id, stripe_status, amount_due, amount_paid, amount_remaining "
         "FROM invoices"
     )

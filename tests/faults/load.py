@@ -1,4 +1,4 @@
-"""Traffic: buyers who order, pay and wait for their tenants, and Stripe telling of renewals."""
+"""Traffic: buyers who order, pay and wait for their tenants, and Stripe's events of renewals."""
 
 import asyncio
 import itertools
@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests import stripe_objects as made
-from tests.faults.town import PAUSE_SECONDS, Town, looks
+from tests.faults.deployment import PAUSE_SECONDS, Deployment, polling
 
 BUYERS = 2
 SENDERS = 3
 LAST_SECONDS = 60
-"""How long what has begun may take to its end, once no more is begun."""
+"""How long unfinished work may take once no more is started."""
 
 UNFINISHED = """
 SELECT s.status, s.stripe_status, s.checkout_session_id, w.*
@@ -26,26 +26,26 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Load:
-    """What was done: the sessions bought, the events acknowledged, and what they last said."""
+    """The sessions bought, the events acknowledged, and the latest amounts they carried."""
 
-    town: Town
+    deployment: Deployment
     bought: list[str] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
     amounts: dict[str, int] = field(default_factory=dict)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def buy(self) -> None:
-        """Buy one thing after the other, each to its end."""
-        while not self.over.is_set():
-            session_id = await self.town.buy()
+        """Buy again and again, waiting for the tenant each time."""
+        while not self.stopping.is_set():
+            session_id = await self.deployment.buy()
             self.bought.append(session_id)
-            await self.town.follow(session_id)
+            await self.deployment.wait_until_active(session_id)
 
     async def send(self) -> None:
-        """Tell of one subscription that changes again and again, each event until it is taken."""
+        """Send events of one changing subscription, each until it is acknowledged."""
         subscription_id = f"sub_made_in_dashboard_{next(_numbers)}"
         for number in itertools.count(1):
-            if self.over.is_set():
+            if self.stopping.is_set():
                 return
             event = made.event(
                 "customer.subscription.updated",
@@ -53,15 +53,15 @@ class Load:
                 created=1_790_000_000 + number,
                 id_=f"evt_{subscription_id}_{number}",
             )
-            await self.town.tell(event)
+            await self.deployment.send_event(event)
             self.acknowledged.add(event["id"])
             self.amounts[subscription_id] = 700 + number
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def reach(self, purchases: int) -> None:
-        """Wait until that many more have bought something."""
+    async def wait_for_purchases(self, purchases: int) -> None:
+        """Wait for that many more purchases."""
         wanted = len(self.bought) + purchases
-        async for _ in looks(LAST_SECONDS):
+        async for _ in polling(LAST_SECONDS):
             if len(self.bought) >= wanted:
                 return
         raise AssertionError(f"{len(self.bought)} purchases, not {wanted}")
@@ -69,18 +69,18 @@ class Load:
 
 @asynccontextmanager
 async def under_load(
-    town: Town, *, buyers: int = BUYERS, senders: int = SENDERS
+    deployment: Deployment, *, buyers: int = BUYERS, senders: int = SENDERS
 ) -> AsyncIterator[Load]:
-    """Keep the town busy for the length of the block, and then until what has begun is done.
+    """Keep the deployment busy during the block, then wait until all that was started is done.
 
-    The block begins once the first purchase is through.
+    The block begins once the first purchase is complete.
     """
-    load = Load(town)
+    load = Load(deployment)
     clients = [load.buy() for _ in range(buyers)] + [load.send() for _ in range(senders)]
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(client) for client in clients]
-        await load.reach(1)
+        await load.wait_for_purchases(1)
         yield load
-        load.over.set()
+        load.stopping.set()
         _, unfinished = await asyncio.wait(running, timeout=LAST_SECONDS)
-        assert not unfinished, await town.pool.fetch(UNFINISHED)
+        assert not unfinished, await deployment.pool.fetch(UNFINISHED)

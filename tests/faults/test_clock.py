@@ -1,14 +1,13 @@
-"""The clock of our machine is wrong by ten minutes: libfaketime, around web and worker."""
+"""The machine's clock is wrong by ten minutes: libfaketime, around web and worker."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.faults.commands import operate
 from tests.faults.convergence import check_converged
-from tests.faults.ledger import Ledger
-from tests.faults.town import Town
+from tests.faults.deployment import Deployment
+from tests.faults.reliability_document import ReliabilityDocument
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
@@ -28,28 +27,30 @@ def shifted(seconds: int) -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize("minutes", [10, -10])
-async def test_a_clock_that_is_wrong(town: Town, ledger: Ledger, minutes: int) -> None:
+async def test_a_clock_that_is_wrong(
+    deployment: Deployment, document: ReliabilityDocument, minutes: int
+) -> None:
     wrong = shifted(minutes * 60)
-    web = await town.start_web(**wrong)
-    await town.start_worker(**wrong)
-    page = await town.follow(await town.buy())
+    web = await deployment.start_web(**wrong)
+    await deployment.start_worker(**wrong)
+    page = await deployment.wait_until_active(await deployment.buy())
     assert page["tenant"] is not None
     await web.wait_for("signature_too_old")
     attempts = [
         attempt["status"]
-        for delivery in await town.stripe.deliveries()
+        for delivery in await deployment.stripe.deliveries()
         for attempt in delivery["attempts"]
     ]
     assert set(attempts) - {None} == {400}  # None: those of the catalogue, before all started
-    assert await town.pool.fetchval("SELECT count(*) FROM stripe_events") == 0
-    assert "clock" in await operate(town, "doctor", "--json", status=1, environment=wrong)
+    assert await deployment.pool.fetchval("SELECT count(*) FROM stripe_events") == 0
+    assert "clock" in await deployment.run_command("doctor", "--json", status=1, environment=wrong)
     assert await web.stop() == 0
-    await town.start_web()
-    await check_converged(town)
-    assert town.journal.statuses() == {200}
-    ledger.enter(
+    await deployment.start_web()
+    await check_converged(deployment)
+    assert deployment.responses.statuses() == {200}
+    document.record(
         f"our clock {abs(minutes)} minutes {'ahead' if minutes > 0 else 'behind'} (web and worker)",
-        town.journal,
+        deployment.responses,
         recovered="the success page asks Stripe; webhooks get 400 `signature_too_old` and are sent "
         "again until the clock is right, and `doctor` names it",
     )

@@ -10,9 +10,9 @@ import pytest
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests.faults.convergence import check_converged
-from tests.faults.ledger import Ledger
+from tests.faults.deployment import Deployment, open_deployment
 from tests.faults.load import under_load
-from tests.faults.town import Town, open_town
+from tests.faults.reliability_document import ReliabilityDocument
 
 AWAY_SECONDS = 10
 
@@ -25,38 +25,38 @@ def own_postgres(run_dir: Path, worker_id: str) -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-async def town(own_postgres: EmbeddedPostgres) -> AsyncIterator[Town]:
+async def deployment(own_postgres: EmbeddedPostgres) -> AsyncIterator[Deployment]:
     own_postgres.create_database("billing")
     await migrate(own_postgres.url("billing"))
-    async with open_town(own_postgres.url("billing")) as opened:
+    async with open_deployment(own_postgres.url("billing")) as opened:
         yield opened
 
 
 async def test_a_database_that_was_away_for_ten_seconds(
-    town: Town, own_postgres: EmbeddedPostgres, ledger: Ledger
+    deployment: Deployment, own_postgres: EmbeddedPostgres, document: ReliabilityDocument
 ) -> None:
-    web, worker = await town.start_web(), await town.start_worker()
-    async with under_load(town) as load:
-        waiting = await town.buy()  # its webhooks may be under way when the database stops
+    web, worker = await deployment.start_web(), await deployment.start_worker()
+    async with under_load(deployment) as load:
+        waiting = await deployment.buy()  # its webhooks may be under way when the database stops
         await asyncio.to_thread(own_postgres.stop)
-        assert await town.try_to_order() == 503
+        assert await deployment.order_once() == 503
         await asyncio.sleep(AWAY_SECONDS)
         await asyncio.to_thread(own_postgres.start)
         back = time.monotonic()
-        await town.wait_for_row(
+        await deployment.wait_for_row(
             "SELECT 1 FROM provisioning_log WHERE created_at > pg_postmaster_start_time()"
         )
         first_job = time.monotonic() - back
-        await town.follow(waiting)
-    first_answer = town.journal.seconds_until_good(back)
-    await check_converged(town, load)
+        await deployment.wait_until_active(waiting)
+    first_answer = deployment.responses.seconds_until_ok(back)
+    await check_converged(deployment, load)
     assert (web.process.returncode, worker.process.returncode) == (None, None)
-    assert town.journal.statuses() <= {200, 503}
+    assert deployment.responses.statuses() <= {200, 503}
     assert first_answer < 1
     assert first_job < 5
-    ledger.enter(
+    document.record(
         f"PostgreSQL stopped for {AWAY_SECONDS} s under load",
-        town.journal,
+        deployment.responses,
         recovered=f"no restart needed: first response {first_answer:.2f} s, first job "
         f"{first_job:.2f} s after PostgreSQL is back",
     )

@@ -1,4 +1,4 @@
-"""The database gives up a transaction to end a deadlock: asked again, it works."""
+"""The database aborts a transaction to end a deadlock: the repeated request succeeds."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ async def test_an_order_that_fell_victim_to_a_deadlock_can_be_repeated(
     service: Service, order_a: dict[str, Any]
 ) -> None:
     await service.pool.execute(VICTIM)
-    answer = await service.client.post(CREATE_SESSION, json=order_a)
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    response = await service.client.post(CREATE_SESSION, json=order_a)
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
     await service.pool.execute("DROP FUNCTION be_the_victim CASCADE")
     assert (await service.order(order_a))["url"]

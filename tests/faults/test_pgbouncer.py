@@ -1,4 +1,4 @@
-"""Debian's PgBouncer in transaction mode stands before the database."""
+"""Debian's PgBouncer in transaction mode, between the service and the database."""
 
 import os
 import shutil
@@ -11,11 +11,10 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres
-from tests.faults.commands import operate
 from tests.faults.convergence import check_converged
-from tests.faults.ledger import Ledger
+from tests.faults.deployment import Deployment, open_deployment
 from tests.faults.load import under_load
-from tests.faults.town import Town, open_town
+from tests.faults.reliability_document import ReliabilityDocument
 from tests.processes import running
 
 pytestmark = [
@@ -24,7 +23,7 @@ pytestmark = [
 ]
 
 SERVER_CONNECTIONS = 2
-"""Fewer than those of web and worker: transactions of one client go to several server processes."""
+"""Fewer than web and worker use: transactions of one client go to several server processes."""
 
 INI = """
 [databases]
@@ -39,12 +38,12 @@ pool_mode = transaction
 default_pool_size = {connections}
 max_client_conn = 200
 """
-"""As docs/deployment.md has it, but without passwords."""
+"""The configuration of docs/deployment.md, without passwords."""
 
 
 @asynccontextmanager
 async def pgbouncer(folder: Path, postgres: EmbeddedPostgres, name: str) -> AsyncIterator[str]:
-    """Run PgBouncer before a database, and give the URL that leads through it."""
+    """Run PgBouncer in front of a database, and yield its URL through PgBouncer."""
     port = unused_port()
     ini = folder / f"pgbouncer-{port}.ini"
     ini.write_text(
@@ -62,35 +61,39 @@ async def pgbouncer(folder: Path, postgres: EmbeddedPostgres, name: str) -> Asyn
 
 
 @pytest.fixture
-async def town(postgres: EmbeddedPostgres, database_url: str, run_dir: Path) -> AsyncIterator[Town]:
+async def deployment(
+    postgres: EmbeddedPostgres, database_url: str, run_dir: Path
+) -> AsyncIterator[Deployment]:
     name = urlsplit(database_url).path.removeprefix("/")
     async with (
         pgbouncer(run_dir, postgres, name) as url,
-        open_town(url, DATABASE_DIRECT_URL=database_url) as opened,
+        open_deployment(url, DATABASE_DIRECT_URL=database_url) as opened,
     ):
         yield opened
 
 
-async def test_the_service_runs_behind_pgbouncer(town: Town, ledger: Ledger) -> None:
-    await town.start_web()
-    worker = await town.start_worker()
-    async with under_load(town, buyers=3, senders=6) as load:
-        await load.reach(5)
-        sessions = await town.pool.fetch(
+async def test_the_service_runs_behind_pgbouncer(
+    deployment: Deployment, document: ReliabilityDocument
+) -> None:
+    await deployment.start_web()
+    worker = await deployment.start_worker()
+    async with under_load(deployment, buyers=3, senders=6) as load:
+        await load.wait_for_purchases(5)
+        sessions = await deployment.pool.fetch(
             "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
         )
     names = [row["application_name"] for row in sessions]
     assert {"mpanel-billing-queue", "mpanel-billing listener"} <= set(names)
-    assert names.count("mpanel-billing") <= SERVER_CONNECTIONS + town.pool.get_size()
-    await check_converged(town, load)
-    assert "0 pending" in await operate(town, "migrate", "status")
-    assert "0 created" in await operate(town, "catalog", "push")
-    assert town.journal.statuses() == {200}
+    assert names.count("mpanel-billing") <= SERVER_CONNECTIONS + deployment.pool.get_size()
+    await check_converged(deployment, load)
+    assert "0 pending" in await deployment.run_command("migrate", "status")
+    assert "0 created" in await deployment.run_command("catalog", "push")
+    assert deployment.responses.statuses() == {200}
     assert not any('"level": "error"' in line for line in worker.lines)
-    ledger.enter(
+    document.record(
         f"PgBouncer in transaction mode, with {SERVER_CONNECTIONS} server connections shared by "
         "web and worker",
-        town.journal,
+        deployment.responses,
         recovered="not needed: LISTEN, the queue, migrations and `catalog push` use "
         "DATABASE_DIRECT_URL",
     )

@@ -1,4 +1,4 @@
-"""An earlier release and this one run side by side, while the schema changes under both."""
+"""An earlier release and this one run side by side while the schema changes under both."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -10,11 +10,10 @@ import pytest
 from mpanel_billing.database.migrations import expected_version, migrate
 from mpanel_billing.resources import ROOT
 from tests.faults import releases
-from tests.faults.commands import operate
 from tests.faults.convergence import check_converged
-from tests.faults.ledger import Ledger
+from tests.faults.deployment import Deployment, open_empty_deployment
 from tests.faults.load import under_load
-from tests.faults.town import Town, open_empty_town
+from tests.faults.reliability_document import ReliabilityDocument
 
 pytestmark = pytest.mark.skipif(
     not releases.is_known(releases.BASELINE),
@@ -42,45 +41,45 @@ def later(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def town(empty_database_url: str, earlier: Path) -> AsyncIterator[Town]:
-    """A town with the schema of the earlier release and its catalogue."""
+async def deployment(empty_database_url: str, earlier: Path) -> AsyncIterator[Deployment]:
+    """A deployment with the schema and the catalogue of the earlier release."""
     await migrate(empty_database_url, migrations=earlier / "prisma" / "migrations")
-    async with open_empty_town(empty_database_url) as opened:
+    async with open_empty_deployment(empty_database_url) as opened:
         for step in ("apply", "push"):
-            await operate(opened, "catalog", step, environment=releases.environment_of(earlier))
+            await opened.run_command("catalog", step, environment=releases.environment_of(earlier))
         yield opened
 
 
 async def test_two_releases_run_side_by_side(
-    town: Town, earlier: Path, later: Path, ledger: Ledger
+    deployment: Deployment, earlier: Path, later: Path, document: ReliabilityDocument
 ) -> None:
     old = releases.environment_of(earlier)
-    old_web, old_worker = await town.start_web(**old), await town.start_worker(**old)
+    old_web, old_worker = await deployment.start_web(**old), await deployment.start_worker(**old)
     connector = aiohttp.TCPConnector(force_close=True)  # so that both get their share
-    async with aiohttp.ClientSession(connector=connector) as town.browser:
-        async with under_load(town) as load:
+    async with aiohttp.ClientSession(connector=connector) as deployment.browser:
+        async with under_load(deployment) as load:
             files = await migrate(
-                town.urls["DATABASE_URL"], migrations=later / "prisma" / "migrations"
+                deployment.urls["DATABASE_URL"], migrations=later / "prisma" / "migrations"
             )
             texts = [file for file in files if file.startswith("sql/")]
             assert {"sql/views/billing_mrr.sql", "sql/routines/billing_receive_events_v1.sql"} <= {
                 *texts
             }
-            new_web, new_worker = await town.start_web(), await town.start_worker()
-            await load.reach(4)
+            new_web, new_worker = await deployment.start_web(), await deployment.start_worker()
+            await load.wait_for_purchases(4)
             for process in (old_web, new_web):
                 assert any("order placed" in line for line in process.lines)
                 assert any("event applied" in line for line in process.lines)
             assert await old_web.stop() == 0
             assert await old_worker.stop() == 0
-            await load.reach(2)
-        await check_converged(town, load)
+            await load.wait_for_purchases(2)
+        await check_converged(deployment, load)
     assert any("provision done" in line for line in new_worker.lines)
-    assert town.journal.statuses() == {200}
-    ledger.enter(
+    assert deployment.responses.statuses() == {200}
+    document.record(
         f"rolling deployment under load: {len(files) - len(texts)} migrations to "
         f"{expected_version()}, {len(texts)} changed views and routines, "
         "the earlier release and this one side by side, then only this one",
-        town.journal,
+        deployment.responses,
         recovered="not needed: both take orders and webhooks on either schema",
     )

@@ -1,11 +1,11 @@
-"""Stripe is slow, refuses, breaks or hangs up while a buyer orders."""
+"""Stripe is slow, rate limits, fails or drops the connection while a buyer orders."""
 
 from typing import Any
 
 from tests.faults.convergence import check_converged
-from tests.faults.journal import OK, Journal
-from tests.faults.ledger import Ledger
-from tests.faults.town import Town
+from tests.faults.deployment import Deployment
+from tests.faults.reliability_document import ReliabilityDocument
+from tests.faults.response_log import OK, ResponseLog
 
 SESSIONS = "/v1/checkout/sessions"
 
@@ -18,23 +18,25 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_stripe_fails_during_checkout(town: Town, ledger: Ledger) -> None:
-    await town.start_web()
-    await town.start_worker()
+async def test_stripe_fails_during_checkout(
+    deployment: Deployment, document: ReliabilityDocument
+) -> None:
+    await deployment.start_web()
+    await deployment.start_worker()
     for name, fault in FAULTS.items():
-        town.journal = Journal()
-        await town.stripe.inject_fault(method="POST", path=SESSIONS, **fault)
-        await town.follow(await town.buy())
-        refused = [a for a in town.journal.answers if a.kind == "order" and a.status != OK]
+        deployment.responses = ResponseLog()
+        await deployment.stripe.inject_fault(method="POST", path=SESSIONS, **fault)
+        await deployment.wait_until_active(await deployment.buy())
+        refused = [a for a in deployment.responses.all if a.kind == "order" and a.status != OK]
         assert {(a.status, bool(a.retry_after)) for a in refused} <= {(503, True)}
-        ledger.enter(
+        document.record(
             f"Stripe at checkout: {name}",
             case=name,
-            journal=town.journal,
+            responses=deployment.responses,
             recovered="posting the same order again"
             if refused
-            else f"not needed: the response takes {town.journal.slowest(OK):.1f} s",
+            else f"not needed: the response takes {deployment.responses.slowest(OK):.1f} s",
         )
-    await check_converged(town)
-    sessions = await town.stripe_client.v1.checkout.sessions.list_async({"limit": 100})
+    await check_converged(deployment)
+    sessions = await deployment.stripe_client.v1.checkout.sessions.list_async({"limit": 100})
     assert {one.status for one in sessions.data} == {"complete"}, "an order can be paid twice"

@@ -1,6 +1,6 @@
-"""The sandbox of Stripe as a process: on the port of argv[1], webhooks go to argv[2].
+"""The Stripe sandbox as a process: on the port of argv[1], sending webhooks to argv[2].
 
-As `mpanel-billing sandbox` runs it, but with as little patience as a test has.
+Like `mpanel-billing sandbox`, but with short retry delays.
 """
 
 import asyncio

@@ -9,12 +9,12 @@ from typing import Literal
 
 Kind = Literal["order", "page", "event"]
 
-NO_ANSWER = 0
+NO_RESPONSE = 0
 OK = 200
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A response: when it came (monotonic seconds), to which request, and its status."""
 
     at: float
@@ -25,41 +25,41 @@ class Answer:
 
 
 @dataclass
-class Journal:
+class ResponseLog:
     """All responses in the order in which they came."""
 
-    answers: list[Answer] = field(default_factory=list)
+    all: list[Response] = field(default_factory=list)
 
-    def note(self, kind: Kind, status: int, since: float, retry_after: str | None = None) -> None:
+    def record(self, kind: Kind, status: int, since: float, retry_after: str | None = None) -> None:
         now = time.monotonic()
-        self.answers.append(Answer(now, kind, status, now - since, retry_after))
+        self.all.append(Response(now, kind, status, now - since, retry_after))
 
     def statuses(self, *kinds: Kind) -> set[int]:
         """Return the statuses of requests of these kinds, or of any."""
-        return {answer.status for answer in self._of(kinds)}
+        return {response.status for response in self._of(kinds)}
 
     def counts(self, *kinds: Kind) -> Mapping[int, int]:
-        return Counter(answer.status for answer in self._of(kinds))
+        return Counter(response.status for response in self._of(kinds))
 
     def longest_gap(self) -> float:
         """Return the longest time without a 200 while requests were waiting, in seconds."""
-        begun = [answer.at - answer.took for answer in self.answers[:1]]
-        good = begun + [answer.at for answer in self.answers if answer.status == OK]
+        begun = [response.at - response.took for response in self.all[:1]]
+        good = begun + [response.at for response in self.all if response.status == OK]
         return max((after - before for before, after in pairwise(good)), default=0)
 
     def slowest(self, status: int) -> float:
         """Return how long the slowest response of a status took, in seconds."""
-        return max((a.took for a in self.answers if a.status == status), default=0.0)
+        return max((a.took for a in self.all if a.status == status), default=0.0)
 
-    def seconds_until_good(self, moment: float) -> float:
+    def seconds_until_ok(self, moment: float) -> float:
         """Return the seconds from the moment to the first 200 after it."""
-        return next(a.at for a in self.answers if a.status == OK and a.at > moment) - moment
+        return next(a.at for a in self.all if a.status == OK and a.at > moment) - moment
 
     def failures(self) -> str:
         """Say which requests failed: "503: 1 of 5 orders, 2 of 8 page loads"."""
-        failed = sorted({answer.status for answer in self.answers} - {OK})
+        failed = sorted({response.status for response in self.all} - {OK})
         parts = [f"{status or 'no response'}: {self._share(status)}" for status in failed]
-        return "; ".join(parts) or f"none of {len(self.answers)}"
+        return "; ".join(parts) or f"none of {len(self.all)}"
 
     def _share(self, status: int) -> str:
         counts = {kind: self.counts(kind) for kind in _NAMES}
@@ -69,8 +69,8 @@ class Journal:
             if status in count
         )
 
-    def _of(self, kinds: tuple[Kind, ...]) -> list[Answer]:
-        return [answer for answer in self.answers if not kinds or answer.kind in kinds]
+    def _of(self, kinds: tuple[Kind, ...]) -> list[Response]:
+        return [response for response in self.all if not kinds or response.kind in kinds]
 
 
 _NAMES: Mapping[Kind, str] = {"order": "orders", "page": "page loads", "event": "events"}

@@ -1,4 +1,4 @@
-"""A primary and a synchronous standby, on this machine."""
+"""A primary and a synchronous standby on this machine."""
 
 import asyncio
 import os
@@ -14,18 +14,18 @@ import asyncpg
 from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres
-from tests.faults.town import looks
+from tests.faults.deployment import polling
 
 
 @dataclass(frozen=True)
-class Pair:
+class ReplicatedPostgres:
     """Two servers; a transaction is committed once both have it on disk."""
 
     primary: EmbeddedPostgres
     standby: EmbeddedPostgres
 
     def url(self, name: str) -> str:
-        """Return the URL of whichever server takes writes."""
+        """Return the URL of whichever server accepts writes."""
         hosts = ",".join(f"127.0.0.1:{server.endpoint.port}" for server in self)
         options = "sslmode=disable&target_session_attrs=read-write"
         return f"postgresql://postgres@{hosts}/{name}?{options}"
@@ -34,12 +34,12 @@ class Pair:
         return iter((self.primary, self.standby))
 
     async def replicate(self) -> None:
-        """Copy the primary to the standby, and have commits wait for it from now on."""
+        """Copy the primary to the standby, and make commits wait for it from then on."""
         await asyncio.to_thread(self._copy)
         conn = await asyncpg.connect(self.primary.url("postgres"))
         await conn.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         await conn.execute("SELECT pg_reload_conf()")
-        async for _ in looks(20):
+        async for _ in polling(20):
             if await conn.fetchval("SELECT sync_state FROM pg_stat_replication") == "sync":
                 break
         await conn.close()
@@ -58,29 +58,29 @@ class Pair:
         target.start()
 
     def kill_primary(self) -> None:
-        """Kill the primary with all its processes, as when its machine is gone."""
+        """Kill all processes of the primary, as if its machine were gone."""
         postmaster = int((self.primary.data_dir / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for pid in (postmaster, *map(int, children)):
             os.kill(pid, signal.SIGKILL)
 
     async def promote(self) -> None:
-        """Have the standby take writes."""
+        """Make the standby accept writes."""
         conn = await asyncpg.connect(self.standby.url("postgres"))
         assert await conn.fetchval("SELECT pg_promote()")
         await conn.close()
 
 
 @contextmanager
-def running_pair(folder: Path) -> Iterator[Pair]:
-    """Run both servers; the standby has to be made by `replicate`."""
-    pair = Pair(
+def running_replicated_postgres(folder: Path) -> Iterator[ReplicatedPostgres]:
+    """Run both servers; `replicate` makes the standby."""
+    replicated = ReplicatedPostgres(
         EmbeddedPostgres(folder / "primary", port=unused_port()),
         EmbeddedPostgres(folder / "standby", port=unused_port()),
     )
-    pair.primary.start()
+    replicated.primary.start()
     try:
-        yield pair
+        yield replicated
     finally:
-        for server in pair:
+        for server in replicated:
             server.stop()

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.journal import Journal
+from tests.faults.response_log import ResponseLog
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 WRITE = "WRITE_RELIABILITY"
@@ -16,24 +16,24 @@ _RULE = "|---|---|---|---|---|"
 
 
 @dataclass(frozen=True)
-class Ledger:
+class ReliabilityDocument:
     """Writes the rows of one test."""
 
     test: str
 
-    def enter(
-        self, fault: str, journal: Journal | None, *, recovered: str, case: str | None = None
+    def record(
+        self, fault: str, responses: ResponseLog | None, *, recovered: str, case: str | None = None
     ) -> None:
         """Write the test's row, or check that there is one.
 
-        Without a journal no client was affected. `case` names one of a test's several rows.
+        Without responses no client was affected. `case` names one of a test's several rows.
         """
         key = f"`{self.test}[{case}]`" if case else f"`{self.test}`"
         if not os.environ.get(WRITE):
             assert key in rows_of_tests(), f"{DOCUMENT.name} lacks {self.test}: make reliability"
             return
-        failed = journal.failures() if journal else "none"
-        gap = f"{journal.longest_gap():.1f} s" if journal else "none"
+        failed = responses.failures() if responses else "none"
+        gap = f"{responses.longest_gap():.1f} s" if responses else "none"
         row = f"| {fault} | {failed} | {gap} | {recovered} | {key} |"
         with DOCUMENT.open("r+") as document:
             fcntl.flock(document, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""The service as it runs in production, with its database, its Stripe and its customers.
+"""The service as deployed in production, with its database, Stripe and customers.
 
 Web, worker and sandbox are processes; the customers and the rest of Stripe's traffic are tasks of
-the test. They do as in life: whoever gets no good answer asks again.
+the test. As in production, a client that gets no 200 tries again.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
-from tests.faults.journal import NO_ANSWER, OK, Journal, Kind
+from tests.faults.response_log import NO_RESPONSE, OK, Kind, ResponseLog
 from tests.processes import (
     SERVICE,
     ServiceProcess,
@@ -38,16 +38,16 @@ from tests.processes import (
 )
 from tests.service import CREATE_SESSION, WEBHOOK_SECRET, make_settings
 
-STRIPE = ("-m", "tests.faults.stripe_process")
+STRIPE = ("-m", "tests.faults.sandbox_process")
 PAUSE_SECONDS = 0.05
-"""Between an answer and the next question of the same client."""
+"""Between a response and the next request of the same client."""
 
 _orders = itertools.count(1)
 
 
 @dataclass
-class Town:
-    """Everybody, and how to start them. `urls` are the settings that name the database."""
+class Deployment:
+    """All parts, and how to start them. `urls` are the settings that name the database."""
 
     urls: Mapping[str, str]
     pool: Pool
@@ -57,7 +57,7 @@ class Town:
     browser: aiohttp.ClientSession
     port: int
     stack: AsyncExitStack
-    journal: Journal = field(default_factory=Journal)
+    responses: ResponseLog = field(default_factory=ResponseLog)
 
     @property
     def url(self) -> str:
@@ -65,18 +65,18 @@ class Town:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The environment of a command that is run once."""
+        """The environment of a command."""
         settings = service_environment(self.urls["DATABASE_URL"], self.stripe_url)
         return {"PATH": os.environ["PATH"], **settings, **self.urls}
 
     async def _start(self, process: AbstractAsyncContextManager[ServiceProcess]) -> ServiceProcess:
-        """Start it, and have what it logged shown should the test fail."""
+        """Start a process; print its log at the end, which pytest shows if the test fails."""
         service = await self.stack.enter_async_context(process)
         self.stack.callback(lambda: print("".join(service.lines)))
         return service
 
     async def start_web(self, **environment: str) -> ServiceProcess:
-        """Start a web process; it shares the port with the others, as under PM2."""
+        """Start a web process; all of them share a port, as under PM2."""
         settings = {"RATE_LIMIT_ORDERS": "off", "RATE_LIMIT_LOOKUPS": "off", "NODE_CHANNEL_FD": "2"}
         return await self._start(
             running_api(
@@ -95,61 +95,82 @@ class Town:
         others = {name: url for name, url in self.urls.items() if name != "DATABASE_URL"}
         return {"database_url": self.urls["DATABASE_URL"], **others}
 
-    async def ask(self, kind: Kind, method: str, path: str, **request: Any) -> tuple[int, Any]:
-        """Ask once, note what the answer was, and return status and body."""
+    async def request(self, kind: Kind, method: str, path: str, **request: Any) -> tuple[int, Any]:
+        """Send one request, record the response, and return its status and body."""
         started = time.monotonic()
         try:
-            async with self.browser.request(method, self.url + path, **request) as answer:
-                body = await answer.json()
+            async with self.browser.request(method, self.url + path, **request) as response:
+                body = await response.json()
         except (aiohttp.ClientError, TimeoutError):
-            self.journal.note(kind, NO_ANSWER, started)
-            return NO_ANSWER, None
-        self.journal.note(kind, answer.status, started, answer.headers.get("Retry-After"))
-        return answer.status, body
+            self.responses.record(kind, NO_RESPONSE, started)
+            return NO_RESPONSE, None
+        self.responses.record(kind, response.status, started, response.headers.get("Retry-After"))
+        return response.status, body
 
-    async def insist(self, kind: Kind, method: str, path: str, **request: Any) -> Any:
-        """Ask until the answer is good, and return it."""
+    async def request_until_ok(self, kind: Kind, method: str, path: str, **request: Any) -> Any:
+        """Repeat a request until its response is 200, and return the body."""
         while True:
-            status, body = await self.ask(kind, method, path, **request)
+            status, body = await self.request(kind, method, path, **request)
             if status == OK:
                 return body
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def try_to_order(self) -> int:
-        """Order as somebody does who gives up at once, and return the status."""
-        status, _ = await self.ask("order", "POST", CREATE_SESSION, **order_of(next(_orders)))
+    async def order_once(self) -> int:
+        """Order without trying again, and return the status."""
+        status, _ = await self.request("order", "POST", CREATE_SESSION, **order_of(next(_orders)))
         return status
 
     async def buy(self) -> str:
-        """Order, clicking again while it does not work, and pay; return the session's id."""
-        answer = await self.insist("order", "POST", CREATE_SESSION, **order_of(next(_orders)))
-        paid = await self.stripe.pay(answer["url"])
+        """Order, trying again until it works, and pay; return the session's id."""
+        order = await self.request_until_ok(
+            "order", "POST", CREATE_SESSION, **order_of(next(_orders))
+        )
+        paid = await self.stripe.pay(order["url"])
         assert paid.status == 303, paid
-        return str(answer["sessionId"])
+        return str(order["sessionId"])
 
-    async def follow(self, session_id: str) -> Any:
-        """Look at the success page until the tenant is ready."""
+    async def wait_until_active(self, session_id: str) -> Any:
+        """Poll the success page until the tenant is ready."""
         while True:
-            page = await self.insist("page", "GET", f"/api/checkout/session/{session_id}?wait=5")
+            page = await self.request_until_ok(
+                "page", "GET", f"/api/checkout/session/{session_id}?wait=5"
+            )
             if page["status"] == "active":
                 return page
 
-    async def tell(self, event: Mapping[str, Any]) -> None:
+    async def send_event(self, event: Mapping[str, Any]) -> None:
         """Send an event until it is acknowledged, as Stripe does."""
         body = made.encoded(event)
         headers = {"Stripe-Signature": made.sign(body, WEBHOOK_SECRET)}
-        await self.insist("event", "POST", "/api/webhooks/stripe", data=body, headers=headers)
+        await self.request_until_ok(
+            "event", "POST", "/api/webhooks/stripe", data=body, headers=headers
+        )
+
+    async def run_command(
+        self, *arguments: str, status: int = 0, environment: Mapping[str, str] | None = None
+    ) -> str:
+        """Run a command, check its exit status, and return what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *SERVICE,
+            *arguments,
+            env={**self.environment, **(environment or {})},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == status, output.decode()
+        return output.decode()
 
     async def wait_for_row(self, query: str, *args: object, seconds: float = 60) -> Any:
-        """Return the first row of a query, as soon as there is one."""
-        async for _ in looks(seconds):
+        """Return the first row of a query, waiting for it."""
+        async for _ in polling(seconds):
             if (row := await self.pool.fetchrow(query, *args)) is not None:
                 return row
         raise AssertionError(f"no row within {seconds} s: {query}")
 
 
-async def looks(seconds: float) -> AsyncIterator[None]:
-    """Come round to look again and again, for so long: where nobody tells what happens."""
+async def polling(seconds: float) -> AsyncIterator[None]:
+    """Yield every PAUSE_SECONDS until the time is up: to poll what cannot be awaited."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         yield
@@ -157,7 +178,7 @@ async def looks(seconds: float) -> AsyncIterator[None]:
 
 
 def order_of(number: int) -> dict[str, Any]:
-    """Return the request of a new buyer."""
+    """Return the order request of a new buyer."""
     order = {
         "planId": "starter",
         "billingCycle": "monthly",
@@ -170,20 +191,22 @@ def order_of(number: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_town(database_url: str, **urls: str) -> AsyncIterator[Town]:
-    """Set up a town around a migrated database, with its catalogue on sale; no service yet.
+async def open_deployment(database_url: str, **urls: str) -> AsyncIterator[Deployment]:
+    """Open a deployment on a migrated database, with the catalogue on sale; nothing runs yet.
 
     `urls` are further settings of the service that name the database (DATABASE_DIRECT_URL).
     """
-    async with open_empty_town(database_url, **urls) as town:
-        await apply_catalogue(town.pool, read_catalogue_file(DEFAULT_CATALOGUE))
-        await push_catalogue(town.pool, StripeCatalogue(town.stripe_client), livemode=False)
-        yield town
+    async with open_empty_deployment(database_url, **urls) as deployment:
+        await apply_catalogue(deployment.pool, read_catalogue_file(DEFAULT_CATALOGUE))
+        await push_catalogue(
+            deployment.pool, StripeCatalogue(deployment.stripe_client), livemode=False
+        )
+        yield deployment
 
 
 @asynccontextmanager
-async def open_empty_town(database_url: str, **urls: str) -> AsyncIterator[Town]:
-    """Do as `open_town`, with nothing on sale."""
+async def open_empty_deployment(database_url: str, **urls: str) -> AsyncIterator[Deployment]:
+    """Like `open_deployment`, but with nothing on sale."""
     port, stripe_port = unused_port(), unused_port()
     stripe_url = f"http://127.0.0.1:{stripe_port}"
     direct = urls.get("DATABASE_DIRECT_URL", database_url)
@@ -194,7 +217,7 @@ async def open_empty_town(database_url: str, **urls: str) -> AsyncIterator[Town]
         gateway = open_gateway(settings)
         stack.push_async_callback(gateway.close)
         timeout = aiohttp.ClientTimeout(total=40)
-        yield Town(
+        yield Deployment(
             {"DATABASE_URL": database_url, **urls},
             pool,
             await stack.enter_async_context(SandboxClient(stripe_url)),
