@@ -107,6 +107,12 @@ async def list_invoices(
         )
 
 
+async def get_invoice(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> Invoice:
+    """Return a Stripe invoice; NotFoundError as in `require_invoice`."""
+    async with acquired(mirror.pool) as conn:
+        return await require_invoice(conn, mirror, invoice_id, named)
+
+
 async def require_invoice(
     conn: Connection, mirror: Mirror, invoice_id: UUID, named: CustomerRef
 ) -> Invoice:

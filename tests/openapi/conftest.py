@@ -88,6 +88,7 @@ async def inhabited(service: Service, worker: Worker, order_a: dict[str, Any]) -
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
         f"{billing}/resume": {"id": ids[2], "body": {}},
         "/api/billing/invoices": {"customerId": customer},
+        "/api/billing/invoices/{id}": {"id": invoice, "customerId": customer},
         "/api/billing/invoices/{id}/refund": {"id": invoice, "body": {"amount": 1}},
         "/api/billing/portal-session": {"body": {"customerId": customer}},
         "/api/admin/audit": {"target": ids[1]},

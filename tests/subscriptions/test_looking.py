@@ -65,6 +65,20 @@ async def test_lists_are_cut_into_pages_that_leave_nothing_out(
         assert sorted(seen) == sorted(ids)
 
 
+async def test_an_invoice_is_shown_to_its_owner_only(
+    backend: Backend, bought: str, grace: dict[str, str]
+) -> None:
+    (listed,) = await backend.invoices(bought)
+    one = f"invoices/{listed['id']}"
+    owner = {"customerId": await backend.customer_of(bought)}
+    for names in ({}, owner):
+        shown = await backend.get(one, **names)
+        assert (shown.status, shown.body["invoice"]) == (200, listed)
+    others = [await backend.get(one, **{name: id_}) for name, id_ in grace.items()]
+    for refused in (*others, await backend.get(f"invoices/{uuid4()}")):
+        assert (refused.status, refused.body["code"]) == (404, "unknown_invoice")
+
+
 async def test_an_order_that_was_never_paid_is_not_listed(
     backend: Backend, bought: str, order_a: dict[str, Any]
 ) -> None:

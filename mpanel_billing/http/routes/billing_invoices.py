@@ -4,13 +4,16 @@ from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundEr
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.request import IdPath
+from mpanel_billing.http.schemas.base import OwnerQuery
 from mpanel_billing.http.schemas.invoices import (
+    InvoiceResponse,
+    InvoiceSchema,
     InvoicesQuery,
     InvoicesResponse,
     RefundRequest,
     RefundResponse,
 )
-from mpanel_billing.subscriptions.lookup import list_invoices
+from mpanel_billing.subscriptions.lookup import get_invoice, list_invoices
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
 from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
 
@@ -31,6 +34,18 @@ async def get_all(call: KeyedCall[None, InvoicesQuery]) -> InvoicesResponse:
     rows = await list_invoices(call.app[keys.MIRROR], named, query.subscription_id, span)
     page, cursor = cut_page(rows, query.limit, lambda row: Place(row.stripe_created, row.id))
     return InvoicesResponse.of(page, cursor)
+
+
+@routes.endpoint(
+    "GET",
+    "/api/billing/invoices/{id}",
+    scope="billing:read",
+    refusals={NotFoundError: ("unknown_invoice",)},
+)
+async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> InvoiceResponse:
+    """Return one invoice; with `customerId` or `userId` only if it is that customer's."""
+    invoice = await get_invoice(call.app[keys.MIRROR], call.path.id, call.query.named)
+    return InvoiceResponse(invoice=InvoiceSchema.of(invoice))
 
 
 @routes.endpoint(

@@ -83,6 +83,12 @@ class RefundSchema(Schema):
     created_at: Moment
 
 
+class InvoiceResponse(Response):
+    """One invoice."""
+
+    invoice: InvoiceSchema
+
+
 class InvoicesResponse(Response):
     """A page of invoices; `nextCursor` is null on the last page."""
 
