@@ -1,4 +1,4 @@
-"""The operator's routes are behind a key; the inbox over HTTP."""
+"""The operators' routes need a key; the inbox over HTTP."""
 
 import pytest
 from yarl import URL

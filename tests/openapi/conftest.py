@@ -1,4 +1,4 @@
-"""A service with a bit of everything in it, and its document with real ids as examples."""
+"""A service with some of everything in it, and its document with real ids as examples."""
 
 import json
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ def settings(settings: Settings) -> Settings:
 
 @dataclass(frozen=True)
 class Inhabited:
-    """The service, and what is in it."""
+    """The service, and examples for its routes."""
 
     service: Service
     examples: Mapping[str, Mapping[str, Any]]
     """By path: the values of its parameters, and its body."""
 
     def document(self) -> dict[str, Any]:
-        """The service's document, with examples, and answers that have nothing undescribed."""
+        """The service's document with examples, in which responses allow no undescribed keys."""
         assert self.service.client.app is not None
         document: dict[str, Any] = json.loads(self.service.client.app[DOCUMENT].json)
         for path, methods in document["paths"].items():

@@ -1,4 +1,4 @@
-"""What /openapi.json and /docs say, beside what schemathesis holds them to."""
+"""What /openapi.json and /docs say, apart from what schemathesis checks."""
 
 import re
 from collections.abc import Awaitable, Callable

@@ -1,6 +1,6 @@
-"""schemathesis calls every route with what the document allows, and with what it forbids.
+"""schemathesis calls every route with what the document allows and what it forbids.
 
-schemathesis.toml names the checks that do not hold for a route, and why.
+schemathesis.toml names the checks that do not apply to a route, and why.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.openapi.conftest import Inhabited
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 SEED = "1"
-"""The same requests each time: what fails here fails again."""
+"""The same requests in each run, so that a failure is reproducible."""
 
 ADMIN, BILLING = "^/api/admin/", "^/api/(billing/|checkout/create-session)"
 PUBLIC = "^/(?!api/(admin|billing)/)"
@@ -32,7 +32,7 @@ BRIEFLY = ("--phases", "examples,coverage")
 async def run_schemathesis(
     inhabited: Inhabited, directory: Path, scope: Scope | None, *options: str
 ) -> None:
-    """Let it call the service with a key of that scope; it must find nothing."""
+    """Run it with a key of that scope; it must not find anything."""
     document = directory / "openapi.json"
     document.write_text(json.dumps(inhabited.document()))
     process = await asyncio.create_subprocess_exec(
@@ -92,6 +92,6 @@ def operations_below(inhabited: Inhabited, paths: str) -> set[tuple[str, str]]:
 
 
 def successes(caplog: pytest.LogCaptureFixture) -> set[tuple[str, str]]:
-    """Return what was answered with 2xx at least once, by the access log."""
+    """Return the operations that returned 2xx at least once, by the access log."""
     lines = [vars(record) for record in caplog.records if record.name == "mpanel_billing.requests"]
     return {(line["method"], line["route"]) for line in lines if 200 <= line["status"] < 300}
