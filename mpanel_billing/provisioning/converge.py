@@ -13,7 +13,6 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
-from mpanel_billing.provisioning import repository
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.drivers.registry import Drivers
@@ -26,6 +25,7 @@ from mpanel_billing.provisioning.lease import (
     kept,
     take_lease,
 )
+from mpanel_billing.provisioning.repository import runs
 from mpanel_billing.provisioning.service_state import (
     Action,
     Service,
@@ -129,7 +129,7 @@ def _log(subscription_id: UUID, outcome: Outcome) -> None:
 async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     """Do everything that the subscription needs once; None: the desired state has changed."""
     async with acquired(provisioning.pool) as conn:
-        work = await repository.get_work(conn, lease)
+        work = await runs.get_work(conn, lease)
     if work is None:
         raise LeaseLostError
     charges_error = await settle_charges(
@@ -154,7 +154,7 @@ async def _drive_services(
     services = dict(work.services)
     if desired.services:
         async with acquired(provisioning.pool) as conn:
-            services |= await repository.write_desired(conn, lease, desired, drivers)
+            services |= await runs.write_desired(conn, lease, desired, drivers)
     dispatcher = Dispatcher(provisioning.pool, provisioning.drivers, lease)
     for service in in_order(services):
         if blocker(service, services) is None and _is_due(service, work):
@@ -284,7 +284,7 @@ async def _finish(pool: Pool, lease: Lease, run: _Run) -> Outcome | None:
 
 
 async def _store_end(conn: Connection, lease: Lease, run: _Run) -> tuple[int, float | None] | None:
-    return await repository.finish_work(
+    return await runs.finish_work(
         conn,
         lease,
         run.work,

@@ -10,7 +10,6 @@ import asyncpg
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.jobs.backoff import retry_seconds
-from mpanel_billing.provisioning import repository
 from mpanel_billing.provisioning.drivers.protocol import (
     Done,
     Driver,
@@ -21,6 +20,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
 )
 from mpanel_billing.provisioning.drivers.registry import Drivers, LimitedDriver
 from mpanel_billing.provisioning.lease import Lease, LeaseLostError
+from mpanel_billing.provisioning.repository import runs
 from mpanel_billing.provisioning.service_state import Action, Service, assume_pending
 from mpanel_billing.telemetry.counters import count_driver_call
 
@@ -47,13 +47,13 @@ class Dispatcher:
         base, command = next_command(self.lease, service, action, details)
         driver = self.drivers.find(service.product_type, service.driver)
         async with acquired(self.pool) as conn:
-            if not await repository.begin_command(conn, self.lease, base, command):
+            if not await runs.begin_command(conn, self.lease, base, command):
                 raise LeaseLostError
         started = time.monotonic()
         result = await _call(driver, command)
         seconds = time.monotonic() - started
         duration_ms = round(seconds * 1000)
-        count_driver_call(base.driver, command.action, repository.outcome_of(result), seconds)
+        count_driver_call(base.driver, command.action, runs.outcome_of(result), seconds)
         _log(service, command, result, duration_ms)
         try:
             return await self._store(base, command, result, duration_ms)
@@ -69,7 +69,7 @@ class Dispatcher:
     ) -> Service:
         """Store the result and the new state; without the lease, only the log gets it."""
         async with acquired(self.pool) as conn:
-            stored = await repository.store_result(
+            stored = await runs.store_result(
                 conn,
                 self.lease,
                 base,

@@ -11,15 +11,13 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.actor import Actor
 from mpanel_billing.access.audit import Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
-from mpanel_billing.database.queries import load_queries
 from mpanel_billing.provisioning.drivers.protocol import Account, Found, Unknown
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.provisioning.operations import retry
+from mpanel_billing.provisioning.repository import operations as repository
 
 _PAGE = 50
 _BEFORE_ALL = UUID(int=0)
-
-_queries = load_queries("operations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +93,7 @@ async def repair(pool: Pool, drift: Drift, by: Actor | None = None) -> bool:
     if isinstance(drift.found, Unknown):
         return False
     async with transaction(pool) as conn:
-        adopted = await _queries.adopt_finding.fetch_value(
-            conn,
-            subscription_id=drift.account.subscription_id,
-            product_type=drift.account.product_type,
-            generation=drift.generation,
-            actual=drift.found.actual,
-            external_ref=drift.found.external_ref,
-            resources=drift.found.resources,
-        )
-        if adopted is None:
+        if not await repository.adopt_finding(conn, drift.account, drift.generation, drift.found):
             return False
         target = Target("subscription", str(drift.account.subscription_id))
         await audit.record(conn, by, "subscription.fix", target, _change_of(drift))
@@ -120,12 +109,9 @@ def _change_of(drift: Drift) -> Mapping[str, object]:
     }
 
 
-async def _page(pool: Pool, after: tuple[UUID, str]) -> list[asyncpg.Record]:
+async def _page(pool: Pool, after: tuple[UUID, str]) -> Sequence[asyncpg.Record]:
     async with acquired(pool) as conn:
-        rows = await _queries.list_accounts.fetch(
-            conn, after_subscription=after[0], after_type=after[1], most=_PAGE
-        )
-    return list(rows)
+        return await repository.list_accounts(conn, after, _PAGE)
 
 
 async def _inspect(drivers: Drivers, row: asyncpg.Record) -> Drift | None:

@@ -14,14 +14,13 @@ from typing import TypeAlias
 from uuid import UUID, uuid4
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
-from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
+from mpanel_billing.provisioning.repository import leases
 
 LEASE_SECONDS = 15.0
 PROLONG_SECONDS = 5.0
 
-_queries = load_queries("provisioning")
 
 Clock: TypeAlias = Callable[[], datetime | None]
 """Returns the current time (UTC) by which leases, retries, grace and retention are decided."""
@@ -77,18 +76,10 @@ async def take_lease(
     """
     token = uuid4()
     async with acquired(pool) as conn:
-        taken = await _queries.take_lease.fetch_one(
-            conn,
-            subscription_id=subscription_id,
-            token=token,
-            lease_seconds=LEASE_SECONDS,
-            now=clock(),
-        )
+        taken = await leases.take(conn, subscription_id, token, seconds=LEASE_SECONDS, now=clock())
         if taken is not None:
             return Lease(subscription_id, token, taken["version"], taken["attempts"], clock)
-        busy = await _queries.get_lease_seconds.fetch_value(
-            conn, subscription_id=subscription_id, now=clock()
-        )
+        busy = await leases.get_seconds(conn, subscription_id, now=clock())
     if busy is not None:
         raise LeaseBusyError(busy)
     return None
@@ -111,15 +102,14 @@ async def break_off(pool: Pool, lease: Lease, error: str | None, retry_seconds: 
     `error` says why it did not finish; None: it was interrupted. Does nothing if the lease is lost.
     """
     async with transaction(pool) as conn:
-        broken_off = await _queries.break_off.fetch_value(
+        if await leases.break_off(
             conn,
-            subscription_id=lease.subscription_id,
-            token=lease.token,
+            lease.subscription_id,
+            lease.token,
             error=error,
             retry_seconds=retry_seconds,
             now=lease.clock(),
-        )
-        if broken_off:
+        ):
             await enqueue_provisioning_retry(
                 conn, lease.subscription_id, lease.version, lease.attempts, retry_seconds
             )
@@ -130,11 +120,11 @@ async def _keep(pool: Pool, lease: Lease) -> None:
         await asyncio.sleep(PROLONG_SECONDS)
         try:
             async with acquired(pool) as conn:
-                await _queries.prolong_lease.execute(
+                await leases.prolong(
                     conn,
-                    subscription_id=lease.subscription_id,
-                    token=lease.token,
-                    lease_seconds=LEASE_SECONDS,
+                    lease.subscription_id,
+                    lease.token,
+                    seconds=LEASE_SECONDS,
                     now=lease.clock(),
                 )
         except DatabaseUnavailableError:

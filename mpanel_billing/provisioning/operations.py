@@ -13,17 +13,16 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.actor import Actor
 from mpanel_billing.access.audit import Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
-from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.jobs.queue import enqueue_provisioning
-
-_queries = load_queries("operations")
+from mpanel_billing.provisioning.repository import operations as repository
 
 
 async def find_subscription(pool: Pool, name: str) -> UUID:
     """Return the subscription's id, given our id or Stripe's; NotFoundError if there is none."""
     async with acquired(pool) as conn:
-        found: UUID | None = await _queries.find_subscription.fetch_value(conn, name=name)
+        found = await repository.find_subscription(conn, name)
     if found is None:
         raise NotFoundError(f"Subscription {name} not found.")
     return found
@@ -32,37 +31,37 @@ async def find_subscription(pool: Pool, name: str) -> UUID:
 async def list_stuck(pool: Pool) -> Sequence[asyncpg.Record]:
     """Return the subscriptions that are not as desired, or in trouble, and why."""
     async with acquired(pool) as conn:
-        return await _queries.list_stuck.fetch(conn)
+        return await repository.list_stuck(conn)
 
 
 async def list_holds(pool: Pool) -> Sequence[asyncpg.Record]:
     """Return the operators' suspensions that are in force."""
     async with acquired(pool) as conn:
-        return await _queries.list_holds.fetch(conn)
+        return await repository.list_holds(conn)
 
 
 async def list_services(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.Record]:
     """Return the desired and actual state of a subscription's services."""
     async with acquired(pool) as conn:
-        return await _queries.list_services.fetch(conn, subscription_id=subscription_id)
+        return await repository.list_services(conn, subscription_id)
 
 
 async def list_calls(pool: Pool, subscription_id: UUID, most: int) -> Sequence[asyncpg.Record]:
     """Return the latest calls to drivers for a subscription, oldest first."""
     async with acquired(pool) as conn:
-        return await _queries.list_calls.fetch(conn, subscription_id=subscription_id, most=most)
+        return await repository.list_calls(conn, subscription_id, most)
 
 
 async def list_timeline(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.Record]:
     """Return everything on record about a subscription: at, kind, what, detail."""
     async with acquired(pool) as conn:
-        return await _queries.list_timeline.fetch(conn, subscription_id=subscription_id)
+        return await repository.list_timeline(conn, subscription_id)
 
 
 async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:
     """Try again at once, including services that were refused or skipped."""
     async with transaction(pool) as conn:
-        await _queries.release_services.execute(conn, subscription_id=subscription_id)
+        await repository.release_services(conn, subscription_id)
         await _trigger(conn, subscription_id)
         await audit.record(conn, by, "subscription.retry", _target(subscription_id))
 
@@ -82,10 +81,7 @@ async def suspend(
 ) -> None:
     """Suspend all services until an operator lifts it; ConflictError if already suspended."""
     async with transaction(pool) as conn:
-        placed = await _queries.place_hold.fetch_value(
-            conn, subscription_id=subscription_id, reason=reason, placed_by=operator
-        )
-        if placed is None:
+        if not await repository.place_hold(conn, subscription_id, reason=reason, operator=operator):
             raise ConflictError("An operator has already suspended this subscription.")
         await _trigger(conn, subscription_id)
         details = {"reason": reason, "operator": operator}
@@ -95,9 +91,7 @@ async def suspend(
 async def lift(pool: Pool, subscription_id: UUID, *, operator: str, by: Actor | None = None) -> str:
     """Lift an operator's suspension and return its reason; ConflictError if there is none."""
     async with transaction(pool) as conn:
-        reason: str | None = await _queries.lift_hold.fetch_value(
-            conn, subscription_id=subscription_id, lifted_by=operator
-        )
+        reason = await repository.lift_hold(conn, subscription_id, operator=operator)
         if reason is None:
             raise ConflictError("No operator has suspended this subscription.")
         await _trigger(conn, subscription_id)
@@ -111,10 +105,7 @@ async def skip(
 ) -> None:
     """Leave one service as it is until its desired state changes or it is retried."""
     async with transaction(pool) as conn:
-        skipped = await _queries.skip_service.fetch_value(
-            conn, subscription_id=subscription_id, product_type=product_type
-        )
-        if skipped is None:
+        if not await repository.skip_service(conn, subscription_id, product_type):
             raise NotFoundError(f"This subscription has no service {product_type}.")
         await _trigger(conn, subscription_id)
         details = {"service": product_type}
@@ -124,8 +115,7 @@ async def skip(
 async def settle_trouble(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:
     """Clear a subscription's trouble that an operator has settled."""
     async with transaction(pool) as conn:
-        settled = await _queries.settle_trouble.fetch_value(conn, subscription_id=subscription_id)
-        if settled is None:
+        if not await repository.settle_trouble(conn, subscription_id):
             raise ConflictError("This subscription has no trouble to settle.")
         await audit.record(conn, by, "subscription.settle", _target(subscription_id))
 
@@ -135,7 +125,7 @@ def _target(subscription_id: UUID) -> Target:
 
 
 async def _trigger(conn: Connection, subscription_id: UUID) -> None:
-    version = await _queries.renew_work.fetch_value(conn, subscription_id=subscription_id)
+    version = await repository.renew_work(conn, subscription_id)
     if version is None:
         raise ConflictError("Stripe has not reported this subscription yet.")
     await enqueue_provisioning(conn, [(subscription_id, version)])

@@ -8,7 +8,7 @@ from uuid import UUID
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
-from mpanel_billing.provisioning import repository
+from mpanel_billing.provisioning.repository import runs
 from mpanel_billing.provisioning.work import Buyer, Work
 
 logger = logging.getLogger(__name__)
@@ -38,11 +38,11 @@ async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID,
         if domain is None:
             continue
         trouble = _trouble_of(work, domain)
-        made = await repository.make_tenant(conn, work, name=name, domain=domain, trouble=trouble)
+        made = await runs.make_tenant(conn, work, name=name, domain=domain, trouble=trouble)
         if made is not None:
             _report(work, trouble)
             return made
-        if (there := await repository.adopt_tenant(conn, work)) is not None:
+        if (there := await runs.adopt_tenant(conn, work)) is not None:
             return there  # made by a run before or after this one
     raise ConflictError("All candidate names for the tenant are taken.")
 

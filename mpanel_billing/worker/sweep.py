@@ -14,7 +14,7 @@ from mpanel_billing.jobs.queue import (
 )
 from mpanel_billing.mirror.repository import list_due_refetches
 from mpanel_billing.provisioning.lease import Clock, database_clock
-from mpanel_billing.provisioning.repository import list_due_work, renew_edited
+from mpanel_billing.provisioning.repository.runs import list_due_work, renew_edited
 from mpanel_billing.reconciliation.repository import list_stopped_runs
 from mpanel_billing.webhooks.repository import list_due_events
 

@@ -17,7 +17,7 @@ from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
-from mpanel_billing.provisioning.repository import list_due_work
+from mpanel_billing.provisioning.repository.runs import list_due_work
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
 from tests.inbox import Inbox

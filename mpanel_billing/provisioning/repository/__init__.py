@@ -1,0 +1,1 @@
+"""Provisioning in PostgreSQL: runs, their leases, and what operators do."""

@@ -1,0 +1,112 @@
+"""What operators see of provisioning, and change."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.provisioning.drivers.protocol import Account, Found
+
+_queries = load_queries("operations")
+
+
+async def find_subscription(conn: Connection, name: str) -> UUID | None:
+    """Return the subscription's id, given our id or Stripe's."""
+    found: UUID | None = await _queries.find_subscription.fetch_value(conn, name=name)
+    return found
+
+
+async def list_stuck(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return the subscriptions that are not as desired, or in trouble, and why."""
+    return await _queries.list_stuck.fetch(conn)
+
+
+async def list_holds(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return the operators' suspensions that are in force."""
+    return await _queries.list_holds.fetch(conn)
+
+
+async def list_services(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return the desired and actual state of a subscription's services."""
+    return await _queries.list_services.fetch(conn, subscription_id=subscription_id)
+
+
+async def list_calls(
+    conn: Connection, subscription_id: UUID, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return the latest calls to drivers for a subscription, oldest first."""
+    return await _queries.list_calls.fetch(conn, subscription_id=subscription_id, most=most)
+
+
+async def list_timeline(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return everything on record about a subscription: at, kind, what, detail."""
+    return await _queries.list_timeline.fetch(conn, subscription_id=subscription_id)
+
+
+async def release_services(conn: Connection, subscription_id: UUID) -> None:
+    """Reset the attempts of services that are stopped or wait for a retry."""
+    await _queries.release_services.execute(conn, subscription_id=subscription_id)
+
+
+async def renew_work(conn: Connection, subscription_id: UUID) -> int | None:
+    """Return a new version of the subscription's work; None if there is none."""
+    version: int | None = await _queries.renew_work.fetch_value(
+        conn, subscription_id=subscription_id
+    )
+    return version
+
+
+async def place_hold(
+    conn: Connection, subscription_id: UUID, *, reason: str, operator: str
+) -> bool:
+    """Suspend the subscription; False if an operator has already suspended it."""
+    placed = await _queries.place_hold.fetch_value(
+        conn, subscription_id=subscription_id, reason=reason, placed_by=operator
+    )
+    return placed is not None
+
+
+async def lift_hold(conn: Connection, subscription_id: UUID, *, operator: str) -> str | None:
+    """Lift the operator's suspension and return its reason; None if there is none."""
+    reason: str | None = await _queries.lift_hold.fetch_value(
+        conn, subscription_id=subscription_id, lifted_by=operator
+    )
+    return reason
+
+
+async def skip_service(conn: Connection, subscription_id: UUID, product_type: str) -> bool:
+    """Skip a service; False if the subscription has none of that type."""
+    skipped = await _queries.skip_service.fetch_value(
+        conn, subscription_id=subscription_id, product_type=product_type
+    )
+    return skipped is not None
+
+
+async def settle_trouble(conn: Connection, subscription_id: UUID) -> bool:
+    """Clear the subscription's trouble; False if it has none."""
+    settled = await _queries.settle_trouble.fetch_value(conn, subscription_id=subscription_id)
+    return settled is not None
+
+
+async def list_accounts(
+    conn: Connection, after: tuple[UUID, str], most: int
+) -> Sequence[asyncpg.Record]:
+    """Return the next accounts after one, in order of subscription and product type."""
+    return await _queries.list_accounts.fetch(
+        conn, after_subscription=after[0], after_type=after[1], most=most
+    )
+
+
+async def adopt_finding(conn: Connection, account: Account, generation: int, found: Found) -> bool:
+    """Record the account as found; False if it has changed or a run is working on it."""
+    adopted = await _queries.adopt_finding.fetch_value(
+        conn,
+        subscription_id=account.subscription_id,
+        product_type=account.product_type,
+        generation=generation,
+        actual=found.actual,
+        external_ref=found.external_ref,
+        resources=found.resources,
+    )
+    return adopted is not None
