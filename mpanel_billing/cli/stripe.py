@@ -12,11 +12,11 @@ from mpanel_billing.settings import StripeSettings, load_database_settings, load
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, open_gateway
 from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint, list_webhook_endpoints
 from mpanel_billing.webhooks.endpoint import (
-    Ensured,
-    Plan,
-    carry_out,
+    EndpointChanges,
+    EnsuredEndpoint,
     check_endpoint_url,
-    look_at_endpoints,
+    find_changes,
+    make_changes,
 )
 
 app = typer.Typer(help="What our account at Stripe needs.", no_args_is_help=True)
@@ -30,7 +30,7 @@ _CHANGES_NEEDED = 2
 def ensure(
     *,
     url: Annotated[
-        str, typer.Option(help="https://<your host>; the path is added where there is none.")
+        str, typer.Option(help="https://<your host>; the path is added if it is missing.")
     ],
     remove_old: Annotated[
         bool,
@@ -40,19 +40,19 @@ def ensure(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only say what would be done; exit code 2: something."),
+        typer.Option("--dry-run", help="Only print what would change; exit code 2 if anything."),
     ] = False,
 ) -> None:
-    """Make or correct the endpoint: our API version, exactly our events, switched on.
+    """Create or correct the endpoint: our API version, exactly our events, enabled.
 
-    Safe to repeat. Of a new endpoint the signing secret is printed, this once.
+    Safe to repeat. The signing secret of a new endpoint is printed only once.
     """
     settings = load_stripe_settings()
     address = check_endpoint_url(
         url, livemode=settings.livemode, public=settings.stripe_api_base is None
     )
     if dry_run:
-        _print_plan(asyncio.run(_look(settings, address)), remove_old=remove_old)
+        _print_changes(asyncio.run(_look(settings, address)), remove_old=remove_old)
     else:
         asyncio.run(_ensure(settings, address, remove_old=remove_old))
 
@@ -69,9 +69,9 @@ def list_() -> None:
         typer.echo("no endpoints")
 
 
-async def _look(settings: StripeSettings, address: str) -> Plan:
+async def _look(settings: StripeSettings, address: str) -> EndpointChanges:
     async with open_gateway(settings) as gateway:
-        return await look_at_endpoints(gateway, address)
+        return await find_changes(gateway, address)
 
 
 async def _list(settings: StripeSettings) -> Sequence[WebhookEndpoint]:
@@ -84,66 +84,66 @@ async def _ensure(settings: StripeSettings, address: str, *, remove_old: bool) -
         open_gateway(settings) as gateway,
         await create_pool(load_database_settings()) as pool,
     ):
-        plan = await look_at_endpoints(gateway, address)
+        changes = await find_changes(gateway, address)
         by = command_line_actor()
-        ensured = await carry_out(pool, gateway, plan, remove_old=remove_old, by=by)
-    _print_done(plan, ensured)
-    _print_rest(plan, ensured)
+        ensured = await make_changes(pool, gateway, changes, remove_old=remove_old, by=by)
+    _print_done(changes, ensured)
+    _print_rest(changes, ensured)
 
 
-def _print_plan(plan: Plan, *, remove_old: bool) -> None:
-    """Say what is to be done; exit code 2 if that is anything."""
+def _print_changes(changes: EndpointChanges, *, remove_old: bool) -> None:
+    """Print what would change; exit code 2 if anything would."""
     steps = []
-    if plan.current is None:
-        steps.append(f"would make an endpoint for {plan.url}, API version {API_VERSION}")
-    elif plan.faults:
-        steps.append(f"would correct {plan.current.id}: {'; '.join(plan.faults)}")
-    if remove_old and plan.current is not None:
-        steps += [f"would delete {old.id} ({_version_of(old)})" for old in plan.outdated]
-    for step in steps or [f"{plan.url} is as it should be"]:
+    if changes.current is None:
+        steps.append(f"would make an endpoint for {changes.url}, API version {API_VERSION}")
+    elif changes.faults:
+        steps.append(f"would correct {changes.current.id}: {'; '.join(changes.faults)}")
+    if remove_old and changes.current is not None:
+        steps += [f"would delete {old.id} ({_version_of(old)})" for old in changes.outdated]
+    for step in steps or [f"{changes.url} is as it should be"]:
         typer.echo(step)
     if steps:
         raise typer.Exit(_CHANGES_NEEDED)
 
 
-def _print_done(plan: Plan, ensured: Ensured) -> None:
+def _print_done(changes: EndpointChanges, ensured: EnsuredEndpoint) -> None:
     one = ensured.endpoint
-    verb = "made" if ensured.secret else "corrected" if plan.faults else "is as it should be:"
+    verb = "made" if ensured.secret else "corrected" if changes.faults else "is as it should be:"
     typer.echo(f"{verb} {one.id}, {one.url}, API version {one.api_version}")
-    for fault in plan.faults:
+    for fault in changes.faults:
         typer.echo(f"  {fault}: mended")
     for id_ in ensured.removed:
         typer.echo(f"deleted {id_}")
     if ensured.secret:
-        _print_secret(ensured.secret, rolling=bool(plan.outdated))
+        _print_secret(ensured.secret, rolling=bool(changes.outdated))
 
 
 def _print_secret(secret: str, *, rolling: bool) -> None:
-    """Print what Stripe tells only once, and what to do with it."""
+    """Print the signing secret, and what to do with it."""
     typer.echo("")
     if rolling:
-        typer.echo("Accept both secrets while both endpoints are there. In .env:")
+        typer.echo("Accept both secrets while both endpoints exist. In .env:")
         typer.echo(f"STRIPE_WEBHOOK_SECRET=<the one that is there now>,{secret}")
     else:
-        typer.echo("Its signing secret is told only now. In .env:")
+        typer.echo("Its signing secret is shown only once. In .env:")
         typer.echo(f"STRIPE_WEBHOOK_SECRET={secret}")
     typer.echo("Then restart the service: pm2 reload tenant-billing")
 
 
-def _print_rest(plan: Plan, ensured: Ensured) -> None:
-    """Say what is left for a person to do."""
-    left = [old for old in plan.outdated if old.id not in ensured.removed]
+def _print_rest(changes: EndpointChanges, ensured: EnsuredEndpoint) -> None:
+    """Print what is left for the operator to do."""
+    left = [old for old in changes.outdated if old.id not in ensured.removed]
     for old in left:
         typer.echo(f"{old.id} is still there, with {_version_of(old)}.")
     if left:
-        typer.echo("Once the service knows the new secret, run this again with --remove-old;")
-        typer.echo("then take the old secret out of STRIPE_WEBHOOK_SECRET.")
+        typer.echo("Once the service has the new secret, run this again with --remove-old;")
+        typer.echo("then remove the old secret from STRIPE_WEBHOOK_SECRET.")
     if ensured.removed:
-        typer.echo("Take the old secret out of STRIPE_WEBHOOK_SECRET.")
-    for double in plan.doubles:
+        typer.echo("Remove the old secret from STRIPE_WEBHOOK_SECRET.")
+    for duplicate in changes.duplicates:
         typer.echo(
-            f"{double.id} is the same once more: delete the one whose secret "
-            "STRIPE_WEBHOOK_SECRET does not have, in Stripe's dashboard."
+            f"{duplicate.id} is a duplicate: delete the one whose secret "
+            "is not in STRIPE_WEBHOOK_SECRET, in Stripe's dashboard."
         )
 
 

@@ -1,7 +1,7 @@
-"""Our webhook endpoint at Stripe: what it should be, and what is to be done about it.
+"""Our webhook endpoint at Stripe: how it should be, and what has to change.
 
-An endpoint's API version is fixed when it is made. To change it, a second endpoint is made at the
-same address, both secrets are accepted for a while, and then the first one goes.
+The API version of an endpoint is fixed when it is created. To change it, a second endpoint is
+created at the same URL, both secrets are accepted for a while, and then the first is deleted.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from mpanel_billing.stripe_gateway.webhook_endpoints import (
 )
 
 PATH = "/api/webhooks/stripe"
-"""Where the service takes webhooks, below whatever prefix a proxy takes off."""
+"""Where the service receives webhooks; a proxy may strip a prefix before it."""
 
 ALL_EVENTS = "*"
 _DESCRIPTION = "mpanel-billing"
@@ -33,31 +33,31 @@ _PRIVATE_DOMAINS = ("localhost", "local", "localdomain", "internal", "lan", "hom
 
 
 class EndpointUrlError(InvalidRequestError):
-    """The address is none that Stripe could bring our events to."""
+    """Stripe cannot send events to this URL."""
 
     code = "endpoint_url_invalid"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done at one address.
+class EndpointChanges:
+    """What has to change at one URL.
 
-    `current` has our API version (None: one has to be made), and `faults` say in words what else
-    is to be corrected. `outdated` have another version; `doubles` are further ones of ours.
+    `current` has our API version (None: one has to be created), and `faults` describe what else
+    is wrong with it. `outdated` have another version; `duplicates` have ours too.
     """
 
     url: str
     current: WebhookEndpoint | None
     faults: tuple[str, ...]
     outdated: tuple[WebhookEndpoint, ...]
-    doubles: tuple[WebhookEndpoint, ...]
+    duplicates: tuple[WebhookEndpoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Ensured:
-    """What was done: the endpoint that is right now, and the ids of those that are gone.
+class EnsuredEndpoint:
+    """What was done: the endpoint as it is now, and the ids of those deleted.
 
-    `secret` is there when it was made just now: it is told only this once.
+    `secret` is set if it was just created: Stripe shows it only once.
     """
 
     endpoint: WebhookEndpoint
@@ -66,26 +66,26 @@ class Ensured:
 
 
 def check_endpoint_url(text: str, *, livemode: bool, public: bool) -> str:
-    """Return the whole address; without a path, ours is added. EndpointUrlError: it will not do.
+    """Return the complete URL; our path is added if it has none. EndpointUrlError if unusable.
 
-    `public`: Stripe itself has to reach it, rather than the sandbox on the same machine.
+    `public`: Stripe itself has to reach it, not the sandbox on the same machine.
     """
     url = _canonical(text)
     if url is None:
-        raise EndpointUrlError(f"{text!r} is no URL.")
+        raise EndpointUrlError(f"{text!r} is not a URL.")
     host = url.host
     if url.scheme not in {"http", "https"} or not host or any(map(str.isspace, host)):
-        raise EndpointUrlError(f"{text!r} must start with https://, and name a host.")
+        raise EndpointUrlError(f"{text!r} must start with https:// and name a host.")
     if url.user or url.password or url.query_string or url.fragment:
-        raise EndpointUrlError("The URL must be plain: no user, no password, no ? and no #.")
+        raise EndpointUrlError("The URL must have no user, password, query (?) or fragment (#).")
     if url.path in {"", "/"}:
         url = url.with_path(PATH)
     if not url.path.endswith(PATH):
-        raise EndpointUrlError(f"The service takes webhooks at {PATH}: the URL must end in that.")
+        raise EndpointUrlError(f"The URL must end in {PATH}, where the service receives webhooks.")
     if livemode and url.scheme != "https":
-        raise EndpointUrlError("In live mode Stripe sends webhooks to https:// only.")
+        raise EndpointUrlError("In live mode Stripe sends webhooks only to https:// URLs.")
     if public and _is_private(host):
-        raise EndpointUrlError(f"Stripe cannot reach {host}: it needs an address on the Internet.")
+        raise EndpointUrlError(f"Stripe cannot reach {host}: it must be a public host.")
     return str(url)
 
 
@@ -98,19 +98,19 @@ def _is_private(host: str) -> bool:
 
 
 def missing_events(endpoint: WebhookEndpoint) -> list[str]:
-    """Name the events that we need and the endpoint does not get."""
+    """Return the events that we need and the endpoint does not receive."""
     return [] if ALL_EVENTS in endpoint.events else sorted(EVENT_TYPES - endpoint.events)
 
 
 def needless_events(endpoint: WebhookEndpoint) -> list[str]:
-    """Name the events that the endpoint gets and we only store."""
+    """Return the events that the endpoint receives and we do not use."""
     return sorted(endpoint.events - EVENT_TYPES)
 
 
-def plan_endpoint(url: str, found: Sequence[WebhookEndpoint]) -> Plan:
-    """Decide what to do, given every endpoint of the account.
+def decide_changes(url: str, found: Sequence[WebhookEndpoint]) -> EndpointChanges:
+    """Decide what to change, given every endpoint of the account.
 
-    Of several with our version the oldest that is on stays: its secret is likely the one in use.
+    Of several with our version the oldest enabled one stays: its secret is probably in use.
     """
     address = _canonical(url)
     here = [endpoint for endpoint in found if _canonical(endpoint.url) == address]
@@ -118,17 +118,17 @@ def plan_endpoint(url: str, found: Sequence[WebhookEndpoint]) -> Plan:
         (endpoint for endpoint in here if endpoint.api_version == API_VERSION),
         key=lambda endpoint: (not endpoint.enabled, endpoint.created, endpoint.id),
     )
-    return Plan(
+    return EndpointChanges(
         url=url,
         current=pinned[0] if pinned else None,
         faults=tuple(_faults_of(pinned[0])) if pinned else (),
         outdated=tuple(endpoint for endpoint in here if endpoint.api_version != API_VERSION),
-        doubles=tuple(pinned[1:]),
+        duplicates=tuple(pinned[1:]),
     )
 
 
 def _canonical(text: str) -> URL | None:
-    """Return the address in the one way to write it, or None where it is none."""
+    """Return the URL in canonical form; None if it is not a URL."""
     try:
         url = URL(text)
         return url.with_port(None) if url.is_default_port() else url
@@ -141,41 +141,48 @@ def _faults_of(endpoint: WebhookEndpoint) -> list[str]:
     return [
         *([] if endpoint.enabled else ["it is disabled"]),
         *([f"it lacks {', '.join(missing)}"] if missing else []),
-        *([f"it gets {', '.join(needless)}, which we do not use"] if needless else []),
+        *([f"it receives {', '.join(needless)}, which we do not use"] if needless else []),
     ]
 
 
-async def look_at_endpoints(gateway: StripeGateway, url: str) -> Plan:
-    """Ask Stripe what there is at the address, and plan what to do about it."""
-    return plan_endpoint(url, await list_webhook_endpoints(gateway))
+async def find_changes(gateway: StripeGateway, url: str) -> EndpointChanges:
+    """List the endpoints at Stripe, and decide what to change."""
+    return decide_changes(url, await list_webhook_endpoints(gateway))
 
 
-async def carry_out(
-    pool: Pool, gateway: StripeGateway, plan: Plan, *, remove_old: bool, by: Actor | None = None
-) -> Ensured:
-    """Make or correct the endpoint; run again after a failure, it goes on where it was.
+async def make_changes(
+    pool: Pool,
+    gateway: StripeGateway,
+    changes: EndpointChanges,
+    *,
+    remove_old: bool,
+    by: Actor | None = None,
+) -> EnsuredEndpoint:
+    """Create or correct the endpoint; safe to repeat after a failure.
 
-    The outdated ones go only beside an endpoint that was there before: the service has to know
-    the secret of a new one first. Raises StripeError; DatabaseUnavailableError, before anything
-    is done, where it cannot be recorded.
+    Outdated ones are deleted only if the current one existed before: the service has to know the
+    secret of a new one first. Raises StripeError, or DatabaseUnavailableError before anything is
+    done.
     """
     async with audit.attempt(
-        pool, by, "stripe.endpoint_ensure", details={"url": plan.url}
+        pool, by, "stripe.endpoint_ensure", details={"url": changes.url}
     ) as entry:
-        ensured = await _carry_out(gateway, plan, remove_old=remove_old)
+        ensured = await _make_changes(gateway, changes, remove_old=remove_old)
         entry.aim_at("webhook_endpoint", ensured.endpoint.id)
-        entry.note(made=plan.current is None, mended=plan.faults, removed=ensured.removed)
+        entry.note(made=changes.current is None, mended=changes.faults, removed=ensured.removed)
     return ensured
 
 
-async def _carry_out(gateway: StripeGateway, plan: Plan, *, remove_old: bool) -> Ensured:
-    if plan.current is None:
-        made = await create_webhook_endpoint(gateway, plan.url, EVENT_TYPES, _DESCRIPTION)
-        return Ensured(made.endpoint, made.secret, ())
-    endpoint = plan.current
-    if plan.faults:
+async def _make_changes(
+    gateway: StripeGateway, changes: EndpointChanges, *, remove_old: bool
+) -> EnsuredEndpoint:
+    if changes.current is None:
+        made = await create_webhook_endpoint(gateway, changes.url, EVENT_TYPES, _DESCRIPTION)
+        return EnsuredEndpoint(made.endpoint, made.secret, ())
+    endpoint = changes.current
+    if changes.faults:
         endpoint = await correct_webhook_endpoint(gateway, endpoint.id, EVENT_TYPES)
-    outdated = [old.id for old in plan.outdated] if remove_old else []
+    outdated = [old.id for old in changes.outdated] if remove_old else []
     for id_ in outdated:
         await delete_webhook_endpoint(gateway, id_)
-    return Ensured(endpoint, None, tuple(outdated))
+    return EnsuredEndpoint(endpoint, None, tuple(outdated))

@@ -84,7 +84,7 @@ async def test_what_is_wrong_with_it_is_mended(run: Run, v1: Any) -> None:
     assert planned.exit_code == 2
     assert planned.stdout == (
         f"would correct {made.id}: it is disabled; it lacks invoice.paid; "
-        "it gets charge.updated, which we do not use\n"
+        "it receives charge.updated, which we do not use\n"
     )
     assert set((await endpoints(v1))[0].enabled_events) == set(events)
 

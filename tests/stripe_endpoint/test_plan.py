@@ -13,7 +13,7 @@ from mpanel_billing.webhooks.endpoint import (
     PATH,
     EndpointUrlError,
     check_endpoint_url,
-    plan_endpoint,
+    decide_changes,
 )
 
 URL = "https://billing.example.com/api/webhooks/stripe"
@@ -47,11 +47,11 @@ def test_an_address_is_taken_and_completed(given: str, whole: str) -> None:
         ("ftp://billing.example.com", "must start with https://"),
         ("https://", "must start with https://"),
         ("https://billing example.com", "must start with https://"),
-        ("https://billing.example.com:x/", "is no URL"),
-        ("https://ada:secret@billing.example.com", "must be plain"),
-        ("https://billing.example.com/?a=b", "must be plain"),
-        ("https://billing.example.com/hooks", "must end in that"),
-        ("http://billing.example.com", "https:// only"),
+        ("https://billing.example.com:x/", "is not a URL"),
+        ("https://ada:secret@billing.example.com", "must have no user, password"),
+        ("https://billing.example.com/?a=b", "must have no user, password"),
+        ("https://billing.example.com/hooks", "must end in /api/webhooks/stripe, where"),
+        ("http://billing.example.com", "only to https://"),
         ("https://localhost", "cannot reach localhost"),
         ("https://panel", "cannot reach panel"),
         ("https://panel.local", "cannot reach panel.local"),
@@ -72,12 +72,12 @@ def test_in_test_mode_and_for_the_sandbox_more_is_allowed() -> None:
 
 def test_without_any_endpoint_here_one_is_to_be_made() -> None:
     elsewhere = replace(RIGHT, url="https://staging.example.com" + PATH)
-    plan = plan_endpoint(URL, [elsewhere])
-    assert (plan.current, plan.outdated, plan.doubles) == (None, (), ())
+    plan = decide_changes(URL, [elsewhere])
+    assert (plan.current, plan.outdated, plan.duplicates) == (None, (), ())
 
 
 def test_the_right_one_is_left_alone() -> None:
-    plan = plan_endpoint("https://BILLING.example.com:443" + PATH, [RIGHT])
+    plan = decide_changes("https://BILLING.example.com:443" + PATH, [RIGHT])
     assert (plan.current, plan.faults) == (RIGHT, ())
 
 
@@ -88,26 +88,26 @@ def test_the_right_one_is_left_alone() -> None:
         (replace(RIGHT, events=EVENT_TYPES - {"invoice.paid"}), "it lacks invoice.paid"),
         (
             replace(RIGHT, events=EVENT_TYPES | {"charge.updated"}),
-            "it gets charge.updated, which we do not use",
+            "it receives charge.updated, which we do not use",
         ),
-        (replace(RIGHT, events=frozenset({"*"})), "it gets *, which we do not use"),
+        (replace(RIGHT, events=frozenset({"*"})), "it receives *, which we do not use"),
     ],
 )
 def test_what_is_wrong_is_named(wrong: WebhookEndpoint, fault: str) -> None:
-    assert plan_endpoint(URL, [wrong]).faults == (fault,)
+    assert decide_changes(URL, [wrong]).faults == (fault,)
 
 
 @pytest.mark.parametrize("version", ["2024-06-20", None])
 def test_another_version_is_outdated_and_cannot_be_corrected(version: str | None) -> None:
     old = replace(RIGHT, id="we_old", api_version=version)
-    assert plan_endpoint(URL, [old]).current is None
-    assert plan_endpoint(URL, [old]).outdated == (old,)
-    assert plan_endpoint(URL, [old, RIGHT]).current == RIGHT
+    assert decide_changes(URL, [old]).current is None
+    assert decide_changes(URL, [old]).outdated == (old,)
+    assert decide_changes(URL, [old, RIGHT]).current == RIGHT
 
 
 def test_of_two_alike_the_older_that_is_on_stays() -> None:
     newer = replace(RIGHT, id="we_newer", created=datetime(2026, 11, 2, tzinfo=UTC))
     off = replace(RIGHT, id="we_off", created=datetime(2026, 10, 1, tzinfo=UTC), enabled=False)
-    plan = plan_endpoint(URL, [newer, off, RIGHT])
+    plan = decide_changes(URL, [newer, off, RIGHT])
     assert plan.current == RIGHT
-    assert plan.doubles == (newer, off)
+    assert plan.duplicates == (newer, off)
