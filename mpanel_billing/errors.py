@@ -39,7 +39,7 @@ class SettingsError(BillingError):
 
 
 class MalformedRequestError(BillingError):
-    """The body of a request cannot be parsed."""
+    """The body, a header or an id in the address cannot be parsed."""
 
     status = HTTPStatus.BAD_REQUEST
     code = "malformed_request"
@@ -82,10 +82,10 @@ class DatabaseUnavailableError(BillingError):
 
 
 class StripeError(BillingError):
-    """A request to Stripe failed. Raised by the gateway only.
+    """A request to Stripe failed.
 
-    `definite` is whether Stripe certainly did nothing: only then may a retry use a new
-    idempotency key. `stripe_code` is Stripe's error code, if there is one.
+    Raised by the gateway only. `definite` is whether Stripe certainly did nothing: only then may
+    a retry use a new idempotency key. `stripe_code` is Stripe's error code, if there is one.
     """
 
     status = HTTPStatus.BAD_GATEWAY

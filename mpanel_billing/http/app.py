@@ -86,7 +86,7 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     app[keys.KEY_RING] = KeyRing(pool, settings)
     app[keys.EVENTS] = EventBatcher(pool)
     app[keys.FIGURES] = FigureReader(pool)
-    app[keys.GATEWAY] = gateway = open_gateway(settings)
+    gateway = open_gateway(settings)
     app[keys.MIRROR] = Mirror(pool, gateway, settings.livemode)
     async with sampled(pool, "web"):
         yield

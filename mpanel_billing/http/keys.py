@@ -10,7 +10,6 @@ from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.webhooks.batching import EventBatcher
 
@@ -20,7 +19,6 @@ WEBHOOK_SECRETS: web.AppKey[Sequence[bytes]] = web.AppKey("webhook_secrets")
 """The secrets that Stripe may have signed with; several while one is being rolled."""
 EVENTS = web.AppKey("events", EventBatcher)
 FIGURES = web.AppKey("figures", FigureReader)
-GATEWAY = web.AppKey("gateway", StripeGateway)
 CHECKOUT = web.AppKey("checkout", Checkout)
 MIRROR = web.AppKey("mirror", Mirror)
 KEY_RING = web.AppKey("key_ring", KeyRing)

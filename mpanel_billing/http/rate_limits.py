@@ -27,7 +27,7 @@ STORE_TIMEOUT_SECONDS = 0.5
 
 
 class RateLimitedError(BillingError):
-    """The client has sent too many requests; `retry_after` says when it may send more."""
+    """The client has sent too many requests; Retry-After says when it may send more."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "rate_limited"
