@@ -1,7 +1,7 @@
 """Views and routines: one file each in `sql/views` and `sql/routines`, applied when it has changed.
 
 Unlike a migration, such a file holds the whole present text and is edited in place. Its name is the
-name of its object. Why: docs/decisions/0014-repeatable-views-and-routines.md.
+name of its object. Why: docs/decisions/0015-repeatable-views-and-routines.md.
 """
 
 import hashlib
