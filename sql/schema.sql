@@ -717,11 +717,11 @@ CREATE VIEW billing_mrr AS
      JOIN subscription_items i ON ((i.subscription_id = s.id)))
   WHERE (s.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))
   GROUP BY s.livemode, i.currency;
-COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue by currency in minor units, before discounts; trials left out';
-COMMENT ON COLUMN billing_mrr.livemode IS 'Mode of Stripe';
+COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue per currency in minor units, before discounts and without trials';
+COMMENT ON COLUMN billing_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
-COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency a month';
+COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency per month';
 
 CREATE TABLE billing_reconcile_drift (
     run_id uuid NOT NULL,
@@ -1117,7 +1117,7 @@ UNION ALL
     s.id AS subscription_id,
     s.stripe_subscription_id AS object_id,
     o.superseded_at AS since,
-    'it was paid though the buyer had ordered something else instead'::text AS detail
+    'it was paid although the buyer had ordered something else instead'::text AS detail
    FROM (orders o
      JOIN subscriptions s ON (((s.id = o.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
   WHERE (o.superseded_at IS NOT NULL)
@@ -1151,7 +1151,7 @@ UNION ALL
     s.id AS subscription_id,
     s.stripe_subscription_id AS object_id,
     (s.created_at AT TIME ZONE 'UTC'::text) AS since,
-    'its Checkout session is complete, but Stripe has not told about the subscription'::text AS detail
+    'its Checkout session is complete, but no event of the subscription has arrived'::text AS detail
    FROM subscriptions s
   WHERE ((s.billing_provider = 'stripe'::text) AND (s.stripe_subscription_id IS NOT NULL) AND (s.stripe_status IS NULL))
 UNION ALL
@@ -1176,12 +1176,12 @@ UNION ALL
                   WHERE ((NOT whole.dry_run) AND (whole.since_days IS NULL) AND (whole.outcome = ANY (ARRAY['clean'::text, 'repaired'::text, 'drift'::text])))), '-infinity'::timestamp with time zone)))) latest
      JOIN billing_reconcile_drift d ON (((d.run_id = latest.id) AND (NOT d.repaired))))
      LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)));
-COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty when all is well';
+COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
 COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
-COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription it is about; null: of none that is known';
-COMMENT ON COLUMN billing_trouble.object_id IS 'What it is about: an id at Stripe, or a product type';
-COMMENT ON COLUMN billing_trouble.since IS 'Since when';
-COMMENT ON COLUMN billing_trouble.detail IS 'In words';
+COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none that is known';
+COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
+COMMENT ON COLUMN billing_trouble.since IS 'When it began';
+COMMENT ON COLUMN billing_trouble.detail IS 'Description';
 
 CREATE TABLE customers (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1248,25 +1248,25 @@ CREATE VIEW billing_overview AS
      LEFT JOIN customers c ON ((c.id = s.customer_id)))
      LEFT JOIN tenants t ON ((t.id = s.tenant_id)))
   WHERE (s.billing_provider = 'stripe'::text);
-COMMENT ON VIEW billing_overview IS 'One line a subscription: who, what, money (minor units a term), state, tenant, trouble';
-COMMENT ON COLUMN billing_overview.subscription_id IS 'Ours';
-COMMENT ON COLUMN billing_overview.ordered_at IS 'When the row was made';
-COMMENT ON COLUMN billing_overview.email IS 'The customer''s';
-COMMENT ON COLUMN billing_overview.customer IS 'Her name, else her company''s';
-COMMENT ON COLUMN billing_overview.plan IS 'The planId that was ordered; null: made outside of our checkout';
+COMMENT ON VIEW billing_overview IS 'One line per subscription: customer, plan, amount (minor units per term), state, tenant, trouble';
+COMMENT ON COLUMN billing_overview.subscription_id IS 'Our id';
+COMMENT ON COLUMN billing_overview.ordered_at IS 'When the row was created';
+COMMENT ON COLUMN billing_overview.email IS 'The customer''s e-mail address';
+COMMENT ON COLUMN billing_overview.customer IS 'The customer''s name, else the company''s';
+COMMENT ON COLUMN billing_overview.plan IS 'The planId that was ordered; null: made outside our checkout';
 COMMENT ON COLUMN billing_overview.billing_cycle IS 'The term';
-COMMENT ON COLUMN billing_overview.amount IS 'Minor units of currency a term, before discounts';
+COMMENT ON COLUMN billing_overview.amount IS 'Minor units of currency per term, before discounts';
 COMMENT ON COLUMN billing_overview.currency IS 'ISO 4217';
-COMMENT ON COLUMN billing_overview.status IS 'mPanel''s word, or provisional or pending';
-COMMENT ON COLUMN billing_overview.stripe_status IS 'Stripe''s word; null: not paid yet';
+COMMENT ON COLUMN billing_overview.status IS 'mPanel''s status, or provisional or pending';
+COMMENT ON COLUMN billing_overview.stripe_status IS 'Stripe''s status; null: not paid yet';
 COMMENT ON COLUMN billing_overview.trial_end IS 'End of the free trial';
 COMMENT ON COLUMN billing_overview.current_period_end IS 'Paid until';
-COMMENT ON COLUMN billing_overview.will_end IS 'Does not renew';
-COMMENT ON COLUMN billing_overview.tenant_domain IS 'The tenant''s';
-COMMENT ON COLUMN billing_overview.tenant_status IS 'The tenant''s';
-COMMENT ON COLUMN billing_overview.services IS 'Each product type with what it is, and after an arrow what it should be';
-COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s word for the latest invoice, then minor units paid/due';
-COMMENT ON COLUMN billing_overview.trouble IS 'What billing_trouble says of it; null: nothing';
+COMMENT ON COLUMN billing_overview.will_end IS 'Whether it does not renew';
+COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant';
+COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
+COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
+COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due';
+COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 

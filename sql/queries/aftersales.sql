@@ -1,7 +1,8 @@
--- What a customer has bought, as mPanel shows it to him. Only what Stripe bills, in one mode.
+-- What a customer has bought, as mPanel shows it to them: only what Stripe bills, in one mode.
 
 -- name: find_customer(customer_id, user_id, email)$
--- The one whom all the given names agree on; by e-mail the account in mPanel counts before our books.
+-- The customer that all given names match; for an e-mail address, an account in mPanel wins over
+-- our records.
 SELECT c.id
 FROM (
     SELECT
@@ -55,8 +56,9 @@ ORDER BY c.has_account DESC, c.created_at, c.id
 LIMIT 1;
 
 -- name: list_stripe_customers(customer_id, subscription_id, livemode)
--- At whom the portal may be opened, the likeliest first: the one of the subscription that is named,
--- else the customer's principal one, else those of his subscriptions, running ones before others.
+-- The Stripe customers for which a portal session may be opened, most likely first: that of the
+-- named subscription, else the customer's main one, else those of their subscriptions, running ones
+-- first.
 SELECT candidates.id
 FROM (
     SELECT
@@ -87,7 +89,8 @@ GROUP BY candidates.id
 ORDER BY min(candidates.place), max(candidates.created_at) DESC, candidates.id;
 
 -- name: list_subscription_ids(customer_id, livemode, before_at, before_id, most)
--- The newest first, those that were ever paid for; what follows a page begins after its last row.
+-- Newest first, only those that were ever paid for; the next page begins after the last row of this
+-- one.
 SELECT
     s.id,
     s.created_at AT TIME ZONE 'UTC' AS created_at
@@ -162,7 +165,7 @@ WHERE s.id = ANY(:subscription_ids::uuid[])
 ORDER BY s.created_at DESC, s.id DESC;
 
 -- name: list_invoice_ids_of_subscription(subscription_id, livemode, before_at, before_id, most)
--- The newest first; drafts are nothing to show yet.
+-- Newest first, without drafts.
 SELECT i.id
 FROM invoices AS i
 WHERE i.subscription_id = :subscription_id::uuid
@@ -177,7 +180,7 @@ ORDER BY i.stripe_created DESC, i.id DESC
 LIMIT :most;
 
 -- name: list_invoice_ids_of_customer(customer_id, livemode, before_at, before_id, most)
--- The same of all that the customer was ever billed for.
+-- The same for all invoices of the customer.
 SELECT i.id
 FROM invoices AS i
 WHERE i.customer_id = :customer_id::uuid
@@ -228,7 +231,7 @@ WHERE i.id = ANY(:invoice_ids::uuid[])
 ORDER BY i.stripe_created DESC, i.id DESC;
 
 -- name: list_payments(stripe_invoice_id)
--- How an invoice was paid, and what of it has been given back, or is about to be.
+-- How an invoice was paid, and what of it has been or is being refunded.
 SELECT
     p.stripe_payment_intent_id,
     p.amount_paid,

@@ -21,7 +21,7 @@
 -- CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE (revoked_at IS NULL);
 
 -- name: insert_key(id, name, key_hash, scopes, created_by, lifetime)^
--- Nothing: a key of that name is there already.
+-- Returns nothing if a key of that name exists.
 INSERT INTO billing_api_keys (id, name, key_hash, scopes, created_by, expires_at)
 VALUES (:id, :name, :key_hash, :scopes::text[], :created_by, now() + :lifetime::interval)
 ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING
@@ -39,7 +39,7 @@ FROM billing_api_keys AS k
 WHERE k.id = :id;
 
 -- name: note_use(id)!
--- At most once a minute, however many processes ask for it.
+-- At most once a minute, however many processes record a use.
 UPDATE billing_api_keys
 SET last_used_at = now()
 WHERE id = :id
@@ -64,7 +64,7 @@ FROM billing_api_keys AS k
 ORDER BY k.created_at, k.id;
 
 -- name: find_key(named)^
--- By its id, or by its name while it has that.
+-- By id, or by name while the key is in force.
 SELECT
     k.id,
     k.name,

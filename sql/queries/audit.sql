@@ -1,4 +1,4 @@
--- Who has changed what.
+-- The audit log.
 
 -- Tables: billing_audit_log
 --
@@ -52,7 +52,7 @@ VALUES (
 RETURNING id;
 
 -- name: settle_entry(id, outcome, error, target_type, target_id, details)!
--- What an attempt came to, with what was only found out on the way.
+-- The outcome of an attempt, with details that were only known afterwards.
 UPDATE billing_audit_log
 SET outcome = :outcome,
     error = :error,
@@ -63,12 +63,12 @@ SET outcome = :outcome,
 WHERE id = :id;
 
 -- name: plan_for_values()$
--- For this transaction: plan each statement for the values that it is run with. Ours are otherwise
--- planned once for all values, which suits look-ups by key, and no question with optional parts.
+-- For this transaction: plan each statement for its actual values. Ours are otherwise planned once
+-- for all values, which suits look-ups by key, but not queries with optional conditions.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', TRUE);
 
 -- name: list_entries(target_id, actor, before, most)
--- The newest first; null asks for any.
+-- Newest first; null matches any.
 SELECT
     a.id,
     a.at,

@@ -1,4 +1,5 @@
--- What is on sale: products, prices, coupons. A product of ours has a code; mPanel's have none.
+-- The catalogue: products, prices, coupons. Products of this service have a code; mPanel's have
+-- none.
 
 -- Tables: products, prices, coupons, catalogue_edits
 --
@@ -93,8 +94,8 @@
 -- ALTER TABLE ONLY catalogue_edits ADD CONSTRAINT catalogue_edits_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE;
 
 -- name: get_catalogue(livemode)^
--- One row with everything on sale as JSON: pricing an order costs one round trip. A Stripe id of
--- the other mode counts as none.
+-- One row with everything on sale as JSON, so that pricing an order costs one round trip. A Stripe
+-- id of the other mode counts as none.
 WITH prices_on_sale AS (
     SELECT
         prices.product_id,
@@ -169,12 +170,12 @@ FROM products_on_sale
 CROSS JOIN coupons_on_offer;
 
 -- name: lock_catalogue()$
--- Held until the end of the transaction: two applies at once take turns.
+-- Held until the end of the transaction: two applies at the same time take turns.
 SELECT pg_advisory_xact_lock(hashtext('mpanel_billing catalogue'));
 
 -- name: note_edits(products)
--- Before they are written: which products will give something else. The sweep looks at their
--- subscriptions anew, some at a time, from the first on.
+-- Called before they are written: records which products will provide something else. The sweep
+-- then checks their subscriptions again, some at a time, from the first one.
 INSERT INTO catalogue_edits AS edit (product_id)
 SELECT products.id
 FROM jsonb_to_recordset(:products::jsonb) AS entry (
@@ -192,7 +193,7 @@ SET after_subscription_id = excluded.after_subscription_id,
 RETURNING edit.product_id;
 
 -- name: upsert_products(products)
--- Answers with the products that are new or differ from what was there.
+-- Returns the products that are new or changed.
 INSERT INTO products (
     code,
     kind,
@@ -301,7 +302,7 @@ RETURNING
     products.xmax = 0 AS created;
 
 -- name: retire_products(codes)
--- Takes every product of ours off sale that is not among the codes.
+-- Takes all products of this service off sale that are not among the codes.
 UPDATE products
 SET
     status = 'inactive',
@@ -312,7 +313,7 @@ WHERE products.code IS NOT NULL
 RETURNING products.code;
 
 -- name: retire_prices(prices)
--- Takes every price off sale that is not among the wanted ones to the last minor unit.
+-- Takes all prices off sale that do not equal a wanted one exactly.
 WITH wanted AS (
     SELECT
         entry.code,
@@ -347,8 +348,8 @@ WHERE products.id = prices.product_id
 RETURNING prices.lookup_key;
 
 -- name: insert_prices(prices)
--- Puts the wanted prices on sale that are not yet; those that are were left by retire_prices
--- because they are equal.
+-- Puts the wanted prices on sale that are not yet; the others were left by retire_prices because
+-- they are equal.
 INSERT INTO prices (
     product_id,
     billing_cycle,
@@ -374,8 +375,8 @@ ON CONFLICT (lookup_key) WHERE active DO NOTHING
 RETURNING prices.lookup_key;
 
 -- name: upsert_coupons(coupons)
--- Answers with the coupons that are new or differ. One that differs has to be pushed again before
--- it can be used, so its Stripe id goes.
+-- Returns the coupons that are new or changed. A changed one has to be pushed again before it can
+-- be used, so its Stripe id is cleared.
 INSERT INTO coupons (
     code,
     name,
@@ -445,7 +446,7 @@ WHERE coupons.active
 RETURNING coupons.code;
 
 -- name: try_push_lock()$
--- Held by the session, since a push talks to Stripe between its transactions; goes with the
+-- Held by the session, since a push calls Stripe between its transactions; released with the
 -- connection at the latest.
 SELECT pg_try_advisory_lock(hashtext('mpanel_billing catalogue push'));
 
@@ -453,7 +454,7 @@ SELECT pg_try_advisory_lock(hashtext('mpanel_billing catalogue push'));
 SELECT pg_advisory_unlock(hashtext('mpanel_billing catalogue push'));
 
 -- name: list_products_to_push(livemode)
--- What is on sale, and what was and Stripe knows.
+-- What is on sale, and what was on sale and is known to Stripe.
 SELECT
     products.id,
     products.code,
@@ -525,7 +526,7 @@ WHERE prices.id = pushed.id
       IS DISTINCT FROM (pushed.stripe_id, :livemode::boolean);
 
 -- name: set_stripe_coupon_ids(codes, livemode)!
--- A coupon's id in Stripe is its code.
+-- A coupon's id at Stripe is its code.
 UPDATE coupons
 SET
     stripe_coupon_id = coupons.code,

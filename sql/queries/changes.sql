@@ -1,4 +1,4 @@
--- What is asked of Stripe for a customer; one at a time for a subscription, or for an invoice.
+-- Changes requested from Stripe for a customer; one at a time per subscription or invoice.
 
 -- Tables: billing_changes
 --
@@ -36,11 +36,11 @@
 -- CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (subscription_id);
 
 -- name: lock_subject(subject_id)!
--- Whoever looks whether something is being asked, and then asks, does so alone.
+-- Serialises checking for a change under way and starting one.
 SELECT pg_advisory_xact_lock(hashtextextended('change:' || :subject_id::uuid::text, 0));
 
 -- name: release_expired(subject_id)!
--- A process that has died while it asked leaves behind that nobody knows what Stripe did.
+-- If a process died during its request, it is unknown what Stripe did.
 UPDATE billing_changes
 SET state = 'unanswered',
     leased_until = NULL,
@@ -50,7 +50,7 @@ WHERE subject_id = :subject_id::uuid
   AND leased_until < now();
 
 -- name: find_by_key(request_key, resumable_seconds)^
--- An attempt whose answer is not known counts as failed once Stripe has forgotten its key.
+-- An attempt without a response counts as failed once Stripe has forgotten its idempotency key.
 SELECT
     c.id,
     c.subject_id,
@@ -68,9 +68,9 @@ FROM billing_changes AS c
 WHERE c.request_key = :request_key;
 
 -- name: find_repeated(subject_id, request_hash, repeatable_seconds, resumable_seconds)^
--- The latest change that the same request without a key repeats: one that is not done, as far as is
--- known, or one done so short a time ago that a second one is rather a slip. Where the subscription
--- was changed again since then, it is no repeat: to the old key Stripe would give its old answer.
+-- The latest change that the same request without a key repeats: one that is not known to be done,
+-- or one done so recently that a second one is probably a mistake. If the subscription was changed
+-- again since then, it is not a repeat: for the old key, Stripe would return its old response.
 SELECT
     c.id,
     c.subject_id,
@@ -106,14 +106,14 @@ ORDER BY c.created_at DESC
 LIMIT 1;
 
 -- name: get_running_seconds(subject_id)$
--- How long at most the change that is being asked for may still take; null: there is none.
+-- How long the change under way may still take at most; null: none.
 SELECT extract(epoch FROM c.leased_until - now())::float8
 FROM billing_changes AS c
 WHERE c.subject_id = :subject_id::uuid
   AND c.state = 'asking';
 
 -- name: insert_change(subscription_id, invoice_id, kind, request_key, request_hash, params, lease_seconds)^
--- Nothing when the key has just been used for something else.
+-- Returns nothing if the key has just been used for something else.
 INSERT INTO billing_changes AS c (
     subscription_id,
     invoice_id,
@@ -146,7 +146,8 @@ RETURNING
     c.stripe_id;
 
 -- name: take_up(id, attempt, params, lease_seconds)^
--- The same attempt keeps its params, and so gets Stripe's first answer; the next one has its own.
+-- The same attempt keeps its parameters and so gets Stripe's first response; the next one has its
+-- own.
 UPDATE billing_changes AS c
 SET state = 'asking',
     attempt = :attempt,
@@ -166,7 +167,7 @@ RETURNING
     c.stripe_id;
 
 -- name: close_change(id, attempt, state, stripe_id, error)!
--- Does nothing once somebody else has taken the change up.
+-- Does nothing once another process has taken the change over.
 UPDATE billing_changes AS c
 SET state = :state,
     stripe_id = coalesce(:stripe_id::text, c.stripe_id),

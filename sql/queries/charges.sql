@@ -1,4 +1,5 @@
--- What an order under a trial costs once, and its discount: attached to the subscription in Stripe.
+-- One-time charges and the discount of an order with a trial: attached to the subscription in
+-- Stripe.
 
 -- Tables: subscription_charges
 --
@@ -33,7 +34,7 @@
 -- CREATE INDEX subscription_charges_price_idx ON subscription_charges USING btree (price_id);
 
 -- name: begin_attaching(id, attempt)$
--- Noted before Stripe is asked, so that after a crash Stripe's own list is looked at first.
+-- Recorded before Stripe is called, so that after a crash Stripe's own list is checked first.
 UPDATE subscription_charges AS c
 SET tried_at = now(),
     updated_at = now()
@@ -51,7 +52,7 @@ WHERE c.id = :id::uuid
   AND c.attempt = :attempt;
 
 -- name: mark_removed(id, attempt)!
--- Should the trial go on after all, it is attached again under a key of its own.
+-- If the trial continues after all, it is attached again under a new key.
 UPDATE subscription_charges AS c
 SET state = 'removed',
     stripe_id = NULL,

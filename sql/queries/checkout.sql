@@ -1,4 +1,4 @@
--- Orders on their way to a payment page: the buyer, the provisional subscription, the sessions.
+-- Orders up to the payment page: the buyer, the provisional subscription, the sessions.
 
 -- Tables: orders, idempotency_keys
 --
@@ -32,13 +32,13 @@
 -- CREATE INDEX idempotency_keys_subscription_idx ON idempotency_keys USING btree (subscription_id);
 
 -- name: lock_buyer(buyer)
--- One order at a time for each buyer, by e-mail address or by id, until the transaction ends: a
--- double click waits.
+-- One order at a time per buyer, by e-mail address or id, until the transaction ends: a double
+-- click waits.
 SELECT pg_advisory_xact_lock(hashtextextended('buyer:' || lower(:buyer::text), 0));
 
 -- name: find_customer(email)^
--- By the address of her account in mPanel, where she has one, else by the one in our books, which
--- is a copy and may be older.
+-- By the e-mail address of their account in mPanel, if they have one, else by the one in customers,
+-- which is a copy and may be older.
 SELECT c.id
 FROM (
     SELECT
@@ -61,7 +61,7 @@ ORDER BY c.has_account DESC, c.created_at, c.id
 LIMIT 1;
 
 -- name: find_principal_customer(customer_id, livemode)^
--- An id of the other mode, or of a customer whom Stripe has deleted, counts as none (rule 14).
+-- An id of the other mode, or of a customer deleted at Stripe, counts as none (rule 14).
 SELECT
     c.id,
     CASE
@@ -74,7 +74,7 @@ LEFT JOIN stripe_customers AS principal
 WHERE c.id = :customer_id::uuid;
 
 -- name: fill_customer_email(customer_id, email)!
--- A customer of mPanel's whose address is only in users gets it in customers too.
+-- Copies the e-mail address of an mPanel customer that only users has.
 UPDATE customers
 SET email = :email::text
 WHERE id = :customer_id::uuid
@@ -125,7 +125,7 @@ FROM jsonb_to_record(:customer::jsonb) AS c (
 RETURNING id;
 
 -- name: had_trial(customer_id, product_id)$
--- One trial for each customer and product; an order that was never taken up does not count.
+-- One trial per customer and product; an order that was never paid does not count.
 SELECT EXISTS (
     SELECT 1
     FROM subscriptions AS s
@@ -137,9 +137,9 @@ SELECT EXISTS (
 );
 
 -- name: list_recent_orders(customer_id, livemode, vouched, within, keyed_id)
--- What the buyer has ordered lately and not paid yet, each with its latest session, newest first;
--- also the order that an Idempotency-Key led to, however old. Who has proved nothing sees no order
--- of somebody for whom mPanel's backend vouches.
+-- The buyer's recent unpaid orders, each with its latest session, newest first; also the order that
+-- an Idempotency-Key led to, however old. An unverified buyer does not see orders of a customer for
+-- whom mPanel's backend vouches.
 SELECT
     o.subscription_id,
     o.fingerprint,
@@ -176,8 +176,8 @@ WHERE o.customer_id = :customer_id
 ORDER BY o.created_at DESC;
 
 -- name: insert_order(subscription, items, charges, fingerprint, vouched)!
--- The provisional subscription with all that hangs on it. It never looks due to mPanel's own
--- biller: no renewal of its own, no next billing date.
+-- The provisional subscription with everything that belongs to it. It never looks due to mPanel's
+-- own biller: no renewal, no next billing date.
 WITH provisional AS (
     INSERT INTO subscriptions (
         id,
@@ -289,7 +289,7 @@ SELECT
 FROM provisional;
 
 -- name: insert_attempt(subscription_id, attempt, livemode, params)^
--- Answers with the params as they are stored: that is how they are sent, every time.
+-- Returns the parameters as stored: they are sent in exactly that form, every time.
 INSERT INTO checkout_sessions (subscription_id, attempt, livemode, params, status)
 VALUES (:subscription_id, :attempt, :livemode, :params, 'creating')
 RETURNING
@@ -302,21 +302,21 @@ RETURNING
     url;
 
 -- name: call_off_orders(subscription_ids)!
--- Should one be paid all the same, by its recovery link, it shows in billing_trouble.
+-- If a superseded order is paid through its recovery link, it shows in billing_trouble.
 UPDATE orders
 SET superseded_at = now()
 WHERE subscription_id = ANY(:subscription_ids::uuid[])
   AND superseded_at IS NULL;
 
 -- name: take_up_order(subscription_id)!
--- The buyer has come back to what she ordered first.
+-- The buyer has returned to their first order.
 UPDATE orders
 SET superseded_at = NULL
 WHERE subscription_id = :subscription_id::uuid
   AND superseded_at IS NOT NULL;
 
 -- name: supersede_attempts(subscription_ids)!
--- A changed order overtakes those that are still being made: whoever makes them finds out.
+-- A changed order supersedes those whose session is being created; their process finds out.
 UPDATE checkout_sessions
 SET status = 'failed',
     last_error = 'superseded by a changed order',
@@ -325,9 +325,9 @@ WHERE subscription_id = ANY(:subscription_ids::uuid[])
   AND status = 'creating';
 
 -- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id, vouched)!
--- Before the session exists: what Stripe tells of the order is linked by its customer. In the
--- books it becomes the principal one only of a customer whom this very order has made, or for whom
--- mPanel's backend vouches.
+-- Before the session exists, what Stripe reports of the order is linked by its customer. It becomes
+-- the main Stripe customer only of a customer that this order has created, or for whom mPanel's
+-- backend vouches.
 WITH attempt AS (
     UPDATE checkout_sessions
     SET stripe_customer_id = :stripe_customer_id,
@@ -371,8 +371,8 @@ WHERE c.id = ordered.customer_id
   );
 
 -- name: open_attempt(subscription_id, attempt, stripe_session_id, url, payment_status, expires_at)^
--- No row: the attempt is no longer being made, because somebody else has finished it, or a changed
--- order has overtaken it. Who waits for the page of the same order is told.
+-- Returns no row if the session is no longer being created: another process has finished it, or a
+-- changed order has superseded it. Notifies those who wait for the page of the same order.
 WITH opened AS (
     UPDATE checkout_sessions
     SET status = 'open',
@@ -428,14 +428,14 @@ WHERE c.subscription_id = :subscription_id
   AND c.attempt = :attempt;
 
 -- name: forget_idempotency_key(key)!
--- Not when the key is pruned, but from this moment on it may stand for another order.
+-- From this moment on, not only once it is pruned, the key may stand for another order.
 DELETE FROM idempotency_keys
 WHERE key = :key
   AND created_at < now() - interval '24 hours';
 
 -- name: claim_idempotency_key(key, request_hash)^
--- Waits for whoever claims the same key at the same moment. The update changes nothing: it is there
--- so that the row of an earlier claim is answered with, and locked.
+-- Waits for another process that claims the same key. The update changes nothing: it makes the
+-- statement return and lock the row of an earlier claim.
 INSERT INTO idempotency_keys AS k (key, request_hash)
 VALUES (:key, :request_hash)
 ON CONFLICT (key) DO UPDATE

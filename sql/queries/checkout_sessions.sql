@@ -1,4 +1,4 @@
--- Checkout sessions, as Stripe tells of them.
+-- Mirrored Checkout sessions.
 
 -- Tables: checkout_sessions
 --
@@ -35,8 +35,8 @@
 -- CREATE INDEX checkout_sessions_open_idx ON checkout_sessions USING btree (updated_at) WHERE (status = ANY (ARRAY['creating'::text, 'open'::text]));
 
 -- name: list_stored(object_ids, order_ids, attempts, stripe_customer_ids, sinces)
--- By its own id; else the attempt that was being made when the answer of Stripe got lost; else the
--- order that it names and runs on the same Stripe customer as (a recovered session).
+-- By its id; else the attempt whose session was being created when Stripe's response was lost; else
+-- the order that it names, on the same Stripe customer (a recovered session).
 SELECT
     i.object_id,
     coalesce(mirror.subscription_id, creating.subscription_id, ordered.id) AS subscription_id,
@@ -165,7 +165,7 @@ written AS (
         updated_at = now()
     RETURNING mirror.subscription_id, mirror.attempt, mirror.stripe_session_id
 )
--- the order follows its latest session, and learns its subscription unless another row has it
+-- the order takes its latest session, and its subscription unless another row has it
 UPDATE subscriptions AS o
 SET checkout_session_id = s.object_id,
     stripe_subscription_id = CASE

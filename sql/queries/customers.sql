@@ -1,4 +1,4 @@
--- Stripe's customers, and whose they are in our books.
+-- Stripe's customers, and the customer record of each.
 
 -- Tables: customers, users, stripe_customers
 --
@@ -85,7 +85,8 @@ LEFT JOIN stripe_events AS e
 WHERE mirror.stripe_as_of IS NOT NULL;
 
 -- name: write_snapshots(snapshots)!
--- A deleted customer leaves the books without a Stripe customer, so that the next order makes one.
+-- When a customer is deleted at Stripe, the customer record loses it, so that the next order
+-- creates one.
 WITH written AS (
     INSERT INTO stripe_customers AS mirror (
         id,

@@ -18,7 +18,7 @@ FROM billing_schema_migrations AS m
 ORDER BY m.version;
 
 -- name: get_backlog()^
--- How old in seconds the oldest of each kind is that is due and not taken; null: there is none.
+-- Age in seconds of the oldest item of each kind that is due and not taken; null: none.
 SELECT
     (
         SELECT extract(epoch FROM now() - min(j.execute_after))::bigint
@@ -44,7 +44,7 @@ SELECT
     ) AS provisioning;
 
 -- name: get_inbox()^
--- Of the failed events, those that wait for a person have no next attempt.
+-- Failed events that wait for a person have no next attempt.
 SELECT
     count(*) AS failed,
     count(*) FILTER (WHERE e.next_attempt_at IS NULL) AS given_up,
@@ -53,7 +53,7 @@ FROM stripe_events AS e
 WHERE e.status IN ('received', 'failed');
 
 -- name: get_worker()^
--- The sweep runs every minute, in whichever worker is first; its row is made by the first of all.
+-- The sweep runs every minute in one of the workers; the first of them creates its row.
 SELECT
     (
         SELECT extract(epoch FROM now() - max(coalesce(s.last_run, s.created)))::bigint

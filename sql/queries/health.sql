@@ -1,4 +1,4 @@
--- What monitoring asks.
+-- What health checks ask.
 
 -- name: answer()$
 SELECT 1;

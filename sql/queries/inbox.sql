@@ -30,10 +30,9 @@
 -- CREATE INDEX stripe_events_unhandled_idx ON stripe_events USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 
 -- name: insert_events(keys, events, payloads)
--- Answers the ids that were not here before: an event takes effect at most once. The payloads come
--- as Stripe sent them, one for each event.
--- First takes the locks that applying them needs, as lock_objects does; what reads the mirror
--- comes in later statements, and so sees what was committed before the locks were had.
+-- Returns the ids that are new: an event takes effect at most once. Payloads are as Stripe sent
+-- them, one per event. First takes the locks that applying the events needs, like lock_objects.
+-- Later statements read the mirror, and so see what was committed before the locks were taken.
 WITH locked AS MATERIALIZED (
     SELECT pg_advisory_xact_lock(hashtextextended(keys.key, 0))
     FROM unnest(:keys::text[]) WITH ORDINALITY AS keys (key, position)
@@ -129,7 +128,7 @@ SET status = 'failed',
 WHERE id = :id;
 
 -- name: lock_event(id)^
--- For a retry: nobody else works on it meanwhile, and it is still not done.
+-- For a retry: no other process works on the event, and it is still not applied.
 SELECT
     e.id,
     e.payload,
@@ -150,7 +149,7 @@ ORDER BY e.next_attempt_at
 LIMIT :most;
 
 -- name: list_events(status, most)
--- For people: the newest first; any status when none is given.
+-- For people: newest first; null matches any status.
 SELECT
     e.id,
     e.type,
@@ -187,8 +186,8 @@ FROM stripe_events AS e
 WHERE e.id = :id;
 
 -- name: reopen_event(id)$
--- An event that had no effect gets another chance; answers its id, or nothing where it had one, or
--- where there is nothing left of it to apply.
+-- Makes an event that had no effect due again. Returns its id, or nothing if it had an effect or
+-- its payload has been pruned.
 UPDATE stripe_events
 SET status = 'received',
     next_attempt_at = now()

@@ -1,6 +1,6 @@
--- Invoices, as Stripe tells of them; set-based like subscriptions.sql.
+-- Mirrored invoices; set-based like subscriptions.sql.
 
--- Tables: invoices, invoice_payments
+-- Tables: invoices
 --
 -- CREATE TABLE invoices (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -56,28 +56,6 @@
 -- CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
 -- CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
 -- CREATE INDEX billing_invoices_unlinked_idx ON invoices USING btree (stripe_invoice_id) WHERE ((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL));
---
--- CREATE TABLE invoice_payments (
---     stripe_invoice_payment_id text NOT NULL,
---     stripe_invoice_id text NOT NULL,
---     livemode boolean NOT NULL,
---     stripe_payment_intent_id text,
---     stripe_charge_id text,
---     amount_paid bigint,
---     currency text,
---     status text NOT NULL,
---     stripe_created timestamp with time zone NOT NULL,
---     stripe_as_of_since timestamp with time zone NOT NULL,
---     stripe_as_of timestamp with time zone NOT NULL,
---     stripe_event_id text,
---     created_at timestamp with time zone DEFAULT now() NOT NULL,
---     updated_at timestamp with time zone DEFAULT now() NOT NULL,
---     CONSTRAINT invoice_payments_check CHECK ((stripe_as_of_since <= stripe_as_of)),
---     CONSTRAINT invoice_payments_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'canceled'::text])))
--- );
--- ALTER TABLE ONLY invoice_payments ADD CONSTRAINT invoice_payments_pkey PRIMARY KEY (stripe_invoice_payment_id);
--- CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (stripe_invoice_id);
--- CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
 
 -- name: list_stored(object_ids, sinces)
 SELECT

@@ -1,10 +1,10 @@
--- What monitoring reads of the database, at most every few seconds.
+-- What monitoring reads, at most every few seconds.
 
 -- name: read_figures()
--- Every figure as rows (figure, labels, value); where there is nothing to tell, there is no row.
--- It costs the same however much history there is: what waits or fails is counted by partial
--- indexes, and not beyond 10,000; what is at rest is counted while its table is small (less than
--- 16 MB), and afterwards told from the planner's statistics, as of the last ANALYZE.
+-- All figures as rows (figure, labels, value), without rows for missing values. The cost does not
+-- depend on the amount of history: what waits or fails is counted with partial indexes, up to
+-- 10,000; the rest is counted while its table is small (less than 16 MB), and then estimated from
+-- the planner's statistics.
 WITH unhandled AS MATERIALIZED (
     SELECT
         e.status,

@@ -1,4 +1,4 @@
--- What an operator looks at and does about provisioning.
+-- What operators see and do about provisioning.
 
 -- Tables: provisioning_holds
 --
@@ -19,7 +19,7 @@
 -- CREATE INDEX provisioning_holds_subscription_idx ON provisioning_holds USING btree (subscription_id, id);
 
 -- name: find_subscription(name)$
--- By our id or by Stripe's.
+-- By our id or Stripe's.
 SELECT s.id
 FROM subscriptions AS s
 WHERE s.billing_provider = 'stripe'
@@ -76,7 +76,7 @@ WHERE service.subscription_id = :subscription_id::uuid
 ORDER BY service.product_type;
 
 -- name: list_calls(subscription_id, most)
--- The latest calls to drivers, in their order.
+-- The latest calls to drivers, in order.
 SELECT
     call.created_at,
     call.product_type,
@@ -105,7 +105,7 @@ FROM (
 ORDER BY call.id;
 
 -- name: release_services(subscription_id)!
--- Gives every service that is not as desired a fresh start.
+-- Retries all services that are not in their desired state.
 UPDATE tenant_services
 SET stopped = NULL,
     attempts = 0,
@@ -115,7 +115,7 @@ WHERE subscription_id = :subscription_id::uuid
   AND (stopped IS NOT NULL OR next_attempt_at IS NOT NULL);
 
 -- name: renew_work(subscription_id)$
--- A new version of unchanged work; null: there is nothing to provision.
+-- A new version of unchanged work; null if there is nothing to provision.
 UPDATE provisioning_work AS w
 SET version = w.version + 1,
     attempts = 0,
@@ -158,7 +158,8 @@ WHERE w.subscription_id = :subscription_id::uuid
 RETURNING TRUE;
 
 -- name: list_accounts(after_subscription, after_type, most)
--- What the drivers should know of, in pages; orders of unknown outcome are the worker's business.
+-- The accounts that drivers should have, in pages; those with a command of unknown outcome are left
+-- to the worker.
 SELECT
     service.subscription_id,
     service.product_type,
@@ -174,7 +175,7 @@ ORDER BY service.subscription_id, service.product_type
 LIMIT :most;
 
 -- name: adopt_finding(subscription_id, product_type, generation, actual, external_ref, resources)$
--- The books follow the world, unless somebody has been at the account meanwhile.
+-- The rows follow the accounts, unless another process has changed the account since.
 UPDATE tenant_services AS service
 SET actual = :actual,
     external_ref = coalesce(:external_ref, service.external_ref),
@@ -190,7 +191,7 @@ WHERE service.subscription_id = :subscription_id::uuid
 RETURNING TRUE;
 
 -- name: list_timeline(subscription_id)
--- All that is on record of one subscription, in its order.
+-- The history of one subscription, in order.
 WITH subject AS (
     SELECT
         s.id,
@@ -248,7 +249,7 @@ moments AS (
     JOIN subject ON hold.subscription_id = subject.id
     WHERE hold.lifted_at IS NOT NULL
     UNION ALL
-    -- suspensions are above, in the words of whoever placed them
+    -- suspensions are above, with the operator's reason
     SELECT
         a.at,
         'operator',

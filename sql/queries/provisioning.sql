@@ -1,9 +1,9 @@
--- The work of provisioning: who does it, what it needs to know, what came of it.
--- Every write of a run names the run's lease token, and does nothing once another run has taken over.
--- `now` is the moment by which all is decided; null: the database's, which all workers share.
--- Only an order that is about to be given is waited for on disk, and with it whatever was written
--- before. What else a crash of the database may take is done again, under the same numbers: so those
--- commits do not wait (synchronous_commit, for the transaction).
+-- Provisioning: leases, what a run reads, and its results. Each write of a run checks its lease
+-- token, and does nothing once another run has taken over. `now` is the time on which decisions are
+-- based; null: the database's, which all workers share. Only a command about to be sent waits for
+-- the disk, together with everything written before it. Everything else that a crash of the
+-- database may lose is repeated under the same numbers, so those commits do not wait
+-- (synchronous_commit, per transaction).
 
 -- Tables: tenants, provisioning_work, tenant_services, provisioning_log
 --
@@ -97,7 +97,7 @@
 -- CREATE INDEX provisioning_log_subscription_idx ON provisioning_log USING btree (subscription_id, id);
 
 -- name: take_lease(subscription_id, token, lease_seconds, now)^
--- Only where there is something to do. Should the run die, the sweep looks again, ever later.
+-- Only if there is something to do. If the run dies, the sweep checks again, at growing intervals.
 UPDATE provisioning_work AS w
 SET lease_token = :token::uuid,
     leased_until = coalesce(:now::timestamptz, now()) + make_interval(secs => :lease_seconds::float8),
@@ -111,7 +111,7 @@ WHERE w.subscription_id = :subscription_id::uuid
 RETURNING w.version, w.attempts;
 
 -- name: get_lease_seconds(subscription_id, now)$
--- How long the run that has it now may keep it without a sign of life; null: nobody has it.
+-- How long the current run may keep its lease without renewing it; null: not leased.
 SELECT extract(epoch FROM w.leased_until - coalesce(:now::timestamptz, now()))::float8
 FROM provisioning_work AS w
 WHERE w.subscription_id = :subscription_id::uuid
@@ -124,7 +124,7 @@ WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid;
 
 -- name: break_off(subscription_id, token, error, retry_seconds, now)$
--- A run that could not go to its end gives its lease back; no error: it was only interrupted.
+-- An interrupted run returns its lease; this is not an error.
 UPDATE provisioning_work AS w
 SET lease_token = NULL,
     leased_until = NULL,
@@ -136,8 +136,9 @@ WHERE w.subscription_id = :subscription_id::uuid
 RETURNING TRUE;
 
 -- name: get_work(subscription_id, token, now)^
--- One row with all that the desired state depends on, as of one moment. Never of the statement that
--- takes the lease: that one may have to wait for the mirror, and would read what was before.
+-- One row with everything that the desired state depends on, as of one moment. Not part of the
+-- statement that takes the lease: that one may have to wait for the mirror, and would read what was
+-- there before.
 SELECT
     coalesce(:now::timestamptz, now()) AS now,
     w.version,
@@ -207,9 +208,9 @@ WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid;
 
 -- name: make_tenant(subscription_id, mirror_key, name, domain, trouble)^
--- Nothing when somebody has the domain: it is never shared, nor taken away; nor when the subscription
+-- Returns nothing if the domain is taken: it is never shared nor taken away; or if the subscription
 -- has a tenant. The mirror holds the advisory lock while it derives: it must not read the
--- subscription before and write what follows after.
+-- subscription before this and write after it.
 WITH mirror AS MATERIALIZED (
     SELECT
         pg_advisory_xact_lock(hashtextextended(:mirror_key, 0)),
@@ -234,8 +235,8 @@ linked AS (
     WHERE s.id = made.billing_subscription_id
 ),
 invoiced AS MATERIALIZED (
-    -- one that somebody has in hand is left: waiting for it would be waiting for each other. It gets
-    -- its tenant when the run ends, as does one that the mirror has written just before
+    -- an invoice that is locked is skipped: waiting for it could be a deadlock. It gets its tenant
+    -- when the run ends, as does one that the mirror has written just before
     SELECT i.id
     FROM mirror
     CROSS JOIN invoices AS i
@@ -264,7 +265,7 @@ SELECT
 FROM made;
 
 -- name: adopt_tenant(subscription_id, mirror_key)^
--- The tenant that the subscription has, should an overtaken run have made it.
+-- The tenant of the subscription, if an earlier run that lost its lease has created it.
 WITH mirror AS MATERIALIZED (
     SELECT pg_advisory_xact_lock(hashtextextended(:mirror_key, 0))
 )
@@ -278,8 +279,8 @@ WHERE s.id = :subscription_id::uuid
 RETURNING t.id, t.domain;
 
 -- name: write_desired(subscription_id, token, desired)
--- A service whose desired state is new or has changed gets a fresh start, and is returned. It stays
--- with the driver that has its account.
+-- A service whose desired state is new or has changed starts again, and is returned. It stays with
+-- the driver that has its account.
 WITH held AS (
     SELECT
         w.subscription_id,
@@ -330,8 +331,9 @@ WHERE (service.desired, service.desired_resources, service.removed_at IS NULL)
 RETURNING to_jsonb(service) AS service;
 
 -- name: begin_command(subscription_id, token, product_type, action, generation, request, actual, resources)$
--- Noted before the driver is asked: whatever happens then, it is known that it may have happened.
--- The row of the lease is locked, so that whoever takes over reads the order, or this run loses.
+-- Recorded before the driver is called, so that after a crash the call is known to have been
+-- possible. The row of the lease is locked: either a run that takes over reads the command, or this
+-- run loses.
 WITH held AS (
     SELECT w.subscription_id
     FROM provisioning_work AS w
@@ -405,10 +407,10 @@ WHERE service.subscription_id = :subscription_id::uuid
 RETURNING to_jsonb(service) AS service, pg_notify('billing_subscription', service.subscription_id::text);
 
 -- name: finish_work(subscription_id, token, version, mirror_key, done, error, wake_at, retry_seconds, status, tenant_status, now)^
--- Ends the run and gives its lease back, unless the work has changed. The sweep looks again
--- when time alone changes the desired state, or the first of the failed services is due. The status words
--- follow (null: they stay); the mirror's own (provisional, cancelled, expired) are not ours to
--- change, nor to be read by the mirror before and written after: hence its lock.
+-- Ends the run and returns its lease, unless the work has changed. The sweep checks again when time
+-- alone changes the desired state, or when the first failed service is due. The status words follow
+-- (null: they stay). The mirror's own (provisional, cancelled, expired) are not changed here; the
+-- mirror must not read the status before this and write after it, hence its lock.
 WITH mirror AS MATERIALIZED (
     SELECT
         pg_advisory_xact_lock(hashtextextended(:mirror_key, 0)),
@@ -461,8 +463,7 @@ tenant AS (
     RETURNING s.id
 ),
 invoiced AS MATERIALIZED (
-    -- those that were being written while the tenant was made; one that somebody has in hand is left,
-    -- as there
+    -- invoices that were written while the tenant was created; locked ones are skipped, as there
     SELECT
         i.id,
         s.tenant_id
@@ -497,8 +498,8 @@ SELECT
 FROM finished;
 
 -- name: renew_edited(most)
--- The subscriptions next in turn of a product whose catalogue entry was edited: each gets a new
--- version of its work, so that a run that has read the old entry repeats.
+-- The next subscriptions of a product whose catalogue entry was edited: each gets a new version of
+-- its work, so that a run that has read the old entry repeats.
 WITH edit AS (
     SELECT
         e.product_id,

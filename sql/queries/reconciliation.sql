@@ -1,4 +1,4 @@
--- Stripe compared with the mirror: runs, what is stored of a page of objects, what is left over.
+-- Reconcile: its runs, the stored rows of a page of objects, and what Stripe does not have.
 
 -- Tables: billing_reconcile_runs, billing_reconcile_slices, billing_reconcile_marks, billing_reconcile_drift
 --
@@ -91,7 +91,7 @@ SET finished_at = now(),
 WHERE id = :run_id::uuid;
 
 -- name: insert_run(started_by, livemode, dry_run, since_days)^
--- Until it is taken up, the sweep sees to it that it is.
+-- Until a worker starts it, the sweep makes sure that one does.
 INSERT INTO billing_reconcile_runs (started_by, livemode, dry_run, since_days, next_attempt_at)
 VALUES (
     :started_by,
@@ -106,13 +106,13 @@ RETURNING id, started_at, attempts;
 TRUNCATE billing_reconcile_marks;
 
 -- name: delete_old_runs()!
--- Ninety days of history are enough for anybody.
+-- Keeps ninety days of history.
 DELETE FROM billing_reconcile_runs
 WHERE started_at < now() - interval '90 days'
   AND finished_at IS NOT NULL;
 
 -- name: get_horizon()$
--- Unix time from which on most objects were made; only to cut the work into even parts.
+-- Unix time from which on most objects were created; only used to split the work evenly.
 SELECT extract(epoch FROM min(s.created_at AT TIME ZONE 'UTC'))::bigint
 FROM subscriptions AS s
 WHERE s.billing_provider = 'stripe';
@@ -146,7 +146,7 @@ FROM jsonb_to_recordset(:slices::jsonb) AS s (
 );
 
 -- name: restart_slices(run_id)!
--- From the beginning: what was marked is lost.
+-- Starts from the beginning: the marks are lost.
 UPDATE billing_reconcile_slices
 SET cursor_id = NULL,
     cursor_created = NULL,
@@ -166,7 +166,7 @@ SELECT (
 );
 
 -- name: take_run(run_id, holder, lease_seconds)^
--- Whoever gets the row is alone with the run until it stops giving signs of life.
+-- Whoever gets the row is alone with the run until its lease expires.
 UPDATE billing_reconcile_runs
 SET holder = :holder::uuid,
     leased_until = now() + make_interval(secs => :lease_seconds::double precision),
@@ -217,8 +217,8 @@ WHERE s.run_id = :run_id::uuid
 ORDER BY s.part DESC, s.subject;
 
 -- name: save_progress(run_id, holder, lease_seconds, slice, counts, known)$
--- Also notes which of our rows Stripe has too. Answers nothing when the run is another's by now:
--- then nothing is saved.
+-- Also records which of our rows Stripe has too. Returns nothing, and saves nothing, if another
+-- process has taken the run over.
 WITH held AS (
     UPDATE billing_reconcile_runs AS r
     SET leased_until = now() + make_interval(secs => :lease_seconds::double precision),
@@ -301,7 +301,7 @@ ON CONFLICT (run_id, object_id, field) DO UPDATE
 SET repaired = excluded.repaired;
 
 -- name: finish_run(run_id, holder)^
--- The figures are counted anew: a page that was done twice, for a stop, counts once.
+-- The figures are counted again: a page that was done twice after a stop counts once.
 WITH found AS (
     SELECT
         count(*) AS drift,
@@ -388,7 +388,7 @@ ORDER BY d.object_id, d.field
 LIMIT :most;
 
 -- name: list_stopped_runs()
--- What the worker has to take up: asked for and not begun, or stopped on the way.
+-- The runs that a worker should take: requested and not started, or stopped.
 SELECT
     r.id,
     r.attempts

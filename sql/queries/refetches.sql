@@ -1,4 +1,4 @@
--- Objects that Stripe has to be asked about.
+-- Requests to fetch objects from Stripe.
 
 -- Tables: stripe_refetches
 --
@@ -19,9 +19,9 @@
 -- CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
 
 -- name: request_refetches(requests)
--- A request for an object that waits already makes a new version of the wish, so that an answer
--- which was asked for earlier does not clear it. A version never comes twice, even if the row was
--- gone meanwhile: the trigger would be taken for that of the job which is just ending, and left out.
+-- A request for an object that already waits makes a new version, so that a fetch that began
+-- earlier does not clear it. A version is never reused, even if the row was deleted in between: the
+-- trigger would be taken for that of the job which is just ending, and skipped.
 INSERT INTO stripe_refetches AS r (object_id, object_type, reason, version, next_attempt_at)
 SELECT
     q.object_id,
@@ -37,8 +37,8 @@ SET version = r.version + 1,
 RETURNING r.object_id, r.version;
 
 -- name: await_objects(requests)!
--- Asks in a while for a subscription, unless it is known already or the event that should tell us
--- comes first. The payments of invoices are awaited where invoices are written.
+-- Requests a subscription in a minute, unless it is known already or its event arrives first. The
+-- payments of invoices are requested where invoices are written.
 INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
 SELECT
     q.object_id,
@@ -60,7 +60,7 @@ WHERE object_id = ANY(:object_ids::text[])
   AND reason = 'awaited';
 
 -- name: lease_refetch(object_id, lease_seconds)^
--- Whoever gets a row is the only one to ask Stripe about the object until the lease runs out.
+-- Whoever gets a row is the only one to fetch the object until the lease expires.
 UPDATE stripe_refetches
 SET leased_until = now() + make_interval(secs => :lease_seconds::double precision)
 WHERE object_id = :object_id
@@ -68,8 +68,8 @@ WHERE object_id = :object_id
 RETURNING object_type, version, attempts;
 
 -- name: clear_refetch(object_id, version)$
--- Answers the version of a wish made meanwhile, to ask again at once. The row is locked first: a
--- wish that is being made just now is waited for, and not left alone with a lease that nobody has.
+-- Returns the version of a newer request, to fetch again at once. The row is locked first: a
+-- request that is being made is waited for, instead of being left with a stale lease.
 WITH wish AS MATERIALIZED (
     SELECT
         r.object_id,

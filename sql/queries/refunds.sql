@@ -1,4 +1,4 @@
--- Refunds, as Stripe tells of them; set-based like invoices.sql.
+-- Mirrored refunds; set-based like invoices.sql.
 
 -- Tables: stripe_refunds
 --

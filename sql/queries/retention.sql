@@ -1,7 +1,6 @@
--- What grows old and is let go, in batches of 1,000. The number is part of each query, not a
--- parameter: the planner has to know it to walk an index by age instead of collecting all old rows.
--- A batch takes its rows by ctid, which is stable while they are locked, and passes over rows that
--- somebody else has locked.
+-- Pruning by age, in batches of 1,000. The number is part of each query, not a parameter: the
+-- planner has to know it to walk an index by age instead of collecting all old rows. A batch takes
+-- its rows by ctid, which is stable while they are locked, and skips locked rows.
 
 -- Tables: billing_retention
 --
@@ -15,9 +14,9 @@
 -- ALTER TABLE ONLY billing_retention ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
 -- name: prune_event_payloads(keep_days)^
--- Whoever has the row of billing_retention is the only one at it; others find nothing to do. No
--- index says which payloads are left (it would be written for each event, and keep the update from
--- staying on its page), so it is remembered how far this has come.
+-- Whoever has the row of billing_retention prunes alone; others find nothing to do. No index lists
+-- the payloads left (it would be written for each event, and keep the update from staying on its
+-- page), so the progress is stored.
 WITH turn AS MATERIALIZED (
     SELECT r.pruned_until
     FROM billing_retention AS r
@@ -59,7 +58,7 @@ SELECT
 FROM reached;
 
 -- name: prune_events(keep_days, since)^
--- Whole rows. One that is not done stays, however old it is.
+-- Whole rows. An event that is not done stays, however old it is.
 WITH pruned AS (
     DELETE FROM stripe_events
     WHERE ctid = ANY(ARRAY(
@@ -143,7 +142,7 @@ SET pruned_rows = pruned_rows + :rows::bigint,
 WHERE subject = :subject;
 
 -- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log)^
--- What is older than so many days, each counted up to 100,001: to count all may take minutes.
+-- What is older than so many days, each counted up to 100,001: counting all may take minutes.
 SELECT
     (
         SELECT count(*)

@@ -1,5 +1,5 @@
--- Subscriptions and their items, as Stripe tells of them.
--- Every statement is set-based: one call carries one snapshot or fifty.
+-- Mirrored subscriptions and their items. All statements are set-based: one call takes one snapshot
+-- or fifty.
 
 -- Tables: subscriptions, subscription_items
 --
@@ -84,16 +84,16 @@
 -- CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btree (subscription_id);
 
 -- name: lock_objects(keys)
--- One at a time for each Stripe object, in the order given, until the transaction ends: two events
--- of one object, or an invoice and its subscription, never pass each other unseen.
+-- One transaction at a time per Stripe object, in the order given: two events of one object, or an
+-- invoice and its subscription, never pass each other unseen.
 SELECT pg_advisory_xact_lock(hashtextextended(keys.key, 0))
 FROM unnest(:keys::text[]) WITH ORDINALITY AS keys (key, position)
 ORDER BY keys.position;
 
 -- name: list_stored(object_ids, stripe_customer_ids, order_ids, sinces)
 -- Where each incoming snapshot belongs: the row that mirrors it, else the order it names, provided
--- that the order runs on the same Stripe customer (metadata alone must not move somebody's row).
--- The stored snapshot's event is read only where the two may be of the same second.
+-- that the order runs on the same Stripe customer (metadata alone must not move another buyer's
+-- row). The event of the stored snapshot is read only if the two may be of the same second.
 SELECT
     i.object_id,
     coalesce(mirrored.id, ordered.id) AS subscription_id,
@@ -415,9 +415,8 @@ SELECT
 FROM snapshots AS s;
 
 -- name: derive(stripe_subscription_ids, subscription_ids)
--- What follows from the mirrored rows, whatever order they came in: status, links of invoices, the
--- payment, and what the provisioning worker has to look at. Answers the rows
--- whose status changed, and the work that is new.
+-- Derives from the mirrored rows, in whatever order they came: status, links of invoices, the
+-- payment, and the work of provisioning. Returns the rows whose status changed, and the new work.
 WITH touched AS MATERIALIZED (
     SELECT
         s.id,
@@ -428,7 +427,7 @@ WITH touched AS MATERIALIZED (
         s.stripe_subscription_id,
         s.trial_end,
         s.collection_paused,
-        -- before it is billed again: a later end leaves the invoice after a trial as it is
+        -- before it is billed again: a later end does not affect the invoice after a trial
         s.cancel_at_period_end IS TRUE OR (s.cancel_at <= s.current_period_end) IS TRUE AS ending
     FROM (
         SELECT mirrored.id
@@ -485,7 +484,8 @@ itemised AS (
     GROUP BY t.id
 ),
 reordered AS (
-    -- the metadata say what was ordered; once something else is charged, however it came, they say that
+    -- metadata holds what was ordered; once something else is charged, for whatever reason, it
+    -- holds that
     SELECT
         s.id,
         s.metadata || jsonb_build_object(
@@ -563,7 +563,7 @@ derived AS MATERIALIZED (
         ON itemised.id = t.id
 ),
 updated AS (
-    -- what the worker has made of the status meanwhile stays, unless Stripe ends or begins it
+    -- a status set by the worker stays, unless Stripe ends or starts the subscription
     UPDATE subscriptions AS s
     SET status = coalesce(
             d.end_status,
@@ -604,7 +604,7 @@ linked AS (
     RETURNING i.id
 ),
 work AS (
-    -- the sweep takes the work up in a minute should the job that is enqueued for it get lost
+    -- if the enqueued job is lost, the sweep takes the work in a minute
     INSERT INTO provisioning_work AS w (subscription_id, inputs, wake_at)
     SELECT d.id, d.inputs, now() + interval '1 minute'
     FROM derived AS d
@@ -637,7 +637,7 @@ WHERE s.id = ANY(:subscription_ids::uuid[])
   AND s.stripe_subscription_id IS NOT NULL;
 
 -- name: notify(subscription_ids)
--- Wakes whoever waits for one of these subscriptions, once the transaction is committed.
+-- Notifies those who wait for these subscriptions, once the transaction is committed.
 SELECT pg_notify('billing_subscription', ids.id::text)
 FROM unnest(:subscription_ids::uuid[]) AS ids (id);
 

@@ -18,8 +18,8 @@ JOIN subscription_items AS i
     ON i.subscription_id = s.id
 WHERE s.stripe_status IN ('active', 'past_due')
 GROUP BY s.livemode, i.currency;
-COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue by currency in minor units, before discounts; trials left out';
-COMMENT ON COLUMN billing_mrr.livemode IS 'Mode of Stripe';
+COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue per currency in minor units, before discounts and without trials';
+COMMENT ON COLUMN billing_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
-COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency a month';
+COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency per month';

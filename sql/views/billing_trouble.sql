@@ -1,4 +1,4 @@
--- What needs the attention of a person.
+-- What a person should look at, one row per problem.
 CREATE OR REPLACE VIEW billing_trouble AS
 SELECT
     'not_provisioned' AS trouble,
@@ -31,7 +31,7 @@ SELECT
 FROM provisioning_work AS w
 JOIN subscriptions AS s
     ON s.id = w.subscription_id
--- whoever has the domain that this subscription was bought for, while both are paid for
+-- the subscription that has the domain which this one was bought for, while both are paid for
 LEFT JOIN tenants AS t
     ON t.domain = s.metadata ->> 'domainValue'
 LEFT JOIN subscriptions AS first
@@ -68,7 +68,7 @@ SELECT
     s.id,
     s.stripe_subscription_id,
     o.superseded_at,
-    'it was paid though the buyer had ordered something else instead'
+    'it was paid although the buyer had ordered something else instead'
 FROM orders AS o
 JOIN subscriptions AS s
     ON s.id = o.subscription_id
@@ -109,7 +109,7 @@ SELECT
     s.id,
     s.stripe_subscription_id,
     s.created_at AT TIME ZONE 'UTC',
-    'its Checkout session is complete, but Stripe has not told about the subscription'
+    'its Checkout session is complete, but no event of the subscription has arrived'
 FROM subscriptions AS s
 WHERE s.billing_provider = 'stripe'
   AND s.stripe_subscription_id IS NOT NULL
@@ -136,7 +136,7 @@ SELECT
     d.object_type || ', ' || d.field || ': ours ' || coalesce(d.ours, 'missing')
     || ', found ' || coalesce(d.found, 'missing')
 FROM (
-    -- the latest complete run, and what has looked at a part of it all since
+    -- the latest complete run, and partial runs since then
     SELECT r.id
     FROM billing_reconcile_runs AS r
     WHERE NOT r.dry_run
@@ -154,9 +154,9 @@ JOIN billing_reconcile_drift AS d
     AND NOT d.repaired
 LEFT JOIN subscriptions AS s
     ON s.stripe_subscription_id = d.object_id;
-COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty when all is well';
+COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
 COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
-COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription it is about; null: of none that is known';
-COMMENT ON COLUMN billing_trouble.object_id IS 'What it is about: an id at Stripe, or a product type';
-COMMENT ON COLUMN billing_trouble.since IS 'Since when';
-COMMENT ON COLUMN billing_trouble.detail IS 'In words';
+COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none that is known';
+COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
+COMMENT ON COLUMN billing_trouble.since IS 'When it began';
+COMMENT ON COLUMN billing_trouble.detail IS 'Description';
