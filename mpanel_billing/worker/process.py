@@ -26,9 +26,8 @@ from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
-from mpanel_billing.reconciliation.asking import PacedStripe
 from mpanel_billing.reconciliation.comparing import ReconcileContext
-from mpanel_billing.reconciliation.pace import Pace
+from mpanel_billing.reconciliation.paced_stripe import Pace, PacedStripe
 from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run
 from mpanel_billing.reconciliation.service import run_due
 from mpanel_billing.retention.repository import Ages
