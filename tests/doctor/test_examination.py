@@ -83,10 +83,10 @@ async def test_what_differs_in_stripe_is_named(
 async def test_an_old_schema_is_found_and_what_needs_it_is_not_looked_at(
     db: DatabaseSide, stripe_side: StripeSide, pool: Pool
 ) -> None:
-    await pool.execute("DELETE FROM billing_schema_migrations WHERE version > '20261122000500'")
+    await pool.execute("DELETE FROM billing_schema_migrations WHERE version > '20261126001000'")
     findings = await examine(db, stripe_side)
     assert failures(findings).keys() == {"schema"}
-    assert "migrations are pending: 20261122000600_pgqueuer.sql, " in detail(findings, "schema")
+    assert "migrations are pending: 20261126001100_pgqueuer.sql, " in detail(findings, "schema")
     assert detail(findings, "inbox") == "not checked: the schema is missing or outdated"
     assert detail(findings, "stripe key") == "works at 127.0.0.1, test mode"
 
