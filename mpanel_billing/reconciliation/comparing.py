@@ -1,8 +1,8 @@
 """A page of Stripe's objects compared with the mirror, and the mirror brought up to it.
 
-What differs goes the way of webhooks: as snapshots, dated by Stripe's clock and under locks, so
-that nothing newer is overwritten. What is newer here than the page was (a webhook came meanwhile)
-is looked at again by itself, and is no drift if it then agrees.
+Differences are applied as webhooks are: as snapshots, dated by Stripe's clock and under locks, so
+that nothing newer is overwritten. A row newer than the page (a webhook arrived meanwhile) is
+checked again on its own, and is not drift if it then agrees.
 """
 
 import asyncio
