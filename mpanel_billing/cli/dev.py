@@ -13,7 +13,7 @@ from mpanel_billing.dev.data import DEFAULT_DATA_DIR
 def dev(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 4242,
     sandbox_port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Port of the stand-in for Stripe.")
+        int, typer.Option(min=1, max=65535, help="Port of the Stripe sandbox.")
     ] = 12111,
     postgres_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of PostgreSQL.")
@@ -21,12 +21,12 @@ def dev(
     data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = DEFAULT_DATA_DIR,
     *,
     ephemeral: Annotated[
-        bool, typer.Option("--ephemeral", help="Start without data and keep none.")
+        bool, typer.Option("--ephemeral", help="Start empty and keep no data.")
     ] = False,
 ) -> None:
     """Run PostgreSQL, the Stripe sandbox, the API and the worker here until Ctrl-C."""
     require_sandbox()
-    # Not above: it brings the sandbox along, for which no other command should pay.
+    # Not above: it imports the sandbox, which no other command should load.
     from mpanel_billing.dev.orchestrator import DevOptions, run_service  # noqa: PLC0415
 
     options = DevOptions(port, sandbox_port, postgres_port, data_dir, ephemeral)

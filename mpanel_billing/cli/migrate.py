@@ -13,7 +13,7 @@ app = typer.Typer(help="Bring the database's schema up to date.", no_args_is_hel
 
 @app.command()
 def up() -> None:
-    """Apply every pending migration; safe to repeat and to run on several machines at once."""
+    """Apply pending migrations, changed views and routines; safe on several machines at once."""
     applied = asyncio.run(migrations.migrate(_database_url()))
     for file in applied:
         typer.echo(f"applied {file}")
@@ -23,13 +23,13 @@ def up() -> None:
 
 @app.command()
 def down() -> None:
-    """Undo the latest migration, one step."""
+    """Undo the latest migration, one step; drops views and routines until the next `up`."""
     typer.echo(f"rolled back {asyncio.run(migrations.rollback(_database_url()))}")
 
 
 @app.command()
 def status() -> None:
-    """List all migrations and whether the database has them."""
+    """List all migrations and whether they are applied."""
     listed = asyncio.run(migrations.status(_database_url()))
     for migration in listed:
         typer.echo(f"[{'x' if migration.applied else ' '}] {migration.file}")
@@ -38,7 +38,7 @@ def status() -> None:
 
 @app.command()
 def new(name: Annotated[str, typer.Argument(help="For example: add_order_notes")]) -> None:
-    """Make an empty migration file in prisma/migrations."""
+    """Create an empty migration file in prisma/migrations."""
     typer.echo(asyncio.run(migrations.new(name)))
 
 

@@ -1,4 +1,4 @@
-"""Hearing of changed subscriptions: one LISTEN connection a process, however many wait."""
+"""Notifications of changed subscriptions: one LISTEN connection per process."""
 
 import asyncio
 import logging
@@ -20,20 +20,20 @@ CHANNEL = "billing_subscription"
 
 RECONNECT_SECONDS = 1.0
 HEARTBEAT_SECONDS = 30.0
-"""How long a connection that is dead without having said so goes unnoticed, at most."""
+"""How long a dead connection may go unnoticed."""
 
 
 class SubscriptionChanges:
     """Wakes those who watch a subscription when a transaction that changed it is committed."""
 
     def __init__(self, database_url: str) -> None:
-        """Remember where to listen; `listen` does it."""
+        """Connects only when `listen` runs."""
         self._url = database_url
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
 
     @contextmanager
     def watch(self, subscription_id: UUID) -> Iterator[asyncio.Event]:
-        """Give an event that is set by each change of the subscription.
+        """Yield an event that is set by each change of the subscription.
 
         Read the subscription after entering, or a change in between is missed. The event is
         also set when changes may have been missed, because the connection was lost.
@@ -58,7 +58,7 @@ class SubscriptionChanges:
             except CONNECTION_ERRORS as error:
                 level = logging.DEBUG if warned else logging.ERROR
                 reason = error or type(error).__name__
-                logger.log(level, "the database cannot be reached: %s; trying on", reason)
+                logger.log(level, "the database is unavailable: %s; retrying", reason)
                 warned = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -82,7 +82,7 @@ class SubscriptionChanges:
         try:
             subscription_id = UUID(str(payload))
         except ValueError:
-            logger.warning("%s carried %r, which is no id", CHANNEL, payload)
+            logger.warning("%s carried %r, which is not an id", CHANNEL, payload)
             return
         for event in self._watchers.get(subscription_id, ()):
             event.set()
@@ -94,7 +94,7 @@ class SubscriptionChanges:
 
 
 async def _keep_alive(conn: Connection, lost: asyncio.Event) -> None:
-    """Return when the connection is lost; ask it for a sign of life now and then."""
+    """Return when the connection is lost; pings it regularly."""
     while not lost.is_set():
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):

@@ -1,8 +1,8 @@
 """Connections through PgBouncer in transaction mode.
 
-Between two transactions PgBouncer may hand a connection over to another server process. So
-nothing may outlive a transaction: no prepared statement, no LISTEN, no lock of the session. What
-needs one goes over DATABASE_DIRECT_URL.
+Between two transactions PgBouncer may give a connection another server process. So nothing may
+outlive a transaction: no prepared statement, no LISTEN, no session lock. What needs one uses
+DATABASE_DIRECT_URL.
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ else:  # generic in its stubs only
 
 
 class BouncingConnection(_Connection):
-    """Runs each statement within a transaction, of its own where there is none.
+    """Runs each statement within a transaction, its own if there is none.
 
     A statement with arguments is parsed in one message and run in the next: outside of a
     transaction, a process that has never heard of it might be asked to run it.

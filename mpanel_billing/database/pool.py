@@ -22,18 +22,18 @@ else:  # generic in its stubs only
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 3.0
-"""How long a request waits for a connection: thousands of statements long, and still an answer
-that comes before those who ask have given up."""
+"""How long a request waits for a connection: long enough for thousands of statements, and short
+enough that the client is still waiting for the response."""
 COMMAND_TIMEOUT_SECONDS = 30.0
 LOCK_TIMEOUT_SECONDS = 5.0
-"""How long a statement waits for a lock: ours are held for milliseconds. Who locks a table for
-longer has requests answered 503, rather than all connections waiting for him."""
+"""How long a statement waits for a lock: ours are held for milliseconds. If somebody locks a table
+for longer, requests get a 503 instead of all connections waiting."""
 
 _SESSION_SETTINGS = {"application_name": "mpanel-billing", "timezone": "UTC"}
 _SERVER_SETTINGS = {
     **_SESSION_SETTINGS,
     "lock_timeout": f"{LOCK_TIMEOUT_SECONDS:.0f}s",
-    # our queries look rows up by key: planning them anew for each call costs more than running them
+    # our queries look rows up by key: planning them for each call costs more than running them
     "plan_cache_mode": "force_generic_plan",
 }
 """PgBouncer refuses the last two, and has to set them itself (docs/deployment.md)."""
@@ -48,7 +48,7 @@ CONNECTION_ERRORS = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    # a connection that is just being cut, or, of several servers, none that takes writes yet
+    # a connection that is being cut, or none of several servers takes writes yet
     asyncpg.InternalClientError,
     asyncpg.InsufficientResourcesError,  # class 53: the disk, the memory, the connections
     asyncpg.PostgresSystemError,  # class 58: the disk again
@@ -57,7 +57,7 @@ CONNECTION_ERRORS = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
-"""What says that the database cannot do it now, rather than that a statement is wrong."""
+"""Errors that say that the database is unavailable, not that a statement is wrong."""
 
 
 class PoolObserver:
@@ -99,7 +99,7 @@ class Pool(_Pool):
 
 
 async def set_up_connection(conn: Connection) -> None:
-    """Let jsonb columns come and go as Python values."""
+    """Convert jsonb columns to and from Python values."""
     await conn.set_type_codec(
         "jsonb", encoder=encode_json, decoder=orjson.loads, schema="pg_catalog"
     )
@@ -113,12 +113,12 @@ def encode_json(value: object) -> str:
 def _encode_value(value: object) -> str:
     if isinstance(value, Decimal | UUID):  # asyncpg's UUID is a class of its own
         return str(value)
-    msg = f"{type(value).__name__} is no JSON value"
+    msg = f"{type(value).__name__} is not a JSON value"
     raise TypeError(msg)
 
 
 async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOBSERVED) -> Pool:
-    """Open the pool, with DATABASE_POOL_MIN connections where the database is there.
+    """Open the pool, with DATABASE_POOL_MIN connections if the database is available.
 
     A service that starts while its database is away answers 503 until it is back. With a
     DATABASE_DIRECT_URL, DATABASE_URL is taken to lead to PgBouncer.
@@ -143,7 +143,7 @@ async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOB
 
 
 async def _reset(conn: Connection) -> None:
-    """Hand a connection back; we leave no session state, so there is nothing to ask for."""
+    """Return a connection; we leave no session state, so there is nothing to reset."""
     if conn.is_in_transaction():
         await conn.reset()
 
@@ -157,7 +157,7 @@ async def _warm_up(pool: Pool, count: int) -> None:
 
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
-    """Take a connection; DatabaseUnavailableError when there is none, or it breaks in use."""
+    """Take a connection; DatabaseUnavailableError if there is none, or it breaks in use."""
     try:
         conn = await _take(pool)
         try:

@@ -1,8 +1,8 @@
 """The named queries of sql/queries, as typed callables.
 
-aiosql reads the files and turns named parameters into PostgreSQL's; this module adds what it
-leaves open: a query that is called with a parameter too many or too few is an error, and a name
-that is not there fails when the program starts, not when the query is first needed. Why:
+aiosql reads the files and turns named parameters into PostgreSQL's. This module adds checks: a
+call with unknown or missing parameters is an error, and an unknown name fails when the program
+starts, not when the query is first used. Why:
 docs/decisions/0002-named-queries.md.
 """
 
@@ -23,7 +23,7 @@ Connection: TypeAlias = (
 
 
 _NAMES: dict[str, str] = {}
-"""What each statement that was loaded is called: for traces."""
+"""The name of each loaded statement: for traces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +86,5 @@ def load_queries(aggregate: str) -> Queries:
 
 
 def name_of(statement: str) -> str:
-    """Return what a statement is called: `inbox.insert_events`; of others, their first word."""
+    """Return the name of a statement, `inbox.insert_events`; of others, their first word."""
     return _NAMES.get(statement) or statement.lstrip().split(None, 1)[0].rstrip(";").upper()

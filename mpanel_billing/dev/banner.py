@@ -1,4 +1,4 @@
-"""What `dev` shows once everything runs."""
+"""The text that `dev` shows once everything runs."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ def describe_service(
     settings: Path,
     kept_in: Path | None,
 ) -> str:
-    """Return a table of addresses, and the cards with which the sandbox can be paid."""
-    data = f"{kept_in} (the next start finds it)" if kept_in else "thrown away at the end"
+    """Return a table of addresses, and of the cards that the sandbox accepts."""
+    data = f"{kept_in} (kept for the next start)" if kept_in else "removed at the end"
     addresses = {
         "storefront": f"{api_url}/demo",
         "API": f"{api_url}/api",
@@ -34,7 +34,7 @@ def describe_service(
             "",
             *_table(addresses),
             "",
-            "  Test cards, with any date to come and any CVC:",
+            "  Test cards, with any future date and any CVC:",
             *_table(cards),
             "",
             "  Ctrl-C stops everything.",
@@ -50,7 +50,7 @@ def _table(rows: dict[str, str]) -> list[str]:
 
 def _describe(card: TestCard) -> str:
     if card.decline and card.attaches:
-        return "pays nothing, though it can be saved"
+        return "can be saved, but its payments are declined"
     if card.decline:
         return f"is declined ({card.decline.decline_code})"
     return "asks for confirmation" if card.authenticates else f"pays ({card.brand})"

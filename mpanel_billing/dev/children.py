@@ -11,7 +11,7 @@ from typing import NoReturn
 from mpanel_billing.errors import BillingError
 
 _STOP_SECONDS = 11.0
-"""A little over the 10 s in which our processes stop by themselves."""
+"""A little more than the 10 s that our processes take to stop at most."""
 
 _NAME_WIDTH = 8
 _COLOURS = {"api": 36, "worker": 35, "sandbox": 33}
@@ -19,29 +19,29 @@ _PLAIN_COLOUR = 90
 
 
 class ChildFailedError(BillingError):
-    """A process ended when it should not, or with an error."""
+    """A process ended unexpectedly or with an error."""
 
     code = "child_failed"
 
 
 class Children:
-    """Processes of our command line; each line they write is shown with their name."""
+    """Processes of our command line, whose output is shown with their names."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Keep what is added to this process's environment for all of them."""
+        """Takes what is added to the environment of all of them."""
         self._environment = {**os.environ, **environment}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._failure: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
 
     async def start(self, name: str, *command: str) -> None:
-        """Start `mpanel-billing <command>`, which is to run until it is stopped."""
+        """Start `mpanel-billing <command>`, which runs until it is stopped."""
         process = await self._spawn(*command)
         self._processes[name] = process
         self._watchers[name] = asyncio.create_task(self._watch(name, process))
 
     async def run(self, name: str, *command: str) -> None:
-        """Run `mpanel-billing <command>` to its end; ChildFailedError if that is bad."""
+        """Run `mpanel-billing <command>` to its end; ChildFailedError if it fails."""
         process = await self._spawn(*command)
         try:
             await _relay(name, process)
@@ -54,12 +54,12 @@ class Children:
             raise ChildFailedError(f"{' '.join(command)} {_describe_end(status)}")
 
     async def failure(self) -> NoReturn:
-        """Wait until a started process ends by itself; raises ChildFailedError then."""
+        """Wait until a started process ends unasked, then raise ChildFailedError."""
         await asyncio.shield(self._failure)
         raise AssertionError  # the future only ever has an exception
 
     async def stop(self, *names: str) -> None:
-        """Ask those that run to stop, and wait until they have; a deaf one is killed."""
+        """Stop those that run and wait for their end; kills what does not react."""
         await asyncio.gather(*(self._stop(name) for name in names if name in self._processes))
 
     async def _stop(self, name: str) -> None:
@@ -94,7 +94,7 @@ class Children:
         if name in self._processes and not self._failure.done():
             message = f"{name} {_describe_end(status)}; its log is above"
             self._failure.set_exception(ChildFailedError(message))
-            self._failure.exception()  # looked at, even if nobody waits for it any more
+            self._failure.exception()  # retrieved, even if nothing awaits it any more
 
 
 def show(name: str, line: str) -> None:
@@ -102,7 +102,7 @@ def show(name: str, line: str) -> None:
     label = f"{name:{_NAME_WIDTH}}|"
     if sys.stdout.isatty():
         label = f"\x1b[{_COLOURS.get(name, _PLAIN_COLOUR)}m{label}\x1b[0m"
-    with suppress(OSError):  # the terminal was closed: nobody looks any more
+    with suppress(OSError):  # the terminal was closed
         sys.stdout.write(f"{label} {line}\n")
         sys.stdout.flush()
 

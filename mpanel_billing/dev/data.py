@@ -1,4 +1,4 @@
-"""The folder in which `dev` keeps what the next start finds again."""
+"""The folder in which `dev` keeps its data."""
 
 import fcntl
 import json
@@ -25,7 +25,7 @@ class DataFolderError(BillingError):
 
 @dataclass(frozen=True, slots=True)
 class StripeSecrets:
-    """What the service and the sandbox share; worth nothing outside this machine."""
+    """What the service and the sandbox share; useless outside this machine."""
 
     secret_key: str
     webhook_secret: str
@@ -33,7 +33,7 @@ class StripeSecrets:
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """The places within the data folder."""
+    """The contents of the data folder."""
 
     path: Path
 
@@ -44,11 +44,11 @@ class DataFolder:
 
     @property
     def sandbox_state(self) -> Path:
-        """What the sandbox remembers."""
+        """The state of the sandbox."""
         return self.path / "sandbox.sqlite"
 
     def stripe_secrets(self) -> StripeSecrets:
-        """Return the secrets of this folder, made up the first time."""
+        """Return the secrets of this folder, generated the first time."""
         file = self.path / "stripe.json"
         if not file.exists():
             made = StripeSecrets(
@@ -81,7 +81,7 @@ def exclusively(lock_file: Path) -> Iterator[None]:
 
 @contextmanager
 def open_data_folder(path: Path) -> Iterator[DataFolder]:
-    """Make the folder if needed and hold it for this process; DataFolderError if another has it."""
+    """Create the folder if needed and lock it; DataFolderError if another process has it."""
     path = path.absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -104,9 +104,9 @@ def open_data_folder(path: Path) -> Iterator[DataFolder]:
 
 @contextmanager
 def throw_away_data_folder() -> Iterator[DataFolder]:
-    """Make a folder that is gone afterwards."""
+    """Create a folder that is removed afterwards."""
     path = Path(tempfile.mkdtemp(prefix="mpanel-billing-"))
-    path.chmod(0o711)  # the server may run as another user, who has to pass through
+    path.chmod(0o711)  # the server may run as another user, which has to enter it
     try:
         with open_data_folder(path) as folder:
             yield folder

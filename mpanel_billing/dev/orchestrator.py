@@ -31,14 +31,14 @@ _LOOK_SECONDS = 0.05
 
 
 class NotReadyError(BillingError):
-    """A process runs, and does not answer."""
+    """A process runs but does not respond."""
 
     code = "not_ready"
 
 
 @dataclass(frozen=True, slots=True)
 class DevOptions:
-    """What the command line chooses. `ephemeral`: the data is thrown away at the end."""
+    """Options of the command line. `ephemeral`: the data is removed at the end."""
 
     port: int
     sandbox_port: int
@@ -48,12 +48,12 @@ class DevOptions:
 
     @property
     def api_url(self) -> str:
-        """Where the API answers; by the name that browsers treat as a secure place."""
+        """Where the API listens; browsers treat localhost as a secure origin."""
         return f"http://localhost:{self.port}"
 
     @property
     def sandbox_url(self) -> str:
-        """Where the sandbox answers."""
+        """Where the sandbox listens."""
         return f"http://127.0.0.1:{self.sandbox_port}"
 
     def open_data_folder(self) -> AbstractContextManager[DataFolder]:
@@ -64,8 +64,8 @@ class DevOptions:
 async def run_service(options: DevOptions) -> None:
     """Start everything, show where it is, and stop it all on SIGINT, SIGTERM or SIGHUP.
 
-    Raises BillingError when something cannot start or ends by itself; all the rest is stopped
-    by then.
+    Raises BillingError if something cannot start or ends unasked; everything else is stopped by
+    then.
     """
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -120,7 +120,7 @@ class _Service:
         require_free_ports(ports)
 
     async def start(self) -> None:
-        """Start all parts, as many as possible at once, and return when they are ready."""
+        """Start all parts, in parallel where possible, and return when they are ready."""
         await self._start_sandbox()
         await self._start_database()
         await _all_of(
@@ -130,7 +130,7 @@ class _Service:
         )
 
     async def stop(self) -> None:
-        """Stop what runs: first those who use others."""
+        """Stop what runs, users before the parts they use."""
         await self.children.stop("api", "worker")
         await self.children.stop("sandbox")
         if self._postgres_start:
@@ -138,7 +138,7 @@ class _Service:
         await asyncio.to_thread(self._postgres.stop)
 
     def describe(self) -> str:
-        """Return what a person wants to know now."""
+        """Return the text to show once everything runs."""
         options = self.options
         return describe_service(
             api_url=options.api_url,
@@ -231,7 +231,7 @@ async def _wait_for_answer(name: str, url: str, status: int | None = None) -> No
     """Return once the address answers (with that status); NotReadyError after a while."""
     try:
         async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as client:
-            while True:  # nobody tells us when another process begins to listen
+            while True:  # nothing signals that another process has begun to listen
                 if await _answers(client, url, status):
                     return
                 await asyncio.sleep(_LOOK_SECONDS)

