@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Iterable
-from contextlib import AbstractContextManager
+import socket
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from mpanel_billing.dev.data import (
     open_data_folder,
     throw_away_data_folder,
 )
-from mpanel_billing.dev.ports import require_free_ports
 from mpanel_billing.dev.postgres import EmbeddedPostgres, Endpoint
 from mpanel_billing.errors import BillingError
 from mpanel_billing.mirror.types import EVENT_TYPES
@@ -34,6 +34,12 @@ class NotReadyError(BillingError):
     """A process runs but does not respond."""
 
     code = "not_ready"
+
+
+class PortTakenError(BillingError):
+    """A port is in use, or meant for two things; the message names port and option."""
+
+    code = "port_taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,3 +252,24 @@ async def _answers(client: aiohttp.ClientSession, url: str, status: int | None) 
             return status is None or response.status == status
     except aiohttp.ClientError:
         return False
+
+
+def require_free_ports(ports: Mapping[str, int]) -> None:
+    """Check ports on 127.0.0.1, given by the option that chooses each."""
+    seen: dict[int, str] = {}
+    for option, port in ports.items():
+        if port in seen:
+            message = f"port {port} is chosen twice, by {seen[port]} and {option}"
+            raise PortTakenError(message)
+        seen[port] = option
+        _require_free(option, port)
+
+
+def _require_free(option: str, port: int) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            message = f"port {port} cannot be used ({error.strerror}); choose one with {option}"
+            raise PortTakenError(message) from error

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from mpanel_billing.dev.ports import PortTakenError, require_free_ports
+from mpanel_billing.dev.orchestrator import PortTakenError, require_free_ports
 
 
 def test_free_ports_are_fine():
