@@ -9,6 +9,7 @@ from stripe_sandbox.billing.invoices import collect, finalize_invoice
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import Period, earliest_end, restart_period, span_of
 from stripe_sandbox.billing.proration import ItemChange, new_item, prorate, replace_price
+from stripe_sandbox.billing.renewals import survives_trial
 from stripe_sandbox.billing.subscriptions import (
     PricedItem,
     bill_subscription,
@@ -105,11 +106,19 @@ def invoice_now(world: World, subscription: Document, *, new_period: bool, stric
     settle(world, invoice, failed=decline is not None)
 
 
-def end_trial(subscription: Document, now: int) -> None:
-    """End the trial now and begin the first paid period."""
-    subscription["trial_end"] = now
+def end_trial(world: World, subscription: Document, now: int) -> bool:
+    """End the trial now; return whether the first paid period begins.
+
+    Without a payment method the subscription may be paused or canceled instead.
+    """
+    subscription |= {"trial_end": now, "billing_cycle_anchor": now}
+    for item in subscription["items"]["data"]:
+        item["current_period_end"] = now
+    if not survives_trial(world, subscription, now):
+        return False
     set_status(subscription, "active")
     restart_period(subscription, now)
+    return True
 
 
 def extend_trial(subscription: Document, until: int, now: int) -> None:

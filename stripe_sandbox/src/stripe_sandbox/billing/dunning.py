@@ -14,22 +14,26 @@ IN_ARREARS = frozenset({"incomplete", "past_due", "unpaid"})
 
 
 def attempt_payment(
-    world: World, invoice: Document, *, buyer_present: bool = False
+    world: World, invoice: Document, *, buyer_present: bool = False, manual: bool = False
 ) -> Decline | None:
     """Collect an open invoice and update its subscription; return the decline, if any."""
-    decline = collect(world, invoice, buyer_present=buyer_present)
-    settle(world, invoice, failed=decline is not None)
+    retried = manual and invoice["attempt_count"] > 0
+    decline = collect(world, invoice, buyer_present=buyer_present, manual=manual)
+    settle(world, invoice, failed=decline is not None, ends_retries=not retried)
     return decline
 
 
-def settle(world: World, invoice: Document, *, failed: bool) -> None:
-    """Update the invoice's subscription and customer after a payment attempt."""
+def settle(world: World, invoice: Document, *, failed: bool, ends_retries: bool = True) -> None:
+    """Update the invoice's subscription and customer after a payment attempt.
+
+    A failure ends the retries if none is left, unless it was a manual attempt after the first one.
+    """
     subscription = subscription_of(world, invoice)
     if subscription is None or subscription["status"] in FINAL_STATUSES:
         return
     _set_delinquent(world, subscription)
     if failed:
-        _mark_past_due(world, subscription, invoice)
+        _mark_past_due(world, subscription, invoice, ends_retries=ends_retries)
     elif subscription["status"] in IN_ARREARS and _is_latest(subscription, invoice):
         set_status(subscription, "trialing" if _in_trial(world, subscription) else "active")
         world.change(subscription)
@@ -53,11 +57,14 @@ def _set_delinquent(world: World, subscription: Document) -> None:
     world.change(customer)
 
 
-def _mark_past_due(world: World, subscription: Document, invoice: Document) -> None:
+def _mark_past_due(
+    world: World, subscription: Document, invoice: Document, *, ends_retries: bool
+) -> None:
     if subscription["status"] == "incomplete":
         return
     if invoice["next_payment_attempt"] is None and invoice["auto_advance"]:
-        _end_retries(world, subscription)
+        if ends_retries:
+            _end_retries(world, subscription)
     elif subscription["status"] != "unpaid":
         set_status(subscription, "past_due")
         world.change(subscription)

@@ -218,38 +218,52 @@ def _settle_balance(world: World, invoice: Document) -> None:
         world.change(customer)
 
 
-def collect(world: World, invoice: Document, *, buyer_present: bool = False) -> Decline | None:
+def collect(
+    world: World, invoice: Document, *, buyer_present: bool = False, manual: bool = False
+) -> Decline | None:
     """Charge the invoice's payment method; return the decline, if any.
 
-    A failure counts as an attempt and is announced; the caller updates the subscription.
+    The caller updates the subscription.
     """
     customer = world.find("customer", invoice["customer"])
     subscription = subscription_of(world, invoice)
     method_id = id_of(invoice["default_payment_method"]) or method_for(
         world, customer, subscription
     )
-    return charge_invoice(world, invoice, method_id, buyer_present=buyer_present)
+    return charge_invoice(world, invoice, method_id, buyer_present=buyer_present, manual=manual)
 
 
 def charge_invoice(
-    world: World, invoice: Document, method_id: str | None, *, buyer_present: bool
+    world: World,
+    invoice: Document,
+    method_id: str | None,
+    *,
+    buyer_present: bool,
+    manual: bool = False,
 ) -> Decline | None:
-    """Charge a payment method for an open invoice; return the decline, if any."""
+    """Charge a payment method for an open invoice; return the decline, if any.
+
+    Any attempt counts as the first one; after it, manual attempts neither count nor move the retry
+    schedule (`attempt_count` in Stripe's reference of invoices).
+    """
+    counts = not (manual and invoice["attempt_count"])
     if method_id is None:
         decline: Decline | None = NO_CARD
     else:
         decline = payments.charge_card(world, invoice, method_id, buyer_present=buyer_present)
     invoice["attempted"] = True
-    invoice["attempt_count"] += 1
+    if counts:
+        invoice["attempt_count"] += 1
     if decline is None:
         mark_paid(world, invoice)
     else:
-        _note_failure(world, invoice, decline)
+        if counts:
+            invoice["next_payment_attempt"] = _next_attempt(world, invoice)
+        _announce_failure(world, invoice, decline)
     return decline
 
 
-def _note_failure(world: World, invoice: Document, decline: Decline) -> None:
-    invoice["next_payment_attempt"] = _next_attempt(world, invoice)
+def _announce_failure(world: World, invoice: Document, decline: Decline) -> None:
     saved = world.save(invoice)
     if decline is AUTHENTICATION:
         world.announce("invoice.payment_action_required", saved)

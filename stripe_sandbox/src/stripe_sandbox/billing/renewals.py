@@ -112,7 +112,7 @@ def _bill_leftovers(world: World, subscription: Document) -> None:
 
 def _end_period(world: World, subscription: Document, now: int) -> None:
     trial_is_over = subscription["status"] == "trialing" and subscription["trial_end"] <= now
-    if trial_is_over and not _survives_trial(world, subscription, now):
+    if trial_is_over and not survives_trial(world, subscription, now):
         return
     if trial_is_over:
         set_status(subscription, "active")
@@ -120,7 +120,7 @@ def _end_period(world: World, subscription: Document, now: int) -> None:
     world.change(subscription)
 
 
-def _survives_trial(world: World, subscription: Document, now: int) -> bool:
+def survives_trial(world: World, subscription: Document, now: int) -> bool:
     """Return whether the trial becomes a paid period; if not, pause or cancel the subscription."""
     behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     customer = world.find("customer", subscription["customer"])

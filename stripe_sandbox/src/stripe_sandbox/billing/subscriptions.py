@@ -250,7 +250,6 @@ def cancel_subscription(
     now = world.time_of(subscription)
     leftovers_due = earliest_end(subscription)
     subscription |= {
-        "cancel_at_period_end": False,
         "canceled_at": subscription["canceled_at"] or now,
         "ended_at": now,
         "pause_collection": None,

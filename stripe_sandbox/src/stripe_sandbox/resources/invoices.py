@@ -111,8 +111,7 @@ def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Do
         at=at,
     )
     if details.get("trial_end") == "now" and subscription["status"] == "trialing":
-        end_trial(subscription, at)
-        bills_now = new_period = True
+        bills_now = new_period = end_trial(world, subscription, at)
     if bills_now:
         invoice = preview_immediate(world, subscription, new_period=new_period)
     else:
@@ -181,11 +180,14 @@ def _charge(call: Call, invoice: Document) -> None:
     world, method_id = call.world, call.get("payment_method")
     buyer_present = not call.get("off_session", False)
     if method_id is None:
-        decline = attempt_payment(world, invoice, buyer_present=False)
+        decline = attempt_payment(world, invoice, manual=True)
     else:
         world.find("payment_method", method_id, "payment_method")
-        decline = charge_invoice(world, invoice, method_id, buyer_present=buyer_present)
-        settle(world, invoice, failed=decline is not None)
+        retried = invoice["attempt_count"] > 0
+        decline = charge_invoice(
+            world, invoice, method_id, buyer_present=buyer_present, manual=True
+        )
+        settle(world, invoice, failed=decline is not None, ends_retries=not retried)
     if decline:
         raise as_api_error(world, decline, invoice)
 

@@ -95,8 +95,8 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
         )
     trial_end = call.get("trial_end")
     if trial_end == "now" and subscription["status"] == "trialing":
-        end_trial(subscription, now)
-        return True, True
+        begins = end_trial(world, subscription, now)
+        return begins, begins
     if isinstance(trial_end, int):
         extend_trial(subscription, trial_end, now)
         _follow_period_end(subscription)
