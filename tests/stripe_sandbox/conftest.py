@@ -10,7 +10,7 @@ import pytest
 import stripe
 from aiohttp import web
 
-from stripe_sandbox import Sandbox, SandboxConfig, WebhookTarget, running_sandbox
+from stripe_sandbox import Choices, Sandbox, SandboxConfig, WebhookTarget, running_sandbox
 from stripe_sandbox.client import SandboxClient
 from tests.stripe_sandbox.shape_check import shape_problems
 
@@ -50,7 +50,7 @@ class Receiver:
         self.events.append(event)
         self.headers.append(dict(request.headers))
         self.arrived.set()
-        answers = self.refusals.get(event["data"]["object"]["id"]) or self.answers
+        answers = self.refusals.get(event["data"]["object"].get("id")) or self.answers
         return web.Response(status=answers.pop(0) if answers else 200)
 
 
@@ -68,7 +68,10 @@ async def receiver(aiohttp_server) -> AsyncIterator[Receiver]:
 @pytest.fixture
 def config(receiver: Receiver) -> SandboxConfig:
     return SandboxConfig(
-        webhooks=(WebhookTarget(receiver.url, SECRET),), retry_delays=(0.01, 0.02), seed=1
+        webhooks=(WebhookTarget(receiver.url, SECRET),),
+        retry_delays=(0.01, 0.02),
+        seed=1,
+        choices=Choices(event_time="clock"),
     )
 
 

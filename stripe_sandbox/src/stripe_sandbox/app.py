@@ -21,7 +21,7 @@ from stripe_sandbox.hosted.portal import CustomerPages
 from stripe_sandbox.outbox import Outbox, WebhookTarget
 from stripe_sandbox.resources import OPERATIONS
 from stripe_sandbox.store import Store
-from stripe_sandbox.world import Dunning, World
+from stripe_sandbox.world import Choices, Dunning, World
 
 WORLD = web.AppKey("world", World)
 
@@ -43,6 +43,7 @@ class SandboxConfig:
     retry_delays: tuple[float, ...] = DEFAULT_RETRY_DELAYS
     seed: int | None = None
     dunning: Dunning = field(default_factory=Dunning)
+    choices: Choices = field(default_factory=Choices)
 
 
 def create_sandbox_app(config: SandboxConfig) -> web.Application:
@@ -72,7 +73,7 @@ def make_world(store: Store, config: SandboxConfig) -> World:
     for target in config.webhooks:
         outbox.add_target(target)
     base_url = config.public_url or f"http://{config.host}:{config.port}"
-    return World(store, ids, outbox, base_url.rstrip("/"), config.dunning)
+    return World(store, ids, outbox, base_url.rstrip("/"), config.dunning, config.choices)
 
 
 def _running(

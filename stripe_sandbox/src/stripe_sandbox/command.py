@@ -9,6 +9,7 @@ from pathlib import Path
 from stripe_sandbox.app import SandboxConfig
 from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.server import serve_sandbox
+from stripe_sandbox.world import Choices
 
 MAX_PORT = 65_535
 
@@ -43,6 +44,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="send only events of this type; may be repeated",
     )
     add("--state", type=Path, metavar="FILE", help="keep all data in this file across restarts")
+    add(
+        "--event-time",
+        choices=["real", "clock"],
+        default="real",
+        help="date events on test clocks by real time or by the clock (default: %(default)s)",
+    )
+    add("--no-upcoming-ids", action="store_true", help="send invoice.upcoming without an id")
     add("--seed", type=int, help="make ids and delivery disturbances repeatable")
     return parser
 
@@ -68,4 +76,5 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         webhooks=target,
         state_file=given.state,
         seed=given.seed,
+        choices=Choices(given.event_time, upcoming_invoice_ids=not given.no_upcoming_ids),
     )

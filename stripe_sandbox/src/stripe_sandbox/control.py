@@ -9,12 +9,12 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stripe_sandbox.billing.customers import attach_payment_method, create_payment_method
-from stripe_sandbox.billing.schedule import WallClock
+from stripe_sandbox.billing.schedule import CLOCK, WallClock, advance_clock
 from stripe_sandbox.cards import find_card
 from stripe_sandbox.copies import copy_subscription
 from stripe_sandbox.delivery import Dispatcher
 from stripe_sandbox.documents import Document
-from stripe_sandbox.errors import ApiError
+from stripe_sandbox.errors import ApiError, invalid
 from stripe_sandbox.faults import Fault, Faults, RateLimit
 from stripe_sandbox.outbox import DELIVERY, Disturbance
 from stripe_sandbox.world import World
@@ -59,9 +59,10 @@ class IdleRequest(_Body):
 
 
 class ClockRequest(_Body):
-    """`POST /_sandbox/clock`: the Unix time to advance to."""
+    """`POST /_sandbox/clock`: the Unix time to advance to, by the sandbox's own or a test clock."""
 
     advance_to: int
+    test_clock: str | None = None
 
 
 class CardRequest(_Body):
@@ -171,15 +172,26 @@ class Control:
         return web.json_response({"now": self._world.now()})
 
     async def advance_clock(self, request: web.Request) -> web.Response:
-        """Advance the sandbox's own clock.
+        """Advance the sandbox's own clock, or a test clock.
 
         Everything due by then has happened when this returns, dated by the moment it fell due.
         Events and the `Date` header follow this clock; webhook signatures and retries keep to real
         time, like their receivers.
         """
         wanted = await read_switch(request, ClockRequest)
+        if wanted.test_clock:
+            return web.json_response(self._advance_test_clock(wanted.test_clock, wanted.advance_to))
         self._wall_clock.advance(wanted.advance_to)
         return await self.show_clock(request)
+
+    def _advance_test_clock(self, clock_id: str, target: int) -> Document:
+        """Advance a test clock as far as wanted; the API allows two intervals at a time."""
+        with self._world.store.transaction():
+            clock = self._world.find(CLOCK, clock_id, "test_clock")
+            if target <= clock["frozen_time"]:
+                raise invalid("The clock can only be moved forwards.", param="advance_to")
+            advanced = advance_clock(self._world, clock, target)
+        return {"now": advanced["frozen_time"]}
 
     async def replace_card(self, request: web.Request) -> web.Response:
         """Give the customer another card, as they could in the portal."""

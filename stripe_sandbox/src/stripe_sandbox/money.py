@@ -23,6 +23,12 @@ ZERO_DECIMAL = frozenset(
     ]
 )
 THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+MINIMUM_CHARGES = {
+    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250,
+    "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200,
+    "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
+}  # fmt: skip
+"""Minor units, from docs.stripe.com/currencies#minimum-and-maximum-charge-amounts."""
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
@@ -32,6 +38,11 @@ def format_amount(amount: int, currency: str) -> str:
     symbol = SYMBOLS.get(currency, f"{currency.upper()} ")
     sign = "-" if amount < 0 else ""
     return f"{sign}{symbol}{Decimal(abs(amount)).scaleb(-exponent):,.{exponent}f}"
+
+
+def minimum_charge(currency: str) -> int:
+    """Return the smallest amount that can be charged, in minor units."""
+    return MINIMUM_CHARGES.get(currency, 1)
 
 
 def percent_of(amount: int, percent: float) -> int:

@@ -43,6 +43,18 @@ class Dunning:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """How the sandbox behaves where both ways are plausible or both exist; see docs/sandbox.md.
+
+    `event_time`: events of objects on a test clock are dated by `real` time, as Stripe's are, or by
+    the `clock`. `upcoming_invoice_ids`: `invoice.upcoming` carries an id, as newer versions do.
+    """
+
+    event_time: Literal["real", "clock"] = "real"
+    upcoming_invoice_ids: bool = True
+
+
+@dataclass(frozen=True)
 class Origin:
     """The request that causes events."""
 
@@ -63,6 +75,7 @@ class World:
     outbox: Outbox
     base_url: str
     dunning: Dunning
+    choices: Choices
     origin: Origin = field(default_factory=Origin)
     same_second: int | None = None
 
@@ -127,8 +140,7 @@ class World:
     ) -> Document:
         """Create an event with the object, and plan its webhooks.
 
-        It is dated by the object's clock, so that `created` follows the order of events under a
-        test clock too.
+        It is dated by real time or by the object's test clock, see `Choices`.
         """
         data: Document = {"object": as_sent(dict(document))}
         if previous is not None:
@@ -138,7 +150,7 @@ class World:
                 "id": self.ids.next("evt"),
                 "object": "event",
                 "api_version": API_VERSION,
-                "created": self.same_second or self.time_of(document),
+                "created": self.same_second or self._event_time(document),
                 "data": data,
                 "livemode": False,
                 "pending_webhooks": 0,
@@ -152,6 +164,9 @@ class World:
         event["pending_webhooks"] = self.outbox.plan(event)
         self.store.put("event", event)
         return event
+
+    def _event_time(self, document: ReadOnly) -> int:
+        return self.now() if self.choices.event_time == "real" else self.time_of(document)
 
 
 def _differences(before: ReadOnly, after: ReadOnly) -> Document:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stripe_sandbox.billing.discounts import redeem
+from stripe_sandbox.billing.discounts import Redemption, redeem, remove_discounts
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import collect, finalize_invoice
 from stripe_sandbox.billing.payments import as_api_error
@@ -151,17 +151,13 @@ def cancellation_time(subscription: ReadOnly, wanted: Any) -> int | None:
 
 def replace_discounts(world: World, subscription: Document, given: list[ReadOnly] | None) -> None:
     """Replace the subscription's discounts."""
+    redemption = Redemption(
+        currency=subscription["currency"],
+        at=world.time_of(subscription),
+        customer=subscription["customer"],
+    )
     kept = [
-        redeem(
-            world,
-            one,
-            customer=subscription["customer"],
-            start=world.time_of(subscription),
-            subscription=subscription["id"],
-        )
-        for one in given or []
+        redeem(world, one, redemption, subscription=subscription["id"])["id"] for one in given or []
     ]
-    for discount in kept:
-        if discount["id"] not in subscription["discounts"]:
-            world.announce("customer.discount.created", discount)
-    subscription["discounts"] = [discount["id"] for discount in kept]
+    remove_discounts(world, [one for one in subscription["discounts"] if one not in kept])
+    subscription["discounts"] = kept

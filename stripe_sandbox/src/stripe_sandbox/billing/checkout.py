@@ -9,7 +9,7 @@ from stripe_sandbox.billing.customers import (
     create_payment_method,
     make_customer,
 )
-from stripe_sandbox.billing.discounts import find_coupon, redeem, reduce_amounts
+from stripe_sandbox.billing.discounts import Redemption, find_coupon, redeem, reduce_amounts
 from stripe_sandbox.billing.invoices import collect
 from stripe_sandbox.billing.lines import NewInvoiceItem, describe_price
 from stripe_sandbox.billing.periods import DAY, HOUR, Period
@@ -22,6 +22,7 @@ from stripe_sandbox.billing.subscriptions import (
 from stripe_sandbox.cards import TestCard
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import card_error, invalid
+from stripe_sandbox.money import format_amount, minimum_charge
 from stripe_sandbox.world import World
 
 CART = "_session_cart"
@@ -96,12 +97,21 @@ class Cart:
         return now + days * DAY if days else None
 
 
-def price_cart(world: World, cart: Cart) -> list[Document]:
-    """Return the session's line items with what is due today, after discounts."""
+def price_cart(world: World, cart: Cart, customer: str | None) -> list[Document]:
+    """Return the session's line items with what is due today, after discounts.
+
+    Raises ApiError for discounts that cannot be redeemed.
+    """
     amounts = [_due_today(cart, item) for item in cart.items]
     reductions = [0] * len(amounts)
     for given in cart.discounts:
-        coupon, _ = find_coupon(world, given, "discounts[0]")
+        redemption = Redemption(
+            currency=cart.currency,
+            at=world.time_of({"customer": customer}),
+            customer=customer,
+            amount=sum(amounts),
+        )
+        coupon, _ = find_coupon(world, given, redemption, "discounts[0]")
         products = [item.price["product"] for item in cart.items]
         reductions = reduce_amounts(amounts, products, coupon)
     return [
@@ -137,10 +147,11 @@ def _line_item(world: World, item: PricedItem, amount: int, reduction: int) -> D
 
 def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
     """Store a new open session for the cart; `values` are fields from the request."""
-    lines = price_cart(world, cart)
+    lines = price_cart(world, cart, values.get("customer"))
     session_id = world.ids.next("cs_test", 58)
     subtotal = sum(line["amount_subtotal"] for line in lines)
     discount = sum(line["amount_discount"] for line in lines)
+    _check_minimum(subtotal - discount, cart.currency)
     now = world.time_of(values)
     session = world.add(
         {
@@ -163,6 +174,15 @@ def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
     )
     world.store.put(CART, _kept_cart(session_id, cart, lines))
     return session
+
+
+def _check_minimum(amount: int, currency: str) -> None:
+    if 0 < amount < minimum_charge(currency):
+        least = format_amount(minimum_charge(currency), currency)
+        message = (
+            f"The Checkout Session's total amount due must add up to at least {least} {currency}"
+        )
+        raise invalid(message, code="amount_too_small")
 
 
 def _session_discount(given: ReadOnly) -> Document:
@@ -253,12 +273,14 @@ def _begin_subscription(
         billing_mode=(data.get("billing_mode") or {}).get("type", "flexible"),
     )
     subscription = create_subscription(world, new, "trialing" if trial_end else "active")
+    redemption = Redemption(
+        currency=cart.currency, at=subscription["created"], customer=customer["id"]
+    )
     subscription["discounts"] = [
         redeem(
             world,
             given,
-            customer=customer["id"],
-            start=subscription["created"],
+            redemption,
             subscription=subscription["id"],
             checkout_session=session["id"],
         )["id"]

@@ -1,6 +1,7 @@
 """Discounts: redemption, amounts, expiry."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from stripe_sandbox.billing.periods import add_interval
@@ -10,38 +11,83 @@ from stripe_sandbox.money import percent_of, split_amount
 from stripe_sandbox.world import World
 
 
-def find_coupon(world: World, given: Mapping[str, Any], param: str) -> tuple[Document, str | None]:
+@dataclass(frozen=True)
+class Redemption:
+    """Who redeems a coupon for what, and when by their clock (Unix seconds).
+
+    `customer` is None for a buyer who is not a customer yet. `amount` is the subtotal in minor
+    units, None where promotion codes need no minimum.
+    """
+
+    currency: str
+    at: int
+    customer: str | None = None
+    amount: int | None = None
+
+
+def find_coupon(
+    world: World, given: Mapping[str, Any], redemption: Redemption, param: str
+) -> tuple[Document, str | None]:
     """Return the coupon of a discount param, and the id of its promotion code, if any.
 
-    Raises ApiError for an unknown, expired or used-up coupon or an inactive promotion code.
+    Raises ApiError for a coupon or promotion code that cannot be redeemed.
     """
     promotion_id = given.get("promotion_code")
     if promotion_id:
         promotion = world.find("promotion_code", promotion_id, f"{param}[promotion_code]")
-        if not promotion["active"]:
-            raise invalid("This promotion code is no longer active.", param=param)
+        _check_promotion_code(world, promotion, redemption, param)
         coupon_id = promotion["promotion"]["coupon"]
     elif given.get("coupon"):
         coupon_id = given["coupon"]
     else:
         raise invalid("A discount must have a coupon or a promotion code.", param=param)
     coupon = world.find("coupon", coupon_id, f"{param}[coupon]")
-    if not coupon["valid"] or is_past(world, coupon):
+    if not coupon["valid"] or _is_past(coupon["redeem_by"], redemption.at):
         raise invalid(f"Coupon expired: {coupon_id}", param=param, code="coupon_expired")
+    if coupon["amount_off"] is not None and coupon["currency"] != redemption.currency:
+        message = (
+            f"The coupon `{coupon_id}` has the currency `{coupon['currency']}` and cannot be "
+            f"applied to `{redemption.currency}`."
+        )
+        raise invalid(message, param=param)
     return coupon, promotion_id
 
 
-def is_past(world: World, coupon: ReadOnly) -> bool:
-    """Return whether the coupon's `redeem_by` is past."""
-    return coupon["redeem_by"] is not None and coupon["redeem_by"] <= world.now()
+def _check_promotion_code(
+    world: World, promotion: ReadOnly, redemption: Redemption, param: str
+) -> None:
+    restrictions = promotion["restrictions"]
+    if not promotion["active"] or _is_past(promotion["expires_at"], redemption.at):
+        raise invalid("This promotion code is no longer active.", param=param)
+    if promotion["customer"] not in {None, redemption.customer}:
+        message = "This promotion code cannot be redeemed because it belongs to another customer."
+        raise invalid(message, param=param)
+    if restrictions["first_time_transaction"] and _has_paid(world, redemption.customer):
+        message = (
+            "This promotion code cannot be redeemed because the associated customer has prior "
+            "transactions."
+        )
+        raise invalid(message, param=param)
+    minimum = restrictions["minimum_amount"]
+    if minimum is not None and redemption.amount is not None and redemption.amount < minimum:
+        message = "This promotion code cannot be redeemed because the amount is below its minimum."
+        raise invalid(message, param=param)
+
+
+def _is_past(moment: int | None, now: int) -> bool:
+    return moment is not None and moment <= now
+
+
+def _has_paid(world: World, customer_id: str | None) -> bool:
+    charges = world.store.all("charge") if customer_id else ()
+    return any(charge["customer"] == customer_id and charge["paid"] for charge in charges)
 
 
 def redeem(
     world: World,
     given: Mapping[str, Any],
+    redemption: Redemption,
     *,
-    customer: str,
-    start: int,
     subscription: str | None = None,
     checkout_session: str | None = None,
     param: str = "discounts",
@@ -52,23 +98,32 @@ def redeem(
         if existing is None:
             raise no_such("discount", given["discount"], param)
         return existing
-    coupon, promotion_id = find_coupon(world, given, param)
+    coupon, promotion_id = find_coupon(world, given, redemption, param)
     _count(world, coupon)
     if promotion_id:
         _count(world, world.find("promotion_code", promotion_id, param))
-    return world.add(
+    discount = world.add(
         {
             "id": world.ids.next("di"),
             "object": "discount",
             "checkout_session": checkout_session,
-            "customer": customer,
-            "end": _end(coupon, start),
+            "customer": redemption.customer,
+            "end": _end(coupon, redemption.at),
             "promotion_code": promotion_id,
             "source": {"coupon": coupon["id"], "type": "coupon"},
-            "start": start,
+            "start": redemption.at,
             "subscription": subscription,
         }
     )
+    if subscription:
+        world.announce("customer.discount.created", discount)
+    return discount
+
+
+def remove_discounts(world: World, discount_ids: Iterable[str]) -> None:
+    """Announce that discounts no longer apply to their subscription."""
+    for discount_id in discount_ids:
+        world.announce("customer.discount.deleted", world.find("discount", discount_id))
 
 
 def _count(world: World, redeemable: Document) -> None:
@@ -145,6 +200,7 @@ def drop_used_up(world: World, subscription: Document, at: int) -> None:
         end = world.find("discount", discount_id)["end"]
         if not once and (end is None or end > at):
             kept.append(discount_id)
+    remove_discounts(world, [one for one in subscription["discounts"] if one not in kept])
     subscription["discounts"] = kept
 
 

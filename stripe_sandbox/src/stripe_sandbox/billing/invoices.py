@@ -12,6 +12,7 @@ from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.cards import AUTHENTICATION, Decline
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
+from stripe_sandbox.money import minimum_charge
 from stripe_sandbox.world import World
 
 NO_CARD = Decline(
@@ -146,7 +147,7 @@ def _amounts(world: World, bill: NewInvoice) -> Document:
     taken = _discount(world, bill)
     total = subtotal - sum(taken.values())
     balance = bill.customer["balance"] or 0
-    due = max(total + balance, 0)
+    due = _amount_due(total + balance, bill.currency)
     return {
         "amount_due": due,
         "amount_overpaid": 0,
@@ -163,6 +164,11 @@ def _amounts(world: World, bill: NewInvoice) -> Document:
         ],
         "total_taxes": [],
     }
+
+
+def _amount_due(amount: int, currency: str) -> int:
+    """Return what to charge; less than the minimum charge goes to the customer's balance."""
+    return amount if amount >= minimum_charge(currency) else 0
 
 
 def _discount(world: World, bill: NewInvoice) -> Document:
@@ -209,8 +215,8 @@ def _take_number(world: World, customer_id: str) -> str:
 
 
 def _settle_balance(world: World, invoice: Document) -> None:
-    """Apply the customer's balance, or add a negative total to it."""
-    ending = min(invoice["total"] + invoice["starting_balance"], 0)
+    """Apply the customer's balance, or add to it what is not charged."""
+    ending = invoice["total"] + invoice["starting_balance"] - invoice["amount_due"]
     invoice["ending_balance"] = ending
     if ending != invoice["starting_balance"]:
         customer = world.find("customer", invoice["customer"])

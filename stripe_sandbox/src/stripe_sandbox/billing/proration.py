@@ -1,12 +1,14 @@
 """Prorations of item changes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from stripe_sandbox.billing.discounts import coupon_of, current_discounts, reduce_amounts
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period, next_end
 from stripe_sandbox.billing.subscriptions import PricedItem, make_item, plan_of
-from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.world import World
 
 
@@ -66,24 +68,97 @@ def prorate(
     for change in changes:
         share = Fraction(max(change.span.end - at, 0), max(change.span.end - change.span.start, 1))
         rest = Period(at, change.span.end)
-        unused = _charge(world, subscription, change.old, -share, rest)
-        remaining = _charge(world, subscription, change.new, share, rest)
-        for charge in (unused, None if credit_only else remaining):
-            if charge and charge.amount:
+        charges = []
+        if change.old:
+            credit = -_credited(world, subscription, change.old, change.span, at)
+            charges.append(_proration(world, subscription, change.old, credit, rest))
+        if change.new and not credit_only:
+            discounts = current_discounts(world, subscription, at)
+            debit = share * net_amount(world, subscription, change.new, discounts)
+            charges.append(_proration(world, subscription, change.new, debit, rest))
+        for charge in charges:
+            if charge.amount:
                 made = add_invoice_item(world, customer, charge)
                 world.announce("invoiceitem.created", made)
 
 
-def _charge(
-    world: World, subscription: ReadOnly, item: ReadOnly | None, share: Fraction, rest: Period
-) -> NewInvoiceItem | None:
-    """Return the proration for a share of the item's period; a negative share is a credit."""
-    if item is None:
-        return None
-    full = (item["price"]["unit_amount"] or 0) * (item["quantity"] or 0)
-    verb = "Unused time on" if share < 0 else "Remaining time on"
+def _credited(
+    world: World, subscription: ReadOnly, item: ReadOnly, span: Period, at: int
+) -> Fraction:
+    """Return the credit for the unused time of an item.
+
+    Flexible billing credits the original debit; classic billing credits the item's current price
+    with the discounts last used on it.
+    """
+    debit = _last_debit(world, item["id"])
+    if debit is None:
+        discounts = current_discounts(world, subscription, at)
+    else:
+        discounts = [taken["discount"] for taken in debit.get("discount_amounts") or ()]
+    if debit is None or subscription["billing_mode"]["type"] == "classic":
+        share = Fraction(max(span.end - at, 0), max(span.end - span.start, 1))
+        return share * net_amount(world, subscription, item, discounts)
+    billed, period = _net_of(debit), debit["period"]
+    length = max(period["end"] - period["start"], 1)
+    return Fraction(max(period["end"] - at, 0), length) * billed
+
+
+def _last_debit(world: World, item_id: str) -> ReadOnly | None:
+    """Return the invoice line or pending proration that last charged the item, if any."""
+    pending = (
+        item
+        for item in world.store.newest_first("invoiceitem")
+        if item["invoice"] is None and item["amount"] >= 0 and _item_of(item) == item_id
+    )
+    invoiced = (
+        line
+        for invoice in world.store.newest_first("invoice")
+        for line in reversed(invoice["lines"]["data"])
+        if invoice["status"] != "void" and line["amount"] >= 0
+        if _item_of_line(world, line) == item_id
+    )
+    return next(pending, None) or next(invoiced, None)
+
+
+def _item_of(item: ReadOnly) -> str | None:
+    details = item["parent"]["subscription_details"] if item["parent"] else None
+    return details["subscription_item"] if details else None
+
+
+def _item_of_line(world: World, line: ReadOnly) -> str | None:
+    parent = line["parent"]
+    if parent["subscription_item_details"]:
+        return str(parent["subscription_item_details"]["subscription_item"])
+    item = world.store.peek("invoiceitem", parent["invoice_item_details"]["invoice_item"])
+    return _item_of(item) if item else None
+
+
+def _net_of(debit: ReadOnly) -> int:
+    taken = debit.get("discount_amounts") or ()
+    return int(debit["amount"]) - sum(int(one["amount"]) for one in taken)
+
+
+def net_amount(
+    world: World, subscription: ReadOnly, item: ReadOnly, discount_ids: Sequence[str]
+) -> int:
+    """Return what a full period of the item costs after these discounts, in minor units."""
+    others = [one for one in subscription["items"]["data"] if one["id"] != item["id"]]
+    items = [item, *others]
+    amounts = [(one["price"]["unit_amount"] or 0) * (one["quantity"] or 0) for one in items]
+    products = [id_of(one["price"]["product"]) for one in items]
+    for discount_id in discount_ids:
+        taken = reduce_amounts(amounts, products, coupon_of(world, discount_id))
+        amounts = [amount - less for amount, less in zip(amounts, taken, strict=True)]
+    return amounts[0]
+
+
+def _proration(
+    world: World, subscription: ReadOnly, item: ReadOnly, amount: Fraction, rest: Period
+) -> NewInvoiceItem:
+    """Return the proration of an item; a negative amount is a credit."""
+    verb = "Unused time on" if amount < 0 else "Remaining time on"
     return NewInvoiceItem(
-        amount=_round(full * share),
+        amount=_round(amount),
         currency=subscription["currency"],
         description=f"{verb} {describe_price(world, item['price'])}",
         period=rest,

@@ -80,7 +80,10 @@ def advance_subscription(world: World, subscription: Document) -> None:
         world.announce("customer.subscription.trial_will_end", subscription)
     elif _is_past(_renewal_notice(subscription, marks), now):
         mark(world, subscription["id"], renewal_notice=earliest_end(subscription))
-        world.announce("invoice.upcoming", preview_invoice(world, subscription))
+        upcoming = preview_invoice(world, subscription)
+        if not world.choices.upcoming_invoice_ids:
+            del upcoming["id"]
+        world.announce("invoice.upcoming", upcoming)
     elif _is_past(subscription["cancel_at"], now):
         cancel_subscription(world, subscription)
     elif _is_past((subscription["pause_collection"] or {}).get("resumes_at"), now):

@@ -14,7 +14,7 @@ from stripe.params import (
 
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
-from stripe_sandbox.operations import Call, Operation, listing, retrieve
+from stripe_sandbox.operations import Call, Operation, listing, refuse_unsupported, retrieve
 
 MAX_PERCENT = 100
 CODE_LENGTH = 8
@@ -117,12 +117,21 @@ def create_promotion_code(call: Call) -> Document:
             "max_redemptions": call.get("max_redemptions"),
             "metadata": call.get("metadata", {}),
             "promotion": {"coupon": coupon_id, "type": "coupon"},
-            "restrictions": {"first_time_transaction": False},
+            "restrictions": {"first_time_transaction": False, **_restrictions(call)},
             "times_redeemed": 0,
         }
     )
     world.announce("promotion_code.created", promotion)
     return promotion
+
+
+def _restrictions(call: Call) -> Document:
+    given = dict(call.get("restrictions", {}))
+    refuse_unsupported(given, RESTRICTIONS, "restrictions")
+    if (given.get("minimum_amount") is None) != (given.get("minimum_amount_currency") is None):
+        missing = {"minimum_amount", "minimum_amount_currency"} - given.keys()
+        raise missing_param(f"restrictions[{missing.pop()}]")
+    return given
 
 
 def update_promotion_code(call: Call) -> Document:
@@ -159,16 +168,20 @@ CODE = frozenset(
         "max_redemptions",
         "metadata",
         "promotion",
+        "restrictions",
         "expand",
     ]
 )
+RESTRICTIONS = frozenset({"first_time_transaction", "minimum_amount", "minimum_amount_currency"})
+UPDATE_CODE = frozenset({"active", "metadata", "expand"})
+UPDATE = frozenset({"metadata", "name", "expand"})
 PATH, CODE_PATH = "/coupons", "/promotion_codes"
 
 OPERATIONS = (
     Operation("POST", PATH, CouponCreateParams, create_coupon, COUPON),
     Operation("GET", PATH, CouponListParams, listing("coupon")),
     Operation("GET", f"{PATH}/{{id}}", CouponRetrieveParams, retrieve("coupon")),
-    Operation("POST", f"{PATH}/{{id}}", CouponUpdateParams, update_coupon, COUPON),
+    Operation("POST", f"{PATH}/{{id}}", CouponUpdateParams, update_coupon, UPDATE),
     Operation("DELETE", f"{PATH}/{{id}}", CouponDeleteParams, delete_coupon),
     Operation("POST", CODE_PATH, PromotionCodeCreateParams, create_promotion_code, CODE),
     Operation(
@@ -189,6 +202,6 @@ OPERATIONS = (
         f"{CODE_PATH}/{{id}}",
         PromotionCodeUpdateParams,
         update_promotion_code,
-        CODE,
+        UPDATE_CODE,
     ),
 )

@@ -11,7 +11,7 @@ from stripe.params import (
     InvoiceItemUpdateParams,
 )
 
-from stripe_sandbox.billing.discounts import redeem
+from stripe_sandbox.billing.discounts import Redemption, redeem
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
@@ -40,7 +40,7 @@ def create(call: Call) -> Document:
         quantity=quantity,
         metadata=call.get("metadata", {}),
         discountable=call.get("discountable", True),
-        discounts=_discounts(call, customer),
+        discounts=_discounts(call, customer, price["currency"] if price else _currency(call)),
         subscription=call.get("subscription"),
     )
     item = add_invoice_item(world, customer, charge)
@@ -98,12 +98,9 @@ def _period(call: Call, now: int) -> Period:
     return Period(given["start"], given["end"]) if given else Period(now, now)
 
 
-def _discounts(call: Call, customer: ReadOnly) -> tuple[str, ...]:
-    start = call.world.time_of(customer)
-    return tuple(
-        redeem(call.world, given, customer=customer["id"], start=start)["id"]
-        for given in call.get("discounts", [])
-    )
+def _discounts(call: Call, customer: ReadOnly, currency: str) -> tuple[str, ...]:
+    redemption = Redemption(currency, call.world.time_of(customer), customer["id"])
+    return tuple(redeem(call.world, given, redemption)["id"] for given in call.get("discounts", []))
 
 
 def one_time_charges(call: Call, subscription: ReadOnly) -> list[NewInvoiceItem]:

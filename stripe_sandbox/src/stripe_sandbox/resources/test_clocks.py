@@ -8,14 +8,17 @@ from stripe.params.test_helpers import (
     TestClockRetrieveParams,
 )
 
-from stripe_sandbox.billing.periods import DAY
+from stripe_sandbox.billing.periods import DAY, add_interval
 from stripe_sandbox.billing.schedule import CLOCK, advance_clock
-from stripe_sandbox.documents import Document
+from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
+from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 from stripe_sandbox.resources import customers
+from stripe_sandbox.world import World
 
 LIFETIME = 30 * DAY
+MAX_INTERVALS = 2
 
 
 def create(call: Call) -> Document:
@@ -46,7 +49,26 @@ def advance(call: Call) -> Document:
     if target <= clock["frozen_time"]:
         message = "Test clocks can only be advanced to a time after their current frozen time."
         raise invalid(message, param="frozen_time")
+    if target > _latest(call.world, clock):
+        message = (
+            "Test clocks can only be advanced up to two intervals from their current frozen time, "
+            "based on their shortest subscription, or up to two years without a subscription."
+        )
+        raise invalid(message, param="frozen_time")
     return advance_clock(call.world, clock, target)
+
+
+def _latest(world: World, clock: ReadOnly) -> int:
+    """Return how far the clock may be advanced (`frozen_time` in Stripe's reference)."""
+    now = clock["frozen_time"]
+    intervals = (
+        add_interval(now, recurring["interval"], MAX_INTERVALS * recurring["interval_count"])
+        for subscription in world.store.all("subscription")
+        if subscription["test_clock"] == clock["id"]
+        and subscription["status"] not in FINAL_STATUSES
+        for recurring in (item["price"]["recurring"] for item in subscription["items"]["data"])
+    )
+    return min(intervals, default=add_interval(now, "year", MAX_INTERVALS))
 
 
 def delete(call: Call) -> Document:
