@@ -20,7 +20,8 @@ from stripe_sandbox.operations import Call, Listing, Operation
 from stripe_sandbox.pagination import cut_page, take_cursors
 from stripe_sandbox.params import check_params, decode_form
 from stripe_sandbox.shapes import as_sent
-from stripe_sandbox.world import API_VERSION, Origin, World
+from stripe_sandbox.versions import is_known_version
+from stripe_sandbox.world import ACCOUNT_ID, API_VERSION, Origin, World
 
 TEST_KEYS = ("sk_test_", "rk_test_")
 LIVE_KEYS = ("sk_live_", "rk_live_")
@@ -58,6 +59,7 @@ class Api:
             origin = Origin(self._world.ids.next("req"), _idempotency_key(request))
             try:
                 _authenticate(request)
+                _check_headers(request)
                 self._rate_limit.count()
                 return await self._serve(operation, request, origin)
             except ApiError as error:
@@ -176,6 +178,19 @@ def _authenticate(request: web.Request) -> None:
         raise ApiError(401, message)
     if not key.startswith(TEST_KEYS):
         raise ApiError(401, "Invalid API Key provided.")
+
+
+def _check_headers(request: web.Request) -> None:
+    version = request.headers.get("Stripe-Version")
+    if version is not None and not is_known_version(version):
+        raise ApiError(400, f"Invalid Stripe API version: {version}")
+    account = request.headers.get("Stripe-Account")
+    if account not in {None, ACCOUNT_ID}:
+        message = (
+            f"The provided key does not have access to account '{account}' (or that account does "
+            "not exist). Application access may have been revoked."
+        )
+        raise ApiError(403, message, code="account_invalid")
 
 
 def _given_key(header: str) -> str:

@@ -2,6 +2,8 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 
+from stripe_sandbox.errors import invalid
+
 ZERO_DECIMAL = frozenset(
     [
         "bif",
@@ -23,6 +25,17 @@ ZERO_DECIMAL = frozenset(
     ]
 )
 THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+_CODES = (
+    "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd "
+    "bwp byn bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp "
+    "gel gip gmd gnf gtq gyd hkd hnl hrk htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf "
+    "krw kwd kyd kzt lak lbp lkr lrd lsl mad mdl mga mkd mmk mnt mop mur mvr mwk mxn myr mzn "
+    "nad ngn nio nok npr nzd omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr "
+    "sek sgd shp sle sos srd std szl thb tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv "
+    "wst xaf xcd xof xpf yer zar zmw"
+)
+CURRENCIES = tuple(_CODES.split())
+"""From docs.stripe.com/currencies."""
 MINIMUM_CHARGES = {
     "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250,
     "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200,
@@ -43,6 +56,16 @@ def format_amount(amount: int, currency: str) -> str:
 def minimum_charge(currency: str) -> int:
     """Return the smallest amount that can be charged, in minor units."""
     return MINIMUM_CHARGES.get(currency, 1)
+
+
+def check_currency(currency: str, param: str) -> None:
+    """Raise ApiError for a currency that Stripe does not support."""
+    if currency not in CURRENCIES:
+        supported = ", ".join(CURRENCIES)
+        message = (
+            f"Invalid currency: {currency}. Stripe currently supports these currencies: {supported}"
+        )
+        raise invalid(message, param=param)
 
 
 def percent_of(amount: int, percent: float) -> int:

@@ -16,6 +16,7 @@ from stripe_sandbox.shapes import as_sent
 from stripe_sandbox.store import Store
 
 API_VERSION = stripe.api_version
+ACCOUNT_ID = "acct_1SandboxSandbox0"
 
 WALL_CLOCK = "_wall_clock"
 """How many seconds the sandbox is ahead of real time, stored like any object."""

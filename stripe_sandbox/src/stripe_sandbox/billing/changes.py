@@ -13,6 +13,7 @@ from stripe_sandbox.billing.renewals import survives_trial
 from stripe_sandbox.billing.subscriptions import (
     PricedItem,
     bill_subscription,
+    refuse_repeated,
     set_status,
     term_lines,
 )
@@ -37,6 +38,7 @@ def change_items(
     changes = [_change_item(world, subscription, param, price, at) for param, price in given]
     if not subscription["items"]["data"]:
         raise invalid("A subscription must have at least one active plan.", param="items")
+    refuse_repeated([item["price"]["id"] for item in subscription["items"]["data"]])
     if subscription["status"] == "trialing":
         return False, False
     new_term = any(change.moves_to_another_interval() for change in changes)

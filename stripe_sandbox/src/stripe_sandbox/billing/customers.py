@@ -2,7 +2,7 @@
 
 from stripe_sandbox.cards import BY_TOKEN, TestCard, find_card
 from stripe_sandbox.documents import Document, ReadOnly, id_of
-from stripe_sandbox.errors import card_error, no_such
+from stripe_sandbox.errors import card_error, invalid, no_such
 from stripe_sandbox.world import World
 
 CARD = "_card"
@@ -80,6 +80,7 @@ def attach_payment_method(world: World, reference: str, customer: ReadOnly, para
         method = create_payment_method(world, BY_TOKEN[reference])
     else:
         method = world.find("payment_method", reference, param)
+        _check_attachable(world, method, customer)
     card = card_behind(world, method["id"])
     if card.decline and not card.attaches:
         decline = card.decline
@@ -91,9 +92,37 @@ def attach_payment_method(world: World, reference: str, customer: ReadOnly, para
     return method
 
 
+def _check_attachable(world: World, method: ReadOnly, customer: ReadOnly) -> None:
+    if (world.store.peek(CARD, method["id"]) or {}).get("detached"):
+        raise invalid(
+            "This PaymentMethod was previously used without being attached to a Customer or was "
+            "detached from a Customer, and may not be used again."
+        )
+    if method["customer"] not in {None, customer["id"]}:
+        raise invalid("The payment method you provided has already been attached to a customer.")
+
+
+def check_owner(world: World, method_id: str, customer_id: str, param: str) -> str:
+    """Return the payment method's id; raises ApiError if it is not attached to the customer."""
+    method = world.find("payment_method", method_id, param)
+    if method["customer"] != customer_id:
+        message = (
+            f"The customer does not have a payment method with the ID {method_id}. The payment "
+            "method must be attached to the customer."
+        )
+        raise invalid(message, param=param, code="resource_missing")
+    return method_id
+
+
 def detach_payment_method(world: World, method_id: str) -> Document:
-    """Detach a payment method from its customer."""
+    """Detach a payment method for good: it cannot be attached again."""
     method = world.find("payment_method", method_id)
+    if method["customer"] is None:
+        raise invalid(
+            "The payment method you provided is not attached to a customer so detachment is "
+            "impossible."
+        )
+    world.store.put(CARD, {**(world.store.peek(CARD, method_id) or {}), "detached": True})
     method["customer"] = None
     method = world.save(method)
     world.announce("payment_method.detached", method)

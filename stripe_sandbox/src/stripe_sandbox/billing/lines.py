@@ -7,6 +7,7 @@ from typing import Any
 from stripe_sandbox import shapes
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.documents import Document, ReadOnly, id_of
+from stripe_sandbox.errors import invalid
 from stripe_sandbox.money import format_amount
 from stripe_sandbox.world import World
 
@@ -164,6 +165,25 @@ def add_invoice_item(world: World, customer: ReadOnly, charge: NewInvoiceItem) -
             "test_clock": world.clock_of(customer),
         }
     )
+
+
+def check_currency_of(world: World, customer_id: str, currency: str) -> None:
+    """Raise ApiError if the customer has something active in another currency."""
+    for subscription in world.store.all("subscription"):
+        if subscription["customer"] == customer_id and subscription["ended_at"] is None:
+            _refuse_mixture(subscription["currency"], currency)
+    for item in world.store.all("invoiceitem"):
+        if item["customer"] == customer_id and item["invoice"] is None:
+            _refuse_mixture(item["currency"], currency)
+
+
+def _refuse_mixture(existing: str, currency: str) -> None:
+    if existing != currency:
+        raise invalid(
+            "You cannot combine currencies on a single customer. This customer has an active "
+            "subscription, subscription schedule, discount, quote, or invoice item with currency "
+            f"{existing}."
+        )
 
 
 def pending_items(

@@ -16,6 +16,7 @@ from stripe_sandbox.billing.lines import (
     NewInvoiceItem,
     add_invoice_item,
     bound_subscription,
+    check_currency_of,
     term_line,
 )
 from stripe_sandbox.billing.periods import Period, earliest_end, next_end
@@ -71,6 +72,7 @@ class NewSubscription:
 def create_subscription(world: World, new: NewSubscription, status: str) -> Document:
     """Store a new subscription without an event; raises ApiError if its prices do not match."""
     _check_prices(new.items)
+    check_currency_of(world, new.customer["id"], new.items[0].price["currency"])
     now = world.time_of(new.customer)
     subscription_id = world.ids.next("sub")
     anchor = new.trial_end or now
@@ -112,8 +114,17 @@ def _check_prices(items: list[PricedItem]) -> None:
                 "with `type=recurring`."
             )
             raise invalid(message, param=f"items[{position}][price]")
+    refuse_repeated([item.price["id"] for item in items])
     if len({item.price["currency"] for item in items}) > 1:
         raise invalid("All prices on a subscription must use the same currency.", param="items")
+
+
+def refuse_repeated(price_ids: list[str]) -> None:
+    """Raise ApiError if a price occurs twice among the items of a subscription."""
+    for price_id in price_ids:
+        if price_ids.count(price_id) > 1:
+            message = f"Cannot add multiple subscription items with the same plan: {price_id}"
+            raise invalid(message, param="items")
 
 
 def _item(

@@ -5,8 +5,7 @@ from stripe.params import AccountRetrieveCurrentParams, BalanceRetrieveParams
 from stripe_sandbox import shapes
 from stripe_sandbox.documents import Document
 from stripe_sandbox.operations import Call, Operation
-
-ACCOUNT_ID = "acct_1SandboxSandbox0"
+from stripe_sandbox.world import ACCOUNT_ID
 
 
 def fetch_account(_: Call) -> Document:

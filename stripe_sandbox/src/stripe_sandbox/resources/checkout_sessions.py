@@ -17,6 +17,7 @@ from stripe_sandbox.billing.checkout import (
     line_items_of,
     open_session,
 )
+from stripe_sandbox.billing.lines import check_currency_of
 from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.subscriptions import PricedItem
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
@@ -66,6 +67,8 @@ def create(call: Call) -> Document:
     refuse_unsupported(data, SUBSCRIPTION_DATA, "subscription_data")
     cart = Cart(_items(call), data, _discounts(call))
     _check_cart(cart)
+    if call.get("customer"):
+        check_currency_of(call.world, call.get("customer"), cart.currency)
     _check_trial(call, cart.subscription_data)
     values = {name: value for name, value in call.pick(*SHOWN).items() if value is not None}
     values.setdefault("customer", None)
@@ -126,9 +129,6 @@ def _items(call: Call) -> list[PricedItem]:
 
 def _item(call: Call, line: ReadOnly, path: str) -> PricedItem:
     price = _price(call, line, path)
-    if not price["active"]:
-        message = "The price specified is inactive. This field only accepts active prices."
-        raise invalid(message, param=f"{path}[price]")
     quantity = line.get("quantity")
     if quantity is None:
         raise missing_param(f"{path}[quantity]")
@@ -142,7 +142,7 @@ def _price(call: Call, line: ReadOnly, path: str) -> Document:
         return prices.create(Call(call.world, {}, dict(line["price_data"]) | {"active": True}))
     if line.get("price") is None:
         raise missing_param(f"{path}[price]")
-    return call.world.find("price", line["price"], f"{path}[price]")
+    return prices.find_active_price(call.world, line["price"], f"{path}[price]")
 
 
 def _discounts(call: Call) -> list[ReadOnly]:

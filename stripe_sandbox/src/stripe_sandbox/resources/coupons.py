@@ -14,6 +14,7 @@ from stripe.params import (
 
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.money import check_currency
 from stripe_sandbox.operations import Call, Operation, listing, refuse_unsupported, retrieve
 
 MAX_PERCENT = 100
@@ -59,8 +60,11 @@ def _check_reduction(call: Call) -> None:
     if percent is not None and not 0 < percent <= MAX_PERCENT:
         message = "Invalid percent_off: must be greater than 0 and at most 100."
         raise invalid(message, param="percent_off")
-    if amount is not None and call.get("currency") is None:
+    if amount is None:
+        return
+    if call.get("currency") is None:
         raise missing_param("currency")
+    check_currency(call.get("currency"), "currency")
 
 
 def _check_duration(call: Call) -> None:

@@ -15,6 +15,7 @@ from stripe.params import (
 
 from stripe_sandbox.billing.customers import (
     attach_payment_method,
+    check_owner,
     detach_payment_method,
     make_customer,
 )
@@ -23,7 +24,6 @@ from stripe_sandbox.cards import BY_TOKEN
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
-from stripe_sandbox.world import World
 
 PLAIN = (
     "address",
@@ -70,7 +70,8 @@ def _set_invoice_settings(call: Call, customer: Document) -> Document:
     if method in BY_TOKEN:
         given["default_payment_method"] = _saved_card(call, customer, method)
     elif method:
-        _check_ownership(call.world, customer, method)
+        param = "invoice_settings[default_payment_method]"
+        check_owner(call.world, method, customer["id"], param)
     customer["invoice_settings"] |= given
     return customer
 
@@ -85,17 +86,6 @@ def _saved_card(call: Call, customer: Document, token: str) -> str:
         if method["customer"] == customer["id"]
     ]
     return str(mine[-1])
-
-
-def _check_ownership(world: World, customer: Document, method_id: str) -> None:
-    param = "invoice_settings[default_payment_method]"
-    method = world.find("payment_method", method_id, param)
-    if method["customer"] != customer["id"]:
-        message = (
-            f"The customer does not have a payment method with the ID {method_id}. The payment "
-            "method must be attached to the customer."
-        )
-        raise invalid(message, param=param, code="resource_missing")
 
 
 def update(call: Call) -> Document:

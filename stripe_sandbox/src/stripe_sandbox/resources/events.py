@@ -31,6 +31,8 @@ MOST_TYPES = 20
 
 def list_events(call: Call) -> Document | Listing:
     """List events, newest first; `delivery_success` filters by whether all deliveries succeeded."""
+    if call.get("type") and call.get("types"):
+        raise invalid("You may only specify one of these parameters: type, types.", param="types")
     if len(call.get("types", [])) > MOST_TYPES:
         raise invalid(f"You may pass at most {MOST_TYPES} event names.", param="types")
     wanted = call.params.pop("delivery_success", None)

@@ -17,6 +17,7 @@ from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.money import check_currency
 from stripe_sandbox.operations import Call, Operation, is_in_range, listing, retrieve
 from stripe_sandbox.resources import prices
 from stripe_sandbox.resources.prices import named_price
@@ -66,7 +67,7 @@ def _price(call: Call) -> Document | None:
     price_id = call.get("pricing", {}).get("price")
     if price_id is None:
         return None
-    price = call.world.find("price", price_id, "pricing[price]")
+    price = prices.find_active_price(call.world, price_id, "pricing[price]")
     if price["type"] != "one_time":
         message = (
             "The price specified is set to `type=recurring` but this field only accepts prices "
@@ -90,7 +91,9 @@ def _amount(call: Call, price: ReadOnly | None) -> int:
 def _currency(call: Call) -> str:
     if call.get("currency") is None:
         raise missing_param("currency")
-    return str(call.get("currency")).lower()
+    currency = str(call.get("currency")).lower()
+    check_currency(currency, "currency")
+    return currency
 
 
 def _period(call: Call, now: int) -> Period:

@@ -17,6 +17,7 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.changes import change_items, end_trial
+from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.dunning import attempt_payment, settle
 from stripe_sandbox.billing.invoices import (
     NewInvoice,
@@ -44,6 +45,7 @@ from stripe_sandbox.operations import (
 )
 from stripe_sandbox.resources.invoice_items import one_time_charge
 from stripe_sandbox.resources.prices import named_price
+from stripe_sandbox.resources.subscription_updates import proration_date
 
 
 def create(call: Call) -> Document:
@@ -102,7 +104,7 @@ def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Do
     world = call.world
     param = "subscription_details[items][price]"
     proration = details.get("proration_behavior") or "create_prorations"
-    at = details.get("proration_date") or world.time_of(subscription)
+    at = proration_date(subscription, details, world.time_of(subscription))
     bills_now, new_period = change_items(
         world,
         subscription,
@@ -182,7 +184,7 @@ def _charge(call: Call, invoice: Document) -> None:
     if method_id is None:
         decline = attempt_payment(world, invoice, manual=True)
     else:
-        world.find("payment_method", method_id, "payment_method")
+        check_owner(world, method_id, invoice["customer"], "payment_method")
         retried = invoice["attempt_count"] > 0
         decline = charge_invoice(
             world, invoice, method_id, buyer_present=buyer_present, manual=True

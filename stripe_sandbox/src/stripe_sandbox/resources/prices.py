@@ -9,6 +9,7 @@ from stripe.params import (
 
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.money import check_currency
 from stripe_sandbox.operations import Call, Filter, Operation, listing, retrieve
 from stripe_sandbox.resources import products
 from stripe_sandbox.world import World
@@ -60,8 +61,7 @@ def _product(call: Call) -> str:
 
 def _currency(call: Call) -> str:
     currency = str(call.get("currency")).lower()
-    if len(currency) != len("usd") or not currency.isalpha():
-        raise invalid(f"Invalid currency: {currency}.", param="currency")
+    check_currency(currency, "currency")
     return currency
 
 
@@ -118,6 +118,9 @@ def _holder(world: World, lookup_key: str) -> Document | None:
 def update(call: Call) -> Document:
     """Update a price; its amount cannot change."""
     price = call.world.find("price", call.id)
+    if call.get("active") is False and _is_default(call.world, price):
+        message = "This price cannot be archived because it is the default price of its product."
+        raise invalid(message, param="active")
     price |= call.pick("active", "nickname", "tax_behavior")
     if "lookup_key" in call.params:
         price["lookup_key"] = _take_lookup_key(call, price["id"])
@@ -131,7 +134,21 @@ def named_price(call: Call, given: ReadOnly, param: str) -> Document | None:
     if given.get("price_data"):
         return create(Call(call.world, {}, dict(given["price_data"])))
     price_id = given.get("price") or given.get("plan")
-    return call.world.find("price", price_id, param) if price_id else None
+    return find_active_price(call.world, price_id, param) if price_id else None
+
+
+def find_active_price(world: World, price_id: str, param: str) -> Document:
+    """Return the price; raises ApiError if it does not exist or is inactive."""
+    price = world.find("price", price_id, param)
+    if not price["active"]:
+        message = "The price specified is inactive. This field only accepts active prices."
+        raise invalid(message, param=param)
+    return price
+
+
+def _is_default(world: World, price: ReadOnly) -> bool:
+    product = world.store.peek("product", price["product"])
+    return bool(product and product["default_price"] == price["id"])
 
 
 def _matches_recurring(price: ReadOnly, wanted: ReadOnly) -> bool:

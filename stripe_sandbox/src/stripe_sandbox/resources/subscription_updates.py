@@ -9,6 +9,7 @@ from stripe_sandbox.billing.changes import (
     replace_discounts,
     schedule_cancellation,
 )
+from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.periods import earliest_end
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
@@ -22,12 +23,12 @@ from stripe_sandbox.world import World
 PLAIN = ("description", "default_payment_method")
 
 
-def chosen_payment_method(call: Call) -> str | None:
-    """Return the id of `default_payment_method`, if one is given; raises ApiError if unknown."""
+def chosen_payment_method(call: Call, customer_id: str) -> str | None:
+    """Return the id of `default_payment_method`, if given; it must be the customer's."""
     method_id = call.get("default_payment_method")
     if method_id is None:
         return None
-    return str(call.world.find("payment_method", method_id, "default_payment_method")["id"])
+    return check_owner(call.world, method_id, customer_id, "default_payment_method")
 
 
 def update(call: Call) -> Document:
@@ -35,7 +36,7 @@ def update(call: Call) -> Document:
     world = call.world
     subscription = world.find("subscription", call.id)
     _refuse_when_over(call, subscription)
-    chosen_payment_method(call)
+    chosen_payment_method(call, subscription["customer"])
     subscription |= call.pick(*PLAIN)
     subscription["payment_settings"] |= call.get("payment_settings", {})
     if "metadata" in call.params:
@@ -74,9 +75,29 @@ def _change_cancellation(call: Call, subscription: Document) -> None:
     if "cancel_at" in call.params:
         subscription["cancel_at_period_end"] = False
         moment = cancellation_time(subscription, call.params["cancel_at"])
+        refuse_past(moment, world.time_of(subscription), "cancel_at")
         schedule_cancellation(world, subscription, moment)
     if call.get("cancellation_details"):
         subscription["cancellation_details"] |= call.get("cancellation_details")
+
+
+def refuse_past(moment: int | None, now: int, param: str) -> None:
+    """Raise ApiError for a Unix time that is not in the future."""
+    if moment is not None and moment <= now:
+        raise invalid(f"Invalid {param}: must be a timestamp in the future.", param=param)
+
+
+def proration_date(subscription: ReadOnly, given: ReadOnly, now: int) -> int:
+    """Return `proration_date`, by default now; raises ApiError outside the current period."""
+    moment = given.get("proration_date")
+    if moment is None:
+        return now
+    items = subscription["items"]["data"]
+    starts = min(item["current_period_start"] for item in items)
+    if not starts <= moment <= max(item["current_period_end"] for item in items):
+        message = "Invalid proration_date: must be within the subscription's current period."
+        raise invalid(message, param="proration_date")
+    return int(moment)
 
 
 def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
@@ -91,7 +112,7 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
             subscription,
             given,
             proration=call.get("proration_behavior", "create_prorations"),
-            at=call.get("proration_date", now),
+            at=proration_date(subscription, call.params, now),
         )
     trial_end = call.get("trial_end")
     if trial_end == "now" and subscription["status"] == "trialing":

@@ -35,7 +35,7 @@ from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
 from stripe_sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
 from stripe_sandbox.resources.invoice_items import one_time_charges
 from stripe_sandbox.resources.prices import named_price
-from stripe_sandbox.resources.subscription_updates import chosen_payment_method, update
+from stripe_sandbox.resources.subscription_updates import chosen_payment_method, refuse_past, update
 
 
 def create(call: Call) -> Document:
@@ -44,6 +44,7 @@ def create(call: Call) -> Document:
     customer = world.find("customer", _required(call, "customer"), "customer")
     if call.get("collection_method") == "send_invoice":
         raise invalid("The sandbox supports only charge_automatically.", param="collection_method")
+    refuse_past(call.get("cancel_at"), world.time_of(customer), "cancel_at")
     new = _terms(call, customer)
     subscription = create_subscription(world, new, "trialing" if new.trial_end else "active")
     subscription["payment_settings"] |= call.get("payment_settings", {})
@@ -79,7 +80,7 @@ def _terms(call: Call, customer: ReadOnly) -> NewSubscription:
         trial_end=_trial_end(call, now),
         metadata=call.get("metadata", {}),
         description=call.get("description"),
-        default_payment_method=chosen_payment_method(call),
+        default_payment_method=chosen_payment_method(call, customer["id"]),
         missing_payment_method=behavior.get("missing_payment_method", "create_invoice"),
         cancel_at=call.get("cancel_at"),
         cancel_at_period_end=call.get("cancel_at_period_end", False),
