@@ -161,7 +161,7 @@ async def test_a_subscription_shows_ten_items_and_lists_the_rest(shop):
 async def test_expanding_a_listed_object_leaves_the_object_itself_alone(shop):
     subscription = await shop.buy()
     subscriptions = shop.api.v1.subscriptions
-    await subscriptions.list_async({"expand": ["data.items.data.price.product"]})
+    await subscriptions.list_async({"expand": ["data.items.data.price"]})
     plain = await subscriptions.retrieve_async(subscription.id)
     assert plain.items.data[0].price.product == shop.product
 

@@ -143,7 +143,7 @@ class Api:
         if isinstance(result, Listing):
             result = cut_page(result, cursors, task.path)
             result["data"] = deepcopy(result["data"])
-        return as_sent(expand(self._world, result, paths))
+        return expand(self._world, as_sent(result), paths)
 
     def _keep_alone(self, task: _Task, error: ApiError) -> None:
         """Store an error that rolled everything back under the idempotency key."""

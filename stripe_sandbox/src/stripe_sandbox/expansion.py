@@ -1,91 +1,100 @@
-"""`expand`: replaces ids by objects along dotted paths, and adds fields sent only on request."""
+"""`expand`: replaces ids by objects along dotted paths, and adds fields sent only on request.
 
-from collections.abc import Callable
+What can be expanded follows from the declared type of the field in the SDK's classes.
+"""
+
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
+from stripe import StripeObject
+
 from stripe_sandbox.documents import Document, ReadOnly, list_object
 from stripe_sandbox.errors import ApiError, invalid
+from stripe_sandbox.shapes import CLASSES, as_sent, fields_of
 from stripe_sandbox.world import World
 
 MAX_DEPTH = 4
-
-KINDS = {
-    "ch": "charge",
-    "cs": "checkout.session",
-    "cus": "customer",
-    "clock": "test_helpers.test_clock",
-    "di": "discount",
-    "evt": "event",
-    "ii": "invoiceitem",
-    "in": "invoice",
-    "inpay": "invoice_payment",
-    "pi": "payment_intent",
-    "pm": "payment_method",
-    "price": "price",
-    "prod": "product",
-    "promo": "promotion_code",
-    "re": "refund",
-    "sub": "subscription",
-}
 
 
 def expand(world: World, document: Document, paths: list[str]) -> Document:
     """Expand each path in place and return the object; raises ApiError if one cannot be."""
     for path in paths:
         steps = path.split(".")
-        if len(steps) - (steps[0] == "data") > MAX_DEPTH:
-            raise invalid(f"You cannot expand more than {MAX_DEPTH} levels of a property.")
-        _walk(world, document, steps, path)
+        if len(steps) > MAX_DEPTH:
+            message = (
+                f"You cannot expand more than {MAX_DEPTH} levels of a property. Property: {path}"
+            )
+            raise invalid(message, param="expand")
+        if document["object"] == "list" and steps[0] != "data":
+            raise _refusal(path, f" You may want to try expanding 'data.{path}' instead.")
+        _walk(world, document, None, steps, path)
     return document
 
 
-def _walk(world: World, node: Any, steps: list[str], path: str) -> None:
+def _walk(
+    world: World, node: Any, declared: type[StripeObject] | None, steps: Sequence[str], path: str
+) -> None:
+    """Expand below a node; `declared` is its class if it is not an object of its own."""
     if isinstance(node, list):
         for item in node:
-            _walk(world, item, steps, path)
-        return
-    if not isinstance(node, dict):
-        return
-    step, *rest = steps
-    node[step] = _expanded(world, node, step, is_last=not rest, path=path)
-    if rest:
-        _walk(world, node[step], rest, path)
+            _walk(world, item, declared, steps, path)
+    elif isinstance(node, dict) and steps:
+        step, rest = steps[0], steps[1:]
+        if node.get("object") == "list":
+            if step != "data":
+                raise _refusal(path)
+            _walk(world, node["data"], None, rest, path)
+        elif not node.get("deleted"):
+            nested = _expand_field(world, node, declared, step, path, is_last=not rest)
+            _walk(world, node[step], nested, rest, path)
 
 
-def _expanded(world: World, node: Document, step: str, *, is_last: bool, path: str) -> Any:
+def _expand_field(
+    world: World,
+    node: Document,
+    declared: type[StripeObject] | None,
+    step: str,
+    path: str,
+    *,
+    is_last: bool,
+) -> type[StripeObject] | None:
+    """Expand one field in place; return the declared class of its value."""
     on_request = ON_REQUEST.get((node.get("object", ""), step))
     if on_request:
-        return node.get(step) or on_request(world, node)
-    if step not in node:
+        if node.get(step) is None:
+            node[step] = on_request(world, node)
+        return None
+    cls = CLASSES.get(node.get("object", ""), declared)
+    field = fields_of(cls).get(step) if cls else None
+    if field is None:
         raise _refusal(path)
-    if step == "coupon":
-        return _resolve(world, node[step], "coupon")
-    value = node[step]
+    if field.references:
+        node[step] = _resolve(world, node.get(step), field.references)
+    elif not _leads_on(node.get(step), is_last=is_last):
+        raise _refusal(path)
+    return field.nested
+
+
+def _leads_on(value: Any, *, is_last: bool) -> bool:
+    """Return whether a path may end at a value, or go on below it: it must be an object."""
+    if is_last:
+        return isinstance(value, dict) and "object" in value
+    return value is None or isinstance(value, dict | list)
+
+
+def _refusal(path: str, hint: str = "") -> ApiError:
+    return invalid(f"This property cannot be expanded ({path}).{hint}", param="expand")
+
+
+def _resolve(world: World, value: Any, kinds: Sequence[str]) -> Any:
     if isinstance(value, list):
-        return [_resolve(world, item, _kind(item)) for item in value]
-    if isinstance(value, str):
-        kind = _kind(value)
-        if kind is None:
-            raise _refusal(path)
-        return _resolve(world, value, kind)
-    if is_last and isinstance(value, int | bool):
-        raise _refusal(path)
-    return value
-
-
-def _refusal(path: str) -> ApiError:
-    return invalid(f"This property cannot be expanded ({path}).", param="expand")
-
-
-def _kind(value: Any) -> str | None:
-    return KINDS.get(value.partition("_")[0]) if isinstance(value, str) else None
-
-
-def _resolve(world: World, value: Any, kind: str | None) -> Any:
-    if not isinstance(value, str) or kind is None:
+        return [_resolve(world, item, kinds) for item in value]
+    if not isinstance(value, str):
         return value
-    return world.store.get(kind, value) or {"id": value, "object": kind, "deleted": True}
+    found = (world.store.get(kind, value) for kind in kinds)
+    document = next((one for one in found if one), None)
+    return as_sent(document or {"id": value, "object": kinds[0], "deleted": True})
 
 
 def _invoice_payments(world: World, invoice: ReadOnly) -> Document:
@@ -100,15 +109,46 @@ def _session_line_items(world: World, session: ReadOnly) -> Document:
 
 def _customer_subscriptions(world: World, customer: ReadOnly) -> Document:
     mine = [
-        found
+        as_sent(deepcopy(dict(found)))
         for found in world.store.all("subscription")
         if found["customer"] == customer["id"] and found["status"] != "canceled"
     ]
-    return list_object(deepcopy(mine), f"/v1/customers/{customer['id']}/subscriptions")
+    return list_object(mine, f"/v1/customers/{customer['id']}/subscriptions")
 
 
-ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document]] = {
-    ("invoice", "payments"): _invoice_payments,
+def _empty_list(name: str) -> Callable[[World, ReadOnly], Document]:
+    return lambda _, customer: list_object([], f"/v1/customers/{customer['id']}/{name}")
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+def _invoice_credit_balance(*_: Any) -> Document:
+    return {}
+
+
+def _applies_to(world: World, coupon: ReadOnly) -> Document | None:
+    kept = world.store.peek("coupon", coupon["id"]) or {}
+    return deepcopy(kept.get("applies_to"))
+
+
+def _currency_options(_: World, price: ReadOnly) -> Document:
+    shown = ("custom_unit_amount", "tax_behavior", "unit_amount", "unit_amount_decimal")
+    return {price["currency"]: {name: price[name] for name in shown}}
+
+
+ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | None]] = {
     ("checkout.session", "line_items"): _session_line_items,
+    ("coupon", "applies_to"): _applies_to,
+    ("customer", "cash_balance"): _nothing,
+    ("customer", "invoice_credit_balance"): _invoice_credit_balance,
+    ("customer", "sources"): _empty_list("sources"),
     ("customer", "subscriptions"): _customer_subscriptions,
+    ("customer", "tax"): _nothing,
+    ("customer", "tax_ids"): _empty_list("tax_ids"),
+    ("invoice", "payments"): _invoice_payments,
+    ("plan", "tiers"): _nothing,
+    ("price", "currency_options"): _currency_options,
+    ("price", "tiers"): _nothing,
 }

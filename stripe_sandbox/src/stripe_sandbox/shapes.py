@@ -6,7 +6,8 @@ declare is a bug and raises TypeError.
 """
 
 import typing
-from collections.abc import Hashable, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import stripe
 from stripe import StripeObject
+from stripe._object_classes import OBJECT_CLASSES
 
 from stripe_sandbox.documents import Document
 
@@ -77,9 +79,12 @@ CLASSES: Mapping[str, type[StripeObject]] = {
 
 
 @dataclass(frozen=True)
-class _Field:
+class Field:
+    """A declared field; `references` are the names of the objects that an id in it may refer to."""
+
     nullable: bool
     nested: type[StripeObject] | None
+    references: tuple[str, ...]
 
 
 def complete(document: Mapping[str, Any]) -> Document:
@@ -105,7 +110,7 @@ def _complete(
     return full
 
 
-def _complete_value(value: Any, field: _Field) -> Any:
+def _complete_value(value: Any, field: Field) -> Any:
     if field.nested is None:
         return value
     if isinstance(value, dict):
@@ -116,12 +121,40 @@ def _complete_value(value: Any, field: _Field) -> Any:
 
 
 @cache
-def _fields(cls: Any) -> dict[str, _Field]:
+def _fields(cls: Any) -> dict[str, Field]:
     return {
-        name: _Field(nullable=_is_nullable(kind), nested=_nested(kind))
+        name: Field(_is_nullable(kind), _nested(kind), tuple(_references(kind)))
         for name, kind in cls.__annotations__.items()
         if not _is_class_variable(kind) and name not in NEVER_SENT
     }
+
+
+def fields_of(cls: type[StripeObject]) -> Mapping[str, Field]:
+    """Return the fields that a class declares."""
+    return _fields(typing.cast("Hashable", cls))
+
+
+def _references(kind: Any) -> Iterator[str]:
+    """Yield the names of the objects in an `ExpandableField`, also in a list of them."""
+    choices = typing.get_args(kind)
+    if str in choices:
+        for choice in choices:
+            name = getattr(choice, "__forward_arg__", getattr(choice, "__name__", ""))
+            yield from OBJECT_NAMES.get(name, ())
+        return
+    for choice in choices:
+        yield from _references(choice)
+
+
+def _object_names() -> Mapping[str, list[str]]:
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for name, (_, class_name) in OBJECT_CLASSES.items():
+        names[class_name].append(name)
+    return names
+
+
+OBJECT_NAMES = _object_names()
+"""The names of Stripe's objects by the name of their class, which is not always unique."""
 
 
 def _is_class_variable(kind: Any) -> bool:
@@ -146,7 +179,10 @@ Node = TypeVar("Node")
 
 
 def as_sent(node: Node) -> Node:
-    """Return the response as Stripe sends it: subscriptions with at most ten items."""
+    """Return the response as Stripe sends it.
+
+    Subscriptions have at most ten items, and coupons come without `applies_to`.
+    """
     return cast("Node", _cut(node))
 
 
@@ -156,6 +192,8 @@ def _cut(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     cut = {name: _cut(value) for name, value in node.items()}
+    if cut.get("object") == "coupon":
+        cut.pop("applies_to", None)
     if cut.get("object") == "subscription" and len(cut["items"]["data"]) > INLINE_ITEMS:
         items = cut["items"]
         cut["items"] = {**items, "data": items["data"][:INLINE_ITEMS], "has_more": True}
