@@ -24,30 +24,6 @@
 -- CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (stripe_invoice_id);
 -- CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
 
--- Tables: invoice_payments
---
--- CREATE TABLE invoice_payments (
---     stripe_invoice_payment_id text NOT NULL,
---     stripe_invoice_id text NOT NULL,
---     livemode boolean NOT NULL,
---     stripe_payment_intent_id text,
---     stripe_charge_id text,
---     amount_paid bigint,
---     currency text,
---     status text NOT NULL,
---     stripe_created timestamp with time zone NOT NULL,
---     stripe_as_of_since timestamp with time zone NOT NULL,
---     stripe_as_of timestamp with time zone NOT NULL,
---     stripe_event_id text,
---     created_at timestamp with time zone DEFAULT now() NOT NULL,
---     updated_at timestamp with time zone DEFAULT now() NOT NULL,
---     CONSTRAINT invoice_payments_check CHECK ((stripe_as_of_since <= stripe_as_of)),
---     CONSTRAINT invoice_payments_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'canceled'::text])))
--- );
--- ALTER TABLE ONLY invoice_payments ADD CONSTRAINT invoice_payments_pkey PRIMARY KEY (stripe_invoice_payment_id);
--- CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (stripe_invoice_id);
--- CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
-
 -- name: list_stored(object_ids, sinces)
 SELECT
     i.object_id,
