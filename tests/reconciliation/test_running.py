@@ -136,7 +136,7 @@ async def test_marks_that_a_crash_has_lost_are_made_again(
     stripe = Counts(reconciler.context.mirror.stripe)
     result = await reconciler.run(context=reconciler.asking(stripe))
     assert result.figures["outcome"] == "clean"
-    assert stripe.listed.count("subscription") == 3
+    assert stripe.listed.count("/v1/subscriptions") == 3
 
 
 async def test_an_object_at_which_it_stopped_may_be_gone(
