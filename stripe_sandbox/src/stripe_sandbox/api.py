@@ -1,6 +1,7 @@
 """Handles API requests: key, params, idempotency, one transaction, response."""
 
 import asyncio
+import time
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -24,6 +25,10 @@ from stripe_sandbox.versions import is_known_version
 from stripe_sandbox.world import ACCOUNT_ID, API_VERSION, Origin, World
 
 TEST_KEYS = ("sk_test_", "rk_test_")
+ANY_ID = "{id:(?!search$)[^/]+}"
+"""An id in a path; `search` is a path of its own."""
+
+LOGS = f"https://dashboard.stripe.com/{ACCOUNT_ID}/test/workbench/logs/"
 LIVE_KEYS = ("sk_live_", "rk_live_")
 
 
@@ -51,7 +56,8 @@ class Api:
     def add_routes(self, app: web.Application, operations: Iterable[Operation]) -> None:
         """Serve the operations; any other path gets Stripe's 404."""
         for operation in operations:
-            app.router.add_route(operation.method, f"/v1{operation.path}", self._route(operation))
+            path = f"/v1{operation.path}".replace("{id}", ANY_ID)
+            app.router.add_route(operation.method, path, self._route(operation))
         app.router.add_route("*", "/v1/{unknown:.*}", self._refuse_url)
 
     def _route(self, operation: Operation) -> Handler:
@@ -152,6 +158,7 @@ class Api:
 
     def _keep(self, task: _Task, status: int, body: Document) -> None:
         key = task.origin.idempotency_key
+        _add_log_url(body, task.origin)
         if key:
             self._keys.keep(key, task.fingerprint, status, body)
 
@@ -220,8 +227,16 @@ async def _inject(fault: Fault, request: web.Request) -> None:
         raise fault.error()
 
 
+def _add_log_url(body: Document, origin: Origin) -> None:
+    """Add the address of the request's log to an error, which keeps it in replays."""
+    if "error" in body:
+        log = f"{LOGS}{origin.id}?t={int(time.time())}"
+        body["error"].setdefault("request_log_url", log)
+
+
 def _response(status: int, body: Document, origin: Origin, headers: dict[str, str]) -> web.Response:
     always = {"Request-Id": str(origin.id), "Stripe-Version": API_VERSION}
+    _add_log_url(body, origin)
     if origin.idempotency_key:
         always["Idempotency-Key"] = origin.idempotency_key
     return web.json_response(body, status=status, headers={**always, **headers})

@@ -45,9 +45,14 @@ def missing_param(param: str) -> ApiError:
     return invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
 
 
-def no_such(noun: str, object_id: str, param: str = "id") -> ApiError:
-    """Return the error for an unknown id: 404 in the path, 400 in a param."""
-    status = 404 if param == "id" else 400
+def no_such(
+    noun: str, object_id: str, param: str = "id", *, in_path: bool | None = None
+) -> ApiError:
+    """Return the error for an unknown id: 404 in the path, 400 in a param.
+
+    `in_path` is needed only if the id in the path has another name than `id`.
+    """
+    status = 404 if in_path or (in_path is None and param == "id") else 400
     message = f"No such {noun}: '{object_id}'"
     return ApiError(status, message, code="resource_missing", param=param)
 

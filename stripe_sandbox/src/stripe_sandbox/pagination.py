@@ -56,8 +56,14 @@ def _following(found: Listing, cursors: Document) -> Iterable[ReadOnly]:
 
 def _limit(cursors: Document) -> int:
     limit: Any = cursors.get("limit", DEFAULT_LIMIT)
-    if not 1 <= limit <= MAX_LIMIT:
-        raise invalid(f"Invalid limit: must be between 1 and {MAX_LIMIT}", param="limit")
+    if limit < 1:
+        message = "This value must be greater than or equal to 1."
+        raise invalid(message, param="limit", code="parameter_invalid_integer")
+    if limit > MAX_LIMIT:
+        message = (
+            f"This value must be less than or equal to {MAX_LIMIT} (it currently is '{limit}')."
+        )
+        raise invalid(message, param="limit", code="parameter_invalid_integer")
     return int(limit)
 
 

@@ -133,9 +133,17 @@ def _check_one(value: Any, kind: Any, path: str) -> Any:
 def _check_enum(value: Any, kind: Any, path: str) -> Any:
     allowed = [choice for choice in typing.get_args(kind) if choice != ""]
     if value not in allowed:
-        message = f"Invalid {path}: must be one of {', '.join(map(str, allowed))}"
+        message = f"Invalid {path}: must be one of {_enumerate(allowed)}"
         raise invalid(message, param=path)
     return value
+
+
+def _enumerate(choices: list[Any]) -> str:
+    """Return the choices as Stripe lists them: `a`, `a or b`, `a, b, or c`."""
+    *others, last = map(str, choices)
+    if not others:
+        return last
+    return f"{', '.join(others)}{',' if others[1:] else ''} or {last}"
 
 
 def _expect_container(value: Any, path: str, noun: str) -> Document:

@@ -22,11 +22,15 @@ WALL_CLOCK = "_wall_clock"
 """How many seconds the sandbox is ahead of real time, stored like any object."""
 
 NOUNS = {
+    "payment_method": "PaymentMethod",
     "promotion_code": "promotion code",
     "test_helpers.test_clock": "test clock",
     "webhook_endpoint": "webhook endpoint",
 }
 """Names of objects in messages, if not the object's own."""
+
+PATH_PARAMS = {"payment_intent": "intent", "payment_method": "payment_method"}
+"""Names of the id in the path in errors, if not `id`."""
 
 EVENT_PREFIXES = {"subscription": "customer.subscription"}
 """Prefixes of event types, if not the object's name."""
@@ -110,7 +114,10 @@ class World:
         """Return a copy of the object; raises ApiError `resource_missing` for the param."""
         document = self.store.get(kind, object_id)
         if document is None:
-            raise no_such(NOUNS.get(kind, kind), object_id, param)
+            path_param = PATH_PARAMS.get(kind, "id")
+            in_path = param == "id"
+            named = path_param if in_path else param
+            raise no_such(NOUNS.get(kind, kind), object_id, named, in_path=in_path)
         return document
 
     def add(self, values: Mapping[str, Any]) -> Document:

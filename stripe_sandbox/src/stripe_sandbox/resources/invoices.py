@@ -33,7 +33,7 @@ from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
-from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.errors import ApiError, invalid, missing_param
 from stripe_sandbox.operations import (
     Call,
     Filter,
@@ -125,7 +125,9 @@ def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Do
 
 def _preview_renewal(call: Call, subscription: Document) -> Document:
     if subscription["ended_at"] or subscription["cancel_at_period_end"]:
-        raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none")
+        customer = subscription["customer"]
+        message = f"No upcoming invoices for customer: {customer}"
+        raise ApiError(404, message, code="invoice_upcoming_none")
     return preview_invoice(call.world, subscription)
 
 

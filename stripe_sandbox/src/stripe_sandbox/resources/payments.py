@@ -12,6 +12,7 @@ from stripe.params import (
 
 from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.money import format_amount
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 
 
@@ -25,7 +26,8 @@ def create_refund(call: Call) -> Document:
         raise invalid(message, code="charge_already_refunded")
     amount = call.get("amount", left)
     if not 0 < amount <= left:
-        message = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"
+        asked, rest = (format_amount(one, charge["currency"]) for one in (amount, left))
+        message = f"Refund amount ({asked}) is greater than unrefunded amount on charge ({rest})"
         raise invalid(message, param="amount")
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
