@@ -8,6 +8,9 @@ from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
 
+ALWAYS = frozenset({"ending_before", "expand", "limit", "starting_after"})
+"""Params that every operation implements if Stripe has them there."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -54,19 +57,19 @@ Filter = Callable[[ReadOnly, Any], bool]
 class Operation:
     """An endpoint under `/v1`; `params` is the SDK's TypedDict for it.
 
-    `supports` names the params that the sandbox implements. Stripe's other params are refused.
+    `supports` names the params that the sandbox implements; `expand` and the pagination of lists
+    always are. Stripe's other params are refused.
     """
 
     method: str
     path: str
     params: type
     handle: Handler
-    supports: frozenset[str] | None = None
+    supports: frozenset[str] = frozenset()
 
     def refuse_unsupported(self, params: Document) -> None:
         """Raise ApiError for a param of Stripe's that the sandbox does not implement."""
-        if self.supports is not None:
-            refuse_unsupported(params, self.supports)
+        refuse_unsupported(params, self.supports | ALWAYS)
 
 
 def refuse_unsupported(params: ReadOnly, supported: frozenset[str], path: str = "") -> None:

@@ -50,6 +50,19 @@ def change_items(
     return new_term or proration == "always_invoice", new_term
 
 
+def credit_unused_time(world: World, subscription: ReadOnly) -> None:
+    """Create pending credits for the rest of every item's period, as `prorate` on cancel does."""
+    if subscription["status"] == "trialing":
+        return
+    changes = [
+        ItemChange(item, None, Period(item["current_period_start"], item["current_period_end"]))
+        for item in subscription["items"]["data"]
+    ]
+    customer = world.find("customer", subscription["customer"])
+    now = world.time_of(subscription)
+    prorate(world, subscription, customer, changes, now, credit_only=True)
+
+
 def _change_item(
     world: World, subscription: Document, param: ReadOnly, price: ReadOnly | None, at: int
 ) -> ItemChange:

@@ -19,7 +19,7 @@ from stripe_sandbox.billing.checkout import (
 )
 from stripe_sandbox.billing.lines import check_currency_of
 from stripe_sandbox.billing.periods import DAY, HOUR
-from stripe_sandbox.billing.subscriptions import PricedItem
+from stripe_sandbox.billing.subscriptions import PricedItem, refuse_repeated
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import (
@@ -160,6 +160,7 @@ def _check_cart(cart: Cart) -> None:
     if not recurring:
         message = "You must provide at least one recurring price in `subscription` mode."
         raise invalid(message, param="line_items")
+    refuse_repeated([item.price["id"] for item in recurring])
     if max(len(recurring), len(cart.one_time())) > MAX_LINES:
         raise invalid(f"At most {MAX_LINES} line items of a kind are allowed.", param="line_items")
     terms = {(i.price["recurring"]["interval"], i.price["recurring"]["interval_count"])
@@ -226,6 +227,9 @@ OPERATIONS = (
         PATH,
         SessionListParams,
         listing("checkout.session", customer_details=_has_email),
+        frozenset(
+            {"created", "customer", "customer_details", "payment_intent", "status", "subscription"}
+        ),
     ),
     Operation("GET", f"{PATH}/{{id}}", SessionRetrieveParams, retrieve("checkout.session")),
     Operation(

@@ -183,7 +183,7 @@ PATH, CODE_PATH = "/coupons", "/promotion_codes"
 
 OPERATIONS = (
     Operation("POST", PATH, CouponCreateParams, create_coupon, COUPON),
-    Operation("GET", PATH, CouponListParams, listing("coupon")),
+    Operation("GET", PATH, CouponListParams, listing("coupon"), frozenset({"created"})),
     Operation("GET", f"{PATH}/{{id}}", CouponRetrieveParams, retrieve("coupon")),
     Operation("POST", f"{PATH}/{{id}}", CouponUpdateParams, update_coupon, UPDATE),
     Operation("DELETE", f"{PATH}/{{id}}", CouponDeleteParams, delete_coupon),
@@ -197,6 +197,7 @@ OPERATIONS = (
             code=lambda document, code: document["code"].lower() == code.lower(),
             coupon=lambda document, coupon: document["promotion"]["coupon"] == coupon,
         ),
+        frozenset({"active", "code", "coupon", "created", "customer"}),
     ),
     Operation(
         "GET", f"{CODE_PATH}/{{id}}", PromotionCodeRetrieveParams, retrieve("promotion_code")

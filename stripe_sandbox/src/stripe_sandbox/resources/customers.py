@@ -138,7 +138,9 @@ def list_cards(call: Call) -> Listing:
     """List a customer's payment methods."""
     world = call.world
     world.find("customer", call.id)
-    mine = [m for m in world.store.all("payment_method") if m["customer"] == call.id]
+    wanted = {"customer": call.id, **call.params}
+    methods = world.store.all("payment_method")
+    mine = [m for m in methods if all(m[name] == value for name, value in wanted.items())]
     return Listing(list(reversed(mine)))
 
 
@@ -148,17 +150,45 @@ CREATE = frozenset(
 
 OPERATIONS = (
     Operation("POST", "/customers", CustomerCreateParams, create, CREATE),
-    Operation("GET", "/customers", CustomerListParams, listing("customer")),
+    Operation(
+        "GET",
+        "/customers",
+        CustomerListParams,
+        listing("customer"),
+        frozenset({"created", "email", "test_clock"}),
+    ),
     Operation("GET", "/customers/{id}", CustomerRetrieveParams, fetch),
-    Operation("POST", "/customers/{id}", CustomerUpdateParams, update, CREATE - {"payment_method"}),
+    Operation(
+        "POST",
+        "/customers/{id}",
+        CustomerUpdateParams,
+        update,
+        CREATE - {"payment_method", "test_clock"},
+    ),
     Operation("DELETE", "/customers/{id}", CustomerDeleteParams, delete),
     Operation(
-        "GET", "/customers/{id}/payment_methods", CustomerPaymentMethodListParams, list_cards
+        "GET",
+        "/customers/{id}/payment_methods",
+        CustomerPaymentMethodListParams,
+        list_cards,
+        frozenset({"allow_redisplay", "type"}),
     ),
-    Operation("GET", "/payment_methods", PaymentMethodListParams, listing("payment_method")),
+    Operation(
+        "GET",
+        "/payment_methods",
+        PaymentMethodListParams,
+        listing("payment_method"),
+        frozenset({"allow_redisplay", "customer", "type"}),
+    ),
     Operation(
         "GET", "/payment_methods/{id}", PaymentMethodRetrieveParams, retrieve("payment_method")
     ),
-    Operation("POST", "/payment_methods/{id}/attach", PaymentMethodAttachParams, attach),
+    Operation(
+        "POST",
+        "/payment_methods/{id}/attach",
+        PaymentMethodAttachParams,
+        attach,
+        frozenset({"customer"}),
+    ),
     Operation("POST", "/payment_methods/{id}/detach", PaymentMethodDetachParams, detach),
 )

@@ -49,6 +49,12 @@ def list_events(call: Call) -> Document | Listing:
 
 
 OPERATIONS = (
-    Operation("GET", "/events", EventListParams, list_events),
+    Operation(
+        "GET",
+        "/events",
+        EventListParams,
+        list_events,
+        frozenset({"created", "delivery_success", "type", "types"}),
+    ),
     Operation("GET", "/events/{id}", EventRetrieveParams, retrieve("event")),
 )

@@ -199,6 +199,7 @@ OPERATIONS = (
         PATH,
         InvoiceItemListParams,
         listing("invoiceitem", pending=_is_pending, created=_made_within),
+        frozenset({"created", "customer", "invoice", "pending"}),
     ),
     Operation("GET", f"{PATH}/{{id}}", InvoiceItemRetrieveParams, retrieve("invoiceitem")),
     Operation("POST", f"{PATH}/{{id}}", InvoiceItemUpdateParams, update, UPDATE),

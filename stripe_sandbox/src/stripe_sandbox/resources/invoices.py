@@ -248,12 +248,24 @@ PAY = frozenset({"expand", "off_session", "paid_out_of_band", "payment_method"})
 OPERATIONS = (
     Operation("POST", PATH, InvoiceCreateParams, create, CREATE),
     Operation("POST", f"{PATH}/create_preview", InvoiceCreatePreviewParams, preview, PREVIEW),
-    Operation("GET", PATH, InvoiceListParams, listing("invoice", **FILTERS)),
+    Operation(
+        "GET",
+        PATH,
+        InvoiceListParams,
+        listing("invoice", **FILTERS),
+        frozenset({"collection_method", "created", "customer", "status", "subscription"}),
+    ),
     Operation("GET", ONE, InvoiceRetrieveParams, retrieve("invoice")),
     Operation("POST", ONE, InvoiceUpdateParams, update, UPDATE),
     Operation("DELETE", ONE, InvoiceDeleteParams, delete),
     Operation("GET", f"{ONE}/lines", InvoiceLineItemListParams, list_lines),
-    Operation("POST", f"{ONE}/finalize", InvoiceFinalizeInvoiceParams, finalize),
+    Operation(
+        "POST",
+        f"{ONE}/finalize",
+        InvoiceFinalizeInvoiceParams,
+        finalize,
+        frozenset({"auto_advance"}),
+    ),
     Operation("POST", f"{ONE}/pay", InvoicePayParams, pay, PAY),
     Operation("POST", f"{ONE}/void", InvoiceVoidInvoiceParams, void),
     Operation(
@@ -267,6 +279,7 @@ OPERATIONS = (
         "/invoice_payments",
         InvoicePaymentListParams,
         listing("invoice_payment", payment=_pays_with),
+        frozenset({"created", "invoice", "payment", "status"}),
     ),
     Operation(
         "GET", "/invoice_payments/{id}", InvoicePaymentRetrieveParams, retrieve("invoice_payment")

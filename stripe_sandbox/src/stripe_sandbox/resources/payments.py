@@ -70,13 +70,31 @@ def _charge(call: Call) -> Document:
 REFUND = frozenset({"amount", "charge", "expand", "metadata", "payment_intent", "reason"})
 
 OPERATIONS = (
-    Operation("GET", "/payment_intents", PaymentIntentListParams, listing("payment_intent")),
+    Operation(
+        "GET",
+        "/payment_intents",
+        PaymentIntentListParams,
+        listing("payment_intent"),
+        frozenset({"created", "customer"}),
+    ),
     Operation(
         "GET", "/payment_intents/{id}", PaymentIntentRetrieveParams, retrieve("payment_intent")
     ),
-    Operation("GET", "/charges", ChargeListParams, listing("charge")),
+    Operation(
+        "GET",
+        "/charges",
+        ChargeListParams,
+        listing("charge"),
+        frozenset({"created", "customer", "payment_intent"}),
+    ),
     Operation("GET", "/charges/{id}", ChargeRetrieveParams, retrieve("charge")),
     Operation("POST", "/refunds", RefundCreateParams, create_refund, REFUND),
-    Operation("GET", "/refunds", RefundListParams, listing("refund")),
+    Operation(
+        "GET",
+        "/refunds",
+        RefundListParams,
+        listing("refund"),
+        frozenset({"charge", "created", "payment_intent"}),
+    ),
     Operation("GET", "/refunds/{id}", RefundRetrieveParams, retrieve("refund")),
 )

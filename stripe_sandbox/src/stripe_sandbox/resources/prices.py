@@ -194,7 +194,13 @@ UPDATE = frozenset(
 
 OPERATIONS = (
     Operation("POST", "/prices", PriceCreateParams, create, CREATE),
-    Operation("GET", "/prices", PriceListParams, listing("price", **FILTERS)),
+    Operation(
+        "GET",
+        "/prices",
+        PriceListParams,
+        listing("price", **FILTERS),
+        frozenset({"active", "created", "currency", "lookup_keys", "product", "recurring", "type"}),
+    ),
     Operation("GET", "/prices/{id}", PriceRetrieveParams, retrieve("price")),
     Operation("POST", "/prices/{id}", PriceUpdateParams, update, UPDATE),
 )

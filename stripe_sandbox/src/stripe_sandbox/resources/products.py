@@ -91,6 +91,7 @@ OPERATIONS = (
         "/products",
         ProductListParams,
         listing("product", ids=lambda product, ids: product["id"] in ids),
+        frozenset({"active", "created", "ids", "shippable", "type", "url"}),
     ),
     Operation("GET", "/products/{id}", ProductRetrieveParams, retrieve("product")),
     Operation(
@@ -98,7 +99,7 @@ OPERATIONS = (
         "/products/{id}",
         ProductUpdateParams,
         update,
-        SUPPORTED | {"default_price", "expand"},
+        (SUPPORTED - {"id", "type"}) | {"default_price", "expand"},
     ),
     Operation("DELETE", "/products/{id}", ProductDeleteParams, delete),
 )

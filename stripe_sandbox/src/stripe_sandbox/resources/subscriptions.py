@@ -13,6 +13,7 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.changes import (
+    credit_unused_time,
     invoice_now,
     replace_discounts,
     schedule_cancellation,
@@ -128,6 +129,8 @@ def cancel(call: Call) -> Document:
     if subscription["status"] in FINAL_STATUSES:
         raise no_such("subscription", call.id)
     details = dict(call.get("cancellation_details", {}))
+    if call.get("prorate"):
+        credit_unused_time(world, subscription)
     subscription = cancel_subscription(world, subscription, details=details)
     if call.get("invoice_now"):
         invoice_now(world, subscription, new_period=False, strict=False)
@@ -178,7 +181,7 @@ def _has_price(subscription: ReadOnly, price: str) -> bool:
     return any(item["price"]["id"] == price for item in subscription["items"]["data"])
 
 
-FILTERS: dict[str, Filter] = {"status": _has_status, "price": _has_price}
+FILTERS: dict[str, Filter] = {"status": _has_status, "price": _has_price, "plan": _has_price}
 
 
 def list_subscriptions(call: Call) -> Document | Listing:
@@ -218,10 +221,36 @@ CREATE = (
 
 OPERATIONS = (
     Operation("POST", PATH, SubscriptionCreateParams, create, CREATE),
-    Operation("GET", PATH, SubscriptionListParams, list_subscriptions),
+    Operation(
+        "GET",
+        PATH,
+        SubscriptionListParams,
+        list_subscriptions,
+        frozenset(
+            {"collection_method", "created", "customer", "plan", "price", "status", "test_clock"}
+        ),
+    ),
     Operation("GET", f"{PATH}/{{id}}", SubscriptionRetrieveParams, retrieve("subscription")),
     Operation("POST", f"{PATH}/{{id}}", SubscriptionUpdateParams, update, UPDATE),
-    Operation("DELETE", f"{PATH}/{{id}}", SubscriptionCancelParams, cancel),
-    Operation("POST", f"{PATH}/{{id}}/resume", SubscriptionResumeParams, resume),
-    Operation("GET", "/subscription_items", SubscriptionItemListParams, list_items),
+    Operation(
+        "DELETE",
+        f"{PATH}/{{id}}",
+        SubscriptionCancelParams,
+        cancel,
+        frozenset({"cancellation_details", "invoice_now", "prorate"}),
+    ),
+    Operation(
+        "POST",
+        f"{PATH}/{{id}}/resume",
+        SubscriptionResumeParams,
+        resume,
+        frozenset({"billing_cycle_anchor"}),
+    ),
+    Operation(
+        "GET",
+        "/subscription_items",
+        SubscriptionItemListParams,
+        list_items,
+        frozenset({"subscription"}),
+    ),
 )

@@ -86,9 +86,15 @@ def delete(call: Call) -> Document:
 PATH = "/test_helpers/test_clocks"
 
 OPERATIONS = (
-    Operation("POST", PATH, TestClockCreateParams, create),
+    Operation("POST", PATH, TestClockCreateParams, create, frozenset({"frozen_time", "name"})),
     Operation("GET", PATH, TestClockListParams, listing(CLOCK)),
     Operation("GET", f"{PATH}/{{id}}", TestClockRetrieveParams, retrieve(CLOCK)),
-    Operation("POST", f"{PATH}/{{id}}/advance", TestClockAdvanceParams, advance),
+    Operation(
+        "POST",
+        f"{PATH}/{{id}}/advance",
+        TestClockAdvanceParams,
+        advance,
+        frozenset({"frozen_time"}),
+    ),
     Operation("DELETE", f"{PATH}/{{id}}", TestClockDeleteParams, delete),
 )
