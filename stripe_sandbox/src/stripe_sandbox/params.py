@@ -41,6 +41,11 @@ def _fields(spec: type) -> dict[str, Any]:
     return typing.get_type_hints(holder, vars(sys.modules[spec.__module__]))
 
 
+def params_of(spec: type) -> frozenset[str]:
+    """Return the names of the params that a TypedDict of the SDK declares."""
+    return frozenset(_fields(spec))
+
+
 def _check_fields(given: Document, spec: type, path: str) -> Document:
     fields = _fields(spec)
     for name in given:

@@ -1,9 +1,14 @@
-"""`/v1/account` and `/v1/balance`."""
+"""`/v1/account`, `/v1/accounts/{id}` and `/v1/balance`."""
 
-from stripe.params import AccountRetrieveCurrentParams, BalanceRetrieveParams
+from stripe.params import (
+    AccountRetrieveCurrentParams,
+    AccountRetrieveParams,
+    BalanceRetrieveParams,
+)
 
 from stripe_sandbox import shapes
 from stripe_sandbox.documents import Document
+from stripe_sandbox.errors import ApiError
 from stripe_sandbox.operations import Call, Operation
 from stripe_sandbox.world import ACCOUNT_ID
 
@@ -26,6 +31,17 @@ def fetch_account(_: Call) -> Document:
     return shapes.complete(account)
 
 
+def fetch_account_by_id(call: Call) -> Document:
+    """Return the account by its id; there are no connected accounts."""
+    if call.id != ACCOUNT_ID:
+        message = (
+            f"The provided key does not have access to account '{call.id}' (or that account does "
+            "not exist). Application access may have been revoked."
+        )
+        raise ApiError(403, message, code="account_invalid")
+    return fetch_account(call)
+
+
 def fetch_balance(call: Call) -> Document:
     """Return the balance; all charges are pending."""
     sums: dict[str, int] = {}
@@ -41,5 +57,6 @@ def fetch_balance(call: Call) -> Document:
 
 OPERATIONS = (
     Operation("GET", "/account", AccountRetrieveCurrentParams, fetch_account),
+    Operation("GET", "/accounts/{id}", AccountRetrieveParams, fetch_account_by_id),
     Operation("GET", "/balance", BalanceRetrieveParams, fetch_balance),
 )

@@ -1,16 +1,18 @@
-"""`/v1/prices`."""
+"""`/v1/prices`, and `/v1/plans` to list."""
 
 from stripe.params import (
+    PlanListParams,
     PriceCreateParams,
     PriceListParams,
     PriceRetrieveParams,
     PriceUpdateParams,
 )
 
+from stripe_sandbox.billing.subscriptions import plan_of
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
-from stripe_sandbox.operations import Call, Filter, Operation, listing, retrieve
+from stripe_sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
 from stripe_sandbox.resources import products
 from stripe_sandbox.world import World
 
@@ -160,6 +162,15 @@ def _has_lookup_key(price: ReadOnly, keys: list[str]) -> bool:
     return price["lookup_key"] in keys
 
 
+def list_plans(call: Call) -> Listing:
+    """List recurring prices as plans, their legacy form."""
+    plans = (
+        plan_of(price) for price in call.world.store.newest_first("price") if price["recurring"]
+    )
+    wanted = call.params.items()
+    return Listing([plan for plan in plans if all(plan[name] == value for name, value in wanted)])
+
+
 FILTERS: dict[str, Filter] = {"lookup_keys": _has_lookup_key, "recurring": _matches_recurring}
 
 CREATE = frozenset(
@@ -193,6 +204,7 @@ UPDATE = frozenset(
 )
 
 OPERATIONS = (
+    Operation("GET", "/plans", PlanListParams, list_plans, frozenset({"active", "product"})),
     Operation("POST", "/prices", PriceCreateParams, create, CREATE),
     Operation(
         "GET",

@@ -1,0 +1,57 @@
+"""Lists of objects that the sandbox has none of: they are empty, as on a new account."""
+
+from stripe.params import (
+    AccountListParams,
+    BalanceTransactionListParams,
+    CreditNoteListParams,
+    DisputeListParams,
+    PaymentLinkListParams,
+    PayoutListParams,
+    QuoteListParams,
+    ReviewListParams,
+    SetupIntentListParams,
+    ShippingRateListParams,
+    SubscriptionScheduleListParams,
+    TaxIdListParams,
+    TaxRateListParams,
+    TopupListParams,
+    TransferListParams,
+)
+from stripe.params.billing import MeterListParams
+from stripe.params.entitlements import FeatureListParams
+from stripe.params.radar import EarlyFraudWarningListParams
+
+from stripe_sandbox.operations import Call, Listing, Operation
+from stripe_sandbox.params import params_of
+
+LISTS: dict[str, type] = {
+    "/accounts": AccountListParams,
+    "/balance_transactions": BalanceTransactionListParams,
+    "/billing/meters": MeterListParams,
+    "/credit_notes": CreditNoteListParams,
+    "/disputes": DisputeListParams,
+    "/entitlements/features": FeatureListParams,
+    "/payment_links": PaymentLinkListParams,
+    "/payouts": PayoutListParams,
+    "/quotes": QuoteListParams,
+    "/radar/early_fraud_warnings": EarlyFraudWarningListParams,
+    "/reviews": ReviewListParams,
+    "/setup_intents": SetupIntentListParams,
+    "/shipping_rates": ShippingRateListParams,
+    "/subscription_schedules": SubscriptionScheduleListParams,
+    "/tax_ids": TaxIdListParams,
+    "/tax_rates": TaxRateListParams,
+    "/topups": TopupListParams,
+    "/transfers": TransferListParams,
+}
+
+
+def list_nothing(_: Call) -> Listing:
+    """Return an empty list; every filter holds for it."""
+    return Listing([])
+
+
+OPERATIONS = tuple(
+    Operation("GET", path, params, list_nothing, frozenset(params_of(params)))
+    for path, params in LISTS.items()
+)
