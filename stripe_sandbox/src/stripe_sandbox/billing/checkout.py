@@ -1,15 +1,15 @@
-"""Checkout sessions: amounts, completion, expiry, recovery."""
+"""Checkout sessions: opening, completion, expiry, recovery."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from stripe_sandbox import shapes
+from stripe_sandbox.billing.cart import Cart, cart_of, keep_cart, price_cart
 from stripe_sandbox.billing.customers import (
     attach_payment_method,
     create_payment_method,
     make_customer,
 )
-from stripe_sandbox.billing.discounts import Redemption, find_coupon, redeem, reduce_amounts
+from stripe_sandbox.billing.discounts import Redemption, redeem
 from stripe_sandbox.billing.invoices import collect
 from stripe_sandbox.billing.lines import NewInvoiceItem, describe_price
 from stripe_sandbox.billing.periods import DAY, HOUR, Period
@@ -24,9 +24,6 @@ from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import card_error, invalid
 from stripe_sandbox.money import format_amount, minimum_charge
 from stripe_sandbox.world import World
-
-CART = "_session_cart"
-"""Kind of the stored cart of a session."""
 
 BLANK: ReadOnly = {
     "object": "checkout.session",
@@ -62,89 +59,6 @@ class Buyer:
     expiry: tuple[int, int] = (12, 2034)
 
 
-@dataclass(frozen=True)
-class Cart:
-    """The line items of a session and the `subscription_data` of its subscription."""
-
-    items: list[PricedItem]
-    subscription_data: ReadOnly = field(default_factory=dict)
-    discounts: list[ReadOnly] = field(default_factory=list)
-
-    @property
-    def currency(self) -> str:
-        """The currency, the same for all items."""
-        return str(self.items[0].price["currency"])
-
-    def recurring(self) -> list[PricedItem]:
-        """Return the items of the subscription."""
-        return [item for item in self.items if item.price["type"] == "recurring"]
-
-    def one_time(self) -> list[PricedItem]:
-        """Return the items charged once, on the first invoice."""
-        return [item for item in self.items if item.price["type"] == "one_time"]
-
-    def has_trial(self) -> bool:
-        """Return whether the subscription begins with a trial."""
-        data = self.subscription_data
-        return bool(data.get("trial_period_days") or data.get("trial_end"))
-
-    def trial_end(self, now: int) -> int | None:
-        """Return the Unix time at which a trial that begins now would end."""
-        data = self.subscription_data
-        if data.get("trial_end"):
-            return int(data["trial_end"])
-        days = data.get("trial_period_days")
-        return now + days * DAY if days else None
-
-
-def price_cart(world: World, cart: Cart, customer: str | None) -> list[Document]:
-    """Return the session's line items with what is due today, after discounts.
-
-    Raises ApiError for discounts that cannot be redeemed.
-    """
-    amounts = [_due_today(cart, item) for item in cart.items]
-    reductions = [0] * len(amounts)
-    for given in cart.discounts:
-        redemption = Redemption(
-            currency=cart.currency,
-            at=world.time_of({"customer": customer}),
-            customer=customer,
-            amount=sum(amounts),
-        )
-        coupon, _ = find_coupon(world, given, redemption, "discounts[0]")
-        products = [item.price["product"] for item in cart.items]
-        reductions = reduce_amounts(amounts, products, coupon)
-    return [
-        _line_item(world, item, amount, reduction)
-        for item, amount, reduction in zip(cart.items, amounts, reductions, strict=True)
-    ]
-
-
-def _due_today(cart: Cart, item: PricedItem) -> int:
-    waits_for_trial = cart.has_trial() and item.price["type"] == "recurring"
-    return 0 if waits_for_trial else (item.price["unit_amount"] or 0) * item.quantity
-
-
-def _line_item(world: World, item: PricedItem, amount: int, reduction: int) -> Document:
-    return shapes.complete(
-        {
-            "id": world.ids.next("li"),
-            "object": "item",
-            "amount_discount": reduction,
-            "amount_subtotal": amount,
-            "amount_tax": 0,
-            "amount_total": amount - reduction,
-            "currency": item.price["currency"],
-            "description": describe_price(world, item.price),
-            "discounts": [],
-            "metadata": dict(item.metadata),
-            "price": dict(item.price),
-            "quantity": item.quantity,
-            "taxes": [],
-        }
-    )
-
-
 def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
     """Store a new open session for the cart; `values` are fields from the request."""
     lines = price_cart(world, cart, values.get("customer"))
@@ -172,7 +86,7 @@ def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
             "url": f"{world.base_url}/c/pay/{session_id}",
         }
     )
-    world.store.put(CART, _kept_cart(session_id, cart, lines))
+    keep_cart(world, session_id, cart, lines)
     return session
 
 
@@ -187,31 +101,6 @@ def _check_minimum(amount: int, currency: str) -> None:
 
 def _session_discount(given: ReadOnly) -> Document:
     return {"coupon": given.get("coupon"), "promotion_code": given.get("promotion_code")}
-
-
-def _kept_cart(session_id: str, cart: Cart, lines: list[Document]) -> Document:
-    return {
-        "id": session_id,
-        "line_items": lines,
-        "subscription_data": dict(cart.subscription_data),
-        "discounts": [dict(given) for given in cart.discounts],
-    }
-
-
-def cart_of(world: World, session_id: str) -> Cart:
-    """Return the session's cart."""
-    kept = world.store.peek(CART, session_id) or {}
-    items = [
-        PricedItem(line["price"], line["quantity"], line["metadata"]) for line in kept["line_items"]
-    ]
-    return Cart(items, kept["subscription_data"], kept["discounts"])
-
-
-def line_items_of(world: World, session_id: str) -> list[Document]:
-    """Return the session's line items as the API lists them."""
-    kept = world.store.get(CART, session_id)
-    lines: list[Document] = kept["line_items"] if kept else []
-    return lines
 
 
 def asks_for_card(session: ReadOnly) -> bool:

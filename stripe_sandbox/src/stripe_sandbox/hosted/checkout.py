@@ -5,12 +5,11 @@ from typing import Any
 
 from aiohttp import web
 
+from stripe_sandbox.billing.cart import cart_of, line_items_of
 from stripe_sandbox.billing.checkout import (
     Buyer,
     asks_for_card,
-    cart_of,
     complete_session,
-    line_items_of,
     recover_session,
     success_address,
 )

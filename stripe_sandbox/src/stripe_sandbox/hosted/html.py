@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from html import escape
 from string import Template
 
-from stripe_sandbox.billing.checkout import Cart, asks_for_card
+from stripe_sandbox.billing.cart import Cart
+from stripe_sandbox.billing.checkout import asks_for_card
 from stripe_sandbox.billing.lines import describe_price
 from stripe_sandbox.documents import ReadOnly
 from stripe_sandbox.money import format_amount

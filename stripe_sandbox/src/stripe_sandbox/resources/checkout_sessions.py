@@ -11,12 +11,8 @@ from stripe.params.checkout import (
     SessionUpdateParams,
 )
 
-from stripe_sandbox.billing.checkout import (
-    Cart,
-    expire_session,
-    line_items_of,
-    open_session,
-)
+from stripe_sandbox.billing.cart import Cart, line_items_of
+from stripe_sandbox.billing.checkout import expire_session, open_session
 from stripe_sandbox.billing.lines import check_currency_of
 from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.subscriptions import PricedItem, refuse_repeated
