@@ -3,6 +3,7 @@
 import typing
 
 import pytest
+import stripe
 from aiohttp import ClientSession
 
 from stripe_sandbox.operations import ALWAYS, Operation
@@ -39,7 +40,7 @@ def required(operation: Operation, *others: str) -> list[tuple[str, str]]:
     return [pair for name in sorted(names) for pair in pairs(name, declared[name])]
 
 
-def refused() -> list[tuple[Operation, str]]:
+def not_supported() -> list[tuple[Operation, str]]:
     """Return what is not implemented; a param that can only be emptied has nothing to refuse."""
     return [
         (operation, name)
@@ -60,7 +61,7 @@ def test_every_supported_param_is_one_of_stripes():
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method} {one.path}")
 async def test_every_other_param_is_refused_by_name(sandbox, operation):
-    names = [name for found, name in refused() if found is operation]
+    names = [name for found, name in not_supported() if found is operation]
     url = f"{sandbox.url}/v1{operation.path.replace('{id}', 'x')}"
     async with ClientSession(headers=AUTH) as browser:
         for name in names:
@@ -95,3 +96,40 @@ async def test_cards_are_listed_by_type(shop):
     of = shop.api.v1.customers.payment_methods.list_async
     assert len((await of(subscription.customer, {"type": "card"})).data) == 1
     assert (await of(subscription.customer, {"type": "us_bank_account"})).data == []
+
+
+@pytest.mark.parametrize("by", ["create", "update"])
+async def test_params_of_items_are_refused_too(shop, by):
+    subscription = await shop.buy()
+    coupon = {"discounts": [{"coupon": "x"}]}
+    subscriptions, customer = shop.api.v1.subscriptions, subscription.customer
+    if by == "create":
+        item = {"price": shop.prices["monthly"], **coupon}
+        call = subscriptions.create_async({"customer": customer, "items": [item]})
+    else:
+        item = {"id": subscription["items"].data[0].id, **coupon}
+        call = subscriptions.update_async(subscription.id, {"items": [item]})
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await call
+    assert refused.value.param == "items[0][discounts]"
+
+
+async def test_params_of_line_items_and_one_time_items_are_refused_too(shop):
+    line = shop.lines("monthly")[0] | {"adjustable_quantity": {"enabled": True}}
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await shop.open(line_items=[line])
+    assert refused.value.param == "line_items[0][adjustable_quantity]"
+    subscription = await shop.buy()
+    once = {"price": shop.prices["domain"], "tax_rates": ["txr_x"]}
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await shop.api.v1.subscriptions.update_async(subscription.id, {"add_invoice_items": [once]})
+    assert refused.value.param == "add_invoice_items[0][tax_rates]"
+
+
+async def test_pending_updates_are_refused(shop):
+    subscription = await shop.buy()
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await shop.api.v1.subscriptions.update_async(
+            subscription.id, {"payment_behavior": "pending_if_incomplete"}
+        )
+    assert refused.value.param == "payment_behavior"

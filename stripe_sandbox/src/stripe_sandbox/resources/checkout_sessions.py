@@ -124,6 +124,7 @@ def _items(call: Call) -> list[PricedItem]:
 
 
 def _item(call: Call, line: ReadOnly, path: str) -> PricedItem:
+    refuse_unsupported(line, LINE, path)
     price = _price(call, line, path)
     quantity = line.get("quantity")
     if quantity is None:
@@ -212,6 +213,7 @@ def _has_email(session: ReadOnly, wanted: ReadOnly) -> bool:
 
 PATH = "/checkout/sessions"
 CREATE = frozenset({*SHOWN, "discounts", "expand", "line_items", "mode", "subscription_data"})
+LINE = frozenset({"metadata", "price", "price_data", "quantity"})
 SUBSCRIPTION_DATA = frozenset(
     {"billing_mode", "description", "metadata", "trial_end", "trial_period_days", "trial_settings"}
 )

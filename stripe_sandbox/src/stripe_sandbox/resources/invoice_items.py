@@ -18,7 +18,14 @@ from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
-from stripe_sandbox.operations import Call, Operation, is_in_range, listing, retrieve
+from stripe_sandbox.operations import (
+    Call,
+    Operation,
+    is_in_range,
+    listing,
+    refuse_unsupported,
+    retrieve,
+)
 from stripe_sandbox.resources import prices
 from stripe_sandbox.resources.prices import named_price
 
@@ -118,6 +125,7 @@ def one_time_charge(
     call: Call, given: ReadOnly, param: str, subscription: ReadOnly
 ) -> NewInvoiceItem:
     """Return the invoice item of one entry of `add_invoice_items`; `param` is its price param."""
+    refuse_unsupported(given, ONE_TIME, param.removesuffix("[price]"))
     price = named_price(call, given, param)
     if price is None:
         raise missing_param(param)
@@ -171,6 +179,7 @@ def _made_within(item: ReadOnly, bounds: Any) -> bool:
     return is_in_range(item["date"], bounds)
 
 
+ONE_TIME = frozenset({"metadata", "price", "price_data", "quantity"})
 CREATE = frozenset(
     [
         "amount",

@@ -33,10 +33,23 @@ from stripe_sandbox.billing.subscriptions import (
 )
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
-from stripe_sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
+from stripe_sandbox.operations import (
+    Call,
+    Filter,
+    Listing,
+    Operation,
+    listing,
+    refuse_unsupported,
+    retrieve,
+)
 from stripe_sandbox.resources.invoice_items import one_time_charges
 from stripe_sandbox.resources.prices import named_price
-from stripe_sandbox.resources.subscription_updates import chosen_payment_method, refuse_past, update
+from stripe_sandbox.resources.subscription_updates import (
+    chosen_payment_method,
+    refuse_past,
+    refuse_pending_if_incomplete,
+    update,
+)
 
 
 def create(call: Call) -> Document:
@@ -45,6 +58,7 @@ def create(call: Call) -> Document:
     customer = world.find("customer", _required(call, "customer"), "customer")
     if call.get("collection_method") == "send_invoice":
         raise invalid("The sandbox supports only charge_automatically.", param="collection_method")
+    refuse_pending_if_incomplete(call)
     refuse_past(call.get("cancel_at"), world.time_of(customer), "cancel_at")
     new = _terms(call, customer)
     subscription = create_subscription(world, new, "trialing" if new.trial_end else "active")
@@ -99,6 +113,7 @@ def _trial_end(call: Call, now: int) -> int | None:
 
 
 def _priced_item(call: Call, given: ReadOnly, index: int) -> PricedItem:
+    refuse_unsupported(given, NEW_ITEM, f"items[{index}]")
     price = named_price(call, given, f"items[{index}][price]")
     if price is None:
         raise missing_param(f"items[{index}][price]")
@@ -213,6 +228,7 @@ UPDATE = frozenset(
         "trial_settings",
     ]
 )
+NEW_ITEM = frozenset({"metadata", "plan", "price", "price_data", "quantity"})
 CREATE = (
     UPDATE - {"cancellation_details", "pause_collection", "proration_date"}
     | {"billing_mode", "collection_method", "customer"}
