@@ -136,7 +136,7 @@ async def test_stopping_is_bounded_and_hands_over_what_is_not_finished(
         assert await worker.stop() == 0
     work = await scene.work()
     assert (work["lease_token"], work["done_version"]) == (None, 0)
-    assert (await scene.leg())["pending_action"] == "create"
+    assert (await scene.service())["pending_action"] == "create"
     assert (await sweep(scene.pool))["provisioning"] == 1
 
 
@@ -179,7 +179,7 @@ async def test_a_failed_leg_is_triggered_again_at_its_own_time(scene: Scene) -> 
     await scene.pool.execute("DELETE FROM pgqueuer")
     await scene.run()
     job = await scene.inbox.row("SELECT execute_after - created AS delay FROM pgqueuer")
-    leg = await scene.leg()
+    leg = await scene.service()
     assert 5 < job["delay"].total_seconds() < 20
     assert leg["next_attempt_at"] is not None
 
