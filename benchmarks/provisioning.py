@@ -24,7 +24,7 @@ from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.settings import DatabaseSettings
 from tests.processes import ServiceProcess, running_worker
-from tests.provisioning.burst import open_shop, sell_at_once
+from tests.provisioning.bulk_sales import open_shop, sell_at_once
 
 WORKERS = 2
 COMMAND_SECONDS = 0.1

@@ -22,7 +22,7 @@ from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import DatabaseSettings
 from tests.faults.deployment import order_of
 from tests.faults.replicated_postgres import ReplicatedPostgres, running_replicated_postgres
-from tests.provisioning.burst import open_shop
+from tests.provisioning.bulk_sales import open_shop
 from tests.service import CREATE_SESSION
 
 _SUBSCRIPTIONS = 20_000

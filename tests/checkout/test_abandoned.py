@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.checkout.test_paid_twice import take_up
+from tests.inline_worker import InlineWorker
 from tests.service import CREATE_SESSION, Service
-from tests.worker_double import Worker
 
 HOUR = 3600
 TRIAL = {
@@ -38,7 +38,7 @@ async def test_an_order_that_nobody_pays_expires_and_carries_its_recovery_link(
 
 
 async def test_an_expired_order_frees_the_trial_and_the_domain_that_it_named(
-    service: Service, worker: Worker, order_a: dict[str, Any]
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
 ) -> None:
     first = await abandon(service, order_a | TRIAL)
     second = await service.buy(order_a | TRIAL)
@@ -51,7 +51,7 @@ async def test_an_expired_order_frees_the_trial_and_the_domain_that_it_named(
 
 @pytest.mark.parametrize("known", [True, False], ids=["told by webhooks", "webhooks come late"])
 async def test_an_order_is_honoured_that_is_taken_up_by_its_recovery_link(
-    service: Service, worker: Worker, order_a: dict[str, Any], *, known: bool
+    service: Service, worker: InlineWorker, order_a: dict[str, Any], *, known: bool
 ) -> None:
     order = await abandon(service, order_a | TRIAL)
     page = await take_up(service, order["sessionId"])
@@ -79,7 +79,7 @@ async def test_an_order_is_honoured_that_is_taken_up_by_its_recovery_link(
 
 
 async def test_a_trial_that_was_taken_up_again_is_the_only_one(
-    service: Service, worker: Worker, order_a: dict[str, Any]
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
 ) -> None:
     order = await abandon(service, order_a | TRIAL)
     await service.stripe.pay(await take_up(service, order["sessionId"]))

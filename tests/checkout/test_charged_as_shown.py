@@ -20,8 +20,8 @@ from mpanel_billing.http.schemas.checkout import CheckoutRequest
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from tests.inline_worker import InlineWorker
 from tests.service import Service
-from tests.worker_double import Worker
 
 HOUR, DAY = 3600, 86_400
 
@@ -55,7 +55,7 @@ class Sale:
     """
 
     service: Service
-    worker: Worker
+    worker: InlineWorker
     shown: PricedOrder
     stripe_id: str
     end: int
@@ -102,7 +102,7 @@ Sell = Callable[..., Awaitable[Sale]]
 
 
 @pytest.fixture
-def begin(service: Service, worker: Worker, order_a: dict[str, Any]) -> Sell:
+def begin(service: Service, worker: InlineWorker, order_a: dict[str, Any]) -> Sell:
     """Order and pay, with a trial unless told otherwise, and let the worker do its part."""
 
     async def begin(**change: Any) -> Sale:

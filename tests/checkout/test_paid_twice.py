@@ -6,8 +6,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.inline_worker import InlineWorker
 from tests.service import Service
-from tests.worker_double import Worker
 
 COM = {"domain": {"mode": "register", "value": "ada.com"}}
 TENANTS = "SELECT domain, billing_subscription_id::text AS subscription_id FROM tenants"
@@ -17,7 +17,7 @@ async def troubles(service: Service) -> list[asyncpg.Record]:
     return await service.pool.fetch("SELECT * FROM billing_trouble WHERE trouble = 'paid_twice'")
 
 
-async def cancel(worker: Worker, stripe_subscription_id: str) -> None:
+async def cancel(worker: InlineWorker, stripe_subscription_id: str) -> None:
     await worker.gateway.client.v1.subscriptions.cancel_async(stripe_subscription_id)
     await worker.catch_up()
 
@@ -28,7 +28,10 @@ async def pay(service: Service, page: str) -> None:
 
 
 async def test_a_domain_that_two_tabs_have_paid_for_stays_with_the_first(
-    service: Service, worker: Worker, order_a: dict[str, Any], caplog: pytest.LogCaptureFixture
+    service: Service,
+    worker: InlineWorker,
+    order_a: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = await service.order(order_a | COM)
     await service.pool.execute("UPDATE orders SET created_at = now() - interval '1 hour'")
@@ -68,7 +71,10 @@ async def take_up(service: Service, session_id: str) -> str:
 
 
 async def test_an_order_that_is_paid_through_two_recovered_sessions_is_noticed(
-    service: Service, worker: Worker, order_a: dict[str, Any], caplog: pytest.LogCaptureFixture
+    service: Service,
+    worker: InlineWorker,
+    order_a: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     order = await service.order(order_a | COM)
     await service.stripe.advance_time(await service.stripe.now() + 24 * 3600)
@@ -94,7 +100,7 @@ async def test_an_order_that_is_paid_through_two_recovered_sessions_is_noticed(
 
 
 async def test_an_order_that_was_changed_and_then_paid_by_its_recovery_link_is_shown(
-    service: Service, worker: Worker, order_a: dict[str, Any]
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
 ) -> None:
     """Stripe's link outlives our calling it off: a person has to see that both were paid."""
     changed = await service.order(order_a)
@@ -109,7 +115,7 @@ async def test_an_order_that_was_changed_and_then_paid_by_its_recovery_link_is_s
 
 
 async def test_an_order_that_the_buyer_came_back_to_is_not_trouble(
-    service: Service, worker: Worker, order_a: dict[str, Any]
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
 ) -> None:
     await service.order(order_a)
     await service.order(order_a | {"planId": "premium"})

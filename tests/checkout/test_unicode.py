@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.inline_worker import InlineWorker
 from tests.service import Service
-from tests.worker_double import Worker
 
 BUYERS = {
     "emoji": {
@@ -31,7 +31,7 @@ BUYERS = {
 
 @pytest.mark.parametrize("script", BUYERS)
 async def test_names_survive_on_the_whole_way(
-    service: Service, worker: Worker, order_a: dict[str, Any], script: str
+    service: Service, worker: InlineWorker, order_a: dict[str, Any], script: str
 ) -> None:
     buyer = BUYERS[script] | {"country": "CZ", "address1": "č. 1 — «A»"}
     domain = {"mode": "existing", "value": "BÜCHER.de"}

@@ -18,7 +18,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from tests import stripe_objects as made
 from tests.convergence.lifecycles import LIVES, disordered
 from tests.convergence.rows import MIRRORED, ask_stripe, live_all, mirrored_rows
-from tests.convergence.truth import create_truth
+from tests.convergence.stripe_stub import create_stripe_stub
 from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
 
 EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "300"))
@@ -64,7 +64,7 @@ class World:
 @asynccontextmanager
 async def running_world(database_url: str) -> AsyncIterator[World]:
     objects: dict[str, Mapping[str, Any]] = {}
-    async with TestServer(create_truth(objects)) as truth:
+    async with TestServer(create_stripe_stub(objects)) as truth:
         app = make_app(
             make_settings(database_url=database_url, stripe_api_base=str(truth.make_url("/")))
         )

@@ -1,4 +1,4 @@
-"""Every named query is one that the migrated schema understands."""
+"""Every named query is valid on the migrated schema."""
 
 from collections import Counter
 from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 
 from mpanel_billing.http.openapi.document import DOCUMENT
 from mpanel_billing.settings import Settings
+from tests.inline_worker import InlineWorker
 from tests.service import Service, make_settings
-from tests.worker_double import Worker
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def _give_examples(operation: dict[str, Any], examples: Mapping[str, Any]) -> No
 
 
 @pytest.fixture
-async def inhabited(service: Service, worker: Worker, order_a: dict[str, Any]) -> Inhabited:
+async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, Any]) -> Inhabited:
     """A provisioned subscription, two others to change, and an event that failed."""
     orders: list[dict[str, Any]] = []
     for name in ("ada", "grace", "mary"):

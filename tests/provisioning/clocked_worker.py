@@ -8,12 +8,12 @@ from pathlib import Path
 from mpanel_billing.settings import load_settings
 from mpanel_billing.telemetry.logs import configure_logging
 from mpanel_billing.worker.process import run_worker
-from tests.provisioning.stage import StageClock
+from tests.provisioning.harness import ManualClock
 
 CLOCK_FILE = "CLOCK_FILE"
 
 
-class ShiftedClock(StageClock):
+class ShiftedClock(ManualClock):
     """The real time and a shift, which processes share through a file: its seconds."""
 
     def __init__(self, file: Path) -> None:

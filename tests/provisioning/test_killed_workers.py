@@ -22,11 +22,11 @@ import pytest
 from mpanel_billing.provisioning.lease import LEASE_SECONDS
 from mpanel_billing.worker.sweep import sweep
 from tests.processes import ServiceProcess, running, service_environment
-from tests.provisioning.checks import Checks
+from tests.provisioning.actions import Actions
 from tests.provisioning.clocked_worker import CLOCK_FILE, ShiftedClock
+from tests.provisioning.harness import IDS, Harness, open_stage
+from tests.provisioning.invariants import Invariants
 from tests.provisioning.mirror_model import ADDONS, PLANS
-from tests.provisioning.stage import IDS, Stage, open_stage
-from tests.provisioning.telling import Teller
 
 STORIES = int(os.environ.get("PROVISIONING_KILLS", "1"))
 WORKERS = 2
@@ -53,22 +53,22 @@ async def test_killed_workers_leave_the_world_as_the_mirror_says(
 ) -> None:
     clock_file = tmp_path / "clock"
     async with (
-        open_stage(database_url, ShiftedClock(clock_file)) as stage,
+        open_stage(database_url, ShiftedClock(clock_file)) as harness,
         listening(database_url) as changed,
         AsyncExitStack() as processes,
     ):
-        await stage.clean()
-        fleet = Fleet(stage, clock_file, processes)
-        checks = Checks(stage)
-        story = Story(stage, random.Random(seed))
+        await harness.clean()
+        fleet = Fleet(harness, clock_file, processes)
+        checks = Invariants(harness)
+        story = Story(harness, random.Random(seed))
         for id_ in IDS:
-            await story.teller.sell(id_, story.chance.choice(PLANS))
-            await story.teller.pay_first(id_)
+            await story.actions.sell(id_, story.chance.choice(PLANS))
+            await story.actions.pay_first(id_)
         for _ in range(ROUNDS):
             await fleet.fill_up()
             fleet.kill_one_at(story.chance.randint(1, 5))
             await story.happens()
-            await work_until_rest(stage, changed)
+            await work_until_rest(harness, changed)
             await checks.at_rest()
         assert fleet.killed == ROUNDS
         await checks.all_done()
@@ -78,31 +78,31 @@ async def test_killed_workers_leave_the_world_as_the_mirror_says(
 class Story:
     """Chance moves of the subscriptions."""
 
-    stage: Stage
+    harness: Harness
     chance: random.Random
-    teller: Teller = field(init=False)
+    actions: Actions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.teller = Teller(self.stage)
+        self.actions = Actions(self.harness)
 
     async def happens(self) -> None:
         """Give every subscription something to be done, then wait until days have passed."""
-        self.stage.server.misbehaviours.extend(
+        self.harness.server.misbehaviours.extend(
             self.chance.choices(["500", "500_after", "cut_after", "forget"], k=2)
         )
         for id_ in IDS:
             plan, addon = self.chance.choice(PLANS), self.chance.choice(ADDONS)
-            await self.teller.change(id_, plan, Counter({addon: self.chance.randint(1, 3)}))
-            await self.chance.choice(self.teller.moves_of_money(id_))(id_)
+            await self.actions.change(id_, plan, Counter({addon: self.chance.randint(1, 3)}))
+            await self.chance.choice(self.actions.moves_of_money(id_))(id_)
             if self.chance.random() < 0.3:
-                await self.teller.hold_or_lift(id_)
+                await self.actions.hold_or_lift(id_)
 
 
 @dataclass
 class Fleet:
     """Worker processes, one of which is killed now and then."""
 
-    stage: Stage
+    harness: Harness
     clock_file: Path
     processes: AsyncExitStack
     workers: list[ServiceProcess] = field(default_factory=list)
@@ -113,8 +113,8 @@ class Fleet:
         """Start as many as have been killed."""
         missing = WORKERS - len(self.workers)
         environment = {
-            **service_environment(self.stage.database_url, "http://127.0.0.1:1"),
-            "PROVISIONING_SERVICES": json.dumps(self.stage.services(0.4)),
+            **service_environment(self.harness.database_url, "http://127.0.0.1:1"),
+            "PROVISIONING_SERVICES": json.dumps(self.harness.services(0.4)),
             CLOCK_FILE: str(self.clock_file),
         }
         starting = [
@@ -127,31 +127,31 @@ class Fleet:
     def kill_one_at(self, order: int) -> None:
         """Kill one at the n-th time that an order comes in or was carried out, from now on."""
         self._orders = order
-        self.stage.server.watch = self._count
+        self.harness.server.watch = self._count
 
     def _count(self) -> None:
         self._orders -= 1
         if self._orders == 0:
             self.workers.pop(0).process.kill()
             self.killed += 1
-            self.stage.clock.advance(timedelta(seconds=LEASE_SECONDS + 1))
+            self.harness.clock.advance(timedelta(seconds=LEASE_SECONDS + 1))
 
 
-async def work_until_rest(stage: Stage, changed: asyncio.Event) -> None:
+async def work_until_rest(harness: Harness, changed: asyncio.Event) -> None:
     """Let the processes work, and the clock move on to what is due, until only far moments are."""
     for _ in range(_MOST_SWEEPS):
-        await sweep(stage.pool, stage.clock)
-        await wait_until_idle(stage, changed)
-        stage.clock.advance(timedelta(seconds=LEASE_SECONDS + 1))
-        if not await stage.move_on():
+        await sweep(harness.pool, harness.clock)
+        await wait_until_idle(harness, changed)
+        harness.clock.advance(timedelta(seconds=LEASE_SECONDS + 1))
+        if not await harness.move_on():
             return
     raise AssertionError("it does not come to rest")
 
 
-async def wait_until_idle(stage: Stage, changed: asyncio.Event) -> None:
+async def wait_until_idle(harness: Harness, changed: asyncio.Event) -> None:
     """Wait until no job is there: those of killed workers are taken over when they seem dead."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        while await stage.pool.fetchval(_BUSY):
+        while await harness.pool.fetchval(_BUSY):
             changed.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), _LOOK_SECONDS)

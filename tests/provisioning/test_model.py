@@ -22,11 +22,11 @@ from hypothesis.stateful import (
 
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.provisioning import operations
-from tests.provisioning.checks import Checks
+from tests.provisioning.actions import Actions
+from tests.provisioning.harness import GRACE, IDS, RETENTION, Harness, Worker, open_stage
+from tests.provisioning.invariants import Invariants
 from tests.provisioning.mirror_model import ADDONS, PLANS, TYPES
 from tests.provisioning.reference_server import Misbehaviour
-from tests.provisioning.stage import GRACE, IDS, RETENTION, Stage, Worker, open_stage
-from tests.provisioning.telling import Teller
 
 EXAMPLES = int(os.environ.get("PROVISIONING_EXAMPLES", "40"))
 
@@ -59,10 +59,10 @@ HAPPENINGS = (
 def test_the_world_is_what_the_mirror_says(database_url: str) -> None:
     with asyncio.Runner() as runner:
         opening = open_stage(database_url)
-        stage = runner.run(opening.__aenter__())
+        harness = runner.run(opening.__aenter__())
         try:
             run_state_machine_as_test(
-                lambda: Story(runner, stage),
+                lambda: Story(runner, harness),
                 settings=settings(
                     max_examples=EXAMPLES,
                     stateful_step_count=30,
@@ -79,12 +79,12 @@ def test_the_world_is_what_the_mirror_says(database_url: str) -> None:
 class Story(RuleBasedStateMachine):
     """A story of some subscriptions, which is checked whenever it rests, and at its end."""
 
-    def __init__(self, runner: asyncio.Runner, stage: Stage) -> None:
+    def __init__(self, runner: asyncio.Runner, harness: Harness) -> None:
         super().__init__()
         self._do = runner.run
-        self._stage = stage
-        self._teller = Teller(stage)
-        self._checks = Checks(stage)
+        self._stage = harness
+        self._teller = Actions(harness)
+        self._checks = Invariants(harness)
         self._sleepers: list[tuple[Worker, asyncio.Task[None]]] = []
 
     @initialize(

@@ -5,10 +5,10 @@ from typing import Any
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.reconciliation.objects import reconcile_object
+from tests.inline_worker import GRACE, RETENTION
 from tests.provisioning.world import World
 from tests.reconciliation.conftest import Reconciler
 from tests.service import Service
-from tests.worker_double import GRACE, RETENTION
 
 
 async def test_an_account_that_somebody_has_changed_is_brought_back(

@@ -8,8 +8,8 @@ import pytest
 
 from mpanel_billing.settings import Settings
 from tests.checkout.conftest import catalogue
+from tests.inline_worker import InlineWorker
 from tests.service import Service, make_settings
-from tests.worker_double import Worker
 
 __all__ = ["catalogue"]  # a fixture
 
@@ -43,7 +43,7 @@ class Backend:
     """Calls /api/billing as mPanel does."""
 
     service: Service
-    worker: Worker
+    worker: InlineWorker
 
     async def get(self, path: str, **query: str) -> Answer:
         async with self.service.client.get(
@@ -112,7 +112,7 @@ class Backend:
 
 
 @pytest.fixture
-def backend(service: Service, worker: Worker) -> Backend:
+def backend(service: Service, worker: InlineWorker) -> Backend:
     return Backend(service, worker)
 
 

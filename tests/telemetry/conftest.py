@@ -9,13 +9,13 @@ import pytest
 from mpanel_billing.telemetry.multiprocess import VARIABLE
 from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
-from tests.telemetry.premises import Premises
+from tests.telemetry.monitored_service import MonitoredService
 
 
 @pytest.fixture
-async def premises(
+async def monitored(
     database_url: str, sandbox: Sandbox, stripe: SandboxClient, tmp_path: Path
-) -> AsyncIterator[Premises]:
+) -> AsyncIterator[MonitoredService]:
     async with AsyncExitStack() as stack:
         environment = {VARIABLE: str(tmp_path / "metrics")}
-        yield Premises(database_url, sandbox, stripe, stack, environment)
+        yield MonitoredService(database_url, sandbox, stripe, stack, environment)

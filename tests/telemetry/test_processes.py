@@ -11,8 +11,8 @@ from aiohttp.test_utils import unused_port
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.telemetry.multiprocess import VARIABLE
 from tests.processes import ServiceProcess
-from tests.telemetry.expressions import check_alerts, check_dashboard, check_table
-from tests.telemetry.premises import Premises, get
+from tests.telemetry.documented_metrics import check_alerts, check_dashboard, check_table
+from tests.telemetry.monitored_service import MonitoredService, get
 from tests.telemetry.scrape import Scrape, scrape
 
 LIVE = "/api/health/live"
@@ -48,9 +48,9 @@ async def processes(port: int, expected: int) -> Scrape:
 
 
 async def test_either_process_tells_the_sum_and_the_dead_still_count(
-    premises: Premises, tmp_path: Path
+    monitored: MonitoredService, tmp_path: Path
 ) -> None:
-    (first, port), (_, other_port) = await premises.start_api(), await premises.start_api()
+    (first, port), (_, other_port) = await monitored.start_api(), await monitored.start_api()
     await get(port, LIVE, times=3)
     await get(other_port, LIVE, times=4)
     assert requests(await processes(port, 2)) == 7
@@ -58,7 +58,7 @@ async def test_either_process_tells_the_sum_and_the_dead_still_count(
 
     await first.kill()
     assert requests(await processes(other_port, 1)) == 7
-    _, third_port = await premises.start_api()
+    _, third_port = await monitored.start_api()
     await get(third_port, LIVE)
     found = await processes(third_port, 2)
     assert requests(found) == 8
@@ -67,27 +67,31 @@ async def test_either_process_tells_the_sum_and_the_dead_still_count(
     assert len(marks) == 2, "what the dead have left is cleared away"
 
 
-async def test_what_a_crash_has_spoilt_is_left_out(premises: Premises, tmp_path: Path) -> None:
+async def test_what_a_crash_has_spoilt_is_left_out(
+    monitored: MonitoredService, tmp_path: Path
+) -> None:
     folder = tmp_path / "metrics"
     folder.mkdir()
     (folder / "1-dead.alive").touch()
     (folder / "counter_1-dead.db").write_bytes(os.urandom(4096))
-    _, port = await premises.start_api()
+    _, port = await monitored.start_api()
     await get(port, LIVE)
     assert requests(await scrape(port)) == 1
 
 
-async def test_a_folder_that_cannot_be_used_is_named(premises: Premises, tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_used_is_named(
+    monitored: MonitoredService, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
-    premises.environment[VARIABLE] = str(tmp_path / "file" / "folder")
+    monitored.environment[VARIABLE] = str(tmp_path / "file" / "folder")
     with pytest.raises(AssertionError, match=f"{VARIABLE}: .* cannot be used"):
-        await premises.start_api()
+        await monitored.start_api()
 
 
-async def test_the_worker_answers_for_itself_where_it_is_alone(premises: Premises) -> None:
-    del premises.environment[VARIABLE]
+async def test_the_worker_answers_for_itself_where_it_is_alone(monitored: MonitoredService) -> None:
+    del monitored.environment[VARIABLE]
     port = unused_port()
-    worker = await premises.start_worker(WORKER_METRICS_PORT=str(port))
+    worker = await monitored.start_worker(WORKER_METRICS_PORT=str(port))
     found = await scrape(port)
     assert found.value("database_up") == 1
     assert found.value("pool_connections_max", process="worker") == 10
@@ -99,14 +103,14 @@ async def test_the_worker_answers_for_itself_where_it_is_alone(premises: Premise
 
 
 async def test_every_expression_and_the_documentation_read_what_is_exposed(
-    premises: Premises, pool: Pool, offers: None, order_a: dict[str, Any]
+    monitored: MonitoredService, pool: Pool, offers: None, order_a: dict[str, Any]
 ) -> None:
-    _, port = await premises.start_api()
-    worker: ServiceProcess = await premises.start_worker()
-    await premises.buy(port, order_a)
+    _, port = await monitored.start_api()
+    worker: ServiceProcess = await monitored.start_worker()
+    await monitored.buy(port, order_a)
     await worker.stop()  # so that it does not do what is left to do
     await pool.execute(LEFT_TO_DO)
-    _, fresh_port = await premises.start_api()
+    _, fresh_port = await monitored.start_api()
     found = await processes(fresh_port, 2)
     assert found.value("jobs_total", job="provision", outcome="done") >= 1
     assert found.value("driver_calls_total", driver="log", action="create", outcome="done") >= 1

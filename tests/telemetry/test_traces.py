@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.processes import service_environment
-from tests.telemetry.premises import Premises
+from tests.telemetry.monitored_service import MonitoredService
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -68,16 +68,16 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 async def test_a_purchase_can_be_followed_from_the_request_to_the_account(
-    premises: Premises, collector: Collector, offers: None, order_a: dict[str, Any]
+    monitored: MonitoredService, collector: Collector, offers: None, order_a: dict[str, Any]
 ) -> None:
     service = f'{{"url": "{collector.url}", "token": "t", "secret": "{SECRET}"}}'
-    premises.environment |= {
+    monitored.environment |= {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "PROVISIONING_SERVICES": f'{{"hosting": {service}}}',
     }
-    api, port = await premises.start_api()
-    worker = await premises.start_worker()
-    await premises.buy(port, order_a, traceparent=CALLER)
+    api, port = await monitored.start_api()
+    worker = await monitored.start_worker()
+    await monitored.buy(port, order_a, traceparent=CALLER)
     assert await api.stop() == 0
     assert await worker.stop() == 0  # the last spans are delivered at the end
 
@@ -96,12 +96,12 @@ async def test_a_purchase_can_be_followed_from_the_request_to_the_account(
 
 
 async def test_a_collector_that_is_away_holds_nobody_up(
-    premises: Premises, offers: None, order_a: dict[str, Any]
+    monitored: MonitoredService, offers: None, order_a: dict[str, Any]
 ) -> None:
-    premises.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1"
-    api, port = await premises.start_api()
-    await premises.start_worker()
-    await premises.buy(port, order_a)
+    monitored.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1"
+    api, port = await monitored.start_api()
+    await monitored.start_worker()
+    await monitored.buy(port, order_a)
     assert await api.stop() == 0
 
 

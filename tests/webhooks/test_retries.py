@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestServer
 from mpanel_billing.webhooks.inbox import MAX_ATTEMPTS, retry_event
 from mpanel_billing.worker.sweep import sweep
 from tests import stripe_objects as made
-from tests.convergence.truth import create_truth
+from tests.convergence.stripe_stub import create_stripe_stub
 from tests.inbox import Inbox
 from tests.processes import running_worker
 from tests.webhooks.test_receiving import FAULT, MENDED, POISON
@@ -70,7 +70,7 @@ async def test_a_wish_whose_trigger_got_lost_is_found_and_the_worker_asks_stripe
     assert (await sweep(inbox.pool))["refetches"] == 1
     async with (
         asyncio.timeout(30),
-        TestServer(create_truth({"sub_1": made.subscription(amount=900)})) as truth,
+        TestServer(create_stripe_stub({"sub_1": made.subscription(amount=900)})) as truth,
         running_worker(database_url, stripe_url=str(truth.make_url("/"))) as worker,
     ):
         while not await inbox.pool.fetchval("SELECT amount = 900 FROM subscriptions"):

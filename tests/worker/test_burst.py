@@ -5,7 +5,7 @@ import json
 
 from mpanel_billing.database.pool import Pool
 from tests.processes import running_worker
-from tests.provisioning.burst import open_shop, sell_at_once
+from tests.provisioning.bulk_sales import open_shop, sell_at_once
 from tests.provisioning.reference_server import ReferenceServer
 
 BUYERS = 60

@@ -1,4 +1,4 @@
-"""What Stripe and operators can do to a subscription, told to the service and to the model."""
+"""What Stripe and operators can do to a subscription, applied to the service and to the model."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mpanel_billing.provisioning import operations
+from tests.provisioning.harness import Harness
 from tests.provisioning.mirror_model import Bought
-from tests.provisioning.stage import Stage
 
 Move: TypeAlias = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Teller:
-    """Tells both, one after the other, what has become of a subscription."""
+class Actions:
+    """Applies each action to the model and to the service."""
 
-    stage: Stage
+    harness: Harness
 
     async def sell(self, id_: str, plan: str, status: str = "incomplete") -> None:
-        self.stage.bought[id_] = Bought(plan)
+        self.harness.bought[id_] = Bought(plan)
         await self._tell_status(id_, status)
 
     def moves_of_money(self, id_: str) -> list[Move]:
         """List what can happen to the subscription as it is, at Stripe."""
-        bought = self.stage.bought[id_]
+        bought = self.harness.bought[id_]
         if not bought.settled:
             return [self.pay_first]
         moves: list[Move] = [self.pause_or_resume_collection]
@@ -37,22 +37,22 @@ class Teller:
         return moves
 
     async def pay_first(self, id_: str) -> None:
-        bought = self.stage.bought[id_]
-        await self.stage.tell_invoice(id_, "first", "paid", self.stage.clock())
+        bought = self.harness.bought[id_]
+        await self.harness.tell_invoice(id_, "first", "paid", self.harness.clock())
         bought.settled = True
         await self._tell_status(id_, "trialing" if bought.status == "trialing" else "active")
 
     async def fall_past_due(self, id_: str) -> None:
-        since = self.stage.clock().replace(microsecond=0)
-        self.stage.bought[id_].unpaid_since = since
-        await self.stage.tell_invoice(id_, str(since.timestamp()), "open", since)
+        since = self.harness.clock().replace(microsecond=0)
+        self.harness.bought[id_].unpaid_since = since
+        await self.harness.tell_invoice(id_, str(since.timestamp()), "open", since)
         await self._tell_status(id_, "past_due")
 
     async def recover(self, id_: str) -> None:
-        bought = self.stage.bought[id_]
+        bought = self.harness.bought[id_]
         since, bought.unpaid_since = bought.unpaid_since, None
         assert since is not None
-        await self.stage.tell_invoice(id_, str(since.timestamp()), "paid", since)
+        await self.harness.tell_invoice(id_, str(since.timestamp()), "paid", since)
         await self._tell_status(id_, "active")
 
     async def turn_unpaid(self, id_: str) -> None:
@@ -65,25 +65,25 @@ class Teller:
         await self._tell_status(id_, "active")
 
     async def pause_or_resume_collection(self, id_: str) -> None:
-        bought = self.stage.bought[id_]
+        bought = self.harness.bought[id_]
         bought.collection_paused = not bought.collection_paused
-        await self.stage.tell(id_)
+        await self.harness.tell(id_)
 
     async def change(self, id_: str, plan: str, addons: Counter[str]) -> None:
-        self.stage.bought[id_].change(plan, addons, self.stage.clock())
-        await self.stage.tell(id_)
+        self.harness.bought[id_].change(plan, addons, self.harness.clock())
+        await self.harness.tell(id_)
 
     async def cancel(self, id_: str, *, at_period_end: bool) -> None:
         """Cancel at the period's end, which changes nothing yet, or now."""
-        bought = self.stage.bought[id_]
+        bought = self.harness.bought[id_]
         if not at_period_end:
             bought.status = "canceled"
-            bought.ended_at = self.stage.clock().replace(microsecond=0)
-        await self.stage.tell(id_, cancel_at_period_end=at_period_end)
+            bought.ended_at = self.harness.clock().replace(microsecond=0)
+        await self.harness.tell(id_, cancel_at_period_end=at_period_end)
 
     async def hold_or_lift(self, id_: str) -> None:
-        bought, pool = self.stage.bought[id_], self.stage.pool
-        subscription = await self.stage.id_of(id_)
+        bought, pool = self.harness.bought[id_], self.harness.pool
+        subscription = await self.harness.id_of(id_)
         if bought.held:
             await operations.lift(pool, subscription, operator="grace")
         else:
@@ -92,5 +92,5 @@ class Teller:
         bought.held_throughout &= bought.held
 
     async def _tell_status(self, id_: str, status: str) -> None:
-        self.stage.bought[id_].status = status
-        await self.stage.tell(id_)
+        self.harness.bought[id_].status = status
+        await self.harness.tell(id_)

@@ -1,50 +1,50 @@
-"""What has to be so at a rest: the outside world against the model."""
+"""What must hold once everything is idle: the outside world equals the model."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from tests.provisioning.harness import GRACE, RETENTION, Harness
 from tests.provisioning.mirror_model import TYPES, Bought
 from tests.provisioning.reference_server import NEED_HOSTING
-from tests.provisioning.stage import GRACE, RETENTION, Stage
 
 
 @dataclass
-class Checks:
+class Invariants:
     """Compares the service's accounts with the model, each time everything is at rest."""
 
-    stage: Stage
+    harness: Harness
     _terminations: int = 0
     _refused: dict[tuple[UUID, str], tuple[int, object]] = field(default_factory=dict)
     """Of what was refused at a rest: which refusal it was, and what was desired then."""
 
     async def at_rest(self) -> None:
         """Check what there is, and what has happened since the rest before."""
-        bought = self.stage.bought
+        bought = self.harness.bought
         self._check_no_duplicates()
-        assert self.stage.server.early == []
-        self._check_terminations({await self.stage.id_of(id_): bought[id_] for id_ in bought})
+        assert self.harness.server.early == []
+        self._check_terminations({await self.harness.id_of(id_): bought[id_] for id_ in bought})
         for id_, one in bought.items():
-            one.note_rest(self.stage.clock())
+            one.note_rest(self.harness.clock())
             await self._check(id_, one)
 
     async def all_done(self) -> None:
         """Check that nothing is left to do, and nothing is wrong."""
-        unfinished = await self.stage.pool.fetch(
+        unfinished = await self.harness.pool.fetch(
             "SELECT w.* FROM provisioning_work AS w "
             "WHERE w.version <> w.done_version OR w.last_error IS NOT NULL"
         )
         assert unfinished == []
 
     def _check_no_duplicates(self) -> None:
-        accounts = self.stage.server.world.accounts
+        accounts = self.harness.server.world.accounts
         places = Counter((a.subscription_id, a.product_type) for a in accounts)
         assert all(count == 1 for count in places.values()), places
 
     def _check_terminations(self, owners: Mapping[UUID, Bought]) -> None:
         """None of the accounts that have gone since the latest rest went before its time."""
-        terminated = self.stage.server.world.terminated
+        terminated = self.harness.server.world.terminated
         for account in terminated[self._terminations :]:
             owner, at = owners[account.subscription_id], account.terminated_at
             assert at is not None
@@ -57,12 +57,12 @@ class Checks:
         But for those that the service has refused to touch, or an operator does without, as
         long as the same is desired of them.
         """
-        now, subscription = self.stage.clock(), await self.stage.id_of(id_)
+        now, subscription = self.harness.clock(), await self.harness.id_of(id_)
         exempt = {type_ for type_ in TYPES if self._is_exempt(subscription, type_, bought)}
         if "hosting" in exempt:
             exempt |= NEED_HOSTING
         for product_type in sorted(set(TYPES) - exempt):
-            account = await self.stage.account(id_, product_type)
+            account = await self.harness.account(id_, product_type)
             state = "gone" if account is None else account["state"]
             allowed = bought.allowed(product_type, now, GRACE, RETENTION)
             assert state in allowed, (id_, product_type, state, allowed, bought)
@@ -70,16 +70,16 @@ class Checks:
                 assert account is not None
                 assert account["resources"] == bought.included()[product_type]
         if not exempt:
-            row = await self.stage.inbox.subscription(id_)
+            row = await self.harness.inbox.subscription(id_)
             assert row["status"] == bought.word(now, GRACE), (dict(row), bought)
 
     def _is_exempt(self, subscription: UUID, product_type: str, bought: Bought) -> bool:
         place = (subscription, product_type)
-        refusal = self.stage.server.refused.get(place)
+        refusal = self.harness.server.refused.get(place)
         if refusal is None:
             self._refused.pop(place, None)
             return False
-        allowed = bought.allowed(product_type, self.stage.clock(), GRACE, RETENTION)
+        allowed = bought.allowed(product_type, self.harness.clock(), GRACE, RETENTION)
         desired = (allowed, bought.included().get(product_type))
         known, desired_then = self._refused.get(place, (refusal, desired))
         if known != refusal:

@@ -1,4 +1,4 @@
-"""What the model is held against, all real: database, a service over HTTP, workers, one clock."""
+"""What the model is compared with, all real: database, an HTTP service, workers, one clock."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from mpanel_billing.provisioning.repository.runs import list_due_work
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
 from tests.inbox import Inbox
-from tests.provisioning.burst import open_shop
+from tests.provisioning.bulk_sales import open_shop
 from tests.provisioning.mirror_model import TYPES, Bought
 from tests.provisioning.reference_server import SECRET, TOKEN, ReferenceServer
 from tests.provisioning.world import HostedAccount, World
@@ -50,8 +50,8 @@ DELETE FROM subscriptions;
 """
 
 
-class StageClock:
-    """A clock that moves when it is told to."""
+class ManualClock:
+    """A clock that only moves when set."""
 
     def __init__(self) -> None:
         self._moment = datetime.now(UTC)
@@ -79,8 +79,8 @@ class Worker:
     cut, and whatever it still tries has no effect.
     """
 
-    def __init__(self, stage: "Stage", *, patient: bool = False) -> None:
-        self._stage = stage
+    def __init__(self, harness: "Harness", *, patient: bool = False) -> None:
+        self._stage = harness
         self._patient = patient
         self._exits = AsyncExitStack()
         self._lives: int | None = None
@@ -88,16 +88,16 @@ class Worker:
         self.dead = False
 
     async def __aenter__(self) -> Self:
-        stage = self._stage
+        harness = self._stage
         settings = make_settings(
-            database_url=stage.database_url,
+            database_url=harness.database_url,
             database_pool_min=2,
             database_pool_max=2,
-            provisioning_services=stage.services(60 if self._patient else _ANSWER_SECONDS),
+            provisioning_services=harness.services(60 if self._patient else _ANSWER_SECONDS),
         )
         self._pool = await create_pool(settings)
         drivers = await self._exits.enter_async_context(open_drivers(settings))
-        self._provisioning = replace(stage.provisioning, pool=self._pool, drivers=drivers)
+        self._provisioning = replace(harness.provisioning, pool=self._pool, drivers=drivers)
         connections = [await self._pool.acquire() for _ in range(2)]
         for connection in connections:
             connection.add_query_logger(lambda _: self.hurt())
@@ -137,7 +137,7 @@ class Worker:
 
 
 @dataclass
-class Stage:
+class Harness:
     """Everything that is real, and the subscriptions that are played on it."""
 
     database_url: str
@@ -145,7 +145,7 @@ class Stage:
     server: ReferenceServer
     session: aiohttp.ClientSession
     provisioning: Provisioning
-    clock: StageClock
+    clock: ManualClock
     bought: dict[str, Bought] = field(default_factory=dict)
     _last_second: int = 0
 
@@ -283,10 +283,10 @@ def _item(id_: str, code: str, quantity: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_stage(database_url: str, clock: StageClock | None = None) -> AsyncIterator[Stage]:
-    """Set the stage on a migrated database, with Stripe out of reach."""
+async def open_stage(database_url: str, clock: ManualClock | None = None) -> AsyncIterator[Harness]:
+    """Set the harness on a migrated database, with Stripe out of reach."""
     settings = make_settings(database_url=database_url, stripe_api_base="http://127.0.0.1:1")
-    clock = clock or StageClock()
+    clock = clock or ManualClock()
     gateway = open_gateway(settings)
     async with (
         await create_pool(settings) as pool,
@@ -304,6 +304,6 @@ async def open_stage(database_url: str, clock: StageClock | None = None) -> Asyn
             livemode=False,
             clock=clock,
         )
-        yield Stage(database_url, pool, server, session, provisioning, clock)
+        yield Harness(database_url, pool, server, session, provisioning, clock)
         server.release()
     await gateway.close()

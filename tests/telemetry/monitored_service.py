@@ -1,4 +1,4 @@
-"""The service as production runs it, for monitoring to look at."""
+"""The service as production runs it, to be scraped."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from tests.service import WEBHOOK_SECRET
 
 
 @dataclass
-class Premises:
+class MonitoredService:
     """Real processes, started with the same environment."""
 
     database_url: str
@@ -55,7 +55,7 @@ class Premises:
 
 
 async def get(port: int, path: str, times: int = 1) -> None:
-    """Ask for something, each time anew."""
+    """Request a path, several times."""
     async with aiohttp.ClientSession() as client:
         for _ in range(times):
             async with client.get(f"http://127.0.0.1:{port}{path}") as answer:

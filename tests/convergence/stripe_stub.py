@@ -1,4 +1,4 @@
-"""Stripe as far as a refetch sees it: the latest state of each object, over HTTP."""
+"""A stub of Stripe for refetches: serves the latest state of each object over HTTP."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _FOLDERS = {
 }
 
 
-def create_truth(objects: Mapping[str, Mapping[str, Any]]) -> web.Application:
+def create_stripe_stub(objects: Mapping[str, Mapping[str, Any]]) -> web.Application:
     """Serve the objects under their API's addresses; a customer nobody made is a plain one."""
 
     async def retrieve(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The worker for a test: what it does, done at once, without its queue and its clock."""
+"""The worker's jobs run inline: at once, without its queue and its clock."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,20 +19,20 @@ _ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Worker:
-    """Does whatever is left to do."""
+class InlineWorker:
+    """Does all work that is due."""
 
     service: Service
     gateway: StripeGateway
     provisioning: Provisioning
 
     async def catch_up(self) -> None:
-        """Wait for Stripe's webhooks, and work until nothing is left to be done now."""
+        """Wait for Stripe's webhooks, and work until nothing is due."""
         for _ in range(_ROUNDS):
             await self.service.stripe.wait_idle()
             if not await self._work():
                 return
-        raise AssertionError("the work does not come to an end")
+        raise AssertionError("the work does not end")
 
     async def _work(self) -> bool:
         pool = self.service.pool
@@ -49,7 +49,7 @@ class Worker:
 
 
 @pytest.fixture
-def worker(service: Service, gateway: StripeGateway) -> Worker:
+def worker(service: Service, gateway: StripeGateway) -> InlineWorker:
     """The worker of the running service; its driver only logs."""
     provisioning = Provisioning(
         service.pool,
@@ -59,4 +59,4 @@ def worker(service: Service, gateway: StripeGateway) -> Worker:
         "panel.test",
         livemode=False,
     )
-    return Worker(service, gateway, provisioning)
+    return InlineWorker(service, gateway, provisioning)
