@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+import mpanel_billing
 from mpanel_billing.database.queries import Query, load_queries
 from mpanel_billing.resources import QUERIES
 
@@ -43,3 +44,14 @@ async def test_a_query_refuses_parameters_that_it_does_not_declare(database_url:
             await query.fetch(conn, subscription_ids=[], more=1)
     finally:
         await conn.close()
+
+
+def test_only_repositories_load_queries() -> None:
+    package = Path(mpanel_billing.__file__).parent
+    modules = {
+        path.relative_to(package)
+        for path in package.rglob("*.py")
+        if "load_queries(" in path.read_text()
+    }
+    others = {path for path in modules if "repository" not in path.with_suffix("").parts}
+    assert others == {Path("database/queries.py")}
