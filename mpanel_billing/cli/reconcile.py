@@ -14,13 +14,14 @@ from mpanel_billing.access.actor import command_line_actor
 from mpanel_billing.cli.output import ProgressLine, json_text
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import ConflictError
+from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.reconciliation import service
 from mpanel_billing.reconciliation.comparing import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift, Progress
 from mpanel_billing.reconciliation.objects import reconcile_object
-from mpanel_billing.reconciliation.paced_stripe import Pace, PacedStripe
+from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.service import Wish
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway

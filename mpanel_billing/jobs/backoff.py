@@ -1,4 +1,4 @@
-"""How long to wait before trying again."""
+"""How long to wait before a retry."""
 
 import random
 
@@ -6,13 +6,18 @@ FIRST_SECONDS = 10.0
 LONGEST_SECONDS = 3600.0
 
 
-def retry_seconds(attempts: int, retry_after: float | None = None) -> float:
-    """Return the seconds to wait after that many attempts (at least 1) have failed.
+def doubled(first: float, attempts: int) -> float:
+    """Return `first` seconds after one failed attempt, doubled for each further one."""
+    return first * 2.0 ** min(attempts - 1, 10)
 
-    Doubles from 10 s up to an hour, give or take a quarter, so that what failed together does
-    not come back together. What the other side asks for (`retry_after`) is the least.
+
+def retry_seconds(attempts: int, retry_after: float | None = None) -> float:
+    """Return the seconds to wait for another system after that many failed attempts (at least 1).
+
+    Doubles from 10 s up to an hour, give or take a quarter, so that calls that failed together do
+    not return together. `retry_after`, the other side's own request, is the minimum.
     """
-    doubled = FIRST_SECONDS * 2.0 ** min(attempts - 1, 10)
     spread = random.uniform(0.75, 1.25)  # noqa: S311 - no secret
-    delay = max(FIRST_SECONDS, min(doubled * spread, LONGEST_SECONDS))
+    delay = doubled(FIRST_SECONDS, attempts) * spread
+    delay = max(FIRST_SECONDS, min(delay, LONGEST_SECONDS))
     return max(delay, min(retry_after or 0, LONGEST_SECONDS))

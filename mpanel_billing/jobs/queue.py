@@ -1,8 +1,8 @@
-"""Put triggers into PgQueuer's queue, in the transaction that makes them necessary.
+"""Enqueues triggers in PgQueuer, in the transaction that makes the work necessary.
 
-A trigger may get lost or come twice: the sweep finds what is due in our own rows, and the work is
-safe to run again. The dedupe key carries the version of the row, because PgQueuer's covers jobs
-being worked on too: a change that comes while the job for an older version runs needs its own.
+A trigger may be lost or arrive twice: the sweep finds due work in our own rows, and work is safe to
+run again. The dedupe key carries the version of the row, because PgQueuer's also covers running
+jobs: a change during the job for an older version needs its own.
 """
 
 import json
@@ -22,39 +22,39 @@ RECONCILE = "reconcile"
 
 
 async def enqueue_provisioning(conn: Connection, work: Sequence[tuple[UUID, int]]) -> None:
-    """Trigger the work on subscriptions: (subscription id, version of its provisioning_work)."""
+    """Trigger provisioning: (subscription id, version of its provisioning_work)."""
     await _enqueue(conn, PROVISION, [(str(id_), version) for id_, version in work])
 
 
 async def enqueue_provisioning_retry(
     conn: Connection, subscription_id: UUID, version: int, attempt: int, delay_seconds: float
 ) -> None:
-    """Trigger another run for a subscription, after its run `attempt` has not got to the end."""
+    """Trigger another run for a subscription whose run `attempt` did not finish."""
     trigger = (str(subscription_id), f"{version}:{attempt}")
     await _enqueue(conn, PROVISION, [trigger], timedelta(seconds=max(delay_seconds, 0)))
 
 
 async def enqueue_refetches(conn: Connection, requests: Sequence[tuple[str, int]]) -> None:
-    """Trigger questions to Stripe: (object id, version of its stripe_refetches row)."""
+    """Trigger refetches: (object id, version of its stripe_refetches row)."""
     await _enqueue(conn, REFETCH, requests)
 
 
 async def enqueue_refetch_retry(
     conn: Connection, object_id: str, version: int, attempt: int, delay_seconds: float
 ) -> None:
-    """Trigger another question to Stripe, after `attempt` for this version has failed."""
+    """Trigger another refetch after `attempt` for this version failed."""
     await _enqueue(
         conn, REFETCH, [(object_id, f"{version}:{attempt}")], timedelta(seconds=delay_seconds)
     )
 
 
 async def enqueue_event_retries(conn: Connection, events: Sequence[tuple[str, int]]) -> None:
-    """Trigger another try of failed events: (event id, attempts made)."""
+    """Trigger retries of failed events: (event id, attempts made)."""
     await _enqueue(conn, RETRY_EVENT, events)
 
 
 async def enqueue_reconcile(conn: Connection, run_id: UUID, attempt: int) -> None:
-    """Trigger a reconcile that was begun, or goes on after `attempt` tries."""
+    """Trigger a reconcile, new or resumed after `attempt` attempts."""
     await _enqueue(conn, RECONCILE, [(str(run_id), attempt)])
 
 
@@ -66,7 +66,7 @@ async def _enqueue(
 ) -> None:
     if not triggers:
         return
-    # PgQueuer's driver wants a connection; the pool's proxy is one in all but its class
+    # PgQueuer's driver is typed for a connection; the pool's proxy behaves like one
     queries = Queries(_EnqueueDriver(conn))  # type: ignore[arg-type]
     await queries.enqueue(
         [entrypoint] * len(triggers),
@@ -79,10 +79,10 @@ async def _enqueue(
 
 
 class _EnqueueDriver(AsyncpgDriver):
-    """Runs PgQueuer's enqueue statement on a connection of ours.
+    """Runs PgQueuer's enqueue statement on one of our connections.
 
-    PgQueuer hands the headers over as JSON texts, its last argument; our connections encode
-    JSON themselves, and would encode them twice.
+    PgQueuer passes the headers as JSON texts in the last argument; our connections encode JSON
+    themselves and would encode them twice.
     """
 
     async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:

@@ -1,10 +1,10 @@
 """Reads Stripe no faster than a set rate, and backs off when Stripe asks for it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from mpanel_billing.errors import StripeUnavailableError
+from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, StripeGateway
 
 T = TypeVar("T")
@@ -13,46 +13,6 @@ MOST_TRIES = 6
 """Of one request in a row; then the run stops, and resumes later where it was."""
 
 _PAUSE_SECONDS = 10
-
-
-class Pace:
-    """Limits how many requests start per second, and pauses all of them when Stripe asks for it.
-
-    A run shares one, however many requests it has in flight.
-    """
-
-    def __init__(self, per_second: float) -> None:
-        """Start without a delay."""
-        self._interval = 1 / per_second
-        self._next_start = 0.0
-        self.pauses = 0
-
-    async def turn(self) -> None:
-        """Wait until the next request may start."""
-        now = asyncio.get_running_loop().time()
-        start = max(now, self._next_start)
-        self._next_start = start + self._interval
-        await asyncio.sleep(start - now)
-
-    def pause(self, seconds: float) -> None:
-        """Let no request start for that long."""
-        resume = asyncio.get_running_loop().time() + seconds
-        self._next_start = max(self._next_start, resume)
-        self.pauses += 1
-
-    async def ask(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Send a request in turn, and again after Retry-After if Stripe is busy or unavailable.
-
-        Raises StripeUnavailableError after MOST_TRIES.
-        """
-        for _ in range(MOST_TRIES - 1):
-            await self.turn()
-            try:
-                return await request()
-            except StripeUnavailableError as error:
-                self.pause(error.retry_after or _PAUSE_SECONDS)
-        await self.turn()
-        return await request()
 
 
 class PacedStripe(StripeGateway):
@@ -66,12 +26,26 @@ class PacedStripe(StripeGateway):
 
     async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
         """Return a page of a list, newest first."""
-        return await self._pace.ask(lambda: self._gateway.list_page(resource, params))
+        return await self._ask(lambda: self._gateway.list_page(resource, params))
 
     async def fetch(self, resource: Resource, object_id: str) -> Fetched:
         """Return the object as it is now."""
-        return await self._pace.ask(lambda: self._gateway.fetch(resource, object_id))
+        return await self._ask(lambda: self._gateway.fetch(resource, object_id))
 
     async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
         """Return all items of a subscription."""
-        return await self._pace.ask(lambda: self._gateway.list_subscription_items(subscription_id))
+        return await self._ask(lambda: self._gateway.list_subscription_items(subscription_id))
+
+    async def _ask(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Send a request in turn, and again after Retry-After if Stripe is busy or unavailable.
+
+        Raises StripeUnavailableError after MOST_TRIES.
+        """
+        for _ in range(MOST_TRIES - 1):
+            await self._pace.turn()
+            try:
+                return await request()
+            except StripeUnavailableError as error:
+                self._pace.pause(error.retry_after or _PAUSE_SECONDS)
+        await self._pace.turn()
+        return await request()

@@ -17,6 +17,7 @@ from mpanel_billing.access.audit import Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, DatabaseUnavailableError, NotFoundError
+from mpanel_billing.jobs.backoff import doubled
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
 from mpanel_billing.webhooks import repository
@@ -162,10 +163,13 @@ async def _postpone(pool: Pool, event_id: str, error: Exception) -> None:
 
 
 def retry_delay(attempts: int) -> float | None:
-    """Return the seconds to wait after that many failed attempts; None: a person has to look."""
+    """Return the seconds to wait after that many failed attempts; None: a person has to look.
+
+    Slower than `retry_seconds`, and finite: the error is in our code or data, not another system's.
+    """
     if attempts >= MAX_ATTEMPTS:
         return None
-    return min(FIRST_RETRY_SECONDS * 2.0 ** (attempts - 1), LONGEST_RETRY_SECONDS)
+    return min(doubled(FIRST_RETRY_SECONDS, attempts), LONGEST_RETRY_SECONDS)
 
 
 def _mark(event_id: str, outcome: Outcome) -> dict[str, Any]:

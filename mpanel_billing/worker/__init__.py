@@ -1,1 +1,1 @@
-"""The worker process: takes triggers off the queue, sweeps for what is due, runs scheduled work."""
+"""The worker process: runs the jobs of the queue, sweeps for due work, and scheduled tasks."""

@@ -1,7 +1,7 @@
 """The worker process: takes triggers off the queue and does the work that they name.
 
-Any number of workers share the queue. A worker outlives a restart of the database, and stops
-within STOP_SECONDS of a signal; what it could not finish is taken up by another.
+Any number of workers share the queue. A worker survives a restart of the database, and stops within
+STOP_SECONDS of a signal; another worker takes over what it did not finish.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from pgqueuer import Job, PgQueuer, RetryRequested
 from pgqueuer.models import Schedule
 
 from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, Pool
+from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
@@ -27,7 +28,7 @@ from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
 from mpanel_billing.reconciliation.comparing import ReconcileContext
-from mpanel_billing.reconciliation.paced_stripe import Pace, PacedStripe
+from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run
 from mpanel_billing.reconciliation.service import run_due
 from mpanel_billing.retention.repository import Ages
@@ -44,21 +45,21 @@ from mpanel_billing.worker.sweep import sweep
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 9.5
-"""How long stopping may take in all; the process manager kills a little later."""
+"""The limit for stopping altogether; the process manager kills a little later."""
 
 _DRAIN_SECONDS = 8.0
-"""How long jobs may run on after the signal, before they are cancelled."""
+"""How long jobs may continue after the signal before they are cancelled."""
 
 _DEQUEUE_SECONDS = 2.0
-"""How late a job is at most whose notification got lost."""
+"""The maximum delay of a job whose notification was lost."""
 
 _HEARTBEAT_SECONDS = 10.0
-"""A job of a killed worker is another's after this long without a sign of life."""
+"""Another worker takes a job over after this long without a heartbeat."""
 
 _RESTART_SECONDS = 1.0
 _BATCH = 20
 _FEWEST_JOBS = 40
-"""Jobs that a worker takes at once, if its services take few orders at once."""
+"""The minimum of jobs that a worker runs at once."""
 
 _QUEUE_CONNECTIONS = 4
 _EVERY_MINUTE = "* * * * *"
@@ -81,7 +82,7 @@ async def run_worker(settings: Settings, clock: Clock = database_clock) -> None:
         logger.info("stopping")
         await asyncio.wait({working}, timeout=_DRAIN_SECONDS)
     if not working.done():
-        logger.warning("jobs are broken off; another worker goes on with them")
+        logger.warning("cancelling jobs; another worker continues them")
         working.cancel()
         await asyncio.wait({working}, timeout=STOP_SECONDS - _DRAIN_SECONDS)
     if working.done() and not working.cancelled():
@@ -89,7 +90,7 @@ async def run_worker(settings: Settings, clock: Clock = database_clock) -> None:
 
 
 async def work(settings: Settings, stop: asyncio.Event, clock: Clock = database_clock) -> None:
-    """Work until the event is set and the running jobs are done; restart after failures."""
+    """Work until the event is set and running jobs are done; restart after failures."""
     with brief_outages():
         await pgqueuer.run(
             lambda: _open_queue(settings, clock),
@@ -107,9 +108,8 @@ async def work(settings: Settings, stop: asyncio.Event, clock: Clock = database_
 def most_jobs(settings: Settings) -> int:
     """Return how many jobs a worker takes at once.
 
-    They mostly wait, for services and Stripe, each of which has its own limit: twice of what the
-    services take at once, so that a slow one does not keep the others from working. Not many
-    more: what a worker has taken, an idle one cannot.
+    Jobs mostly wait, for services and Stripe, each with its own limit. Twice what the services
+    accept keeps a slow one from blocking the others; more would keep jobs from idle workers.
     """
     usual = settings.provisioning_concurrency
     services = settings.provisioning_services.values()
@@ -118,7 +118,7 @@ def most_jobs(settings: Settings) -> int:
 
 @asynccontextmanager
 async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueuer]:
-    """Open everything anew: after a failure, nothing of before can be trusted."""
+    """Open everything again: after a failure, no old connection can be trusted."""
     async with AsyncExitStack() as stack:
         queue_pool = await stack.enter_async_context(_queue_pool(settings))
         pool = await stack.enter_async_context(await open_pool(settings))
@@ -150,7 +150,7 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
 
 
 def _queue_pool(settings: Settings) -> "asyncpg.Pool[asyncpg.Record]":
-    """Connections as PgQueuer wants them: it encodes its JSON itself, ours do it for us."""
+    """Open connections for PgQueuer, which encodes JSON itself; ours have a codec."""
     return asyncpg.create_pool(
         settings.direct_url,
         min_size=1,
@@ -163,14 +163,14 @@ def _queue_pool(settings: Settings) -> "asyncpg.Pool[asyncpg.Record]":
 async def _listen(queue: PgQueuer) -> None:
     """Listen before the queue runs.
 
-    Else its first probe of the listener, over another connection, may come before it listens,
-    and 10 s later it takes a sound connection for a broken one.
+    Otherwise its first probe of the listener, over another connection, may precede LISTEN, and
+    10 s later it takes a healthy connection for a broken one.
     """
     await queue.connection.add_listener(queue.channel, lambda _: None)
 
 
 def register(queue: PgQueuer, provisioning: Provisioning) -> None:
-    """Tell the queue what to do for each kind of trigger."""
+    """Register the job of each kind of trigger, and the sweep."""
     pool = provisioning.pool
     mirror = Mirror(pool, provisioning.gateway, provisioning.livemode)
 
@@ -196,7 +196,7 @@ def register(queue: PgQueuer, provisioning: Provisioning) -> None:
 
 
 def schedule_pruning(queue: PgQueuer, pool: Pool, ages: Ages) -> None:
-    """Have old rows pruned every hour; a worker that stops does not finish it."""
+    """Prune old rows every hour; a stopping worker ends after the current batch."""
 
     @queue.schedule("prune", _EVERY_HOUR)
     async def prune_old(_: Schedule) -> None:
@@ -206,7 +206,7 @@ def schedule_pruning(queue: PgQueuer, pool: Pool, ages: Ages) -> None:
 def schedule_reconciling(
     queue: PgQueuer, context: ReconcileContext, hour: int | Literal["off"]
 ) -> None:
-    """Compare Stripe with the mirror and the accounts, daily at that hour and when asked for."""
+    """Reconcile daily at that hour, and on request."""
 
     async def reconcile(id_: str) -> None:
         await run_due(context, UUID(id_), queue.shutdown)
@@ -221,7 +221,7 @@ def schedule_reconciling(
 
 
 def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job], Awaitable[None]]:
-    """Wrap what is done for an id as a job of the queue."""
+    """Wrap a function of an id as a job of the queue."""
 
     async def run(job: Job) -> None:
         id_ = (job.payload or b"").decode()
@@ -230,7 +230,7 @@ def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job
         try:
             await _counted(entrypoint, do(id_))
         except LeaseBusyError as busy:
-            # should the other worker be dead, this one takes over
+            # if the other worker is dead, this one takes over
             raise RetryRequested(timedelta(seconds=busy.seconds), reason="busy") from busy
         except LeaseLostError:
             logger.warning("another worker has taken over", extra=fields)
@@ -242,7 +242,7 @@ def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job
 
 
 async def _counted(entrypoint: str, doing: Awaitable[None]) -> None:
-    """Do it, and count what came of it."""
+    """Await it and count the outcome."""
     outcome: JobOutcome = "failed"
     started = time.monotonic()
     try:

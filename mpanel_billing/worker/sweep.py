@@ -1,4 +1,4 @@
-"""Trigger again what is due by our own rows: a lost trigger costs a minute, never an order."""
+"""Triggers what is due by our own rows: a lost trigger costs a minute, never an order."""
 
 import logging
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ from mpanel_billing.webhooks.repository import list_due_events
 logger = logging.getLogger(__name__)
 
 MOST = 500
-"""How much of each kind one sweep triggers; the rest waits a minute for the next."""
+"""The limit per kind and sweep; the rest waits a minute for the next sweep."""
 
 
 async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
-    """Trigger what is due; answer how much of each kind.
+    """Trigger what is due and return the number by kind.
 
-    What has been triggered already and still waits is not triggered twice. By `clock`
-    provisioning is due, all else by the database's.
+    Work with a waiting trigger is not triggered twice. `clock` decides when provisioning is due,
+    the database's time everything else.
     """
     async with transaction(pool) as conn:
         counts = {

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import service as reconciling
 from mpanel_billing.reconciliation.comparing import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift
-from mpanel_billing.reconciliation.paced_stripe import Pace, PacedStripe
+from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.service import Wish
 from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, StripeGateway
 from tests.provisioning.world import World

@@ -9,8 +9,9 @@ from uuid import UUID
 import pytest
 
 from mpanel_billing.errors import ConflictError
+from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.reconciliation import service as reconciling
-from mpanel_billing.reconciliation.paced_stripe import Pace, PacedStripe
+from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.service import Wish
 from mpanel_billing.stripe_gateway.gateway import Page, Resource, StripeGateway
 from tests.reconciliation.conftest import UNHURRIED, Reconciler, StripeBetween

@@ -212,7 +212,7 @@ async def test_a_worker_goes_on_after_the_database_was_restarted(
     await migrate(url)
     async with running_worker(url) as worker:
         await asyncio.to_thread(own_postgres.stop)
-        await worker.wait_for("the database is away")
+        await worker.wait_for("the database is unavailable")
         await asyncio.to_thread(own_postgres.start)
         settings = make_settings(database_url=url)
         async with await create_pool(settings) as pool, open_scene(pool, World()) as scene:

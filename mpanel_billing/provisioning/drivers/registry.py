@@ -10,6 +10,7 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from mpanel_billing.errors import SettingsError
+from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.provisioning.drivers.http import HttpDriver
 from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.protocol import Driver
@@ -40,23 +41,15 @@ class ConcurrencyLimit:
     def __init__(self, concurrency: int, per_second: float | None = None) -> None:
         """Set the limits; without `per_second` there is no rate limit."""
         self._places = asyncio.Semaphore(concurrency)
-        self._interval = 1 / per_second if per_second else 0.0
-        self._next_start = 0.0
+        self._pace = Pace(per_second) if per_second else None
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Wait for a free slot and the next start, and hold the slot."""
         async with self._places:
-            await self._pace()
+            if self._pace is not None:
+                await self._pace.turn()
             yield
-
-    async def _pace(self) -> None:
-        if not self._interval:
-            return
-        now = asyncio.get_running_loop().time()
-        start = max(now, self._next_start)
-        self._next_start = start + self._interval
-        await asyncio.sleep(start - now)
 
 
 @dataclass(frozen=True, slots=True)
