@@ -131,7 +131,7 @@ async def test_other_endpoints_of_the_account_are_none_of_our_business(run: Run,
 async def test_an_address_that_will_not_do_is_refused_and_nothing_is_made(run: Run) -> None:
     live = {"STRIPE_SECRET_KEY": "sk_live_of_the_tests"}
     refused = await run("ensure", "--url", "http://billing.example.com", **live)
-    assert str(refused.exception) == "In live mode Stripe sends webhooks to https:// only."
+    assert str(refused.exception) == "In live mode Stripe sends webhooks only to https:// URLs."
     refused = await run("ensure", "--url", "https://localhost", STRIPE_API_BASE="")
     assert str(refused.exception).startswith("Stripe cannot reach localhost")
     assert (await run("list")).stdout == "no endpoints\n"
