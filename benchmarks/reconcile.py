@@ -23,7 +23,7 @@ from benchmarks.servers import free_port, scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.mirror.types import COMPARED, MIRRORED_BY_NAME
-from mpanel_billing.reconciliation.walking import CONCURRENCY
+from mpanel_billing.reconciliation.walk import CONCURRENCY
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from stripe_sandbox.client import SandboxClient

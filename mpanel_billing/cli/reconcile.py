@@ -1,4 +1,4 @@
-"""`mpanel-billing reconcile`: compare Stripe with the mirror and the accounts, and repair."""
+"""`mpanel-billing reconcile`: compare with Stripe and the accounts, and repair what differs."""
 
 import asyncio
 import sys
@@ -17,16 +17,16 @@ from mpanel_billing.errors import ConflictError
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import open_drivers
-from mpanel_billing.reconciliation import service
-from mpanel_billing.reconciliation.comparing import ReconcileContext
+from mpanel_billing.reconciliation import runs
+from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift, Progress
-from mpanel_billing.reconciliation.objects import reconcile_object
+from mpanel_billing.reconciliation.objects import OBJECT_TYPES, reconcile_object
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
-from mpanel_billing.reconciliation.service import Wish
+from mpanel_billing.reconciliation.runs import ReconcileRequest
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
-DRIFT_IS_LEFT = 2
+DRIFT_REMAINS = 2
 INTERRUPTED = 130
 
 
@@ -34,28 +34,32 @@ def reconcile(
     *,
     since: Annotated[
         int | None,
-        typer.Option(min=1, max=3650, metavar="DAYS", help="Only what was made in these days."),
+        typer.Option(
+            min=1, max=3650, metavar="DAYS", help="Only objects created in the last DAYS days."
+        ),
     ] = None,
     object_id: Annotated[
         str | None,
         typer.Option(
             "--object",
             metavar="ID",
-            help="One sub_..., in_..., inpay_..., re_... or cus_... alone.",
+            help=f"Only this object: {', '.join(f'{prefix}_...' for prefix in OBJECT_TYPES)}.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, repair nothing.")] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew rather than go on with a stopped run.")
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report only, without repairing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start over instead of resuming an interrupted run.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare Stripe with the mirror and the accounts, report what differs, and repair it.
+    """Compare the mirror with Stripe and the accounts, report what differs, and repair it.
 
-    Stopped (Ctrl-C), the same command goes on where it was. Exit code 2: something differs still.
+    If interrupted (Ctrl-C), the same command resumes. Exit code 2: differences remain.
     """
     if object_id is not None and (since is not None or restart):
-        raise typer.BadParameter("--object goes with --dry-run and --json only")
+        raise typer.BadParameter("--object can only be combined with --dry-run and --json")
     report = _JsonReport() if as_json else _TextReport()
     try:
         if object_id is None:
@@ -63,24 +67,24 @@ def reconcile(
         else:
             left = asyncio.run(_reconcile_one(object_id, report, dry_run=dry_run))
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
+        typer.echo("interrupted; run the same command to resume", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if left:
-        raise typer.Exit(DRIFT_IS_LEFT)
+        raise typer.Exit(DRIFT_REMAINS)
 
 
 class _TextReport:
-    """A line for each field that differs, then the figures."""
+    """One line per field that differs, then the counts."""
 
     def begin(self) -> None:
-        """Nothing comes before the first line."""
+        """Text has no header."""
 
     def add(self, drift: Drift) -> None:
-        """Print one field."""
+        """Print a field that differs."""
         typer.echo(drift.describe())
 
     def end(self, figures: Mapping[str, Any]) -> None:
-        """Print the figures."""
+        """Print the counts."""
         took = ""
         if figures.get("finished_at"):
             seconds = (figures["finished_at"] - figures["started_at"]).total_seconds()
@@ -93,7 +97,7 @@ class _TextReport:
 
 
 class _JsonReport:
-    """One JSON document, written piece by piece: {"drift": [...], "run": {...}}."""
+    """One JSON document, written incrementally: {"drift": [...], "run": {...}}."""
 
     def __init__(self) -> None:
         self._separator = ""
@@ -103,12 +107,12 @@ class _JsonReport:
         typer.echo('{"drift": [', nl=False)
 
     def add(self, drift: Drift) -> None:
-        """Write one field."""
+        """Write a field that differs."""
         typer.echo(f"{self._separator}\n  {json_text(asdict(drift), indent=None)}", nl=False)
         self._separator = ","
 
     def end(self, figures: Mapping[str, Any]) -> None:
-        """Write the figures, and close the document."""
+        """Write the run, and close the document."""
         typer.echo(f'\n],\n"run": {json_text(dict(figures), indent=None)}}}')
 
 
@@ -118,15 +122,15 @@ _Report = _TextReport | _JsonReport
 async def _reconcile_all(
     since: int | None, report: _Report, *, dry_run: bool, restart: bool
 ) -> int:
-    """Reconcile everything; answer how much still differs."""
+    """Reconcile everything; return the number of objects that still differ."""
     async with _open_context() as (context, line):
         by = command_line_actor()
-        wish = Wish("command", context.mirror.livemode, dry_run, since, restart)
-        run_id = await service.open_run(context.mirror.pool, wish, by)
-        line.expect(await service.estimate_objects(context.mirror.pool))
+        request = ReconcileRequest("command", context.mirror.livemode, dry_run, since, restart)
+        run_id = await runs.open_run(context.mirror.pool, request, by)
+        line.expect(await runs.estimate_objects(context.mirror.pool))
         try:
-            if not await service.continue_run(context, run_id):
-                raise ConflictError("Another process has taken the reconcile over.")
+            if not await runs.continue_run(context, run_id):
+                raise ConflictError("Another process has taken over the reconcile.")
         finally:
             line.end()
         return await _report(context, report, run_id)
@@ -134,16 +138,16 @@ async def _reconcile_all(
 
 async def _report(context: ReconcileContext, report: _Report, run_id: UUID) -> int:
     report.begin()
-    async for drift in service.list_drift(context.mirror.pool, run_id):
+    async for drift in runs.list_drift(context.mirror.pool, run_id):
         report.add(drift)
-    figures = await service.show_run(context.mirror.pool, run_id)
+    figures = await runs.show_run(context.mirror.pool, run_id)
     report.end(figures)
     left: int = figures["drift"] - figures["repaired"]
     return left
 
 
 async def _reconcile_one(object_id: str, report: _Report, *, dry_run: bool) -> int:
-    """Reconcile one object; answer how many fields still differ."""
+    """Reconcile one object; return the number of fields that still differ."""
     async with _open_context() as (context, _):
         drift = await reconcile_object(context, object_id, dry_run=dry_run, by=command_line_actor())
     report.begin()

@@ -1,1 +1,1 @@
-"""Stripe compared with the mirror, and the mirror with the accounts; what differs is repaired."""
+"""Compare the mirror with Stripe and the accounts with our records, and repair what differs."""

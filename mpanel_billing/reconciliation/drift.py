@@ -1,4 +1,4 @@
-"""What a run finds: in an object, an event or an account."""
+"""Drift of an object, event or account, and the progress of a run."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from mpanel_billing.mirror.differences import Difference
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One field that differed; `repaired` tells whether it still does. None: there is no value."""
+    """One field that differed. Values are None if absent."""
 
     object_type: str
     object_id: str
@@ -18,27 +18,27 @@ class Drift:
     repaired: bool
 
     def describe(self) -> str:
-        """Say it in a line for people."""
+        """Format the drift as one line of text."""
         whose = "driver's" if self.object_type == "account" else "Stripe's"
-        fate = "repaired" if self.repaired else "differs"
+        outcome = "repaired" if self.repaired else "differs"
         return (
             f"{self.object_type:<15} {self.object_id:<31} {self.field:<22} "
-            f"ours {self.ours or 'missing'}, {whose} {self.found or 'missing'}: {fate}"
+            f"ours {self.ours or 'missing'}, {whose} {self.found or 'missing'}: {outcome}"
         )
 
 
 def drifts_of(
     object_type: str, object_id: str, differing: Iterable[Difference], *, repaired: bool
 ) -> list[Drift]:
-    """Return what differs of one object."""
+    """Return the drift of one object."""
     return [Drift(object_type, object_id, d.field, d.ours, d.found, repaired) for d in differing]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What looking at one page has brought, and where the slice goes on.
+    """The result of one page, and the cursor at which its slice continues.
 
-    `known` are the ids of objects that both have.
+    `known` are the ids of the objects that both Stripe and the mirror have.
     """
 
     drift: Sequence[Drift]
@@ -52,10 +52,10 @@ class Progress:
 
     @property
     def drifted(self) -> int:
-        """How many objects differed."""
+        """The number of objects that differed."""
         return len({d.object_id for d in self.drift})
 
     @property
     def repaired(self) -> int:
-        """How many of these do not any longer."""
+        """The number of those objects that no longer differ."""
         return self.drifted - len({d.object_id for d in self.drift if not d.repaired})

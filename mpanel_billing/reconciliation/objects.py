@@ -1,4 +1,4 @@
-"""One object, and what hangs on it, reconciled at once: for an operator who looks into a case."""
+"""Reconcile one object and its related objects immediately, for an operator."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,35 +14,38 @@ from mpanel_billing.mirror.types.invoice_payment import INVOICE_PAYMENT
 from mpanel_billing.mirror.types.subscription import SUBSCRIPTION, SubscriptionFacts
 from mpanel_billing.provisioning.operations import find_subscription
 from mpanel_billing.reconciliation.accounts import inspect_subscription
-from mpanel_billing.reconciliation.comparing import ReconcileContext, compare_page, look_at
+from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object, compare_page
 from mpanel_billing.reconciliation.drift import Drift
 
-_TYPES = {each.id_prefix: each.object_type for each in MIRRORED if each.comparison is not None}
+OBJECT_TYPES = {
+    each.id_prefix: each.object_type for each in MIRRORED if each.comparison is not None
+}
+"""The type of an object by the prefix of its id."""
 
 
 async def reconcile_object(
     context: ReconcileContext, object_id: str, *, dry_run: bool, by: Actor | None = None
 ) -> Sequence[Drift]:
-    """Compare one object and repair what differs; with a subscription what belongs to it.
+    """Compare one object and repair what differs.
 
-    That is its customer, its invoices with their payments, and its accounts. InvalidRequestError
-    for an id of another kind.
+    Includes an invoice's payments, and a subscription's customer, accounts, invoices and their
+    payments. Raises InvalidRequestError if objects of this type are not compared.
     """
-    object_type = _TYPES.get(object_id.partition("_")[0])
+    object_type = OBJECT_TYPES.get(object_id.partition("_")[0])
     if object_type is None:
         raise InvalidRequestError(
-            f"{object_id} must start with one of {', '.join(f'{prefix}_' for prefix in _TYPES)}."
+            f"{object_id} must start with one of {', '.join(f'{p}_' for p in OBJECT_TYPES)}."
         )
     context = replace(context, dry_run=dry_run)
     actor = None if dry_run else by
     async with audit.attempt(
         context.mirror.pool, actor, "reconcile.object", Target(object_type, object_id)
     ) as entry:
-        drift = [*await look_at(context, object_type, object_id)]
+        drift = [*await compare_object(context, object_type, object_id)]
         if object_type == "subscription" and not _is_missing(drift):
-            drift += await _look_around(context, object_id)
+            drift += await _compare_related(context, object_id)
         elif object_type == "invoice" and not _is_missing(drift):
-            drift += await _payments_of(context, object_id)
+            drift += await _compare_payments(context, object_id)
         entry.note(drift=len(drift), repaired=sum(each.repaired for each in drift))
     return drift
 
@@ -51,32 +54,32 @@ def _is_missing(drift: Sequence[Drift]) -> bool:
     return any(each.field == OBJECT and each.found is None for each in drift)
 
 
-async def _look_around(context: ReconcileContext, subscription_id: str) -> list[Drift]:
-    """Look at what belongs to a subscription."""
+async def _compare_related(context: ReconcileContext, subscription_id: str) -> list[Drift]:
+    """Compare the customer, invoices and accounts of a subscription."""
     drift = [
-        *await _customer_of(context, subscription_id),
-        *await _invoices_of(context, subscription_id),
+        *await _compare_customer(context, subscription_id),
+        *await _compare_invoices(context, subscription_id),
     ]
     try:
-        ours = await find_subscription(context.mirror.pool, subscription_id)
-    except NotFoundError:  # a dry run leaves it so
+        subscription = await find_subscription(context.mirror.pool, subscription_id)
+    except NotFoundError:  # missing, and a dry run does not create it
         return drift
     accounts = await inspect_subscription(
-        context.mirror.pool, context.drivers, ours, dry_run=context.dry_run
+        context.mirror.pool, context.drivers, subscription, dry_run=context.dry_run
     )
     return drift + accounts
 
 
-async def _customer_of(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:
+async def _compare_customer(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:
     fetched = await context.mirror.stripe.fetch(SUBSCRIPTION.resource, subscription_id)
     facts = normalise(fetched.stripe_object, livemode=context.mirror.livemode)
     if not isinstance(facts, SubscriptionFacts):
         raise TypeError(type(facts))
-    return await look_at(context, "customer", facts.stripe_customer_id)
+    return await compare_object(context, "customer", facts.stripe_customer_id)
 
 
-async def _invoices_of(context: ReconcileContext, subscription_id: str) -> list[Drift]:
-    """Compare the invoices page by page, and the payments of each."""
+async def _compare_invoices(context: ReconcileContext, subscription_id: str) -> list[Drift]:
+    """Compare the invoices, and the payments of each."""
     drift: list[Drift] = []
     cursor: dict[str, str] = {}
     while True:
@@ -85,12 +88,12 @@ async def _invoices_of(context: ReconcileContext, subscription_id: str) -> list[
         )
         drift += (await compare_page(context, "invoice", page)).drift
         for invoice in page.objects:
-            drift += await _payments_of(context, invoice["id"])
+            drift += await _compare_payments(context, invoice["id"])
         if not page.has_more:
             return drift
         cursor = {"starting_after": page.objects[-1]["id"]}
 
 
-async def _payments_of(context: ReconcileContext, invoice_id: str) -> Sequence[Drift]:
+async def _compare_payments(context: ReconcileContext, invoice_id: str) -> Sequence[Drift]:
     page = await context.mirror.stripe.list_page(INVOICE_PAYMENT.resource, {"invoice": invoice_id})
     return (await compare_page(context, "invoice_payment", page)).drift

@@ -1,4 +1,4 @@
-"""Reads Stripe no faster than a set rate, and backs off when Stripe asks for it."""
+"""A Stripe gateway with a rate limit."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -10,34 +10,34 @@ from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, Strip
 T = TypeVar("T")
 
 MOST_TRIES = 6
-"""Of one request in a row; then the run stops, and resumes later where it was."""
+"""Per request; after that the run stops, to be resumed later."""
 
 _PAUSE_SECONDS = 10
 
 
 class PacedStripe(StripeGateway):
-    """A gateway whose reads go no faster than a pace, and wait while Stripe is unavailable."""
+    """Reads at a limited rate, and waits while Stripe is unavailable."""
 
     def __init__(self, gateway: StripeGateway, pace: Pace) -> None:
-        """Read over the connections of `gateway`, which its owner closes."""
+        """Use the connections of `gateway`; its owner closes them."""
         super().__init__(gateway.client, gateway.http_client, gateway.longest_call_seconds)
         self._gateway = gateway
         self._pace = pace
 
     async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
         """Return a page of a list, newest first."""
-        return await self._ask(lambda: self._gateway.list_page(resource, params))
+        return await self._send(lambda: self._gateway.list_page(resource, params))
 
     async def fetch(self, resource: Resource, object_id: str) -> Fetched:
-        """Return the object as it is now."""
-        return await self._ask(lambda: self._gateway.fetch(resource, object_id))
+        """Return the current object."""
+        return await self._send(lambda: self._gateway.fetch(resource, object_id))
 
     async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
         """Return all items of a subscription."""
-        return await self._ask(lambda: self._gateway.list_subscription_items(subscription_id))
+        return await self._send(lambda: self._gateway.list_subscription_items(subscription_id))
 
-    async def _ask(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Send a request in turn, and again after Retry-After if Stripe is busy or unavailable.
+    async def _send(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Send a request, retrying after Retry-After if Stripe is busy or unavailable.
 
         Raises StripeUnavailableError after MOST_TRIES.
         """

@@ -1,4 +1,4 @@
-"""The rows of reconciling, typed."""
+"""Runs, slices and drift of the reconcile."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,12 +15,12 @@ from mpanel_billing.reconciliation.slices import Slice
 _queries = load_queries("reconciliation")
 
 LEASE_SECONDS = 60.0
-"""How long a run waits for a sign of life before another process may take it up."""
+"""How long a run stays leased without a renewal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that this process holds, by its token `holder`."""
+    """A run leased by this process; `holder` is its token."""
 
     id: UUID
     holder: UUID
@@ -32,57 +32,60 @@ class Run:
 
 
 async def get_unfinished_run(conn: Connection) -> asyncpg.Record | None:
-    """Return the run that is not finished, locked, with `held`: whether somebody is at it."""
+    """Return and lock the unfinished run; `held` is whether its lease is current."""
     return await _queries.get_unfinished_run.fetch_one(conn)
 
 
 async def abandon_run(conn: Connection, run_id: UUID) -> None:
-    """End a run without a result."""
+    """Mark a run as abandoned."""
     await _queries.abandon_run.execute(conn, run_id=run_id)
 
 
 async def insert_run(
     conn: Connection, *, started_by: str, livemode: bool, dry_run: bool, since_days: int | None
 ) -> asyncpg.Record:
-    """Begin a run; id and started_at. UniqueViolationError when another has begun just now."""
+    """Insert a run; return its id and started_at.
+
+    Raises UniqueViolationError if another run has just started.
+    """
     row = await _queries.insert_run.fetch_one(
         conn, started_by=started_by, livemode=livemode, dry_run=dry_run, since_days=since_days
     )
     if row is None:
-        raise RuntimeError("an INSERT answers its row")
+        raise RuntimeError("INSERT returned no row")
     await _queries.clear_marks.execute(conn)
     await _queries.delete_old_runs.execute(conn)
     return row
 
 
 async def get_horizon(conn: Connection) -> int | None:
-    """Return about when our oldest subscription was made, as Unix time; None: there is none."""
+    """Return roughly when the oldest subscription was created, as Unix time; None without one."""
     horizon: int | None = await _queries.get_horizon.fetch_value(conn)
     return horizon
 
 
 async def estimate_rows(conn: Connection) -> Mapping[str, int]:
-    """Return about how many rows we have of each kind that is compared, at no cost."""
+    """Return the approximate number of rows by compared object type, from the statistics."""
     tables = {c.table: each.object_type for each in MIRRORED if (c := each.comparison)}
     rows = await _queries.estimate_rows.fetch(conn, tables=list(tables))
     return {tables[row["table_name"]]: row["number"] for row in rows}
 
 
 async def insert_slices(conn: Connection, run_id: UUID, slices: Sequence[Slice]) -> None:
-    """Keep the parts of a run."""
+    """Insert the slices of a run."""
     await _queries.insert_slices.execute(conn, run_id=run_id, slices=[asdict(s) for s in slices])
 
 
 async def list_slices(conn: Connection, run_id: UUID, step: str) -> list[Slice]:
-    """Return the parts of a step that are not done, the newest first."""
+    """Return the unfinished slices of a step, newest first."""
     rows = await _queries.list_slices.fetch(conn, run_id=run_id, step=step)
     return [Slice(**dict(row)) for row in rows]
 
 
 async def take_run(conn: Connection, run_id: UUID, holder: UUID) -> Run | None:
-    """Take a run up; None when somebody is at it, or it is finished.
+    """Lease a run; None if it is finished or another process holds it.
 
-    What was marked is lost in a crash of the database; then the comparison begins anew.
+    The marks do not survive a database crash; if they are lost, the comparison starts over.
     """
     row = await _queries.take_run.fetch_one(
         conn, run_id=run_id, holder=holder, lease_seconds=LEASE_SECONDS
@@ -103,7 +106,7 @@ async def take_run(conn: Connection, run_id: UUID, holder: UUID) -> Run | None:
 
 
 async def renew_lease(conn: Connection, run: Run) -> bool:
-    """Give a sign of life; False when the run is another's by now."""
+    """Renew the lease; False if another process has taken over the run."""
     renewed = await _queries.renew_lease.fetch_value(
         conn, run_id=run.id, holder=run.holder, lease_seconds=LEASE_SECONDS
     )
@@ -113,14 +116,14 @@ async def renew_lease(conn: Connection, run: Run) -> bool:
 async def release_run(
     conn: Connection, run: Run, error: str | None, retry_in_seconds: float
 ) -> None:
-    """Leave an unfinished run to whoever takes it up next."""
+    """Release an unfinished run, so that another process can resume it."""
     await _queries.release_run.execute(
         conn, run_id=run.id, holder=run.holder, error=error, retry_in_seconds=retry_in_seconds
     )
 
 
 async def save_progress(conn: Connection, run: Run, part: Slice, progress: Progress) -> bool:
-    """Keep what a page has brought; False when the run is another's by now."""
+    """Save the result of a page; False if another process has taken over the run."""
     saved = await _queries.save_progress.fetch_value(
         conn,
         run_id=run.id,
@@ -147,31 +150,31 @@ async def save_progress(conn: Connection, run: Run, part: Slice, progress: Progr
 
 
 async def note_drift(conn: Connection, run: Run, drift: Sequence[Drift]) -> None:
-    """Keep what was found; noted twice, it counts once."""
+    """Save drift; idempotent."""
     rows = [asdict(each) for each in drift]
     await _queries.insert_drift.execute(conn, run_id=run.id, drift=rows)
 
 
 async def finish_run(conn: Connection, run: Run) -> bool:
-    """End a run whose every slice is done; False when it is another's by now."""
+    """Finish a run whose slices are all done; False if another process has taken it over."""
     row = await _queries.finish_run.fetch_one(conn, run_id=run.id, holder=run.holder)
     return row is not None
 
 
 async def get_run(conn: Connection, run_id: UUID) -> asyncpg.Record | None:
-    """Return the figures of a run."""
+    """Return a run and its counts."""
     return await _queries.get_run.fetch_one(conn, run_id=run_id)
 
 
 async def get_latest_run(conn: Connection) -> asyncpg.Record | None:
-    """Return the figures of the run that was begun last."""
+    """Return the latest run and its counts."""
     return await _queries.get_latest_run.fetch_one(conn)
 
 
 async def list_drift(
     conn: Connection, run_id: UUID, after: tuple[str, str], most: int
 ) -> list[Drift]:
-    """Return a page of what a run has found, after an object and its field."""
+    """Return a page of a run's drift, after an object and its field."""
     rows = await _queries.list_drift.fetch(
         conn, run_id=run_id, after_object=after[0], after_field=after[1], most=most
     )
@@ -179,12 +182,12 @@ async def list_drift(
 
 
 async def list_stopped_runs(conn: Connection) -> list[tuple[UUID, int]]:
-    """Return the run that a worker should take up, with the attempts made, if there is one."""
+    """Return the ids and attempts of the runs that a worker should resume."""
     rows = await _queries.list_stopped_runs.fetch(conn)
     return [(row["id"], row["attempts"]) for row in rows]
 
 
 async def list_missing_events(conn: Connection, event_ids: Sequence[str]) -> set[str]:
-    """Return those of the events that the inbox does not have."""
+    """Return the events that the inbox does not have."""
     rows = await _queries.list_missing_events.fetch(conn, event_ids=event_ids)
     return {row["event_id"] for row in rows}

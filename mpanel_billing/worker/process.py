@@ -27,10 +27,9 @@ from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
-from mpanel_billing.reconciliation.comparing import ReconcileContext
+from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
-from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run
-from mpanel_billing.reconciliation.service import run_due
+from mpanel_billing.reconciliation.runs import cron_of, request_daily_run, run_due
 from mpanel_billing.retention.repository import Ages
 from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings

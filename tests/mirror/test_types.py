@@ -16,7 +16,7 @@ from mpanel_billing.mirror.repository import list_compared
 from mpanel_billing.mirror.service import lock_keys
 from mpanel_billing.mirror.snapshot import snapshot_of_event
 from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED, MIRRORED_BY_NAME, normalise
-from mpanel_billing.reconciliation.comparing import ReconcileContext, differences, look_at
+from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object, differences
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from mpanel_billing.stripe_gateway.transport import resource_of
 from tests import stripe_objects as made
@@ -151,10 +151,10 @@ async def test_reconcile_finds_what_is_missing_and_repairs_it(
 ) -> None:
     id_ = SAMPLES[mirrored.object_type]["id"]
     context = ReconcileContext(Mirror(inbox.pool, gateway, livemode=False), World().drivers())
-    (missing,) = await look_at(context, mirrored.object_type, id_)
+    (missing,) = await compare_object(context, mirrored.object_type, id_)
     assert (missing.ours, missing.repaired) == (None, True)
     async with inbox.pool.acquire() as conn:
         rows = await list_compared(conn, mirrored.object_type, [id_])
     facts = normalise(SAMPLES[mirrored.object_type], livemode=False)
     assert differences(mirrored.object_type, facts, rows[id_]) == []
-    assert await look_at(context, mirrored.object_type, id_) == []
+    assert await compare_object(context, mirrored.object_type, id_) == []

@@ -1,4 +1,4 @@
-"""A service that sells, and a reconcile of it, in this process."""
+"""The service in this process, and a reconcile of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,22 +8,22 @@ import pytest
 
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.reconciliation import service as reconciling
-from mpanel_billing.reconciliation.comparing import ReconcileContext
+from mpanel_billing.reconciliation import runs
+from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
-from mpanel_billing.reconciliation.service import Wish
+from mpanel_billing.reconciliation.runs import ReconcileRequest
 from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, StripeGateway
 from tests.provisioning.world import World
 from tests.service import Service
 
-UNHURRIED = 1000.0
-"""Requests a second: as many as there are."""
+UNLIMITED = 1000.0
+"""Requests per second: no limit in practice."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run has found."""
+    """The result of a run."""
 
     figures: Mapping[str, Any]
     drift: Sequence[Drift]
@@ -34,28 +34,32 @@ class Result:
 
 @dataclass(frozen=True)
 class Reconciler:
-    """Reconciles the service as the command does."""
+    """Reconciles the service like the command."""
 
     service: Service
     context: ReconcileContext
 
     async def run(
-        self, *, context: ReconcileContext | None = None, started_by: str = "command", **wish: Any
+        self,
+        *,
+        context: ReconcileContext | None = None,
+        started_by: str = "command",
+        **options: Any,
     ) -> Result:
-        run_id = await reconciling.open_run(
-            self.service.pool, Wish(started_by, livemode=False, **wish)
+        run_id = await runs.open_run(
+            self.service.pool, ReconcileRequest(started_by, livemode=False, **options)
         )
-        assert await reconciling.continue_run(context or self.context, run_id)
-        figures = await reconciling.show_run(self.service.pool, run_id)
-        drift = [each async for each in reconciling.list_drift(self.service.pool, run_id)]
+        assert await runs.continue_run(context or self.context, run_id)
+        figures = await runs.show_run(self.service.pool, run_id)
+        drift = [each async for each in runs.list_drift(self.service.pool, run_id)]
         return Result(figures, drift)
 
-    def asking(self, stripe: Any) -> ReconcileContext:
+    def with_stripe(self, stripe: Any) -> ReconcileContext:
         return replace(self.context, mirror=replace(self.context.mirror, stripe=stripe))
 
 
-class StripeBetween:
-    """Stripe's API with something of a test between it and us."""
+class StripeWrapper:
+    """Stripe's API behind a wrapper that tests override."""
 
     def __init__(self, stripe: Any) -> None:
         self._stripe = stripe
@@ -75,12 +79,12 @@ class StripeBetween:
 
 @pytest.fixture
 def world() -> World:
-    """The accounts."""
+    """The accounts of the drivers."""
     return World()
 
 
 @pytest.fixture
 def reconciler(service: Service, gateway: StripeGateway, world: World) -> Reconciler:
-    stripe = PacedStripe(gateway, Pace(UNHURRIED))
+    stripe = PacedStripe(gateway, Pace(UNLIMITED))
     mirror = Mirror(service.pool, stripe, livemode=False)
     return Reconciler(service, ReconcileContext(mirror, world.drivers()))

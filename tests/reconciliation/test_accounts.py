@@ -1,4 +1,4 @@
-"""The accounts at the drivers are compared with our books."""
+"""Reconcile compares the services' accounts with our records."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ from tests.reconciliation.conftest import Reconciler
 from tests.service import Service
 
 
-async def test_an_account_that_somebody_has_changed_is_brought_back(
+async def test_an_account_changed_outside_is_repaired(
     service: Service, reconciler: Reconciler, world: World, order_a: dict[str, Any]
 ) -> None:
-    answer = await service.buy(order_a)
+    response = await service.buy(order_a)
     provisioning = _provisioning(service, reconciler)
     row = await service.row("SELECT id, stripe_subscription_id FROM subscriptions")
     await provision_tenant_for_subscription(provisioning, row["id"])
     world.accounts[0].actual = "suspended"
-    told = await reconciler.run(dry_run=True)
-    (drift,) = told.drift
+    report = await reconciler.run(dry_run=True)
+    (drift,) = report.drift
     assert (drift.object_type, drift.field, drift.ours, drift.found) == (
         "account",
         "actual",
         "active",
         "suspended",
     )
-    assert drift.object_id.startswith(f"{answer['subscriptionId']}/")
+    assert drift.object_id.startswith(f"{response['subscriptionId']}/")
     one = await reconcile_object(reconciler.context, row["stripe_subscription_id"], dry_run=True)
     assert [d.object_id for d in one] == [drift.object_id]
 

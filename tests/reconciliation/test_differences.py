@@ -1,8 +1,8 @@
-"""Fields compared; no I/O."""
+"""Comparing the fields of an object; no I/O."""
 
 from mpanel_billing.mirror.differences import Difference
 from mpanel_billing.mirror.types import normalise
-from mpanel_billing.reconciliation.comparing import differences
+from mpanel_billing.reconciliation.compare import differences
 from tests import stripe_objects as made
 
 PAYMENT = {
@@ -19,7 +19,7 @@ def test_equal_rows_do_not_differ() -> None:
     assert differences("invoice_payment", facts, PAYMENT) == []
 
 
-def test_each_field_that_differs_is_named_with_both_values() -> None:
+def test_each_difference_has_both_values() -> None:
     facts = normalise(made.invoice_payment(amount=5), livemode=False)
     assert differences("invoice_payment", facts, PAYMENT | {"stripe_payment_intent_id": None}) == [
         Difference("stripe_payment_intent_id", None, "pi_1"),
@@ -27,12 +27,12 @@ def test_each_field_that_differs_is_named_with_both_values() -> None:
     ]
 
 
-def test_an_object_that_we_lack_differs_as_a_whole() -> None:
+def test_a_missing_object_is_one_difference() -> None:
     facts = normalise(made.subscription(status="trialing"), livemode=False)
     assert differences("subscription", facts, None) == [Difference("object", None, "trialing")]
 
 
-def test_of_a_deleted_customer_only_that_counts() -> None:
+def test_only_the_deletion_of_a_deleted_customer_is_compared() -> None:
     facts = normalise({"object": "customer", "id": "cus_1", "deleted": True}, livemode=False)
     assert (
         differences("customer", facts, {"email": "ada@example.com", "name": "Ada", "deleted": True})
@@ -43,7 +43,7 @@ def test_of_a_deleted_customer_only_that_counts() -> None:
     ]
 
 
-def test_what_an_invoice_no_longer_names_is_kept() -> None:
+def test_a_reference_that_an_invoice_no_longer_has_is_kept() -> None:
     facts = normalise(made.invoice(subscription=None), livemode=False)
     row = facts._asdict()
     assert differences("invoice", facts, row | {"stripe_subscription_id": "sub_1"}) == []

@@ -1,4 +1,4 @@
-"""What differs is reported, field by field, and repaired."""
+"""Differences are reported by field, and repaired."""
 
 import json
 from collections.abc import Mapping
@@ -44,17 +44,17 @@ TAMPERED = {
         "DELETE FROM subscriptions": {("subscription", "object")},
     },
 }
-"""Statements that spoil the mirror, and what then differs."""
+"""Statements that change the mirror, and what then differs."""
 
 
 def plain(field: str) -> str:
-    """Leave the item's id out of a field's name."""
+    """Replace an item's id in a field's name by *."""
     first, *rest = field.split(".")
     return ".".join([first, "*", *rest[1:]]) if rest else first
 
 
 async def mirror(service: Service) -> dict[str, list[Any]]:
-    """All that is mirrored, without the dates of its reading and the ids that are ours."""
+    """Return the mirrored rows without the time of reading and without our own ids."""
     return {
         "subscriptions": await service.pool.fetch(
             "SELECT stripe_subscription_id, status, stripe_status, amount, price, cancel_at,"
@@ -84,22 +84,22 @@ async def bought(service: Service, order_a: dict[str, Any]) -> Service:
 
 
 @pytest.mark.parametrize("tampering", TAMPERED.values(), ids=TAMPERED)
-async def test_what_differs_is_reported_and_then_repaired(
+async def test_differences_are_reported_then_repaired(
     bought: Service, reconciler: Reconciler, tampering: Mapping[str, set[tuple[str, str]]]
 ) -> None:
     before = await mirror(bought)
     for statement in tampering:
         await bought.pool.execute(statement)
 
-    told = await reconciler.run(dry_run=True)
-    assert {(type_, plain(field)) for type_, field in told.fields()} == set.union(
+    report = await reconciler.run(dry_run=True)
+    assert {(type_, plain(field)) for type_, field in report.fields()} == set.union(
         *tampering.values()
     )
-    assert told.figures["outcome"] == "drift"
+    assert report.figures["outcome"] == "drift"
     assert await mirror(bought) != before
 
     repaired = await reconciler.run()
-    assert repaired.fields() == told.fields()
+    assert repaired.fields() == report.fields()
     assert repaired.figures["outcome"] == "repaired"
     after = await mirror(bought)
     assert after == before
@@ -110,7 +110,7 @@ async def test_what_differs_is_reported_and_then_repaired(
     assert again.figures["events"] > 4
 
 
-async def test_what_stripe_does_not_have_is_reported_and_stays(
+async def test_objects_missing_in_stripe_are_reported_and_kept(
     bought: Service, reconciler: Reconciler, inbox: Inbox
 ) -> None:
     await inbox.tell("customer.subscription.created", made.subscription("sub_ghost"))
@@ -131,7 +131,7 @@ async def test_what_stripe_does_not_have_is_reported_and_stays(
     assert (await inbox.subscription("sub_ghost"))["stripe_status"] == "active"
 
 
-async def test_trouble_is_over_once_a_later_run_finds_nothing(
+async def test_trouble_ends_when_a_later_run_is_clean(
     bought: Service, reconciler: Reconciler, inbox: Inbox
 ) -> None:
     await inbox.tell("customer.subscription.created", made.subscription("sub_ghost"))
@@ -143,7 +143,7 @@ async def test_trouble_is_over_once_a_later_run_finds_nothing(
     assert await bought.pool.fetch("SELECT * FROM billing_trouble WHERE trouble = 'drift'") == []
 
 
-async def test_ids_of_the_other_mode_are_left_alone(
+async def test_objects_of_the_other_mode_are_ignored(
     bought: Service, reconciler: Reconciler, inbox: Inbox
 ) -> None:
     await inbox.tell("customer.subscription.created", made.subscription("sub_live"))
@@ -152,7 +152,9 @@ async def test_ids_of_the_other_mode_are_left_alone(
     assert "sub_live" not in {d.object_id for d in result.drift}
 
 
-async def test_a_draft_that_was_deleted_is_buried(bought: Service, reconciler: Reconciler) -> None:
+async def test_a_deleted_draft_invoice_is_marked_deleted(
+    bought: Service, reconciler: Reconciler
+) -> None:
     row = await bought.row("SELECT stripe_customer_id FROM subscriptions")
     stripe = reconciler.context.mirror.stripe
     api = stripe.client.v1
@@ -163,12 +165,14 @@ async def test_a_draft_that_was_deleted_is_buried(bought: Service, reconciler: R
     assert [(d.object_id, d.ours, d.found, d.repaired) for d in result.drift] == [
         (draft.id, "draft", None, True)
     ]
-    buried = await bought.row("SELECT * FROM invoices WHERE stripe_invoice_id = $1", draft.id)
-    assert (buried["stripe_status"], buried["status"]) == ("deleted", "cancelled")
+    deleted_draft = await bought.row(
+        "SELECT * FROM invoices WHERE stripe_invoice_id = $1", draft.id
+    )
+    assert (deleted_draft["stripe_status"], deleted_draft["status"]) == ("deleted", "cancelled")
     assert (await reconciler.run()).figures["outcome"] == "clean"
 
 
-async def test_a_customer_that_was_deleted_unheard_is_known_then(
+async def test_a_missed_customer_deletion_is_repaired(
     bought: Service, reconciler: Reconciler
 ) -> None:
     row = await bought.row("SELECT stripe_customer_id FROM subscriptions")
@@ -182,15 +186,13 @@ async def test_a_customer_that_was_deleted_unheard_is_known_then(
     assert (await reconciler.run()).figures["outcome"] == "clean"
 
 
-async def test_money_given_back_unheard_is_known_then(
-    bought: Service, reconciler: Reconciler
-) -> None:
+async def test_a_missed_refund_is_repaired(bought: Service, reconciler: Reconciler) -> None:
     row = await bought.row("SELECT stripe_payment_intent_id FROM invoice_payments")
     await bought.stripe.set_delivery(drop=1.0)
     api = reconciler.context.mirror.stripe.client.v1
     await api.refunds.create_async({"payment_intent": row[0], "amount": 100})
-    told = await reconciler.run(dry_run=True)
-    assert ("refund", "object") in told.fields()
+    report = await reconciler.run(dry_run=True)
+    assert ("refund", "object") in report.fields()
     assert (await reconciler.run()).figures["outcome"] == "repaired"
     refund = await bought.row("SELECT amount, status FROM stripe_refunds")
     assert tuple(refund) == (100, "succeeded")
@@ -205,14 +207,14 @@ async def test_emails_are_masked_in_the_report(bought: Service, reconciler: Reco
     assert (drift.ours, drift.found) == ("e***@example.com", "a***@example.com")
 
 
-async def test_the_command_exits_with_2_on_drift_and_0_once_it_is_repaired(
+async def test_the_command_exits_with_2_on_drift_and_0_after_repair(
     bought: Service, database_url: str
 ) -> None:
-    async def reconcile(*words: str) -> tuple[int, str]:
+    async def reconcile(*arguments: str) -> tuple[int, str]:
         return await run(
             database_url,
             "reconcile",
-            *words,
+            *arguments,
             STRIPE_API_BASE=bought.sandbox.url,
             RECONCILE_REQUESTS_PER_SECOND="100",
         )

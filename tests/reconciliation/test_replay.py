@@ -1,4 +1,4 @@
-"""Events that never came are received all the same."""
+"""Reconcile receives the events that no webhook delivered."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ async def test_lost_events_are_reported_and_then_received(
     service: Service, reconciler: Reconciler, order_a: dict[str, Any]
 ) -> None:
     await service.stripe.set_delivery(drop=1.0)
-    answer = await service.buy(order_a)
+    response = await service.buy(order_a)
     assert await service.pool.fetchval("SELECT count(*) FROM stripe_events") == 0
 
-    told = await reconciler.run(dry_run=True)
-    events = {d.found for d in told.drift if d.object_type == "event"}
+    report = await reconciler.run(dry_run=True)
+    events = {d.found for d in report.drift if d.object_type == "event"}
     assert events >= {
         "checkout.session.completed",
         "customer.subscription.created",
@@ -25,9 +25,9 @@ async def test_lost_events_are_reported_and_then_received(
 
     result = await reconciler.run()
     assert result.figures["outcome"] == "repaired"
-    assert {d.object_type for d in result.drift} == {"event"}  # the rest has followed from them
+    assert {d.object_type for d in result.drift} == {"event"}  # everything else follows from them
     row = await service.row("SELECT id::text, status, stripe_status FROM subscriptions")
-    assert tuple(row) == (answer["subscriptionId"], "pending", "active")
+    assert tuple(row) == (response["subscriptionId"], "pending", "active")
     session = await service.row("SELECT status FROM checkout_sessions")
     assert session["status"] == "complete"
     statuses = await service.pool.fetch("SELECT DISTINCT status FROM stripe_events")
@@ -35,7 +35,7 @@ async def test_lost_events_are_reported_and_then_received(
     assert (await reconciler.run()).figures["outcome"] == "clean"
 
 
-async def test_an_event_of_before_the_time_in_question_is_left(
+async def test_events_before_the_period_are_skipped(
     service: Service, reconciler: Reconciler, order_a: dict[str, Any]
 ) -> None:
     await service.stripe.set_delivery(drop=1.0)

@@ -1,19 +1,18 @@
-"""/api/admin/reconcile, and the worker that does it."""
+"""/api/admin/reconcile, and its worker."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from mpanel_billing.reconciliation import service as reconciling
-from mpanel_billing.reconciliation.schedule import cron_of, request_daily_run
-from mpanel_billing.reconciliation.service import Wish
+from mpanel_billing.reconciliation import runs
+from mpanel_billing.reconciliation.runs import ReconcileRequest, cron_of, request_daily_run
 from mpanel_billing.worker.sweep import sweep
 from tests.processes import running_worker
 from tests.reconciliation.conftest import Reconciler
 from tests.service import AppClient, Service, make_app, make_settings
 
-KEY = "an operator's key of the tests"
+KEY = "an operator's key for tests"
 AS_OPERATOR = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -27,19 +26,19 @@ async def admin(
     return await aiohttp_client(make_app(settings), headers=AS_OPERATOR)
 
 
-async def ask(admin: AppClient, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    answer = await admin.post("/api/admin/reconcile", json=body)
-    return answer.status, await answer.json()
+async def post(admin: AppClient, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    response = await admin.post("/api/admin/reconcile", json=body)
+    return response.status, await response.json()
 
 
-async def test_a_worker_does_what_the_route_was_asked_for(
+async def test_a_worker_runs_the_requested_reconcile(
     service: Service, admin: AppClient, database_url: str, order_a: dict[str, Any]
 ) -> None:
     latest = await admin.get("/api/admin/reconcile/latest")
     assert await latest.json() == {"success": True, "run": None}
     await service.buy(order_a)
     await service.pool.execute("UPDATE subscriptions SET amount = 1")
-    status, body = await ask(admin, {})
+    status, body = await post(admin, {})
     assert status == 202
     async with running_worker(database_url, stripe_url=service.sandbox.url) as worker:
         await worker.wait_for("reconcile done")
@@ -51,27 +50,27 @@ async def test_a_worker_does_what_the_route_was_asked_for(
     assert (await service.row("SELECT amount FROM subscriptions"))["amount"] > 1
 
 
-async def test_one_runs_at_a_time_and_a_stopped_one_is_gone_on_with(
+async def test_only_one_run_at_a_time_and_an_interrupted_one_resumes(
     admin: AppClient, reconciler: Reconciler
 ) -> None:
-    status, first = await ask(admin, {"dryRun": True, "sinceDays": 5})
+    status, first = await post(admin, {"dryRun": True, "sinceDays": 5})
     assert status == 202
-    assert await ask(admin, {"dryRun": True, "sinceDays": 5}) == (202, first)
+    assert await post(admin, {"dryRun": True, "sinceDays": 5}) == (202, first)
     await reconciler.service.pool.execute(
         "UPDATE billing_reconcile_runs SET holder = gen_random_uuid(),"
         " leased_until = now() + interval '1 minute'"
     )
-    status, body = await ask(admin, {})
+    status, body = await post(admin, {})
     assert (status, body["code"]) == (409, "conflict")
 
 
 @pytest.mark.parametrize("body", [{"sinceDays": 0}, {"dry": True}, [], {"dryRun": "maybe"}])
-async def test_a_wish_that_cannot_be_understood_is_refused(admin: AppClient, body: Any) -> None:
-    status, answer = await ask(admin, body)
-    assert (status, answer["success"]) == (422, False)
+async def test_an_invalid_request_is_refused(admin: AppClient, body: Any) -> None:
+    status, response = await post(admin, body)
+    assert (status, response["success"]) == (422, False)
 
 
-async def test_the_run_of_the_day_is_begun_once(service: Service, reconciler: Reconciler) -> None:
+async def test_the_daily_run_starts_once(service: Service, reconciler: Reconciler) -> None:
     assert cron_of(3) == "23 3 * * *"
     await request_daily_run(reconciler.context.mirror)
     await request_daily_run(reconciler.context.mirror)
@@ -79,13 +78,13 @@ async def test_the_run_of_the_day_is_begun_once(service: Service, reconciler: Re
     assert [row["started_by"] for row in rows] == ["schedule"]
 
 
-async def test_the_sweep_takes_up_what_a_worker_has_left(service: Service) -> None:
-    await reconciling.request_run(service.pool, Wish("schedule", livemode=False))
+async def test_the_sweep_resumes_a_run_that_a_worker_left(service: Service) -> None:
+    await runs.request_run(service.pool, ReconcileRequest("schedule", livemode=False))
     assert (await sweep(service.pool))["reconciles"] == 0
     await service.pool.execute("UPDATE billing_reconcile_runs SET next_attempt_at = now()")
     assert (await sweep(service.pool))["reconciles"] == 1
 
 
-async def test_a_run_of_the_command_is_left_to_whoever_began_it(service: Service) -> None:
-    await reconciling.open_run(service.pool, Wish("command", livemode=False))
+async def test_the_sweep_ignores_runs_of_the_command(service: Service) -> None:
+    await runs.open_run(service.pool, ReconcileRequest("command", livemode=False))
     assert (await sweep(service.pool))["reconciles"] == 0

@@ -1,4 +1,4 @@
-"""A run that is stopped goes on; two never run at once; what is newer is never overwritten."""
+"""An interrupted run resumes, two never run at once, and newer data is never overwritten."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,24 +10,24 @@ import pytest
 
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.jobs.pace import Pace
-from mpanel_billing.reconciliation import service as reconciling
+from mpanel_billing.reconciliation import runs
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
-from mpanel_billing.reconciliation.service import Wish
+from mpanel_billing.reconciliation.runs import ReconcileRequest
 from mpanel_billing.stripe_gateway.gateway import Page, Resource, StripeGateway
-from tests.reconciliation.conftest import UNHURRIED, Reconciler, StripeBetween
+from tests.reconciliation.conftest import UNLIMITED, Reconciler, StripeWrapper
 from tests.service import Service
 
 COPIES = 230
-"""Three pages of each kind, with the one that they are copies of."""
+"""Three pages of each type, including the original."""
 
 ALL_BUT_ONE = 2 + 4 * 3 + 1 - 1
-"""Pages; when the last is asked for, at least the first of each kind is done and saved."""
+"""Pages; when the last is requested, at least the first of each type is saved."""
 
-WISH = Wish("command", livemode=False)
+REQUEST = ReconcileRequest("command", livemode=False)
 
 
-class StopsAt(StripeBetween):
-    """Answers some pages (of a kind), then never again; `reached`: it was asked once more."""
+class StopsAt(StripeWrapper):
+    """Returns some pages (of one path), then hangs; `reached` is set by the request that hangs."""
 
     def __init__(self, stripe: Any, pages: int, path: str | None = None) -> None:
         super().__init__(stripe)
@@ -44,8 +44,8 @@ class StopsAt(StripeBetween):
         return await super().list_page(resource, params)
 
 
-class Counts(StripeBetween):
-    """Notes what is listed."""
+class Counts(StripeWrapper):
+    """Records the paths of the lists read."""
 
     def __init__(self, stripe: Any) -> None:
         super().__init__(stripe)
@@ -58,7 +58,7 @@ class Counts(StripeBetween):
 
 @pytest.fixture
 async def crowd(service: Service, order_a: dict[str, Any]) -> Service:
-    """One order, and copies of it of which nobody has told us."""
+    """One order, and copies of it at Stripe that no webhook has announced."""
     await service.buy(order_a)
     row = await service.row("SELECT stripe_subscription_id FROM subscriptions")
     await service.stripe.copy_subscription(row["stripe_subscription_id"], COPIES, days=90)
@@ -66,26 +66,28 @@ async def crowd(service: Service, order_a: dict[str, Any]) -> Service:
 
 
 async def start_and_stop(reconciler: Reconciler, pages: int, path: str | None = None) -> UUID:
-    """Begin a run, and break it off after some pages."""
-    run_id = await reconciling.open_run(reconciler.service.pool, WISH)
+    """Start a run, and interrupt it after some pages."""
+    run_id = await runs.open_run(reconciler.service.pool, REQUEST)
     stripe = StopsAt(reconciler.context.mirror.stripe, pages, path)
     running = asyncio.create_task(
-        reconciling.continue_run(reconciler.asking(stripe), run_id), name="run"
+        runs.continue_run(reconciler.with_stripe(stripe), run_id), name="run"
     )
     async with asyncio.timeout(30):
         await stripe.reached.wait()
     with pytest.raises(ConflictError):
-        await reconciling.open_run(reconciler.service.pool, WISH)
+        await runs.open_run(reconciler.service.pool, REQUEST)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     return run_id
 
 
-async def test_a_stopped_run_goes_on_where_it_was(crowd: Service, reconciler: Reconciler) -> None:
+async def test_an_interrupted_run_resumes_where_it_stopped(
+    crowd: Service, reconciler: Reconciler
+) -> None:
     stopped = await start_and_stop(reconciler, pages=ALL_BUT_ONE)
     stripe = Counts(reconciler.context.mirror.stripe)
-    result = await reconciler.run(context=reconciler.asking(stripe))
+    result = await reconciler.run(context=reconciler.with_stripe(stripe))
     assert result.figures["id"] == stopped
     assert result.figures["objects"] == 4 * (COPIES + 1)
     assert 1 <= len(stripe.listed) <= 4 * 3 + 1 - 4
@@ -103,44 +105,42 @@ async def test_a_stopped_run_goes_on_where_it_was(crowd: Service, reconciler: Re
 async def test_a_worker_that_stops_leaves_the_run_to_another(
     crowd: Service, reconciler: Reconciler
 ) -> None:
-    run_id = await reconciling.open_run(crowd.pool, replace(WISH, started_by="api"))
+    run_id = await runs.open_run(crowd.pool, replace(REQUEST, started_by="api"))
     stripe = StopsAt(reconciler.context.mirror.stripe, pages=4)
-    await reconciling.run_due(reconciler.asking(stripe), run_id, stripe.reached)
+    await runs.run_due(reconciler.with_stripe(stripe), run_id, stripe.reached)
     row = await crowd.row("SELECT finished_at, holder, objects FROM billing_reconcile_runs")
     assert (row["finished_at"], row["holder"]) == (None, None)
-    await reconciling.run_due(reconciler.context, run_id, asyncio.Event())
+    await runs.run_due(reconciler.context, run_id, asyncio.Event())
     row = await crowd.row("SELECT outcome, attempts, objects FROM billing_reconcile_runs")
     assert tuple(row) == ("repaired", 2, 4 * (COPIES + 1))
 
 
-async def test_a_run_that_is_to_restart_begins_anew(crowd: Service, reconciler: Reconciler) -> None:
+async def test_restart_starts_over(crowd: Service, reconciler: Reconciler) -> None:
     stopped = await start_and_stop(reconciler, pages=3)
-    other = await reconciling.open_run(
-        crowd.pool, Wish("command", livemode=False, since_days=3, restart=False)
+    other = await runs.open_run(
+        crowd.pool, ReconcileRequest("command", livemode=False, since_days=3, restart=False)
     )
-    anew = await reconciling.open_run(
-        crowd.pool, Wish("command", livemode=False, since_days=3, restart=True)
+    restarted = await runs.open_run(
+        crowd.pool, ReconcileRequest("command", livemode=False, since_days=3, restart=True)
     )
-    assert len({stopped, other, anew}) == 3
+    assert len({stopped, other, restarted}) == 3
     outcomes = await crowd.pool.fetch(
         "SELECT outcome FROM billing_reconcile_runs ORDER BY started_at"
     )
     assert [row["outcome"] for row in outcomes] == ["abandoned", "abandoned", None]
 
 
-async def test_marks_that_a_crash_has_lost_are_made_again(
-    crowd: Service, reconciler: Reconciler
-) -> None:
+async def test_marks_lost_in_a_crash_are_rebuilt(crowd: Service, reconciler: Reconciler) -> None:
     await reconciler.run()
     await start_and_stop(reconciler, pages=ALL_BUT_ONE)
     await crowd.pool.execute("TRUNCATE billing_reconcile_marks")
     stripe = Counts(reconciler.context.mirror.stripe)
-    result = await reconciler.run(context=reconciler.asking(stripe))
+    result = await reconciler.run(context=reconciler.with_stripe(stripe))
     assert result.figures["outcome"] == "clean"
     assert stripe.listed.count("/v1/subscriptions") == 3
 
 
-async def test_an_object_at_which_it_stopped_may_be_gone(
+async def test_the_object_of_a_cursor_may_be_deleted(
     crowd: Service, reconciler: Reconciler
 ) -> None:
     await reconciler.run()
@@ -156,12 +156,12 @@ async def test_an_object_at_which_it_stopped_may_be_gone(
     assert (await reconciler.run()).figures["outcome"] == "clean"
 
 
-async def test_a_run_that_another_has_taken_over_stops(
+async def test_a_run_stops_when_another_process_takes_it_over(
     crowd: Service, reconciler: Reconciler
 ) -> None:
-    run_id = await reconciling.open_run(crowd.pool, WISH)
+    run_id = await runs.open_run(crowd.pool, REQUEST)
 
-    class TakenOver(StripeBetween):
+    class TakenOver(StripeWrapper):
         async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
             await crowd.pool.execute(
                 "UPDATE billing_reconcile_runs SET holder = gen_random_uuid()"
@@ -169,19 +169,19 @@ async def test_a_run_that_another_has_taken_over_stops(
             )
             return await super().list_page(resource, params)
 
-    context = reconciler.asking(TakenOver(reconciler.context.mirror.stripe))
-    assert not await reconciling.continue_run(context, run_id)
+    context = reconciler.with_stripe(TakenOver(reconciler.context.mirror.stripe))
+    assert not await runs.continue_run(context, run_id)
     assert await crowd.pool.fetchval("SELECT sum(objects) FROM billing_reconcile_runs") == 0
 
 
-async def test_what_a_webhook_has_told_meanwhile_is_not_overwritten(
+async def test_a_concurrent_webhook_is_not_overwritten(
     service: Service, reconciler: Reconciler, order_a: dict[str, Any]
 ) -> None:
     await service.buy(order_a)
     row = await service.row("SELECT stripe_subscription_id AS id FROM subscriptions")
     api = reconciler.context.mirror.stripe.client.v1
 
-    class Overtaken(StripeBetween):
+    class UpdatedMeanwhile(StripeWrapper):
         async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
             page = await super().list_page(resource, params)
             if resource.path == "/v1/subscriptions":
@@ -190,30 +190,28 @@ async def test_what_a_webhook_has_told_meanwhile_is_not_overwritten(
             return page
 
     for dry_run in (False, True):
-        context = reconciler.asking(Overtaken(reconciler.context.mirror.stripe))
+        context = reconciler.with_stripe(UpdatedMeanwhile(reconciler.context.mirror.stripe))
         result = await reconciler.run(context=context, dry_run=dry_run)
         assert (result.figures["outcome"], result.drift) == ("clean", [])
-        told = await service.row("SELECT cancel_at_period_end FROM subscriptions")
-        assert told["cancel_at_period_end"]
+        updated = await service.row("SELECT cancel_at_period_end FROM subscriptions")
+        assert updated["cancel_at_period_end"]
         await api.subscriptions.update_async(row["id"], {"cancel_at_period_end": False})
         await service.stripe.wait_idle()
 
 
-async def test_it_slows_down_when_stripe_says_so(
+async def test_it_slows_down_when_stripe_limits_the_rate(
     crowd: Service, reconciler: Reconciler, gateway: StripeGateway
 ) -> None:
-    pace = Pace(UNHURRIED)
+    pace = Pace(UNLIMITED)
     await crowd.stripe.limit_rate(8)
-    result = await reconciler.run(context=reconciler.asking(PacedStripe(gateway, pace)))
+    result = await reconciler.run(context=reconciler.with_stripe(PacedStripe(gateway, pace)))
     refused = await crowd.stripe.limit_rate(None)
     assert refused >= 1
     assert 1 <= pace.pauses <= refused
     assert result.figures["objects"] == 4 * (COPIES + 1)
 
 
-async def test_a_part_of_the_time_can_be_looked_at_alone(
-    crowd: Service, reconciler: Reconciler
-) -> None:
+async def test_since_days_limits_the_period(crowd: Service, reconciler: Reconciler) -> None:
     await reconciler.run()
     await crowd.pool.execute("UPDATE subscriptions SET amount = 1")
     result = await reconciler.run(since_days=30)

@@ -1,4 +1,4 @@
-"""The parts of a run; no I/O."""
+"""The slices of a run; no I/O."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ NOW = 1_790_000_000
     subscriptions=some.integers(0, 10_000_000),
     since=some.none() | some.integers(1, NOW),
 )
-def test_the_stretches_of_a_list_cover_all_time_once(
+def test_the_ranges_of_a_list_cover_all_time_once(
     horizon: int, subscriptions: int, since: int | None
 ) -> None:
     slices = cut(now=NOW, horizon=horizon, subscriptions=subscriptions, since=since)
@@ -29,14 +29,14 @@ def test_the_stretches_of_a_list_cover_all_time_once(
         assert all(a.created_before == b.created_from for a, b in pairwise(own))
 
 
-def test_events_are_asked_for_as_far_back_as_stripe_has_them() -> None:
+def test_events_are_listed_as_far_back_as_stripe_keeps_them() -> None:
     for since, oldest in ((None, NOW - EVENT_DAYS * 86_400), (NOW - 60, NOW - 60)):
         slices = cut(now=NOW, horizon=0, subscriptions=0, since=since)
         replays = [s for s in slices if s.step == "replay"]
         assert {s.created_from for s in replays} == {oldest}
 
 
-def test_every_type_of_ours_is_asked_for_and_never_too_many_at_once() -> None:
-    asked = [types_of(subject) for subject in event_subjects()]
-    assert sorted(type_ for types in asked for type_ in types) == sorted(EVENT_TYPES)
-    assert all(0 < len(types) <= 20 for types in asked)
+def test_every_event_type_is_listed_within_the_limit_per_request() -> None:
+    listed = [types_of(subject) for subject in event_subjects()]
+    assert sorted(type_ for types in listed for type_ in types) == sorted(EVENT_TYPES)
+    assert all(0 < len(types) <= 20 for types in listed)

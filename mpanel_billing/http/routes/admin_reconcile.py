@@ -11,7 +11,7 @@ from mpanel_billing.http.schemas.admin import (
     ReconcileRunSchema,
     ReconcileStartedResponse,
 )
-from mpanel_billing.reconciliation.service import Wish, request_run, show_latest_run
+from mpanel_billing.reconciliation import runs
 
 routes = Endpoints("admin")
 
@@ -27,19 +27,19 @@ async def post_reconcile(
     call: KeyedCall[None, None, ReconcileRequest],
 ) -> ReconcileStartedResponse:
     """Have a worker reconcile; 202 with the run's id, 409 if a run is in progress."""
-    wish = Wish(
+    request = runs.ReconcileRequest(
         "api",
         call.app[keys.SETTINGS].livemode,
         call.body.dry_run,
         call.body.since_days,
         call.body.restart,
     )
-    run_id = await request_run(call.app[keys.POOL], wish, call.actor)
+    run_id = await runs.request_run(call.app[keys.POOL], request, call.actor)
     return ReconcileStartedResponse(run_id=run_id)
 
 
 @routes.endpoint("GET", "/api/admin/reconcile/latest", scope="admin:read")
 async def get_latest(call: KeyedCall) -> ReconcileRunResponse:
     """Return the latest run, finished or not; null if there has been none."""
-    run = await show_latest_run(call.app[keys.POOL])
+    run = await runs.show_latest_run(call.app[keys.POOL])
     return ReconcileRunResponse(run=None if run is None else ReconcileRunSchema.of_row(run))

@@ -1,4 +1,4 @@
-"""A page of Stripe's objects compared with the mirror, and the mirror brought up to it.
+"""Compare Stripe's objects with the mirror, and repair the mirror.
 
 Differences are applied as webhooks are: as snapshots, dated by Stripe's clock and under locks, so
 that nothing newer is overwritten. A row newer than the page (a webhook arrived meanwhile) is
@@ -31,20 +31,20 @@ from mpanel_billing.stripe_gateway.gateway import Page
 logger = logging.getLogger(__name__)
 
 
-_POISONED = (
+_OBJECT_ERRORS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.DeadlockDetectedError,
 )
-"""What one object alone may be to blame for: it is left, and the others go on."""
+"""Errors that a single object can cause: it is skipped, and the others continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileContext:
     """What a reconcile works with; a `dry_run` only reports.
 
-    `on_progress` is called after each page. `repairs` is held during a repair: pages of a
-    subscription's invoices and of their payments, written at the same time, would deadlock.
+    `on_progress` is called after each page. `repairs` is held during a repair: writing a page of
+    invoices and a page of their payments concurrently would deadlock.
     """
 
     mirror: Mirror
@@ -56,17 +56,17 @@ class ReconcileContext:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a page has brought: what differed, and the ids of those that we have too by now."""
+    """The drift of a page, and the ids of its objects that the mirror has after repairs."""
 
     drift: Sequence[Drift]
     known: Sequence[str]
 
 
 async def compare_page(context: ReconcileContext, object_type: str, page: Page) -> Compared:
-    """Compare a page with our rows, and repair what differs unless it is a dry run."""
+    """Compare a page with the stored rows; repair what differs unless it is a dry run."""
     objects = [await context.mirror.complete(stripe_object) for stripe_object in page.objects]
-    read, drift = _read(context, object_type, objects)
-    rows = await _rows(context, object_type, list(read))
+    read, drift = _normalise_all(context, object_type, objects)
+    rows = await _stored_rows(context, object_type, list(read))
     differing = {
         id_: found
         for id_, facts in read.items()
@@ -75,40 +75,46 @@ async def compare_page(context: ReconcileContext, object_type: str, page: Page) 
     if differing and context.dry_run:
         drift += await _confirm(context, object_type, page, differing, rows)
     elif differing:
-        whole = {o["id"]: o for o in objects if o["id"] in differing}
-        drift += await _repair(context, object_type, page, whole, differing)
+        to_repair = {o["id"]: o for o in objects if o["id"] in differing}
+        drift += await _repair(context, object_type, page, to_repair, differing)
     known = {*rows, *(each.object_id for each in drift if each.repaired)}
     return Compared(drift, sorted(known))
 
 
-async def look_at(context: ReconcileContext, object_type: str, object_id: str) -> Sequence[Drift]:
-    """Ask Stripe for one object, compare it, and repair what differs unless it is a dry run.
+async def compare_object(
+    context: ReconcileContext, object_type: str, object_id: str
+) -> Sequence[Drift]:
+    """Fetch one object from Stripe and compare it; repair what differs unless it is a dry run.
 
-    A webhook may come between the answer and the look at our row, before it or after: only what
-    agrees with neither differs.
+    A webhook may update the row during the fetch, so the object only counts as differing if it
+    matches neither the row from before the fetch nor the row from after it.
     """
-    row = (await _rows(context, object_type, [object_id])).get(object_id)
+    row = (await _stored_rows(context, object_type, [object_id])).get(object_id)
     try:
         fetched = await context.mirror.stripe.fetch(
             MIRRORED_BY_NAME[object_type].resource, object_id
         )
     except StripeObjectMissingError:
-        return await _miss(context, object_type, object_id, row)
+        return await _compare_missing(context, object_type, object_id, row)
     stripe_object = await context.mirror.complete(fetched.stripe_object)
-    read, drift = _read(context, object_type, [stripe_object])
+    read, drift = _normalise_all(context, object_type, [stripe_object])
     for facts in read.values():
         differing = differences(object_type, facts, row)
-        now = (await _rows(context, object_type, [object_id])).get(object_id) if differing else row
+        now = (
+            (await _stored_rows(context, object_type, [object_id])).get(object_id)
+            if differing
+            else row
+        )
         if differing and differences(object_type, facts, now):
             repaired = not context.dry_run and await _refresh(context, object_type, object_id)
             drift += drifts_of(object_type, object_id, differing, repaired=repaired)
     return drift
 
 
-def _read(
+def _normalise_all(
     context: ReconcileContext, object_type: str, objects: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Facts], list[Drift]]:
-    """Read objects; what cannot be read differs for good."""
+    """Normalise objects; an unreadable one is drift that cannot be repaired."""
     read: dict[str, Facts] = {}
     unreadable: list[Drift] = []
     for stripe_object in objects:
@@ -122,7 +128,7 @@ def _read(
     return read, unreadable
 
 
-async def _rows(
+async def _stored_rows(
     context: ReconcileContext, object_type: str, object_ids: Sequence[str]
 ) -> Mapping[str, Mapping[str, Any]]:
     async with acquired(context.mirror.pool) as conn:
@@ -136,11 +142,11 @@ async def _confirm(
     differing: Mapping[str, Sequence[Difference]],
     rows: Mapping[str, Mapping[str, Any]],
 ) -> list[Drift]:
-    """Report what differs; where our row may be newer than the page, look once more."""
+    """Report what differs; if the stored row may be newer than the page, compare again."""
     drift: list[Drift] = []
     for id_, found in differing.items():
         if id_ in rows and rows[id_]["as_of"] >= page.since:
-            drift += await look_at(context, object_type, id_)
+            drift += await compare_object(context, object_type, id_)
         else:
             drift += drifts_of(object_type, id_, found, repaired=False)
     return drift
@@ -153,14 +159,14 @@ async def _repair(
     objects: Mapping[str, Mapping[str, Any]],
     differing: Mapping[str, Sequence[Difference]],
 ) -> list[Drift]:
-    """Apply the page's snapshots of what differs; what that leaves is looked at one by one."""
-    overtaken = await _apply(context, page, list(objects.values()))
-    rows = await _rows(context, object_type, list(objects))
+    """Apply the page's snapshots of what differs, then compare the rest one by one."""
+    outdated = await _apply(context, page, list(objects.values()))
+    rows = await _stored_rows(context, object_type, list(objects))
     drift: list[Drift] = []
     for id_, stripe_object in objects.items():
         facts = normalise(stripe_object, livemode=context.mirror.livemode)
-        if id_ in overtaken or differences(object_type, facts, rows.get(id_)):
-            drift += await look_at(context, object_type, id_)
+        if id_ in outdated or differences(object_type, facts, rows.get(id_)):
+            drift += await compare_object(context, object_type, id_)
         else:
             drift += drifts_of(object_type, id_, differing[id_], repaired=True)
     return drift
@@ -169,9 +175,9 @@ async def _repair(
 async def _apply(
     context: ReconcileContext, page: Page, objects: Sequence[Mapping[str, Any]]
 ) -> set[str]:
-    """Apply snapshots of a page in one transaction; answer the ids of those to look at again.
+    """Apply snapshots of a page in one transaction; return the ids to compare again.
 
-    They are those that something newer has overtaken; all, when one of them could not be applied.
+    These are the ones that were stale, or all of them if one could not be applied.
     """
     snapshots = [
         snapshot_of_answer(
@@ -186,36 +192,38 @@ async def _apply(
     try:
         async with context.repairs:
             outcomes = await context.mirror.apply(snapshots)
-    except _POISONED:
-        logger.warning("a page could not be applied; going on one by one", exc_info=True)
+    except _OBJECT_ERRORS:
+        logger.warning("cannot apply a page; applying its objects one by one", exc_info=True)
         return {snapshot.object_id for snapshot in snapshots}
     return {id_ for id_, outcome in outcomes.items() if outcome == STALE}
 
 
 async def _refresh(context: ReconcileContext, object_type: str, object_id: str) -> bool:
-    """Bring one object up to what Stripe says now; answer whether the mirror then agrees."""
+    """Refetch and apply one object; return whether the mirror now matches Stripe."""
     try:
         async with context.repairs:
             now = await context.mirror.refresh(object_type, object_id)
-    except _POISONED:
-        logger.exception("an object could not be applied", extra={"objectId": object_id})
+    except _OBJECT_ERRORS:
+        logger.exception("cannot apply an object", extra={"objectId": object_id})
         return False
-    row = (await _rows(context, object_type, [object_id])).get(object_id)
+    row = (await _stored_rows(context, object_type, [object_id])).get(object_id)
     return not differences(object_type, normalise(now, livemode=context.mirror.livemode), row)
 
 
-async def _miss(
+async def _compare_missing(
     context: ReconcileContext, object_type: str, object_id: str, row: Mapping[str, Any] | None
 ) -> Sequence[Drift]:
-    """Stripe has no such object, or another account has it."""
+    """Report an object that Stripe does not have in this account."""
     if row is None:
         return []
-    repaired = not context.dry_run and await _bury(context, object_type, row)
-    return [Drift(object_type, object_id, OBJECT, _summary_of_row(row), None, repaired)]
+    repaired = not context.dry_run and await _mark_deleted(context, object_type, row)
+    return [Drift(object_type, object_id, OBJECT, _row_summary(row), None, repaired)]
 
 
-async def _bury(context: ReconcileContext, object_type: str, row: Mapping[str, Any]) -> bool:
-    """Mirror the deletion of an object whose type says that it can be deleted in this state."""
+async def _mark_deleted(
+    context: ReconcileContext, object_type: str, row: Mapping[str, Any]
+) -> bool:
+    """Apply a deletion if this type of object can be deleted in its current state."""
     buried = _comparison(object_type).buried(row)
     if buried is None:
         return False
@@ -233,7 +241,7 @@ async def _bury(context: ReconcileContext, object_type: str, row: Mapping[str, A
 def differences(
     object_type: str, facts: Facts, row: Mapping[str, Any] | None
 ) -> Sequence[Difference]:
-    """Compare what Stripe says with our row; empty if the mirror is right."""
+    """Return how the stored row differs from Stripe's object."""
     comparison = _comparison(object_type)
     if row is None:
         return [Difference(OBJECT, None, comparison.summary(facts))]
@@ -247,7 +255,7 @@ def _comparison(object_type: str) -> Comparison[Any]:
     return comparison
 
 
-def _summary_of_row(row: Mapping[str, Any]) -> str:
-    """Describe in a word how the object is in the mirror."""
-    word: str = row.get("stripe_status") or row.get("status") or "present"
-    return word
+def _row_summary(row: Mapping[str, Any]) -> str:
+    """Return the mirrored object's status, for the report."""
+    status: str = row.get("stripe_status") or row.get("status") or "present"
+    return status

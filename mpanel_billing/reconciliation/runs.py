@@ -1,8 +1,8 @@
-"""Begin, continue and look at reconciles: for the command line, the operator's route, the worker.
+"""Start, resume and show reconcile runs, for the command, the admin route and the worker.
 
-One at a time, over all machines: the unfinished run's row is leased to whoever is at it. A lease
-in a row, and not an advisory lock of a session, because it works through a connection pooler too,
-and because a run that was stopped has to be found again anyway.
+One run at a time across all machines: the process that works on it leases its row. A lease rather
+than a session's advisory lock, because it also works through a connection pooler, and because an
+interrupted run must be found again anyway.
 """
 
 import asyncio
@@ -24,25 +24,29 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, ConflictError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_reconcile
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import repository
-from mpanel_billing.reconciliation.comparing import ReconcileContext
+from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import Slice, cut
-from mpanel_billing.reconciliation.walking import RunLostError, walk
+from mpanel_billing.reconciliation.walk import RunLostError, walk
 from mpanel_billing.telemetry.logs import redact
 
 logger = logging.getLogger(__name__)
 
 _PAGE = 500
 
+_DAILY_MINUTE = 23
+"""Off the hour, when most cron jobs start."""
+
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be reconciled, and who asks: `schedule`, `api` or `command`.
+class ReconcileRequest:
+    """What to reconcile; `started_by` is `schedule`, `api` or `command`.
 
-    `since_days` leaves out what was made before that many days. An unfinished run of the same
-    wish is continued, unless it is to `restart`.
+    `since_days` limits the run to objects created in the last so many days. An unfinished run
+    with the same options is resumed, unless `restart` is set.
     """
 
     started_by: str
@@ -52,66 +56,83 @@ class Wish:
     restart: bool = False
 
 
-async def open_run(pool: Pool, wish: Wish, by: Actor | None = None) -> UUID:
-    """Begin a run, or find the stopped one that is to go on; its id, for `continue_run`.
+async def open_run(pool: Pool, request: ReconcileRequest, by: Actor | None = None) -> UUID:
+    """Start a run or find the interrupted one to resume; return its id, for `continue_run`.
 
-    ConflictError while another is running. `by` is who asks, for the audit log.
+    Raises ConflictError if a run is in progress. `by` is recorded in the audit log.
     """
     try:
         async with transaction(pool) as conn:
-            return await _open(conn, wish, by)
+            return await _open(conn, request, by)
     except asyncpg.UniqueViolationError:
-        raise _running() from None
+        raise _already_running() from None
 
 
-async def request_run(pool: Pool, wish: Wish, by: Actor | None = None) -> UUID:
-    """Do as `open_run`, and have a worker see to it."""
+async def request_run(pool: Pool, request: ReconcileRequest, by: Actor | None = None) -> UUID:
+    """Like `open_run`, and enqueue the run for a worker."""
     try:
         async with transaction(pool) as conn:
-            run_id = await _open(conn, wish, by)
+            run_id = await _open(conn, request, by)
             await enqueue_reconcile(conn, run_id, attempt=0)
             return run_id
     except asyncpg.UniqueViolationError:
-        raise _running() from None
+        raise _already_running() from None
 
 
-def _running() -> ConflictError:
+def cron_of(hour: int) -> str:
+    """Return the cron expression of once a day in that hour, UTC."""
+    return f"{_DAILY_MINUTE} {hour} * * *"
+
+
+async def request_daily_run(mirror: Mirror) -> None:
+    """Request the daily run: an interrupted run resumes, one in progress is left alone."""
+    try:
+        await request_run(mirror.pool, ReconcileRequest("schedule", mirror.livemode))
+    except ConflictError:
+        logger.info("a reconcile is already in progress")
+
+
+def _already_running() -> ConflictError:
     return ConflictError(
-        "A reconcile is running already; billing_reconcile_runs has it. "
-        "One that was killed can be taken up a minute later."
+        "A reconcile is already in progress (see billing_reconcile_runs). "
+        "If its process was killed, it can be resumed after a minute."
     )
 
 
-async def _open(conn: Connection, wish: Wish, by: Actor | None) -> UUID:
+async def _open(conn: Connection, request: ReconcileRequest, by: Actor | None) -> UUID:
     unfinished = await repository.get_unfinished_run(conn)
     if unfinished is not None:
         if unfinished["held"]:
-            raise _running()
-        if not wish.restart and _is_same(unfinished, wish):
+            raise _already_running()
+        if not request.restart and _is_same_request(unfinished, request):
             found: UUID = unfinished["id"]
             return found
         await repository.abandon_run(conn, unfinished["id"])
     row = await repository.insert_run(
         conn,
-        started_by=wish.started_by,
-        livemode=wish.livemode,
-        dry_run=wish.dry_run,
-        since_days=wish.since_days,
+        started_by=request.started_by,
+        livemode=request.livemode,
+        dry_run=request.dry_run,
+        since_days=request.since_days,
     )
     run_id: UUID = row["id"]
-    await repository.insert_slices(conn, run_id, await _cut(conn, row, wish))
-    if not wish.dry_run:
-        details = {"sinceDays": wish.since_days}
+    await repository.insert_slices(conn, run_id, await _cut_slices(conn, row, request))
+    if not request.dry_run:
+        details = {"sinceDays": request.since_days}
         await audit.record(conn, by, "reconcile.start", Target("reconcile", str(run_id)), details)
     return run_id
 
 
-def _is_same(unfinished: asyncpg.Record, wish: Wish) -> bool:
-    stands: Sequence[Any] = [unfinished[name] for name in ("livemode", "dry_run", "since_days")]
-    return stands == [wish.livemode, wish.dry_run, wish.since_days]
+def _is_same_request(unfinished: asyncpg.Record, request: ReconcileRequest) -> bool:
+    unfinished_options: Sequence[Any] = [
+        unfinished[name] for name in ("livemode", "dry_run", "since_days")
+    ]
+    return unfinished_options == [request.livemode, request.dry_run, request.since_days]
 
 
-async def _cut(conn: Connection, row: asyncpg.Record, wish: Wish) -> list[Slice]:
+async def _cut_slices(
+    conn: Connection, row: asyncpg.Record, request: ReconcileRequest
+) -> list[Slice]:
     now = int(row["started_at"].timestamp())
     horizon = await repository.get_horizon(conn)
     rows = await repository.estimate_rows(conn)
@@ -119,14 +140,14 @@ async def _cut(conn: Connection, row: asyncpg.Record, wish: Wish) -> list[Slice]
         now=now,
         horizon=now if horizon is None else min(horizon, now),
         subscriptions=rows.get("subscription", 0),
-        since=now - wish.since_days * 86_400 if wish.since_days else None,
+        since=now - request.since_days * 86_400 if request.since_days else None,
     )
 
 
 async def continue_run(context: ReconcileContext, run_id: UUID) -> bool:
-    """Take a run up and bring it to its end; False when somebody else is at it, or it is done.
+    """Resume a run and finish it; False if it is finished or another process holds it.
 
-    Whatever stops it (an error, which is raised, or a signal) leaves it where it was.
+    After an error, which is raised, or a signal it can be resumed where it stopped.
     """
     async with transaction(context.mirror.pool) as conn:
         run = await repository.take_run(conn, run_id, uuid4())
@@ -137,7 +158,7 @@ async def continue_run(context: ReconcileContext, run_id: UUID) -> bool:
     try:
         await walk(context, run)
     except RunLostError:
-        logger.warning("another process has taken the reconcile over", extra=_of(run))
+        logger.warning("another process has taken over the reconcile", extra=_log_fields(run))
         return False
     except Exception as stopped:
         error = redact(str(stopped) or type(stopped).__name__)
@@ -145,26 +166,26 @@ async def continue_run(context: ReconcileContext, run_id: UUID) -> bool:
     finally:
         await asyncio.shield(_release(context.mirror.pool, run, error))
     took = round((time.monotonic() - started) * 1000)
-    logger.info("reconcile done", extra={**_of(run), "durationMs": took})
+    logger.info("reconcile done", extra={**_log_fields(run), "durationMs": took})
     return True
 
 
 async def _release(pool: Pool, run: Run, error: str | None) -> None:
-    """Leave the run, if it is not finished; should that fail, its lease runs out."""
+    """Release the run if it is unfinished; if that fails, its lease expires."""
     delay = retry_seconds(run.attempts) if error else 0
     with suppress(DatabaseUnavailableError):
         async with acquired(pool) as conn:
             await repository.release_run(conn, run, error, delay)
 
 
-def _of(run: Run) -> dict[str, object]:
+def _log_fields(run: Run) -> dict[str, object]:
     return {"runId": str(run.id)}
 
 
 async def run_due(context: ReconcileContext, run_id: UUID, stop: asyncio.Event) -> None:
-    """Do as `continue_run`, for the worker: a failure is logged, and the sweep tries again.
+    """Like `continue_run`, for the worker: a failure is logged, and the sweep retries the run.
 
-    Once `stop` is set the run is left where it is, for another worker.
+    Once `stop` is set, the run is released for another worker.
     """
     running = asyncio.create_task(continue_run(context, run_id))
     stopping = asyncio.create_task(stop.wait())
@@ -173,7 +194,7 @@ async def run_due(context: ReconcileContext, run_id: UUID, stop: asyncio.Event) 
         if running.done():
             running.result()
     except BillingError:
-        logger.exception("the reconcile stopped; it goes on later", extra={"runId": str(run_id)})
+        logger.exception("the reconcile stopped; it will be resumed", extra={"runId": str(run_id)})
     finally:
         stopping.cancel()
         running.cancel()
@@ -181,7 +202,7 @@ async def run_due(context: ReconcileContext, run_id: UUID, stop: asyncio.Event) 
 
 
 async def latest_run(conn: Connection) -> Mapping[str, Any] | None:
-    """Return the figures of the run that was begun last; None: there was none.
+    """Return the latest run; None if there has been none.
 
     id, started_by, livemode, dry_run, since_days, started_at, finished_at and outcome (None while
     unfinished), running, last_error; counts: objects, events, accounts, drift, repaired.
@@ -191,26 +212,26 @@ async def latest_run(conn: Connection) -> Mapping[str, Any] | None:
 
 
 async def show_latest_run(pool: Pool) -> Mapping[str, Any] | None:
-    """Do as `latest_run`, on a connection of its own."""
+    """Like `latest_run`, on a connection of its own."""
     async with acquired(pool) as conn:
         return await latest_run(conn)
 
 
 async def show_run(pool: Pool, run_id: UUID) -> Mapping[str, Any]:
-    """Return the figures of a run, as `latest_run` has them."""
+    """Return a run with the fields of `latest_run`; empty if not found."""
     async with acquired(pool) as conn:
         row = await repository.get_run(conn, run_id)
     return dict(row) if row else {}
 
 
 async def estimate_objects(pool: Pool) -> int:
-    """Return about how many objects there are to compare, by what the mirror has."""
+    """Return the approximate number of objects to compare, from the size of the mirror."""
     async with acquired(pool) as conn:
         return sum((await repository.estimate_rows(conn)).values())
 
 
 async def list_drift(pool: Pool, run_id: UUID) -> AsyncIterator[Drift]:
-    """Yield what a run has found, by object and field, however much it is."""
+    """Yield the drift of a run, ordered by object and field."""
     after = ("", "")
     while True:
         async with acquired(pool) as conn:
