@@ -1,1 +1,1 @@
-"""The mirror of Stripe: what its objects say (facts), which snapshot is newer, and our rows."""
+"""The mirror of Stripe: facts of its objects, which snapshot is newer, and our rows."""

@@ -132,7 +132,7 @@ async def request_refetch(conn: Connection, object_type: str, object_id: str, re
 async def _stored_key(
     conn: Connection, object_type: str, object_id: str
 ) -> tuple[datetime, str | None] | None:
-    question = repository.Question(object_id, since=_NEVER)
+    question = repository.StoredLookup(object_id, since=_NEVER)
     rows = await repository.list_stored(conn, object_type, [question])
     stored = stored_version(object_type, rows.get(object_id))
     return stored.key if stored else None

@@ -1,9 +1,8 @@
-"""Which of two snapshots of one Stripe object is the newer one (rules 3 and 4).
+"""Which of two snapshots of a Stripe object is newer (rules 3 and 4).
 
-Pure: values in, decision out. A snapshot describes its object at some moment between `since` and
-`as_of`, by Stripe's clock. An event's `created` has a resolution of one second, so both are that
-second. A fetched snapshot was read between the moment the request left and the `Date` of the
-answer.
+Pure: values in, decision out. A snapshot shows its object at some moment between `since` and
+`as_of`, by Stripe's clock. For an event both are `created`, which is in whole seconds; a fetched
+snapshot was read between sending the request and the `Date` of the response.
 """
 
 from collections.abc import Mapping
@@ -15,8 +14,8 @@ from typing import Any, NamedTuple
 class Decision(Enum):
     """What to do with a snapshot.
 
-    APPLY_AND_REFETCH: it is likely the newer one, so it is shown; but only Stripe can tell for
-    sure, because an object may return to an earlier state within a second.
+    APPLY_AND_REFETCH: probably newer, so it is written; but an object can return to an earlier
+    state within a second, so it is also refetched to be certain.
     """
 
     APPLY = "apply"
@@ -30,13 +29,13 @@ class Decision(Enum):
         return self in {Decision.APPLY, Decision.APPLY_AND_REFETCH}
 
     @property
-    def asks(self) -> bool:
-        """Whether Stripe has to be asked."""
+    def needs_refetch(self) -> bool:
+        """Whether the object has to be fetched from Stripe to be certain."""
         return self in {Decision.REFETCH, Decision.APPLY_AND_REFETCH}
 
 
 class Kind(Enum):
-    """What an event says that happened to its object, in the order it can happen."""
+    """What happened to the object of an event; the values are in order of occurrence."""
 
     CREATED = 0
     UPDATED = 1
@@ -44,13 +43,12 @@ class Kind(Enum):
 
 
 class Version(NamedTuple):
-    """When a snapshot was taken, and what helps to order it among those of the same second.
+    """When a snapshot was taken, and what orders it among others of the same second.
 
-    `event_id`, `kind`, `content` and `previous` (Stripe's `previous_attributes`) are those of the
-    event that carried it; of a fetched snapshot `event_id`, `kind` and `previous` are None.
-    `content` may be None where it is not at hand. `progress` only ever grows in the life of an
-    object. `read_after` is, of a fetched snapshot, the version (`as_of`, `event_id`) that was
-    stored before the request left; of an event None.
+    `event_id`, `kind` and `previous` (Stripe's `previous_attributes`) come from the event, and are
+    None for a fetched snapshot. `content` is None if it was not loaded. `progress` never decreases
+    over the life of an object. `read_after` is the version (`as_of`, `event_id`) stored before the
+    fetch was sent; None for an event.
     """
 
     since: datetime
@@ -65,7 +63,7 @@ class Version(NamedTuple):
 
     @property
     def key(self) -> tuple[datetime, str | None]:
-        """What tells this version from the others of its object."""
+        """Identifies this version among those of its object."""
         return (self.as_of, self.event_id)
 
 
@@ -96,10 +94,10 @@ def _order_within_a_second(stored: Version, incoming: Version) -> Decision:
 
 
 def _order_by_previous_attributes(stored: Version, incoming: Version) -> Decision:
-    """Two updates of one second: what they say that they changed tells the likely order.
+    """Order two updates of the same second by their previous attributes.
 
-    It never proves it. With A -> B -> C -> A in one second, the update to B follows the last
-    state as well as the first; so the answer always includes asking Stripe.
+    This gives a likely order, not proof: with A -> B -> C -> A in one second, the update to B
+    follows both the first state and the last. So the decision always includes a refetch.
     """
     if _follows(incoming, stored) and not _follows(stored, incoming):
         return Decision.APPLY_AND_REFETCH
@@ -107,14 +105,14 @@ def _order_by_previous_attributes(stored: Version, incoming: Version) -> Decisio
 
 
 def _follows(later: Version, earlier: Version) -> bool:
-    """Whether `later` changed exactly what distinguishes it from `earlier`."""
+    """Whether undoing the change of `later` gives `earlier`."""
     if not later.previous or earlier.content is None or later.content is None:
         return False
     return _with_previous(later.content, later.previous) == dict(earlier.content)
 
 
 def _with_previous(content: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo an update: lay `previous_attributes` over the object that it led to."""
+    """Undo an update by putting its `previous_attributes` back into the updated object."""
     undone = dict(content)
     for key, value in previous.items():
         now = undone.get(key)
@@ -126,5 +124,5 @@ def _with_previous(content: Mapping[str, Any], previous: Mapping[str, Any]) -> d
 
 
 def _replaces(value: Mapping[str, Any]) -> bool:
-    """Whether Stripe gives the previous value whole: lists and metadata-less nested objects."""
+    """Whether Stripe sends the previous value in full, as it does for lists."""
     return value.get("object") == "list"

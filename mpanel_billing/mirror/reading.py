@@ -1,8 +1,8 @@
-"""Typed reading of Stripe's JSON objects, whose shapes differ between API versions.
+"""Typed access to Stripe's JSON objects, whose shapes differ between API versions.
 
-The label of the API version does not tell the shape (payloads mix both), so every reader decides
-by the keys that are present: first where current versions put a fact, then where it was before
-2025-03-31 (basil). Source: Stripe's API changelog.
+Payloads mix shapes whatever their API version says, so readers go by the keys that are present:
+first the current place of a value, then its place before 2025-03-31 (basil). Source: Stripe's API
+changelog.
 """
 
 import re
@@ -14,7 +14,7 @@ from uuid import UUID
 Value = TypeVar("Value")
 
 ORDER_METADATA_KEY = "subscriptionId"
-"""Metadata on sessions and subscriptions: the id of our row that they were made for."""
+"""Metadata key on sessions and subscriptions: the id of our subscription row (the order)."""
 ATTEMPT_METADATA_KEY = "checkoutAttempt"
 
 MAX_ID_LENGTH = 255
@@ -23,15 +23,15 @@ _MAX_TIMESTAMP = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 
 class UnreadableObjectError(ValueError):
-    """An object lacks what it cannot be mirrored without, or has it in an impossible form."""
+    """A required field of an object is missing or invalid."""
 
 
 class Fields:
-    """One Stripe object; every getter answers None for what is absent or null.
+    """One Stripe object; getters return None if a key is absent or null.
 
-    Thirty are made for an event: no dataclass, because a frozen one is three times as dear. For
-    the same reason nested objects are asked whether they are a dict, which all that was read from
-    JSON are, and not a Mapping.
+    An event creates about thirty of these, so speed counts: a frozen dataclass takes three times
+    as long to create, and `isinstance` is faster for dict (which is what JSON gives) than for
+    Mapping.
     """
 
     __slots__ = ("values",)
@@ -45,18 +45,18 @@ class Fields:
         value = self.values.get(key)
         if value is None or isinstance(value, str):
             return value
-        raise UnreadableObjectError(f"{key} is no string")
+        raise UnreadableObjectError(f"{key} is not a string")
 
     def whole(self, key: str) -> int | None:
         """Return an integer that fits PostgreSQL's bigint."""
         value = self.values.get(key)
-        # of JSON's values only integers are exactly of this type: booleans are of another
+        # bool is a subclass of int: compare the exact type
         if value is None or (type(value) is int and -_MAX_BIGINT <= value <= _MAX_BIGINT):
             return value
-        raise UnreadableObjectError(f"{key} is no 64-bit integer")
+        raise UnreadableObjectError(f"{key} is not a 64-bit integer")
 
     def flag(self, key: str) -> bool:
-        """Return whether it is true."""
+        """Return whether the value is `true`."""
         return self.values.get(key) is True
 
     def moment(self, key: str) -> datetime | None:
@@ -65,11 +65,11 @@ class Fields:
         if value is None:
             return None
         if not 0 <= value <= _MAX_TIMESTAMP:
-            raise UnreadableObjectError(f"{key} is no time")
+            raise UnreadableObjectError(f"{key} is not a valid Unix time")
         return datetime.fromtimestamp(value, UTC)
 
     def reference(self, key: str) -> str | None:
-        """Return the id of a related object: an id, an expanded object or a deleted stub."""
+        """Return the id of a related object, given as an id, expanded, or a deleted stub."""
         value = self.values.get(key)
         if isinstance(value, dict):
             value = value.get("id")
@@ -78,7 +78,7 @@ class Fields:
         return checked_id(value, key)
 
     def child(self, *keys: str) -> "Fields":
-        """Return a nested object; an empty one where a step of the path is absent."""
+        """Return a nested object; empty if any key of the path is absent."""
         value: object = self.values
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -94,7 +94,7 @@ class Fields:
         return tuple(Fields(item) for item in value if isinstance(item, dict))
 
     def metadata_uuid(self, key: str) -> UUID | None:
-        """Return a UUID from the metadata; None where it is absent or something else."""
+        """Return a UUID from the metadata; None if absent or not a UUID."""
         value = self.child("metadata").values.get(key)
         return as_uuid(value)
 
@@ -104,23 +104,23 @@ class Fields:
 
 
 def require(value: Value | None, name: str) -> Value:
-    """Return the value, or say which one is missing."""
+    """Return the value; UnreadableObjectError naming the field if it is None."""
     if value is None:
         raise UnreadableObjectError(f"{name} is missing")
     return value
 
 
 def checked_id(value: object, name: str) -> str:
-    """Return a Stripe id, refusing what is none."""
+    """Return a valid Stripe id, or raise UnreadableObjectError."""
     if not isinstance(value, str) or not value:
-        raise UnreadableObjectError(f"{name} is no id")
+        raise UnreadableObjectError(f"{name} is not a Stripe id")
     if len(value) > MAX_ID_LENGTH or not value.isprintable():
-        raise UnreadableObjectError(f"{name} is no id: too long, or not printable")
+        raise UnreadableObjectError(f"{name} is not a Stripe id: too long or not printable")
     return value
 
 
 def as_uuid(value: object) -> UUID | None:
-    """Return the UUID that the text is; None where it is something else."""
+    """Parse a UUID; None for anything else."""
     if not isinstance(value, str):
         return None
     try:
@@ -130,15 +130,15 @@ def as_uuid(value: object) -> UUID | None:
 
 
 def currency_code(text: str | None) -> str:
-    """Return a currency in lower case; UnreadableObjectError for what is not an ISO 4217 code."""
+    """Return an ISO 4217 code in lower case, or raise UnreadableObjectError."""
     currency = require(text, "currency").lower()
     if not _CURRENCY.fullmatch(currency):
-        raise UnreadableObjectError(f"currency {currency!r} is no ISO 4217 code")
+        raise UnreadableObjectError(f"currency {currency!r} is not an ISO 4217 code")
     return currency
 
 
 def one_of(fields: Fields, key: str, known: frozenset[str]) -> str:
-    """Return a required word; UnreadableObjectError for an unknown one."""
+    """Return a required enum value; UnreadableObjectError if it is not in `known`."""
     value = require(fields.text(key), key)
     if value not in known:
         raise UnreadableObjectError(f"{key} {value!r} is unknown")
@@ -146,12 +146,12 @@ def one_of(fields: Fields, key: str, known: frozenset[str]) -> str:
 
 
 def small_number(text: object) -> int | None:
-    """Return the number that a text of up to five digits is; None for anything else."""
+    """Parse a number of up to five digits; None for anything else."""
     return int(text) if isinstance(text, str) and _SMALL_NUMBER.fullmatch(text) else None
 
 
 def present(moments: Iterable[datetime | None]) -> list[datetime]:
-    """Leave out what is None."""
+    """Drop the None values."""
     return [moment for moment in moments if moment is not None]
 
 

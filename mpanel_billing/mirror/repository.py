@@ -1,4 +1,4 @@
-"""The rows that mirror Stripe's objects, and the wishes to ask Stripe about one."""
+"""The rows that mirror Stripe objects, and the requests to refetch one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _WRITES_LATER = {
     for object_type, queries in _BY_TYPE.items()
     if "rule" in queries.write_snapshots.parameters
 }
-"""Frequent types: their statement compares with the stored row itself, where that is clear."""
+"""Frequent types, whose statement itself handles snapshots clearly newer than the stored row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is needed to find what is stored of an object, and whether it may be as new."""
+class StoredLookup:
+    """Finds the stored row of an object, and whether it may be of the same second or newer."""
 
     object_id: str
     since: datetime
@@ -37,10 +37,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What changed when the derived columns were brought up to date.
+    """Result of recomputing the derived columns.
 
-    `changed` are subscriptions of another status now; `work` those whose desired state may
-    have changed, each with the version of its provisioning_work.
+    `changed` lists subscriptions whose status changed; `work` those whose desired state may have
+    changed, each with the version of its provisioning_work.
     """
 
     changed: tuple[UUID, ...]
@@ -48,20 +48,20 @@ class Derived:
 
 
 async def lock_objects(conn: Connection, keys: Sequence[str]) -> None:
-    """Wait for, then hold, each object until the transaction ends; keys in a global order."""
+    """Lock each object until the transaction ends; keys must be in the global order."""
     await _subscriptions.lock_objects.execute(conn, keys=keys)
 
 
 async def list_stored(
-    conn: Connection, object_type: str, questions: Sequence[Question]
+    conn: Connection, object_type: str, lookups: Sequence[StoredLookup]
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Return what we have of each incoming object, by Stripe id."""
+    """Return the stored row of each incoming object, by Stripe id."""
     columns: dict[str, object] = {
-        "object_ids": [q.object_id for q in questions],
-        "sinces": [q.since for q in questions],
-        "order_ids": [q.order_id for q in questions],
-        "attempts": [q.attempt for q in questions],
-        "stripe_customer_ids": [q.stripe_customer_id for q in questions],
+        "object_ids": [each.object_id for each in lookups],
+        "sinces": [each.since for each in lookups],
+        "order_ids": [each.order_id for each in lookups],
+        "attempts": [each.attempt for each in lookups],
+        "stripe_customer_ids": [each.stripe_customer_id for each in lookups],
     }
     query = _BY_TYPE[object_type].list_stored
     rows = await query.fetch(conn, **{name: columns[name] for name in query.parameters})
@@ -71,10 +71,10 @@ async def list_stored(
 async def write_later(
     conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, bool]:
-    """Write the snapshots that are newer by a later second than what is stored.
+    """Write the snapshots whose second is later than that of the stored row.
 
-    Returns, by Stripe id, what was written and whether it affects derived columns. Of rare types
-    nothing is written here: what is stored has to be read first.
+    Returns the ids written, each with whether it affects derived columns. Writes nothing for rare
+    types, whose stored rows are always read first.
     """
     if object_type not in _WRITES_LATER:
         return {}
@@ -84,7 +84,7 @@ async def write_later(
 async def write_decided(
     conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, bool]:
-    """Write snapshots that the ordering rules have let through; answers like `write_later`."""
+    """Write snapshots that the ordering rules accepted; returns the same as `write_later`."""
     if object_type in _WRITES_LATER:
         return await _write(conn, object_type, rows, rule="decided")
     await _BY_TYPE[object_type].write_snapshots.execute(conn, snapshots=rows)
@@ -100,13 +100,13 @@ async def _write(
 
 
 async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str]) -> list[str]:
-    """Return the Stripe subscriptions that these Stripe invoices are of, as far as known."""
+    """Return the Stripe subscriptions of these Stripe invoices, if known."""
     rows = await _invoices.list_invoice_subscriptions.fetch(conn, stripe_invoice_ids=invoice_ids)
     return [row["stripe_subscription_id"] for row in rows]
 
 
 async def list_stripe_ids(conn: Connection, subscription_ids: Sequence[UUID]) -> list[str]:
-    """Return the Stripe subscriptions that these rows of ours mirror, as far as known."""
+    """Return the Stripe ids of these subscriptions, if known."""
     rows = await _subscriptions.list_stripe_ids.fetch(conn, subscription_ids=subscription_ids)
     return [row["stripe_subscription_id"] for row in rows]
 
@@ -114,9 +114,9 @@ async def list_stripe_ids(conn: Connection, subscription_ids: Sequence[UUID]) ->
 async def derive(
     conn: Connection, stripe_ids: Sequence[str], subscription_ids: Sequence[UUID]
 ) -> Derived:
-    """Bring up to date what follows from the mirrored rows of these subscriptions.
+    """Recompute the derived columns of these subscriptions.
 
-    They are named by Stripe's ids, or by ours where Stripe's is not known yet.
+    They are given by Stripe id, or by our id if the Stripe id is not known yet.
     """
     rows = await _subscriptions.derive.fetch(
         conn, stripe_subscription_ids=stripe_ids, subscription_ids=subscription_ids
@@ -132,39 +132,39 @@ async def derive(
 
 
 async def notify(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
-    """Wake whoever waits for these subscriptions, at commit."""
+    """Notify waiters for these subscriptions at commit."""
     await _subscriptions.notify.execute(conn, subscription_ids=subscription_ids)
 
 
 async def request_refetches(
     conn: Connection, requests: Sequence[Mapping[str, str]]
 ) -> list[tuple[str, int]]:
-    """Wish to ask Stripe about objects (object_id, object_type, reason); answer the versions."""
+    """Request refetches (object_id, object_type, reason); returns ids with request versions."""
     rows = await _refetches.request_refetches.fetch(conn, requests=requests)
     return [(row["object_id"], row["version"]) for row in rows]
 
 
 async def await_objects(conn: Connection, requests: Sequence[Mapping[str, str]]) -> None:
-    """Wish to ask Stripe in a while about objects whose own events should come first."""
+    """Request a delayed refetch of objects whose own events should arrive first."""
     await _refetches.await_objects.execute(conn, requests=requests)
 
 
 async def clear_awaited(conn: Connection, object_ids: Sequence[str]) -> None:
-    """Drop the wishes for awaited objects that have come by themselves."""
+    """Delete the requests for awaited objects whose events have arrived."""
     await _refetches.clear_awaited.execute(conn, object_ids=object_ids)
 
 
 async def lease_refetch(
     conn: Connection, object_id: str, lease_seconds: float
 ) -> asyncpg.Record | None:
-    """Take the wish for an object (object_type, version, attempts), if nobody else has it."""
+    """Lease a refetch request (object_type, version, attempts); None if it is leased or gone."""
     return await _refetches.lease_refetch.fetch_one(
         conn, object_id=object_id, lease_seconds=lease_seconds
     )
 
 
 async def clear_refetch(conn: Connection, object_id: str, version: int) -> int | None:
-    """Drop the wish; if it was made again since that version, keep it and answer the new one."""
+    """Delete the request; if it is newer than `version`, keep it and return its version."""
     newer: int | None = await _refetches.clear_refetch.fetch_value(
         conn, object_id=object_id, version=version
     )
@@ -180,7 +180,7 @@ async def list_due_refetches(conn: Connection, most: int) -> list[tuple[str, int
 async def postpone_refetch(
     conn: Connection, object_id: str, error: str, retry_in_seconds: float
 ) -> None:
-    """Note why Stripe could not be asked, and when to try again."""
+    """Record why the refetch failed, and when to retry."""
     await _refetches.postpone_refetch.execute(
         conn, object_id=object_id, error=error, retry_in_seconds=retry_in_seconds
     )
@@ -189,7 +189,7 @@ async def postpone_refetch(
 async def list_compared(
     conn: Connection, object_type: str, object_ids: Sequence[str]
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Return the rows of these objects as reconcile compares them, by Stripe id."""
+    """Return the columns of these objects that reconcile compares, by Stripe id."""
     rows = await _BY_TYPE[object_type].list_compared.fetch(conn, object_ids=object_ids)
     return {row["object_id"]: dict(row) for row in rows}
 
@@ -203,9 +203,9 @@ async def find_absent(
     livemode: bool,
     started_at: datetime,
 ) -> tuple[list[str], str | None]:
-    """Return which of the next rows a reconcile run has not found at Stripe, and the last id.
+    """Return the ids, among the next rows, that a reconcile run has not found at Stripe.
 
-    The last id is None if there are no more rows.
+    Also returns the last id read, None if there are no more rows.
     """
     row = await _BY_TYPE[object_type].find_absent.fetch_one(
         conn, after=after, most=most, livemode=livemode, started_at=started_at

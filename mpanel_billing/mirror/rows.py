@@ -1,4 +1,4 @@
-"""Facts as the parameters of the queries that write them."""
+"""Facts as query parameters, and stored rows as versions."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,15 +7,15 @@ from uuid import UUID
 
 from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.ordering import Version
-from mpanel_billing.mirror.repository import Question
+from mpanel_billing.mirror.repository import StoredLookup
 from mpanel_billing.mirror.snapshot import Snapshot, kind_of
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 
 
-def question_of(snapshot: Snapshot) -> Question:
-    """Return what is needed to find what is stored of the object."""
+def lookup_of(snapshot: Snapshot) -> StoredLookup:
+    """Return the lookup of the stored row that this snapshot may replace."""
     facts = snapshot.facts
-    return Question(
+    return StoredLookup(
         object_id=facts.object_id,
         since=snapshot.version.since,
         order_id=getattr(facts, "order_id", None),
@@ -25,9 +25,9 @@ def question_of(snapshot: Snapshot) -> Question:
 
 
 def stored_version(object_type: str, row: Row | None) -> Version | None:
-    """Return the version of what is stored; None where the object is not mirrored yet.
+    """Return the version of the stored row; None if the object is not mirrored yet.
 
-    The event's content is there only where the incoming snapshot may be of the same second.
+    The content is loaded only if the incoming snapshot may be of the same second.
     """
     if row is None or row["as_of"] is None:
         return None
@@ -46,7 +46,7 @@ def stored_version(object_type: str, row: Row | None) -> Version | None:
 
 
 def rows_of(snapshots: list[Snapshot], stored: Mapping[str, Row]) -> list[dict[str, Any]]:
-    """Return the rows to write for snapshots of one type, each in the place of what is stored."""
+    """Return the rows to write for snapshots of one type, with the keys of the stored rows."""
     new_customers: dict[str, UUID] = {}
     return [
         row_of(snapshot) | _place(snapshot, stored.get(snapshot.object_id), new_customers)
@@ -55,7 +55,7 @@ def rows_of(snapshots: list[Snapshot], stored: Mapping[str, Row]) -> list[dict[s
 
 
 def row_of(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the row to write for a snapshot whose place is found when it is written."""
+    """Return the row to write for a snapshot; the statement finds its place."""
     facts = snapshot.facts
     row: dict[str, Any] = facts._asdict()
     row["event_id"] = snapshot.version.event_id
@@ -75,7 +75,7 @@ def _place(
 
 
 def _dates(version: Version, stored: Row | None) -> tuple[datetime, datetime]:
-    """Never date a snapshot before what it replaces (a fetched one, by a slower clock)."""
+    """Never date a snapshot before the one it replaces, even if Stripe's clocks disagree."""
     if stored is None or stored["as_of"] is None:
         return version.since, version.as_of
     return max(version.since, stored["as_of"]), max(version.as_of, stored["as_of"])

@@ -1,4 +1,4 @@
-"""Bring the mirror up to what snapshots say, in any order of their coming (rules 3 to 5)."""
+"""Apply snapshots to the mirror, in whatever order they arrive (rules 3 to 5)."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from mpanel_billing.mirror import repository
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirrored_type import LockKey, Row
 from mpanel_billing.mirror.ordering import Decision, order
-from mpanel_billing.mirror.rows import question_of, row_of, rows_of, stored_version
+from mpanel_billing.mirror.rows import lookup_of, row_of, rows_of, stored_version
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 _WRITING_ORDER = tuple(each.object_type for each in MIRRORED)
 _LOCKED_LAST = ("order", "in", "re", "sub", "cus")
-"""What other types lock too, from the narrow to the wide; every other kind is locked before."""
+"""Lock kinds that several types share, narrow to wide; all other kinds are locked before them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a snapshot, in the words of stripe_events.status."""
+    """What became of a snapshot; `status` is a value of stripe_events.status."""
 
     status: str
     reason: str | None = None
@@ -36,13 +36,13 @@ class Outcome:
 
 APPLIED = Outcome("applied")
 STALE = Outcome("stale")
-UNDECIDED = Outcome("applied", "not decided within its second: Stripe is asked")
-NO_ORDER = Outcome("ignored", "a Checkout session of no order of ours")
+UNDECIDED = Outcome("applied", "order within the second is undecided: refetching")
+NO_ORDER = Outcome("ignored", "no order for this Checkout session")
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Snapshots of one transaction, each of another object, and what they lead to."""
+    """Snapshots of one transaction, at most one per object, and their effects."""
 
     snapshots: Sequence[Snapshot]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -50,32 +50,32 @@ class _Batch:
     affecting_derived: list[Snapshot] = field(default_factory=list)
     newly_mirrored: list[str] = field(default_factory=list)
     undecided: list[Snapshot] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
+    unknown_customers: list[str] = field(default_factory=list)
     touched: set[UUID] = field(default_factory=set)
 
 
 async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
     """Apply snapshots of different objects (sessions: of different orders) in a transaction.
 
-    Answers the outcome by Stripe id. Whatever follows from them (links, statuses, the trigger
-    for provisioning, questions to Stripe) is part of the same transaction.
+    Returns the outcomes by Stripe id. All effects (links, statuses, provisioning jobs, refetch
+    requests) are part of the same transaction.
     """
     await repository.lock_objects(conn, lock_keys(snapshots))
     return await apply_locked(conn, snapshots)
 
 
 def lock_keys(snapshots: Iterable[Snapshot]) -> list[str]:
-    """Name what must be locked to apply snapshots, in an order that all transactions share."""
+    """Return what to lock to apply snapshots, in the order that all transactions share."""
     return _in_order({key for snapshot in snapshots for key in _keys(snapshot)})
 
 
 async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
-    """Do as `apply_snapshots`, where an earlier statement has taken the locks of `lock_keys`."""
+    """Apply snapshots as `apply_snapshots` does, once the locks of `lock_keys` are held."""
     batch = _Batch(snapshots)
     for object_type, group in _by_type(snapshots):
         await _apply_group(conn, batch, object_type, group)
     await _derive(conn, batch)
-    await _ask_stripe(conn, batch)
+    await _request_refetches(conn, batch)
     return batch.outcomes
 
 
@@ -101,13 +101,13 @@ def _by_type(snapshots: Sequence[Snapshot]) -> Iterable[tuple[str, list[Snapshot
 async def _apply_group(
     conn: Connection, batch: _Batch, object_type: str, group: list[Snapshot]
 ) -> None:
-    """Write what is clearly newer; of the rest, look at what is stored and decide."""
+    """Write what is clearly newer; compare the rest with the stored rows and decide."""
     clear = await repository.write_later(conn, object_type, [row_of(s) for s in group])
     _note_written(batch, group, clear)
     unclear = [s for s in group if s.object_id not in clear]
     if not unclear:
         return
-    stored = await repository.list_stored(conn, object_type, [question_of(s) for s in unclear])
+    stored = await repository.list_stored(conn, object_type, [lookup_of(s) for s in unclear])
     newer = [s for s in unclear if _decide(batch, s, stored)]
     if newer:
         rows = rows_of(newer, stored)
@@ -117,7 +117,7 @@ async def _apply_group(
 def _note_written(
     batch: _Batch, snapshots: Sequence[Snapshot], written: Mapping[str, bool]
 ) -> None:
-    """Note the snapshots that were written, and those of them that affect derived columns."""
+    """Record the written snapshots, and which of them affect derived columns."""
     for snapshot in snapshots:
         if snapshot.object_id in written:
             batch.applied.append(snapshot)
@@ -127,18 +127,18 @@ def _note_written(
 
 
 def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
-    """Note what becomes of a snapshot; answer whether it is to be written."""
+    """Record the outcome of a snapshot; returns whether to write it."""
     row = rows.get(snapshot.object_id)
     if row is None and isinstance(snapshot.facts, SessionFacts):
         batch.outcomes[snapshot.object_id] = NO_ORDER
         return False
     stored = stored_version(snapshot.object_type, row)
     decision = order(stored, snapshot.version)
-    if decision.asks:
+    if decision.needs_refetch:
         batch.undecided.append(snapshot)
     if decision.applies and stored is None and isinstance(snapshot.facts, SubscriptionFacts):
         batch.newly_mirrored.append(snapshot.object_id)
-        _note_stranger(batch, snapshot.facts, row)
+        _note_unknown_customer(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):
         batch.touched.add(row["subscription_id"])
         _report_second_payment(snapshot.facts, row)
@@ -147,7 +147,7 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
 
 
 def _report_second_payment(facts: SessionFacts, row: Row) -> None:
-    """An order may be paid through two of its sessions: billing_trouble shows it from then on."""
+    """Log an order that was paid through two of its sessions; billing_trouble lists it."""
     first = row["order_stripe_subscription_id"]
     if facts.stripe_subscription_id and first not in {None, facts.stripe_subscription_id}:
         logger.warning(
@@ -160,10 +160,10 @@ def _report_second_payment(facts: SessionFacts, row: Row) -> None:
         )
 
 
-def _note_stranger(batch: _Batch, facts: Facts, row: Row | None) -> None:
-    """A subscription made outside our checkout names a customer whom we may not know."""
+def _note_unknown_customer(batch: _Batch, facts: Facts, row: Row | None) -> None:
+    """Request the customer of a subscription created outside our checkout, if unknown here."""
     if isinstance(facts, SubscriptionFacts) and row is not None and row["customer_id"] is None:
-        batch.strangers.append(facts.stripe_customer_id)
+        batch.unknown_customers.append(facts.stripe_customer_id)
 
 
 _OUTCOMES = {
@@ -175,7 +175,7 @@ _OUTCOMES = {
 
 
 async def _derive(conn: Connection, batch: _Batch) -> None:
-    """Bring the subscriptions that were touched up to date, and trigger what follows."""
+    """Recompute the touched subscriptions, notify waiters and enqueue provisioning."""
     stripe_ids = await _touched_subscriptions(conn, batch)
     if not stripe_ids and not batch.touched:
         return
@@ -186,10 +186,10 @@ async def _derive(conn: Connection, batch: _Batch) -> None:
 
 
 async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
-    """Name the Stripe subscriptions to derive, each of them locked.
+    """Return the Stripe subscriptions to recompute, all of them locked.
 
-    The payment of an invoice and a session without a subscription do not name theirs; it is
-    looked up, and locked before anything is derived from what others may be writing.
+    Invoice payments, and sessions without a subscription, do not name theirs: it is looked up,
+    then locked, since other transactions may be writing it.
     """
     keys = [key for snapshot in batch.affecting_derived for key in _keys(snapshot)]
     stripe_ids = {stripe_id for kind, stripe_id in keys if kind == "sub"}
@@ -203,11 +203,11 @@ async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     return stripe_ids | set(found)
 
 
-async def _ask_stripe(conn: Connection, batch: _Batch) -> None:
-    """Wish to fetch what the snapshots leave open; drop the wishes that they fulfil."""
-    come = [*batch.newly_mirrored, *_paid_invoices(batch.applied)]
-    if come:
-        await repository.clear_awaited(conn, come)
+async def _request_refetches(conn: Connection, batch: _Batch) -> None:
+    """Request what the snapshots leave open; delete the requests that they fulfil."""
+    arrived = [*batch.newly_mirrored, *_paid_invoices(batch.applied)]
+    if arrived:
+        await repository.clear_awaited(conn, arrived)
     if awaited := _awaited(batch.applied):
         await repository.await_objects(conn, awaited)
     if requests := _requests(batch):
@@ -219,10 +219,10 @@ def _paid_invoices(applied: Sequence[Snapshot]) -> list[str]:
 
 
 def _awaited(applied: Sequence[Snapshot]) -> list[dict[str, str]]:
-    """Name the objects whose own events should come, but might not.
+    """Return the objects whose own events should follow, but might not.
 
-    The subscription of a completed session. (The payment of an invoice is awaited where the
-    invoice is written.)
+    These are the subscriptions of completed sessions. The query that writes invoices requests
+    their payments.
     """
     return [
         {"object_id": s.facts.stripe_subscription_id, "object_type": "subscription"}
@@ -235,15 +235,18 @@ def _awaited(applied: Sequence[Snapshot]) -> list[dict[str, str]]:
 
 def _requests(batch: _Batch) -> list[dict[str, str]]:
     undecided = [
-        (s.object_type, s.object_id, "undecided within its second") for s in batch.undecided
+        (s.object_type, s.object_id, "order within the second is undecided")
+        for s in batch.undecided
     ]
     incomplete = [
         (s.object_type, s.object_id, "has more items than an event carries")
         for s in batch.applied
         if isinstance(s.facts, SubscriptionFacts) and not s.facts.items_complete
     ]
-    strangers = [("customer", id_, "not met before") for id_ in dict.fromkeys(batch.strangers)]
+    unknown_customers = [
+        ("customer", id_, "unknown customer") for id_ in dict.fromkeys(batch.unknown_customers)
+    ]
     return [
         {"object_type": object_type, "object_id": id_, "reason": reason}
-        for object_type, id_, reason in (*undecided, *incomplete, *strangers)
+        for object_type, id_, reason in (*undecided, *incomplete, *unknown_customers)
     ]

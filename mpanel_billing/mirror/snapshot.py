@@ -1,4 +1,4 @@
-"""A snapshot: what an object says, and when it said so."""
+"""Snapshots: the facts of an object at a point in time."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from mpanel_billing.mirror.types import normalise
 
 
 class Snapshot(NamedTuple):
-    """Facts of one Stripe object with their version."""
+    """Facts of one Stripe object, with their version."""
 
     object_type: str
     facts: Facts
@@ -31,7 +31,7 @@ def snapshot_of_event(
     livemode: bool,
     previous: Mapping[str, Any] | None,
 ) -> Snapshot:
-    """Read the object that an event carries; UnreadableObjectError when it cannot be read."""
+    """Read the object in an event; UnreadableObjectError if it is malformed."""
     facts = normalise(stripe_object, livemode=livemode)
     kind = kind_of(event_type)
     return Snapshot(
@@ -75,7 +75,7 @@ def snapshot_of_answer(
 
 
 def kind_of(event_type: str) -> Kind:
-    """Return what an event of this type says that happened to its object."""
+    """Return what happened to the object of an event of this type."""
     if event_type.endswith(".created"):
         return Kind.CREATED
     return Kind.DELETED if event_type.endswith(".deleted") else Kind.UPDATED

@@ -125,14 +125,14 @@ def test_a_session_names_its_order_in_metadata_and_reference() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"id": None}, "id is no id"),
+        ({"id": None}, "id is not a Stripe id"),
         ({"id": "x" * 10_000}, "too long"),
         ({"id": "sub_\n1"}, "not printable"),
         ({"customer": None}, "customer is missing"),
         ({"status": "dancing"}, "status 'dancing' is unknown"),
-        ({"currency": "dollars"}, "no ISO 4217"),
+        ({"currency": "dollars"}, "not an ISO 4217 code"),
         ({"trial_end": 2**70}, "64-bit"),
-        ({"trial_end": -1}, "no time"),
+        ({"trial_end": -1}, "not a valid Unix time"),
         ({"trial_end": True}, "64-bit"),
         ({"object": "dispute"}, "not mirrored"),
     ],

@@ -66,7 +66,7 @@ def test_a_return_to_the_earlier_state_within_a_second_is_never_decided_by_event
     """A -> B -> C -> A: the first update follows the last state as well as the first."""
     to_b = updated("evt_1", {"plan": "b"}, {"plan": "a"})
     to_a = updated("evt_3", {"plan": "a"}, {"plan": "c"})
-    assert order(to_a, to_b).asks
+    assert order(to_a, to_b).needs_refetch
 
 
 def test_nested_previous_attributes_are_laid_over_the_nested_object() -> None:
@@ -122,7 +122,7 @@ class Mirror:
 
     def take(self, incoming: Version) -> None:
         decision = order(self.stored, incoming)
-        self.wanted |= decision.asks
+        self.wanted |= decision.needs_refetch
         if decision.applies:
             floor = self.stored.as_of if self.stored else incoming.since
             self.stored = incoming._replace(

@@ -67,7 +67,7 @@ def test_what_is_no_event_is_refused(body: bytes) -> None:
         ({"account": "acct_1"}, "connected account"),
         ({"created": "yesterday"}, "has no creation time"),
         ({"created": 10**30}, "has no creation time"),
-        ({"data": {"object": {"object": "subscription"}}}, "id is no id"),
+        ({"data": {"object": {"object": "subscription"}}}, "id is not a Stripe id"),
     ],
 )
 def test_an_odd_event_is_kept_with_the_reason(change: dict[str, Any], reason: str) -> None:

@@ -42,7 +42,7 @@ async def test_the_inbox_says_what_became_of_an_event(inbox: Inbox) -> None:
     assert [tuple(row) for row in rows] == [
         ("evt_new", "applied", None),
         ("evt_old", "stale", None),
-        ("evt_tie", "applied", "not decided within its second: Stripe is asked"),
+        ("evt_tie", "applied", "order within the second is undecided: refetching"),
     ]
 
 
