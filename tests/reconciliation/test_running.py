@@ -27,13 +27,17 @@ REQUEST = ReconcileRequest("command", livemode=False)
 
 
 class StopsAt(StripeWrapper):
-    """Returns some pages (of one path), then hangs; `reached` is set by the request that hangs."""
+    """Returns some pages (of one path), then hangs; `reached` is set by the request that hangs.
+
+    `returned` counts the objects and events of the pages.
+    """
 
     def __init__(self, stripe: Any, pages: int, path: str | None = None) -> None:
         super().__init__(stripe)
         self._left = pages
         self._path = path
         self.reached = asyncio.Event()
+        self.returned = 0
 
     async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
         if self._path in {None, resource.path}:
@@ -41,7 +45,9 @@ class StopsAt(StripeWrapper):
                 self.reached.set()
                 await asyncio.Event().wait()
             self._left -= 1
-        return await super().list_page(resource, params)
+        page = await super().list_page(resource, params)
+        self.returned += len(page.objects)
+        return page
 
 
 class Counts(StripeWrapper):
@@ -66,7 +72,7 @@ async def crowd(service: Service, order_a: dict[str, Any]) -> Service:
 
 
 async def start_and_stop(reconciler: Reconciler, pages: int, path: str | None = None) -> UUID:
-    """Start a run, and interrupt it after some pages."""
+    """Start a run, and interrupt it once it has saved some pages."""
     run_id = await runs.open_run(reconciler.service.pool, REQUEST)
     stripe = StopsAt(reconciler.context.mirror.stripe, pages, path)
     running = asyncio.create_task(
@@ -74,12 +80,20 @@ async def start_and_stop(reconciler: Reconciler, pages: int, path: str | None = 
     )
     async with asyncio.timeout(30):
         await stripe.reached.wait()
+        await _until_saved(reconciler.service, run_id, stripe)
     with pytest.raises(ConflictError):
         await runs.open_run(reconciler.service.pool, REQUEST)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     return run_id
+
+
+async def _until_saved(service: Service, run_id: UUID, stripe: StopsAt) -> None:
+    """Wait for the pages that are in progress at the same time as the one that hangs."""
+    saved = "SELECT objects + events FROM billing_reconcile_runs WHERE id = $1"
+    while await service.pool.fetchval(saved, run_id) < stripe.returned:
+        pass
 
 
 async def test_an_interrupted_run_resumes_where_it_stopped(
