@@ -224,6 +224,7 @@ class Story(RuleBasedStateMachine):
 
     async def _end(self) -> None:
         """Rest once more, after an operator has retried everything: no more exceptions."""
+        self._stage.server.misbehaviours.clear()
         await self._wake_up()
         for id_ in self._stage.bought:
             await operations.retry(self._stage.pool, await self._stage.id_of(id_))
