@@ -1702,6 +1702,20 @@ COMMENT ON COLUMN stripe_customers.stripe_event_id IS 'The event whose snapshot 
 COMMENT ON COLUMN stripe_customers.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_customers.updated_at IS 'When this row was last changed';
 
+CREATE TABLE stripe_event_polls (
+    livemode boolean NOT NULL,
+    polled_at timestamp with time zone NOT NULL,
+    read_until timestamp with time zone,
+    found_at timestamp with time zone,
+    found bigint DEFAULT 0 NOT NULL
+);
+COMMENT ON TABLE stripe_event_polls IS 'When Stripe''s list of events was last read in place of webhooks; one row per mode';
+COMMENT ON COLUMN stripe_event_polls.livemode IS 'Mode of Stripe';
+COMMENT ON COLUMN stripe_event_polls.polled_at IS 'When the list was last asked for: one worker does, once a minute';
+COMMENT ON COLUMN stripe_event_polls.read_until IS 'Events created until then have been read, by Stripe''s clock; null: none yet';
+COMMENT ON COLUMN stripe_event_polls.found_at IS 'When events that no webhook had delivered were last stored; null: never';
+COMMENT ON COLUMN stripe_event_polls.found IS 'How many events were stored this way';
+
 CREATE TABLE stripe_refunds (
     stripe_refund_id text NOT NULL,
     livemode boolean NOT NULL,
@@ -1898,6 +1912,9 @@ ALTER TABLE ONLY provisioning_work
 
 ALTER TABLE ONLY stripe_customers
     ADD CONSTRAINT stripe_customers_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY stripe_event_polls
+    ADD CONSTRAINT stripe_event_polls_pkey PRIMARY KEY (livemode);
 
 ALTER TABLE ONLY stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);

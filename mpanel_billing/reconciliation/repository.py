@@ -13,6 +13,7 @@ from mpanel_billing.reconciliation.drift import Drift, Progress
 from mpanel_billing.reconciliation.slices import Slice
 
 _queries = load_queries("reconciliation")
+_polls = load_queries("event_polls")
 
 LEASE_SECONDS = 60.0
 """How long a run stays leased without a renewal."""
@@ -29,6 +30,19 @@ class Run:
     since_days: int | None
     started_at: datetime
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The right to read Stripe's list of events now.
+
+    `waiting_since`: when the oldest open session was created; `read_until`: up to where the list
+    has been read, None if never.
+    """
+
+    polled_at: datetime
+    waiting_since: datetime
+    read_until: datetime | None
 
 
 async def get_unfinished_run(conn: Connection) -> asyncpg.Record | None:
@@ -191,3 +205,22 @@ async def list_missing_events(conn: Connection, event_ids: Sequence[str]) -> set
     """Return the events that the inbox does not have."""
     rows = await _queries.list_missing_events.fetch(conn, event_ids=event_ids)
     return {row["event_id"] for row in rows}
+
+
+async def claim_poll(
+    conn: Connection, *, livemode: bool, quiet_seconds: float, interval_seconds: float
+) -> Poll | None:
+    """Claim the next poll; None if none is needed, or another worker has just polled."""
+    row = await _polls.claim_poll.fetch_one(
+        conn, livemode=livemode, quiet_seconds=quiet_seconds, interval_seconds=interval_seconds
+    )
+    return None if row is None else Poll(row["polled_at"], row["waiting_since"], row["read_until"])
+
+
+async def finish_poll(
+    conn: Connection, poll: Poll, *, livemode: bool, read_until: datetime, found: int
+) -> None:
+    """Store up to where the list has been read, and how many events were missing."""
+    await _polls.finish_poll.execute(
+        conn, livemode=livemode, polled_at=poll.polled_at, read_until=read_until, found=found
+    )

@@ -7,23 +7,18 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import StripeObjectMissingError
-from mpanel_billing.mirror.differences import OBJECT
 from mpanel_billing.mirror.repository import find_absent
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.accounts import inspect_page
 from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object, compare_page
 from mpanel_billing.reconciliation.drift import Drift, Progress
+from mpanel_billing.reconciliation.replay import replay_events
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import STEPS, Slice, types_of
 from mpanel_billing.stripe_gateway.gateway import EVENTS, Page, Resource, StripeGateway
-from mpanel_billing.webhooks.batching import EventBatcher
-from mpanel_billing.webhooks.event import parse_body, parse_event
-from mpanel_billing.webhooks.inbox import FAILED
 
 CONCURRENCY = 4
 """Slices walked concurrently; the pace limits the rate of requests."""
@@ -104,7 +99,7 @@ async def _replay(context: ReconcileContext, run: Run, part: Slice) -> AsyncGene
     types = {"types": types_of(part.subject)}
     async with aclosing(pages(context.mirror.stripe, EVENTS, part, types)) as listed:
         async for page in listed:
-            drift = await replay_page(context, page)
+            drift = await replay_events(context.mirror, page.objects, dry_run=context.dry_run)
             yield _page_progress(page, drift, events=len(page.objects))
 
 
@@ -186,32 +181,6 @@ def _page_progress(
         events=events,
         known=known,
     )
-
-
-async def replay_page(context: ReconcileContext, page: Page) -> Sequence[Drift]:
-    """Receive the listed events that the inbox does not have, as if by webhook; each is drift."""
-    listed = {event["id"]: event for event in page.objects}
-    async with acquired(context.mirror.pool) as conn:
-        missing = await repository.list_missing_events(conn, list(listed))
-    not_received = [event for id_, event in listed.items() if id_ in missing]
-    if context.dry_run:
-        return [_event_drift(event, repaired=False) for event in not_received]
-    batcher = EventBatcher(context.mirror.pool)
-    return await asyncio.gather(
-        *(_receive_event(context, batcher, event) for event in not_received)
-    )
-
-
-async def _receive_event(
-    context: ReconcileContext, batcher: EventBatcher, event: Mapping[str, Any]
-) -> Drift:
-    parsed = parse_event(parse_body(orjson.dumps(event)), livemode=context.mirror.livemode)
-    outcome = await batcher.receive(parsed)
-    return _event_drift(event, repaired=outcome.status != FAILED)
-
-
-def _event_drift(event: Mapping[str, Any], *, repaired: bool) -> Drift:
-    return Drift("event", event["id"], OBJECT, None, event["type"], repaired)
 
 
 async def pages(

@@ -28,6 +28,7 @@ from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
 from mpanel_billing.reconciliation.compare import ReconcileContext
+from mpanel_billing.reconciliation.event_poll import poll_events
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.runs import cron_of, request_daily_run, run_due
 from mpanel_billing.retention.repository import Ages
@@ -169,7 +170,7 @@ async def _listen(queue: PgQueuer) -> None:
 
 
 def register(queue: PgQueuer, provisioning: Provisioning) -> None:
-    """Register the job of each kind of trigger, and the sweep."""
+    """Register the job of each kind of trigger, and what runs every minute."""
     pool = provisioning.pool
     mirror = Mirror(pool, provisioning.gateway, provisioning.livemode)
 
@@ -192,6 +193,10 @@ def register(queue: PgQueuer, provisioning: Provisioning) -> None:
     @queue.schedule("sweep", _EVERY_MINUTE)
     async def sweep_due(_: Schedule) -> None:
         await sweep(pool, provisioning.clock)
+
+    @queue.schedule("poll_events", _EVERY_MINUTE)
+    async def poll(_: Schedule) -> None:
+        await poll_events(mirror)
 
 
 def schedule_pruning(queue: PgQueuer, pool: Pool, ages: Ages) -> None:

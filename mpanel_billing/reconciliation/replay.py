@@ -1,0 +1,40 @@
+"""Receive events from Stripe's list as if a webhook had delivered them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.mirror.differences import OBJECT
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.reconciliation import repository
+from mpanel_billing.reconciliation.drift import Drift
+from mpanel_billing.webhooks.batching import EventBatcher
+from mpanel_billing.webhooks.event import parse_body, parse_event
+from mpanel_billing.webhooks.inbox import FAILED
+
+
+async def replay_events(
+    mirror: Mirror, listed: Sequence[Mapping[str, Any]], *, dry_run: bool = False
+) -> Sequence[Drift]:
+    """Receive the listed events that the inbox does not have; each is drift."""
+    by_id = {event["id"]: event for event in listed}
+    async with acquired(mirror.pool) as conn:
+        missing = await repository.list_missing_events(conn, list(by_id))
+    not_received = [event for id_, event in by_id.items() if id_ in missing]
+    if dry_run:
+        return [_event_drift(event, repaired=False) for event in not_received]
+    batcher = EventBatcher(mirror.pool)
+    return await asyncio.gather(*(_receive_event(mirror, batcher, e) for e in not_received))
+
+
+async def _receive_event(mirror: Mirror, batcher: EventBatcher, event: Mapping[str, Any]) -> Drift:
+    parsed = parse_event(parse_body(orjson.dumps(event)), livemode=mirror.livemode)
+    outcome = await batcher.receive(parsed)
+    return _event_drift(event, repaired=outcome.status != FAILED)
+
+
+def _event_drift(event: Mapping[str, Any], *, repaired: bool) -> Drift:
+    return Drift("event", event["id"], OBJECT, None, event["type"], repaired)
