@@ -24,18 +24,22 @@ _PREFIX = "mpb-tests-"
 _TEMPLATE = "billing_template"
 _numbers = itertools.count(1)
 
+_MEMORY = Path("/dev/shm")
+_NEEDED_BYTES = 2 * 1024**3
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the run's folder: in the first process, which hands it to xdist's workers.
 
-    Not below pytest's own temporary folder: only root may enter that one when root runs the
-    tests, and the server runs as somebody else.
+    In memory where there is room: each test creates and deletes hundreds of small files, which
+    some file systems are slow at. Not below pytest's own temporary folder: only root may enter
+    that one when root runs the tests, and the server runs as another user.
     """
     if hasattr(config, "workerinput"):
         config.stash[_RUN_DIR] = Path(config.workerinput["run_dir"])
         return
     _remove_abandoned_runs()
-    run_dir = config.stash[_RUN_DIR] = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    run_dir = config.stash[_RUN_DIR] = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_parent()))
     run_dir.chmod(0o711)
     config.stash[_HOLD] = _hold(run_dir)
     # A run that is asked to end stops its server too, as after Ctrl-C.
@@ -100,6 +104,13 @@ def empty_database_url(postgres: EmbeddedPostgres, worker_id: str) -> Iterator[s
     postgres.drop_database(name)
 
 
+def _parent() -> Path:
+    """Return where runs are kept; containers often give /dev/shm only 64 MB."""
+    if os.access(_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(_MEMORY).free > _NEEDED_BYTES:
+        return _MEMORY
+    return Path(tempfile.gettempdir())
+
+
 def _server(run_dir: Path) -> EmbeddedPostgres:
     return EmbeddedPostgres(run_dir / "postgres", durable=False)
 
@@ -120,10 +131,11 @@ def _hold(run_dir: Path) -> IO[str]:
 
 def _remove_abandoned_runs() -> None:
     """Stop the servers of runs that were killed; other runs may be doing the same."""
-    for run_dir in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(FileNotFoundError):
-            if run_dir.stat().st_uid == os.geteuid():
-                _remove_if_abandoned(run_dir)
+    for parent in (_MEMORY, Path(tempfile.gettempdir())):
+        for run_dir in parent.glob(f"{_PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if run_dir.stat().st_uid == os.geteuid():
+                    _remove_if_abandoned(run_dir)
 
 
 def _remove_if_abandoned(run_dir: Path) -> None:
