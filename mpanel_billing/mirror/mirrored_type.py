@@ -57,7 +57,7 @@ class Comparison(Generic[F]):
 class MirroredType(Generic[F]):
     """One type of Stripe object: how it is read, ordered, locked, written, fetched and compared.
 
-    `object_type`: Stripe's `object`. `id_prefix`: of its ids, without the underscore.
+    `object_type`: Stripe's `object`. `id_prefixes`: of its ids, without the underscore.
     `event_types`: the events that carry it, and that the webhook endpoint subscribes to.
     `read`: JSON to facts; the second argument is the mode, which deleted stubs leave out.
     `stored_state`: the state of a row of `list_stored`.
@@ -73,7 +73,7 @@ class MirroredType(Generic[F]):
     """
 
     object_type: str
-    id_prefix: str
+    id_prefixes: tuple[str, ...]
     event_types: frozenset[str]
     read: Callable[[Fields, bool], F]
     stored_state: Callable[[Row], State]

@@ -8,7 +8,7 @@ checked again on its own, and is not drift if it then agrees.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
@@ -25,7 +25,7 @@ from mpanel_billing.mirror.service import APPLIED, STALE
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME, normalise
 from mpanel_billing.provisioning.drivers.registry import Drivers
-from mpanel_billing.reconciliation.drift import Drift, Progress, drifts_of
+from mpanel_billing.reconciliation.drift import Announce, Drift, Progress, drifts_of, unannounced
 from mpanel_billing.stripe_gateway.gateway import Page
 
 logger = logging.getLogger(__name__)
@@ -43,14 +43,16 @@ _OBJECT_ERRORS = (
 class ReconcileContext:
     """What a reconcile works with; a `dry_run` only reports.
 
-    `on_progress` is called after each page. `repairs` is held during a repair: writing a page of
-    invoices and a page of their payments concurrently would deadlock.
+    `on_progress` is called after each page. `announce` stores drift before it is repaired: after
+    an interruption nothing else would show it. `repairs` is held during a repair: writing a page
+    of invoices and a page of their payments concurrently would deadlock.
     """
 
     mirror: Mirror
     drivers: Drivers
     dry_run: bool = False
     on_progress: Callable[[Progress], None] = lambda _: None
+    announce: Announce = unannounced
     repairs: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -106,8 +108,7 @@ async def compare_object(
             else row
         )
         if differing and differences(object_type, facts, now):
-            repaired = not context.dry_run and await _refresh(context, object_type, object_id)
-            drift += drifts_of(object_type, object_id, differing, repaired=repaired)
+            drift += await _refresh(context, object_type, object_id, differing)
     return drift
 
 
@@ -160,6 +161,13 @@ async def _repair(
     differing: Mapping[str, Sequence[Difference]],
 ) -> list[Drift]:
     """Apply the page's snapshots of what differs, then compare the rest one by one."""
+    await context.announce(
+        [
+            drift
+            for id_, found in differing.items()
+            for drift in drifts_of(object_type, id_, found, repaired=True)
+        ]
+    )
     outdated = await _apply(context, page, list(objects.values()))
     rows = await _stored_rows(context, object_type, list(objects))
     drift: list[Drift] = []
@@ -198,7 +206,19 @@ async def _apply(
     return {id_ for id_, outcome in outcomes.items() if outcome == STALE}
 
 
-async def _refresh(context: ReconcileContext, object_type: str, object_id: str) -> bool:
+async def _refresh(
+    context: ReconcileContext, object_type: str, object_id: str, differing: Sequence[Difference]
+) -> Sequence[Drift]:
+    """Refetch and apply one object that differs, unless it is a dry run; return its drift."""
+    drift = drifts_of(object_type, object_id, differing, repaired=True)
+    if not context.dry_run:
+        await context.announce(drift)
+        if await _refetch(context, object_type, object_id):
+            return drift
+    return drifts_of(object_type, object_id, differing, repaired=False)
+
+
+async def _refetch(context: ReconcileContext, object_type: str, object_id: str) -> bool:
     """Refetch and apply one object; return whether the mirror now matches Stripe."""
     try:
         async with context.repairs:
@@ -216,17 +236,18 @@ async def _compare_missing(
     """Report an object that Stripe does not have in this account."""
     if row is None:
         return []
-    repaired = not context.dry_run and await _mark_deleted(context, object_type, row)
-    return [Drift(object_type, object_id, OBJECT, _row_summary(row), None, repaired)]
+    drift = Drift(object_type, object_id, OBJECT, _row_summary(row), None, repaired=False)
+    buried = _comparison(object_type).buried(row)
+    if buried is None or context.dry_run:
+        return [drift]
+    await context.announce([replace(drift, repaired=True)])
+    return [replace(drift, repaired=await _mark_deleted(context, buried, row))]
 
 
 async def _mark_deleted(
-    context: ReconcileContext, object_type: str, row: Mapping[str, Any]
+    context: ReconcileContext, buried: Mapping[str, Any], row: Mapping[str, Any]
 ) -> bool:
-    """Apply a deletion if this type of object can be deleted in its current state."""
-    buried = _comparison(object_type).buried(row)
-    if buried is None:
-        return False
+    """Apply the deletion of an object that Stripe no longer has."""
     snapshot = snapshot_of_answer(
         buried,
         since=row["as_of"],

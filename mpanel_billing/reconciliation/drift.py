@@ -1,7 +1,8 @@
 """Drift of an object, event or account, and the progress of a run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mpanel_billing.mirror.differences import Difference
 
@@ -32,6 +33,14 @@ def drifts_of(
 ) -> list[Drift]:
     """Return the drift of one object."""
     return [Drift(object_type, object_id, d.field, d.ours, d.found, repaired) for d in differing]
+
+
+Announce: TypeAlias = Callable[[Sequence[Drift]], Awaitable[None]]
+"""Stores drift before it is repaired: after an interruption nothing else would show it."""
+
+
+async def unannounced(_: Sequence[Drift]) -> None:
+    """Announce to nobody: without a run there is no report to lose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,10 @@ from mpanel_billing.reconciliation.compare import ReconcileContext, compare_obje
 from mpanel_billing.reconciliation.drift import Drift
 
 OBJECT_TYPES = {
-    each.id_prefix: each.object_type for each in MIRRORED if each.comparison is not None
+    prefix: each.object_type
+    for each in MIRRORED
+    if each.comparison is not None
+    for prefix in each.id_prefixes
 }
 """The type of an object by the prefix of its id."""
 
@@ -64,10 +67,7 @@ async def _compare_related(context: ReconcileContext, subscription_id: str) -> l
         subscription = await find_subscription(context.mirror.pool, subscription_id)
     except NotFoundError:  # missing, and a dry run does not create it
         return drift
-    accounts = await inspect_subscription(
-        context.mirror.pool, context.drivers, subscription, dry_run=context.dry_run
-    )
-    return drift + accounts
+    return drift + await inspect_subscription(context, subscription)
 
 
 async def _compare_customer(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:

@@ -10,14 +10,18 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.mirror.differences import OBJECT
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import repository
-from mpanel_billing.reconciliation.drift import Drift
+from mpanel_billing.reconciliation.drift import Announce, Drift, unannounced
 from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import parse_body, parse_event
 from mpanel_billing.webhooks.inbox import FAILED
 
 
 async def replay_events(
-    mirror: Mirror, listed: Sequence[Mapping[str, Any]], *, dry_run: bool = False
+    mirror: Mirror,
+    listed: Sequence[Mapping[str, Any]],
+    *,
+    dry_run: bool = False,
+    announce: Announce = unannounced,
 ) -> Sequence[Drift]:
     """Receive the listed events that the inbox does not have; each is drift."""
     by_id = {event["id"]: event for event in listed}
@@ -26,6 +30,7 @@ async def replay_events(
     not_received = [event for id_, event in by_id.items() if id_ in missing]
     if dry_run:
         return [_event_drift(event, repaired=False) for event in not_received]
+    await announce([_event_drift(event, repaired=True) for event in not_received])
     batcher = EventBatcher(mirror.pool)
     return await asyncio.gather(*(_receive_event(mirror, batcher, e) for e in not_received))
 

@@ -169,6 +169,16 @@ async def note_drift(conn: Connection, run: Run, drift: Sequence[Drift]) -> None
     await _queries.insert_drift.execute(conn, run_id=run.id, drift=rows)
 
 
+async def remove_drift(conn: Connection, run: Run, drift: Sequence[Drift]) -> None:
+    """Remove drift that was saved too early."""
+    await _queries.delete_drift.execute(
+        conn,
+        run_id=run.id,
+        object_ids=[each.object_id for each in drift],
+        fields=[each.field for each in drift],
+    )
+
+
 async def finish_run(conn: Connection, run: Run) -> bool:
     """Finish a run whose slices are all done; False if another process has taken it over."""
     row = await _queries.finish_run.fetch_one(conn, run_id=run.id, holder=run.holder)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.mirror.repository import find_absent
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
@@ -85,21 +86,57 @@ async def _walk_slices(context: ReconcileContext, run: Run, waiting: deque[Slice
 
 
 async def _walk_slice(context: ReconcileContext, run: Run, part: Slice) -> None:
+    report = _PageReport(context.mirror.pool, run)
+    context = replace(context, announce=report.announce)
     async with aclosing(_WALKERS[part.step](context, run, part)) as steps:
         async for progress in steps:
             async with acquired(context.mirror.pool) as conn:
-                if progress.drift:  # first: if the rest fails, the page is repeated
-                    await repository.note_drift(conn, run, progress.drift)
+                # first: if the rest fails, the page is repeated
+                await report.settle(conn, progress.drift)
                 if not await repository.save_progress(conn, run, part, progress):
                     raise RunLostError
             context.on_progress(progress)
+
+
+class _PageReport:
+    """The drift of a page, stored as repaired before each repair, and corrected at its end.
+
+    The other way round, an interruption between the two would lose it: the page is repeated, and
+    nothing differs any more.
+    """
+
+    def __init__(self, pool: Pool, run: Run) -> None:
+        self._pool = pool
+        self._run = run
+        self._announced: set[Drift] = set()
+
+    async def announce(self, drift: Sequence[Drift]) -> None:
+        """Store drift that is about to be repaired."""
+        if not drift:
+            return
+        async with acquired(self._pool) as conn:
+            await repository.note_drift(conn, self._run, drift)
+        self._announced.update(drift)
+
+    async def settle(self, conn: Connection, drift: Sequence[Drift]) -> None:
+        """Store the page's drift as it turned out, and remove what turned out to be none."""
+        if wrong := self._announced.difference(drift):
+            await repository.remove_drift(conn, self._run, list(wrong))
+        if new := [each for each in drift if each not in self._announced]:
+            await repository.note_drift(conn, self._run, new)
+        self._announced.clear()
 
 
 async def _replay(context: ReconcileContext, run: Run, part: Slice) -> AsyncGenerator[Progress]:
     types = {"types": types_of(part.subject)}
     async with aclosing(pages(context.mirror.stripe, EVENTS, part, types)) as listed:
         async for page in listed:
-            drift = await replay_events(context.mirror, page.objects, dry_run=context.dry_run)
+            drift = await replay_events(
+                context.mirror,
+                page.objects,
+                dry_run=context.dry_run,
+                announce=context.announce,
+            )
             yield _page_progress(page, drift, events=len(page.objects))
 
 
@@ -149,9 +186,7 @@ async def _inspect_accounts(
 ) -> AsyncGenerator[Progress]:
     progress = Progress([], part.cursor_id, done=False)
     while not progress.done:
-        progress = await inspect_page(
-            context.mirror.pool, context.drivers, progress.cursor_id, dry_run=run.dry_run
-        )
+        progress = await inspect_page(context, progress.cursor_id)
         yield progress
 
 

@@ -300,6 +300,13 @@ FROM jsonb_to_recordset(:drift::jsonb) AS d (
 ON CONFLICT (run_id, object_id, field) DO UPDATE
 SET repaired = excluded.repaired;
 
+-- name: delete_drift(run_id, object_ids, fields)!
+DELETE FROM billing_reconcile_drift AS d
+USING unnest(:object_ids::text[], :fields::text[]) AS wrong (object_id, field)
+WHERE d.run_id = :run_id::uuid
+  AND d.object_id = wrong.object_id
+  AND d.field = wrong.field;
+
 -- name: finish_run(run_id, holder)^
 -- The figures are counted again: a page that was done twice after a stop counts once.
 WITH found AS (

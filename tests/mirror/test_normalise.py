@@ -134,7 +134,7 @@ def test_a_session_names_its_order_in_metadata_and_reference() -> None:
         ({"trial_end": 2**70}, "64-bit"),
         ({"trial_end": -1}, "not a valid Unix time"),
         ({"trial_end": True}, "64-bit"),
-        ({"object": "dispute"}, "not mirrored"),
+        ({"object": "unicorn"}, "not mirrored"),
     ],
 )
 def test_what_cannot_be_mirrored_says_why(change: dict[str, Any], complaint: str) -> None:

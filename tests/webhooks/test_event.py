@@ -56,7 +56,7 @@ def test_what_is_no_event_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"type": "charge.dispute.created"}, "its type is not mirrored"),
+        ({"type": "unicorn.created"}, "its type is not mirrored"),
         ({"type": None}, "its type is not mirrored"),
         ({"type": 7}, "its type is not mirrored"),
         ({"data": None}, "has no object"),

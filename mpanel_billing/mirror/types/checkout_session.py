@@ -89,7 +89,7 @@ def _place(_: SessionFacts, stored: Row | None, __: dict[str, UUID]) -> Mapping[
 
 CHECKOUT_SESSION = MirroredType(
     object_type="checkout.session",
-    id_prefix="cs",
+    id_prefixes=("cs",),
     event_types=frozenset(
         {
             "checkout.session.completed",

@@ -48,7 +48,7 @@ def _differences(facts: CustomerFacts, row: Row) -> Iterable[Difference]:
 
 CUSTOMER = MirroredType(
     object_type="customer",
-    id_prefix="cus",
+    id_prefixes=("cus",),
     event_types=frozenset({"customer.created", "customer.updated", "customer.deleted"}),
     read=_read,
     stored_state=lambda row: State(final=row["deleted"]),

@@ -210,7 +210,7 @@ def _buried(row: Row) -> Mapping[str, Any] | None:
 
 INVOICE = MirroredType(
     object_type="invoice",
-    id_prefix="in",
+    id_prefixes=("in",),
     event_types=frozenset(
         {
             "invoice.created",

@@ -66,7 +66,7 @@ _COMPARED = (
 
 INVOICE_PAYMENT = MirroredType(
     object_type="invoice_payment",
-    id_prefix="inpay",
+    id_prefixes=("inpay",),
     event_types=frozenset({"invoice_payment.paid"}),
     read=_read,
     stored_state=lambda row: State(final=row["status"] != "open"),

@@ -77,7 +77,7 @@ _COMPARED = (
 
 REFUND = MirroredType(
     object_type="refund",
-    id_prefix="re",
+    id_prefixes=("re",),
     event_types=frozenset({"refund.created", "refund.updated", "refund.failed"}),
     read=_read,
     stored_state=lambda row: _state(row["status"]),

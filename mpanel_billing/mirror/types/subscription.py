@@ -233,7 +233,7 @@ def _as_moment(name: str, value: Any) -> Any:
 
 SUBSCRIPTION = MirroredType(
     object_type="subscription",
-    id_prefix="sub",
+    id_prefixes=("sub",),
     event_types=frozenset(
         {
             "customer.subscription.created",
