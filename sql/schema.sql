@@ -1027,6 +1027,7 @@ CREATE TABLE tenant_services (
     pending_request jsonb,
     stopped text,
     removed_at timestamp with time zone,
+    suspended_by_service text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
@@ -1052,6 +1053,7 @@ COMMENT ON COLUMN tenant_services.pending_action IS 'Command sent under this gen
 COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the same in every retry';
 COMMENT ON COLUMN tenant_services.stopped IS 'refused by the driver, or skipped by an operator; until the desired state changes or an operator retries';
 COMMENT ON COLUMN tenant_services.removed_at IS 'Since when the subscription no longer includes it';
+COMMENT ON COLUMN tenant_services.suspended_by_service IS 'Why the service itself has suspended the account, which we do not resume; null: it has not';
 COMMENT ON COLUMN tenant_services.created_at IS 'When this row was created';
 COMMENT ON COLUMN tenant_services.updated_at IS 'When this row was last changed';
 
@@ -1085,6 +1087,14 @@ UNION ALL
     t.last_error AS detail
    FROM tenant_services t
   WHERE (t.last_error IS NOT NULL)
+UNION ALL
+ SELECT 'suspended_by_service'::text AS trouble,
+    t.subscription_id,
+    t.product_type AS object_id,
+    t.updated_at AS since,
+    ((('the service itself has suspended the account '::text || t.external_ref) || ': '::text) || t.suspended_by_service) AS detail
+   FROM tenant_services t
+  WHERE (t.suspended_by_service IS NOT NULL)
 UNION ALL
  SELECT
         CASE
@@ -1177,7 +1187,7 @@ UNION ALL
      JOIN billing_reconcile_drift d ON (((d.run_id = latest.id) AND (NOT d.repaired))))
      LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)));
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none that is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
@@ -2002,6 +2012,8 @@ CREATE INDEX billing_reconcile_runs_started_idx ON billing_reconcile_runs USING 
 CREATE UNIQUE INDEX billing_reconcile_runs_unfinished_key ON billing_reconcile_runs USING btree ((true)) WHERE (finished_at IS NULL);
 
 CREATE INDEX billing_refetches_failing_idx ON stripe_refetches USING btree (requested_at) WHERE (last_error IS NOT NULL);
+
+CREATE INDEX billing_services_suspended_there_idx ON tenant_services USING btree (subscription_id) WHERE (suspended_by_service IS NOT NULL);
 
 CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
 

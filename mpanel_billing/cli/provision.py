@@ -198,6 +198,9 @@ def _service_line(row: asyncpg.Record) -> str:
     notes: Sequence[str | None] = (
         f"{row['pending_action']} is pending" if row["pending_action"] else None,
         row["stopped"],
+        f"suspended by the service itself: {row['suspended_by_service']}"
+        if row["suspended_by_service"]
+        else None,
         row["last_error"],
         f"next try {_moment(row['next_attempt_at'])}" if row["next_attempt_at"] else None,
     )

@@ -11,9 +11,11 @@ import asyncpg
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.provisioning.drivers.protocol import (
+    Account,
     Done,
     Driver,
     DriverCommand,
+    Found,
     Refused,
     Result,
     Unsettled,
@@ -43,7 +45,12 @@ class Dispatcher:
         First the command is stored, so that a crash leaves it pending; then the driver is
         called, with no connection held; then the result and the new state are stored in one
         statement. Raises LeaseLostError once another run has taken over.
+
+        Before a resume the service is asked whether it has suspended the account itself: then it
+        is not ours to resume.
         """
+        if action == "resume" and (barred := await self._find_barred(service)) is not None:
+            return barred
         base, command = next_command(self.lease, service, action, details)
         driver = self.drivers.find(service.product_type, service.driver)
         async with acquired(self.pool) as conn:
@@ -63,6 +70,22 @@ class Dispatcher:
                 "The driver returned an account that belongs to another subscription."
             )
             return await self._store(base, command, refused, duration_ms)
+
+    async def _find_barred(self, service: Service) -> Service | None:
+        """Return the service if it has suspended the account itself; None if not, or unknown."""
+        driver = self.drivers.find(service.product_type, service.driver)
+        if driver is None:
+            return None
+        account = Account(self.lease.subscription_id, service.product_type, service.external_ref)
+        async with driver.limit.slot():
+            found = await driver.driver.inspect(account)
+        if not isinstance(found, Found) or found.suspended_by_service is None:
+            return None
+        async with acquired(self.pool) as conn:
+            stored = await runs.store_finding(conn, self.lease, service, found)
+        if stored is None:
+            raise LeaseLostError
+        return stored
 
     async def _store(
         self, base: Service, command: DriverCommand, result: Result, duration_ms: int

@@ -34,8 +34,11 @@ class Drift:
         place = f"{self.account.subscription_id} {self.account.product_type}"
         if isinstance(self.found, Unknown):
             return f"{place}: {self.expected}, but could not be checked: {self.found.reason}"
+        if self.found.suspended_by_service is not None:
+            reason = self.found.suspended_by_service
+            return f"{place}: suspended by the service itself, so not resumed: {reason}"
         if self.found.actual == self.expected:
-            return f"{place}: its resources or reference differ from our record"
+            return f"{place}: its resources, reference or generation differ from our record"
         return f"{place}: should be {self.expected}, is {self.found.actual}"
 
 
@@ -137,4 +140,6 @@ def _agrees(row: asyncpg.Record, found: Found | Unknown) -> bool:
         found.actual == row["actual"]
         and found.external_ref in {None, row["external_ref"]}
         and found.resources in (None, row["resources"])
+        and found.suspended_by_service == row["suspended_by_service"]
+        and (found.generation or 0) <= row["generation"]
     )

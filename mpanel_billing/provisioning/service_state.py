@@ -35,7 +35,8 @@ class Service:
     """A row of tenant_services: the account of a subscription for one product type.
 
     `pending` is a driver command whose outcome is unknown: it may have happened, may happen
-    later, or never. `generation` is the number of the latest command.
+    later, or never. `generation` is the number of the latest command. `suspended_by_service` is
+    why the service itself has suspended the account: it is not ours to resume.
     """
 
     product_type: str
@@ -53,6 +54,7 @@ class Service:
     next_attempt_at: datetime | None = None
     stopped: Stopped | None = None
     removed_at: datetime | None = None
+    suspended_by_service: str | None = None
 
     @property
     def settled(self) -> bool:
@@ -98,7 +100,7 @@ def _difference(service: Service) -> Action | None:
             if not exists:
                 return "create"
             if service.actual == "suspended":
-                return "resume"
+                return "resume" if service.suspended_by_service is None else None
             return "change" if service.resources != service.desired_resources else None
 
 

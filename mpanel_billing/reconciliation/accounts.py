@@ -52,9 +52,15 @@ def _account_drift(each: AccountDrift, found: Found) -> Drift:
         f"{each.account.subscription_id}/{each.account.product_type}",
         "resources" if same_state else "actual",
         each.expected,
-        "different resources or reference" if same_state else found.actual,
+        _describe_found(found, same_state=same_state),
         repaired=False,
     )
+
+
+def _describe_found(found: Found, *, same_state: bool) -> str:
+    if found.suspended_by_service is not None:
+        return f"suspended by the service itself: {found.suspended_by_service}"
+    return "different resources, reference or generation" if same_state else found.actual
 
 
 def _parse_cursor(cursor: str) -> tuple[UUID, str]:

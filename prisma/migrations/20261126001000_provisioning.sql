@@ -52,6 +52,7 @@ CREATE TABLE tenant_services (
     pending_request jsonb,
     stopped text,
     removed_at timestamptz,
+    suspended_by_service text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (subscription_id, product_type),
@@ -65,6 +66,8 @@ CREATE TABLE tenant_services (
 CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services (driver, product_type, external_ref);
 CREATE INDEX tenant_services_troubled_idx ON tenant_services (subscription_id)
 WHERE last_error IS NOT NULL;
+CREATE INDEX billing_services_suspended_there_idx ON tenant_services (subscription_id)
+WHERE suspended_by_service IS NOT NULL;
 CREATE INDEX billing_services_unsettled_idx ON tenant_services (desired, actual)
 WHERE (desired = 'active' AND actual <> 'active')
    OR (desired = 'suspended' AND actual = 'active')
@@ -88,6 +91,7 @@ COMMENT ON COLUMN tenant_services.pending_action IS 'Command sent under this gen
 COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the same in every retry';
 COMMENT ON COLUMN tenant_services.stopped IS 'refused by the driver, or skipped by an operator; until the desired state changes or an operator retries';
 COMMENT ON COLUMN tenant_services.removed_at IS 'Since when the subscription no longer includes it';
+COMMENT ON COLUMN tenant_services.suspended_by_service IS 'Why the service itself has suspended the account, which we do not resume; null: it has not';
 COMMENT ON COLUMN tenant_services.created_at IS 'When this row was created';
 COMMENT ON COLUMN tenant_services.updated_at IS 'When this row was last changed';
 

@@ -68,6 +68,7 @@ SELECT
     service.external_ref,
     service.pending_action,
     service.stopped,
+    service.suspended_by_service,
     service.attempts,
     service.last_error,
     service.next_attempt_at
@@ -167,19 +168,23 @@ SELECT
     service.external_ref,
     service.actual,
     service.resources,
-    service.generation
+    service.generation,
+    service.suspended_by_service
 FROM tenant_services AS service
 WHERE (service.subscription_id, service.product_type) > (:after_subscription::uuid, :after_type::text)
   AND service.pending_action IS NULL
 ORDER BY service.subscription_id, service.product_type
 LIMIT :most;
 
--- name: adopt_finding(subscription_id, product_type, generation, actual, external_ref, resources)$
--- The rows follow the accounts, unless another process has changed the account since.
+-- name: adopt_finding(subscription_id, product_type, generation, actual, external_ref, resources, suspended_by_service, found_generation)$
+-- The rows follow the accounts, unless another process has changed the account since. After a restored
+-- backup the service has seen higher generations than we know of.
 UPDATE tenant_services AS service
 SET actual = :actual,
     external_ref = coalesce(:external_ref, service.external_ref),
     resources = coalesce(:resources, service.resources),
+    suspended_by_service = :suspended_by_service,
+    generation = greatest(service.generation, :found_generation::bigint),
     updated_at = now()
 FROM provisioning_work AS w
 WHERE service.subscription_id = :subscription_id::uuid

@@ -60,6 +60,7 @@
 --     pending_request jsonb,
 --     stopped text,
 --     removed_at timestamp with time zone,
+--     suspended_by_service text,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
@@ -70,6 +71,7 @@
 -- );
 -- ALTER TABLE ONLY tenant_services ADD CONSTRAINT tenant_services_pkey PRIMARY KEY (subscription_id, product_type);
 -- ALTER TABLE ONLY tenant_services ADD CONSTRAINT tenant_services_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_services_suspended_there_idx ON tenant_services USING btree (subscription_id) WHERE (suspended_by_service IS NOT NULL);
 -- CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
 -- CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);
 -- CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
@@ -353,6 +355,25 @@ WHERE service.subscription_id = held.subscription_id
   AND service.product_type = :product_type
 RETURNING TRUE;
 
+-- name: store_finding(subscription_id, token, product_type, actual, external_ref, resources, suspended_by_service, generation)$
+-- What the service reports of an account before a command is sent.
+UPDATE tenant_services AS service
+SET actual = :actual,
+    external_ref = coalesce(:external_ref, service.external_ref),
+    resources = coalesce(:resources, service.resources),
+    suspended_by_service = :suspended_by_service,
+    generation = greatest(service.generation, :generation::bigint),
+    pending_action = NULL,
+    pending_request = NULL,
+    last_error = NULL,
+    updated_at = now()
+FROM provisioning_work AS w
+WHERE service.subscription_id = :subscription_id::uuid
+  AND service.product_type = :product_type
+  AND w.subscription_id = service.subscription_id
+  AND w.lease_token = :token::uuid
+RETURNING to_jsonb(service) AS service;
+
 -- name: store_result(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, actual, external_ref, resources, retry_seconds, now)$
 -- The state in which a driver's result leaves a service. Done: as commanded. Retryable: the command
 -- stays pending. Permanent: the driver has certainly done nothing, and will not. The call is logged
@@ -387,6 +408,7 @@ UPDATE tenant_services AS service
 SET actual = :actual,
     external_ref = coalesce(:external_ref, service.external_ref),
     resources = :resources,
+    suspended_by_service = CASE WHEN :actual::text = 'suspended' THEN service.suspended_by_service END,
     pending_action = CASE WHEN :outcome::text = 'retryable' THEN service.pending_action END,
     pending_request = CASE WHEN :outcome::text = 'retryable' THEN service.pending_request END,
     attempts = CASE WHEN :error::text IS NULL THEN 0 ELSE service.attempts + 1 END,

@@ -23,6 +23,15 @@ FROM tenant_services AS t
 WHERE t.last_error IS NOT NULL
 UNION ALL
 SELECT
+    'suspended_by_service',
+    t.subscription_id,
+    t.product_type,
+    t.updated_at,
+    'the service itself has suspended the account ' || t.external_ref || ': ' || t.suspended_by_service
+FROM tenant_services AS t
+WHERE t.suspended_by_service IS NOT NULL
+UNION ALL
+SELECT
     CASE WHEN w.trouble IS NULL OR first.id IS NULL THEN 'work_failed' ELSE 'paid_twice' END,
     w.subscription_id,
     first.stripe_subscription_id,
@@ -155,7 +164,7 @@ JOIN billing_reconcile_drift AS d
 LEFT JOIN subscriptions AS s
     ON s.stripe_subscription_id = d.object_id;
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none that is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
 from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Refused
-from tests.provisioning.world import World
+from tests.provisioning.world import HostedAccount, World
 
 TOKEN = "token-of-the-tests"
 SECRET = "secret-of-the-tests"
@@ -46,7 +46,8 @@ class ReferenceServer:
 
     `refused` are the (subscription, product type) whose latest order got a 422, numbered. `watch`
     is called when an order has come, and when it was carried out. `early` are accounts that were
-    ordered before the hosting account that they need.
+    ordered before the hosting account that they need. `is_old`: it tells only what the contract
+    requires.
     """
 
     world: World = field(default_factory=World)
@@ -54,6 +55,7 @@ class ReferenceServer:
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     delay: float = 0.0
+    is_old: bool = False
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
     parked: list[asyncio.Event] = field(default_factory=list)
     refused: dict[tuple[UUID, str], int] = field(default_factory=dict)
@@ -199,14 +201,23 @@ class ReferenceServer:
         for account in self.world.accounts:
             named = (account.product_type, str(account.subscription_id))
             if named == (request.match_info["product_type"], request.match_info["subscription_id"]):
-                return web.json_response(
-                    {
-                        "externalRef": account.reference,
-                        "state": account.actual,
-                        "resources": account.resources,
-                    }
-                )
+                return web.json_response(self._description(account))
         return web.json_response({"code": "not_found"}, status=404)
+
+    def _description(self, account: HostedAccount) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "externalRef": account.reference,
+            "state": account.actual,
+            "resources": account.resources,
+        }
+        if self.is_old:
+            return described
+        described["generation"] = account.generation
+        if account.actual == "suspended":
+            described["suspendedBy"] = "service" if account.abuse else "billing"
+        if account.abuse:
+            described["suspensionReason"] = account.abuse
+        return described
 
     def _authenticate(self, request: web.Request, body: bytes) -> None:
         given = request.headers.get(SIGNATURE_HEADER, "")

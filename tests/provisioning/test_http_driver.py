@@ -121,7 +121,9 @@ async def test_an_account_can_be_looked_at(driver: Driver) -> None:
     assert await driver.inspect(account) == Found("absent")
     made = await driver.create(CREATE)
     assert isinstance(made, Done)
-    assert await driver.inspect(account) == Found("active", made.external_ref, {"gb": 1})
+    assert await driver.inspect(account) == Found(
+        "active", made.external_ref, {"gb": 1}, generation=1
+    )
 
 
 async def test_other_product_types_are_only_logged(drivers: Drivers) -> None:

@@ -40,6 +40,16 @@ class HostedAccount:
     generation: int
     made_by: str
     terminated_at: datetime | None = None
+    abuse: str | None = None
+    """Why the service itself has suspended it."""
+
+    def suspend_for(self, abuse: str) -> None:
+        """Suspend the account as the staff of the service do."""
+        self.abuse, self.actual = abuse, "suspended"
+
+    def clear(self, actual: Actual) -> None:
+        """End the service's own suspension."""
+        self.abuse, self.actual = None, actual
 
 
 @dataclass
@@ -99,7 +109,9 @@ class World:
                 account.subscription_id,
                 account.product_type,
             ):
-                return Found(known.actual, known.reference, known.resources)
+                return Found(
+                    known.actual, known.reference, known.resources, known.abuse, known.generation
+                )
         return Found("absent")
 
     async def _take(self, command: DriverCommand) -> Result:

@@ -146,6 +146,7 @@ class ServiceSchema(Schema):
     external_ref: str | None
     pending_action: str | None
     stopped: str | None
+    suspended_by_service: str | None
     attempts: int
     last_error: str | None
     next_attempt_at: Moment | None

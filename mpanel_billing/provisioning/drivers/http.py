@@ -66,6 +66,16 @@ class AccountResponse(BaseModel):
     externalRef: str  # noqa: N815 - the contract's name
     state: Actual
     resources: dict[str, Any] | None = None
+    generation: int | None = None
+    suspendedBy: str | None = None  # noqa: N815 - the contract's name
+    suspensionReason: str | None = None  # noqa: N815 - the contract's name
+
+    @property
+    def suspended_by_service(self) -> str | None:
+        """Why somebody other than billing has suspended it; None if they have not."""
+        if self.state != "suspended" or self.suspendedBy in {None, "billing"}:
+            return None
+        return redact(self.suspensionReason or "no reason given")[:_MAX_QUOTE]
 
 
 class HttpDriver:
@@ -122,7 +132,13 @@ class HttpDriver:
             parsed = AccountResponse.model_validate_json(body)
         except ValidationError:
             return Unknown("its response does not match the contract")
-        return Found(parsed.state, parsed.externalRef, parsed.resources)
+        return Found(
+            parsed.state,
+            parsed.externalRef,
+            parsed.resources,
+            parsed.suspended_by_service,
+            parsed.generation,
+        )
 
     async def _send_command(self, command: DriverCommand) -> Result:
         body = json.dumps(_body_of(command), sort_keys=True).encode()

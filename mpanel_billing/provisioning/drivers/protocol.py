@@ -70,11 +70,17 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The state of an account, as the service reports it."""
+    """The state of an account, as the service reports it.
+
+    `suspended_by_service`: why the service itself has suspended it; None: it has not, or does not
+    say. `generation`: the highest that it has accepted for the account; None: it does not say.
+    """
 
     actual: Actual
     external_ref: str | None = None
     resources: Mapping[str, Any] | None = None
+    suspended_by_service: str | None = None
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

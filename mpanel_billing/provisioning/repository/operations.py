@@ -108,5 +108,7 @@ async def adopt_finding(conn: Connection, account: Account, generation: int, fou
         actual=found.actual,
         external_ref=found.external_ref,
         resources=found.resources,
+        suspended_by_service=found.suspended_by_service,
+        found_generation=found.generation,
     )
     return adopted is not None

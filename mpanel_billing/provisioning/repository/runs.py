@@ -9,7 +9,7 @@ import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.provisioning.desired import Desired, Entitlement, Existing, Included
-from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Refused, Result
+from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Found, Refused, Result
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.service_state import RESULTING, Service
 from mpanel_billing.provisioning.work import Buyer, Charge, Work
@@ -91,6 +91,7 @@ def _service_of(row: Mapping[str, Any]) -> Service:
         next_attempt_at=_moment(row["next_attempt_at"]),
         stopped=row["stopped"],
         removed_at=_moment(row["removed_at"]),
+        suspended_by_service=row["suspended_by_service"],
     )
 
 
@@ -182,6 +183,24 @@ async def begin_command(
         resources=service.resources,
     )
     return begun is not None
+
+
+async def store_finding(
+    conn: Connection, lease: Lease, service: Service, found: Found
+) -> Service | None:
+    """Store the account as the service reports it; None if the lease is lost."""
+    row = await _queries.store_finding.fetch_value(
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        product_type=service.product_type,
+        actual=found.actual,
+        external_ref=found.external_ref,
+        resources=found.resources,
+        suspended_by_service=found.suspended_by_service,
+        generation=found.generation,
+    )
+    return None if row is None else _service_of(row)
 
 
 async def store_result(
