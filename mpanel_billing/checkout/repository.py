@@ -11,7 +11,7 @@ import asyncpg
 from mpanel_billing.checkout.buyer import Buyer, ExistingCustomer
 from mpanel_billing.checkout.purchase import Row
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.stripe_gateway.checkout import OpenedSession
+from mpanel_billing.stripe_gateway.hosted_pages import OpenedSession
 
 AttemptStatus = Literal["creating", "open", "complete", "expired", "failed"]
 

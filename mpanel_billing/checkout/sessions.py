@@ -34,7 +34,7 @@ from mpanel_billing.errors import (
     StripeUnavailableError,
 )
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.stripe_gateway.checkout import (
+from mpanel_billing.stripe_gateway.hosted_pages import (
     OpenedSession,
     create_checkout_session,
     create_customer,

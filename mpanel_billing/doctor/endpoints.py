@@ -9,7 +9,7 @@ from mpanel_billing.doctor import repository
 from mpanel_billing.doctor.finding import Finding, duration, failed, ok, some, warning
 from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.settings import StripeSettings
-from mpanel_billing.stripe_gateway.account import SentEvent, list_latest_events
+from mpanel_billing.stripe_gateway.account import RecentEvent, list_recent_events
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint, list_webhook_endpoints
 from mpanel_billing.webhooks.endpoint import PATH, missing_events, needless_events
@@ -68,7 +68,7 @@ async def check_deliveries(pool: Pool, gateway: StripeGateway) -> list[Finding]:
 
     An endpoint's secret cannot be read, but each event in the inbox was signed with one of ours.
     """
-    made = await list_latest_events(gateway, _MOST_EVENTS)
+    made = await list_recent_events(gateway, _MOST_EVENTS)
     endpoints = await list_webhook_endpoints(gateway)
     async with acquired(pool) as conn:
         latest = await repository.get_latest_event(conn)
@@ -90,8 +90,8 @@ async def check_deliveries(pool: Pool, gateway: StripeGateway) -> list[Finding]:
 
 
 def expected_events(
-    made: Sequence[SentEvent], endpoints: Sequence[WebhookEndpoint], now: datetime
-) -> list[SentEvent]:
+    made: Sequence[RecentEvent], endpoints: Sequence[WebhookEndpoint], now: datetime
+) -> list[RecentEvent]:
     """Return the events that should have arrived by now.
 
     Those are the mirrored types of the last day, created since there has been an endpoint.

@@ -6,7 +6,7 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.doctor.finding import Finding, failed, ok, some, warning
 from mpanel_billing.doctor.host import judge_clock
 from mpanel_billing.settings import StripeSettings
-from mpanel_billing.stripe_gateway.account import look_at_account, try_key
+from mpanel_billing.stripe_gateway.account import get_account, probe_key
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
@@ -14,20 +14,20 @@ _MOST_NAMED = 3
 
 
 async def check_key(gateway: StripeGateway, settings: StripeSettings) -> list[Finding]:
-    """Use the key; compare its mode with its prefix, and Stripe's clock with ours."""
-    use = await try_key(gateway)
+    """Check that the key works; compare its mode with its prefix, and Stripe's clock with ours."""
+    probe = await probe_key(gateway)
     where = f" at {settings.stripe_api_base.host}" if settings.stripe_api_base else ""
-    mode = "live" if use.livemode else "test"
+    mode = "live" if probe.livemode else "test"
     key = ok("stripe key", f"works{where}, {mode} mode")
-    if use.livemode != settings.livemode:
+    if probe.livemode != settings.livemode:
         text = f"has the prefix of the other mode, but Stripe says it is in {mode} mode"
         key = failed("stripe key", text, "copy the key from Stripe again")
-    return [key, judge_clock("clock", use.clock_ahead, "Stripe's")]
+    return [key, judge_clock("clock", probe.clock_ahead, "Stripe's")]
 
 
 async def check_account(gateway: StripeGateway) -> list[Finding]:
     """Check which account the key belongs to, and whether it can take payments."""
-    account = await look_at_account(gateway)
+    account = await get_account(gateway)
     name = "stripe account"
     if account is None:
         return [ok(name, "unknown: a restricted key cannot read it")]

@@ -16,13 +16,12 @@ from mpanel_billing.provisioning.repository import runs
 from mpanel_billing.provisioning.work import Charge, Work
 from mpanel_billing.stripe_gateway.charges import (
     PendingItem,
-    attach_coupon,
     create_pending_item,
     delete_pending_item,
     find_item,
-    has_coupon,
 )
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.subscriptions import attach_coupon, has_coupon
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 from mpanel_billing.mirror.types import COMPARED, EVENT_TYPES
-from mpanel_billing.stripe_gateway.gateway import MOST_TYPES
+from mpanel_billing.stripe_gateway.gateway import MAX_EVENT_TYPES
 
 STEPS = ("replay", "compare", "absent", "inspect")
 """In order: receive missing events first, then compare what still differs."""
@@ -71,10 +71,10 @@ def _ranges(
 
 def event_subjects() -> list[str]:
     """Name the event lists to walk; each has as many event types as Stripe allows in a request."""
-    return [f"event {number}" for number in range(math.ceil(len(EVENT_TYPES) / MOST_TYPES))]
+    return [f"event {number}" for number in range(math.ceil(len(EVENT_TYPES) / MAX_EVENT_TYPES))]
 
 
 def types_of(subject: str) -> list[str]:
     """Return the event types of an event list."""
     number = int(subject.removeprefix("event "))
-    return sorted(EVENT_TYPES)[number * MOST_TYPES : (number + 1) * MOST_TYPES]
+    return sorted(EVENT_TYPES)[number * MAX_EVENT_TYPES : (number + 1) * MAX_EVENT_TYPES]

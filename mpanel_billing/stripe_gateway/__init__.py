@@ -1,1 +1,1 @@
-"""The only place that knows the Stripe SDK (design: one gateway around its async client)."""
+"""The only package that imports the Stripe SDK."""

@@ -1,4 +1,4 @@
-"""What Stripe says of our account: does the key work, in which mode, whose is it."""
+"""The Stripe account behind the key: its mode, its state and its latest events."""
 
 import time
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway, date_of
 
 
 @dataclass(frozen=True, slots=True)
-class KeyUse:
-    """What the key opens. `clock_ahead`: our clock minus Stripe's, in seconds."""
+class KeyProbe:
+    """The key works; `clock_ahead` is our clock minus Stripe's, in seconds."""
 
     livemode: bool
     clock_ahead: float
@@ -19,7 +19,7 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account behind the key; it may be unable to take money yet."""
+    """The account behind the key; without `charges_enabled` it cannot take payments yet."""
 
     id: str
     country: str | None
@@ -27,8 +27,8 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class SentEvent:
-    """An event that Stripe has made; `pending`: to so many endpoints it has still to be brought."""
+class RecentEvent:
+    """An event of the account; `pending` is the number of endpoints that still have to get it."""
 
     id: str
     type: str
@@ -36,15 +36,15 @@ class SentEvent:
     pending: int
 
 
-async def try_key(gateway: StripeGateway) -> KeyUse:
-    """Ask Stripe something that nearly every key may ask; StripeError when ours does not work."""
+async def probe_key(gateway: StripeGateway) -> KeyProbe:
+    """Read the balance, which nearly every key may do; StripeError if the key does not work."""
     async with translated():
         balance = await gateway.client.v1.balance.retrieve_async()
-    return KeyUse(balance.livemode, time.time() - date_of(balance).timestamp())
+    return KeyProbe(balance.livemode, time.time() - date_of(balance).timestamp())
 
 
-async def look_at_account(gateway: StripeGateway) -> Account | None:
-    """Say whose the key is; None for a restricted key that may not ask."""
+async def get_account(gateway: StripeGateway) -> Account | None:
+    """Return the key's account; None for a restricted key that may not read it."""
     try:
         async with translated():
             found = await gateway.client.v1.accounts.retrieve_current_async()
@@ -55,12 +55,12 @@ async def look_at_account(gateway: StripeGateway) -> Account | None:
     return Account(found.id, found.country, bool(found.charges_enabled))
 
 
-async def list_latest_events(gateway: StripeGateway, most: int) -> list[SentEvent]:
-    """List the newest events of the account, at most 100."""
+async def list_recent_events(gateway: StripeGateway, limit: int) -> list[RecentEvent]:
+    """Return the newest events of the account; `limit` is at most 100."""
     async with translated():
-        page = await gateway.client.v1.events.list_async({"limit": most})
+        page = await gateway.client.v1.events.list_async({"limit": limit})
     return [
-        SentEvent(
+        RecentEvent(
             event.id, event.type, datetime.fromtimestamp(event.created, UTC), event.pending_webhooks
         )
         for event in page.data

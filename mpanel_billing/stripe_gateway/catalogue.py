@@ -1,4 +1,4 @@
-"""Products, Prices and Coupons in Stripe, as a push of the catalogue sees them."""
+"""Products, prices and coupons in Stripe, for pushing the catalogue."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -9,33 +9,31 @@ from stripe.params import CouponCreateParams, PriceCreateParams
 from mpanel_billing.catalogue.offers import PriceTerms, StripeCoupon, StripePrice, StripeProduct
 from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.stripe_gateway.errors import translated
+from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE
 
-PAGE = 100
-"""The most that Stripe lists at once."""
-
-IDS_A_REQUEST = 50
-"""Ids travel in the query of a GET, whose length is limited."""
+IDS_PER_REQUEST = 50
+"""Ids are sent in the query of a GET, whose length is limited."""
 
 
 class StripeCatalogue:
     """The `CatalogueGateway` of a real (or sandboxed) Stripe account."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
-        """Work through `client`, whose key decides account and mode."""
+        """Use `client`, whose key decides account and mode."""
         self._v1 = client.v1
 
     async def list_products(self, ids: Sequence[str]) -> list[StripeProduct]:
-        """Find those of the ids that exist, on sale or not."""
+        """Return the products of these ids that exist, active or not."""
         found: list[StripeProduct] = []
         async with translated():
-            for start in range(0, len(ids), IDS_A_REQUEST):
-                some = list(ids[start : start + IDS_A_REQUEST])
-                page = await self._v1.products.list_async({"ids": some, "limit": PAGE})
+            for start in range(0, len(ids), IDS_PER_REQUEST):
+                chunk = list(ids[start : start + IDS_PER_REQUEST])
+                page = await self._v1.products.list_async({"ids": chunk, "limit": PAGE_SIZE})
                 found += [_product(product) for product in page.data]
         return found
 
     async def create_product(self, product: StripeProduct, code: str, key: str) -> None:
-        """Make a product under its id; `code` goes into its metadata."""
+        """Create a product with the given id; `code` goes into its metadata."""
         async with translated():
             await self._v1.products.create_async(
                 {
@@ -49,7 +47,7 @@ class StripeCatalogue:
             )
 
     async def update_product(self, product: StripeProduct, key: str) -> None:
-        """Make a product say what this one says."""
+        """Set name, description and `active` of a product."""
         async with translated():
             await self._v1.products.update_async(
                 product.id,
@@ -62,27 +60,27 @@ class StripeCatalogue:
             )
 
     async def list_active_prices(self) -> list[StripePrice]:
-        """List every price on sale in the account."""
+        """Return every active price of the account."""
         async with translated():
-            page = await self._v1.prices.list_async({"active": True, "limit": PAGE})
+            page = await self._v1.prices.list_async({"active": True, "limit": PAGE_SIZE})
             return [_price(price) async for price in page.auto_paging_iter()]
 
     async def create_price(self, terms: PriceTerms, key: str) -> StripePrice:
-        """Make a price, which takes the lookup key over from whichever has it."""
+        """Create a price; its lookup key moves to it from the price that had it."""
         async with translated():
             return _price(
                 await self._v1.prices.create_async(_price_params(terms), {"idempotency_key": key})
             )
 
     async def retire_price(self, price_id: str, key: str) -> None:
-        """Take a price off sale; subscriptions that have it keep it."""
+        """Deactivate a price; existing subscriptions keep it."""
         async with translated():
             await self._v1.prices.update_async(
                 price_id, {"active": False}, {"idempotency_key": key}
             )
 
     async def find_coupon(self, coupon_id: str) -> StripeCoupon | None:
-        """Find a coupon."""
+        """Return a coupon, or None if it does not exist."""
         try:
             async with translated():
                 return _coupon(await self._v1.coupons.retrieve_async(coupon_id))
@@ -90,12 +88,12 @@ class StripeCatalogue:
             return None
 
     async def create_coupon(self, coupon: StripeCoupon, key: str) -> None:
-        """Make a coupon under its id."""
+        """Create a coupon with the given id."""
         async with translated():
             await self._v1.coupons.create_async(_coupon_params(coupon), {"idempotency_key": key})
 
     async def delete_coupon(self, coupon_id: str, key: str) -> None:
-        """Remove a coupon; discounts that were granted by it stay."""
+        """Delete a coupon; discounts already given stay."""
         async with translated():
             await self._v1.coupons.delete_async(coupon_id, None, {"idempotency_key": key})
 

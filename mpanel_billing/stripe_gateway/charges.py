@@ -1,17 +1,21 @@
-"""Pending invoice items and coupons of a subscription, in Stripe."""
+"""Charges added to a subscription's next invoice, and refunds of payments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
-from stripe.params import InvoiceItemCreateParams, InvoiceItemListParams, SubscriptionUpdateParams
+from stripe.params import InvoiceItemCreateParams, InvoiceItemListParams, RefundCreateParams
 
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE, StripeGateway
 
 CHARGE_ID = "chargeId"
-"""Metadata by which a charge of ours is known on its invoice item."""
+"""Metadata of an invoice item: the id of our charge."""
 
 ATTEMPT = "attempt"
+
+CHANGE_ID = "changeId"
+"""Metadata of a refund: the id of our change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class PendingItem:
 
 
 async def create_pending_item(gateway: StripeGateway, item: PendingItem) -> str:
-    """Put a charge on the subscription's next invoice; answer the invoice item's id."""
+    """Add a charge to the subscription's next invoice, and return the invoice item's id."""
     params: InvoiceItemCreateParams = {
         "customer": item.stripe_customer_id,
         "subscription": item.stripe_subscription_id,
@@ -43,61 +47,64 @@ async def create_pending_item(gateway: StripeGateway, item: PendingItem) -> str:
         "metadata": {CHARGE_ID: item.charge_id, ATTEMPT: str(item.attempt)},
     }
     async with translated():
-        made = await gateway.client.v1.invoice_items.create_async(
+        created = await gateway.client.v1.invoice_items.create_async(
             params, {"idempotency_key": item.idempotency_key}
         )
-    return made.id
+    return created.id
 
 
 async def find_item(gateway: StripeGateway, item: PendingItem) -> str | None:
-    """Return the id of the invoice item that was made for a charge before, billed or not."""
-    params: InvoiceItemListParams = {"customer": item.stripe_customer_id, "limit": 100}
+    """Return the id of the invoice item of an earlier try, whether billed or still pending."""
+    params: InvoiceItemListParams = {"customer": item.stripe_customer_id, "limit": PAGE_SIZE}
     async with translated():
         page = await gateway.client.v1.invoice_items.list_async(params)
-        async for made in page.auto_paging_iter():
-            if _is_of(item, made.to_dict()["metadata"] or {}):
-                return made.id
+        async for found in page.auto_paging_iter():
+            if _matches(item, found.to_dict()["metadata"] or {}):
+                return found.id
     return None
 
 
-def _is_of(item: PendingItem, metadata: Mapping[str, str]) -> bool:
+def _matches(item: PendingItem, metadata: Mapping[str, str]) -> bool:
     named = (metadata.get(CHARGE_ID), metadata.get(ATTEMPT))
     return named == (item.charge_id, str(item.attempt))
 
 
 async def delete_pending_item(gateway: StripeGateway, stripe_id: str) -> None:
-    """Take a charge off the next invoice.
+    """Remove a charge from the next invoice.
 
-    Raises StripeObjectMissingError when it is gone, StripeError when it is billed already.
+    StripeObjectMissingError if it does not exist, StripeError if it has been billed.
     """
     async with translated():
         await gateway.client.v1.invoice_items.delete_async(stripe_id)
 
 
-async def attach_coupon(
-    gateway: StripeGateway, stripe_subscription_id: str, coupon: str, idempotency_key: str
-) -> None:
-    """Give the subscription a discount, instead of any that it has."""
-    params: SubscriptionUpdateParams = {"discounts": [{"coupon": coupon}]}
+@dataclass(frozen=True, slots=True)
+class ListedRefund:
+    """A refund as Stripe lists it; `change_id` is the change of ours that created it, if any."""
+
+    id: str
+    status: str | None
+    change_id: str | None
+
+
+async def create_refund(gateway: StripeGateway, params: Mapping[str, Any], key: str) -> str:
+    """Refund a payment, in full or in part, and return the refund's id."""
     async with translated():
-        await gateway.client.v1.subscriptions.update_async(
-            stripe_subscription_id, params, {"idempotency_key": idempotency_key}
+        refund = await gateway.client.v1.refunds.create_async(
+            cast("RefundCreateParams", dict(params)), {"idempotency_key": key}
         )
+    return refund.id
 
 
-async def has_coupon(gateway: StripeGateway, stripe_subscription_id: str, coupon: str) -> bool:
-    """Tell whether the subscription has that coupon's discount now."""
+async def list_refunds(gateway: StripeGateway, payment_intent_id: str) -> Sequence[ListedRefund]:
+    """Return the refunds of a payment, the latest hundred at most."""
     async with translated():
-        subscription = await gateway.client.v1.subscriptions.retrieve_async(
-            stripe_subscription_id, {"expand": ["discounts"]}
+        page = await gateway.client.v1.refunds.list_async(
+            {"payment_intent": payment_intent_id, "limit": PAGE_SIZE}
         )
-    return any(
-        not isinstance(discount, str) and _coupon_of(discount) == coupon
-        for discount in subscription.discounts
-    )
+    return [_listed(refund.to_dict()) for refund in page.data]
 
 
-def _coupon_of(discount: object) -> str | None:
-    source = getattr(discount, "source", None)
-    coupon = getattr(source, "coupon", None)
-    return coupon if isinstance(coupon, str) or coupon is None else coupon.id
+def _listed(refund: Mapping[str, Any]) -> ListedRefund:
+    metadata = refund.get("metadata") or {}
+    return ListedRefund(refund["id"], refund.get("status"), metadata.get(CHANGE_ID))

@@ -1,4 +1,4 @@
-"""Stripe's errors, turned into ours at the gateway's edge."""
+"""Translates Stripe's errors into ours."""
 
 import math
 from collections.abc import AsyncIterator, Mapping
@@ -26,11 +26,11 @@ _ACTION_REQUIRED = ("requires_action", "authentication_required")
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn what the SDK or its transport raises into StripeError and its kinds.
+    """Translate what the SDK or its transport raises into StripeError and its subclasses.
 
-    StripeUnavailableError: Stripe may or may not have acted; ask again with the same key.
+    StripeUnavailableError: Stripe may or may not have acted; retry with the same idempotency key.
     StripeObjectMissingError: an id is unknown. PaymentFailedError: a card was declined.
-    StripeError: Stripe refused; it did nothing.
+    StripeError: Stripe refused the request and did nothing.
     """
     try:
         yield
@@ -60,10 +60,10 @@ def _refused(error: stripe.StripeError) -> StripeError:
 
 
 def _payment_failed(error: stripe.CardError) -> PaymentFailedError:
-    """Say what the customer can do about it; Stripe's own prose is for developers."""
+    """Say what the customer can do; Stripe's own message is for developers."""
     if (error.code or "").endswith(_ACTION_REQUIRED):
         return PaymentFailedError(
-            "The bank asks the customer to confirm this payment himself. Nothing was changed.",
+            "The bank requires the customer to confirm this payment. Nothing was changed.",
             code="authentication_required",
         )
     return PaymentFailedError(
@@ -76,7 +76,7 @@ def _unavailable(
     retry_after: int, kind: type[StripeUnavailableError] = StripeUnavailableError
 ) -> StripeUnavailableError:
     return kind(
-        "The payment service cannot be reached just now; please try again in a moment.",
+        "The payment service is temporarily unavailable; please try again in a moment.",
         retry_after=retry_after,
     )
 
@@ -90,7 +90,7 @@ def _code_of(error: stripe.StripeError) -> str:
 
 
 def _describe(error: stripe.StripeError) -> str:
-    """Name what was refused by code, param and request id; Stripe's prose may quote input."""
+    """Name code, param and request id only: Stripe's message may quote what was sent."""
     param = getattr(error, "param", None)
     parts = [
         f"Stripe refused the request (HTTP {error.http_status}",

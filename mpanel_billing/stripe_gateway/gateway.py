@@ -1,4 +1,4 @@
-"""One client of Stripe's API for a process."""
+"""The client of Stripe's API: one for each process."""
 
 import math
 import time
@@ -18,24 +18,24 @@ from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.transport import CountingClient
 
 API_VERSION = stripe.api_version or ""
-"""The version that the pinned SDK speaks, and that our webhook endpoints are made for."""
+"""The version of the pinned SDK, and of our webhook endpoints."""
 
 SDK_VERSION: str = stripe.VERSION
 
 NETWORK_RETRIES = 2
 
-PAGE = 100
-"""The most that Stripe lists at once."""
+PAGE_SIZE = 100
+"""The most objects that Stripe lists at once."""
 
-MOST_TYPES = 20
-"""How many types of events Stripe takes in one question."""
+MAX_EVENT_TYPES = 20
+"""The most event types that Stripe accepts as a filter of one list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object in Stripe's API, at `path`.
+    """A type of object in Stripe's API, at `path`.
 
-    `expand` is asked for when one is fetched, `list_params` whenever they are listed.
+    `expand` is sent when one is fetched, `list_params` when they are listed.
     """
 
     path: str
@@ -48,10 +48,10 @@ EVENTS = Resource("/v1/events")
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An object as Stripe answered it, read at some moment from `since` to `as_of`.
+    """An object as Stripe returned it; Stripe read it between `since` and `as_of`.
 
-    `as_of` is the `Date` of the answer, by Stripe's clock; `since` is earlier by the time that
-    the call took, by our monotonic clock, rounded up to whole seconds.
+    `as_of` is the `Date` of the response, by Stripe's clock; `since` is earlier by the duration
+    of the call, by our monotonic clock, rounded up to whole seconds.
     """
 
     stripe_object: Mapping[str, Any]
@@ -61,7 +61,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Objects as Stripe listed them, read at some moment from `since` to `as_of`, by its clock."""
+    """A page of a list; Stripe read it between `since` and `as_of`, by its clock."""
 
     objects: Sequence[Mapping[str, Any]]
     has_more: bool
@@ -70,7 +70,7 @@ class Page:
 
 
 class StripeGateway:
-    """Stripe's API in our words; every method may raise StripeError or a kind of it."""
+    """Stripe's API; every method may raise StripeError or a subclass."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class StripeGateway:
     ) -> None:
         """Wrap a client; `open_gateway` makes one from the settings.
 
-        A call takes `longest_call_seconds` at most, retries included, their pauses not.
+        A call takes at most `longest_call_seconds`, with its retries but not the pauses between.
         """
         self.client = client
         self.longest_call_seconds = longest_call_seconds
@@ -100,46 +100,46 @@ class StripeGateway:
     async def fetch(self, resource: Resource, object_id: str) -> Fetched:
         """Return one object."""
         params = {"expand": list(resource.expand)} if resource.expand else {}
-        answer, since, as_of = await self._get(f"{resource.path}/{quote(object_id, '')}", params)
-        return Fetched(answer, since, as_of)
+        found, since, as_of = await self._get(f"{resource.path}/{quote(object_id, '')}", params)
+        return Fetched(found, since, as_of)
 
     async def list_page(self, resource: Resource, params: Mapping[str, Any]) -> Page:
         """Return a page of a list, newest first; `params` are Stripe's (created, ...).
 
-        StripeObjectMissingError if `starting_after` names what is gone.
+        StripeObjectMissingError if the object of `starting_after` no longer exists.
         """
-        answer, since, as_of = await self._get(
-            resource.path, {"limit": PAGE, **resource.list_params, **params}
+        found, since, as_of = await self._get(
+            resource.path, {"limit": PAGE_SIZE, **resource.list_params, **params}
         )
-        return Page(answer["data"], answer["has_more"], since, as_of)
+        return Page(found["data"], found["has_more"], since, as_of)
 
     async def _get(
         self, path: str, params: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], datetime, datetime]:
-        """Return the JSON of a response, and between which times Stripe read it.
+        """Return the JSON of a response, and the times between which Stripe read it.
 
-        The SDK's objects are left out: making a hundred subscriptions takes longer than Stripe
-        takes to answer.
+        The SDK's objects are not used: building a hundred subscriptions takes longer than the
+        call itself.
         """
         started = time.monotonic()
         async with translated():
-            answer = await self.client.raw_request_async("get", path, **params)
+            response = await self.client.raw_request_async("get", path, **params)
         took = math.ceil(time.monotonic() - started)
-        as_of = read_date(answer.headers)
-        content = cast("Mapping[str, Any]", answer.data)
+        as_of = read_date(response.headers)
+        content = cast("Mapping[str, Any]", response.data)
         return content, as_of - timedelta(seconds=took), as_of
 
     async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
-        """List all items of a subscription, however many: a snapshot carries only ten."""
+        """Return all items of a subscription: a snapshot carries only the first ten."""
         async with translated():
             page = await self.client.v1.subscription_items.list_async(
-                {"subscription": subscription_id, "limit": 100}
+                {"subscription": subscription_id, "limit": PAGE_SIZE}
             )
             return [item.to_dict() async for item in page.auto_paging_iter()]
 
 
 def open_gateway(settings: StripeSettings) -> StripeGateway:
-    """Make the gateway; it needs a running event loop, and an `async with` or `close()`."""
+    """Make the gateway; needs a running event loop, and to be closed at the end."""
     base = settings.stripe_api_base
     http_client = CountingClient(
         timeout=aiohttp.ClientTimeout(total=settings.stripe_timeout_seconds)
@@ -155,15 +155,15 @@ def open_gateway(settings: StripeSettings) -> StripeGateway:
     )
 
 
-def date_of(answer: stripe.StripeObject) -> datetime:
-    """Return when Stripe gave the answer, by its clock."""
-    response = answer.last_response
+def date_of(returned: stripe.StripeObject) -> datetime:
+    """Return when Stripe sent the object's response, by its clock."""
+    response = returned.last_response
     return read_date(response.headers if response else {})
 
 
 def read_date(headers: Mapping[str, str]) -> datetime:
-    """Return the Date of an answer's headers; StripeUnavailableError for one that has none."""
+    """Return the Date of a response; StripeUnavailableError if it has none."""
     text = next((v for k, v in headers.items() if k.lower() == "date"), None)
     if text is None:
-        raise StripeUnavailableError("Stripe's answer carries no Date to order it by.")
+        raise StripeUnavailableError("Stripe's response has no Date header to order it by.")
     return parsedate_to_datetime(text).astimezone(UTC)

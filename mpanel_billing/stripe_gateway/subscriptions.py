@@ -1,4 +1,4 @@
-"""Changes of a subscription in Stripe, and what one would cost."""
+"""Changes of a subscription in Stripe, their previews, and its coupons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from stripe.params import (
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
-NO_INVOICE_TO_COME = "invoice_upcoming_none"
-"""Stripe's word for a subscription that ends before it is billed again."""
+NO_UPCOMING_INVOICE = "invoice_upcoming_none"
+"""Stripe's error code for a subscription that ends before it is billed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewLine:
-    """A line of an invoice that does not exist yet: minor units, negative for a credit."""
+    """A line of a previewed invoice; `amount` is in minor units, negative for a credit."""
 
     description: str
     amount: int
@@ -32,11 +32,11 @@ class PreviewLine:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """An invoice that does not exist yet, in minor units of `currency`.
+    """A previewed invoice, in minor units of `currency`.
 
-    `total` is the sum of the lines less discounts, negative where the customer gets money back;
-    `amount_due` what his card would be charged after what he has to his credit. `proration_date`
-    is when the old terms end and the new ones begin, None where nothing is weighed by time.
+    `total` is the sum of the lines less discounts, negative for a credit; `amount_due` is what
+    the customer's card would be charged after their balance is applied. `proration_date` is when
+    the old terms end and the new ones begin, None if nothing is prorated.
     """
 
     currency: str
@@ -49,7 +49,7 @@ class Preview:
 async def update_subscription(
     gateway: StripeGateway, subscription_id: str, params: Mapping[str, Any], key: str
 ) -> None:
-    """Change a subscription under an idempotency key; PaymentFailedError when it is not paid."""
+    """Update a subscription; PaymentFailedError if the payment for it fails."""
     async with translated():
         await gateway.client.v1.subscriptions.update_async(
             subscription_id,
@@ -61,14 +61,40 @@ async def update_subscription(
 async def cancel_subscription(
     gateway: StripeGateway, subscription_id: str, params: Mapping[str, Any]
 ) -> None:
-    """End a subscription now; StripeObjectMissingError when it has ended already.
+    """Cancel a subscription now; StripeObjectMissingError if it has already ended.
 
-    There is no idempotency key: Stripe takes none with a DELETE, which does nothing twice.
+    Without an idempotency key: Stripe ignores them on a DELETE, which is idempotent anyway.
     """
     async with translated():
         await gateway.client.v1.subscriptions.cancel_async(
             subscription_id, cast("SubscriptionCancelParams", dict(params))
         )
+
+
+async def attach_coupon(
+    gateway: StripeGateway, stripe_subscription_id: str, coupon: str, idempotency_key: str
+) -> None:
+    """Give the subscription a discount, which replaces those it has."""
+    await update_subscription(
+        gateway, stripe_subscription_id, {"discounts": [{"coupon": coupon}]}, idempotency_key
+    )
+
+
+async def has_coupon(gateway: StripeGateway, stripe_subscription_id: str, coupon: str) -> bool:
+    """Return whether the subscription currently has a discount of this coupon."""
+    async with translated():
+        subscription = await gateway.client.v1.subscriptions.retrieve_async(
+            stripe_subscription_id, {"expand": ["discounts"]}
+        )
+    return any(
+        not isinstance(discount, str) and _coupon_of(discount) == coupon
+        for discount in subscription.discounts
+    )
+
+
+def _coupon_of(discount: stripe.Discount) -> str | None:
+    coupon = discount.source.coupon
+    return coupon if isinstance(coupon, str) or coupon is None else coupon.id
 
 
 async def preview_change(
@@ -77,11 +103,11 @@ async def preview_change(
     details: Mapping[str, Any],
     one_time_prices: Sequence[str] = (),
 ) -> Preview:
-    """Return the invoice that a subscription would get next after a change.
+    """Return the next invoice of a subscription as it would be after a change.
 
     `details` are Stripe's `subscription_details`: the items and how they are prorated; the
-    `one_time_prices` are charged with the change. StripeError whose `stripe_code` is
-    NO_INVOICE_TO_COME where there would be none.
+    `one_time_prices` are charged with the change. StripeError with the `stripe_code`
+    NO_UPCOMING_INVOICE if there would be no invoice.
     """
     params = {
         "subscription": subscription_id,

@@ -1,4 +1,4 @@
-"""The HTTP client under the SDK: where every request to Stripe, each retry too, is counted."""
+"""The HTTP client under the SDK; counts every request to Stripe, including retries."""
 
 import asyncio
 import re
@@ -19,29 +19,29 @@ _IN_GROUPS = frozenset({"billing_portal", "checkout"})
 
 
 class CountingClient(stripe.AIOHTTPClient):
-    """The SDK's own client; it counts, and traces where traces are wanted."""
+    """The SDK's own client, with counters, and spans if tracing is on."""
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Send one request; answer body, status and headers."""
+        """Send one request; returns body, status and headers."""
         resource = resource_of(url)
-        with _counted(method, resource) as tell_outcome, _traced(method, resource) as tell_status:
-            answer = await super().request_async(method, url, headers, post_data)
-            tell_outcome(outcome_of(answer[1]))
-            tell_status(answer[1])
-            return answer
+        with _counted(method, resource) as note_outcome, _traced(method, resource) as note_status:
+            response = await super().request_async(method, url, headers, post_data)
+            note_outcome(outcome_of(response[1]))
+            note_status(response[1])
+            return response
 
 
 def resource_of(url: str) -> str:
-    """Name the resource that a request is about; the id comes after it."""
+    """Return the resource in the URL of a request, without the object's id."""
     _, _, *segments = URL(url).path.split("/")
     name = "/".join(segments[: 2 if segments[0:1] and segments[0] in _IN_GROUPS else 1])
     return name if _RESOURCE.fullmatch(name) else counters.OTHER
 
 
 def outcome_of(status: int) -> str:
-    """Turn a status into one of the words of counters.STRIPE_OUTCOMES."""
+    """Return which of `counters.STRIPE_OUTCOMES` a status is."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return "broke"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -58,7 +58,7 @@ def _counted(method: str, resource: str) -> Iterator[Callable[[str], None]]:
     try:
         yield outcomes.append
     except asyncio.CancelledError:
-        raise  # whoever asked has gone: that says nothing about Stripe
+        raise  # the caller gave up: that says nothing about Stripe
     except Exception:
         counters.count_stripe_call(method, resource, outcomes[-1], time.perf_counter() - started)
         raise

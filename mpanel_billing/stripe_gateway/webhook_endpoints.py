@@ -1,4 +1,4 @@
-"""Stripe's webhook endpoints: the addresses that it sends events to."""
+"""Stripe's webhook endpoints: the URLs that it sends events to."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,17 +9,15 @@ from uuid import uuid4
 import stripe
 
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import API_VERSION, PAGE_SIZE, StripeGateway
 
 if TYPE_CHECKING:
     from stripe.params import WebhookEndpointCreateParams, WebhookEndpointUpdateParams
 
-_PAGE = 100
-
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpoint:
-    """An address that Stripe sends events to; `api_version` None: the account's default."""
+    """A URL that Stripe sends events to; `api_version` is None for the account's default."""
 
     id: str
     url: str
@@ -31,23 +29,23 @@ class WebhookEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class CreatedEndpoint:
-    """A new endpoint, and the secret that Stripe signs its events with and never tells again."""
+    """A new endpoint and its signing secret, which Stripe never returns again."""
 
     endpoint: WebhookEndpoint
     secret: str = field(repr=False)
 
 
 async def list_webhook_endpoints(gateway: StripeGateway) -> Sequence[WebhookEndpoint]:
-    """List where Stripe sends events of this mode, the newest endpoint first."""
+    """Return all endpoints of the key's mode, newest first."""
     async with translated():
-        page = await gateway.client.v1.webhook_endpoints.list_async({"limit": _PAGE})
+        page = await gateway.client.v1.webhook_endpoints.list_async({"limit": PAGE_SIZE})
         return [_endpoint(found) async for found in page.auto_paging_iter()]
 
 
 async def create_webhook_endpoint(
     gateway: StripeGateway, url: str, events: Iterable[str], description: str
 ) -> CreatedEndpoint:
-    """Make an endpoint that is pinned to the SDK's API version, for good."""
+    """Create an endpoint for the SDK's API version, which cannot be changed later."""
     params = {
         "url": url,
         "enabled_events": sorted(events),
@@ -55,16 +53,16 @@ async def create_webhook_endpoint(
         "description": description,
     }
     async with translated():
-        made = await gateway.client.v1.webhook_endpoints.create_async(
+        created = await gateway.client.v1.webhook_endpoints.create_async(
             cast("WebhookEndpointCreateParams", params), _new_key()
         )
-    return CreatedEndpoint(_endpoint(made), made.secret or "")
+    return CreatedEndpoint(_endpoint(created), created.secret or "")
 
 
-async def correct_webhook_endpoint(
+async def update_webhook_endpoint(
     gateway: StripeGateway, endpoint_id: str, events: Iterable[str]
 ) -> WebhookEndpoint:
-    """Have exactly these events sent to the endpoint, and switch it on."""
+    """Subscribe the endpoint to exactly these events, and enable it."""
     params = {"enabled_events": sorted(events), "disabled": False}
     async with translated():
         return _endpoint(
@@ -75,13 +73,13 @@ async def correct_webhook_endpoint(
 
 
 async def delete_webhook_endpoint(gateway: StripeGateway, endpoint_id: str) -> None:
-    """Have nothing sent to the endpoint any more; StripeObjectMissingError when it is gone."""
+    """Delete an endpoint; StripeObjectMissingError if it does not exist."""
     async with translated():
         await gateway.client.v1.webhook_endpoints.delete_async(endpoint_id, None, _new_key())
 
 
 def _new_key() -> "stripe.RequestOptions":
-    """Make a key under which the SDK repeats this request only: each run looks before it acts."""
+    """Return a key for the SDK's retries of this request; each run lists before it changes."""
     return {"idempotency_key": f"webhook-endpoint-{uuid4().hex}"}
 
 

@@ -7,7 +7,7 @@ from mpanel_billing.access.actor import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import NotFoundError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.stripe_gateway.portal import open_portal
+from mpanel_billing.stripe_gateway.hosted_pages import create_portal_session
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer, require_subscription
 
@@ -33,7 +33,7 @@ async def open_portal_session(
     async with audit.attempt(mirror.pool, by, "customer.portal", target) as entry:
         for stripe_customer_id in candidates:
             try:
-                url = await open_portal(mirror.stripe, stripe_customer_id, return_url)
+                url = await create_portal_session(mirror.stripe, stripe_customer_id, return_url)
             except StripeObjectMissingError:  # deleted, or of another account
                 continue
             entry.note(stripeCustomerId=stripe_customer_id)

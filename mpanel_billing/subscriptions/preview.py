@@ -9,7 +9,7 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import StripeError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.subscriptions import (
-    NO_INVOICE_TO_COME,
+    NO_UPCOMING_INVOICE,
     Preview,
     preview_change,
 )
@@ -90,7 +90,7 @@ async def _next_invoice(
     try:
         return await _preview(mirror, held, change, proration, change.setup_prices)
     except StripeError as error:
-        if error.stripe_code != NO_INVOICE_TO_COME:
+        if error.stripe_code != NO_UPCOMING_INVOICE:
             raise
         return None
 

@@ -19,7 +19,7 @@ from mpanel_billing.errors import (
 )
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types.refund import NOTHING_GIVEN
-from mpanel_billing.stripe_gateway.refunds import CHANGE_ID, create_refund, list_refunds
+from mpanel_billing.stripe_gateway.charges import CHANGE_ID, create_refund, list_refunds
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
 from mpanel_billing.subscriptions.records import Invoice, Payment, Refund

@@ -18,7 +18,7 @@ from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.stripe_gateway.webhook_endpoints import (
     WebhookEndpoint,
-    correct_webhook_endpoint,
+    update_webhook_endpoint,
     create_webhook_endpoint,
     delete_webhook_endpoint,
     list_webhook_endpoints,
@@ -181,7 +181,7 @@ async def _make_changes(
         return EnsuredEndpoint(made.endpoint, made.secret, ())
     endpoint = changes.current
     if changes.faults:
-        endpoint = await correct_webhook_endpoint(gateway, endpoint.id, EVENT_TYPES)
+        endpoint = await update_webhook_endpoint(gateway, endpoint.id, EVENT_TYPES)
     outdated = [old.id for old in changes.outdated] if remove_old else []
     for id_ in outdated:
         await delete_webhook_endpoint(gateway, id_)

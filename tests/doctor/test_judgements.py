@@ -13,7 +13,7 @@ from mpanel_billing.doctor.host import judge_clock
 from mpanel_billing.doctor.variables import check_variables, describe_faults, find_misspelt
 from mpanel_billing.doctor.work import judge_backlog, judge_worker
 from mpanel_billing.mirror.types import EVENT_TYPES
-from mpanel_billing.stripe_gateway.account import SentEvent
+from mpanel_billing.stripe_gateway.account import RecentEvent
 from mpanel_billing.stripe_gateway.gateway import API_VERSION
 from mpanel_billing.stripe_gateway.webhook_endpoints import WebhookEndpoint
 from mpanel_billing.webhooks.endpoint import PATH
@@ -60,8 +60,8 @@ def test_the_sandbox_needs_no_endpoint() -> None:
 
 
 def test_only_our_events_since_there_is_an_endpoint_and_not_on_their_way_are_expected() -> None:
-    def event(id_: str, minutes_ago: float, type_: str = "invoice.paid") -> SentEvent:
-        return SentEvent(id_, type_, NOW - timedelta(minutes=minutes_ago), 0)
+    def event(id_: str, minutes_ago: float, type_: str = "invoice.paid") -> RecentEvent:
+        return RecentEvent(id_, type_, NOW - timedelta(minutes=minutes_ago), 0)
 
     made = [
         event("evt_on_its_way", 1),

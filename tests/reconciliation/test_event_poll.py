@@ -8,7 +8,7 @@ from typing import Any
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.reconciliation.event_poll import POLLED_TYPES, poll_events
-from mpanel_billing.stripe_gateway.gateway import MOST_TYPES, Page, Resource, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import MAX_EVENT_TYPES, Page, Resource, StripeGateway
 from tests.inline_worker import InlineWorker
 from tests.processes import running_worker
 from tests.reconciliation.conftest import StripeWrapper
@@ -176,5 +176,5 @@ async def test_the_worker_asks_on_its_own(
 
 
 def test_stripe_takes_the_types_in_one_request() -> None:
-    assert len(POLLED_TYPES) <= MOST_TYPES
+    assert len(POLLED_TYPES) <= MAX_EVENT_TYPES
     assert set(POLLED_TYPES) <= EVENT_TYPES

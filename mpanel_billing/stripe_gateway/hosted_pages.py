@@ -1,4 +1,4 @@
-"""Customers and Checkout sessions in Stripe, as an order needs them."""
+"""Customers, and the pages that Stripe hosts for them: Checkout and the customer portal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway
 class OpenedSession:
     """A Checkout session that can be paid at `url` until `expires_at`.
 
-    `payment_status` is `unpaid`, or `no_payment_required` where nothing is due today.
+    `payment_status` is `unpaid`, or `no_payment_required` if nothing is due today.
     """
 
     id: str
@@ -27,7 +27,7 @@ class OpenedSession:
 
 
 async def create_customer(gateway: StripeGateway, params: Mapping[str, Any], key: str) -> str:
-    """Make a customer under an idempotency key, and return its id (cus_...)."""
+    """Create a customer under an idempotency key, and return its id (cus_...)."""
     async with translated():
         customer = await gateway.client.v1.customers.create_async(
             cast("CustomerCreateParams", dict(params)), {"idempotency_key": key}
@@ -38,13 +38,13 @@ async def create_customer(gateway: StripeGateway, params: Mapping[str, Any], key
 async def create_checkout_session(
     gateway: StripeGateway, params: Mapping[str, Any], key: str
 ) -> OpenedSession:
-    """Open a session under an idempotency key."""
+    """Create a session under an idempotency key."""
     async with translated():
         session = await gateway.client.v1.checkout.sessions.create_async(
             cast("SessionCreateParams", dict(params)), {"idempotency_key": key}
         )
     if session.url is None:
-        raise StripeError("Stripe made a Checkout session without an address.")
+        raise StripeError("Stripe created a Checkout session without a URL.")
     return OpenedSession(
         id=session.id,
         url=session.url,
@@ -54,6 +54,21 @@ async def create_checkout_session(
 
 
 async def expire_checkout_session(gateway: StripeGateway, session_id: str) -> None:
-    """Close an open session, so that nobody can pay it; StripeError when it is not open."""
+    """Expire an open session, so that it can no longer be paid; StripeError if it is not open."""
     async with translated():
         await gateway.client.v1.checkout.sessions.expire_async(session_id)
+
+
+async def create_portal_session(
+    gateway: StripeGateway, stripe_customer_id: str, return_url: str
+) -> str:
+    """Return a URL that signs the customer in to the portal once; it expires within minutes.
+
+    Nothing of ours depends on the session, so the SDK's random idempotency key is enough.
+    StripeObjectMissingError if Stripe does not have the customer.
+    """
+    async with translated():
+        session = await gateway.client.v1.billing_portal.sessions.create_async(
+            {"customer": stripe_customer_id, "return_url": return_url}
+        )
+    return session.url
