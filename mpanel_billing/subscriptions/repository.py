@@ -14,7 +14,7 @@ from mpanel_billing.subscriptions.records import Invoice, Payment, Refund, Subsc
 Kind = Literal["change_plan", "cancel", "resume", "refund"]
 State = Literal["asking", "unanswered", "done", "failed"]
 
-_queries = load_queries("aftersales")
+_queries = load_queries("customer_records")
 _changes = load_queries("changes")
 
 

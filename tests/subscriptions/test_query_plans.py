@@ -9,7 +9,7 @@ from tests.mpanel.databases import HERE, connected
 
 QUERIES = [
     query
-    for file in ("aftersales", "changes", "refunds")
+    for file in ("customer_records", "changes", "refunds")
     for query in load_queries(file).by_name.values()
     if query.name != "find_absent"  # a reconcile's: it reads the marks of its own run
 ]
