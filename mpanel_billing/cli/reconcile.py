@@ -22,7 +22,7 @@ from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift, Progress
 from mpanel_billing.reconciliation.objects import OBJECT_TYPES, reconcile_object
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
-from mpanel_billing.reconciliation.runs import ReconcileRequest
+from mpanel_billing.reconciliation.runs import RunRequest
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
@@ -125,7 +125,7 @@ async def _reconcile_all(
     """Reconcile everything; return the number of objects that still differ."""
     async with _open_context() as (context, line):
         by = command_line_actor()
-        request = ReconcileRequest("command", context.mirror.livemode, dry_run, since, restart)
+        request = RunRequest("command", context.mirror.livemode, dry_run, since, restart)
         run_id = await runs.open_run(context.mirror.pool, request, by)
         line.expect(await runs.estimate_objects(context.mirror.pool))
         try:

@@ -42,7 +42,7 @@ _DAILY_MINUTE = 23
 
 
 @dataclass(frozen=True, slots=True)
-class ReconcileRequest:
+class RunRequest:
     """What to reconcile; `started_by` is `schedule`, `api` or `command`.
 
     `since_days` limits the run to objects created in the last so many days. An unfinished run
@@ -56,7 +56,7 @@ class ReconcileRequest:
     restart: bool = False
 
 
-async def open_run(pool: Pool, request: ReconcileRequest, by: Actor | None = None) -> UUID:
+async def open_run(pool: Pool, request: RunRequest, by: Actor | None = None) -> UUID:
     """Start a run or find the interrupted one to resume; return its id, for `continue_run`.
 
     Raises ConflictError if a run is in progress. `by` is recorded in the audit log.
@@ -68,7 +68,7 @@ async def open_run(pool: Pool, request: ReconcileRequest, by: Actor | None = Non
         raise _already_running() from None
 
 
-async def request_run(pool: Pool, request: ReconcileRequest, by: Actor | None = None) -> UUID:
+async def request_run(pool: Pool, request: RunRequest, by: Actor | None = None) -> UUID:
     """Like `open_run`, and enqueue the run for a worker."""
     try:
         async with transaction(pool) as conn:
@@ -87,7 +87,7 @@ def cron_of(hour: int) -> str:
 async def request_daily_run(mirror: Mirror) -> None:
     """Request the daily run: an interrupted run resumes, one in progress is left alone."""
     try:
-        await request_run(mirror.pool, ReconcileRequest("schedule", mirror.livemode))
+        await request_run(mirror.pool, RunRequest("schedule", mirror.livemode))
     except ConflictError:
         logger.info("a reconcile is already in progress")
 
@@ -99,7 +99,7 @@ def _already_running() -> ConflictError:
     )
 
 
-async def _open(conn: Connection, request: ReconcileRequest, by: Actor | None) -> UUID:
+async def _open(conn: Connection, request: RunRequest, by: Actor | None) -> UUID:
     unfinished = await repository.get_unfinished_run(conn)
     if unfinished is not None:
         if unfinished["held"]:
@@ -123,7 +123,7 @@ async def _open(conn: Connection, request: ReconcileRequest, by: Actor | None) -
     return run_id
 
 
-def _is_same_request(unfinished: asyncpg.Record, request: ReconcileRequest) -> bool:
+def _is_same_request(unfinished: asyncpg.Record, request: RunRequest) -> bool:
     unfinished_options: Sequence[Any] = [
         unfinished[name] for name in ("livemode", "dry_run", "since_days")
     ]
@@ -131,7 +131,7 @@ def _is_same_request(unfinished: asyncpg.Record, request: ReconcileRequest) -> b
 
 
 async def _cut_slices(
-    conn: Connection, row: asyncpg.Record, request: ReconcileRequest
+    conn: Connection, row: asyncpg.Record, request: RunRequest
 ) -> list[Slice]:
     now = int(row["started_at"].timestamp())
     horizon = await repository.get_horizon(conn)

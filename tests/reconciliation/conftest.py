@@ -12,7 +12,7 @@ from mpanel_billing.reconciliation import runs
 from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
-from mpanel_billing.reconciliation.runs import ReconcileRequest
+from mpanel_billing.reconciliation.runs import RunRequest
 from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, StripeGateway
 from tests.provisioning.world import World
 from tests.service import Service
@@ -47,7 +47,7 @@ class Reconciler:
         **options: Any,
     ) -> Result:
         run_id = await runs.open_run(
-            self.service.pool, ReconcileRequest(started_by, livemode=False, **options)
+            self.service.pool, RunRequest(started_by, livemode=False, **options)
         )
         assert await runs.continue_run(context or self.context, run_id)
         figures = await runs.show_run(self.service.pool, run_id)

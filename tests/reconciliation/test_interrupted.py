@@ -9,7 +9,7 @@ import pytest
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.reconciliation import runs
-from mpanel_billing.reconciliation.runs import ReconcileRequest
+from mpanel_billing.reconciliation.runs import RunRequest
 from tests.inline_worker import GRACE, RETENTION
 from tests.provisioning.world import World
 from tests.reconciliation.conftest import Reconciler
@@ -79,7 +79,7 @@ async def test_what_was_repaired_before_an_interruption_is_reported(
     await service.buy(order_a)
     object_type, differ = DIFFERENCES[step]
     await differ(service, reconciler, world)
-    run_id = await runs.open_run(service.pool, ReconcileRequest("command", livemode=False))
+    run_id = await runs.open_run(service.pool, RunRequest("command", livemode=False))
     async with service.pool.acquire() as other, other.transaction(), asyncio.timeout(30):
         await other.execute(lock.format(step=step))
         running = asyncio.create_task(runs.continue_run(reconciler.context, run_id))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mpanel_billing.reconciliation import runs
-from mpanel_billing.reconciliation.runs import ReconcileRequest, cron_of, request_daily_run
+from mpanel_billing.reconciliation.runs import RunRequest, cron_of, request_daily_run
 from mpanel_billing.worker.sweep import sweep
 from tests.processes import running_worker
 from tests.reconciliation.conftest import Reconciler
@@ -79,12 +79,12 @@ async def test_the_daily_run_starts_once(service: Service, reconciler: Reconcile
 
 
 async def test_the_sweep_resumes_a_run_that_a_worker_left(service: Service) -> None:
-    await runs.request_run(service.pool, ReconcileRequest("schedule", livemode=False))
+    await runs.request_run(service.pool, RunRequest("schedule", livemode=False))
     assert (await sweep(service.pool))["reconciles"] == 0
     await service.pool.execute("UPDATE billing_reconcile_runs SET next_attempt_at = now()")
     assert (await sweep(service.pool))["reconciles"] == 1
 
 
 async def test_the_sweep_ignores_runs_of_the_command(service: Service) -> None:
-    await runs.open_run(service.pool, ReconcileRequest("command", livemode=False))
+    await runs.open_run(service.pool, RunRequest("command", livemode=False))
     assert (await sweep(service.pool))["reconciles"] == 0

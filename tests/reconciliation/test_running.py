@@ -12,7 +12,7 @@ from mpanel_billing.errors import ConflictError
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.reconciliation import runs
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
-from mpanel_billing.reconciliation.runs import ReconcileRequest
+from mpanel_billing.reconciliation.runs import RunRequest
 from mpanel_billing.stripe_gateway.gateway import Page, Resource, StripeGateway
 from tests.reconciliation.conftest import UNLIMITED, Reconciler, StripeWrapper
 from tests.service import Service
@@ -23,7 +23,7 @@ COPIES = 230
 ALL_BUT_ONE = 2 + 4 * 3 + 1 - 1
 """Pages; when the last is requested, at least the first of each type is saved."""
 
-REQUEST = ReconcileRequest("command", livemode=False)
+REQUEST = RunRequest("command", livemode=False)
 
 
 class StopsAt(StripeWrapper):
@@ -132,10 +132,10 @@ async def test_a_worker_that_stops_leaves_the_run_to_another(
 async def test_restart_starts_over(crowd: Service, reconciler: Reconciler) -> None:
     stopped = await start_and_stop(reconciler, pages=3)
     other = await runs.open_run(
-        crowd.pool, ReconcileRequest("command", livemode=False, since_days=3, restart=False)
+        crowd.pool, RunRequest("command", livemode=False, since_days=3, restart=False)
     )
     restarted = await runs.open_run(
-        crowd.pool, ReconcileRequest("command", livemode=False, since_days=3, restart=True)
+        crowd.pool, RunRequest("command", livemode=False, since_days=3, restart=True)
     )
     assert len({stopped, other, restarted}) == 3
     outcomes = await crowd.pool.fetch(

@@ -27,7 +27,7 @@ async def post_reconcile(
     call: KeyedCall[None, None, ReconcileRequest],
 ) -> ReconcileStartedResponse:
     """Have a worker reconcile; 202 with the run's id, 409 if a run is in progress."""
-    request = runs.ReconcileRequest(
+    request = runs.RunRequest(
         "api",
         call.app[keys.SETTINGS].livemode,
         call.body.dry_run,
