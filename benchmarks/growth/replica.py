@@ -16,7 +16,7 @@ import asyncpg
 
 from benchmarks.servers import service, web_process
 from benchmarks.webhooks import events, measure, prepare
-from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.access.keys import create_key
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import DatabaseSettings

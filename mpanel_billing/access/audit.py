@@ -18,6 +18,9 @@ Services take `by: Actor | None`. With None the service itself acts, which is no
 """
 
 import logging
+import os
+import pwd
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,7 +29,6 @@ from typing import Any, Literal
 import asyncpg
 
 from mpanel_billing.access import repository
-from mpanel_billing.access.actor import Actor
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
@@ -38,6 +40,35 @@ LAST_ID = 2**63 - 1
 """The highest possible id."""
 
 Outcome = Literal["attempted", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The author of a change: the holder of a key, or a user at the command line.
+
+    `name` is the key's, or `cli:<user>@<host>`; `key_id` is set for keys in the database, and
+    `request_id` for changes over HTTP.
+    """
+
+    name: str
+    key_id: str | None = None
+    request_id: str | None = None
+
+
+def command_line_actor() -> Actor:
+    """Return the operating system user who runs this command, or who ran sudo."""
+    return Actor(f"cli:{_system_user()}@{socket.gethostname()}")
+
+
+def _system_user() -> str:
+    """Return the user's name from the system: $USER can be set to anything."""
+    user_id = os.getuid()
+    if user_id == 0 and (sudo_user := os.environ.get("SUDO_USER")):
+        return sudo_user
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:  # a container may run under a uid without a name
+        return str(user_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from mpanel_billing.access import audit, repository
-from mpanel_billing.access.actor import Actor
-from mpanel_billing.access.audit import Target
+from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.access.key import PREFIX, Scope, hash_key, make_key
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from uuid import UUID, uuid4
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue import repository
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.offers import (

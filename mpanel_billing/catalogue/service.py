@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue import repository
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.rows import coupon_rows, price_rows, product_rows

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.catalogue.file import CatalogueFileError, read_catalogue_file
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.overview import catalogue_json, catalogue_table

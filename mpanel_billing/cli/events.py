@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import load_database_settings, load_settings

@@ -8,7 +8,7 @@ import asyncpg
 import typer
 
 from mpanel_billing.access import keys
-from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.access.key import SCOPES, read_scopes
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS
 from mpanel_billing.cli.database import with_pool

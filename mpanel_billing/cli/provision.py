@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import typer
 
-from mpanel_billing.access.actor import Actor, command_line_actor
+from mpanel_billing.access.audit import Actor, command_line_actor
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.provisioning import operations

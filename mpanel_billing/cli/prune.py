@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.retention import service
 from mpanel_billing.retention.repository import COUNTED_UP_TO, Ages

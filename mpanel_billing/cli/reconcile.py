@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.output import ProgressLine, json_text
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import ConflictError

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mpanel_billing.access.actor import command_line_actor
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import StripeSettings, load_database_settings, load_stripe_settings
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, open_gateway

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keyring import Holder, UnknownKeyError
 from mpanel_billing.errors import BillingError, UnauthenticatedError

@@ -26,7 +26,7 @@ from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypeVar as TypeVarWithDefault
 from typing_extensions import Unpack
 
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.key import Scope
 from mpanel_billing.http.access import identify, require_scope
 from mpanel_billing.http.operation import Body, Content, Operation, Refusals, Tag, register

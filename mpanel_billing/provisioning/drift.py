@@ -8,8 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
-from mpanel_billing.access.audit import Target
+from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.provisioning.drivers.protocol import Account, Found, Unknown
 from mpanel_billing.provisioning.drivers.registry import Drivers

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
-from mpanel_billing.access.audit import Target
+from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.errors import InvalidRequestError, NotFoundError
 from mpanel_billing.mirror.differences import OBJECT
 from mpanel_billing.mirror.types import MIRRORED, normalise

@@ -17,8 +17,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
-from mpanel_billing.access.audit import Target
+from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, ConflictError, DatabaseUnavailableError

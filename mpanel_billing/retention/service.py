@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.retention import repository
 from mpanel_billing.retention.repository import Ages

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.database.pool import transaction
 from mpanel_billing.database.queries import Connection

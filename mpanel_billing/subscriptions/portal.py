@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import NotFoundError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror

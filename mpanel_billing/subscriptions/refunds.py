@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from mpanel_billing import money
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import (

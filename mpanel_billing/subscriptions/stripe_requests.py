@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, StripeBrokeError, StripeError

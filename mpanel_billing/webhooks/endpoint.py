@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from yarl import URL
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.mirror.types import EVENT_TYPES

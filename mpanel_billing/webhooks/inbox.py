@@ -12,8 +12,7 @@ from typing import Any, Literal, get_args
 import asyncpg
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
-from mpanel_billing.access.audit import Target
+from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, DatabaseUnavailableError, NotFoundError

@@ -6,8 +6,7 @@ import asyncpg
 import pytest
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import command_line_actor
-from mpanel_billing.access.audit import Target
+from mpanel_billing.access.audit import Target, command_line_actor
 from mpanel_billing.database.pool import Pool, create_pool, transaction
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import ConflictError, StripeError, StripeUnavailableError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keys import create_key
 from tests.openapi.conftest import Inhabited

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.keys import create_key
 from tests.subscriptions.conftest import BEARER, Backend
 

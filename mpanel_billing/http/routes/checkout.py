@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import Order
