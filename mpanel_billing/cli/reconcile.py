@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -61,16 +61,21 @@ def reconcile(
     if object_id is not None and (since is not None or restart):
         raise typer.BadParameter("--object can only be combined with --dry-run and --json")
     report = _JsonReport() if as_json else _TextReport()
+    if object_id is None:
+        reconciling = _reconcile_all(since, report, dry_run=dry_run, restart=restart)
+    else:
+        reconciling = _reconcile_one(object_id, report, dry_run=dry_run)
+    if _run(reconciling):
+        raise typer.Exit(DRIFT_REMAINS)
+
+
+def _run(reconciling: Coroutine[Any, Any, int]) -> int:
+    """Return how many differences are left."""
     try:
-        if object_id is None:
-            left = asyncio.run(_reconcile_all(since, report, dry_run=dry_run, restart=restart))
-        else:
-            left = asyncio.run(_reconcile_one(object_id, report, dry_run=dry_run))
+        return asyncio.run(reconciling)
     except KeyboardInterrupt:
         typer.echo("interrupted; run the same command to resume", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    if left:
-        raise typer.Exit(DRIFT_REMAINS)
 
 
 class _TextReport:

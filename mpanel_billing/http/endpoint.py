@@ -80,20 +80,25 @@ class KeyedCall(Call[PathT_co, QueryT_co, BodyT_co]):
     actor: Actor
 
 
-class Declared(TypedDict, total=False):
-    """What a decorator may declare; see `Operation`.
+class Passed(TypedDict, total=False):
+    """What a decorator may declare as `Operation` has it."""
+
+    limit: Group
+    body_optional: bool
+    calls_stripe: bool
+    refusals: Refusals
+
+
+class Declared(Passed, total=False):
+    """What a decorator may declare.
 
     `status` is that of the response, 200 by default. `cached` responses have an ETag and may be
     304, all others `no-store`. `idempotent`: the endpoint honours Idempotency-Key.
     """
 
-    limit: Group
     status: HTTPStatus
     cached: bool
     idempotent: bool
-    body_optional: bool
-    calls_stripe: bool
-    refusals: Refusals
 
 
 class Endpoints:
@@ -133,7 +138,10 @@ class Endpoints:
         *,
         scope: Scope | None = None,
         optional_scope: Scope | None = None,
-        **declared: Unpack[Declared],
+        status: HTTPStatus = HTTPStatus.OK,
+        cached: bool = False,
+        idempotent: bool = False,
+        **passed: Unpack[Passed],
     ) -> Callable[[Callable[[Any], Awaitable[Any]]], RawHandler]:
         """Declare a route whose handler takes a Call (KeyedCall with `scope`).
 
@@ -143,27 +151,20 @@ class Endpoints:
 
         def declare(handler: Callable[[Any], Awaitable[Any]]) -> RawHandler:
             signature = _Signature.of(handler, address)
-            cached = declared.get("cached", False)
-            responses: dict[HTTPStatus, Body] = {
-                declared.get("status", HTTPStatus.OK): signature.response
-            }
             operation = Operation(
                 tag=self._tag,
                 id=_operation_id(handler),
                 about=inspect.getdoc(handler) or "",
                 method=method,
                 address=address,
-                responses=responses | ({HTTPStatus.NOT_MODIFIED: None} if cached else {}),
+                responses=_responses(status, signature.response, cached=cached),
                 scope=scope or optional_scope,
                 key_optional=scope is None and optional_scope is not None,
-                limit=declared.get("limit"),
                 path=signature.path,
                 query=signature.query,
-                headers=IdempotencyHeaders if declared.get("idempotent") else None,
+                headers=IdempotencyHeaders if idempotent else None,
                 body=signature.body,
-                body_optional=declared.get("body_optional", False),
-                calls_stripe=declared.get("calls_stripe", False),
-                refusals=declared.get("refusals", {}),
+                **passed,
             )
             return self._add(operation, _enforced(operation, handler))
 
@@ -207,6 +208,12 @@ class Endpoints:
 
 def _operation_id(handler: Callable[..., Any]) -> str:
     return f"{handler.__module__.rpartition('.')[2]}_{handler.__name__}"
+
+
+def _responses(
+    status: HTTPStatus, model: type[BaseModel], *, cached: bool
+) -> Mapping[HTTPStatus, Body]:
+    return {status: model, HTTPStatus.NOT_MODIFIED: None} if cached else {status: model}
 
 
 @dataclass(frozen=True, slots=True)
