@@ -1,4 +1,4 @@
-"""Lint the up half of every migration with squawk; the down half may drop anything.
+"""Lint the up half of every migration with squawk. The down half may drop anything.
 
 Prints the findings, and exits with 1 if there are any. Production runs PostgreSQL 16.
 """
@@ -12,8 +12,8 @@ from mpanel_billing.resources import MIGRATIONS, ROOT
 
 EXCLUDED = {
     "require-lock-timeout": "the runner sets it on its connection",
-    "require-statement-timeout": "an index on a large table may take long to build",
-    "prefer-robust-stmts": "a failed migration is rolled back whole; IF NOT EXISTS hides drift",
+    "require-statement-timeout": "an index on a large table may take a long time to build",
+    "prefer-robust-stmts": "a failed migration is rolled back; IF NOT EXISTS hides drift",
     # Tables shared with mPanel keep its types:
     "prefer-bigint-over-int": "mPanel's",
     "prefer-bigint-over-smallint": "mPanel's, and positions in a list",
@@ -24,7 +24,7 @@ EXCLUDED = {
 
 
 def main() -> int:
-    """Lint every migration, in or outside of a transaction as it runs."""
+    """Lint every migration, within a transaction if it runs in one."""
     findings = [text for path in sorted(MIGRATIONS.glob("*.sql")) if (text := lint(path))]
     sys.stderr.write("\n".join(findings))
     return 1 if findings else 0

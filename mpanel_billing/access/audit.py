@@ -94,7 +94,7 @@ class Entry:
         """Add details: JSON values, never a secret."""
         self.details |= details
 
-    def aim_at(self, kind: str, id_: object) -> None:
+    def set_target(self, kind: str, id_: object) -> None:
         """Set the target if it was not known before."""
         self.target = Target(kind, str(id_))
 

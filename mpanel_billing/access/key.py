@@ -1,7 +1,7 @@
 """The format of an API key, `mpb_<id>_<secret><checksum>`, and the scopes that it can have.
 
-The prefix tells people and leak scanners whose key it is, the id finds its row and is not secret,
-and the checksum tells a mistyped key from an unknown one. Scanners can search for
+The prefix tells people and leak scanners that the key is ours, the id finds its row and is not
+secret, and the checksum tells a mistyped key from an unknown one. Scanners can search for
 `mpb_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}`.
 """
 
@@ -86,7 +86,7 @@ def _checksum(text: str) -> str:
     return letters
 
 
-def opens(scopes: Iterable[str], wanted: Scope) -> bool:
+def include_scope(scopes: Iterable[str], wanted: Scope) -> bool:
     """Return whether the scopes include the wanted one; `admin` includes `admin:read`."""
     return bool({wanted, wanted.removesuffix(_READ)} & {*scopes})
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from mpanel_billing.access import repository
-from mpanel_billing.access.key import MistypedKeyError, Scope, hash_key, opens, read_key_id
+from mpanel_billing.access.key import MistypedKeyError, Scope, hash_key, include_scope, read_key_id
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import UnauthenticatedError
 from mpanel_billing.settings import HASHED_KEY_PREFIX, Settings
@@ -28,7 +28,7 @@ class Holder:
 
     def may(self, wanted: Scope) -> bool:
         """Return whether the key has the wanted scope."""
-        return opens(self.scopes, wanted)
+        return include_scope(self.scopes, wanted)
 
 
 class UnknownKeyError(UnauthenticatedError):

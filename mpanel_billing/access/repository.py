@@ -1,4 +1,4 @@
-"""The rows of the keys and of the audit log."""
+"""The rows of keys and of the audit log."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _audit = load_queries("audit")
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A stored key; `use_unknown` is true if its last use is not of this minute."""
+    """A stored key; `use_unknown` is true if no use of the last minute is on record."""
 
     name: str
     key_hash: bytes

@@ -1,4 +1,4 @@
-"""The catalogue as the marketing site's older pages read it: prices in whole currency units.
+"""The catalogue for the marketing site's older pages: prices in whole currency units.
 
 A cycle that is not sold has no key, so every price is a number.
 """
@@ -10,7 +10,7 @@ from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Price, Product
 from mpanel_billing.errors import NotFoundError
 
-Answer = dict[str, Any]
+Body = dict[str, Any]
 """A JSON object."""
 
 _BRIDGE_CYCLES = {
@@ -19,16 +19,16 @@ _BRIDGE_CYCLES = {
     "biennial": "biennially",
     "triennial": "triennially",
 }
-"""The terms that the bridge has, by its names for them."""
+"""The bridge's name of each term that it has, and ours."""
 
 
-def plans_answer(catalogue: Catalogue) -> Answer:
-    """Answer GET /api/public/plans."""
+def plans_body(catalogue: Catalogue) -> Body:
+    """Return the body of GET /api/public/plans."""
     return {"plans": [_plan(plan, catalogue.currency) for plan in catalogue.plans.values()]}
 
 
-def products_answer(catalogue: Catalogue, category: str | None = None) -> Answer:
-    """Answer GET /api/marketing-api/products/catalog: plans and add-ons, maybe of one category."""
+def products_body(catalogue: Catalogue, category: str | None = None) -> Body:
+    """Return the body of GET /api/marketing-api/products/catalog: plans and add-ons."""
     listed = [
         _product(product, catalogue.currency)
         for product in (*catalogue.plans.values(), *catalogue.addons.values())
@@ -37,15 +37,15 @@ def products_answer(catalogue: Catalogue, category: str | None = None) -> Answer
     return {"success": True, "data": listed, "meta": {"total": len(listed)}}
 
 
-def product_answer(catalogue: Catalogue, code: str) -> Answer:
-    """Answer GET /api/marketing-api/products/:id; NotFoundError for what is not sold."""
+def product_body(catalogue: Catalogue, code: str) -> Body:
+    """Return the body of GET /api/marketing-api/products/:id; NotFoundError if it is not sold."""
     product = catalogue.plans.get(code) or catalogue.addons.get(code)
     if product is None:
         raise NotFoundError("Product not found.", code="product_not_found")
     return {"success": True, "data": _product(product, catalogue.currency)}
 
 
-def _plan(plan: Product, currency: str) -> Answer:
+def _plan(plan: Product, currency: str) -> Body:
     return {
         "id": plan.code,
         "name": plan.name,
@@ -61,7 +61,7 @@ def _plan(plan: Product, currency: str) -> Answer:
     }
 
 
-def _billing(price: Price) -> Answer:
+def _billing(price: Price) -> Body:
     cycle = BILLING_CYCLES[str(price.billing_cycle)]
     return {
         "term": cycle.code,
@@ -71,7 +71,7 @@ def _billing(price: Price) -> Answer:
     }
 
 
-def _product(product: Product, currency: str) -> Answer:
+def _product(product: Product, currency: str) -> Body:
     prices = {
         name: _price_in_units(product, cycle, currency) for name, cycle in _BRIDGE_CYCLES.items()
     }

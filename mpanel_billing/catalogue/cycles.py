@@ -1,4 +1,4 @@
-"""Billing cycles: the terms for which a plan can be bought, and the names that clients use."""
+"""Billing cycles: the terms of a plan, and what clients call them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

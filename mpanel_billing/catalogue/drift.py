@@ -19,7 +19,7 @@ Offer: TypeAlias = StripeProduct | PriceTerms | StripeCoupon
 
 
 async def find_drift(pool: Pool, gateway: CatalogueGateway, livemode: bool) -> list[str]:
-    """Describe in a sentence each what a push would change; empty if nothing differs.
+    """Return a sentence for each change that a push would make.
 
     Raises StripeError.
     """
@@ -66,7 +66,7 @@ def _drift_of_price(price: PriceToPush, offered: Offered, product_id: str) -> li
     theirs = offered.for_row(price)
     found = _compare(name, wanted_terms(price, product_id), theirs.terms if theirs else None)
     if not found and theirs and theirs.id != price.stripe_price_id:
-        return [f"{name} is {theirs.id} in Stripe, which the database has not stored yet"]
+        return [f"{name} is {theirs.id} in Stripe, which is not stored in the database yet"]
     return found
 
 

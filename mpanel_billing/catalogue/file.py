@@ -29,7 +29,7 @@ _WORDS = {
     "model_type": "must be a table",
     "string_too_short": "must not be empty",
 }
-"""pydantic's errors, worded for people who edit the file."""
+"""pydantic's error types, in words for people who edit the file."""
 
 _AMOUNT_FIELDS = {"prices", "prices_in", "setup_fee", "setup_fee_in", "price", "price_in"}
 _NOT_WHOLE = {"int_type", "int_from_float", "int_parsing", "greater_than_equal"}

@@ -1,6 +1,6 @@
 """The line number of each value in a TOML text, which tomllib does not report.
 
-The text must be valid TOML: this reader only finds where things begin and end.
+The text must be valid TOML: only the begin and end of each part are recognised.
 """
 
 import re
@@ -23,7 +23,7 @@ _BARE = re.compile(r"[^,\]}\n#]+")
 
 
 def locate_values(text: str) -> dict[Path, int]:
-    """Map the path of every table, item and value in a valid TOML text to its line, from 1."""
+    """Return the line, from 1, of every table, item and value, by its path."""
     lines: dict[Path, int] = {}
     for path, line in _Reader(text).read():
         lines.setdefault(path, line)
@@ -74,7 +74,7 @@ class _Reader:
     def _resolve(self, key: Path) -> Path:
         """Insert the index of the latest item after each name of an array of tables.
 
-        The last name stays as it is: only the header knows whether it starts a new item.
+        The last name stays as it is: the header decides whether it starts a new item.
         """
         path: Path = ()
         for part in key[:-1]:

@@ -121,7 +121,7 @@ class Catalogue:
 
 
 DOMAIN_PREFIX = "domain-"
-"""Keeps the codes of TLDs apart from those of plans: `business` may be both."""
+"""Keeps TLDs apart from the codes of plans: `business` may be both."""
 
 
 def _by_code(products: Iterable[Product], kind: ProductKind) -> Mapping[str, Product]:

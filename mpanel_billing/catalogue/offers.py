@@ -1,4 +1,4 @@
-"""The catalogue as Stripe has it, and what a push needs of Stripe's gateway."""
+"""The catalogue as Stripe has it, and what a push needs from the gateway."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,31 +50,31 @@ class StripeCoupon:
 
 
 class CatalogueGateway(Protocol):
-    """What a push needs of Stripe. Methods may raise StripeError; `key` is an idempotency key."""
+    """What a push needs from Stripe. Methods may raise StripeError; `key` is an idempotency key."""
 
     async def list_products(self, ids: Sequence[str]) -> list[StripeProduct]:
-        """Return the products that exist among the ids, on sale or not."""
+        """Return the products of these ids that exist, active or not."""
 
     async def create_product(self, product: StripeProduct, code: str, key: str) -> None:
-        """Create a product under its id; `code` goes into its metadata."""
+        """Create a product with the given id; `code` goes into its metadata."""
 
     async def update_product(self, product: StripeProduct, key: str) -> None:
-        """Update a product to this one."""
+        """Set name, description and `active` of a product."""
 
     async def list_active_prices(self) -> list[StripePrice]:
-        """Return every price on sale in the account."""
+        """Return every active price of the account."""
 
     async def create_price(self, terms: PriceTerms, key: str) -> StripePrice:
-        """Create a price, which takes over the lookup key from the price that has it."""
+        """Create a price; its lookup key moves to it from the price that had it."""
 
     async def retire_price(self, price_id: str, key: str) -> None:
-        """Take a price off sale; existing subscriptions keep it."""
+        """Deactivate a price; existing subscriptions keep it."""
 
     async def find_coupon(self, coupon_id: str) -> StripeCoupon | None:
-        """Find a coupon."""
+        """Return a coupon, or None if it does not exist."""
 
     async def create_coupon(self, coupon: StripeCoupon, key: str) -> None:
-        """Create a coupon under its id."""
+        """Create a coupon with the given id."""
 
     async def delete_coupon(self, coupon_id: str, key: str) -> None:
-        """Delete a coupon; discounts already granted stay."""
+        """Delete a coupon; discounts already given stay."""

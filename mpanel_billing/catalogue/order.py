@@ -90,7 +90,7 @@ class PricedOrder:
 
     @property
     def due_today(self) -> int:
-        """What is charged on checkout: nothing under a trial."""
+        """What is charged at checkout: nothing with a trial."""
         return 0 if self.trial_days else self.total
 
     @property

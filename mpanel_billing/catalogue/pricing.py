@@ -1,8 +1,8 @@
 """The price of an order: a pure function of the catalogue and the order.
 
-The buyer is charged what the marketing site shows (rule 10): under a trial nothing today and the
-full amount after it; the site's domain free with a term of twelve months or more; a coupon on
-everything.
+The buyer is charged what the marketing site shows (rule 10): with a trial, nothing today and the
+full amount after it; the site's domain is free with a term of twelve months or more; a coupon
+applies to everything.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,13 +19,13 @@ FREE_DOMAIN_MONTHS = 12
 """With this term or longer, the site's domain is free in its first year."""
 
 CHARGED_DOMAIN_MODES = frozenset({"new-or-transfer", "register", "transfer"})
-"""The domain modes that cost money: each pays for one year at the registry."""
+"""The domain modes that are charged, each for one year of registration."""
 
 LONGEST_ECHO = 60
 
 
 def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
-    """Price an order; InvalidRequestError tells the buyer what is not sold.
+    """Price an order; InvalidRequestError says what is not sold.
 
     Its `code` is unknown_plan, unknown_addon, unknown_tld, unknown_coupon, cycle_not_sold,
     currency_not_sold, trial_not_offered or coupon_not_in_currency; `fields` names the field.
@@ -58,7 +58,7 @@ def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
-    """Drop repetitions, keep the order."""
+    """Drop repeats, keep the order."""
     return tuple(dict.fromkeys(names))
 
 
@@ -105,8 +105,8 @@ def _find_coupon(catalogue: Catalogue, order: Order) -> Coupon | None:
 def _split_domains(order: Order) -> tuple[OrderedDomain | None, tuple[OrderedDomain, ...]]:
     """Split the domains into the one that the term includes, if any, and those charged.
 
-    Only the first domain of an order can be free: if that is one the buyer already has, the
-    others are still charged.
+    Only the first domain of an order can be free: if the buyer already owns that one, the others
+    are still charged.
     """
     named: dict[str, OrderedDomain] = {}
     for domain in order.domains:

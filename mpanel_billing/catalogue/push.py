@@ -47,8 +47,8 @@ class _Push:
     def key(self, verb: str, row: UUID | str) -> str:
         """Return the idempotency key of an action on a row in this run.
 
-        Within a run the SDK repeats a request under the same key. The next run needs a new one:
-        it has looked up what exists, and must not get the response of an earlier try.
+        Within a run the SDK retries a request with the same key. The next run needs a new key: it
+        looks up what exists, and must not get the response of an earlier try.
         """
         return f"catalogue-{verb}-{row}-{self.run}"
 
@@ -59,8 +59,8 @@ async def push_catalogue(
     """Make Stripe offer what our database sells, and store Stripe's ids.
 
     Safe to repeat, also after a crash. Raises ConflictError while another push runs, and
-    StripeError; the next push finds what this one has done. `by` is who asked for it, for the
-    audit log; None: the service itself.
+    StripeError; the next push finds what this one has done. `by` is for the audit log; None is
+    the service itself.
     """
     async with audit.attempt(pool, by, "catalogue.push") as entry:
         done = Pushed()
@@ -97,7 +97,7 @@ async def _push_products(push: _Push) -> Mapping[UUID, str]:
 
 
 def wanted_product(product: ProductToPush) -> StripeProduct:
-    """Return what Stripe should have; the id of a new product is the same for any database."""
+    """Return what Stripe should have; a new product's id is the same in every database."""
     return StripeProduct(
         id=product.stripe_product_id or f"mpanel_{product.code}",
         name=product.name,

@@ -31,7 +31,7 @@ class Upserted:
 
 @dataclass(frozen=True, slots=True)
 class ProductToPush:
-    """A product that Stripe should have, on sale or off."""
+    """A product that Stripe should have, on sale or not."""
 
     id: UUID
     code: str
@@ -43,7 +43,7 @@ class ProductToPush:
 
 @dataclass(frozen=True, slots=True)
 class PriceToPush:
-    """A price that Stripe should have, on sale or off."""
+    """A price that Stripe should have, on sale or not."""
 
     id: UUID
     product_id: UUID
@@ -90,17 +90,17 @@ async def lock_catalogue(conn: Connection) -> None:
 
 
 async def note_edits(conn: Connection, rows: Sequence[Row]) -> None:
-    """Record the products whose types or resources change, so that the sweep finds their buyers."""
+    """Record products whose types or resources change: the sweep finds their subscriptions."""
     await _queries.note_edits.execute(conn, products=rows)
 
 
 async def upsert_products(conn: Connection, rows: Sequence[Row]) -> Upserted:
-    """Put products on sale as the rows say."""
+    """Create or update products, and put them on sale."""
     return _upserted(await _queries.upsert_products.fetch(conn, products=rows))
 
 
 async def retire_products(conn: Connection, kept: Iterable[str]) -> tuple[str, ...]:
-    """Take all other products off sale than `kept`; return their codes."""
+    """Take all products but `kept` off sale; return their codes."""
     rows = await _queries.retire_products.fetch(conn, codes=list(kept))
     return tuple(row["code"] for row in rows)
 
@@ -121,34 +121,34 @@ async def replace_prices(
 
 
 async def upsert_coupons(conn: Connection, rows: Sequence[Row]) -> Upserted:
-    """Offer coupons as the rows say; one that changes loses its Stripe id until it is pushed."""
+    """Create or update coupons; one that changes has no Stripe id until it is pushed."""
     return _upserted(await _queries.upsert_coupons.fetch(conn, coupons=rows))
 
 
 async def retire_coupons(conn: Connection, kept: Iterable[str]) -> tuple[str, ...]:
-    """Withdraw all other coupons than `kept`; return their codes."""
+    """Withdraw all coupons but `kept`; return their codes."""
     rows = await _queries.retire_coupons.fetch(conn, codes=list(kept))
     return tuple(row["code"] for row in rows)
 
 
 async def try_push_lock(conn: Connection) -> bool:
-    """Take the lock of pushes for this session, unless another session has it."""
+    """Take the session's lock for pushes; False if another session holds it."""
     return bool(await _queries.try_push_lock.fetch_value(conn))
 
 
 async def release_push_lock(conn: Connection) -> None:
-    """Release the lock of pushes."""
+    """Release the lock for pushes."""
     await _queries.release_push_lock.execute(conn)
 
 
 async def list_products_to_push(conn: Connection, livemode: bool) -> tuple[ProductToPush, ...]:
-    """Return what Stripe should have in one mode, and what it has and is off sale."""
+    """Return the products on sale, and those off sale that Stripe has in this mode."""
     rows = await _queries.list_products_to_push.fetch(conn, livemode=livemode)
     return tuple(ProductToPush(**row) for row in rows)
 
 
 async def list_prices_to_push(conn: Connection, livemode: bool) -> tuple[PriceToPush, ...]:
-    """Return what Stripe should have in one mode, and what it has and is off sale."""
+    """Return the prices on sale, and those off sale that Stripe has in this mode."""
     rows = await _queries.list_prices_to_push.fetch(conn, livemode=livemode)
     return tuple(PriceToPush(**row) for row in rows)
 

@@ -21,7 +21,7 @@ ItemT = TypeVar("ItemT")
 SizedT = TypeVar("SizedT", bound=Sized)
 
 LARGEST_AMOUNT = 99_999_999
-"""Stripe's limit of one amount: eight digits of minor units."""
+"""Stripe's limit for an amount: eight digits of minor units."""
 
 
 def _is_cycle(text: str) -> str:
@@ -33,7 +33,7 @@ def _is_cycle(text: str) -> str:
 
 def _is_currency(text: str) -> str:
     if text not in money.STRIPE_CURRENCIES:
-        msg = f"{text!r} is not a currency of Stripe's; use its ISO code in lower case, like usd"
+        msg = f"{text!r} is not a currency of Stripe; use an ISO code in lower case, such as usd"
         raise ValueError(msg)
     return text
 

@@ -44,8 +44,8 @@ async def apply_catalogue(
 
     Safe to repeat. A changed price becomes a new row and the old one is retired; what the file no
     longer has is taken off sale, never deleted. New prices and changed coupons can be bought once
-    `push_catalogue` has created them in Stripe. `by` is who asked for it, for the audit log; None:
-    the service itself.
+    `push_catalogue` has created them in Stripe. `by` is for the audit log; None is the service
+    itself.
     """
     async with transaction(pool) as conn:
         await repository.lock_catalogue(conn)

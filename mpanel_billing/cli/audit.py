@@ -18,23 +18,23 @@ _DETAIL_LENGTH = 200
 
 @app.callback()
 def _group() -> None:
-    """Keep `list` a subcommand: typer would make a single command the group itself."""
+    """Keep `list` a subcommand: typer makes a single command the group itself."""
 
 
 @app.command("list")
 def list_(
     target: Annotated[
-        str | None, typer.Option(help="Only changes to this id: one of ours, evt_..., mpb_...")
+        str | None, typer.Option(help="Only changes to this id: ours, evt_... or mpb_...")
     ] = None,
     actor: Annotated[
         str | None,
-        typer.Option(help="Only by this actor: a key's name, or cli:<user>@<host>."),
+        typer.Option(help="Only changes by this actor: a key's name, or cli:<user>@<host>."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of changes.")] = 50,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List changes, the newest first."""
+    """List changes, newest first."""
     rows = with_pool(
         lambda pool: audit.list_entries(pool, most=limit, target_id=target, actor=actor)
     )

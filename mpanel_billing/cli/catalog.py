@@ -33,7 +33,7 @@ def check(file: Annotated[Path, typer.Argument(help="A catalogue file (TOML).")]
     try:
         found = read_catalogue_file(file)
     except CatalogueFileError as error:
-        # without the program's name in front, so that editors can jump to FILE:LINE
+        # not prefixed with the program's name, so that editors can jump to FILE:LINE
         typer.echo(error.message, err=True)
         raise typer.Exit(1) from None
     typer.echo(
@@ -45,7 +45,7 @@ def check(file: Annotated[Path, typer.Argument(help="A catalogue file (TOML).")]
 @app.command()
 def apply(
     file: Annotated[
-        Path, typer.Argument(help="A catalogue file; by default the one that is shipped.")
+        Path, typer.Argument(help="A catalogue file; by default the one we ship.")
     ] = DEFAULT_CATALOGUE,
 ) -> None:
     """Make the database sell exactly what the file says; safe to repeat."""
@@ -74,8 +74,10 @@ def push() -> None:
 @app.command()
 def show(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, in minor units.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="With the ids of live mode.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, amounts in minor units.")
+    ] = False,
+    live: Annotated[bool, typer.Option("--live", help="Show the Stripe ids of live mode.")] = False,
 ) -> None:
     """Show what the database sells."""
     catalogue = asyncio.run(_load(livemode=live))

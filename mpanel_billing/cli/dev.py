@@ -1,4 +1,4 @@
-"""`mpanel-billing dev`: the whole service on this machine."""
+"""`mpanel-billing dev`: everything on this machine."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ def dev(
     postgres_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of PostgreSQL.")
     ] = 54320,
-    data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = DEFAULT_DATA_DIR,
+    data_dir: Annotated[Path, typer.Option(help="Where to keep the data.")] = DEFAULT_DATA_DIR,
     *,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Start empty and keep no data.")
@@ -26,7 +26,7 @@ def dev(
 ) -> None:
     """Run PostgreSQL, the Stripe sandbox, the API and the worker here until Ctrl-C."""
     require_sandbox()
-    # Not above: it imports the sandbox, which no other command should load.
+    # Imported here because it loads the sandbox, which no other command needs.
     from mpanel_billing.dev.orchestrator import DevOptions, run_service  # noqa: PLC0415
 
     options = DevOptions(port, sandbox_port, postgres_port, data_dir, ephemeral)

@@ -26,14 +26,12 @@ from mpanel_billing.settings import (
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
 
-def doctor(
-    *, as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False
-) -> None:
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check settings, database, schema, catalogue, Stripe, webhooks, worker and queue.
 
     Exits with 1 if anything failed, else with 0 (there may be warnings). Each line says what to do.
     """
-    findings = [*_look_at_settings(), *asyncio.run(_examine())]
+    findings = [*_check_settings(), *asyncio.run(_examine())]
     if as_json:
         typer.echo(json.dumps(report_json(findings), indent=2))
     else:
@@ -45,7 +43,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _look_at_settings() -> list[Finding]:
+def _check_settings() -> list[Finding]:
     try:
         settings = load_settings()
         check_services(settings)
@@ -55,7 +53,7 @@ def _look_at_settings() -> list[Finding]:
 
 
 async def _examine() -> list[Finding]:
-    """Examine each side even if the settings of the other are wrong."""
+    """Examine the database and Stripe, each even if the settings of the other are wrong."""
     async with AsyncExitStack() as stack:
         db, stripe = None, None
         if settings := _database_settings():

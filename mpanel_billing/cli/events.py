@@ -32,7 +32,7 @@ EventId = Annotated[str, typer.Argument(help="For example: evt_1Pgc7HB7WZ01zgkW"
 def list_(
     status: Annotated[
         str | None,
-        typer.Option(help="received, applied, stale, ignored or failed; by default all."),
+        typer.Option(help="received, applied, stale, ignored or failed; default: all."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of events.")] = 50,
 ) -> None:
@@ -50,7 +50,7 @@ def show(event_id: EventId) -> None:
 
 @app.command()
 def replay(event_id: EventId) -> None:
-    """Apply an event again that failed or was ignored."""
+    """Apply a failed or ignored event again."""
     asyncio.run(_replay(event_id))
 
 

@@ -44,7 +44,7 @@ def create(
 
 @app.command("list")
 def list_(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List all keys, oldest first, without the keys themselves."""
+    """List all keys, oldest first; the keys themselves are not shown."""
     rows = with_pool(keys.list_keys)
     if as_json:
         typer.echo(json_text([dict(row) for row in rows]))

@@ -1,4 +1,4 @@
-"""`mpanel-billing migrate`: the schema of the database that DATABASE_URL names."""
+"""`mpanel-billing migrate`: the schema of the database in DATABASE_URL."""
 
 import asyncio
 from typing import Annotated

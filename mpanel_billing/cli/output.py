@@ -1,4 +1,4 @@
-"""What several commands print: JSON for scripts, and the progress of a long command."""
+"""Output that commands share: JSON, and the progress of a long command."""
 
 import json
 import time
@@ -13,7 +13,7 @@ _LOG_SECONDS = 10.0
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
-    """Return rows and the like as JSON: times in ISO 8601, ids and decimals as strings."""
+    """Return JSON with times in ISO 8601, ids and decimals as strings."""
     return json.dumps(value, indent=indent, default=_plain)
 
 
@@ -71,7 +71,7 @@ class ProgressLine:
         )
 
     def _is_part(self) -> bool:
-        """Return whether the estimate still holds; an empty mirror expects nothing."""
+        """Return whether the estimate still holds; for an empty mirror it is 0."""
         return self._objects <= self._total
 
     def _bar(self) -> str:

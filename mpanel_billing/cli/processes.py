@@ -1,4 +1,4 @@
-"""`mpanel-billing serve` and `worker`: the two kinds of processes."""
+"""`mpanel-billing serve` and `mpanel-billing worker`: the two kinds of processes."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`mpanel-billing provision`: see what provisioning is stuck on, and act."""
+"""`mpanel-billing provision`: inspect provisioning, and get it unstuck."""
 
 import asyncio
 from collections import Counter
@@ -19,19 +19,19 @@ from mpanel_billing.provisioning.drivers.protocol import Unknown
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.settings import load_settings
 
-app = typer.Typer(help="See what provisioning is stuck on, and act.", no_args_is_help=True)
+app = typer.Typer(help="Inspect provisioning, and get it unstuck.", no_args_is_help=True)
 
 T = TypeVar("T")
 
 Subscription = Annotated[str, typer.Argument(help="Our id, or Stripe's (sub_...).")]
 Operator = Annotated[
-    str, typer.Option("--by", envvar=["SUDO_USER", "USER"], help="Who does it, for the record.")
+    str, typer.Option("--by", envvar=["SUDO_USER", "USER"], help="The operator, for the record.")
 ]
 
 
 @app.command("list")
 def list_() -> None:
-    """List the subscriptions that are stuck, and those that an operator has suspended."""
+    """List stuck subscriptions, and those suspended by an operator."""
     stuck = with_pool(operations.list_stuck)
     holds = with_pool(operations.list_holds)
     for row in stuck:
@@ -58,9 +58,9 @@ def retry(
         str | None, typer.Argument(help="Our id, or Stripe's (sub_...).")
     ] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All that are stuck.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Retry all that are stuck.")] = False,
 ) -> None:
-    """Try again at once, including services that were refused or skipped."""
+    """Retry now, including services that were refused or skipped."""
     if every == (subscription is not None):
         raise typer.BadParameter("name one subscription, or pass --all")
     if subscription is None:
@@ -77,7 +77,7 @@ def suspend(
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     operator: Operator = "operator",
 ) -> None:
-    """Suspend all services of a subscription until it is lifted; no payment lifts it."""
+    """Suspend all services of a subscription until `lift`; a payment does not resume them."""
     if not reason.strip():
         raise typer.BadParameter("--reason must not be empty")
     _change_subscription(
@@ -112,7 +112,7 @@ def skip(
 
 @app.command()
 def settled(subscription: Subscription) -> None:
-    """Clear a trouble that you have settled, such as a domain that was taken."""
+    """Clear a trouble once it is settled, such as a domain that was taken."""
     _change_subscription(subscription, operations.settle_trouble)
     typer.echo("cleared")
 
@@ -120,9 +120,9 @@ def settled(subscription: Subscription) -> None:
 @app.command()
 def log(
     subscription: Subscription,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the latest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of calls.")] = 100,
 ) -> None:
-    """Show the calls to drivers for a subscription."""
+    """Show the latest driver calls for a subscription."""
     for row in _of_subscription(
         subscription, lambda pool, id_: operations.list_calls(pool, id_, limit)
     ):
@@ -135,7 +135,7 @@ def log(
 
 @app.command()
 def check(
-    *, fix: Annotated[bool, typer.Option("--fix", help="Repair what differs.")] = False
+    *, fix: Annotated[bool, typer.Option("--fix", help="Repair the differences.")] = False
 ) -> None:
     """Compare the services' accounts with our records; exit with 1 if any differ."""
     if asyncio.run(_check(fix=fix)):
@@ -150,7 +150,7 @@ def timeline(subscription: Subscription) -> None:
 
 
 async def _check(*, fix: bool) -> int:
-    """Print what differs; return how many differences remain."""
+    """Print the differences; return how many remain."""
     settings = load_settings()
     unknown: Counter[str] = Counter()
     differing = repaired = 0

@@ -47,7 +47,7 @@ def reconcile(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Report only, without repairing.")
+        bool, typer.Option("--dry-run", help="Only report, without repairing.")
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Start over instead of resuming an interrupted run.")

@@ -9,14 +9,14 @@ import typer
 def sandbox(context: typer.Context) -> None:
     """Run the Stripe sandbox until Ctrl-C; takes the options of `stripe-sandbox`."""
     require_sandbox()
-    # Not above: the package is optional, and no other command should pay for loading it.
+    # Imported here because the package is optional, and no other command needs it.
     from stripe_sandbox.command import main  # noqa: PLC0415
 
     main(context.args, prog="mpanel-billing sandbox")
 
 
 def require_sandbox() -> None:
-    """Exit with a sentence that says what to install if the Stripe sandbox is missing."""
+    """If the Stripe sandbox is missing, exit and say how to install it."""
     try:
         import_module("stripe_sandbox")
     except ModuleNotFoundError as error:

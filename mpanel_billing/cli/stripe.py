@@ -1,4 +1,4 @@
-"""`mpanel-billing stripe endpoint`: the webhook endpoint that Stripe sends our events to."""
+"""`mpanel-billing stripe endpoint`: the webhook endpoint at Stripe."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from mpanel_billing.webhooks.endpoint import (
     make_changes,
 )
 
-app = typer.Typer(help="What our account at Stripe needs.", no_args_is_help=True)
-endpoint = typer.Typer(help="The webhook endpoint that leads here.", no_args_is_help=True)
+app = typer.Typer(help="Set up the Stripe account.", no_args_is_help=True)
+endpoint = typer.Typer(help="The webhook endpoint of this service.", no_args_is_help=True)
 app.add_typer(endpoint, name="endpoint")
 
 _CHANGES_NEEDED = 2
@@ -40,7 +40,7 @@ def ensure(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only print what would change; exit code 2 if anything."),
+        typer.Option("--dry-run", help="Only print what would change; exit code 2 if not empty."),
     ] = False,
 ) -> None:
     """Create or correct the endpoint: our API version, exactly our events, enabled.
@@ -52,14 +52,14 @@ def ensure(
         url, livemode=settings.livemode, public=settings.stripe_api_base is None
     )
     if dry_run:
-        _print_changes(asyncio.run(_look(settings, address)), remove_old=remove_old)
+        _print_changes(asyncio.run(_find(settings, address)), remove_old=remove_old)
     else:
         asyncio.run(_ensure(settings, address, remove_old=remove_old))
 
 
 @endpoint.command("list")
 def list_() -> None:
-    """List every endpoint of the account in this mode."""
+    """List all endpoints of the account in the mode of the key."""
     found = asyncio.run(_list(load_stripe_settings()))
     for one in found:
         state = "enabled" if one.enabled else "disabled"
@@ -69,7 +69,7 @@ def list_() -> None:
         typer.echo("no endpoints")
 
 
-async def _look(settings: StripeSettings, address: str) -> EndpointChanges:
+async def _find(settings: StripeSettings, address: str) -> EndpointChanges:
     async with open_gateway(settings) as gateway:
         return await find_changes(gateway, address)
 
@@ -95,12 +95,12 @@ def _print_changes(changes: EndpointChanges, *, remove_old: bool) -> None:
     """Print what would change; exit code 2 if anything would."""
     steps = []
     if changes.current is None:
-        steps.append(f"would make an endpoint for {changes.url}, API version {API_VERSION}")
+        steps.append(f"would create an endpoint for {changes.url}, API version {API_VERSION}")
     elif changes.faults:
         steps.append(f"would correct {changes.current.id}: {'; '.join(changes.faults)}")
     if remove_old and changes.current is not None:
         steps += [f"would delete {old.id} ({_version_of(old)})" for old in changes.outdated]
-    for step in steps or [f"{changes.url} is as it should be"]:
+    for step in steps or [f"{changes.url} needs no change"]:
         typer.echo(step)
     if steps:
         raise typer.Exit(_CHANGES_NEEDED)
@@ -108,10 +108,10 @@ def _print_changes(changes: EndpointChanges, *, remove_old: bool) -> None:
 
 def _print_done(changes: EndpointChanges, ensured: EnsuredEndpoint) -> None:
     one = ensured.endpoint
-    verb = "made" if ensured.secret else "corrected" if changes.faults else "is as it should be:"
+    verb = "created" if ensured.secret else "corrected" if changes.faults else "no change:"
     typer.echo(f"{verb} {one.id}, {one.url}, API version {one.api_version}")
     for fault in changes.faults:
-        typer.echo(f"  {fault}: mended")
+        typer.echo(f"  {fault}: corrected")
     for id_ in ensured.removed:
         typer.echo(f"deleted {id_}")
     if ensured.secret:

@@ -1,1 +1,1 @@
-"""How this service meets PostgreSQL: connections and migrations."""
+"""PostgreSQL: connections, named queries, migrations."""

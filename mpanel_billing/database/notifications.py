@@ -16,7 +16,7 @@ from mpanel_billing.database.queries import Connection
 logger = logging.getLogger(__name__)
 
 CHANNEL = "billing_subscription"
-"""Its payload is the id of the subscription that has changed."""
+"""The payload is the id of the changed subscription."""
 
 RECONNECT_SECONDS = 1.0
 HEARTBEAT_SECONDS = 30.0
@@ -24,10 +24,10 @@ HEARTBEAT_SECONDS = 30.0
 
 
 class SubscriptionChanges:
-    """Wakes those who watch a subscription when a transaction that changed it is committed."""
+    """Wakes the watchers of a subscription when a transaction that changed it commits."""
 
     def __init__(self, database_url: str) -> None:
-        """Connects only when `listen` runs."""
+        """Keep the URL; `listen` connects."""
         self._url = database_url
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, set up the way our queries expect them."""
+"""Connections to PostgreSQL, set up for our queries."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,19 +26,19 @@ ACQUIRE_TIMEOUT_SECONDS = 3.0
 enough that the client is still waiting for the response."""
 COMMAND_TIMEOUT_SECONDS = 30.0
 LOCK_TIMEOUT_SECONDS = 5.0
-"""How long a statement waits for a lock: ours are held for milliseconds. If somebody locks a table
-for longer, requests get a 503 instead of all connections waiting."""
+"""How long a statement waits for a lock. Ours are held for milliseconds; if a table is locked for
+longer, requests get a 503 before they use up all connections."""
 
 _SESSION_SETTINGS = {"application_name": "mpanel-billing", "timezone": "UTC"}
 _SERVER_SETTINGS = {
     **_SESSION_SETTINGS,
     "lock_timeout": f"{LOCK_TIMEOUT_SECONDS:.0f}s",
-    # our queries look rows up by key: planning them for each call costs more than running them
+    # our queries look rows up by key: planning each call would cost more than running it
     "plan_cache_mode": "force_generic_plan",
 }
 """PgBouncer refuses the last two, and has to set them itself (docs/deployment.md)."""
 _STATEMENTS = 100
-"""Prepared statements that a connection keeps."""
+"""The most prepared statements that a connection keeps."""
 
 CONNECTION_ERRORS = (
     OSError,
@@ -48,30 +48,30 @@ CONNECTION_ERRORS = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    # a connection that is being cut, or none of several servers takes writes yet
+    # a connection is being cut, or no server of several accepts writes yet
     asyncpg.InternalClientError,
-    asyncpg.InsufficientResourcesError,  # class 53: the disk, the memory, the connections
-    asyncpg.PostgresSystemError,  # class 58: the disk again
+    asyncpg.InsufficientResourcesError,  # class 53: out of disk, memory or connections
+    asyncpg.PostgresSystemError,  # class 58: I/O errors
     asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
-"""Errors that say that the database is unavailable, not that a statement is wrong."""
+"""Errors that mean that the database is unavailable, not that a statement is wrong."""
 
 
 class PoolObserver:
-    """Is notified of what happens to a pool; this one ignores it."""
+    """Hooks for what happens to a pool; these do nothing."""
 
     def connected(self, conn: Connection) -> None:
-        """Called with each new connection."""
+        """Handle a new connection."""
 
     def waiting(self) -> AbstractContextManager[object]:
-        """Entered by a request for a connection, left when it has one or gives up."""
+        """Return a context that lasts while a request waits for a connection."""
         return nullcontext()
 
     def timed_out(self) -> None:
-        """Called when a request gives up after ACQUIRE_TIMEOUT_SECONDS."""
+        """Handle a request that gave up after ACQUIRE_TIMEOUT_SECONDS."""
 
 
 _UNOBSERVED = PoolObserver()
@@ -86,7 +86,7 @@ class Pool(_Pool):
         super().__init__(
             dsn,
             init=self._set_up,
-            max_queries=50_000,  # asyncpg's defaults, which only its create_pool knows
+            max_queries=50_000,  # these are the defaults of asyncpg.create_pool
             max_inactive_connection_lifetime=300.0,
             loop=None,
             record_class=asyncpg.Record,
@@ -106,12 +106,12 @@ async def set_up_connection(conn: Connection) -> None:
 
 
 def encode_json(value: object) -> str:
-    """Write JSON for PostgreSQL; moments as ISO 8601, UUIDs and decimals as strings."""
+    """Return JSON for PostgreSQL: times in ISO 8601, UUIDs and decimals as strings."""
     return orjson.dumps(value, default=_encode_value).decode()
 
 
 def _encode_value(value: object) -> str:
-    if isinstance(value, Decimal | UUID):  # asyncpg's UUID is a class of its own
+    if isinstance(value, Decimal | UUID):  # orjson does not know asyncpg's subclass of UUID
         return str(value)
     msg = f"{type(value).__name__} is not a JSON value"
     raise TypeError(msg)
@@ -120,8 +120,8 @@ def _encode_value(value: object) -> str:
 async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOBSERVED) -> Pool:
     """Open the pool, with DATABASE_POOL_MIN connections if the database is available.
 
-    A service that starts while its database is away answers 503 until it is back. With a
-    DATABASE_DIRECT_URL, DATABASE_URL is taken to lead to PgBouncer.
+    A service that starts while the database is down returns 503 until it is up. If
+    DATABASE_DIRECT_URL is set, DATABASE_URL must be PgBouncer's.
     """
     bouncing = settings.database_direct_url is not None
     pool = Pool(
@@ -143,7 +143,7 @@ async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOB
 
 
 async def _reset(conn: Connection) -> None:
-    """Return a connection; we leave no session state, so there is nothing to reset."""
+    """Reset a returned connection; we leave no session state, at most an open transaction."""
     if conn.is_in_transaction():
         await conn.reset()
 
@@ -157,7 +157,7 @@ async def _warm_up(pool: Pool, count: int) -> None:
 
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
-    """Take a connection; DatabaseUnavailableError if there is none, or it breaks in use."""
+    """Yield a connection; DatabaseUnavailableError if there is none, or it breaks in use."""
     try:
         conn = await _take(pool)
         try:
@@ -166,7 +166,7 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
             await pool.release(conn)
     except CONNECTION_ERRORS as error:
         raise DatabaseUnavailableError(
-            "The database cannot be reached just now; please try again in a moment.",
+            "The database is temporarily unavailable; please try again in a moment.",
             retry_after=5,
         ) from error
 
@@ -182,6 +182,6 @@ async def _take(pool: Pool) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
-    """Take a connection and a transaction that is committed on the way out."""
+    """Yield a connection in a transaction, which is committed at the end of the block."""
     async with acquired(pool) as conn, conn.transaction():
         yield conn

@@ -2,8 +2,7 @@
 
 aiosql reads the files and turns named parameters into PostgreSQL's. This module adds checks: a
 call with unknown or missing parameters is an error, and an unknown name fails when the program
-starts, not when the query is first used. Why:
-docs/decisions/0002-named-queries.md.
+starts, not when the query is first used. Why: docs/decisions/0002-named-queries.md.
 """
 
 from collections.abc import Sequence
@@ -19,31 +18,31 @@ from mpanel_billing.resources import QUERIES
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
-"""What a repository function gets: a connection, whose transaction the service opened."""
+"""What a repository function gets; the service opens the transaction."""
 
 
 _NAMES: dict[str, str] = {}
-"""The name of each loaded statement: for traces."""
+"""The name of each loaded statement, for traces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One named query; each parameter is given by its name."""
+    """One named query; parameters are passed by name."""
 
     name: str
     sql: str
     parameters: tuple[str, ...]
 
     async def fetch(self, conn: Connection, **params: object) -> Sequence[asyncpg.Record]:
-        """All rows."""
+        """Return all rows."""
         return await conn.fetch(self.sql, *self._order(params))
 
     async def fetch_one(self, conn: Connection, **params: object) -> asyncpg.Record | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
         return await conn.fetchrow(self.sql, *self._order(params))
 
     async def fetch_value(self, conn: Connection, **params: object) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         return await conn.fetchval(self.sql, *self._order(params))
 
     async def execute(self, conn: Connection, **params: object) -> None:
@@ -86,5 +85,5 @@ def load_queries(aggregate: str) -> Queries:
 
 
 def name_of(statement: str) -> str:
-    """Return the name of a statement, `inbox.insert_events`; of others, their first word."""
+    """Return a statement's name, such as `inbox.insert_events`, else its first word."""
     return _NAMES.get(statement) or statement.lstrip().split(None, 1)[0].rstrip(";").upper()

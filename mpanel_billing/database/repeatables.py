@@ -1,7 +1,7 @@
 """Views and routines: one file each in `sql/views` and `sql/routines`, applied when it has changed.
 
-Unlike a migration, such a file holds the whole present text and is edited in place. Its name is the
-name of its object. Why: docs/decisions/0015-repeatable-views-and-routines.md.
+Unlike a migration, such a file holds the complete current text and is edited in place. Its name is
+the name of its object. Why: docs/decisions/0015-repeatable-views-and-routines.md.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ _KINDS = {"routines": "FUNCTION", "views": "VIEW"}
 
 
 def texts_of(sql: Path) -> dict[str, str]:
-    """Return the texts in `sql` by file, such as `views/billing_mrr.sql`, in the order to apply."""
+    """Return the texts by file, such as `views/billing_mrr.sql`, in the order to apply them."""
     paths = [path for kind in _KINDS for path in (sql / kind).glob("*.sql")]
     return _in_order({f"{path.parent.name}/{path.name}": path.read_text() for path in paths})
 
@@ -27,7 +27,7 @@ def texts_of(sql: Path) -> dict[str, str]:
 async def apply(connection: Connection, texts: Mapping[str, str]) -> list[str]:
     """Bring all views and routines up to `texts` in one transaction; return the changed files.
 
-    Raises asyncpg's errors, among them that a view which has to be dropped is used by another.
+    Raises asyncpg's errors, for example if a view that has to be dropped is used by another.
     """
     applied = await _applied(connection)
     changed = [file for file in texts if applied.get(file) != _digest(texts[file])]
@@ -45,7 +45,7 @@ async def apply(connection: Connection, texts: Mapping[str, str]) -> list[str]:
 
 
 async def remove(connection: Connection) -> None:
-    """Drop all views and routines that `apply` has made; no-op on a database without any."""
+    """Drop all views and routines that `apply` has created."""
     async with connection.transaction():
         await _drop(connection, list(await _applied(connection)))
 
@@ -63,7 +63,7 @@ async def _replace(
     texts: Mapping[str, str],
     changed: Iterable[str],
 ) -> None:
-    """Drop the views, whose columns have changed, and make them again with owner and grants."""
+    """Drop all our views, and recreate them with their owner and grants."""
     views = [file for file in existing if _kind(file) == "VIEW"]
     rights = await repository.list_view_rights(connection, [_name(view) for view in views])
     await _drop(connection, views)

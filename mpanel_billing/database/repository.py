@@ -1,4 +1,4 @@
-"""The queries of the schema itself: what is applied, the migration lock, invalid indexes."""
+"""Queries about the schema: what is applied, the migration lock, invalid indexes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -47,11 +47,11 @@ async def forget_text(conn: Connection, file: str) -> None:
 
 
 async def list_view_rights(conn: Connection, views: Sequence[str]) -> list[str]:
-    """Return the statements that give views made again their owner and grants."""
+    """Return the statements that restore the owner and grants of recreated views."""
     rows = await _migrations.list_view_rights.fetch(conn, views=views)
     return [row["statement"] for row in rows]
 
 
 async def ping(conn: Connection) -> None:
     """Make a round trip to the database."""
-    await _health.answer.execute(conn)
+    await _health.ping.execute(conn)

@@ -1,4 +1,4 @@
-"""Checking the key that a request carries; endpoints declare the scope that it needs."""
+"""Checks a request's key against the scope that its endpoint declares."""
 
 import logging
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from mpanel_billing.telemetry.logs import REQUEST_ID
 logger = logging.getLogger(__name__)
 
 ACTOR = web.RequestKey("actor", Actor)
-"""Whose key the request carries, once that has been checked."""
+"""The holder of the request's key, once it has been checked."""
 
 _SCHEME = "bearer"
 _CHALLENGE = UnauthenticatedError.challenge
@@ -35,7 +35,7 @@ class ScopeMissingError(BillingError):
 
 
 async def require_scope(request: web.Request, scope: Scope) -> Actor:
-    """Return whose key the request carries, for the audit log.
+    """Return the holder of the request's key, for the audit log.
 
     UnauthenticatedError (401) without a valid key, RateLimitedError (429) after too many wrong
     ones, ScopeMissingError (403), DatabaseUnavailableError (503) if the key cannot be looked up.
@@ -51,7 +51,7 @@ async def require_scope(request: web.Request, scope: Scope) -> Actor:
 
 
 async def identify(request: web.Request, scope: Scope) -> Actor | None:
-    """Return whose key the request carries, None if it has none; else as `require_scope`."""
+    """Like `require_scope`, but return None for a request without a key."""
     return None if _bearer_key(request) is None else await require_scope(request, scope)
 
 

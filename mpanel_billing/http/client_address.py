@@ -29,7 +29,7 @@ def find_client(
     """Return the last address on the way to us that is not a trusted proxy.
 
     `peer` is the other end of the connection; each proxy appends the address before it to
-    `forwarded`. Anything left of an untrusted address is only its claim. None if the connection
+    `forwarded`. What is left of an untrusted address is only claimed by it. None if the connection
     has no address, as on a Unix socket.
     """
     client = _read(peer or "")

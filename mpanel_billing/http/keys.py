@@ -1,4 +1,4 @@
-"""The parts of the application, by the keys under which routes find them."""
+"""The keys under which routes find the application's parts."""
 
 from collections.abc import Sequence
 

@@ -111,7 +111,7 @@ async def open_rate_limiter(settings: Settings) -> AsyncIterator[RateLimiter]:
 @asynccontextmanager
 async def _shared_store(url: str) -> AsyncIterator[Storage]:
     try:
-        from redis.asyncio import ConnectionPool  # noqa: PLC0415 - an extra that few need
+        from redis.asyncio import ConnectionPool  # noqa: PLC0415 - an optional extra
     except ImportError:
         raise SettingsError(
             "RATE_LIMIT_STORE: needs the Redis client: pip install 'mpanel-billing[redis]'"

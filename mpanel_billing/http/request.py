@@ -1,4 +1,4 @@
-"""Reading a request: its path, query, JSON body and Idempotency-Key, and naming what is wrong."""
+"""Reads a request: its path, query, JSON body and Idempotency-Key; errors name the wrong field."""
 
 import json
 import re
@@ -101,13 +101,13 @@ class ServicePath(SubscriptionPath):
 
 
 class IdempotencyHeaders(BaseModel):
-    """The header that names a request, as the API description shows it."""
+    """The header Idempotency-Key, for the API description."""
 
     key: str | None = Field(
         None,
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
-        description="The client's own name for the request; a repeat gets the same response.",
+        description="A name that the client chooses; a repeat gets the same response.",
     )
 
 
@@ -115,7 +115,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def read_idempotency_key(request: web.Request) -> str | None:
-    """Return the client's own name for its request; MalformedRequestError if it is malformed.
+    """Return the request's Idempotency-Key, if any; MalformedRequestError if it is malformed.
 
     Source: IETF draft-ietf-httpapi-idempotency-key-header.
     """

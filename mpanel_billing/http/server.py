@@ -1,4 +1,4 @@
-"""Listening: the web process, which stops without losing a request, and the worker's monitoring."""
+"""Serves HTTP: the web process, which stops without losing requests, and a worker's monitoring."""
 
 import asyncio
 import gc
@@ -22,10 +22,10 @@ from mpanel_billing.telemetry.pool import open_pool
 logger = logging.getLogger(__name__)
 
 SHUTDOWN = web.AppKey("shutdown", asyncio.Event)
-"""Set once the process is stopping: requests that wait (`?wait=`) return now."""
+"""Set once the process is stopping: waiting requests (`?wait=`) return at once."""
 
 STOP_SECONDS = 9.5
-"""The most that stopping takes in all; the process manager kills a little later."""
+"""How long stopping takes at most; the process manager kills the process a little later."""
 
 _DRAIN_SECONDS = 3.0
 """How long clients may send requests over connections that they keep open."""
@@ -33,7 +33,7 @@ _DRAIN_SECONDS = 3.0
 _HANDLER_SECONDS = 2.0
 """How long requests may run after that before they are cancelled."""
 
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
 class AddressInUseError(BillingError):
@@ -90,8 +90,8 @@ async def _run(app: web.Application, host: str, port: int) -> None:
 def _freeze_program() -> None:
     """Exclude modules, classes and routes from garbage collection.
 
-    They live as long as the process, and traversing them took tens of milliseconds now and then,
-    in the middle of a request.
+    They live as long as the process, and traversing them would now and then delay a request by tens
+    of milliseconds.
     """
     gc.collect()
     gc.freeze()
@@ -171,7 +171,7 @@ async def _wait_for_connections(runner: web.AppRunner) -> None:
     while runner.server and runner.server.connections:
         if asyncio.get_running_loop().time() > deadline:
             return
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 _MONITORING_CONNECTIONS = 2

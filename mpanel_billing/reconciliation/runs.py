@@ -129,9 +129,7 @@ def _is_same_request(unfinished: asyncpg.Record, request: RunRequest) -> bool:
     return unfinished_options == [request.livemode, request.dry_run, request.since_days]
 
 
-async def _cut_slices(
-    conn: Connection, row: asyncpg.Record, request: RunRequest
-) -> list[Slice]:
+async def _cut_slices(conn: Connection, row: asyncpg.Record, request: RunRequest) -> list[Slice]:
     now = int(row["started_at"].timestamp())
     horizon = await repository.get_horizon(conn)
     rows = await repository.estimate_rows(conn)

@@ -18,10 +18,10 @@ from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.stripe_gateway.webhook_endpoints import (
     WebhookEndpoint,
-    update_webhook_endpoint,
     create_webhook_endpoint,
     delete_webhook_endpoint,
     list_webhook_endpoints,
+    update_webhook_endpoint,
 )
 
 PATH = "/api/webhooks/stripe"
@@ -168,7 +168,7 @@ async def make_changes(
         pool, by, "stripe.endpoint_ensure", details={"url": changes.url}
     ) as entry:
         ensured = await _make_changes(gateway, changes, remove_old=remove_old)
-        entry.aim_at("webhook_endpoint", ensured.endpoint.id)
+        entry.set_target("webhook_endpoint", ensured.endpoint.id)
         entry.note(made=changes.current is None, mended=changes.faults, removed=ensured.removed)
     return ensured
 

@@ -1,4 +1,4 @@
--- What health checks ask.
+-- For health checks.
 
--- name: answer()$
+-- name: ping()$
 SELECT 1;

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mpanel_billing.access.key import SCOPES, Scope, opens
+from mpanel_billing.access.key import SCOPES, Scope, include_scope
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS, KeyRing, UnknownKeyError
 from mpanel_billing.access.keys import revoke_key
 from mpanel_billing.database.pool import Pool
@@ -34,7 +34,9 @@ def ring(pool: Pool, clock: Clock) -> KeyRing:
 
 
 def test_who_may_change_may_read_and_nobody_else_may_more_than_it_says() -> None:
-    allowed = {(given, wanted) for given in SCOPES for wanted in SCOPES if opens([given], wanted)}
+    allowed = {
+        (given, wanted) for given in SCOPES for wanted in SCOPES if include_scope([given], wanted)
+    }
     same = {(scope, scope) for scope in SCOPES}
     assert allowed - same == {("admin", "admin:read"), ("billing", "billing:read")}
 

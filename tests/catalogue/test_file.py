@@ -119,7 +119,7 @@ def test_a_small_file_is_right() -> None:
         (
             'currency = "usd"',
             'currency = "usb"',
-            "1: currency: 'usb' is not a currency of Stripe's; use its ISO code in lower case",
+            "1: currency: 'usb' is not a currency of Stripe; use an ISO code in lower case",
         ),
         (
             "[plans.prices_in.jpy]",

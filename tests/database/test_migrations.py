@@ -206,7 +206,7 @@ async def test_a_database_that_is_older_than_the_oldest_migration_is_refused(
 ):
     await migrations.migrate(empty_database_url, migrations=folder)
     (folder / "20250101000001_add_note.sql").unlink()
-    with pytest.raises(ObsoleteSchemaError, match="begin with a new database"):
+    with pytest.raises(ObsoleteSchemaError, match="start with a new database"):
         await migrations.migrate(empty_database_url, migrations=folder)
 
 

@@ -65,7 +65,7 @@ async def test_it_is_made_once_pinned_with_exactly_our_events_and_its_secret_tol
     assert re.search(r"^STRIPE_WEBHOOK_SECRET=whsec_\w+$", done.stdout, re.MULTILINE)
 
     again = (await run("ensure", "--url", URL)).stdout
-    assert again == f"is as it should be: {made.id}, {URL}, API version {API_VERSION}\n"
+    assert again == f"no change: {made.id}, {URL}, API version {API_VERSION}\n"
     assert len(await endpoints(v1)) == 1
 
     rows = await pool.fetch("SELECT * FROM billing_audit_log ORDER BY id")
@@ -75,7 +75,7 @@ async def test_it_is_made_once_pinned_with_exactly_our_events_and_its_secret_tol
     assert "whsec_" not in str([dict(row) for row in rows])
 
 
-async def test_what_is_wrong_with_it_is_mended(run: Run, v1: Any) -> None:
+async def test_what_is_wrong_with_it_is_corrected(run: Run, v1: Any) -> None:
     await run("ensure", "--url", URL)
     [made] = await endpoints(v1)
     events = [*sorted(EVENT_TYPES - {"invoice.paid"}), "charge.updated"]
@@ -92,10 +92,10 @@ async def test_what_is_wrong_with_it_is_mended(run: Run, v1: Any) -> None:
     assert done.exit_code == 0
     assert f"corrected {made.id}" in done.stdout
     assert "whsec_" not in done.stdout
-    [mended] = await endpoints(v1)
-    assert (mended.status, set(mended.enabled_events)) == ("enabled", EVENT_TYPES)
+    [corrected] = await endpoints(v1)
+    assert (corrected.status, set(corrected.enabled_events)) == ("enabled", EVENT_TYPES)
     planned = await run("ensure", "--url", URL, "--dry-run")
-    assert (planned.exit_code, planned.stdout) == (0, f"{URL} is as it should be\n")
+    assert (planned.exit_code, planned.stdout) == (0, f"{URL} needs no change\n")
 
 
 async def test_a_version_is_changed_by_way_of_a_second_endpoint(run: Run, v1: Any) -> None:

@@ -13,8 +13,8 @@ from mpanel_billing.errors import (
     StripeObjectMissingError,
     StripeUnavailableError,
 )
-from mpanel_billing.stripe_gateway.hosted_pages import create_customer, expire_checkout_session
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from mpanel_billing.stripe_gateway.hosted_pages import create_customer, expire_checkout_session
 from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
 from tests.service import make_settings

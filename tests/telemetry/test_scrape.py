@@ -10,8 +10,8 @@ from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import StripeError
 from mpanel_billing.http import keys
 from mpanel_billing.http.routes.webhooks import count_event
-from mpanel_billing.stripe_gateway.hosted_pages import create_customer, expire_checkout_session
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from mpanel_billing.stripe_gateway.hosted_pages import create_customer, expire_checkout_session
 from mpanel_billing.telemetry.counters import REFUSALS
 from mpanel_billing.telemetry.figures import FigureReader
 from stripe_sandbox.client import SandboxClient

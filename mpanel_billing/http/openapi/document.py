@@ -1,4 +1,4 @@
-"""The OpenAPI document of an application, from what its routes declare, and its two routes."""
+"""The OpenAPI document, built from the declarations of the routes, and the routes that serve it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -173,9 +173,9 @@ def _describe(operation: Operation, components: Components) -> dict[str, Any]:
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    """Return the key and scope that an operation needs; empty if it is open to everybody."""
-    anybody: list[dict[str, list[str]]] = [{}] if operation.key_optional else []
-    return [*anybody, {_KEY: [operation.scope]}] if operation.scope else []
+    """Return the key and scope that an operation needs; empty if it needs none."""
+    without_key: list[dict[str, list[str]]] = [{}] if operation.key_optional else []
+    return [*without_key, {_KEY: [operation.scope]}] if operation.scope else []
 
 
 def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ routes = Endpoints("admin")
 async def post_reconcile(
     call: KeyedCall[None, None, ReconcileRequest],
 ) -> ReconcileStartedResponse:
-    """Have a worker reconcile; 202 with the run's id, 409 if a run is in progress."""
+    """Start a reconcile in a worker; 202 with the run's id, 409 if one is in progress."""
     request = runs.RunRequest(
         "api",
         call.app[keys.SETTINGS].livemode,

@@ -1,4 +1,4 @@
-"""/api/billing/portal-session: let a customer into Stripe's customer portal."""
+"""/api/billing/portal-session: sign a customer in to Stripe's customer portal."""
 
 from mpanel_billing.checkout.return_urls import allowed_address, app_address
 from mpanel_billing.errors import InvalidRequestError, NotFoundError
@@ -22,7 +22,7 @@ routes = Endpoints("billing")
     },
 )
 async def post_portal_session(call: KeyedCall[None, None, PortalRequest]) -> PortalSessionResponse:
-    """Return an address at Stripe where the customer is signed in already."""
+    """Return a URL that signs the customer in to Stripe's customer portal."""
     url = await open_portal_session(
         call.app[keys.MIRROR],
         call.actor,

@@ -1,4 +1,4 @@
-"""/api/billing/subscriptions: mPanel's backend shows and changes its customers' subscriptions."""
+"""/api/billing/subscriptions: mPanel's backend reads and changes customers' subscriptions."""
 
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
@@ -159,7 +159,7 @@ async def post_cancel(
 async def post_resume(
     call: KeyedCall[IdPath, None, ResumeRequest],
 ) -> SubscriptionChangeResponse:
-    """Take a scheduled cancellation back; honours `Idempotency-Key`."""
+    """Undo a scheduled cancellation; honours `Idempotency-Key`."""
     return SubscriptionChangeResponse.of(
         await lifecycle.resume(call.app[keys.MIRROR], _request(call))
     )

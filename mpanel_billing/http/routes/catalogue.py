@@ -1,4 +1,4 @@
-"""The marketing site's older bridge: what is on sale, cacheable."""
+"""The catalogue for the marketing site's older pages; responses can be cached."""
 
 from mpanel_billing.catalogue import bridge
 from mpanel_billing.catalogue.model import Catalogue
@@ -26,13 +26,13 @@ class ProductPath(Path):
 @routes.endpoint("GET", "/api/public/plans", limit="lookups", cached=True)
 async def list_plans(call: Call) -> PlansResponse:
     """Return the plans and the terms that each is sold for."""
-    return PlansResponse.model_validate(bridge.plans_answer(await _catalogue(call)))
+    return PlansResponse.model_validate(bridge.plans_body(await _catalogue(call)))
 
 
 @routes.endpoint("GET", "/api/marketing-api/products/catalog", limit="lookups", cached=True)
 async def list_products(call: Call[None, ProductsQuery]) -> ProductsResponse:
     """Return plans and add-ons, all or those of one category."""
-    listed = bridge.products_answer(await _catalogue(call), call.query.category)
+    listed = bridge.products_body(await _catalogue(call), call.query.category)
     return ProductsResponse.model_validate(listed)
 
 
@@ -45,7 +45,7 @@ async def list_products(call: Call[None, ProductsQuery]) -> ProductsResponse:
 )
 async def get_product(call: Call[ProductPath]) -> ProductResponse:
     """Return one plan or add-on, by its code."""
-    found = bridge.product_answer(await _catalogue(call), call.path.id)
+    found = bridge.product_body(await _catalogue(call), call.path.id)
     return ProductResponse.model_validate(found)
 
 

@@ -1,4 +1,4 @@
-"""Ordering, and following an order: the routes of the buyer's browser."""
+"""Placing an order and following it: the routes that the buyer's browser calls."""
 
 import hashlib
 import json
@@ -150,7 +150,7 @@ async def _open_page(
         checkout.mirror.pool, by, "checkout.create_session", details=details
     ) as entry:
         page = await create_session(checkout, purchase, key)
-        entry.aim_at("subscription", page.subscription_id)
+        entry.set_target("subscription", page.subscription_id)
     return page
 
 

@@ -1,4 +1,4 @@
-"""What monitoring asks: liveness, readiness, health and metrics."""
+"""For monitoring: liveness, readiness, health and metrics."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus

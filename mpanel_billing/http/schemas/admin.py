@@ -15,20 +15,20 @@ MOST_ENTRIES = 1000
 
 
 class EventsQuery(Request):
-    """Which events."""
+    """Which events to return."""
 
     status: Status | None = Field(None, description="Only events with this status.")
     limit: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="The most to return.")] = 50
 
 
 class AuditQuery(Request):
-    """Which entries."""
+    """Which entries to return."""
 
-    target: SearchText | None = Field(None, description="Only changes of the thing with this id.")
+    target: SearchText | None = Field(None, description="Only changes to the object with this id.")
     actor: SearchText | None = Field(None, description="Only changes by this key or person.")
     limit: Annotated[int, Field(ge=1, le=MOST_ENTRIES, description="The most to return.")] = 50
     before: Annotated[
-        int, Field(ge=1, le=audit.LAST_ID, description="The id of the last entry of a page.")
+        int, Field(ge=1, le=audit.LAST_ID, description="Only entries before this id.")
     ] = audit.LAST_ID
 
 
@@ -41,7 +41,7 @@ class SuspendRequest(Request):
 class ReconcileRequest(Request):
     """What to reconcile: everything, or what was created in the last `sinceDays` days.
 
-    `dryRun` only reports. A stopped run of the same kind is continued, unless `restart` is set.
+    `dryRun` only reports. An interrupted run with the same options resumes, except with `restart`.
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""What request and response models share: spelling, moments, and the types of form fields."""
+"""What request and response models share: camelCase keys, times, and types of form fields."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ class Request(BaseModel):
 
 
 _ONE_LINE = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
-"""As much of `Line`'s rule as a JSON Schema can say."""
+"""As much of `Line`'s rule as JSON Schema can express."""
 
 _LINE_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories that break a line, or that UTF-8 cannot encode."""
@@ -113,20 +113,20 @@ class OwnerRequest(Request):
         return CustomerRef(self.customer_id, self.user_id)
 
     def require_named(self, *other_fields: str) -> CustomerRef:
-        """Return the customer; InvalidRequestError if the request names nobody.
+        """Return the customer; InvalidRequestError if the request names none.
 
-        `other_fields` would name one too.
+        `other_fields` are further fields that can name one.
         """
         if not self.named.is_empty:
             return self.named
         fields = ", ".join(("customerId", "userId", *other_fields))
         raise InvalidRequestError(
-            f"Please name the customer, by one of: {fields}.", fields={"customerId": "is missing"}
+            f"Please name the customer by one of: {fields}.", fields={"customerId": "is missing"}
         )
 
 
 class OwnerQuery(OwnerRequest):
-    """Whose it has to be: anything of another customer is not found."""
+    """The customer it must belong to; what belongs to another is not found."""
 
 
 class PageQuery(OwnerRequest):

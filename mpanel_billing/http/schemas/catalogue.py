@@ -1,4 +1,4 @@
-"""Bodies of the marketing site's older bridge: snake_case keys, prices in whole currency units."""
+"""Bodies of the bridge: snake_case keys, prices in whole currency units."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from mpanel_billing.http.schemas.base import Request
 
 
 class ProductsQuery(Request):
-    """Which products."""
+    """Which products to return."""
 
     category: str | None = Field(None, description="Only products of this category.")
 

@@ -1,7 +1,7 @@
 """Bodies of /api/checkout and of the older /api/public/checkout.
 
-Clients post orders to `create-session` in two shapes: one has a field for each thing, the other a
-cart; both may be mixed. Prices that they send are ignored.
+Clients post orders to `create-session` in two shapes: one has separate fields, the other a cart;
+they may be mixed. Prices in them are ignored.
 """
 
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ class _Form(Request):
 
 
 class CustomerSchema(_Form):
-    """Who orders. The lengths are those of mPanel's columns."""
+    """The buyer. The lengths are those of mPanel's columns."""
 
     name: Annotated[Line, Field(min_length=1, max_length=200)]
     email: Email
@@ -81,7 +81,7 @@ class CustomerSchema(_Form):
     country: Country = None
 
     def to_buyer(self) -> Buyer:
-        """Return the buyer as checkout takes them."""
+        """Return the buyer for checkout."""
         return Buyer(
             email=self.email,
             name=self.name,
@@ -118,7 +118,7 @@ class CartItemSchema(_Form):
     domain: DomainName = ""
 
     def to_item(self) -> CartItem:
-        """Return the item as checkout takes it."""
+        """Return the item for checkout."""
         return CartItem(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
@@ -135,7 +135,7 @@ class QuoteRequest(_Form):
     cart_items: Annotated[tuple[CartItemSchema, ...], Field(max_length=MAX_CART_ITEMS)] = ()
 
     def to_selection(self) -> Selection:
-        """Return what was selected, as checkout takes it."""
+        """Return the selection for checkout."""
         return Selection(
             plan_id=self.plan_id,
             billing_cycle=self.billing_cycle,
@@ -171,7 +171,7 @@ class BridgeCheckoutRequest(_Form):
 
 
 class OrderQuery(Request):
-    """How long the page is willing to wait."""
+    """How long the client is willing to wait."""
 
     wait: Annotated[
         int,
@@ -261,7 +261,7 @@ class OrderServiceSchema(Schema):
 
 
 class OrderProvisioningSchema(Schema):
-    """How far provisioning has come."""
+    """The progress of provisioning."""
 
     state: Literal["awaiting_payment", "in_progress", "ready", "suspended", "ended", "not_ordered"]
     services: tuple[OrderServiceSchema, ...]
@@ -296,9 +296,9 @@ _SERVICE_STATES = {"absent": "in_progress"}
 
 
 class OrderResponse(Response):
-    """What has become of an order.
+    """The state of an order.
 
-    Anybody who has the session's id may read it, so it has no name, address or email.
+    Anyone with the session's id may read it, so it has no name, address or email.
     """
 
     session_id: str

@@ -1,4 +1,4 @@
-"""Bodies of /api/billing/invoices. Amounts are minor units, moments UTC."""
+"""Bodies of /api/billing/invoices. Amounts are in minor units, times in UTC."""
 
 from collections.abc import Sequence
 from typing import Annotated, Self
@@ -11,7 +11,7 @@ from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.refunds import Reason
 
 LARGEST_AMOUNT = 99_999_999
-"""Stripe takes amounts of up to eight digits."""
+"""Stripe accepts amounts of up to eight digits."""
 
 
 class InvoicesQuery(PageQuery):

@@ -1,4 +1,4 @@
-"""What monitoring and Stripe receive. Their routes write these bodies themselves, for speed."""
+"""Bodies for monitoring and for Stripe. The routes write them without these models, for speed."""
 
 from typing import Literal
 
@@ -26,7 +26,7 @@ class UnreadyResponse(_Schema):
 
 
 class HealthResponse(_Schema):
-    """The state of the service; ages are in seconds, null where nothing is waiting."""
+    """The state of the service; ages are in seconds, null if nothing is waiting."""
 
     status: Literal["ok", "degraded"]
     timestamp: Moment

@@ -1,4 +1,4 @@
-"""Bodies of /api/billing/subscriptions and the portal. Amounts are minor units, moments UTC."""
+"""Bodies of /api/billing/subscriptions and the portal. Amounts are in minor units, times in UTC."""
 
 from collections.abc import Sequence
 from typing import Annotated, Self
@@ -26,7 +26,7 @@ Comment = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, 
 
 
 class PortalRequest(OwnerRequest):
-    """Which customer to let into Stripe's portal, and where they return to."""
+    """The customer to sign in to Stripe's portal, and where they return to."""
 
     email: Email | None = None
     subscription_id: UUID | None = None
@@ -39,7 +39,7 @@ class PortalRequest(OwnerRequest):
 
 
 class PreviewRequest(OwnerRequest):
-    """What a subscription is to change to; without `addonIds` it keeps its add-ons."""
+    """What to change a subscription to; without `addonIds` it keeps its add-ons."""
 
     plan_id: Id
     billing_cycle: Annotated[str, Field(min_length=1, max_length=40)]
@@ -48,7 +48,7 @@ class PreviewRequest(OwnerRequest):
 
 
 class ChangePlanRequest(PreviewRequest):
-    """What a subscription is to change to.
+    """What to change a subscription to.
 
     With the `prorationDate` of a preview, the amounts of that preview are charged.
     """
@@ -64,7 +64,7 @@ class CancelRequest(OwnerRequest):
 
 
 class ResumeRequest(OwnerRequest):
-    """Whose subscription it is."""
+    """The subscription's owner."""
 
 
 class ItemSchema(Schema):
