@@ -1,4 +1,4 @@
-"""An inbox to drop events into, as the webhook route does."""
+"""Delivers events as the webhook route does, and reads the rows that they leave."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ from tests import stripe_objects as made
 
 @dataclass(frozen=True)
 class Inbox:
-    """Takes events as the webhook route does, and looks at the rows."""
+    """Stores and applies events as the webhook route does, and reads the rows."""
 
     pool: Pool
 
     @property
     def mirror(self) -> Mirror:
-        """The mirror that the events go to; applying them asks Stripe nothing."""
+        """The mirror that applies the events; it never calls Stripe."""
         return Mirror(self.pool, cast("StripeGateway", None), livemode=False)
 
-    async def take(self, payload: Mapping[str, Any]) -> str:
-        """Receive an event; answer the outcome's status."""
+    async def receive(self, payload: Mapping[str, Any]) -> str:
+        """Store and apply an event; return the status of the outcome."""
         return (
             await receive_event(self.pool, parse_event(Body.of(payload), livemode=False))
         ).status
 
-    async def tell(self, type_: str, stripe_object: Mapping[str, Any], **more: Any) -> str:
-        """Receive an event about an object."""
-        return await self.take(made.event(type_, stripe_object, **more))
+    async def deliver(self, type_: str, stripe_object: Mapping[str, Any], **more: Any) -> str:
+        """Deliver an event about an object; return the status of the outcome."""
+        return await self.receive(made.event(type_, stripe_object, **more))
 
     async def row(self, query: str, *args: object) -> asyncpg.Record:
         """Return the one row of a query."""

@@ -111,8 +111,8 @@ def test_behind_sudo_it_is_who_ran_that(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_what_is_repaired_in_our_books_is_on_record(inbox: Inbox, pool: Pool) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription())
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("customer.subscription.created", made.subscription())
+    await inbox.deliver("invoice.paid", made.invoice())
     id_ = (await inbox.subscription())["id"]
     await pool.execute(
         """INSERT INTO tenant_services (subscription_id, product_type, desired, actual, driver,

@@ -82,8 +82,8 @@ async def test_what_cannot_be_done_is_one_line_and_exit_code_1(
 async def test_every_command_that_changes_something_leaves_exactly_one_entry(
     database_url: str, inbox: Inbox, sandbox: Sandbox
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription(), id_="evt_1")
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("customer.subscription.created", made.subscription(), id_="evt_1")
+    await inbox.deliver("invoice.paid", made.invoice())
     await inbox.pool.execute(
         """UPDATE stripe_events SET status = 'failed', last_error = 'fault', applied_at = NULL
            WHERE id = 'evt_1'"""

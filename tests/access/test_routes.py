@@ -88,8 +88,8 @@ def record(pool: Pool) -> Record:
 async def test_every_change_by_an_operator_leaves_exactly_one_entry(
     client: AppClient, inbox: Inbox, pool: Pool, record: Record
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription())
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("customer.subscription.created", made.subscription())
+    await inbox.deliver("invoice.paid", made.invoice())
     id_ = str((await inbox.subscription())["id"])
     await pool.execute(
         """INSERT INTO tenant_services (subscription_id, product_type, desired, actual, driver)
@@ -134,7 +134,7 @@ async def test_every_change_by_an_operator_leaves_exactly_one_entry(
 async def test_what_is_refused_or_only_looked_at_leaves_no_entry(
     client: AppClient, inbox: Inbox, record: Record
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.deliver("customer.subscription.created", made.subscription())
     id_ = str((await inbox.subscription())["id"])
     for route in READING:
         area = ADMIN_KEY if "admin" in route[1] else BILLING_KEY
@@ -148,8 +148,8 @@ async def test_what_is_refused_or_only_looked_at_leaves_no_entry(
 async def test_an_entry_names_the_key_of_the_database(
     client: AppClient, issue: Issue, inbox: Inbox, pool: Pool
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription())
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("customer.subscription.created", made.subscription())
+    await inbox.deliver("invoice.paid", made.invoice())
     key = await issue("admin", name="night-shift")
     suspend = ("POST", "/api/admin/subscriptions/{id}/suspend")
     body = {"reason": f"her key {key.text} leaked"}

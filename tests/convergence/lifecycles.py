@@ -68,7 +68,7 @@ class Life:
     def subscription(self) -> dict[str, Any]:
         return self.objects[f"sub_{self.name}"]
 
-    def tell(self, type_: str, about: dict[str, Any], was: Mapping[str, Any] | None = None) -> None:
+    def emit(self, type_: str, about: dict[str, Any], was: Mapping[str, Any] | None = None) -> None:
         """Record an event about an object as it is now, and the object itself."""
         self.objects[about["id"]] = about
         previous = None
@@ -89,17 +89,17 @@ class Life:
         was = deepcopy(self.subscription)
         now = deepcopy(self.subscription) | changes
         if now != was:
-            self.tell(type_, now, was)
+            self.emit(type_, now, was)
 
     def begin(self, *, recovered: bool) -> None:
         """Be bought: the session, the first invoice and its payment, the subscription."""
         status = "trialing" if self.trial else "active"
         metadata = {"subscriptionId": str(self.order)} if self.order else {}
         if self.order and recovered:
-            self._tell_session(1, status="expired", payment_status="unpaid", subscription=None)
+            self._emit_session(1, status="expired", payment_status="unpaid", subscription=None)
             self.now += 60
         self.bill(0 if self.trial else 799, number=0)
-        self.tell(
+        self.emit(
             "customer.subscription.created",
             made.subscription(
                 f"sub_{self.name}",
@@ -112,9 +112,9 @@ class Life:
             ),
         )
         if self.order:
-            self._tell_session(2 if recovered else 1)
+            self._emit_session(2 if recovered else 1)
 
-    def _tell_session(self, number: int, **more: Any) -> None:
+    def _emit_session(self, number: int, **more: Any) -> None:
         session = made.session(
             f"cs_{self.name}_{number}",
             **{"subscription": f"sub_{self.name}"} | more,
@@ -122,7 +122,7 @@ class Life:
             order=str(self.order),
         )
         status = "expired" if session["status"] == "expired" else "completed"
-        self.tell(f"checkout.session.{status}", session)
+        self.emit(f"checkout.session.{status}", session)
 
     def bill(self, amount: int, *, number: int, paid: bool = True) -> None:
         """Make an invoice, and pay it or fail to."""
@@ -135,17 +135,17 @@ class Life:
             created=self.now,
             classic=self.classic,
         )
-        self.tell("invoice.finalized", invoice)
+        self.emit("invoice.finalized", invoice)
         if paid:
             self.settle(invoice)
         else:
-            self.tell("invoice.payment_failed", invoice | {"attempt_count": 1})
+            self.emit("invoice.payment_failed", invoice | {"attempt_count": 1})
 
     def settle(self, invoice: dict[str, Any]) -> None:
         """Pay an open invoice."""
         amount = invoice["total"]
         attempts = invoice["attempt_count"] + (1 if amount else 0)
-        self.tell(
+        self.emit(
             "invoice.paid",
             invoice
             | {
@@ -165,7 +165,7 @@ class Life:
                 amount=amount,
                 created=self.now,
             )
-            self.tell("invoice_payment.paid", payment)
+            self.emit("invoice_payment.paid", payment)
 
     def step(self, action: str, wait: int) -> None:
         """Let something happen, `wait` seconds after the last."""

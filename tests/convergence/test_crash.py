@@ -75,7 +75,7 @@ async def test_every_acknowledged_event_survives_kills_and_the_mirror_equals_the
     objects = {id_: about for life in (*calm, *wild) for id_, about in life.objects.items()}
     for life in calm:
         for event in life.events:
-            await Inbox(pool).take(event)
+            await Inbox(pool).receive(event)
     events = disordered([event for life in wild for event in life.events], chance)
 
     stripe = Stripe(f"http://127.0.0.1:{unused_tcp_port}/api/webhooks/stripe")

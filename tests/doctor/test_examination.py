@@ -54,7 +54,7 @@ async def test_every_failure_says_what_to_do(
     db: DatabaseSide, stripe_side: StripeSide, pool: Pool, inbox: Inbox
 ) -> None:
     await pool.execute("ALTER TABLE subscriptions ADD CONSTRAINT fault CHECK (amount <> 666)")
-    await inbox.tell("customer.subscription.created", made.subscription(amount=666))
+    await inbox.deliver("customer.subscription.created", made.subscription(amount=666))
     findings = await examine(db, stripe_side)
     assert failures(findings) == {
         "catalogue": "is empty",

@@ -53,7 +53,7 @@ async def test_failed_events_are_listed_shown_and_replayed(
     await pool.execute("ALTER TABLE subscriptions ADD CONSTRAINT fault CHECK (amount <> 666)")
     for number in range(3):
         subscription = made.subscription(f"sub_{number}", amount=666)
-        await inbox.tell("customer.subscription.created", subscription, id_=f"evt_{number}")
+        await inbox.deliver("customer.subscription.created", subscription, id_=f"evt_{number}")
     answer = await client.get("/api/admin/events?status=failed&limit=2", headers=HEADERS)
     listed = (await answer.json())["events"]
     assert [event["id"] for event in listed] == ["evt_2", "evt_1"]

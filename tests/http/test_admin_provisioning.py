@@ -16,8 +16,8 @@ async def call(
 
 
 async def paid_subscription(inbox: Inbox) -> str:
-    await inbox.tell("customer.subscription.created", made.subscription())
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("customer.subscription.created", made.subscription())
+    await inbox.deliver("invoice.paid", made.invoice())
     return str((await inbox.subscription())["id"])
 
 

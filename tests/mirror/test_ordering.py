@@ -120,7 +120,7 @@ class Mirror:
     stored: Version | None = None
     wanted: bool = False
 
-    def take(self, incoming: Version) -> None:
+    def receive(self, incoming: Version) -> None:
         decision = order(self.stored, incoming)
         self.wanted |= decision.needs_refetch
         if decision.applies:
@@ -165,20 +165,20 @@ def test_any_order_of_events_and_fetches_ends_with_the_latest_state(
         elif action == "tick":
             stripe.now += value
         elif action == "deliver":
-            mirror.take(stripe.events[value % len(stripe.events)])
+            mirror.receive(stripe.events[value % len(stripe.events)])
         elif action == "ask" and under_way is None:
             under_way = fetched(stripe, mirror, stripe.now)
         elif action == "answer" and under_way is not None:
             # the answer arrives late, after whatever happened since it was read
             mirror.wanted = False
-            mirror.take(under_way)
+            mirror.receive(under_way)
             under_way = None
     remaining = [*stripe.events, *stripe.events]
     rest.shuffle(remaining)
     for event in remaining:
-        mirror.take(event)
+        mirror.receive(event)
     while mirror.wanted:
         mirror.wanted = False
-        mirror.take(fetched(stripe, mirror, stripe.now))
+        mirror.receive(fetched(stripe, mirror, stripe.now))
     assert mirror.stored is not None
     assert mirror.stored.content == {"state": stripe.state}

@@ -85,7 +85,7 @@ async def test_an_answer_is_dated_by_stripes_clock_however_wrong_ours_is(
 ) -> None:
     stripe_clock.ahead = timedelta(minutes=minutes)
     before = int(stripe_clock.now().timestamp()) - 60
-    await inbox.tell("customer.subscription.created", made.subscription(), created=before)
+    await inbox.deliver("customer.subscription.created", made.subscription(), created=before)
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
     await wish(inbox)
     await mirror.refetch("sub_1")
@@ -93,10 +93,12 @@ async def test_an_answer_is_dated_by_stripes_clock_however_wrong_ours_is(
     assert row["amount"] == 900
     assert abs(row["stripe_as_of"] - stripe_clock.now()) < timedelta(seconds=30)
     older = made.subscription(amount=1)
-    assert await inbox.tell("customer.subscription.updated", older, created=before + 30) == "stale"
+    assert (
+        await inbox.deliver("customer.subscription.updated", older, created=before + 30) == "stale"
+    )
     later = int(row["stripe_as_of"].timestamp()) + 1
     newer = made.subscription(amount=2)
-    assert await inbox.tell("customer.subscription.updated", newer, created=later) == "applied"
+    assert await inbox.deliver("customer.subscription.updated", newer, created=later) == "applied"
     assert (await inbox.subscription())["amount"] == 2
 
 
@@ -108,7 +110,7 @@ async def test_twenty_events_of_one_second_at_once_end_with_the_latest_state(
     stripe_clock.objects["sub_1"] = updates[-1]
     await asyncio.gather(
         *(
-            inbox.tell("customer.subscription.updated", update, created=now, previous={"n": n})
+            inbox.deliver("customer.subscription.updated", update, created=now, previous={"n": n})
             for n, update in enumerate(updates)
         )
     )
@@ -154,14 +156,14 @@ async def test_an_event_that_overtakes_the_answer_is_not_undone(
     inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
     now = int(stripe_clock.now().timestamp())
-    await inbox.tell("customer.subscription.created", made.subscription(), created=now - 60)
+    await inbox.deliver("customer.subscription.created", made.subscription(), created=now - 60)
     stripe_clock.objects["sub_1"] = made.subscription(amount=1)
     stripe_clock.answers.clear()
     await wish(inbox)
     asking = asyncio.create_task(mirror.refetch("sub_1"))
     await stripe_clock.question.wait()
     ended = made.subscription(status="canceled", amount=2)
-    await inbox.tell("customer.subscription.deleted", ended, created=now + 60)
+    await inbox.deliver("customer.subscription.deleted", ended, created=now + 60)
     stripe_clock.answers.set()
     await asking
     row = await inbox.subscription()
@@ -216,8 +218,8 @@ async def test_while_stripe_is_away_the_wish_is_kept_with_the_reason(
 async def test_the_payment_of_an_invoice_is_fetched_when_its_event_does_not_come(
     inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription())
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("customer.subscription.created", made.subscription())
+    await inbox.deliver("invoice.paid", made.invoice())
     waiting = await inbox.row("SELECT * FROM stripe_refetches WHERE object_type = 'invoice'")
     assert waiting["reason"] == "awaited"
     payments = {"object": "list", "data": [made.invoice_payment()]}
@@ -252,10 +254,10 @@ async def test_an_answer_whose_transaction_fell_victim_to_a_deadlock_is_applied_
 
 @pytest.mark.parametrize("sooner", [0, 5], ids=["of the same second", "older"])
 async def test_a_snapshot_that_is_not_newer_changes_no_invoice(inbox: Inbox, sooner: int) -> None:
-    await inbox.tell("invoice.paid", made.invoice(), created=T + 5)
+    await inbox.deliver("invoice.paid", made.invoice(), created=T + 5)
     row = await inbox.row("SELECT * FROM invoices")
     opened = made.invoice(status="open", total=900)
-    assert await inbox.tell("invoice.finalized", opened, created=T + 5 - sooner) == "stale"
+    assert await inbox.deliver("invoice.finalized", opened, created=T + 5 - sooner) == "stale"
     assert await inbox.row("SELECT * FROM invoices") == row
 
 
@@ -265,11 +267,11 @@ async def test_an_answer_by_a_slower_clock_lets_no_older_event_in(
     """What replaces a snapshot is never dated before it."""
     now = int(stripe_clock.now().timestamp())
     first = made.subscription(amount=800)
-    await inbox.tell("customer.subscription.updated", first, created=now + 60)
+    await inbox.deliver("customer.subscription.updated", first, created=now + 60)
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
     await mirror.refresh("subscription", "sub_1")
     older = made.subscription(amount=1)
-    assert await inbox.tell("customer.subscription.updated", older, created=now + 30) == "stale"
+    assert await inbox.deliver("customer.subscription.updated", older, created=now + 30) == "stale"
     assert (await inbox.subscription())["amount"] == 900
 
 
@@ -280,7 +282,7 @@ async def test_an_event_of_the_time_in_which_an_answer_was_read_is_asked_about(
     await mirror.refresh("subscription", "sub_1")
     within = int((await inbox.subscription())["stripe_as_of"].timestamp()) - 1
     other = made.subscription(amount=1)
-    await inbox.tell("customer.subscription.updated", other, created=within)
+    await inbox.deliver("customer.subscription.updated", other, created=within)
     assert (await inbox.subscription())["amount"] == 900
     asked = await inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'sub_1'")
     assert "undecided" in asked["reason"]
@@ -303,9 +305,9 @@ async def test_the_wish_of_a_worker_that_was_killed_is_anothers_once_its_lease_r
 async def test_within_a_second_what_was_created_is_older_than_what_was_updated(
     inbox: Inbox,
 ) -> None:
-    await inbox.tell("customer.subscription.updated", made.subscription(amount=1299), created=T)
+    await inbox.deliver("customer.subscription.updated", made.subscription(amount=1299), created=T)
     first = made.subscription(amount=799)
-    assert await inbox.tell("customer.subscription.created", first, created=T) == "stale"
+    assert await inbox.deliver("customer.subscription.created", first, created=T) == "stale"
     assert (await inbox.subscription())["amount"] == 1299
     asked = "SELECT count(*) FROM stripe_refetches WHERE object_id = 'sub_1'"
     assert await inbox.pool.fetchval(asked) == 0
@@ -314,6 +316,6 @@ async def test_within_a_second_what_was_created_is_older_than_what_was_updated(
 async def test_what_is_to_be_asked_is_triggered_in_the_same_transaction(inbox: Inbox) -> None:
     for amount in (1299, 799):
         update = made.subscription(amount=amount)
-        await inbox.tell("customer.subscription.updated", update, created=T)
+        await inbox.deliver("customer.subscription.updated", update, created=T)
     jobs = await inbox.pool.fetch("SELECT payload FROM pgqueuer WHERE entrypoint = 'refetch'")
     assert {job["payload"].decode() for job in jobs} == {"cus_1", "sub_1"}

@@ -42,7 +42,7 @@ async def test_a_refund_ends_in_the_same_state_in_any_order(
     inbox: Inbox, sequence: tuple[Told, ...]
 ) -> None:
     for type_, status, created in (*sequence, sequence[0]):
-        await inbox.tell(type_, refund(status), created=created)
+        await inbox.deliver(type_, refund(status), created=created)
     row = await inbox.row("SELECT * FROM stripe_refunds")
     assert (row["status"], row["amount"], row["livemode"]) == ("failed", 500, False)
     assert row["stripe_payment_intent_id"] == "pi_1"
@@ -50,8 +50,8 @@ async def test_a_refund_ends_in_the_same_state_in_any_order(
 
 
 async def test_two_updates_of_one_second_are_asked_about(inbox: Inbox) -> None:
-    await inbox.tell("refund.updated", refund(reason="duplicate"), created=T)
-    await inbox.tell("refund.updated", refund(reason="fraudulent"), created=T)
+    await inbox.deliver("refund.updated", refund(reason="duplicate"), created=T)
+    await inbox.deliver("refund.updated", refund(reason="fraudulent"), created=T)
     wish = await inbox.row("SELECT object_id, object_type FROM stripe_refetches")
     assert tuple(wish) == ("re_1", "refund")
 
@@ -60,5 +60,5 @@ async def test_two_updates_of_one_second_are_asked_about(inbox: Inbox) -> None:
 async def test_a_refund_that_cannot_be_read_is_kept_and_ignored(
     inbox: Inbox, wrong: dict[str, Any]
 ) -> None:
-    assert await inbox.take(made.event("refund.created", refund() | wrong)) == "ignored"
+    assert await inbox.receive(made.event("refund.created", refund() | wrong)) == "ignored"
     assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refunds") == 0

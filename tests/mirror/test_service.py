@@ -13,8 +13,8 @@ T = 1_790_000_000
 
 async def test_an_event_takes_effect_once(inbox: Inbox) -> None:
     event = made.event("customer.subscription.created", made.subscription())
-    assert await inbox.take(event) == "applied"
-    assert await inbox.take(event) == "duplicate"
+    assert await inbox.receive(event) == "applied"
+    assert await inbox.receive(event) == "duplicate"
     assert (
         await inbox.pool.fetchval("SELECT count(*) FROM pgqueuer WHERE entrypoint = 'provision'")
         == 1
@@ -23,10 +23,10 @@ async def test_an_event_takes_effect_once(inbox: Inbox) -> None:
 
 async def test_an_older_snapshot_changes_no_row_and_no_item(inbox: Inbox) -> None:
     new, old = made.subscription(amount=999), made.subscription(amount=799, price="price_0")
-    await inbox.tell("customer.subscription.updated", new, created=T + 5)
+    await inbox.deliver("customer.subscription.updated", new, created=T + 5)
     before = await inbox.pool.fetch("SELECT * FROM subscription_items")
     row = await inbox.subscription()
-    assert await inbox.tell("customer.subscription.updated", old, created=T) == "stale"
+    assert await inbox.deliver("customer.subscription.updated", old, created=T) == "stale"
     assert await inbox.subscription() == row
     assert await inbox.pool.fetch("SELECT * FROM subscription_items") == before
 
@@ -35,23 +35,23 @@ async def test_an_item_goes_only_with_a_newer_snapshot(inbox: Inbox) -> None:
     item = made.subscription()["items"]["data"][0]
     both = made.subscription(items=[item, item | {"id": "si_2"}])
     count = "SELECT count(*) FROM subscription_items"
-    await inbox.tell("customer.subscription.updated", both, created=T + 5)
-    await inbox.tell("customer.subscription.updated", made.subscription(), created=T)
+    await inbox.deliver("customer.subscription.updated", both, created=T + 5)
+    await inbox.deliver("customer.subscription.updated", made.subscription(), created=T)
     assert await inbox.pool.fetchval(count) == 2
-    await inbox.tell("customer.subscription.updated", made.subscription(), created=T + 6)
+    await inbox.deliver("customer.subscription.updated", made.subscription(), created=T + 6)
     assert await inbox.pool.fetchval(count) == 1
 
 
 async def test_an_incomplete_list_of_items_removes_none_and_is_fetched(inbox: Inbox) -> None:
     item = made.subscription()["items"]["data"][0]
-    await inbox.tell(
+    await inbox.deliver(
         "customer.subscription.updated",
         made.subscription(items=[item, item | {"id": "si_2"}]),
         created=T,
     )
     some = made.subscription()
     some["items"]["has_more"] = True
-    await inbox.tell("customer.subscription.updated", some, created=T + 1)
+    await inbox.deliver("customer.subscription.updated", some, created=T + 1)
     assert await inbox.pool.fetchval("SELECT count(*) FROM subscription_items") == 2
     wish = await inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'sub_1'")
     assert "more items" in wish["reason"]
@@ -78,7 +78,7 @@ async def test_the_events_of_an_order_lead_to_the_same_rows_in_any_order(
         "session": made.session(order=str(order)),
     }
     for type_, name in sequence:
-        assert await inbox.tell(type_, objects[name]) == "applied"
+        assert await inbox.deliver(type_, objects[name]) == "applied"
     row = await inbox.subscription()
     assert row["id"] == order
     assert (row["status"], row["stripe_status"]) == ("pending", "active")
@@ -93,24 +93,24 @@ async def test_the_events_of_an_order_lead_to_the_same_rows_in_any_order(
 
 
 async def test_an_invoice_before_its_subscription_is_visible_as_trouble(inbox: Inbox) -> None:
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("invoice.paid", made.invoice())
     trouble = await inbox.row("SELECT * FROM billing_trouble")
     assert (trouble["trouble"], trouble["object_id"]) == ("invoice_unlinked", "in_1")
-    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.deliver("customer.subscription.created", made.subscription())
     assert await inbox.pool.fetch("SELECT * FROM billing_trouble") == []
 
 
 async def test_a_subscription_made_elsewhere_brings_its_customer_who_is_asked_for(
     inbox: Inbox,
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.deliver("customer.subscription.created", made.subscription())
     row = await inbox.subscription()
     customer = await inbox.row("SELECT * FROM customers")
     assert row["customer_id"] == customer["id"]
     assert customer["stripe_customer_id"] == "cus_1"
     wish = await inbox.row("SELECT * FROM stripe_refetches")
     assert (wish["object_type"], wish["object_id"]) == ("customer", "cus_1")
-    await inbox.tell("customer.updated", made_customer("cus_1", "grace@example.com"))
+    await inbox.deliver("customer.updated", made_customer("cus_1", "grace@example.com"))
     assert (await inbox.row("SELECT email FROM customers"))["email"] == "grace@example.com"
 
 
@@ -119,9 +119,9 @@ def made_customer(id_: str, email: str | None) -> dict[str, Any]:
 
 
 async def test_a_customer_met_before_its_subscription_is_linked_later(inbox: Inbox) -> None:
-    await inbox.tell("customer.created", made_customer("cus_1", "grace@example.com"))
+    await inbox.deliver("customer.created", made_customer("cus_1", "grace@example.com"))
     assert await inbox.pool.fetchval("SELECT count(*) FROM customers") == 0
-    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.deliver("customer.subscription.created", made.subscription())
     customer = await inbox.row("SELECT * FROM customers")
     assert customer["email"] == "grace@example.com"
     known = await inbox.row("SELECT * FROM stripe_customers")
@@ -129,15 +129,15 @@ async def test_a_customer_met_before_its_subscription_is_linked_later(inbox: Inb
 
 
 async def test_two_subscriptions_of_one_unknown_customer_share_one_row(inbox: Inbox) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription("sub_1"))
-    await inbox.tell("customer.subscription.created", made.subscription("sub_2"))
+    await inbox.deliver("customer.subscription.created", made.subscription("sub_1"))
+    await inbox.deliver("customer.subscription.created", made.subscription("sub_2"))
     assert await inbox.pool.fetchval("SELECT count(*) FROM customers") == 1
 
 
 async def test_metadata_cannot_move_the_order_of_another_customer(inbox: Inbox) -> None:
     order = await inbox.order(customer="cus_owner")
     thief = made.subscription(customer="cus_thief", metadata={"subscriptionId": str(order)})
-    await inbox.tell("customer.subscription.created", thief)
+    await inbox.deliver("customer.subscription.created", thief)
     owned = await inbox.row("SELECT * FROM subscriptions WHERE id = $1", order)
     assert owned["stripe_subscription_id"] is None
     assert owned["status"] == "provisional"
@@ -147,16 +147,18 @@ async def test_metadata_cannot_move_the_order_of_another_customer(inbox: Inbox) 
 async def test_metadata_cannot_move_an_order_that_has_its_subscription(inbox: Inbox) -> None:
     order = await inbox.order()
     metadata = {"subscriptionId": str(order)}
-    await inbox.tell("customer.subscription.created", made.subscription(metadata=metadata))
-    await inbox.tell("customer.subscription.created", made.subscription("sub_2", metadata=metadata))
+    await inbox.deliver("customer.subscription.created", made.subscription(metadata=metadata))
+    await inbox.deliver(
+        "customer.subscription.created", made.subscription("sub_2", metadata=metadata)
+    )
     assert (await inbox.subscription("sub_1"))["id"] == order
     assert (await inbox.subscription("sub_2"))["id"] != order
 
 
 async def test_a_session_cannot_take_a_subscription_that_another_row_has(inbox: Inbox) -> None:
     order = await inbox.order()
-    await inbox.tell("customer.subscription.created", made.subscription())
-    await inbox.tell("checkout.session.completed", made.session(order=str(order)))
+    await inbox.deliver("customer.subscription.created", made.subscription())
+    await inbox.deliver("checkout.session.completed", made.session(order=str(order)))
     assert (await inbox.subscription())["id"] != order
 
 
@@ -165,7 +167,7 @@ async def test_an_expired_session_expires_its_order_unless_it_was_paid(inbox: In
     expired = made.session(
         status="expired", payment_status="unpaid", subscription=None, order=str(order)
     )
-    await inbox.tell("checkout.session.expired", expired)
+    await inbox.deliver("checkout.session.expired", expired)
     row = await inbox.row("SELECT status FROM subscriptions WHERE id = $1", order)
     assert row["status"] == "expired"
 
@@ -184,7 +186,7 @@ async def test_a_recovered_session_takes_the_expired_order_up_again(inbox: Inbox
         made.event("invoice.paid", made.invoice(), created=T + 9),
     ]
     for event in events:
-        assert await inbox.take(event) == "applied"
+        assert await inbox.receive(event) == "applied"
     row = await inbox.subscription()
     assert (row["id"], row["status"]) == (order, "pending")
     assert row["checkout_session_id"] == "cs_test_2"
@@ -194,7 +196,7 @@ async def test_a_recovered_session_takes_the_expired_order_up_again(inbox: Inbox
 
 async def test_a_session_whose_creation_was_never_noted_finds_its_order(inbox: Inbox) -> None:
     order = await inbox.order(session=None)
-    await inbox.tell("checkout.session.completed", made.session(order=str(order)))
+    await inbox.deliver("checkout.session.completed", made.session(order=str(order)))
     row = await inbox.subscription()
     assert (row["id"], row["checkout_session_id"]) == (order, "cs_test_1")
     assert (await inbox.row("SELECT status FROM checkout_sessions"))["status"] == "complete"
@@ -202,16 +204,16 @@ async def test_a_session_whose_creation_was_never_noted_finds_its_order(inbox: I
 
 async def test_a_completed_session_alone_makes_us_ask_for_its_subscription(inbox: Inbox) -> None:
     order = await inbox.order()
-    await inbox.tell("checkout.session.completed", made.session(order=str(order)))
+    await inbox.deliver("checkout.session.completed", made.session(order=str(order)))
     wish = await inbox.row("SELECT * FROM stripe_refetches")
     assert (wish["object_type"], wish["object_id"]) == ("subscription", "sub_1")
 
 
 async def test_a_late_update_never_brings_a_cancelled_subscription_back(inbox: Inbox) -> None:
     ended = made.subscription(status="canceled", ended_at=T + 3)
-    await inbox.tell("customer.subscription.created", made.subscription(), created=T)
-    await inbox.tell("customer.subscription.deleted", ended, created=T + 3)
-    same_second = await inbox.tell(
+    await inbox.deliver("customer.subscription.created", made.subscription(), created=T)
+    await inbox.deliver("customer.subscription.deleted", ended, created=T + 3)
+    same_second = await inbox.deliver(
         "customer.subscription.updated", made.subscription(), created=T + 3
     )
     assert same_second == "stale"
@@ -219,22 +221,22 @@ async def test_a_late_update_never_brings_a_cancelled_subscription_back(inbox: I
 
 
 async def test_a_trial_is_settled_by_its_free_invoice(inbox: Inbox) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription(status="trialing"))
+    await inbox.deliver("customer.subscription.created", made.subscription(status="trialing"))
     assert (await inbox.subscription())["status"] == "provisional"
-    await inbox.tell("invoice.paid", made.invoice(total=0))
+    await inbox.deliver("invoice.paid", made.invoice(total=0))
     assert (await inbox.subscription())["status"] == "pending"
 
 
 async def test_only_a_change_of_what_matters_enqueues_a_job(inbox: Inbox) -> None:
     jobs = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'provision'"
-    await inbox.tell("customer.subscription.created", made.subscription(), created=T)
-    await inbox.tell("invoice.paid", made.invoice(), created=T)
+    await inbox.deliver("customer.subscription.created", made.subscription(), created=T)
+    await inbox.deliver("invoice.paid", made.invoice(), created=T)
     assert await inbox.pool.fetchval(jobs) == 2
     renewed = made.subscription(start=T + 100, end=T + 200)
-    await inbox.tell("customer.subscription.updated", renewed, created=T + 100)
-    await inbox.tell("invoice.paid", made.invoice("in_2"), created=T + 100)
+    await inbox.deliver("customer.subscription.updated", renewed, created=T + 100)
+    await inbox.deliver("invoice.paid", made.invoice("in_2"), created=T + 100)
     assert await inbox.pool.fetchval(jobs) == 2
-    await inbox.tell(
+    await inbox.deliver(
         "customer.subscription.updated", made.subscription(status="past_due"), created=T + 300
     )
     assert await inbox.pool.fetchval(jobs) == 3
@@ -242,7 +244,7 @@ async def test_only_a_change_of_what_matters_enqueues_a_job(inbox: Inbox) -> Non
 
 async def test_a_row_that_stripe_bills_is_never_due_to_mpanels_biller(inbox: Inbox) -> None:
     for status in ("active", "past_due", "canceled"):
-        await inbox.tell(
+        await inbox.deliver(
             "customer.subscription.updated", made.subscription(f"sub_{status}", status=status)
         )
     await inbox.pool.execute("UPDATE subscriptions SET status = 'active'")
@@ -262,6 +264,6 @@ async def test_mpanels_decimals_are_exact_in_every_currency(
 ) -> None:
     subscription = made.subscription(amount=amount, currency=currency)
     subscription["items"]["data"][0]["price"]["currency"] = currency
-    await inbox.tell("customer.subscription.created", subscription)
+    await inbox.deliver("customer.subscription.created", subscription)
     row = await inbox.subscription()
     assert (row["amount"], str(row["price"])) == (amount, price)

@@ -128,10 +128,10 @@ async def test_an_event_of_the_type_is_applied_once_and_a_newer_one_after_it(
     sample = await sample_of(mirrored, inbox)
     event_type = max(mirrored.event_types)
     now = 1_790_000_000
-    assert await inbox.tell(event_type, sample, created=now) == "applied"
-    again = await inbox.tell(event_type, sample, created=now + delay)
+    assert await inbox.deliver(event_type, sample, created=now) == "applied"
+    again = await inbox.deliver(event_type, sample, created=now + delay)
     assert again == ("applied" if delay else "stale")
-    assert await inbox.tell(event_type, sample, created=now - 60) == "stale"
+    assert await inbox.deliver(event_type, sample, created=now - 60) == "stale"
 
 
 @each_type

@@ -87,12 +87,14 @@ async def _step(inbox: Inbox, number: int, order: UUID, kind: str, values: dict[
                 metadata={"subscriptionId": str(order)},
                 **values,
             )
-            outcome = await inbox.tell("customer.subscription.updated", stripe_object, created=at)
+            outcome = await inbox.deliver(
+                "customer.subscription.updated", stripe_object, created=at
+            )
         case "invoice":
             stripe_object = made.invoice(
                 f"in_{number}", subscription=subscription, customer=customer, **values
             )
-            outcome = await inbox.tell("invoice.updated", stripe_object, created=at)
+            outcome = await inbox.deliver("invoice.updated", stripe_object, created=at)
         case "session":
             complete = values["status"] == "complete"
             stripe_object = made.session(
@@ -103,7 +105,9 @@ async def _step(inbox: Inbox, number: int, order: UUID, kind: str, values: dict[
                 payment_status="paid" if complete else "unpaid",
                 **values,
             )
-            outcome = await inbox.tell(SESSION_EVENTS[values["status"]], stripe_object, created=at)
+            outcome = await inbox.deliver(
+                SESSION_EVENTS[values["status"]], stripe_object, created=at
+            )
         case _:
             await inbox.pool.execute(WORKERS_WORD, order, values["word"])
             outcome = "applied"
@@ -162,7 +166,7 @@ async def test_the_two_kinds_of_invoices_never_take_each_others_numbers(
             await inbox.pool.fetchval(NEXT_INVOICE, tenant, CUSTOMER)
             continue
         ours += turn == "stripe"
-        await inbox.tell("invoice.paid", made.invoice(f"in_{ours}", subscription=None))
+        await inbox.deliver("invoice.paid", made.invoice(f"in_{ours}", subscription=None))
         await inbox.pool.execute(
             "UPDATE invoices SET tenant_id = $1 WHERE stripe_invoice_id IS NOT NULL", tenant
         )
@@ -188,7 +192,7 @@ def test_no_id_of_stripes_makes_a_number_of_mpanels(stripe_id: str) -> None:
 async def test_the_database_refuses_a_number_of_mpanels_for_an_invoice_of_stripes(
     inbox: Inbox, pool: Pool
 ) -> None:
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("invoice.paid", made.invoice())
     with pytest.raises(asyncpg.CheckViolationError, match="billing_invoices_number_check"):
         await pool.execute(
             "UPDATE invoices SET invoice_number = 'INV-2026-000009' WHERE stripe_status IS NOT NULL"

@@ -23,9 +23,11 @@ async def buy(pool: Pool, inbox: Inbox) -> None:
     order = await inbox.order()
     metadata = {"subscriptionId": str(order)}
     ending = made.subscription(metadata=metadata, cancel_at_period_end=True, end=1_700_000_000)
-    await inbox.tell("customer.subscription.created", ending)
-    await inbox.tell("customer.subscription.created", made.subscription("sub_2", customer="cus_2"))
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("customer.subscription.created", ending)
+    await inbox.deliver(
+        "customer.subscription.created", made.subscription("sub_2", customer="cus_2")
+    )
+    await inbox.deliver("invoice.paid", made.invoice())
     await pool.execute(
         "INSERT INTO tenants (name, domain, billing_subscription_id)"
         " VALUES ('Ada', 'ada.test', $1)",

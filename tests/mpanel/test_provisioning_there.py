@@ -3,7 +3,7 @@
 import pytest
 
 from tests.mpanel.conftest import Clone
-from tests.provisioning.conftest import scene, world  # noqa: F401 - fixtures
+from tests.provisioning.conftest import system, world  # noqa: F401 - fixtures
 from tests.provisioning.test_converge import *  # noqa: F403 - the same tests, on another database
 
 

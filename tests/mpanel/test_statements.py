@@ -112,8 +112,8 @@ async def sold(pool: Pool, inbox: Inbox) -> dict[str, Any]:
     )
     order = await inbox.order()
     metadata = {"subscriptionId": str(order)}
-    await inbox.tell("customer.subscription.created", made.subscription(metadata=metadata))
-    await inbox.tell("invoice.paid", made.invoice())
+    await inbox.deliver("customer.subscription.created", made.subscription(metadata=metadata))
+    await inbox.deliver("invoice.paid", made.invoice())
     tenant = await pool.fetchval(
         "INSERT INTO tenants (name, domain, billing_subscription_id)"
         " VALUES ('Ada', 'ada.test', $1) RETURNING id",
@@ -196,6 +196,6 @@ async def test_an_event_after_that_is_no_failure(
     for table in ("tenants", "customers"):
         await pool.execute(f"DELETE FROM {table} WHERE id = $1", sold[table])
     later = made.subscription(status="canceled", metadata={"subscriptionId": str(sold["tenants"])})
-    told = await inbox.tell("customer.subscription.deleted", later, created=1_790_000_009)
+    told = await inbox.deliver("customer.subscription.deleted", later, created=1_790_000_009)
     assert told == "applied"
     assert (await inbox.subscription())["status"] == "cancelled"

@@ -20,7 +20,7 @@ class Actions:
 
     async def sell(self, id_: str, plan: str, status: str = "incomplete") -> None:
         self.harness.bought[id_] = Bought(plan)
-        await self._tell_status(id_, status)
+        await self._deliver_status(id_, status)
 
     def moves_of_money(self, id_: str) -> list[Move]:
         """List what can happen to the subscription as it is, at Stripe."""
@@ -38,40 +38,40 @@ class Actions:
 
     async def pay_first(self, id_: str) -> None:
         bought = self.harness.bought[id_]
-        await self.harness.tell_invoice(id_, "first", "paid", self.harness.clock())
+        await self.harness.deliver_invoice(id_, "first", "paid", self.harness.clock())
         bought.settled = True
-        await self._tell_status(id_, "trialing" if bought.status == "trialing" else "active")
+        await self._deliver_status(id_, "trialing" if bought.status == "trialing" else "active")
 
     async def fall_past_due(self, id_: str) -> None:
         since = self.harness.clock().replace(microsecond=0)
         self.harness.bought[id_].unpaid_since = since
-        await self.harness.tell_invoice(id_, str(since.timestamp()), "open", since)
-        await self._tell_status(id_, "past_due")
+        await self.harness.deliver_invoice(id_, str(since.timestamp()), "open", since)
+        await self._deliver_status(id_, "past_due")
 
     async def recover(self, id_: str) -> None:
         bought = self.harness.bought[id_]
         since, bought.unpaid_since = bought.unpaid_since, None
         assert since is not None
-        await self.harness.tell_invoice(id_, str(since.timestamp()), "paid", since)
-        await self._tell_status(id_, "active")
+        await self.harness.deliver_invoice(id_, str(since.timestamp()), "paid", since)
+        await self._deliver_status(id_, "active")
 
     async def turn_unpaid(self, id_: str) -> None:
-        await self._tell_status(id_, "unpaid")
+        await self._deliver_status(id_, "unpaid")
 
     async def pause(self, id_: str) -> None:
-        await self._tell_status(id_, "paused")
+        await self._deliver_status(id_, "paused")
 
     async def come_back(self, id_: str) -> None:
-        await self._tell_status(id_, "active")
+        await self._deliver_status(id_, "active")
 
     async def pause_or_resume_collection(self, id_: str) -> None:
         bought = self.harness.bought[id_]
         bought.collection_paused = not bought.collection_paused
-        await self.harness.tell(id_)
+        await self.harness.deliver_subscription(id_)
 
     async def change(self, id_: str, plan: str, addons: Counter[str]) -> None:
         self.harness.bought[id_].change(plan, addons, self.harness.clock())
-        await self.harness.tell(id_)
+        await self.harness.deliver_subscription(id_)
 
     async def cancel(self, id_: str, *, at_period_end: bool) -> None:
         """Cancel at the period's end, which changes nothing yet, or now."""
@@ -79,7 +79,7 @@ class Actions:
         if not at_period_end:
             bought.status = "canceled"
             bought.ended_at = self.harness.clock().replace(microsecond=0)
-        await self.harness.tell(id_, cancel_at_period_end=at_period_end)
+        await self.harness.deliver_subscription(id_, cancel_at_period_end=at_period_end)
 
     async def hold_or_lift(self, id_: str) -> None:
         bought, pool = self.harness.bought[id_], self.harness.pool
@@ -91,6 +91,6 @@ class Actions:
         bought.held = not bought.held
         bought.held_throughout &= bought.held
 
-    async def _tell_status(self, id_: str, status: str) -> None:
+    async def _deliver_status(self, id_: str, status: str) -> None:
         self.harness.bought[id_].status = status
-        await self.harness.tell(id_)
+        await self.harness.deliver_subscription(id_)

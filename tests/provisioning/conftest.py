@@ -40,7 +40,7 @@ def items(*lookup_keys: str, subscription: str = "sub_1") -> list[dict[str, Any]
 
 
 @dataclass
-class Scene:
+class ProvisioningSystem:
     """A database with the catalogue, an outside world, and the provisioning between them."""
 
     pool: Pool
@@ -49,19 +49,21 @@ class Scene:
     provisioning: Provisioning
     _clock: dict[str, int] = field(default_factory=lambda: {"now": 1_790_000_000})
 
-    async def tell(self, status: str, *lookup_keys: str, id_: str = "sub_1", **more: Any) -> None:
-        """Let Stripe tell of a subscription, later than what it told before."""
+    async def deliver_subscription(
+        self, status: str, *lookup_keys: str, id_: str = "sub_1", **more: Any
+    ) -> None:
+        """Deliver an event about a subscription, a second later than the one before."""
         keys = lookup_keys or ("starter_monthly_usd",)
         stripe_object = made.subscription(
             id_, status=status, items=items(*keys, subscription=id_), **more
         )
-        await self.inbox.tell(
+        await self.inbox.deliver(
             "customer.subscription.updated", stripe_object, created=self.next_second()
         )
 
-    async def tell_invoice(self, status: str, id_: str = "in_1", **more: Any) -> None:
-        """Let Stripe tell of an invoice."""
-        await self.inbox.tell(
+    async def deliver_invoice(self, status: str, id_: str = "in_1", **more: Any) -> None:
+        """Deliver an event about an invoice."""
+        await self.inbox.deliver(
             f"invoice.{'paid' if status == 'paid' else 'updated'}",
             made.invoice(id_, status=status, **more),
             created=self.next_second(),
@@ -82,8 +84,8 @@ class Scene:
 
     async def sell(self, *lookup_keys: str, id_: str = "sub_1") -> UUID:
         """Mirror a paid, active subscription, and provision it."""
-        await self.tell("active", *lookup_keys, id_=id_)
-        await self.tell_invoice("paid", f"in_{id_}", subscription=id_)
+        await self.deliver_subscription("active", *lookup_keys, id_=id_)
+        await self.deliver_invoice("paid", f"in_{id_}", subscription=id_)
         assert (await self.run(id_)).done
         return await self.id_of(id_)
 
@@ -131,8 +133,8 @@ def world() -> World:
 
 
 @asynccontextmanager
-async def open_scene(pool: Pool, world: World) -> AsyncIterator[Scene]:
-    """Set the scene on a migrated database, with Stripe out of reach."""
+async def open_system(pool: Pool, world: World) -> AsyncIterator[ProvisioningSystem]:
+    """Set up provisioning on a migrated database, with Stripe out of reach."""
     await apply_catalogue(pool, read_catalogue_file(DEFAULT_CATALOGUE))
     await pool.execute(
         "UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = FALSE"
@@ -141,11 +143,11 @@ async def open_scene(pool: Pool, world: World) -> AsyncIterator[Scene]:
     provisioning = Provisioning(
         pool, gateway, world.drivers(), Policy(GRACE, RETENTION), "panel.test", livemode=False
     )
-    yield Scene(pool, Inbox(pool), world, provisioning)
+    yield ProvisioningSystem(pool, Inbox(pool), world, provisioning)
     await gateway.close()
 
 
 @pytest.fixture
-async def scene(pool: Pool, world: World) -> AsyncIterator[Scene]:
-    async with open_scene(pool, world) as opened:
+async def system(pool: Pool, world: World) -> AsyncIterator[ProvisioningSystem]:
+    async with open_system(pool, world) as opened:
         yield opened

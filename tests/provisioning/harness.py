@@ -80,7 +80,7 @@ class Worker:
     """
 
     def __init__(self, harness: "Harness", *, patient: bool = False) -> None:
-        self._stage = harness
+        self._harness = harness
         self._patient = patient
         self._exits = AsyncExitStack()
         self._lives: int | None = None
@@ -88,7 +88,7 @@ class Worker:
         self.dead = False
 
     async def __aenter__(self) -> Self:
-        harness = self._stage
+        harness = self._harness
         settings = make_settings(
             database_url=harness.database_url,
             database_pool_min=2,
@@ -165,8 +165,8 @@ class Harness:
         self.server.start_anew(World(clock=self.clock))
         self.bought.clear()
 
-    async def tell(self, id_: str, **more: Any) -> None:
-        """Let Stripe tell of a subscription as it is by now."""
+    async def deliver_subscription(self, id_: str, **more: Any) -> None:
+        """Deliver an event about a subscription as it is now."""
         bought = self.bought[id_]
         codes = {bought.plan: 1, **bought.addons}
         ended = None if bought.ended_at is None else int(bought.ended_at.timestamp())
@@ -182,10 +182,10 @@ class Harness:
             **more,
         )
         type_ = f"customer.subscription.{'deleted' if ended else 'updated'}"
-        await self.inbox.tell(type_, stripe_object, created=self._second())
+        await self.inbox.deliver(type_, stripe_object, created=self._second())
 
-    async def tell_invoice(self, id_: str, number: str, status: str, created: datetime) -> None:
-        """Let Stripe tell of an invoice of a subscription."""
+    async def deliver_invoice(self, id_: str, number: str, status: str, created: datetime) -> None:
+        """Deliver an event about an invoice of a subscription."""
         stripe_object = made.invoice(
             f"in_{number}_{id_}",
             subscription=id_,
@@ -194,10 +194,10 @@ class Harness:
             created=int(created.timestamp()),
         )
         type_ = "invoice.paid" if status == "paid" else "invoice.updated"
-        await self.inbox.tell(type_, stripe_object, created=self._second())
+        await self.inbox.deliver(type_, stripe_object, created=self._second())
 
     def _second(self) -> int:
-        """Return a later second than any before: what is told is told in this order."""
+        """Return a second later than any before: events are dated in the order of delivery."""
         self._last_second = max(self._last_second + 1, int(self.clock().timestamp()))
         return self._last_second
 
@@ -283,8 +283,10 @@ def _item(id_: str, code: str, quantity: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_stage(database_url: str, clock: ManualClock | None = None) -> AsyncIterator[Harness]:
-    """Set the harness on a migrated database, with Stripe out of reach."""
+async def open_harness(
+    database_url: str, clock: ManualClock | None = None
+) -> AsyncIterator[Harness]:
+    """Open the harness on a migrated database, with Stripe out of reach."""
     settings = make_settings(database_url=database_url, stripe_api_base="http://127.0.0.1:1")
     clock = clock or ManualClock()
     gateway = open_gateway(settings)

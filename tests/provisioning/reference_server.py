@@ -68,8 +68,8 @@ class ReferenceServer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["ReferenceServer"]:
         app = web.Application()
-        app.router.add_post("/v1/orders", self._take_order)
-        app.router.add_get("/v1/accounts/{product_type}/{subscription_id}", self._tell)
+        app.router.add_post("/v1/orders", self._receive_command)
+        app.router.add_get("/v1/accounts/{product_type}/{subscription_id}", self._describe)
         async with TestServer(app) as server:
             self.url = str(server.make_url("/v1"))
             yield self
@@ -106,7 +106,7 @@ class ReferenceServer:
             self.misbehaviours.popleft()
         return task
 
-    async def _take_order(self, request: web.Request) -> web.StreamResponse:
+    async def _receive_command(self, request: web.Request) -> web.StreamResponse:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -196,7 +196,7 @@ class ReferenceServer:
         assert isinstance(result, Refused)
         return web.json_response({"code": "refused", "message": result.error}, status=409)
 
-    async def _tell(self, request: web.Request) -> web.Response:
+    async def _describe(self, request: web.Request) -> web.Response:
         self._authenticate(request, b"")
         for account in self.world.accounts:
             named = (account.product_type, str(account.subscription_id))

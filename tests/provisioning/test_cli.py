@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from tests.provisioning.conftest import Scene
+from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import ReferenceServer
 from tests.service import WEBHOOK_SECRET
 
@@ -33,28 +33,32 @@ async def run(database_url: str, *words: str, **environment: str) -> tuple[int, 
     return process.returncode or 0, out.decode()
 
 
-async def test_what_is_stuck_is_listed_and_retried(scene: Scene, database_url: str) -> None:
+async def test_what_is_stuck_is_listed_and_retried(
+    system: ProvisioningSystem, database_url: str
+) -> None:
     assert await run(database_url, "provision", "list") == (
         0,
         "nothing is stuck or suspended by an operator\n",
     )
-    scene.world.misbehave("hosting", "refuse")
-    await scene.tell("active")
-    await scene.tell_invoice("paid")
-    await scene.run()
+    system.world.misbehave("hosting", "refuse")
+    await system.deliver_subscription("active")
+    await system.deliver_invoice("paid")
+    await system.run()
     status, out = await run(database_url, "provision", "list")
     assert status == 0
     assert "hosting: HTTP 422: no" in out
     assert "waits for an operator" in out
 
     assert await run(database_url, "provision", "retry", "--all") == (0, "retrying 1\n")
-    assert (await scene.run()).done
+    assert (await system.run()).done
 
 
-async def test_a_suspension_is_placed_shown_and_lifted(scene: Scene, database_url: str) -> None:
-    id_ = await scene.sell()
+async def test_a_suspension_is_placed_shown_and_lifted(
+    system: ProvisioningSystem, database_url: str
+) -> None:
+    id_ = await system.sell()
     await run(database_url, "provision", "suspend", "sub_1", "--reason", "phishing")
-    await scene.run()
+    await system.run()
     _, listed = await run(database_url, "provision", "list")
     assert f"{id_}  suspended by grace" in listed
     _, shown = await run(database_url, "provision", "show", str(id_))
@@ -78,11 +82,13 @@ async def test_an_unknown_subscription_is_one_line_and_exit_code_1(database_url:
     assert (status, out) == (1, "mpanel-billing: Subscription sub_none not found.\n")
 
 
-async def test_drift_is_an_exit_code_until_it_is_repaired(scene: Scene, database_url: str) -> None:
-    scene.world.name = "http"
-    id_ = await scene.sell()
-    scene.world.accounts[0].actual = "suspended"
-    async with ReferenceServer(scene.world).running() as server:
+async def test_drift_is_an_exit_code_until_it_is_repaired(
+    system: ProvisioningSystem, database_url: str
+) -> None:
+    system.world.name = "http"
+    id_ = await system.sell()
+    system.world.accounts[0].actual = "suspended"
+    async with ReferenceServer(system.world).running() as server:
         services = json.dumps({"hosting": server.endpoint()})
         checked = await run(database_url, "provision", "check", PROVISIONING_SERVICES=services)
         assert checked == (
@@ -93,5 +99,5 @@ async def test_drift_is_an_exit_code_until_it_is_repaired(scene: Scene, database
             database_url, "provision", "check", "--fix", PROVISIONING_SERVICES=services
         )
         assert status == 0
-    assert (await scene.run()).done
-    assert scene.world.of(id_) == {"hosting": "active"}
+    assert (await system.run()).done
+    assert system.world.of(id_) == {"hosting": "active"}

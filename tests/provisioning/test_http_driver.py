@@ -20,7 +20,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unsettled,
 )
 from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
-from tests.provisioning.conftest import Scene
+from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import Misbehaviour, ReferenceServer
 from tests.service import make_settings
 
@@ -149,30 +149,30 @@ def test_the_signature_covers_time_method_path_and_body() -> None:
 
 
 async def test_a_subscription_is_provisioned_over_http_through_every_misbehaviour(
-    scene: Scene, server: ReferenceServer, drivers: Drivers
+    system: ProvisioningSystem, server: ReferenceServer, drivers: Drivers
 ) -> None:
-    scene.provisioning = replace(scene.provisioning, drivers=drivers)
-    await scene.tell("active", "premium_monthly_usd")
-    await scene.tell_invoice("paid")
+    system.provisioning = replace(system.provisioning, drivers=drivers)
+    await system.deliver_subscription("active", "premium_monthly_usd")
+    await system.deliver_invoice("paid")
     server.misbehaviours.extend(["500", "hang_after", "cut", "500_after", "429", "garbage"])
     for _ in range(7):
-        if (await scene.run()).done:
+        if (await system.run()).done:
             break
-        await scene.make_due()
-    id_ = await scene.id_of()
+        await system.make_due()
+    id_ = await system.id_of()
     assert server.world.of(id_) == {"hosting": "active", "email": "active"}
-    assert (await scene.service())["driver"] == "http"
-    assert (await scene.inbox.subscription())["status"] == "active"
+    assert (await system.service())["driver"] == "http"
+    assert (await system.inbox.subscription())["status"] == "active"
 
 
 async def test_an_account_of_a_service_that_is_no_longer_configured_is_left_and_shown(
-    scene: Scene, drivers: Drivers
+    system: ProvisioningSystem, drivers: Drivers
 ) -> None:
-    own = scene.provisioning
-    scene.provisioning = replace(own, drivers=drivers)
-    await scene.sell()
+    own = system.provisioning
+    system.provisioning = replace(own, drivers=drivers)
+    await system.sell()
     async with open_drivers(make_settings()) as without:
-        scene.provisioning = replace(own, drivers=without)
-        await scene.tell("unpaid")
-        outcome = await scene.run()
+        system.provisioning = replace(own, drivers=without)
+        await system.deliver_subscription("unpaid")
+        outcome = await system.run()
     assert outcome.error == "hosting: The driver of this account is no longer configured."

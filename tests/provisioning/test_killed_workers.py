@@ -24,7 +24,7 @@ from mpanel_billing.worker.sweep import sweep
 from tests.processes import ServiceProcess, running, service_environment
 from tests.provisioning.actions import Actions
 from tests.provisioning.clocked_worker import CLOCK_FILE, ShiftedClock
-from tests.provisioning.harness import IDS, Harness, open_stage
+from tests.provisioning.harness import IDS, Harness, open_harness
 from tests.provisioning.invariants import Invariants
 from tests.provisioning.mirror_model import ADDONS, PLANS
 
@@ -53,7 +53,7 @@ async def test_killed_workers_leave_the_world_as_the_mirror_says(
 ) -> None:
     clock_file = tmp_path / "clock"
     async with (
-        open_stage(database_url, ShiftedClock(clock_file)) as harness,
+        open_harness(database_url, ShiftedClock(clock_file)) as harness,
         listening(database_url) as changed,
         AsyncExitStack() as processes,
     ):

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.provisioning import operations
 from tests.provisioning.actions import Actions
-from tests.provisioning.harness import GRACE, IDS, RETENTION, Harness, Worker, open_stage
+from tests.provisioning.harness import GRACE, IDS, RETENTION, Harness, Worker, open_harness
 from tests.provisioning.invariants import Invariants
 from tests.provisioning.mirror_model import ADDONS, PLANS, TYPES
 from tests.provisioning.reference_server import Misbehaviour
@@ -58,7 +58,7 @@ HAPPENINGS = (
 
 def test_the_world_is_what_the_mirror_says(database_url: str) -> None:
     with asyncio.Runner() as runner:
-        opening = open_stage(database_url)
+        opening = open_harness(database_url)
         harness = runner.run(opening.__aenter__())
         try:
             run_state_machine_as_test(
@@ -85,8 +85,8 @@ class Story(RuleBasedStateMachine):
     def __init__(self, runner: asyncio.Runner, harness: Harness) -> None:
         super().__init__()
         self._do = runner.run
-        self._stage = harness
-        self._teller = Actions(harness)
+        self._harness = harness
+        self._actions = Actions(harness)
         self._checks = Invariants(harness)
         self._sleepers: list[tuple[Worker, asyncio.Task[None]]] = []
 
@@ -108,50 +108,50 @@ class Story(RuleBasedStateMachine):
         self._do(self._end())
 
     async def _begin(self, plans: list[str], status: str, begun: int) -> None:
-        await self._stage.clean()
+        await self._harness.clean()
         for id_, plan in zip(IDS, plans, strict=True):
-            await self._teller.sell(id_, plan, status)
+            await self._actions.sell(id_, plan, status)
         for id_ in IDS[:begun]:
-            await self._teller.pay_first(id_)
-        await self._stage.work_until_rest()
+            await self._actions.pay_first(id_)
+        await self._harness.work_until_rest()
 
     # What Stripe tells.
 
     async def money(self, id_: str, data: st.DataObject) -> None:
         if self._goes_on(id_):
-            move = data.draw(st.sampled_from(self._teller.moves_of_money(id_)))
+            move = data.draw(st.sampled_from(self._actions.moves_of_money(id_)))
             await move(id_)
 
     async def change(self, id_: str, data: st.DataObject) -> None:
         """Change the plan, or an add-on."""
         if not self._goes_on(id_):
             return
-        bought = self._stage.bought[id_]
+        bought = self._harness.bought[id_]
         plan, addons = bought.plan, bought.addons
         if data.draw(st.booleans()):
             plan = data.draw(plans)
         else:
             addon = data.draw(st.sampled_from(ADDONS))
             addons = Counter({**addons, addon: data.draw(st.integers(0, 2))})
-        await self._teller.change(id_, plan, addons)
+        await self._actions.change(id_, plan, addons)
 
     async def cancel(self, id_: str, data: st.DataObject) -> None:
         if self._goes_on(id_):
-            await self._teller.cancel(id_, at_period_end=data.draw(st.booleans()))
+            await self._actions.cancel(id_, at_period_end=data.draw(st.booleans()))
 
     def _goes_on(self, id_: str) -> bool:
-        return self._stage.bought[id_].ended_at is None
+        return self._harness.bought[id_].ended_at is None
 
     # What operators do.
 
     async def hold(self, id_: str, _: st.DataObject) -> None:
-        await self._teller.hold_or_lift(id_)
+        await self._actions.hold_or_lift(id_)
 
     async def skip(self, id_: str, data: st.DataObject) -> None:
         """Skip a service; all of them are retried if it was, or was refused."""
         product_type = data.draw(st.sampled_from(TYPES))
-        subscription = await self._stage.id_of(id_)
-        pool, refused = self._stage.pool, self._stage.server.refused
+        subscription = await self._harness.id_of(id_)
+        pool, refused = self._harness.pool, self._harness.server.refused
         if (subscription, product_type) in refused:
             await operations.retry(pool, subscription)
             for type_ in TYPES:
@@ -159,40 +159,40 @@ class Story(RuleBasedStateMachine):
             return
         with suppress(NotFoundError):
             await operations.skip(pool, subscription, product_type)
-            self._stage.server.note_refusal(subscription, product_type)
+            self._harness.server.note_refusal(subscription, product_type)
 
     # What goes wrong, and what time does.
 
     async def misbehave(self, _: str, data: st.DataObject) -> None:
         wrong = st.lists(st.sampled_from(MISBEHAVIOURS), min_size=1, max_size=3)
-        self._stage.server.misbehaviours.extend(data.draw(wrong))
+        self._harness.server.misbehaviours.extend(data.draw(wrong))
 
     async def work(self, _: str, data: st.DataObject) -> None:
         """Do the next job; some workers are killed at their n-th statement or order."""
         kill_after = data.draw(st.none() | st.integers(1, 16))
-        subscription = await self._stage.next_job()
+        subscription = await self._harness.next_job()
         if subscription is not None:
-            async with Worker(self._stage) as worker:
-                self._stage.server.watch = worker.hurt
+            async with Worker(self._harness) as worker:
+                self._harness.server.watch = worker.hurt
                 await worker.run(subscription, kill_after)
-                self._stage.server.watch = _nothing
+                self._harness.server.watch = _nothing
 
     async def sleep(self, _: str, __: st.DataObject) -> None:
         """Let a worker hang at the service, while everything else goes on; or wake it up."""
         if self._sleepers:
             await self._wake_up()
-        elif (subscription := await self._stage.next_job()) is not None:
-            worker = await Worker(self._stage, patient=True).__aenter__()
-            run = await self._stage.server.park(worker.run(subscription))
+        elif (subscription := await self._harness.next_job()) is not None:
+            worker = await Worker(self._harness, patient=True).__aenter__()
+            run = await self._harness.server.park(worker.run(subscription))
             self._sleepers.append((worker, run))
 
     async def leap(self, _: str, data: st.DataObject) -> None:
-        self._stage.clock.advance(data.draw(st.sampled_from(LEAPS)))
+        self._harness.clock.advance(data.draw(st.sampled_from(LEAPS)))
 
     async def deadline(self, id_: str, data: st.DataObject) -> None:
         """Look how it is a little before a grace or retention period ends, and after."""
-        clock = self._stage.clock
-        for moment in sorted(self._stage.bought[id_].deadlines(GRACE, RETENTION)):
+        clock = self._harness.clock
+        for moment in sorted(self._harness.bought[id_].deadlines(GRACE, RETENTION)):
             for at in (moment - AROUND, moment + AROUND):
                 if at > clock() and data.draw(st.booleans()):
                     clock.moment = at
@@ -202,9 +202,9 @@ class Story(RuleBasedStateMachine):
         await self._rest()
 
     async def _rest(self) -> None:
-        self._stage.server.misbehaviours.clear()
+        self._harness.server.misbehaviours.clear()
         await self._wake_up()
-        await self._stage.work_until_rest()
+        await self._harness.work_until_rest()
         await self._checks.at_rest()
 
     async def _wake_up(self) -> None:
@@ -212,26 +212,26 @@ class Story(RuleBasedStateMachine):
 
         Its driver waits as long as it takes, so the service answers: it has hung already.
         """
-        misbehaviours = self._stage.server.misbehaviours
+        misbehaviours = self._harness.server.misbehaviours
         answered = [wrong for wrong in misbehaviours if wrong != "hang_after"]
         misbehaviours.clear()
         misbehaviours.extend(answered)
-        self._stage.server.release()
+        self._harness.server.release()
         while self._sleepers:
             worker, run = self._sleepers.pop()
             while not run.done():
                 await asyncio.wait({run}, timeout=0.05)
-                self._stage.server.release()  # its next order may have been parked too
+                self._harness.server.release()  # its next order may have been parked too
             await worker.end()
             run.result()
 
     async def _end(self) -> None:
         """Rest once more, after an operator has retried everything: no more exceptions."""
-        self._stage.server.misbehaviours.clear()
+        self._harness.server.misbehaviours.clear()
         await self._wake_up()
-        for id_ in self._stage.bought:
-            await operations.retry(self._stage.pool, await self._stage.id_of(id_))
-        self._stage.server.refused.clear()
+        for id_ in self._harness.bought:
+            await operations.retry(self._harness.pool, await self._harness.id_of(id_))
+        self._harness.server.refused.clear()
         await self._rest()
         await self._checks.all_done()
 

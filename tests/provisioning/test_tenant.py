@@ -6,45 +6,47 @@ import pytest
 
 from mpanel_billing.provisioning.tenant import fallback_domains, tenant_name
 from mpanel_billing.provisioning.work import Buyer
-from tests.provisioning.conftest import Scene
+from tests.provisioning.conftest import ProvisioningSystem
 
 SUBSCRIPTION = UUID("0b54d8a6-7d3a-4c34-9f53-0a1b2c3d4e5f")
 
 
-async def order_domain(scene: Scene, mode: str, value: str, *further: str) -> None:
-    await scene.tell("active")
-    await scene.tell_invoice("paid")
-    await scene.pool.execute(
+async def order_domain(system: ProvisioningSystem, mode: str, value: str, *further: str) -> None:
+    await system.deliver_subscription("active")
+    await system.deliver_invoice("paid")
+    await system.pool.execute(
         "UPDATE subscriptions SET metadata = $1",
         {"domainMode": mode, "domainValue": value, "furtherDomains": list(further)},
     )
 
 
-async def domain_of(scene: Scene) -> str:
-    row = await scene.inbox.row(
+async def domain_of(system: ProvisioningSystem) -> str:
+    row = await system.inbox.row(
         "SELECT t.domain FROM tenants AS t JOIN subscriptions AS s ON s.tenant_id = t.id"
     )
     domain: str = row["domain"]
     return domain
 
 
-async def test_the_ordered_domain_is_the_tenants(scene: Scene) -> None:
-    await order_domain(scene, "register", "xn--bcher-kva.example")
-    assert (await scene.run()).done
-    assert await domain_of(scene) == "xn--bcher-kva.example"
-    assert scene.world.calls[0].details["domain"] == "xn--bcher-kva.example"
-    assert (await scene.work())["trouble"] is None
+async def test_the_ordered_domain_is_the_tenants(system: ProvisioningSystem) -> None:
+    await order_domain(system, "register", "xn--bcher-kva.example")
+    assert (await system.run()).done
+    assert await domain_of(system) == "xn--bcher-kva.example"
+    assert system.world.calls[0].details["domain"] == "xn--bcher-kva.example"
+    assert (await system.work())["trouble"] is None
 
 
-async def test_a_domain_that_somebody_has_is_not_shared_but_shown_as_trouble(scene: Scene) -> None:
-    await scene.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.example')")
-    await order_domain(scene, "existing", "ada.example")
-    assert (await scene.run()).done
-    domain = await domain_of(scene)
+async def test_a_domain_that_somebody_has_is_not_shared_but_shown_as_trouble(
+    system: ProvisioningSystem,
+) -> None:
+    await system.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.example')")
+    await order_domain(system, "existing", "ada.example")
+    assert (await system.run()).done
+    domain = await domain_of(system)
     assert domain.endswith(".panel.test")
-    owners = await scene.pool.fetch("SELECT name FROM tenants WHERE domain = 'ada.example'")
+    owners = await system.pool.fetch("SELECT name FROM tenants WHERE domain = 'ada.example'")
     assert [row["name"] for row in owners] == ["Other"]
-    detail = await scene.pool.fetchval(
+    detail = await system.pool.fetchval(
         "SELECT detail FROM billing_trouble WHERE trouble = 'work_failed'"
     )
     assert "ada.example belongs to another tenant" in detail
@@ -52,52 +54,62 @@ async def test_a_domain_that_somebody_has_is_not_shared_but_shown_as_trouble(sce
 
 
 @pytest.mark.parametrize("value", ["", "Not A Domain!!", "-x.example", "nodots", "a" * 300 + ".eu"])
-async def test_what_is_no_domain_gets_a_name_under_ours(scene: Scene, value: str) -> None:
-    await order_domain(scene, "existing", value)
-    assert (await scene.run()).done
-    assert (await domain_of(scene)).endswith(".panel.test")
+async def test_what_is_no_domain_gets_a_name_under_ours(
+    system: ProvisioningSystem, value: str
+) -> None:
+    await order_domain(system, "existing", value)
+    assert (await system.run()).done
+    assert (await domain_of(system)).endswith(".panel.test")
 
 
-async def test_the_host_is_told_which_domains_to_register_or_transfer(scene: Scene) -> None:
-    await order_domain(scene, "register", "ada.example", "ada.eu", "ada.shop")
-    assert (await scene.run()).done
-    details = scene.world.calls[0].details
+async def test_the_host_is_told_which_domains_to_register_or_transfer(
+    system: ProvisioningSystem,
+) -> None:
+    await order_domain(system, "register", "ada.example", "ada.eu", "ada.shop")
+    assert (await system.run()).done
+    details = system.world.calls[0].details
     assert (details["domain"], details["domainMode"]) == ("ada.example", "register")
     assert details["furtherDomains"] == ["ada.eu", "ada.shop"]
 
 
-async def test_nobody_is_told_to_register_a_domain_that_somebody_else_has(scene: Scene) -> None:
-    await scene.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.example')")
-    await order_domain(scene, "transfer", "ada.example")
-    assert (await scene.run()).done
-    assert scene.world.calls[0].details["domainMode"] == "later"
+async def test_nobody_is_told_to_register_a_domain_that_somebody_else_has(
+    system: ProvisioningSystem,
+) -> None:
+    await system.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.example')")
+    await order_domain(system, "transfer", "ada.example")
+    assert (await system.run()).done
+    assert system.world.calls[0].details["domainMode"] == "later"
 
 
-async def test_a_buyer_who_decides_later_gets_a_name_under_ours(scene: Scene) -> None:
-    await order_domain(scene, "later", "")
-    assert (await scene.run()).done
-    assert (await domain_of(scene)).endswith(".panel.test")
-    assert (await scene.work())["trouble"] is None
+async def test_a_buyer_who_decides_later_gets_a_name_under_ours(system: ProvisioningSystem) -> None:
+    await order_domain(system, "later", "")
+    assert (await system.run()).done
+    assert (await domain_of(system)).endswith(".panel.test")
+    assert (await system.work())["trouble"] is None
 
 
-async def test_a_name_under_ours_that_is_taken_gives_way_to_one_that_is_not(scene: Scene) -> None:
-    await order_domain(scene, "later", "")
-    id_ = await scene.id_of()
+async def test_a_name_under_ours_that_is_taken_gives_way_to_one_that_is_not(
+    system: ProvisioningSystem,
+) -> None:
+    await order_domain(system, "later", "")
+    id_ = await system.id_of()
     readable, unique = fallback_domains(Buyer(None, None, None), id_, "panel.test")
-    await scene.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', $1)", readable)
-    assert (await scene.run()).done
-    assert await domain_of(scene) == unique
+    await system.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', $1)", readable)
+    assert (await system.run()).done
+    assert await domain_of(system) == unique
 
 
-async def test_a_tenant_that_a_crash_left_unlinked_is_found_again(scene: Scene) -> None:
-    await order_domain(scene, "later", "")
-    await scene.pool.execute(
+async def test_a_tenant_that_a_crash_left_unlinked_is_found_again(
+    system: ProvisioningSystem,
+) -> None:
+    await order_domain(system, "later", "")
+    await system.pool.execute(
         "INSERT INTO tenants (name, domain, billing_subscription_id) VALUES ('Ada', 'a.eu', $1)",
-        await scene.id_of(),
+        await system.id_of(),
     )
-    assert (await scene.run()).done
-    assert await domain_of(scene) == "a.eu"
-    assert await scene.pool.fetchval("SELECT count(*) FROM tenants") == 1
+    assert (await system.run()).done
+    assert await domain_of(system) == "a.eu"
+    assert await system.pool.fetchval("SELECT count(*) FROM tenants") == 1
 
 
 def test_names_are_made_of_company_or_buyer() -> None:

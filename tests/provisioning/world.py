@@ -89,19 +89,19 @@ class World:
         return {a.product_type: a.actual for a in own}
 
     async def create(self, command: DriverCommand) -> Result:
-        return await self._take(command)
+        return await self._receive(command)
 
     async def suspend(self, command: DriverCommand) -> Result:
-        return await self._take(command)
+        return await self._receive(command)
 
     async def resume(self, command: DriverCommand) -> Result:
-        return await self._take(command)
+        return await self._receive(command)
 
     async def change(self, command: DriverCommand) -> Result:
-        return await self._take(command)
+        return await self._receive(command)
 
     async def terminate(self, command: DriverCommand) -> Result:
-        return await self._take(command)
+        return await self._receive(command)
 
     async def inspect(self, account: Account) -> Found | Unknown:
         for known in self.accounts:
@@ -114,7 +114,7 @@ class World:
                 )
         return Found("absent")
 
-    async def _take(self, command: DriverCommand) -> Result:
+    async def _receive(self, command: DriverCommand) -> Result:
         self.calls.append(command)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)

@@ -113,8 +113,8 @@ async def test_differences_are_reported_then_repaired(
 async def test_objects_missing_in_stripe_are_reported_and_kept(
     bought: Service, reconciler: Reconciler, inbox: Inbox
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription("sub_ghost"))
-    await inbox.tell("invoice.paid", made.invoice("in_ghost", subscription="sub_ghost"))
+    await inbox.deliver("customer.subscription.created", made.subscription("sub_ghost"))
+    await inbox.deliver("invoice.paid", made.invoice("in_ghost", subscription="sub_ghost"))
     result = await reconciler.run()
     assert {(d.object_id, d.field, d.ours, d.found, d.repaired) for d in result.drift} == {
         ("sub_ghost", "object", "active", None, False),
@@ -134,7 +134,7 @@ async def test_objects_missing_in_stripe_are_reported_and_kept(
 async def test_trouble_ends_when_a_later_run_is_clean(
     bought: Service, reconciler: Reconciler, inbox: Inbox
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription("sub_ghost"))
+    await inbox.deliver("customer.subscription.created", made.subscription("sub_ghost"))
     await reconciler.run()
     await bought.pool.execute(
         "DELETE FROM subscriptions WHERE stripe_subscription_id = 'sub_ghost'"
@@ -146,7 +146,7 @@ async def test_trouble_ends_when_a_later_run_is_clean(
 async def test_objects_of_the_other_mode_are_ignored(
     bought: Service, reconciler: Reconciler, inbox: Inbox
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription("sub_live"))
+    await inbox.deliver("customer.subscription.created", made.subscription("sub_live"))
     await bought.pool.execute("UPDATE subscriptions SET livemode = TRUE WHERE amount = 799")
     result = await reconciler.run()
     assert "sub_live" not in {d.object_id for d in result.drift}

@@ -124,10 +124,10 @@ async def test_a_pruned_event_is_listed_and_shown_and_not_applied_again(
 
 async def test_a_pruned_event_still_does_not_take_effect_twice(pool: Pool, inbox: Inbox) -> None:
     event = made.event("customer.subscription.created", made.subscription())
-    assert await inbox.take(event) == "applied"
+    assert await inbox.receive(event) == "applied"
     await pool.execute("UPDATE stripe_events SET received_at = now() - interval '91 days'")
     await prune(pool, AGES)
-    assert await inbox.take(event) == "duplicate"
+    assert await inbox.receive(event) == "duplicate"
 
 
 async def test_a_snapshot_of_the_second_of_a_pruned_event_is_asked_about(
@@ -135,11 +135,11 @@ async def test_a_snapshot_of_the_second_of_a_pruned_event_is_asked_about(
 ) -> None:
     """Nothing is left to compare it with, and so Stripe decides, as in any tie."""
     first, second = (made.subscription(amount=amount) for amount in (799, 899))
-    await inbox.tell("customer.subscription.updated", first, created=1_790_000_100)
+    await inbox.deliver("customer.subscription.updated", first, created=1_790_000_100)
     await pool.execute("UPDATE stripe_events SET received_at = now() - interval '91 days'")
     assert (await prune(pool, AGES))["event_payloads"] == 1
     previous = {"items": first["items"]}
-    await inbox.tell(
+    await inbox.deliver(
         "customer.subscription.updated", second, created=1_790_000_100, previous=previous
     )
     asked = await pool.fetch("SELECT object_id FROM stripe_refetches WHERE reason <> 'awaited'")
@@ -153,10 +153,10 @@ async def test_an_event_whose_row_is_gone_is_stale_when_it_comes_again(
     old = made.event(
         "customer.subscription.created", made.subscription(amount=799), created=1_790_000_000
     )
-    await inbox.take(old)
+    await inbox.receive(old)
     newer = made.subscription(amount=899)
-    await inbox.tell("customer.subscription.updated", newer, created=1_790_000_100)
+    await inbox.deliver("customer.subscription.updated", newer, created=1_790_000_100)
     await pool.execute("UPDATE stripe_events SET received_at = now() - interval '500 days'")
     assert (await prune(pool, AGES))["events"] == 2
-    assert await inbox.take(old) == "stale"
+    assert await inbox.receive(old) == "stale"
     assert (await inbox.subscription())["amount"] == 899

@@ -42,7 +42,7 @@ class Receiver:
         assert found, f"no {event_type} among {self.types()}"
         return found[-1]
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         stripe.Webhook.construct_event(body, request.headers["Stripe-Signature"], SECRET)
         event = json.loads(body)
@@ -58,7 +58,7 @@ class Receiver:
 async def receiver(aiohttp_server) -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application()
-    app.router.add_post("/hook", receiver.take)
+    app.router.add_post("/hook", receiver.receive)
     server = await aiohttp_server(app)
     receiver.url = str(server.make_url("/hook"))
     yield receiver

@@ -17,11 +17,11 @@ from mpanel_billing.telemetry.figures import FigureReader
 from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
 from tests.mpanel.databases import HERE
-from tests.provisioning.conftest import Scene, scene, world
+from tests.provisioning.conftest import ProvisioningSystem, system, world
 from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
 from tests.telemetry.scrape import Scrape, read_metrics
 
-__all__ = ["scene", "world"]
+__all__ = ["system", "world"]
 
 Clients = Callable[..., Awaitable[AppClient]]
 
@@ -81,20 +81,22 @@ async def test_a_failed_event_shows_with_its_age(client: AppClient, pool: Pool) 
     assert found.value("inbox_oldest_seconds", status="received") == 0
 
 
-async def test_a_paid_order_shows_until_it_is_provisioned(client: AppClient, scene: Scene) -> None:
-    scene.world.misbehave("hosting", "fail_before")
-    await scene.tell("active")
-    await scene.tell_invoice("paid")
-    await scene.run()
-    stuck = await FigureReader(scene.pool).read()
+async def test_a_paid_order_shows_until_it_is_provisioned(
+    client: AppClient, system: ProvisioningSystem
+) -> None:
+    system.world.misbehave("hosting", "fail_before")
+    await system.deliver_subscription("active")
+    await system.deliver_invoice("paid")
+    await system.run()
+    stuck = await FigureReader(system.pool).read()
     assert stuck.get("orders_unprovisioned") == 1
     assert (stuck.get("orders_unprovisioned_oldest_seconds") or 0) > 0
     assert stuck.get("services_unsettled", "active", "absent", "waiting") == 1
     assert stuck.get("provisioning_troubled") == 1
     assert stuck.get("subscriptions", "active") == 1
 
-    await scene.make_due()
-    assert (await scene.run()).done
+    await system.make_due()
+    assert (await system.run()).done
     found = await scrape(client)
     assert found.value("orders_unprovisioned") == 0
     assert found.all("services_unsettled") == []

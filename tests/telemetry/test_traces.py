@@ -31,7 +31,7 @@ class Collector:
     spans: list[tuple[str, Span]] = field(default_factory=list)
     ordered_under: list[str] = field(default_factory=list)
 
-    async def take_spans(self, request: web.Request) -> web.Response:
+    async def receive_spans(self, request: web.Request) -> web.Response:
         told = ExportTraceServiceRequest.FromString(await request.read())
         for resource in told.resource_spans:
             names = {a.key: a.value.string_value for a in resource.resource.attributes}
@@ -42,7 +42,7 @@ class Collector:
             content_type="application/x-protobuf",
         )
 
-    async def take_order(self, request: web.Request) -> web.Response:
+    async def receive_order(self, request: web.Request) -> web.Response:
         self.ordered_under.append(request.headers.get("traceparent", ""))
         content = await request.json()
         return web.json_response({"externalRef": f"acc-{content['productType']}"})
@@ -60,8 +60,8 @@ class Collector:
 async def collector() -> AsyncIterator[Collector]:
     collector = Collector()
     app = web.Application()
-    app.router.add_post("/v1/traces", collector.take_spans)
-    app.router.add_post("/orders", collector.take_order)
+    app.router.add_post("/v1/traces", collector.receive_spans)
+    app.router.add_post("/orders", collector.receive_order)
     async with TestServer(app) as server:
         collector.url = str(server.make_url("")).rstrip("/")
         yield collector

@@ -12,7 +12,7 @@ async def pair(inbox: Inbox) -> Pair:
     for number in (1, 2):
         name, customer = f"sub_{number}", f"cus_{number}"
         about = made.subscription(name, customer=customer)
-        await inbox.tell("customer.subscription.created", about)
+        await inbox.deliver("customer.subscription.created", about)
         first = made.invoice(f"in_first_{number}", subscription=name, customer=customer)
-        await inbox.tell("invoice.paid", first)
+        await inbox.deliver("invoice.paid", first)
     return Pair(inbox)

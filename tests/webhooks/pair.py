@@ -42,7 +42,7 @@ class Pair:
 
     inbox: Inbox
 
-    async def take_fast_path(self, *events: Event) -> set[str]:
+    async def receive_on_fast_path(self, *events: Event) -> set[str]:
         ready = [event for event in map(prepare_fast_path, events) if event]
         assert len(ready) == len(events)
         async with self.inbox.pool.acquire() as conn:

@@ -131,7 +131,7 @@ class Story:
         return parse_event(Body.of(payload), livemode=False)
 
     def begin(self) -> list[Event]:
-        """Tell of both subscriptions, and of the first invoices of those that are settled."""
+        """Return events about both subscriptions, and the first invoices of the settled ones."""
         begun = []
         for number, how in enumerate(self.beginnings, 1):
             about = self._subscription(number, NOW, {})
@@ -140,7 +140,7 @@ class Story:
                 begun.append(self.event("invoice.paid", self._invoice(number, "first", {}), NOW))
         return begun
 
-    def tell(self, about: tuple[str, Mapping[str, Any]], number: int, created: int) -> Event:
+    def event_about(self, about: tuple[str, Mapping[str, Any]], number: int, created: int) -> Event:
         kind, changes = about
         named = {key: self._named(value) for key, value in changes.items()}
         if kind == "subscription":
@@ -293,14 +293,14 @@ class World:
         for pool in (self.both, self.full):
             await pool.execute(query)
 
-    async def take_alike(self, events: Sequence[Event]) -> None:
-        """Have both databases take events; they answer the same."""
+    async def receive_alike(self, events: Sequence[Event]) -> None:
+        """Receive events in both databases; the outcomes are the same."""
         for event in events:
             first, second = [await receive_event(p, event) for p in (self.both, self.full)]
             assert first == second, event
 
-    async def take(self, events: Sequence[Event]) -> None:
-        """Have one database take events of different objects on the fast path where possible."""
+    async def receive(self, events: Sequence[Event]) -> None:
+        """Receive events of different objects, in one database on the fast path where possible."""
         ready = [event for event in map(prepare_fast_path, events) if event]
         done: set[str] = set()
         if ready:
@@ -310,40 +310,40 @@ class World:
         for event in events:
             if event.id in done:
                 assert (await receive_event(self.full, event)).status == "applied", event
-        await self.take_alike([event for event in events if event.id not in done])
+        await self.receive_alike([event for event in events if event.id not in done])
 
 
 async def compare(world: World, plan: Mapping[str, Any]) -> None:
     """Let one example happen in both databases; the rows are the same."""
     name = f"e{next(world.numbers)}e"
     story = Story(name, plan["beginnings"])
-    await world.take_alike(story.begin())
+    await world.receive_alike(story.begin())
     if plan["oddity"]:
         mine = f"stripe_subscription_id = 'sub_{name}_1'"
         of_mine = f"subscription_id = (SELECT id FROM subscriptions WHERE {mine})"
         await world.everywhere(plan["oddity"].format(mine=mine, of_mine=of_mine, name=name))
-    told: list[Event] = []
+    delivered: list[Event] = []
     for second, batch in enumerate(plan["batches"], 1):
         events: dict[str, Event] = {}
         for about, number, shift in batch:
-            event = story.tell(about, number, NOW + 10 * second + shift)
+            event = story.event_about(about, number, NOW + 10 * second + shift)
             events.setdefault(event.batch_key, event)
-        told += events.values()
-        await world.take([*events.values()])
+        delivered += events.values()
+        await world.receive([*events.values()])
     if plan["again"]:
-        for event in told:
-            await world.take([event])
-    with described(told):
+        for event in delivered:
+            await world.receive([event])
+    with described(delivered):
         assert await rows_of(world.both, name) == await rows_of(world.full, name)
 
 
 @contextmanager
-def described(told: Sequence[Event]) -> Iterator[None]:
-    """Say what was told where the rows are not the same."""
+def described(delivered: Sequence[Event]) -> Iterator[None]:
+    """Add the delivered events to the error if the rows are not the same."""
     try:
         yield
     except AssertionError as error:
-        error.add_note("\n".join(event.payload for event in told))
+        error.add_note("\n".join(event.payload for event in delivered))
         raise
 
 

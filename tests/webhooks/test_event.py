@@ -87,7 +87,7 @@ def test_an_upcoming_invoice_has_no_id_and_is_kept_without_effect() -> None:
 def test_an_event_of_the_other_mode_is_refused_and_says_which_disagree() -> None:
     payload = made.event("customer.subscription.updated", made.subscription()) | {"livemode": True}
     with pytest.raises(
-        WrongModeError, match="a live mode event, the configured Stripe key is a test"
+        WrongModeError, match="a live mode event, but the configured Stripe key is a test"
     ):
         parse(payload)
 

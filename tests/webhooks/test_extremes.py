@@ -21,11 +21,11 @@ async def test_an_amount_too_large_for_mpanels_columns_is_cut_there_and_whole_in
     pair: Pair,
 ) -> None:
     fast = renewal(amount=HUGE)
-    assert await pair.take_fast_path(fast) == {fast.id}
+    assert await pair.receive_on_fast_path(fast) == {fast.id}
     full = made.subscription("sub_2", customer="cus_2", amount=HUGE)
-    tell = pair.inbox.tell
-    assert await tell("customer.subscription.updated", full, created=LATER) == "applied"
-    assert await tell("invoice.paid", made.invoice("in_2", total=HUGE)) == "applied"
+    deliver = pair.inbox.deliver
+    assert await deliver("customer.subscription.updated", full, created=LATER) == "applied"
+    assert await deliver("invoice.paid", made.invoice("in_2", total=HUGE)) == "applied"
     for name in ("sub_1", "sub_2"):
         row = await pair.inbox.subscription(name)
         assert (row["amount"], str(row["price"])) == (HUGE, "99999999.99")

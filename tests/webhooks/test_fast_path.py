@@ -18,7 +18,7 @@ from tests.webhooks.pair import LATER, MONTH, NOW, Pair, bill, event_of, renewal
 
 async def test_a_renewal_is_written_and_kept_as_applied(pair: Pair) -> None:
     event = renewal()
-    assert await pair.take_fast_path(event) == {event.id}
+    assert await pair.receive_on_fast_path(event) == {event.id}
     row = await pair.inbox.subscription()
     assert row["stripe_event_id"] == event.id
     assert row["current_period_start"].timestamp() == LATER
@@ -35,7 +35,7 @@ async def test_an_invoice_of_a_paid_subscription_is_written_linked_and_its_payme
     pair: Pair,
 ) -> None:
     event = bill()
-    assert await pair.take_fast_path(event) == {event.id}
+    assert await pair.receive_on_fast_path(event) == {event.id}
     linked = await pair.inbox.row(
         "SELECT s.stripe_subscription_id FROM invoices AS i"
         " JOIN subscriptions AS s ON s.id = i.subscription_id WHERE i.stripe_invoice_id = 'in_2'"
@@ -50,8 +50,8 @@ async def test_a_later_snapshot_of_a_known_invoice_takes_the_fast_path_too(
 ) -> None:
     opened = event_of("invoice.finalized", made.invoice("in_2", status="open"))
     paid = bill(created=LATER + 1)
-    assert await pair.take_fast_path(opened) == {opened.id}
-    assert await pair.take_fast_path(paid) == {paid.id}
+    assert await pair.receive_on_fast_path(opened) == {opened.id}
+    assert await pair.receive_on_fast_path(paid) == {paid.id}
     row = await pair.inbox.row("SELECT status FROM invoices WHERE stripe_invoice_id = 'in_2'")
     assert row["status"] == "paid"
 
@@ -61,7 +61,7 @@ async def test_an_event_for_the_full_path_is_left_and_the_rest_of_its_batch_is_n
 ) -> None:
     past_due = renewal("sub_2", status="past_due")
     events = [renewal(), past_due, bill()]
-    assert await pair.take_fast_path(*events) == {events[0].id, events[2].id}
+    assert await pair.receive_on_fast_path(*events) == {events[0].id, events[2].id}
     assert (await pair.inbox.subscription("sub_2"))["stripe_status"] == "active"
     kept = await pair.inbox.pool.fetchval("SELECT count(*) FROM stripe_events")
     assert kept == 4 + 2
@@ -91,7 +91,7 @@ DECLINED = {
 @pytest.mark.parametrize("event", DECLINED.values(), ids=DECLINED)
 async def test_declined_and_untouched(pair: Pair, event: Event) -> None:
     before = await pair.rows()
-    assert await pair.take_fast_path(event) == set()
+    assert await pair.receive_on_fast_path(event) == set()
     assert await pair.rows() == before
 
 
@@ -170,7 +170,7 @@ async def _written_of(pair: Pair, number: int) -> Mapping[str, list[Mapping[str,
 
 async def test_both_paths_write_the_same_rows(pair: Pair) -> None:
     for event in story(1):
-        assert await pair.take_fast_path(event) == {event.id}
+        assert await pair.receive_on_fast_path(event) == {event.id}
     for event in story(2):
         assert (await receive_event(pair.inbox.pool, event)).status == "applied"
     first, second = [await _written_of(pair, number) for number in (1, 2)]
@@ -181,10 +181,10 @@ async def test_both_paths_write_the_same_rows(pair: Pair) -> None:
 
 
 async def test_a_first_invoice_settles_the_subscription_on_the_full_path(inbox: Inbox) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription())
+    await inbox.deliver("customer.subscription.created", made.subscription())
     pair = Pair(inbox)
-    assert await pair.take_fast_path(bill("in_1")) == set()
-    assert await inbox.tell("invoice.paid", made.invoice()) == "applied"
+    assert await pair.receive_on_fast_path(bill("in_1")) == set()
+    assert await inbox.deliver("invoice.paid", made.invoice()) == "applied"
     assert (await inbox.subscription())["status"] == "pending"
 
 
@@ -192,8 +192,8 @@ async def test_an_invoice_whose_payment_came_first_takes_the_full_path(
     pair: Pair,
 ) -> None:
     payment = made.invoice_payment(invoice="in_2", payment_intent="pi_2")
-    await pair.inbox.tell("invoice_payment.paid", payment)
-    assert await pair.take_fast_path(bill()) == set()
+    await pair.inbox.deliver("invoice_payment.paid", payment)
+    assert await pair.receive_on_fast_path(bill()) == set()
 
 
 @pytest.mark.parametrize(
@@ -224,9 +224,9 @@ def test_the_database_is_not_even_asked_about(event: Event) -> None:
 
 async def test_a_second_delivery_takes_no_effect(pair: Pair) -> None:
     event = renewal()
-    assert await pair.take_fast_path(event) == {event.id}
+    assert await pair.receive_on_fast_path(event) == {event.id}
     before = await pair.rows()
-    assert await pair.take_fast_path(event) == set()
+    assert await pair.receive_on_fast_path(event) == set()
     assert (await receive_event(pair.inbox.pool, event)).status == "duplicate"
     assert await pair.rows() == before
 
@@ -242,7 +242,7 @@ async def test_an_event_that_is_kept_as_failed_breaks_the_whole_call_off(
         event.type,
     )
     before = await pair.rows()
-    assert await pair.take_fast_path(bill(), event) == set()
+    assert await pair.receive_on_fast_path(bill(), event) == set()
     assert await pair.rows() == before
 
 
@@ -255,7 +255,7 @@ async def test_an_item_that_stripe_does_not_have_takes_the_full_path(
         " WHERE stripe_subscription_id = 'sub_1'"
     )
     other = renewal("sub_2")
-    assert await pair.take_fast_path(renewal(), other) == {other.id}
+    assert await pair.receive_on_fast_path(renewal(), other) == {other.id}
 
 
 async def test_an_item_learns_its_price_when_that_is_known(pair: Pair) -> None:
@@ -269,7 +269,7 @@ async def test_an_item_learns_its_price_when_that_is_known(pair: Pair) -> None:
         ),
     )
     await pool.execute("UPDATE subscription_items SET price_id = NULL")
-    await pair.take_fast_path(renewal())
+    await pair.receive_on_fast_path(renewal())
     item = "SELECT price_id FROM subscription_items WHERE stripe_subscription_item_id = 'si_1'"
     assert await pool.fetchval(item) == price
 
@@ -277,8 +277,8 @@ async def test_an_item_learns_its_price_when_that_is_known(pair: Pair) -> None:
 async def test_a_lock_that_somebody_holds_is_not_waited_for(pair: Pair) -> None:
     async with pair.inbox.pool.acquire() as other, other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
-        assert await pair.take_fast_path(renewal(), renewal("sub_2")) == set()
-    assert await pair.take_fast_path(renewal()) != set()
+        assert await pair.receive_on_fast_path(renewal(), renewal("sub_2")) == set()
+    assert await pair.receive_on_fast_path(renewal()) != set()
 
 
 async def test_both_paths_at_once_end_with_the_latest(pair: Pair) -> None:
@@ -286,7 +286,7 @@ async def test_both_paths_at_once_end_with_the_latest(pair: Pair) -> None:
 
     async def fast(second: int) -> None:
         event = renewal(created=LATER + second)
-        if not await pair.take_fast_path(event):
+        if not await pair.receive_on_fast_path(event):
             await receive_event(pool, event)
 
     async def full(second: int) -> None:
@@ -343,10 +343,10 @@ async def test_a_sum_beyond_64_bits_is_kept_as_failed(inbox: Inbox, event: Event
 async def test_an_end_by_date_that_is_set_or_cleared_takes_the_full_path(
     pair: Pair,
 ) -> None:
-    assert await pair.take_fast_path(renewal(cancel_at=LATER + 5)) == set()
+    assert await pair.receive_on_fast_path(renewal(cancel_at=LATER + 5)) == set()
     ending = renewal(created=LATER + 1, cancel_at=LATER + 6)
     await receive_event(pair.inbox.pool, ending)
-    assert await pair.take_fast_path(renewal(created=LATER + 2)) == set()
+    assert await pair.receive_on_fast_path(renewal(created=LATER + 2)) == set()
 
 
 async def test_an_end_with_the_period_that_is_cleared_takes_the_full_path(
@@ -354,7 +354,7 @@ async def test_an_end_with_the_period_that_is_cleared_takes_the_full_path(
 ) -> None:
     ending = renewal(cancel_at_period_end=True)
     await receive_event(pair.inbox.pool, ending)
-    assert await pair.take_fast_path(renewal(created=LATER + 2)) == set()
+    assert await pair.receive_on_fast_path(renewal(created=LATER + 2)) == set()
 
 
 async def test_an_end_that_is_only_written_differently_takes_the_fast_path(
@@ -363,7 +363,7 @@ async def test_an_end_that_is_only_written_differently_takes_the_fast_path(
     ending = renewal(cancel_at_period_end=True)
     await receive_event(pair.inbox.pool, ending)
     dated = renewal(created=LATER + 1, cancel_at=LATER + 2)
-    assert await pair.take_fast_path(dated) == {dated.id}
+    assert await pair.receive_on_fast_path(dated) == {dated.id}
     assert (await pair.inbox.subscription())["cancel_at_period_end"] is False
 
 
@@ -374,7 +374,7 @@ async def test_a_fetched_row_counts_as_of_its_end(pair: Pair) -> None:
         LATER + 1,
         LATER - 5,
     )
-    assert await pair.take_fast_path(renewal()) == set()
+    assert await pair.receive_on_fast_path(renewal()) == set()
 
 
 @pytest.mark.parametrize("status", ["past_due", "unpaid"])
@@ -382,8 +382,8 @@ async def test_an_invoice_of_a_subscription_in_arrears_takes_the_full_path(
     pair: Pair, status: str
 ) -> None:
     late = made.subscription(status=status)
-    await pair.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
-    assert await pair.take_fast_path(bill()) == set()
+    await pair.inbox.deliver("customer.subscription.updated", late, created=NOW + 1)
+    assert await pair.receive_on_fast_path(bill()) == set()
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ async def test_the_payment_of_a_paid_invoice_alone_is_awaited(
     await pair.inbox.pool.execute("DELETE FROM stripe_refetches")
     for second in (0, 1):
         event = bill(created=LATER + second, **more)
-        assert await pair.take_fast_path(event) == {event.id}
+        assert await pair.receive_on_fast_path(event) == {event.id}
     delays = await pair.inbox.pool.fetch(
         "SELECT extract(epoch FROM next_attempt_at - requested_at)::int FROM stripe_refetches"
     )
@@ -411,7 +411,7 @@ async def test_an_invoice_belongs_to_the_tenant_of_its_subscription(
         "INSERT INTO tenants (name, domain) VALUES ('Ada', 'ada.test') RETURNING id"
     )
     await pair.inbox.pool.execute("UPDATE subscriptions SET tenant_id = $1", tenant)
-    await pair.take_fast_path(bill())
+    await pair.receive_on_fast_path(bill())
     row = await pair.inbox.row("SELECT tenant_id FROM invoices WHERE stripe_invoice_id = 'in_2'")
     assert row["tenant_id"] == tenant
 

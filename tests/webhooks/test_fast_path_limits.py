@@ -25,10 +25,10 @@ async def test_two_fast_path_events_of_one_object_never_share_a_batch(
 async def test_an_invoice_whose_payment_is_known_takes_the_full_path_and_keeps_it(
     pair: Pair,
 ) -> None:
-    tell = pair.inbox.tell
-    await tell("invoice.paid", made.invoice("in_2", payment_intent="pi_2"), created=NOW)
-    assert await pair.take_fast_path(bill()) == set()
-    assert await tell("invoice.updated", made.invoice("in_2"), created=LATER) == "applied"
+    deliver = pair.inbox.deliver
+    await deliver("invoice.paid", made.invoice("in_2", payment_intent="pi_2"), created=NOW)
+    assert await pair.receive_on_fast_path(bill()) == set()
+    assert await deliver("invoice.updated", made.invoice("in_2"), created=LATER) == "applied"
     payment = "SELECT stripe_payment_intent_id FROM invoices WHERE stripe_invoice_id = 'in_2'"
     assert await pair.inbox.pool.fetchval(payment) == "pi_2"
 
@@ -54,7 +54,7 @@ async def test_what_provisioning_goes_by_reaches_it(pair: Pair, what: str, chang
     )
     status = {"status": "trialing"} if what == "endsInTrial" else {}
     if status:
-        await pair.inbox.tell(
+        await pair.inbox.deliver(
             "customer.subscription.updated", made.subscription(**status), created=NOW + 1
         )
     inputs = (
@@ -64,7 +64,7 @@ async def test_what_provisioning_goes_by_reaches_it(pair: Pair, what: str, chang
     before = (await pair.inbox.row(inputs))["inputs"]
     whole: dict[str, Any] = status | change
     changed = made.subscription(**whole)
-    await pair.inbox.tell("customer.subscription.updated", changed, created=LATER)
+    await pair.inbox.deliver("customer.subscription.updated", changed, created=LATER)
     after = (await pair.inbox.row(inputs))["inputs"]
     assert [key for key in before if before[key] != after[key]] == [what]
 
@@ -73,9 +73,9 @@ async def test_what_a_past_due_subscription_owes_reaches_provisioning(
     pair: Pair,
 ) -> None:
     late = made.subscription(status="past_due")
-    await pair.inbox.tell("customer.subscription.updated", late, created=NOW + 1)
+    await pair.inbox.deliver("customer.subscription.updated", late, created=NOW + 1)
     unpaid = made.invoice("in_2", status="open", created=LATER)
-    await pair.inbox.tell("invoice.payment_failed", unpaid, created=LATER)
+    await pair.inbox.deliver("invoice.payment_failed", unpaid, created=LATER)
     inputs = (
         "SELECT w.inputs ->> 'unpaidSince' AS since FROM provisioning_work AS w"
         " JOIN subscriptions AS s ON s.id = w.subscription_id"
@@ -87,7 +87,7 @@ async def test_what_a_past_due_subscription_owes_reaches_provisioning(
 async def test_an_invoice_is_linked_at_once_though_it_moves_nothing(
     pair: Pair,
 ) -> None:
-    await pair.inbox.tell("invoice.paid", made.invoice("in_2"), created=LATER)
+    await pair.inbox.deliver("invoice.paid", made.invoice("in_2"), created=LATER)
     linked = (
         "SELECT s.stripe_subscription_id FROM invoices AS i JOIN subscriptions AS s"
         " ON s.id = i.subscription_id WHERE i.stripe_invoice_id = 'in_2'"

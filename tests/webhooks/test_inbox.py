@@ -37,7 +37,7 @@ async def test_the_inbox_says_what_became_of_an_event(inbox: Inbox) -> None:
     told = (("evt_new", T + 5, 1299), ("evt_old", T, 799), ("evt_tie", T + 5, 999))
     for id_, created, amount in told:
         about = made.subscription(amount=amount)
-        await inbox.tell("customer.subscription.updated", about, id_=id_, created=created)
+        await inbox.deliver("customer.subscription.updated", about, id_=id_, created=created)
     rows = await inbox.pool.fetch("SELECT id, status, reason FROM stripe_events ORDER BY id")
     assert [tuple(row) for row in rows] == [
         ("evt_new", "applied", None),
@@ -57,25 +57,25 @@ async def test_an_invoices_decimals_are_those_of_its_currency(
     about = made.invoice(
         subtotal=700, total=700 + tax, total_taxes=[{"amount": tax}], currency=currency
     )
-    assert await inbox.tell("invoice.paid", about) == "applied"
+    assert await inbox.deliver("invoice.paid", about) == "applied"
     row = await inbox.row("SELECT subtotal, tax_amount, total FROM invoices")
     assert " ".join(str(value) for value in row) == amounts
 
 
 async def test_a_second_delivery_of_a_failed_event_leaves_it_to_its_retries(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     kept = await inbox.row("SELECT * FROM stripe_events")
-    assert await inbox.take(POISON) == "duplicate"
+    assert await inbox.receive(POISON) == "duplicate"
     await inbox.pool.execute(MENDED)
-    assert await inbox.take(POISON) == "duplicate"
+    assert await inbox.receive(POISON) == "duplicate"
     assert await inbox.row("SELECT * FROM stripe_events") == kept
 
 
 async def test_a_session_of_another_customer_takes_no_order(inbox: Inbox) -> None:
     order = await inbox.order(customer="cus_owner")
     foreign = made.session("cs_other", customer="cus_thief", order=str(order))
-    assert await inbox.tell("checkout.session.completed", foreign) == "ignored"
+    assert await inbox.deliver("checkout.session.completed", foreign) == "ignored"
     row = await inbox.row("SELECT * FROM subscriptions WHERE id = $1", order)
     assert (row["status"], row["stripe_subscription_id"]) == ("provisional", None)
     assert row["checkout_session_id"] == "cs_test_1"
@@ -85,4 +85,4 @@ async def test_an_event_whose_transaction_fell_victim_to_a_deadlock_is_applied_a
     inbox: Inbox,
 ) -> None:
     await inbox.pool.execute(VICTIM_ONCE)
-    assert await inbox.tell("customer.subscription.created", made.subscription()) == "applied"
+    assert await inbox.deliver("customer.subscription.created", made.subscription()) == "applied"

@@ -27,7 +27,7 @@ POISON = made.event("customer.subscription.created", made.subscription(amount=66
 
 async def test_an_event_that_cannot_be_applied_is_kept_with_its_traceback(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
-    assert await inbox.take(POISON) == "failed"
+    assert await inbox.receive(POISON) == "failed"
     row = await inbox.row("SELECT * FROM stripe_events")
     assert (row["status"], row["attempts"]) == ("failed", 1)
     assert "CheckViolationError" in row["last_error"]
@@ -37,14 +37,14 @@ async def test_an_event_that_cannot_be_applied_is_kept_with_its_traceback(inbox:
 
 async def test_an_event_that_cannot_be_applied_does_not_block_others(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     other = made.subscription("sub_2")
-    assert await inbox.tell("customer.subscription.created", other) == "applied"
+    assert await inbox.deliver("customer.subscription.created", other) == "applied"
 
 
 async def test_a_failed_event_is_applied_once_its_cause_is_mended(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     outcome = await retry_event(inbox.mirror, "evt_bad")
     assert outcome is not None
     assert outcome.status == "failed"
@@ -59,15 +59,15 @@ async def test_a_failed_event_is_applied_once_its_cause_is_mended(inbox: Inbox) 
 
 
 async def test_an_applied_event_is_not_tried_again(inbox: Inbox) -> None:
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     assert await retry_event(inbox.mirror, "evt_bad") is None
 
 
 async def test_a_failed_event_is_stale_when_newer_news_came_meanwhile(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     newer = made.subscription(amount=700)
-    await inbox.tell("customer.subscription.updated", newer, created=POISON["created"] + 1)
+    await inbox.deliver("customer.subscription.updated", newer, created=POISON["created"] + 1)
     await inbox.pool.execute(MENDED)
     outcome = await retry_event(inbox.mirror, "evt_bad")
     assert outcome is not None
@@ -77,8 +77,8 @@ async def test_a_failed_event_is_stale_when_newer_news_came_meanwhile(inbox: Inb
 
 async def test_a_redelivery_of_a_failed_event_is_acknowledged_and_kept_once(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
-    assert await inbox.take(POISON) in {"failed", "duplicate"}
+    await inbox.receive(POISON)
+    assert await inbox.receive(POISON) in {"failed", "duplicate"}
     assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_events") == 1
 
 
@@ -95,7 +95,7 @@ async def test_an_event_that_cannot_even_be_kept_is_refused_for_stripe_to_retry(
 ) -> None:
     await inbox.pool.execute("ALTER TABLE stripe_events ADD CONSTRAINT full_disk CHECK (FALSE)")
     with pytest.raises(DatabaseUnavailableError) as caught:
-        await inbox.take(POISON)
+        await inbox.receive(POISON)
     assert (caught.value.status, caught.value.retry_after) == (503, 60)
 
 
@@ -111,14 +111,14 @@ async def test_without_a_database_an_event_is_refused_for_stripe_to_retry() -> N
 
 async def test_a_failed_event_is_retried_by_one_at_a_time(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     await inbox.pool.execute(MENDED)
     outcomes = await asyncio.gather(*(retry_event(inbox.mirror, "evt_bad") for _ in range(5)))
     assert [o.status for o in outcomes if o] == ["applied"]
 
 
 async def test_fifty_concurrent_deliveries_of_one_event_apply_it_once(inbox: Inbox) -> None:
-    outcomes = await asyncio.gather(*(inbox.take(POISON) for _ in range(50)))
+    outcomes = await asyncio.gather(*(inbox.receive(POISON) for _ in range(50)))
     assert sorted(outcomes) == ["applied"] + ["duplicate"] * 49
 
 
@@ -129,9 +129,9 @@ async def test_concurrent_invoices_and_subscription_are_always_linked(
     for number in range(20):
         sub, inv, pay = f"sub_{number}", f"in_{number}", f"inpay_{number}"
         await asyncio.gather(
-            inbox.tell("invoice_payment.paid", made.invoice_payment(pay, invoice=inv)),
-            inbox.tell("invoice.paid", made.invoice(inv, subscription=sub)),
-            inbox.tell("customer.subscription.created", made.subscription(sub)),
+            inbox.deliver("invoice_payment.paid", made.invoice_payment(pay, invoice=inv)),
+            inbox.deliver("invoice.paid", made.invoice(inv, subscription=sub)),
+            inbox.deliver("customer.subscription.created", made.subscription(sub)),
         )
     unlinked = "SELECT count(*) FROM invoices WHERE subscription_id IS NULL"
     assert await inbox.pool.fetchval(unlinked) == 0
@@ -142,12 +142,14 @@ async def test_concurrent_invoices_and_subscription_are_always_linked(
 async def test_an_event_that_waited_for_its_lock_sees_what_was_written_meanwhile(
     inbox: Inbox,
 ) -> None:
-    await inbox.tell("customer.subscription.created", made.subscription(amount=700), created=1000)
+    await inbox.deliver(
+        "customer.subscription.created", made.subscription(amount=700), created=1000
+    )
     later = made.event("customer.subscription.updated", made.subscription(amount=800), created=1001)
     async with inbox.pool.acquire() as other:
         async with other.transaction():
             await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
-            taken = asyncio.create_task(inbox.take(later))
+            taken = asyncio.create_task(inbox.receive(later))
             while not taken.done() and not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
                 pass
             await other.execute(_NEWER)
@@ -161,9 +163,9 @@ async def test_a_session_that_names_no_subscription_waits_for_the_one_of_its_ord
     """What it derives from must not be what another transaction is just about to replace."""
     order = str(await inbox.order())
     bought = made.subscription(metadata={"subscriptionId": order})
-    await inbox.tell("customer.subscription.created", bought)
+    await inbox.deliver("customer.subscription.created", bought)
     recovered = made.session("cs_test_2", order=order, recovered_from="cs_test_1")
-    await inbox.tell("checkout.session.completed", recovered)
+    await inbox.deliver("checkout.session.completed", recovered)
     expired = made.event(
         "checkout.session.expired",
         made.session(status="expired", payment_status="unpaid", subscription=None, order=order),
@@ -172,7 +174,7 @@ async def test_a_session_that_names_no_subscription_waits_for_the_one_of_its_ord
         async with other.transaction():
             await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
             await other.execute("UPDATE subscriptions SET stripe_status = 'canceled'")
-            taken = asyncio.create_task(inbox.take(expired))
+            taken = asyncio.create_task(inbox.receive(expired))
             while not taken.done() and not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
                 pass
         assert await taken == "applied"
@@ -193,7 +195,7 @@ _WAITING_FOR_A_LOCK = """
 
 async def test_an_error_of_the_database_is_not_hidden_from_the_inbox(inbox: Inbox) -> None:
     await inbox.pool.execute("ALTER TABLE subscriptions RENAME COLUMN amount TO amounts")
-    assert await inbox.take(POISON) == "failed"
+    assert await inbox.receive(POISON) == "failed"
     row = await inbox.row("SELECT last_error FROM stripe_events")
     assert asyncpg.UndefinedColumnError.__name__ in row["last_error"]
 

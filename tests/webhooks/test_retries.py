@@ -20,7 +20,7 @@ async def test_a_failed_event_is_triggered_again_when_it_is_due_and_not_before(
     inbox: Inbox,
 ) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     assert (await sweep(inbox.pool))["events"] == 0
     await inbox.pool.execute(DUE)
     assert (await sweep(inbox.pool))["events"] == 1
@@ -32,7 +32,7 @@ async def test_each_failure_doubles_the_wait_and_the_last_one_leaves_it_to_a_per
     inbox: Inbox,
 ) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     waits = (
         "SELECT attempts, extract(epoch FROM next_attempt_at - now()) AS wait FROM stripe_events"
     )
@@ -49,7 +49,7 @@ async def test_the_worker_applies_a_failed_event_that_is_due(
     inbox: Inbox, database_url: str
 ) -> None:
     await inbox.pool.execute(FAULT)
-    await inbox.take(POISON)
+    await inbox.receive(POISON)
     await inbox.pool.execute(MENDED)
     await inbox.pool.execute(DUE)
     await sweep(inbox.pool)

@@ -1,13 +1,13 @@
-"""The scene and the outside world of provisioning, for workers of their own."""
+"""Provisioning and its outside world, for workers in processes of their own."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.provisioning.conftest import scene, world
+from tests.provisioning.conftest import system, world
 from tests.provisioning.reference_server import ReferenceServer
 
-__all__ = ["scene", "server", "world"]
+__all__ = ["server", "system", "world"]
 
 
 @pytest.fixture

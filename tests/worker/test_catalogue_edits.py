@@ -8,7 +8,7 @@ from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.worker import sweep as sweeping
 from mpanel_billing.worker.sweep import sweep
-from tests.provisioning.conftest import Scene
+from tests.provisioning.conftest import ProvisioningSystem
 
 
 def catalogue(**starter: object) -> CatalogueFile:
@@ -18,47 +18,51 @@ def catalogue(**starter: object) -> CatalogueFile:
     return file.model_copy(update={"plans": tuple(plans)})
 
 
-async def triggered(scene: Scene) -> set[str]:
-    rows = await scene.pool.fetch("SELECT payload FROM pgqueuer WHERE status = 'queued'")
-    await scene.pool.execute("DELETE FROM pgqueuer")
+async def triggered(system: ProvisioningSystem) -> set[str]:
+    rows = await system.pool.fetch("SELECT payload FROM pgqueuer WHERE status = 'queued'")
+    await system.pool.execute("DELETE FROM pgqueuer")
     return {row["payload"].decode() for row in rows}
 
 
-async def test_more_resources_reach_those_who_have_the_plan_and_nobody_else(scene: Scene) -> None:
-    starter = await scene.sell("starter_monthly_usd")
-    await scene.sell("premium_monthly_usd", id_="sub_2")
-    await triggered(scene)
+async def test_more_resources_reach_those_who_have_the_plan_and_nobody_else(
+    system: ProvisioningSystem,
+) -> None:
+    starter = await system.sell("starter_monthly_usd")
+    await system.sell("premium_monthly_usd", id_="sub_2")
+    await triggered(system)
 
-    await apply_catalogue(scene.pool, catalogue(resources={"disk_gb": 50}))
-    assert (await sweep(scene.pool))["edited"] == 1
-    assert await triggered(scene) == {str(starter)}
-    assert (await scene.run()).done
-    [account] = [a for a in scene.world.accounts if a.subscription_id == starter]
+    await apply_catalogue(system.pool, catalogue(resources={"disk_gb": 50}))
+    assert (await sweep(system.pool))["edited"] == 1
+    assert await triggered(system) == {str(starter)}
+    assert (await system.run()).done
+    [account] = [a for a in system.world.accounts if a.subscription_id == starter]
     assert account.resources == {"disk_gb": 50}
-    assert (await sweep(scene.pool))["edited"] == 0
+    assert (await sweep(system.pool))["edited"] == 0
 
 
-async def test_a_new_product_type_is_made_for_those_who_have_the_plan(scene: Scene) -> None:
-    id_ = await scene.sell("starter_monthly_usd")
-    await apply_catalogue(scene.pool, catalogue(product_types=("hosting", "email")))
-    await sweep(scene.pool)
-    assert (await scene.run()).done
-    assert scene.world.of(id_) == {"hosting": "active", "email": "active"}
+async def test_a_new_product_type_is_made_for_those_who_have_the_plan(
+    system: ProvisioningSystem,
+) -> None:
+    id_ = await system.sell("starter_monthly_usd")
+    await apply_catalogue(system.pool, catalogue(product_types=("hosting", "email")))
+    await sweep(system.pool)
+    assert (await system.run()).done
+    assert system.world.of(id_) == {"hosting": "active", "email": "active"}
 
 
-async def test_an_edit_of_what_is_shown_only_looks_at_nobody(scene: Scene) -> None:
-    await scene.sell("starter_monthly_usd")
-    await apply_catalogue(scene.pool, catalogue(name="Beginner", features=("All of it",)))
-    assert (await sweep(scene.pool))["edited"] == 0
+async def test_an_edit_of_what_is_shown_only_looks_at_nobody(system: ProvisioningSystem) -> None:
+    await system.sell("starter_monthly_usd")
+    await apply_catalogue(system.pool, catalogue(name="Beginner", features=("All of it",)))
+    assert (await sweep(system.pool))["edited"] == 0
 
 
 async def test_many_subscriptions_are_looked_at_some_at_a_time(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    system: ProvisioningSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "MOST", 2)
-    sold = {str(await scene.sell(id_=f"sub_{n}")) for n in range(1, 6)}
-    await triggered(scene)
-    await apply_catalogue(scene.pool, catalogue(resources={"disk_gb": 50}))
-    pages = [(await sweep(scene.pool))["edited"] for _ in range(4)]
+    sold = {str(await system.sell(id_=f"sub_{n}")) for n in range(1, 6)}
+    await triggered(system)
+    await apply_catalogue(system.pool, catalogue(resources={"disk_gb": 50}))
+    pages = [(await sweep(system.pool))["edited"] for _ in range(4)]
     assert pages == [2, 2, 1, 0]
-    assert await triggered(scene) == sold
+    assert await triggered(system) == sold

@@ -17,7 +17,7 @@ from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.worker.sweep import sweep
 from tests.processes import SERVICE, running_worker, service_environment
-from tests.provisioning.conftest import Scene, open_scene
+from tests.provisioning.conftest import ProvisioningSystem, open_system
 from tests.provisioning.reference_server import ReferenceServer
 from tests.provisioning.world import World
 from tests.service import Service, make_settings
@@ -52,9 +52,9 @@ async def wait_until_ordered(server: ReferenceServer) -> None:
         await server.ordered.wait()
 
 
-async def pay(scene: Scene, id_: str = "sub_1") -> None:
-    await scene.tell("active", id_=id_)
-    await scene.tell_invoice("paid", f"in_{id_}", subscription=id_)
+async def pay(system: ProvisioningSystem, id_: str = "sub_1") -> None:
+    await system.deliver_subscription("active", id_=id_)
+    await system.deliver_invoice("paid", f"in_{id_}", subscription=id_)
 
 
 async def test_an_order_that_is_paid_gets_its_tenant(
@@ -92,68 +92,70 @@ async def test_a_worker_tells_pm2_when_it_is_ready(database_url: str) -> None:
         os.close(channel)
 
 
-async def test_work_that_came_while_no_worker_ran_is_done(scene: Scene, database_url: str) -> None:
-    await pay(scene)
+async def test_work_that_came_while_no_worker_ran_is_done(
+    system: ProvisioningSystem, database_url: str
+) -> None:
+    await pay(system)
     async with running_worker(database_url):
         await wait_until_active(database_url)
 
 
 async def test_a_killed_worker_is_taken_over(
-    scene: Scene, database_url: str, server: ReferenceServer
+    system: ProvisioningSystem, database_url: str, server: ReferenceServer
 ) -> None:
     server.misbehaviours.append("hang_after")
     environment = calling(server, timeout_seconds=60)
     async with running_worker(database_url, **environment) as first:
-        await pay(scene)
+        await pay(system)
         await wait_until_ordered(server)
         await first.kill()
     async with running_worker(database_url, **environment) as second:
         await wait_until_active(database_url)
         # this has taken longer than PgQueuer waits for the first probe of its listener
         assert not any("FailingListenerError" in line for line in second.lines)
-    assert server.world.of(await scene.id_of()) == {"hosting": "active"}
+    assert server.world.of(await system.id_of()) == {"hosting": "active"}
     assert [request["generation"] for request in server.requests] == [1, 1]
 
 
 async def test_a_worker_that_is_stopped_finishes_what_it_is_at(
-    scene: Scene, database_url: str, server: ReferenceServer
+    system: ProvisioningSystem, database_url: str, server: ReferenceServer
 ) -> None:
     server.delay = 0.5
     async with running_worker(database_url, **calling(server)) as worker:
-        await pay(scene)
+        await pay(system)
         await wait_until_ordered(server)
         assert await worker.stop() == 0
-    assert (await scene.inbox.subscription())["status"] == "active"
+    assert (await system.inbox.subscription())["status"] == "active"
 
 
 async def test_stopping_is_bounded_and_hands_over_what_is_not_finished(
-    scene: Scene, database_url: str, server: ReferenceServer
+    system: ProvisioningSystem, database_url: str, server: ReferenceServer
 ) -> None:
     server.misbehaviours.append("slow")
     async with running_worker(database_url, **calling(server, timeout_seconds=60)) as worker:
-        await pay(scene)
+        await pay(system)
         await wait_until_ordered(server)
         assert await worker.stop() == 0
-    work = await scene.work()
+    work = await system.work()
     assert (work["lease_token"], work["done_version"]) == (None, 0)
-    assert (await scene.service())["pending_action"] == "create"
-    assert (await sweep(scene.pool))["provisioning"] == 1
+    assert (await system.service())["pending_action"] == "create"
+    assert (await sweep(system.pool))["provisioning"] == 1
 
 
 async def test_a_worker_lives_on_when_its_connections_are_cut(
-    scene: Scene, database_url: str
+    system: ProvisioningSystem, database_url: str
 ) -> None:
     async with running_worker(database_url) as worker:
-        await pay(scene)
+        await pay(system)
         await wait_until_active(database_url)
-        await scene.pool.execute(
+        await system.pool.execute(
             """
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND application_name LIKE 'mpanel-billing%'
               AND pid <> pg_backend_pid()
             """
         )
-        await pay(scene, "sub_2")
+        await pay(system, "sub_2")
         await wait_until(
             database_url,
             "SELECT id FROM subscriptions WHERE stripe_subscription_id = 'sub_2' "
@@ -162,37 +164,37 @@ async def test_a_worker_lives_on_when_its_connections_are_cut(
         assert await worker.stop() == 0
 
 
-async def test_a_lost_trigger_is_found_by_the_sweep(scene: Scene) -> None:
-    await pay(scene)
-    await scene.pool.execute("DELETE FROM pgqueuer")
-    assert (await sweep(scene.pool))["provisioning"] == 0
-    await scene.make_due()
-    assert (await sweep(scene.pool))["provisioning"] == 1
-    await sweep(scene.pool)
-    jobs = await scene.pool.fetch("SELECT payload FROM pgqueuer")
-    assert [job["payload"].decode() for job in jobs] == [str(await scene.id_of())]
+async def test_a_lost_trigger_is_found_by_the_sweep(system: ProvisioningSystem) -> None:
+    await pay(system)
+    await system.pool.execute("DELETE FROM pgqueuer")
+    assert (await sweep(system.pool))["provisioning"] == 0
+    await system.make_due()
+    assert (await sweep(system.pool))["provisioning"] == 1
+    await sweep(system.pool)
+    jobs = await system.pool.fetch("SELECT payload FROM pgqueuer")
+    assert [job["payload"].decode() for job in jobs] == [str(await system.id_of())]
 
 
-async def test_a_failed_leg_is_triggered_again_at_its_own_time(scene: Scene) -> None:
-    scene.world.misbehave("hosting", "fail_before")
-    await pay(scene)
-    await scene.pool.execute("DELETE FROM pgqueuer")
-    await scene.run()
-    job = await scene.inbox.row("SELECT execute_after - created AS delay FROM pgqueuer")
-    leg = await scene.service()
+async def test_a_failed_leg_is_triggered_again_at_its_own_time(system: ProvisioningSystem) -> None:
+    system.world.misbehave("hosting", "fail_before")
+    await pay(system)
+    await system.pool.execute("DELETE FROM pgqueuer")
+    await system.run()
+    job = await system.inbox.row("SELECT execute_after - created AS delay FROM pgqueuer")
+    leg = await system.service()
     assert 5 < job["delay"].total_seconds() < 20
     assert leg["next_attempt_at"] is not None
 
 
-async def test_a_trigger_in_a_transaction_that_fails_is_none(scene: Scene) -> None:
+async def test_a_trigger_in_a_transaction_that_fails_is_none(system: ProvisioningSystem) -> None:
     async def fail() -> None:
-        async with transaction(scene.pool) as conn:
+        async with transaction(system.pool) as conn:
             await enqueue_provisioning(conn, [(uuid4(), 1)])
             raise LookupError
 
     with pytest.raises(LookupError):
         await fail()
-    assert await scene.pool.fetchval("SELECT count(*) FROM pgqueuer") == 0
+    assert await system.pool.fetchval("SELECT count(*) FROM pgqueuer") == 0
 
 
 @pytest.fixture
@@ -215,7 +217,7 @@ async def test_a_worker_goes_on_after_the_database_was_restarted(
         await worker.wait_for("the database is unavailable")
         await asyncio.to_thread(own_postgres.start)
         settings = make_settings(database_url=url)
-        async with await create_pool(settings) as pool, open_scene(pool, World()) as scene:
-            await pay(scene)
+        async with await create_pool(settings) as pool, open_system(pool, World()) as system:
+            await pay(system)
             await wait_until_active(url)
         assert await worker.stop() == 0
