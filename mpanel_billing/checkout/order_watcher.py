@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS = 25
 REFRESH_SECONDS = 5.0
-"""How often Stripe is asked about one session, however often its page asks us."""
+"""The shortest time between two calls to Stripe about one session, however often its page polls."""
 
 UNKNOWN_SESSION_SECONDS = 1.0
-"""How often Stripe is asked about unknown sessions: anyone can make up an id."""
+"""The shortest time between two calls about unknown sessions: anyone can make up an id."""
 
 _MOVING = frozenset({"provisional", "pending"})
 _MAX_REMEMBERED = 10_000
@@ -127,7 +127,7 @@ async def _first_of(*events: asyncio.Event, seconds: float) -> bool:
 
 
 async def _refresh_if_possible(mirror: Mirror, session_id: str) -> None:
-    """Refresh the session and what it has led to; if Stripe fails, the rows stay as they are."""
+    """Refresh the session and its subscription; if Stripe fails, the rows stay as they are."""
     try:
         await _refresh(mirror, session_id)
     except (StripeError, UnreadableObjectError) as error:

@@ -15,7 +15,7 @@ from mpanel_billing.checkout.return_urls import ReturnUrls
 Row = dict[str, Any]
 
 LARGEST_PRICE = Decimal("99999999.99")
-"""The most that mPanel's column `price` holds; `amount` is exact."""
+"""The maximum of mPanel's column `price`; `amount` is exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Purchase:
 
     @property
     def buyer_key(self) -> str:
-        """The lock under which the buyer's orders take turns."""
+        """The advisory lock that serializes the buyer's orders."""
         return str(self.existing.id) if self.existing else self.buyer.email
 
 

@@ -102,7 +102,7 @@ async def lock_buyer(conn: Connection, buyer: str) -> None:
 
 
 async def find_customer(conn: Connection, email: str) -> UUID | None:
-    """Find the customer with this email address, in any case; mPanel's users count too."""
+    """Find the customer with this e-mail address, ignoring case; mPanel's users count too."""
     row = await _queries.find_customer.fetch_one(conn, email=email)
     if row is None:
         return None
@@ -160,9 +160,9 @@ async def list_recent_orders(
     within: timedelta,
     keyed_id: UUID | None,
 ) -> list[RecentOrder]:
-    """Return the unpaid orders `within` the last minutes, newest first, and always `keyed_id`.
+    """Return the unpaid orders that are at most `within` old, newest first, and always `keyed_id`.
 
-    Orders that mPanel's backend has placed are left out unless it has placed this one too.
+    Vouched orders are left out unless this one is `vouched` too.
     """
     rows = await _queries.list_recent_orders.fetch(
         conn,

@@ -217,9 +217,9 @@ async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attemp
 
 
 async def _recover(checkout: Checkout, attempt: Attempt, error: StripeError) -> PaymentPage:
-    """Make the order repeatable after an error of Stripe's, and raise one for the buyer.
+    """Make the order repeatable after a Stripe error, and raise an error for the buyer.
 
-    If the outcome is unknown, the attempt stays as it is: its keys will tell what happened. If
+    If the outcome is unknown, the attempt stays as it is: its keys will show what happened. If
     another request has opened the session, or is about to, return that one's page.
     """
     logger.warning(

@@ -1,7 +1,7 @@
-"""Triggers for the worker, and how often and how fast work is tried.
+"""Triggers for the worker, retry delays and rate limits.
 
-A job carries an id only; attempts, errors and due times are in our own rows. So are the leases,
-each in the room of its row, because they end differently: a provisioning run's is prolonged and
-fenced by a token, a reconcile's is renewed with its progress, a refetch's only saves a second call
-to Stripe, and a change's lasts as long as the calls that one request can make.
+A job carries only an id; attempts, errors and due times are in our own rows. So are the leases.
+Each is in the package of its row, because they work differently: a provisioning run prolongs its
+lease and is fenced by a token, a reconcile renews its lease with its progress, a refetch's lease
+only saves a second call to Stripe, and a change's lasts as long as the calls of one request can.
 """

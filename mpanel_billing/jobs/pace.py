@@ -6,7 +6,7 @@ import asyncio
 class Pace:
     """Limits how many calls start per second, and can pause all of them.
 
-    Concurrent callers share one.
+    Shared by concurrent callers.
     """
 
     def __init__(self, per_second: float) -> None:
@@ -23,7 +23,7 @@ class Pace:
         await asyncio.sleep(start - now)
 
     def pause(self, seconds: float) -> None:
-        """Let no call start for that long."""
+        """Start no call for that long."""
         resume = asyncio.get_running_loop().time() + seconds
         self._next_start = max(self._next_start, resume)
         self.pauses += 1

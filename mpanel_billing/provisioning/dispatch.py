@@ -150,7 +150,7 @@ def _method(driver: Driver, action: Action) -> Callable[[DriverCommand], Awaitab
 
 
 def _delay(base: Service, result: Result) -> float | None:
-    """Return the seconds until the command is repeated; None: it is not."""
+    """Return the seconds until the command is repeated; None if it is not."""
     if not isinstance(result, Unsettled):
         return None
     return retry_seconds(base.attempts + 1, result.retry_after)

@@ -1,8 +1,8 @@
 """Start, resume and show reconcile runs, for the command, the admin route and the worker.
 
-One run at a time across all machines: the process that works on it leases its row. A lease rather
-than a session's advisory lock, because it also works through a connection pooler, and because an
-interrupted run must be found again anyway.
+One run at a time across all machines: the process that works on it leases its row. It is a lease,
+not a session-level advisory lock: a lease works through a connection pooler too, and the row is
+needed anyway to find an interrupted run.
 """
 
 import asyncio
@@ -44,8 +44,8 @@ _DAILY_MINUTE = 23
 class RunRequest:
     """What to reconcile; `started_by` is `schedule`, `api` or `command`.
 
-    `since_days` limits the run to objects created in the last so many days. An unfinished run
-    with the same options is resumed, unless `restart` is set.
+    `since_days` limits the run to objects at most that many days old. An unfinished run with the
+    same options is resumed, unless `restart` is set.
     """
 
     started_by: str
@@ -79,7 +79,7 @@ async def request_run(pool: Pool, request: RunRequest, by: Actor | None = None) 
 
 
 def cron_of(hour: int) -> str:
-    """Return the cron expression of once a day in that hour, UTC."""
+    """Return the cron expression for once a day at that hour, UTC."""
     return f"{_DAILY_MINUTE} {hour} * * *"
 
 
@@ -144,7 +144,7 @@ async def _cut_slices(conn: Connection, row: asyncpg.Record, request: RunRequest
 async def continue_run(context: ReconcileContext, run_id: UUID) -> bool:
     """Resume a run and finish it; False if it is finished or another process holds it.
 
-    After an error, which is raised, or a signal it can be resumed where it stopped.
+    After an error (which is raised) or a signal, it can be resumed where it stopped.
     """
     async with transaction(context.mirror.pool) as conn:
         run = await repository.take_run(conn, run_id, uuid4())

@@ -210,8 +210,8 @@ def _sender(mirror: Mirror, held: Subscription) -> Send:
 async def _refresh_after(mirror: Mirror, stripe_id: str) -> None:
     """Bring our rows up to date with what Stripe has just done.
 
-    Stripe's response to the change is no use: for a repeated key it is the first one. If the
-    refresh fails, the change is done nevertheless, and a job refreshes again.
+    Stripe's response to the change is not used: for a repeated key it is the original one. If the
+    refresh fails, the change still stands, and a job refreshes again.
     """
     try:
         await mirror.refresh("subscription", stripe_id)

@@ -119,7 +119,7 @@ def _bills_now(held: Subscription, change: PlanChange, proration: Proration) -> 
 async def _charge_after(
     mirror: Mirror, held: Subscription, change: PlanChange, now: Preview
 ) -> Charge:
-    """Return the charge after an immediate invoice, when the term ends that ends first."""
+    """Return the charge after an immediate invoice, at the end of the term that begins or runs."""
     if change.begins_new_term or change.ends_trial:
         ends = [line.period_end for line in now.lines if not line.proration]
         return Charge(change.recurring, max(ends, default=None))

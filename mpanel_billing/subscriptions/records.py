@@ -149,7 +149,7 @@ class Subscription:
 class Invoice:
     """A Stripe invoice; amounts are in minor units of `currency`, times are UTC.
 
-    `amount_refunded` has what was given back, and what is about to be.
+    `amount_refunded` includes refunds that are still pending.
     """
 
     id: UUID

@@ -29,7 +29,7 @@ from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_ou
 Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
 
 REPEATABLE_FOR = timedelta(minutes=10)
-"""Within this time the same refund without a key counts as a mistaken repeat."""
+"""Within this time the same refund without a key counts as an accidental repeat."""
 
 _NOT_REFUNDABLE = frozenset({"charge_already_refunded", "charge_disputed"})
 
@@ -130,8 +130,8 @@ def _too_much(left: int, currency: str) -> InvalidRequestError:
 async def _send(mirror: Mirror, change: Change) -> str:
     """Create the refund in Stripe; after an earlier failure, first look whether it exists.
 
-    If Stripe's response is lost, the change stays unanswered; requested again, it has the same
-    key and so the same refund.
+    If Stripe's response is lost, the change stays unfinished; requested again, it has the same
+    idempotency key, and Stripe returns the same refund.
     """
     refund_id = await _made_before(mirror, change) if change.attempt > 1 else None
     if refund_id is None:

@@ -25,7 +25,7 @@ from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.repository import Change, Kind, State
 
 CALLS_OF_A_CHANGE = 4
-"""How many calls' time a change is locked for: three calls, and the pauses between them."""
+"""A change is locked for the time of so many calls: three, and the pauses between them."""
 
 RESUMABLE_FOR = timedelta(hours=23)
 """Stripe keeps an idempotency key for at least 24 hours."""

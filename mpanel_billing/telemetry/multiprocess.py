@@ -2,8 +2,8 @@
 
 Two web processes share a port, so a scrape reaches either. With PROMETHEUS_MULTIPROC_DIR,
 prometheus_client keeps each process's values in files of that folder, and any process can read all
-of them. This module adds what the library leaves open: processes come and go, and the counters of
-dead ones must stay while their gauges go. Why: docs/decisions/0010-metrics-of-several-processes.md.
+of them. This module adds what the library lacks: processes come and go, and the counters of dead
+ones must stay while their gauges go. Why: docs/decisions/0010-metrics-of-several-processes.md.
 """
 
 import fcntl

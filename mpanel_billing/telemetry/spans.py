@@ -78,7 +78,7 @@ class Spans:
 
         def add_span(done: "asyncpg.connection.LoggedQuery") -> None:
             if not get_current_span().is_recording():
-                return  # no request or job behind it: polls, keep-alives
+                return  # not part of a request or job: polls, keep-alives
             ended = time.time_ns()
             span = self._tracer.start_span(
                 names(done.query),

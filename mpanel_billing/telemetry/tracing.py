@@ -1,6 +1,6 @@
 """Turns OpenTelemetry on if OTEL_EXPORTER_OTLP_ENDPOINT is set; docs/monitoring/README.md.
 
-Otherwise nothing of OpenTelemetry is imported and nothing is wrapped: code that opens a connection
+Otherwise OpenTelemetry is not imported and nothing is wrapped: code that opens a connection
 or a client calls `active_tracing()` once and gets None. That is why `spans`, which imports
 OpenTelemetry, is a module of its own.
 """

@@ -1,11 +1,11 @@
-"""Receives events one by one, writes them in batches, returns each outcome once committed.
+"""Receives events one by one, writes them in batches, returns each outcome once it is committed.
 
 Events that arrive while a batch is being written form the next one. There is no timer: a lone event
 never waits. A transaction costs about the same for one event as for thirty, so an event gets
 cheaper under load.
 
-There are two queues. Most events are written from the first, on the fast path; what that leaves
-goes on to the second, the full path, which applies anything. Why:
+There are two queues. Most events are written from the first, on the fast path; the rest go on to
+the second, the full path, which can apply any event. Why:
 docs/decisions/0004-natural-batches.md and 0007-fast-path-in-one-round-trip.md.
 """
 
@@ -32,9 +32,9 @@ from mpanel_billing.webhooks.inbox import receive_event, receive_events
 logger = logging.getLogger(__name__)
 
 FAST_PATH_WRITERS = 1
-"""It never waits long for a lock; a second writer would only make the batches smaller."""
+"""The fast path never waits long for a lock; a second writer would only make batches smaller."""
 FULL_PATH_WRITERS = 2
-"""A batch that waits for a lock does not block all others."""
+"""So that a batch that waits for a lock does not block all others."""
 
 MAX_BATCH = 20
 """A third of what 64 connections send: one part is written while the others are sent and read.
@@ -44,9 +44,10 @@ Larger batches save little and delay the events that arrive just after."""
 def batch_size(waiting: int, last: int) -> int:
     """Return how many waiting events to take after a batch of `last`: about half of all in flight.
 
-    The clients just answered are about to send their next events. With two equal halves, one is
-    written while the other is sent and read; taking all that wait would make each wait for the
-    other. So two events that arrive together after a pause are two batches.
+    The clients that just got a response are about to send their next events. With two equal
+    halves, one is written while the other is sent and read; if a batch took everything that
+    waits, they would wait for each other. So two events that arrive together after a pause are
+    two batches.
     """
     return min(MAX_BATCH, waiting, (waiting + last + 1) // 2)
 
@@ -102,7 +103,7 @@ class BatchQueue:
         self._start_writer()
 
     def _start_writer(self) -> None:
-        """Start a writer unless all run, or one is about to take what waits."""
+        """Start a writer unless all are running or one is about to take what is waiting."""
         if self._waiting and not self._collecting and len(self._writers) < self._max_writers:
             self._collecting = True
             writer = asyncio.create_task(self._work())
@@ -110,15 +111,15 @@ class BatchQueue:
             writer.add_done_callback(self._end_writer)
 
     def _end_writer(self, writer: "asyncio.Task[None]") -> None:
-        """Have the events written that a writer left because it lost its connection."""
+        """Start another writer for events left by one that lost its connection."""
         self._writers.discard(writer)
         self._start_writer()
 
     async def _work(self) -> None:
-        """Write until nothing waits.
+        """Write batches until the queue is empty.
 
-        The connection is kept from batch to batch: between two batches there is no turn of the
-        event loop in which PostgreSQL would be idle.
+        The connection is kept between batches, so that PostgreSQL is not idle for a turn of the
+        event loop.
         """
         batch: list[PendingEvent] = []
 
@@ -136,7 +137,7 @@ class BatchQueue:
             for entry in batch or self._take_all():  # without a connection, everything queued fails
                 entry.fail(error)
         finally:
-            self._collecting = False  # in any case; at worst a writer finds nothing
+            self._collecting = False  # at worst another writer finds nothing
 
     def _take_all(self) -> list[PendingEvent]:
         waiting = list(self._waiting)

@@ -1,4 +1,4 @@
-"""A signed body to an event and the snapshot that it carries; no I/O."""
+"""Parses a signed body into an event and the snapshot that it carries; no I/O."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -44,7 +44,7 @@ class Event(NamedTuple):
 
     @property
     def batch_key(self) -> str:
-        """What no two events of a batch may share: the object, or for a session its order."""
+        """What no two events of a batch may share: the object, or a session's order."""
         if self.snapshot is None:
             return self.object_id or self.id
         return MIRRORED_BY_NAME[self.snapshot.object_type].batch_key(self.snapshot.facts)
@@ -89,7 +89,7 @@ def _check_mode(event_id: str, payload: Mapping[str, Any], *, livemode: bool) ->
     if isinstance(stated, bool) and stated != livemode:
         raise WrongModeError(
             f"Event {event_id} is a {_mode(stated)} mode event, "
-            f"the configured Stripe key is a {_mode(livemode)} mode key."
+            f"but the configured Stripe key is a {_mode(livemode)} mode key."
         )
 
 

@@ -31,8 +31,8 @@ _OBJECT_TYPES = tuple(each.object_type for each in MIRRORED if each.fast_path is
 class FastPathEvent(NamedTuple):
     """An event that may take the fast path, with its rows serialized for the database.
 
-    Serializing happens on arrival, while the database writes the batch before; between two batches
-    it would have to wait for us.
+    They are serialized on arrival, while the database writes the previous batch; between two
+    batches the database would have to wait for it.
     """
 
     id: str

@@ -162,7 +162,7 @@ async def _postpone(pool: Pool, event_id: str, error: Exception) -> None:
 
 
 def retry_delay(attempts: int) -> float | None:
-    """Return the seconds to wait after that many failed attempts; None: a person has to look.
+    """Return the seconds to wait after that many failed attempts; None: no more retries.
 
     Slower than `retry_seconds`, and finite: the error is in our code or data, not another system's.
     """

@@ -1,4 +1,4 @@
-"""Bytes to a JSON object that PostgreSQL's jsonb can hold; no I/O."""
+"""Parses bytes into a JSON object that PostgreSQL's jsonb can hold; no I/O."""
 
 import json
 import math

@@ -1,1 +1,1 @@
-"""The worker process: runs the jobs of the queue, sweeps for due work, and scheduled tasks."""
+"""The worker process: runs queued jobs and scheduled tasks, and sweeps for due work."""

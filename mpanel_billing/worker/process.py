@@ -45,7 +45,7 @@ from mpanel_billing.worker.sweep import sweep
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 9.5
-"""The limit for stopping altogether; the process manager kills a little later."""
+"""The time limit of a stop; the process manager kills the process a little later."""
 
 _DRAIN_SECONDS = 8.0
 """How long jobs may continue after the signal before they are cancelled."""
@@ -59,7 +59,7 @@ _HEARTBEAT_SECONDS = 10.0
 _RESTART_SECONDS = 1.0
 _BATCH = 20
 _FEWEST_JOBS = 40
-"""The minimum of jobs that a worker runs at once."""
+"""The lower bound of `most_jobs`."""
 
 _QUEUE_CONNECTIONS = 4
 _EVERY_MINUTE = "* * * * *"
@@ -69,7 +69,7 @@ _EVERY_HOUR = "17 * * * *"
 async def run_worker(settings: Settings, clock: Clock = database_clock) -> None:
     """Work until SIGINT or SIGTERM, and return at most STOP_SECONDS after that.
 
-    Provisioning goes by `clock`.
+    Provisioning uses the time of `clock`.
     """
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):

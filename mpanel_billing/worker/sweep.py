@@ -1,4 +1,4 @@
-"""Triggers what is due by our own rows: a lost trigger costs a minute, never an order."""
+"""Triggers what is due according to our rows: a lost trigger costs a minute, never an order."""
 
 import logging
 from collections.abc import Mapping

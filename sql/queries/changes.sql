@@ -36,7 +36,7 @@
 -- CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (subscription_id);
 
 -- name: lock_subject(subject_id)!
--- Serialises checking for a change under way and starting one.
+-- Serialises checking for a running change and starting one.
 SELECT pg_advisory_xact_lock(hashtextextended('change:' || :subject_id::uuid::text, 0));
 
 -- name: release_expired(subject_id)!
@@ -106,7 +106,7 @@ ORDER BY c.created_at DESC
 LIMIT 1;
 
 -- name: get_running_seconds(subject_id)$
--- How long the change under way may still take at most; null: none.
+-- How long the running change may still take; null if none is running.
 SELECT extract(epoch FROM c.leased_until - now())::float8
 FROM billing_changes AS c
 WHERE c.subject_id = :subject_id::uuid

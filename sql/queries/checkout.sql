@@ -138,8 +138,7 @@ SELECT EXISTS (
 
 -- name: list_recent_orders(customer_id, livemode, vouched, within, keyed_id)
 -- The buyer's recent unpaid orders, each with its latest session, newest first; also the order that
--- an Idempotency-Key led to, however old. An unverified buyer does not see orders of a customer for
--- whom mPanel's backend vouches.
+-- an Idempotency-Key led to, however old. An unverified buyer does not see vouched orders.
 SELECT
     o.subscription_id,
     o.fingerprint,
@@ -316,7 +315,7 @@ WHERE subscription_id = :subscription_id::uuid
   AND superseded_at IS NOT NULL;
 
 -- name: supersede_attempts(subscription_ids)!
--- A changed order supersedes those whose session is being created; their process finds out.
+-- A changed order supersedes attempts whose session is being created; their process notices.
 UPDATE checkout_sessions
 SET status = 'failed',
     last_error = 'superseded by a changed order',
@@ -325,9 +324,8 @@ WHERE subscription_id = ANY(:subscription_ids::uuid[])
   AND status = 'creating';
 
 -- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id, vouched)!
--- Before the session exists, what Stripe reports of the order is linked by its customer. It becomes
--- the main Stripe customer only of a customer that this order has created, or for whom mPanel's
--- backend vouches.
+-- Until the session exists, what Stripe reports about the order is linked by its Stripe customer. That
+-- becomes the principal one only if this order created the customer record, or is vouched.
 WITH attempt AS (
     UPDATE checkout_sessions
     SET stripe_customer_id = :stripe_customer_id,
@@ -372,7 +370,7 @@ WHERE c.id = ordered.customer_id
 
 -- name: open_attempt(subscription_id, attempt, stripe_session_id, url, payment_status, expires_at)^
 -- Returns no row if the session is no longer being created: another process has finished it, or a
--- changed order has superseded it. Notifies those who wait for the page of the same order.
+-- changed order has superseded it. Notifies requests that wait for the page of the same order.
 WITH opened AS (
     UPDATE checkout_sessions
     SET status = 'open',
@@ -428,14 +426,14 @@ WHERE c.subscription_id = :subscription_id
   AND c.attempt = :attempt;
 
 -- name: forget_idempotency_key(key)!
--- From this moment on, not only once it is pruned, the key may stand for another order.
+-- A key may be reused from this moment on, even if it has not been pruned yet.
 DELETE FROM idempotency_keys
 WHERE key = :key
   AND created_at < now() - interval '24 hours';
 
 -- name: claim_idempotency_key(key, request_hash)^
--- Waits for another process that claims the same key. The update changes nothing: it makes the
--- statement return and lock the row of an earlier claim.
+-- Waits for another process that claims the same key. The update changes nothing; it makes the
+-- statement lock and return the row of an earlier claim.
 INSERT INTO idempotency_keys AS k (key, request_hash)
 VALUES (:key, :request_hash)
 ON CONFLICT (key) DO UPDATE

@@ -165,7 +165,7 @@ written AS (
         updated_at = now()
     RETURNING mirror.subscription_id, mirror.attempt, mirror.stripe_session_id
 )
--- the order takes its latest session, and its subscription unless another row has it
+-- the order gets its latest session, and its subscription unless another row has it
 UPDATE subscriptions AS o
 SET checkout_session_id = s.object_id,
     stripe_subscription_id = CASE

@@ -1,8 +1,8 @@
 -- What a customer has bought, as mPanel shows it to them: only what Stripe bills, in one mode.
 
 -- name: find_customer(customer_id, user_id, email)$
--- The customer that all given names match; for an e-mail address, an account in mPanel wins over
--- our records.
+-- The customer that matches all given references. For an e-mail address, an account in mPanel wins
+-- over our records.
 SELECT c.id
 FROM (
     SELECT
@@ -57,8 +57,8 @@ LIMIT 1;
 
 -- name: list_stripe_customers(customer_id, subscription_id, livemode)
 -- The Stripe customers for which a portal session may be opened, most likely first: that of the
--- named subscription, else the customer's main one, else those of their subscriptions, running ones
--- first.
+-- named subscription, else the customer's principal one, else those of their subscriptions, running
+-- ones first.
 SELECT candidates.id
 FROM (
     SELECT
@@ -89,7 +89,7 @@ GROUP BY candidates.id
 ORDER BY min(candidates.place), max(candidates.created_at) DESC, candidates.id;
 
 -- name: list_subscription_ids(customer_id, livemode, before_at, before_id, most)
--- Newest first, only those that were ever paid for; the next page begins after the last row of this
+-- Newest first, without orders that were never paid; the next page begins after the last row of this
 -- one.
 SELECT
     s.id,

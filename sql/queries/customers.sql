@@ -85,8 +85,8 @@ LEFT JOIN stripe_events AS e
 WHERE mirror.stripe_as_of IS NOT NULL;
 
 -- name: write_snapshots(snapshots)!
--- When a customer is deleted at Stripe, the customer record loses it, so that the next order
--- creates one.
+-- When a customer is deleted at Stripe, the link from the customer record is removed, so that the
+-- next order creates a new one.
 WITH written AS (
     INSERT INTO stripe_customers AS mirror (
         id,

@@ -128,7 +128,7 @@ SET status = 'failed',
 WHERE id = :id;
 
 -- name: lock_event(id)^
--- For a retry: no other process works on the event, and it is still not applied.
+-- For a retry. Returns nothing if another process works on the event, or it is already applied.
 SELECT
     e.id,
     e.payload,

@@ -47,7 +47,7 @@ FROM billing_schema_migrations
 ORDER BY version;
 
 -- name: list_texts()
--- The views and routines that are applied; one that was dropped by other means is not.
+-- The applied views and routines, without those that were dropped by other means.
 SELECT
     t.file,
     t.digest
@@ -67,7 +67,7 @@ DELETE FROM billing_schema_texts
 WHERE file = :file;
 
 -- name: list_view_rights(views)
--- The statements that give views made again the owner and the grants that these have.
+-- The statements that give recreated views the owner and grants of the existing ones.
 SELECT format('ALTER VIEW %I OWNER TO %I', v.relname, pg_get_userbyid(v.relowner)) AS statement
 FROM pg_class AS v
 WHERE v.oid = ANY(:views::regclass[])

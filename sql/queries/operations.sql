@@ -177,8 +177,8 @@ ORDER BY service.subscription_id, service.product_type
 LIMIT :most;
 
 -- name: adopt_finding(subscription_id, product_type, generation, actual, external_ref, resources, suspended_by_service, found_generation)$
--- The rows follow the accounts, unless another process has changed the account since. After a restored
--- backup the service has seen higher generations than we know of.
+-- The row follows the account, unless another process has changed it since. After a restored backup
+-- the service may have seen a higher generation than the row has.
 UPDATE tenant_services AS service
 SET actual = :actual,
     external_ref = coalesce(:external_ref, service.external_ref),
@@ -222,7 +222,7 @@ objects AS (
     JOIN subject ON i.subscription_id = subject.id
 ),
 moments AS (
-    SELECT subject.created_at AS at, 'order' AS kind, 'subscription made' AS what, NULL AS detail
+    SELECT subject.created_at AS at, 'order' AS kind, 'subscription created' AS what, NULL AS detail
     FROM subject
     UNION ALL
     SELECT c.created_at, 'session', 'attempt ' || c.attempt, c.status
@@ -268,7 +268,7 @@ moments AS (
     SELECT
         w.updated_at,
         'state',
-        CASE WHEN w.version = w.done_version THEN 'all is as wished' ELSE 'not all is as wished' END,
+        CASE WHEN w.version = w.done_version THEN 'all services are as desired' ELSE 'not all services are as desired' END,
         w.last_error
     FROM provisioning_work AS w
     JOIN subject ON w.subscription_id = subject.id

@@ -91,7 +91,7 @@ SET finished_at = now(),
 WHERE id = :run_id::uuid;
 
 -- name: insert_run(started_by, livemode, dry_run, since_days)^
--- Until a worker starts it, the sweep makes sure that one does.
+-- The sweep triggers it until a worker starts it.
 INSERT INTO billing_reconcile_runs (started_by, livemode, dry_run, since_days, next_attempt_at)
 VALUES (
     :started_by,
@@ -112,13 +112,13 @@ WHERE started_at < now() - interval '90 days'
   AND finished_at IS NOT NULL;
 
 -- name: get_horizon()$
--- Unix time from which on most objects were created; only used to split the work evenly.
+-- The Unix time after which most objects were created; only used to split the work evenly.
 SELECT extract(epoch FROM min(s.created_at AT TIME ZONE 'UTC'))::bigint
 FROM subscriptions AS s
 WHERE s.billing_provider = 'stripe';
 
 -- name: estimate_rows(tables)
--- From the statistics: good enough for a progress bar and for cutting the work, at no cost.
+-- From the planner's statistics: good enough for a progress bar and for splitting the work.
 SELECT
     c.relname::text AS table_name,
     c.reltuples::bigint AS number
@@ -146,7 +146,7 @@ FROM jsonb_to_recordset(:slices::jsonb) AS s (
 );
 
 -- name: restart_slices(run_id)!
--- Starts from the beginning: the marks are lost.
+-- Starts over, because the marks are lost.
 UPDATE billing_reconcile_slices
 SET cursor_id = NULL,
     cursor_created = NULL,
@@ -166,7 +166,7 @@ SELECT (
 );
 
 -- name: take_run(run_id, holder, lease_seconds)^
--- Whoever gets the row is alone with the run until its lease expires.
+-- If it returns a row, no other process works on the run until the lease expires.
 UPDATE billing_reconcile_runs
 SET holder = :holder::uuid,
     leased_until = now() + make_interval(secs => :lease_seconds::double precision),
@@ -308,7 +308,7 @@ WHERE d.run_id = :run_id::uuid
   AND d.field = wrong.field;
 
 -- name: finish_run(run_id, holder)^
--- The figures are counted again: a page that was done twice after a stop counts once.
+-- Drift is counted again: a page that was done twice after a stop counts once.
 WITH found AS (
     SELECT
         count(*) AS drift,

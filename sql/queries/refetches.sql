@@ -19,9 +19,9 @@
 -- CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
 
 -- name: request_refetches(requests)
--- A request for an object that already waits makes a new version, so that a fetch that began
+-- A request for an object that is already waiting gets a new version, so that a fetch that began
 -- earlier does not clear it. A version is never reused, even if the row was deleted in between: the
--- trigger would be taken for that of the job which is just ending, and skipped.
+-- trigger would have the dedupe key of a job that is about to end, and be skipped.
 INSERT INTO stripe_refetches AS r (object_id, object_type, reason, version, next_attempt_at)
 SELECT
     q.object_id,
@@ -37,7 +37,7 @@ SET version = r.version + 1,
 RETURNING r.object_id, r.version;
 
 -- name: await_objects(requests)!
--- Requests a subscription in a minute, unless it is known already or its event arrives first. The
+-- Requests a subscription in a minute, unless it is already mirrored or its event arrives first. The
 -- payments of invoices are requested where invoices are written.
 INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
 SELECT
@@ -60,7 +60,7 @@ WHERE object_id = ANY(:object_ids::text[])
   AND reason = 'awaited';
 
 -- name: lease_refetch(object_id, lease_seconds)^
--- Whoever gets a row is the only one to fetch the object until the lease expires.
+-- If it returns a row, no other process fetches the object until the lease expires.
 UPDATE stripe_refetches
 SET leased_until = now() + make_interval(secs => :lease_seconds::double precision)
 WHERE object_id = :object_id
@@ -69,8 +69,8 @@ RETURNING object_type, version, attempts;
 
 -- name: clear_refetch(object_id, version)$
 -- Returns the version of a newer request, to fetch again at once. The row is locked first: a
--- request that is being made is waited for, instead of being left with a stale lease.
-WITH wish AS MATERIALIZED (
+-- request that is being inserted is waited for, so that it is not left with a stale lease.
+WITH locked AS MATERIALIZED (
     SELECT
         r.object_id,
         r.version
@@ -80,16 +80,16 @@ WITH wish AS MATERIALIZED (
 ),
 cleared AS (
     DELETE FROM stripe_refetches AS r
-    USING wish AS w
-    WHERE r.object_id = w.object_id
-      AND w.version = :version
+    USING locked AS l
+    WHERE r.object_id = l.object_id
+      AND l.version = :version
 ),
 released AS (
     UPDATE stripe_refetches AS r
     SET leased_until = NULL
-    FROM wish AS w
-    WHERE r.object_id = w.object_id
-      AND w.version <> :version
+    FROM locked AS l
+    WHERE r.object_id = l.object_id
+      AND l.version <> :version
     RETURNING r.version
 )
 SELECT r.version

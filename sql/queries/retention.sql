@@ -14,9 +14,9 @@
 -- ALTER TABLE ONLY billing_retention ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
 -- name: prune_event_payloads(keep_days)^
--- Whoever has the row of billing_retention prunes alone; others find nothing to do. No index lists
--- the payloads left (it would be written for each event, and keep the update from staying on its
--- page), so the progress is stored.
+-- Only the process that locks the row of billing_retention prunes; others find nothing to do. No
+-- index lists the remaining payloads (every event would write it, and the update could not stay on
+-- its page), so the progress is stored.
 WITH turn AS MATERIALIZED (
     SELECT r.pruned_until
     FROM billing_retention AS r
@@ -142,7 +142,7 @@ SET pruned_rows = pruned_rows + :rows::bigint,
 WHERE subject = :subject;
 
 -- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log)^
--- What is older than so many days, each counted up to 100,001: counting all may take minutes.
+-- Rows older than that many days, each kind counted up to 100,001: counting all can take minutes.
 SELECT
     (
         SELECT count(*)

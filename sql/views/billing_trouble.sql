@@ -40,7 +40,7 @@ SELECT
 FROM provisioning_work AS w
 JOIN subscriptions AS s
     ON s.id = w.subscription_id
--- the subscription that has the domain which this one was bought for, while both are paid for
+-- the subscription that holds the domain this one was bought for, while both are being paid
 LEFT JOIN tenants AS t
     ON t.domain = s.metadata ->> 'domainValue'
 LEFT JOIN subscriptions AS first
@@ -89,7 +89,7 @@ SELECT
     NULL,
     e.id,
     e.received_at,
-    -- the last line of a traceback says what it was
+    -- the last line of a traceback is the error
     e.type || ': ' || coalesce(left(regexp_replace(trim(E' \n' FROM e.last_error), '^.*\n', ''), 200), 'not applied yet')
 FROM stripe_events AS e
 WHERE e.status IN ('received', 'failed')
@@ -164,8 +164,8 @@ JOIN billing_reconcile_drift AS d
 LEFT JOIN subscriptions AS s
     ON s.stripe_subscription_id = d.object_id;
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored or overdue';
-COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none that is known';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored, overdue or drift';
+COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
 COMMENT ON COLUMN billing_trouble.detail IS 'Description';

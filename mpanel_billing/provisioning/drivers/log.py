@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class LogDriverSettings(BaseModel):
-    """It has none."""
+    """The log driver has no settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""The drivers there are, and which one serves which product type."""
+"""The available drivers, and which one serves which product type."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -72,7 +72,7 @@ class Drivers:
         return self.by_type.get(product_type, self.fallback)
 
     def find(self, product_type: str, driver_name: str) -> LimitedDriver | None:
-        """Return the named driver, which has made an account of that type; None: it is gone."""
+        """Return the driver of an existing account; None if it is no longer configured."""
         candidates = (self.choose(product_type), self.fallback)
         return next((each for each in candidates if each.driver.name == driver_name), None)
 
