@@ -10,7 +10,7 @@ from mpanel_billing.provisioning.drift import find_drift, repair
 from mpanel_billing.provisioning.drivers.http import AccountResponse
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.operations import list_services
-from tests.provisioning.conftest import Scene
+from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import ReferenceServer
 from tests.provisioning.world import HostedAccount
 from tests.service import make_settings
@@ -23,32 +23,34 @@ async def server() -> AsyncIterator[ReferenceServer]:
 
 
 @pytest.fixture
-async def hosted(scene: Scene, server: ReferenceServer) -> AsyncIterator[Scene]:
-    """The scene, with its hosting accounts at an HTTP service."""
+async def hosted(
+    system: ProvisioningSystem, server: ReferenceServer
+) -> AsyncIterator[ProvisioningSystem]:
+    """The system, with its hosting accounts at an HTTP service."""
     services = {"hosting": server.endpoint()}
     async with open_drivers(make_settings(provisioning_services=services)) as drivers:
-        scene.provisioning = replace(scene.provisioning, drivers=drivers)
-        scene.world = server.world
-        yield scene
+        system.provisioning = replace(system.provisioning, drivers=drivers)
+        system.world = server.world
+        yield system
 
 
-async def check(scene: Scene) -> list[str]:
+async def check(system: ProvisioningSystem) -> list[str]:
     """Do as the nightly reconcile does: compare, record, let the worker run."""
-    found = [drift async for drift in find_drift(scene.pool, scene.provisioning.drivers)]
+    found = [drift async for drift in find_drift(system.pool, system.provisioning.drivers)]
     for drift in found:
-        assert await repair(scene.pool, drift)
-    await scene.run()
+        assert await repair(system.pool, drift)
+    await system.run()
     return [drift.describe().partition(": ")[2] for drift in found]
 
 
-async def trouble(scene: Scene) -> list[tuple[str, str]]:
-    rows = await scene.pool.fetch("SELECT trouble, detail FROM billing_trouble")
+async def trouble(system: ProvisioningSystem) -> list[tuple[str, str]]:
+    rows = await system.pool.fetch("SELECT trouble, detail FROM billing_trouble")
     return [(row["trouble"], row["detail"]) for row in rows]
 
 
-async def sold(scene: Scene) -> HostedAccount:
-    await scene.sell()
-    [account] = scene.world.accounts
+async def sold(system: ProvisioningSystem) -> HostedAccount:
+    await system.sell()
+    [account] = system.world.accounts
     return account
 
 
@@ -56,7 +58,9 @@ def actions(server: ReferenceServer) -> list[str]:
     return [request["action"] for request in server.requests]
 
 
-async def test_it_is_trouble_and_stays_suspended(hosted: Scene, server: ReferenceServer) -> None:
+async def test_it_is_trouble_and_stays_suspended(
+    hosted: ProvisioningSystem, server: ReferenceServer
+) -> None:
     account = await sold(hosted)
     account.suspend_for("sends spam")
     assert await check(hosted) == ["suspended by the service itself, so not resumed: sends spam"]
@@ -73,7 +77,9 @@ async def test_it_is_trouble_and_stays_suspended(hosted: Scene, server: Referenc
     assert (row["actual"], row["suspended_by_service"]) == ("suspended", "sends spam")
 
 
-async def test_it_ends_when_the_service_lifts_it(hosted: Scene, server: ReferenceServer) -> None:
+async def test_it_ends_when_the_service_lifts_it(
+    hosted: ProvisioningSystem, server: ReferenceServer
+) -> None:
     account = await sold(hosted)
     account.suspend_for("sends spam")
     await check(hosted)
@@ -85,13 +91,13 @@ async def test_it_ends_when_the_service_lifts_it(hosted: Scene, server: Referenc
 
 
 async def test_a_payment_does_not_resume_what_the_service_has_suspended(
-    hosted: Scene, server: ReferenceServer
+    hosted: ProvisioningSystem, server: ReferenceServer
 ) -> None:
     account = await sold(hosted)
-    await hosted.tell("unpaid")
+    await hosted.deliver_subscription("unpaid")
     assert (await hosted.run()).done
     account.suspend_for("sends spam")  # between two checks
-    await hosted.tell("active")
+    await hosted.deliver_subscription("active")
     assert (await hosted.run()).done
     assert account.actual == "suspended"
     assert [kind for kind, _ in await trouble(hosted)] == ["suspended_by_service"]
@@ -104,20 +110,20 @@ async def test_a_payment_does_not_resume_what_the_service_has_suspended(
 
 
 async def test_an_account_of_an_ended_subscription_is_terminated_all_the_same(
-    hosted: Scene,
+    hosted: ProvisioningSystem,
 ) -> None:
     account = await sold(hosted)
     account.suspend_for("sends spam")
     await check(hosted)
     long_ago = 1_600_000_000
-    await hosted.tell("canceled", canceled_at=long_ago, ended_at=long_ago)
+    await hosted.deliver_subscription("canceled", canceled_at=long_ago, ended_at=long_ago)
     assert (await hosted.run()).done
     assert hosted.world.accounts == []
     assert await trouble(hosted) == []
 
 
 async def test_a_service_that_does_not_say_who_is_resumed_as_before(
-    hosted: Scene, server: ReferenceServer
+    hosted: ProvisioningSystem, server: ReferenceServer
 ) -> None:
     server.is_old = True
     account = await sold(hosted)
