@@ -9,7 +9,7 @@ from tests.processes import SERVICE, service_environment
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command has come to, and what it wrote."""
+    """The exit status of a command, and what it wrote."""
 
     status: int
     out: str

@@ -1,4 +1,4 @@
-"""What all tests share; the parts that take some doing are plugins of their own."""
+"""What all tests share; larger parts are plugins of their own."""
 
 import os
 from collections.abc import AsyncIterator, Generator
@@ -47,5 +47,5 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 def inbox(pool: Pool) -> Inbox:
-    """Drops Stripe's events into that database."""
+    """Delivers Stripe's events to that database."""
     return Inbox(pool)

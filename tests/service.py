@@ -23,7 +23,7 @@ from stripe_sandbox.client import PayResult, SandboxClient
 
 WEBHOOK_SECRET = "whsec_of_the_tests"
 SITE = "https://migrahosting.test"
-"""An origin that CORS_ORIGIN allows, beside APP_URL's."""
+"""An origin that CORS_ORIGIN allows, in addition to APP_URL's."""
 
 FAST_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.5)
 

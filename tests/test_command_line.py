@@ -1,9 +1,9 @@
-"""What is typed or set wrongly ends in one sentence that says what to do, never in a traceback."""
+"""A wrong command or setting ends in one sentence that says what to do, never in a traceback."""
 
 from tests.commands import run_command
 
 
-async def test_a_database_without_our_schema_is_told_apart_from_one_that_is_away(
+async def test_a_database_without_our_schema_is_distinguished_from_an_outage(
     empty_database_url: str,
 ) -> None:
     ended = await run_command(empty_database_url, "events", "list")
@@ -23,7 +23,7 @@ async def test_a_service_that_cannot_be_reached_is_named_with_the_reason() -> No
         assert ended.err.count("Connect call failed ('127.0.0.1', 1)") == 1
 
 
-async def test_bytes_that_are_no_text_are_refused() -> None:
+async def test_bytes_that_are_not_text_are_refused() -> None:
     ended = await run_command("postgresql://nobody@127.0.0.1:1/none", "timeline", "\udcff")
     assert (ended.status, ended.err) == (
         1,
@@ -38,6 +38,6 @@ async def test_a_suspension_needs_a_reason() -> None:
     assert "--reason must not be empty" in ended.err
 
 
-async def test_nothing_to_replay_is_said(database_url: str) -> None:
+async def test_no_failed_events_to_replay_is_reported(database_url: str) -> None:
     ended = await run_command(database_url, "events", "replay-failed")
     assert (ended.status, ended.out) == (0, "no failed events\n")

@@ -1,4 +1,4 @@
-"""Money is integer minor units, and people read exactly what they say."""
+"""Money is integer minor units, and texts for people show them exactly."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What is on record when, whatever becomes of the change."""
+"""What is on record and when, whatever the outcome of the change."""
 
 from collections.abc import AsyncIterator
 
@@ -31,7 +31,7 @@ async def only_entry(pool: Pool) -> asyncpg.Record:
     return entry
 
 
-async def test_a_change_that_is_rolled_back_was_none(pool: Pool) -> None:
+async def test_a_change_that_is_rolled_back_leaves_no_entry(pool: Pool) -> None:
     async def change() -> None:
         async with transaction(pool) as conn:
             await audit.record(conn, GRACE, "subscription.retry", Target("subscription", "1"))
@@ -64,7 +64,7 @@ async def test_an_attempt_is_on_record_before_anything_happens(pool: Pool) -> No
     ],
     ids=lambda value: str(value) or type(value).__name__,
 )
-async def test_what_became_of_an_attempt_is_written_and_the_error_goes_on(
+async def test_the_outcome_of_an_attempt_is_written_and_its_error_is_raised(
     pool: Pool, error: Exception, outcome: str, word: str
 ) -> None:
     with pytest.raises(type(error)):
@@ -83,7 +83,7 @@ async def test_a_change_is_not_undone_by_a_database_that_is_gone_at_its_end(
     assert "the outcome is not in the audit log" in caplog.text
 
 
-async def test_what_the_service_does_by_itself_is_no_entry(pool: Pool) -> None:
+async def test_what_the_service_does_on_its_own_leaves_no_entry(pool: Pool) -> None:
     async with audit.attempt(pool, None, "catalogue.push") as entry:
         entry.note(created=1)
     async with transaction(pool) as conn:
@@ -101,7 +101,7 @@ async def test_secrets_and_addresses_in_the_details_are_masked(pool: Pool) -> No
     }
 
 
-def test_behind_sudo_it_is_who_ran_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_sudo_the_actor_is_the_user_who_ran_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setattr("socket.gethostname", lambda: "srv1")
     monkeypatch.setenv("SUDO_USER", "grace")
@@ -110,7 +110,7 @@ def test_behind_sudo_it_is_who_ran_that(monkeypatch: pytest.MonkeyPatch) -> None
     assert command_line_actor().name == "cli:4000000@srv1"
 
 
-async def test_what_is_repaired_in_our_books_is_on_record(inbox: Inbox, pool: Pool) -> None:
+async def test_repairs_of_our_records_are_on_record(inbox: Inbox, pool: Pool) -> None:
     await inbox.deliver("customer.subscription.created", made.subscription())
     await inbox.deliver("invoice.paid", made.invoice())
     id_ = (await inbox.subscription())["id"]
@@ -132,7 +132,7 @@ async def test_what_is_repaired_in_our_books_is_on_record(inbox: Inbox, pool: Po
     [{"target_id": "7"}, {"target_id": "7", "actor": "key-7"}, {"actor": "rare"}, {}],
     ids=["target", "target and actor", "actor", "all"],
 )
-async def test_however_long_the_log_is_a_page_of_it_costs_the_same(
+async def test_a_page_costs_the_same_however_long_the_log_is(
     pool: Pool, asked: dict[str, str]
 ) -> None:
     """By what the server has read of the table: hardly more than the page."""

@@ -1,4 +1,4 @@
-"""Keys over HTTP: who gets in, and what is said to whom who does not."""
+"""Keys over HTTP: which are accepted, and the errors for those that are not."""
 
 import pytest
 
@@ -40,7 +40,7 @@ async def test_without_a_key_the_answer_says_which_kind_is_needed(client: AppCli
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="mpanel-billing"'
 
 
-async def test_a_slip_of_the_pen_is_told_from_an_unknown_key(
+async def test_a_mistyped_key_is_distinguished_from_an_unknown_one(
     client: AppClient, issue: Issue
 ) -> None:
     right = (await issue("admin")).text
@@ -79,18 +79,18 @@ async def test_after_too_many_wrong_keys_no_new_one_of_that_address_is_looked_at
     refused = await client.get(EVENTS, headers=bearer(later.text))
     assert refused.status == 429
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
-    # somebody's wrong keys must not shut out who was right before, behind the same address
+    # wrong keys must not lock out valid ones used before from the same address
     assert (await client.get(EVENTS, headers=bearer(known.text))).status == 200
     elsewhere = {**bearer(later.text), "X-Forwarded-For": "192.0.2.7"}
     assert (await client.get(EVENTS, headers=elsewhere)).status == 200
 
 
-async def test_asking_without_a_key_is_no_wrong_key(open_app: OpenApp) -> None:
+async def test_a_request_without_a_key_does_not_count_as_a_wrong_key(open_app: OpenApp) -> None:
     client = await open_app(rate_limit_wrong_keys="1/minute")
     assert {(await client.get(EVENTS)).status for _ in range(3)} == {401}
 
 
-async def test_the_key_of_another_process_is_good_at_once_and_its_revocation_too(
+async def test_a_key_created_or_revoked_by_another_process_takes_effect_at_once(
     client: AppClient, open_app: OpenApp, issue: Issue, pool: Pool
 ) -> None:
     key = await issue("admin")
@@ -103,6 +103,6 @@ async def test_the_key_of_another_process_is_good_at_once_and_its_revocation_too
 @pytest.mark.parametrize(
     "given", ["", "mpb_", "ключ", "a b", "x" * 4000, "mpb_" + "0" * 200], ids=range(6)
 )
-async def test_no_text_as_a_key_is_a_failure_of_ours(client: AppClient, given: str) -> None:
+async def test_no_text_sent_as_a_key_causes_a_500(client: AppClient, given: str) -> None:
     answer = await client.get(EVENTS, headers=bearer(given))
     assert answer.status == 401

@@ -20,7 +20,7 @@ def test_a_leak_scanner_finds_every_key_by_the_documented_pattern() -> None:
     assert len({key.id for key in keys}) == len({hash_key(key.text) for key in keys}) == 200
 
 
-def test_a_key_tells_its_id() -> None:
+def test_a_key_contains_its_id() -> None:
     key = make_key()
     assert read_key_id(key.text) == key.id
     assert key.text.startswith(key.id + "_")
@@ -48,7 +48,7 @@ def test_a_missing_or_a_further_letter_is_noticed(place: int) -> None:
 
 
 @given(st.text())
-def test_any_other_text_is_no_key_of_ours(text: str) -> None:
+def test_any_other_text_is_not_one_of_our_keys(text: str) -> None:
     if not text.startswith("mpb_"):
         assert read_key_id(text) is None
 

@@ -1,4 +1,4 @@
-"""Telling whose key it is, on the database; time is a number that the test moves."""
+"""Identifying keys, with the database; time is a number that the test moves."""
 
 import hashlib
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def ring(pool: Pool, clock: Clock) -> KeyRing:
     return KeyRing(pool, make_settings(), clock)
 
 
-def test_who_may_change_may_read_and_nobody_else_may_more_than_it_says() -> None:
+def test_write_access_includes_read_access_and_nothing_else() -> None:
     allowed = {
         (given, wanted) for given in SCOPES for wanted in SCOPES if include_scope([given], wanted)
     }
@@ -85,7 +85,7 @@ async def test_the_last_use_is_written_at_most_once_a_minute(
     assert await pool.fetchval(LAST_USE) > first
 
 
-async def test_somebody_elses_secret_under_a_known_id_opens_nothing_and_is_no_use_of_it(
+async def test_another_secret_under_a_known_id_opens_nothing_and_does_not_count_as_a_use(
     ring: KeyRing, issue: Issue, pool: Pool
 ) -> None:
     key = await issue("admin")

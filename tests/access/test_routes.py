@@ -1,6 +1,6 @@
-"""What holds for every route behind a key: nobody passes without, and each change is on record.
+"""What holds for every route behind a key: none works without one, and each change is on record.
 
-The routes are read from the router, so that a new one is in here without anybody remembering it.
+The routes are read from the router, so that a new one is included automatically.
 """
 
 import json
@@ -51,7 +51,7 @@ def test_there_are_such_routes() -> None:
     assert len(CHANGING) >= 12
 
 
-async def test_no_route_answers_without_a_key_that_opens_it(
+async def test_no_route_can_be_called_without_a_key_that_opens_it(
     client: AppClient, issue: Issue
 ) -> None:
     keys = {scope: (await issue(scope)).text for scope in SCOPES}
@@ -179,7 +179,7 @@ async def test_the_log_is_paged_and_asked_for_a_target(client: AppClient, issue:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "before=-1", "target=%00", "actor=%0A"])
-async def test_a_question_that_makes_no_sense_is_refused(client: AppClient, query: str) -> None:
+async def test_an_invalid_query_is_refused(client: AppClient, query: str) -> None:
     asked = ("GET", f"/api/admin/audit?{query}")
     status, text = await ask(client, asked, bearer(ADMIN_KEY))
     assert (status, json.loads(text)["fields"].keys()) == (422, {query.partition("=")[0]})
@@ -235,7 +235,7 @@ async def test_an_order_is_on_record_when_the_backend_places_it_and_not_a_buyers
     assert await record.news() == []
 
 
-async def test_an_order_that_stripe_does_not_take_stays_on_record_as_attempted(
+async def test_an_order_that_stripe_does_not_accept_stays_on_record_as_attempted(
     service: Service, order_a: dict[str, Any], record: Record
 ) -> None:
     await service.stripe.inject_fault("reset", path="/v1/checkout/sessions", times=3)

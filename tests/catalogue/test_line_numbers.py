@@ -143,7 +143,7 @@ def test_any_document_is_walked_as_tomllib_walks_it(document: dict[str, Any], bl
     assert {key: lines[(key,)] for key in document} == starts
 
 
-def test_what_is_not_there_is_told_by_the_line_of_what_is_around_it() -> None:
+def test_a_missing_value_has_the_line_of_what_surrounds_it() -> None:
     lines = locate_values("a = 1\n[[plans]]\ncode = 'x'\n")
     assert line_of(lines, ("plans", 0, "prices", "monthly")) == 2
     assert line_of(lines, ("plans", 0, "code")) == 3

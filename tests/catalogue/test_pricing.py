@@ -233,7 +233,7 @@ def test_what_is_not_sold_is_refused_with_a_sentence_that_names_it(
     assert sentence in error.message
 
 
-def test_a_guesser_is_not_told_which_coupons_there_are(catalogue: Catalogue) -> None:
+def test_the_error_does_not_reveal_which_coupons_exist(catalogue: Catalogue) -> None:
     error = refusal(catalogue, order(coupon_code="?"))
     assert "WELCOME" not in error.message + str(error.fields)
 
@@ -336,7 +336,7 @@ def test_the_sums_of_any_order_agree_with_its_lines(catalogue: Catalogue, wanted
 
 
 def is_sold(wanted: Order) -> bool:
-    """Tell by the price list whether an order can be had."""
+    """Return whether an order can be placed, by the price list."""
     if wanted.billing_cycle not in CYCLES or (wanted.trial and wanted.plan_code not in TRIAL_DAYS):
         return False
     position = CYCLES.index(wanted.billing_cycle)

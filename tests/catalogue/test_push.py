@@ -164,7 +164,7 @@ async def test_a_product_gone_from_the_file_is_off_sale_in_stripe_and_comes_back
     assert await offered_price_ids(gateway) == await stored_price_ids(applied)
 
 
-async def test_a_changed_coupon_is_made_anew(applied: Pool, gateway: StripeCatalogue) -> None:
+async def test_a_changed_coupon_is_created_again(applied: Pool, gateway: StripeCatalogue) -> None:
     await push_catalogue(applied, gateway, livemode=False)
     for percent in ("12.5", "10", "12.5"):
         await apply_catalogue(applied, edited("percent_off = 10", f"percent_off = {percent}"))
@@ -185,7 +185,7 @@ async def test_a_price_switched_off_by_hand_in_the_dashboard_is_replaced(
     assert await offered_price_ids(gateway) == await stored_price_ids(applied)
 
 
-async def test_a_new_database_finds_what_an_earlier_one_has_pushed(
+async def test_a_new_database_finds_what_an_earlier_one_pushed(
     applied: Pool, gateway: StripeCatalogue
 ) -> None:
     await push_catalogue(applied, gateway, livemode=False)
@@ -198,7 +198,7 @@ async def test_a_new_database_finds_what_an_earlier_one_has_pushed(
 
 
 class DyingCatalogue(StripeCatalogue):
-    """Dies after its n-th product or price was made: in Stripe it exists, here nobody knows."""
+    """Dies after creating its n-th product or price: it exists in Stripe but is not recorded."""
 
     def __init__(self, client: stripe.StripeClient, survives: int) -> None:
         super().__init__(client)
@@ -247,7 +247,7 @@ async def test_a_price_change_that_died_anywhere_is_finished_by_the_next_push(
     assert await offered_price_ids(gateway) == await stored_price_ids(applied)
 
 
-async def test_an_answer_that_got_lost_makes_no_second_price(
+async def test_a_lost_response_creates_no_second_price(
     applied: Pool, gateway: StripeCatalogue, sandbox: Sandbox
 ) -> None:
     async with SandboxClient(sandbox.url) as control:
@@ -263,7 +263,7 @@ async def test_an_answer_that_got_lost_makes_no_second_price(
     assert await offered_price_ids(gateway) == await stored_price_ids(applied)
 
 
-async def test_two_pushes_at_once_do_not_meet(applied: Pool, gateway: StripeCatalogue) -> None:
+async def test_two_pushes_never_run_at_once(applied: Pool, gateway: StripeCatalogue) -> None:
     outcomes = await asyncio.gather(
         *(push_catalogue(applied, gateway, livemode=False) for _ in range(3)),
         return_exceptions=True,

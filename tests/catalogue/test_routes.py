@@ -31,7 +31,7 @@ async def get_json(client: AppClient, path: str) -> Any:
         return await response.json()
 
 
-async def test_the_three_routes_answer_from_the_catalogue(client: AppClient) -> None:
+async def test_the_three_routes_serve_the_catalogue(client: AppClient) -> None:
     plans = await get_json(client, "/api/public/plans")
     assert [plan["id"] for plan in plans["plans"]][:2] == ["student", "starter"]
     listed = await get_json(client, "/api/marketing-api/products/catalog?category=email")
@@ -48,7 +48,7 @@ async def test_the_three_routes_answer_from_the_catalogue(client: AppClient) -> 
         "/api/marketing-api/products/starter",
     ],
 )
-async def test_an_answer_is_sent_again_only_when_it_has_changed(
+async def test_a_response_is_sent_again_only_if_it_has_changed(
     client: AppClient, pool: Pool, path: str
 ) -> None:
     async with client.get(path) as first:

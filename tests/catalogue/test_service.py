@@ -163,7 +163,7 @@ async def test_products_of_mpanels_own_are_left_alone(pool: Pool, shipped: Catal
     assert "Old VPS" not in [product.name for product in (await on_sale(pool)).products]
 
 
-async def test_ids_of_the_other_mode_count_as_none(pool: Pool, shipped: CatalogueFile) -> None:
+async def test_ids_of_the_other_mode_do_not_count(pool: Pool, shipped: CatalogueFile) -> None:
     await apply_catalogue(pool, shipped)
     await pool.execute(
         "UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = TRUE"

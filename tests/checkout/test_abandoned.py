@@ -1,4 +1,4 @@
-"""Orders that nobody pays: what they free, and how they are taken up again."""
+"""Orders that are never paid: what they free, and how they are resumed."""
 
 from typing import Any
 
@@ -49,8 +49,8 @@ async def test_an_expired_order_frees_the_trial_and_the_domain_that_it_named(
     assert await service.pool.fetch("SELECT * FROM billing_trouble") == []
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["told by webhooks", "webhooks come late"])
-async def test_an_order_is_honoured_that_is_taken_up_by_its_recovery_link(
+@pytest.mark.parametrize("known", [True, False], ids=["webhooks in time", "webhooks come late"])
+async def test_an_order_resumed_by_its_recovery_link_is_honoured(
     service: Service, worker: InlineWorker, order_a: dict[str, Any], *, known: bool
 ) -> None:
     order = await abandon(service, order_a | TRIAL)
@@ -78,7 +78,7 @@ async def test_an_order_is_honoured_that_is_taken_up_by_its_recovery_link(
     assert charged == round((799 + 499 + 1299) * 0.9)
 
 
-async def test_a_trial_that_was_taken_up_again_is_the_only_one(
+async def test_a_trial_that_was_resumed_is_the_only_one(
     service: Service, worker: InlineWorker, order_a: dict[str, Any]
 ) -> None:
     order = await abandon(service, order_a | TRIAL)

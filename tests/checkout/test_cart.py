@@ -115,7 +115,7 @@ def test_an_item_can_name_a_price(catalogue: Catalogue) -> None:
     )
 
 
-def test_a_domain_for_later_is_none(catalogue: Catalogue) -> None:
+def test_a_domain_for_later_is_no_domain(catalogue: Catalogue) -> None:
     body = {"planId": "starter", "billingCycle": "monthly"}
     assert read(catalogue, body | {"domain": {"mode": "later", "value": ""}}).domains == ()
     assert read(catalogue, body).domains == ()

@@ -103,7 +103,7 @@ Sell = Callable[..., Awaitable[Sale]]
 
 @pytest.fixture
 def begin(service: Service, worker: InlineWorker, order_a: dict[str, Any]) -> Sell:
-    """Order and pay, with a trial unless told otherwise, and let the worker do its part."""
+    """Order and pay, with a trial by default, and let the worker do its part."""
 
     async def begin(**change: Any) -> Sale:
         body = order_a | {"trialActive": True} | change
@@ -183,7 +183,7 @@ async def test_what_is_charged_once_is_charged_once(
     assert await trial.totals() == [0, trial.shown.due_after_trial, each_term]
 
 
-async def test_whatever_is_told_twice_and_late_is_charged_once(
+async def test_whatever_is_delivered_twice_and_late_is_charged_once(
     begin: Sell, service: Service
 ) -> None:
     await service.stripe.set_delivery(duplicate=True, reorder=True)
@@ -246,7 +246,7 @@ async def test_a_trial_that_is_cancelled_in_whatever_way_costs_nothing(
     assert tuple(row) == ("canceled", "cancelled")
 
 
-async def test_a_trial_that_is_cancelled_and_taken_up_again_costs_what_was_shown(
+async def test_a_trial_that_is_cancelled_and_resumed_costs_what_was_shown(
     begin: Sell,
 ) -> None:
     trial = await begin(domain=domain("ada.com"), couponCode=WELCOME)

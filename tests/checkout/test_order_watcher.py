@@ -130,7 +130,7 @@ async def test_any_session_of_the_order_finds_it(service: Service, order_a: Any)
         assert progress["subscription"]["id"] == order["subscriptionId"]
 
 
-async def test_an_order_that_is_taken_up_by_its_recovery_link_is_followed(
+async def test_an_order_resumed_by_its_recovery_link_is_followed(
     service: Service, order_a: Any
 ) -> None:
     order = await service.order(order_a)

@@ -16,7 +16,7 @@ SETTINGS = make_settings(app_url="https://panel.test/")
         ("https://panel.test/ok", "https://panel.test/ok?session_id={CHECKOUT_SESSION_ID}"),
     ],
 )
-def test_an_address_on_an_allowed_origin_is_taken(given: str, sent: str) -> None:
+def test_an_address_on_an_allowed_origin_is_used(given: str, sent: str) -> None:
     assert ReturnUrls.choose(SETTINGS, given, None).success == sent
 
 
@@ -37,7 +37,7 @@ def test_an_address_on_an_allowed_origin_is_taken(given: str, sent: str) -> None
         "https://[broken",
     ],
 )
-def test_any_other_address_gives_way_to_ours(given: str | None) -> None:
+def test_any_other_address_is_replaced_by_ours(given: str | None) -> None:
     urls = ReturnUrls.choose(SETTINGS, given, given)
     assert urls.success == ("https://panel.test/checkout/success?session_id={CHECKOUT_SESSION_ID}")
     assert urls.cancel == "https://panel.test/pricing"

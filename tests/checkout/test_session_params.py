@@ -127,7 +127,7 @@ def test_the_params_are_plain_json(catalogue: Catalogue) -> None:
     assert json.loads(json.dumps(params)) == params
 
 
-def test_the_customer_has_what_stripe_takes(catalogue: Catalogue) -> None:
+def test_the_customer_has_the_fields_that_stripe_accepts(catalogue: Catalogue) -> None:
     assert customer_params(BUYER, ID, ID) == {
         "email": "ada@example.com",
         "name": "Ada",
@@ -136,7 +136,7 @@ def test_the_customer_has_what_stripe_takes(catalogue: Catalogue) -> None:
     }
 
 
-def test_what_stripe_does_not_know_is_named(catalogue: Catalogue) -> None:
+def test_what_is_missing_at_stripe_is_named(catalogue: Catalogue) -> None:
     products = tuple(
         replace(
             product, prices=tuple(replace(price, stripe_price_id=None) for price in product.prices)

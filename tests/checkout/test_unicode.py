@@ -30,7 +30,7 @@ BUYERS = {
 
 
 @pytest.mark.parametrize("script", BUYERS)
-async def test_names_survive_on_the_whole_way(
+async def test_names_survive_the_whole_path(
     service: Service, worker: InlineWorker, order_a: dict[str, Any], script: str
 ) -> None:
     buyer = BUYERS[script] | {"country": "CZ", "address1": "č. 1 — «A»"}

@@ -1,4 +1,4 @@
-"""Lifecycles of subscriptions: what happens at Stripe, and the events that tell of it.
+"""Lifecycles of subscriptions: what happens at Stripe, and the events about it.
 
 A lifecycle is a list of steps; `live` lets them happen to one subscription and records every event
 with the snapshots of that moment. Names carry a prefix, so that the same life can be lived twice.
@@ -92,7 +92,7 @@ class Life:
             self.emit(type_, now, was)
 
     def begin(self, *, recovered: bool) -> None:
-        """Be bought: the session, the first invoice and its payment, the subscription."""
+        """Buy it: the session, the first invoice and its payment, the subscription."""
         status = "trialing" if self.trial else "active"
         metadata = {"subscriptionId": str(self.order)} if self.order else {}
         if self.order and recovered:
@@ -251,7 +251,7 @@ class Life:
 
 
 def live(plan: Mapping[str, Any], name: str, order: UUID | None) -> Life:
-    """Let one life happen; answers it with all its events in order."""
+    """Run one life; return it with all its events in order."""
     life = Life(name, order, plan["trial"], plan["classic"])
     life.begin(recovered=plan["recovered"])
     for action, wait in plan["steps"]:

@@ -51,11 +51,11 @@ async def live_all(pool: Pool, plans: Sequence[Mapping[str, Any]], name: str) ->
     return lives
 
 
-async def ask_stripe(mirror: Mirror) -> None:
-    """Ask Stripe about whatever events have left open."""
-    while wishes := await mirror.pool.fetch("SELECT object_id FROM stripe_refetches"):
-        for wish in wishes:
-            await mirror.refetch(wish["object_id"])
+async def run_refetches(mirror: Mirror) -> None:
+    """Fetch the objects whose state the events do not decide."""
+    while requests := await mirror.pool.fetch("SELECT object_id FROM stripe_refetches"):
+        for request in requests:
+            await mirror.refetch(request["object_id"])
 
 
 async def mirrored_rows(pool: Pool, table: str, name: str) -> list[tuple[str, ...]]:

@@ -17,7 +17,7 @@ from mpanel_billing.http import keys
 from mpanel_billing.mirror.mirror import Mirror
 from tests import stripe_objects as made
 from tests.convergence.lifecycles import LIVES, disordered
-from tests.convergence.rows import MIRRORED, ask_stripe, live_all, mirrored_rows
+from tests.convergence.rows import MIRRORED, live_all, mirrored_rows, run_refetches
 from tests.convergence.stripe_stub import create_stripe_stub
 from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
 
@@ -28,7 +28,7 @@ WEBHOOK = "/api/webhooks/stripe"
 
 @dataclass
 class World:
-    """The real app over HTTP, and Stripe's truth behind it."""
+    """The real app over HTTP, with Stripe's true state behind it."""
 
     client: AppClient
     objects: dict[str, Mapping[str, Any]]
@@ -73,7 +73,7 @@ async def running_world(database_url: str) -> AsyncIterator[World]:
 
 
 async def compare(world: World, plans: Sequence[Mapping[str, Any]], chance: Any) -> None:
-    """Live the same lives twice: told in order, and told in disorder; the rows are the same."""
+    """Deliver the events of the same lives in order and in disorder; the rows are the same."""
     number = next(world.numbers)
     calm = await live_all(world.pool, plans, f"calm{number}n")
     wild = await live_all(world.pool, plans, f"wild{number}n")
@@ -81,14 +81,14 @@ async def compare(world: World, plans: Sequence[Mapping[str, Any]], chance: Any)
         world.objects.update(life.objects)
     for life in calm:
         await world.deliver(life.events)
-    await ask_stripe(world.mirror)
+    await run_refetches(world.mirror)
 
     events = [event for life in wild for event in life.events]
     dropped = chance.sample(events, chance.randint(0, min(2, len(events) - 1)))
     told = disordered([event for event in events if event not in dropped], chance)
     await asyncio.gather(*(world.deliver(told[n::CONNECTIONS]) for n in range(CONNECTIONS)))
     await world.repair(dropped)
-    await ask_stripe(world.mirror)
+    await run_refetches(world.mirror)
     for table in MIRRORED:
         in_order = await mirrored_rows(world.pool, table, f"calm{number}n")
         in_disorder = await mirrored_rows(world.pool, table, f"wild{number}n")

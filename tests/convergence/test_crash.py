@@ -14,7 +14,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
 from tests.convergence.lifecycles import STEPS, disordered
-from tests.convergence.rows import MIRRORED, ask_stripe, live_all, mirrored_rows
+from tests.convergence.rows import MIRRORED, live_all, mirrored_rows, run_refetches
 from tests.convergence.stripe_stub import create_stripe_stub
 from tests.inbox import Inbox
 from tests.processes import running_api
@@ -101,11 +101,11 @@ async def test_every_acknowledged_event_survives_kills_and_the_mirror_equals_the
 
 
 async def _settle(pool: Pool, database_url: str, objects: Mapping[str, Mapping[str, Any]]) -> None:
-    """Ask Stripe about whatever is open, as the worker does."""
+    """Run the requested refetches, as the worker does."""
     async with TestServer(create_stripe_stub(objects)) as truth:
         base = str(truth.make_url("/"))
         gateway = open_gateway(make_settings(database_url=database_url, stripe_api_base=base))
-        await ask_stripe(Mirror(pool, gateway, livemode=False))
+        await run_refetches(Mirror(pool, gateway, livemode=False))
         await gateway.close()
 
 

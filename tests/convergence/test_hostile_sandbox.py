@@ -1,4 +1,4 @@
-"""The sandbox as truth: months of billing, told as badly as possible, mirrored rightly."""
+"""Months of billing at the sandbox are mirrored correctly, however badly events are delivered."""
 
 import time
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mpanel_billing.mirror.types import normalise
 from mpanel_billing.mirror.types.invoice import InvoiceFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
-from tests.convergence.rows import ask_stripe
+from tests.convergence.rows import run_refetches
 from tests.service import Service
 
 DAY = 86_400
@@ -28,7 +28,7 @@ HOSTILITIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("hostility", HOSTILITIES.values(), ids=list(HOSTILITIES))
-async def test_months_of_billing_told_badly_end_as_stripe_has_them(
+async def test_months_of_billing_delivered_badly_end_as_stripe_has_them(
     service: Service, gateway: StripeGateway, hostility: Mapping[str, Any], seed: int
 ) -> None:
     api = gateway.client.v1
@@ -58,7 +58,7 @@ async def test_months_of_billing_told_badly_end_as_stripe_has_them(
     await service.stripe.set_delivery()
     if "drop" in hostility:
         await repair(service, gateway)
-    await ask_stripe(Mirror(service.pool, gateway, livemode=False))
+    await run_refetches(Mirror(service.pool, gateway, livemode=False))
     await compare(service, gateway)
 
 

@@ -182,7 +182,7 @@ async def test_a_lock_that_is_never_released_ends_in_an_error(
             await migrations.rollback(url, migrations=folder)
 
 
-async def test_an_invalid_index_left_by_a_failure_is_built_anew(empty_database_url, folder):
+async def test_an_invalid_index_left_by_a_failure_is_rebuilt(empty_database_url, folder):
     await migrations.migrate(empty_database_url, migrations=folder)
     (folder / "20250101000003_index_note.sql").write_text(INDEX)
     await ask(empty_database_url, "INSERT INTO note (text) VALUES ('twice'), ('twice')")
@@ -218,7 +218,7 @@ async def test_a_new_migration_is_an_empty_file_with_both_halves(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "Add Notes", "../escape", "--help"])
-async def test_a_name_that_makes_no_good_file_name_is_refused(tmp_path, name):
+async def test_a_name_that_is_not_a_valid_file_name_is_refused(tmp_path, name):
     with pytest.raises(MigrationError, match="is not a valid migration name"):
         await migrations.new(name, migrations=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -236,7 +236,7 @@ async def test_a_malformed_url_is_refused_without_showing_its_password(run):
         await run("postgresql://mpanel:hidden@db:port/mpanel")
 
 
-def test_every_index_that_is_built_concurrently_can_be_told_apart_as_ours() -> None:
+def test_every_index_built_concurrently_is_recognisable_as_ours() -> None:
     """The runner drops invalid leftovers by the names that ours begin with."""
     built = re.compile(r"INDEX CONCURRENTLY IF (?:NOT )?EXISTS (\w+)")
     names = {name for file in MIGRATIONS.glob("*.sql") for name in built.findall(file.read_text())}

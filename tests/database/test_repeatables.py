@@ -80,7 +80,7 @@ async def test_what_was_dropped_by_other_means_is_made_again(
     assert sorted(applied) == ["sql/routines/twice.sql", "sql/views/above.sql"]
 
 
-async def test_what_has_no_file_any_more_is_dropped(
+async def test_an_object_whose_file_is_gone_is_dropped(
     connection: Connection, empty_database_url: str, tree: Path
 ) -> None:
     (tree / "sql/views/above.sql").unlink()
@@ -124,7 +124,7 @@ async def test_a_view_whose_columns_change_is_made_again_with_owner_and_grants(
         )
 
 
-async def test_a_view_of_others_on_ours_is_named_and_nothing_is_changed(
+async def test_a_foreign_view_on_one_of_ours_is_named_and_nothing_is_changed(
     connection: Connection, empty_database_url: str, tree: Path
 ) -> None:
     await connection.execute("CREATE VIEW report AS SELECT number FROM above")
@@ -144,7 +144,7 @@ async def test_a_broken_text_is_named_and_nothing_is_changed(
     assert await connection.fetchval("SELECT twice(number) FROM above") == 2
 
 
-async def test_going_down_takes_them_away_first(
+async def test_going_down_drops_them_first(
     connection: Connection, empty_database_url: str, tree: Path
 ) -> None:
     await migrations.rollback(empty_database_url, migrations=tree / "prisma" / "migrations")

@@ -1,4 +1,4 @@
-"""What is written down of the schema is the schema."""
+"""The committed schema is that of a migrated database."""
 
 import re
 from collections import Counter

@@ -121,7 +121,7 @@ async def fetch(database_url: str, query: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
-async def test_everything_answers_once_it_says_so_and_nothing_is_left_after_ctrl_c(dev):
+async def test_everything_responds_once_it_says_so_and_nothing_is_left_after_ctrl_c(dev):
     await dev.start()
     await dev.read_until("Ctrl-C stops everything")
     assert f"http://localhost:{dev.api}/demo" in dev.screen

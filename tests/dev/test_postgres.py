@@ -117,7 +117,7 @@ def test_a_data_directory_with_a_long_path_works_too(data_dir):
     assert not socket_folder.exists()
 
 
-def test_databases_are_cloned_and_dropped_while_somebody_is_connected(data_dir):
+def test_databases_are_cloned_and_dropped_while_a_client_is_connected(data_dir):
     with EmbeddedPostgres(data_dir, durable=False) as server:
         server.create_database("original")
         server.create_database("copy", "original")
@@ -154,7 +154,7 @@ def start_at(barrier, data_dir):
     EmbeddedPostgres(data_dir, durable=False).start()
 
 
-def test_a_server_that_several_processes_start_at_once_is_started_once(data_dir):
+def test_a_server_started_by_several_processes_at_once_is_started_once(data_dir):
     at_once(start_at, data_dir)
     server = EmbeddedPostgres(data_dir, durable=False)
     assert server.running_endpoint()
@@ -162,7 +162,7 @@ def test_a_server_that_several_processes_start_at_once_is_started_once(data_dir)
 
 
 def at_once(task, *arguments):
-    """Run `task(barrier, *arguments)` in several processes, which the barrier lets go together."""
+    """Run `task(barrier, *arguments)` in several processes, which the barrier starts together."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(6)
     processes = [

@@ -44,17 +44,17 @@ def test_the_table_is_as_wide_as_the_terminal() -> None:
     assert len(lines) > 10
 
 
-def test_nothing_to_say_is_said() -> None:
+def test_the_absence_of_findings_is_reported() -> None:
     assert list(report_table([FINDINGS[0]], width=80, coloured=False))[-1] == "All checks passed."
 
 
-def test_warnings_alone_are_no_failure() -> None:
+def test_warnings_alone_do_not_fail() -> None:
     assert is_well(FINDINGS[:2])
     assert not is_well(FINDINGS)
     assert report_json(FINDINGS[:2])["ok"] is True
 
 
-def test_no_secret_leaves_by_a_finding() -> None:
+def test_no_finding_contains_a_secret() -> None:
     leaky = [failed("database", "postgresql://u:hunter2@h/db sk_live_abc ada@example.com", "x")]
     for text in (
         json.dumps(report_json(leaky)),
@@ -86,7 +86,7 @@ def environment(database_url: str, sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-async def test_a_house_in_order_is_exit_code_0(
+async def test_a_healthy_service_is_exit_code_0(
     environment: dict[str, str], offers: None, tmp_path: Path
 ) -> None:
     status, out = await doctor(tmp_path, **environment)

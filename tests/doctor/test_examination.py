@@ -98,7 +98,7 @@ async def test_no_schema_at_all_is_found(empty_database_url: str, stripe_side: S
     assert found == {"schema": "is missing"}
 
 
-async def test_a_database_that_is_away_does_not_hide_what_is_wrong_at_stripe() -> None:
+async def test_a_database_outage_does_not_hide_what_is_wrong_at_stripe() -> None:
     nowhere = make_settings(stripe_api_base="http://127.0.0.1:1")
     gateway = open_gateway(nowhere)
     async with await create_pool(nowhere) as pool:
@@ -108,7 +108,7 @@ async def test_a_database_that_is_away_does_not_hide_what_is_wrong_at_stripe() -
     assert found["database"].startswith("cannot be reached: ")
 
 
-async def test_either_side_is_looked_at_alone(db: DatabaseSide, stripe_side: StripeSide) -> None:
+async def test_each_side_is_checked_on_its_own(db: DatabaseSide, stripe_side: StripeSide) -> None:
     names = {finding.name for finding in await examine(None, stripe_side)}
     assert names >= {"stripe key", "webhook endpoint"}
     assert "database" not in names

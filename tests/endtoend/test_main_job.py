@@ -163,7 +163,7 @@ async def test_a_worker_that_starts_after_the_payment_ends_in_the_same_state(
 async def test_an_api_that_is_killed_before_the_payment_ends_in_the_same_state(
     house: House,
 ) -> None:
-    """Stripe's webhooks find nobody, and are sent again once the process is back."""
+    """Stripe's webhooks are refused, and are sent again once the process is back."""
     api = await house.start_api()
     await house.start_worker()
     answer = await house.order(ORDER)

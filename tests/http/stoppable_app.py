@@ -1,4 +1,4 @@
-"""A process for test_server.py: an app that holds its answers, on the port of argv[1]."""
+"""A process for test_server.py: an app that delays its responses, on the port of argv[1]."""
 
 import asyncio
 import sys

@@ -31,7 +31,7 @@ from tests.service import AppClient, make_app, make_settings
     [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEY}"}, {"X-Key": KEY}],
     ids=["no key", "wrong key", "other scheme", "other header"],
 )
-async def test_without_a_key_nothing_is_told(
+async def test_without_a_key_nothing_is_shown(
     client: AppClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
     answer = await client.request(method, path, headers=headers)
@@ -71,7 +71,7 @@ async def test_failed_events_are_listed_shown_and_replayed(
 
 
 @pytest.mark.parametrize("query", ["status=odd", "limit=0", "limit=x", "limit=1001", "limit=٣"])
-async def test_a_question_that_makes_no_sense_is_refused(client: AppClient, query: str) -> None:
+async def test_an_invalid_query_is_refused(client: AppClient, query: str) -> None:
     answer = await client.get(f"/api/admin/events?{query}", headers=HEADERS)
     assert answer.status == 422
     assert (await answer.json())["fields"].keys() == {query.partition("=")[0]}
@@ -97,7 +97,7 @@ async def test_an_unknown_event_is_not_found(client: AppClient) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["%00", "evt_%00", "sub_1%00"])
-async def test_a_name_that_postgresql_cannot_hold_is_found_nowhere(
+async def test_an_id_that_postgresql_cannot_hold_is_not_found(
     client: AppClient, method: str, path: str, name: str
 ) -> None:
     url = URL(f"/api/{path.format(name=name)}", encoded=True)

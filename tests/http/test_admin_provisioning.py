@@ -54,7 +54,7 @@ async def test_a_suspension_needs_a_reason(client: AppClient, inbox: Inbox) -> N
     assert (status, answer["fields"].keys()) == (422, {"reason"})
 
 
-async def test_the_timeline_tells_what_is_on_record(client: AppClient, inbox: Inbox) -> None:
+async def test_the_timeline_shows_what_is_on_record(client: AppClient, inbox: Inbox) -> None:
     await paid_subscription(inbox)
     status, answer = await call(client, "GET", "subscriptions/sub_1/timeline")
     assert status == 200

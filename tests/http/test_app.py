@@ -44,7 +44,7 @@ async def test_without_a_database_a_route_answers_503(client: AppClient) -> None
     assert content["requestId"] == answer.headers["X-Request-Id"]
 
 
-async def test_a_preflight_of_an_allowed_origin_is_answered(client: AppClient) -> None:
+async def test_a_preflight_of_an_allowed_origin_succeeds(client: AppClient) -> None:
     answer = await client.options(CREATE_SESSION, headers=PREFLIGHT)
     assert answer.status == 204
     assert answer.headers["Access-Control-Allow-Origin"] == SITE
@@ -108,7 +108,7 @@ async def test_a_wrong_method_names_the_right_ones(client: AppClient) -> None:
     assert answer.headers["Allow"] == "POST"
 
 
-async def test_the_webhook_route_takes_no_cors(client: AppClient) -> None:
+async def test_the_webhook_route_has_no_cors(client: AppClient) -> None:
     answer = await client.post("/api/webhooks/stripe", data=b"{}", headers={"Origin": SITE})
     assert answer.status == 400
     assert "Access-Control-Allow-Origin" not in answer.headers

@@ -1,4 +1,4 @@
-"""Whom a request comes from, as far as it can be believed."""
+"""The client that a request comes from, as far as it can be trusted."""
 
 from ipaddress import ip_network
 
@@ -35,14 +35,14 @@ BUYER = "203.0.113.7"
         (None, [BUYER], "unknown"),
     ],
 )
-def test_the_rightmost_address_that_is_no_proxy_is_the_clients(
+def test_the_rightmost_address_that_is_not_a_proxy_is_the_clients(
     peer: str | None, forwarded: list[str], client: str
 ) -> None:
     assert client_name(find_client(peer, forwarded, TRUSTED)) == client
 
 
 @given(st.lists(st.text()))
-def test_nothing_that_a_client_claims_makes_it_another(claimed: list[str]) -> None:
+def test_nothing_that_a_client_claims_changes_its_address(claimed: list[str]) -> None:
     assert client_name(find_client(BUYER, claimed, TRUSTED)) == BUYER
     seen_by_proxy = [*claimed, BUYER]
     assert client_name(find_client("127.0.0.1", seen_by_proxy, TRUSTED)) == BUYER

@@ -1,4 +1,4 @@
-"""What monitoring and the clients ask, each answer true."""
+"""The health routes, for monitoring and for clients."""
 
 import asyncio
 import re
@@ -107,7 +107,7 @@ VALUES ('* * * * *', 'sweep', now() - interval '7 minutes')
     ],
     ids=["event", "order", "job", "worker"],
 )
-async def test_late_work_shows_in_health_and_takes_nobody_out_of_rotation(
+async def test_late_work_shows_in_health_and_takes_no_instance_out_of_rotation(
     client: AppClient, pool: Pool, trouble: str, reason: str
 ) -> None:
     await pool.execute(trouble)

@@ -1,4 +1,4 @@
-"""How often one address may call, and who is told so."""
+"""How often one address may call, and the response to one call too many."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -139,7 +139,7 @@ async def test_processes_that_share_a_store_count_together(open_app: Open, redis
     assert 0 < int(refused.headers["Retry-After"]) <= 3600
 
 
-async def test_a_shared_store_that_is_away_lets_everybody_pass(
+async def test_without_the_shared_store_every_request_passes(
     open_app: Open, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await open_app(rate_limit_store=f"redis://127.0.0.1:{unused_tcp_port}/0")

@@ -82,14 +82,14 @@ async def ask_and_be_heard(session: aiohttp.ClientSession, url: str) -> asyncio.
     return task
 
 
-async def test_a_request_that_is_being_answered_is_finished(start, session):
+async def test_a_running_request_is_finished(start, session):
     served = await start(unused_port())
     answer = await ask_and_be_heard(session, f"{served.url}/slow?seconds=0.5")
     assert await served.stop() == 0
     assert await answer == ("finished", "close")
 
 
-async def test_an_answer_that_is_held_back_is_given_on_shutdown(start, session):
+async def test_a_delayed_response_is_sent_on_shutdown(start, session):
     served = await start(unused_port())
     answer = await ask_and_be_heard(session, f"{served.url}/wait")
     assert await served.stop() == 0

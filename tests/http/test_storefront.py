@@ -33,7 +33,7 @@ async def test_no_other_file_is(shop: AppClient, name: str) -> None:
     assert (await shop.get(f"/demo/assets/{name}")).status == 404
 
 
-async def test_who_left_the_payment_page_is_back_in_the_shop(shop: AppClient) -> None:
+async def test_a_buyer_who_leaves_the_payment_page_is_back_in_the_shop(shop: AppClient) -> None:
     answer = await shop.get("/pricing", allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (302, "/demo")
 

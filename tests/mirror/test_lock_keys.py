@@ -31,17 +31,17 @@ REFUND |= {"amount": 500, "currency": "usd"}
 LOCKED = {
     "subscription": (made.subscription(), ["sub:sub_1", "cus:cus_1"]),
     "invoice": (made.invoice(), ["in:in_1", "sub:sub_1"]),
-    "invoice of no subscription": (made.invoice(subscription=None), ["in:in_1"]),
+    "invoice without a subscription": (made.invoice(subscription=None), ["in:in_1"]),
     "payment": (made.invoice_payment(), ["in:in_1"]),
     "refund": (REFUND, ["re:re_1"]),
     "session of an order": (made.session(order=ORDER), [f"order:{ORDER}", "sub:sub_1"]),
-    "session of no order": (made.session(subscription=None), ["order:cs_test_1"]),
+    "session without an order": (made.session(subscription=None), ["order:cs_test_1"]),
     "customer": ({"id": "cus_1", "object": "customer"}, ["cus:cus_1"]),
 }
 
 
 @pytest.mark.parametrize(("about", "keys"), LOCKED.values(), ids=LOCKED)
-def test_a_snapshot_locks_whatever_else_is_written_or_derived_with_it(
+def test_a_snapshot_locks_everything_written_or_derived_with_it(
     about: Mapping[str, Any], keys: list[str]
 ) -> None:
     assert lock_keys([snapshot(about)]) == keys

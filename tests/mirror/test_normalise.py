@@ -1,4 +1,4 @@
-"""Both generations of Stripe's shapes say the same facts."""
+"""Both generations of Stripe's shapes give the same facts."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ def test_an_invoice_names_its_subscription_in_either_place() -> None:
     assert read(made.invoice(classic=True)) == read(made.invoice(classic=False))
 
 
-def test_an_invoice_names_its_subscription_on_its_lines_at_least() -> None:
+def test_an_invoice_names_its_subscription_at_least_on_its_lines() -> None:
     invoice = made.invoice()
     details = invoice["parent"].pop("subscription_details")
     invoice["lines"]["data"][0]["parent"] = {"subscription_item_details": details}
@@ -102,7 +102,7 @@ def test_a_metered_item_has_no_quantity_and_adds_nothing_to_the_amount() -> None
     assert facts.amount == 0
 
 
-def test_an_incomplete_list_of_items_is_known_as_such() -> None:
+def test_an_incomplete_list_of_items_is_recognised() -> None:
     subscription = made.subscription()
     subscription["items"]["has_more"] = True
     facts: SubscriptionFacts = read(subscription)
@@ -110,7 +110,7 @@ def test_an_incomplete_list_of_items_is_known_as_such() -> None:
 
 
 @pytest.mark.parametrize("value", ["nonsense", "", 7, None, ["x"], ORDER + "0"])
-def test_metadata_that_names_no_row_is_passed_over(value: Any) -> None:
+def test_metadata_that_names_no_row_is_ignored(value: Any) -> None:
     facts: SubscriptionFacts = read(made.subscription(metadata={"subscriptionId": value}))
     assert facts.order_id is None
 
@@ -137,7 +137,7 @@ def test_a_session_names_its_order_in_metadata_and_reference() -> None:
         ({"object": "unicorn"}, "not mirrored"),
     ],
 )
-def test_what_cannot_be_mirrored_says_why(change: dict[str, Any], complaint: str) -> None:
+def test_an_object_that_cannot_be_mirrored_says_why(change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UnreadableObjectError, match=complaint):
         read(made.subscription() | change)
 

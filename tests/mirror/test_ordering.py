@@ -49,7 +49,7 @@ def test_within_a_second_created_comes_before_updated_before_deleted() -> None:
     assert order(changed, deleted) is Decision.APPLY
 
 
-def test_within_a_second_an_invoice_that_has_come_further_wins() -> None:
+def test_within_a_second_the_invoice_that_is_further_along_wins() -> None:
     once, twice = version(progress=(1, 1, 0)), version(event="evt_b", progress=(1, 2, 0))
     assert order(once, twice) is Decision.APPLY
     assert order(twice, once) is Decision.STALE
@@ -69,7 +69,7 @@ def test_a_return_to_the_earlier_state_within_a_second_is_never_decided_by_event
     assert order(to_a, to_b).needs_refetch
 
 
-def test_nested_previous_attributes_are_laid_over_the_nested_object() -> None:
+def test_nested_previous_attributes_are_merged_into_the_nested_object() -> None:
     first = updated("evt_a", {"metadata": {"a": "1", "b": "2"}}, {"metadata": {"b": None}})
     second = updated("evt_b", {"metadata": {"a": "9", "b": "2"}}, {"metadata": {"a": "1"}})
     assert order(first, second) is Decision.APPLY_AND_REFETCH
@@ -79,7 +79,7 @@ def test_nested_previous_attributes_are_laid_over_the_nested_object() -> None:
     ("at", "expected"),
     [(-2, Decision.STALE), (-1, Decision.REFETCH), (0, Decision.REFETCH), (1, Decision.APPLY)],
 )
-def test_an_event_within_the_time_of_a_fetch_is_not_decided(at: int, expected: Decision) -> None:
+def test_an_event_from_the_time_of_a_fetch_is_undecided(at: int, expected: Decision) -> None:
     fetched = Version(since=T - SECOND, as_of=T)
     assert order(fetched, version(at)) is expected
 
@@ -115,7 +115,7 @@ class Stripe:
 
 @dataclass
 class Mirror:
-    """What a receiver makes of events and fetches by the rules."""
+    """A mirror of the object that applies events and fetches by the rules."""
 
     stored: Version | None = None
     wanted: bool = False
@@ -169,7 +169,7 @@ def test_any_order_of_events_and_fetches_ends_with_the_latest_state(
         elif action == "ask" and under_way is None:
             under_way = fetched(stripe, mirror, stripe.now)
         elif action == "answer" and under_way is not None:
-            # the answer arrives late, after whatever happened since it was read
+            # the response arrives late, after what has happened since it was read
             mirror.wanted = False
             mirror.receive(under_way)
             under_way = None

@@ -1,4 +1,4 @@
-"""Asking Stripe: dated by Stripe's clock, one at a time, and again until nothing is open."""
+"""Refetches: dated by Stripe's clock, one at a time, repeated until no request is left."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -24,14 +24,14 @@ T = 1_790_000_000
 
 
 @dataclass
-class Clocked:
+class StripeWithClock:
     """A Stripe whose clock differs from ours."""
 
     objects: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     ahead: timedelta = timedelta()
     asked: list[str] = field(default_factory=list)
-    question: asyncio.Event = field(default_factory=asyncio.Event)
-    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    requested: asyncio.Event = field(default_factory=asyncio.Event)
+    responding: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 200
 
     def now(self) -> datetime:
@@ -40,8 +40,8 @@ class Clocked:
     async def answer(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
         self.asked.append(id_)
-        self.question.set()
-        await self.answers.wait()
+        self.requested.set()
+        await self.responding.wait()
         headers = {"Date": format_datetime(self.now(), usegmt=True)}
         if self.status != 200:
             body: Mapping[str, Any] = {"error": {"type": "api_error", "message": "no"}}
@@ -50,14 +50,14 @@ class Clocked:
 
 
 @pytest.fixture
-async def stripe_clock() -> Clocked:
-    clocked = Clocked()
-    clocked.answers.set()
+async def stripe_clock() -> StripeWithClock:
+    clocked = StripeWithClock()
+    clocked.responding.set()
     return clocked
 
 
 @pytest.fixture
-async def gateway(stripe_clock: Clocked) -> AsyncIterator[StripeGateway]:
+async def gateway(stripe_clock: StripeWithClock) -> AsyncIterator[StripeGateway]:
     app = web.Application()
     app.router.add_get("/v1/{kind}/{id}", stripe_clock.answer)
     async with TestServer(app) as server:
@@ -71,7 +71,7 @@ def mirror(inbox: Inbox, gateway: StripeGateway) -> Mirror:
     return Mirror(inbox.pool, gateway, livemode=False)
 
 
-async def wish(inbox: Inbox, id_: str = "sub_1", kind: str = "subscription") -> None:
+async def insert_request(inbox: Inbox, id_: str = "sub_1", kind: str = "subscription") -> None:
     await inbox.pool.execute(
         "INSERT INTO stripe_refetches (object_id, object_type, reason) VALUES ($1, $2, 'test')",
         id_,
@@ -80,14 +80,14 @@ async def wish(inbox: Inbox, id_: str = "sub_1", kind: str = "subscription") -> 
 
 
 @pytest.mark.parametrize("minutes", [-10, 0, 10])
-async def test_an_answer_is_dated_by_stripes_clock_however_wrong_ours_is(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked, minutes: int
+async def test_a_response_is_dated_by_stripes_clock_however_wrong_ours_is(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock, minutes: int
 ) -> None:
     stripe_clock.ahead = timedelta(minutes=minutes)
     before = int(stripe_clock.now().timestamp()) - 60
     await inbox.deliver("customer.subscription.created", made.subscription(), created=before)
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
-    await wish(inbox)
+    await insert_request(inbox)
     await mirror.refetch("sub_1")
     row = await inbox.subscription()
     assert row["amount"] == 900
@@ -102,8 +102,8 @@ async def test_an_answer_is_dated_by_stripes_clock_however_wrong_ours_is(
     assert (await inbox.subscription())["amount"] == 2
 
 
-async def test_twenty_events_of_one_second_at_once_end_with_the_latest_state(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_twenty_concurrent_events_of_one_second_end_with_the_latest_state(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     now = int(stripe_clock.now().timestamp())
     updates = [made.subscription(amount=700 + number) for number in range(20)]
@@ -119,58 +119,58 @@ async def test_twenty_events_of_one_second_at_once_end_with_the_latest_state(
     assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refetches") == 1  # its customer
 
 
-async def test_one_worker_at_a_time_asks_about_an_object(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_one_worker_at_a_time_fetches_an_object(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     stripe_clock.objects["sub_1"] = made.subscription()
-    stripe_clock.answers.clear()
-    await wish(inbox)
+    stripe_clock.responding.clear()
+    await insert_request(inbox)
     asking = [asyncio.create_task(mirror.refetch("sub_1")) for _ in range(5)]
     finished = asyncio.as_completed(asking)
     async with asyncio.timeout(20):
         for _ in range(4):
             await next(finished)
     assert sum(not task.done() for task in asking) == 1
-    stripe_clock.answers.set()
+    stripe_clock.responding.set()
     await asyncio.gather(*asking)
     assert stripe_clock.asked == ["sub_1"]
 
 
-async def test_a_wish_made_while_stripe_answers_is_asked_again(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_a_request_made_during_a_fetch_is_fetched_again(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     stripe_clock.objects["sub_1"] = made.subscription(amount=1)
-    stripe_clock.answers.clear()
-    await wish(inbox)
+    stripe_clock.responding.clear()
+    await insert_request(inbox)
     asking = asyncio.create_task(mirror.refetch("sub_1"))
-    await stripe_clock.question.wait()
+    await stripe_clock.requested.wait()
     await inbox.pool.execute("UPDATE stripe_refetches SET version = version + 1")
-    stripe_clock.answers.set()
+    stripe_clock.responding.set()
     await asking
     assert stripe_clock.asked == ["sub_1", "sub_1"]
     left = "SELECT count(*) FROM stripe_refetches WHERE object_id = 'sub_1'"
     assert await inbox.pool.fetchval(left) == 0
 
 
-async def test_an_event_that_overtakes_the_answer_is_not_undone(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_an_event_that_overtakes_the_response_is_not_undone(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     now = int(stripe_clock.now().timestamp())
     await inbox.deliver("customer.subscription.created", made.subscription(), created=now - 60)
     stripe_clock.objects["sub_1"] = made.subscription(amount=1)
-    stripe_clock.answers.clear()
-    await wish(inbox)
+    stripe_clock.responding.clear()
+    await insert_request(inbox)
     asking = asyncio.create_task(mirror.refetch("sub_1"))
-    await stripe_clock.question.wait()
+    await stripe_clock.requested.wait()
     ended = made.subscription(status="canceled", amount=2)
     await inbox.deliver("customer.subscription.deleted", ended, created=now + 60)
-    stripe_clock.answers.set()
+    stripe_clock.responding.set()
     await asking
     row = await inbox.subscription()
     assert (row["stripe_status"], row["amount"]) == ("canceled", 2)
 
 
-async def test_a_wish_that_comes_again_is_triggered_though_its_last_job_is_just_ending(
+async def test_a_new_request_is_triggered_while_the_job_of_the_last_one_ends(
     inbox: Inbox,
 ) -> None:
     wishes = [{"object_id": "sub_1", "object_type": "subscription", "reason": "test"}]
@@ -181,7 +181,7 @@ async def test_a_wish_that_comes_again_is_triggered_though_its_last_job_is_just_
     assert await inbox.pool.fetchval("SELECT count(*) FROM pgqueuer") == 2
 
 
-async def test_a_wish_that_is_being_made_while_the_last_is_fulfilled_is_not_left_leased(
+async def test_a_request_inserted_while_the_last_one_is_cleared_is_not_left_leased(
     inbox: Inbox,
 ) -> None:
     wishes = [{"object_id": "sub_1", "object_type": "subscription", "reason": "test"}]
@@ -194,17 +194,17 @@ async def test_a_wish_that_is_being_made_while_the_last_is_fulfilled_is_not_left
             ((_, second),) = await request_refetches(conn, wishes)
             clearing = asyncio.create_task(clear_refetch(worker, "sub_1", first))
             waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = $1"
-            while not await conn.fetchval(waits, worker.get_server_pid()):  # noqa: ASYNC110 - the server tells nobody
+            while not await conn.fetchval(waits, worker.get_server_pid()):  # noqa: ASYNC110 - the server does not notify
                 await asyncio.sleep(0.01)
         assert await clearing == second
     assert (await inbox.row("SELECT leased_until FROM stripe_refetches"))["leased_until"] is None
 
 
-async def test_while_stripe_is_away_the_wish_is_kept_with_the_reason(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_while_stripe_is_down_the_request_is_kept_with_the_error(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     stripe_clock.status = 400
-    await wish(inbox)
+    await insert_request(inbox)
     await mirror.refetch("sub_1")
     row = await inbox.row("SELECT * FROM stripe_refetches")
     assert row["attempts"] == 1
@@ -215,8 +215,8 @@ async def test_while_stripe_is_away_the_wish_is_kept_with_the_reason(
     assert (job["entrypoint"], job["execute_after"]) == ("refetch", row["next_attempt_at"])
 
 
-async def test_the_payment_of_an_invoice_is_fetched_when_its_event_does_not_come(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_the_payment_of_an_invoice_is_fetched_if_its_event_does_not_arrive(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     await inbox.deliver("customer.subscription.created", made.subscription())
     await inbox.deliver("invoice.paid", made.invoice())
@@ -242,8 +242,8 @@ CREATE TRIGGER victim BEFORE INSERT ON subscriptions EXECUTE FUNCTION be_the_vic
 """
 
 
-async def test_an_answer_whose_transaction_fell_victim_to_a_deadlock_is_applied_again(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_a_response_whose_transaction_fell_victim_to_a_deadlock_is_applied_again(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     await inbox.pool.execute(VICTIM_ONCE)
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
@@ -261,10 +261,10 @@ async def test_a_snapshot_that_is_not_newer_changes_no_invoice(inbox: Inbox, soo
     assert await inbox.row("SELECT * FROM invoices") == row
 
 
-async def test_an_answer_by_a_slower_clock_lets_no_older_event_in(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_a_response_dated_by_a_slow_clock_admits_no_older_event(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
-    """What replaces a snapshot is never dated before it."""
+    """What replaces a snapshot is never dated earlier."""
     now = int(stripe_clock.now().timestamp())
     first = made.subscription(amount=800)
     await inbox.deliver("customer.subscription.updated", first, created=now + 60)
@@ -275,8 +275,8 @@ async def test_an_answer_by_a_slower_clock_lets_no_older_event_in(
     assert (await inbox.subscription())["amount"] == 900
 
 
-async def test_an_event_of_the_time_in_which_an_answer_was_read_is_asked_about(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_an_event_from_the_time_of_a_fetch_is_refetched(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     stripe_clock.objects["sub_1"] = made.subscription(amount=900)
     await mirror.refresh("subscription", "sub_1")
@@ -288,11 +288,11 @@ async def test_an_event_of_the_time_in_which_an_answer_was_read_is_asked_about(
     assert "undecided" in asked["reason"]
 
 
-async def test_the_wish_of_a_worker_that_was_killed_is_anothers_once_its_lease_ran_out(
-    inbox: Inbox, mirror: Mirror, stripe_clock: Clocked
+async def test_the_request_of_a_killed_worker_is_taken_over_when_its_lease_expires(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
     stripe_clock.objects["sub_1"] = made.subscription()
-    await wish(inbox)
+    await insert_request(inbox)
     async with inbox.pool.acquire() as killed:
         await lease_refetch(killed, "sub_1", 120)
     await mirror.refetch("sub_1")
@@ -302,7 +302,7 @@ async def test_the_wish_of_a_worker_that_was_killed_is_anothers_once_its_lease_r
     assert stripe_clock.asked == ["sub_1"]
 
 
-async def test_within_a_second_what_was_created_is_older_than_what_was_updated(
+async def test_within_a_second_created_is_older_than_updated(
     inbox: Inbox,
 ) -> None:
     await inbox.deliver("customer.subscription.updated", made.subscription(amount=1299), created=T)
@@ -313,7 +313,7 @@ async def test_within_a_second_what_was_created_is_older_than_what_was_updated(
     assert await inbox.pool.fetchval(asked) == 0
 
 
-async def test_what_is_to_be_asked_is_triggered_in_the_same_transaction(inbox: Inbox) -> None:
+async def test_a_refetch_is_triggered_in_the_transaction_that_requests_it(inbox: Inbox) -> None:
     for amount in (1299, 799):
         update = made.subscription(amount=amount)
         await inbox.deliver("customer.subscription.updated", update, created=T)

@@ -1,4 +1,4 @@
-"""Refunds are mirrored in any order of what is told of them."""
+"""Refunds are mirrored in whatever order their events arrive."""
 
 from itertools import permutations
 from typing import Any
@@ -34,7 +34,7 @@ LIFE: tuple[Told, ...] = (
     ("refund.updated", "succeeded", T + 5),
     ("refund.failed", "failed", T + 5),
 )
-"""The bank sends the money back in the very second in which it was to arrive."""
+"""The bank returns the money in the second in which it should have arrived."""
 
 
 @pytest.mark.parametrize("sequence", list(permutations(LIFE)), ids=str)
@@ -49,11 +49,11 @@ async def test_a_refund_ends_in_the_same_state_in_any_order(
     assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refetches") == 0
 
 
-async def test_two_updates_of_one_second_are_asked_about(inbox: Inbox) -> None:
+async def test_two_updates_of_one_second_are_refetched(inbox: Inbox) -> None:
     await inbox.deliver("refund.updated", refund(reason="duplicate"), created=T)
     await inbox.deliver("refund.updated", refund(reason="fraudulent"), created=T)
-    wish = await inbox.row("SELECT object_id, object_type FROM stripe_refetches")
-    assert tuple(wish) == ("re_1", "refund")
+    request = await inbox.row("SELECT object_id, object_type FROM stripe_refetches")
+    assert tuple(request) == ("re_1", "refund")
 
 
 @pytest.mark.parametrize("wrong", [{"status": "lost"}, {"amount": None}, {"currency": "dollars"}])

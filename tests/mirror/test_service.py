@@ -1,4 +1,4 @@
-"""What events do to the rows: linked in any order, never backwards, nobody else's."""
+"""What events change: rows are linked in any order, never go back, and stay with their customer."""
 
 from itertools import permutations
 from typing import Any
@@ -31,7 +31,7 @@ async def test_an_older_snapshot_changes_no_row_and_no_item(inbox: Inbox) -> Non
     assert await inbox.pool.fetch("SELECT * FROM subscription_items") == before
 
 
-async def test_an_item_goes_only_with_a_newer_snapshot(inbox: Inbox) -> None:
+async def test_only_a_newer_snapshot_removes_an_item(inbox: Inbox) -> None:
     item = made.subscription()["items"]["data"][0]
     both = made.subscription(items=[item, item | {"id": "si_2"}])
     count = "SELECT count(*) FROM subscription_items"
@@ -53,8 +53,8 @@ async def test_an_incomplete_list_of_items_removes_none_and_is_fetched(inbox: In
     some["items"]["has_more"] = True
     await inbox.deliver("customer.subscription.updated", some, created=T + 1)
     assert await inbox.pool.fetchval("SELECT count(*) FROM subscription_items") == 2
-    wish = await inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'sub_1'")
-    assert "more items" in wish["reason"]
+    request = await inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'sub_1'")
+    assert "more items" in request["reason"]
 
 
 ORDER_EVENTS = (
@@ -100,7 +100,7 @@ async def test_an_invoice_before_its_subscription_is_visible_as_trouble(inbox: I
     assert await inbox.pool.fetch("SELECT * FROM billing_trouble") == []
 
 
-async def test_a_subscription_made_elsewhere_brings_its_customer_who_is_asked_for(
+async def test_a_subscription_created_elsewhere_inserts_its_customer_and_refetches_it(
     inbox: Inbox,
 ) -> None:
     await inbox.deliver("customer.subscription.created", made.subscription())
@@ -108,8 +108,8 @@ async def test_a_subscription_made_elsewhere_brings_its_customer_who_is_asked_fo
     customer = await inbox.row("SELECT * FROM customers")
     assert row["customer_id"] == customer["id"]
     assert customer["stripe_customer_id"] == "cus_1"
-    wish = await inbox.row("SELECT * FROM stripe_refetches")
-    assert (wish["object_type"], wish["object_id"]) == ("customer", "cus_1")
+    request = await inbox.row("SELECT * FROM stripe_refetches")
+    assert (request["object_type"], request["object_id"]) == ("customer", "cus_1")
     await inbox.deliver("customer.updated", made_customer("cus_1", "grace@example.com"))
     assert (await inbox.row("SELECT email FROM customers"))["email"] == "grace@example.com"
 
@@ -118,7 +118,9 @@ def made_customer(id_: str, email: str | None) -> dict[str, Any]:
     return {"id": id_, "object": "customer", "livemode": False, "email": email, "name": "Grace"}
 
 
-async def test_a_customer_met_before_its_subscription_is_linked_later(inbox: Inbox) -> None:
+async def test_a_customer_that_arrives_before_its_subscription_is_linked_later(
+    inbox: Inbox,
+) -> None:
     await inbox.deliver("customer.created", made_customer("cus_1", "grace@example.com"))
     assert await inbox.pool.fetchval("SELECT count(*) FROM customers") == 0
     await inbox.deliver("customer.subscription.created", made.subscription())
@@ -172,7 +174,7 @@ async def test_an_expired_session_expires_its_order_unless_it_was_paid(inbox: In
     assert row["status"] == "expired"
 
 
-async def test_a_recovered_session_takes_the_expired_order_up_again(inbox: Inbox) -> None:
+async def test_a_recovered_session_resumes_the_expired_order(inbox: Inbox) -> None:
     order = await inbox.order()
     old = made.session(
         status="expired", payment_status="unpaid", subscription=None, order=str(order)
@@ -194,7 +196,7 @@ async def test_a_recovered_session_takes_the_expired_order_up_again(inbox: Inbox
     assert [s["stripe_session_id"] for s in sessions] == ["cs_test_1", "cs_test_2"]
 
 
-async def test_a_session_whose_creation_was_never_noted_finds_its_order(inbox: Inbox) -> None:
+async def test_a_session_whose_creation_was_never_stored_finds_its_order(inbox: Inbox) -> None:
     order = await inbox.order(session=None)
     await inbox.deliver("checkout.session.completed", made.session(order=str(order)))
     row = await inbox.subscription()
@@ -202,11 +204,11 @@ async def test_a_session_whose_creation_was_never_noted_finds_its_order(inbox: I
     assert (await inbox.row("SELECT status FROM checkout_sessions"))["status"] == "complete"
 
 
-async def test_a_completed_session_alone_makes_us_ask_for_its_subscription(inbox: Inbox) -> None:
+async def test_a_completed_session_alone_requests_its_subscription(inbox: Inbox) -> None:
     order = await inbox.order()
     await inbox.deliver("checkout.session.completed", made.session(order=str(order)))
-    wish = await inbox.row("SELECT * FROM stripe_refetches")
-    assert (wish["object_type"], wish["object_id"]) == ("subscription", "sub_1")
+    request = await inbox.row("SELECT * FROM stripe_refetches")
+    assert (request["object_type"], request["object_id"]) == ("subscription", "sub_1")
 
 
 async def test_a_late_update_never_brings_a_cancelled_subscription_back(inbox: Inbox) -> None:
@@ -227,7 +229,7 @@ async def test_a_trial_is_settled_by_its_free_invoice(inbox: Inbox) -> None:
     assert (await inbox.subscription())["status"] == "pending"
 
 
-async def test_only_a_change_of_what_matters_enqueues_a_job(inbox: Inbox) -> None:
+async def test_only_a_relevant_change_enqueues_a_job(inbox: Inbox) -> None:
     jobs = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'provision'"
     await inbox.deliver("customer.subscription.created", made.subscription(), created=T)
     await inbox.deliver("invoice.paid", made.invoice(), created=T)

@@ -1,4 +1,4 @@
-"""Within a second, what has come further wins: of each type of object, in both orders."""
+"""Within a second, the state that is further along wins, for each type and in both orders."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from mpanel_billing.mirror.snapshot import snapshot_of_event
 from tests import stripe_objects as made
 
 
-def told(about: Mapping[str, Any], event_id: str) -> Version:
+def version_of(about: Mapping[str, Any], event_id: str) -> Version:
     """The version of an update of the same second."""
     return snapshot_of_event(
         about,
@@ -52,7 +52,7 @@ FURTHER = {
     "an invoice that is voided": (OPEN, made.invoice(status="void")),
     "an invoice that is deleted": (made.invoice(status="draft"), OPEN | {"deleted": True}),
     "a payment that arrives": (made.invoice_payment(status="open"), made.invoice_payment()),
-    "a payment that is broken off": (
+    "a payment that is canceled": (
         made.invoice_payment(status="open"),
         made.invoice_payment(status="canceled"),
     ),
@@ -66,9 +66,9 @@ FURTHER = {
 
 
 @pytest.mark.parametrize(("before", "after"), FURTHER.values(), ids=FURTHER)
-def test_within_a_second_what_has_come_further_wins(
+def test_within_a_second_the_state_that_is_further_along_wins(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> None:
-    first, then = told(before, "evt_1"), told(after, "evt_2")
+    first, then = version_of(before, "evt_1"), version_of(after, "evt_2")
     assert order(first, then) is Decision.APPLY
     assert order(then, first) is Decision.STALE

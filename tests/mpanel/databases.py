@@ -34,7 +34,7 @@ GROUP BY c.relname
 
 
 def as_role(url: str, role: str) -> str:
-    """The same database, entered by somebody else."""
+    """The same database, as another role."""
     return url.replace("//postgres:@", f"//{role}:@").replace(f"//{OWNER}:@", f"//{role}:@")
 
 
@@ -56,7 +56,7 @@ def administer(postgres: EmbeddedPostgres, statement: str) -> None:
 
 
 def create_role(postgres: EmbeddedPostgres, role: str) -> None:
-    """Make a login role without any privileges; the server is shared, so it may be there."""
+    """Create a login role without any privileges; the server is shared, so it may exist already."""
     administer(postgres, f"DROP ROLE IF EXISTS {role}")
     administer(postgres, f"CREATE ROLE {role} LOGIN")
 

@@ -1,4 +1,4 @@
-"""PostgreSQL 16, as production has it, beside the newer one that the other tests run on.
+"""PostgreSQL 16, as in production; the other tests run on a newer version.
 
 Its wheel stays out of the tests' own environment: it is unpacked once into `.data/`.
 """

@@ -1,4 +1,4 @@
-"""mPanel's own biller beside Stripe's: no customer pays twice, no invoice number is used twice."""
+"""mPanel's own biller next to Stripe's: no customer pays twice, no invoice number is used twice."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -120,7 +120,7 @@ SET status = $2
 WHERE id = $1
   AND status IN ('pending', 'active', 'suspended')
 """
-"""What a finished run of the worker makes of the status; the other words are the mirror's."""
+"""The statuses that a finished run of the worker sets; the others come from the mirror."""
 
 BOUGHT_LONG_AGO: list[Any] = [
     (("subscription", {"status": "active", "end": LONG_AGO}), 0),
@@ -144,7 +144,7 @@ async def test_mpanels_biller_never_sees_what_stripe_bills(inbox: Inbox, life: A
 @pytest.mark.parametrize(
     "change", ["auto_renew = TRUE", "auto_renew = NULL", "next_billing_date = CURRENT_DATE"]
 )
-async def test_nobody_can_make_it_due_by_hand(inbox: Inbox, change: str) -> None:
+async def test_it_cannot_be_made_due_by_hand(inbox: Inbox, change: str) -> None:
     order = await inbox.order()
     with pytest.raises(asyncpg.CheckViolationError, match="not_due_in_mpanel"):
         await inbox.pool.execute(f"UPDATE subscriptions SET {change} WHERE id = $1", order)
@@ -152,7 +152,7 @@ async def test_nobody_can_make_it_due_by_hand(inbox: Inbox, change: str) -> None
 
 @given(turns=st.lists(st.sampled_from(("mpanel", "stripe", "stripe again")), max_size=15))
 @on_one_database
-async def test_the_two_kinds_of_invoices_never_take_each_others_numbers(
+async def test_the_two_kinds_of_invoices_never_use_each_others_numbers(
     inbox: Inbox, turns: list[str]
 ) -> None:
     tenant = await inbox.pool.fetchval(
@@ -175,7 +175,7 @@ async def test_the_two_kinds_of_invoices_never_take_each_others_numbers(
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=255))
-def test_no_id_of_stripes_makes_a_number_of_mpanels(stripe_id: str) -> None:
+def test_no_stripe_id_looks_like_a_number_of_mpanels(stripe_id: str) -> None:
     snapshot = snapshot_of_event(
         made.invoice(stripe_id),
         event_id="evt_1",

@@ -1,4 +1,4 @@
-"""Whoever looks at the schema in psql is told what everything of ours is."""
+"""In psql, every object of ours has a description."""
 
 from tests.mpanel.databases import connected
 

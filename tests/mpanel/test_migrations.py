@@ -1,4 +1,4 @@
-"""Our migrations on mPanel's own database: they only add, and take away what they added."""
+"""Our migrations on mPanel's own database: they only add, and remove what they added."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ ALL_FILES = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
 ALL_TEXTS = [f"sql/{file}" for file in repeatables.texts_of(SQL)]
 SHARED = ("tenants", "users", "products", "customers", "subscriptions", "invoices")
 
-# Everything that a later version of us could take away or change, one line each.
+# Everything that a later version of ours could remove or change, one line each.
 _PARTS = """
 SELECT format('column %s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
     a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
@@ -115,14 +115,14 @@ async def test_going_down_to_zero_leaves_the_schema_and_the_rows_as_they_were(
         assert await rows_of(connection, columns) == rows
 
 
-async def test_what_mpanel_adds_meanwhile_is_never_taken_away(
+async def test_what_mpanel_adds_meanwhile_is_never_dropped(
     mpanel_url: str, postgres: EmbeddedPostgres
 ) -> None:
     async with connected(mpanel_url) as mpanel, connected(mpanel_url) as watch:
         async with mpanel.transaction():
             await mpanel.execute("LOCK TABLE invoices IN SHARE MODE")
             running = asyncio.create_task(migrations.migrate(mpanel_url))
-            await until_somebody_waits(watch)
+            await until_a_session_waits(watch)
             await mpanel.execute("ALTER TABLE invoices ADD COLUMN meanwhile text")
             await mpanel.execute("CREATE TABLE meanwhile (id int)")
         await running
@@ -132,11 +132,11 @@ async def test_what_mpanel_adds_meanwhile_is_never_taken_away(
         assert "meanwhile" in columns["invoices"]
 
 
-async def until_somebody_waits(watch: Connection) -> None:
+async def until_a_session_waits(watch: Connection) -> None:
     """Return once a session waits for a lock on invoices."""
     waiting = """SELECT TRUE FROM pg_locks
         WHERE NOT granted AND relation = 'invoices'::regclass"""
-    while not await watch.fetchval(waiting):  # noqa: ASYNC110 - nothing tells of a wait
+    while not await watch.fetchval(waiting):  # noqa: ASYNC110 - nothing notifies of a wait
         await asyncio.sleep(0.01)
 
 
@@ -185,7 +185,9 @@ def stranger(postgres: EmbeddedPostgres, worker_id: str, clone: Clone) -> str:
     return role
 
 
-async def test_a_role_that_does_not_own_the_tables_is_told_so(clone: Clone, stranger: str) -> None:
+async def test_a_role_that_does_not_own_the_tables_gets_a_clear_error(
+    clone: Clone, stranger: str
+) -> None:
     url = clone("mpanel")
     async with connected(url) as connection:
         await connection.execute(f"GRANT CREATE ON SCHEMA public TO {stranger}")
@@ -197,7 +199,9 @@ async def test_a_role_that_does_not_own_the_tables_is_told_so(clone: Clone, stra
         await migrations.migrate(as_role(url, stranger))
 
 
-async def test_a_role_that_may_not_create_tables_is_told_so(clone: Clone, stranger: str) -> None:
+async def test_a_role_that_may_not_create_tables_gets_a_clear_error(
+    clone: Clone, stranger: str
+) -> None:
     with pytest.raises(MigrationError, match="permission denied for schema public"):
         await migrations.migrate(as_role(clone("mpanel"), stranger))
 

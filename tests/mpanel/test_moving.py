@@ -68,7 +68,7 @@ async def test_the_orders_of_test_mode_go_without_a_trace(
         assert await rows_of(connection, columns) == before
 
 
-async def test_what_is_live_survives_that(pool: Pool, bought: None) -> None:
+async def test_live_rows_survive_that(pool: Pool, bought: None) -> None:
     await go_live(pool)
     await pool.execute(FORGET_TESTS)
     assert await pool.fetchval("SELECT count(*) FROM billing_overview") == 3

@@ -190,7 +190,7 @@ async def test_mpanel_can_delete_what_stripe_bills(
     assert await pool.fetchval("SELECT count(*) FROM subscriptions") == 2
 
 
-async def test_an_event_after_that_is_no_failure(
+async def test_an_event_after_that_does_not_fail(
     pool: Pool, inbox: Inbox, sold: dict[str, Any]
 ) -> None:
     for table in ("tenants", "customers"):

@@ -52,7 +52,7 @@ OF_TROUBLE = (
 )
 
 
-async def test_billing_trouble_reads_the_troubled_rows_alone(busy_url: str) -> None:
+async def test_billing_trouble_reads_only_the_troubled_rows(busy_url: str) -> None:
     async with connected(busy_url) as connection:
         plan = await plan_of(connection, "SELECT * FROM billing_trouble")
     assert [index for index in OF_TROUBLE if f"{index} " not in plan] == []

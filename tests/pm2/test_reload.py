@@ -103,7 +103,7 @@ async def test_it_starts_reloads_under_load_without_one_failed_request_and_stops
     assert load.failures == []
     assert await count_events(database_url) == len(load.accepted)
 
-    # whichever process is asked tells of all, of those that were replaced too
+    # every process reports all of them, including those that were replaced
     metrics = await scrape(port)
     assert metrics.value("webhook_events_total") == len(load.accepted)
     assert metrics.value("processes", process="web") == 2

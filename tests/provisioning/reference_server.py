@@ -42,7 +42,7 @@ it was: the answer gets lost, with the record of the order (forget) or without."
 
 @dataclass
 class ReferenceServer:
-    """The server, its accounts, and what it is told to do wrong, once each.
+    """The server, its accounts, and what it is to do wrong, once each.
 
     `refused` are the (subscription, product type) whose latest order got a 422, numbered. `watch`
     is called when an order has come, and when it was carried out. `early` are accounts that were
@@ -241,7 +241,7 @@ def _order_of(content: dict[str, Any], key: str) -> DriverCommand:
 
 
 def _is_complete(order: DriverCommand) -> bool:
-    """Say whether it is told what it needs to make the account, by the contract."""
+    """Return whether the command has what the contract requires to create the account."""
     if order.product_type == "hosting" and order.details.get("domainMode") not in DOMAIN_MODES:
         return False
     return "resources" in order.details

@@ -52,10 +52,10 @@ async def test_a_second_run_changes_nothing(system: ProvisioningSystem) -> None:
     assert system.world.of(id_) == {"hosting": "active"}
 
 
-async def test_an_invoice_that_was_written_while_the_tenant_was_made_gets_it_too(
+async def test_an_invoice_written_while_the_tenant_is_created_gets_it_too(
     system: ProvisioningSystem,
 ) -> None:
-    """It read the subscription before that had the tenant, and was there after."""
+    """The invoice was written by a transaction that had not seen the tenant yet."""
     await system.sell()
     await system.pool.execute("UPDATE invoices SET tenant_id = NULL")
     await system.pool.execute("UPDATE provisioning_work SET version = version + 1")
@@ -64,10 +64,10 @@ async def test_an_invoice_that_was_written_while_the_tenant_was_made_gets_it_too
     assert await system.pool.fetchval("SELECT tenant_id FROM invoices") == tenant
 
 
-async def test_the_end_of_a_run_waits_for_no_invoice_that_somebody_has_in_hand(
+async def test_the_end_of_a_run_does_not_wait_for_locked_invoices(
     system: ProvisioningSystem,
 ) -> None:
-    """Who has one may be waiting for the lock of its subscription, which the run holds then."""
+    """Its transaction may be waiting for the lock on the subscription, which the run holds."""
     await system.sell()
     await system.pool.execute("UPDATE invoices SET tenant_id = NULL")
     await system.pool.execute("UPDATE provisioning_work SET version = version + 1")
@@ -85,7 +85,7 @@ async def test_nothing_is_provisioned_before_the_first_payment(system: Provision
     assert await system.pool.fetchval("SELECT count(*) FROM tenants") == 0
 
 
-async def test_a_subscription_to_nothing_of_ours_is_active_without_a_tenant(
+async def test_a_subscription_without_catalogue_products_is_active_without_a_tenant(
     system: ProvisioningSystem,
 ) -> None:
     await system.deliver_subscription("active", "something_else")
@@ -95,7 +95,7 @@ async def test_a_subscription_to_nothing_of_ours_is_active_without_a_tenant(
     assert (subscription["status"], subscription["tenant_id"]) == ("active", None)
 
 
-async def test_only_the_failed_leg_is_tried_again(system: ProvisioningSystem) -> None:
+async def test_only_the_failed_service_is_retried(system: ProvisioningSystem) -> None:
     system.world.misbehave("email", "fail_before", "fail_before")
     await system.deliver_subscription("active", "premium_monthly_usd")
     await system.deliver_invoice("paid")
@@ -116,7 +116,9 @@ async def test_only_the_failed_leg_is_tried_again(system: ProvisioningSystem) ->
     assert (await system.work())["last_error"] is None
 
 
-async def test_a_leg_is_left_alone_until_its_next_try_is_due(system: ProvisioningSystem) -> None:
+async def test_a_service_is_left_alone_until_its_next_try_is_due(
+    system: ProvisioningSystem,
+) -> None:
     system.world.misbehave("hosting", "fail_before")
     await system.deliver_subscription("active")
     await system.deliver_invoice("paid")
@@ -126,7 +128,7 @@ async def test_a_leg_is_left_alone_until_its_next_try_is_due(system: Provisionin
     assert len(system.world.calls) == 1
 
 
-async def test_mail_is_not_made_before_its_hosting_account(system: ProvisioningSystem) -> None:
+async def test_mail_is_not_created_before_its_hosting_account(system: ProvisioningSystem) -> None:
     system.world.misbehave("hosting", "fail_before")
     await system.deliver_subscription("active", "premium_monthly_usd")
     await system.deliver_invoice("paid")
@@ -135,7 +137,7 @@ async def test_mail_is_not_made_before_its_hosting_account(system: ProvisioningS
     assert [order.product_type for order in system.world.calls] == ["hosting"]
 
 
-async def test_a_refused_order_stops_and_shows(system: ProvisioningSystem) -> None:
+async def test_a_refused_command_stops_the_service_and_shows(system: ProvisioningSystem) -> None:
     system.world.misbehave("hosting", "refuse")
     await system.deliver_subscription("active")
     await system.deliver_invoice("paid")
@@ -161,7 +163,7 @@ async def test_a_refused_command_is_sent_again_when_the_desired_state_changes(
     assert (hosting.subscription_id, hosting.resources["disk_gb"]) == (id_, 200)
 
 
-async def test_a_work_done_whose_answer_got_lost_is_not_done_twice(
+async def test_a_command_whose_response_was_lost_is_not_carried_out_twice(
     system: ProvisioningSystem,
 ) -> None:
     system.world.misbehave("hosting", "fail_after")
@@ -174,7 +176,7 @@ async def test_a_work_done_whose_answer_got_lost_is_not_done_twice(
     assert system.world.of(await system.id_of()) == {"hosting": "active"}
 
 
-async def test_a_crash_between_the_drivers_answer_and_its_storing_is_made_good(
+async def test_a_crash_before_the_drivers_result_is_stored_is_repaired(
     system: ProvisioningSystem,
 ) -> None:
     await system.deliver_subscription("active")
@@ -198,7 +200,7 @@ async def _vanish(run: asyncio.Task[Outcome]) -> None:
     await asyncio.wait({run})
 
 
-async def test_a_run_that_is_stopped_hands_over_at_once(system: ProvisioningSystem) -> None:
+async def test_a_stopped_run_hands_over_at_once(system: ProvisioningSystem) -> None:
     await system.deliver_subscription("active")
     await system.deliver_invoice("paid")
     system.world.gate.clear()
@@ -360,7 +362,7 @@ async def test_a_suspension_of_unknown_outcome_is_undone_by_a_payment(
     assert (create.generation, suspend.generation, resume.generation) == (1, 2, 3)
 
 
-async def test_a_broken_run_says_so_and_is_tried_again(system: ProvisioningSystem) -> None:
+async def test_a_failed_run_shows_its_error_and_is_retried(system: ProvisioningSystem) -> None:
     await system.deliver_subscription("active")
     await system.deliver_invoice("paid")
     await system.pool.execute("ALTER TABLE tenants ADD CHECK (name <> 'New customer')")
@@ -371,7 +373,7 @@ async def test_a_broken_run_says_so_and_is_tried_again(system: ProvisioningSyste
     assert (work["lease_token"], work["wake_at"] is None) == (None, False)
 
 
-async def test_an_account_that_is_somebody_elses_is_refused(system: ProvisioningSystem) -> None:
+async def test_an_account_of_another_subscription_is_refused(system: ProvisioningSystem) -> None:
     await system.sell()
     other = system.world.accounts[0].reference
     await system.deliver_subscription("active", id_="sub_2", customer="cus_2")

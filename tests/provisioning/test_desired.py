@@ -78,7 +78,7 @@ def test_every_state_has_its_desired_state(
     assert desired.wake_at == wake_at
 
 
-def test_a_removed_product_is_kept_suspended_before_it_goes() -> None:
+def test_a_removed_product_is_suspended_before_it_is_terminated() -> None:
     backup = Existing(provisioned=True, resources={"retention_days": 30})
     subscription = entitled(existing={**PROVISIONED, "backup": backup})
     first = desired_services(subscription, POLICY, NOW)
@@ -148,7 +148,9 @@ entitlements = st.builds(
 
 
 @given(entitlements, st.integers(0, 200))
-def test_an_operators_hold_lets_nothing_be_active_nor_go(held: Entitlement, days: int) -> None:
+def test_under_a_hold_nothing_is_active_and_nothing_is_terminated(
+    held: Entitlement, days: int
+) -> None:
     held = Entitlement(**{**_fields(held), "held": True})
     services = desired_services(held, POLICY, NOW + days * DAY).services
     assert {service.state for service in services.values()} <= {"suspended"}

@@ -54,7 +54,7 @@ def driver(drivers: Drivers) -> Driver:
     return drivers.choose("hosting").driver
 
 
-async def test_orders_are_carried_out_and_answered_with_the_reference(driver: Driver) -> None:
+async def test_commands_are_carried_out_and_return_the_reference(driver: Driver) -> None:
     made = await driver.create(CREATE)
     assert isinstance(made, Done)
     assert await driver.create(CREATE) == made
@@ -87,7 +87,7 @@ async def test_orders_are_carried_out_and_answered_with_the_reference(driver: Dr
         ("429", "HTTP 429"),
     ],
 )
-async def test_what_may_have_been_done_is_to_be_repeated(
+async def test_a_command_that_may_have_been_carried_out_is_repeated(
     driver: Driver, server: ReferenceServer, misbehaviour: Misbehaviour, error: str
 ) -> None:
     server.misbehaviours.append(misbehaviour)
@@ -106,7 +106,7 @@ async def test_a_refusal_says_why(driver: Driver, server: ReferenceServer) -> No
     assert result.error == "HTTP 422: no such zone"
 
 
-async def test_a_service_that_is_not_there_is_tried_again() -> None:
+async def test_an_unreachable_service_is_retried() -> None:
     nowhere = {"url": "http://127.0.0.1:1/v1", "token": "t", "secret": "s"}
     settings = make_settings(provisioning_services={"hosting": nowhere})
     async with open_drivers(settings) as drivers:
@@ -116,7 +116,7 @@ async def test_a_service_that_is_not_there_is_tried_again() -> None:
         assert isinstance(await driver.inspect(account), Unknown)
 
 
-async def test_an_account_can_be_looked_at(driver: Driver) -> None:
+async def test_an_account_can_be_inspected(driver: Driver) -> None:
     account = Account(SUBSCRIPTION, "hosting", None)
     assert await driver.inspect(account) == Found("absent")
     made = await driver.create(CREATE)

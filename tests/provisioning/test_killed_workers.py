@@ -1,4 +1,4 @@
-"""Worker processes that are killed while they work: the world comes out as the mirror says.
+"""Worker processes that are killed while they work: the accounts end up as the mirror says.
 
 The same model as in test_model.py, with real processes and SIGKILL instead of many stories.
 PROVISIONING_KILLS asks for more stories than `make test` has time for.
@@ -44,11 +44,11 @@ SELECT EXISTS (
       AND (status = 'picked' OR execute_after <= now() OR attempts > 0)
 )
 """
-"""Whether a job runs, could run, or has found another worker at it and comes back soon."""
+"""Whether a job runs, could run, or found the work leased and comes back soon."""
 
 
 @pytest.mark.parametrize("seed", range(STORIES))
-async def test_killed_workers_leave_the_world_as_the_mirror_says(
+async def test_killed_workers_leave_the_accounts_as_the_mirror_says(
     database_url: str, tmp_path: Path, seed: int
 ) -> None:
     clock_file = tmp_path / "clock"
@@ -76,7 +76,7 @@ async def test_killed_workers_leave_the_world_as_the_mirror_says(
 
 @dataclass
 class Story:
-    """Chance moves of the subscriptions."""
+    """Random changes of the subscriptions."""
 
     harness: Harness
     chance: random.Random
@@ -149,7 +149,7 @@ async def work_until_rest(harness: Harness, changed: asyncio.Event) -> None:
 
 
 async def wait_until_idle(harness: Harness, changed: asyncio.Event) -> None:
-    """Wait until no job is there: those of killed workers are taken over when they seem dead."""
+    """Wait until no job is left; those of killed workers are taken over after a while."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while await harness.pool.fetchval(_BUSY):
             changed.clear()

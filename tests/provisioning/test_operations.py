@@ -1,4 +1,4 @@
-"""The operator's hands."""
+"""What operators do about provisioning."""
 
 from uuid import uuid4
 
@@ -38,7 +38,7 @@ async def test_a_second_hold_is_refused(system: ProvisioningSystem) -> None:
     assert [row["reason"] for row in await operations.list_holds(system.pool)] == ["one"]
 
 
-async def test_what_was_refused_goes_on_once_an_operator_retries(
+async def test_a_refused_service_continues_once_an_operator_retries(
     system: ProvisioningSystem,
 ) -> None:
     system.world.misbehave("hosting", "refuse")
@@ -56,7 +56,7 @@ async def test_what_was_refused_goes_on_once_an_operator_retries(
     assert await operations.list_stuck(system.pool) == []
 
 
-async def test_a_skipped_service_is_done_without(system: ProvisioningSystem) -> None:
+async def test_a_skipped_service_is_left_out(system: ProvisioningSystem) -> None:
     system.world.misbehave("hosting", "refuse")
     await system.deliver_subscription("active", "premium_monthly_usd")
     await system.deliver_invoice("paid")
@@ -78,7 +78,7 @@ async def test_a_subscription_is_found_by_either_id(system: ProvisioningSystem) 
         await operations.find_subscription(system.pool, str(uuid4()))
 
 
-async def test_the_timeline_tells_the_whole_story(system: ProvisioningSystem) -> None:
+async def test_the_timeline_shows_the_whole_history(system: ProvisioningSystem) -> None:
     id_ = await system.sell()
     await operations.suspend(system.pool, id_, reason="phishing", operator="grace")
     await system.run()

@@ -1,4 +1,4 @@
-"""The next command of a service, whatever is known of its account."""
+"""The next command of a service, whatever is known about its account."""
 
 from typing import Any
 

@@ -109,7 +109,7 @@ async def test_a_payment_does_not_resume_what_the_service_has_suspended(
     assert actions(server) == ["create", "suspend", "resume"]
 
 
-async def test_an_account_of_an_ended_subscription_is_terminated_all_the_same(
+async def test_an_account_of_an_ended_subscription_is_still_terminated(
     hosted: ProvisioningSystem,
 ) -> None:
     account = await sold(hosted)

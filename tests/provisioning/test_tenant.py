@@ -36,7 +36,7 @@ async def test_the_ordered_domain_is_the_tenants(system: ProvisioningSystem) -> 
     assert (await system.work())["trouble"] is None
 
 
-async def test_a_domain_that_somebody_has_is_not_shared_but_shown_as_trouble(
+async def test_a_domain_of_another_tenant_is_not_shared_but_shown_as_trouble(
     system: ProvisioningSystem,
 ) -> None:
     await system.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.example')")
@@ -54,7 +54,7 @@ async def test_a_domain_that_somebody_has_is_not_shared_but_shown_as_trouble(
 
 
 @pytest.mark.parametrize("value", ["", "Not A Domain!!", "-x.example", "nodots", "a" * 300 + ".eu"])
-async def test_what_is_no_domain_gets_a_name_under_ours(
+async def test_an_invalid_domain_gets_a_name_under_ours(
     system: ProvisioningSystem, value: str
 ) -> None:
     await order_domain(system, "existing", value)
@@ -62,7 +62,7 @@ async def test_what_is_no_domain_gets_a_name_under_ours(
     assert (await domain_of(system)).endswith(".panel.test")
 
 
-async def test_the_host_is_told_which_domains_to_register_or_transfer(
+async def test_the_hosting_service_gets_the_domains_to_register_or_transfer(
     system: ProvisioningSystem,
 ) -> None:
     await order_domain(system, "register", "ada.example", "ada.eu", "ada.shop")
@@ -72,7 +72,7 @@ async def test_the_host_is_told_which_domains_to_register_or_transfer(
     assert details["furtherDomains"] == ["ada.eu", "ada.shop"]
 
 
-async def test_nobody_is_told_to_register_a_domain_that_somebody_else_has(
+async def test_a_domain_of_another_tenant_is_never_registered(
     system: ProvisioningSystem,
 ) -> None:
     await system.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.example')")
@@ -88,7 +88,7 @@ async def test_a_buyer_who_decides_later_gets_a_name_under_ours(system: Provisio
     assert (await system.work())["trouble"] is None
 
 
-async def test_a_name_under_ours_that_is_taken_gives_way_to_one_that_is_not(
+async def test_if_a_name_under_ours_is_taken_a_free_one_is_used(
     system: ProvisioningSystem,
 ) -> None:
     await order_domain(system, "later", "")

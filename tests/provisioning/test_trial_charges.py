@@ -1,4 +1,4 @@
-"""What waits for the end of a trial, at the stand-in for Stripe."""
+"""Charges that wait for the end of a trial, at the sandbox."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +47,7 @@ class Trial:
         stripe = self.gateway.client.v1
         await stripe.subscriptions.update_async(self.stripe_id, params)  # type: ignore[arg-type]
         await self.service.stripe.wait_idle()
-        # two updates of one second can leave the mirror in doubt: then it asks
+        # two updates of one second may be undecided: then it refetches
         for row in await self.service.pool.fetch("SELECT object_id FROM stripe_refetches"):
             await Mirror(self.service.pool, self.gateway, livemode=False).refetch(row["object_id"])
 
@@ -117,7 +117,7 @@ async def test_a_trial_cancelled_before_anything_was_attached_gets_nothing(trial
     assert (await trial.charge())["state"] == "waiting"
 
 
-async def test_a_charge_whose_answer_got_lost_is_found_at_stripe(trial: Trial) -> None:
+async def test_a_charge_whose_response_was_lost_is_found_at_stripe(trial: Trial) -> None:
     await trial.run()
     await trial.service.pool.execute(
         "UPDATE subscription_charges SET state = 'waiting', stripe_id = NULL, tried_at = now()"
@@ -130,7 +130,7 @@ async def test_a_charge_whose_answer_got_lost_is_found_at_stripe(trial: Trial) -
     assert (after["state"], after["attempt"]) == ("attached", before["attempt"])
 
 
-async def test_stripe_being_away_does_not_hold_up_provisioning(
+async def test_an_outage_of_stripe_does_not_block_provisioning(
     trial: Trial, settings: Settings
 ) -> None:
     away = open_gateway(make_settings(stripe_api_base="http://127.0.0.1:1"))

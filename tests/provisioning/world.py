@@ -54,7 +54,7 @@ class HostedAccount:
 
 @dataclass
 class World:
-    """The accounts; a driver that obeys its contract, apart from the faults put upon it.
+    """The accounts; a driver that obeys its contract, apart from the injected faults.
 
     `faults` are used up one a call, by product type: fail before or after the work is done, or
     refuse. `gate` holds every call until it is set. By its `clock` an account is terminated.
@@ -148,7 +148,7 @@ class World:
         return result
 
     def forget(self, command: DriverCommand) -> None:
-        """Lose the record of a command: to its repetition, what it made is there already."""
+        """Lose the record of a command: when it is repeated, the account is already there."""
         self.results.pop(command.idempotency_key, None)
 
     def _create(self, command: DriverCommand) -> Result:

@@ -70,7 +70,7 @@ async def test_many_batches_take_everything_and_are_counted(pool: Pool, cellar: 
     assert not any((await prune(pool, AGES)).values())
 
 
-async def test_a_whole_batch_of_one_moment_is_no_obstacle(pool: Pool, cellar: Cellar) -> None:
+async def test_a_whole_batch_of_the_same_time_is_pruned(pool: Pool, cellar: Cellar) -> None:
     await cellar.put_events(500, count=2500)
     await pool.execute("UPDATE stripe_events SET received_at = now() - interval '500 days'")
     pruned = await prune(pool, AGES)
@@ -85,9 +85,7 @@ async def test_pruners_at_once_do_it_once(pool: Pool, cellar: Cellar) -> None:
     assert await cellar.count("stripe_events") == 0
 
 
-async def test_rows_that_somebody_works_on_are_passed_over_without_waiting(
-    pool: Pool, cellar: Cellar
-) -> None:
+async def test_locked_rows_are_skipped_without_waiting(pool: Pool, cellar: Cellar) -> None:
     await cellar.put_events(500, count=3)
     async with pool.acquire() as other, other.transaction():
         await other.execute("SELECT FROM stripe_events WHERE object_id = 'in_2' FOR UPDATE")
@@ -96,7 +94,7 @@ async def test_rows_that_somebody_works_on_are_passed_over_without_waiting(
     assert (await prune(pool, AGES))["events"] == 1
 
 
-async def test_a_run_that_is_stopped_is_gone_on_with(pool: Pool, cellar: Cellar) -> None:
+async def test_a_stopped_run_is_continued(pool: Pool, cellar: Cellar) -> None:
     await cellar.put_events(500, count=1500)
     stop = asyncio.Event()
     stop.set()
@@ -130,10 +128,10 @@ async def test_a_pruned_event_still_does_not_take_effect_twice(pool: Pool, inbox
     assert await inbox.receive(event) == "duplicate"
 
 
-async def test_a_snapshot_of_the_second_of_a_pruned_event_is_asked_about(
+async def test_a_snapshot_of_the_second_of_a_pruned_event_is_refetched(
     pool: Pool, inbox: Inbox
 ) -> None:
-    """Nothing is left to compare it with, and so Stripe decides, as in any tie."""
+    """Nothing is left to compare it with, so it is refetched, as in any tie."""
     first, second = (made.subscription(amount=amount) for amount in (799, 899))
     await inbox.deliver("customer.subscription.updated", first, created=1_790_000_100)
     await pool.execute("UPDATE stripe_events SET received_at = now() - interval '91 days'")
@@ -146,10 +144,10 @@ async def test_a_snapshot_of_the_second_of_a_pruned_event_is_asked_about(
     assert "sub_1" in {row["object_id"] for row in asked}
 
 
-async def test_an_event_whose_row_is_gone_is_stale_when_it_comes_again(
+async def test_an_event_whose_row_is_gone_is_stale_when_it_arrives_again(
     pool: Pool, inbox: Inbox
 ) -> None:
-    """Stripe never sends one so old; should somebody, the mirror is newer."""
+    """Stripe never sends one that old; if one arrives, the mirror is newer."""
     old = made.event(
         "customer.subscription.created", made.subscription(amount=799), created=1_790_000_000
     )

@@ -1,4 +1,4 @@
-"""What is pruned beside events, how, and by whom."""
+"""What is pruned besides events, how, and by which process."""
 
 import asyncio
 import json

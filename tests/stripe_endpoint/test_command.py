@@ -53,7 +53,7 @@ async def endpoints(v1: Any) -> list[stripe.WebhookEndpoint]:
     return list((await v1.webhook_endpoints.list_async()).data)
 
 
-async def test_it_is_made_once_pinned_with_exactly_our_events_and_its_secret_told_once(
+async def test_it_is_created_once_with_our_version_and_events_and_its_secret_is_shown_once(
     run: Run, v1: Any, pool: Pool
 ) -> None:
     done = await run("ensure", "--url", "http://127.0.0.1:4242")
@@ -117,7 +117,7 @@ async def test_a_version_is_changed_by_way_of_a_second_endpoint(run: Run, v1: An
     assert left.api_version == API_VERSION
 
 
-async def test_other_endpoints_of_the_account_are_none_of_our_business(run: Run, v1: Any) -> None:
+async def test_other_endpoints_of_the_account_are_left_alone(run: Run, v1: Any) -> None:
     other = await v1.webhook_endpoints.create_async(
         {"url": "https://shop.example.com/hooks", "enabled_events": ["*"]}
     )
@@ -128,7 +128,7 @@ async def test_other_endpoints_of_the_account_are_none_of_our_business(run: Run,
     assert f"{other.id}  enabled" in listed
 
 
-async def test_an_address_that_will_not_do_is_refused_and_nothing_is_made(run: Run) -> None:
+async def test_an_unusable_address_is_refused_and_nothing_is_created(run: Run) -> None:
     live = {"STRIPE_SECRET_KEY": "sk_live_of_the_tests"}
     refused = await run("ensure", "--url", "http://billing.example.com", **live)
     assert str(refused.exception) == "In live mode Stripe sends webhooks only to https:// URLs."
@@ -137,7 +137,7 @@ async def test_an_address_that_will_not_do_is_refused_and_nothing_is_made(run: R
     assert (await run("list")).stdout == "no endpoints\n"
 
 
-async def test_what_it_makes_brings_events_that_its_secret_opens(
+async def test_its_events_are_signed_with_its_secret(
     *,
     run: Run,
     stripe: SandboxClient,

@@ -36,7 +36,7 @@ def test_the_path_is_the_one_that_the_service_has() -> None:
         ("https://8.8.8.8", "https://8.8.8.8" + PATH),
     ],
 )
-def test_an_address_is_taken_and_completed(given: str, whole: str) -> None:
+def test_an_address_is_accepted_and_completed(given: str, whole: str) -> None:
     assert check_endpoint_url(given, livemode=True, public=True) == whole
 
 
@@ -70,7 +70,7 @@ def test_in_test_mode_and_for_the_sandbox_more_is_allowed() -> None:
     assert check_endpoint_url("http://127.0.0.1:4242", livemode=False, public=False)
 
 
-def test_without_any_endpoint_here_one_is_to_be_made() -> None:
+def test_without_an_endpoint_at_the_url_one_has_to_be_created() -> None:
     elsewhere = replace(RIGHT, url="https://staging.example.com" + PATH)
     plan = decide_changes(URL, [elsewhere])
     assert (plan.current, plan.outdated, plan.duplicates) == (None, (), ())
@@ -105,7 +105,7 @@ def test_another_version_is_outdated_and_cannot_be_corrected(version: str | None
     assert decide_changes(URL, [old, RIGHT]).current == RIGHT
 
 
-def test_of_two_alike_the_older_that_is_on_stays() -> None:
+def test_of_two_alike_the_older_enabled_one_stays() -> None:
     newer = replace(RIGHT, id="we_newer", created=datetime(2026, 11, 2, tzinfo=UTC))
     off = replace(RIGHT, id="we_off", created=datetime(2026, 10, 1, tzinfo=UTC), enabled=False)
     plan = decide_changes(URL, [newer, off, RIGHT])

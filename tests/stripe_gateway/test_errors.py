@@ -23,7 +23,7 @@ ADA = {"email": "ada@example.com"}
 TRIES = 3
 
 
-async def test_a_5xx_is_no_definite_answer_and_spends_the_key(
+async def test_a_5xx_is_not_definite_and_spends_the_key(
     gateway: StripeGateway, stripe: SandboxClient
 ) -> None:
     await stripe.inject_fault("status", status=500, times=TRIES)
@@ -32,7 +32,7 @@ async def test_a_5xx_is_no_definite_answer_and_spends_the_key(
     assert not raised.value.definite
 
 
-async def test_a_cut_connection_is_no_definite_answer(
+async def test_a_cut_connection_is_not_definite(
     gateway: StripeGateway, stripe: SandboxClient
 ) -> None:
     await stripe.inject_fault("reset", times=TRIES)
@@ -41,7 +41,7 @@ async def test_a_cut_connection_is_no_definite_answer(
     assert type(raised.value) is StripeUnavailableError
 
 
-async def test_a_rate_limit_says_when_to_come_again(
+async def test_a_rate_limit_says_when_to_retry(
     gateway: StripeGateway, stripe: SandboxClient
 ) -> None:
     await stripe.inject_fault("status", status=429, retry_after=7, times=TRIES)
@@ -50,7 +50,7 @@ async def test_a_rate_limit_says_when_to_come_again(
     assert raised.value.retry_after == 7
 
 
-async def test_a_key_in_use_is_told_apart(gateway: StripeGateway, stripe: SandboxClient) -> None:
+async def test_a_key_in_use_is_distinguished(gateway: StripeGateway, stripe: SandboxClient) -> None:
     await stripe.inject_fault("hang", seconds=5)
     outcomes = await asyncio.gather(
         *(create_customer(gateway, ADA, "key-1") for _ in range(2)), return_exceptions=True
@@ -88,7 +88,7 @@ async def test_a_refused_key_has_a_code_of_its_own(sandbox: Sandbox) -> None:
     assert "sk_live" not in raised.value.message
 
 
-async def test_a_success_that_cannot_be_read_is_no_definite_answer(aiohttp_server) -> None:  # type: ignore[no-untyped-def]
+async def test_an_unreadable_success_is_not_definite(aiohttp_server) -> None:  # type: ignore[no-untyped-def]
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text="<html>a proxy's page</html>")
 

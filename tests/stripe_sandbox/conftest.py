@@ -21,7 +21,7 @@ DAY = 86_400
 
 @dataclass
 class Receiver:
-    """Takes webhooks as a service would, and keeps the events that were signed right.
+    """Receives webhooks as a service would, and keeps the events with a valid signature.
 
     `answers` are the statuses of the next answers, `refusals` those for the events of an object.
     """

@@ -29,7 +29,7 @@ async def post(url: str, form: dict[str, str], **headers: str):
         ("Basic !!!", "You did not provide an API key."),
     ],
 )
-async def test_a_key_that_is_no_test_key_is_refused_and_never_repeated(sandbox, header, message):
+async def test_a_key_that_is_not_a_test_key_is_refused_and_never_repeated(sandbox, header, message):
     headers = {"Authorization": header} if header else {}
     async with (
         ClientSession() as session,
@@ -95,7 +95,7 @@ async def test_a_key_is_tried_with_the_account_and_the_balance(shop):
         ),
     ],
 )
-async def test_what_stripe_would_not_take_is_refused_by_name(sandbox, path, form, code, param):
+async def test_what_stripe_would_not_accept_is_refused_by_name(sandbox, path, form, code, param):
     status, _, body = await post(f"{sandbox.url}/v1/{path}", form)
     assert status == 400
     assert body["error"]["type"] == "invalid_request_error"
@@ -149,7 +149,7 @@ async def test_lists_are_filtered(shop):
     assert (await shop.api.v1.events.retrieve_async(events.data[0].id)).type == "price.created"
 
 
-async def test_references_are_expanded_also_in_lists_and_refused_where_there_are_none(shop):
+async def test_references_are_expanded_also_in_lists_and_refused_if_there_are_none(shop):
     page = await shop.api.v1.prices.list_async({"expand": ["data.product"]})
     assert all(price.product.name == "Starter" for price in page.data)
     with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
@@ -224,7 +224,7 @@ async def test_products_coupons_and_codes_are_kept_changed_and_deleted(shop):
     assert (await v1.coupons.list_async()).data == []
 
 
-async def test_cards_are_saved_listed_and_taken_away(shop):
+async def test_cards_are_saved_listed_and_removed(shop):
     v1 = shop.api.v1
     customer = await v1.customers.create_async({"email": "ada@example.com"})
     card = await v1.payment_methods.attach_async("pm_card_visa", {"customer": customer.id})
@@ -242,7 +242,7 @@ async def test_cards_are_saved_listed_and_taken_away(shop):
     assert (await v1.payment_methods.retrieve_async(card.id)).card.brand == "visa"
 
 
-async def test_the_first_answer_to_a_key_is_given_again(sandbox):
+async def test_the_first_response_for_a_key_is_returned_again(sandbox):
     url, form = f"{sandbox.url}/v1/customers", {"name": "Ada"}
     _, first_headers, first = await post(url, form, **{"Idempotency-Key": "k1"})
     status, headers, again = await post(url, form, **{"Idempotency-Key": "k1"})
@@ -280,13 +280,13 @@ async def test_a_key_in_flight_is_refused(sandbox, driver):
     assert (refused[0], refused[2]["error"]["code"]) == (409, "idempotency_key_in_use")
 
 
-async def test_a_rate_limit_says_when_to_come_back(sandbox, driver):
+async def test_a_rate_limit_sends_retry_after(sandbox, driver):
     await driver.inject_fault(status=429, retry_after=7, path="/v1/customers")
     status, headers, body = await post(f"{sandbox.url}/v1/customers", {})
     assert (status, headers["Retry-After"], body["error"]["code"]) == (429, "7", "rate_limit")
 
 
-async def test_a_lost_answer_is_found_again_by_its_key(sandbox, driver):
+async def test_a_lost_response_is_found_again_by_its_key(sandbox, driver):
     await driver.inject_fault("reset", after_work=True, path="/v1/customers", method="POST")
     client = await connect(sandbox.url, retries=2)
     customer = await client.v1.customers.create_async({"name": "Ada"})
@@ -310,7 +310,7 @@ async def test_reset_forgets_everything(shop):
     assert await shop.driver.deliveries() == []
 
 
-async def test_a_switch_that_is_not_there_is_refused(sandbox):
+async def test_an_unknown_switch_is_refused(sandbox):
     async with (
         ClientSession() as session,
         session.post(f"{sandbox.url}/_sandbox/delivery", json={"explode": True}) as answer,

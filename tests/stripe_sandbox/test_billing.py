@@ -242,7 +242,7 @@ async def test_cancelling_at_the_end_of_the_period_ends_it_there(shop):
     assert deleted["data"]["object"]["status"] == "canceled"
 
 
-async def test_a_cancellation_can_be_taken_back(shop):
+async def test_a_cancellation_can_be_undone_in_time(shop):
     clock, customer = await shop.clocked_customer()
     subscription = await shop.buy(customer=customer)
     update = shop.api.v1.subscriptions.update_async
@@ -255,7 +255,7 @@ async def test_a_cancellation_can_be_taken_back(shop):
     assert (await shop.fetch(subscription.id)).status == "active"
 
 
-async def test_a_subscription_ends_at_the_time_it_was_told(shop):
+async def test_a_subscription_ends_at_its_cancel_at(shop):
     clock, customer = await shop.clocked_customer()
     subscription = await shop.buy(customer=customer)
     await shop.api.v1.subscriptions.update_async(subscription.id, {"cancel_at": START + 10 * DAY})

@@ -258,7 +258,7 @@ async def test_the_page_says_what_is_bought_and_works_without_scripts(shop):
     assert "<script" not in html
 
 
-async def test_a_page_that_is_not_there_says_so(shop, sandbox):
+async def test_an_unknown_page_says_so(shop, sandbox):
     async with ClientSession() as browser:
         for path in ("/c/pay/cs_test_none", "/c/recover/cs_test_none", "/i/in_none"):
             async with browser.get(sandbox.url + path) as page:

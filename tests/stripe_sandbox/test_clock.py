@@ -1,4 +1,4 @@
-"""Time that is moved for everything that lives by no test clock."""
+"""Time that is moved for everything without a test clock."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ async def test_what_falls_due_happens_in_its_order_and_is_dated_by_its_moment(sh
     assert dates == sorted(dates)
 
 
-async def test_the_date_of_answers_follows(shop, sandbox):
+async def test_the_date_of_responses_follows(shop, sandbox):
     target = int(time.time()) + 30 * DAY
     await shop.driver.advance_time(target)
     async with ClientSession() as browser, browser.get(f"{sandbox.url}/v1/nothing") as answer:
@@ -74,7 +74,7 @@ async def test_what_lives_by_a_test_clock_stays(shop):
     assert shown.frozen_time < time.time()
 
 
-async def test_time_goes_on_by_itself_from_there(shop):
+async def test_time_continues_from_there(shop):
     subscription = await shop.buy("monthly", subscription_data={"trial_period_days": 14})
     await shop.driver.advance_time(subscription.trial_end - 1)
     assert (await shop.fetch(subscription.id)).status == "trialing"

@@ -1,4 +1,4 @@
-"""Webhooks: signed, repeated until they are taken, and disturbed on demand."""
+"""Webhooks: signed, repeated until they are accepted, and disturbed on demand."""
 
 import asyncio
 
@@ -42,7 +42,7 @@ async def test_a_failed_webhook_is_tried_again_and_blocks_none_behind_it(api, dr
     assert tried["state"] == "delivered"
 
 
-async def test_an_address_that_does_not_answer_is_noted(sandbox, driver, receiver):
+async def test_an_address_that_does_not_respond_is_recorded(sandbox, driver, receiver):
     sandbox.add_webhook("http://127.0.0.1:9/none", SECRET)
     client = await connect(sandbox.url)
     await client.v1.customers.create_async({})
@@ -148,7 +148,7 @@ async def test_all_events_can_share_one_second(shop):
     assert {event["request"]["id"] for event in billed} == {None}
 
 
-async def test_a_restart_keeps_everything_and_sends_what_is_owed(receiver, tmp_path):
+async def test_a_restart_keeps_everything_and_sends_pending_webhooks(receiver, tmp_path):
     state = tmp_path / "state" / "sandbox.sqlite"
     target = WebhookTarget(receiver.url, SECRET)
     config = SandboxConfig(webhooks=(target,), state_file=state, retry_delays=(30.0,))

@@ -1,4 +1,4 @@
-"""Lists of what the sandbox has none of, and the account by its id."""
+"""Lists of objects that the sandbox does not have, and the account by its id."""
 
 import pytest
 import stripe

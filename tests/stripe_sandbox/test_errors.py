@@ -50,7 +50,7 @@ async def test_choices_are_listed_with_or(api):
     assert "Invalid duration: must be one of forever, once, or repeating" in str(refused.value)
 
 
-async def test_search_is_not_taken_for_an_id(sandbox):
+async def test_search_is_not_mistaken_for_an_id(sandbox):
     status, _, error = await fetch(sandbox, "customers/search?query=x")
     assert status == 404
     assert error["message"] == "Unrecognized request URL (GET: /v1/customers/search)."

@@ -12,7 +12,7 @@ async def test_objects_with_ids_of_our_own_are_expanded(api):
     assert (price.product.id, price.product.name) == ("starter", "Starter")
 
 
-async def test_a_text_that_looks_like_an_id_is_no_reference(api):
+async def test_a_text_that_looks_like_an_id_is_not_a_reference(api):
     customer = await api.v1.customers.create_async({})
     product = await api.v1.products.create_async({"name": "x", "description": customer.id})
     with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):

@@ -1,4 +1,4 @@
-"""The sandbox as a process, and time passing by itself."""
+"""The sandbox as a process, and time that passes."""
 
 import asyncio
 import signal
@@ -29,7 +29,7 @@ async def end(process: asyncio.subprocess.Process, number: signal.Signals) -> in
     return process.returncode
 
 
-async def test_what_was_answered_survives_a_kill_and_a_signal_stops_it_cleanly(tmp_path):
+async def test_acknowledged_changes_survive_a_kill_and_a_signal_stops_it_cleanly(tmp_path):
     state = tmp_path / "sandbox.sqlite"
     process, url = await start(state)
     api = await connect(url)
@@ -46,7 +46,7 @@ async def test_what_was_answered_survives_a_kill_and_a_signal_stops_it_cleanly(t
     assert await end(process, signal.SIGTERM) == 0
 
 
-async def test_time_passes_by_itself_where_there_is_no_test_clock(shop):
+async def test_time_passes_without_a_test_clock(shop):
     customer = await shop.api.v1.customers.create_async({"email": "ada@example.com"})
     subscription = await shop.api.v1.subscriptions.create_async(
         {

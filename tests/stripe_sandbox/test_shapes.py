@@ -77,7 +77,7 @@ async def test_every_object_fits_the_class_of_the_sdk(aiohttp_server, config, re
     assert problems == []
 
 
-async def test_what_is_answered_without_being_kept_fits_too(shop, sandbox):
+async def test_responses_that_are_not_stored_fit_too(shop, sandbox):
     session = await shop.open("monthly", "domain")
     headers = {"Authorization": "Bearer sk_test_x"}
     async with ClientSession(sandbox.url, headers=headers) as http:

@@ -85,7 +85,7 @@ async def test_without_a_card_there_is_no_subscription(shop):
         )
 
 
-async def test_one_time_prices_are_no_terms(shop):
+async def test_one_time_prices_are_not_terms(shop):
     customer = await customer_with_card(shop.api)
     with pytest.raises(stripe.InvalidRequestError, match="only accepts prices"):
         await shop.api.v1.subscriptions.create_async(
@@ -231,7 +231,7 @@ async def test_an_open_invoice_can_be_voided_written_off_or_paid_elsewhere(shop)
     assert {"invoice.voided", "invoice.marked_uncollectible"} <= set(shop.receiver.types())
 
 
-async def test_a_declined_manual_payment_answers_402_and_counts_as_the_first_attempt_only(shop):
+async def test_a_declined_manual_payment_returns_402_and_counts_as_the_first_attempt_only(shop):
     customer = await customer_with_card(shop.api, "pm_card_chargeCustomerFail")
     subscription = await shop.api.v1.subscriptions.create_async(
         {"customer": customer, "items": [{"price": shop.prices["monthly"]}]}
@@ -243,7 +243,7 @@ async def test_a_declined_manual_payment_answers_402_and_counts_as_the_first_att
     assert invoice.attempt_count == 1
 
 
-async def test_a_manual_invoice_takes_what_waits(shop):
+async def test_a_manual_invoice_includes_pending_items(shop):
     customer = await customer_with_card(shop.api)
     await shop.api.v1.invoice_items.create_async(
         {"customer": customer, "amount": 700, "currency": "usd"}
@@ -258,7 +258,7 @@ async def test_a_manual_invoice_takes_what_waits(shop):
     assert (await shop.api.v1.invoices.pay_async(draft.id)).amount_paid == 700
 
 
-async def test_a_deleted_draft_gives_back_what_it_took(shop):
+async def test_a_deleted_draft_releases_its_pending_items(shop):
     customer = await customer_with_card(shop.api)
     item = await shop.api.v1.invoice_items.create_async(
         {"customer": customer, "amount": 700, "currency": "usd", "description": "a"}

@@ -77,7 +77,7 @@ def test_a_name_is_a_value_or_a_container_but_not_both():
         decode_form([("a", "1"), ("a[b]", "2")])
 
 
-def test_of_two_alternatives_the_error_of_the_nearer_one_is_told():
+def test_of_two_alternatives_the_error_of_the_nearer_one_is_reported():
     with pytest.raises(ApiError) as refused:
         check_params({"address": {"moon": "x"}}, CustomerCreateParams)
     assert refused.value.body["error"]["param"] == "address[moon]"

@@ -239,9 +239,7 @@ REFUSED = [
 ]
 
 
-async def test_what_is_not_sold_is_refused_with_the_field_that_says_so(
-    backend: Backend, bought: str
-) -> None:
+async def test_what_is_not_sold_is_refused_with_its_field(backend: Backend, bought: str) -> None:
     before = await backend.subscription(bought)
     for change, code, field in REFUSED:
         response = await backend.post(f"subscriptions/{bought}/change-plan", change)
@@ -260,7 +258,7 @@ async def test_the_same_change_again_changes_nothing(backend: Backend, bought: s
     assert await backend.audit() == [("subscription.change_plan", "done")]
 
 
-async def test_of_two_changes_at_once_one_is_made(backend: Backend, bought: str) -> None:
+async def test_of_two_concurrent_changes_one_is_made(backend: Backend, bought: str) -> None:
     path = f"subscriptions/{bought}/change-plan"
     changes = [PREMIUM, {"planId": "business", "billingCycle": "monthly"}]
     await backend.service.stripe.inject_fault(
@@ -300,7 +298,7 @@ async def test_a_key_used_for_two_changes_at_once_belongs_to_one_of_them(
 
 
 async def test_a_change_whose_response_was_lost_is_made_once(backend: Backend, bought: str) -> None:
-    """Stripe has acted, and nobody heard of it: the same request finds that out."""
+    """Stripe has acted, but its response was lost: the same request finds that out."""
     path = f"subscriptions/{bought}/change-plan"
     await backend.service.stripe.inject_fault(
         "reset", method="POST", path="/v1/subscriptions", after_work=True, times=3
@@ -347,7 +345,7 @@ async def test_a_process_that_crashed_during_the_call_does_not_block_others_for_
     assert (await backend.done(path, PREMIUM))["changed"]
 
 
-async def test_a_change_that_stripe_failed_at_is_retried(backend: Backend, bought: str) -> None:
+async def test_a_change_that_failed_at_stripe_is_retried(backend: Backend, bought: str) -> None:
     path = f"subscriptions/{bought}/change-plan"
     await backend.service.stripe.inject_fault(
         "status", method="POST", path="/v1/subscriptions", status=500, times=3

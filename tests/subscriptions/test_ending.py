@@ -1,4 +1,4 @@
-"""The end of a subscription: asked for, taken back, or at once."""
+"""The end of a subscription: requested, undone, or immediate."""
 
 import asyncio
 from typing import Any
@@ -132,7 +132,7 @@ async def test_a_trial_that_is_cancelled_takes_its_charges_off(
 async def test_an_immediate_cancellation_whose_response_was_lost_still_happens(
     backend: Backend, bought: str, times: int
 ) -> None:
-    """Stripe knows no subscription to end once it has ended it: that is no failure."""
+    """Stripe no longer finds a subscription that it has ended: that is not a failure."""
     path = f"subscriptions/{bought}/cancel"
     await backend.service.stripe.inject_fault(
         "reset", method="DELETE", path="/v1/subscriptions", after_work=True, times=times

@@ -113,7 +113,7 @@ async def test_a_customer_is_found_by_any_reference(
         assert await backend.done("portal-session", names | name)
 
 
-async def test_no_customer_reaches_what_is_anothers(
+async def test_no_customer_reaches_what_belongs_to_another(
     backend: Backend, bought: str, grace: dict[str, str]
 ) -> None:
     (invoice,) = await backend.invoices(bought)
@@ -232,7 +232,7 @@ async def test_the_portal_is_closed_to_customers_without_purchases(
     assert await backend.audit() == [("customer.portal", "failed")]
 
 
-async def test_stripes_troubles_are_told_as_such(backend: Backend, bought: str) -> None:
+async def test_stripe_errors_are_reported_as_such(backend: Backend, bought: str) -> None:
     customer = {"customerId": await backend.customer_of(bought)}
     await backend.service.stripe.inject_fault("status", status=429, retry_after=7)
     response = await backend.post("portal-session", customer)
@@ -242,7 +242,7 @@ async def test_stripes_troubles_are_told_as_such(backend: Backend, bought: str) 
     assert (response.status, response.body["code"]) == (502, "stripe_refused")
 
 
-async def test_a_key_that_may_only_look_changes_nothing(backend: Backend, bought: str) -> None:
+async def test_a_read_only_key_changes_nothing(backend: Backend, bought: str) -> None:
     looking = await create_key(
         backend.service.pool, Actor("cli:ada@panel"), name="panel", scopes=("billing:read",)
     )

@@ -1,4 +1,4 @@
-"""What a change of plan asks Stripe for, as a function of values."""
+"""What a plan change requests from Stripe, as a pure function."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -64,7 +64,7 @@ def subscription(*items: Item, status: str = "active") -> Subscription:
 
 
 def bought(catalogue: Catalogue, plan_request: PlanRequest) -> Subscription:
-    """The subscription that an order of all that leads to."""
+    """The subscription that an order of all of that leads to."""
     addons = plan_request.addon_codes or ()
     priced = price_order(
         catalogue,
@@ -77,7 +77,7 @@ def bought(catalogue: Catalogue, plan_request: PlanRequest) -> Subscription:
 
 
 def prices_after(catalogue: Catalogue, held: Subscription, change: PlanChange) -> set[str]:
-    """Do to the items what Stripe does; answer the lookup keys of what is charged then."""
+    """Change the items as Stripe does; return the lookup keys of what is charged then."""
     charged = {
         one.stripe_id: f"{one.code}:{one.billing_cycle}" for one in held.items if one.stripe_id
     }
@@ -131,7 +131,7 @@ def test_a_change_leads_to_what_an_order_would_have_led_to(
 STARTER = PlanRequest("starter", "monthly", ("addon-backups-daily",))
 
 
-def test_what_stays_keeps_its_price_though_the_catalogues_is_another_by_now(
+def test_what_stays_keeps_its_price_although_the_catalogues_has_changed(
     catalogue: Catalogue,
 ) -> None:
     held = bought(catalogue, STARTER)
@@ -170,7 +170,7 @@ def test_an_addon_that_is_no_longer_sold_stays_until_the_term_changes(
     assert {"id": "si_addon-backups-daily", "deleted": True} in dropped.items
 
 
-def test_what_is_not_of_the_catalogue_stays_and_holds_the_term(catalogue: Catalogue) -> None:
+def test_an_item_outside_the_catalogue_stays_and_fixes_the_term(catalogue: Catalogue) -> None:
     plan = bought(catalogue, STARTER).items[0]
     own = replace(plan, stripe_id="si_own", code=None, kind=None, name=None, unit_amount=50)
     held = subscription(plan, own)
@@ -183,7 +183,9 @@ def test_what_is_not_of_the_catalogue_stays_and_holds_the_term(catalogue: Catalo
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_what_has_not_one_plan_cannot_change_it(catalogue: Catalogue, count: int) -> None:
+def test_a_subscription_without_exactly_one_plan_cannot_change_it(
+    catalogue: Catalogue, count: int
+) -> None:
     plan, addon = bought(catalogue, STARTER).items
     with pytest.raises(ConflictError):
         plan_change(subscription(addon, *[plan] * count), STARTER, catalogue)
@@ -198,7 +200,7 @@ def test_another_currency_is_refused_where_the_plan_is_not_sold_in_it(
     assert raised.value.code == "currency_not_sold"
 
 
-def test_only_a_plan_with_a_trial_lets_one_go_on(catalogue: Catalogue) -> None:
+def test_a_trial_continues_only_on_a_plan_with_a_trial(catalogue: Catalogue) -> None:
     tried = replace(bought(catalogue, STARTER), stripe_status="trialing")
     assert plan_change(tried, PlanRequest("premium", "monthly"), catalogue).ends_trial
     assert not plan_change(tried, PlanRequest("starter", "annually"), catalogue).ends_trial
@@ -223,7 +225,7 @@ def test_the_setup_fee_of_what_is_new_is_charged_once(catalogue: Catalogue) -> N
     assert again.setup_prices == ()
 
 
-def test_what_stripe_does_not_know_cannot_be_changed_to(catalogue: Catalogue) -> None:
+def test_a_plan_missing_at_stripe_cannot_be_changed_to(catalogue: Catalogue) -> None:
     monthly = catalogue.plans["premium"].price_for("monthly", "usd")
     assert monthly
     unknown = _with_prices(catalogue, "premium", replace(monthly, stripe_price_id=None))

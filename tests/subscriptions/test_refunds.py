@@ -1,4 +1,4 @@
-"""Money given back: never more than was paid, never twice by a slip."""
+"""Refunds: never more than was paid, never twice by mistake."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ async def refunds_at_stripe(backend: Backend) -> list[int]:
     return [refund.amount for refund in page.data]
 
 
-async def test_all_of_an_invoice_can_be_given_back(backend: Backend, paid: dict[str, Any]) -> None:
+async def test_an_invoice_can_be_refunded_in_full(backend: Backend, paid: dict[str, Any]) -> None:
     await backend.service.stripe.set_delivery(hold=True)
     body = await backend.done(f"invoices/{paid['id']}/refund", {"reason": "requested_by_customer"})
     assert body["refund"]["id"].startswith("re_")
@@ -49,7 +49,7 @@ async def test_parts_add_up_to_what_was_paid(backend: Backend, paid: dict[str, A
     assert sorted(await refunds_at_stripe(backend)) == [500, total - 500]
 
 
-async def test_the_same_refund_again_is_a_slip_unless_it_has_a_key(
+async def test_a_repeated_refund_is_a_mistake_unless_it_has_a_key(
     backend: Backend, paid: dict[str, Any]
 ) -> None:
     path = f"invoices/{paid['id']}/refund"
@@ -64,7 +64,9 @@ async def test_the_same_refund_again_is_a_slip_unless_it_has_a_key(
     assert (other.status, other.body["code"]) == (409, "idempotency_key_reused")
 
 
-async def test_of_two_refunds_at_once_one_is_made(backend: Backend, paid: dict[str, Any]) -> None:
+async def test_of_two_concurrent_refunds_one_is_made(
+    backend: Backend, paid: dict[str, Any]
+) -> None:
     path = f"invoices/{paid['id']}/refund"
     await backend.service.stripe.inject_fault("hang", method="POST", path="/v1/refunds", seconds=1)
     responses = await asyncio.gather(*(backend.post(path, {"amount": 100}) for _ in range(3)))
@@ -73,10 +75,10 @@ async def test_of_two_refunds_at_once_one_is_made(backend: Backend, paid: dict[s
 
 
 @pytest.mark.parametrize("fault", ["reset", "status"])
-async def test_a_refund_whose_answer_was_lost_is_made_once(
+async def test_a_refund_whose_response_was_lost_is_made_once(
     backend: Backend, paid: dict[str, Any], fault: str
 ) -> None:
-    """Whether the connection broke, or Stripe responses 500 though it has acted."""
+    """Whether the connection broke, or Stripe returned a 500 although it had acted."""
     path = f"invoices/{paid['id']}/refund"
     await backend.service.stripe.inject_fault(
         fault, method="POST", path="/v1/refunds", after_work=True, times=3
@@ -87,7 +89,7 @@ async def test_a_refund_whose_answer_was_lost_is_made_once(
     assert await refunds_at_stripe(backend) == [100]
 
 
-async def test_a_refund_made_in_the_dashboard_counts_before_its_webhook_comes(
+async def test_a_refund_made_in_the_dashboard_counts_before_its_webhook_arrives(
     backend: Backend, paid: dict[str, Any]
 ) -> None:
     await backend.service.stripe.set_delivery(hold=True)
@@ -107,7 +109,7 @@ async def test_a_refund_made_in_the_dashboard_counts_before_its_webhook_comes(
     assert after["amountRefunded"] == paid["amountPaid"]
 
 
-async def test_a_refund_that_the_bank_sends_back_counts_no_more(
+async def test_a_refund_returned_by_the_bank_no_longer_counts(
     backend: Backend, paid: dict[str, Any]
 ) -> None:
     body = await backend.done(f"invoices/{paid['id']}/refund", {"amount": 100})
@@ -119,7 +121,7 @@ async def test_a_refund_that_the_bank_sends_back_counts_no_more(
     assert after["amountRefunded"] == 0
 
 
-async def test_what_was_not_paid_cannot_be_given_back(
+async def test_what_was_not_paid_cannot_be_refunded(
     backend: Backend, order_a: dict[str, Any]
 ) -> None:
     order = await backend.service.buy(order_a | {"trialActive": True})

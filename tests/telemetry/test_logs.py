@@ -60,7 +60,7 @@ def test_secrets_and_addresses_are_masked(text: str, masked: str) -> None:
         "postgresql://db/mpanel",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_text_that_is_not_secret_is_kept(text: str) -> None:
     assert redact(text) == text
 
 
@@ -70,7 +70,7 @@ _PARTS = st.sampled_from((*_SECRETS, *_AROUND, ":", "@", "/", " ", "\n"))
 
 
 @given(st.lists(_PARTS, max_size=12).map("".join))
-def test_no_mask_is_passed_over_because_of_its_sign(text: str) -> None:
+def test_no_pattern_is_skipped_because_of_its_hint(text: str) -> None:
     masked = text
     for _, pattern, mask in MASKS:
         masked = pattern.sub(mask, masked)

@@ -1,4 +1,4 @@
-"""Several processes of a machine, and one scrape that tells of them all."""
+"""Several processes of a machine, and one scrape that reports all of them."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ def requests(found: Scrape) -> float:
 
 
 async def processes(port: int, expected: int) -> Scrape:
-    """Scrape until so many web processes are told of: each tells of itself once it runs."""
+    """Scrape until that many web processes are reported; each is once it runs."""
     async with asyncio.timeout(20):
         while True:
             found = await scrape(port)
@@ -47,7 +47,7 @@ async def processes(port: int, expected: int) -> Scrape:
             await asyncio.sleep(0.05)
 
 
-async def test_either_process_tells_the_sum_and_the_dead_still_count(
+async def test_either_process_reports_the_sum_and_dead_ones_still_count(
     monitored: MonitoredService, tmp_path: Path
 ) -> None:
     (first, port), (_, other_port) = await monitored.start_api(), await monitored.start_api()
@@ -67,7 +67,7 @@ async def test_either_process_tells_the_sum_and_the_dead_still_count(
     assert len(marks) == 2, "what the dead have left is cleared away"
 
 
-async def test_what_a_crash_has_spoilt_is_left_out(
+async def test_a_file_that_a_crash_has_corrupted_is_left_out(
     monitored: MonitoredService, tmp_path: Path
 ) -> None:
     folder = tmp_path / "metrics"
@@ -88,7 +88,7 @@ async def test_a_folder_that_cannot_be_used_is_named(
         await monitored.start_api()
 
 
-async def test_the_worker_answers_for_itself_where_it_is_alone(monitored: MonitoredService) -> None:
+async def test_a_worker_alone_serves_its_own_metrics(monitored: MonitoredService) -> None:
     del monitored.environment[VARIABLE]
     port = unused_port()
     worker = await monitored.start_worker(WORKER_METRICS_PORT=str(port))

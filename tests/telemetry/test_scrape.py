@@ -1,4 +1,4 @@
-"""One process's answer: what the database tells, what is counted, and how many series there are."""
+"""The metrics of one process: read from the database, counted, and how many series there are."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -37,7 +37,7 @@ async def scrape(client: AppClient) -> Scrape:
     return read_metrics(await answer.text())
 
 
-async def test_without_a_database_the_process_still_tells_of_itself(
+async def test_without_a_database_the_process_still_reports_its_own_metrics(
     aiohttp_client: Clients,
 ) -> None:
     client = await aiohttp_client(make_app(make_settings()))
@@ -48,7 +48,7 @@ async def test_without_a_database_the_process_still_tells_of_itself(
     assert found.all("inbox_events") == []
 
 
-async def test_without_our_tables_the_process_still_tells_of_itself(
+async def test_without_our_tables_the_process_still_reports_its_own_metrics(
     empty_database_url: str, aiohttp_client: Clients
 ) -> None:
     settings = make_settings(database_url=empty_database_url)
@@ -56,7 +56,7 @@ async def test_without_our_tables_the_process_still_tells_of_itself(
     assert (await scrape(client)).value("database_up") == 0
 
 
-async def test_a_quiet_database_tells_of_nothing_late(client: AppClient) -> None:
+async def test_an_idle_database_shows_nothing_late(client: AppClient) -> None:
     found = await scrape(client)
     assert found.value("database_up") == 1
     for age in (
@@ -104,7 +104,7 @@ async def test_a_paid_order_shows_until_it_is_provisioned(
     assert found.value("queue_jobs", job="provision", status="queued") >= 1
 
 
-async def test_what_stripe_has_to_be_asked_shows(client: AppClient, pool: Pool) -> None:
+async def test_requested_refetches_show(client: AppClient, pool: Pool) -> None:
     await pool.execute(
         """INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at,
                requested_at, last_error)
@@ -120,7 +120,7 @@ async def test_what_stripe_has_to_be_asked_shows(client: AppClient, pool: Pool) 
     assert found.value("refetches_failing_oldest_seconds") >= 7200
 
 
-async def test_the_latest_reconcile_that_ended_shows(client: AppClient, pool: Pool) -> None:
+async def test_the_latest_finished_reconcile_shows(client: AppClient, pool: Pool) -> None:
     await pool.execute(
         """INSERT INTO billing_reconcile_runs (started_by, livemode, dry_run, started_at,
                finished_at, outcome, objects, drift, repaired)
@@ -135,7 +135,7 @@ async def test_the_latest_reconcile_that_ended_shows(client: AppClient, pool: Po
     assert [found.value("reconcile", kind=kind) for kind in kinds] == [1000, 3, 2]
 
 
-async def test_of_a_large_inbox_what_is_at_rest_is_estimated(pool: Pool) -> None:
+async def test_finished_events_of_a_large_inbox_are_estimated(pool: Pool) -> None:
     await pool.execute(
         """INSERT INTO stripe_events (id, type, livemode, payload, status, applied_at)
            SELECT 'evt_' || n, repeat('x', 200), FALSE, '{}',
@@ -162,7 +162,7 @@ OF_FIGURES = (
 )
 
 
-async def test_the_figures_read_what_waits_alone(pool: Pool) -> None:
+async def test_the_figures_read_only_what_waits(pool: Pool) -> None:
     async with acquired(pool) as conn:
         await conn.execute("SET billing.subscriptions = 2000")
         await conn.execute((HERE / "many_rows.sql").read_text())
@@ -173,13 +173,13 @@ async def test_the_figures_read_what_waits_alone(pool: Pool) -> None:
     assert "Gather" not in plan  # starting helpers would cost more than the statement
 
 
-async def test_the_database_is_asked_once_however_often_monitoring_asks(pool: Pool) -> None:
+async def test_the_database_is_read_once_however_often_monitoring_scrapes(pool: Pool) -> None:
     reader = FigureReader(pool)
     first = await reader.read()
     assert await reader.read() is first
 
 
-async def test_odd_requests_make_no_series_of_their_own(client: AppClient) -> None:
+async def test_odd_requests_create_no_series_of_their_own(client: AppClient) -> None:
     await client.get("/api/nothing")
     before = len((await scrape(client)).samples)
     for number in range(20):
@@ -210,7 +210,7 @@ async def test_events_of_odd_types_count_as_one(client: AppClient) -> None:
     assert not any(name.startswith("odd") for name in types)
 
 
-async def test_calls_to_stripe_are_counted_by_what_came_of_them(
+async def test_calls_to_stripe_are_counted_by_outcome(
     gateway: StripeGateway, stripe: SandboxClient, client: AppClient
 ) -> None:
     def calls(found: Scrape, resource: str, outcome: str) -> float:
@@ -239,7 +239,7 @@ async def test_calls_to_stripe_are_counted_by_what_came_of_them(
     assert all("cs_" not in labels["resource"] for labels in after.all("stripe_calls_total"))
 
 
-async def test_who_waits_for_a_connection_in_vain_is_counted(
+async def test_requests_that_get_no_connection_are_counted(
     database_url: str, aiohttp_client: Clients
 ) -> None:
     settings = make_settings(database_url=database_url, database_pool_min=0, database_pool_max=1)

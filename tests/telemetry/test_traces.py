@@ -1,4 +1,4 @@
-"""One purchase as OpenTelemetry's collector sees it; and nothing at all where nobody asks."""
+"""One purchase as OpenTelemetry's collector sees it; and nothing at all without the setting."""
 
 import asyncio
 import sys
@@ -85,7 +85,7 @@ async def test_a_purchase_can_be_followed_from_the_request_to_the_account(
     assert {"POST /api/checkout/create-session", "POST customers", "COMMIT"} <= ordering
     assert {"POST checkout/sessions", "checkout.insert_order"} & ordering
     [order_call] = {traceparent.split("-")[1] for traceparent in collector.ordered_under}
-    # whichever request told that it is paid: an event's, or the success page's
+    # the request that first reported the payment: an event's, or the success page's
     assert {"POST /api/webhooks/stripe", "GET /api/checkout/session/{session_id}"} & (
         collector.names("mpanel-billing-web", order_call)
     )
@@ -95,7 +95,7 @@ async def test_a_purchase_can_be_followed_from_the_request_to_the_account(
     assert all(SECRET not in str(span) and "ada@" not in str(span) for _, span in collector.spans)
 
 
-async def test_a_collector_that_is_away_holds_nobody_up(
+async def test_an_unreachable_collector_blocks_nothing(
     monitored: MonitoredService, offers: None, order_a: dict[str, Any]
 ) -> None:
     monitored.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1"
@@ -137,7 +137,7 @@ async def run_python(code: str, environment: dict[str, str]) -> tuple[int | None
     return process.returncode, error.decode()
 
 
-async def test_nobody_who_wants_no_traces_loads_opentelemetry(database_url: str) -> None:
+async def test_without_traces_opentelemetry_is_not_loaded(database_url: str) -> None:
     environment = service_environment(database_url, "http://127.0.0.1:1")
     code, error = await run_python(LOAD_ALL, environment)
     assert code == 0, error

@@ -20,7 +20,7 @@ def event_of(type_: str, about: Mapping[str, Any], *, created: int = LATER) -> E
 
 
 def renewal(stripe_id: str = "sub_1", *, created: int = LATER, **more: Any) -> Event:
-    """The subscription goes on: only its period is another."""
+    """The subscription renews: only its period changes."""
     number = stripe_id.removeprefix("sub_")
     about = {"customer": f"cus_{number}", "start": created, "end": created + MONTH} | more
     return event_of(

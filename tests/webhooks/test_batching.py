@@ -1,4 +1,4 @@
-"""Events that come together are written together, and answered each for itself."""
+"""Events that arrive together are written together, and each gets its own response."""
 
 import asyncio
 
@@ -35,7 +35,7 @@ async def commits(inbox: Inbox) -> int:
     return count
 
 
-async def test_events_that_come_together_share_few_commits(inbox: Inbox) -> None:
+async def test_events_that_arrive_together_share_few_commits(inbox: Inbox) -> None:
     batcher = EventBatcher(inbox.pool)
     outcomes = await asyncio.gather(*(batcher.receive(update(n)) for n in range(100)))
     assert {o.status for o in outcomes} == {"applied"}
@@ -77,7 +77,7 @@ async def test_an_event_after_a_quiet_time_is_written_too(inbox: Inbox) -> None:
     assert await inbox.pool.fetchval("SELECT count(*) FROM subscriptions") == 9
 
 
-async def test_a_request_that_is_given_up_does_not_hurt_the_others(inbox: Inbox) -> None:
+async def test_a_cancelled_request_does_not_affect_the_others(inbox: Inbox) -> None:
     batcher = EventBatcher(inbox.pool)
     tasks = [asyncio.create_task(batcher.receive(update(n))) for n in range(6)]
     await asyncio.sleep(0)
@@ -118,7 +118,7 @@ async def test_no_event_is_left_waiting(inbox: Inbox, count: int) -> None:
 
 
 async def test_a_queue_settles_on_halves(inbox: Inbox) -> None:
-    """Sixteen clients that send the next one once they are answered are written by eights."""
+    """Sixteen clients that send an event after each response are written in batches of eight."""
     sizes: list[int] = []
 
     async def write(conn: Connection, take: Take) -> None:
@@ -141,13 +141,13 @@ async def test_a_queue_settles_on_halves(inbox: Inbox) -> None:
     assert sizes == [8] * 10
 
 
-def test_clients_that_answer_each_answer_with_a_request_end_up_in_two_halves() -> None:
-    """Whatever the first batches were: one half is written while the other one comes."""
+def test_clients_that_send_after_each_response_end_up_in_two_halves() -> None:
+    """Whatever the first batches were, one half is written while the other arrives."""
     for clients in (2, 7, 16, 40):
         waiting, last, sizes = clients, 0, []
         for _ in range(12):
             size = batch_size(waiting, last)
-            waiting, last = clients - size, size  # those written come back meanwhile
+            waiting, last = clients - size, size  # the clients of written events send again
             sizes.append(size)
         assert max(sizes[-2:]) - min(sizes[-2:]) <= 1
         assert sum(sizes[-2:]) == clients

@@ -1,7 +1,7 @@
-"""The fast path leaves the rows that the full path leaves, whatever comes and whatever is stored.
+"""The fast path leaves the same rows as the full path, whatever arrives and whatever is stored.
 
-The same small world is made in two databases. One takes each event on the fast path where it
-can, the other takes all of them on the full path only.
+The same rows are created in two databases. One receives each event on the fast path if possible,
+the other receives all of them on the full path.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ HUGE = 10**12
 
 
 def _with_some_of(*changes: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Make few changes at a time, so that one alone is to be seen."""
+    """Make few changes at a time, so that each is seen on its own."""
     several = st.lists(st.sampled_from(changes), max_size=2)
     return several.map(lambda chosen: {k: v for change in chosen for k, v in change.items()})
 
@@ -66,7 +66,7 @@ ODDITIES = (
     "UPDATE subscriptions SET tenant_id = (SELECT id FROM tenants) WHERE {mine}",
     "DELETE FROM stripe_refetches WHERE object_id LIKE 'in\\_{name}\\_%'",
 )
-"""What people, mPanel and time may have made of the rows."""
+"""What people, mPanel and time may have done to the rows."""
 
 RENEWAL = _with_some_of(
     *({"status": status} for status in ("active", "past_due", "canceled")),
@@ -119,7 +119,7 @@ PLANS = st.fixed_dictionaries(
 
 @dataclass
 class Story:
-    """The events of one example; all its names hold the example's own."""
+    """The events of one example; all its ids contain the example's name."""
 
     name: str
     beginnings: Sequence[Mapping[str, Any]]
@@ -232,7 +232,7 @@ SOLD = """
         ('00000000-0000-4000-8000-000000000003', 'monthly', 'price_known'),
         ('00000000-0000-4000-8000-000000000004', 'annually', 'price_other')
     ) AS named (id, cycle, price)"""
-"""With ids that are the same everywhere."""
+"""With the same ids in both databases."""
 
 ROWS = {
     "subscriptions": "SELECT * FROM subscriptions WHERE id = ANY($1)",
@@ -260,7 +260,7 @@ _OURS = _MOMENTS | {"next_attempt_at", "wake_at"}
 
 
 async def rows_of(pool: Pool, name: str) -> Mapping[str, list[str]]:
-    """Return all rows of one example, with names in the place of our ids."""
+    """Return all rows of one example, with names in place of our ids."""
     names = {str(row["id"]): row["name"] for row in await pool.fetch(NAMES, name)}
     own = [id_ for id_, own_name in names.items() if own_name.startswith(f"sub_{name}_")]
     found = {}
@@ -314,7 +314,7 @@ class World:
 
 
 async def compare(world: World, plan: Mapping[str, Any]) -> None:
-    """Let one example happen in both databases; the rows are the same."""
+    """Run one example in both databases; the rows are the same."""
     name = f"e{next(world.numbers)}e"
     story = Story(name, plan["beginnings"])
     await world.receive_alike(story.begin())
@@ -375,11 +375,11 @@ def test_the_fast_path_leaves_the_rows_of_the_full_path(
             suppress_health_check=[HealthCheck.too_slow],
         )
         @given(plan=PLANS)
-        def ways_are_alike(plan: Mapping[str, Any]) -> None:
+        def paths_are_equal(plan: Mapping[str, Any]) -> None:
             runner.run(compare(world, plan))
 
         try:
-            ways_are_alike()
+            paths_are_equal()
             assert 0 < world.taken.count(0) < len(world.taken), "both paths are tried"
         finally:
             runner.run(context.__aexit__(None, None, None))

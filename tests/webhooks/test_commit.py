@@ -1,4 +1,4 @@
-"""What is answered is committed."""
+"""What is acknowledged is committed."""
 
 import pytest
 

@@ -47,7 +47,7 @@ def test_an_event_of_a_mirrored_type_carries_a_snapshot() -> None:
         b"[" * 200_000,
     ],
 )
-def test_what_is_no_event_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_an_event_is_refused(body: bytes) -> None:
     with pytest.raises(NotAnEventError) as caught:
         parse(body)
     assert caught.value.status == 400

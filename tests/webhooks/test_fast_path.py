@@ -41,8 +41,8 @@ async def test_an_invoice_of_a_paid_subscription_is_written_linked_and_its_payme
         " JOIN subscriptions AS s ON s.id = i.subscription_id WHERE i.stripe_invoice_id = 'in_2'"
     )
     assert linked["stripe_subscription_id"] == "sub_1"
-    wish = await pair.inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'in_2'")
-    assert wish["reason"] == "awaited"
+    request = await pair.inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'in_2'")
+    assert request["reason"] == "awaited"
 
 
 async def test_a_later_snapshot_of_a_known_invoice_takes_the_fast_path_too(
@@ -56,7 +56,7 @@ async def test_a_later_snapshot_of_a_known_invoice_takes_the_fast_path_too(
     assert row["status"] == "paid"
 
 
-async def test_an_event_for_the_full_path_is_left_and_the_rest_of_its_batch_is_not(
+async def test_an_event_for_the_full_path_is_left_out_of_its_batch(
     pair: Pair,
 ) -> None:
     past_due = renewal("sub_2", status="past_due")
@@ -76,15 +76,15 @@ DECLINED = {
     "another status": renewal(status="past_due"),
     "another price": renewal(price="price_2"),
     "to be ended": renewal(cancel_at_period_end=True),
-    "not collected any more": renewal(pause_collection={"behavior": "void"}),
+    "collection paused": renewal(pause_collection={"behavior": "void"}),
     "an item that replaces another one": renewal(items=[_OTHER_ITEM]),
-    "one item more": renewal(items=[*made.subscription()["items"]["data"], _OTHER_ITEM]),
+    "an additional item": renewal(items=[*made.subscription()["items"]["data"], _OTHER_ITEM]),
     "another customer": renewal(customer="cus_2"),
     "an invoice of a subscription that is not mirrored": bill(subscription="sub_9"),
     "an invoice that names its payment": bill(payment_intent="pi_9"),
     "an invoice older than the row": bill("in_first_1", created=NOW - 1),
     "an invoice of the same second as the row": bill("in_first_1", created=NOW),
-    "an invoice that goes over to another subscription": bill("in_first_1", subscription="sub_2"),
+    "an invoice that moves to another subscription": bill("in_first_1", subscription="sub_2"),
 }
 
 
@@ -110,7 +110,7 @@ def rich_renewal(number: int, second: int) -> Event:
 
 
 def rich_bill(number: int, second: int, *, paid: bool) -> Event:
-    """An invoice with all that there is to write of one."""
+    """An invoice with every field that is written."""
     about = made.invoice(
         f"in_new_{number}",
         subscription=f"sub_{number}",
@@ -212,13 +212,13 @@ async def test_an_invoice_whose_payment_came_first_takes_the_full_path(
     ids=[
         "customer",
         "session",
-        "invoice of no subscription",
+        "invoice without a subscription",
         "ignored",
         "incomplete items",
         "an item twice",
     ],
 )
-def test_the_database_is_not_even_asked_about(event: Event) -> None:
+def test_declined_without_the_database(event: Event) -> None:
     assert prepare_fast_path(event) is None
 
 
@@ -231,7 +231,7 @@ async def test_a_second_delivery_takes_no_effect(pair: Pair) -> None:
     assert await pair.rows() == before
 
 
-async def test_an_event_that_is_kept_as_failed_breaks_the_whole_call_off(
+async def test_an_event_already_kept_as_failed_aborts_the_whole_call(
     pair: Pair,
 ) -> None:
     pool, event = pair.inbox.pool, renewal()
@@ -258,7 +258,7 @@ async def test_an_item_that_stripe_does_not_have_takes_the_full_path(
     assert await pair.receive_on_fast_path(renewal(), other) == {other.id}
 
 
-async def test_an_item_learns_its_price_when_that_is_known(pair: Pair) -> None:
+async def test_an_item_is_linked_to_its_price_once_that_is_known(pair: Pair) -> None:
     pool = pair.inbox.pool
     price = await pool.fetchval(
         "INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key,"
@@ -274,7 +274,7 @@ async def test_an_item_learns_its_price_when_that_is_known(pair: Pair) -> None:
     assert await pool.fetchval(item) == price
 
 
-async def test_a_lock_that_somebody_holds_is_not_waited_for(pair: Pair) -> None:
+async def test_a_lock_held_by_another_transaction_is_not_waited_for(pair: Pair) -> None:
     async with pair.inbox.pool.acquire() as other, other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
         assert await pair.receive_on_fast_path(renewal(), renewal("sub_2")) == set()
@@ -305,7 +305,7 @@ async def test_both_paths_at_once_end_with_the_latest(pair: Pair) -> None:
     assert inputs == "active"
 
 
-async def test_the_batcher_sends_each_event_the_way_that_suits_it(pair: Pair) -> None:
+async def test_the_batcher_writes_each_event_on_the_path_that_it_needs(pair: Pair) -> None:
     batcher = EventBatcher(pair.inbox.pool)
     events = [renewal(), renewal("sub_2", status="past_due"), bill(), renewal("sub_3"), renewal()]
     outcomes = await asyncio.gather(*(batcher.receive(event) for event in events))
@@ -315,7 +315,7 @@ async def test_the_batcher_sends_each_event_the_way_that_suits_it(pair: Pair) ->
     assert (await pair.inbox.subscription("sub_2"))["stripe_status"] == "past_due"
 
 
-async def test_a_write_that_fails_goes_on_to_the_full_path_which_keeps_it(
+async def test_an_event_whose_write_fails_is_kept_by_the_full_path(
     pair: Pair,
 ) -> None:
     pool = pair.inbox.pool
@@ -416,10 +416,10 @@ async def test_an_invoice_belongs_to_the_tenant_of_its_subscription(
     assert row["tenant_id"] == tenant
 
 
-async def test_a_row_that_somebody_changes_holds_up_none_but_its_own_event(
+async def test_a_row_that_is_being_changed_delays_only_its_own_event(
     pair: Pair,
 ) -> None:
-    """Somebody who takes none of our locks, such as mPanel."""
+    """Another client, such as mPanel, that takes none of our locks."""
     batcher = EventBatcher(pair.inbox.pool)
     changed, other = renewal(), renewal("sub_2")
     async with pair.inbox.pool.acquire() as somebody, somebody.transaction():

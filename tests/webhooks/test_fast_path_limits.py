@@ -1,4 +1,4 @@
-"""What the fast path must not take, lose or keep from provisioning."""
+"""What the fast path must not accept, lose or hide from provisioning."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from tests.webhooks.pair import LATER, NOW, Pair, bill, renewal
 async def test_two_fast_path_events_of_one_object_never_share_a_batch(
     pair: Pair,
 ) -> None:
-    """Of two rows for one, a statement takes any: the later one would be lost."""
+    """Of two rows for one object a statement uses either: the later one could be lost."""
     batcher = EventBatcher(pair.inbox.pool)
     renewals = [renewal(created=LATER + second) for second in range(10)]
     outcomes = await asyncio.gather(*(batcher.receive(event) for event in renewals))
@@ -42,7 +42,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("what", "change"), CHANGES.items(), ids=CHANGES)
-async def test_what_provisioning_goes_by_reaches_it(pair: Pair, what: str, change: Any) -> None:
+async def test_changes_that_provisioning_depends_on_reach_it(
+    pair: Pair, what: str, change: Any
+) -> None:
     pool = pair.inbox.pool
     await pool.execute(
         "INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key,"
@@ -84,7 +86,7 @@ async def test_what_a_past_due_subscription_owes_reaches_provisioning(
     assert (await pair.inbox.row(inputs))["since"] is not None
 
 
-async def test_an_invoice_is_linked_at_once_though_it_moves_nothing(
+async def test_an_invoice_is_linked_at_once_although_it_affects_nothing_derived(
     pair: Pair,
 ) -> None:
     await pair.inbox.deliver("invoice.paid", made.invoice("in_2"), created=LATER)

@@ -33,7 +33,7 @@ async def test_an_event_whose_connection_breaks_is_refused_and_comes_again(inbox
     assert (await batcher.receive(update(1))).status == "applied"
 
 
-async def test_the_inbox_says_what_became_of_an_event(inbox: Inbox) -> None:
+async def test_the_inbox_has_the_outcome_of_each_event(inbox: Inbox) -> None:
     told = (("evt_new", T + 5, 1299), ("evt_old", T, 799), ("evt_tie", T + 5, 999))
     for id_, created, amount in told:
         about = made.subscription(amount=amount)

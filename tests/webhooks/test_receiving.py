@@ -42,7 +42,7 @@ async def test_an_event_that_cannot_be_applied_does_not_block_others(inbox: Inbo
     assert await inbox.deliver("customer.subscription.created", other) == "applied"
 
 
-async def test_a_failed_event_is_applied_once_its_cause_is_mended(inbox: Inbox) -> None:
+async def test_a_failed_event_is_applied_once_its_cause_is_fixed(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
     await inbox.receive(POISON)
     outcome = await retry_event(inbox.mirror, "evt_bad")
@@ -63,7 +63,7 @@ async def test_an_applied_event_is_not_tried_again(inbox: Inbox) -> None:
     assert await retry_event(inbox.mirror, "evt_bad") is None
 
 
-async def test_a_failed_event_is_stale_when_newer_news_came_meanwhile(inbox: Inbox) -> None:
+async def test_a_failed_event_is_stale_if_a_newer_one_was_applied_meanwhile(inbox: Inbox) -> None:
     await inbox.pool.execute(FAULT)
     await inbox.receive(POISON)
     newer = made.subscription(amount=700)
@@ -160,7 +160,7 @@ async def test_an_event_that_waited_for_its_lock_sees_what_was_written_meanwhile
 async def test_a_session_that_names_no_subscription_waits_for_the_one_of_its_order(
     inbox: Inbox,
 ) -> None:
-    """What it derives from must not be what another transaction is just about to replace."""
+    """It must not derive from a row that another transaction is about to replace."""
     order = str(await inbox.order())
     bought = made.subscription(metadata={"subscriptionId": order})
     await inbox.deliver("customer.subscription.created", bought)

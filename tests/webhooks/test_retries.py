@@ -1,4 +1,4 @@
-"""A failed event is tried again by itself."""
+"""A failed event is retried automatically."""
 
 import asyncio
 
@@ -60,7 +60,7 @@ async def test_the_worker_applies_a_failed_event_that_is_due(
     assert (await inbox.subscription())["amount"] == 666
 
 
-async def test_a_wish_whose_trigger_got_lost_is_found_and_the_worker_asks_stripe(
+async def test_a_refetch_whose_trigger_was_lost_is_found_and_done_by_the_worker(
     inbox: Inbox, database_url: str
 ) -> None:
     await inbox.pool.execute(

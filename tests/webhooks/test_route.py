@@ -1,4 +1,4 @@
-"""The webhook route over HTTP: what Stripe is told, and what is on disk then."""
+"""The webhook route over HTTP: its response, and what is on disk by then."""
 
 import asyncio
 import gzip
@@ -65,7 +65,7 @@ async def test_any_content_type_will_do(client: AppClient, pool: Pool, content_t
     ],
     ids=["empty", "nonsense", "another body", "another secret", "old"],
 )
-async def test_what_stripe_has_not_signed_is_refused_and_not_stored(
+async def test_a_body_that_stripe_has_not_signed_is_refused_and_not_stored(
     client: AppClient, pool: Pool, header: Callable[[bytes], str], code: str
 ) -> None:
     body = made.encoded(EVENT)
@@ -76,7 +76,7 @@ async def test_what_stripe_has_not_signed_is_refused_and_not_stored(
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"evt_1"', b"{}", b'{"id": 7}', b"not json"])
-async def test_what_is_signed_but_no_event_is_refused_and_not_stored(
+async def test_a_signed_body_that_is_not_an_event_is_refused_and_not_stored(
     client: AppClient, pool: Pool, body: bytes
 ) -> None:
     status, answer = await post(client, body)
@@ -111,7 +111,7 @@ async def test_an_event_of_the_other_mode_is_refused_and_not_stored(
     assert await kept(pool) == 0
 
 
-async def test_while_a_secret_is_rolled_events_signed_with_either_are_taken(
+async def test_while_a_secret_is_rolled_events_signed_with_either_are_accepted(
     database_url: str, aiohttp_client: Clients
 ) -> None:
     settings = make_settings(
@@ -125,7 +125,7 @@ async def test_while_a_secret_is_rolled_events_signed_with_either_are_taken(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_only_posts_are_taken(client: AppClient, method: str) -> None:
+async def test_only_posts_are_accepted(client: AppClient, method: str) -> None:
     answer = await client.request(method, WEBHOOK)
     assert answer.status == 405
     assert answer.headers["Allow"] == "POST"
@@ -137,7 +137,7 @@ async def test_a_body_over_two_mebibytes_is_refused(client: AppClient, pool: Poo
     assert await kept(pool) == 0
 
 
-async def test_a_large_event_is_taken(client: AppClient, pool: Pool) -> None:
+async def test_a_large_event_is_accepted(client: AppClient, pool: Pool) -> None:
     large = EVENT | {"padding": "x" * 2_000_000}
     status, _ = await post(client, made.encoded(large))
     assert status == 200
@@ -160,10 +160,10 @@ async def test_browsers_have_no_business_with_the_webhook_route(client: AppClien
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-async def test_without_a_database_stripe_is_told_to_come_back_and_later_it_works(
+async def test_without_a_database_the_response_is_503_and_later_it_works(
     aiohttp_client: Clients, run_dir: Any, worker_id: str
 ) -> None:
-    """The service starts while its database is away, and recovers without a restart."""
+    """The service starts while its database is down, and recovers without a restart."""
     postgres = EmbeddedPostgres(run_dir / f"outage-{worker_id}", durable=False)
     postgres.start()
     postgres.create_database("outage")

@@ -1,4 +1,4 @@
-"""An edit of the catalogue reaches the accounts of those who have bought already."""
+"""An edit of the catalogue reaches the accounts of existing subscriptions."""
 
 import pytest
 
@@ -24,7 +24,7 @@ async def triggered(system: ProvisioningSystem) -> set[str]:
     return {row["payload"].decode() for row in rows}
 
 
-async def test_more_resources_reach_those_who_have_the_plan_and_nobody_else(
+async def test_more_resources_reach_only_subscriptions_with_the_plan(
     system: ProvisioningSystem,
 ) -> None:
     starter = await system.sell("starter_monthly_usd")
@@ -40,7 +40,7 @@ async def test_more_resources_reach_those_who_have_the_plan_and_nobody_else(
     assert (await sweep(system.pool))["edited"] == 0
 
 
-async def test_a_new_product_type_is_made_for_those_who_have_the_plan(
+async def test_a_new_product_type_is_created_for_subscriptions_with_the_plan(
     system: ProvisioningSystem,
 ) -> None:
     id_ = await system.sell("starter_monthly_usd")
@@ -50,13 +50,13 @@ async def test_a_new_product_type_is_made_for_those_who_have_the_plan(
     assert system.world.of(id_) == {"hosting": "active", "email": "active"}
 
 
-async def test_an_edit_of_what_is_shown_only_looks_at_nobody(system: ProvisioningSystem) -> None:
+async def test_an_edit_of_display_texts_triggers_nothing(system: ProvisioningSystem) -> None:
     await system.sell("starter_monthly_usd")
     await apply_catalogue(system.pool, catalogue(name="Beginner", features=("All of it",)))
     assert (await sweep(system.pool))["edited"] == 0
 
 
-async def test_many_subscriptions_are_looked_at_some_at_a_time(
+async def test_many_subscriptions_are_triggered_in_batches(
     system: ProvisioningSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "MOST", 2)

@@ -1,4 +1,4 @@
-"""While the database is away a worker's log says so, and says little else."""
+"""While the database is down, a worker's log says so, and little else."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ def record(error: BaseException | None, *, module: str = "supervisor") -> loggin
     return logging.LogRecord("pgqueuer", level, f"{module}.py", 1, "Error.", (), exc_info)
 
 
-def test_an_outage_is_told_once_a_minute() -> None:
+def test_an_outage_is_logged_once_a_minute() -> None:
     seconds = 0.0
     lines = OutageLines(lambda: seconds)
     told = []
@@ -29,7 +29,7 @@ def test_an_outage_is_told_once_a_minute() -> None:
     assert REPEAT_SECONDS == 60
 
 
-def test_it_is_told_without_a_traceback_but_with_its_reason() -> None:
+def test_it_is_logged_without_a_traceback_but_with_its_reason() -> None:
     told = record(asyncpg.CannotConnectNowError("the database system is starting up"))
     assert OutageLines().filter(told)
     assert (told.levelno, told.exc_info) == (logging.WARNING, None)
@@ -39,7 +39,7 @@ def test_it_is_told_without_a_traceback_but_with_its_reason() -> None:
 @pytest.mark.parametrize(
     "other", [record(ValueError("a bug")), record(OSError("a job's"), module="qm")]
 )
-def test_whatever_else_goes_wrong_keeps_its_traceback(other: logging.LogRecord) -> None:
+def test_any_other_error_keeps_its_traceback(other: logging.LogRecord) -> None:
     assert OutageLines().filter(other)
     assert other.exc_info
     assert other.getMessage() == "Error."

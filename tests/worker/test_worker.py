@@ -73,7 +73,7 @@ async def test_an_order_that_is_paid_gets_its_tenant(
         assert json.loads(line)["level"] in {"info", "debug"}, line
 
 
-async def test_a_worker_tells_pm2_when_it_is_ready(database_url: str) -> None:
+async def test_a_worker_reports_to_pm2_when_it_is_ready(database_url: str) -> None:
     ready, channel = os.pipe()
     try:
         environment = service_environment(database_url, "http://127.0.0.1:1")
@@ -92,7 +92,7 @@ async def test_a_worker_tells_pm2_when_it_is_ready(database_url: str) -> None:
         os.close(channel)
 
 
-async def test_work_that_came_while_no_worker_ran_is_done(
+async def test_work_that_arrived_while_no_worker_ran_is_done(
     system: ProvisioningSystem, database_url: str
 ) -> None:
     await pay(system)
@@ -100,7 +100,7 @@ async def test_work_that_came_while_no_worker_ran_is_done(
         await wait_until_active(database_url)
 
 
-async def test_a_killed_worker_is_taken_over(
+async def test_the_work_of_a_killed_worker_is_taken_over(
     system: ProvisioningSystem, database_url: str, server: ReferenceServer
 ) -> None:
     server.misbehaviours.append("hang_after")
@@ -117,7 +117,7 @@ async def test_a_killed_worker_is_taken_over(
     assert [request["generation"] for request in server.requests] == [1, 1]
 
 
-async def test_a_worker_that_is_stopped_finishes_what_it_is_at(
+async def test_a_stopping_worker_finishes_its_jobs(
     system: ProvisioningSystem, database_url: str, server: ReferenceServer
 ) -> None:
     server.delay = 0.5
@@ -128,7 +128,7 @@ async def test_a_worker_that_is_stopped_finishes_what_it_is_at(
     assert (await system.inbox.subscription())["status"] == "active"
 
 
-async def test_stopping_is_bounded_and_hands_over_what_is_not_finished(
+async def test_stopping_is_bounded_and_hands_over_unfinished_jobs(
     system: ProvisioningSystem, database_url: str, server: ReferenceServer
 ) -> None:
     server.misbehaviours.append("slow")
@@ -142,7 +142,7 @@ async def test_stopping_is_bounded_and_hands_over_what_is_not_finished(
     assert (await sweep(system.pool))["provisioning"] == 1
 
 
-async def test_a_worker_lives_on_when_its_connections_are_cut(
+async def test_a_worker_survives_the_loss_of_its_connections(
     system: ProvisioningSystem, database_url: str
 ) -> None:
     async with running_worker(database_url) as worker:
@@ -175,7 +175,9 @@ async def test_a_lost_trigger_is_found_by_the_sweep(system: ProvisioningSystem) 
     assert [job["payload"].decode() for job in jobs] == [str(await system.id_of())]
 
 
-async def test_a_failed_leg_is_triggered_again_at_its_own_time(system: ProvisioningSystem) -> None:
+async def test_a_failed_service_is_triggered_again_when_it_is_due(
+    system: ProvisioningSystem,
+) -> None:
     system.world.misbehave("hosting", "fail_before")
     await pay(system)
     await system.pool.execute("DELETE FROM pgqueuer")
@@ -186,7 +188,7 @@ async def test_a_failed_leg_is_triggered_again_at_its_own_time(system: Provision
     assert leg["next_attempt_at"] is not None
 
 
-async def test_a_trigger_in_a_transaction_that_fails_is_none(system: ProvisioningSystem) -> None:
+async def test_a_trigger_is_rolled_back_with_its_transaction(system: ProvisioningSystem) -> None:
     async def fail() -> None:
         async with transaction(system.pool) as conn:
             await enqueue_provisioning(conn, [(uuid4(), 1)])
@@ -206,7 +208,7 @@ def own_postgres(run_dir: Path, worker_id: str) -> Iterator[EmbeddedPostgres]:
     server.stop()
 
 
-async def test_a_worker_goes_on_after_the_database_was_restarted(
+async def test_a_worker_continues_after_a_restart_of_the_database(
     own_postgres: EmbeddedPostgres,
 ) -> None:
     own_postgres.create_database("billing")
