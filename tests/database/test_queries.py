@@ -27,8 +27,8 @@ def test_no_name_is_used_twice_in_a_file() -> None:
 
 
 @pytest.mark.parametrize(("file", "query"), _ALL, ids=[f"{f}.{q.name}" for f, q in _ALL])
-async def test_every_query_can_be_prepared(file: str, query: Query, database_url: str) -> None:
-    conn = await asyncpg.connect(database_url)
+async def test_every_query_can_be_prepared(file: str, query: Query, read_only_url: str) -> None:
+    conn = await asyncpg.connect(read_only_url)
     try:
         statement = await conn.prepare(query.sql)
         assert len(statement.get_parameters()) == len(query.parameters)
@@ -36,9 +36,9 @@ async def test_every_query_can_be_prepared(file: str, query: Query, database_url
         await conn.close()
 
 
-async def test_a_query_refuses_parameters_that_it_does_not_declare(database_url: str) -> None:
+async def test_a_query_refuses_parameters_that_it_does_not_declare(read_only_url: str) -> None:
     query = load_queries("subscriptions").notify
-    conn = await asyncpg.connect(database_url)
+    conn = await asyncpg.connect(read_only_url)
     try:
         with pytest.raises(TypeError, match="takes"):
             await query.fetch(conn, subscription_ids=[], more=1)

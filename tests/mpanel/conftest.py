@@ -1,8 +1,8 @@
 """mPanel's own database: before our migrations, and after them."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,9 +26,8 @@ from tests.mpanel.databases import (
     give_to_owner,
     run_files,
 )
+from tests.postgres import Databases
 from tests.service import Service
-
-_numbers = itertools.count(1)
 
 Clone = Callable[[str], str]
 
@@ -61,20 +60,15 @@ def mpanel_templates(postgres: EmbeddedPostgres, run_dir: Path) -> None:
 
 
 @pytest.fixture
-def clone(postgres: EmbeddedPostgres, mpanel_templates: None, worker_id: str) -> Iterator[Clone]:
-    """Copies a template; the answer is the owner's URL."""
-    made = []
+def clone(databases: Databases, mpanel_templates: None) -> Iterator[Clone]:
+    """Copies a template; returns the owner's URL."""
+    with ExitStack() as stack:
 
-    def copy(template: str) -> str:
-        name = f"mpanel_{worker_id}_{next(_numbers)}"
-        postgres.create_database(name, template)
-        made.append(name)
-        give_to_owner(postgres, name)
-        return as_role(postgres.url(name), OWNER)
+        def copy(template: str) -> str:
+            url = stack.enter_context(databases.opened(template, owner=OWNER))
+            return as_role(url, OWNER)
 
-    yield copy
-    for name in made:
-        postgres.drop_database(name)
+        yield copy
 
 
 @pytest.fixture(params=["mpanel", "mpanel_later"])

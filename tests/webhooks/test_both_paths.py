@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpanel_billing.database.pool import Pool, create_pool
-from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.event import Event, parse_event
 from mpanel_billing.webhooks.fast_path import prepare_fast_path, receive_on_fast_path
 from mpanel_billing.webhooks.inbox import receive_event
 from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
+from tests.postgres import Databases
 
 EXAMPLES = int(os.environ.get("BOTH_WAYS_EXAMPLES", "60"))
 NOW = 1_790_000_000
@@ -360,12 +360,10 @@ async def running_world(urls: Sequence[str]) -> AsyncIterator[World]:
 
 
 def test_the_fast_path_leaves_the_rows_of_the_full_path(
-    database_url: str, postgres: EmbeddedPostgres, template: str, worker_id: str
+    database_url: str, databases: Databases, template: str
 ) -> None:
-    other = f"{worker_id}_full"
-    postgres.create_database(other, template)
-    with asyncio.Runner() as runner:
-        context = running_world([database_url, postgres.url(other)])
+    with databases.opened(template) as other, asyncio.Runner() as runner:
+        context = running_world([database_url, other])
         world = runner.run(context.__aenter__())
 
         @settings(
@@ -383,4 +381,3 @@ def test_the_fast_path_leaves_the_rows_of_the_full_path(
             assert 0 < world.taken.count(0) < len(world.taken), "both paths are tried"
         finally:
             runner.run(context.__aexit__(None, None, None))
-            postgres.drop_database(other)
