@@ -1,6 +1,6 @@
-"""The errors of this service and the codes that clients match on."""
+"""The errors of this service, the codes that clients match on, and how fields are named."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 
@@ -125,3 +125,9 @@ class StripeObjectMissingError(StripeError):
     """Stripe has no object with that id (in this account and mode)."""
 
     code = "stripe_object_missing"
+
+
+def field_name(path: Iterable[int | str]) -> str:
+    """Return the name of a field, as errors show it: `cartItems[2].domain`, counting from 0."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")

@@ -30,6 +30,9 @@ zar zmw
 STRIPE_CURRENCIES = frozenset(_STRIPE_CURRENCIES.split())
 """The currencies that Stripe can charge: ISO 4217 codes in Stripe's lower case."""
 
+LARGEST_AMOUNT = 99_999_999
+"""Stripe's limit for an amount: eight digits of minor units."""
+
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
 
 

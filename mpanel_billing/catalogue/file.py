@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from mpanel_billing import money
 from mpanel_billing.catalogue import line_numbers
 from mpanel_billing.catalogue.schema import CatalogueFile
-from mpanel_billing.errors import BillingError
+from mpanel_billing.errors import BillingError, field_name
 
 Found = tuple[line_numbers.Path, str]
 """The path of a field, and what is wrong with it."""
@@ -125,7 +125,7 @@ def _repeated_codes(file: CatalogueFile) -> Iterator[Found]:
         for path, code in named:
             if code in first:
                 field = "tld" if path[0] == "domains" else "code"
-                yield (*path, field), f"{code!r} is already the code of {_dotted(first[code])}"
+                yield (*path, field), f"{code!r} is already the code of {field_name(first[code])}"
             first.setdefault(code, path)
 
 
@@ -154,11 +154,5 @@ def _odd_coupons(file: CatalogueFile) -> Iterator[Found]:
 
 
 def _describe(name: str, problem: Problem) -> str:
-    field = f"{_dotted(problem.path)}: " if problem.path else ""
+    field = f"{field_name(problem.path)}: " if problem.path else ""
     return f"{name}:{problem.line}: {field}{problem.message}"
-
-
-def _dotted(path: line_numbers.Path) -> str:
-    """Format a path, counting from 0: `plans[2].prices.monthly`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")

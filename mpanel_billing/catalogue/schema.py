@@ -20,9 +20,6 @@ from mpanel_billing.catalogue.model import DOMAIN_PREFIX, ProductKind
 ItemT = TypeVar("ItemT")
 SizedT = TypeVar("SizedT", bound=Sized)
 
-LARGEST_AMOUNT = 99_999_999
-"""Stripe's limit for an amount: eight digits of minor units."""
-
 
 def _is_cycle(text: str) -> str:
     if text not in BILLING_CYCLES:
@@ -52,7 +49,7 @@ Tld = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$", m
 CouponCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]*$", max_length=63)]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=50)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=250, strip_whitespace=True)]
-Amount = Annotated[int, Field(ge=0, le=LARGEST_AMOUNT)]
+Amount = Annotated[int, Field(ge=0, le=money.LARGEST_AMOUNT)]
 Currency = Annotated[str, AfterValidator(_is_currency)]
 Cycle = Annotated[str, AfterValidator(_is_cycle)]
 CyclePrices = Annotated[dict[Cycle, Amount], AfterValidator(_is_not_empty)]
@@ -178,7 +175,7 @@ class CouponEntry(Entry):
     code: CouponCode
     name: Annotated[str, StringConstraints(min_length=1, max_length=40)]
     percent_off: Annotated[float, Field(gt=0, le=100)] | None = None
-    amount_off: Annotated[int, Field(gt=0, le=LARGEST_AMOUNT)] | None = None
+    amount_off: Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)] | None = None
     duration: Literal["once", "repeating", "forever"] = "once"
     duration_in_months: Annotated[int, Field(gt=0, le=120)] | None = None
 

@@ -9,7 +9,7 @@ import typer
 
 from mpanel_billing.access import audit
 from mpanel_billing.cli.database import with_pool
-from mpanel_billing.cli.output import json_text
+from mpanel_billing.cli.output import json_text, moment_text
 
 app = typer.Typer(help="Changes made with a key or a command.", no_args_is_help=True)
 
@@ -53,6 +53,5 @@ def _line(row: asyncpg.Record) -> str:
     details = json.dumps(row["details"], ensure_ascii=False) if row["details"] else ""
     details = shorten(details, _DETAIL_LENGTH, placeholder=" ... (--json shows all)")
     return (
-        f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['actor']}  {row['action']}  {target}"
-        f"  {outcome}  {details}"
+        f"{moment_text(row['at'])}  {row['actor']}  {row['action']}  {target}  {outcome}  {details}"
     ).rstrip()

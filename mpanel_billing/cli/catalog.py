@@ -9,15 +9,19 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.catalogue.file import CatalogueFileError, read_catalogue_file
-from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.overview import catalogue_json, catalogue_table
 from mpanel_billing.catalogue.push import Pushed, push_catalogue
-from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.catalogue.schema import CatalogueFile
-from mpanel_billing.catalogue.service import AppliedCatalogue, Changes, apply_catalogue
-from mpanel_billing.database.pool import acquired, create_pool
+from mpanel_billing.catalogue.service import (
+    AppliedCatalogue,
+    Changes,
+    apply_catalogue,
+    read_catalogue,
+)
+from mpanel_billing.cli.database import with_pool
+from mpanel_billing.database.pool import create_pool
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from mpanel_billing.settings import Settings, load_database_settings, load_settings
+from mpanel_billing.settings import Settings, load_settings
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
@@ -49,7 +53,7 @@ def apply(
     ] = DEFAULT_CATALOGUE,
 ) -> None:
     """Make the database sell exactly what the file says; safe to repeat."""
-    applied = asyncio.run(_apply(read_catalogue_file(file)))
+    applied = _apply(read_catalogue_file(file))
     for name in ("products", "prices", "coupons"):
         changes: Changes = getattr(applied, name)
         typer.echo(
@@ -80,16 +84,16 @@ def show(
     live: Annotated[bool, typer.Option("--live", help="Show the Stripe ids of live mode.")] = False,
 ) -> None:
     """Show what the database sells."""
-    catalogue = asyncio.run(_load(livemode=live))
+    catalogue = with_pool(lambda pool: read_catalogue(pool, livemode=live))
     if as_json:
         typer.echo(json.dumps(catalogue_json(catalogue), indent=2, ensure_ascii=False))
     else:
         typer.echo(catalogue_table(catalogue))
 
 
-async def _apply(file: CatalogueFile) -> AppliedCatalogue:
-    async with await create_pool(load_database_settings()) as pool:
-        return await apply_catalogue(pool, file, by=command_line_actor())
+def _apply(file: CatalogueFile) -> AppliedCatalogue:
+    by = command_line_actor()
+    return with_pool(lambda pool: apply_catalogue(pool, file, by=by))
 
 
 async def _push(settings: Settings) -> Pushed:
@@ -100,8 +104,3 @@ async def _push(settings: Settings) -> Pushed:
         return await push_catalogue(
             pool, StripeCatalogue(gateway.client), settings.livemode, by=command_line_actor()
         )
-
-
-async def _load(*, livemode: bool) -> Catalogue:
-    async with await create_pool(load_database_settings()) as pool, acquired(pool) as conn:
-        return await load_catalogue(conn, livemode)

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
+from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.output import moment_text
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.settings import load_database_settings, load_settings
+from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.webhooks.inbox import (
     FAILED,
@@ -39,13 +41,30 @@ def list_(
     """List events, newest first."""
     if status is not None and status not in STATUSES:
         raise typer.BadParameter(f"--status must be one of: {', '.join(STATUSES)}")
-    asyncio.run(_list(status, limit))
+    rows = with_pool(lambda pool: list_events(pool, status, limit))
+    for row in rows:
+        detail = (row["detail"] or "").strip().splitlines()[-1:] or [""]
+        typer.echo(
+            f"{moment_text(row['received_at'])}  {row['status']:<8}  {row['id']}  "
+            f"{row['type']:<36}  {row['object_id'] or '-'}  {detail[0][:_DETAIL_LENGTH]}".rstrip()
+        )
+    if not rows:
+        typer.echo("no events")
 
 
 @app.command()
 def show(event_id: EventId) -> None:
     """Show an event: its status, last error and payload."""
-    asyncio.run(_show(event_id))
+    row = with_pool(lambda pool: show_event(pool, event_id))
+    for name, value in row.items():
+        if value is not None and name not in {"payload", "last_error"}:
+            typer.echo(f"{name:<16} {value}")
+    if row["last_error"]:
+        typer.echo(row["last_error"])
+    if row["payload"] is None:
+        typer.echo("the payload has been pruned")
+    else:
+        typer.echo(json.dumps(row["payload"], indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -58,33 +77,6 @@ def replay(event_id: EventId) -> None:
 def replay_failed() -> None:
     """Apply every failed event again."""
     asyncio.run(_replay_failed())
-
-
-async def _list(status: str | None, most: int) -> None:
-    async with await create_pool(load_database_settings()) as pool:
-        rows = await list_events(pool, status, most)
-    for row in rows:
-        detail = (row["detail"] or "").strip().splitlines()[-1:] or [""]
-        typer.echo(
-            f"{row['received_at']:%Y-%m-%d %H:%M:%S}  {row['status']:<8}  {row['id']}  "
-            f"{row['type']:<36}  {row['object_id'] or '-'}  {detail[0][:_DETAIL_LENGTH]}".rstrip()
-        )
-    if not rows:
-        typer.echo("no events")
-
-
-async def _show(event_id: str) -> None:
-    async with await create_pool(load_database_settings()) as pool:
-        row = await show_event(pool, event_id)
-    for name, value in row.items():
-        if value is not None and name not in {"payload", "last_error"}:
-            typer.echo(f"{name:<16} {value}")
-    if row["last_error"]:
-        typer.echo(row["last_error"])
-    if row["payload"] is None:
-        typer.echo("the payload has been pruned")
-    else:
-        typer.echo(json.dumps(row["payload"], indent=2, ensure_ascii=False))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Output that commands share: JSON, and the progress of a long command."""
+"""Output that commands share: JSON, times, and the progress of a long command."""
 
 import json
 import time
@@ -15,6 +15,11 @@ _LOG_SECONDS = 10.0
 def json_text(value: object, *, indent: int | None = 2) -> str:
     """Return JSON with times in ISO 8601, ids and decimals as strings."""
     return json.dumps(value, indent=indent, default=_plain)
+
+
+def moment_text(moment: datetime) -> str:
+    """Return a time to the second."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _plain(value: object) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -12,6 +11,7 @@ import typer
 
 from mpanel_billing.access.audit import Actor, command_line_actor
 from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.output import moment_text
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
@@ -39,7 +39,7 @@ def list_() -> None:
     for row in holds:
         typer.echo(
             f"{row['subscription_id']}  suspended by {row['placed_by']}"
-            f" since {_moment(row['placed_at'])}: {row['reason']}"
+            f" since {moment_text(row['placed_at'])}: {row['reason']}"
         )
     if not stuck and not holds:
         typer.echo("nothing is stuck or suspended by an operator")
@@ -128,8 +128,9 @@ def log(
     ):
         error = f"  {row['error']}" if row["error"] else ""
         typer.echo(
-            f"{_moment(row['created_at'])}  {row['product_type'] or '-':<10}  {row['action']:<9}"
-            f"  {row['outcome']:<12}  {row['duration_ms']:>6} ms  {row['driver']}{error}"
+            f"{moment_text(row['created_at'])}  {row['product_type'] or '-':<10}"
+            f"  {row['action']:<9}  {row['outcome']:<12}  {row['duration_ms']:>6} ms"
+            f"  {row['driver']}{error}"
         )
 
 
@@ -146,7 +147,7 @@ def timeline(subscription: Subscription) -> None:
     """Show everything on record about a subscription: events, sessions, driver calls, state."""
     for row in _of_subscription(subscription, operations.list_timeline):
         detail = f": {row['detail']}" if row["detail"] else ""
-        typer.echo(f"{_moment(row['at'])}  {row['kind']:<8}  {row['what']}{detail}")
+        typer.echo(f"{moment_text(row['at'])}  {row['kind']:<8}  {row['what']}{detail}")
 
 
 async def _check(*, fix: bool) -> int:
@@ -186,7 +187,9 @@ def _change_subscription(name: str, do: Callable[[Pool, UUID, Actor], Awaitable[
 def _stuck_line(row: asyncpg.Record) -> str:
     wake_at = row["wake_at"]
     when = (
-        f"next try {_moment(wake_at)}" if wake_at and row["unfinished"] else "waits for an operator"
+        f"next try {moment_text(wake_at)}"
+        if wake_at and row["unfinished"]
+        else "waits for an operator"
     )
     return (
         f"{row['subscription_id']}  {row['status']:<9}  {row['domain'] or '-'}  {row['error']}"
@@ -202,7 +205,7 @@ def _service_line(row: asyncpg.Record) -> str:
         if row["suspended_by_service"]
         else None,
         row["last_error"],
-        f"next try {_moment(row['next_attempt_at'])}" if row["next_attempt_at"] else None,
+        f"next try {moment_text(row['next_attempt_at'])}" if row["next_attempt_at"] else None,
     )
     return "  ".join(
         [
@@ -211,7 +214,3 @@ def _service_line(row: asyncpg.Record) -> str:
             *(note for note in notes if note),
         ]
     )
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -1,6 +1,5 @@
 """`mpanel-billing prune`: delete old rows, as the worker does every hour."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
-from mpanel_billing.database.pool import create_pool
+from mpanel_billing.cli.database import with_pool
 from mpanel_billing.retention import service
 from mpanel_billing.retention.repository import COUNTED_UP_TO, Ages
 from mpanel_billing.settings import load_database_settings
@@ -29,16 +28,13 @@ def prune(
     ] = False,
 ) -> None:
     """Prune event payloads, events, logs and idempotency keys older than KEEP_..._DAYS."""
-    settings = load_database_settings()
-    ages = service.ages_of(settings)
-
-    async def run() -> Mapping[str, int]:
-        async with await create_pool(settings) as pool:
-            if dry_run:
-                return await service.count_prunable(pool, ages)
-            return await service.prune(pool, ages, by=command_line_actor())
-
-    _print(asyncio.run(run()), ages, "would be pruned" if dry_run else "pruned")
+    ages = service.ages_of(load_database_settings())
+    if dry_run:
+        rows = with_pool(lambda pool: service.count_prunable(pool, ages))
+        _print(rows, ages, "would be pruned")
+    else:
+        by = command_line_actor()
+        _print(with_pool(lambda pool: service.prune(pool, ages, by=by)), ages, "pruned")
 
 
 def _print(rows: Mapping[str, int], ages: Ages, done: str) -> None:

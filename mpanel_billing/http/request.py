@@ -17,6 +17,7 @@ from mpanel_billing.errors import (
     InvalidRequestError,
     MalformedRequestError,
     NotFoundError,
+    field_name,
 )
 
 MAX_BODY_BYTES = 64 * 1024
@@ -100,18 +101,18 @@ class ServicePath(SubscriptionPath):
     ]
 
 
+_IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
+
+
 class IdempotencyHeaders(BaseModel):
     """The header Idempotency-Key, for the API description."""
 
     key: str | None = Field(
         None,
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,255}$",
+        pattern=f"^{_IDEMPOTENCY_KEY}$",
         description="A name that the client chooses; a repeat gets the same response.",
     )
-
-
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def read_idempotency_key(request: web.Request) -> str | None:
@@ -120,7 +121,7 @@ def read_idempotency_key(request: web.Request) -> str | None:
     Source: IETF draft-ietf-httpapi-idempotency-key-header.
     """
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+    if key is not None and not re.fullmatch(_IDEMPOTENCY_KEY, key):
         raise MalformedRequestError("Idempotency-Key must be 1 to 255 visible ASCII characters.")
     return key
 
@@ -195,16 +196,11 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _problems(errors: Iterable[ErrorDetails]) -> dict[str, str]:
-    """Return field -> problem; list items count from 0: `cartItems[2].domain`."""
+    """Return field -> problem."""
     problems: dict[str, str] = {}
     for error in errors:
-        problems.setdefault(_dotted(error["loc"]), _explain(error))
+        problems.setdefault(field_name(error["loc"]), _explain(error))
     return problems
-
-
-def _dotted(path: Iterable[int | str]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
 
 
 def _explain(error: ErrorDetails) -> str:

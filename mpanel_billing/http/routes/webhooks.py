@@ -18,6 +18,7 @@ from mpanel_billing.http.request import BodyTooLargeError, UnsupportedMediaTypeE
 from mpanel_billing.http.schemas.monitoring import EventReceivedResponse
 from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.telemetry import counters
+from mpanel_billing.webhooks.endpoint import PATH
 from mpanel_billing.webhooks.event import Event, parse_body, parse_event
 from mpanel_billing.webhooks.inbox import IGNORED
 from mpanel_billing.webhooks.signature import verify_signature
@@ -25,7 +26,6 @@ from mpanel_billing.webhooks.signature import verify_signature
 logger = logging.getLogger(__name__)
 routes = Endpoints("webhooks")
 
-PATH = "/api/webhooks/stripe"
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """The application's limit for any request; JSON routes have a lower one."""
 

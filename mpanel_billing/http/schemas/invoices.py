@@ -6,12 +6,10 @@ from uuid import UUID
 
 from pydantic import Field
 
+from mpanel_billing import money
 from mpanel_billing.http.schemas.base import Moment, OwnerRequest, PageQuery, Response, Schema
 from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.refunds import Reason
-
-LARGEST_AMOUNT = 99_999_999
-"""Stripe accepts amounts of up to eight digits."""
 
 
 class InvoicesQuery(PageQuery):
@@ -23,7 +21,7 @@ class InvoicesQuery(PageQuery):
 class RefundRequest(OwnerRequest):
     """How much to refund: minor units of the invoice's currency; everything if left out."""
 
-    amount: Annotated[int, Field(strict=True, ge=1, le=LARGEST_AMOUNT)] | None = None
+    amount: Annotated[int, Field(strict=True, ge=1, le=money.LARGEST_AMOUNT)] | None = None
     reason: Reason | None = None
 
 
