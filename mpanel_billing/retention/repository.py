@@ -50,7 +50,7 @@ async def prune_batch(conn: Connection, subject: str, keep_days: int, since: dat
         row = await _queries.prune_event_payloads.fetch_one(conn, keep_days=keep_days)
     else:
         row = await _BATCHES[subject].fetch_one(conn, keep_days=keep_days, since=since)
-    assert row is not None  # noqa: S101 - an aggregate always answers a row
+    assert row is not None  # noqa: S101 - an aggregate always returns a row
     return Batch(row["rows"], row["until"])
 
 

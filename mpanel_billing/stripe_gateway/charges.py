@@ -80,7 +80,7 @@ async def delete_pending_item(gateway: StripeGateway, stripe_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ListedRefund:
-    """A refund as Stripe lists it; `change_id` is the change of ours that created it, if any."""
+    """A refund as Stripe lists it; `change_id` is our change that created it, if any."""
 
     id: str
     status: str | None

@@ -64,7 +64,7 @@ async def create_portal_session(
 ) -> str:
     """Return a URL that signs the customer in to the portal once; it expires within minutes.
 
-    Nothing of ours depends on the session, so the SDK's random idempotency key is enough.
+    We store nothing about the session, so the SDK's random idempotency key is enough.
     StripeObjectMissingError if Stripe does not have the customer.
     """
     async with translated():
