@@ -121,6 +121,13 @@ class PaymentFailedError(StripeError):
     code = "card_declined"
 
 
+class StripeObjectUnreadableError(StripeError):
+    """Stripe returned an object that this version of the service cannot read."""
+
+    code = "stripe_object_unreadable"
+    definite = False
+
+
 class StripeObjectMissingError(StripeError):
     """Stripe has no object with that id (in this account and mode)."""
 

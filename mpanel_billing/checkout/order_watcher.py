@@ -11,7 +11,6 @@ from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import NotFoundError, StripeError
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.mirror.reading import UnreadableObjectError
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +129,7 @@ async def _refresh_if_possible(mirror: Mirror, session_id: str) -> None:
     """Refresh the session and its subscription; if Stripe fails, the rows stay as they are."""
     try:
         await _refresh(mirror, session_id)
-    except (StripeError, UnreadableObjectError) as error:
+    except StripeError as error:
         logger.warning("session not refreshed: %s", error, extra={"sessionId": session_id})
 
 

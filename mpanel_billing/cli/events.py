@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -13,20 +13,28 @@ from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.output import moment_text
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.webhooks.event import Selection
 from mpanel_billing.webhooks.inbox import (
     FAILED,
     STATUSES,
     list_events,
     replay_event,
     replay_failed_events,
+    replay_ignored_events,
     show_event,
 )
 
 app = typer.Typer(help="List, show and replay Stripe events.", no_args_is_help=True)
 
 _DETAIL_LENGTH = 60
+_TYPE_HELP = "For example: charge.refunded"
+TypeOption = Annotated[str | None, typer.Option("--type", help=_TYPE_HELP)]
+SinceOption = Annotated[
+    int | None, typer.Option(min=1, max=3650, help="Only those received in the last DAYS.")
+]
 EventId = Annotated[str, typer.Argument(help="For example: evt_1Pgc7HB7WZ01zgkW")]
 
 
@@ -74,9 +82,19 @@ def replay(event_id: EventId) -> None:
 
 
 @app.command("replay-failed")
-def replay_failed() -> None:
-    """Apply every failed event again."""
-    asyncio.run(_replay_failed())
+def replay_failed(type_: TypeOption = None, since: SinceOption = None) -> None:
+    """Apply the failed events again, all or some."""
+    selection = Selection(type_, since)
+    asyncio.run(_replay_all("failed", replay_failed_events, selection))
+
+
+@app.command("replay-ignored")
+def replay_ignored(
+    type_: Annotated[str, typer.Option("--type", help=_TYPE_HELP)], since: SinceOption = None
+) -> None:
+    """Apply ignored events of a type, as after an upgrade that mirrors it."""
+    selection = Selection(type_, since)
+    asyncio.run(_replay_all("ignored", replay_ignored_events, selection))
 
 
 @asynccontextmanager
@@ -94,15 +112,20 @@ async def _replay(event_id: str) -> None:
         raise typer.Exit(1)
 
 
-async def _replay_failed() -> None:
+async def _replay_all(
+    kind: str,
+    replay_selected: Callable[..., AsyncIterator[tuple[str, Outcome | None]]],
+    selection: Selection,
+) -> None:
     tried = failed = 0
     async with _open_mirror() as mirror:
-        async for event_id, outcome in replay_failed_events(mirror, by=command_line_actor()):
+        replayed = replay_selected(mirror, selection, by=command_line_actor())
+        async for event_id, outcome in replayed:
             tried += 1
             word = outcome.status if outcome else "done by another process"
             failed += word == FAILED
             typer.echo(f"{event_id} {word}")
     if not tried:
-        typer.echo("no failed events")
+        typer.echo(f"no {kind} events")
     if failed:
         raise typer.Exit(1)

@@ -120,6 +120,7 @@ STRIPE_CODES = (
     "stripe_idempotency_mismatch",
     "stripe_key_refused",
     "stripe_object_missing",
+    "stripe_object_unreadable",
     "stripe_refused",
 )
 

@@ -11,7 +11,12 @@ import asyncpg
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import StripeError, StripeObjectMissingError
+from mpanel_billing.errors import (
+    DatabaseUnavailableError,
+    StripeError,
+    StripeObjectMissingError,
+    StripeObjectUnreadableError,
+)
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_refetch_retry, enqueue_refetches
 from mpanel_billing.mirror import repository
@@ -21,6 +26,7 @@ from mpanel_billing.mirror.service import Outcome, apply_snapshots
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 from mpanel_billing.stripe_gateway.gateway import Fetched, StripeGateway
+from mpanel_billing.telemetry.logs import redact
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +61,19 @@ class Mirror:
 
     async def refresh(self, object_type: str, object_id: str) -> Mapping[str, Any]:
         """Fetch an object from Stripe, apply it, and return it.
+
+        StripeObjectUnreadableError if it cannot be read; it is then kept as a failed refetch.
+        """
+        try:
+            return await self._refresh(object_type, object_id)
+        except UnreadableObjectError as error:
+            await self.keep_unreadable(object_type, {object_id: error})
+            raise StripeObjectUnreadableError(
+                f"Stripe's object {object_id} cannot be read: {error}."
+            ) from error
+
+    async def _refresh(self, object_type: str, object_id: str) -> Mapping[str, Any]:
+        """Fetch an object and apply it.
 
         The stored version is noted before the request leaves: whatever Stripe returns is at least
         as new, whatever the clocks say.
@@ -93,34 +112,56 @@ class Mirror:
     async def refetch(self, object_id: str) -> None:
         """Fulfil the refetch request for an object, and any newer one made meanwhile.
 
-        Does nothing while another process is doing it. If Stripe cannot be asked, the request is
-        kept with the error and tried again later.
+        Does nothing while another process is doing it. If Stripe cannot be asked, or its object
+        cannot be read or written, the request is kept with the error and tried again later.
         """
         while request := await self._lease(object_id):
             try:
-                await self.refresh(request["object_type"], object_id)
+                await self._refresh(request["object_type"], object_id)
             except StripeObjectMissingError:
                 logger.warning("Stripe has no such object", extra={"objectId": object_id})
-            except (StripeError, UnreadableObjectError) as error:
+            except DatabaseUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - rule 6: the request stays, with its error
                 await self._postpone(object_id, request, error)
                 return
             async with acquired(self.pool) as conn:
                 if await repository.clear_refetch(conn, object_id, request["version"]) is None:
                     return
 
+    async def keep_unreadable(
+        self, object_type: str, errors: Mapping[str, UnreadableObjectError]
+    ) -> None:
+        """Keep objects that Stripe returned and that cannot be read as failed refetches, by id."""
+        failed = [
+            {"object_type": object_type, "object_id": id_, "error": _describe(error)}
+            for id_, error in errors.items()
+        ]
+        delay = retry_seconds(attempts=1)
+        async with acquired(self.pool) as conn:
+            await repository.keep_failed_refetches(conn, failed, delay)
+
     async def _lease(self, object_id: str) -> asyncpg.Record | None:
         async with acquired(self.pool) as conn:
             return await repository.lease_refetch(conn, object_id, LEASE_SECONDS)
 
-    async def _postpone(
-        self, object_id: str, request: asyncpg.Record, error: StripeError | UnreadableObjectError
-    ) -> None:
+    async def _postpone(self, object_id: str, request: asyncpg.Record, error: Exception) -> None:
         """Schedule the next try to the second; if that job is lost, the sweep finds the request."""
+        if not isinstance(error, StripeError):
+            logger.error("object not refetched", extra={"objectId": object_id}, exc_info=error)
         attempts = request["attempts"] + 1
         delay = retry_seconds(attempts, getattr(error, "retry_after", None))
         async with transaction(self.pool) as conn:
-            await repository.postpone_refetch(conn, object_id, str(error), delay)
+            await repository.postpone_refetch(conn, object_id, _describe(error), delay)
             await enqueue_refetch_retry(conn, object_id, request["version"], attempts, delay)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, StripeError):
+        return str(error)
+    if isinstance(error, UnreadableObjectError):
+        return f"Stripe's object cannot be read: {error}"
+    return redact(f"Stripe's object cannot be written: {type(error).__name__}: {error}")
 
 
 async def request_refetch(conn: Connection, object_type: str, object_id: str, reason: str) -> None:

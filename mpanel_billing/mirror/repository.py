@@ -186,6 +186,15 @@ async def postpone_refetch(
     )
 
 
+async def keep_failed_refetches(
+    conn: Connection, failed: Sequence[Mapping[str, str]], retry_in_seconds: float
+) -> None:
+    """Record objects (object_id, object_type, error) that could not be read, to be refetched."""
+    await _refetches.keep_failed_refetches.execute(
+        conn, failed=failed, retry_in_seconds=retry_in_seconds
+    )
+
+
 async def list_compared(
     conn: Connection, object_type: str, object_ids: Sequence[str]
 ) -> Mapping[str, Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from mpanel_billing.database.pool import acquired
-from mpanel_billing.errors import StripeObjectMissingError
+from mpanel_billing.errors import StripeObjectMissingError, StripeObjectUnreadableError
 from mpanel_billing.mirror import repository
 from mpanel_billing.mirror.differences import OBJECT, Difference
 from mpanel_billing.mirror.facts import Facts
@@ -67,7 +67,7 @@ class Compared:
 async def compare_page(context: ReconcileContext, object_type: str, page: Page) -> Compared:
     """Compare a page with the stored rows; repair what differs unless it is a dry run."""
     objects = [await context.mirror.complete(stripe_object) for stripe_object in page.objects]
-    read, drift = _normalise_all(context, object_type, objects)
+    read, drift = await _read_all(context, object_type, objects)
     rows = await _stored_rows(context, object_type, list(read))
     differing = {
         id_: found
@@ -99,7 +99,7 @@ async def compare_object(
     except StripeObjectMissingError:
         return await _compare_missing(context, object_type, object_id, row)
     stripe_object = await context.mirror.complete(fetched.stripe_object)
-    read, drift = _normalise_all(context, object_type, [stripe_object])
+    read, drift = await _read_all(context, object_type, [stripe_object])
     for facts in read.values():
         differing = differences(object_type, facts, row)
         now = (
@@ -112,21 +112,25 @@ async def compare_object(
     return drift
 
 
-def _normalise_all(
+async def _read_all(
     context: ReconcileContext, object_type: str, objects: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Facts], list[Drift]]:
-    """Normalise objects; an unreadable one is drift that cannot be repaired."""
+    """Read objects; an unreadable one is drift, and kept as a failed refetch."""
     read: dict[str, Facts] = {}
-    unreadable: list[Drift] = []
+    unreadable: dict[str, UnreadableObjectError] = {}
     for stripe_object in objects:
         try:
             facts = normalise(stripe_object, livemode=context.mirror.livemode)
         except UnreadableObjectError as error:
-            id_ = str(stripe_object.get("id"))
-            unreadable.append(Drift(object_type, id_, OBJECT, None, f"unreadable: {error}", False))
+            unreadable[str(stripe_object.get("id"))] = error
         else:
             read[facts.object_id] = facts
-    return read, unreadable
+    if unreadable and not context.dry_run:
+        await context.mirror.keep_unreadable(object_type, unreadable)
+    return read, [
+        Drift(object_type, id_, OBJECT, None, f"unreadable: {error}", repaired=False)
+        for id_, error in unreadable.items()
+    ]
 
 
 async def _stored_rows(
@@ -223,6 +227,8 @@ async def _refetch(context: ReconcileContext, object_type: str, object_id: str) 
     try:
         async with context.repairs:
             now = await context.mirror.refresh(object_type, object_id)
+    except StripeObjectUnreadableError:  # kept as a failed refetch
+        return False
     except _OBJECT_ERRORS:
         logger.exception("cannot apply an object", extra={"objectId": object_id})
         return False

@@ -7,10 +7,11 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.errors import InvalidRequestError, NotFoundError
 from mpanel_billing.mirror.differences import OBJECT
-from mpanel_billing.mirror.types import MIRRORED, normalise
+from mpanel_billing.mirror.reading import Fields
+from mpanel_billing.mirror.types import MIRRORED
 from mpanel_billing.mirror.types.invoice import INVOICE
 from mpanel_billing.mirror.types.invoice_payment import INVOICE_PAYMENT
-from mpanel_billing.mirror.types.subscription import SUBSCRIPTION, SubscriptionFacts
+from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
 from mpanel_billing.provisioning.operations import find_subscription
 from mpanel_billing.reconciliation.accounts import inspect_subscription
 from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object, compare_page
@@ -71,10 +72,8 @@ async def _compare_related(context: ReconcileContext, subscription_id: str) -> l
 
 async def _compare_customer(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:
     fetched = await context.mirror.stripe.fetch(SUBSCRIPTION.resource, subscription_id)
-    facts = normalise(fetched.stripe_object, livemode=context.mirror.livemode)
-    if not isinstance(facts, SubscriptionFacts):
-        raise TypeError(type(facts))
-    return await compare_object(context, "customer", facts.stripe_customer_id)
+    customer = Fields(fetched.stripe_object).reference("customer")
+    return await compare_object(context, "customer", customer) if customer else []
 
 
 async def _compare_invoices(context: ReconcileContext, subscription_id: str) -> list[Drift]:

@@ -1,11 +1,13 @@
 """Parses a signed body into an event and the snapshot that it carries; no I/O."""
 
+import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from mpanel_billing.errors import MalformedRequestError
-from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id
+from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id, require
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
 from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED_BY_NAME
 from mpanel_billing.webhooks.jsonb import Body, NotStorableError, read_object
@@ -28,8 +30,9 @@ class WrongModeError(MalformedRequestError):
 class Event(NamedTuple):
     """An event as the inbox keeps it; `payload` is its JSON text.
 
-    `snapshot` is the mirrored object that it carries. Without one the event is kept with the
-    `reason` and has no effect.
+    `snapshot` is the mirrored object that it carries. Without one the event is kept: as ignored
+    with the `reason`, or, if it is of a mirrored type and cannot be read, as failed with the
+    `error`.
     """
 
     id: str
@@ -40,7 +43,8 @@ class Event(NamedTuple):
     object_id: str | None
     payload: str
     snapshot: Snapshot | None
-    reason: str | None
+    reason: str | None = None
+    error: str | None = None
 
     @property
     def batch_key(self) -> str:
@@ -48,6 +52,14 @@ class Event(NamedTuple):
         if self.snapshot is None:
             return self.object_id or self.id
         return MIRRORED_BY_NAME[self.snapshot.object_type].batch_key(self.snapshot.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Events of one type, or received in the last days; None: any."""
+
+    type: str | None = None
+    since_days: int | None = None
 
 
 def parse_body(body: bytes) -> Body:
@@ -62,15 +74,16 @@ def parse_event(body: Body, *, livemode: bool) -> Event:
     """Return the event in a signed body; `livemode` is the mode of our Stripe key.
 
     NotAnEventError without an id to keep it by, WrongModeError for the other mode. Anything else
-    that is unexpected is kept with the reason.
+    that is unexpected is kept with the reason or the error.
     """
     payload = body.values
     try:
         event_id = checked_id(payload.get("id"), "id")
-    except UnreadableObjectError as error:
-        raise NotAnEventError(f"The body is not an event: {error}.") from None
+    except UnreadableObjectError as wrong:
+        raise NotAnEventError(f"The body is not an event: {wrong}.") from None
     _check_mode(event_id, payload, livemode=livemode)
-    snapshot, reason = _read_snapshot(event_id, payload, livemode=livemode)
+    reason = _reason_to_ignore(payload)
+    snapshot, error = (None, None) if reason else _read(event_id, payload, livemode=livemode)
     return Event(
         id=event_id,
         type=_label(payload.get("type")) or "unknown",
@@ -81,6 +94,7 @@ def parse_event(body: Body, *, livemode: bool) -> Event:
         payload=body.text,
         snapshot=snapshot,
         reason=reason,
+        error=error,
     )
 
 
@@ -97,40 +111,42 @@ def _mode(livemode: bool) -> str:
     return "live" if livemode else "test"
 
 
-def _read_snapshot(
-    event_id: str, payload: Mapping[str, Any], *, livemode: bool
-) -> tuple[Snapshot | None, str | None]:
-    if reason := _reason_to_ignore(payload):
-        return None, reason
-    created = _created(payload)
-    if created is None:
-        return None, "has no creation time"
-    previous = payload["data"].get("previous_attributes")
-    try:
-        snapshot = snapshot_of_event(
-            payload["data"]["object"],
-            event_id=event_id,
-            event_type=payload["type"],
-            created=created,
-            livemode=livemode,
-            previous=previous if isinstance(previous, dict) else None,
-        )
-    except UnreadableObjectError as error:
-        return None, f"its object cannot be read: {error}"
-    return snapshot, None
-
-
 def _reason_to_ignore(payload: Mapping[str, Any]) -> str | None:
     if payload.get("object") != "event":
         return f"is a {_label(payload.get('object')) or 'nameless object'}, not an event"
     if payload.get("account") is not None:
         return "belongs to a connected account"
-    if payload.get("type") not in EVENT_TYPES:
+    if _label(payload.get("type")) not in EVENT_TYPES:
         return "its type is not mirrored"
-    data = payload.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
-        return "has no object"
     return None
+
+
+def _read(
+    event_id: str, payload: Mapping[str, Any], *, livemode: bool
+) -> tuple[Snapshot | None, str | None]:
+    """Return the snapshot, or the error with which the event is kept (rule 6)."""
+    try:
+        return _read_snapshot(event_id, payload, livemode=livemode), None
+    except UnreadableObjectError as error:
+        return None, f"cannot be read: {error}"
+    except Exception:  # noqa: BLE001 - a fault of ours must not refuse what Stripe sends once
+        return None, traceback.format_exc()
+
+
+def _read_snapshot(event_id: str, payload: Mapping[str, Any], *, livemode: bool) -> Snapshot:
+    data = Fields(payload).child("data").values
+    stripe_object = data.get("object")
+    if not isinstance(stripe_object, dict):
+        raise UnreadableObjectError("it has no object")
+    previous = data.get("previous_attributes")
+    return snapshot_of_event(
+        stripe_object,
+        event_id=event_id,
+        event_type=payload["type"],
+        created=require(Fields(payload).moment("created"), "created"),
+        livemode=livemode,
+        previous=previous if isinstance(previous, dict) else None,
+    )
 
 
 def _created(payload: Mapping[str, Any]) -> datetime | None:

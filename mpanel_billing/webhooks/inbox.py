@@ -7,6 +7,8 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 import asyncpg
@@ -20,8 +22,9 @@ from mpanel_billing.jobs.backoff import doubled
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
 from mpanel_billing.webhooks import repository
-from mpanel_billing.webhooks.event import Event, parse_event
+from mpanel_billing.webhooks.event import Event, Selection, parse_event
 from mpanel_billing.webhooks.jsonb import Body
+from mpanel_billing.webhooks.repository import ListEvents, Position
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +43,12 @@ MAX_ATTEMPTS = 12
 _MAX_ERROR_LENGTH = 20_000
 _CONFLICT_RETRIES = 3
 _PAGE = 100
+_EVERYTHING = Selection()
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+class UnreadableEventError(Exception):
+    """The object of a kept event still cannot be read; the message says why."""
 
 
 async def receive_event(pool: Pool, event: Event) -> Outcome:
@@ -74,10 +83,11 @@ async def receive_events(conn: Connection, events: Sequence[Event]) -> Mapping[s
     Returns the outcome by event id. Any failure fails the batch, and the caller must roll back.
     """
     expected = {event.id: _expected(event) for event in events}
-    rows = [inbox_row(event, expected[event.id]) for event in events]
+    rows = [inbox_row(event, expected[event.id]) | _failure(event.error) for event in events]
     keys = lock_keys(event.snapshot for event in events if event.snapshot)
     kept = await repository.insert_events(conn, rows, [event.payload for event in events], keys)
     new = [event for event in events if event.id in kept]
+    _log_unreadable(new)
     snapshots = [event.snapshot for event in new if event.snapshot]
     by_object = await apply_locked(conn, snapshots) if snapshots else {}
     outcomes = {e.id: by_object[e.snapshot.object_id] for e in new if e.snapshot}
@@ -91,7 +101,30 @@ async def receive_events(conn: Connection, events: Sequence[Event]) -> Mapping[s
 
 def _expected(event: Event) -> Outcome:
     """Return the outcome of most events, with which each is inserted at first."""
+    if event.error:
+        return Outcome(FAILED)
     return APPLIED if event.snapshot else Outcome(IGNORED, event.reason)
+
+
+def _failure(error: str | None) -> dict[str, Any]:
+    """Return the further columns of an event that has failed for the first time."""
+    if error is None:
+        return {}
+    return {
+        "attempts": 1,
+        "last_error": error[-_MAX_ERROR_LENGTH:],
+        "retry_in_seconds": retry_delay(1),
+    }
+
+
+def _log_unreadable(events: Sequence[Event]) -> None:
+    for event in events:
+        if event.error:
+            logger.error(
+                "event kept as failed: %s",
+                event.error,
+                extra={"eventId": event.id, "eventType": event.type, "objectId": event.object_id},
+            )
 
 
 def inbox_row(event: Event, outcome: Outcome) -> dict[str, Any]:
@@ -114,11 +147,7 @@ async def _keep_failed(pool: Pool, event: Event, error: Exception) -> None:
         extra={"eventId": event.id, "eventType": event.type},
         exc_info=error,
     )
-    row = inbox_row(event, Outcome(FAILED)) | {
-        "attempts": 1,
-        "last_error": _describe(error),
-        "retry_in_seconds": retry_delay(1),
-    }
+    row = inbox_row(event, Outcome(FAILED)) | _failure(_describe(error))
     try:
         async with transaction(pool) as conn:
             await repository.insert_events(conn, [row], [event.payload], keys=[])
@@ -145,6 +174,8 @@ async def _lock_and_apply(mirror: Mirror, event_id: str) -> Outcome | None:
         if row is None:
             return None
         event = parse_event(Body.of(row["payload"]), livemode=mirror.livemode)
+        if event.error:
+            raise UnreadableEventError(event.error)
         outcome = Outcome(IGNORED, event.reason)
         if event.snapshot:
             outcome = (await apply_snapshots(conn, [event.snapshot]))[event.snapshot.object_id]
@@ -176,6 +207,8 @@ def _mark(event_id: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def _describe(error: Exception) -> str:
+    if isinstance(error, UnreadableEventError):
+        return str(error)
     return "".join(traceback.format_exception(error))[-_MAX_ERROR_LENGTH:]
 
 
@@ -215,27 +248,70 @@ async def replay_event(mirror: Mirror, event_id: str, *, by: Actor | None = None
 
 
 async def replay_failed_events(
-    mirror: Mirror, *, by: Actor | None = None
+    mirror: Mirror, selection: Selection = _EVERYTHING, *, by: Actor | None = None
 ) -> AsyncIterator[tuple[str, Outcome | None]]:
-    """Apply every unfinished event once; yields the id and outcome of each.
+    """Apply the unfinished events once; yields the id and outcome of each.
 
     The outcome is None if another process was applying the event.
     """
+    async with audit.attempt(
+        mirror.pool, by, "events.replay_failed", details=asdict(selection)
+    ) as entry:
+        events = _list_pages(mirror.pool, repository.list_unfinished_events, selection)
+        async for replayed in _counted(entry, _replay_all(mirror, events)):
+            yield replayed
+
+
+async def replay_ignored_events(
+    mirror: Mirror, selection: Selection, *, by: Actor | None = None
+) -> AsyncIterator[tuple[str, Outcome | None]]:
+    """Apply events that were ignored, as of a type that is mirrored since an upgrade.
+
+    Yields what `replay_failed_events` does. Events without a payload, which is pruned by age, stay.
+    """
+    async with audit.attempt(
+        mirror.pool, by, "events.replay_ignored", details=asdict(selection)
+    ) as entry:
+        events = _list_pages(mirror.pool, repository.list_ignored_events, selection)
+        async for replayed in _counted(entry, _replay_all(mirror, _reopened(mirror.pool, events))):
+            yield replayed
+
+
+async def _counted(
+    entry: audit.Entry, replayed: AsyncIterator[tuple[str, Outcome | None]]
+) -> AsyncIterator[tuple[str, Outcome | None]]:
     statuses: Counter[str] = Counter()
-    async with audit.attempt(mirror.pool, by, "events.replay_failed") as entry:
-        async for event_id, outcome in _replay_all(mirror):
-            statuses[outcome.status if outcome else "busy"] += 1
-            yield event_id, outcome
-        entry.note(outcomes=dict(statuses))
+    async for event_id, outcome in replayed:
+        statuses[outcome.status if outcome else "busy"] += 1
+        yield event_id, outcome
+    entry.note(outcomes=dict(statuses))
 
 
-async def _replay_all(mirror: Mirror) -> AsyncIterator[tuple[str, Outcome | None]]:
-    after = ""
+async def _replay_all(
+    mirror: Mirror, event_ids: AsyncIterator[str]
+) -> AsyncIterator[tuple[str, Outcome | None]]:
+    async for event_id in event_ids:
+        yield event_id, await retry_event(mirror, event_id)
+
+
+async def _reopened(pool: Pool, event_ids: AsyncIterator[str]) -> AsyncIterator[str]:
+    async for event_id in event_ids:
+        async with acquired(pool) as conn:
+            reopened = await repository.reopen_event(conn, event_id)
+        if reopened:
+            yield event_id
+
+
+async def _list_pages(
+    pool: Pool, list_page: ListEvents, selection: Selection
+) -> AsyncIterator[str]:
+    """Yield the ids of the selected events, oldest first."""
+    after: Position = (_BEGINNING, "")
     while True:
-        async with acquired(mirror.pool) as conn:
-            page = await repository.list_failed_events(conn, after, _PAGE)
-        for event_id in page:
-            yield event_id, await retry_event(mirror, event_id)
+        async with acquired(pool) as conn:
+            page = await list_page(conn, selection, after, _PAGE)
+        for _, event_id in page:
+            yield event_id
         if len(page) < _PAGE:
             return
         after = page[-1]

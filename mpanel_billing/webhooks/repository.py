@@ -1,14 +1,23 @@
 """The rows of the inbox."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
 
-from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.database.queries import Connection, Query, load_queries
+from mpanel_billing.webhooks.event import Selection
 
 _queries = load_queries("inbox")
+
+Position: TypeAlias = tuple[datetime, str]
+"""Where an event is in the order of receipt: when it was received, and its id."""
+
+
+ListEvents: TypeAlias = Callable[[Connection, Selection, Position, int], Awaitable[list[Position]]]
 
 
 async def insert_events(
@@ -88,7 +97,29 @@ async def reopen_event(conn: Connection, event_id: str) -> bool:
     return await _queries.reopen_event.fetch_value(conn, id=event_id) is not None
 
 
-async def list_failed_events(conn: Connection, after: str, most: int) -> list[str]:
-    """Return the ids of unfinished events after an id, in order."""
-    rows = await _queries.list_failed_events.fetch(conn, after=after, most=most)
-    return [row["id"] for row in rows]
+async def list_unfinished_events(
+    conn: Connection, selection: Selection, after: Position, most: int
+) -> list[Position]:
+    """Return when unfinished events were received, and their ids, after one, oldest first."""
+    return await _list_selected(conn, _queries.list_unfinished_events, selection, after, most)
+
+
+async def list_ignored_events(
+    conn: Connection, selection: Selection, after: Position, most: int
+) -> list[Position]:
+    """Return the same as `list_unfinished_events` of ignored events that have a payload."""
+    return await _list_selected(conn, _queries.list_ignored_events, selection, after, most)
+
+
+async def _list_selected(
+    conn: Connection, query: Query, selection: Selection, after: Position, most: int
+) -> list[Position]:
+    received_at, event_id = after
+    rows = await query.fetch(
+        conn,
+        **asdict(selection),
+        after_received_at=received_at,
+        after_id=event_id,
+        most=most,
+    )
+    return [(row["received_at"], row["id"]) for row in rows]

@@ -196,10 +196,28 @@ WHERE id = :id
   AND payload IS NOT NULL
 RETURNING id;
 
--- name: list_failed_events(after, most)
-SELECT e.id
+-- name: list_unfinished_events(type, since_days, after_received_at, after_id, most)
+-- In pages; null matches any type, and any time of receipt.
+SELECT
+    e.received_at,
+    e.id
 FROM stripe_events AS e
 WHERE e.status IN ('received', 'failed')
-  AND e.id > :after
-ORDER BY e.id
+  AND (:type::text IS NULL OR e.type = :type::text)
+  AND e.received_at >= now() - make_interval(days => coalesce(:since_days::integer, 36500))
+  AND (e.received_at, e.id) > (:after_received_at::timestamptz, :after_id::text)
+ORDER BY e.received_at, e.id
+LIMIT :most;
+
+-- name: list_ignored_events(type, since_days, after_received_at, after_id, most)
+SELECT
+    e.received_at,
+    e.id
+FROM stripe_events AS e
+WHERE e.status = 'ignored'
+  AND e.payload IS NOT NULL
+  AND (:type::text IS NULL OR e.type = :type::text)
+  AND e.received_at >= now() - make_interval(days => coalesce(:since_days::integer, 36500))
+  AND (e.received_at, e.id) > (:after_received_at::timestamptz, :after_id::text)
+ORDER BY e.received_at, e.id
 LIMIT :most;

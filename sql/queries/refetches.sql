@@ -103,6 +103,29 @@ SET attempts = attempts + 1,
     next_attempt_at = now() + make_interval(secs => :retry_in_seconds::double precision)
 WHERE object_id = :object_id;
 
+-- name: keep_failed_refetches(failed, retry_in_seconds)!
+-- Of objects that were fetched without a request. One that is waiting already keeps its time.
+INSERT INTO stripe_refetches (
+    object_id,
+    object_type,
+    reason,
+    version,
+    attempts,
+    last_error,
+    next_attempt_at
+)
+SELECT
+    f.object_id,
+    f.object_type,
+    'could not be read',
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+    1,
+    f.error,
+    now() + make_interval(secs => :retry_in_seconds::double precision)
+FROM jsonb_to_recordset(:failed::jsonb) AS f (object_id text, object_type text, error text)
+ON CONFLICT (object_id) DO UPDATE
+SET last_error = excluded.last_error;
+
 -- name: list_due_refetches(most)
 SELECT
     r.object_id,

@@ -93,6 +93,7 @@ async def test_every_command_that_changes_something_leaves_exactly_one_entry(
         ("catalog push", "catalogue.push"),
         ("events replay evt_1", "event.replay"),
         ("events replay-failed", "events.replay_failed"),
+        ("events replay-ignored --type unicorn.created", "events.replay_ignored"),
         ("provision suspend sub_1 --reason abuse", "subscription.suspend"),
         ("provision lift sub_1", "subscription.lift"),
         ("provision retry sub_1", "subscription.retry"),

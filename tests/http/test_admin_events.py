@@ -17,6 +17,7 @@ from tests.service import AppClient, make_app, make_settings
         ("GET", "/api/admin/events/evt_1"),
         ("POST", "/api/admin/events/evt_1/replay"),
         ("POST", "/api/admin/events/replay-failed"),
+        ("POST", "/api/admin/events/replay-ignored?type=x"),
         ("GET", "/api/admin/provisioning"),
         ("POST", "/api/admin/provisioning/retry"),
         ("GET", "/api/admin/subscriptions/sub_1/timeline"),

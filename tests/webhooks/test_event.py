@@ -1,9 +1,12 @@
 """Signed bodies: which are events, which are kept, which are applied."""
 
+import copy
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mpanel_billing.webhooks.event import (
     Event,
@@ -12,6 +15,7 @@ from mpanel_billing.webhooks.event import (
     parse_body,
     parse_event,
 )
+from mpanel_billing.webhooks.fast_path import prepare_fast_path
 from tests import stripe_objects as made
 
 
@@ -59,21 +63,82 @@ def test_a_body_that_is_not_an_event_is_refused(body: bytes) -> None:
         ({"type": "unicorn.created"}, "its type is not mirrored"),
         ({"type": None}, "its type is not mirrored"),
         ({"type": 7}, "its type is not mirrored"),
-        ({"data": None}, "has no object"),
-        ({"data": {}}, "has no object"),
-        ({"data": {"object": "sub_1"}}, "has no object"),
+        ({"type": ["customer.subscription.updated"]}, "its type is not mirrored"),
+        ({"type": {}}, "its type is not mirrored"),
         ({"object": "v2.core.event"}, "is a v2.core.event, not an event"),
         ({"object": None}, "nameless object"),
         ({"account": "acct_1"}, "connected account"),
-        ({"created": "yesterday"}, "has no creation time"),
-        ({"created": 10**30}, "has no creation time"),
-        ({"data": {"object": {"object": "subscription"}}}, "id is not a Stripe id"),
     ],
 )
 def test_an_odd_event_is_kept_with_the_reason(change: dict[str, Any], reason: str) -> None:
     event = parse(made.event("customer.subscription.updated", made.subscription()) | change)
-    assert event.snapshot is None
+    assert (event.snapshot, event.error) == (None, None)
     assert reason in (event.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"data": None}, "it has no object"),
+        ({"data": {}}, "it has no object"),
+        ({"data": {"object": "sub_1"}}, "it has no object"),
+        ({"created": None}, "created is missing"),
+        ({"created": "yesterday"}, "created is not a 64-bit integer"),
+        ({"created": 10**30}, "created is not a 64-bit integer"),
+        ({"data": {"object": {"object": "subscription"}}}, "id is not a Stripe id"),
+        ({"data": {"object": {"object": ["subscription"]}}}, "object is not a string"),
+    ],
+)
+def test_an_event_of_a_mirrored_type_that_cannot_be_read_has_an_error(
+    change: dict[str, Any], error: str
+) -> None:
+    event = parse(made.event("customer.subscription.updated", made.subscription()) | change)
+    assert (event.snapshot, event.reason) == (None, None)
+    assert event.error == f"cannot be read: {error}"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+PAYLOADS = [
+    made.event(type_, about)
+    for type_, about in {
+        "customer.subscription.updated": made.subscription(),
+        "invoice.paid": made.invoice(total_taxes=[{"amount": 5}]),
+        "invoice_payment.paid": made.invoice_payment(),
+        "checkout.session.completed": made.session(order="0190d2f0-0000-7000-8000-000000000001"),
+    }.items()
+]
+
+
+def places(value: Any) -> list[tuple[Any, ...]]:
+    """Return the path of each value in a JSON value."""
+    if not isinstance(value, dict | list):
+        return []
+    keys = value if isinstance(value, dict) else range(len(value))
+    return [path for key in keys for path in [(key,), *((key, *p) for p in places(value[key]))]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_signed_event_with_any_value_replaced_is_kept_or_refused_and_never_breaks(
+    data: st.DataObject,
+) -> None:
+    payload = copy.deepcopy(data.draw(st.sampled_from(PAYLOADS)))
+    *path, last = data.draw(st.sampled_from(places(payload)))
+    inner = payload
+    for key in path:
+        inner = inner[key]
+    inner[last] = data.draw(JSON)
+    try:
+        event = parse(payload)
+    except (NotAnEventError, WrongModeError):
+        return
+    assert [event.snapshot, event.reason, event.error].count(None) == 2
+    assert "Traceback" not in (event.error or "")
+    prepare_fast_path(event)
 
 
 def test_an_upcoming_invoice_has_no_id_and_is_kept_without_effect() -> None:

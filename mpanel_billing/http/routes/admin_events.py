@@ -1,6 +1,7 @@
 """/api/admin/events: `mpanel-billing events` over HTTP."""
 
 from collections import Counter
+from collections.abc import AsyncIterator
 
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
@@ -13,12 +14,17 @@ from mpanel_billing.http.schemas.admin import (
     EventsQuery,
     EventsResponse,
     ReplayedResponse,
+    ReplayFailedQuery,
+    ReplayIgnoredQuery,
     ReplayResponse,
 )
+from mpanel_billing.mirror.service import Outcome
+from mpanel_billing.webhooks.event import Selection
 from mpanel_billing.webhooks.inbox import (
     list_events,
     replay_event,
     replay_failed_events,
+    replay_ignored_events,
     show_event,
 )
 
@@ -40,10 +46,22 @@ async def get_event(call: KeyedCall[EventPath]) -> EventResponse:
 
 
 @routes.endpoint("POST", "/api/admin/events/replay-failed", scope="admin")
-async def post_replay_failed(call: KeyedCall) -> ReplayedResponse:
-    """Replay every failed event; returns how many had which outcome."""
+async def post_replay_failed(call: KeyedCall[None, ReplayFailedQuery]) -> ReplayedResponse:
+    """Replay the failed events, all or some; returns how many had which outcome."""
+    selection = Selection(call.query.type, call.query.since_days)
+    return await _count(replay_failed_events(call.app[keys.MIRROR], selection, by=call.actor))
+
+
+@routes.endpoint("POST", "/api/admin/events/replay-ignored", scope="admin")
+async def post_replay_ignored(call: KeyedCall[None, ReplayIgnoredQuery]) -> ReplayedResponse:
+    """Replay ignored events of a type, as after an upgrade that mirrors it."""
+    selection = Selection(call.query.type, call.query.since_days)
+    return await _count(replay_ignored_events(call.app[keys.MIRROR], selection, by=call.actor))
+
+
+async def _count(replayed: AsyncIterator[tuple[str, Outcome | None]]) -> ReplayedResponse:
     outcomes: Counter[str] = Counter()
-    async for _, outcome in replay_failed_events(call.app[keys.MIRROR], by=call.actor):
+    async for _, outcome in replayed:
         outcomes[outcome.status if outcome else "busy"] += 1
     return ReplayedResponse(outcomes=dict(outcomes))
 

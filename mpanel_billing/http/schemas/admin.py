@@ -21,6 +21,21 @@ class EventsQuery(Request):
     limit: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="The most to return.")] = 50
 
 
+class ReplayFailedQuery(Request):
+    """Which of the failed events: all, or some."""
+
+    type: SearchText | None = Field(None, description="Only events of this type.")
+    since_days: Annotated[
+        int | None, Field(ge=1, le=3650, description="Only those received in the last days.")
+    ] = None
+
+
+class ReplayIgnoredQuery(ReplayFailedQuery):
+    """Which of the ignored events."""
+
+    type: SearchText = Field(description="Only events of this type.")
+
+
 class AuditQuery(Request):
     """Which entries to return."""
 
