@@ -33,7 +33,7 @@ dev: $(SET_UP) ## Run everything locally: PostgreSQL, sandbox, API, worker (ARGS
 test: $(SET_UP) ## Run all tests but those of PM2 (make test-pm2)
 	@scripts/install-browser.sh
 	@scripts/install-fault-tools.sh
-	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --ignore=tests/pm2 $(ARGS)
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 $(ARGS)
 
 .PHONY: reliability
 reliability: $(SET_UP) ## Break things under load, and write the results to docs/reliability.md
@@ -59,7 +59,7 @@ bench: $(SET_UP) ## Run the webhook benchmark (others: benchmarks/README.md)
 .PHONY: soak
 soak: $(SET_UP) ## Run the property tests with many more examples than `make test` does
 	@CONVERGENCE_EXAMPLES=5000 BOTH_WAYS_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
-		tests/convergence tests/webhooks/test_both_ways.py $(ARGS)
+		tests/convergence tests/webhooks/test_both_paths.py $(ARGS)
 	@PROVISIONING_EXAMPLES=500 PROVISIONING_KILLS=5 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 

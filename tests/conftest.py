@@ -17,9 +17,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "equipment: needs a Debian package; skipped where it is not")
 
 
+_LONGEST = (
+    "tests/convergence/",
+    "tests/provisioning/test_model.py",
+    "tests/faults/",
+    "tests/openapi/",
+    "tests/dev/",
+    "tests/provisioning/test_killed_workers.py",
+    "tests/endtoend/",
+    "tests/browser/",
+    "tests/mpanel/",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left alone with it at the end."""
-    items.sort(key=lambda item: "convergence" not in item.nodeid)
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)
