@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any, TypeVar
@@ -88,6 +89,14 @@ def template(postgres: EmbeddedPostgres, run_dir: Path) -> str:
     return _TEMPLATE
 
 
+@dataclass(frozen=True)
+class Stocked:
+    """The default catalogue on sale: a database to copy, and the state file of its sandbox."""
+
+    template: str
+    sandbox_state: Path
+
+
 class Databases:
     """Creates and drops databases over one connection: a process for each costs twice as much."""
 
@@ -142,8 +151,13 @@ def databases(postgres: EmbeddedPostgres, worker_id: str) -> Iterator[Databases]
 
 
 @pytest.fixture
-def database_url(databases: Databases, template: str) -> Iterator[str]:
-    """The URL of a migrated database without rows, for this test alone."""
+def database_url(
+    databases: Databases, template: str, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The URL of a migrated database, for this test alone: without rows, or with the `offers`."""
+    if "stocked" in request.fixturenames:
+        stocked: Stocked = request.getfixturevalue("stocked")
+        template = stocked.template
     with databases.opened(template) as url:
         yield url
 

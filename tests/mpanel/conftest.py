@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from mpanel_billing.database.migrations import migrate
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.dev.data import exclusively
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.provisioning.converge import Provisioning
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drivers, LimitedDriver
-from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from tests.mpanel.databases import (
     LATER_COLUMNS,
     OWNER,
@@ -27,7 +28,7 @@ from tests.mpanel.databases import (
     run_files,
 )
 from tests.postgres import Databases
-from tests.service import Service
+from tests.service import Service, sell_default_catalogue
 
 Clone = Callable[[str], str]
 
@@ -81,6 +82,12 @@ def mpanel_url(clone: Clone, request: pytest.FixtureRequest) -> str:
 def database_url(clone: Clone) -> str:
     """mPanel's database with our schema: whatever runs on an empty one runs on this, too."""
     return clone("mpanel_migrated")
+
+
+@pytest.fixture
+async def offers(pool: Pool, gateway: StripeGateway) -> None:
+    """The default catalogue, in mPanel's database and at Stripe."""
+    await sell_default_catalogue(pool, gateway)
 
 
 @pytest.fixture
