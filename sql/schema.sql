@@ -105,6 +105,61 @@ END
 $$;
 COMMENT ON FUNCTION billing_describe(described_table text, described_column text, description text) IS 'Comments on a column or, without one, on a table, unless mPanel had it before us';
 
+CREATE FUNCTION billing_keep_deleted_subscription() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA), TRUE);
+    INSERT INTO billing_deleted_subscriptions AS d (
+        subscription_id,
+        stripe_subscription_id,
+        stripe_customer_id,
+        livemode,
+        stripe_status,
+        stripe_as_of,
+        subscription,
+        services,
+        charges
+    )
+    SELECT
+        OLD.id,
+        OLD.stripe_subscription_id,
+        OLD.stripe_customer_id,
+        OLD.livemode,
+        OLD.stripe_status,
+        OLD.stripe_as_of,
+        to_jsonb(OLD),
+        coalesce((
+            SELECT jsonb_agg(to_jsonb(s)) FROM tenant_services AS s WHERE s.subscription_id = OLD.id
+        ), '[]'),
+        coalesce((
+            SELECT jsonb_agg(to_jsonb(c)) FROM subscription_charges AS c WHERE c.subscription_id = OLD.id
+        ), '[]')
+    WHERE OLD.stripe_subscription_id IS NOT NULL
+       -- a page that can still be paid
+       OR EXISTS (
+           SELECT 1
+           FROM checkout_sessions AS c
+           WHERE c.subscription_id = OLD.id
+             AND c.status IN ('creating', 'open')
+       )
+    ON CONFLICT (subscription_id) DO UPDATE
+    SET stripe_subscription_id = excluded.stripe_subscription_id,
+        stripe_customer_id = excluded.stripe_customer_id,
+        stripe_status = excluded.stripe_status,
+        stripe_as_of = excluded.stripe_as_of,
+        subscription = excluded.subscription,
+        services = excluded.services,
+        charges = excluded.charges,
+        deleted_at = now(),
+        settled_at = NULL,
+        settled_how = NULL;
+    RETURN OLD;
+END
+$$;
+COMMENT ON FUNCTION billing_keep_deleted_subscription() IS 'Keeps what is needed of a subscription that is being deleted';
+
 CREATE FUNCTION billing_receive_events_v1(keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb) RETURNS SETOF text
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -487,6 +542,23 @@ BEGIN
 END;
 $$;
 
+CREATE TABLE billing_adoptions (
+    subscription_id uuid NOT NULL,
+    source text NOT NULL,
+    order_id uuid,
+    problem text,
+    adopted_at timestamp with time zone DEFAULT now() NOT NULL,
+    inspected_at timestamp with time zone,
+    CONSTRAINT billing_adoptions_source_check CHECK ((source = ANY (ARRAY['stripe'::text, 'deleted'::text])))
+);
+COMMENT ON TABLE billing_adoptions IS 'Subscriptions that were brought back: their accounts are looked for before any is created';
+COMMENT ON COLUMN billing_adoptions.subscription_id IS 'The subscription';
+COMMENT ON COLUMN billing_adoptions.source IS 'stripe: from the metadata at Stripe, for example after a restored backup; deleted: from billing_deleted_subscriptions';
+COMMENT ON COLUMN billing_adoptions.order_id IS 'The order that its metadata names';
+COMMENT ON COLUMN billing_adoptions.problem IS 'What could not be brought back; null: nothing';
+COMMENT ON COLUMN billing_adoptions.adopted_at IS 'When it was brought back';
+COMMENT ON COLUMN billing_adoptions.inspected_at IS 'When its accounts were looked for; null: not yet';
+
 CREATE TABLE billing_api_keys (
     id text NOT NULL,
     name text NOT NULL,
@@ -597,6 +669,36 @@ COMMENT ON COLUMN billing_changes.last_error IS 'Why Stripe did not do it';
 COMMENT ON COLUMN billing_changes.leased_until IS 'Until then the process that asks is taken to be alive';
 COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';
 COMMENT ON COLUMN billing_changes.updated_at IS 'When its state last changed';
+
+CREATE TABLE billing_deleted_subscriptions (
+    subscription_id uuid NOT NULL,
+    stripe_subscription_id text,
+    stripe_customer_id text,
+    livemode boolean NOT NULL,
+    stripe_status text,
+    stripe_as_of timestamp with time zone,
+    subscription jsonb NOT NULL,
+    services jsonb DEFAULT '[]'::jsonb NOT NULL,
+    charges jsonb DEFAULT '[]'::jsonb NOT NULL,
+    deleted_at timestamp with time zone DEFAULT now() NOT NULL,
+    settled_at timestamp with time zone,
+    settled_how text,
+    CONSTRAINT billing_deleted_subscriptions_check CHECK (((settled_at IS NULL) = (settled_how IS NULL))),
+    CONSTRAINT billing_deleted_subscriptions_settled_how_check CHECK ((settled_how = ANY (ARRAY['restored'::text, 'cancelled'::text])))
+);
+COMMENT ON TABLE billing_deleted_subscriptions IS 'Subscriptions whose rows were deleted here, by mPanel or by hand: until an operator decides, events of them have no effect';
+COMMENT ON COLUMN billing_deleted_subscriptions.subscription_id IS 'Id of the deleted row';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_subscription_id IS 'sub_...; null: it was not paid';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_customer_id IS 'cus_... that is charged';
+COMMENT ON COLUMN billing_deleted_subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_status IS 'Stripe''s status, as the latest event says';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_as_of IS 'What stripe_status describes, by Stripe''s clock';
+COMMENT ON COLUMN billing_deleted_subscriptions.subscription IS 'The deleted row';
+COMMENT ON COLUMN billing_deleted_subscriptions.services IS 'Its rows of tenant_services: the accounts that were left behind';
+COMMENT ON COLUMN billing_deleted_subscriptions.charges IS 'Its rows of subscription_charges';
+COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was deleted';
+COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
+COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
 
 CREATE TABLE subscription_items (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1096,6 +1198,26 @@ UNION ALL
    FROM tenant_services t
   WHERE (t.suspended_by_service IS NOT NULL)
 UNION ALL
+ SELECT 'row_deleted'::text AS trouble,
+    d.subscription_id,
+    d.stripe_subscription_id AS object_id,
+    d.deleted_at AS since,
+    (('its row was deleted here; at Stripe it is '::text || COALESCE(d.stripe_status, 'unpaid'::text)) || COALESCE(('; accounts: '::text || accounts.left_behind), ''::text)) AS detail
+   FROM (billing_deleted_subscriptions d
+     CROSS JOIN LATERAL ( SELECT string_agg((a.value ->> 'product_type'::text), ', '::text ORDER BY (a.value ->> 'product_type'::text)) AS left_behind
+           FROM jsonb_array_elements(d.services) a(value)
+          WHERE ((a.value ->> 'actual'::text) = ANY (ARRAY['active'::text, 'suspended'::text]))) accounts)
+  WHERE ((d.settled_at IS NULL) AND (d.stripe_subscription_id IS NOT NULL) AND ((d.stripe_status IS NULL) OR (d.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) OR (accounts.left_behind IS NOT NULL)))
+UNION ALL
+ SELECT 'not_adopted'::text AS trouble,
+    a.subscription_id,
+    s.stripe_subscription_id AS object_id,
+    a.adopted_at AS since,
+    ('brought back from Stripe, but '::text || a.problem) AS detail
+   FROM (billing_adoptions a
+     JOIN subscriptions s ON ((s.id = a.subscription_id)))
+  WHERE (a.problem IS NOT NULL)
+UNION ALL
  SELECT
         CASE
             WHEN ((w.trouble IS NULL) OR (first.id IS NULL)) THEN 'work_failed'::text
@@ -1155,7 +1277,9 @@ UNION ALL
     i.stripe_created AS since,
     (('its subscription '::text || i.stripe_subscription_id) || ' is not mirrored'::text) AS detail
    FROM invoices i
-  WHERE ((i.stripe_subscription_id IS NOT NULL) AND (i.subscription_id IS NULL))
+  WHERE ((i.stripe_subscription_id IS NOT NULL) AND (i.subscription_id IS NULL) AND (NOT (EXISTS ( SELECT 1
+           FROM billing_deleted_subscriptions d
+          WHERE ((d.stripe_subscription_id = i.stripe_subscription_id) AND (d.settled_at IS NULL))))))
 UNION ALL
  SELECT 'subscription_unmirrored'::text AS trouble,
     s.id AS subscription_id,
@@ -1187,7 +1311,7 @@ UNION ALL
      JOIN billing_reconcile_drift d ON (((d.run_id = latest.id) AND (NOT d.repaired))))
      LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)));
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored, overdue or drift';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, row_deleted, not_adopted, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored, overdue or drift';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
@@ -1824,6 +1948,9 @@ ALTER TABLE ONLY pgqueuer_schedules ALTER COLUMN id SET DEFAULT nextval('pgqueue
 
 ALTER TABLE ONLY pgqueuer_statistics ALTER COLUMN id SET DEFAULT nextval('pgqueuer_statistics_id_seq'::regclass);
 
+ALTER TABLE ONLY billing_adoptions
+    ADD CONSTRAINT billing_adoptions_pkey PRIMARY KEY (subscription_id);
+
 ALTER TABLE ONLY billing_api_keys
     ADD CONSTRAINT billing_api_keys_pkey PRIMARY KEY (id);
 
@@ -1832,6 +1959,9 @@ ALTER TABLE ONLY billing_audit_log
 
 ALTER TABLE ONLY billing_changes
     ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_deleted_subscriptions
+    ADD CONSTRAINT billing_deleted_subscriptions_pkey PRIMARY KEY (subscription_id);
 
 ALTER TABLE ONLY billing_reconcile_drift
     ADD CONSTRAINT billing_reconcile_drift_pkey PRIMARY KEY (run_id, object_id, field);
@@ -1965,6 +2095,8 @@ ALTER TABLE ONLY users
 ALTER TABLE ONLY users
     ADD CONSTRAINT users_tenant_id_email_key UNIQUE (tenant_id, email);
 
+CREATE INDEX billing_adoptions_problem_idx ON billing_adoptions USING btree (subscription_id) WHERE (problem IS NOT NULL);
+
 CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE (revoked_at IS NULL);
 
 CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log USING btree (actor, id);
@@ -1988,6 +2120,8 @@ CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email))
 CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btree (stripe_customer_id);
 
 CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
+
+CREATE INDEX billing_deleted_subscriptions_stripe_idx ON billing_deleted_subscriptions USING btree (stripe_subscription_id) WHERE (settled_at IS NULL);
 
 CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created) WHERE (stripe_invoice_id IS NOT NULL);
 
@@ -2107,7 +2241,12 @@ CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING bt
 
 CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 
+CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
+
 CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON pgqueuer FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
+
+ALTER TABLE ONLY billing_adoptions
+    ADD CONSTRAINT billing_adoptions_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_changes
     ADD CONSTRAINT billing_changes_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES invoices(id) ON DELETE CASCADE;

@@ -63,6 +63,7 @@ def customer_params(buyer: Buyer, subscription_id: UUID, customer_id: UUID) -> P
             "metadata": {
                 ORDER_METADATA_KEY: str(subscription_id),
                 "customerId": str(customer_id),
+                **({"company": buyer.company[:LONGEST_METADATA_VALUE]} if buyer.company else {}),
             },
         }
     )

@@ -18,6 +18,7 @@ _COMMANDS = {
     "catalog": "mpanel_billing.cli.catalog:app",
     "events": "mpanel_billing.cli.events:app",
     "provision": "mpanel_billing.cli.provision:app",
+    "deleted": "mpanel_billing.cli.deleted:app",
     "reconcile": "mpanel_billing.cli.reconcile:reconcile",
     "timeline": "mpanel_billing.cli.provision:timeline",
     "keys": "mpanel_billing.cli.keys:app",

@@ -18,6 +18,7 @@ from mpanel_billing.http.openapi.document import DOCUMENT, ApiDocument
 from mpanel_billing.http.rate_limits import RATE_LIMITER, open_rate_limiter
 from mpanel_billing.http.routes import (
     admin_audit,
+    admin_deleted,
     admin_events,
     admin_provisioning,
     admin_reconcile,
@@ -59,6 +60,7 @@ def create_app(settings: Settings, *, strict: bool = False) -> web.Application:
     announce_shutdown(app)
     for module in (
         admin_audit,
+        admin_deleted,
         admin_events,
         admin_provisioning,
         admin_reconcile,

@@ -14,6 +14,7 @@ from mpanel_billing.mirror.types import MIRRORED
 _subscriptions = load_queries("subscriptions")
 _invoices = load_queries("invoices")
 _refetches = load_queries("refetches")
+_adoptions = load_queries("adoptions")
 
 _BY_TYPE = {each.object_type: load_queries(each.query_file) for each in MIRRORED}
 _WRITES_LATER = {
@@ -97,6 +98,22 @@ async def _write(
     query = _BY_TYPE[object_type].write_snapshots
     written = await query.fetch(conn, snapshots=rows, rule=rule)
     return {row["object_id"]: row["affects_derived"] for row in written}
+
+
+async def list_deleted_here(conn: Connection, object_ids: Sequence[str]) -> set[str]:
+    """Return which of these subscriptions were deleted here, undecided by an operator."""
+    rows = await _adoptions.list_deleted_here.fetch(conn, stripe_subscription_ids=object_ids)
+    return {row["stripe_subscription_id"] for row in rows}
+
+
+async def note_deleted(conn: Connection, subscriptions: Sequence[Mapping[str, Any]]) -> None:
+    """Store what Stripe reports of subscriptions whose rows were deleted here."""
+    await _adoptions.note_deleted.execute(conn, subscriptions=subscriptions)
+
+
+async def adopt_orders(conn: Connection, orders: Sequence[Mapping[str, Any]]) -> None:
+    """Complete the new rows of lost orders, and have their accounts looked for."""
+    await _adoptions.adopt_orders.execute(conn, orders=orders)
 
 
 async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection
@@ -17,7 +18,7 @@ from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
 from mpanel_billing.mirror.types.invoice_payment import InvoicePaymentFacts
-from mpanel_billing.mirror.types.subscription import SubscriptionFacts
+from mpanel_billing.mirror.types.subscription import SubscriptionFacts, is_lost_order
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Outcome:
 APPLIED = Outcome("applied")
 STALE = Outcome("stale")
 UNDECIDED = Outcome("applied", "order within the second is undecided: refetching")
+DELETED_HERE = Outcome("ignored", "its row was deleted here: see billing_trouble")
+ORDER_MISSING = Outcome("applied", "names an order that is not here: fetching its customer")
 NO_ORDER = Outcome("ignored", "no order for this Checkout session")
 
 
@@ -51,6 +54,8 @@ class _Batch:
     newly_mirrored: list[str] = field(default_factory=list)
     undecided: list[Snapshot] = field(default_factory=list)
     unknown_customers: list[str] = field(default_factory=list)
+    deleted_here: list[dict[str, Any]] = field(default_factory=list)
+    orders_missing: list[Snapshot] = field(default_factory=list)
     touched: set[UUID] = field(default_factory=set)
 
 
@@ -74,6 +79,8 @@ async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mappi
     batch = _Batch(snapshots)
     for object_type, group in _by_type(snapshots):
         await _apply_group(conn, batch, object_type, group)
+    if batch.deleted_here:
+        await repository.note_deleted(conn, batch.deleted_here)
     await _derive(conn, batch)
     await _request_refetches(conn, batch)
     return batch.outcomes
@@ -112,6 +119,8 @@ async def _apply_group(
     if newer:
         rows = rows_of(newer, stored)
         _note_written(batch, newer, await repository.write_decided(conn, object_type, rows))
+        if adopted := [a for s in newer if (a := _adoption(s, stored.get(s.object_id)))]:
+            await repository.adopt_orders(conn, adopted)
 
 
 def _note_written(
@@ -132,6 +141,11 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
     if row is None and isinstance(snapshot.facts, SessionFacts):
         batch.outcomes[snapshot.object_id] = NO_ORDER
         return False
+    if row is not None and isinstance(snapshot.facts, SubscriptionFacts):
+        barred = _barred(batch, snapshot, snapshot.facts, row)
+        if barred is not None:
+            batch.outcomes[snapshot.object_id] = barred
+            return False
     stored = stored_version(snapshot.object_type, row)
     decision = order(stored, snapshot.version)
     if decision.needs_refetch:
@@ -144,6 +158,58 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
         _report_second_payment(snapshot.facts, row)
     batch.outcomes[snapshot.object_id] = _OUTCOMES[decision]
     return decision.applies
+
+
+def _barred(
+    batch: _Batch, snapshot: Snapshot, facts: SubscriptionFacts, row: Row
+) -> Outcome | None:
+    """Return why a subscription must not get a row now; None if it may.
+
+    Its row was deleted here, and a person has to decide; or it names an order that was lost, whose
+    Stripe customer only a fetched object shows.
+    """
+    if row["deleted_id"] is not None:
+        batch.deleted_here.append(
+            {
+                "deleted_id": row["deleted_id"],
+                "object_id": facts.object_id,
+                "stripe_status": facts.stripe_status,
+                "as_of": snapshot.version.as_of,
+            }
+        )
+        return DELETED_HERE
+    if row["order_is_missing"] and facts.lost_order is None:
+        if snapshot.version.event_id is not None:
+            batch.orders_missing.append(snapshot)
+        return ORDER_MISSING
+    return None
+
+
+def _adoption(snapshot: Snapshot, row: Row | None) -> dict[str, Any] | None:
+    """Return what to complete of a new row that may have been here before; None: nothing."""
+    facts = snapshot.facts
+    if not isinstance(facts, SubscriptionFacts) or row is None or row["subscription_id"]:
+        return None
+    lost = facts.lost_order
+    if snapshot.version.event_id is not None or lost is None:
+        return None
+    adopted: dict[str, Any] = {
+        "stripe_subscription_id": facts.object_id,
+        "order_id": facts.order_id,
+        "problem": None,
+        "metadata": {},
+        "buyer": {},
+    }
+    if is_lost_order(facts, row):
+        return adopted | {
+            "problem": lost.problem,
+            "metadata": lost.metadata,
+            "buyer": lost.buyer,
+        }
+    if row["order_is_missing"]:
+        problem = f"it names the order {facts.order_id}, but its Stripe customer does not agree"
+        return adopted | {"problem": problem}
+    return adopted
 
 
 def _report_second_payment(facts: SessionFacts, row: Row) -> None:
@@ -246,7 +312,16 @@ def _requests(batch: _Batch) -> list[dict[str, str]]:
     unknown_customers = [
         ("customer", id_, "unknown customer") for id_ in dict.fromkeys(batch.unknown_customers)
     ]
+    orders_missing = [
+        ("subscription", s.object_id, "names an order that is not here")
+        for s in batch.orders_missing
+    ]
     return [
         {"object_type": object_type, "object_id": id_, "reason": reason}
-        for object_type, id_, reason in (*undecided, *incomplete, *unknown_customers)
+        for object_type, id_, reason in (
+            *undecided,
+            *incomplete,
+            *unknown_customers,
+            *orders_missing,
+        )
     ]

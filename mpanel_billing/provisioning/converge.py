@@ -13,6 +13,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
+from mpanel_billing.provisioning.adoption import adopt_accounts
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.drivers.registry import Drivers
@@ -132,11 +133,18 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
         work = await runs.get_work(conn, lease)
     if work is None:
         raise LeaseLostError
+    if work.to_inspect:
+        await adopt_accounts(provisioning.pool, provisioning.drivers, lease, work)
+        async with acquired(provisioning.pool) as conn:
+            work = await runs.get_work(conn, lease)
+        if work is None:
+            raise LeaseLostError
     charges_error = await settle_charges(
         provisioning.pool, provisioning.gateway, work, livemode=provisioning.livemode
     )
     desired = desired_services(work.entitlement, provisioning.policy, work.now)
-    if any(service.state == "active" for service in desired.services.values()):
+    is_active = any(service.state == "active" for service in desired.services.values())
+    if is_active or (work.adopted_from == "stripe" and work.services):
         tenant = await ensure_tenant(provisioning.pool, work, provisioning.tenant_suffix)
         work = replace(work, tenant_id=tenant[0], tenant_domain=tenant[1])
     services = await _drive_services(provisioning, lease, work, desired)

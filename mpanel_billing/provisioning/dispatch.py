@@ -63,7 +63,8 @@ class Dispatcher:
         count_driver_call(base.driver, command.action, runs.outcome_of(result), seconds)
         _log(service, command, result, duration_ms)
         try:
-            return await self._store(base, command, result, duration_ms)
+            stored = await self._store(base, command, result, duration_ms)
+            return await self._catch_up(stored, result)
         except asyncpg.UniqueViolationError:
             # the account belongs to another subscription: neither touch nor adopt it
             refused = Refused(
@@ -73,14 +74,35 @@ class Dispatcher:
 
     async def _find_barred(self, service: Service) -> Service | None:
         """Return the service if it has suspended the account itself; None if not, or unknown."""
+        found = await self._inspect(service)
+        if found is None or found.suspended_by_service is None:
+            return None
+        return await self._store_finding(service, found)
+
+    async def _catch_up(self, service: Service, result: Result) -> Service:
+        """Continue after the service's number if it has seen a higher one than we know of.
+
+        That is so after a restored backup: what was sent since is not on record here.
+        """
+        response = result.response or {}
+        if not isinstance(result, Refused) or response.get("code") != "out_of_date":
+            return service
+        found = await self._inspect(service)
+        if found is None or (found.generation or 0) <= service.generation:
+            return service
+        return await self._store_finding(service, found)
+
+    async def _inspect(self, service: Service) -> Found | None:
+        """Return the account as the service reports it; None if it cannot say."""
         driver = self.drivers.find(service.product_type, service.driver)
         if driver is None:
             return None
         account = Account(self.lease.subscription_id, service.product_type, service.external_ref)
         async with driver.limit.slot():
             found = await driver.driver.inspect(account)
-        if not isinstance(found, Found) or found.suspended_by_service is None:
-            return None
+        return found if isinstance(found, Found) else None
+
+    async def _store_finding(self, service: Service, found: Found) -> Service:
         async with acquired(self.pool) as conn:
             stored = await runs.store_finding(conn, self.lease, service, found)
         if stored is None:

@@ -3,7 +3,7 @@
 import logging
 import re
 import unicodedata
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
@@ -32,17 +32,17 @@ async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str 
 
 
 async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID, str]:
-    name = tenant_name(work.buyer)
+    id_, name = tenant_id(work.subscription_id), tenant_name(work.buyer)
     wanted = own_domain(work)
     for domain in (wanted, *fallback_domains(work.buyer, work.subscription_id, suffix)):
         if domain is None:
             continue
         trouble = _trouble_of(work, domain)
-        made = await runs.make_tenant(conn, work, name=name, domain=domain, trouble=trouble)
+        made = await runs.make_tenant(conn, work, id_, name=name, domain=domain, trouble=trouble)
         if made is not None:
             _report(work, trouble)
             return made
-        if (there := await runs.adopt_tenant(conn, work)) is not None:
+        if (there := await runs.adopt_tenant(conn, work, id_)) is not None:
             return there  # made by a run before or after this one
     raise ConflictError("All candidate names for the tenant are taken.")
 
@@ -70,6 +70,15 @@ def own_domain(work: Work) -> str | None:
     if domain is None or len(domain) > _LONGEST_DOMAIN or not _DOMAIN.fullmatch(domain):
         return None
     return domain
+
+
+def tenant_id(subscription_id: UUID) -> UUID:
+    """Return the id of a subscription's tenant.
+
+    Derived, so that a tenant that was lost with a backup comes back under its own id, which the
+    services know.
+    """
+    return uuid5(subscription_id, "tenant")
 
 
 def tenant_name(buyer: Buyer) -> str:

@@ -7,7 +7,7 @@ checked again on its own, and is not drift if it then agrees.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.service import APPLIED, STALE
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME, normalise
+from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.reconciliation.drift import Announce, Drift, Progress, drifts_of, unannounced
 from mpanel_billing.stripe_gateway.gateway import Page
@@ -69,6 +70,10 @@ async def compare_page(context: ReconcileContext, object_type: str, page: Page) 
     objects = [await context.mirror.complete(stripe_object) for stripe_object in page.objects]
     read, drift = await _read_all(context, object_type, objects)
     rows = await _stored_rows(context, object_type, list(read))
+    deleted = await _deleted_here(context, object_type, read.keys() - rows.keys())
+    if deleted and not context.dry_run:  # only notes what Stripe says of them
+        await _apply(context, page, [o for o in objects if o["id"] in deleted])
+    read = {id_: facts for id_, facts in read.items() if id_ not in deleted}
     differing = {
         id_: found
         for id_, facts in read.items()
@@ -98,6 +103,8 @@ async def compare_object(
         )
     except StripeObjectMissingError:
         return await _compare_missing(context, object_type, object_id, row)
+    if row is None and await _deleted_here(context, object_type, [object_id]):
+        return []
     stripe_object = await context.mirror.complete(fetched.stripe_object)
     read, drift = await _read_all(context, object_type, [stripe_object])
     for facts in read.values():
@@ -131,6 +138,16 @@ async def _read_all(
         Drift(object_type, id_, OBJECT, None, f"unreadable: {error}", repaired=False)
         for id_, error in unreadable.items()
     ]
+
+
+async def _deleted_here(
+    context: ReconcileContext, object_type: str, absent: Iterable[str]
+) -> set[str]:
+    """Return the objects whose rows were deleted here: a person decides about them."""
+    if object_type != SUBSCRIPTION.object_type or not (ids := list(absent)):
+        return set()
+    async with acquired(context.mirror.pool) as conn:
+        return await repository.list_deleted_here(conn, ids)
 
 
 async def _stored_rows(

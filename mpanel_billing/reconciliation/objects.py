@@ -57,6 +57,15 @@ def _is_missing(drift: Sequence[Drift]) -> bool:
     return any(each.field == OBJECT and each.found is None for each in drift)
 
 
+async def compare_money(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:
+    """Compare a subscription with its customer, invoices and payments, but not its accounts."""
+    return [
+        *await compare_object(context, "subscription", subscription_id),
+        *await _compare_customer(context, subscription_id),
+        *await _compare_invoices(context, subscription_id),
+    ]
+
+
 async def _compare_related(context: ReconcileContext, subscription_id: str) -> list[Drift]:
     """Compare the customer, invoices and accounts of a subscription."""
     drift = [

@@ -14,6 +14,7 @@ from mpanel_billing.reconciliation.slices import Slice
 
 _queries = load_queries("reconciliation")
 _polls = load_queries("event_polls")
+_adoptions = load_queries("adoptions")
 
 LEASE_SECONDS = 60.0
 """How long a run stays leased without a renewal."""
@@ -233,4 +234,30 @@ async def finish_poll(
     """Store up to where the list has been read, and how many events were missing."""
     await _polls.finish_poll.execute(
         conn, livemode=livemode, polled_at=poll.polled_at, read_until=read_until, found=found
+    )
+
+
+async def list_deleted(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return the deleted subscriptions that wait for a decision."""
+    return await _adoptions.list_deleted.fetch(conn)
+
+
+async def find_deleted(conn: Connection, name: str) -> asyncpg.Record | None:
+    """Return a deleted subscription, given our id or Stripe's."""
+    return await _adoptions.find_deleted.fetch_one(conn, name=name)
+
+
+async def restore_deleted(conn: Connection, subscription_id: UUID, settled_how: str) -> None:
+    """Insert the deleted row again, with its services, charges and customer."""
+    await _adoptions.restore_deleted.execute(
+        conn, subscription_id=subscription_id, settled_how=settled_how
+    )
+
+
+async def get_latest_paid_invoice(
+    conn: Connection, stripe_subscription_id: str
+) -> asyncpg.Record | None:
+    """Return id and amount_paid of the latest invoice that was paid with money."""
+    return await _adoptions.get_latest_paid_invoice.fetch_one(
+        conn, stripe_subscription_id=stripe_subscription_id
     )

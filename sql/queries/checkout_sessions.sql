@@ -40,7 +40,7 @@
 SELECT
     i.object_id,
     coalesce(mirror.subscription_id, creating.subscription_id, ordered.id) AS subscription_id,
-    coalesce(mirror.attempt, creating.attempt, latest.attempt + 1) AS attempt,
+    coalesce(mirror.attempt, creating.attempt, coalesce(latest.attempt, 0) + 1) AS attempt,
     mirror.stripe_as_of_since AS since,
     mirror.stripe_as_of AS as_of,
     mirror.stripe_event_id AS event_id,

@@ -164,6 +164,8 @@ SELECT
     c.company_name,
     t.domain AS tenant_domain,
     hold.reason AS hold_reason,
+    adoption.source AS adopted_from,
+    adoption.subscription_id IS NOT NULL AND adoption.inspected_at IS NULL AS to_inspect,
     coalesce(included.products, '[]') AS products,
     coalesce(services.services, '[]') AS services,
     coalesce(extras.charges, '[]') AS charges
@@ -177,6 +179,8 @@ LEFT JOIN tenants AS t
 LEFT JOIN provisioning_holds AS hold
     ON hold.subscription_id = w.subscription_id
     AND hold.lifted_at IS NULL
+LEFT JOIN billing_adoptions AS adoption
+    ON adoption.subscription_id = w.subscription_id
 LEFT JOIN LATERAL (
     SELECT
         jsonb_agg(
@@ -209,7 +213,7 @@ LEFT JOIN LATERAL (
 WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid;
 
--- name: make_tenant(subscription_id, mirror_key, name, domain, trouble)^
+-- name: make_tenant(subscription_id, mirror_key, id, name, domain, trouble)^
 -- Returns nothing if the domain is taken: it is never shared nor taken away; or if the subscription
 -- has a tenant. The mirror holds the advisory lock while it derives: it must not read the
 -- subscription before this and write after it.
@@ -219,8 +223,9 @@ WITH mirror AS MATERIALIZED (
         set_config('synchronous_commit', 'off', TRUE)
 ),
 made AS (
-    INSERT INTO tenants (name, domain, status, billing_subscription_id)
+    INSERT INTO tenants (id, name, domain, status, billing_subscription_id)
     SELECT
+        :id::uuid,
         :name,
         :domain,
         'pending',
@@ -266,19 +271,39 @@ SELECT
     made.domain
 FROM made;
 
--- name: adopt_tenant(subscription_id, mirror_key)^
--- The tenant of the subscription, if an earlier run that lost its lease has created it.
+-- name: adopt_tenant(subscription_id, mirror_key, id)^
+-- The tenant of the subscription, if an earlier run that lost its lease has created it, or if it was
+-- left behind when the subscription's row was deleted.
 WITH mirror AS MATERIALIZED (
     SELECT pg_advisory_xact_lock(hashtextextended(:mirror_key, 0))
+),
+left_behind AS (
+    UPDATE tenants AS t
+    SET billing_subscription_id = :subscription_id::uuid
+    FROM mirror
+    WHERE t.id = :id::uuid
+      AND t.billing_subscription_id IS NULL
+    RETURNING t.id, t.domain
+),
+own AS (
+    SELECT
+        t.id,
+        t.domain
+    FROM mirror
+    CROSS JOIN tenants AS t
+    WHERE t.billing_subscription_id = :subscription_id::uuid
+    UNION ALL
+    SELECT
+        left_behind.id,
+        left_behind.domain
+    FROM left_behind
 )
 UPDATE subscriptions AS s
-SET tenant_id = t.id,
+SET tenant_id = own.id,
     updated_at = now()
-FROM mirror
-CROSS JOIN tenants AS t
+FROM own
 WHERE s.id = :subscription_id::uuid
-  AND t.billing_subscription_id = s.id
-RETURNING t.id, t.domain;
+RETURNING own.id, own.domain;
 
 -- name: write_desired(subscription_id, token, desired)
 -- A service whose desired state is new or has changed starts again, and is returned. It stays with
@@ -355,6 +380,42 @@ WHERE service.subscription_id = held.subscription_id
   AND service.product_type = :product_type
 RETURNING TRUE;
 
+-- name: adopt_account(subscription_id, token, product_type, driver, actual, external_ref, resources, suspended_by_service, generation)!
+-- An account that the service has for a subscription that was brought back.
+INSERT INTO tenant_services AS service (
+    subscription_id,
+    product_type,
+    desired,
+    actual,
+    driver,
+    external_ref,
+    resources,
+    desired_resources,
+    suspended_by_service,
+    generation
+)
+SELECT
+    w.subscription_id,
+    :product_type::text,
+    :actual::text,
+    :actual::text,
+    :driver::text,
+    :external_ref::text,
+    coalesce(:resources::jsonb, '{}'),
+    coalesce(:resources::jsonb, '{}'),
+    :suspended_by_service::text,
+    coalesce(:generation::bigint, 1)
+FROM provisioning_work AS w
+WHERE w.subscription_id = :subscription_id::uuid
+  AND w.lease_token = :token::uuid
+ON CONFLICT (subscription_id, product_type) DO UPDATE
+SET actual = excluded.actual,
+    external_ref = excluded.external_ref,
+    resources = coalesce(:resources::jsonb, service.resources),
+    suspended_by_service = excluded.suspended_by_service,
+    generation = greatest(service.generation, excluded.generation),
+    updated_at = now();
+
 -- name: store_finding(subscription_id, token, product_type, actual, external_ref, resources, suspended_by_service, generation)$
 -- What the service reports of an account before a command is sent.
 UPDATE tenant_services AS service
@@ -365,7 +426,10 @@ SET actual = :actual,
     generation = greatest(service.generation, :generation::bigint),
     pending_action = NULL,
     pending_request = NULL,
+    attempts = 0,
+    stopped = NULL,
     last_error = NULL,
+    next_attempt_at = NULL,
     updated_at = now()
 FROM provisioning_work AS w
 WHERE service.subscription_id = :subscription_id::uuid

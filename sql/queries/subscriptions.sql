@@ -102,6 +102,10 @@ SELECT
     mirrored.stripe_as_of AS as_of,
     mirrored.stripe_event_id AS event_id,
     mirrored.stripe_status,
+    deleted.subscription_id AS deleted_id,
+    i.order_id IS NOT NULL
+        AND mirrored.id IS NULL
+        AND NOT EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.id = i.order_id) AS order_is_missing,
     e.type AS event_type,
     e.payload
 FROM unnest(
@@ -117,6 +121,18 @@ LEFT JOIN subscriptions AS ordered
     AND ordered.stripe_customer_id = i.stripe_customer_id
 LEFT JOIN stripe_customers AS known
     ON known.id = i.stripe_customer_id
+LEFT JOIN LATERAL (
+    -- its row was deleted here, as that of the order itself or as one of its own
+    SELECT d.subscription_id
+    FROM billing_deleted_subscriptions AS d
+    WHERE mirrored.id IS NULL
+      AND d.settled_at IS NULL
+      AND (
+          d.stripe_subscription_id = i.object_id
+          OR (d.subscription_id = i.order_id AND d.stripe_subscription_id IS NULL)
+      )
+    LIMIT 1
+) AS deleted ON TRUE
 LEFT JOIN stripe_events AS e
     ON e.id = mirrored.stripe_event_id
     AND i.since <= mirrored.stripe_as_of;

@@ -32,6 +32,38 @@ FROM tenant_services AS t
 WHERE t.suspended_by_service IS NOT NULL
 UNION ALL
 SELECT
+    'row_deleted',
+    d.subscription_id,
+    d.stripe_subscription_id,
+    d.deleted_at,
+    'its row was deleted here; at Stripe it is ' || coalesce(d.stripe_status, 'unpaid')
+    || coalesce('; accounts: ' || accounts.left_behind, '')
+FROM billing_deleted_subscriptions AS d
+CROSS JOIN LATERAL (
+    SELECT string_agg(a.value ->> 'product_type', ', ' ORDER BY a.value ->> 'product_type') AS left_behind
+    FROM jsonb_array_elements(d.services) AS a (value)
+    WHERE a.value ->> 'actual' IN ('active', 'suspended')
+) AS accounts
+WHERE d.settled_at IS NULL
+  AND d.stripe_subscription_id IS NOT NULL
+  AND (
+      d.stripe_status IS NULL
+      OR d.stripe_status NOT IN ('canceled', 'incomplete_expired')
+      OR accounts.left_behind IS NOT NULL
+  )
+UNION ALL
+SELECT
+    'not_adopted',
+    a.subscription_id,
+    s.stripe_subscription_id,
+    a.adopted_at,
+    'brought back from Stripe, but ' || a.problem
+FROM billing_adoptions AS a
+JOIN subscriptions AS s
+    ON s.id = a.subscription_id
+WHERE a.problem IS NOT NULL
+UNION ALL
+SELECT
     CASE WHEN w.trouble IS NULL OR first.id IS NULL THEN 'work_failed' ELSE 'paid_twice' END,
     w.subscription_id,
     first.stripe_subscription_id,
@@ -112,6 +144,13 @@ SELECT
 FROM invoices AS i
 WHERE i.stripe_subscription_id IS NOT NULL
   AND i.subscription_id IS NULL
+  -- shown as row_deleted
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_deleted_subscriptions AS d
+      WHERE d.stripe_subscription_id = i.stripe_subscription_id
+        AND d.settled_at IS NULL
+  )
 UNION ALL
 SELECT
     'subscription_unmirrored',
@@ -164,7 +203,7 @@ JOIN billing_reconcile_drift AS d
 LEFT JOIN subscriptions AS s
     ON s.stripe_subscription_id = d.object_id;
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored, overdue or drift';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, row_deleted, not_adopted, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored, overdue or drift';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';

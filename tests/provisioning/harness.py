@@ -47,6 +47,7 @@ DELETE FROM invoices;
 UPDATE subscriptions SET tenant_id = NULL;
 DELETE FROM tenants;
 DELETE FROM subscriptions;
+DELETE FROM billing_deleted_subscriptions;
 """
 
 

@@ -41,6 +41,7 @@ TAMPERED = {
         "UPDATE stripe_customers SET stripe_as_of = NULL": {("customer", "object")},
     },
     "a missing subscription": {
+        "ALTER TABLE subscriptions DISABLE TRIGGER billing_keep_deleted_subscription": set(),
         "DELETE FROM subscriptions": {("subscription", "object")},
     },
 }

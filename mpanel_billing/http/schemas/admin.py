@@ -53,6 +53,12 @@ class SuspendRequest(Request):
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
+class CancelDeletedRequest(Request):
+    """How a deleted subscription is cancelled: with or without a refund of its latest payment."""
+
+    refund: bool
+
+
 class ReconcileRequest(Request):
     """What to reconcile: everything, or what was created in the last `sinceDays` days.
 
@@ -237,6 +243,30 @@ class SubscriptionDoneResponse(Response):
     """The subscription that was changed."""
 
     subscription_id: UUID
+
+
+class DeletedSubscriptionSchema(Schema):
+    """A subscription whose row was deleted here; `accounts` are product types."""
+
+    subscription_id: UUID
+    stripe_subscription_id: str
+    stripe_status: str | None
+    domain: str
+    deleted_at: Moment
+    accounts: tuple[str, ...]
+
+
+class DeletedSubscriptionsResponse(Response):
+    """The deleted subscriptions that wait for a decision."""
+
+    subscriptions: tuple[DeletedSubscriptionSchema, ...]
+
+
+class SettledResponse(Response):
+    """The subscription; `refunded` is in minor units, null if nothing was refunded."""
+
+    subscription_id: UUID
+    refunded: int | None
 
 
 class ReconcileRunResponse(Response):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID, uuid5
 
 from mpanel_billing.catalogue.cycles import cycle_of_interval
 from mpanel_billing.mirror.differences import Difference, as_text, differing_fields
@@ -17,8 +17,16 @@ from mpanel_billing.mirror.reading import (
     present,
     require,
 )
+from mpanel_billing.mirror.types.lost_order import LostOrder, read_lost_order
 from mpanel_billing.money import to_decimal
 from mpanel_billing.stripe_gateway.gateway import Resource, StripeGateway
+
+_ROWS = UUID("5e2a4f0c-6d3b-5b0e-9a57-5d1b8c0f7e21")
+"""Namespace of the ids of rows that are made for Stripe's objects.
+
+Derived ids: a row that was lost with a backup comes back under its own id, by which the services
+know its accounts.
+"""
 
 
 class ItemFacts(NamedTuple):
@@ -36,7 +44,10 @@ class ItemFacts(NamedTuple):
 
 
 class SubscriptionFacts(NamedTuple):
-    """A subscription and its items. `order_id` is the subscription of ours that it names."""
+    """A subscription and its items. `order_id` is the subscription of ours that it names.
+
+    `lost_order` is what Stripe knows of that order; only a fetched object has it.
+    """
 
     object_id: str
     stripe_customer_id: str
@@ -56,6 +67,7 @@ class SubscriptionFacts(NamedTuple):
     collection_paused: bool
     items: tuple[ItemFacts, ...]
     items_complete: bool
+    lost_order: LostOrder | None = None
 
     @property
     def state(self) -> State:
@@ -106,6 +118,7 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         collection_paused=bool(fields.child("pause_collection").values),
         items=items,
         items_complete=not fields.child("items").flag("has_more"),
+        lost_order=read_lost_order(fields),
     )
 
 
@@ -155,18 +168,34 @@ def _columns(facts: SubscriptionFacts) -> Mapping[str, Any]:
     return {
         "items": [item._asdict() for item in facts.items],
         "price": to_decimal(facts.amount, facts.currency),
+        "lost_order": None,
     }
 
 
 def _place(
     facts: SubscriptionFacts, stored: Row | None, new_customers: dict[str, UUID]
 ) -> Mapping[str, Any]:
-    """Two new subscriptions of one unknown customer get the same new customer record."""
+    """Two new subscriptions of one unknown customer get the same new customer record.
+
+    A lost order comes back under its own id, if its Stripe customer agrees.
+    """
+    new_id = facts.order_id if is_lost_order(facts, stored) else uuid5(_ROWS, facts.object_id)
+    new_customer = facts.lost_order.customer_id if facts.lost_order else None
     return {
-        "subscription_id": (stored and stored["subscription_id"]) or uuid4(),
+        "subscription_id": (stored and stored["subscription_id"]) or new_id,
         "customer_id": (stored and stored["customer_id"])
-        or new_customers.setdefault(facts.stripe_customer_id, uuid4()),
+        or new_customers.setdefault(
+            facts.stripe_customer_id, new_customer or uuid5(_ROWS, facts.stripe_customer_id)
+        ),
     }
+
+
+def is_lost_order(facts: SubscriptionFacts, stored: Row | None) -> bool:
+    """Whether it is an order of ours whose row is missing, on the Stripe customer of its buyer."""
+    if stored is None or facts.lost_order is None or not stored["order_is_missing"]:
+        return False
+    named, known = facts.lost_order.customer_id, stored["customer_id"]
+    return (named or known) is not None and (None in {named, known} or named == known)
 
 
 def _fast_path(facts: SubscriptionFacts) -> bool:
@@ -247,7 +276,7 @@ SUBSCRIPTION = MirroredType(
     stored_state=lambda row: _state(row["stripe_status"]),
     lock_keys=_lock_keys,
     query_file="subscriptions",
-    resource=Resource("/v1/subscriptions", list_params={"status": "all"}),
+    resource=Resource("/v1/subscriptions", expand=("customer",), list_params={"status": "all"}),
     comparison=Comparison(
         table="subscriptions",
         differences=_differences,

@@ -57,7 +57,8 @@ class LogDriver:
 
     async def inspect(self, account: Account) -> Found | Unknown:
         """Return Unknown: there is no account to look at."""
-        return Unknown(f"{account.product_type} has no accounts, its commands are only logged")
+        reason = f"{account.product_type} has no accounts, its commands are only logged"
+        return Unknown(reason, permanently=True)
 
     def _log(self, command: DriverCommand) -> Result:
         reference = command.external_ref or f"log-{command.subscription_id}"

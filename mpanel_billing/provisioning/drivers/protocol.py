@@ -85,9 +85,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The service could not be reached, or cannot say."""
+    """The service could not be reached, or can never say (`permanently`)."""
 
     reason: str
+    permanently: bool = False
 
 
 class Driver(Protocol):

@@ -9,6 +9,7 @@ from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.provisioning.drivers.protocol import Account, Found
 
 _queries = load_queries("operations")
+_adoptions = load_queries("adoptions")
 
 
 async def find_subscription(conn: Connection, name: str) -> UUID | None:
@@ -86,7 +87,8 @@ async def skip_service(conn: Connection, subscription_id: UUID, product_type: st
 async def settle_trouble(conn: Connection, subscription_id: UUID) -> bool:
     """Clear the subscription's trouble; False if it has none."""
     settled = await _queries.settle_trouble.fetch_value(conn, subscription_id=subscription_id)
-    return settled is not None
+    adopted = await _adoptions.settle_adoption.fetch_value(conn, subscription_id=subscription_id)
+    return settled is not None or adopted is not None
 
 
 async def list_accounts(

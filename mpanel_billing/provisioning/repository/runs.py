@@ -16,6 +16,7 @@ from mpanel_billing.provisioning.work import Buyer, Charge, Work
 
 _queries = load_queries("provisioning")
 _charges = load_queries("charges")
+_adoptions = load_queries("adoptions")
 
 
 async def get_work(conn: Connection, lease: Lease) -> Work | None:
@@ -48,6 +49,8 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         entitlement=_entitlement_of(row, services),
         services=services,
         charges=tuple(_charge_of(charge) for charge in row["charges"]),
+        adopted_from=row["adopted_from"],
+        to_inspect=row["to_inspect"],
     )
 
 
@@ -115,7 +118,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 async def make_tenant(
-    conn: Connection, work: Work, *, name: str, domain: str, trouble: str | None
+    conn: Connection, work: Work, id_: UUID, *, name: str, domain: str, trouble: str | None
 ) -> tuple[UUID, str] | None:
     """Create the subscription's tenant; return its id and domain.
 
@@ -126,6 +129,7 @@ async def make_tenant(
         conn,
         subscription_id=work.subscription_id,
         mirror_key=work.mirror_key,
+        id=id_,
         name=name,
         domain=domain,
         trouble=trouble,
@@ -133,10 +137,10 @@ async def make_tenant(
     return None if row is None else (row["id"], row["domain"])
 
 
-async def adopt_tenant(conn: Connection, work: Work) -> tuple[UUID, str] | None:
+async def adopt_tenant(conn: Connection, work: Work, id_: UUID) -> tuple[UUID, str] | None:
     """Link the subscription to the tenant created for it; return its id and domain, if any."""
     row = await _queries.adopt_tenant.fetch_one(
-        conn, subscription_id=work.subscription_id, mirror_key=work.mirror_key
+        conn, subscription_id=work.subscription_id, mirror_key=work.mirror_key, id=id_
     )
     return None if row is None else (row["id"], row["domain"])
 
@@ -183,6 +187,32 @@ async def begin_command(
         resources=service.resources,
     )
     return begun is not None
+
+
+async def adopt_account(
+    conn: Connection, lease: Lease, product_type: str, driver: str, found: Found
+) -> None:
+    """Record an account that was found for a subscription that was brought back.
+
+    UniqueViolationError if the account belongs to another subscription.
+    """
+    await _queries.adopt_account.execute(
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        product_type=product_type,
+        driver=driver,
+        actual=found.actual,
+        external_ref=found.external_ref,
+        resources=found.resources,
+        suspended_by_service=found.suspended_by_service,
+        generation=found.generation,
+    )
+
+
+async def note_inspected(conn: Connection, subscription_id: UUID) -> None:
+    """Record that the accounts of a subscription that was brought back have been looked for."""
+    await _adoptions.note_inspected.execute(conn, subscription_id=subscription_id)
 
 
 async def store_finding(

@@ -1,0 +1,69 @@
+"""`mpanel-billing deleted`: subscriptions whose rows were deleted here while Stripe knows them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from mpanel_billing.access.actor import Actor, command_line_actor
+from mpanel_billing.cli.database import with_pool
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.reconciliation import deleted
+from mpanel_billing.reconciliation.deleted import Settled
+from mpanel_billing.settings import load_settings
+from mpanel_billing.stripe_gateway.gateway import open_gateway
+
+app = typer.Typer(
+    help="Decide about subscriptions whose rows were deleted, with a tenant or customer of mPanel.",
+    no_args_is_help=True,
+)
+
+Subscription = Annotated[str, typer.Argument(help="Our id, or Stripe's (sub_...).")]
+
+
+@app.command("list")
+def list_() -> None:
+    """List the deleted subscriptions that wait for a decision."""
+    rows = with_pool(deleted.list_deleted)
+    for row in rows:
+        accounts = ", ".join(row["accounts"]) or "no accounts"
+        typer.echo(
+            f"{row['subscription_id']}  {row['stripe_subscription_id']}"
+            f"  {row['stripe_status'] or '-'}  {row['domain'] or '-'}"
+            f"  deleted {row['deleted_at']:%Y-%m-%d %H:%M:%S}  ({accounts})"
+        )
+    if not rows:
+        typer.echo("none waits for a decision")
+
+
+@app.command()
+def restore(subscription: Subscription) -> None:
+    """Bring a subscription back under its own id, and provision it again."""
+    done = _settle(lambda mirror, by: deleted.restore(mirror, subscription, by))
+    typer.echo(f"restored {done.subscription_id}")
+
+
+@app.command()
+def cancel(
+    subscription: Subscription,
+    *,
+    refund: Annotated[
+        bool, typer.Option("--refund/--no-refund", help="Refund its latest paid invoice in full.")
+    ],
+) -> None:
+    """Cancel a subscription at Stripe; its accounts are suspended, and terminated later."""
+    done = _settle(lambda mirror, by: deleted.cancel(mirror, subscription, by, refund=refund))
+    refunded = "" if done.refunded is None else f", refunded {done.refunded} in minor units"
+    typer.echo(f"cancelled {done.subscription_id}{refunded}")
+
+
+def _settle(do: Callable[[Mirror, Actor], Awaitable[Settled]]) -> Settled:
+    by = command_line_actor()
+    settings = load_settings()
+
+    async def run(pool: Pool) -> Settled:
+        async with open_gateway(settings) as gateway:
+            return await do(Mirror(pool, gateway, settings.livemode), by)
+
+    return with_pool(run)

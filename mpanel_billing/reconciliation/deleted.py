@@ -1,0 +1,133 @@
+"""Subscriptions whose rows were deleted here while Stripe still knows them: an operator decides.
+
+mPanel deletes a tenant or a customer, and their subscriptions go with them. What is needed to bring
+one back is kept by a trigger. Until it is settled, events of the subscription have no effect: a
+new row would get a second account.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.access import audit
+from mpanel_billing.access.actor import Actor
+from mpanel_billing.access.audit import Target
+from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.errors import ConflictError, NotFoundError, StripeObjectMissingError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning.drivers.log import LogDriver
+from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drivers, LimitedDriver
+from mpanel_billing.reconciliation import repository
+from mpanel_billing.reconciliation.compare import ReconcileContext
+from mpanel_billing.reconciliation.objects import compare_money
+from mpanel_billing.stripe_gateway.subscriptions import cancel_subscription
+from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
+
+SettledHow = Literal["restored", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A subscription whose row was deleted; without a Stripe id it was never paid."""
+
+    subscription_id: UUID
+    stripe_subscription_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of it; `refunded` is in minor units, None if nothing was refunded."""
+
+    subscription_id: UUID
+    refunded: int | None = None
+
+
+async def list_deleted(pool: Pool) -> Sequence[asyncpg.Record]:
+    """Return the deleted subscriptions that wait for a decision."""
+    async with acquired(pool) as conn:
+        return await repository.list_deleted(conn)
+
+
+async def restore(mirror: Mirror, name: str, by: Actor) -> Settled:
+    """Bring the row back under its own id, and provision it again.
+
+    An account that is still there is found and kept. NotFoundError, ConflictError if it is settled
+    already, StripeError.
+    """
+    deleted = await _find(mirror.pool, name)
+    async with audit.attempt(mirror.pool, by, "subscription.restore", _target(deleted)):
+        await _restore(mirror, deleted, "restored")
+    return Settled(deleted.subscription_id)
+
+
+async def cancel(mirror: Mirror, name: str, by: Actor, *, refund: bool) -> Settled:
+    """Cancel it at Stripe now; with `refund`, refund its latest paid invoice in full.
+
+    The row comes back as a cancelled subscription: its accounts are suspended, and terminated after
+    the retention period. Raises as `restore` does; repeating it is safe.
+    """
+    deleted = await _find(mirror.pool, name)
+    async with audit.attempt(
+        mirror.pool, by, "subscription.cancel_deleted", _target(deleted), {"refund": refund}
+    ) as entry:
+        if deleted.stripe_subscription_id is not None:
+            await _cancel_at_stripe(mirror, deleted.stripe_subscription_id)
+        await _restore(mirror, deleted, "cancelled")
+        refunded = await _refund(mirror, deleted, by) if refund else None
+        entry.note(refunded=refunded)
+    return Settled(deleted.subscription_id, refunded)
+
+
+async def _find(pool: Pool, name: str) -> Deleted:
+    async with transaction(pool) as conn:
+        row = await repository.find_deleted(conn, name)
+    if row is None:
+        raise NotFoundError(f"No deleted subscription {name} found.")
+    if row["settled_how"] is not None:
+        raise ConflictError(f"This subscription has been {row['settled_how']} already.")
+    return Deleted(row["subscription_id"], row["stripe_subscription_id"])
+
+
+def _target(deleted: Deleted) -> Target:
+    return Target("subscription", str(deleted.subscription_id))
+
+
+async def _cancel_at_stripe(mirror: Mirror, stripe_subscription_id: str) -> None:
+    try:
+        await cancel_subscription(mirror.stripe, stripe_subscription_id, {})
+    except StripeObjectMissingError:
+        return  # it has ended already
+
+
+async def _restore(mirror: Mirror, deleted: Deleted, how: SettledHow) -> None:
+    """Insert the row, then take from Stripe what has happened since.
+
+    The worker looks for the accounts before it creates any.
+    """
+    async with transaction(mirror.pool) as conn:
+        await repository.restore_deleted(conn, deleted.subscription_id, how)
+    if deleted.stripe_subscription_id is not None:
+        no_drivers = Drivers(LimitedDriver(LogDriver(), ConcurrencyLimit(1)))
+        await compare_money(ReconcileContext(mirror, no_drivers), deleted.stripe_subscription_id)
+
+
+async def _refund(mirror: Mirror, deleted: Deleted, by: Actor) -> int | None:
+    """Refund the latest paid invoice; None if nothing was paid."""
+    if deleted.stripe_subscription_id is None:
+        return None
+    async with acquired(mirror.pool) as conn:
+        invoice = await repository.get_latest_paid_invoice(conn, deleted.stripe_subscription_id)
+    if invoice is None:
+        return None
+    request = RequestedRefund(
+        by,
+        invoice["id"],
+        CustomerRef(),
+        reason="requested_by_customer",
+        key=f"deleted:{deleted.subscription_id}",
+    )
+    return (await refund_invoice(mirror, request)).refund.amount
