@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from mpanel_billing.access.actor import Actor, command_line_actor
+from mpanel_billing.access.audit import Actor, command_line_actor
 from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.output import moment_text
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import deleted
@@ -31,7 +32,7 @@ def list_() -> None:
         typer.echo(
             f"{row['subscription_id']}  {row['stripe_subscription_id']}"
             f"  {row['stripe_status'] or '-'}  {row['domain'] or '-'}"
-            f"  deleted {row['deleted_at']:%Y-%m-%d %H:%M:%S}  ({accounts})"
+            f"  deleted {moment_text(row['deleted_at'])}  ({accounts})"
         )
     if not rows:
         typer.echo("none waits for a decision")

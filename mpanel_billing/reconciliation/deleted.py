@@ -13,8 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.access import audit
-from mpanel_billing.access.actor import Actor
-from mpanel_billing.access.audit import Target
+from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import ConflictError, NotFoundError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
