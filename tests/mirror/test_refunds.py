@@ -57,8 +57,8 @@ async def test_two_updates_of_one_second_are_refetched(inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"status": "lost"}, {"amount": None}, {"currency": "dollars"}])
-async def test_a_refund_that_cannot_be_read_is_kept_and_ignored(
+async def test_a_refund_that_cannot_be_read_is_kept_as_failed(
     inbox: Inbox, wrong: dict[str, Any]
 ) -> None:
-    assert await inbox.receive(made.event("refund.created", refund() | wrong)) == "ignored"
+    assert await inbox.receive(made.event("refund.created", refund() | wrong)) == "failed"
     assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refunds") == 0
