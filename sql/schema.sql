@@ -549,11 +549,11 @@ CREATE TABLE billing_adoptions (
     problem text,
     adopted_at timestamp with time zone DEFAULT now() NOT NULL,
     inspected_at timestamp with time zone,
-    CONSTRAINT billing_adoptions_source_check CHECK ((source = ANY (ARRAY['stripe'::text, 'deleted'::text])))
+    CONSTRAINT billing_adoptions_source_check CHECK ((source = ANY (ARRAY['stripe'::text, 'deleted'::text, 'backup'::text])))
 );
-COMMENT ON TABLE billing_adoptions IS 'Subscriptions that were brought back: their accounts are looked for before any is created';
+COMMENT ON TABLE billing_adoptions IS 'Subscriptions that were brought back: their accounts are looked for before anything is sent to the services';
 COMMENT ON COLUMN billing_adoptions.subscription_id IS 'The subscription';
-COMMENT ON COLUMN billing_adoptions.source IS 'stripe: from the metadata at Stripe, for example after a restored backup; deleted: from billing_deleted_subscriptions';
+COMMENT ON COLUMN billing_adoptions.source IS 'stripe: from the metadata at Stripe, for example after a restored backup; deleted: from billing_deleted_subscriptions; backup: with a backup, whose record of the accounts may be outdated';
 COMMENT ON COLUMN billing_adoptions.order_id IS 'The order that its metadata names';
 COMMENT ON COLUMN billing_adoptions.problem IS 'What could not be brought back; null: nothing';
 COMMENT ON COLUMN billing_adoptions.adopted_at IS 'When it was brought back';

@@ -52,17 +52,25 @@ def reconcile(
     restart: Annotated[
         bool, typer.Option("--restart", help="Start over instead of resuming an interrupted run.")
     ] = False,
+    restored: Annotated[
+        bool,
+        typer.Option("--restored", help="The database is a restored backup (docs/backup.md)."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare the mirror with Stripe and the accounts, report what differs, and repair it.
 
     If interrupted (Ctrl-C), the same command resumes. Exit code 2: differences remain.
     """
+    if restored and (object_id is not None or dry_run):
+        raise typer.BadParameter("--restored cannot be combined with --object or --dry-run")
     if object_id is not None and (since is not None or restart):
         raise typer.BadParameter("--object can only be combined with --dry-run and --json")
     report = _JsonReport() if as_json else _TextReport()
     if object_id is None:
-        reconciling = _reconcile_all(since, report, dry_run=dry_run, restart=restart)
+        reconciling = _reconcile_all(
+            since, report, dry_run=dry_run, restart=restart, restored=restored
+        )
     else:
         reconciling = _reconcile_one(object_id, report, dry_run=dry_run)
     if _run(reconciling):
@@ -125,11 +133,13 @@ _Report = _TextReport | _JsonReport
 
 
 async def _reconcile_all(
-    since: int | None, report: _Report, *, dry_run: bool, restart: bool
+    since: int | None, report: _Report, *, dry_run: bool, restart: bool, restored: bool
 ) -> int:
     """Reconcile everything; return the number of objects that still differ."""
     async with _open_context() as (context, line):
         by = command_line_actor()
+        if restored:
+            await runs.mark_restored(context.mirror.pool, by)
         request = RunRequest("command", context.mirror.livemode, dry_run, since, restart)
         run_id = await runs.open_run(context.mirror.pool, request, by)
         line.expect(await runs.estimate_objects(context.mirror.pool))

@@ -144,7 +144,7 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     )
     desired = desired_services(work.entitlement, provisioning.policy, work.now)
     is_active = any(service.state == "active" for service in desired.services.values())
-    if is_active or (work.adopted_from == "stripe" and work.services):
+    if is_active or (work.adopted_from in {"stripe", "backup"} and work.services):
         tenant = await ensure_tenant(provisioning.pool, work, provisioning.tenant_suffix)
         work = replace(work, tenant_id=tenant[0], tenant_domain=tenant[1])
     services = await _drive_services(provisioning, lease, work, desired)

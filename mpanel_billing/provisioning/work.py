@@ -44,8 +44,8 @@ class Work:
 
     `version` increases whenever any of that changes; `attempts` counts the runs since the last
     successful one. `ending`: Stripe will end the subscription without billing it again.
-    `adopted_from`: where it was brought back from, `stripe` or `deleted`, None if it was not;
-    `to_inspect`: its accounts have not been looked for since.
+    `adopted_from`: where it was brought back from, `stripe`, `deleted` or `backup`, None if it was
+    not; `to_inspect`: its accounts have not been looked for since.
     """
 
     subscription_id: UUID

@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from mpanel_billing.database.pool import acquired
+from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.mirror.differences import OBJECT
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.mirror.reading import UnreadableObjectError
+from mpanel_billing.mirror.repository import list_compared
+from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.drift import Announce, Drift, unannounced
 from mpanel_billing.webhooks.batching import EventBatcher
@@ -33,6 +38,24 @@ async def replay_events(
     await announce([_event_drift(event, repaired=True) for event in not_received])
     batcher = EventBatcher(mirror.pool)
     return await asyncio.gather(*(_receive_event(mirror, batcher, e) for e in not_received))
+
+
+async def fetch_unknown_subscriptions(mirror: Mirror, listed: Sequence[Mapping[str, Any]]) -> None:
+    """Fetch the subscriptions that events name and that have no row; then receive the events.
+
+    After a restored backup they were here before: only a fetched subscription shows whose order it
+    is, and has its accounts looked for before any is created.
+    """
+    named = {event["data"]["object"]["id"] for event in listed if _is_of_subscription(event)}
+    async with acquired(mirror.pool) as conn:
+        known = await list_compared(conn, SUBSCRIPTION.object_type, sorted(named))
+    for id_ in sorted(named - known.keys()):
+        with suppress(StripeObjectMissingError, UnreadableObjectError):
+            await mirror.refresh(SUBSCRIPTION.object_type, id_)
+
+
+def _is_of_subscription(event: Mapping[str, Any]) -> bool:
+    return event["type"] in SUBSCRIPTION.event_types
 
 
 async def _receive_event(mirror: Mirror, batcher: EventBatcher, event: Mapping[str, Any]) -> Drift:

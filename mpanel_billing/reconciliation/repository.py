@@ -242,6 +242,11 @@ async def list_deleted(conn: Connection) -> Sequence[asyncpg.Record]:
     return await _adoptions.list_deleted.fetch(conn)
 
 
+async def mark_restored(conn: Connection) -> None:
+    """Have the accounts of all subscriptions looked at before anything is sent to the services."""
+    await _adoptions.mark_restored.execute(conn)
+
+
 async def find_deleted(conn: Connection, name: str) -> asyncpg.Record | None:
     """Return a deleted subscription, given our id or Stripe's."""
     return await _adoptions.find_deleted.fetch_one(conn, name=name)

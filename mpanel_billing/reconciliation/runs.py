@@ -67,6 +67,17 @@ async def open_run(pool: Pool, request: RunRequest, by: Actor | None = None) -> 
         raise _already_running() from None
 
 
+async def mark_restored(pool: Pool, by: Actor) -> None:
+    """Record that the database has been restored from a backup; call it before the first run.
+
+    What was sent to the services since the backup is not on record: before anything is sent again,
+    each subscription's accounts are looked at.
+    """
+    async with transaction(pool) as conn:
+        await repository.mark_restored(conn)
+        await audit.record(conn, by, "reconcile.restored")
+
+
 async def request_run(pool: Pool, request: RunRequest, by: Actor | None = None) -> UUID:
     """Like `open_run`, and enqueue the run for a worker."""
     try:

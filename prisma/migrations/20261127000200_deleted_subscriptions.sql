@@ -36,7 +36,7 @@ COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provis
 
 CREATE TABLE billing_adoptions (
     subscription_id uuid PRIMARY KEY REFERENCES subscriptions ON DELETE CASCADE,
-    source text NOT NULL CHECK (source IN ('stripe', 'deleted')),
+    source text NOT NULL CHECK (source IN ('stripe', 'deleted', 'backup')),
     order_id uuid,
     problem text,
     adopted_at timestamptz NOT NULL DEFAULT now(),
@@ -44,9 +44,9 @@ CREATE TABLE billing_adoptions (
 );
 CREATE INDEX billing_adoptions_problem_idx ON billing_adoptions (subscription_id)
 WHERE problem IS NOT NULL;
-COMMENT ON TABLE billing_adoptions IS 'Subscriptions that were brought back: their accounts are looked for before any is created';
+COMMENT ON TABLE billing_adoptions IS 'Subscriptions that were brought back: their accounts are looked for before anything is sent to the services';
 COMMENT ON COLUMN billing_adoptions.subscription_id IS 'The subscription';
-COMMENT ON COLUMN billing_adoptions.source IS 'stripe: from the metadata at Stripe, for example after a restored backup; deleted: from billing_deleted_subscriptions';
+COMMENT ON COLUMN billing_adoptions.source IS 'stripe: from the metadata at Stripe, for example after a restored backup; deleted: from billing_deleted_subscriptions; backup: with a backup, whose record of the accounts may be outdated';
 COMMENT ON COLUMN billing_adoptions.order_id IS 'The order that its metadata names';
 COMMENT ON COLUMN billing_adoptions.problem IS 'What could not be brought back; null: nothing';
 COMMENT ON COLUMN billing_adoptions.adopted_at IS 'When it was brought back';

@@ -28,7 +28,7 @@
 --     problem text,
 --     adopted_at timestamp with time zone DEFAULT now() NOT NULL,
 --     inspected_at timestamp with time zone,
---     CONSTRAINT billing_adoptions_source_check CHECK ((source = ANY (ARRAY['stripe'::text, 'deleted'::text])))
+--     CONSTRAINT billing_adoptions_source_check CHECK ((source = ANY (ARRAY['stripe'::text, 'deleted'::text, 'backup'::text])))
 -- );
 -- ALTER TABLE ONLY billing_adoptions ADD CONSTRAINT billing_adoptions_pkey PRIMARY KEY (subscription_id);
 -- ALTER TABLE ONLY billing_adoptions ADD CONSTRAINT billing_adoptions_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
@@ -113,6 +113,17 @@ SELECT
     o.problem
 FROM ordered AS o
 ON CONFLICT (subscription_id) DO NOTHING;
+
+-- name: mark_restored()!
+-- After a restored backup: no account is as it was recorded until it has been looked at.
+INSERT INTO billing_adoptions (subscription_id, source)
+SELECT
+    s.id,
+    'backup'
+FROM subscriptions AS s
+WHERE s.billing_provider = 'stripe'
+ON CONFLICT (subscription_id) DO UPDATE
+SET inspected_at = NULL;
 
 -- name: note_inspected(subscription_id)!
 UPDATE billing_adoptions
