@@ -33,6 +33,8 @@ STRIPE_CURRENCIES = frozenset(_STRIPE_CURRENCIES.split())
 LARGEST_AMOUNT = 99_999_999
 """Stripe's limit for an amount: eight digits of minor units."""
 
+_HUNDREDTH = Decimal("0.01")
+
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
 
 
@@ -60,6 +62,15 @@ def to_decimal(minor: int, currency: str) -> Decimal:
     """
     digits = tuple(int(digit) for digit in str(abs(minor)))
     return Decimal((int(minor < 0), digits, -decimals_of(currency)))
+
+
+def to_hundredths(minor: int, currency: str) -> Decimal:
+    """Return minor units as major units with two decimals, as mPanel's columns have them.
+
+    Only currencies with three decimals are rounded, half up, as PostgreSQL does. Amounts that add
+    up are to be rounded before they are added or subtracted.
+    """
+    return to_decimal(minor, currency).quantize(_HUNDREDTH, ROUND_HALF_UP)
 
 
 def round_to_step(amount: Decimal, currency: str) -> int:

@@ -77,7 +77,7 @@ async def write_later(
     Returns the ids written, each with whether it affects derived columns. Writes nothing for rare
     types, whose stored rows are always read first.
     """
-    if object_type not in _WRITES_LATER:
+    if object_type not in _WRITES_LATER or not rows:
         return {}
     return await _write(conn, object_type, rows, rule="later")
 

@@ -109,7 +109,8 @@ async def _apply_group(
     conn: Connection, batch: _Batch, object_type: str, group: list[Snapshot]
 ) -> None:
     """Write what is clearly newer; compare the rest with the stored rows and decide."""
-    clear = await repository.write_later(conn, object_type, [row_of(s) for s in group])
+    dated = [row_of(s) for s in group if not s.version.test_clock]
+    clear = await repository.write_later(conn, object_type, dated)
     _note_written(batch, group, clear)
     unclear = [s for s in group if s.object_id not in clear]
     if not unclear:

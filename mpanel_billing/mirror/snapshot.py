@@ -31,9 +31,13 @@ def snapshot_of_event(
     livemode: bool,
     previous: Mapping[str, Any] | None,
 ) -> Snapshot:
-    """Read the object in an event; UnreadableObjectError if it is malformed."""
-    facts = normalise(stripe_object, livemode=livemode)
+    """Read the object in an event; UnreadableObjectError if it is malformed.
+
+    The object of a deletion may look as it did before, without `deleted`.
+    """
     kind = kind_of(event_type)
+    as_read = {**stripe_object, "deleted": True} if kind is Kind.DELETED else stripe_object
+    facts = normalise(as_read, livemode=livemode)
     return Snapshot(
         object_type=stripe_object["object"],
         facts=facts,
@@ -46,6 +50,7 @@ def snapshot_of_event(
             progress=facts.state.progress,
             content=stripe_object,
             previous=previous if kind is Kind.UPDATED else None,
+            test_clock=_on_test_clock(stripe_object),
         ),
     )
 
@@ -70,8 +75,13 @@ def snapshot_of_answer(
             progress=facts.state.progress,
             content=stripe_object,
             read_after=read_after,
+            test_clock=_on_test_clock(stripe_object),
         ),
     )
+
+
+def _on_test_clock(stripe_object: Mapping[str, Any]) -> bool:
+    return bool(stripe_object.get("test_clock"))
 
 
 def kind_of(event_type: str) -> Kind:

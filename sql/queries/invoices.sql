@@ -198,7 +198,14 @@ WITH written AS (
         next_payment_attempt = excluded.next_payment_attempt,
         hosted_invoice_url = excluded.hosted_invoice_url,
         invoice_pdf = excluded.invoice_pdf,
-        stripe_payment_intent_id = coalesce(excluded.stripe_payment_intent_id, mirror.stripe_payment_intent_id),
+        -- the one with which it was to be paid need not be the one that paid it
+        stripe_payment_intent_id = coalesce(
+            excluded.stripe_payment_intent_id,
+            CASE
+                WHEN excluded.stripe_status <> 'paid' OR mirror.stripe_status = 'paid'
+                THEN mirror.stripe_payment_intent_id
+            END
+        ),
         stripe_as_of_since = excluded.stripe_as_of_since,
         stripe_as_of = excluded.stripe_as_of,
         stripe_event_id = excluded.stripe_event_id,

@@ -61,6 +61,61 @@ def test_the_payment_of_an_invoice_is_read_from_its_expanded_payments() -> None:
     assert current.stripe_payment_intent_id == before.stripe_payment_intent_id == "pi_9"
 
 
+UNPAID = {
+    "payments": {
+        "payments": {
+            "object": "list",
+            "data": [
+                made.invoice_payment("inpay_0", payment_intent="pi_0", status="canceled"),
+                made.invoice_payment(payment_intent="pi_9", status="open"),
+            ],
+        }
+    },
+    "confirmation secret": {
+        "confirmation_secret": {"client_secret": "pi_9_secret_x", "type": "payment_intent"}
+    },
+    "classic": {"payment_intent": "pi_9"},
+    "classic, expanded": {"payment_intent": {"id": "pi_9", "object": "payment_intent"}},
+}
+
+
+@pytest.mark.parametrize("shape", UNPAID.values(), ids=UNPAID)
+def test_the_payment_intent_of_an_unpaid_invoice_is_read_in_every_shape(
+    shape: dict[str, Any],
+) -> None:
+    facts: InvoiceFacts = read(made.invoice(status="open", **shape))
+    assert facts.stripe_payment_intent_id == "pi_9"
+
+
+@pytest.mark.parametrize("secret", [None, {}, {"client_secret": "seti_9_secret_x"}])
+def test_a_secret_of_something_else_names_no_payment_intent(secret: Any) -> None:
+    facts: InvoiceFacts = read(made.invoice(status="open", confirmation_secret=secret))
+    assert facts.stripe_payment_intent_id is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "status"),
+    [
+        ({"paid": True, "closed": True, "attempted": True}, "paid"),
+        ({"paid": False, "closed": True, "forgiven": True}, "uncollectible"),
+        ({"paid": False, "closed": True, "forgiven": False}, "void"),
+        ({"paid": False, "closed": False, "attempted": True}, "open"),
+        ({"paid": False, "closed": False, "attempted": False}, "draft"),
+    ],
+)
+def test_an_invoice_without_a_status_has_flags(flags: dict[str, bool], status: str) -> None:
+    invoice = made.invoice() | flags
+    del invoice["status"]
+    facts: InvoiceFacts = read(invoice)
+    assert facts.stripe_status == status
+
+
+def test_an_item_listed_twice_counts_once() -> None:
+    item = made.subscription(amount=500)["items"]["data"][0]
+    facts: SubscriptionFacts = read(made.subscription(items=[item, item]))
+    assert (len(facts.items), facts.amount) == (1, 500)
+
+
 def test_taxes_are_summed_in_both_generations() -> None:
     current: InvoiceFacts = read(made.invoice(total_taxes=[{"amount": 3}, {"amount": 4}]))
     before: InvoiceFacts = read(made.invoice(tax=7))

@@ -91,6 +91,32 @@ def test_a_fetch_replaces_what_was_stored_before_it_whatever_the_clocks_say() ->
     assert order(version(3601, "evt_b"), fetched) is Decision.STALE
 
 
+@pytest.mark.parametrize("further", [{"final": True}, {"progress": (2,)}], ids=str)
+def test_what_has_come_further_and_is_dated_earlier_is_dated_by_another_clock(
+    further: dict[str, Any],
+) -> None:
+    stored, earlier = version(1, progress=(1,)), version(0, "evt_b", progress=(1,))
+    assert order(stored, earlier) is Decision.STALE
+    assert order(stored, earlier._replace(**further)) is Decision.REFETCH
+
+
+@pytest.mark.parametrize("days", [-200, 0, 200])
+def test_by_a_test_clock_an_event_and_a_fetch_are_not_compared_by_their_dates(days: int) -> None:
+    fetched = Version(since=T - SECOND, as_of=T, test_clock=True)
+    event = version(days * 86_400, kind=Kind.UPDATED, test_clock=True)
+    assert order(fetched, event) is Decision.REFETCH
+    assert order(event, fetched) is Decision.REFETCH
+    assert order(fetched, event._replace(final=True)) is Decision.APPLY
+    assert order(event._replace(final=True), fetched) is Decision.STALE
+    assert order(event, fetched._replace(read_after=event.key)) is Decision.APPLY
+
+
+def test_by_a_test_clock_events_are_compared_by_their_dates() -> None:
+    first, later = version(0, test_clock=True), version(1, "evt_b", test_clock=True)
+    assert order(first, later) is Decision.APPLY
+    assert order(later, first) is Decision.STALE
+
+
 @dataclass
 class Stripe:
     """One object's history: its states, and the event that each change made."""

@@ -207,7 +207,7 @@ async def test_an_invoice_whose_payment_came_first_takes_the_full_path(
             "customer.subscription.updated",
             made.subscription() | {"items": {"object": "list", "has_more": True, "data": []}},
         ),
-        renewal(items=made.subscription()["items"]["data"] * 2),
+        renewal(test_clock="clock_1"),
     ],
     ids=[
         "customer",
@@ -215,7 +215,7 @@ async def test_an_invoice_whose_payment_came_first_takes_the_full_path(
         "invoice without a subscription",
         "ignored",
         "incomplete items",
-        "an item twice",
+        "a test clock",
     ],
 )
 def test_declined_without_the_database(event: Event) -> None:

@@ -15,7 +15,7 @@ from mpanel_billing.mirror.reading import (
     present,
     require,
 )
-from mpanel_billing.money import to_decimal
+from mpanel_billing.money import to_hundredths
 from mpanel_billing.stripe_gateway.gateway import Resource
 
 
@@ -30,7 +30,6 @@ class InvoiceFacts(NamedTuple):
     stripe_status: str
     billing_reason: str | None
     currency: str
-    subtotal: int
     tax: int
     total: int
     amount_due: int
@@ -74,11 +73,8 @@ def _state(stripe_status: str, attempt_count: int, amount_paid: int) -> State:
 
 def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
     start, end = _billed_period(fields)
-    subtotal = fields.whole("subtotal") or 0
     total = fields.whole("total") or 0
-    status = "deleted" if fields.flag("deleted") else fields.text("status") or "draft"
-    if status not in _STATUS_RANK:
-        raise UnreadableObjectError(f"status {status!r} is unknown")
+    status = _status(fields)
     return InvoiceFacts(
         object_id=fields.require_id(),
         stripe_subscription_id=_invoice_subscription(fields),
@@ -88,7 +84,6 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
         stripe_status=status,
         billing_reason=fields.text("billing_reason"),
         currency=currency_code(fields.text("currency")),
-        subtotal=subtotal,
         tax=_taxes(fields),
         total=total,
         amount_due=fields.whole("amount_due") or 0,
@@ -107,9 +102,30 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
     )
 
 
+def _status(fields: Fields) -> str:
+    if fields.flag("deleted"):
+        return "deleted"
+    status = fields.text("status") or _status_before_2018(fields)
+    if status not in _STATUS_RANK:
+        raise UnreadableObjectError(f"status {status!r} is unknown")
+    return status
+
+
+def _status_before_2018(fields: Fields) -> str:
+    """Invoices had flags instead of a status before 2018-11-08. Source: Stripe's API upgrades."""
+    if fields.flag("paid"):
+        return "paid"
+    if fields.flag("forgiven"):
+        return "uncollectible"
+    if fields.flag("closed"):
+        return "void"
+    return "open" if fields.flag("attempted") else "draft"
+
+
 def _payments(stripe_invoice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the payments of an invoice that was fetched with `expand=["payments"]`."""
-    return [payment.values for payment in Fields(stripe_invoice).children("payments")]
+    """Return the payments of an invoice that was fetched with `expand=["payments"]`, each once."""
+    payments = Fields(stripe_invoice).children("payments")
+    return list({payment.require_id(): payment.values for payment in payments}.values())
 
 
 def _invoice_subscription(fields: Fields) -> str | None:
@@ -138,16 +154,28 @@ def _billed_period(fields: Fields) -> tuple[datetime | None, datetime | None]:
 
 
 def _taxes(fields: Fields) -> int:
-    if "total_taxes" in fields.values:
-        return sum(tax.whole("amount") or 0 for tax in fields.children("total_taxes"))
+    """Return all taxes, whether they are part of the prices or added to them."""
+    for name in ("total_taxes", "total_tax_amounts"):
+        if fields.values.get(name) is not None:
+            return sum(tax.whole("amount") or 0 for tax in fields.children(name))
     return fields.whole("tax") or 0
 
 
 def _invoice_payment_intent(fields: Fields) -> str | None:
-    for payment in fields.children("payments"):
-        if payment.text("status") == "paid":
-            return payment.child("payment").reference("payment_intent")
-    return fields.reference("payment_intent")
+    """Return the payment intent that paid the invoice, or with which it is to be paid."""
+    payments = fields.children("payments")
+    for status in ("paid", "open"):
+        for payment in payments:
+            if payment.text("status") == status:
+                return payment.child("payment").reference("payment_intent")
+    return fields.reference("payment_intent") or _confirmed_payment_intent(fields)
+
+
+def _confirmed_payment_intent(fields: Fields) -> str | None:
+    """Return the payment intent whose client secret is given: `pi_..._secret_...`."""
+    secret = fields.child("confirmation_secret").text("client_secret") or ""
+    payment_intent, found, _ = secret.partition("_secret_")
+    return payment_intent if found and payment_intent.startswith("pi_") else None
 
 
 def _lock_keys(facts: InvoiceFacts) -> Iterable[LockKey]:
@@ -157,16 +185,22 @@ def _lock_keys(facts: InvoiceFacts) -> Iterable[LockKey]:
 
 
 def _columns(facts: InvoiceFacts) -> Mapping[str, Any]:
-    """Return mPanel's columns; its own numbers are INV-<year>-<number>, ours are Stripe's ids."""
+    """Return mPanel's columns; its own numbers are INV-<year>-<number>, ours are Stripe's ids.
+
+    Its subtotal is the total without tax, after discounts. Stripe's is before discounts, and
+    contains the taxes that are part of the prices.
+    """
     number = facts.object_id
     if len(number) > _LONGEST_NUMBER or not number.startswith("in_"):
         number = f"in_{hashlib.sha256(number.encode()).hexdigest()[:40]}"
+    total = to_hundredths(facts.total, facts.currency)
+    tax = to_hundredths(facts.tax, facts.currency)
     return {
         "invoice_number": number,
         "status": _MPANEL_STATUS[facts.stripe_status],
-        "subtotal": to_decimal(facts.subtotal, facts.currency),
-        "tax_amount": to_decimal(facts.tax, facts.currency),
-        "total": to_decimal(facts.total, facts.currency),
+        "subtotal": total - tax,
+        "tax_amount": tax,
+        "total": total,
     }
 
 

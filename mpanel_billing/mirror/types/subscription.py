@@ -94,8 +94,7 @@ def _state(stripe_status: str) -> State:
 
 
 def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
-    item_fields = fields.children("items")
-    items = tuple(_item(item, fields) for item in item_fields)
+    items = tuple(_items(fields).values())
     starts = present(item.current_period_start for item in items)
     ends = present(item.current_period_end for item in items)
     first = items[0] if items else None
@@ -120,6 +119,12 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         items_complete=not fields.child("items").flag("has_more"),
         lost_order=read_lost_order(fields),
     )
+
+
+def _items(fields: Fields) -> Mapping[str, ItemFacts]:
+    """Return the items by id: one that is listed twice counts once."""
+    items = (_item(item, fields) for item in fields.children("items"))
+    return {item.stripe_subscription_item_id: item for item in items}
 
 
 def _item(item: Fields, subscription: Fields) -> ItemFacts:
@@ -196,11 +201,6 @@ def is_lost_order(facts: SubscriptionFacts, stored: Row | None) -> bool:
         return False
     named, known = facts.lost_order.customer_id, stored["customer_id"]
     return (named or known) is not None and (None in {named, known} or named == known)
-
-
-def _fast_path(facts: SubscriptionFacts) -> bool:
-    ids = {item.stripe_subscription_item_id for item in facts.items}
-    return facts.items_complete and len(ids) == len(facts.items)
 
 
 _COMPARED = (
@@ -284,6 +284,6 @@ SUBSCRIPTION = MirroredType(
     ),
     columns=_columns,
     place=_place,
-    fast_path=_fast_path,
+    fast_path=lambda facts: facts.items_complete,
     complete=_with_all_items,
 )
