@@ -17,6 +17,8 @@ CREATE TYPE billing_invoice_snapshot AS (
     stripe_number text,
     stripe_status text,
     billing_reason text,
+    collection_method text,
+    finalized_at timestamp with time zone,
     amount_due bigint,
     amount_paid bigint,
     amount_remaining bigint,
@@ -37,6 +39,7 @@ COMMENT ON TYPE billing_invoice_snapshot IS 'A Stripe invoice as the mirror writ
 CREATE TYPE billing_subscription_item_snapshot AS (
     stripe_subscription_item_id text,
     stripe_price_id text,
+    stripe_product_id text,
     quantity bigint,
     unit_amount bigint,
     currency text,
@@ -66,6 +69,8 @@ CREATE TYPE billing_subscription_snapshot AS (
     canceled_at timestamp with time zone,
     ended_at timestamp with time zone,
     collection_paused boolean,
+    paused_by text,
+    paused_at timestamp with time zone,
     items jsonb,
     items_complete boolean,
     since timestamp with time zone,
@@ -181,7 +186,9 @@ BEGIN
     RETURN QUERY
     WITH renewed AS (
         UPDATE subscriptions AS mirror
-        SET currency = s.currency,
+        SET stripe_status = s.stripe_status,
+            collection_paused = s.collection_paused,
+            currency = s.currency,
             amount = s.amount,
             price = least(s.price, 99999999.99),
             billing_cycle = coalesce(s.billing_cycle, mirror.billing_cycle),
@@ -204,13 +211,8 @@ BEGIN
           AND mirror.stripe_as_of < s.since
           AND mirror.customer_id IS NOT NULL
           AND mirror.stripe_customer_id = s.stripe_customer_id
-          AND mirror.stripe_status = s.stripe_status
-          AND mirror.collection_paused = s.collection_paused
-          AND (
-              mirror.cancel_at_period_end IS TRUE
-              OR (mirror.cancel_at <= mirror.current_period_end) IS TRUE
-          ) = (s.cancel_at_period_end OR (s.cancel_at <= s.current_period_end) IS TRUE)
-          -- the same items at the same prices; an item that Stripe does not have has no id
+          AND mirror.entitlement = billing_subscription_entitlement_v1(s, mirror.entitlement)
+          -- the rows of the same items at the same prices; an item that Stripe does not have has no id
           AND (
               SELECT jsonb_object_agg(coalesce(item.stripe_subscription_item_id, ''), item.stripe_price_id)
               FROM subscription_items AS item
@@ -231,6 +233,7 @@ BEGIN
         UPDATE subscription_items AS mirror
         SET price_id = i.price_id,
             quantity = i.quantity,
+            stripe_product_id = i.stripe_product_id,
             unit_amount = i.unit_amount,
             currency = i.currency,
             recurring_interval = i.recurring_interval,
@@ -255,12 +258,14 @@ BEGIN
         WHERE mirror.stripe_subscription_item_id = i.stripe_subscription_item_id
           AND (
               mirror.price_id,
+              mirror.stripe_product_id,
               mirror.quantity,
               mirror.unit_amount,
               mirror.current_period_start,
               mirror.current_period_end
           ) IS DISTINCT FROM (
               i.price_id,
+              i.stripe_product_id,
               i.quantity,
               i.unit_amount,
               i.current_period_start,
@@ -287,6 +292,9 @@ BEGIN
             stripe_number,
             stripe_status,
             billing_reason,
+            collection_method,
+            finalized_at,
+            due_at,
             amount_due,
             amount_paid,
             amount_remaining,
@@ -321,6 +329,9 @@ BEGIN
             s.stripe_number,
             s.stripe_status,
             s.billing_reason,
+            s.collection_method,
+            s.finalized_at,
+            s.due_date,
             s.amount_due,
             s.amount_paid,
             s.amount_remaining,
@@ -346,7 +357,7 @@ BEGIN
             FROM subscriptions AS o
             WHERE o.stripe_subscription_id = s.stripe_subscription_id
               AND o.initial_payment_settled
-              AND o.stripe_status NOT IN ('past_due', 'unpaid')
+              AND o.stripe_status NOT IN ('past_due', 'unpaid', 'paused')
               AND o.customer_id IS NOT NULL
             OFFSET 0
         ) AS subscribed
@@ -375,6 +386,9 @@ BEGIN
             stripe_number = excluded.stripe_number,
             stripe_status = excluded.stripe_status,
             billing_reason = excluded.billing_reason,
+            collection_method = excluded.collection_method,
+            finalized_at = excluded.finalized_at,
+            due_at = excluded.due_at,
             amount_due = excluded.amount_due,
             amount_paid = excluded.amount_paid,
             amount_remaining = excluded.amount_remaining,
@@ -498,6 +512,45 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_revert_additions(version text) IS 'Drops what the migration added according to the ledger, newest first';
+
+CREATE FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscription_snapshot, stored jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object(
+        'stripeStatus', snapshot.stripe_status,
+        'pausedBy', snapshot.paused_by,
+        'collectionPaused', snapshot.collection_paused,
+        -- set to end before it is billed again; a later end leaves the invoice after a trial as it is
+        'ending', snapshot.cancel_at_period_end
+            OR (snapshot.cancel_at <= snapshot.current_period_end) IS TRUE,
+        'trialEnd', snapshot.trial_end,
+        'endedAt', CASE
+            WHEN snapshot.stripe_status IN ('canceled', 'incomplete_expired')
+                THEN coalesce(snapshot.ended_at, snapshot.canceled_at)
+        END,
+        'termStart', CASE
+            WHEN snapshot.stripe_status IN ('past_due', 'unpaid') THEN snapshot.current_period_start
+            WHEN snapshot.stripe_status = 'paused' THEN coalesce(snapshot.paused_at, snapshot.current_period_start)
+        END,
+        'items', CASE
+            -- what an incomplete list leaves out may still be there: Stripe is asked for the rest
+            WHEN snapshot.items_complete IS FALSE AND stored IS NOT NULL THEN stored -> 'items'
+            ELSE (
+                SELECT coalesce(jsonb_agg(
+                    jsonb_build_object(
+                        'item', item.value -> 'stripe_subscription_item_id',
+                        'price', item.value -> 'stripe_price_id',
+                        'product', item.value -> 'stripe_product_id',
+                        'quantity', item.value -> 'quantity'
+                    )
+                    ORDER BY item.value ->> 'stripe_subscription_item_id'
+                ), '[]')
+                FROM jsonb_array_elements(snapshot.items) AS item (value)
+            )
+        END
+    )
+$$;
+COMMENT ON FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscription_snapshot, stored jsonb) IS 'What a subscription entitles to, as far as Stripe says; a change of this value makes work for provisioning';
 
 CREATE FUNCTION fn_pgqueuer_changed() RETURNS trigger
     LANGUAGE plpgsql
@@ -700,12 +753,57 @@ COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was delet
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
 
+CREATE TABLE billing_ignored_prices (
+    stripe_price_id text NOT NULL,
+    reason text NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_ignored_prices IS 'Prices that an operator has declared to give nothing: items at them count as recognized';
+COMMENT ON COLUMN billing_ignored_prices.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN billing_ignored_prices.reason IS 'Why, for other operators';
+COMMENT ON COLUMN billing_ignored_prices.set_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_ignored_prices.set_at IS 'When it was set';
+
+CREATE TABLE billing_leniency (
+    id bigint NOT NULL,
+    subscription_id uuid,
+    customer_id uuid,
+    grace_days integer,
+    not_before timestamp with time zone,
+    reason text NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_leniency_check CHECK ((num_nonnulls(subscription_id, customer_id) = 1)),
+    CONSTRAINT billing_leniency_check1 CHECK ((num_nonnulls(grace_days, not_before) > 0)),
+    CONSTRAINT billing_leniency_grace_days_check CHECK (((grace_days >= 0) AND (grace_days <= 3650)))
+);
+COMMENT ON TABLE billing_leniency IS 'What was agreed about suspension for a debt; what is set for a subscription goes before what is set for its customer';
+COMMENT ON COLUMN billing_leniency.id IS 'Our id';
+COMMENT ON COLUMN billing_leniency.subscription_id IS 'The subscription; null: all of the customer';
+COMMENT ON COLUMN billing_leniency.customer_id IS 'The customer; null: one subscription';
+COMMENT ON COLUMN billing_leniency.grace_days IS 'Days that services stay active with a debt; null: GRACE_DAYS';
+COMMENT ON COLUMN billing_leniency.not_before IS 'No suspension for a debt before then; null: no such date';
+COMMENT ON COLUMN billing_leniency.reason IS 'Why, for other operators';
+COMMENT ON COLUMN billing_leniency.set_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_leniency.set_at IS 'When it was set';
+
+ALTER TABLE billing_leniency ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_leniency_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE subscription_items (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     subscription_id uuid NOT NULL,
     price_id uuid,
     stripe_subscription_item_id text,
     stripe_price_id text,
+    stripe_product_id text,
     quantity bigint,
     unit_amount bigint,
     currency text NOT NULL,
@@ -727,6 +825,7 @@ COMMENT ON COLUMN subscription_items.subscription_id IS 'The subscription';
 COMMENT ON COLUMN subscription_items.price_id IS 'Price in the catalogue; null: not in it';
 COMMENT ON COLUMN subscription_items.stripe_subscription_item_id IS 'si_...; null until Stripe has created it';
 COMMENT ON COLUMN subscription_items.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN subscription_items.stripe_product_id IS 'prod_... of the price: places an item whose price is not in the catalogue';
 COMMENT ON COLUMN subscription_items.quantity IS 'Null: metered';
 COMMENT ON COLUMN subscription_items.unit_amount IS 'Minor units; null: not a whole number, or tiered';
 COMMENT ON COLUMN subscription_items.currency IS 'ISO 4217, lower case as Stripe writes it';
@@ -768,6 +867,7 @@ CREATE TABLE subscriptions (
     canceled_at timestamp with time zone,
     ended_at timestamp with time zone,
     collection_paused boolean,
+    entitlement jsonb,
     initial_payment_settled boolean,
     stripe_as_of_since timestamp with time zone,
     stripe_as_of timestamp with time zone,
@@ -798,6 +898,7 @@ COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planne
 COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
 COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
 COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
+COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
 COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
 COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
 COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
@@ -963,6 +1064,9 @@ CREATE TABLE invoices (
     stripe_number text,
     stripe_status text,
     billing_reason text,
+    collection_method text,
+    finalized_at timestamp with time zone,
+    due_at timestamp with time zone,
     amount_due bigint,
     amount_paid bigint,
     amount_remaining bigint,
@@ -991,6 +1095,9 @@ COMMENT ON COLUMN invoices.stripe_customer_id IS 'cus_... that it charges';
 COMMENT ON COLUMN invoices.stripe_number IS 'Stripe''s invoice number; invoice_number is ours and never collides with mPanel''s';
 COMMENT ON COLUMN invoices.stripe_status IS 'Stripe''s status, or deleted for a deleted draft; status is mPanel''s';
 COMMENT ON COLUMN invoices.billing_reason IS 'Why Stripe created it: subscription_create, subscription_cycle, ...';
+COMMENT ON COLUMN invoices.collection_method IS 'charge_automatically, or send_invoice: then it is due at its due date';
+COMMENT ON COLUMN invoices.finalized_at IS 'When Stripe finalized it; null: a draft';
+COMMENT ON COLUMN invoices.due_at IS 'When a sent invoice is due; null: it is charged. due_date is for people';
 COMMENT ON COLUMN invoices.amount_due IS 'Minor units, like amount_paid and amount_remaining; subtotal, tax_amount and total are in major units';
 COMMENT ON COLUMN invoices.amount_paid IS 'Minor units paid so far';
 COMMENT ON COLUMN invoices.amount_remaining IS 'Minor units still to be paid';
@@ -1022,6 +1129,76 @@ COMMENT ON COLUMN orders.vouched IS 'mPanel''s backend vouches for the buyer: th
 COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
 COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
 
+CREATE TABLE prices (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    product_id uuid NOT NULL,
+    billing_cycle text,
+    currency text NOT NULL,
+    unit_amount bigint NOT NULL,
+    lookup_key text NOT NULL,
+    stripe_price_id text,
+    livemode boolean,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
+    CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
+    CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
+);
+COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
+COMMENT ON COLUMN prices.id IS 'Our id';
+COMMENT ON COLUMN prices.product_id IS 'What is sold';
+COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
+COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
+COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
+COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
+COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN prices.active IS 'On sale';
+COMMENT ON COLUMN prices.created_at IS 'When this row was created';
+COMMENT ON COLUMN prices.updated_at IS 'When this row was last changed';
+
+CREATE TABLE products (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    name character varying(255) NOT NULL,
+    description text,
+    type character varying(50) NOT NULL,
+    billing_cycle character varying(50),
+    price numeric(10,2) NOT NULL,
+    setup_fee numeric(10,2) DEFAULT 0,
+    currency character varying(3) DEFAULT 'USD'::character varying,
+    taxable boolean DEFAULT true,
+    status character varying(50) DEFAULT 'active'::character varying,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    code text,
+    kind text,
+    product_types text[] DEFAULT '{}'::text[],
+    trial_days integer DEFAULT 0,
+    category text,
+    features text[] DEFAULT '{}'::text[],
+    resources jsonb DEFAULT '{}'::jsonb,
+    display_order integer DEFAULT 0,
+    stripe_product_id text,
+    livemode boolean,
+    CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
+    CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
+);
+COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
+COMMENT ON COLUMN products.code IS 'The planId or add-on id that clients send; null: not sold by this service';
+COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, domain (a TLD), fee';
+COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
+COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
+COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
+COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
+COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
+COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
+COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
+COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
+
 CREATE TABLE provisioning_work (
     subscription_id uuid NOT NULL,
     inputs jsonb NOT NULL,
@@ -1033,6 +1210,9 @@ CREATE TABLE provisioning_work (
     lease_token uuid,
     leased_until timestamp with time zone,
     trouble text,
+    debt_confirmed_version bigint,
+    debt_unconfirmed_since timestamp with time zone,
+    debt_error text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
@@ -1049,6 +1229,9 @@ COMMENT ON COLUMN provisioning_work.wake_at IS 'When the sweep checks it again; 
 COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; each write of a run checks for its own token';
 COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then no other run works on it; extended while the run lives';
 COMMENT ON COLUMN provisioning_work.trouble IS 'What a person has to settle although the work is done';
+COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest version whose debt Stripe has confirmed: the condition for a suspension';
+COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
+COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
 COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
 COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
 
@@ -1254,6 +1437,39 @@ UNION ALL
      JOIN subscriptions s ON (((s.id = o.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
   WHERE (o.superseded_at IS NOT NULL)
 UNION ALL
+ SELECT 'item_unplaced'::text AS trouble,
+    i.subscription_id,
+    i.stripe_subscription_item_id AS object_id,
+    i.updated_at AS since,
+    (((((('item '::text || i.stripe_subscription_item_id) || ' at price '::text) || COALESCE(i.stripe_price_id, 'unknown'::text)) || ' of product '::text) || COALESCE(i.stripe_product_id, 'unknown'::text)) || ' is not in the catalogue; it gives nothing, and takes nothing away'::text) AS detail
+   FROM (subscription_items i
+     JOIN subscriptions s ON (((s.id = i.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+  WHERE ((i.price_id IS NULL) AND (i.stripe_subscription_item_id IS NOT NULL) AND (NOT (EXISTS ( SELECT 1
+           FROM prices p
+          WHERE (p.stripe_price_id = i.stripe_price_id)))) AND (NOT (EXISTS ( SELECT 1
+           FROM products p
+          WHERE ((p.stripe_product_id = i.stripe_product_id) AND (p.code IS NOT NULL))))) AND (NOT (EXISTS ( SELECT 1
+           FROM billing_ignored_prices ignored
+          WHERE (ignored.stripe_price_id = i.stripe_price_id)))))
+UNION ALL
+ SELECT 'debt_unconfirmed'::text AS trouble,
+    w.subscription_id,
+    s.stripe_subscription_id AS object_id,
+    w.debt_unconfirmed_since AS since,
+    ('not suspended, because Stripe does not confirm the debt: '::text || w.debt_error) AS detail
+   FROM (provisioning_work w
+     JOIN subscriptions s ON ((s.id = w.subscription_id)))
+  WHERE (w.debt_unconfirmed_since < (now() - '24:00:00'::interval))
+UNION ALL
+ SELECT 'nothing_owed'::text AS trouble,
+    w.subscription_id,
+    s.stripe_subscription_id AS object_id,
+    w.updated_at AS since,
+    (('Stripe calls it '::text || s.stripe_status) || ', but no invoice of its terms is due and unpaid'::text) AS detail
+   FROM (subscriptions s
+     JOIN provisioning_work w ON ((w.subscription_id = s.id)))
+  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND ((w.inputs ->> 'owedSince'::text) IS NULL))
+UNION ALL
  SELECT 'event_failed'::text AS trouble,
     NULL::uuid AS subscription_id,
     e.id AS object_id,
@@ -1292,11 +1508,12 @@ UNION ALL
  SELECT 'overdue'::text AS trouble,
     s.id AS subscription_id,
     s.stripe_subscription_id AS object_id,
-    i.stripe_created AS since,
+    COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
     (((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
-   FROM (subscriptions s
-     JOIN invoices i ON ((i.subscription_id = s.id)))
-  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])))
+   FROM ((subscriptions s
+     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
+     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now()))))
+  WHERE (s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text]))
 UNION ALL
  SELECT 'drift'::text AS trouble,
     s.id AS subscription_id,
@@ -1486,7 +1703,7 @@ CREATE TABLE catalogue_edits (
     after_subscription_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
     edited_at timestamp with time zone DEFAULT now() NOT NULL
 );
-COMMENT ON TABLE catalogue_edits IS 'Products whose types or resources were edited, until all their subscriptions have been checked again';
+COMMENT ON TABLE catalogue_edits IS 'Products whose types, resources or Stripe ids have changed, until all their subscriptions have been checked again';
 COMMENT ON COLUMN catalogue_edits.product_id IS 'The edited product';
 COMMENT ON COLUMN catalogue_edits.after_subscription_id IS 'Subscriptions up to this one have been triggered; the sweep continues after it';
 COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';
@@ -1669,76 +1886,6 @@ CREATE SEQUENCE pgqueuer_statistics_id_seq
     CACHE 1;
 
 ALTER SEQUENCE pgqueuer_statistics_id_seq OWNED BY pgqueuer_statistics.id;
-
-CREATE TABLE prices (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    product_id uuid NOT NULL,
-    billing_cycle text,
-    currency text NOT NULL,
-    unit_amount bigint NOT NULL,
-    lookup_key text NOT NULL,
-    stripe_price_id text,
-    livemode boolean,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
-    CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
-    CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
-);
-COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
-COMMENT ON COLUMN prices.id IS 'Our id';
-COMMENT ON COLUMN prices.product_id IS 'What is sold';
-COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
-COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
-COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
-COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
-COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
-COMMENT ON COLUMN prices.active IS 'On sale';
-COMMENT ON COLUMN prices.created_at IS 'When this row was created';
-COMMENT ON COLUMN prices.updated_at IS 'When this row was last changed';
-
-CREATE TABLE products (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid,
-    name character varying(255) NOT NULL,
-    description text,
-    type character varying(50) NOT NULL,
-    billing_cycle character varying(50),
-    price numeric(10,2) NOT NULL,
-    setup_fee numeric(10,2) DEFAULT 0,
-    currency character varying(3) DEFAULT 'USD'::character varying,
-    taxable boolean DEFAULT true,
-    status character varying(50) DEFAULT 'active'::character varying,
-    metadata jsonb DEFAULT '{}'::jsonb,
-    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    code text,
-    kind text,
-    product_types text[] DEFAULT '{}'::text[],
-    trial_days integer DEFAULT 0,
-    category text,
-    features text[] DEFAULT '{}'::text[],
-    resources jsonb DEFAULT '{}'::jsonb,
-    display_order integer DEFAULT 0,
-    stripe_product_id text,
-    livemode boolean,
-    CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
-    CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
-);
-COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
-COMMENT ON COLUMN products.code IS 'The planId or add-on id that clients send; null: not sold by this service';
-COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, domain (a TLD), fee';
-COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
-COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
-COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
-COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
-COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
-COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
-COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
-COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
 
 CREATE TABLE provisioning_holds (
     id bigint NOT NULL,
@@ -1963,6 +2110,18 @@ ALTER TABLE ONLY billing_changes
 ALTER TABLE ONLY billing_deleted_subscriptions
     ADD CONSTRAINT billing_deleted_subscriptions_pkey PRIMARY KEY (subscription_id);
 
+ALTER TABLE ONLY billing_ignored_prices
+    ADD CONSTRAINT billing_ignored_prices_pkey PRIMARY KEY (stripe_price_id);
+
+ALTER TABLE ONLY billing_leniency
+    ADD CONSTRAINT billing_leniency_customer_id_key UNIQUE (customer_id);
+
+ALTER TABLE ONLY billing_leniency
+    ADD CONSTRAINT billing_leniency_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_leniency
+    ADD CONSTRAINT billing_leniency_subscription_id_key UNIQUE (subscription_id);
+
 ALTER TABLE ONLY billing_reconcile_drift
     ADD CONSTRAINT billing_reconcile_drift_pkey PRIMARY KEY (run_id, object_id, field);
 
@@ -2133,11 +2292,17 @@ CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscrip
 
 CREATE INDEX billing_invoices_unlinked_idx ON invoices USING btree (stripe_invoice_id) WHERE ((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL));
 
+CREATE INDEX billing_items_other_price_idx ON subscription_items USING btree (stripe_product_id, subscription_id) WHERE (price_id IS NULL);
+
 CREATE INDEX billing_items_price_subscription_idx ON subscription_items USING btree (price_id, subscription_id);
+
+CREATE INDEX billing_items_unknown_price_idx ON subscription_items USING btree (stripe_price_id, subscription_id) WHERE (price_id IS NULL);
 
 CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
 
 CREATE UNIQUE INDEX billing_products_code_key ON products USING btree (code);
+
+CREATE UNIQUE INDEX billing_products_stripe_product_key ON products USING btree (stripe_product_id) WHERE (code IS NOT NULL);
 
 CREATE INDEX billing_reconcile_drift_left_idx ON billing_reconcile_drift USING btree (run_id) WHERE (NOT repaired);
 
@@ -2215,6 +2380,8 @@ CREATE INDEX provisioning_log_created_idx ON provisioning_log USING btree (creat
 
 CREATE INDEX provisioning_log_subscription_idx ON provisioning_log USING btree (subscription_id, id);
 
+CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work USING btree (debt_unconfirmed_since) WHERE (debt_unconfirmed_since IS NOT NULL);
+
 CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
@@ -2256,6 +2423,12 @@ ALTER TABLE ONLY billing_changes
 
 ALTER TABLE ONLY invoices
     ADD CONSTRAINT billing_invoices_subscription_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY billing_leniency
+    ADD CONSTRAINT billing_leniency_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_leniency
+    ADD CONSTRAINT billing_leniency_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_reconcile_drift
     ADD CONSTRAINT billing_reconcile_drift_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;

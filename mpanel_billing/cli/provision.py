@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -24,6 +25,7 @@ app = typer.Typer(help="Inspect provisioning, and get it unstuck.", no_args_is_h
 T = TypeVar("T")
 
 Subscription = Annotated[str, typer.Argument(help="Our id, or Stripe's (sub_...).")]
+Price = Annotated[str, typer.Argument(help="Stripe's id (price_...).")]
 Operator = Annotated[
     str, typer.Option("--by", envvar=["SUDO_USER", "USER"], help="The operator, for the record.")
 ]
@@ -47,9 +49,11 @@ def list_() -> None:
 
 @app.command()
 def show(subscription: Subscription) -> None:
-    """Show the actual and the desired state of a subscription's services."""
+    """Show the actual and the desired state of a subscription's services, and what was agreed."""
     for row in _of_subscription(subscription, operations.list_services):
         typer.echo(_service_line(row))
+    for row in _of_subscription(subscription, operations.list_leniency):
+        typer.echo(_leniency_line(row))
 
 
 @app.command()
@@ -96,6 +100,83 @@ def lift(subscription: Subscription, operator: Operator = "operator") -> None:
         subscription, lambda pool, id_, by: operations.lift(pool, id_, operator=operator, by=by)
     )
     typer.echo(f"lifting the suspension for: {reason}")
+
+
+@app.command()
+def lenient(
+    subscription: Subscription,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    grace_days: Annotated[
+        int | None, typer.Option(min=0, max=3650, help="Instead of GRACE_DAYS.")
+    ] = None,
+    not_before: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Until this day (UTC) no debt suspends."),
+    ] = None,
+    *,
+    whole_customer: Annotated[
+        bool, typer.Option("--customer", help="All subscriptions of its customer.")
+    ] = False,
+    operator: Operator = "operator",
+) -> None:
+    """Agree with a customer on when a debt suspends; replaces what was agreed before."""
+    if not reason.strip():
+        raise typer.BadParameter("--reason must not be empty")
+    if grace_days is None and not_before is None:
+        raise typer.BadParameter("pass --grace-days, --not-before or both")
+    day = None if not_before is None else not_before.replace(tzinfo=UTC)
+    agreement = operations.Agreement(reason.strip(), grace_days, day, whole_customer)
+    _change_subscription(
+        subscription,
+        lambda pool, id_, by: operations.agree_leniency(
+            pool, id_, agreement, operator=operator, by=by
+        ),
+    )
+    typer.echo("agreed")
+
+
+@app.command()
+def strict(
+    subscription: Subscription,
+    *,
+    whole_customer: Annotated[
+        bool, typer.Option("--customer", help="What was agreed for all of its customer.")
+    ] = False,
+) -> None:
+    """Return from what was agreed to the host's rules."""
+    reason = _change_subscription(
+        subscription,
+        lambda pool, id_, by: operations.end_leniency(
+            pool, id_, whole_customer=whole_customer, by=by
+        ),
+    )
+    typer.echo(f"no longer lenient for: {reason}")
+
+
+@app.command("ignore-price")
+def ignore_price(
+    price: Price,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    operator: Operator = "operator",
+) -> None:
+    """Declare that items at a price outside the catalogue give nothing, and are no trouble."""
+    if not reason.strip():
+        raise typer.BadParameter("--reason must not be empty")
+    by = command_line_actor()
+    checked = with_pool(
+        lambda pool: operations.ignore_price(
+            pool, price, reason=reason.strip(), operator=operator, by=by
+        )
+    )
+    typer.echo(f"ignoring {price}; checking {checked} subscriptions again")
+
+
+@app.command("heed-price")
+def heed_price(price: Price) -> None:
+    """Take `ignore-price` back."""
+    by = command_line_actor()
+    checked = with_pool(lambda pool: operations.heed_price(pool, price, by))
+    typer.echo(f"no longer ignoring {price}; checking {checked} subscriptions again")
 
 
 @app.command()
@@ -213,4 +294,16 @@ def _service_line(row: asyncpg.Record) -> str:
             f"{row['driver']}:{row['external_ref'] or '-'}",
             *(note for note in notes if note),
         ]
+    )
+
+
+def _leniency_line(row: asyncpg.Record) -> str:
+    agreed: Sequence[str | None] = (
+        f"{row['grace_days']} days of grace" if row["grace_days"] is not None else None,
+        f"no suspension before {moment_text(row['not_before'])}" if row["not_before"] else None,
+    )
+    scope = "customer" if row["whole_customer"] else "subscription"
+    return (
+        f"lenient with the {scope}: {', '.join(each for each in agreed if each)}"
+        f" (by {row['set_by']}: {row['reason']})"
     )

@@ -101,6 +101,12 @@ class ServicePath(SubscriptionPath):
     ]
 
 
+class PricePath(Path):
+    """A price at Stripe."""
+
+    id: Annotated[str, Field(pattern=_NAME, description="The price's id at Stripe.")]
+
+
 _IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,11 @@ from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
+from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.adoption import adopt_accounts
+from mpanel_billing.provisioning.debt import CHECKS_PER_SECOND, confirm_debt, must_confirm
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.drivers.registry import Drivers
@@ -63,6 +66,12 @@ class Provisioning:
     tenant_suffix: str
     livemode: bool
     clock: Clock = database_clock
+    debt_checks: Pace = field(default_factory=lambda: Pace(CHECKS_PER_SECOND))
+
+    @property
+    def mirror(self) -> Mirror:
+        """The mirror of what Stripe says."""
+        return Mirror(self.pool, self.gateway, self.livemode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +152,24 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
         provisioning.pool, provisioning.gateway, work, livemode=provisioning.livemode
     )
     desired = desired_services(work.entitlement, provisioning.policy, work.now)
+    work = replace(work, suspension=desired.reason or "removed")
+    if must_confirm(work, desired):
+        return await _confirm(provisioning, lease, work)
     is_active = any(service.state == "active" for service in desired.services.values())
     if is_active or (work.adopted_from in {"stripe", "backup"} and work.services):
         tenant = await ensure_tenant(provisioning.pool, work, provisioning.tenant_suffix)
         work = replace(work, tenant_id=tenant[0], tenant_domain=tenant[1])
     services = await _drive_services(provisioning, lease, work, desired)
     return await _finish(provisioning.pool, lease, _Run(work, desired, services, charges_error))
+
+
+async def _confirm(provisioning: Provisioning, lease: Lease, work: Work) -> Outcome | None:
+    """Ask Stripe about the debt before it suspends; None: it has answered, so decide again."""
+    error = await confirm_debt(provisioning.mirror, provisioning.debt_checks, lease, work)
+    if error is None:
+        return None
+    await break_off(provisioning.pool, lease, None, retry_seconds(lease.attempts))
+    return Outcome(done=False, error=f"debt not confirmed: {error}")
 
 
 async def _drive_services(
@@ -246,21 +267,9 @@ def _details_of(
         case "change":
             return {"resources": service.desired_resources}
         case "suspend":
-            return {"reason": _reason(work)}
+            return {"reason": work.suspension}
         case _:
             return {}
-
-
-def _reason(work: Work) -> str:
-    """Return the `reason` of a suspension for the service, as its contract lists them."""
-    entitlement = work.entitlement
-    if entitlement.stripe_status in {"canceled", "incomplete_expired"}:
-        return "ended"
-    if work.hold_reason is not None:
-        return "held"
-    if entitlement.collection_paused or entitlement.stripe_status == "paused":
-        return "paused"
-    return "unpaid" if entitlement.stripe_status in {"past_due", "unpaid"} else "removed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,17 +25,23 @@ class Phase(StrEnum):
     """It cannot be reactivated; its data is kept for the retention period."""
 
 
+Reason = Literal["ended", "held", "paused", "unpaid"]
+"""Why the services of a subscription as a whole are suspended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The time limits.
+    """The rules of the host.
 
-    `grace`: how long services stay active with an unpaid invoice. `retention`: how long the
-    account of an ended subscription, or of a removed product, stays suspended before it is
-    terminated.
+    `grace`: how long services stay active with a debt. `retention`: how long the account of an
+    ended subscription, or of a removed product, stays suspended before it is terminated.
+    `suspend_paused_collection`: whether a paused collection suspends; by Stripe's documentation
+    the customer keeps access.
     """
 
     grace: timedelta
     retention: timedelta
+    suspend_paused_collection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +67,38 @@ class Existing:
 
 
 @dataclass(frozen=True, slots=True)
+class Leniency:
+    """What was agreed with a customer about suspension: None is the host's rule.
+
+    `grace` replaces the policy's; before `not_before` a debt suspends nothing.
+    """
+
+    grace: timedelta | None = None
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entitlement:
     """What entitles a subscription to its services; times are UTC.
 
-    `settled`: its first invoice is paid or was $0. `unpaid_since`: when its oldest unpaid
-    invoice was created. `held`: an operator has suspended it.
+    `settled`: its first invoice is paid or was $0. `paused_by`: Stripe's reason for the status
+    `paused`. `owed_since`: since when the oldest unpaid cycle invoice is due; it may lie in the
+    future. `term_start`: start of the term that Stripe calls past due or unpaid. `held`: an
+    operator has suspended it. `items_unplaced`: it has items that belong to no product of the
+    catalogue.
     """
 
     stripe_status: str | None
     settled: bool = False
     collection_paused: bool = False
-    unpaid_since: datetime | None = None
+    paused_by: str | None = None
+    owed_since: datetime | None = None
+    term_start: datetime | None = None
     ended_at: datetime | None = None
     held: bool = False
+    leniency: Leniency = field(default_factory=Leniency)
     items: tuple[Included, ...] = ()
+    items_unplaced: bool = False
     existing: Mapping[str, Existing] = field(default_factory=dict)
 
 
@@ -89,34 +113,39 @@ class DesiredService:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The desired state of every product type, and when time alone may change it (None: never)."""
+    """The desired state of every product type, and when time alone may change it (None: never).
+
+    `reason`: why the phase is not active; None while it is, or while nothing is due yet.
+    """
 
     phase: Phase
     services: Mapping[str, DesiredService]
     wake_at: datetime | None = None
+    reason: Reason | None = None
 
 
 def desired_services(subscription: Entitlement, policy: Policy, now: datetime) -> Desired:
     """Return the desired state of each service at `now`, and when to look again.
 
     A product type that no item includes any longer is suspended, and terminated after the
-    retention period. Nothing is terminated while an operator holds the subscription. A service
-    that was never provisioned is only desired while the subscription is active.
+    retention period; while an item cannot be placed in the catalogue, nothing is removed or
+    reduced. Nothing is terminated while an operator holds the subscription. A service that was
+    never provisioned is only desired while the subscription is active.
     """
-    phase, phase_ends = _phase(subscription, policy, now)
-    if phase is Phase.WAITING:
-        return Desired(phase, {}, None)
+    verdict = _verdict(subscription, policy, now)
+    if verdict.phase is Phase.WAITING:
+        return Desired(verdict.phase, {}, None)
     included = resources_by_type(subscription.items)
     services: dict[str, DesiredService] = {}
-    wakes = [phase_ends]
-    moment = _Moment(subscription, policy, now, phase)
+    wakes = [verdict.ends_at]
+    moment = _Moment(subscription, policy, now, verdict.phase)
     for product_type in sorted(included.keys() | subscription.existing.keys()):
         existing = subscription.existing.get(product_type)
         service, wake = moment.decide(included.get(product_type), existing)
         if service is not None:
             services[product_type] = service
         wakes.append(wake)
-    return Desired(phase, services, _next(wakes, now))
+    return Desired(verdict.phase, services, _next(wakes, now), verdict.reason)
 
 
 def resources_by_type(items: Iterable[Included]) -> dict[str, Resources]:
@@ -137,24 +166,54 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _phase(
-    subscription: Entitlement, policy: Policy, now: datetime
-) -> tuple[Phase, datetime | None]:
-    """Return the phase, and when time alone ends it."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """The phase, why it is not active, and when time alone ends it."""
+
+    phase: Phase
+    reason: Reason | None = None
+    ends_at: datetime | None = None
+
+
+def _verdict(subscription: Entitlement, policy: Policy, now: datetime) -> _Verdict:
     provisioned = any(service.provisioned for service in subscription.existing.values())
     status = subscription.stripe_status
     if status in {None, "incomplete"} or not (subscription.settled or provisioned):
-        return Phase.WAITING, None
+        return _Verdict(Phase.WAITING)
     if status in {"canceled", "incomplete_expired"}:
-        return Phase.ENDED, None
-    if subscription.held or subscription.collection_paused or status in {"unpaid", "paused"}:
-        return Phase.SUSPENDED, None
-    if status == "past_due" and subscription.unpaid_since is not None:
-        grace_ends = subscription.unpaid_since + policy.grace
-        if grace_ends <= now:
-            return Phase.SUSPENDED, None
-        return Phase.ACTIVE, grace_ends
-    return Phase.ACTIVE, None
+        return _Verdict(Phase.ENDED, "ended")
+    if subscription.held:
+        return _Verdict(Phase.SUSPENDED, "held")
+    if _is_paused(subscription, policy):
+        return _Verdict(Phase.SUSPENDED, "paused")
+    if status in {"past_due", "unpaid", "paused"}:
+        return _verdict_on_debt(subscription, policy, now)
+    return _Verdict(Phase.ACTIVE)
+
+
+def _is_paused(subscription: Entitlement, policy: Policy) -> bool:
+    """Whether a pause suspends: not one for a failed payment that the customer can still make."""
+    if subscription.collection_paused and policy.suspend_paused_collection:
+        return True
+    paused = subscription.stripe_status == "paused"
+    return paused and subscription.paused_by != "first_payment_failure"
+
+
+def _verdict_on_debt(subscription: Entitlement, policy: Policy, now: datetime) -> _Verdict:
+    """Return the verdict on a subscription that Stripe calls unpaid in some way.
+
+    With nothing owed, the grace period runs from the start of the term: a contradiction that
+    nobody settles does not end in endless free service. Stripe's `unpaid` says that every retry
+    has failed: a debt then suspends at once.
+    """
+    grace = policy.grace if subscription.leniency.grace is None else subscription.leniency.grace
+    since = subscription.owed_since or subscription.term_start
+    given_up = subscription.stripe_status == "unpaid" and subscription.owed_since is not None
+    ends_at = None if since is None or given_up else since + grace
+    ends_at = max((m for m in (ends_at, subscription.leniency.not_before) if m), default=None)
+    if ends_at is not None and ends_at > now:
+        return _Verdict(Phase.ACTIVE, ends_at=ends_at)
+    return _Verdict(Phase.SUSPENDED, "unpaid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +229,8 @@ class _Moment:
         self, included: Resources | None, existing: Existing | None
     ) -> tuple[DesiredService | None, datetime | None]:
         """Return the desired state of one product type, and when time alone changes it."""
+        if existing is not None and self.subscription.items_unplaced:
+            included = self._kept(included, existing)
         if included is not None and self.phase is Phase.ACTIVE:
             return DesiredService("active", included), None
         if existing is None:
@@ -181,11 +242,30 @@ class _Moment:
             return DesiredService("terminated", resources, removed_at), None
         return DesiredService("suspended", resources, removed_at), kept_until
 
+    def _kept(self, included: Resources | None, existing: Existing) -> Resources | None:
+        """Return what a service gets while an item that may belong to it cannot be placed.
+
+        Nothing it has is taken away. What was removed before stays removed.
+        """
+        if included is None and existing.removed_at is not None:
+            return None
+        kept = dict(existing.resources)
+        for name, value in (included or {}).items():
+            known = kept.get(name)
+            if _is_number(value) and _is_number(known):
+                kept[name] = max(value, known)
+            else:
+                kept.setdefault(name, value)
+        return kept
+
     def _kept_until(self, removed_at: datetime | None) -> datetime | None:
         """Return when the account is to be terminated; None: not by time alone."""
         if self.subscription.held:
             return None
-        ended_at = self.subscription.ended_at if self.phase is Phase.ENDED else None
+        ended = self.phase is Phase.ENDED
+        if self.subscription.items_unplaced and not ended:
+            return None
+        ended_at = self.subscription.ended_at if ended else None
         gone_since = _earliest(removed_at, ended_at)
         return None if gone_since is None else gone_since + self.policy.retention
 

@@ -1,10 +1,12 @@
-"""An operator's actions on provisioning: list, retry, suspend, lift, skip.
+"""An operator's actions on provisioning: list, retry, suspend, lift, skip, agree on leniency.
 
 Each only changes the desired state or resets attempts, and triggers the worker. `by` is who asked
 for it, for the audit log; None: the service itself.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -13,9 +15,29 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, NotFoundError
+from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.provisioning.repository import operations as repository
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What an operator agrees with a customer about suspension for a debt, and why.
+
+    `grace_days` replaces GRACE_DAYS; before `not_before` (UTC) a debt suspends nothing; None is the
+    host's rule. `whole_customer`: for all subscriptions of the customer; one of a subscription's
+    own goes before it.
+    """
+
+    reason: str
+    grace_days: int | None = None
+    not_before: datetime | None = None
+    whole_customer: bool = False
+
+
+_FIRST = UUID(int=0)
+_PAGE = 500
+"""Subscriptions that are triggered in one transaction."""
 
 
 async def find_subscription(pool: Pool, name: str) -> UUID:
@@ -99,6 +121,119 @@ async def lift(pool: Pool, subscription_id: UUID, *, operator: str, by: Actor | 
     return reason
 
 
+async def list_leniency(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return the agreements that apply to a subscription: its own, then its customer's."""
+    async with acquired(pool) as conn:
+        return await repository.list_leniency(conn, subscription_id)
+
+
+async def agree_leniency(
+    pool: Pool,
+    subscription_id: UUID,
+    agreement: Agreement,
+    *,
+    operator: str,
+    by: Actor | None = None,
+) -> None:
+    """Agree on when a debt suspends, instead of what was agreed before.
+
+    InvalidRequestError if nothing is agreed; ConflictError if the subscription has no customer yet,
+    or another operator is agreeing at the same time.
+    """
+    if agreement.grace_days is None and agreement.not_before is None:
+        raise InvalidRequestError("Name the days of grace, a date, or both.")
+    async with transaction(pool) as conn:
+        whole_customer = agreement.whole_customer
+        await repository.end_leniency(conn, subscription_id, whole_customer=whole_customer)
+        added = await repository.add_leniency(
+            conn,
+            subscription_id,
+            whole_customer=whole_customer,
+            grace_days=agreement.grace_days,
+            not_before=agreement.not_before,
+            reason=agreement.reason,
+            set_by=operator,
+        )
+        if not added:
+            raise ConflictError(
+                "Nothing was agreed: this subscription has no customer yet, or another operator "
+                "agreed on something at the same time. Look, and try again."
+            )
+        await _trigger_agreed(conn, subscription_id, whole_customer=whole_customer)
+        details = {
+            "reason": agreement.reason,
+            "graceDays": agreement.grace_days,
+            "notBefore": agreement.not_before and agreement.not_before.isoformat(),
+            "wholeCustomer": whole_customer,
+        }
+        await audit.record(conn, by, "subscription.lenient", _target(subscription_id), details)
+
+
+async def end_leniency(
+    pool: Pool, subscription_id: UUID, *, whole_customer: bool, by: Actor | None = None
+) -> str:
+    """Return to the host's rules; returns the agreement's reason.
+
+    ConflictError if nothing was agreed.
+    """
+    async with transaction(pool) as conn:
+        reason = await repository.end_leniency(conn, subscription_id, whole_customer=whole_customer)
+        if reason is None:
+            raise ConflictError("Nothing was agreed with this subscription or customer.")
+        await _trigger_agreed(conn, subscription_id, whole_customer=whole_customer)
+        details = {"reason": reason, "wholeCustomer": whole_customer}
+        await audit.record(conn, by, "subscription.strict", _target(subscription_id), details)
+    return reason
+
+
+async def list_ignored_prices(pool: Pool) -> Sequence[asyncpg.Record]:
+    """Return the prices that were declared to give nothing."""
+    async with acquired(pool) as conn:
+        return await repository.list_ignored_prices(conn)
+
+
+async def ignore_price(
+    pool: Pool, stripe_price_id: str, *, reason: str, operator: str, by: Actor | None = None
+) -> int:
+    """Declare that items at a price outside the catalogue give nothing, and are no trouble.
+
+    Returns how many subscriptions are checked again; ConflictError if it is ignored already.
+    """
+    async with transaction(pool) as conn:
+        if not await repository.ignore_price(conn, stripe_price_id, reason, operator):
+            raise ConflictError(f"{stripe_price_id} is ignored already.")
+        details = {"reason": reason, "operator": operator}
+        await audit.record(conn, by, "price.ignore", Target("price", stripe_price_id), details)
+    return await _trigger_price(pool, stripe_price_id)
+
+
+async def heed_price(pool: Pool, stripe_price_id: str, by: Actor | None = None) -> int:
+    """Take back that items at a price give nothing.
+
+    Returns how many subscriptions are checked again; ConflictError if it was not ignored.
+    """
+    async with transaction(pool) as conn:
+        reason = await repository.heed_price(conn, stripe_price_id)
+        if reason is None:
+            raise ConflictError(f"{stripe_price_id} is not ignored.")
+        await audit.record(
+            conn, by, "price.heed", Target("price", stripe_price_id), {"reason": reason}
+        )
+    return await _trigger_price(pool, stripe_price_id)
+
+
+async def _trigger_price(pool: Pool, stripe_price_id: str) -> int:
+    triggered, after = 0, _FIRST
+    while True:
+        async with transaction(pool) as conn:
+            page = await repository.renew_works_of_price(conn, stripe_price_id, after, _PAGE)
+            works = [(id_, version) for id_, version in page if version is not None]
+            await enqueue_provisioning(conn, works)
+        if not page:
+            return triggered
+        triggered, after = triggered + len(works), page[-1][0]
+
+
 async def skip(
     pool: Pool, subscription_id: UUID, product_type: str, by: Actor | None = None
 ) -> None:
@@ -121,6 +256,14 @@ async def settle_trouble(pool: Pool, subscription_id: UUID, by: Actor | None = N
 
 def _target(subscription_id: UUID) -> Target:
     return Target("subscription", str(subscription_id))
+
+
+async def _trigger_agreed(conn: Connection, subscription_id: UUID, *, whole_customer: bool) -> None:
+    if whole_customer:
+        works = await repository.renew_works_of_customer(conn, subscription_id)
+        await enqueue_provisioning(conn, works)
+    else:
+        await _trigger(conn, subscription_id)
 
 
 async def _trigger(conn: Connection, subscription_id: UUID) -> None:

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from mpanel_billing.provisioning.desired import Entitlement
+from mpanel_billing.provisioning.desired import Entitlement, Reason
 from mpanel_billing.provisioning.service_state import Service
+
+SuspensionReason = Reason | Literal["removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Work:
     `version` increases whenever any of that changes; `attempts` counts the runs since the last
     successful one. `ending`: Stripe will end the subscription without billing it again.
     `adopted_from`: where it was brought back from, `stripe`, `deleted` or `backup`, None if it was
-    not; `to_inspect`: its accounts have not been looked for since.
+    not; `to_inspect`: its accounts have not been looked for since. `debt_confirmed`: Stripe has
+    confirmed, for this version, what is owed. `suspension`: the reason in suspend commands.
     """
 
     subscription_id: UUID
@@ -66,6 +70,8 @@ class Work:
     hold_reason: str | None
     entitlement: Entitlement
     services: Mapping[str, Service]
+    debt_confirmed: bool
+    suspension: SuspensionReason
     charges: tuple[Charge, ...]
     adopted_from: str | None = None
     to_inspect: bool = False

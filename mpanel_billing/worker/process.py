@@ -132,6 +132,7 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
             policy=Policy(
                 grace=timedelta(days=settings.grace_days),
                 retention=timedelta(days=settings.retention_days),
+                suspend_paused_collection=settings.paused_collection == "suspend",
             ),
             tenant_suffix=settings.tenant_suffix,
             livemode=settings.livemode,

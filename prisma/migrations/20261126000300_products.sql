@@ -36,6 +36,9 @@ FROM (VALUES
 -- A catalogue is small: its index is built in milliseconds.
 -- squawk-ignore require-concurrent-index-creation
 CREATE UNIQUE INDEX billing_products_code_key ON products (code);
+-- squawk-ignore require-concurrent-index-creation
+CREATE UNIQUE INDEX billing_products_stripe_product_key ON products (stripe_product_id)
+WHERE code IS NOT NULL;
 
 CREATE TABLE prices (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -109,7 +112,7 @@ CREATE TABLE catalogue_edits (
     after_subscription_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     edited_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE catalogue_edits IS 'Products whose types or resources were edited, until all their subscriptions have been checked again';
+COMMENT ON TABLE catalogue_edits IS 'Products whose types, resources or Stripe ids have changed, until all their subscriptions have been checked again';
 COMMENT ON COLUMN catalogue_edits.product_id IS 'The edited product';
 COMMENT ON COLUMN catalogue_edits.after_subscription_id IS 'Subscriptions up to this one have been triggered; the sweep continues after it';
 COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';
@@ -118,5 +121,6 @@ COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';
 DROP TABLE catalogue_edits;
 DROP TABLE coupons;
 DROP TABLE prices;
+DROP INDEX billing_products_stripe_product_key;
 DROP INDEX billing_products_code_key;
 SELECT billing_revert_additions('20261126000300');

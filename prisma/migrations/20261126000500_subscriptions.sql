@@ -25,6 +25,7 @@ ALTER TABLE subscriptions
     ADD COLUMN IF NOT EXISTS canceled_at timestamptz,
     ADD COLUMN IF NOT EXISTS ended_at timestamptz,
     ADD COLUMN IF NOT EXISTS collection_paused boolean,
+    ADD COLUMN IF NOT EXISTS entitlement jsonb,
     ADD COLUMN IF NOT EXISTS initial_payment_settled boolean,
     ADD COLUMN IF NOT EXISTS stripe_as_of_since timestamptz,
     ADD COLUMN IF NOT EXISTS stripe_as_of timestamptz,
@@ -71,6 +72,7 @@ FROM (VALUES
     ('canceled_at', 'When the cancellation was requested'),
     ('ended_at', 'When it ended'),
     ('collection_paused', 'Whether Stripe collects no payments at present (pause_collection)'),
+    ('entitlement', 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning'),
     ('initial_payment_settled', 'Whether the first invoice is paid or was $0: the condition for first provisioning'),
     ('stripe_as_of_since', 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched'),
     ('stripe_as_of', 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock'),
@@ -99,6 +101,7 @@ CREATE TABLE subscription_items (
     price_id uuid REFERENCES prices,
     stripe_subscription_item_id text UNIQUE,
     stripe_price_id text,
+    stripe_product_id text,
     quantity bigint CHECK (quantity >= 0),
     unit_amount bigint,
     currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
@@ -111,12 +114,17 @@ CREATE TABLE subscription_items (
 ) WITH (fillfactor = 85);
 CREATE INDEX subscription_items_subscription_idx ON subscription_items (subscription_id);
 CREATE INDEX billing_items_price_subscription_idx ON subscription_items (price_id, subscription_id);
+CREATE INDEX billing_items_other_price_idx ON subscription_items (stripe_product_id, subscription_id)
+WHERE price_id IS NULL;
+CREATE INDEX billing_items_unknown_price_idx ON subscription_items (stripe_price_id, subscription_id)
+WHERE price_id IS NULL;
 COMMENT ON TABLE subscription_items IS 'What a subscription charges each term; while it is provisional, what was ordered';
 COMMENT ON COLUMN subscription_items.id IS 'Our id';
 COMMENT ON COLUMN subscription_items.subscription_id IS 'The subscription';
 COMMENT ON COLUMN subscription_items.price_id IS 'Price in the catalogue; null: not in it';
 COMMENT ON COLUMN subscription_items.stripe_subscription_item_id IS 'si_...; null until Stripe has created it';
 COMMENT ON COLUMN subscription_items.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN subscription_items.stripe_product_id IS 'prod_... of the price: places an item whose price is not in the catalogue';
 COMMENT ON COLUMN subscription_items.quantity IS 'Null: metered';
 COMMENT ON COLUMN subscription_items.unit_amount IS 'Minor units; null: not a whole number, or tiered';
 COMMENT ON COLUMN subscription_items.currency IS 'ISO 4217, lower case as Stripe writes it';

@@ -12,6 +12,9 @@ CREATE TABLE provisioning_work (
     lease_token uuid,
     leased_until timestamptz,
     trouble text,
+    debt_confirmed_version bigint,
+    debt_unconfirmed_since timestamptz,
+    debt_error text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK (done_version <= version),
@@ -21,6 +24,8 @@ CREATE INDEX provisioning_work_due_idx ON provisioning_work (wake_at)
 WHERE wake_at IS NOT NULL;
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work (subscription_id)
 WHERE last_error IS NOT NULL;
+CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work (debt_unconfirmed_since)
+WHERE debt_unconfirmed_since IS NOT NULL;
 COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
 COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
 COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';
@@ -32,8 +37,45 @@ COMMENT ON COLUMN provisioning_work.wake_at IS 'When the sweep checks it again; 
 COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; each write of a run checks for its own token';
 COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then no other run works on it; extended while the run lives';
 COMMENT ON COLUMN provisioning_work.trouble IS 'What a person has to settle although the work is done';
+COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest version whose debt Stripe has confirmed: the condition for a suspension';
+COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
+COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
 COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
 COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
+
+CREATE TABLE billing_leniency (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subscription_id uuid UNIQUE REFERENCES subscriptions ON DELETE CASCADE,
+    customer_id uuid UNIQUE REFERENCES customers ON DELETE CASCADE,
+    grace_days integer CHECK (grace_days BETWEEN 0 AND 3650),
+    not_before timestamptz,
+    reason text NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (num_nonnulls(subscription_id, customer_id) = 1),
+    CHECK (num_nonnulls(grace_days, not_before) > 0)
+);
+COMMENT ON TABLE billing_leniency IS 'What was agreed about suspension for a debt; what is set for a subscription goes before what is set for its customer';
+COMMENT ON COLUMN billing_leniency.id IS 'Our id';
+COMMENT ON COLUMN billing_leniency.subscription_id IS 'The subscription; null: all of the customer';
+COMMENT ON COLUMN billing_leniency.customer_id IS 'The customer; null: one subscription';
+COMMENT ON COLUMN billing_leniency.grace_days IS 'Days that services stay active with a debt; null: GRACE_DAYS';
+COMMENT ON COLUMN billing_leniency.not_before IS 'No suspension for a debt before then; null: no such date';
+COMMENT ON COLUMN billing_leniency.reason IS 'Why, for other operators';
+COMMENT ON COLUMN billing_leniency.set_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_leniency.set_at IS 'When it was set';
+
+CREATE TABLE billing_ignored_prices (
+    stripe_price_id text PRIMARY KEY,
+    reason text NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE billing_ignored_prices IS 'Prices that an operator has declared to give nothing: items at them count as recognized';
+COMMENT ON COLUMN billing_ignored_prices.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN billing_ignored_prices.reason IS 'Why, for other operators';
+COMMENT ON COLUMN billing_ignored_prices.set_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_ignored_prices.set_at IS 'When it was set';
 
 CREATE TABLE tenant_services (
     subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
@@ -151,4 +193,6 @@ COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 DROP TABLE provisioning_holds;
 DROP TABLE provisioning_log;
 DROP TABLE tenant_services;
+DROP TABLE billing_ignored_prices;
+DROP TABLE billing_leniency;
 DROP TABLE provisioning_work;

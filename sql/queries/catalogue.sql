@@ -34,6 +34,7 @@
 -- ALTER TABLE ONLY products ADD CONSTRAINT products_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY products ADD CONSTRAINT products_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
 -- CREATE UNIQUE INDEX billing_products_code_key ON products USING btree (code);
+-- CREATE UNIQUE INDEX billing_products_stripe_product_key ON products USING btree (stripe_product_id) WHERE (code IS NOT NULL);
 --
 -- CREATE TABLE prices (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -505,25 +506,46 @@ WHERE coupons.active
 ORDER BY coupons.code;
 
 -- name: set_stripe_product_ids(ids, stripe_ids, livemode)!
-UPDATE products
-SET
-    stripe_product_id = pushed.stripe_id,
-    livemode = :livemode::boolean
-FROM unnest(:ids::uuid[], :stripe_ids::text[]) AS pushed (id, stripe_id)
-WHERE products.id = pushed.id
-  AND (products.stripe_product_id, products.livemode)
-      IS DISTINCT FROM (pushed.stripe_id, :livemode::boolean);
+-- Items of the product may have been waiting for it: their subscriptions are checked again.
+WITH pushed AS (
+    UPDATE products
+    SET
+        stripe_product_id = pushed.stripe_id,
+        livemode = :livemode::boolean
+    FROM unnest(:ids::uuid[], :stripe_ids::text[]) AS pushed (id, stripe_id)
+    WHERE products.id = pushed.id
+      AND (products.stripe_product_id, products.livemode)
+          IS DISTINCT FROM (pushed.stripe_id, :livemode::boolean)
+    RETURNING products.id
+)
+INSERT INTO catalogue_edits AS edit (product_id)
+SELECT pushed.id
+FROM pushed
+ORDER BY pushed.id
+ON CONFLICT (product_id) DO UPDATE
+SET after_subscription_id = excluded.after_subscription_id,
+    edited_at = excluded.edited_at;
 
 -- name: set_stripe_price_ids(ids, stripe_ids, livemode)!
-UPDATE prices
-SET
-    stripe_price_id = pushed.stripe_id,
-    livemode = :livemode::boolean,
-    updated_at = now()
-FROM unnest(:ids::uuid[], :stripe_ids::text[]) AS pushed (id, stripe_id)
-WHERE prices.id = pushed.id
-  AND (prices.stripe_price_id, prices.livemode)
-      IS DISTINCT FROM (pushed.stripe_id, :livemode::boolean);
+WITH pushed AS (
+    UPDATE prices
+    SET
+        stripe_price_id = pushed.stripe_id,
+        livemode = :livemode::boolean,
+        updated_at = now()
+    FROM unnest(:ids::uuid[], :stripe_ids::text[]) AS pushed (id, stripe_id)
+    WHERE prices.id = pushed.id
+      AND (prices.stripe_price_id, prices.livemode)
+          IS DISTINCT FROM (pushed.stripe_id, :livemode::boolean)
+    RETURNING prices.product_id
+)
+INSERT INTO catalogue_edits AS edit (product_id)
+SELECT DISTINCT pushed.product_id
+FROM pushed
+ORDER BY pushed.product_id
+ON CONFLICT (product_id) DO UPDATE
+SET after_subscription_id = excluded.after_subscription_id,
+    edited_at = excluded.edited_at;
 
 -- name: set_stripe_coupon_ids(codes, livemode)!
 -- A coupon's id at Stripe is its code.

@@ -125,6 +125,112 @@ SET version = w.version + 1,
 WHERE w.subscription_id = :subscription_id::uuid
 RETURNING w.version;
 
+-- name: renew_works_of_customer(subscription_id)
+-- As renew_work, for all subscriptions of the customer of this one.
+UPDATE provisioning_work AS w
+SET version = w.version + 1,
+    attempts = 0,
+    wake_at = now() + interval '1 minute',
+    updated_at = now()
+FROM subscriptions AS s
+JOIN subscriptions AS other
+    ON other.customer_id = s.customer_id
+    AND other.billing_provider = 'stripe'
+WHERE s.id = :subscription_id::uuid
+  AND w.subscription_id = other.id
+RETURNING w.subscription_id, w.version;
+
+-- name: add_leniency(subscription_id, whole_customer, grace_days, not_before, reason, set_by)$
+-- Null: the subscription has no customer yet.
+INSERT INTO billing_leniency (subscription_id, customer_id, grace_days, not_before, reason, set_by)
+SELECT
+    CASE WHEN NOT :whole_customer::boolean THEN s.id END,
+    CASE WHEN :whole_customer::boolean THEN s.customer_id END,
+    :grace_days::integer,
+    :not_before::timestamptz,
+    :reason,
+    :set_by
+FROM subscriptions AS s
+WHERE s.id = :subscription_id::uuid
+  AND (s.customer_id IS NOT NULL OR NOT :whole_customer::boolean)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: end_leniency(subscription_id, whole_customer)$
+DELETE FROM billing_leniency AS agreed
+USING subscriptions AS s
+WHERE s.id = :subscription_id::uuid
+  AND CASE
+      WHEN :whole_customer::boolean THEN agreed.customer_id = s.customer_id
+      ELSE agreed.subscription_id = s.id
+  END
+RETURNING agreed.reason;
+
+-- name: list_leniency(subscription_id)
+-- What applies to a subscription: its own, then its customer's.
+SELECT
+    agreed.subscription_id IS NULL AS whole_customer,
+    agreed.grace_days,
+    agreed.not_before,
+    agreed.reason,
+    agreed.set_by,
+    agreed.set_at
+FROM billing_leniency AS agreed
+JOIN subscriptions AS s
+    ON agreed.subscription_id = s.id
+    OR agreed.customer_id = s.customer_id
+WHERE s.id = :subscription_id::uuid
+ORDER BY whole_customer;
+
+-- name: ignore_price(stripe_price_id, reason, set_by)$
+-- Null: it is ignored already.
+INSERT INTO billing_ignored_prices (stripe_price_id, reason, set_by)
+VALUES (:stripe_price_id, :reason, :set_by)
+ON CONFLICT DO NOTHING
+RETURNING stripe_price_id;
+
+-- name: heed_price(stripe_price_id)$
+DELETE FROM billing_ignored_prices
+WHERE stripe_price_id = :stripe_price_id
+RETURNING reason;
+
+-- name: list_ignored_prices()
+SELECT
+    ignored.stripe_price_id,
+    ignored.reason,
+    ignored.set_by,
+    ignored.set_at
+FROM billing_ignored_prices AS ignored
+ORDER BY ignored.set_at;
+
+-- name: renew_works_of_price(stripe_price_id, after, most)
+-- As renew_work, for a page of the subscriptions with an item at a price that the catalogue does not
+-- have; version is null for those that have no work.
+WITH page AS MATERIALIZED (
+    SELECT DISTINCT i.subscription_id
+    FROM subscription_items AS i
+    WHERE i.price_id IS NULL
+      AND i.stripe_price_id = :stripe_price_id
+      AND i.subscription_id > :after::uuid
+    ORDER BY i.subscription_id
+    LIMIT :most::integer
+),
+renewed AS (
+    UPDATE provisioning_work AS w
+    SET version = w.version + 1,
+        attempts = 0,
+        wake_at = now() + interval '1 minute',
+        updated_at = now()
+    FROM page
+    WHERE w.subscription_id = page.subscription_id
+    RETURNING w.subscription_id, w.version
+)
+SELECT page.subscription_id, renewed.version
+FROM page
+LEFT JOIN renewed
+    ON renewed.subscription_id = page.subscription_id
+ORDER BY page.subscription_id;
+
 -- name: place_hold(subscription_id, reason, placed_by)$
 INSERT INTO provisioning_holds (subscription_id, reason, placed_by)
 VALUES (:subscription_id::uuid, :reason, :placed_by)

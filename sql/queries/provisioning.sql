@@ -5,7 +5,7 @@
 -- database may lose is repeated under the same numbers, so those commits do not wait
 -- (synchronous_commit, per transaction).
 
--- Tables: tenants, provisioning_work, tenant_services, provisioning_log
+-- Tables: tenants, provisioning_work, tenant_services, provisioning_log, billing_leniency, billing_ignored_prices
 --
 -- CREATE TABLE tenants (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -33,6 +33,9 @@
 --     lease_token uuid,
 --     leased_until timestamp with time zone,
 --     trouble text,
+--     debt_confirmed_version bigint,
+--     debt_unconfirmed_since timestamp with time zone,
+--     debt_error text,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
@@ -40,6 +43,7 @@
 -- );
 -- ALTER TABLE ONLY provisioning_work ADD CONSTRAINT provisioning_work_pkey PRIMARY KEY (subscription_id);
 -- ALTER TABLE ONLY provisioning_work ADD CONSTRAINT provisioning_work_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work USING btree (debt_unconfirmed_since) WHERE (debt_unconfirmed_since IS NOT NULL);
 -- CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 -- CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 --
@@ -97,6 +101,33 @@
 -- ALTER TABLE ONLY provisioning_log ADD CONSTRAINT provisioning_log_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX provisioning_log_created_idx ON provisioning_log USING btree (created_at);
 -- CREATE INDEX provisioning_log_subscription_idx ON provisioning_log USING btree (subscription_id, id);
+--
+-- CREATE TABLE billing_leniency (
+--     id bigint NOT NULL,
+--     subscription_id uuid,
+--     customer_id uuid,
+--     grace_days integer,
+--     not_before timestamp with time zone,
+--     reason text NOT NULL,
+--     set_by text NOT NULL,
+--     set_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_leniency_check CHECK ((num_nonnulls(subscription_id, customer_id) = 1)),
+--     CONSTRAINT billing_leniency_check1 CHECK ((num_nonnulls(grace_days, not_before) > 0)),
+--     CONSTRAINT billing_leniency_grace_days_check CHECK (((grace_days >= 0) AND (grace_days <= 3650)))
+-- );
+-- ALTER TABLE ONLY billing_leniency ADD CONSTRAINT billing_leniency_customer_id_key UNIQUE (customer_id);
+-- ALTER TABLE ONLY billing_leniency ADD CONSTRAINT billing_leniency_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY billing_leniency ADD CONSTRAINT billing_leniency_subscription_id_key UNIQUE (subscription_id);
+-- ALTER TABLE ONLY billing_leniency ADD CONSTRAINT billing_leniency_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY billing_leniency ADD CONSTRAINT billing_leniency_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+--
+-- CREATE TABLE billing_ignored_prices (
+--     stripe_price_id text NOT NULL,
+--     reason text NOT NULL,
+--     set_by text NOT NULL,
+--     set_at timestamp with time zone DEFAULT now() NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_ignored_prices ADD CONSTRAINT billing_ignored_prices_pkey PRIMARY KEY (stripe_price_id);
 
 -- name: take_lease(subscription_id, token, lease_seconds, now)^
 -- Only if there is something to do. If the run dies, the sweep checks again, at growing intervals.
@@ -145,16 +176,11 @@ SELECT
     coalesce(:now::timestamptz, now()) AS now,
     w.version,
     w.attempts,
-    (w.inputs ->> 'unpaidSince')::timestamptz AS unpaid_since,
-    s.stripe_status,
+    w.debt_confirmed_version IS NOT DISTINCT FROM w.version AS debt_confirmed,
+    w.inputs,
     s.stripe_subscription_id,
     s.stripe_customer_id,
     s.livemode,
-    coalesce(s.initial_payment_settled, FALSE) AS settled,
-    coalesce(s.collection_paused, FALSE) AS collection_paused,
-    s.cancel_at_period_end IS TRUE OR (s.cancel_at <= s.current_period_end) IS TRUE AS ending,
-    coalesce(s.ended_at, s.canceled_at) AS ended_at,
-    s.trial_end,
     s.tenant_id,
     s.metadata ->> 'domainMode' AS domain_mode,
     s.metadata ->> 'domainValue' AS domain_value,
@@ -166,7 +192,10 @@ SELECT
     hold.reason AS hold_reason,
     adoption.source AS adopted_from,
     adoption.subscription_id IS NOT NULL AND adoption.inspected_at IS NULL AS to_inspect,
+    coalesce(own.grace_days, agreed.grace_days) AS grace_days,
+    coalesce(own.not_before, agreed.not_before) AS not_before,
     coalesce(included.products, '[]') AS products,
+    coalesce(included.unplaced, FALSE) AS items_unplaced,
     coalesce(services.services, '[]') AS services,
     coalesce(extras.charges, '[]') AS charges
 FROM provisioning_work AS w
@@ -181,6 +210,10 @@ LEFT JOIN provisioning_holds AS hold
     AND hold.lifted_at IS NULL
 LEFT JOIN billing_adoptions AS adoption
     ON adoption.subscription_id = w.subscription_id
+LEFT JOIN billing_leniency AS own
+    ON own.subscription_id = w.subscription_id
+LEFT JOIN billing_leniency AS agreed
+    ON agreed.customer_id = s.customer_id
 LEFT JOIN LATERAL (
     SELECT
         jsonb_agg(
@@ -190,14 +223,21 @@ LEFT JOIN LATERAL (
                 'quantity', coalesce(i.quantity, 1)
             )
             ORDER BY p.kind = 'plan' DESC, p.code
-        ) AS products
-    FROM subscription_items AS i
-    JOIN prices
-        ON prices.id = i.price_id
-    JOIN products AS p
-        ON p.id = prices.product_id
-    WHERE i.subscription_id = s.id
-      AND p.code IS NOT NULL
+        ) FILTER (WHERE p.id IS NOT NULL) AS products,
+        bool_or(p.id IS NULL AND ignored.stripe_price_id IS NULL) AS unplaced
+    FROM jsonb_to_recordset(w.inputs -> 'items') AS i (price text, product text, quantity bigint)
+    LEFT JOIN prices
+        ON prices.stripe_price_id = i.price
+    LEFT JOIN products AS p
+        ON p.code IS NOT NULL
+        AND p.id = coalesce(prices.product_id, (
+            SELECT sold.id
+            FROM products AS sold
+            WHERE sold.stripe_product_id = i.product
+              AND sold.code IS NOT NULL
+        ))
+    LEFT JOIN billing_ignored_prices AS ignored
+        ON ignored.stripe_price_id = i.price
 ) AS included ON TRUE
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(to_jsonb(service) ORDER BY service.product_type) AS services
@@ -210,6 +250,30 @@ LEFT JOIN LATERAL (
     WHERE charge.subscription_id = s.id
       AND charge.state <> 'with_checkout'
 ) AS extras ON TRUE
+WHERE w.subscription_id = :subscription_id::uuid
+  AND w.lease_token = :token::uuid;
+
+-- name: list_unpaid_invoices(subscription_id)
+SELECT i.stripe_invoice_id
+FROM invoices AS i
+WHERE i.subscription_id = :subscription_id::uuid
+  AND i.stripe_status IN ('open', 'uncollectible')
+ORDER BY i.stripe_created;
+
+-- name: note_debt_confirmed(subscription_id, token, version)!
+UPDATE provisioning_work AS w
+SET debt_confirmed_version = :version::bigint,
+    debt_unconfirmed_since = NULL,
+    debt_error = NULL,
+    updated_at = now()
+WHERE w.subscription_id = :subscription_id::uuid
+  AND w.lease_token = :token::uuid;
+
+-- name: note_debt_unconfirmed(subscription_id, token, error, now)!
+UPDATE provisioning_work AS w
+SET debt_unconfirmed_since = coalesce(w.debt_unconfirmed_since, :now::timestamptz, now()),
+    debt_error = :error::text,
+    updated_at = now()
 WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid;
 
@@ -596,7 +660,7 @@ WITH edit AS (
     FOR UPDATE SKIP LOCKED
 ),
 page AS MATERIALIZED (
-    SELECT DISTINCT sold.subscription_id
+    SELECT sold.subscription_id
     FROM edit
     JOIN prices AS p
         ON p.product_id = edit.product_id
@@ -608,7 +672,22 @@ page AS MATERIALIZED (
         ORDER BY i.subscription_id
         LIMIT :most::integer
     ) AS sold
-    ORDER BY sold.subscription_id
+    UNION
+    -- at a price that is not in the catalogue
+    SELECT sold.subscription_id
+    FROM edit
+    JOIN products AS product
+        ON product.id = edit.product_id
+    CROSS JOIN LATERAL (
+        SELECT i.subscription_id
+        FROM subscription_items AS i
+        WHERE i.price_id IS NULL
+          AND i.stripe_product_id = product.stripe_product_id
+          AND i.subscription_id > edit.after_subscription_id
+        ORDER BY i.subscription_id
+        LIMIT :most::integer
+    ) AS sold
+    ORDER BY subscription_id
     LIMIT :most::integer
 ),
 gone_on AS (

@@ -34,6 +34,7 @@
 --     canceled_at timestamp with time zone,
 --     ended_at timestamp with time zone,
 --     collection_paused boolean,
+--     entitlement jsonb,
 --     initial_payment_settled boolean,
 --     stripe_as_of_since timestamp with time zone,
 --     stripe_as_of timestamp with time zone,
@@ -61,6 +62,7 @@
 --     price_id uuid,
 --     stripe_subscription_item_id text,
 --     stripe_price_id text,
+--     stripe_product_id text,
 --     quantity bigint,
 --     unit_amount bigint,
 --     currency text NOT NULL,
@@ -80,7 +82,9 @@
 -- ALTER TABLE ONLY subscription_items ADD CONSTRAINT subscription_items_stripe_subscription_item_id_key UNIQUE (stripe_subscription_item_id);
 -- ALTER TABLE ONLY subscription_items ADD CONSTRAINT subscription_items_price_id_fkey FOREIGN KEY (price_id) REFERENCES prices(id);
 -- ALTER TABLE ONLY subscription_items ADD CONSTRAINT subscription_items_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_items_other_price_idx ON subscription_items USING btree (stripe_product_id, subscription_id) WHERE (price_id IS NULL);
 -- CREATE INDEX billing_items_price_subscription_idx ON subscription_items USING btree (price_id, subscription_id);
+-- CREATE INDEX billing_items_unknown_price_idx ON subscription_items USING btree (stripe_price_id, subscription_id) WHERE (price_id IS NULL);
 -- CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btree (subscription_id);
 
 -- name: lock_objects(keys)
@@ -168,6 +172,7 @@ WITH snapshots AS MATERIALIZED (
         s.since,
         s.as_of,
         s.event_id,
+        judged.entitlement,
         judged.affects_derived
     FROM jsonb_populate_recordset(NULL::billing_subscription_snapshot, :snapshots::jsonb) AS s
     LEFT JOIN LATERAL (
@@ -175,12 +180,7 @@ WITH snapshots AS MATERIALIZED (
         SELECT
             m.id,
             m.customer_id,
-            m.stripe_customer_id,
-            m.stripe_status,
-            m.collection_paused,
-            m.cancel_at_period_end,
-            m.cancel_at,
-            m.current_period_end,
+            m.entitlement,
             m.stripe_as_of
         FROM subscriptions AS m
         WHERE m.stripe_subscription_id = s.object_id
@@ -188,27 +188,11 @@ WITH snapshots AS MATERIALIZED (
     ) AS mirror ON TRUE
     CROSS JOIN LATERAL (
         SELECT
-            (
-                mirror.stripe_status,
-                mirror.collection_paused,
-                mirror.cancel_at_period_end IS TRUE
-                    OR (mirror.cancel_at <= mirror.current_period_end) IS TRUE,
-                ARRAY(
-                    SELECT item.stripe_price_id
-                    FROM subscription_items AS item
-                    WHERE item.subscription_id = mirror.id
-                    ORDER BY item.stripe_price_id
-                )
-            ) IS DISTINCT FROM (
-                s.stripe_status,
-                s.collection_paused,
-                s.cancel_at_period_end OR (s.cancel_at <= s.current_period_end) IS TRUE,
-                ARRAY(
-                    SELECT item.value ->> 'stripe_price_id'
-                    FROM jsonb_array_elements(s.items) AS item (value)
-                    ORDER BY item.value ->> 'stripe_price_id'
-                )
-            ) AS affects_derived
+            judged.entitlement,
+            judged.entitlement IS DISTINCT FROM mirror.entitlement AS affects_derived
+        FROM (
+            SELECT billing_subscription_entitlement_v1(s, mirror.entitlement) AS entitlement
+        ) AS judged
         OFFSET 0
     ) AS judged
     WHERE :rule::text = 'decided'
@@ -278,6 +262,7 @@ written AS (
         canceled_at,
         ended_at,
         collection_paused,
+        entitlement,
         initial_payment_settled,
         stripe_as_of_since,
         stripe_as_of,
@@ -306,6 +291,7 @@ written AS (
         s.canceled_at,
         s.ended_at,
         s.collection_paused,
+        s.entitlement,
         FALSE,
         s.since,
         s.as_of,
@@ -328,6 +314,7 @@ written AS (
         canceled_at = excluded.canceled_at,
         ended_at = excluded.ended_at,
         collection_paused = excluded.collection_paused,
+        entitlement = excluded.entitlement,
         stripe_as_of_since = excluded.stripe_as_of_since,
         stripe_as_of = excluded.stripe_as_of,
         stripe_event_id = excluded.stripe_event_id,
@@ -339,6 +326,7 @@ items AS MATERIALIZED (
         s.subscription_id,
         i.stripe_subscription_item_id,
         i.stripe_price_id,
+        i.stripe_product_id,
         i.quantity,
         i.unit_amount,
         i.currency,
@@ -373,6 +361,7 @@ itemised AS (
         price_id,
         stripe_subscription_item_id,
         stripe_price_id,
+        stripe_product_id,
         quantity,
         unit_amount,
         currency,
@@ -386,6 +375,7 @@ itemised AS (
         (SELECT p.id FROM prices AS p WHERE p.stripe_price_id = i.stripe_price_id),
         i.stripe_subscription_item_id,
         i.stripe_price_id,
+        i.stripe_product_id,
         i.quantity,
         i.unit_amount,
         i.currency,
@@ -398,6 +388,7 @@ itemised AS (
     SET subscription_id = excluded.subscription_id,
         price_id = excluded.price_id,
         stripe_price_id = excluded.stripe_price_id,
+        stripe_product_id = excluded.stripe_product_id,
         quantity = excluded.quantity,
         unit_amount = excluded.unit_amount,
         currency = excluded.currency,
@@ -410,6 +401,7 @@ itemised AS (
         mirror.subscription_id,
         mirror.price_id,
         mirror.stripe_price_id,
+        mirror.stripe_product_id,
         mirror.quantity,
         mirror.unit_amount,
         mirror.current_period_start,
@@ -418,6 +410,7 @@ itemised AS (
         excluded.subscription_id,
         excluded.price_id,
         excluded.stripe_price_id,
+        excluded.stripe_product_id,
         excluded.quantity,
         excluded.unit_amount,
         excluded.current_period_start,
@@ -441,10 +434,7 @@ WITH touched AS MATERIALIZED (
         s.status,
         s.stripe_status,
         s.stripe_subscription_id,
-        s.trial_end,
-        s.collection_paused,
-        -- before it is billed again: a later end does not affect the invoice after a trial
-        s.cancel_at_period_end IS TRUE OR (s.cancel_at <= s.current_period_end) IS TRUE AS ending
+        s.entitlement
     FROM (
         SELECT mirrored.id
         FROM unnest(:stripe_subscription_ids::text[]) AS told (stripe_subscription_id)
@@ -464,10 +454,33 @@ invoiced AS (
         bool_or(i.stripe_status = 'paid') AS settled,
         (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
             FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
-        min(i.stripe_created) FILTER (WHERE i.stripe_status IN ('open', 'uncollectible')) AS unpaid_since
+        min(i.owed_since) FILTER (
+            WHERE i.stripe_status = 'open'
+               OR (i.stripe_status = 'uncollectible' AND i.last_paid IS NULL)
+               OR (i.stripe_status = 'uncollectible' AND i.stripe_created > i.last_paid)
+        ) AS owed_since
     FROM touched AS t
-    JOIN invoices AS i
-        ON i.stripe_subscription_id = t.stripe_subscription_id
+    CROSS JOIN LATERAL (
+        SELECT
+            listed.stripe_invoice_id,
+            listed.stripe_status,
+            listed.stripe_created,
+            listed.stripe_payment_intent_id,
+            -- of what is billed for terms: since it was finalized, once a payment has failed; a sent
+            -- one since it is due. One that was written off is owed until a later one is paid
+            CASE
+                WHEN listed.billing_reason = 'manual' THEN NULL
+                WHEN listed.collection_method = 'send_invoice'
+                    THEN coalesce(listed.due_at, listed.finalized_at, listed.stripe_created)
+                WHEN listed.attempt_count > 0 THEN coalesce(listed.finalized_at, listed.stripe_created)
+            END AS owed_since,
+            max(listed.stripe_created) FILTER (
+                WHERE listed.stripe_status = 'paid'
+                  AND listed.billing_reason IS DISTINCT FROM 'manual'
+            ) OVER () AS last_paid
+        FROM invoices AS listed
+        WHERE listed.stripe_subscription_id = t.stripe_subscription_id
+    ) AS i
     GROUP BY t.id
 ),
 sold AS (
@@ -483,20 +496,24 @@ sold AS (
 itemised AS (
     SELECT
         t.id,
-        (array_agg(p.product_id ORDER BY p.id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
-        (array_agg(product.code ORDER BY p.id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
+        (array_agg(product.id ORDER BY i.id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
+        (array_agg(product.code ORDER BY i.id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
         coalesce(
             jsonb_agg(product.code ORDER BY product.code) FILTER (WHERE product.kind = 'addon'),
             '[]'
-        ) AS addon_codes,
-        jsonb_agg(i.price_id ORDER BY i.price_id) FILTER (WHERE i.price_id IS NOT NULL) AS price_ids
+        ) AS addon_codes
     FROM touched AS t
     JOIN subscription_items AS i
         ON i.subscription_id = t.id
     LEFT JOIN prices AS p
         ON p.id = i.price_id
     LEFT JOIN products AS product
-        ON product.id = p.product_id
+        ON product.id = coalesce(p.product_id, (
+            SELECT sold.id
+            FROM products AS sold
+            WHERE sold.stripe_product_id = i.stripe_product_id
+              AND sold.code IS NOT NULL
+        ))
     GROUP BY t.id
 ),
 reordered AS (
@@ -559,15 +576,11 @@ derived AS MATERIALIZED (
         END AS end_status,
         t.stripe_status <> 'incomplete'
             AND (coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE)) AS begun,
-        jsonb_build_object(
-            'stripeStatus', t.stripe_status,
+        t.entitlement || jsonb_build_object(
             'settled', coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE),
-            'collectionPaused', t.collection_paused,
-            'endsInTrial', t.stripe_status = 'trialing' AND t.ending,
-            'unpaidSince', CASE
-                WHEN t.stripe_status IN ('past_due', 'unpaid') THEN invoiced.unpaid_since
-            END,
-            'priceIds', itemised.price_ids
+            'owedSince', CASE
+                WHEN t.stripe_status IN ('past_due', 'unpaid', 'paused') THEN invoiced.owed_since
+            END
         ) AS inputs,
         t.stripe_status IS NOT NULL AS mirrored
     FROM touched AS t
@@ -678,6 +691,7 @@ SELECT
         SELECT jsonb_agg(jsonb_build_object(
             'stripe_subscription_item_id', i.stripe_subscription_item_id,
             'stripe_price_id', i.stripe_price_id,
+            'stripe_product_id', i.stripe_product_id,
             'quantity', i.quantity,
             'unit_amount', i.unit_amount,
             'current_period_start', extract(epoch FROM i.current_period_start)::bigint,

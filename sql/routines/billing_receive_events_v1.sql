@@ -33,7 +33,9 @@ BEGIN
     RETURN QUERY
     WITH renewed AS (
         UPDATE subscriptions AS mirror
-        SET currency = s.currency,
+        SET stripe_status = s.stripe_status,
+            collection_paused = s.collection_paused,
+            currency = s.currency,
             amount = s.amount,
             price = least(s.price, 99999999.99),
             billing_cycle = coalesce(s.billing_cycle, mirror.billing_cycle),
@@ -56,13 +58,8 @@ BEGIN
           AND mirror.stripe_as_of < s.since
           AND mirror.customer_id IS NOT NULL
           AND mirror.stripe_customer_id = s.stripe_customer_id
-          AND mirror.stripe_status = s.stripe_status
-          AND mirror.collection_paused = s.collection_paused
-          AND (
-              mirror.cancel_at_period_end IS TRUE
-              OR (mirror.cancel_at <= mirror.current_period_end) IS TRUE
-          ) = (s.cancel_at_period_end OR (s.cancel_at <= s.current_period_end) IS TRUE)
-          -- the same items at the same prices; an item that Stripe does not have has no id
+          AND mirror.entitlement = billing_subscription_entitlement_v1(s, mirror.entitlement)
+          -- the rows of the same items at the same prices; an item that Stripe does not have has no id
           AND (
               SELECT jsonb_object_agg(coalesce(item.stripe_subscription_item_id, ''), item.stripe_price_id)
               FROM subscription_items AS item
@@ -83,6 +80,7 @@ BEGIN
         UPDATE subscription_items AS mirror
         SET price_id = i.price_id,
             quantity = i.quantity,
+            stripe_product_id = i.stripe_product_id,
             unit_amount = i.unit_amount,
             currency = i.currency,
             recurring_interval = i.recurring_interval,
@@ -107,12 +105,14 @@ BEGIN
         WHERE mirror.stripe_subscription_item_id = i.stripe_subscription_item_id
           AND (
               mirror.price_id,
+              mirror.stripe_product_id,
               mirror.quantity,
               mirror.unit_amount,
               mirror.current_period_start,
               mirror.current_period_end
           ) IS DISTINCT FROM (
               i.price_id,
+              i.stripe_product_id,
               i.quantity,
               i.unit_amount,
               i.current_period_start,
@@ -139,6 +139,9 @@ BEGIN
             stripe_number,
             stripe_status,
             billing_reason,
+            collection_method,
+            finalized_at,
+            due_at,
             amount_due,
             amount_paid,
             amount_remaining,
@@ -173,6 +176,9 @@ BEGIN
             s.stripe_number,
             s.stripe_status,
             s.billing_reason,
+            s.collection_method,
+            s.finalized_at,
+            s.due_date,
             s.amount_due,
             s.amount_paid,
             s.amount_remaining,
@@ -198,7 +204,7 @@ BEGIN
             FROM subscriptions AS o
             WHERE o.stripe_subscription_id = s.stripe_subscription_id
               AND o.initial_payment_settled
-              AND o.stripe_status NOT IN ('past_due', 'unpaid')
+              AND o.stripe_status NOT IN ('past_due', 'unpaid', 'paused')
               AND o.customer_id IS NOT NULL
             OFFSET 0
         ) AS subscribed
@@ -227,6 +233,9 @@ BEGIN
             stripe_number = excluded.stripe_number,
             stripe_status = excluded.stripe_status,
             billing_reason = excluded.billing_reason,
+            collection_method = excluded.collection_method,
+            finalized_at = excluded.finalized_at,
+            due_at = excluded.due_at,
             amount_due = excluded.amount_due,
             amount_paid = excluded.amount_paid,
             amount_remaining = excluded.amount_remaining,

@@ -117,6 +117,59 @@ JOIN subscriptions AS s
 WHERE o.superseded_at IS NOT NULL
 UNION ALL
 SELECT
+    'item_unplaced',
+    i.subscription_id,
+    i.stripe_subscription_item_id,
+    i.updated_at,
+    'item ' || i.stripe_subscription_item_id || ' at price ' || coalesce(i.stripe_price_id, 'unknown')
+    || ' of product ' || coalesce(i.stripe_product_id, 'unknown') || ' is not in the catalogue; it gives nothing, and takes nothing away'
+FROM subscription_items AS i
+JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+WHERE i.price_id IS NULL
+  AND i.stripe_subscription_item_id IS NOT NULL
+  AND NOT EXISTS (
+      SELECT 1
+      FROM prices AS p
+      WHERE p.stripe_price_id = i.stripe_price_id
+  )
+  AND NOT EXISTS (
+      SELECT 1
+      FROM products AS p
+      WHERE p.stripe_product_id = i.stripe_product_id
+        AND p.code IS NOT NULL
+  )
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_ignored_prices AS ignored
+      WHERE ignored.stripe_price_id = i.stripe_price_id
+  )
+UNION ALL
+SELECT
+    'debt_unconfirmed',
+    w.subscription_id,
+    s.stripe_subscription_id,
+    w.debt_unconfirmed_since,
+    'not suspended, because Stripe does not confirm the debt: ' || w.debt_error
+FROM provisioning_work AS w
+JOIN subscriptions AS s
+    ON s.id = w.subscription_id
+WHERE w.debt_unconfirmed_since < now() - interval '24 hours'
+UNION ALL
+SELECT
+    'nothing_owed',
+    w.subscription_id,
+    s.stripe_subscription_id,
+    w.updated_at,
+    'Stripe calls it ' || s.stripe_status || ', but no invoice of its terms is due and unpaid'
+FROM subscriptions AS s
+JOIN provisioning_work AS w
+    ON w.subscription_id = s.id
+WHERE s.stripe_status IN ('past_due', 'unpaid')
+  AND w.inputs ->> 'owedSince' IS NULL
+UNION ALL
+SELECT
     'event_failed',
     NULL,
     e.id,
@@ -167,14 +220,19 @@ SELECT
     'overdue',
     s.id,
     s.stripe_subscription_id,
-    i.stripe_created,
+    coalesce(i.due_at, i.finalized_at, i.stripe_created),
     'invoice ' || i.stripe_invoice_id || ' is unpaid: '
     || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units'
 FROM subscriptions AS s
+JOIN provisioning_work AS w
+    ON w.subscription_id = s.id
+    AND (w.inputs ->> 'owedSince')::timestamptz <= now()
 JOIN invoices AS i
     ON i.subscription_id = s.id
+    AND i.stripe_status IN ('open', 'uncollectible')
+    AND i.billing_reason IS DISTINCT FROM 'manual'
+    AND coalesce(i.due_at, '-infinity') <= now()
 WHERE s.stripe_status IN ('past_due', 'unpaid')
-  AND i.stripe_status IN ('open', 'uncollectible')
 UNION ALL
 SELECT
     'drift',

@@ -68,3 +68,34 @@ async def test_an_unknown_subscription_or_service_is_not_found(
     for path in ("subscriptions/sub_none/retry", f"subscriptions/{id_}/services/fax/skip"):
         status, _ = await call(client, "POST", path)
         assert status == 404
+
+
+async def test_leniency_is_agreed_shown_and_ended(client: AppClient, inbox: Inbox) -> None:
+    id_ = await paid_subscription(inbox)
+    path = f"subscriptions/{id_}"
+    agreed = {"reason": "pays by cheque", "graceDays": 30, "notBefore": "2030-01-02T00:00:00Z"}
+    status, _ = await call(client, "POST", f"{path}/lenient", agreed)
+    assert status == 200
+    _, answer = await call(client, "GET", f"{path}/timeline")
+    [leniency] = answer["leniency"]
+    assert {name: leniency[name] for name in agreed} == agreed
+    assert leniency["wholeCustomer"] is False
+    assert (await call(client, "POST", f"{path}/strict", {}))[0] == 200
+    assert (await call(client, "POST", f"{path}/strict", {}))[0] == 409
+
+
+async def test_leniency_about_nothing_is_refused(client: AppClient, inbox: Inbox) -> None:
+    id_ = await paid_subscription(inbox)
+    status, answer = await call(
+        client, "POST", f"subscriptions/{id_}/lenient", {"reason": "a friend"}
+    )
+    assert (status, answer["error"]) == (422, "Name the days of grace, a date, or both.")
+
+
+async def test_a_price_is_ignored_and_heeded_again(client: AppClient, inbox: Inbox) -> None:
+    await paid_subscription(inbox)
+    ignore = ("POST", "prices/price_1/ignore", {"reason": "a fee"})
+    assert await call(client, *ignore) == (200, {"success": True, "checked": 1})
+    assert (await call(client, *ignore))[0] == 409
+    assert (await call(client, "POST", "prices/price_1/heed"))[0] == 200
+    assert (await call(client, "POST", "prices/price_1/heed"))[0] == 409

@@ -28,10 +28,19 @@ FROM made;
 UPDATE tenants SET billing_subscription_id = made.subscription_id
 FROM made WHERE made.tenant_id = tenants.id;
 
-INSERT INTO subscription_items (subscription_id, stripe_subscription_item_id, quantity, unit_amount,
-    currency, recurring_interval, interval_count)
-SELECT subscription_id, 'si_' || n || '_' || item, 1, 799, 'usd', 'month', 1
-FROM made CROSS JOIN generate_series(1, 2) AS item;
+WITH product AS (
+    INSERT INTO products (name, type, price, code, kind, product_types)
+    VALUES ('Many', 'hosting', 7.99, 'many', 'plan', '{hosting,email}')
+    RETURNING id
+)
+INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key, stripe_price_id, livemode)
+SELECT id, 'monthly', 'usd', 799, 'many_monthly_usd', 'price_many', TRUE FROM product;
+
+INSERT INTO subscription_items (subscription_id, stripe_subscription_item_id, price_id, stripe_price_id,
+    quantity, unit_amount, currency, recurring_interval, interval_count)
+SELECT subscription_id, 'si_' || n || '_' || item, price.id, price.stripe_price_id, 1, 799, 'usd', 'month', 1
+FROM made CROSS JOIN generate_series(1, 2) AS item
+CROSS JOIN (SELECT id, stripe_price_id FROM prices WHERE lookup_key = 'many_monthly_usd') AS price;
 
 INSERT INTO invoices (tenant_id, customer_id, invoice_number, status, subtotal, total, currency,
     subscription_id, livemode, stripe_invoice_id, stripe_subscription_id, stripe_status, amount_due,
@@ -46,7 +55,9 @@ FROM made CROSS JOIN generate_series(1, 3) AS month;
 
 INSERT INTO provisioning_work (subscription_id, inputs, done_version, last_error, created_at,
     updated_at)
-SELECT subscription_id, '{}', 1, CASE kind WHEN 0 THEN 'hosting: HTTP 503' END,
+SELECT subscription_id,
+    CASE kind WHEN 1 THEN jsonb_build_object('owedSince', now() - interval '1 day') ELSE '{}' END,
+    1, CASE kind WHEN 0 THEN 'hosting: HTTP 503' END,
     now() - interval '1 day', now() - interval '1 day'
 FROM made;
 

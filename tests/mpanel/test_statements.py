@@ -91,6 +91,7 @@ TABLES_OF_A_SUBSCRIPTION = (
     "orders",
     "provisioning_work",
     "provisioning_holds",
+    "billing_leniency",
     "provisioning_log",
     "tenant_services",
     "idempotency_keys",
@@ -144,6 +145,10 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
             " SELECT id, customer_id, 'x' FROM subscriptions WHERE id = $1"
         ),
         "INSERT INTO provisioning_holds (subscription_id, reason, placed_by) VALUES ($1, 'x', 'x')",
+        (
+            "INSERT INTO billing_leniency (subscription_id, grace_days, reason, set_by)"
+            " VALUES ($1, 30, 'x', 'x')"
+        ),
         (
             "INSERT INTO provisioning_log (subscription_id, driver, action, idempotency_key,"
             " request, outcome, duration_ms) VALUES ($1, 'log', 'create', 'x', '{}', 'done', 1)"

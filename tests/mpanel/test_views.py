@@ -49,6 +49,8 @@ OF_TROUBLE = (
     "tenant_services_troubled_idx",
     "provisioning_work_troubled_idx",
     "unhandled_idx",
+    "billing_items_unknown_price_idx",
+    "provisioning_work_debt_unconfirmed_idx",
 )
 
 

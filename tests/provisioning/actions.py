@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 from mpanel_billing.provisioning import operations
@@ -19,7 +20,8 @@ class Actions:
     harness: Harness
 
     async def sell(self, id_: str, plan: str, status: str = "incomplete") -> None:
-        self.harness.bought[id_] = Bought(plan)
+        policy = self.harness.provisioning.policy
+        self.harness.bought[id_] = Bought(plan, pause_suspends=policy.suspend_paused_collection)
         await self._deliver_status(id_, status)
 
     def moves_of_money(self, id_: str) -> list[Move]:
@@ -28,8 +30,9 @@ class Actions:
         if not bought.settled:
             return [self.pay_first]
         moves: list[Move] = [self.pause_or_resume_collection]
-        if bought.unpaid_since is not None:
-            moves += [self.recover, self.recover, self.turn_unpaid]
+        if bought.debts:
+            moves += [self.recover, self.recover, self.fall_past_due, self.turn_unpaid]
+            moves += [self.write_off, self.pay_the_next_only]
         elif bought.status == "paused":
             moves += [self.come_back]
         else:
@@ -38,22 +41,39 @@ class Actions:
 
     async def pay_first(self, id_: str) -> None:
         bought = self.harness.bought[id_]
-        await self.harness.deliver_invoice(id_, "first", "paid", self.harness.clock())
+        await self.harness.deliver_invoice(id_, self._invoice_time(), "paid")
         bought.settled = True
         await self._deliver_status(id_, "trialing" if bought.status == "trialing" else "active")
 
     async def fall_past_due(self, id_: str) -> None:
-        since = self.harness.clock().replace(microsecond=0)
-        self.harness.bought[id_].unpaid_since = since
-        await self.harness.deliver_invoice(id_, str(since.timestamp()), "open", since)
+        since = self._invoice_time()
+        self.harness.bought[id_].debts.append(since)
+        await self.harness.deliver_invoice(id_, since, "open")
         await self._deliver_status(id_, "past_due")
 
     async def recover(self, id_: str) -> None:
+        """Pay all debts."""
         bought = self.harness.bought[id_]
-        since, bought.unpaid_since = bought.unpaid_since, None
-        assert since is not None
-        await self.harness.deliver_invoice(id_, str(since.timestamp()), "paid", since)
+        for since in bought.debts:
+            await self.harness.deliver_invoice(id_, since, "paid")
+        bought.debts.clear()
+        bought.written_off.clear()
         await self._deliver_status(id_, "active")
+
+    async def write_off(self, id_: str) -> None:
+        """Mark the oldest debt uncollectible: that does not pay it."""
+        bought = self.harness.bought[id_]
+        oldest = min(bought.debts)
+        bought.written_off.add(oldest)
+        await self.harness.deliver_invoice(id_, oldest, "uncollectible")
+
+    async def pay_the_next_only(self, id_: str) -> None:
+        """Pay a later invoice: what was written off before is forgiven, what is open is not."""
+        bought = self.harness.bought[id_]
+        await self.harness.deliver_invoice(id_, self._invoice_time(), "paid")
+        bought.debts[:] = [since for since in bought.debts if since not in bought.written_off]
+        bought.written_off.clear()
+        await self._deliver_status(id_, bought.status if bought.debts else "active")
 
     async def turn_unpaid(self, id_: str) -> None:
         await self._deliver_status(id_, "unpaid")
@@ -73,6 +93,18 @@ class Actions:
         self.harness.bought[id_].change(plan, addons, self.harness.clock())
         await self.harness.deliver_subscription(id_)
 
+    async def negotiate(self, id_: str) -> None:
+        """Give it prices of its own for the same products, or the listed ones again."""
+        bought = self.harness.bought[id_]
+        bought.negotiated = not bought.negotiated
+        await self.harness.deliver_subscription(id_)
+
+    async def add_or_remove_unknown_item(self, id_: str) -> None:
+        bought = self.harness.bought[id_]
+        bought.has_unknown_item = not bought.has_unknown_item
+        bought.had_unknown_item_throughout &= bought.has_unknown_item
+        await self.harness.deliver_subscription(id_)
+
     async def cancel(self, id_: str, *, at_period_end: bool) -> None:
         """Cancel at the period's end, which changes nothing yet, or now."""
         bought = self.harness.bought[id_]
@@ -90,6 +122,10 @@ class Actions:
             await operations.suspend(pool, subscription, reason="abuse", operator="grace")
         bought.held = not bought.held
         bought.held_throughout &= bought.held
+
+    def _invoice_time(self) -> datetime:
+        """Return now, in another second than any before: each term has its own invoice."""
+        return datetime.fromtimestamp(self.harness.stripe.next_second(), UTC)
 
     async def _deliver_status(self, id_: str, status: str) -> None:
         self.harness.bought[id_].status = status

@@ -34,6 +34,7 @@ async def open_shop(pool: Pool, buyers: int) -> None:
     await pool.execute(
         "UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = FALSE"
     )
+    await pool.execute("UPDATE products SET stripe_product_id = 'prod_' || code")
     await pool.execute(_BUYERS, buyers)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,11 +20,10 @@ from mpanel_billing.provisioning.converge import (
 )
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
 from tests.inbox import Inbox
+from tests.provisioning.latest_stripe import LatestStripe
 from tests.provisioning.world import World
-from tests.service import make_settings
 
 GRACE = timedelta(days=7)
 RETENTION = timedelta(days=30)
@@ -47,7 +46,7 @@ class ProvisioningSystem:
     inbox: Inbox
     world: World
     provisioning: Provisioning
-    _clock: dict[str, int] = field(default_factory=lambda: {"now": 1_790_000_000})
+    stripe: LatestStripe
 
     async def deliver_subscription(
         self, status: str, *lookup_keys: str, id_: str = "sub_1", **more: Any
@@ -57,21 +56,35 @@ class ProvisioningSystem:
         stripe_object = made.subscription(
             id_, status=status, items=items(*keys, subscription=id_), **more
         )
+        self.stripe.objects[id_] = stripe_object
         await self.inbox.deliver(
-            "customer.subscription.updated", stripe_object, created=self.next_second()
+            "customer.subscription.updated", stripe_object, created=self.stripe.next_second()
         )
+
+    async def deliver_items(self, *listed: dict[str, Any], status: str = "active") -> None:
+        """Deliver an event about the subscription with these items."""
+        stripe_object = made.subscription("sub_1", status=status, items=list(listed))
+        self.stripe.objects["sub_1"] = stripe_object
+        await self.inbox.deliver(
+            "customer.subscription.updated", stripe_object, created=self.stripe.next_second()
+        )
+
+    async def trouble(self) -> list[asyncpg.Record]:
+        return await self.pool.fetch(
+            "SELECT trouble, detail FROM billing_trouble ORDER BY trouble, detail"
+        )
+
+    async def troubles(self) -> list[str]:
+        return [row["trouble"] for row in await self.trouble()]
 
     async def deliver_invoice(self, status: str, id_: str = "in_1", **more: Any) -> None:
         """Deliver an event about an invoice."""
+        self.stripe.objects[id_] = stripe_object = made.invoice(id_, status=status, **more)
         await self.inbox.deliver(
             f"invoice.{'paid' if status == 'paid' else 'updated'}",
-            made.invoice(id_, status=status, **more),
-            created=self.next_second(),
+            stripe_object,
+            created=self.stripe.next_second(),
         )
-
-    def next_second(self) -> int:
-        self._clock["now"] += 1
-        return self._clock["now"]
 
     async def run(self, id_: str = "sub_1") -> Outcome:
         """Provision as the worker does."""
@@ -134,17 +147,17 @@ def world() -> World:
 
 @asynccontextmanager
 async def open_system(pool: Pool, world: World) -> AsyncIterator[ProvisioningSystem]:
-    """Set up provisioning on a migrated database, with Stripe out of reach."""
+    """Set the system on a migrated database."""
     await apply_catalogue(pool, read_catalogue_file(DEFAULT_CATALOGUE))
     await pool.execute(
         "UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = FALSE"
     )
-    gateway = open_gateway(make_settings(stripe_api_base="http://127.0.0.1:1"))
+    stripe = LatestStripe()
     provisioning = Provisioning(
-        pool, gateway, world.drivers(), Policy(GRACE, RETENTION), "panel.test", livemode=False
+        pool, stripe, world.drivers(), Policy(GRACE, RETENTION), "panel.test", livemode=False
     )
-    yield ProvisioningSystem(pool, Inbox(pool), world, provisioning)
-    await gateway.close()
+    yield ProvisioningSystem(pool, Inbox(pool), world, provisioning, stripe)
+    await stripe.close()
 
 
 @pytest.fixture

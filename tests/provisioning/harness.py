@@ -18,10 +18,10 @@ from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
 from mpanel_billing.provisioning.repository.runs import list_due_work
-from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.provisioning.bulk_sales import open_shop
+from tests.provisioning.latest_stripe import LatestStripe
 from tests.provisioning.mirror_model import TYPES, Bought
 from tests.provisioning.reference_server import SECRET, TOKEN, ReferenceServer
 from tests.provisioning.world import HostedAccount, World
@@ -147,8 +147,8 @@ class Harness:
     session: aiohttp.ClientSession
     provisioning: Provisioning
     clock: ManualClock
+    stripe: LatestStripe
     bought: dict[str, Bought] = field(default_factory=dict)
-    _last_second: int = 0
 
     @property
     def inbox(self) -> Inbox:
@@ -164,43 +164,52 @@ class Harness:
         await self.pool.execute(_CLEAN)
         self.clock.moment = datetime.now(UTC)
         self.server.start_anew(World(clock=self.clock))
+        self.stripe.restart()
         self.bought.clear()
+
+    def set_policy(self, *, suspend_paused_collection: bool) -> None:
+        """Choose what a paused collection does."""
+        policy = Policy(GRACE, RETENTION, suspend_paused_collection)
+        self.provisioning = replace(self.provisioning, policy=policy)
 
     async def deliver_subscription(self, id_: str, **more: Any) -> None:
         """Deliver an event about a subscription as it is now."""
         bought = self.bought[id_]
-        codes = {bought.plan: 1, **bought.addons}
         ended = None if bought.ended_at is None else int(bought.ended_at.timestamp())
         paused = {"behavior": "void"} if bought.collection_paused else None
         stripe_object = made.subscription(
             id_,
             status=bought.status,
             customer=_customer(id_),
-            items=[_item(id_, code, n) for code, n in sorted(codes.items()) if n],
+            items=_items(id_, bought),
             pause_collection=paused,
             ended_at=ended,
             canceled_at=ended,
             **more,
         )
+        self.stripe.objects[id_] = stripe_object
         type_ = f"customer.subscription.{'deleted' if ended else 'updated'}"
-        await self.inbox.deliver(type_, stripe_object, created=self._second())
+        await self.inbox.deliver(type_, stripe_object, created=self.stripe.next_second())
 
-    async def deliver_invoice(self, id_: str, number: str, status: str, created: datetime) -> None:
-        """Deliver an event about an invoice of a subscription."""
+    async def deliver_invoice(self, id_: str, created: datetime, status: str) -> None:
+        """Deliver an event about an invoice of a subscription; an open one could not be charged."""
+        second = int(created.timestamp())
         stripe_object = made.invoice(
-            f"in_{number}_{id_}",
+            f"in_{second}_{id_}",
             subscription=id_,
             customer=_customer(id_),
             status=status,
-            created=int(created.timestamp()),
+            created=second,
+            attempt_count=1,
+            billing_reason="subscription_cycle",
+            status_transitions={
+                "finalized_at": second,
+                "paid_at": second if status == "paid" else None,
+            },
         )
+        self.stripe.objects[stripe_object["id"]] = stripe_object
         type_ = "invoice.paid" if status == "paid" else "invoice.updated"
-        await self.inbox.deliver(type_, stripe_object, created=self._second())
-
-    def _second(self) -> int:
-        """Return a second later than any before: events are dated in the order of delivery."""
-        self._last_second = max(self._last_second + 1, int(self.clock().timestamp()))
-        return self._last_second
+        await self.inbox.deliver(type_, stripe_object, created=self.stripe.next_second())
 
     async def id_of(self, id_: str) -> UUID:
         subscription_id: UUID = (await self.inbox.subscription(id_))["id"]
@@ -276,22 +285,32 @@ def _customer(id_: str) -> str:
     return f"cus_{id_.rpartition('_')[2]}"
 
 
-def _item(id_: str, code: str, quantity: int) -> dict[str, Any]:
-    [item] = made.subscription(id_, price=f"price_{code}_monthly_usd", quantity=quantity)["items"][
-        "data"
-    ]
-    return {**item, "id": f"si_{code}_{id_}"}
+def _items(id_: str, bought: Bought) -> list[dict[str, Any]]:
+    """Return its items; a negotiated price is only known by its product."""
+    price = "price_negotiated_{}" if bought.negotiated else "price_{}_monthly_usd"
+    codes = {bought.plan: 1, **bought.addons}
+    items = [_item(id_, code, price.format(code), n) for code, n in sorted(codes.items()) if n]
+    if bought.has_unknown_item:
+        items.append(_item(id_, "unknown", "price_unknown", 1))
+    return items
+
+
+def _item(id_: str, code: str, price: str, quantity: int) -> dict[str, Any]:
+    subscription = made.subscription(id_, price=price, quantity=quantity)
+    [item] = subscription["items"]["data"]
+    priced = {**item["price"], "product": f"prod_{code}"}
+    return {**item, "id": f"si_{code}_{id_}", "price": priced}
 
 
 @asynccontextmanager
 async def open_harness(
     database_url: str, clock: ManualClock | None = None
 ) -> AsyncIterator[Harness]:
-    """Open the harness on a migrated database, with Stripe out of reach."""
+    """Open the harness on a migrated database."""
     settings = make_settings(database_url=database_url, stripe_api_base="http://127.0.0.1:1")
     clock = clock or ManualClock()
-    gateway = open_gateway(settings)
     async with (
+        LatestStripe(clock) as stripe,
         await create_pool(settings) as pool,
         ReferenceServer().running() as server,
         aiohttp.ClientSession() as session,
@@ -300,13 +319,12 @@ async def open_harness(
         await open_shop(pool, len(IDS))
         provisioning = Provisioning(
             pool,
-            gateway,
+            stripe,
             drivers,
             Policy(GRACE, RETENTION),
             "panel.test",
             livemode=False,
             clock=clock,
         )
-        yield Harness(database_url, pool, server, session, provisioning, clock)
+        yield Harness(database_url, pool, server, session, provisioning, clock, stripe)
         server.release()
-    await gateway.close()

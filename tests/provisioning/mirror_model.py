@@ -30,7 +30,18 @@ class Bought:
     status: str = "incomplete"
     settled: bool = False
     collection_paused: bool = False
-    unpaid_since: datetime | None = None
+    pause_suspends: bool = False
+    """Whether a paused collection suspends: the host's choice."""
+    debts: list[datetime] = field(default_factory=list)
+    """When each unpaid invoice of its terms was finalized."""
+    written_off: set[datetime] = field(default_factory=set)
+    """Those that Stripe has marked uncollectible; they are owed until a later one is paid."""
+    negotiated: bool = False
+    """Whether it pays prices that the catalogue does not have, of the products that it has."""
+    has_unknown_item: bool = False
+    """Whether it has an item of a product that the catalogue does not have."""
+    had_unknown_item_throughout: bool = False
+    """Since before the latest rest."""
     ended_at: datetime | None = None
     held: bool = False
     held_throughout: bool = False
@@ -40,6 +51,10 @@ class Bought:
     return."""
     noticed: dict[str, datetime] = field(default_factory=dict)
     """When the worker has seen it removed at the latest."""
+
+    @property
+    def owed_since(self) -> datetime | None:
+        return min(self.debts, default=None)
 
     def included(self) -> dict[str, dict[str, Any]]:
         """Return the resources that its products add up to, by product type."""
@@ -68,10 +83,12 @@ class Bought:
         return "active" if self.entitled(now, grace) else "suspended"
 
     def entitled(self, now: datetime, grace: timedelta) -> bool:
-        if self.held or self.collection_paused or self.ended_at is not None or not self.settled:
+        if self.held or self.ended_at is not None or not self.settled:
             return False
-        if self.status == "past_due" and self.unpaid_since is not None:
-            return now < self.unpaid_since + grace
+        if self.collection_paused and self.pause_suspends:
+            return False
+        if self.status == "past_due" and self.owed_since is not None:
+            return now < self.owed_since + grace
         return self.status in {"trialing", "active", "past_due"}
 
     def allowed(
@@ -87,36 +104,45 @@ class Bought:
         is_included = product_type in self.included()
         if is_included and self.entitled(now, grace):
             return {"active"}
+        if self.has_unknown_item and self.entitled(now, grace):
+            return {"active", "suspended", "gone"}  # it may be what the unknown item gives
+        return {"gone"} if self._time_is_up(product_type, now, retention) else {"suspended", "gone"}
+
+    def _time_is_up(self, product_type: str, now: datetime, retention: timedelta) -> bool:
+        """Say whether the retention period has ended, and nobody holds the account."""
         if self.held:
-            return {"suspended", "gone"}
+            return False
         if self.ended_at is not None and self.ended_at + retention <= now:
-            return {"gone"}
+            return True
         noticed = self.noticed.get(product_type)
-        if not is_included and noticed is not None and noticed + retention <= now:
-            return {"gone"}
-        return {"suspended", "gone"}
+        if noticed is None or self.has_unknown_item or product_type in self.included():
+            return False
+        return noticed + retention <= now
 
     def may_be_terminated(self, product_type: str, at: datetime, retention: timedelta) -> bool:
         """Say whether the account's time had come at that moment."""
         if self.held_throughout:
             return False
         ends = [self.ended_at] if self.ended_at is not None else []
-        return any(gone + retention <= at for gone in (*ends, *self.removals.get(product_type, [])))
+        if not self.had_unknown_item_throughout:
+            ends += self.removals.get(product_type, [])
+        return any(gone + retention <= at for gone in ends)
 
     def deadlines(self, grace: timedelta, retention: timedelta) -> list[datetime]:
         """Return the moments at which time alone changes what the accounts should be."""
         ends = [*self.noticed.values(), *([self.ended_at] if self.ended_at else [])]
-        overdue = [self.unpaid_since + grace] if self.unpaid_since else []
+        overdue = [self.owed_since + grace] if self.owed_since else []
         return [*overdue, *(end + retention for end in ends)]
 
     def note_rest(self, now: datetime) -> None:
         """Note that the worker has seen everything up to now."""
         self.held_throughout = self.held
+        self.had_unknown_item_throughout = self.has_unknown_item
         for product_type in TYPES:
             if not self.settled:
                 continue
             if product_type in self.included():
                 self.removals.pop(product_type, None)
                 self.noticed.pop(product_type, None)
-            elif product_type in self.removals:
+            elif product_type in self.removals and not self.has_unknown_item:
                 self.noticed.setdefault(product_type, now)

@@ -281,10 +281,10 @@ async def test_an_unpaid_subscription_is_suspended_and_comes_back_with_the_payme
     assert await system.pool.fetchval(tenant_status) == "active"
 
 
-async def test_grace_runs_from_the_oldest_unpaid_invoice(system: ProvisioningSystem) -> None:
+async def test_grace_runs_from_the_oldest_debt(system: ProvisioningSystem) -> None:
     id_ = await system.sell()
     made_at = int((datetime.now(UTC) - GRACE / 2).timestamp())
-    await system.deliver_invoice("open", "in_2", created=made_at)
+    await system.deliver_invoice("open", "in_2", created=made_at, attempt_count=1)
     await system.deliver_subscription("past_due")
     assert (await system.run()).done
     assert system.world.of(id_) == {"hosting": "active"}

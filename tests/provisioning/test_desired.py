@@ -1,5 +1,6 @@
 """Rule 8 as a table, and what holds whatever the state."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpanel_billing.provisioning.desired import (
+    DesiredService,
     Entitlement,
     Existing,
     Included,
+    Leniency,
     Phase,
     Policy,
     desired_services,
@@ -43,17 +46,37 @@ def entitled(status: str | None = "active", **values: object) -> Entitlement:
         (entitled("incomplete", settled=False, existing={}), Phase.WAITING, None, None),
         (entitled(None, existing={}), Phase.WAITING, None, None),
         (entitled("incomplete_expired", settled=False, existing={}), Phase.WAITING, None, None),
-        (entitled("past_due"), Phase.ACTIVE, "active", None),
         (
-            entitled("past_due", unpaid_since=NOW - 6 * DAY),
+            entitled("past_due", term_start=NOW - 6 * DAY),
             Phase.ACTIVE,
             "active",
             NOW + DAY,
         ),
-        (entitled("past_due", unpaid_since=NOW - 7 * DAY), Phase.SUSPENDED, "suspended", None),
-        (entitled("unpaid"), Phase.SUSPENDED, "suspended", None),
+        (entitled("past_due", term_start=NOW - 7 * DAY), Phase.SUSPENDED, "suspended", None),
+        (
+            entitled("past_due", term_start=NOW - 9 * DAY, owed_since=NOW + DAY),
+            Phase.ACTIVE,
+            "active",
+            NOW + 8 * DAY,
+        ),
+        (
+            entitled("past_due", owed_since=NOW - 6 * DAY),
+            Phase.ACTIVE,
+            "active",
+            NOW + DAY,
+        ),
+        (entitled("past_due", owed_since=NOW - 7 * DAY), Phase.SUSPENDED, "suspended", None),
+        (entitled("unpaid", owed_since=NOW), Phase.SUSPENDED, "suspended", None),
+        (entitled("unpaid", term_start=NOW), Phase.ACTIVE, "active", NOW + 7 * DAY),
         (entitled("paused"), Phase.SUSPENDED, "suspended", None),
-        (entitled("active", collection_paused=True), Phase.SUSPENDED, "suspended", None),
+        (entitled("paused", paused_by="pause_requested"), Phase.SUSPENDED, "suspended", None),
+        (
+            entitled("paused", paused_by="first_payment_failure", owed_since=NOW),
+            Phase.ACTIVE,
+            "active",
+            NOW + 7 * DAY,
+        ),
+        (entitled("active", collection_paused=True), Phase.ACTIVE, "active", None),
         (entitled("active", held=True), Phase.SUSPENDED, "suspended", None),
         (entitled("active", held=True, existing={}), Phase.SUSPENDED, None, None),
         (entitled("unpaid", existing={}), Phase.SUSPENDED, None, None),
@@ -76,6 +99,70 @@ def test_every_state_has_its_desired_state(
     service = desired.services.get("hosting")
     assert (desired.phase, service and service.state) == (phase, state)
     assert desired.wake_at == wake_at
+
+
+def test_a_paused_collection_suspends_where_the_host_says_so() -> None:
+    policy = replace(POLICY, suspend_paused_collection=True)
+    desired = desired_services(entitled(collection_paused=True), policy, NOW)
+    assert (desired.phase, desired.reason) == (Phase.SUSPENDED, "paused")
+
+
+@pytest.mark.parametrize(
+    ("leniency", "phase", "wake_at"),
+    [
+        (Leniency(grace=30 * DAY), Phase.ACTIVE, NOW + 20 * DAY),
+        (Leniency(grace=5 * DAY), Phase.SUSPENDED, None),
+        (Leniency(grace=timedelta(0)), Phase.SUSPENDED, None),
+        (Leniency(not_before=NOW + DAY), Phase.ACTIVE, NOW + DAY),
+        (Leniency(not_before=NOW), Phase.SUSPENDED, None),
+        (Leniency(grace=30 * DAY, not_before=NOW + DAY), Phase.ACTIVE, NOW + 20 * DAY),
+    ],
+)
+def test_what_was_agreed_with_a_customer_replaces_the_rule(
+    leniency: Leniency, phase: Phase, wake_at: datetime | None
+) -> None:
+    subscription = entitled("past_due", owed_since=NOW - 10 * DAY, leniency=leniency)
+    desired = desired_services(subscription, POLICY, NOW)
+    assert (desired.phase, desired.wake_at) == (phase, wake_at)
+
+
+def test_a_date_before_which_nothing_is_suspended_holds_for_unpaid_too() -> None:
+    lenient = Leniency(not_before=NOW + DAY)
+    subscription = entitled("unpaid", owed_since=NOW - 90 * DAY, leniency=lenient)
+    assert desired_services(subscription, POLICY, NOW).phase is Phase.ACTIVE
+    assert desired_services(subscription, POLICY, NOW + DAY).phase is Phase.SUSPENDED
+
+
+def test_an_item_that_cannot_be_placed_takes_nothing_away() -> None:
+    subscription = entitled(items=(), items_unplaced=True)
+    for now in (NOW, NOW + 400 * DAY):
+        desired = desired_services(subscription, POLICY, now)
+        assert desired.services["hosting"] == DesiredService("active", {"disk_gb": 25})
+        assert desired.wake_at is None
+
+
+def test_an_item_that_cannot_be_placed_reduces_nothing_and_gives_nothing() -> None:
+    smaller = Included(("hosting", "email"), {"disk_gb": 5, "mailboxes": 3})
+    subscription = entitled(items=(smaller,), items_unplaced=True)
+    services = desired_services(subscription, POLICY, NOW).services
+    assert services["hosting"].resources == {"disk_gb": 25, "mailboxes": 3}
+    assert services["email"].resources == {"disk_gb": 5, "mailboxes": 3}
+    larger = Included(("hosting",), {"disk_gb": 50})
+    grown = entitled(items=(larger,), items_unplaced=True)
+    assert desired_services(grown, POLICY, NOW).services["hosting"].resources == {"disk_gb": 50}
+
+
+def test_what_was_removed_before_stays_removed_while_an_item_cannot_be_placed() -> None:
+    removed = {"hosting": Existing(True, {"disk_gb": 25}, removed_at=NOW - 40 * DAY)}
+    subscription = entitled(items=(), items_unplaced=True, existing=removed)
+    desired = desired_services(subscription, POLICY, NOW)
+    assert desired.services["hosting"].state == "suspended"
+    assert desired.wake_at is None
+
+
+def test_the_end_comes_also_with_an_item_that_cannot_be_placed() -> None:
+    subscription = entitled("canceled", ended_at=NOW - 30 * DAY, items=(), items_unplaced=True)
+    assert desired_services(subscription, POLICY, NOW).services["hosting"].state == "terminated"
 
 
 def test_a_removed_product_is_suspended_before_it_is_terminated() -> None:
@@ -131,9 +218,15 @@ entitlements = st.builds(
     stripe_status=st.sampled_from(STATUSES),
     settled=st.booleans(),
     collection_paused=st.booleans(),
-    unpaid_since=moments,
+    paused_by=st.sampled_from([None, "first_payment_failure", "pause_requested"]),
+    owed_since=moments,
+    term_start=moments,
     ended_at=moments,
     held=st.booleans(),
+    leniency=st.builds(
+        Leniency, st.none() | st.integers(0, 60).map(lambda days: days * DAY), moments
+    ),
+    items_unplaced=st.booleans(),
     items=st.lists(
         st.builds(
             Included,

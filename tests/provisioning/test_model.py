@@ -49,7 +49,7 @@ whose = st.sampled_from(IDS)
 plans = st.sampled_from(PLANS)
 
 HAPPENINGS = (
-    *("money", "money", "money", "change", "change", "cancel", "hold", "skip"),
+    *("money", "money", "money", "change", "change", "other_items", "cancel", "hold", "skip"),
     *("misbehave", "misbehave", "work", "work", "work", "work", "sleep", "sleep"),
     *("leap", "deadline", "rest"),
 )
@@ -94,9 +94,11 @@ class Story(RuleBasedStateMachine):
         plans=st.lists(plans, min_size=len(IDS), max_size=len(IDS)),
         trial=st.booleans(),
         begun=st.integers(0, len(IDS)),
+        pause_suspends=st.booleans(),
     )
-    def begin(self, plans: list[str], trial: bool, begun: int) -> None:
+    def begin(self, plans: list[str], trial: bool, begun: int, pause_suspends: bool) -> None:
         """Sell one of each plan; some are paid, and have their accounts, before the story."""
+        self._harness.set_policy(suspend_paused_collection=pause_suspends)
         self._do(self._begin(plans, "trialing" if trial else "incomplete", begun))
 
     @rule(what=st.sampled_from(HAPPENINGS), id_=whose, data=st.data())
@@ -134,6 +136,12 @@ class Story(RuleBasedStateMachine):
             addon = data.draw(st.sampled_from(ADDONS))
             addons = Counter({**addons, addon: data.draw(st.integers(0, 2))})
         await self._actions.change(id_, plan, addons)
+
+    async def other_items(self, id_: str, data: st.DataObject) -> None:
+        """Give it negotiated prices, or an item that the catalogue does not know; or end that."""
+        if self._goes_on(id_):
+            actions = (self._actions.negotiate, self._teller.add_or_remove_unknown_item)
+            await data.draw(st.sampled_from(actions))(id_)
 
     async def cancel(self, id_: str, data: st.DataObject) -> None:
         if self._goes_on(id_):

@@ -75,6 +75,8 @@ DECLINED = {
     "older than the row": renewal(created=NOW - 60),
     "another status": renewal(status="past_due"),
     "another price": renewal(price="price_2"),
+    "another quantity": renewal(quantity=3),
+    "another end of its trial": renewal(trial_end=LATER + 5),
     "to be ended": renewal(cancel_at_period_end=True),
     "collection paused": renewal(pause_collection={"behavior": "void"}),
     "an item that replaces another one": renewal(items=[_OTHER_ITEM]),
@@ -96,13 +98,11 @@ async def test_declined_and_untouched(pair: Pair, event: Event) -> None:
 
 
 def rich_renewal(number: int, second: int) -> Event:
-    """A renewal that changes everything a fast path event may."""
+    """A renewal that changes all that takes the fast path: terms, amounts, and a distant end."""
     return renewal(
         f"sub_{number}",
         created=LATER + second,
         amount=1_250,
-        quantity=3,
-        trial_end=LATER + 5,
         cancel_at=LATER + 40 * MONTH,
         canceled_at=LATER + 7,
         ended_at=LATER + 8,

@@ -173,7 +173,10 @@ async def test_a_session_that_names_no_subscription_waits_for_the_one_of_its_ord
     async with inbox.pool.acquire() as other:
         async with other.transaction():
             await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
-            await other.execute("UPDATE subscriptions SET stripe_status = 'canceled'")
+            await other.execute(
+                "UPDATE subscriptions SET stripe_status = 'canceled',"
+                """ entitlement = entitlement || '{"stripeStatus": "canceled"}'"""
+            )
             taken = asyncio.create_task(inbox.receive(expired))
             while not taken.done() and not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
                 pass

@@ -6,9 +6,14 @@ from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
-from mpanel_billing.http.request import ServicePath, SubscriptionPath
+from mpanel_billing.http.request import PricePath, ServicePath, SubscriptionPath
 from mpanel_billing.http.schemas.admin import (
+    EndLeniencyRequest,
     HoldSchema,
+    IgnorePriceRequest,
+    LeniencyRequest,
+    LeniencySchema,
+    PriceDoneResponse,
     RetriedResponse,
     ServiceSchema,
     StuckResponse,
@@ -51,10 +56,12 @@ async def get_timeline(call: KeyedCall[SubscriptionPath]) -> TimelineResponse:
     subscription_id = await _subscription(call)
     pool = call.app[keys.POOL]
     services = await operations.list_services(pool, subscription_id)
+    leniency = await operations.list_leniency(pool, subscription_id)
     timeline = await operations.list_timeline(pool, subscription_id)
     return TimelineResponse(
         subscription_id=subscription_id,
         services=tuple(ServiceSchema.of_row(row) for row in services),
+        leniency=tuple(LeniencySchema.of_row(row) for row in leniency),
         timeline=tuple(TimelineEntrySchema.of_row(row) for row in timeline),
     )
 
@@ -99,6 +106,45 @@ async def post_lift(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneRespon
 
 
 @routes.endpoint(
+    "POST", f"{_SUBSCRIPTION}/lenient", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT
+)
+async def post_lenient(
+    call: KeyedCall[SubscriptionPath, None, LeniencyRequest],
+) -> SubscriptionDoneResponse:
+    """Agree on when a debt suspends this subscription, or all of its customer.
+
+    It replaces what was agreed before.
+    """
+    subscription_id = await _subscription(call)
+    agreement = operations.Agreement(
+        call.body.reason, call.body.grace_days, call.body.not_before, call.body.whole_customer
+    )
+    await operations.agree_leniency(
+        call.app[keys.POOL],
+        subscription_id,
+        agreement,
+        operator=call.actor.name,
+        by=call.actor,
+    )
+    return SubscriptionDoneResponse(subscription_id=subscription_id)
+
+
+@routes.endpoint("POST", f"{_SUBSCRIPTION}/strict", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
+async def post_strict(
+    call: KeyedCall[SubscriptionPath, None, EndLeniencyRequest],
+) -> SubscriptionDoneResponse:
+    """Return from what was agreed to the host's rules."""
+    subscription_id = await _subscription(call)
+    await operations.end_leniency(
+        call.app[keys.POOL],
+        subscription_id,
+        whole_customer=call.body.whole_customer,
+        by=call.actor,
+    )
+    return SubscriptionDoneResponse(subscription_id=subscription_id)
+
+
+@routes.endpoint(
     "POST",
     f"{_SUBSCRIPTION}/services/{{product_type}}/skip",
     scope="admin",
@@ -111,8 +157,34 @@ async def post_skip(call: KeyedCall[ServicePath]) -> SubscriptionDoneResponse:
     return SubscriptionDoneResponse(subscription_id=subscription_id)
 
 
+@routes.endpoint(
+    "POST", "/api/admin/prices/{id}/ignore", scope="admin", refusals={ConflictError: ()}
+)
+async def post_ignore_price(
+    call: KeyedCall[PricePath, None, IgnorePriceRequest],
+) -> PriceDoneResponse:
+    """Declare that items at a price outside the catalogue give nothing, and are no trouble."""
+    checked = await operations.ignore_price(
+        call.app[keys.POOL],
+        call.path.id,
+        reason=call.body.reason,
+        operator=call.actor.name,
+        by=call.actor,
+    )
+    return PriceDoneResponse(checked=checked)
+
+
+@routes.endpoint("POST", "/api/admin/prices/{id}/heed", scope="admin", refusals={ConflictError: ()})
+async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
+    """Take back that items at a price give nothing."""
+    checked = await operations.heed_price(call.app[keys.POOL], call.path.id, call.actor)
+    return PriceDoneResponse(checked=checked)
+
+
 async def _subscription(
-    call: KeyedCall[SubscriptionPath, None, SuspendRequest | None],
+    call: KeyedCall[
+        SubscriptionPath, None, SuspendRequest | LeniencyRequest | EndLeniencyRequest | None
+    ],
 ) -> UUID:
     """Return our id of the subscription in the address."""
     return await operations.find_subscription(call.app[keys.POOL], call.path.id)

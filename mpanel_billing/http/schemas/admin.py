@@ -3,11 +3,19 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 from mpanel_billing.access import audit
-from mpanel_billing.http.schemas.base import Moment, Request, Response, Schema, SearchText
+from mpanel_billing.http.schemas.base import Moment, Request, Response, Schema, SearchText, Whole
 from mpanel_billing.webhooks.inbox import Status
 
 MOST_EVENTS = 1000
@@ -59,17 +67,58 @@ class CancelDeletedRequest(Request):
     refund: bool
 
 
-class ReconcileRequest(Request):
+def _read_moment(text: object) -> object:
+    if not isinstance(text, str):
+        raise ValueError("must be a time as text, such as 2027-01-31T00:00:00Z")  # noqa: TRY004
+    return text
+
+
+MomentText = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_read_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A time in ISO 8601 with its offset."""
+
+
+class _CamelRequest(Request):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True
+    )
+
+
+class LeniencyRequest(_CamelRequest):
+    """What is agreed about suspension for a debt: `graceDays`, `notBefore` or both, and why.
+
+    `wholeCustomer`: for all subscriptions of the customer.
+    """
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    grace_days: Annotated[Whole, Field(ge=0, le=3650)] | None = None
+    not_before: MomentText | None = None
+    whole_customer: StrictBool = False
+
+
+class IgnorePriceRequest(Request):
+    """Why items at the price give nothing."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class EndLeniencyRequest(_CamelRequest):
+    """Which agreement ends: the subscription's own, or its whole customer's."""
+
+    whole_customer: StrictBool = False
+
+
+class ReconcileRequest(_CamelRequest):
     """What to reconcile: everything, or what was created in the last `sinceDays` days.
 
     `dryRun` only reports. An interrupted run with the same options resumes, except with `restart`.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=True
-    )
-
-    since_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    since_days: Annotated[Whole, Field(ge=1, le=3650)] | None = None
     dry_run: StrictBool = False
     restart: StrictBool = False
 
@@ -157,6 +206,17 @@ class HoldSchema(Schema):
     placed_at: Moment
 
 
+class LeniencySchema(Schema):
+    """What was agreed with the subscription, or with its customer, about suspension for a debt."""
+
+    whole_customer: bool
+    grace_days: int | None
+    not_before: Moment | None
+    reason: str
+    set_by: str
+    set_at: Moment
+
+
 class ServiceSchema(Schema):
     """A service of a subscription: its desired and its actual state."""
 
@@ -232,10 +292,11 @@ class RetriedResponse(Response):
 
 
 class TimelineResponse(Response):
-    """A subscription's history, oldest first, and its services."""
+    """A subscription's history, oldest first, its services, and the agreements about suspension."""
 
     subscription_id: UUID
     services: tuple[ServiceSchema, ...]
+    leniency: tuple[LeniencySchema, ...]
     timeline: tuple[TimelineEntrySchema, ...]
 
 
@@ -267,6 +328,12 @@ class SettledResponse(Response):
 
     subscription_id: UUID
     refunded: int | None
+
+
+class PriceDoneResponse(Response):
+    """How many subscriptions are checked again because of the price."""
+
+    checked: int
 
 
 class ReconcileRunResponse(Response):

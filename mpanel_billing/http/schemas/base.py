@@ -18,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from mpanel_billing.checkout.buyer import LONGEST_EMAIL, normalise_email
 from mpanel_billing.errors import InvalidRequestError
@@ -36,6 +37,16 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A UTC time in ISO 8601, with `Z`."""
+
+
+def _read_number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise PydanticCustomError("int_type", "must be a whole number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_read_number)]
+"""A whole number in JSON, not `true` or text."""
 
 
 class Schema(BaseModel):

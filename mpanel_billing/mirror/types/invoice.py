@@ -29,6 +29,8 @@ class InvoiceFacts(NamedTuple):
     stripe_number: str | None
     stripe_status: str
     billing_reason: str | None
+    collection_method: str | None
+    finalized_at: datetime | None
     currency: str
     tax: int
     total: int
@@ -74,6 +76,7 @@ def _state(stripe_status: str, attempt_count: int, amount_paid: int) -> State:
 def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
     start, end = _billed_period(fields)
     total = fields.whole("total") or 0
+    transitions = fields.child("status_transitions")
     status = _status(fields)
     return InvoiceFacts(
         object_id=fields.require_id(),
@@ -83,6 +86,8 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
         stripe_number=fields.text("number"),
         stripe_status=status,
         billing_reason=fields.text("billing_reason"),
+        collection_method=fields.text("collection_method"),
+        finalized_at=transitions.moment("finalized_at"),
         currency=currency_code(fields.text("currency")),
         tax=_taxes(fields),
         total=total,
@@ -97,7 +102,7 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
         invoice_pdf=fields.text("invoice_pdf"),
         stripe_payment_intent_id=_invoice_payment_intent(fields),
         due_date=fields.moment("due_date"),
-        paid_at=fields.child("status_transitions").moment("paid_at"),
+        paid_at=transitions.moment("paid_at"),
         stripe_created=require(fields.moment("created"), "created"),
     )
 

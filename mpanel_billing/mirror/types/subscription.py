@@ -34,6 +34,7 @@ class ItemFacts(NamedTuple):
 
     stripe_subscription_item_id: str
     stripe_price_id: str | None
+    stripe_product_id: str | None
     quantity: int | None
     unit_amount: int | None
     currency: str
@@ -65,6 +66,8 @@ class SubscriptionFacts(NamedTuple):
     canceled_at: datetime | None
     ended_at: datetime | None
     collection_paused: bool
+    paused_by: str | None
+    paused_at: datetime | None
     items: tuple[ItemFacts, ...]
     items_complete: bool
     lost_order: LostOrder | None = None
@@ -98,6 +101,7 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
     starts = present(item.current_period_start for item in items)
     ends = present(item.current_period_end for item in items)
     first = items[0] if items else None
+    paused = fields.child("status_details", "paused")
     return SubscriptionFacts(
         object_id=fields.require_id(),
         stripe_customer_id=require(fields.reference("customer"), "customer"),
@@ -115,6 +119,8 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         canceled_at=fields.moment("canceled_at"),
         ended_at=fields.moment("ended_at"),
         collection_paused=bool(fields.child("pause_collection").values),
+        paused_by=paused.child("subscription").text("type"),
+        paused_at=paused.moment("transitioned_at"),
         items=items,
         items_complete=not fields.child("items").flag("has_more"),
         lost_order=read_lost_order(fields),
@@ -135,6 +141,7 @@ def _item(item: Fields, subscription: Fields) -> ItemFacts:
     return ItemFacts(
         stripe_subscription_item_id=item.require_id(),
         stripe_price_id=item.reference("price") or item.reference("plan"),
+        stripe_product_id=price.reference("product"),
         quantity=item.whole("quantity"),
         unit_amount=price.whole("unit_amount" if "unit_amount" in price.values else "amount"),
         currency=currency_code(price.text("currency") or subscription.text("currency")),
@@ -219,6 +226,7 @@ _COMPARED = (
 )
 _COMPARED_OF_ITEM = (
     "stripe_price_id",
+    "stripe_product_id",
     "quantity",
     "unit_amount",
     "current_period_start",

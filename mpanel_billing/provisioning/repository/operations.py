@@ -1,6 +1,7 @@
 """What operators see of provisioning, and change."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -56,6 +57,86 @@ async def renew_work(conn: Connection, subscription_id: UUID) -> int | None:
         conn, subscription_id=subscription_id
     )
     return version
+
+
+async def renew_works_of_customer(
+    conn: Connection, subscription_id: UUID
+) -> Sequence[tuple[UUID, int]]:
+    """Return new versions of the works of all subscriptions of this one's customer."""
+    rows = await _queries.renew_works_of_customer.fetch(conn, subscription_id=subscription_id)
+    return [(row["subscription_id"], row["version"]) for row in rows]
+
+
+async def add_leniency(
+    conn: Connection,
+    subscription_id: UUID,
+    *,
+    whole_customer: bool,
+    grace_days: int | None,
+    not_before: datetime | None,
+    reason: str,
+    set_by: str,
+) -> bool:
+    """Store an agreement; False if there is one, or no customer to agree with."""
+    added = await _queries.add_leniency.fetch_value(
+        conn,
+        subscription_id=subscription_id,
+        whole_customer=whole_customer,
+        grace_days=grace_days,
+        not_before=not_before,
+        reason=reason,
+        set_by=set_by,
+    )
+    return added is not None
+
+
+async def end_leniency(
+    conn: Connection, subscription_id: UUID, *, whole_customer: bool
+) -> str | None:
+    """Delete an agreement; returns its reason, or None if there was none."""
+    reason: str | None = await _queries.end_leniency.fetch_value(
+        conn, subscription_id=subscription_id, whole_customer=whole_customer
+    )
+    return reason
+
+
+async def list_leniency(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return the agreements that apply to a subscription: its own, then its customer's."""
+    return await _queries.list_leniency.fetch(conn, subscription_id=subscription_id)
+
+
+async def ignore_price(conn: Connection, stripe_price_id: str, reason: str, set_by: str) -> bool:
+    """Declare that a price gives nothing; False if it was declared before."""
+    ignored = await _queries.ignore_price.fetch_value(
+        conn, stripe_price_id=stripe_price_id, reason=reason, set_by=set_by
+    )
+    return ignored is not None
+
+
+async def heed_price(conn: Connection, stripe_price_id: str) -> str | None:
+    """Take the declaration back; returns its reason, or None if there was none."""
+    reason: str | None = await _queries.heed_price.fetch_value(
+        conn, stripe_price_id=stripe_price_id
+    )
+    return reason
+
+
+async def list_ignored_prices(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return the prices that were declared to give nothing."""
+    return await _queries.list_ignored_prices.fetch(conn)
+
+
+async def renew_works_of_price(
+    conn: Connection, stripe_price_id: str, after: UUID, most: int
+) -> Sequence[tuple[UUID, int | None]]:
+    """Return the next subscriptions with an item at an unknown price, each with its work's version.
+
+    The version is a new one, or None if it has no work.
+    """
+    rows = await _queries.renew_works_of_price.fetch(
+        conn, stripe_price_id=stripe_price_id, after=after, most=most
+    )
+    return [(row["subscription_id"], row["version"]) for row in rows]
 
 
 async def place_hold(

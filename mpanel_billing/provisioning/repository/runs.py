@@ -1,14 +1,14 @@
 """Reads and writes the rows of a provisioning run."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.provisioning.desired import Desired, Entitlement, Existing, Included
+from mpanel_billing.provisioning.desired import Desired, Entitlement, Existing, Included, Leniency
 from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Found, Refused, Result
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.service_state import RESULTING, Service
@@ -37,8 +37,8 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         livemode=row["livemode"],
         stripe_subscription_id=row["stripe_subscription_id"],
         stripe_customer_id=row["stripe_customer_id"],
-        ending=row["ending"],
-        trial_end=row["trial_end"],
+        ending=row["inputs"]["ending"],
+        trial_end=_moment(row["inputs"]["trialEnd"]),
         tenant_id=row["tenant_id"],
         tenant_domain=row["tenant_domain"],
         domain_mode=row["domain_mode"],
@@ -48,6 +48,8 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         hold_reason=row["hold_reason"],
         entitlement=_entitlement_of(row, services),
         services=services,
+        debt_confirmed=row["debt_confirmed"],
+        suspension="removed",
         charges=tuple(_charge_of(charge) for charge in row["charges"]),
         adopted_from=row["adopted_from"],
         to_inspect=row["to_inspect"],
@@ -55,13 +57,22 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
 
 
 def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Entitlement:
+    """Read what Stripe says from `inputs` alone: whatever is in there triggers a run."""
+    inputs = row["inputs"]
+    grace_days = row["grace_days"]
     return Entitlement(
-        stripe_status=row["stripe_status"],
-        settled=row["settled"],
-        collection_paused=row["collection_paused"],
-        unpaid_since=row["unpaid_since"],
-        ended_at=row["ended_at"],
+        stripe_status=inputs["stripeStatus"],
+        settled=inputs["settled"],
+        collection_paused=inputs["collectionPaused"],
+        paused_by=inputs["pausedBy"],
+        owed_since=_moment(inputs["owedSince"]),
+        term_start=_moment(inputs["termStart"]),
+        ended_at=_moment(inputs["endedAt"]),
         held=row["hold_reason"] is not None,
+        leniency=Leniency(
+            None if grace_days is None else timedelta(days=grace_days), row["not_before"]
+        ),
+        items_unplaced=row["items_unplaced"],
         items=tuple(
             Included(tuple(p["product_types"] or ()), p["resources"] or {}, p["quantity"])
             for p in row["products"]
@@ -115,6 +126,30 @@ def _charge_of(row: Mapping[str, Any]) -> Charge:
 
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+async def list_unpaid_invoices(conn: Connection, subscription_id: UUID) -> list[str]:
+    """Return the Stripe ids of the subscription's open and uncollectible invoices, oldest first."""
+    rows = await _queries.list_unpaid_invoices.fetch(conn, subscription_id=subscription_id)
+    return [row["stripe_invoice_id"] for row in rows]
+
+
+async def note_debt_confirmed(conn: Connection, lease: Lease, version: int) -> None:
+    """Record that Stripe has confirmed what a version of the work owes."""
+    await _queries.note_debt_confirmed.execute(
+        conn, subscription_id=lease.subscription_id, token=lease.token, version=version
+    )
+
+
+async def note_debt_unconfirmed(conn: Connection, lease: Lease, error: str) -> None:
+    """Record why Stripe could not be asked; the first time is kept."""
+    await _queries.note_debt_unconfirmed.execute(
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        error=error,
+        now=lease.clock(),
+    )
 
 
 async def make_tenant(
