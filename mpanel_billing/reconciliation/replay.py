@@ -26,9 +26,15 @@ async def replay_events(
     listed: Sequence[Mapping[str, Any]],
     *,
     dry_run: bool = False,
+    fetch_unknown: bool = False,
     announce: Announce = unannounced,
 ) -> Sequence[Drift]:
-    """Receive the listed events that the inbox does not have; each is drift."""
+    """Receive the listed events that the inbox does not have; each is drift.
+
+    With `fetch_unknown`, subscriptions that they name and that have no row are fetched first. After
+    a restored backup they were here before: only a fetched subscription shows whose order it is,
+    and has its accounts looked for before any is created.
+    """
     by_id = {event["id"]: event for event in listed}
     async with acquired(mirror.pool) as conn:
         missing = await repository.list_missing_events(conn, list(by_id))
@@ -36,17 +42,14 @@ async def replay_events(
     if dry_run:
         return [_event_drift(event, repaired=False) for event in not_received]
     await announce([_event_drift(event, repaired=True) for event in not_received])
+    if fetch_unknown:
+        await _fetch_unknown_subscriptions(mirror, not_received)
     batcher = EventBatcher(mirror.pool)
     return await asyncio.gather(*(_receive_event(mirror, batcher, e) for e in not_received))
 
 
-async def fetch_unknown_subscriptions(mirror: Mirror, listed: Sequence[Mapping[str, Any]]) -> None:
-    """Fetch the subscriptions that events name and that have no row; then receive the events.
-
-    After a restored backup they were here before: only a fetched subscription shows whose order it
-    is, and has its accounts looked for before any is created.
-    """
-    named = {event["data"]["object"]["id"] for event in listed if _is_of_subscription(event)}
+async def _fetch_unknown_subscriptions(mirror: Mirror, events: Sequence[Mapping[str, Any]]) -> None:
+    named = {event["data"]["object"]["id"] for event in events if _is_of_subscription(event)}
     async with acquired(mirror.pool) as conn:
         known = await list_compared(conn, SUBSCRIPTION.object_type, sorted(named))
     for id_ in sorted(named - known.keys()):

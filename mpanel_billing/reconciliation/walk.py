@@ -16,7 +16,7 @@ from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.accounts import inspect_page
 from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object, compare_page
 from mpanel_billing.reconciliation.drift import Drift, Progress
-from mpanel_billing.reconciliation.replay import fetch_unknown_subscriptions, replay_events
+from mpanel_billing.reconciliation.replay import replay_events
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import STEPS, Slice, types_of
 from mpanel_billing.stripe_gateway.gateway import EVENTS, Page, Resource, StripeGateway
@@ -131,12 +131,11 @@ async def _replay(context: ReconcileContext, run: Run, part: Slice) -> AsyncGene
     types = {"types": types_of(part.subject)}
     async with aclosing(pages(context.mirror.stripe, EVENTS, part, types)) as listed:
         async for page in listed:
-            if not context.dry_run:
-                await fetch_unknown_subscriptions(context.mirror, page.objects)
             drift = await replay_events(
                 context.mirror,
                 page.objects,
                 dry_run=context.dry_run,
+                fetch_unknown=True,
                 announce=context.announce,
             )
             yield _page_progress(page, drift, events=len(page.objects))

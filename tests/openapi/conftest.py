@@ -53,13 +53,14 @@ def _give_examples(operation: dict[str, Any], examples: Mapping[str, Any]) -> No
 
 @pytest.fixture
 async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, Any]) -> Inhabited:
-    """A provisioned subscription, two others to change, and an event that failed."""
+    """A provisioned subscription, two others to change, two deleted ones, and a failed event."""
     orders: list[dict[str, Any]] = []
-    for name in ("ada", "grace", "mary"):
+    for name in ("ada", "grace", "mary", "alan", "kurt"):
         buyer = {"name": name, "email": f"{name}@example.com"}
         orders.append(await service.buy(order_a | {"customer": buyer}))
     ids = [order["subscriptionId"] for order in orders]
     await worker.catch_up()
+    await service.pool.execute("DELETE FROM subscriptions WHERE id::text = ANY($1)", ids[3:])
     await service.pool.execute(
         "UPDATE stripe_events SET status = 'failed', last_error = 'fault', applied_at = NULL"
         " WHERE id = (SELECT min(id) FROM stripe_events)"
@@ -74,6 +75,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     plan = {"planId": "premium", "billingCycle": "monthly"}
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
+    deleted = "/api/admin/deleted-subscriptions/{id}"
     examples: dict[str, dict[str, Any]] = {
         "/api/checkout/create-session": {"body": order_a},
         "/api/checkout/session/{session_id}": {"session_id": orders[0]["sessionId"]},
@@ -100,6 +102,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{admin}/suspend": {"id": ids[0], "body": {"reason": "abuse"}},
         f"{admin}/lift": {"id": ids[0]},
         f"{admin}/services/{{product_type}}/skip": {"id": ids[0], "product_type": "hosting"},
+        f"{deleted}/restore": {"id": ids[3]},
+        f"{deleted}/cancel": {"id": ids[4], "body": {"refund": True}},
         "/api/admin/reconcile": {"body": {"dryRun": True, "sinceDays": 1}},
     }
     return Inhabited(service, examples)
