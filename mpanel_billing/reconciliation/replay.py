@@ -8,10 +8,9 @@ from typing import Any
 import orjson
 
 from mpanel_billing.database.pool import acquired
-from mpanel_billing.errors import StripeObjectMissingError
+from mpanel_billing.errors import StripeObjectMissingError, StripeObjectUnreadableError
 from mpanel_billing.mirror.differences import OBJECT
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.repository import list_compared
 from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
 from mpanel_billing.reconciliation import repository
@@ -53,7 +52,7 @@ async def _fetch_unknown_subscriptions(mirror: Mirror, events: Sequence[Mapping[
     async with acquired(mirror.pool) as conn:
         known = await list_compared(conn, SUBSCRIPTION.object_type, sorted(named))
     for id_ in sorted(named - known.keys()):
-        with suppress(StripeObjectMissingError, UnreadableObjectError):
+        with suppress(StripeObjectMissingError, StripeObjectUnreadableError):
             await mirror.refresh(SUBSCRIPTION.object_type, id_)
 
 

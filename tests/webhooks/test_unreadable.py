@@ -12,6 +12,7 @@ from mpanel_billing.errors import StripeObjectUnreadableError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object
 from mpanel_billing.reconciliation.objects import reconcile_object
+from mpanel_billing.reconciliation.replay import replay_events
 from mpanel_billing.retention.repository import Ages
 from mpanel_billing.retention.service import prune
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
@@ -341,3 +342,15 @@ async def test_a_subscription_that_cannot_be_read_does_not_stop_the_reconcile_of
     drift = await reconcile_object(context, "sub_1", dry_run=False)
     assert {(d.object_id, d.repaired) for d in drift} == {("sub_1", False), ("cus_1", True)}
     assert drift[0].found == "unreadable: status 'dancing' is unknown"
+
+
+async def test_a_subscription_that_cannot_be_read_does_not_stop_the_replay_of_its_events(
+    inbox: Inbox, mirror: Mirror, answers: Answers
+) -> None:
+    answers.objects[SUBSCRIPTION] = made.subscription(status="dancing")
+    event = made.event("customer.subscription.created", made.subscription(), id_="evt_1")
+    (found,) = await replay_events(mirror, [event], fetch_unknown=True)
+    assert (found.object_id, found.repaired) == ("evt_1", True)
+    assert "'dancing'" in await failed_refetch(inbox, "sub_1")
+    answers.objects[SUBSCRIPTION] = made.subscription()
+    await heal(inbox, mirror, "sub_1")
