@@ -1350,10 +1350,12 @@ CREATE TABLE tenants (
     settings jsonb DEFAULT '{}'::jsonb,
     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    billing_subscription_id uuid
+    billing_subscription_id uuid,
+    billing_former_domain text
 );
 COMMENT ON TABLE tenants IS 'Hosting tenants: one per subscription, under its domain';
 COMMENT ON COLUMN tenants.billing_subscription_id IS 'The subscription that this tenant was created for; unique: a subscription has at most one tenant';
+COMMENT ON COLUMN tenants.billing_former_domain IS 'The domain that it had until its services were terminated; null: it still has its domain';
 
 CREATE VIEW billing_trouble AS
  SELECT 'not_provisioned'::text AS trouble,
@@ -1576,7 +1578,7 @@ CREATE VIEW billing_overview AS
     s.trial_end,
     s.current_period_end,
     ((s.cancel_at_period_end IS TRUE) OR (s.cancel_at IS NOT NULL)) AS will_end,
-    t.domain AS tenant_domain,
+    COALESCE(t.billing_former_domain, (t.domain)::text) AS tenant_domain,
     t.status AS tenant_status,
     ( SELECT string_agg((((v.product_type || '='::text) || v.actual) ||
                 CASE
@@ -1613,7 +1615,7 @@ COMMENT ON COLUMN billing_overview.stripe_status IS 'Stripe''s status; null: not
 COMMENT ON COLUMN billing_overview.trial_end IS 'End of the free trial';
 COMMENT ON COLUMN billing_overview.current_period_end IS 'Paid until';
 COMMENT ON COLUMN billing_overview.will_end IS 'Whether it does not renew';
-COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant';
+COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant; of an ended one, the domain that it had';
 COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
 COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
 COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due';

@@ -1,13 +1,15 @@
--- Our column on mPanel's tenants.
+-- Our columns on mPanel's tenants.
 
 -- migrate:up
 ALTER TABLE tenants
-    ADD COLUMN IF NOT EXISTS billing_subscription_id uuid;
+    ADD COLUMN IF NOT EXISTS billing_subscription_id uuid,
+    ADD COLUMN IF NOT EXISTS billing_former_domain text;
 
 SELECT billing_record_additions('20261126000700');
 SELECT billing_describe('tenants', described.column_name, described.description)
 FROM (VALUES
-    ('billing_subscription_id', 'The subscription that this tenant was created for; unique: a subscription has at most one tenant')
+    ('billing_subscription_id', 'The subscription that this tenant was created for; unique: a subscription has at most one tenant'),
+    ('billing_former_domain', 'The domain that it had until its services were terminated; null: it still has its domain')
 ) AS described (column_name, description);
 
 -- migrate:down

@@ -473,7 +473,7 @@ SELECT
     c.status AS session_status,
     c.payment_status,
     t.id AS tenant_id,
-    t.domain AS tenant_domain,
+    coalesce(t.billing_former_domain, t.domain) AS tenant_domain,
     t.status AS tenant_status,
     coalesce(provisioned.services, '[]') AS services
 FROM checkout_sessions AS c

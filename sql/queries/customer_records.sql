@@ -127,7 +127,7 @@ SELECT
     s.ended_at,
     coalesce(s.collection_paused, FALSE) AS collection_paused,
     t.id AS tenant_id,
-    t.domain AS tenant_domain,
+    coalesce(t.billing_former_domain, t.domain) AS tenant_domain,
     t.status AS tenant_status,
     coalesce(charged.items, '[]') AS items
 FROM subscriptions AS s

@@ -31,7 +31,7 @@ SELECT
     s.stripe_subscription_id,
     s.status,
     s.stripe_status,
-    t.domain,
+    coalesce(t.billing_former_domain, t.domain) AS domain,
     w.attempts,
     coalesce(w.last_error, 'not done yet') AS error,
     w.wake_at,
@@ -339,7 +339,7 @@ moments AS (
     FROM stripe_events AS e
     JOIN objects ON e.object_id = objects.object_id
     UNION ALL
-    SELECT t.created_at AT TIME ZONE 'UTC', 'tenant', t.domain, t.status
+    SELECT t.created_at AT TIME ZONE 'UTC', 'tenant', coalesce(t.billing_former_domain, t.domain), t.status
     FROM tenants AS t
     JOIN subject ON t.id = subject.tenant_id
     UNION ALL

@@ -15,7 +15,8 @@
 --     settings jsonb DEFAULT '{}'::jsonb,
 --     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
 --     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
---     billing_subscription_id uuid
+--     billing_subscription_id uuid,
+--     billing_former_domain text
 -- );
 -- ALTER TABLE ONLY tenants ADD CONSTRAINT tenants_domain_key UNIQUE (domain);
 -- ALTER TABLE ONLY tenants ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
@@ -560,7 +561,8 @@ RETURNING to_jsonb(service) AS service, pg_notify('billing_subscription', servic
 -- Ends the run and returns its lease, unless the work has changed. The sweep checks again when time
 -- alone changes the desired state, or when the first failed service is due. The status words follow
 -- (null: they stay). The mirror's own (provisional, cancelled, expired) are not changed here; the
--- mirror must not read the status before this and write after it, hence its lock.
+-- mirror must not read the status before this and write after it, hence its lock. A tenant whose
+-- services are all terminated gives up its domain: the name is free for the next order.
 WITH mirror AS MATERIALIZED (
     SELECT
         pg_advisory_xact_lock(hashtextextended(:mirror_key, 0)),
@@ -587,7 +589,12 @@ finished AS (
     WHERE w.subscription_id = :subscription_id::uuid
       AND w.lease_token = :token::uuid
       AND w.version = :version
-    RETURNING w.subscription_id, w.attempts, w.wake_at
+    RETURNING
+        w.subscription_id,
+        w.attempts,
+        w.wake_at,
+        -- of a tenant that has no accounts any more
+        :done::boolean AND coalesce(:tenant_status::text = 'cancelled', FALSE) AS releases_domain
 ),
 moved AS (
     UPDATE subscriptions AS s
@@ -602,6 +609,11 @@ moved AS (
 tenant AS (
     UPDATE tenants AS t
     SET status = :tenant_status::text,
+        domain = CASE WHEN finished.releases_domain THEN 'ended-' || t.id || '.invalid' ELSE t.domain END,
+        billing_former_domain = CASE
+            WHEN finished.releases_domain THEN coalesce(t.billing_former_domain, t.domain)
+            ELSE t.billing_former_domain
+        END,
         updated_at = CURRENT_TIMESTAMP
     FROM finished
     JOIN subscriptions AS s
@@ -609,7 +621,10 @@ tenant AS (
     WHERE t.id = s.tenant_id
       AND t.billing_subscription_id = s.id
       AND :tenant_status::text IS NOT NULL
-      AND t.status IS DISTINCT FROM :tenant_status::text
+      AND (
+          t.status IS DISTINCT FROM :tenant_status::text
+          OR (finished.releases_domain AND t.billing_former_domain IS NULL)
+      )
     RETURNING s.id
 ),
 invoiced AS MATERIALIZED (

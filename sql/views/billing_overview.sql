@@ -14,7 +14,7 @@ SELECT
     s.trial_end,
     s.current_period_end,
     s.cancel_at_period_end IS TRUE OR s.cancel_at IS NOT NULL AS will_end,
-    t.domain AS tenant_domain,
+    coalesce(t.billing_former_domain, t.domain) AS tenant_domain,
     t.status AS tenant_status,
     (
         SELECT string_agg(
@@ -60,7 +60,7 @@ COMMENT ON COLUMN billing_overview.stripe_status IS 'Stripe''s status; null: not
 COMMENT ON COLUMN billing_overview.trial_end IS 'End of the free trial';
 COMMENT ON COLUMN billing_overview.current_period_end IS 'Paid until';
 COMMENT ON COLUMN billing_overview.will_end IS 'Whether it does not renew';
-COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant';
+COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant; of an ended one, the domain that it had';
 COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
 COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
 COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due';

@@ -1,9 +1,11 @@
 """One tenant for a subscription, with a domain that no other tenant has."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
+from mpanel_billing.provisioning.operations import list_timeline
 from mpanel_billing.provisioning.tenant import fallback_domains, tenant_name
 from mpanel_billing.provisioning.work import Buyer
 from tests.provisioning.conftest import ProvisioningSystem
@@ -110,6 +112,59 @@ async def test_a_tenant_that_a_crash_left_unlinked_is_found_again(
     assert (await system.run()).done
     assert await domain_of(system) == "a.eu"
     assert await system.pool.fetchval("SELECT count(*) FROM tenants") == 1
+
+
+async def end_with_domain(system: ProvisioningSystem, *, days_ago: int) -> None:
+    """End the subscription that has ada.example so many days ago, and provision that."""
+    await order_domain(system, "existing", "ada.example")
+    assert (await system.run()).done
+    ended_at = int((datetime.now(UTC) - timedelta(days=days_ago)).timestamp())
+    await system.deliver_subscription("canceled", ended_at=ended_at, canceled_at=ended_at)
+    await system.run()
+
+
+async def test_a_tenant_whose_services_are_terminated_gives_up_its_domain_for_a_new_order(
+    system: ProvisioningSystem,
+) -> None:
+    await end_with_domain(system, days_ago=31)
+    ended = await system.inbox.row("SELECT * FROM tenants")
+    assert (ended["status"], ended["billing_former_domain"]) == ("cancelled", "ada.example")
+    assert ended["domain"] == f"ended-{ended['id']}.invalid"
+    history = await list_timeline(system.pool, await system.id_of())
+    assert ("tenant", "ada.example") in [(row["kind"], row["what"]) for row in history]
+
+    await system.deliver_subscription("active", id_="sub_2")
+    await system.deliver_invoice("paid", "in_2", subscription="sub_2")
+    await system.pool.execute(
+        "UPDATE subscriptions SET metadata = $1 WHERE stripe_subscription_id = 'sub_2'",
+        {"domainMode": "existing", "domainValue": "ada.example"},
+    )
+    assert (await system.run("sub_2")).done
+    tenants = await system.pool.fetch("SELECT status FROM tenants WHERE domain = 'ada.example'")
+    assert [row["status"] for row in tenants] == ["active"]
+    assert await system.pool.fetch("SELECT * FROM billing_trouble") == []
+
+
+async def test_within_retention_the_tenant_keeps_its_domain(system: ProvisioningSystem) -> None:
+    await end_with_domain(system, days_ago=29)
+    assert await domain_of(system) == "ada.example"
+
+
+async def test_a_domain_is_given_up_only_once_the_termination_is_certain(
+    system: ProvisioningSystem,
+) -> None:
+    await order_domain(system, "existing", "ada.example")
+    assert (await system.run()).done
+    system.world.misbehave("hosting", "fail_before", "fail_before")
+    ended_at = int((datetime.now(UTC) - timedelta(days=31)).timestamp())
+    await system.deliver_subscription("canceled", ended_at=ended_at, canceled_at=ended_at)
+    assert not (await system.run()).done
+    assert await domain_of(system) == "ada.example"
+    await system.make_due()
+    assert not (await system.run()).done
+    await system.make_due()
+    assert (await system.run()).done
+    assert (await domain_of(system)).startswith("ended-")
 
 
 def test_names_are_made_of_company_or_buyer() -> None:
