@@ -4,6 +4,8 @@ import pytest
 import stripe
 from aiohttp import ClientSession
 
+from tests.stripe_sandbox.conftest import DAY, START
+
 
 async def customer_with_card(api, method="pm_card_visa") -> str:
     customer = await api.v1.customers.create_async(
@@ -75,6 +77,38 @@ async def test_an_incomplete_subscription_expires_after_a_day(shop):
     await shop.driver.advance_clock(clock, subscription.created + 24 * 3600)
     assert (await shop.fetch(subscription.id)).status == "incomplete_expired"
     assert (await shop.invoices(subscription.id))[0].status == "void"
+
+
+async def test_until_its_billing_cycle_anchor_a_subscription_is_free(shop):
+    clock, customer = await shop.clocked_customer()
+    anchor = START + 10 * DAY
+    order = {
+        "customer": customer,
+        "items": [{"price": shop.prices["monthly"]}],
+        "billing_cycle_anchor": anchor,
+        "proration_behavior": "none",
+    }
+    subscription = await shop.api.v1.subscriptions.create_async(order)
+    [item] = subscription["items"].data
+    assert (subscription.status, subscription.latest_invoice) == ("active", None)
+    assert (item.current_period_start, item.current_period_end) == (START, anchor)
+
+    await shop.driver.advance_clock(clock, anchor + 2 * 3600)
+    subscription = await shop.fetch(subscription.id)
+    invoice = await shop.api.v1.invoices.retrieve_async(subscription.latest_invoice)
+    assert (invoice.billing_reason, invoice.total) == ("subscription_cycle", 1000)
+    [item] = subscription["items"].data
+    assert item.current_period_start == anchor
+
+    for refused in (
+        {"billing_cycle_anchor": anchor},
+        {"billing_cycle_anchor": anchor + 40 * DAY},
+        {"proration_behavior": "create_prorations", "billing_cycle_anchor": anchor + 20 * DAY},
+        {"trial_period_days": 3, "billing_cycle_anchor": anchor + 20 * DAY},
+    ):
+        with pytest.raises(stripe.InvalidRequestError) as raised:
+            await shop.api.v1.subscriptions.create_async(order | refused)
+        assert raised.value.param == "billing_cycle_anchor"
 
 
 async def test_without_a_card_there_is_no_subscription(shop):

@@ -60,6 +60,7 @@ class NewSubscription:
     customer: ReadOnly
     items: list[PricedItem]
     trial_end: int | None = None
+    billing_cycle_anchor: int | None = None
     metadata: ReadOnly = field(default_factory=dict)
     description: str | None = None
     default_payment_method: str | None = None
@@ -75,7 +76,7 @@ def create_subscription(world: World, new: NewSubscription, status: str) -> Docu
     check_currency_of(world, new.customer["id"], new.items[0].price["currency"])
     now = world.time_of(new.customer)
     subscription_id = world.ids.next("sub")
-    anchor = new.trial_end or now
+    anchor = new.trial_end or new.billing_cycle_anchor or now
     items = [_item(world, new, one, subscription_id, now) for one in new.items]
     subscription = world.add(
         {
@@ -130,7 +131,14 @@ def refuse_repeated(price_ids: list[str]) -> None:
 def _item(
     world: World, new: NewSubscription, item: PricedItem, subscription_id: str, now: int
 ) -> Document:
-    end = new.trial_end or next_end(item.price, now, now)
+    natural_end = next_end(item.price, now, now)
+    if new.billing_cycle_anchor and new.billing_cycle_anchor > natural_end:
+        raise invalid(
+            "billing_cycle_anchor cannot be later than next natural billing date "
+            f"({natural_end}) for plan.",
+            param="billing_cycle_anchor",
+        )
+    end = new.trial_end or new.billing_cycle_anchor or natural_end
     return make_item(world, item, subscription_id, Period(now, end))
 
 

@@ -53,7 +53,10 @@ from stripe_sandbox.resources.subscription_updates import (
 
 
 def create(call: Call) -> Document:
-    """Create a subscription and collect its first invoice, unless it is `default_incomplete`."""
+    """Create a subscription and collect its first invoice, unless it is `default_incomplete`.
+
+    Until its `billing_cycle_anchor` it is free, and nothing is invoiced.
+    """
     world = call.world
     customer = world.find("customer", _required(call, "customer"), "customer")
     if call.get("collection_method") == "send_invoice":
@@ -66,6 +69,10 @@ def create(call: Call) -> Document:
     replace_discounts(world, subscription, call.get("discounts"))
     if call.get("cancel_at_period_end"):
         schedule_cancellation(world, subscription, earliest_end(subscription))
+    if new.billing_cycle_anchor:
+        subscription = world.save(subscription)
+        world.announce("customer.subscription.created", subscription)
+        return subscription
     charges = one_time_charges(call, subscription)
     invoice = bill_first_invoice(world, customer, subscription, charges)
     if invoice["status"] == "open":
@@ -93,6 +100,7 @@ def _terms(call: Call, customer: ReadOnly) -> NewSubscription:
             _priced_item(call, one, index) for index, one in enumerate(_required(call, "items"))
         ],
         trial_end=_trial_end(call, now),
+        billing_cycle_anchor=_billing_cycle_anchor(call, now),
         metadata=call.get("metadata", {}),
         description=call.get("description"),
         default_payment_method=chosen_payment_method(call, customer["id"]),
@@ -110,6 +118,21 @@ def _trial_end(call: Call, now: int) -> int | None:
     if isinstance(end, int):
         return end
     return now + days * DAY if days else None
+
+
+def _billing_cycle_anchor(call: Call, now: int) -> int | None:
+    anchor: int | None = call.get("billing_cycle_anchor")
+    if anchor is None:
+        return None
+    refuse_past(anchor, now, "billing_cycle_anchor")
+    trial = call.get("trial_end") or call.get("trial_period_days")
+    if call.get("proration_behavior") != "none" or trial or call.get("add_invoice_items"):
+        raise invalid(
+            "The sandbox supports billing_cycle_anchor only with proration_behavior=none, and "
+            "without a trial or add_invoice_items.",
+            param="billing_cycle_anchor",
+        )
+    return anchor
 
 
 def _priced_item(call: Call, given: ReadOnly, index: int) -> PricedItem:
@@ -231,7 +254,7 @@ UPDATE = frozenset(
 NEW_ITEM = frozenset({"metadata", "plan", "price", "price_data", "quantity"})
 CREATE = (
     UPDATE - {"cancellation_details", "pause_collection", "proration_date"}
-    | {"billing_mode", "collection_method", "customer"}
+    | {"billing_cycle_anchor", "billing_mode", "collection_method", "customer"}
     | {"trial_period_days"}
 )
 
