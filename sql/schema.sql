@@ -357,7 +357,7 @@ BEGIN
             FROM subscriptions AS o
             WHERE o.stripe_subscription_id = s.stripe_subscription_id
               AND o.initial_payment_settled
-              AND o.stripe_status NOT IN ('past_due', 'unpaid', 'paused')
+              AND o.stripe_status IN ('trialing', 'active', 'incomplete')
               AND o.customer_id IS NOT NULL
             OFFSET 0
         ) AS subscribed
@@ -1472,6 +1472,16 @@ UNION ALL
      JOIN provisioning_work w ON ((w.subscription_id = s.id)))
   WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND ((w.inputs ->> 'owedSince'::text) IS NULL))
 UNION ALL
+ SELECT 'paid_after_end'::text AS trouble,
+    w.subscription_id,
+    late.invoice AS object_id,
+    (i.paid_date AT TIME ZONE 'UTC'::text) AS since,
+    (((((('invoice '::text || late.invoice) || ' was paid after the subscription had ended: '::text) || late.amount) || ' '::text) || late.currency) || ' in minor units; refund it, or revive the customer'::text) AS detail
+   FROM ((provisioning_work w
+     CROSS JOIN LATERAL jsonb_to_recordset((w.inputs -> 'paidAfterEnd'::text)) late(invoice text, amount bigint, currency text))
+     JOIN invoices i ON ((i.stripe_invoice_id = late.invoice)))
+  WHERE ((w.inputs ->> 'paidAfterEnd'::text) IS NOT NULL)
+UNION ALL
  SELECT 'event_failed'::text AS trouble,
     NULL::uuid AS subscription_id,
     e.id AS object_id,
@@ -1530,7 +1540,7 @@ UNION ALL
      JOIN billing_reconcile_drift d ON (((d.run_id = latest.id) AND (NOT d.repaired))))
      LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)));
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, row_deleted, not_adopted, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored, overdue or drift';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, row_deleted, not_adopted, work_failed, paid_twice, event_failed, refetch_failed, paid_after_end, invoice_unlinked, subscription_unmirrored, overdue or drift';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
@@ -2385,6 +2395,8 @@ CREATE INDEX provisioning_log_subscription_idx ON provisioning_log USING btree (
 CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work USING btree (debt_unconfirmed_since) WHERE (debt_unconfirmed_since IS NOT NULL);
 
 CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+
+CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'paidAfterEnd'::text) IS NOT NULL);
 
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 

@@ -14,6 +14,7 @@ from mpanel_billing.mirror.types import MIRRORED
 _subscriptions = load_queries("subscriptions")
 _invoices = load_queries("invoices")
 _refetches = load_queries("refetches")
+_refunds = load_queries("refunds")
 _adoptions = load_queries("adoptions")
 
 _BY_TYPE = {each.object_type: load_queries(each.query_file) for each in MIRRORED}
@@ -119,6 +120,16 @@ async def adopt_orders(conn: Connection, orders: Sequence[Mapping[str, Any]]) ->
 async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str]) -> list[str]:
     """Return the Stripe subscriptions of these Stripe invoices, if known."""
     rows = await _invoices.list_invoice_subscriptions.fetch(conn, stripe_invoice_ids=invoice_ids)
+    return [row["stripe_subscription_id"] for row in rows]
+
+
+async def list_refunded_subscriptions(
+    conn: Connection, payment_intent_ids: Sequence[str]
+) -> list[str]:
+    """Return the Stripe subscriptions whose invoices these payments have paid."""
+    rows = await _refunds.list_refunded_subscriptions.fetch(
+        conn, stripe_payment_intent_ids=payment_intent_ids
+    )
     return [row["stripe_subscription_id"] for row in rows]
 
 

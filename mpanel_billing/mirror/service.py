@@ -18,6 +18,7 @@ from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
 from mpanel_billing.mirror.types.invoice_payment import InvoicePaymentFacts
+from mpanel_billing.mirror.types.refund import RefundFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts, is_lost_order
 
 logger = logging.getLogger(__name__)
@@ -255,14 +256,16 @@ async def _derive(conn: Connection, batch: _Batch) -> None:
 async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     """Return the Stripe subscriptions to recompute, all of them locked.
 
-    Invoice payments, and sessions without a subscription, do not name theirs: it is looked up,
-    then locked, since other transactions may be writing it.
+    Invoice payments, refunds, and sessions without a subscription, do not name theirs: it is
+    looked up, then locked, since other transactions may be writing it.
     """
     keys = [key for snapshot in batch.affecting_derived for key in _keys(snapshot)]
     stripe_ids = {stripe_id for kind, stripe_id in keys if kind == "sub"}
     found: list[str] = []
     if paid := _paid_invoices(batch.applied):
         found += await repository.list_invoice_subscriptions(conn, paid)
+    if refunded := _refunded_payments(batch.applied):
+        found += await repository.list_refunded_subscriptions(conn, refunded)
     if batch.touched:
         found += await repository.list_stripe_ids(conn, sorted(batch.touched))
     if late := set(found) - stripe_ids:
@@ -283,6 +286,14 @@ async def _request_refetches(conn: Connection, batch: _Batch) -> None:
 
 def _paid_invoices(applied: Sequence[Snapshot]) -> list[str]:
     return [s.facts.stripe_invoice_id for s in applied if isinstance(s.facts, InvoicePaymentFacts)]
+
+
+def _refunded_payments(applied: Sequence[Snapshot]) -> list[str]:
+    return [
+        s.facts.stripe_payment_intent_id
+        for s in applied
+        if isinstance(s.facts, RefundFacts) and s.facts.stripe_payment_intent_id is not None
+    ]
 
 
 def _awaited(applied: Sequence[Snapshot]) -> list[dict[str, str]]:

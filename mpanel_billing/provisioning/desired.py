@@ -84,7 +84,8 @@ class Entitlement:
     `settled`: its first invoice is paid or was $0. `paused_by`: Stripe's reason for the status
     `paused`. `owed_since`: since when the oldest unpaid cycle invoice is due; it may lie in the
     future. `term_start`: start of the term that Stripe calls past due or unpaid. `held`: an
-    operator has suspended it. `items_unplaced`: it has items that belong to no product of the
+    operator has suspended it. `paid_after_end`: the host has kept a payment that was made after
+    the end. `items_unplaced`: it has items that belong to no product of the
     catalogue.
     """
 
@@ -96,6 +97,7 @@ class Entitlement:
     term_start: datetime | None = None
     ended_at: datetime | None = None
     held: bool = False
+    paid_after_end: bool = False
     leniency: Leniency = field(default_factory=Leniency)
     items: tuple[Included, ...] = ()
     items_unplaced: bool = False
@@ -129,8 +131,9 @@ def desired_services(subscription: Entitlement, policy: Policy, now: datetime) -
 
     A product type that no item includes any longer is suspended, and terminated after the
     retention period; while an item cannot be placed in the catalogue, nothing is removed or
-    reduced. Nothing is terminated while an operator holds the subscription. A service that was
-    never provisioned is only desired while the subscription is active.
+    reduced. Nothing is terminated while an operator holds the subscription, or while the host keeps
+    a payment that was made after the end. A service that was never provisioned is only desired
+    while the subscription is active.
     """
     verdict = _verdict(subscription, policy, now)
     if verdict.phase is Phase.WAITING:
@@ -260,7 +263,7 @@ class _Moment:
 
     def _kept_until(self, removed_at: datetime | None) -> datetime | None:
         """Return when the account is to be terminated; None: not by time alone."""
-        if self.subscription.held:
+        if self.subscription.held or self.subscription.paid_after_end:
             return None
         ended = self.phase is Phase.ENDED
         if self.subscription.items_unplaced and not ended:

@@ -251,7 +251,7 @@ SELECT
     w.stripe_invoice_id AS object_id,
     w.stripe_payment_intent_id IS NOT NULL
         OR billed.initial_payment_settled IS NOT TRUE
-        OR billed.stripe_status IN ('past_due', 'unpaid') AS affects_derived
+        OR billed.stripe_status NOT IN ('trialing', 'active', 'incomplete') AS affects_derived
 FROM written AS w
 LEFT JOIN LATERAL (
     SELECT o.initial_payment_settled, o.stripe_status

@@ -46,6 +46,7 @@
 -- ALTER TABLE ONLY provisioning_work ADD CONSTRAINT provisioning_work_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work USING btree (debt_unconfirmed_since) WHERE (debt_unconfirmed_since IS NOT NULL);
 -- CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+-- CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'paidAfterEnd'::text) IS NOT NULL);
 -- CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 --
 -- CREATE TABLE tenant_services (

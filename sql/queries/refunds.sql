@@ -94,6 +94,16 @@ SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
     stripe_event_id = excluded.stripe_event_id,
     updated_at = now();
 
+-- name: list_refunded_subscriptions(stripe_payment_intent_ids)
+-- What these payments were for: a refund changes what was paid after the end.
+SELECT DISTINCT i.stripe_subscription_id
+FROM invoice_payments AS p
+JOIN invoices AS i
+    ON i.stripe_invoice_id = p.stripe_invoice_id
+WHERE p.stripe_payment_intent_id = ANY(:stripe_payment_intent_ids::text[])
+  AND i.stripe_subscription_id IS NOT NULL
+ORDER BY i.stripe_subscription_id;
+
 -- name: list_compared(object_ids)
 SELECT
     f.stripe_refund_id AS object_id,

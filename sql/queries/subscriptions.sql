@@ -458,7 +458,13 @@ invoiced AS (
             WHERE i.stripe_status = 'open'
                OR (i.stripe_status = 'uncollectible' AND i.last_paid IS NULL)
                OR (i.stripe_status = 'uncollectible' AND i.stripe_created > i.last_paid)
-        ) AS owed_since
+        ) AS owed_since,
+        jsonb_agg(
+            jsonb_build_object(
+                'invoice', i.stripe_invoice_id, 'amount', i.paid_after_end, 'currency', i.currency
+            )
+            ORDER BY i.stripe_created, i.stripe_invoice_id
+        ) FILTER (WHERE i.paid_after_end > 0) AS paid_after_end
     FROM touched AS t
     CROSS JOIN LATERAL (
         SELECT
@@ -477,7 +483,24 @@ invoiced AS (
             max(listed.stripe_created) FILTER (
                 WHERE listed.stripe_status = 'paid'
                   AND listed.billing_reason IS DISTINCT FROM 'manual'
-            ) OVER () AS last_paid
+            ) OVER () AS last_paid,
+            lower(listed.currency) AS currency,
+            -- what the host keeps of an invoice that was open at the end and was paid later; the
+            -- bill for what was used before, which Stripe makes at the end, is not meant
+            CASE
+                WHEN listed.stripe_status = 'paid'
+                    AND listed.billing_reason IS DISTINCT FROM 'manual'
+                    AND listed.stripe_created < (t.entitlement ->> 'endedAt')::timestamptz
+                    AND listed.paid_date AT TIME ZONE 'UTC' > (t.entitlement ->> 'endedAt')::timestamptz
+                    THEN listed.amount_paid - (
+                        SELECT coalesce(sum(r.amount), 0)
+                        FROM invoice_payments AS p
+                        JOIN stripe_refunds AS r
+                            ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+                        WHERE p.stripe_invoice_id = listed.stripe_invoice_id
+                          AND r.status NOT IN ('failed', 'canceled')
+                    )
+            END AS paid_after_end
         FROM invoices AS listed
         WHERE listed.stripe_subscription_id = t.stripe_subscription_id
     ) AS i
@@ -580,7 +603,8 @@ derived AS MATERIALIZED (
             'settled', coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE),
             'owedSince', CASE
                 WHEN t.stripe_status IN ('past_due', 'unpaid', 'paused') THEN invoiced.owed_since
-            END
+            END,
+            'paidAfterEnd', invoiced.paid_after_end
         ) AS inputs,
         t.stripe_status IS NOT NULL AS mirrored
     FROM touched AS t

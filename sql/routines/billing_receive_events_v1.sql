@@ -204,7 +204,7 @@ BEGIN
             FROM subscriptions AS o
             WHERE o.stripe_subscription_id = s.stripe_subscription_id
               AND o.initial_payment_settled
-              AND o.stripe_status NOT IN ('past_due', 'unpaid', 'paused')
+              AND o.stripe_status IN ('trialing', 'active', 'incomplete')
               AND o.customer_id IS NOT NULL
             OFFSET 0
         ) AS subscribed

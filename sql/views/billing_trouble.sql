@@ -170,6 +170,23 @@ WHERE s.stripe_status IN ('past_due', 'unpaid')
   AND w.inputs ->> 'owedSince' IS NULL
 UNION ALL
 SELECT
+    'paid_after_end',
+    w.subscription_id,
+    late.invoice,
+    i.paid_date AT TIME ZONE 'UTC',
+    'invoice ' || late.invoice || ' was paid after the subscription had ended: ' || late.amount || ' '
+    || late.currency || ' in minor units; refund it, or revive the customer'
+FROM provisioning_work AS w
+CROSS JOIN LATERAL jsonb_to_recordset(w.inputs -> 'paidAfterEnd') AS late (
+    invoice text,
+    amount bigint,
+    currency text
+)
+JOIN invoices AS i
+    ON i.stripe_invoice_id = late.invoice
+WHERE w.inputs ->> 'paidAfterEnd' IS NOT NULL
+UNION ALL
+SELECT
     'event_failed',
     NULL,
     e.id,
@@ -261,7 +278,7 @@ JOIN billing_reconcile_drift AS d
 LEFT JOIN subscriptions AS s
     ON s.stripe_subscription_id = d.object_id;
 COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, row_deleted, not_adopted, work_failed, paid_twice, event_failed, refetch_failed, invoice_unlinked, subscription_unmirrored, overdue or drift';
+COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, row_deleted, not_adopted, work_failed, paid_twice, event_failed, refetch_failed, paid_after_end, invoice_unlinked, subscription_unmirrored, overdue or drift';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';

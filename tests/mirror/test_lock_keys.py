@@ -26,14 +26,14 @@ def snapshot(about: Mapping[str, Any]) -> Snapshot:
 
 
 REFUND: dict[str, Any] = {"id": "re_1", "object": "refund", "status": "succeeded", "created": 1}
-REFUND |= {"amount": 500, "currency": "usd"}
+REFUND |= {"amount": 500, "currency": "usd", "payment_intent": "pi_1"}
 
 LOCKED = {
     "subscription": (made.subscription(), ["sub:sub_1", "cus:cus_1"]),
     "invoice": (made.invoice(), ["in:in_1", "sub:sub_1"]),
     "invoice without a subscription": (made.invoice(subscription=None), ["in:in_1"]),
-    "payment": (made.invoice_payment(), ["in:in_1"]),
-    "refund": (REFUND, ["re:re_1"]),
+    "payment": (made.invoice_payment(), ["pi:pi_1", "in:in_1"]),
+    "refund": (REFUND, ["pi:pi_1", "re:re_1"]),
     "session of an order": (made.session(order=ORDER), [f"order:{ORDER}", "sub:sub_1"]),
     "session without an order": (made.session(subscription=None), ["order:cs_test_1"]),
     "customer": ({"id": "cus_1", "object": "customer"}, ["cus:cus_1"]),

@@ -88,6 +88,12 @@ def entitled(status: str | None = "active", **values: object) -> Entitlement:
         ),
         (entitled("canceled", ended_at=NOW - 30 * DAY), Phase.ENDED, "terminated", None),
         (entitled("canceled", ended_at=NOW - 30 * DAY, held=True), Phase.ENDED, "suspended", None),
+        (
+            entitled("canceled", ended_at=NOW - 30 * DAY, paid_after_end=True),
+            Phase.ENDED,
+            "suspended",
+            None,
+        ),
         (entitled("canceled"), Phase.ENDED, "suspended", None),
         (entitled("canceled", ended_at=NOW, existing={}), Phase.ENDED, None, None),
     ],

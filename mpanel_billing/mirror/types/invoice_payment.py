@@ -54,6 +54,8 @@ def _read(fields: Fields, livemode: bool) -> InvoicePaymentFacts:
 
 def _lock_keys(facts: InvoicePaymentFacts) -> Iterable[LockKey]:
     yield ("in", facts.stripe_invoice_id)
+    if facts.stripe_payment_intent_id is not None:
+        yield ("pi", facts.stripe_payment_intent_id)
 
 
 _COMPARED = (

@@ -64,6 +64,8 @@ def _read(fields: Fields, livemode: bool) -> RefundFacts:
 
 def _lock_keys(facts: RefundFacts) -> Iterable[LockKey]:
     yield ("re", facts.object_id)
+    if facts.stripe_payment_intent_id is not None:
+        yield ("pi", facts.stripe_payment_intent_id)
 
 
 _COMPARED = (

@@ -69,6 +69,7 @@ def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Ent
         term_start=_moment(inputs["termStart"]),
         ended_at=_moment(inputs["endedAt"]),
         held=row["hold_reason"] is not None,
+        paid_after_end=inputs["paidAfterEnd"] is not None,
         leniency=Leniency(
             None if grace_days is None else timedelta(days=grace_days), row["not_before"]
         ),

@@ -1,0 +1,123 @@
+"""After the end of a subscription: late payments, and invoices that are still open."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests import stripe_objects as made
+from tests.provisioning.conftest import ProvisioningSystem
+
+
+def days_ago(days: float) -> int:
+    return int((datetime.now(UTC) - timedelta(days=days)).timestamp())
+
+
+def invoice_of(created: float, paid: float | None, **more: Any) -> dict[str, Any]:
+    """Return the values of a renewal's invoice: made and paid so many days ago."""
+    moments = {"finalized_at": days_ago(created), "paid_at": paid and days_ago(paid)}
+    return {
+        "created": days_ago(created),
+        "status_transitions": moments,
+        "billing_reason": "subscription_cycle",
+        **more,
+    }
+
+
+async def end(system: ProvisioningSystem, days: float) -> None:
+    at = days_ago(days)
+    await system.deliver_subscription("canceled", ended_at=at, canceled_at=at)
+
+
+async def refund(system: ProvisioningSystem, id_: str, amount: int) -> None:
+    """Deliver the event of a refund of the late payment."""
+    refunded = {
+        "id": id_,
+        "object": "refund",
+        "livemode": False,
+        "payment_intent": "pi_late",
+        "amount": amount,
+        "currency": "usd",
+        "status": "succeeded",
+        "created": days_ago(0),
+    }
+    await system.inbox.deliver("refund.created", refunded, created=system.stripe.next_second())
+
+
+async def pay_late(system: ProvisioningSystem) -> None:
+    """Pay an invoice that was open when the subscription ended, 31 days ago."""
+    await system.deliver_invoice("open", "in_2", attempt_count=4, **invoice_of(40, None))
+    await end(system, 31)
+    await system.deliver_invoice("paid", "in_2", **invoice_of(40, 1))
+    payment = made.invoice_payment("inpay_2", invoice="in_2", payment_intent="pi_late")
+    await system.inbox.deliver("invoice_payment.paid", payment, created=system.stripe.next_second())
+
+
+async def test_what_was_paid_after_the_end_is_trouble_and_keeps_the_accounts(
+    system: ProvisioningSystem,
+) -> None:
+    id_ = await system.sell()
+    await pay_late(system)
+    assert (await system.run()).done
+    assert system.world.of(id_) == {"hosting": "suspended"}
+    [trouble] = await system.trouble()
+    assert trouble["trouble"] == "paid_after_end"
+    assert "in_2 was paid after the subscription had ended: 799 usd" in trouble["detail"]
+
+
+async def test_a_full_refund_ends_the_trouble_and_the_accounts(system: ProvisioningSystem) -> None:
+    id_ = await system.sell()
+    await pay_late(system)
+    await system.run()
+    before = await system.work()
+    await refund(system, "re_1", 300)
+    [trouble] = await system.trouble()
+    assert "ended: 499 usd" in trouble["detail"]
+    assert (await system.work())["version"] > before["version"]
+    assert (await system.run()).done
+    assert system.world.of(id_) == {"hosting": "suspended"}
+    await refund(system, "re_2", 499)
+    assert await system.trouble() == []
+    assert (await system.run()).done
+    assert system.world.of(id_) == {}
+
+
+async def test_a_refund_that_comes_before_its_payment_counts(system: ProvisioningSystem) -> None:
+    await system.sell()
+    await refund(system, "re_1", 799)
+    await pay_late(system)
+    assert await system.trouble() == []
+
+
+async def test_an_event_of_a_late_payment_triggers_work(system: ProvisioningSystem) -> None:
+    await system.sell()
+    await end(system, 31)
+    await system.deliver_invoice("open", "in_2", attempt_count=4, **invoice_of(40, None))
+    before = await system.work()
+    await system.deliver_invoice("paid", "in_2", **invoice_of(40, 1))
+    after = await system.work()
+    assert (before["inputs"]["paidAfterEnd"], after["inputs"]["paidAfterEnd"]) == (
+        None,
+        [{"invoice": "in_2", "amount": 799, "currency": "usd"}],
+    )
+    assert after["version"] > before["version"]
+
+
+@pytest.mark.parametrize(
+    "paid",
+    [
+        pytest.param(invoice_of(40, 32), id="before the end"),
+        pytest.param(invoice_of(30.9, 1), id="for what was used before, billed at the end"),
+        pytest.param(invoice_of(40, 1, billing_reason="manual"), id="a one-off invoice"),
+        pytest.param(invoice_of(40, 1, total=0), id="nothing"),
+    ],
+)
+async def test_what_was_not_paid_after_the_end_is_no_trouble(
+    system: ProvisioningSystem, paid: dict[str, Any]
+) -> None:
+    id_ = await system.sell()
+    await end(system, 31)
+    await system.deliver_invoice("paid", "in_2", **paid)
+    assert await system.trouble() == []
+    assert (await system.run()).done
+    assert system.world.of(id_) == {}
