@@ -1373,7 +1373,21 @@ UNION ALL
     t.updated_at AS since,
     t.last_error AS detail
    FROM tenant_services t
-  WHERE (t.last_error IS NOT NULL)
+  WHERE ((t.last_error IS NOT NULL) AND ((t.stopped IS NOT NULL) OR (t.attempts >= 5)))
+UNION ALL
+ SELECT 'work_failed'::text AS trouble,
+    w.subscription_id,
+    NULL::text AS object_id,
+    w.updated_at AS since,
+    w.last_error AS detail
+   FROM provisioning_work w
+  WHERE ((w.last_error IS NOT NULL) AND (NOT ((w.trouble IS NOT NULL) AND (EXISTS ( SELECT 1
+           FROM ((subscriptions s
+             JOIN tenants t ON (((t.domain)::text = (s.metadata ->> 'domainValue'::text))))
+             JOIN subscriptions first ON (((first.id = t.billing_subscription_id) AND (first.id <> s.id) AND (first.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+          WHERE ((s.id = w.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text]))))))) AND ((w.trouble IS NOT NULL) OR (w.attempts >= 5) OR (NOT (EXISTS ( SELECT 1
+           FROM tenant_services v
+          WHERE ((v.subscription_id = w.subscription_id) AND (v.last_error IS NOT NULL) AND (v.stopped IS NULL) AND (v.attempts < 5)))))))
 UNION ALL
  SELECT 'suspended_by_service'::text AS trouble,
     t.subscription_id,
@@ -1403,20 +1417,16 @@ UNION ALL
      JOIN subscriptions s ON ((s.id = a.subscription_id)))
   WHERE (a.problem IS NOT NULL)
 UNION ALL
- SELECT
-        CASE
-            WHEN ((w.trouble IS NULL) OR (first.id IS NULL)) THEN 'work_failed'::text
-            ELSE 'paid_twice'::text
-        END AS trouble,
+ SELECT 'paid_twice'::text AS trouble,
     w.subscription_id,
     first.stripe_subscription_id AS object_id,
     w.updated_at AS since,
     w.last_error AS detail
    FROM (((provisioning_work w
-     JOIN subscriptions s ON ((s.id = w.subscription_id)))
-     LEFT JOIN tenants t ON (((t.domain)::text = (s.metadata ->> 'domainValue'::text))))
-     LEFT JOIN subscriptions first ON (((first.id = t.billing_subscription_id) AND (first.id <> s.id) AND (first.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
-  WHERE (w.last_error IS NOT NULL)
+     JOIN subscriptions s ON (((s.id = w.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+     JOIN tenants t ON (((t.domain)::text = (s.metadata ->> 'domainValue'::text))))
+     JOIN subscriptions first ON (((first.id = t.billing_subscription_id) AND (first.id <> s.id) AND (first.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+  WHERE ((w.last_error IS NOT NULL) AND (w.trouble IS NOT NULL))
 UNION ALL
  SELECT 'paid_twice'::text AS trouble,
     first.id AS subscription_id,
@@ -1454,14 +1464,15 @@ UNION ALL
            FROM billing_ignored_prices ignored
           WHERE (ignored.stripe_price_id = i.stripe_price_id)))))
 UNION ALL
- SELECT 'debt_unconfirmed'::text AS trouble,
-    w.subscription_id,
+ SELECT 'overdue'::text AS trouble,
+    s.id AS subscription_id,
     s.stripe_subscription_id AS object_id,
-    w.debt_unconfirmed_since AS since,
-    ('not suspended, because Stripe does not confirm the debt: '::text || w.debt_error) AS detail
-   FROM (provisioning_work w
-     JOIN subscriptions s ON ((s.id = w.subscription_id)))
-  WHERE (w.debt_unconfirmed_since < (now() - '24:00:00'::interval))
+    COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
+    (((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
+   FROM ((subscriptions s
+     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
+     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now()))))
+  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND (COALESCE(i.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval)))
 UNION ALL
  SELECT 'nothing_owed'::text AS trouble,
     w.subscription_id,
@@ -1482,6 +1493,15 @@ UNION ALL
      JOIN invoices i ON ((i.stripe_invoice_id = late.invoice)))
   WHERE ((w.inputs ->> 'paidAfterEnd'::text) IS NOT NULL)
 UNION ALL
+ SELECT 'debt_unconfirmed'::text AS trouble,
+    w.subscription_id,
+    s.stripe_subscription_id AS object_id,
+    w.debt_unconfirmed_since AS since,
+    ('not suspended, because Stripe does not confirm the debt: '::text || w.debt_error) AS detail
+   FROM (provisioning_work w
+     JOIN subscriptions s ON ((s.id = w.subscription_id)))
+  WHERE (w.debt_unconfirmed_since < (now() - '24:00:00'::interval))
+UNION ALL
  SELECT 'event_failed'::text AS trouble,
     NULL::uuid AS subscription_id,
     e.id AS object_id,
@@ -1489,7 +1509,7 @@ UNION ALL
     ((e.type || ': '::text) || COALESCE("left"(regexp_replace(TRIM(BOTH ' 
 '::text FROM e.last_error), '^.*\n'::text, ''::text), 200), 'not applied yet'::text)) AS detail
    FROM stripe_events e
-  WHERE (e.status = ANY (ARRAY['received'::text, 'failed'::text]))
+  WHERE ((e.status = 'failed'::text) OR ((e.status = 'received'::text) AND (e.received_at <= (now() - '00:15:00'::interval))))
 UNION ALL
  SELECT 'refetch_failed'::text AS trouble,
     NULL::uuid AS subscription_id,
@@ -1497,7 +1517,7 @@ UNION ALL
     r.requested_at AS since,
     r.last_error AS detail
    FROM stripe_refetches r
-  WHERE (r.last_error IS NOT NULL)
+  WHERE ((r.last_error IS NOT NULL) AND ((r.last_error !~~ 'The payment service is temporarily unavailable%'::text) OR (r.requested_at <= (now() - '01:00:00'::interval))))
 UNION ALL
  SELECT 'invoice_unlinked'::text AS trouble,
     NULL::uuid AS subscription_id,
@@ -1517,15 +1537,20 @@ UNION ALL
    FROM subscriptions s
   WHERE ((s.billing_provider = 'stripe'::text) AND (s.stripe_subscription_id IS NOT NULL) AND (s.stripe_status IS NULL))
 UNION ALL
- SELECT 'overdue'::text AS trouble,
+ SELECT 'request_unfinished'::text AS trouble,
     s.id AS subscription_id,
-    s.stripe_subscription_id AS object_id,
-    COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
-    (((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
-   FROM ((subscriptions s
-     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
-     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now()))))
-  WHERE (s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text]))
+    (a.id)::text AS object_id,
+    a.at AS since,
+    ((((a.action || COALESCE((' of '::text || a.target_id), ''::text)) || ' by '::text) || a.actor) || ': it is unknown whether it took effect'::text) AS detail
+   FROM (billing_audit_log a
+     LEFT JOIN subscriptions s ON ((s.id =
+        CASE
+            WHEN ((a.target_type = 'subscription'::text) AND (a.target_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'::text)) THEN (a.target_id)::uuid
+            ELSE NULL::uuid
+        END)))
+  WHERE ((a.outcome = 'attempted'::text) AND (a.at <= (now() - '00:15:00'::interval)) AND (NOT (EXISTS ( SELECT 1
+           FROM billing_changes c
+          WHERE ((c.id = ((a.details ->> 'changeId'::text))::uuid) AND (c.state = ANY (ARRAY['done'::text, 'failed'::text])))))))
 UNION ALL
  SELECT 'drift'::text AS trouble,
     s.id AS subscription_id,
@@ -1539,8 +1564,8 @@ UNION ALL
                   WHERE ((NOT whole.dry_run) AND (whole.since_days IS NULL) AND (whole.outcome = ANY (ARRAY['clean'::text, 'repaired'::text, 'drift'::text])))), '-infinity'::timestamp with time zone)))) latest
      JOIN billing_reconcile_drift d ON (((d.run_id = latest.id) AND (NOT d.repaired))))
      LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)));
-COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, row_deleted, not_adopted, work_failed, paid_twice, event_failed, refetch_failed, paid_after_end, invoice_unlinked, subscription_unmirrored, overdue or drift';
+COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
+COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
@@ -1709,6 +1734,70 @@ COMMENT ON TABLE billing_schema_texts IS 'The views and routines that `mpanel-bi
 COMMENT ON COLUMN billing_schema_texts.file IS 'Such as views/billing_trouble.sql; the object has the name of its file';
 COMMENT ON COLUMN billing_schema_texts.digest IS 'SHA-256 of the text that was applied';
 COMMENT ON COLUMN billing_schema_texts.applied_at IS 'When it was applied';
+
+CREATE VIEW billing_trouble_kinds AS
+ SELECT kind,
+    list,
+    meaning,
+    settled_by,
+    command
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended all the same.'::text,'the payment of what Stripe still waits for: look at its invoices at Stripe'::text,NULL::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated meanwhile.'::text,'a refund in full'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
+COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
+COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
+COMMENT ON COLUMN billing_trouble_kinds.meaning IS 'What is wrong, or under way';
+COMMENT ON COLUMN billing_trouble_kinds.settled_by IS 'What makes the line go away';
+COMMENT ON COLUMN billing_trouble_kinds.command IS 'The command to begin with; null: none';
+
+CREATE VIEW billing_watch AS
+ SELECT 'dunning'::text AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
+    ((((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units; Stripe tries again at '::text) || i.next_payment_attempt) AS detail
+   FROM ((subscriptions s
+     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
+     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now()))))
+  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND (i.next_payment_attempt > (now() - '1 day'::interval)))
+UNION ALL
+ SELECT 'provisioning_retried'::text AS trouble,
+    t.subscription_id,
+    t.product_type AS object_id,
+    t.updated_at AS since,
+    t.last_error AS detail
+   FROM tenant_services t
+  WHERE ((t.last_error IS NOT NULL) AND (t.stopped IS NULL) AND (t.attempts < 5))
+UNION ALL
+ SELECT 'debt_unchecked'::text AS trouble,
+    w.subscription_id,
+    s.stripe_subscription_id AS object_id,
+    w.debt_unconfirmed_since AS since,
+    ('not suspended, because Stripe does not confirm the debt: '::text || w.debt_error) AS detail
+   FROM (provisioning_work w
+     JOIN subscriptions s ON ((s.id = w.subscription_id)))
+  WHERE (w.debt_unconfirmed_since >= (now() - '24:00:00'::interval))
+UNION ALL
+ SELECT 'event_waiting'::text AS trouble,
+    NULL::uuid AS subscription_id,
+    e.id AS object_id,
+    e.received_at AS since,
+    (e.type || ': not applied yet'::text) AS detail
+   FROM stripe_events e
+  WHERE ((e.status = 'received'::text) AND (e.received_at > (now() - '00:15:00'::interval)))
+UNION ALL
+ SELECT 'refetch_retried'::text AS trouble,
+    NULL::uuid AS subscription_id,
+    r.object_id,
+    r.requested_at AS since,
+    r.last_error AS detail
+   FROM stripe_refetches r
+  WHERE ((r.last_error ~~ 'The payment service is temporarily unavailable%'::text) AND (r.requested_at > (now() - '01:00:00'::interval)));
+COMMENT ON VIEW billing_watch IS 'Work that Stripe or time settles; what a person must act on is trouble';
+COMMENT ON COLUMN billing_watch.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
+COMMENT ON COLUMN billing_watch.subscription_id IS 'The subscription concerned; null: none is known';
+COMMENT ON COLUMN billing_watch.object_id IS 'The object concerned: an id at Stripe, or a product type';
+COMMENT ON COLUMN billing_watch.since IS 'When it began';
+COMMENT ON COLUMN billing_watch.detail IS 'Description';
 
 CREATE TABLE catalogue_edits (
     product_id uuid NOT NULL,
@@ -2273,6 +2362,8 @@ CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (n
 CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log USING btree (actor, id);
 
 CREATE INDEX billing_audit_log_target_idx ON billing_audit_log USING btree (target_id, id);
+
+CREATE INDEX billing_audit_log_unfinished_idx ON billing_audit_log USING btree (at) WHERE (outcome = 'attempted'::text);
 
 CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
 

@@ -31,7 +31,13 @@ import asyncpg
 from mpanel_billing.access import repository
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
+from mpanel_billing.errors import (
+    BillingError,
+    ConflictError,
+    DatabaseUnavailableError,
+    NotFoundError,
+    StripeError,
+)
 from mpanel_billing.telemetry.logs import redact_values
 
 logger = logging.getLogger(__name__)
@@ -160,6 +166,29 @@ async def attempt(
         entry = await begin(conn, by, action, target, details)
     async with settling(pool, entry):
         yield entry
+
+
+async def settle(
+    pool: Pool, id_: int, outcome: Literal["done", "failed"], reason: str, by: Actor
+) -> None:
+    """Record what a person found out about an attempt whose outcome is unknown.
+
+    NotFoundError for an unknown entry; ConflictError unless it has been `attempted` for a quarter
+    of an hour: before, it may still be under way.
+    """
+    async with transaction(pool) as conn:
+        before = await repository.get_outcome(conn, id_)
+        if before is None:
+            raise NotFoundError(f"The audit log has no entry {id_}.")
+        if before != "attempted":
+            raise ConflictError(f"The outcome of entry {id_} is known: {before}.")
+        settled = await repository.settle_by_hand(
+            conn, id_, outcome=outcome, actor=by.name, reason=reason
+        )
+        if not settled:
+            raise ConflictError(f"Entry {id_} began a moment ago, and may still be under way.")
+        details = {"outcome": outcome, "reason": reason}
+        await record(conn, by, "audit.settle", Target("audit_entry", str(id_)), details)
 
 
 async def list_entries(

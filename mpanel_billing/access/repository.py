@@ -94,6 +94,22 @@ async def settle_entry(conn: Connection, outcome: Mapping[str, object]) -> None:
     await _audit.settle_entry.execute(conn, **outcome)
 
 
+async def settle_by_hand(
+    conn: Connection, id_: int, *, outcome: str, actor: str, reason: str
+) -> bool:
+    """Write what a person found out about an old attempt; False if there is none to settle."""
+    settled = await _audit.settle_by_hand.fetch_value(
+        conn, id=id_, outcome=outcome, actor=actor, reason=reason
+    )
+    return settled is not None
+
+
+async def get_outcome(conn: Connection, id_: int) -> str | None:
+    """Return the outcome of an entry; None: there is no such entry."""
+    outcome: str | None = await _audit.get_outcome.fetch_value(conn, id=id_)
+    return outcome
+
+
 async def list_entries(
     conn: Connection, *, target_id: str | None, actor: str | None, before: int, most: int
 ) -> Sequence[asyncpg.Record]:

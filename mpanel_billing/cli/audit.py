@@ -1,6 +1,7 @@
 """`mpanel-billing audit`: who changed what."""
 
 import json
+from enum import Enum
 from textwrap import shorten
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import asyncpg
 import typer
 
 from mpanel_billing.access import audit
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.output import json_text, moment_text
 
@@ -16,9 +18,11 @@ app = typer.Typer(help="Changes made with a key or a command.", no_args_is_help=
 _DETAIL_LENGTH = 200
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `list` a subcommand: typer makes a single command the group itself."""
+class Outcome(Enum):
+    """What has become of a change."""
+
+    DONE = "done"
+    FAILED = "failed"
 
 
 @app.command("list")
@@ -45,6 +49,20 @@ def list_(
         typer.echo(_line(row))
     if not rows:
         typer.echo("no changes")
+
+
+@app.command()
+def settle(
+    entry: Annotated[int, typer.Argument(help="The id of the change, as `list --json` shows it.")],
+    outcome: Annotated[Outcome, typer.Option(help="Whether it took effect.")],
+    reason: Annotated[str, typer.Option(help="How you found out, for the record.")],
+) -> None:
+    """Record whether a change took effect that stayed `attempted`; look at Stripe first."""
+    if not reason.strip():
+        raise typer.BadParameter("--reason must not be empty")
+    by = command_line_actor()
+    with_pool(lambda pool: audit.settle(pool, entry, outcome.value, reason.strip(), by))
+    typer.echo(f"{entry} is {outcome.value}")
 
 
 def _line(row: asyncpg.Record) -> str:

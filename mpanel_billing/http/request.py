@@ -87,6 +87,12 @@ class EventPath(Path):
     id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the event.")]
 
 
+class AuditEntryPath(Path):
+    """An entry of the audit log."""
+
+    id: Annotated[int, Field(ge=1, le=2**63 - 1, description="The entry's id.")]
+
+
 class SubscriptionPath(Path):
     """A subscription, by either id."""
 

@@ -48,6 +48,7 @@ CREATE TABLE billing_audit_log (
 );
 CREATE INDEX billing_audit_log_target_idx ON billing_audit_log (target_id, id);
 CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log (actor, id);
+CREATE INDEX billing_audit_log_unfinished_idx ON billing_audit_log (at) WHERE outcome = 'attempted';
 COMMENT ON TABLE billing_audit_log IS 'Every change made with a key or on a command line, in order';
 COMMENT ON COLUMN billing_audit_log.id IS 'Our id';
 COMMENT ON COLUMN billing_audit_log.at IS 'When it began';

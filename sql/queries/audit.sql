@@ -25,6 +25,7 @@
 -- ALTER TABLE ONLY billing_audit_log ADD CONSTRAINT billing_audit_log_pkey PRIMARY KEY (id);
 -- CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log USING btree (actor, id);
 -- CREATE INDEX billing_audit_log_target_idx ON billing_audit_log USING btree (target_id, id);
+-- CREATE INDEX billing_audit_log_unfinished_idx ON billing_audit_log USING btree (at) WHERE (outcome = 'attempted'::text);
 
 -- name: insert_entry(actor, key_id, action, target_type, target_id, details, request_id, outcome)$
 INSERT INTO billing_audit_log (
@@ -61,6 +62,35 @@ SET outcome = :outcome,
     target_id = coalesce(:target_id, target_id),
     details = details || :details::jsonb
 WHERE id = :id;
+
+-- name: settle_by_hand(id, outcome, actor, reason)$
+-- What a person found out about an attempt of unknown outcome, and the change at Stripe that it was for.
+WITH settled AS (
+    UPDATE billing_audit_log AS a
+    SET outcome = :outcome::text,
+        settled_at = now(),
+        details = a.details || jsonb_build_object('settledBy', :actor::text, 'reason', :reason::text)
+    WHERE a.id = :id
+      AND a.outcome = 'attempted'
+      AND a.at <= now() - interval '15 minutes'
+    RETURNING a.id, a.details ->> 'changeId' AS change_id
+),
+closed AS (
+    UPDATE billing_changes AS c
+    SET state = :outcome::text,
+        leased_until = NULL,
+        updated_at = now()
+    FROM settled
+    WHERE c.id = settled.change_id::uuid
+      AND (c.state = 'unanswered' OR (c.state = 'asking' AND c.leased_until < now()))
+)
+SELECT settled.id
+FROM settled;
+
+-- name: get_outcome(id)$
+SELECT a.outcome
+FROM billing_audit_log AS a
+WHERE a.id = :id;
 
 -- name: plan_for_values()$
 -- For this transaction: plan each statement for its actual values. Ours are otherwise planned once

@@ -1,4 +1,4 @@
--- What a person should look at, one row per problem.
+-- What a person must act on, one row per problem. billing_trouble_kinds has each kind.
 CREATE OR REPLACE VIEW billing_trouble AS
 SELECT
     'not_provisioned' AS trouble,
@@ -21,6 +21,38 @@ SELECT
     t.last_error
 FROM tenant_services AS t
 WHERE t.last_error IS NOT NULL
+  AND (t.stopped IS NOT NULL OR t.attempts >= 5)
+UNION ALL
+SELECT
+    'work_failed',
+    w.subscription_id,
+    NULL,
+    w.updated_at,
+    w.last_error
+FROM provisioning_work AS w
+WHERE w.last_error IS NOT NULL
+  AND NOT (w.trouble IS NOT NULL AND EXISTS (
+      -- shown as paid_twice
+      SELECT 1
+      FROM subscriptions AS s
+      JOIN tenants AS t
+          ON t.domain = s.metadata ->> 'domainValue'
+      JOIN subscriptions AS first
+          ON first.id = t.billing_subscription_id
+          AND first.id <> s.id
+          AND first.stripe_status NOT IN ('canceled', 'incomplete_expired')
+      WHERE s.id = w.subscription_id
+        AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+  ))
+  -- a service that is being retried is work to watch
+  AND (w.trouble IS NOT NULL OR w.attempts >= 5 OR NOT EXISTS (
+      SELECT 1
+      FROM tenant_services AS v
+      WHERE v.subscription_id = w.subscription_id
+        AND v.last_error IS NOT NULL
+        AND v.stopped IS NULL
+        AND v.attempts < 5
+  ))
 UNION ALL
 SELECT
     'suspended_by_service',
@@ -64,7 +96,7 @@ JOIN subscriptions AS s
 WHERE a.problem IS NOT NULL
 UNION ALL
 SELECT
-    CASE WHEN w.trouble IS NULL OR first.id IS NULL THEN 'work_failed' ELSE 'paid_twice' END,
+    'paid_twice',
     w.subscription_id,
     first.stripe_subscription_id,
     w.updated_at,
@@ -72,15 +104,16 @@ SELECT
 FROM provisioning_work AS w
 JOIN subscriptions AS s
     ON s.id = w.subscription_id
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
 -- the subscription that holds the domain this one was bought for, while both are being paid
-LEFT JOIN tenants AS t
+JOIN tenants AS t
     ON t.domain = s.metadata ->> 'domainValue'
-LEFT JOIN subscriptions AS first
+JOIN subscriptions AS first
     ON first.id = t.billing_subscription_id
     AND first.id <> s.id
     AND first.stripe_status NOT IN ('canceled', 'incomplete_expired')
-    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
 WHERE w.last_error IS NOT NULL
+  AND w.trouble IS NOT NULL
 UNION ALL
 SELECT
     'paid_twice',
@@ -147,15 +180,24 @@ WHERE i.price_id IS NULL
   )
 UNION ALL
 SELECT
-    'debt_unconfirmed',
-    w.subscription_id,
+    'overdue',
+    s.id,
     s.stripe_subscription_id,
-    w.debt_unconfirmed_since,
-    'not suspended, because Stripe does not confirm the debt: ' || w.debt_error
-FROM provisioning_work AS w
-JOIN subscriptions AS s
-    ON s.id = w.subscription_id
-WHERE w.debt_unconfirmed_since < now() - interval '24 hours'
+    coalesce(i.due_at, i.finalized_at, i.stripe_created),
+    'invoice ' || i.stripe_invoice_id || ' is unpaid: '
+    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units'
+FROM subscriptions AS s
+JOIN provisioning_work AS w
+    ON w.subscription_id = s.id
+    AND (w.inputs ->> 'owedSince')::timestamptz <= now()
+JOIN invoices AS i
+    ON i.subscription_id = s.id
+    AND i.stripe_status IN ('open', 'uncollectible')
+    AND i.billing_reason IS DISTINCT FROM 'manual'
+    AND coalesce(i.due_at, '-infinity') <= now()
+WHERE s.stripe_status IN ('past_due', 'unpaid')
+  -- a try that is a day late has been lost
+  AND coalesce(i.next_payment_attempt, '-infinity') <= now() - interval '1 day'
 UNION ALL
 SELECT
     'nothing_owed',
@@ -187,6 +229,17 @@ JOIN invoices AS i
 WHERE w.inputs ->> 'paidAfterEnd' IS NOT NULL
 UNION ALL
 SELECT
+    'debt_unconfirmed',
+    w.subscription_id,
+    s.stripe_subscription_id,
+    w.debt_unconfirmed_since,
+    'not suspended, because Stripe does not confirm the debt: ' || w.debt_error
+FROM provisioning_work AS w
+JOIN subscriptions AS s
+    ON s.id = w.subscription_id
+WHERE w.debt_unconfirmed_since < now() - interval '24 hours'
+UNION ALL
+SELECT
     'event_failed',
     NULL,
     e.id,
@@ -194,7 +247,8 @@ SELECT
     -- the last line of a traceback is the error
     e.type || ': ' || coalesce(left(regexp_replace(trim(E' \n' FROM e.last_error), '^.*\n', ''), 200), 'not applied yet')
 FROM stripe_events AS e
-WHERE e.status IN ('received', 'failed')
+WHERE e.status = 'failed'
+   OR (e.status = 'received' AND e.received_at <= now() - interval '15 minutes')
 UNION ALL
 SELECT
     'refetch_failed',
@@ -204,6 +258,10 @@ SELECT
     r.last_error
 FROM stripe_refetches AS r
 WHERE r.last_error IS NOT NULL
+  AND (
+      r.last_error NOT LIKE 'The payment service is temporarily unavailable%'
+      OR r.requested_at <= now() - interval '1 hour'
+  )
 UNION ALL
 SELECT
     'invoice_unlinked',
@@ -234,22 +292,26 @@ WHERE s.billing_provider = 'stripe'
   AND s.stripe_status IS NULL
 UNION ALL
 SELECT
-    'overdue',
+    'request_unfinished',
     s.id,
-    s.stripe_subscription_id,
-    coalesce(i.due_at, i.finalized_at, i.stripe_created),
-    'invoice ' || i.stripe_invoice_id || ' is unpaid: '
-    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units'
-FROM subscriptions AS s
-JOIN provisioning_work AS w
-    ON w.subscription_id = s.id
-    AND (w.inputs ->> 'owedSince')::timestamptz <= now()
-JOIN invoices AS i
-    ON i.subscription_id = s.id
-    AND i.stripe_status IN ('open', 'uncollectible')
-    AND i.billing_reason IS DISTINCT FROM 'manual'
-    AND coalesce(i.due_at, '-infinity') <= now()
-WHERE s.stripe_status IN ('past_due', 'unpaid')
+    a.id::text,
+    a.at,
+    a.action || coalesce(' of ' || a.target_id, '') || ' by ' || a.actor || ': it is unknown whether it took effect'
+FROM billing_audit_log AS a
+LEFT JOIN subscriptions AS s
+    ON s.id = CASE
+        WHEN a.target_type = 'subscription' AND a.target_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN a.target_id::uuid
+    END
+WHERE a.outcome = 'attempted'
+  AND a.at <= now() - interval '15 minutes'
+  -- the same request may have been repeated, which settles its change
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_changes AS c
+      WHERE c.id = (a.details ->> 'changeId')::uuid
+        AND c.state IN ('done', 'failed')
+  )
 UNION ALL
 SELECT
     'drift',
@@ -277,8 +339,8 @@ JOIN billing_reconcile_drift AS d
     AND NOT d.repaired
 LEFT JOIN subscriptions AS s
     ON s.stripe_subscription_id = d.object_id;
-COMMENT ON VIEW billing_trouble IS 'What a person should look at; empty if all is well';
-COMMENT ON COLUMN billing_trouble.trouble IS 'not_provisioned, provisioning_failed, suspended_by_service, row_deleted, not_adopted, work_failed, paid_twice, event_failed, refetch_failed, paid_after_end, invoice_unlinked, subscription_unmirrored, overdue or drift';
+COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
+COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
 COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';

@@ -1,6 +1,7 @@
 """What is on record and when, whatever the outcome of the change."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -9,7 +10,12 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Target, command_line_actor
 from mpanel_billing.database.pool import Pool, create_pool, transaction
 from mpanel_billing.database.queries import load_queries
-from mpanel_billing.errors import ConflictError, StripeError, StripeUnavailableError
+from mpanel_billing.errors import (
+    ConflictError,
+    NotFoundError,
+    StripeError,
+    StripeUnavailableError,
+)
 from mpanel_billing.provisioning.drift import Drift, repair
 from mpanel_billing.provisioning.drivers.protocol import Account, Found
 from mpanel_billing.settings import DatabaseSettings
@@ -153,3 +159,48 @@ async def test_a_page_costs_the_same_however_long_the_log_is(
         rows = await queries.list_entries.fetch(conn, **params)
         assert rows
         assert await conn.fetchval(read) <= 20
+
+
+OLD_ATTEMPT = """
+INSERT INTO billing_audit_log (actor, action, target_type, target_id, outcome, at)
+VALUES ('panel', 'subscription.cancel', 'subscription', 'sub_1', 'attempted', now() - $1::interval)
+RETURNING id
+"""
+
+
+async def attempted(pool: Pool, ago: timedelta) -> int:
+    id_: int = await pool.fetchval(OLD_ATTEMPT, ago)
+    return id_
+
+
+async def unfinished(pool: Pool) -> list[str]:
+    rows = await pool.fetch(
+        "SELECT object_id FROM billing_trouble WHERE trouble = 'request_unfinished'"
+    )
+    return [row["object_id"] for row in rows]
+
+
+async def test_an_attempt_that_stayed_unknown_is_trouble_until_a_person_settles_it(
+    pool: Pool,
+) -> None:
+    await attempted(pool, timedelta(minutes=14))
+    old = await attempted(pool, timedelta(minutes=16))
+    assert await unfinished(pool) == [str(old)]
+    await audit.settle(pool, old, "failed", "not at Stripe", GRACE)
+    assert await unfinished(pool) == []
+    by_hand, entry, _ = await audit.list_entries(pool, most=10)
+    assert (entry["id"], entry["outcome"]) == (old, "failed")
+    assert entry["details"] == {"settledBy": GRACE.name, "reason": "not at Stripe"}
+    assert (by_hand["action"], by_hand["target_id"]) == ("audit.settle", str(old))
+
+
+async def test_only_an_attempt_that_has_surely_ended_can_be_settled(pool: Pool) -> None:
+    young = await attempted(pool, timedelta(minutes=14))
+    old = await attempted(pool, timedelta(minutes=16))
+    with pytest.raises(ConflictError, match="may still be under way"):
+        await audit.settle(pool, young, "done", "?", GRACE)
+    await audit.settle(pool, old, "done", "seen at Stripe", GRACE)
+    with pytest.raises(ConflictError, match="is known: done"):
+        await audit.settle(pool, old, "failed", "?", GRACE)
+    with pytest.raises(NotFoundError):
+        await audit.settle(pool, old + 1000, "done", "?", GRACE)

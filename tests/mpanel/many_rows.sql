@@ -53,18 +53,18 @@ SELECT tenant_id, customer_id, 'in_' || n || '_' || month, 'paid', 7.99, 7.99, '
     now() - (3 - month) * interval '30 days' - n * interval '1 second', now(), now()
 FROM made CROSS JOIN generate_series(1, 3) AS month;
 
-INSERT INTO provisioning_work (subscription_id, inputs, done_version, last_error, created_at,
+INSERT INTO provisioning_work (subscription_id, inputs, done_version, attempts, last_error, created_at,
     updated_at)
 SELECT subscription_id,
     CASE kind WHEN 1 THEN jsonb_build_object('owedSince', now() - interval '1 day') ELSE '{}' END,
-    1, CASE kind WHEN 0 THEN 'hosting: HTTP 503' END,
+    1, CASE kind WHEN 0 THEN 5 ELSE 0 END, CASE kind WHEN 0 THEN 'hosting: HTTP 503' END,
     now() - interval '1 day', now() - interval '1 day'
 FROM made;
 
 INSERT INTO tenant_services (subscription_id, product_type, desired, actual, driver, external_ref,
-    last_error)
+    attempts, last_error)
 SELECT subscription_id, type, 'active', CASE kind WHEN 0 THEN 'absent' ELSE 'active' END, 'log',
-    type || n, CASE kind WHEN 0 THEN 'HTTP 503' END
+    type || n, CASE kind WHEN 0 THEN 5 ELSE 0 END, CASE kind WHEN 0 THEN 'HTTP 503' END
 FROM made CROSS JOIN unnest(ARRAY['hosting', 'email']) AS type;
 
 INSERT INTO checkout_sessions (subscription_id, attempt, stripe_session_id, livemode, params, status)

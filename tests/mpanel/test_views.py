@@ -51,6 +51,14 @@ OF_TROUBLE = (
     "unhandled_idx",
     "billing_items_unknown_price_idx",
     "provisioning_work_debt_unconfirmed_idx",
+    "billing_audit_log_unfinished_idx",
+)
+WATCHED = (
+    "billing_subscriptions_attention_idx",
+    "tenant_services_troubled_idx",
+    "provisioning_work_debt_unconfirmed_idx",
+    "unhandled_idx",
+    "billing_refetches_failing_idx",
 )
 
 
@@ -58,6 +66,12 @@ async def test_billing_trouble_reads_only_the_troubled_rows(busy_url: str) -> No
     async with connected(busy_url) as connection:
         plan = await plan_of(connection, "SELECT * FROM billing_trouble")
     assert [index for index in OF_TROUBLE if f"{index} " not in plan] == []
+
+
+async def test_billing_watch_reads_only_what_is_watched(busy_url: str) -> None:
+    async with connected(busy_url) as connection:
+        plan = await plan_of(connection, "SELECT * FROM billing_watch")
+    assert [index for index in WATCHED if f"{index} " not in plan] == []
 
 
 async def test_billing_overview_has_one_line_for_each_subscription(busy_url: str) -> None:

@@ -72,6 +72,10 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     customer = await service.pool.fetchval(
         "SELECT customer_id::text FROM subscriptions WHERE id::text = $1", ids[0]
     )
+    attempt = await service.pool.fetchval(
+        "INSERT INTO billing_audit_log (actor, action, outcome, at) VALUES ('panel',"
+        " 'customer.portal', 'attempted', now() - interval '1 hour') RETURNING id::text"
+    )
     plan = {"planId": "premium", "billingCycle": "monthly"}
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
@@ -94,6 +98,10 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "/api/billing/invoices/{id}/refund": {"id": invoice, "body": {"amount": 1}},
         "/api/billing/portal-session": {"body": {"customerId": customer}},
         "/api/admin/audit": {"target": ids[1]},
+        "/api/admin/audit/{id}/settle": {
+            "id": attempt,
+            "body": {"outcome": "done", "reason": "seen at Stripe"},
+        },
         "/api/admin/events": {"status": "failed"},
         "/api/admin/events/{id}": {"id": failed},
         "/api/admin/events/{id}/replay": {"id": failed},

@@ -55,6 +55,13 @@ class AuditQuery(Request):
     ] = audit.LAST_ID
 
 
+class SettleAuditRequest(Request):
+    """Whether a change took effect, and how you found out."""
+
+    outcome: Literal["done", "failed"]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
 class SuspendRequest(Request):
     """Why all services of a subscription are suspended."""
 
@@ -352,3 +359,10 @@ class AuditResponse(Response):
     """The newest changes."""
 
     entries: tuple[AuditEntrySchema, ...]
+
+
+class SettledAuditResponse(Response):
+    """A change whose outcome is known now."""
+
+    id: int
+    outcome: Literal["done", "failed"]

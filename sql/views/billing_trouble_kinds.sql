@@ -1,0 +1,179 @@
+-- The registry of the kinds of trouble and of watched work, in the order of the documentation. A kind
+-- is added here first: the views, docs/operations.md and the tests follow it.
+CREATE OR REPLACE VIEW billing_trouble_kinds AS
+SELECT
+    k.kind,
+    k.list,
+    k.meaning,
+    k.settled_by,
+    k.command
+FROM (
+    VALUES
+    (
+        'not_provisioned',
+        'trouble',
+        'An order was paid five minutes ago, and its services are not ready.',
+        'the worker, once the cause that detail names is fixed',
+        'mpanel-billing provision retry SUBSCRIPTION'
+    ),
+    (
+        'provisioning_failed',
+        'trouble',
+        'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.',
+        'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip',
+        'mpanel-billing provision retry SUBSCRIPTION'
+    ),
+    (
+        'work_failed',
+        'trouble',
+        'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.',
+        'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled',
+        'mpanel-billing provision retry SUBSCRIPTION'
+    ),
+    (
+        'suspended_by_service',
+        'trouble',
+        'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.',
+        'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it',
+        'mpanel-billing provision check --fix'
+    ),
+    (
+        'row_deleted',
+        'trouble',
+        'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.',
+        'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe',
+        'mpanel-billing deleted restore SUBSCRIPTION'
+    ),
+    (
+        'not_adopted',
+        'trouble',
+        'A subscription came back from Stripe after a restored backup, but not all of it.',
+        'an agreement with the buyer',
+        'mpanel-billing provision settled SUBSCRIPTION'
+    ),
+    (
+        'paid_twice',
+        'trouble',
+        'Two living subscriptions pay for one domain or one order; object_id is the other one at Stripe. The first keeps the domain.',
+        'the end of either at Stripe, after the buyer has said which one to keep',
+        NULL
+    ),
+    (
+        'item_unplaced',
+        'trouble',
+        'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.',
+        'its product or price in the catalogue, or the declaration that its price gives nothing',
+        'mpanel-billing provision ignore-price PRICE'
+    ),
+    (
+        'overdue',
+        'trouble',
+        'A term is due and unpaid, and Stripe does not try again to collect it.',
+        'the payment on the hosted page of the invoice, or the end of the subscription at Stripe',
+        NULL
+    ),
+    (
+        'nothing_owed',
+        'trouble',
+        'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended all the same.',
+        'the payment of what Stripe still waits for: look at its invoices at Stripe',
+        NULL
+    ),
+    (
+        'paid_after_end',
+        'trouble',
+        'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated meanwhile.',
+        'a refund in full',
+        NULL
+    ),
+    (
+        'debt_unconfirmed',
+        'trouble',
+        'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.',
+        'an answer from Stripe',
+        'mpanel-billing doctor'
+    ),
+    (
+        'event_failed',
+        'trouble',
+        'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.',
+        'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade',
+        'mpanel-billing events replay EVENT'
+    ),
+    (
+        'refetch_failed',
+        'trouble',
+        'An object could not be fetched from Stripe for an hour, or not be read or written.',
+        'its next try, once the key, the connection or the version is right',
+        'mpanel-billing doctor'
+    ),
+    (
+        'invoice_unlinked',
+        'trouble',
+        'An invoice names a subscription that has not been received.',
+        'the event of the subscription, or fetching it',
+        'mpanel-billing reconcile --object SUBSCRIPTION'
+    ),
+    (
+        'subscription_unmirrored',
+        'trouble',
+        'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.',
+        'the worker, if it runs; or fetching it',
+        'mpanel-billing reconcile --object SUBSCRIPTION'
+    ),
+    (
+        'request_unfinished',
+        'trouble',
+        'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.',
+        'the same request again; or audit settle, after a look at Stripe',
+        'mpanel-billing audit settle ENTRY'
+    ),
+    (
+        'drift',
+        'trouble',
+        'The latest reconcile found a difference from Stripe that it could not repair.',
+        'a later reconcile that does not find it (docs/reconciliation.md)',
+        'mpanel-billing reconcile --object OBJECT'
+    ),
+    (
+        'dunning',
+        'watch',
+        'A term is due and unpaid, and Stripe will try again to collect it.',
+        'the payment; without one, the last try makes it overdue',
+        NULL
+    ),
+    (
+        'provisioning_retried',
+        'watch',
+        'A service has failed to carry out a command, and the command is repeated. object_id is the product type.',
+        'a command that succeeds; after five tries it is provisioning_failed',
+        NULL
+    ),
+    (
+        'debt_unchecked',
+        'watch',
+        'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.',
+        'an answer from Stripe; after a day it is debt_unconfirmed',
+        NULL
+    ),
+    (
+        'event_waiting',
+        'watch',
+        'An event is stored and not applied yet.',
+        'its next try; after 15 minutes it is event_failed',
+        NULL
+    ),
+    (
+        'refetch_retried',
+        'watch',
+        'An object is to be fetched from Stripe, which could not be reached.',
+        'the next try; after an hour it is refetch_failed',
+        NULL
+    )
+) AS k (kind, list, meaning, settled_by, command);
+COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
+COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
+COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
+COMMENT ON COLUMN billing_trouble_kinds.meaning IS 'What is wrong, or under way';
+COMMENT ON COLUMN billing_trouble_kinds.settled_by IS 'What makes the line go away';
+COMMENT ON COLUMN billing_trouble_kinds.command IS 'The command to begin with; null: none';

@@ -1,0 +1,69 @@
+-- What Stripe or time settles, one row per object. billing_trouble_kinds has each kind.
+CREATE OR REPLACE VIEW billing_watch AS
+SELECT
+    'dunning' AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    coalesce(i.due_at, i.finalized_at, i.stripe_created) AS since,
+    'invoice ' || i.stripe_invoice_id || ' is unpaid: '
+    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units; Stripe tries again at '
+    || i.next_payment_attempt AS detail
+FROM subscriptions AS s
+JOIN provisioning_work AS w
+    ON w.subscription_id = s.id
+    AND (w.inputs ->> 'owedSince')::timestamptz <= now()
+JOIN invoices AS i
+    ON i.subscription_id = s.id
+    AND i.stripe_status IN ('open', 'uncollectible')
+    AND i.billing_reason IS DISTINCT FROM 'manual'
+    AND coalesce(i.due_at, '-infinity') <= now()
+WHERE s.stripe_status IN ('past_due', 'unpaid')
+  AND i.next_payment_attempt > now() - interval '1 day'
+UNION ALL
+SELECT
+    'provisioning_retried',
+    t.subscription_id,
+    t.product_type,
+    t.updated_at,
+    t.last_error
+FROM tenant_services AS t
+WHERE t.last_error IS NOT NULL
+  AND t.stopped IS NULL
+  AND t.attempts < 5
+UNION ALL
+SELECT
+    'debt_unchecked',
+    w.subscription_id,
+    s.stripe_subscription_id,
+    w.debt_unconfirmed_since,
+    'not suspended, because Stripe does not confirm the debt: ' || w.debt_error
+FROM provisioning_work AS w
+JOIN subscriptions AS s
+    ON s.id = w.subscription_id
+WHERE w.debt_unconfirmed_since >= now() - interval '24 hours'
+UNION ALL
+SELECT
+    'event_waiting',
+    NULL,
+    e.id,
+    e.received_at,
+    e.type || ': not applied yet'
+FROM stripe_events AS e
+WHERE e.status = 'received'
+  AND e.received_at > now() - interval '15 minutes'
+UNION ALL
+SELECT
+    'refetch_retried',
+    NULL,
+    r.object_id,
+    r.requested_at,
+    r.last_error
+FROM stripe_refetches AS r
+WHERE r.last_error LIKE 'The payment service is temporarily unavailable%'
+  AND r.requested_at > now() - interval '1 hour';
+COMMENT ON VIEW billing_watch IS 'Work that Stripe or time settles; what a person must act on is trouble';
+COMMENT ON COLUMN billing_watch.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
+COMMENT ON COLUMN billing_watch.subscription_id IS 'The subscription concerned; null: none is known';
+COMMENT ON COLUMN billing_watch.object_id IS 'The object concerned: an id at Stripe, or a product type';
+COMMENT ON COLUMN billing_watch.since IS 'When it began';
+COMMENT ON COLUMN billing_watch.detail IS 'Description';
