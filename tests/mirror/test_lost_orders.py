@@ -59,7 +59,8 @@ async def fetch(inbox: Inbox, its_customer: object, **more: Any) -> None:
 
 async def trouble(inbox: Inbox) -> list[tuple[str, str]]:
     rows = await inbox.pool.fetch(
-        "SELECT trouble, detail FROM billing_trouble WHERE trouble <> 'not_provisioned'"
+        "SELECT trouble, detail FROM billing_trouble "
+        "WHERE trouble NOT IN ('not_provisioned', 'item_unplaced')"
     )
     return [(row["trouble"], row["detail"]) for row in rows]
 

@@ -140,7 +140,7 @@ class Story(RuleBasedStateMachine):
     async def other_items(self, id_: str, data: st.DataObject) -> None:
         """Give it negotiated prices, or an item that the catalogue does not know; or end that."""
         if self._goes_on(id_):
-            actions = (self._actions.negotiate, self._teller.add_or_remove_unknown_item)
+            actions = (self._actions.negotiate, self._actions.add_or_remove_unknown_item)
             await data.draw(st.sampled_from(actions))(id_)
 
     async def cancel(self, id_: str, data: st.DataObject) -> None:
