@@ -194,7 +194,8 @@ class ReferenceServer:
                 return web.json_response(answer, status=409)
             return web.json_response({"externalRef": result.external_ref})
         assert isinstance(result, Refused)
-        return web.json_response({"code": "refused", "message": result.error}, status=409)
+        code = "out_of_date" if "out of date" in result.error else "refused"
+        return web.json_response({"code": code, "message": result.error}, status=409)
 
     async def _describe(self, request: web.Request) -> web.Response:
         self._authenticate(request, b"")
