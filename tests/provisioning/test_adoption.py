@@ -1,4 +1,4 @@
-"""What was brought back finds its accounts, and continues after the numbers the service has seen."""
+"""What was brought back finds its accounts, and goes on after the numbers that were seen."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
