@@ -217,7 +217,7 @@ async def test_it_slows_down_when_stripe_limits_the_rate(
     crowd: Service, reconciler: Reconciler, gateway: StripeGateway
 ) -> None:
     pace = Pace(UNLIMITED)
-    await crowd.stripe.limit_rate(8)
+    await crowd.stripe.limit_rate(3)
     result = await reconciler.run(context=reconciler.with_stripe(PacedStripe(gateway, pace)))
     refused = await crowd.stripe.limit_rate(None)
     assert refused >= 1
