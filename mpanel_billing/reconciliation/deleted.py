@@ -7,6 +7,7 @@ new row would get a second account.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -35,6 +36,7 @@ class Deleted:
 
     subscription_id: UUID
     stripe_subscription_id: str | None
+    deleted_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,10 @@ async def list_deleted(pool: Pool) -> Sequence[asyncpg.Record]:
 async def restore(mirror: Mirror, name: str, by: Actor) -> Settled:
     """Bring the row back under its own id, and provision it again.
 
-    An account that is still there is found and kept. NotFoundError, ConflictError if it is settled
-    already, StripeError.
+    An account that is still there is found and kept. NotFoundError, ConflictError if it was
+    cancelled instead, StripeError. Repeating it is safe.
     """
-    deleted = await _find(mirror.pool, name)
+    deleted = await _find(mirror.pool, name, "restored")
     async with audit.attempt(mirror.pool, by, "subscription.restore", _target(deleted)):
         await _restore(mirror, deleted, "restored")
     return Settled(deleted.subscription_id)
@@ -69,7 +71,7 @@ async def cancel(mirror: Mirror, name: str, by: Actor, *, refund: bool) -> Settl
     The row comes back as a cancelled subscription: its accounts are suspended, and terminated after
     the retention period. Raises as `restore` does; repeating it is safe.
     """
-    deleted = await _find(mirror.pool, name)
+    deleted = await _find(mirror.pool, name, "cancelled")
     async with audit.attempt(
         mirror.pool, by, "subscription.cancel_deleted", _target(deleted), {"refund": refund}
     ) as entry:
@@ -81,14 +83,15 @@ async def cancel(mirror: Mirror, name: str, by: Actor, *, refund: bool) -> Settl
     return Settled(deleted.subscription_id, refunded)
 
 
-async def _find(pool: Pool, name: str) -> Deleted:
+async def _find(pool: Pool, name: str, how: SettledHow) -> Deleted:
+    """Return a deleted subscription that is not settled, or was settled the same way before."""
     async with transaction(pool) as conn:
         row = await repository.find_deleted(conn, name)
     if row is None:
         raise NotFoundError(f"No deleted subscription {name} found.")
-    if row["settled_how"] is not None:
+    if row["settled_how"] not in {None, how}:
         raise ConflictError(f"This subscription has been {row['settled_how']} already.")
-    return Deleted(row["subscription_id"], row["stripe_subscription_id"])
+    return Deleted(row["subscription_id"], row["stripe_subscription_id"], row["deleted_at"])
 
 
 def _target(deleted: Deleted) -> Target:
@@ -127,6 +130,6 @@ async def _refund(mirror: Mirror, deleted: Deleted, by: Actor) -> int | None:
         invoice["id"],
         CustomerRef(),
         reason="requested_by_customer",
-        key=f"deleted:{deleted.subscription_id}",
+        key=f"deleted:{deleted.subscription_id}:{deleted.deleted_at.timestamp()}",
     )
     return (await refund_invoice(mirror, request)).refund.amount

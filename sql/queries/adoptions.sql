@@ -163,6 +163,7 @@ SELECT
     d.subscription_id,
     d.stripe_subscription_id,
     d.livemode,
+    d.deleted_at,
     d.settled_how
 FROM billing_deleted_subscriptions AS d
 WHERE d.subscription_id::text = lower(:name)

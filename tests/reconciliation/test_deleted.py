@@ -113,8 +113,9 @@ async def test_it_is_provisioned_again_with_the_account_that_is_still_there(
     paid = await service.pool.fetchval("SELECT count(*) FROM invoices WHERE status = 'paid'")
     assert paid == 2
     assert await trouble(service) == []
+    assert await deleted.restore(mirror_of(hosting), str(sold["id"]), BY) == settled
     with pytest.raises(ConflictError):
-        await deleted.restore(mirror_of(hosting), str(sold["id"]), BY)
+        await deleted.cancel(mirror_of(hosting), str(sold["id"]), BY, refund=True)
 
 
 async def test_an_account_that_was_deleted_too_is_made_again(
@@ -151,14 +152,16 @@ async def test_it_is_cancelled_at_stripe_with_or_without_a_refund(
     assert tuple(row) == (sold["id"], "cancelled", "canceled")
     assert {account.actual for account in world.accounts} == {"suspended"}
     assert await service.pool.fetchval("SELECT count(*) FROM tenants") == 0
+    again = await deleted.cancel(mirror_of(hosting), str(sold["id"]), BY, refund=refund)
+    assert again == settled
     refunds = await service.pool.fetch("SELECT amount FROM stripe_refunds")
     assert [row["amount"] for row in refunds] == ([paid] if refund else [])
     assert await trouble(service) == []
-    entry = await service.row(
+    entries = await service.pool.fetch(
         "SELECT actor, outcome, target_id FROM billing_audit_log "
         "WHERE action = 'subscription.cancel_deleted'"
     )
-    assert tuple(entry) == (BY.name, "done", str(sold["id"]))
+    assert [tuple(entry) for entry in entries] == 2 * [(BY.name, "done", str(sold["id"]))]
 
 
 async def test_what_has_ended_at_stripe_is_trouble_only_while_an_account_is_left(
