@@ -16,6 +16,7 @@ from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.adoption import adopt_accounts
+from mpanel_billing.provisioning.after_end import close_invoices, will_terminate
 from mpanel_billing.provisioning.debt import CHECKS_PER_SECOND, confirm_debt, must_confirm
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
@@ -155,6 +156,10 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     work = replace(work, suspension=desired.reason or "removed")
     if must_confirm(work, desired):
         return await _confirm(provisioning, lease, work)
+    if will_terminate(work, desired):
+        outcome = await _close_invoices(provisioning, lease, work)
+        if outcome is not NOTHING_TO_DO:
+            return outcome
     is_active = any(service.state == "active" for service in desired.services.values())
     if is_active or (work.adopted_from in {"stripe", "backup"} and work.services):
         tenant = await ensure_tenant(provisioning.pool, work, provisioning.tenant_suffix)
@@ -170,6 +175,24 @@ async def _confirm(provisioning: Provisioning, lease: Lease, work: Work) -> Outc
         return None
     await break_off(provisioning.pool, lease, None, retry_seconds(lease.attempts))
     return Outcome(done=False, error=f"debt not confirmed: {error}")
+
+
+async def _close_invoices(provisioning: Provisioning, lease: Lease, work: Work) -> Outcome | None:
+    """Close what can still be paid, before a termination; None: the desired state has changed."""
+    error = await close_invoices(
+        provisioning.mirror,
+        provisioning.debt_checks,
+        work,
+        void=provisioning.policy.void_invoices_at_end,
+    )
+    if error is not None:
+        await break_off(provisioning.pool, lease, error, retry_seconds(lease.attempts))
+        return Outcome(done=False, error=error)
+    async with acquired(provisioning.pool) as conn:
+        reread = await runs.get_work(conn, lease)
+    if reread is None:
+        raise LeaseLostError
+    return NOTHING_TO_DO if reread.version == work.version else None
 
 
 async def _drive_services(

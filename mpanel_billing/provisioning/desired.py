@@ -36,12 +36,14 @@ class Policy:
     `grace`: how long services stay active with a debt. `retention`: how long the account of an
     ended subscription, or of a removed product, stays suspended before it is terminated.
     `suspend_paused_collection`: whether a paused collection suspends; by Stripe's documentation
-    the customer keeps access.
+    the customer keeps access. `void_invoices_at_end`: whether invoices that are still open when
+    the accounts are terminated are voided first.
     """
 
     grace: timedelta
     retention: timedelta
     suspend_paused_collection: bool = False
+    void_invoices_at_end: bool = True
 
 
 @dataclass(frozen=True, slots=True)

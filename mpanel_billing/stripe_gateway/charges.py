@@ -1,4 +1,4 @@
-"""Charges added to a subscription's next invoice, and refunds of payments."""
+"""Charges added to a subscription's next invoice, voided invoices, and refunds of payments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +76,14 @@ async def delete_pending_item(gateway: StripeGateway, stripe_id: str) -> None:
     """
     async with translated():
         await gateway.client.v1.invoice_items.delete_async(stripe_id)
+
+
+async def void_invoice(gateway: StripeGateway, invoice_id: str, key: str) -> None:
+    """Void an open or uncollectible invoice: it can no longer be paid."""
+    async with translated():
+        await gateway.client.v1.invoices.void_invoice_async(
+            invoice_id, options={"idempotency_key": key}
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
                 grace=timedelta(days=settings.grace_days),
                 retention=timedelta(days=settings.retention_days),
                 suspend_paused_collection=settings.paused_collection == "suspend",
+                void_invoices_at_end=settings.open_invoices_at_end == "void",
             ),
             tenant_suffix=settings.tenant_suffix,
             livemode=settings.livemode,

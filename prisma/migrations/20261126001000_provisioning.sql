@@ -28,6 +28,8 @@ CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work (debt_u
 WHERE debt_unconfirmed_since IS NOT NULL;
 CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work (subscription_id)
 WHERE inputs ->> 'paidAfterEnd' IS NOT NULL;
+CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work (subscription_id)
+WHERE (inputs ->> 'payableAfterEnd')::boolean;
 COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
 COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
 COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';

@@ -47,6 +47,7 @@
 -- CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work USING btree (debt_unconfirmed_since) WHERE (debt_unconfirmed_since IS NOT NULL);
 -- CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 -- CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'paidAfterEnd'::text) IS NOT NULL);
+-- CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'payableAfterEnd'::text))::boolean;
 -- CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 --
 -- CREATE TABLE tenant_services (
@@ -260,6 +261,14 @@ SELECT i.stripe_invoice_id
 FROM invoices AS i
 WHERE i.subscription_id = :subscription_id::uuid
   AND i.stripe_status IN ('open', 'uncollectible')
+ORDER BY i.stripe_created;
+
+-- name: list_open_term_invoices(subscription_id)
+SELECT i.stripe_invoice_id
+FROM invoices AS i
+WHERE i.subscription_id = :subscription_id::uuid
+  AND i.stripe_status IN ('open', 'uncollectible')
+  AND i.billing_reason IS DISTINCT FROM 'manual'
 ORDER BY i.stripe_created;
 
 -- name: note_debt_confirmed(subscription_id, token, version)!

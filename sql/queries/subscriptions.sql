@@ -464,7 +464,8 @@ invoiced AS (
                 'invoice', i.stripe_invoice_id, 'amount', i.paid_after_end, 'currency', i.currency
             )
             ORDER BY i.stripe_created, i.stripe_invoice_id
-        ) FILTER (WHERE i.paid_after_end > 0) AS paid_after_end
+        ) FILTER (WHERE i.paid_after_end > 0) AS paid_after_end,
+        bool_or(i.stripe_status IN ('open', 'uncollectible') AND i.billing_reason IS DISTINCT FROM 'manual') AS payable
     FROM touched AS t
     CROSS JOIN LATERAL (
         SELECT
@@ -472,6 +473,7 @@ invoiced AS (
             listed.stripe_status,
             listed.stripe_created,
             listed.stripe_payment_intent_id,
+            listed.billing_reason,
             -- of what is billed for terms: since it was finalized, once a payment has failed; a sent
             -- one since it is due. One that was written off is owed until a later one is paid
             CASE
@@ -604,7 +606,8 @@ derived AS MATERIALIZED (
             'owedSince', CASE
                 WHEN t.stripe_status IN ('past_due', 'unpaid', 'paused') THEN invoiced.owed_since
             END,
-            'paidAfterEnd', invoiced.paid_after_end
+            'paidAfterEnd', invoiced.paid_after_end,
+            'payableAfterEnd', t.stripe_status IN ('canceled', 'incomplete_expired') AND coalesce(invoiced.payable, FALSE)
         ) AS inputs,
         t.stripe_status IS NOT NULL AS mirrored
     FROM touched AS t

@@ -83,7 +83,7 @@ FROM (
         'paid_after_end',
         'trouble',
         'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated meanwhile.',
-        'a refund in full',
+        'a refund in full: POST /api/billing/invoices/:id/refund, or at Stripe',
         NULL
     ),
     (
@@ -154,6 +154,13 @@ FROM (
         'watch',
         'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.',
         'an answer from Stripe; after a day it is debt_unconfirmed',
+        NULL
+    ),
+    (
+        'open_after_end',
+        'watch',
+        'An invoice can still be paid although its subscription has ended.',
+        'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)',
         NULL
     ),
     (

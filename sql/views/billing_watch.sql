@@ -43,6 +43,22 @@ JOIN subscriptions AS s
 WHERE w.debt_unconfirmed_since >= now() - interval '24 hours'
 UNION ALL
 SELECT
+    'open_after_end',
+    w.subscription_id,
+    i.stripe_invoice_id,
+    s.ended_at,
+    'invoice ' || i.stripe_invoice_id || ' can still be paid although the subscription has ended: '
+    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units'
+FROM provisioning_work AS w
+JOIN subscriptions AS s
+    ON s.id = w.subscription_id
+JOIN invoices AS i
+    ON i.subscription_id = w.subscription_id
+    AND i.stripe_status IN ('open', 'uncollectible')
+    AND i.billing_reason IS DISTINCT FROM 'manual'
+WHERE (w.inputs ->> 'payableAfterEnd')::boolean
+UNION ALL
+SELECT
     'event_waiting',
     NULL,
     e.id,

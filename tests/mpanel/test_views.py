@@ -52,8 +52,10 @@ OF_TROUBLE = (
     "billing_items_unknown_price_idx",
     "provisioning_work_debt_unconfirmed_idx",
     "billing_audit_log_unfinished_idx",
+    "provisioning_work_paid_after_end_idx",
 )
 WATCHED = (
+    "provisioning_work_payable_after_end_idx",
     "billing_subscriptions_attention_idx",
     "tenant_services_troubled_idx",
     "provisioning_work_debt_unconfirmed_idx",

@@ -57,7 +57,9 @@ async def test_whatever_the_desired_state_reads_is_changed_by_an_event_and_trigg
 ) -> None:
     await system.sell()
     read = fields((await system.work())["inputs"])
-    assert CHANGES.keys() | {"settled", "owedSince", "paidAfterEnd"} == read.keys()
+    assert (
+        CHANGES.keys() | {"settled", "owedSince", "paidAfterEnd", "payableAfterEnd"} == read.keys()
+    )
     for name, change in CHANGES.items():
         await system.deliver_subscription("active")
         before = await system.work()

@@ -135,6 +135,12 @@ async def list_unpaid_invoices(conn: Connection, subscription_id: UUID) -> list[
     return [row["stripe_invoice_id"] for row in rows]
 
 
+async def list_open_term_invoices(conn: Connection, subscription_id: UUID) -> list[str]:
+    """Return the Stripe ids of the invoices for terms that can still be paid, oldest first."""
+    rows = await _queries.list_open_term_invoices.fetch(conn, subscription_id=subscription_id)
+    return [row["stripe_invoice_id"] for row in rows]
+
+
 async def note_debt_confirmed(conn: Connection, lease: Lease, version: int) -> None:
     """Record that Stripe has confirmed what a version of the work owes."""
     await _queries.note_debt_confirmed.execute(
