@@ -1313,6 +1313,8 @@ CREATE TABLE tenant_services (
     stopped text,
     removed_at timestamp with time zone,
     suspended_by_service text,
+    account_id uuid,
+    exchanged_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
@@ -1339,6 +1341,8 @@ COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the
 COMMENT ON COLUMN tenant_services.stopped IS 'refused by the driver, or skipped by an operator; until the desired state changes or an operator retries';
 COMMENT ON COLUMN tenant_services.removed_at IS 'Since when the subscription no longer includes it';
 COMMENT ON COLUMN tenant_services.suspended_by_service IS 'Why the service itself has suspended the account, which we do not resume; null: it has not';
+COMMENT ON COLUMN tenant_services.account_id IS 'The subscription under whose id the driver has the account; null: this one';
+COMMENT ON COLUMN tenant_services.exchanged_at IS 'When the account came from another subscription; null: it was created for this one';
 COMMENT ON COLUMN tenant_services.created_at IS 'When this row was created';
 COMMENT ON COLUMN tenant_services.updated_at IS 'When this row was last changed';
 
@@ -1734,6 +1738,22 @@ COMMENT ON TABLE billing_schema_texts IS 'The views and routines that `mpanel-bi
 COMMENT ON COLUMN billing_schema_texts.file IS 'Such as views/billing_trouble.sql; the object has the name of its file';
 COMMENT ON COLUMN billing_schema_texts.digest IS 'SHA-256 of the text that was applied';
 COMMENT ON COLUMN billing_schema_texts.applied_at IS 'When it was applied';
+
+CREATE TABLE billing_takeovers (
+    subscription_id uuid NOT NULL,
+    predecessor_id uuid NOT NULL,
+    reason text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    done_at timestamp with time zone,
+    CONSTRAINT billing_takeovers_check CHECK ((subscription_id <> predecessor_id)),
+    CONSTRAINT billing_takeovers_reason_check CHECK ((reason = ANY (ARRAY['revived'::text, 'returned'::text, 'adopted'::text])))
+);
+COMMENT ON TABLE billing_takeovers IS 'Subscriptions that take over the tenant and accounts of one that has ended';
+COMMENT ON COLUMN billing_takeovers.subscription_id IS 'The subscription that takes over';
+COMMENT ON COLUMN billing_takeovers.predecessor_id IS 'The subscription that has ended';
+COMMENT ON COLUMN billing_takeovers.reason IS 'revived: an operator has billed it again; returned: ordered again for the same domain, vouched for; adopted: an operator has joined them';
+COMMENT ON COLUMN billing_takeovers.created_at IS 'When it was decided';
+COMMENT ON COLUMN billing_takeovers.done_at IS 'When the accounts changed hands; null: once the subscription is alive at Stripe';
 
 CREATE VIEW billing_trouble_kinds AS
  SELECT kind,
@@ -2254,6 +2274,12 @@ ALTER TABLE ONLY billing_schema_objects
 ALTER TABLE ONLY billing_schema_texts
     ADD CONSTRAINT billing_schema_texts_pkey PRIMARY KEY (file);
 
+ALTER TABLE ONLY billing_takeovers
+    ADD CONSTRAINT billing_takeovers_pkey PRIMARY KEY (subscription_id);
+
+ALTER TABLE ONLY billing_takeovers
+    ADD CONSTRAINT billing_takeovers_predecessor_id_key UNIQUE (predecessor_id);
+
 ALTER TABLE ONLY catalogue_edits
     ADD CONSTRAINT catalogue_edits_pkey PRIMARY KEY (product_id);
 
@@ -2552,6 +2578,12 @@ ALTER TABLE ONLY billing_reconcile_drift
 
 ALTER TABLE ONLY billing_reconcile_slices
     ADD CONSTRAINT billing_reconcile_slices_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_takeovers
+    ADD CONSTRAINT billing_takeovers_predecessor_id_fkey FOREIGN KEY (predecessor_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_takeovers
+    ADD CONSTRAINT billing_takeovers_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY tenants
     ADD CONSTRAINT billing_tenants_subscription_fkey FOREIGN KEY (billing_subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;

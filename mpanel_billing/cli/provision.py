@@ -192,6 +192,18 @@ def skip(
 
 
 @app.command()
+def adopt(
+    subscription: Subscription,
+    tenant: Annotated[UUID, typer.Option(help="Id of the same customer's ended tenant.")],
+) -> None:
+    """Give a subscription the tenant and accounts, with their data, of an ended one."""
+    _change_subscription(
+        subscription, lambda pool, id_, by: operations.adopt(pool, id_, tenant, by)
+    )
+    typer.echo("joining")
+
+
+@app.command()
 def settled(subscription: Subscription) -> None:
     """Clear a trouble once it is settled, such as a domain that was taken."""
     _change_subscription(subscription, operations.settle_trouble)

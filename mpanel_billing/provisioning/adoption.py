@@ -46,7 +46,12 @@ async def _adopt_account(
     reference = service.external_ref if service else None
     async with limited.limit.slot():
         found = await limited.driver.inspect(
-            Account(lease.subscription_id, product_type, reference)
+            Account(
+                lease.subscription_id,
+                product_type,
+                reference,
+                service.account_id if service else None,
+            )
         )
     if isinstance(found, Unknown):
         if found.permanently:

@@ -38,7 +38,8 @@ from mpanel_billing.provisioning.service_state import (
     in_order,
     next_action,
 )
-from mpanel_billing.provisioning.tenant import ensure_tenant
+from mpanel_billing.provisioning.takeover import returns, take_over
+from mpanel_billing.provisioning.tenant import ensure_tenant, own_domain
 from mpanel_billing.provisioning.trial_charges import settle_charges
 from mpanel_billing.provisioning.work import Work
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -139,16 +140,12 @@ def _log(subscription_id: UUID, outcome: Outcome) -> None:
 
 async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     """Do everything that the subscription needs once; None: the desired state has changed."""
-    async with acquired(provisioning.pool) as conn:
-        work = await runs.get_work(conn, lease)
-    if work is None:
-        raise LeaseLostError
+    work = await _read(provisioning.pool, lease)
     if work.to_inspect:
         await adopt_accounts(provisioning.pool, provisioning.drivers, lease, work)
-        async with acquired(provisioning.pool) as conn:
-            work = await runs.get_work(conn, lease)
-        if work is None:
-            raise LeaseLostError
+        work = await _read(provisioning.pool, lease)
+    if await take_over(provisioning.pool, lease, work):
+        work = await _read(provisioning.pool, lease)
     charges_error = await settle_charges(
         provisioning.pool, provisioning.gateway, work, livemode=provisioning.livemode
     )
@@ -160,12 +157,22 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
         outcome = await _close_invoices(provisioning, lease, work)
         if outcome is not NOTHING_TO_DO:
             return outcome
+    if desired.phase is Phase.ACTIVE and await returns(provisioning.pool, work, own_domain(work)):
+        return None
     is_active = any(service.state == "active" for service in desired.services.values())
     if is_active or (work.adopted_from in {"stripe", "backup"} and work.services):
         tenant = await ensure_tenant(provisioning.pool, work, provisioning.tenant_suffix)
         work = replace(work, tenant_id=tenant[0], tenant_domain=tenant[1])
     services = await _drive_services(provisioning, lease, work, desired)
     return await _finish(provisioning.pool, lease, _Run(work, desired, services, charges_error))
+
+
+async def _read(pool: Pool, lease: Lease) -> Work:
+    async with acquired(pool) as conn:
+        work = await runs.get_work(conn, lease)
+    if work is None:
+        raise LeaseLostError
+    return work
 
 
 async def _confirm(provisioning: Provisioning, lease: Lease, work: Work) -> Outcome | None:
@@ -188,10 +195,7 @@ async def _close_invoices(provisioning: Provisioning, lease: Lease, work: Work) 
     if error is not None:
         await break_off(provisioning.pool, lease, error, retry_seconds(lease.attempts))
         return Outcome(done=False, error=error)
-    async with acquired(provisioning.pool) as conn:
-        reread = await runs.get_work(conn, lease)
-    if reread is None:
-        raise LeaseLostError
+    reread = await _read(provisioning.pool, lease)
     return NOTHING_TO_DO if reread.version == work.version else None
 
 

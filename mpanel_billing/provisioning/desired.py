@@ -60,12 +60,14 @@ class Existing:
     """A service that the subscription already has.
 
     `provisioned`: its account was created at some time. `removed_at`: since when the
-    subscription no longer includes it.
+    subscription no longer includes it. `exchanged_at`: since when it has the account of another
+    subscription.
     """
 
     provisioned: bool
     resources: Resources = field(default_factory=dict)
     removed_at: datetime | None = None
+    exchanged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,7 @@ class _Moment:
             return None, None
         removed_at = (existing.removed_at or self.now) if included is None else None
         resources = existing.resources if included is None else included
-        kept_until = self._kept_until(removed_at)
+        kept_until = self._kept_until(removed_at, existing.exchanged_at)
         if kept_until is not None and kept_until <= self.now:
             return DesiredService("terminated", resources, removed_at), None
         return DesiredService("suspended", resources, removed_at), kept_until
@@ -263,8 +265,13 @@ class _Moment:
                 kept.setdefault(name, value)
         return kept
 
-    def _kept_until(self, removed_at: datetime | None) -> datetime | None:
-        """Return when the account is to be terminated; None: not by time alone."""
+    def _kept_until(
+        self, removed_at: datetime | None, exchanged_at: datetime | None
+    ) -> datetime | None:
+        """Return when the account is to be terminated; None: not by time alone.
+
+        An account that an ended subscription got in exchange is kept from then on.
+        """
         if self.subscription.held or self.subscription.paid_after_end:
             return None
         ended = self.phase is Phase.ENDED
@@ -272,7 +279,9 @@ class _Moment:
             return None
         ended_at = self.subscription.ended_at if ended else None
         gone_since = _earliest(removed_at, ended_at)
-        return None if gone_since is None else gone_since + self.policy.retention
+        if gone_since is None:
+            return None
+        return max(gone_since, exchanged_at or gone_since) + self.policy.retention
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:

@@ -97,7 +97,12 @@ class Dispatcher:
         driver = self.drivers.find(service.product_type, service.driver)
         if driver is None:
             return None
-        account = Account(self.lease.subscription_id, service.product_type, service.external_ref)
+        account = Account(
+            self.lease.subscription_id,
+            service.product_type,
+            service.external_ref,
+            service.account_id,
+        )
         async with driver.limit.slot():
             found = await driver.driver.inspect(account)
         return found if isinstance(found, Found) else None
@@ -141,11 +146,12 @@ def next_command(
     )
     base = service if action == service.pending else assume_pending(service)
     generation = service.generation if repeats else service.generation + 1
-    key = f"{lease.subscription_id}:{service.product_type}:{action}:{generation}"
+    account_id = service.account_id or lease.subscription_id
+    key = f"{account_id}:{service.product_type}:{action}:{generation}"
     return base, DriverCommand(
         action=action,
         idempotency_key=key,
-        subscription_id=lease.subscription_id,
+        subscription_id=account_id,
         product_type=service.product_type,
         generation=generation,
         external_ref=None if action == "create" else service.external_ref,

@@ -117,7 +117,9 @@ async def _page(pool: Pool, after: tuple[UUID, str]) -> Sequence[asyncpg.Record]
 
 
 async def _inspect(drivers: Drivers, row: asyncpg.Record) -> Drift | None:
-    account = Account(row["subscription_id"], row["product_type"], row["external_ref"])
+    account = Account(
+        row["subscription_id"], row["product_type"], row["external_ref"], row["account_id"]
+    )
     limited = drivers.find(row["product_type"], row["driver"])
     if limited is None:
         found: Found | Unknown = Unknown("its driver is no longer configured")

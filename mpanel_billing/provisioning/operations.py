@@ -18,6 +18,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.provisioning.repository import operations as repository
+from mpanel_billing.provisioning.repository import takeovers
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +245,42 @@ async def skip(
         await _trigger(conn, subscription_id)
         details = {"service": product_type}
         await audit.record(conn, by, "subscription.skip", _target(subscription_id), details)
+
+
+async def adopt(
+    pool: Pool, subscription_id: UUID, tenant_id: UUID, by: Actor | None = None
+) -> None:
+    """Give a subscription the tenant and the accounts of the same customer's ended one.
+
+    The ended one gets its accounts instead, which are suspended, and terminated after retention.
+    Repeated, it has no further effect. NotFoundError, ConflictError.
+    """
+    async with transaction(pool) as conn:
+        found = await takeovers.find_ended_tenant(conn, subscription_id, tenant_id=tenant_id)
+        if found is None:
+            if await takeovers.has_taken_over(conn, subscription_id, tenant_id):
+                return
+            raise NotFoundError(f"Tenant {tenant_id} belongs to no other subscription.")
+        _refuse_takeover(found)
+        predecessor_id = found["predecessor_id"]
+        if not await takeovers.plan_takeover(conn, subscription_id, predecessor_id, "adopted"):
+            raise ConflictError("This subscription or this tenant has been taken over before.")
+        await _trigger(conn, subscription_id)
+        details = {"tenant": str(tenant_id), "predecessor": str(predecessor_id)}
+        await audit.record(conn, by, "subscription.adopt", _target(subscription_id), details)
+
+
+def _refuse_takeover(found: takeovers.Candidate) -> None:
+    if not found["same_customer"]:
+        raise ConflictError("The tenant belongs to another customer.")
+    if not found["has_ended"]:
+        raise ConflictError("The subscription of this tenant has not ended.")
+    if found["is_held"]:
+        raise ConflictError("An operator has suspended the subscription of this tenant.")
+    if not found["has_accounts"]:
+        raise ConflictError("The accounts of this tenant have been terminated.")
+    if not found["is_alive"]:
+        raise ConflictError("The subscription that is to take over is not paid, or has ended.")
 
 
 async def settle_trouble(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:

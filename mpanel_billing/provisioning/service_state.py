@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from mpanel_billing.provisioning.desired import DesiredState
 
@@ -36,7 +37,9 @@ class Service:
 
     `pending` is a driver command whose outcome is unknown: it may have happened, may happen
     later, or never. `generation` is the number of the latest command. `suspended_by_service` is
-    why the service itself has suspended the account: it is not ours to resume.
+    why the service itself has suspended the account: it is not ours to resume. `account_id`: the
+    subscription that the account was created for, None if for this one; `exchanged_at`: since when
+    this one has it.
     """
 
     product_type: str
@@ -55,6 +58,8 @@ class Service:
     stopped: Stopped | None = None
     removed_at: datetime | None = None
     suspended_by_service: str | None = None
+    account_id: UUID | None = None
+    exchanged_at: datetime | None = None
 
     @property
     def settled(self) -> bool:

@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
-from mpanel_billing.provisioning.repository import runs
+from mpanel_billing.provisioning.repository import runs, takeovers
+from mpanel_billing.provisioning.takeover import may_take_over
 from mpanel_billing.provisioning.work import Buyer, Work
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID,
     for domain in (wanted, *fallback_domains(work.buyer, work.subscription_id, suffix)):
         if domain is None:
             continue
-        trouble = _trouble_of(work, domain)
+        trouble = await _trouble_of(conn, work, domain)
         made = await runs.make_tenant(conn, work, id_, name=name, domain=domain, trouble=trouble)
         if made is not None:
             _report(work, trouble)
@@ -47,9 +48,17 @@ async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID,
     raise ConflictError("All candidate names for the tenant are taken.")
 
 
-def _trouble_of(work: Work, domain: str) -> str | None:
+async def _trouble_of(conn: Connection, work: Work, domain: str) -> str | None:
     if work.own_domain is None or domain == work.own_domain:
         return None
+    ended = await takeovers.find_ended_tenant(conn, work.subscription_id, domain=work.own_domain)
+    if ended is not None and may_take_over(ended):
+        return (
+            f"The ordered domain {work.own_domain} belongs to an ended tenant of the same customer,"
+            f" but nobody has vouched for the order; the tenant was created as {domain}. To give it"
+            " the accounts of the ended one: mpanel-billing provision adopt"
+            f" {work.stripe_subscription_id} --tenant {ended['tenant_id']}"
+        )
     return (
         f"The ordered domain {work.own_domain} belongs to another tenant or is invalid;"
         f" the tenant was created as {domain}."

@@ -49,7 +49,8 @@ class Work:
     successful one. `ending`: Stripe will end the subscription without billing it again.
     `adopted_from`: where it was brought back from, `stripe`, `deleted` or `backup`, None if it was
     not; `to_inspect`: its accounts have not been looked for since. `debt_confirmed`: Stripe has
-    confirmed, for this version, what is owed. `suspension`: the reason in suspend commands.
+    confirmed, for this version, what is owed. `predecessor_id`: the ended subscription whose
+    accounts it is to take over. `suspension`: the reason in suspend commands.
     """
 
     subscription_id: UUID
@@ -75,6 +76,7 @@ class Work:
     charges: tuple[Charge, ...]
     adopted_from: str | None = None
     to_inspect: bool = False
+    predecessor_id: UUID | None = None
 
     @property
     def mirror_key(self) -> str:

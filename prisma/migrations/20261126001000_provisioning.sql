@@ -99,6 +99,8 @@ CREATE TABLE tenant_services (
     stopped text,
     removed_at timestamptz,
     suspended_by_service text,
+    account_id uuid,
+    exchanged_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (subscription_id, product_type),
@@ -138,8 +140,25 @@ COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the
 COMMENT ON COLUMN tenant_services.stopped IS 'refused by the driver, or skipped by an operator; until the desired state changes or an operator retries';
 COMMENT ON COLUMN tenant_services.removed_at IS 'Since when the subscription no longer includes it';
 COMMENT ON COLUMN tenant_services.suspended_by_service IS 'Why the service itself has suspended the account, which we do not resume; null: it has not';
+COMMENT ON COLUMN tenant_services.account_id IS 'The subscription under whose id the driver has the account; null: this one';
+COMMENT ON COLUMN tenant_services.exchanged_at IS 'When the account came from another subscription; null: it was created for this one';
 COMMENT ON COLUMN tenant_services.created_at IS 'When this row was created';
 COMMENT ON COLUMN tenant_services.updated_at IS 'When this row was last changed';
+
+CREATE TABLE billing_takeovers (
+    subscription_id uuid PRIMARY KEY REFERENCES subscriptions ON DELETE CASCADE,
+    predecessor_id uuid NOT NULL UNIQUE REFERENCES subscriptions ON DELETE CASCADE,
+    reason text NOT NULL CHECK (reason IN ('revived', 'returned', 'adopted')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    done_at timestamptz,
+    CHECK (subscription_id <> predecessor_id)
+);
+COMMENT ON TABLE billing_takeovers IS 'Subscriptions that take over the tenant and accounts of one that has ended';
+COMMENT ON COLUMN billing_takeovers.subscription_id IS 'The subscription that takes over';
+COMMENT ON COLUMN billing_takeovers.predecessor_id IS 'The subscription that has ended';
+COMMENT ON COLUMN billing_takeovers.reason IS 'revived: an operator has billed it again; returned: ordered again for the same domain, vouched for; adopted: an operator has joined them';
+COMMENT ON COLUMN billing_takeovers.created_at IS 'When it was decided';
+COMMENT ON COLUMN billing_takeovers.done_at IS 'When the accounts changed hands; null: once the subscription is alive at Stripe';
 
 CREATE TABLE provisioning_log (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -196,6 +215,7 @@ COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 -- migrate:down
 DROP TABLE provisioning_holds;
 DROP TABLE provisioning_log;
+DROP TABLE billing_takeovers;
 DROP TABLE tenant_services;
 DROP TABLE billing_ignored_prices;
 DROP TABLE billing_leniency;

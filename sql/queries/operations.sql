@@ -275,6 +275,7 @@ SELECT
     service.actual,
     service.resources,
     service.generation,
+    service.account_id,
     service.suspended_by_service
 FROM tenant_services AS service
 WHERE (service.subscription_id, service.product_type) > (:after_subscription::uuid, :after_type::text)

@@ -68,6 +68,8 @@
 --     stopped text,
 --     removed_at timestamp with time zone,
 --     suspended_by_service text,
+--     account_id uuid,
+--     exchanged_at timestamp with time zone,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
@@ -193,6 +195,7 @@ SELECT
     c.company_name,
     t.domain AS tenant_domain,
     hold.reason AS hold_reason,
+    takeover.predecessor_id,
     adoption.source AS adopted_from,
     adoption.subscription_id IS NOT NULL AND adoption.inspected_at IS NULL AS to_inspect,
     coalesce(own.grace_days, agreed.grace_days) AS grace_days,
@@ -211,6 +214,9 @@ LEFT JOIN tenants AS t
 LEFT JOIN provisioning_holds AS hold
     ON hold.subscription_id = w.subscription_id
     AND hold.lifted_at IS NULL
+LEFT JOIN billing_takeovers AS takeover
+    ON takeover.subscription_id = w.subscription_id
+    AND takeover.done_at IS NULL
 LEFT JOIN billing_adoptions AS adoption
     ON adoption.subscription_id = w.subscription_id
 LEFT JOIN billing_leniency AS own

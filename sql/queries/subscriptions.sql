@@ -606,7 +606,15 @@ derived AS MATERIALIZED (
             'owedSince', CASE
                 WHEN t.stripe_status IN ('past_due', 'unpaid', 'paused') THEN invoiced.owed_since
             END,
-            'paidAfterEnd', invoiced.paid_after_end,
+            'paidAfterEnd', CASE
+                WHEN NOT EXISTS (
+                    SELECT 1
+                    FROM billing_takeovers AS revival
+                    WHERE revival.predecessor_id = t.id
+                      AND revival.reason = 'revived'
+                      AND revival.done_at IS NOT NULL
+                ) THEN invoiced.paid_after_end
+            END,
             'payableAfterEnd', t.stripe_status IN ('canceled', 'incomplete_expired') AND coalesce(invoiced.payable, FALSE)
         ) AS inputs,
         t.stripe_status IS NOT NULL AS mirrored

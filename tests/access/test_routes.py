@@ -87,6 +87,26 @@ def record(pool: Pool) -> Record:
     return Record(pool)
 
 
+async def ended_tenant(pool: Pool, inbox: Inbox) -> str:
+    """Return the tenant of an ended subscription of the same customer, with an account."""
+    await inbox.deliver(
+        "customer.subscription.deleted", made.subscription("sub_ended", status="canceled")
+    )
+    id_ = (await inbox.subscription("sub_ended"))["id"]
+    await pool.execute(
+        """INSERT INTO tenant_services
+               (subscription_id, product_type, desired, actual, driver, external_ref)
+           VALUES ($1, 'hosting', 'suspended', 'suspended', 'log', 'h-1')""",
+        id_,
+    )
+    tenant: str = await pool.fetchval(
+        """INSERT INTO tenants (name, domain, billing_subscription_id)
+           VALUES ('Ada', 'ada.example', $1) RETURNING id::text""",
+        id_,
+    )
+    return tenant
+
+
 async def test_every_change_by_an_operator_leaves_exactly_one_entry(
     client: AppClient, inbox: Inbox, pool: Pool, record: Record
 ) -> None:
@@ -98,6 +118,7 @@ async def test_every_change_by_an_operator_leaves_exactly_one_entry(
            VALUES ($1, 'hosting', 'active', 'absent', 'log')""",
         id_,
     )
+    tenant = await ended_tenant(pool, inbox)
     await pool.execute(
         "UPDATE stripe_events SET status = 'failed', last_error = 'fault', applied_at = NULL"
     )
@@ -123,6 +144,7 @@ async def test_every_change_by_an_operator_leaves_exactly_one_entry(
             None,
         ),
         (f"{of_subscription}/lenient", "subscription.lenient", id_, LENIENT),
+        (f"{of_subscription}/adopt", "subscription.adopt", id_, {"tenantId": tenant}),
         (f"{of_subscription}/strict", "subscription.strict", id_, {"wholeCustomer": False}),
         ("/api/admin/prices/{id}/ignore", "price.ignore", "price_1", {"reason": "a fee"}),
         ("/api/admin/prices/{id}/heed", "price.heed", "price_1", None),

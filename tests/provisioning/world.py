@@ -106,7 +106,7 @@ class World:
     async def inspect(self, account: Account) -> Found | Unknown:
         for known in self.accounts:
             if (known.subscription_id, known.product_type) == (
-                account.subscription_id,
+                account.created_for,
                 account.product_type,
             ):
                 return Found(

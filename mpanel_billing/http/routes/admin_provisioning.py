@@ -8,6 +8,7 @@ from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
 from mpanel_billing.http.request import PricePath, ServicePath, SubscriptionPath
 from mpanel_billing.http.schemas.admin import (
+    AdoptRequest,
     EndLeniencyRequest,
     HoldSchema,
     IgnorePriceRequest,
@@ -129,6 +130,16 @@ async def post_lenient(
     return SubscriptionDoneResponse(subscription_id=subscription_id)
 
 
+@routes.endpoint("POST", f"{_SUBSCRIPTION}/adopt", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
+async def post_adopt(
+    call: KeyedCall[SubscriptionPath, None, AdoptRequest],
+) -> SubscriptionDoneResponse:
+    """Give a subscription the tenant and accounts of the same customer's ended one."""
+    subscription_id = await _subscription(call)
+    await operations.adopt(call.app[keys.POOL], subscription_id, call.body.tenant_id, call.actor)
+    return SubscriptionDoneResponse(subscription_id=subscription_id)
+
+
 @routes.endpoint("POST", f"{_SUBSCRIPTION}/strict", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
 async def post_strict(
     call: KeyedCall[SubscriptionPath, None, EndLeniencyRequest],
@@ -181,10 +192,9 @@ async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
     return PriceDoneResponse(checked=checked)
 
 
-async def _subscription(
-    call: KeyedCall[
-        SubscriptionPath, None, SuspendRequest | LeniencyRequest | EndLeniencyRequest | None
-    ],
-) -> UUID:
+_Body = AdoptRequest | SuspendRequest | LeniencyRequest | EndLeniencyRequest | None
+
+
+async def _subscription(call: KeyedCall[SubscriptionPath, None, _Body]) -> UUID:
     """Return our id of the subscription in the address."""
     return await operations.find_subscription(call.app[keys.POOL], call.path.id)

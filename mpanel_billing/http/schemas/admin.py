@@ -119,6 +119,12 @@ class EndLeniencyRequest(_CamelRequest):
     whole_customer: StrictBool = False
 
 
+class AdoptRequest(_CamelRequest):
+    """The ended tenant whose accounts the subscription is to have."""
+
+    tenant_id: UUID
+
+
 class ReconcileRequest(_CamelRequest):
     """What to reconcile: everything, or what was created in the last `sinceDays` days.
 

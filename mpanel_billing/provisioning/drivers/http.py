@@ -119,7 +119,7 @@ class HttpDriver:
 
     async def inspect(self, account: Account) -> Found | Unknown:
         """Return the account's state."""
-        path = self._base / "accounts" / account.product_type / str(account.subscription_id)
+        path = self._base / "accounts" / account.product_type / str(account.created_for)
         try:
             status, body, _ = await self._send("GET", path, b"", {})
         except (aiohttp.ClientError, TimeoutError) as error:

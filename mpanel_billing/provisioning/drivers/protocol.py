@@ -15,7 +15,7 @@ class DriverCommand:
     A repetition has the same `idempotency_key`, `generation` and `details`, and must have no
     further effect. A command whose `generation` is lower than one already seen is out of date
     and must have no effect at all. `external_ref` is the driver's id of the account, None
-    before it exists.
+    before it exists. `subscription_id` is the one that the account was created for.
     """
 
     action: Action
@@ -61,11 +61,20 @@ Result: TypeAlias = Done | Unsettled | Refused
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account to inspect: that of a subscription for one product type."""
+    """The account to inspect: that of a subscription for one product type.
+
+    `account_id`: the subscription that it was created for, None if for this one.
+    """
 
     subscription_id: UUID
     product_type: str
     external_ref: str | None
+    account_id: UUID | None = None
+
+    @property
+    def created_for(self) -> UUID:
+        """The id under which the driver has it."""
+        return self.account_id or self.subscription_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         charges=tuple(_charge_of(charge) for charge in row["charges"]),
         adopted_from=row["adopted_from"],
         to_inspect=row["to_inspect"],
+        predecessor_id=row["predecessor_id"],
     )
 
 
@@ -83,6 +84,7 @@ def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Ent
                 service.actual != "absent" or service.pending is not None,
                 service.desired_resources,
                 service.removed_at,
+                service.exchanged_at,
             )
             for product_type, service in services.items()
         },
@@ -107,6 +109,8 @@ def _service_of(row: Mapping[str, Any]) -> Service:
         stopped=row["stopped"],
         removed_at=_moment(row["removed_at"]),
         suspended_by_service=row["suspended_by_service"],
+        account_id=None if row["account_id"] is None else UUID(row["account_id"]),
+        exchanged_at=_moment(row["exchanged_at"]),
     )
 
 

@@ -1,0 +1,184 @@
+-- A subscription takes over the tenant and the accounts of one that has ended.
+
+-- Tables: billing_takeovers
+--
+-- CREATE TABLE billing_takeovers (
+--     subscription_id uuid NOT NULL,
+--     predecessor_id uuid NOT NULL,
+--     reason text NOT NULL,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     done_at timestamp with time zone,
+--     CONSTRAINT billing_takeovers_check CHECK ((subscription_id <> predecessor_id)),
+--     CONSTRAINT billing_takeovers_reason_check CHECK ((reason = ANY (ARRAY['revived'::text, 'returned'::text, 'adopted'::text])))
+-- );
+-- ALTER TABLE ONLY billing_takeovers ADD CONSTRAINT billing_takeovers_pkey PRIMARY KEY (subscription_id);
+-- ALTER TABLE ONLY billing_takeovers ADD CONSTRAINT billing_takeovers_predecessor_id_key UNIQUE (predecessor_id);
+-- ALTER TABLE ONLY billing_takeovers ADD CONSTRAINT billing_takeovers_predecessor_id_fkey FOREIGN KEY (predecessor_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY billing_takeovers ADD CONSTRAINT billing_takeovers_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+-- name: find_ended_tenant(subscription_id, domain, tenant_id)^
+-- The tenant of an ended subscription, by its domain or its id, and whether this subscription may
+-- take it over: the same customer, accounts that are not terminated, and no hold.
+SELECT
+    t.id AS tenant_id,
+    ended.id AS predecessor_id,
+    ended.stripe_status IN ('canceled', 'incomplete_expired') AS has_ended,
+    ended.customer_id IS NOT DISTINCT FROM s.customer_id AND s.customer_id IS NOT NULL AS same_customer,
+    EXISTS (
+        SELECT 1
+        FROM tenant_services AS service
+        WHERE service.subscription_id = ended.id
+          AND service.actual IN ('active', 'suspended')
+    ) AS has_accounts,
+    EXISTS (
+        SELECT 1
+        FROM provisioning_holds AS hold
+        WHERE hold.subscription_id = ended.id
+          AND hold.lifted_at IS NULL
+    ) AS is_held,
+    coalesce(o.vouched, FALSE) AS vouched,
+    s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused') AS is_alive
+FROM subscriptions AS s
+JOIN tenants AS t
+    ON t.domain = :domain::text
+    OR t.id = :tenant_id::uuid
+JOIN subscriptions AS ended
+    ON ended.id = t.billing_subscription_id
+    AND ended.id <> s.id
+    AND ended.livemode = s.livemode
+LEFT JOIN orders AS o
+    ON o.subscription_id = s.id
+WHERE s.id = :subscription_id::uuid;
+
+-- name: plan_takeover(subscription_id, predecessor_id, reason)$
+-- Null: another subscription takes it over, or this one has taken over another.
+INSERT INTO billing_takeovers AS takeover (subscription_id, predecessor_id, reason)
+VALUES (:subscription_id::uuid, :predecessor_id::uuid, :reason)
+ON CONFLICT (predecessor_id) DO UPDATE
+SET subscription_id = excluded.subscription_id,
+    reason = excluded.reason
+WHERE takeover.done_at IS NULL
+RETURNING TRUE;
+
+-- name: has_taken_over(subscription_id, tenant_id)$
+SELECT TRUE
+FROM billing_takeovers AS takeover
+JOIN tenants AS t
+    ON t.billing_subscription_id = takeover.subscription_id
+WHERE takeover.subscription_id = :subscription_id::uuid
+  AND t.id = :tenant_id::uuid;
+
+-- name: get_takeover(predecessor_id)^
+SELECT
+    takeover.subscription_id,
+    takeover.reason,
+    takeover.done_at IS NOT NULL AS is_done
+FROM billing_takeovers AS takeover
+WHERE takeover.predecessor_id = :predecessor_id::uuid;
+
+-- name: get_stripe_id(subscription_id)$
+SELECT s.stripe_subscription_id
+FROM subscriptions AS s
+WHERE s.id = :subscription_id::uuid;
+
+-- name: hold_works(subscription_id, predecessor_id, token)$
+-- Locks both; null: the lease is lost.
+WITH locked AS MATERIALIZED (
+    SELECT w.subscription_id, w.lease_token
+    FROM provisioning_work AS w
+    WHERE w.subscription_id IN (:subscription_id::uuid, :predecessor_id::uuid)
+    ORDER BY w.subscription_id
+    FOR NO KEY UPDATE
+)
+SELECT TRUE
+FROM locked
+WHERE locked.subscription_id = :subscription_id::uuid
+  AND locked.lease_token = :token::uuid;
+
+-- name: park_services(subscription_id, predecessor_id)!
+-- Makes place for the accounts of the predecessor that still exist.
+UPDATE tenant_services AS service
+SET product_type = service.product_type || ' (parked)'
+WHERE service.subscription_id = :subscription_id::uuid
+  AND EXISTS (
+      SELECT 1
+      FROM tenant_services AS other
+      WHERE other.subscription_id = :predecessor_id::uuid
+        AND other.product_type = service.product_type
+        AND (other.actual IN ('active', 'suspended') OR other.pending_action IS NOT NULL)
+  );
+
+-- name: take_services(subscription_id, predecessor_id, now)!
+-- The driver goes on to have each account under the id that it was created for.
+UPDATE tenant_services AS service
+SET subscription_id = :subscription_id::uuid,
+    account_id = coalesce(service.account_id, service.subscription_id),
+    exchanged_at = coalesce(:now::timestamptz, now()),
+    removed_at = NULL,
+    attempts = 0,
+    stopped = NULL,
+    last_error = NULL,
+    next_attempt_at = NULL,
+    updated_at = now()
+WHERE service.subscription_id = :predecessor_id::uuid
+  AND (service.actual IN ('active', 'suspended') OR service.pending_action IS NOT NULL);
+
+-- name: give_parked_services(subscription_id, predecessor_id, now)!
+UPDATE tenant_services AS service
+SET subscription_id = :predecessor_id::uuid,
+    product_type = replace(service.product_type, ' (parked)', ''),
+    account_id = coalesce(service.account_id, service.subscription_id),
+    exchanged_at = coalesce(:now::timestamptz, now()),
+    removed_at = NULL,
+    attempts = 0,
+    stopped = NULL,
+    last_error = NULL,
+    next_attempt_at = NULL,
+    updated_at = now()
+WHERE service.subscription_id = :subscription_id::uuid
+  AND service.product_type LIKE '% (parked)';
+
+-- name: release_tenant(subscription_id)$
+UPDATE tenants
+SET billing_subscription_id = NULL,
+    updated_at = CURRENT_TIMESTAMP
+WHERE billing_subscription_id = :subscription_id::uuid
+RETURNING id;
+
+-- name: bind_tenant(subscription_id, tenant_id)!
+WITH bound AS (
+    UPDATE tenants AS t
+    SET billing_subscription_id = :subscription_id::uuid,
+        updated_at = CURRENT_TIMESTAMP
+    WHERE t.id = :tenant_id::uuid
+    RETURNING t.id
+)
+UPDATE subscriptions AS s
+SET tenant_id = bound.id,
+    updated_at = now()
+FROM bound
+WHERE s.id = :subscription_id::uuid;
+
+-- name: finish_takeover(subscription_id, predecessor_id, now)!
+-- It is paid for by what its predecessor had paid, so it need not wait for a first payment. What was
+-- troubling about its domain is settled.
+WITH done AS (
+    UPDATE billing_takeovers AS takeover
+    SET done_at = coalesce(:now::timestamptz, now())
+    WHERE takeover.subscription_id = :subscription_id::uuid
+      AND takeover.predecessor_id = :predecessor_id::uuid
+    RETURNING takeover.subscription_id
+),
+begun AS (
+    UPDATE subscriptions AS s
+    SET status = 'pending',
+        updated_at = now()
+    FROM done
+    WHERE s.id = done.subscription_id
+      AND s.status IN ('provisional', 'expired')
+)
+UPDATE provisioning_work AS w
+SET trouble = NULL,
+    last_error = nullif(w.last_error, w.trouble)
+FROM done
+WHERE w.subscription_id = done.subscription_id;
