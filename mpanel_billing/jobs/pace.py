@@ -17,10 +17,14 @@ class Pace:
 
     async def turn(self) -> None:
         """Wait until the next call may start."""
+        await asyncio.sleep(self.book())
+
+    def book(self) -> float:
+        """Take the next turn; return the seconds until then."""
         now = asyncio.get_running_loop().time()
         start = max(now, self._next_start)
         self._next_start = start + self._interval
-        await asyncio.sleep(start - now)
+        return start - now
 
     def pause(self, seconds: float) -> None:
         """Start no call for that long."""

@@ -17,7 +17,7 @@ from mpanel_billing.jobs.queue import enqueue_provisioning_retry
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.adoption import adopt_accounts
 from mpanel_billing.provisioning.after_end import close_invoices, will_terminate
-from mpanel_billing.provisioning.debt import CHECKS_PER_SECOND, confirm_debt, must_confirm
+from mpanel_billing.provisioning.debt import CHECKS_PER_SECOND, Waiting, confirm_debt, must_confirm
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.drivers.registry import Drivers
@@ -69,6 +69,7 @@ class Provisioning:
     livemode: bool
     clock: Clock = database_clock
     debt_checks: Pace = field(default_factory=lambda: Pace(CHECKS_PER_SECOND))
+    debtors: Waiting = field(default_factory=Waiting)
 
     @property
     def mirror(self) -> Mirror:
@@ -177,7 +178,12 @@ async def _read(pool: Pool, lease: Lease) -> Work:
 
 async def _confirm(provisioning: Provisioning, lease: Lease, work: Work) -> Outcome | None:
     """Ask Stripe about the debt before it suspends; None: it has answered, so decide again."""
-    error = await confirm_debt(provisioning.mirror, provisioning.debt_checks, lease, work)
+    seconds = provisioning.debtors.put_off()
+    if seconds is not None:
+        await break_off(provisioning.pool, lease, None, seconds)
+        return Outcome(done=False, error="debt not confirmed: other debts come first")
+    with provisioning.debtors.asking():
+        error = await confirm_debt(provisioning.mirror, provisioning.debt_checks, lease, work)
     if error is None:
         return None
     await break_off(provisioning.pool, lease, None, retry_seconds(lease.attempts))

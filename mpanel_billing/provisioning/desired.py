@@ -211,12 +211,13 @@ def _verdict_on_debt(subscription: Entitlement, policy: Policy, now: datetime) -
 
     With nothing owed, the grace period runs from the start of the term: a contradiction that
     nobody settles does not end in endless free service. Stripe's `unpaid` says that every retry
-    has failed: a debt then suspends at once.
+    has failed: a debt then suspends once it is due, unless other days of grace were agreed.
     """
-    grace = policy.grace if subscription.leniency.grace is None else subscription.leniency.grace
-    since = subscription.owed_since or subscription.term_start
     given_up = subscription.stripe_status == "unpaid" and subscription.owed_since is not None
-    ends_at = None if since is None or given_up else since + grace
+    grace = timedelta(0) if given_up else policy.grace
+    grace = grace if subscription.leniency.grace is None else subscription.leniency.grace
+    since = subscription.owed_since or subscription.term_start
+    ends_at = None if since is None else since + grace
     ends_at = max((m for m in (ends_at, subscription.leniency.not_before) if m), default=None)
     if ends_at is not None and ends_at > now:
         return _Verdict(Phase.ACTIVE, ends_at=ends_at)

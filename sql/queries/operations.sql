@@ -23,7 +23,10 @@
 SELECT s.id
 FROM subscriptions AS s
 WHERE s.billing_provider = 'stripe'
-  AND (s.id::text = lower(:name) OR s.stripe_subscription_id = :name);
+  AND (
+      s.stripe_subscription_id = :name
+      OR s.id = CASE WHEN pg_input_is_valid(:name, 'uuid') THEN :name::text::uuid END
+  );
 
 -- name: list_stuck()
 SELECT
@@ -158,12 +161,14 @@ RETURNING id;
 
 -- name: end_leniency(subscription_id, whole_customer)$
 DELETE FROM billing_leniency AS agreed
-USING subscriptions AS s
-WHERE s.id = :subscription_id::uuid
-  AND CASE
-      WHEN :whole_customer::boolean THEN agreed.customer_id = s.customer_id
-      ELSE agreed.subscription_id = s.id
-  END
+WHERE agreed.subscription_id = CASE WHEN NOT :whole_customer::boolean THEN :subscription_id::uuid END
+   OR agreed.customer_id = CASE
+       WHEN :whole_customer::boolean THEN (
+           SELECT s.customer_id
+           FROM subscriptions AS s
+           WHERE s.id = :subscription_id::uuid
+       )
+   END
 RETURNING agreed.reason;
 
 -- name: list_leniency(subscription_id)

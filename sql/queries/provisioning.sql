@@ -591,6 +591,9 @@ finished AS (
         done_version = CASE WHEN :done::boolean THEN w.version ELSE w.done_version END,
         attempts = CASE WHEN :done::boolean THEN 0 ELSE w.attempts END,
         last_error = coalesce(:error::text, w.trouble),
+        -- a run that got this far had no debt to confirm, or Stripe has confirmed it
+        debt_unconfirmed_since = NULL,
+        debt_error = NULL,
         wake_at = least(
             :wake_at::timestamptz,
             coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),
