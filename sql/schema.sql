@@ -18,6 +18,8 @@ CREATE TYPE billing_invoice_snapshot AS (
     stripe_status text,
     billing_reason text,
     collection_method text,
+    auto_advance boolean,
+    finalization_error text,
     finalized_at timestamp with time zone,
     amount_due bigint,
     amount_paid bigint,
@@ -69,6 +71,8 @@ CREATE TYPE billing_subscription_snapshot AS (
     canceled_at timestamp with time zone,
     ended_at timestamp with time zone,
     collection_paused boolean,
+    collection_behavior text,
+    stripe_schedule_id text,
     paused_by text,
     paused_at timestamp with time zone,
     items jsonb,
@@ -188,6 +192,8 @@ BEGIN
         UPDATE subscriptions AS mirror
         SET stripe_status = s.stripe_status,
             collection_paused = s.collection_paused,
+            collection_behavior = s.collection_behavior,
+            stripe_schedule_id = s.stripe_schedule_id,
             currency = s.currency,
             amount = s.amount,
             price = least(s.price, 99999999.99),
@@ -293,6 +299,8 @@ BEGIN
             stripe_status,
             billing_reason,
             collection_method,
+            auto_advance,
+            finalization_error,
             finalized_at,
             due_at,
             amount_due,
@@ -330,6 +338,8 @@ BEGIN
             s.stripe_status,
             s.billing_reason,
             s.collection_method,
+            s.auto_advance,
+            s.finalization_error,
             s.finalized_at,
             s.due_date,
             s.amount_due,
@@ -387,6 +397,8 @@ BEGIN
             stripe_status = excluded.stripe_status,
             billing_reason = excluded.billing_reason,
             collection_method = excluded.collection_method,
+            auto_advance = excluded.auto_advance,
+            finalization_error = excluded.finalization_error,
             finalized_at = excluded.finalized_at,
             due_at = excluded.due_at,
             amount_due = excluded.amount_due,
@@ -867,6 +879,8 @@ CREATE TABLE subscriptions (
     canceled_at timestamp with time zone,
     ended_at timestamp with time zone,
     collection_paused boolean,
+    collection_behavior text,
+    stripe_schedule_id text,
     entitlement jsonb,
     initial_payment_settled boolean,
     stripe_as_of_since timestamp with time zone,
@@ -898,6 +912,8 @@ COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planne
 COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
 COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
 COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
+COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
+COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; none is made here';
 COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
 COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
 COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
@@ -1065,6 +1081,8 @@ CREATE TABLE invoices (
     stripe_status text,
     billing_reason text,
     collection_method text,
+    auto_advance boolean,
+    finalization_error text,
     finalized_at timestamp with time zone,
     due_at timestamp with time zone,
     amount_due bigint,
@@ -1096,6 +1114,8 @@ COMMENT ON COLUMN invoices.stripe_number IS 'Stripe''s invoice number; invoice_n
 COMMENT ON COLUMN invoices.stripe_status IS 'Stripe''s status, or deleted for a deleted draft; status is mPanel''s';
 COMMENT ON COLUMN invoices.billing_reason IS 'Why Stripe created it: subscription_create, subscription_cycle, ...';
 COMMENT ON COLUMN invoices.collection_method IS 'charge_automatically, or send_invoice: then it is due at its due date';
+COMMENT ON COLUMN invoices.auto_advance IS 'Whether Stripe finalizes and collects it by itself';
+COMMENT ON COLUMN invoices.finalization_error IS 'Why Stripe could not finalize it; null: it has not failed';
 COMMENT ON COLUMN invoices.finalized_at IS 'When Stripe finalized it; null: a draft';
 COMMENT ON COLUMN invoices.due_at IS 'When a sent invoice is due; null: it is charged. due_date is for people';
 COMMENT ON COLUMN invoices.amount_due IS 'Minor units, like amount_paid and amount_remaining; subtotal, tax_amount and total are in major units';
@@ -1198,6 +1218,26 @@ COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: dis
 COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
 COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
 COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
+
+CREATE TABLE provisioning_holds (
+    id bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    reason text NOT NULL,
+    placed_by text NOT NULL,
+    placed_at timestamp with time zone DEFAULT now() NOT NULL,
+    lifted_by text,
+    lifted_at timestamp with time zone,
+    CONSTRAINT provisioning_holds_check CHECK (((lifted_by IS NULL) = (lifted_at IS NULL))),
+    CONSTRAINT provisioning_holds_reason_check CHECK ((reason <> ''::text))
+);
+COMMENT ON TABLE provisioning_holds IS 'Suspensions by an operator, which no payment lifts';
+COMMENT ON COLUMN provisioning_holds.id IS 'Our id';
+COMMENT ON COLUMN provisioning_holds.subscription_id IS 'The suspended subscription';
+COMMENT ON COLUMN provisioning_holds.reason IS 'Reason given by the operator';
+COMMENT ON COLUMN provisioning_holds.placed_by IS 'The operator who suspended it';
+COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
+COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
+COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 
 CREATE TABLE provisioning_work (
     subscription_id uuid NOT NULL,
@@ -1379,6 +1419,63 @@ UNION ALL
    FROM tenant_services t
   WHERE ((t.last_error IS NOT NULL) AND ((t.stopped IS NOT NULL) OR (t.attempts >= 5)))
 UNION ALL
+ SELECT 'service_missing'::text AS trouble,
+    s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    w.updated_at AS since,
+    ((('Stripe calls it '::text || s.stripe_status) || ' and it is paid, but not active: '::text) || missing.product_types) AS detail
+   FROM (((( SELECT undone.subscription_id
+           FROM provisioning_work undone
+          WHERE (undone.version > undone.done_version)
+        UNION
+         SELECT idle.subscription_id
+           FROM tenant_services idle
+          WHERE (idle.actual = ANY (ARRAY['absent'::text, 'suspended'::text]))
+        UNION
+         SELECT homeless.id
+           FROM subscriptions homeless
+          WHERE ((homeless.tenant_id IS NULL) AND (homeless.stripe_status = ANY (ARRAY['trialing'::text, 'active'::text])))) doubtful
+     JOIN subscriptions s ON (((s.id = doubtful.subscription_id) AND (s.stripe_status = ANY (ARRAY['trialing'::text, 'active'::text])) AND s.initial_payment_settled AND (s.collection_paused IS NOT TRUE) AND ((s.status)::text <> 'pending'::text))))
+     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (w.updated_at <= (now() - '00:15:00'::interval)))))
+     CROSS JOIN LATERAL ( SELECT string_agg(DISTINCT given.product_type, ', '::text ORDER BY given.product_type) AS product_types
+           FROM ((((subscription_items i
+             LEFT JOIN prices p ON ((p.id = i.price_id)))
+             JOIN products product ON ((product.id = COALESCE(p.product_id, ( SELECT sold.id
+                   FROM products sold
+                  WHERE ((sold.stripe_product_id = i.stripe_product_id) AND (sold.code IS NOT NULL)))))))
+             CROSS JOIN LATERAL unnest(product.product_types) given(product_type))
+             LEFT JOIN tenant_services v ON (((v.subscription_id = i.subscription_id) AND (v.product_type = given.product_type))))
+          WHERE ((i.subscription_id = s.id) AND (i.quantity IS DISTINCT FROM 0) AND (v.actual IS DISTINCT FROM 'active'::text) AND (v.stopped IS DISTINCT FROM 'skipped'::text) AND (v.suspended_by_service IS NULL))) missing)
+  WHERE ((missing.product_types IS NOT NULL) AND (NOT (EXISTS ( SELECT 1
+           FROM provisioning_holds h
+          WHERE ((h.subscription_id = s.id) AND (h.lifted_at IS NULL))))) AND (NOT (EXISTS ( SELECT 1
+           FROM tenant_services failed
+          WHERE ((failed.subscription_id = s.id) AND (failed.last_error IS NOT NULL))))))
+UNION ALL
+ SELECT 'active_after_end'::text AS trouble,
+    v.subscription_id,
+    v.product_type AS object_id,
+    w.updated_at AS since,
+    ((((('Stripe calls it '::text || s.stripe_status) || ', and its account '::text) || v.external_ref) || ' is still '::text) || v.actual) AS detail
+   FROM (((( SELECT undone.subscription_id
+           FROM provisioning_work undone
+          WHERE (undone.version > undone.done_version)
+        UNION
+         SELECT late.subscription_id
+           FROM provisioning_work late
+          WHERE (late.wake_at <= (now() - '1 day'::interval))
+        UNION
+         SELECT unsuspended.subscription_id
+           FROM tenant_services unsuspended
+          WHERE ((unsuspended.desired = 'suspended'::text) AND (unsuspended.actual = 'active'::text))
+        UNION
+         SELECT unterminated.subscription_id
+           FROM tenant_services unterminated
+          WHERE ((unterminated.desired = 'terminated'::text) AND (unterminated.actual = ANY (ARRAY['active'::text, 'suspended'::text])))) doubtful
+     JOIN subscriptions s ON (((s.id = doubtful.subscription_id) AND (s.stripe_status = ANY (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (w.updated_at <= (now() - '00:15:00'::interval)))))
+     JOIN tenant_services v ON (((v.subscription_id = s.id) AND ((v.actual = 'active'::text) OR ((v.actual = 'suspended'::text) AND ((v.desired = 'terminated'::text) OR (w.wake_at <= (now() - '1 day'::interval))))) AND (v.stopped IS DISTINCT FROM 'skipped'::text) AND (v.last_error IS NULL))))
+UNION ALL
  SELECT 'work_failed'::text AS trouble,
     w.subscription_id,
     NULL::text AS object_id,
@@ -1453,6 +1550,24 @@ UNION ALL
      JOIN subscriptions s ON (((s.id = o.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
   WHERE (o.superseded_at IS NOT NULL)
 UNION ALL
+ SELECT 'trial_twice'::text AS trouble,
+    later.id AS subscription_id,
+    earlier.stripe_subscription_id AS object_id,
+    (later.created_at AT TIME ZONE 'UTC'::text) AS since,
+    (('on trial for '::text || product.code) || ', of which the customer had a trial before'::text) AS detail
+   FROM ((subscriptions later
+     JOIN subscriptions earlier ON (((earlier.customer_id = later.customer_id) AND (earlier.product_id = later.product_id) AND (earlier.billing_provider = 'stripe'::text) AND (earlier.trial_end IS NOT NULL) AND (earlier.stripe_status IS NOT NULL) AND (ROW(earlier.created_at, earlier.id) < ROW(later.created_at, later.id)))))
+     JOIN products product ON ((product.id = later.product_id)))
+  WHERE (later.stripe_status = 'trialing'::text)
+UNION ALL
+ SELECT 'foreign_schedule'::text AS trouble,
+    s.id AS subscription_id,
+    s.stripe_schedule_id AS object_id,
+    s.stripe_as_of AS since,
+    'the schedule was not made here, and changes the subscription at Stripe'::text AS detail
+   FROM subscriptions s
+  WHERE ((s.stripe_schedule_id IS NOT NULL) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))
+UNION ALL
  SELECT 'item_unplaced'::text AS trouble,
     i.subscription_id,
     i.stripe_subscription_item_id AS object_id,
@@ -1482,9 +1597,14 @@ UNION ALL
     w.subscription_id,
     s.stripe_subscription_id AS object_id,
     w.updated_at AS since,
-    (('Stripe calls it '::text || s.stripe_status) || ', but no invoice of its terms is due and unpaid'::text) AS detail
-   FROM (subscriptions s
+    ((('Stripe calls it '::text || s.stripe_status) || ', but no invoice of its terms is due and unpaid'::text) || COALESCE((('; the draft '::text || draft.stripe_invoice_id) || ' waits to be collected'::text), ''::text)) AS detail
+   FROM ((subscriptions s
      JOIN provisioning_work w ON ((w.subscription_id = s.id)))
+     LEFT JOIN LATERAL ( SELECT i.stripe_invoice_id
+           FROM invoices i
+          WHERE ((i.subscription_id = s.id) AND (i.stripe_status = 'draft'::text) AND (i.billing_reason IS DISTINCT FROM 'manual'::text))
+          ORDER BY i.stripe_created DESC
+         LIMIT 1) draft ON (true))
   WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND ((w.inputs ->> 'owedSince'::text) IS NULL))
 UNION ALL
  SELECT 'paid_after_end'::text AS trouble,
@@ -1496,6 +1616,38 @@ UNION ALL
      CROSS JOIN LATERAL jsonb_to_recordset((w.inputs -> 'paidAfterEnd'::text)) late(invoice text, amount bigint, currency text))
      JOIN invoices i ON ((i.stripe_invoice_id = late.invoice)))
   WHERE ((w.inputs ->> 'paidAfterEnd'::text) IS NOT NULL)
+UNION ALL
+ SELECT 'finalization_failed'::text AS trouble,
+    i.subscription_id,
+    i.stripe_invoice_id AS object_id,
+    i.stripe_created AS since,
+    ('Stripe cannot finalize it: '::text || i.finalization_error) AS detail
+   FROM invoices i
+  WHERE ((i.finalized_at IS NULL) AND (i.stripe_invoice_id IS NOT NULL) AND (i.stripe_status = 'draft'::text) AND (i.finalization_error IS NOT NULL))
+UNION ALL
+ SELECT 'draft_left'::text AS trouble,
+    i.subscription_id,
+    i.stripe_invoice_id AS object_id,
+    i.stripe_created AS since,
+    ((((('a draft of '::text || i.amount_due) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) ||
+        CASE
+            WHEN (i.auto_advance IS FALSE) THEN ', which Stripe does not finalize by itself'::text
+            ELSE ''::text
+        END) AS detail
+   FROM (invoices i
+     LEFT JOIN subscriptions s ON ((s.id = i.subscription_id)))
+  WHERE ((i.finalized_at IS NULL) AND (i.stripe_invoice_id IS NOT NULL) AND (i.stripe_status = 'draft'::text) AND (i.stripe_created <= (now() - '3 days'::interval)) AND (i.finalization_error IS NULL) AND (s.collection_behavior IS DISTINCT FROM 'keep_as_draft'::text) AND (i.auto_advance OR ((i.billing_reason IS DISTINCT FROM 'manual'::text) AND (s.stripe_status = ANY (ARRAY['trialing'::text, 'active'::text, 'past_due'::text])))))
+UNION ALL
+ SELECT 'invoice_deleted'::text AS trouble,
+    i.subscription_id,
+    i.stripe_invoice_id AS object_id,
+    i.stripe_as_of AS since,
+    (((('a draft for a term was deleted at Stripe: '::text || i.amount_due) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
+   FROM (invoices i
+     JOIN subscriptions s ON (((s.id = i.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+  WHERE ((i.finalized_at IS NULL) AND (i.stripe_invoice_id IS NOT NULL) AND (i.stripe_status = 'deleted'::text) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND (NOT (EXISTS ( SELECT 1
+           FROM invoices later
+          WHERE ((later.subscription_id = i.subscription_id) AND (later.stripe_created > i.stripe_created) AND (later.billing_reason IS DISTINCT FROM 'manual'::text) AND (later.stripe_status = ANY (ARRAY['open'::text, 'paid'::text])))))))
 UNION ALL
  SELECT 'debt_unconfirmed'::text AS trouble,
     w.subscription_id,
@@ -1761,7 +1913,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended all the same.'::text,'the payment of what Stripe still waits for: look at its invoices at Stripe'::text,NULL::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated meanwhile.'::text,'a refund in full: POST /api/billing/invoices/:id/refund, or at Stripe'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; it can make Stripe refuse changes. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended all the same.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated meanwhile.'::text,'a refund in full: POST /api/billing/invoices/:id/refund, or at Stripe'::text,NULL::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -2017,26 +2169,6 @@ CREATE SEQUENCE pgqueuer_statistics_id_seq
     CACHE 1;
 
 ALTER SEQUENCE pgqueuer_statistics_id_seq OWNED BY pgqueuer_statistics.id;
-
-CREATE TABLE provisioning_holds (
-    id bigint NOT NULL,
-    subscription_id uuid NOT NULL,
-    reason text NOT NULL,
-    placed_by text NOT NULL,
-    placed_at timestamp with time zone DEFAULT now() NOT NULL,
-    lifted_by text,
-    lifted_at timestamp with time zone,
-    CONSTRAINT provisioning_holds_check CHECK (((lifted_by IS NULL) = (lifted_at IS NULL))),
-    CONSTRAINT provisioning_holds_reason_check CHECK ((reason <> ''::text))
-);
-COMMENT ON TABLE provisioning_holds IS 'Suspensions by an operator, which no payment lifts';
-COMMENT ON COLUMN provisioning_holds.id IS 'Our id';
-COMMENT ON COLUMN provisioning_holds.subscription_id IS 'The suspended subscription';
-COMMENT ON COLUMN provisioning_holds.reason IS 'Reason given by the operator';
-COMMENT ON COLUMN provisioning_holds.placed_by IS 'The operator who suspended it';
-COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
-COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
-COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 
 ALTER TABLE provisioning_holds ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME provisioning_holds_id_seq
@@ -2429,6 +2561,8 @@ CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (s
 
 CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
 
+CREATE INDEX billing_invoices_unfinalized_idx ON invoices USING btree (stripe_created) WHERE ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL));
+
 CREATE INDEX billing_invoices_unlinked_idx ON invoices USING btree (stripe_invoice_id) WHERE ((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL));
 
 CREATE INDEX billing_items_other_price_idx ON subscription_items USING btree (stripe_product_id, subscription_id) WHERE (price_id IS NULL);
@@ -2451,6 +2585,8 @@ CREATE UNIQUE INDEX billing_reconcile_runs_unfinished_key ON billing_reconcile_r
 
 CREATE INDEX billing_refetches_failing_idx ON stripe_refetches USING btree (requested_at) WHERE (last_error IS NOT NULL);
 
+CREATE INDEX billing_services_idle_idx ON tenant_services USING btree (subscription_id) WHERE (actual = ANY (ARRAY['absent'::text, 'suspended'::text]));
+
 CREATE INDEX billing_services_suspended_there_idx ON tenant_services USING btree (subscription_id) WHERE (suspended_by_service IS NOT NULL);
 
 CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
@@ -2461,7 +2597,13 @@ CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions 
 
 CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
 
+CREATE INDEX billing_subscriptions_homeless_idx ON subscriptions USING btree (id) WHERE ((tenant_id IS NULL) AND (stripe_status = ANY (ARRAY['trialing'::text, 'active'::text])));
+
+CREATE INDEX billing_subscriptions_scheduled_idx ON subscriptions USING btree (id) WHERE (stripe_schedule_id IS NOT NULL);
+
 CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
+
+CREATE INDEX billing_subscriptions_trialing_idx ON subscriptions USING btree (customer_id, product_id) WHERE (stripe_status = 'trialing'::text);
 
 CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
 
@@ -2528,6 +2670,8 @@ CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work USING btr
 CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'payableAfterEnd'::text))::boolean;
 
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
+
+CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE (version > done_version);
 
 CREATE INDEX stripe_customers_customer_idx ON stripe_customers USING btree (customer_id);
 

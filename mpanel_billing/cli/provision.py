@@ -14,11 +14,14 @@ from mpanel_billing.access.audit import Actor, command_line_actor
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.output import moment_text
 from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
 from mpanel_billing.provisioning.drivers.protocol import Unknown
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.settings import load_settings
+from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.subscriptions.drafts import CollectedDraft, collect_draft
 
 app = typer.Typer(help="Inspect provisioning, and get it unstuck.", no_args_is_help=True)
 
@@ -189,6 +192,20 @@ def skip(
         subscription, lambda pool, id_, by: operations.skip(pool, id_, product_type, by)
     )
     typer.echo(f"skipping {product_type}")
+
+
+@app.command("collect-draft")
+def collect(subscription: Subscription) -> None:
+    """Finalize the latest draft for a term of a subscription at Stripe, and charge the customer."""
+    by, settings = command_line_actor(), load_settings()
+
+    async def run(pool: Pool, subscription_id: UUID) -> CollectedDraft:
+        async with open_gateway(settings) as gateway:
+            mirror = Mirror(pool, gateway, settings.livemode)
+            return await collect_draft(mirror, subscription_id, by)
+
+    done = _of_subscription(subscription, run)
+    typer.echo(f"{done.stripe_invoice_id} is {done.status}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Charges added to a subscription's next invoice, voided invoices, and refunds of payments."""
+"""Charges added to the next invoice, drafts collected, invoices voided, payments refunded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +84,21 @@ async def void_invoice(gateway: StripeGateway, invoice_id: str, key: str) -> Non
         await gateway.client.v1.invoices.void_invoice_async(
             invoice_id, options={"idempotency_key": key}
         )
+
+
+async def finalize_invoice(gateway: StripeGateway, invoice_id: str, key: str) -> str:
+    """Finalize a draft without collecting it, and return its status: `paid` if nothing is due."""
+    async with translated():
+        invoice = await gateway.client.v1.invoices.finalize_invoice_async(
+            invoice_id, {"auto_advance": False}, {"idempotency_key": key}
+        )
+    return str(invoice.status)
+
+
+async def pay_invoice(gateway: StripeGateway, invoice_id: str, key: str) -> None:
+    """Charge the customer for an open invoice; PaymentFailedError if the payment fails."""
+    async with translated():
+        await gateway.client.v1.invoices.pay_async(invoice_id, {}, {"idempotency_key": key})
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,12 @@ def _bounds(span: Span) -> dict[str, object]:
     }
 
 
+async def find_draft(conn: Connection, subscription_id: UUID) -> str | None:
+    """Return the Stripe id of the latest invoice for a term that is a draft or open."""
+    found: str | None = await _queries.find_draft.fetch_value(conn, subscription_id=subscription_id)
+    return found
+
+
 async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Payment]:
     """Return the payments of an invoice, oldest first."""
     rows = await _queries.list_payments.fetch(conn, stripe_invoice_id=stripe_invoice_id)

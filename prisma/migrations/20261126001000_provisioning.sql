@@ -22,6 +22,8 @@ CREATE TABLE provisioning_work (
 );
 CREATE INDEX provisioning_work_due_idx ON provisioning_work (wake_at)
 WHERE wake_at IS NOT NULL;
+CREATE INDEX provisioning_work_undone_idx ON provisioning_work (subscription_id)
+    WHERE version > done_version;
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work (subscription_id)
 WHERE last_error IS NOT NULL;
 CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work (debt_unconfirmed_since)
@@ -114,6 +116,8 @@ CREATE TABLE tenant_services (
 CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services (driver, product_type, external_ref);
 CREATE INDEX tenant_services_troubled_idx ON tenant_services (subscription_id)
 WHERE last_error IS NOT NULL;
+CREATE INDEX billing_services_idle_idx ON tenant_services (subscription_id)
+    WHERE actual IN ('absent', 'suspended');
 CREATE INDEX billing_services_suspended_there_idx ON tenant_services (subscription_id)
 WHERE suspended_by_service IS NOT NULL;
 CREATE INDEX billing_services_unsettled_idx ON tenant_services (desired, actual)

@@ -265,3 +265,14 @@ FROM invoice_payments AS p
 JOIN stripe_refunds AS r
     ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
 WHERE p.stripe_invoice_id = :stripe_invoice_id;
+
+-- name: find_draft(subscription_id)$
+-- The latest invoice for a term that is not settled. An open one may have been a draft when an earlier
+-- try finalized it and stopped.
+SELECT i.stripe_invoice_id
+FROM invoices AS i
+WHERE i.subscription_id = :subscription_id::uuid
+  AND i.stripe_status IN ('draft', 'open')
+  AND i.billing_reason IS DISTINCT FROM 'manual'
+ORDER BY i.stripe_status = 'draft' DESC, i.stripe_created DESC
+LIMIT 1;

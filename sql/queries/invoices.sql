@@ -28,6 +28,8 @@
 --     stripe_status text,
 --     billing_reason text,
 --     collection_method text,
+--     auto_advance boolean,
+--     finalization_error text,
 --     finalized_at timestamp with time zone,
 --     due_at timestamp with time zone,
 --     amount_due bigint,
@@ -58,6 +60,7 @@
 -- CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
 -- CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
 -- CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
+-- CREATE INDEX billing_invoices_unfinalized_idx ON invoices USING btree (stripe_created) WHERE ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL));
 -- CREATE INDEX billing_invoices_unlinked_idx ON invoices USING btree (stripe_invoice_id) WHERE ((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL));
 
 -- name: list_stored(object_ids, sinces)
@@ -103,6 +106,8 @@ WITH written AS (
         stripe_status,
         billing_reason,
         collection_method,
+        auto_advance,
+        finalization_error,
         finalized_at,
         due_at,
         amount_due,
@@ -145,6 +150,8 @@ WITH written AS (
         s.stripe_status,
         s.billing_reason,
         s.collection_method,
+        s.auto_advance,
+        s.finalization_error,
         s.finalized_at,
         s.due_date,
         s.amount_due,
@@ -199,6 +206,8 @@ WITH written AS (
         stripe_status = excluded.stripe_status,
         billing_reason = excluded.billing_reason,
         collection_method = excluded.collection_method,
+        auto_advance = excluded.auto_advance,
+        finalization_error = excluded.finalization_error,
         finalized_at = excluded.finalized_at,
         due_at = excluded.due_at,
         amount_due = excluded.amount_due,

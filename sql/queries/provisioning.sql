@@ -49,6 +49,7 @@
 -- CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'paidAfterEnd'::text) IS NOT NULL);
 -- CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'payableAfterEnd'::text))::boolean;
 -- CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
+-- CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE (version > done_version);
 --
 -- CREATE TABLE tenant_services (
 --     subscription_id uuid NOT NULL,
@@ -80,6 +81,7 @@
 -- );
 -- ALTER TABLE ONLY tenant_services ADD CONSTRAINT tenant_services_pkey PRIMARY KEY (subscription_id, product_type);
 -- ALTER TABLE ONLY tenant_services ADD CONSTRAINT tenant_services_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_services_idle_idx ON tenant_services USING btree (subscription_id) WHERE (actual = ANY (ARRAY['absent'::text, 'suspended'::text]));
 -- CREATE INDEX billing_services_suspended_there_idx ON tenant_services USING btree (subscription_id) WHERE (suspended_by_service IS NOT NULL);
 -- CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
 -- CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);

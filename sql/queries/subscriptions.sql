@@ -34,6 +34,8 @@
 --     canceled_at timestamp with time zone,
 --     ended_at timestamp with time zone,
 --     collection_paused boolean,
+--     collection_behavior text,
+--     stripe_schedule_id text,
 --     entitlement jsonb,
 --     initial_payment_settled boolean,
 --     stripe_as_of_since timestamp with time zone,
@@ -54,7 +56,10 @@
 -- CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (status, stripe_status) WHERE (((status)::text = 'pending'::text) OR (stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) OR ((stripe_subscription_id IS NOT NULL) AND (stripe_status IS NULL)));
 -- CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
 -- CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
+-- CREATE INDEX billing_subscriptions_homeless_idx ON subscriptions USING btree (id) WHERE ((tenant_id IS NULL) AND (stripe_status = ANY (ARRAY['trialing'::text, 'active'::text])));
+-- CREATE INDEX billing_subscriptions_scheduled_idx ON subscriptions USING btree (id) WHERE (stripe_schedule_id IS NOT NULL);
 -- CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
+-- CREATE INDEX billing_subscriptions_trialing_idx ON subscriptions USING btree (customer_id, product_id) WHERE (stripe_status = 'trialing'::text);
 --
 -- CREATE TABLE subscription_items (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -167,6 +172,8 @@ WITH snapshots AS MATERIALIZED (
         s.canceled_at,
         s.ended_at,
         s.collection_paused,
+        s.collection_behavior,
+        s.stripe_schedule_id,
         s.items,
         s.items_complete,
         s.since,
@@ -262,6 +269,8 @@ written AS (
         canceled_at,
         ended_at,
         collection_paused,
+        collection_behavior,
+        stripe_schedule_id,
         entitlement,
         initial_payment_settled,
         stripe_as_of_since,
@@ -291,6 +300,8 @@ written AS (
         s.canceled_at,
         s.ended_at,
         s.collection_paused,
+        s.collection_behavior,
+        s.stripe_schedule_id,
         s.entitlement,
         FALSE,
         s.since,
@@ -314,6 +325,8 @@ written AS (
         canceled_at = excluded.canceled_at,
         ended_at = excluded.ended_at,
         collection_paused = excluded.collection_paused,
+        collection_behavior = excluded.collection_behavior,
+        stripe_schedule_id = excluded.stripe_schedule_id,
         entitlement = excluded.entitlement,
         stripe_as_of_since = excluded.stripe_as_of_since,
         stripe_as_of = excluded.stripe_as_of,

@@ -24,6 +24,113 @@ WHERE t.last_error IS NOT NULL
   AND (t.stopped IS NOT NULL OR t.attempts >= 5)
 UNION ALL
 SELECT
+    'service_missing',
+    s.id,
+    s.stripe_subscription_id,
+    w.updated_at,
+    'Stripe calls it ' || s.stripe_status || ' and it is paid, but not active: ' || missing.product_types
+FROM (
+    SELECT undone.subscription_id
+    FROM provisioning_work AS undone
+    WHERE undone.version > undone.done_version
+    UNION
+    SELECT idle.subscription_id
+    FROM tenant_services AS idle
+    WHERE idle.actual IN ('absent', 'suspended')
+    UNION
+    SELECT homeless.id
+    FROM subscriptions AS homeless
+    WHERE homeless.tenant_id IS NULL
+      AND homeless.stripe_status IN ('trialing', 'active')
+) AS doubtful
+JOIN subscriptions AS s
+    ON s.id = doubtful.subscription_id
+    AND s.stripe_status IN ('trialing', 'active')
+    AND s.initial_payment_settled
+    AND s.collection_paused IS NOT TRUE
+    -- shown as not_provisioned
+    AND s.status <> 'pending'
+JOIN provisioning_work AS w
+    ON w.subscription_id = s.id
+    AND w.updated_at <= now() - interval '15 minutes'
+CROSS JOIN LATERAL (
+    SELECT string_agg(DISTINCT given.product_type, ', ' ORDER BY given.product_type) AS product_types
+    FROM subscription_items AS i
+    LEFT JOIN prices AS p
+        ON p.id = i.price_id
+    JOIN products AS product
+        ON product.id = coalesce(p.product_id, (
+            SELECT sold.id
+            FROM products AS sold
+            WHERE sold.stripe_product_id = i.stripe_product_id
+              AND sold.code IS NOT NULL
+        ))
+    CROSS JOIN LATERAL unnest(product.product_types) AS given (product_type)
+    LEFT JOIN tenant_services AS v
+        ON v.subscription_id = i.subscription_id
+        AND v.product_type = given.product_type
+    WHERE i.subscription_id = s.id
+      AND i.quantity IS DISTINCT FROM 0
+      AND v.actual IS DISTINCT FROM 'active'
+      AND v.stopped IS DISTINCT FROM 'skipped'
+      AND v.suspended_by_service IS NULL
+) AS missing
+WHERE missing.product_types IS NOT NULL
+  AND NOT EXISTS (
+      SELECT 1
+      FROM provisioning_holds AS h
+      WHERE h.subscription_id = s.id
+        AND h.lifted_at IS NULL
+  )
+  -- shown as provisioning_failed or provisioning_retried
+  AND NOT EXISTS (
+      SELECT 1
+      FROM tenant_services AS failed
+      WHERE failed.subscription_id = s.id
+        AND failed.last_error IS NOT NULL
+  )
+UNION ALL
+SELECT
+    'active_after_end',
+    v.subscription_id,
+    v.product_type,
+    w.updated_at,
+    'Stripe calls it ' || s.stripe_status || ', and its account ' || v.external_ref || ' is still ' || v.actual
+FROM (
+    SELECT undone.subscription_id
+    FROM provisioning_work AS undone
+    WHERE undone.version > undone.done_version
+    UNION
+    SELECT late.subscription_id
+    FROM provisioning_work AS late
+    WHERE late.wake_at <= now() - interval '1 day'
+    UNION
+    SELECT unsuspended.subscription_id
+    FROM tenant_services AS unsuspended
+    WHERE unsuspended.desired = 'suspended'
+      AND unsuspended.actual = 'active'
+    UNION
+    SELECT unterminated.subscription_id
+    FROM tenant_services AS unterminated
+    WHERE unterminated.desired = 'terminated'
+      AND unterminated.actual IN ('active', 'suspended')
+) AS doubtful
+JOIN subscriptions AS s
+    ON s.id = doubtful.subscription_id
+    AND s.stripe_status IN ('canceled', 'incomplete_expired')
+JOIN provisioning_work AS w
+    ON w.subscription_id = s.id
+    AND w.updated_at <= now() - interval '15 minutes'
+JOIN tenant_services AS v
+    ON v.subscription_id = s.id
+    AND (
+        v.actual = 'active'
+        OR (v.actual = 'suspended' AND (v.desired = 'terminated' OR w.wake_at <= now() - interval '1 day'))
+    )
+    AND v.stopped IS DISTINCT FROM 'skipped'
+    AND v.last_error IS NULL
+UNION ALL
+SELECT
     'work_failed',
     w.subscription_id,
     NULL,
@@ -150,6 +257,34 @@ JOIN subscriptions AS s
 WHERE o.superseded_at IS NOT NULL
 UNION ALL
 SELECT
+    'trial_twice',
+    later.id,
+    earlier.stripe_subscription_id,
+    later.created_at AT TIME ZONE 'UTC',
+    'on trial for ' || product.code || ', of which the customer had a trial before'
+FROM subscriptions AS later
+JOIN subscriptions AS earlier
+    ON earlier.customer_id = later.customer_id
+    AND earlier.product_id = later.product_id
+    AND earlier.billing_provider = 'stripe'
+    AND earlier.trial_end IS NOT NULL
+    AND earlier.stripe_status IS NOT NULL
+    AND (earlier.created_at, earlier.id) < (later.created_at, later.id)
+JOIN products AS product
+    ON product.id = later.product_id
+WHERE later.stripe_status = 'trialing'
+UNION ALL
+SELECT
+    'foreign_schedule',
+    s.id,
+    s.stripe_schedule_id,
+    s.stripe_as_of,
+    'the schedule was not made here, and changes the subscription at Stripe'
+FROM subscriptions AS s
+WHERE s.stripe_schedule_id IS NOT NULL
+  AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+UNION ALL
+SELECT
     'item_unplaced',
     i.subscription_id,
     i.stripe_subscription_item_id,
@@ -205,9 +340,19 @@ SELECT
     s.stripe_subscription_id,
     w.updated_at,
     'Stripe calls it ' || s.stripe_status || ', but no invoice of its terms is due and unpaid'
+    || coalesce('; the draft ' || draft.stripe_invoice_id || ' waits to be collected', '')
 FROM subscriptions AS s
 JOIN provisioning_work AS w
     ON w.subscription_id = s.id
+LEFT JOIN LATERAL (
+    SELECT i.stripe_invoice_id
+    FROM invoices AS i
+    WHERE i.subscription_id = s.id
+      AND i.stripe_status = 'draft'
+      AND i.billing_reason IS DISTINCT FROM 'manual'
+    ORDER BY i.stripe_created DESC
+    LIMIT 1
+) AS draft ON TRUE
 WHERE s.stripe_status IN ('past_due', 'unpaid')
   AND w.inputs ->> 'owedSince' IS NULL
 UNION ALL
@@ -227,6 +372,63 @@ CROSS JOIN LATERAL jsonb_to_recordset(w.inputs -> 'paidAfterEnd') AS late (
 JOIN invoices AS i
     ON i.stripe_invoice_id = late.invoice
 WHERE w.inputs ->> 'paidAfterEnd' IS NOT NULL
+UNION ALL
+SELECT
+    'finalization_failed',
+    i.subscription_id,
+    i.stripe_invoice_id,
+    i.stripe_created,
+    'Stripe cannot finalize it: ' || i.finalization_error
+FROM invoices AS i
+WHERE i.finalized_at IS NULL
+  AND i.stripe_invoice_id IS NOT NULL
+  AND i.stripe_status = 'draft'
+  AND i.finalization_error IS NOT NULL
+UNION ALL
+SELECT
+    'draft_left',
+    i.subscription_id,
+    i.stripe_invoice_id,
+    i.stripe_created,
+    'a draft of ' || i.amount_due || ' ' || lower(i.currency) || ' in minor units'
+    || CASE WHEN i.auto_advance IS FALSE THEN ', which Stripe does not finalize by itself' ELSE '' END
+FROM invoices AS i
+LEFT JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE i.finalized_at IS NULL
+  AND i.stripe_invoice_id IS NOT NULL
+  AND i.stripe_status = 'draft'
+  AND i.stripe_created <= now() - interval '3 days'
+  AND i.finalization_error IS NULL
+  AND s.collection_behavior IS DISTINCT FROM 'keep_as_draft'
+  -- one that is made by hand is meant to be a draft, and so are those of an unpaid subscription
+  AND (
+      i.auto_advance
+      OR (i.billing_reason IS DISTINCT FROM 'manual' AND s.stripe_status IN ('trialing', 'active', 'past_due'))
+  )
+UNION ALL
+SELECT
+    'invoice_deleted',
+    i.subscription_id,
+    i.stripe_invoice_id,
+    i.stripe_as_of,
+    'a draft for a term was deleted at Stripe: ' || i.amount_due || ' ' || lower(i.currency) || ' in minor units'
+FROM invoices AS i
+JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+WHERE i.finalized_at IS NULL
+  AND i.stripe_invoice_id IS NOT NULL
+  AND i.stripe_status = 'deleted'
+  AND i.billing_reason IS DISTINCT FROM 'manual'
+  AND NOT EXISTS (
+      SELECT 1
+      FROM invoices AS later
+      WHERE later.subscription_id = i.subscription_id
+        AND later.stripe_created > i.stripe_created
+        AND later.billing_reason IS DISTINCT FROM 'manual'
+        AND later.stripe_status IN ('open', 'paid')
+  )
 UNION ALL
 SELECT
     'debt_unconfirmed',

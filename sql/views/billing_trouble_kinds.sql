@@ -24,6 +24,20 @@ FROM (
         'mpanel-billing provision retry SUBSCRIPTION'
     ),
     (
+        'service_missing',
+        'trouble',
+        'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.',
+        'the worker, if it runs; or another run',
+        'mpanel-billing provision retry SUBSCRIPTION'
+    ),
+    (
+        'active_after_end',
+        'trouble',
+        'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.',
+        'the worker, if it runs; or another run',
+        'mpanel-billing provision retry SUBSCRIPTION'
+    ),
+    (
         'work_failed',
         'trouble',
         'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.',
@@ -59,6 +73,20 @@ FROM (
         NULL
     ),
     (
+        'trial_twice',
+        'trouble',
+        'A customer is on trial for a product of which they had a trial before; object_id is the earlier subscription at Stripe.',
+        'the end of the trial, or of the subscription',
+        NULL
+    ),
+    (
+        'foreign_schedule',
+        'trouble',
+        'A subscription schedule at Stripe, which was not made here, changes a living subscription; it can make Stripe refuse changes. object_id is the schedule.',
+        'releasing the schedule at Stripe, or its end',
+        NULL
+    ),
+    (
         'item_unplaced',
         'trouble',
         'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.',
@@ -76,14 +104,35 @@ FROM (
         'nothing_owed',
         'trouble',
         'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended all the same.',
-        'the payment of what Stripe still waits for: look at its invoices at Stripe',
-        NULL
+        'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe',
+        'mpanel-billing provision collect-draft SUBSCRIPTION'
     ),
     (
         'paid_after_end',
         'trouble',
         'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated meanwhile.',
         'a refund in full: POST /api/billing/invoices/:id/refund, or at Stripe',
+        NULL
+    ),
+    (
+        'finalization_failed',
+        'trouble',
+        'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.',
+        'its finalization, after what detail names is corrected at Stripe; or its deletion there',
+        'mpanel-billing provision collect-draft SUBSCRIPTION'
+    ),
+    (
+        'draft_left',
+        'trouble',
+        'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, and nobody made it by hand.',
+        'its payment or its deletion at Stripe',
+        'mpanel-billing provision collect-draft SUBSCRIPTION'
+    ),
+    (
+        'invoice_deleted',
+        'trouble',
+        'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.',
+        'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away',
         NULL
     ),
     (

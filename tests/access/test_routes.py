@@ -35,6 +35,8 @@ def guarded_routes() -> Iterator[Route]:
 GUARDED = sorted(guarded_routes())
 LENIENT = {"reason": "pays by cheque", "graceDays": 30}
 SETTLED = {"outcome": "done", "reason": "seen at Stripe"}
+CALLING_STRIPE = {("POST", "/api/admin/subscriptions/{id}/collect-draft")}
+"""Its entries are read where it has a Stripe: tests/subscriptions/test_drafts.py."""
 READING = {route for route in GUARDED if route[0] in {"GET", "HEAD"}} | ONLY_LOOKING
 CHANGING = {*GUARDED} - READING
 
@@ -158,7 +160,8 @@ async def test_every_change_by_an_operator_leaves_exactly_one_entry(
         ("/api/admin/reconcile", "reconcile.start", None, {}),
     ]
     tried = {("POST", path.partition("?")[0]) for path, *_ in acts}
-    assert tried == {route for route in CHANGING if route[1].startswith("/api/admin")}
+    admin = {route for route in CHANGING if route[1].startswith("/api/admin")}
+    assert tried == admin - CALLING_STRIPE
     for path, action, target, body in acts:
         headers = bearer(ADMIN_KEY) | {"X-Request-Id": f"req-{action}"}
         status, text = await ask(

@@ -53,6 +53,14 @@ OF_TROUBLE = (
     "provisioning_work_debt_unconfirmed_idx",
     "billing_audit_log_unfinished_idx",
     "provisioning_work_paid_after_end_idx",
+    "provisioning_work_undone_idx",
+    "provisioning_work_due_idx",
+    "billing_services_idle_idx",
+    "billing_services_unsettled_idx",
+    "billing_subscriptions_homeless_idx",
+    "billing_subscriptions_trialing_idx",
+    "billing_subscriptions_scheduled_idx",
+    "billing_invoices_unfinalized_idx",
 )
 WATCHED = (
     "provisioning_work_payable_after_end_idx",

@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
-from mpanel_billing.errors import ConflictError, NotFoundError
+from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
 from mpanel_billing.http.request import PricePath, ServicePath, SubscriptionPath
 from mpanel_billing.http.schemas.admin import (
     AdoptRequest,
+    CollectedDraftResponse,
     EndLeniencyRequest,
     HoldSchema,
     IgnorePriceRequest,
@@ -25,12 +26,14 @@ from mpanel_billing.http.schemas.admin import (
     TimelineResponse,
 )
 from mpanel_billing.provisioning import operations
+from mpanel_billing.subscriptions.drafts import collect_draft
 
 routes = Endpoints("admin")
 
 _SUBSCRIPTION = "/api/admin/subscriptions/{id}"
 
 _UNKNOWN: Refusals = {NotFoundError: ()}
+_DECLINED = ("card_declined", "authentication_required")
 _UNKNOWN_OR_IN_CONFLICT: Refusals = {NotFoundError: (), ConflictError: ()}
 
 
@@ -153,6 +156,24 @@ async def post_strict(
         by=call.actor,
     )
     return SubscriptionDoneResponse(subscription_id=subscription_id)
+
+
+@routes.endpoint(
+    "POST",
+    f"{_SUBSCRIPTION}/collect-draft",
+    scope="admin",
+    refusals={NotFoundError: (), ConflictError: ("no_draft",), PaymentFailedError: _DECLINED},
+    calls_stripe=True,
+)
+async def post_collect_draft(call: KeyedCall[SubscriptionPath]) -> CollectedDraftResponse:
+    """Finalize and pay the latest draft for a term of a subscription."""
+    subscription_id = await _subscription(call)
+    collected = await collect_draft(call.app[keys.MIRROR], subscription_id, call.actor)
+    return CollectedDraftResponse(
+        subscription_id=subscription_id,
+        invoice_id=collected.stripe_invoice_id,
+        status=collected.status,
+    )
 
 
 @routes.endpoint(

@@ -336,6 +336,14 @@ class DeletedSubscriptionsResponse(Response):
     subscriptions: tuple[DeletedSubscriptionSchema, ...]
 
 
+class CollectedDraftResponse(Response):
+    """The invoice that was a draft: its id and its status at Stripe."""
+
+    subscription_id: UUID
+    invoice_id: str
+    status: str
+
+
 class SettledResponse(Response):
     """The subscription; `refunded` is in minor units, null if nothing was refunded."""
 

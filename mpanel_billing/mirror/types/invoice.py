@@ -30,6 +30,8 @@ class InvoiceFacts(NamedTuple):
     stripe_status: str
     billing_reason: str | None
     collection_method: str | None
+    auto_advance: bool | None
+    finalization_error: str | None
     finalized_at: datetime | None
     currency: str
     tax: int
@@ -87,6 +89,8 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
         stripe_status=status,
         billing_reason=fields.text("billing_reason"),
         collection_method=fields.text("collection_method"),
+        auto_advance=fields.flag("auto_advance") if "auto_advance" in fields.values else None,
+        finalization_error=_finalization_error(fields),
         finalized_at=transitions.moment("finalized_at"),
         currency=currency_code(fields.text("currency")),
         tax=_taxes(fields),
@@ -105,6 +109,11 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
         paid_at=transitions.moment("paid_at"),
         stripe_created=require(fields.moment("created"), "created"),
     )
+
+
+def _finalization_error(fields: Fields) -> str | None:
+    error = fields.child("last_finalization_error")
+    return error.text("message") or error.text("code") or error.text("type")
 
 
 def _status(fields: Fields) -> str:
@@ -233,7 +242,7 @@ def _differences(facts: InvoiceFacts, row: Row) -> Iterable[Difference]:
 
 
 def _buried(row: Row) -> Mapping[str, Any] | None:
-    """Only drafts can be deleted, and none of our events says so."""
+    """Only drafts can be deleted; the event that said so was lost."""
     if row["stripe_status"] != "draft":
         return None
     return {
@@ -253,7 +262,9 @@ INVOICE = MirroredType(
     event_types=frozenset(
         {
             "invoice.created",
+            "invoice.deleted",
             "invoice.finalized",
+            "invoice.finalization_failed",
             "invoice.updated",
             "invoice.paid",
             "invoice.payment_succeeded",

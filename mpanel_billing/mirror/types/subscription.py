@@ -66,6 +66,8 @@ class SubscriptionFacts(NamedTuple):
     canceled_at: datetime | None
     ended_at: datetime | None
     collection_paused: bool
+    collection_behavior: str | None
+    stripe_schedule_id: str | None
     paused_by: str | None
     paused_at: datetime | None
     items: tuple[ItemFacts, ...]
@@ -119,6 +121,8 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         canceled_at=fields.moment("canceled_at"),
         ended_at=fields.moment("ended_at"),
         collection_paused=bool(fields.child("pause_collection").values),
+        collection_behavior=fields.child("pause_collection").text("behavior"),
+        stripe_schedule_id=fields.reference("schedule"),
         paused_by=paused.child("subscription").text("type"),
         paused_at=paused.moment("transitioned_at"),
         items=items,
