@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning.lease import take_lease
+from mpanel_billing.provisioning.repository import runs
 from tests import stripe_objects as made
 from tests.provisioning.conftest import GRACE, ProvisioningSystem, items
 
@@ -241,3 +245,43 @@ async def test_past_due_with_nothing_owed_is_suspended_after_grace_from_its_term
     assert (await system.run()).done
     assert system.world.of(id_) == {"hosting": "suspended"}
     assert await system.troubles() == ["nothing_owed"]
+
+
+_MIRRORED = {
+    "timestamp with time zone": "now() + interval '400 days'",
+    "boolean": "{0} IS NOT TRUE",
+    "bigint": "coalesce({0}, 0) + 1",
+}
+_OURS = {"auto_renew", "livemode"}
+
+
+async def test_the_decision_reads_of_the_mirror_what_triggers_work_and_nothing_else(
+    system: ProvisioningSystem,
+) -> None:
+    await operations.retry(system.pool, await system.sell())
+    lease = await take_lease(system.pool, await system.id_of())
+    assert lease is not None
+    async with acquired(system.pool) as conn:
+        before = await runs.get_work(conn, lease)
+    columns = await system.pool.fetch(
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_name = 'subscriptions'"
+    )
+    changes = [
+        f"{name} = {_MIRRORED[type_].format(name)}"
+        for name, type_ in columns
+        if type_ in _MIRRORED and name not in _OURS
+    ]
+    assert {"cancel_at", "initial_payment_settled", "amount"} <= {c.split()[0] for c in changes}
+    await system.pool.execute(
+        f"UPDATE subscriptions SET {', '.join(changes)}, stripe_status = 'canceled', "
+        "currency = 'eur', billing_cycle = 'yearly', entitlement = '{}'"
+    )
+    await system.pool.execute("DELETE FROM subscription_items")
+    await system.pool.execute("DELETE FROM invoices")
+    async with acquired(system.pool) as conn:
+        after = await runs.get_work(conn, lease)
+    assert before is not None
+    assert after is not None
+    assert after.entitlement == before.entitlement
+    assert (after.ending, after.trial_end) == (before.ending, before.trial_end)
