@@ -161,7 +161,16 @@ async def test_a_deleted_draft_invoice_is_marked_deleted(
     api = stripe.client.v1
     draft = await api.invoices.create_async({"customer": row["stripe_customer_id"]})
     await bought.stripe.wait_idle()
+    await bought.stripe.set_delivery(drop=1.0)
     await api.invoices.delete_async(draft.id)
+    lost = await reconciler.run()
+    assert [(d.found, d.repaired) for d in lost.drift] == [("invoice.deleted", True)]
+    # as if the event were too old to be listed
+    await bought.pool.execute(
+        "UPDATE invoices SET stripe_status = 'draft', status = 'draft'"
+        " WHERE stripe_invoice_id = $1",
+        draft.id,
+    )
     result = await reconciler.run()
     assert [(d.object_id, d.ours, d.found, d.repaired) for d in result.drift] == [
         (draft.id, "draft", None, True)
