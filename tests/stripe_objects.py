@@ -145,6 +145,29 @@ def invoice_payment(
     }
 
 
+def refund(
+    id_: str = "re_1",
+    *,
+    payment_intent: str = "pi_1",
+    amount: int = 799,
+    status: str = "succeeded",
+    created: int = 1_790_000_000,
+) -> dict[str, Any]:
+    """Return a refund of a payment."""
+    return {
+        "id": id_,
+        "object": "refund",
+        "livemode": False,
+        "payment_intent": payment_intent,
+        "charge": None,
+        "amount": amount,
+        "currency": "usd",
+        "status": status,
+        "reason": None,
+        "created": created,
+    }
+
+
 def session(
     id_: str = "cs_test_1",
     *,

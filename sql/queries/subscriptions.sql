@@ -534,10 +534,10 @@ sold AS (
 itemised AS (
     SELECT
         t.id,
-        (array_agg(product.id ORDER BY i.id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
-        (array_agg(product.code ORDER BY i.id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
+        (array_agg(product.id ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
+        (array_agg(product.code ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
         coalesce(
-            jsonb_agg(product.code ORDER BY product.code) FILTER (WHERE product.kind = 'addon'),
+            jsonb_agg(DISTINCT product.code) FILTER (WHERE product.kind = 'addon'),
             '[]'
         ) AS addon_codes
     FROM touched AS t

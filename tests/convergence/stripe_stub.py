@@ -10,6 +10,7 @@ _FOLDERS = {
     "invoices": "invoice",
     "invoice_payments": "invoice_payment",
     "customers": "customer",
+    "refunds": "refund",
 }
 
 

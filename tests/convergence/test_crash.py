@@ -13,8 +13,9 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from tests import stripe_objects as made
-from tests.convergence.lifecycles import STEPS, disordered
-from tests.convergence.rows import MIRRORED, live_all, mirrored_rows, run_refetches
+from tests.convergence.lifecycles import disordered
+from tests.convergence.rows import CATALOGUE, MIRRORED, live_all, mirrored_rows, run_refetches
+from tests.convergence.steps import STEPS
 from tests.convergence.stripe_stub import create_stripe_stub
 from tests.inbox import Inbox
 from tests.processes import running_api
@@ -67,10 +68,11 @@ async def test_every_acknowledged_event_survives_kills_and_the_mirror_equals_the
             "ordered": chance.random() < 0.5,
             "classic": chance.random() < 0.5,
             "recovered": False,
-            "steps": [(chance.choice(STEPS), chance.choice([0, 0, 1])) for _ in range(6)],
+            "steps": [(chance.choice(list(STEPS)), chance.choice([0, 0, 1])) for _ in range(6)],
         }
         for _ in range(LIVES)
     ]
+    await pool.execute(CATALOGUE)
     calm, wild = await live_all(pool, plans, "calm"), await live_all(pool, plans, "wild")
     objects = {id_: about for life in (*calm, *wild) for id_, about in life.objects.items()}
     for life in calm:
