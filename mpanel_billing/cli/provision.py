@@ -21,7 +21,10 @@ from mpanel_billing.provisioning.drivers.protocol import Unknown
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.subscriptions import revival
 from mpanel_billing.subscriptions.drafts import CollectedDraft, collect_draft
+from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
+from mpanel_billing.subscriptions.lookup import CustomerRef
 
 app = typer.Typer(help="Inspect provisioning, and get it unstuck.", no_args_is_help=True)
 
@@ -206,6 +209,24 @@ def collect(subscription: Subscription) -> None:
 
     done = _of_subscription(subscription, run)
     typer.echo(f"{done.stripe_invoice_id} is {done.status}")
+
+
+@app.command()
+def revive(subscription: Subscription) -> None:
+    """Bill an ended customer again, for the same tenant and accounts.
+
+    What was paid for is not billed again. Repeated, it has no further effect.
+    """
+    settings = load_settings()
+
+    async def run(pool: Pool, id_: UUID, by: Actor) -> Changed:
+        async with open_gateway(settings) as gateway:
+            mirror = Mirror(pool, gateway, settings.livemode)
+            return await revival.revive(mirror, ChangeRequest(by, id_, CustomerRef()))
+
+    revived = _change_subscription(subscription, run)
+    made = "revived as" if revived.changed else "it was revived before, as"
+    typer.echo(f"{made} {revived.subscription.stripe_id} ({revived.subscription.id})")
 
 
 @app.command()

@@ -9,11 +9,12 @@ import stripe
 from stripe.params import (
     InvoiceCreatePreviewParams,
     SubscriptionCancelParams,
+    SubscriptionCreateParams,
     SubscriptionUpdateParams,
 )
 
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE, StripeGateway
 
 NO_UPCOMING_INVOICE = "invoice_upcoming_none"
 """Stripe's error code for a subscription that ends before it is billed again."""
@@ -44,6 +45,29 @@ class Preview:
     amount_due: int
     proration_date: datetime | None
     lines: tuple[PreviewLine, ...]
+
+
+async def create_subscription(gateway: StripeGateway, params: Mapping[str, Any], key: str) -> str:
+    """Create a subscription and return its id; PaymentFailedError if its first payment fails."""
+    async with translated():
+        created = await gateway.client.v1.subscriptions.create_async(
+            cast("SubscriptionCreateParams", dict(params)), {"idempotency_key": key}
+        )
+    return created.id
+
+
+async def find_subscription(
+    gateway: StripeGateway, customer: str, metadata_key: str, value: str
+) -> str | None:
+    """Return the id of the customer's subscription with this metadata, if there is one."""
+    async with translated():
+        page = await gateway.client.v1.subscriptions.list_async(
+            {"customer": customer, "status": "all", "limit": PAGE_SIZE}
+        )
+        async for found in page.auto_paging_iter():
+            if found.metadata.to_dict().get(metadata_key) == value:
+                return found.id
+    return None
 
 
 async def update_subscription(

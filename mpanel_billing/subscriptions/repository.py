@@ -11,11 +11,12 @@ from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.subscriptions.paging import Span
 from mpanel_billing.subscriptions.records import Invoice, Payment, Refund, Subscription
 
-Kind = Literal["change_plan", "cancel", "resume", "refund"]
+Kind = Literal["change_plan", "cancel", "resume", "revive", "refund"]
 State = Literal["asking", "unanswered", "done", "failed"]
 
 _queries = load_queries("customer_records")
 _changes = load_queries("changes")
+_takeovers = load_queries("takeovers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,27 @@ async def list_refund_statuses(conn: Connection, stripe_invoice_id: str) -> Mapp
     """Return the Stripe status of an invoice's mirrored refunds, by id."""
     rows = await _queries.list_refund_statuses.fetch(conn, stripe_invoice_id=stripe_invoice_id)
     return {row["stripe_refund_id"]: row["status"] for row in rows}
+
+
+async def get_revival(
+    conn: Connection, subscription_id: UUID, successor_id: UUID
+) -> asyncpg.Record:
+    """Return what a revival of an ended subscription depends on."""
+    row = await _takeovers.get_revival.fetch_one(
+        conn, subscription_id=subscription_id, successor_id=successor_id
+    )
+    assert row  # noqa: S101 - the caller has read the subscription
+    return row
+
+
+async def plan_revival(conn: Connection, subscription_id: UUID, successor_id: UUID) -> None:
+    """Insert the successor, unless it is there, which takes over once it is alive."""
+    await _takeovers.insert_successor.execute(
+        conn, subscription_id=subscription_id, successor_id=successor_id
+    )
+    await _takeovers.plan_takeover.execute(
+        conn, subscription_id=successor_id, predecessor_id=subscription_id, reason="revived"
+    )
 
 
 async def lock_subject(conn: Connection, subject_id: UUID) -> None:

@@ -132,7 +132,7 @@ CREATE TABLE billing_changes (
     subscription_id uuid REFERENCES subscriptions ON DELETE CASCADE,
     invoice_id uuid, -- references invoices: see invoice_links, which locks that table
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id)) STORED,
-    kind text NOT NULL CHECK (kind IN ('change_plan', 'cancel', 'resume', 'refund')),
+    kind text NOT NULL CHECK (kind IN ('change_plan', 'cancel', 'resume', 'revive', 'refund')),
     request_key text,
     request_hash bytea NOT NULL,
     params jsonb NOT NULL,

@@ -68,13 +68,82 @@ JOIN tenants AS t
 WHERE takeover.subscription_id = :subscription_id::uuid
   AND t.id = :tenant_id::uuid;
 
--- name: get_takeover(predecessor_id)^
+-- name: get_revival(subscription_id, successor_id)^
+-- paid_until: the end of the time that was paid for and not refunded; null if it is over.
 SELECT
-    takeover.subscription_id,
-    takeover.reason,
-    takeover.done_at IS NOT NULL AS is_done
-FROM billing_takeovers AS takeover
-WHERE takeover.predecessor_id = :predecessor_id::uuid;
+    EXISTS (
+        SELECT 1
+        FROM tenant_services AS service
+        WHERE service.subscription_id = :subscription_id::uuid
+          AND service.actual IN ('active', 'suspended')
+    ) AS has_accounts,
+    EXISTS (
+        SELECT 1
+        FROM provisioning_holds AS hold
+        WHERE hold.subscription_id = :subscription_id::uuid
+          AND hold.lifted_at IS NULL
+    ) AS is_held,
+    (
+        SELECT takeover.subscription_id
+        FROM billing_takeovers AS takeover
+        WHERE takeover.predecessor_id = :subscription_id::uuid
+          AND takeover.done_at IS NOT NULL
+    ) AS taken_over_by,
+    (
+        SELECT s.stripe_subscription_id
+        FROM subscriptions AS s
+        WHERE s.id = :successor_id::uuid
+    ) AS successor_stripe_id,
+    (
+        SELECT max(i.period_end)
+        FROM invoices AS i
+        WHERE i.subscription_id = :subscription_id::uuid
+          AND i.stripe_status = 'paid'
+          AND i.billing_reason IS DISTINCT FROM 'manual'
+          AND i.period_end > now() + interval '1 minute'
+          AND i.amount_paid > (
+              SELECT coalesce(sum(r.amount), 0)
+              FROM invoice_payments AS p
+              JOIN stripe_refunds AS r
+                  ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+              WHERE p.stripe_invoice_id = i.stripe_invoice_id
+                AND r.status NOT IN ('failed', 'canceled')
+          )
+    ) AS paid_until;
+
+-- name: insert_successor(subscription_id, successor_id)!
+INSERT INTO subscriptions (
+    id,
+    customer_id,
+    product_id,
+    status,
+    billing_provider,
+    livemode,
+    currency,
+    amount,
+    price,
+    billing_cycle,
+    auto_renew,
+    stripe_customer_id,
+    metadata
+)
+SELECT
+    :successor_id::uuid,
+    s.customer_id,
+    s.product_id,
+    'provisional',
+    'stripe',
+    s.livemode,
+    s.currency,
+    s.amount,
+    s.price,
+    s.billing_cycle,
+    FALSE,
+    s.stripe_customer_id,
+    s.metadata
+FROM subscriptions AS s
+WHERE s.id = :subscription_id::uuid
+ON CONFLICT (id) DO NOTHING;
 
 -- name: get_stripe_id(subscription_id)$
 SELECT s.stripe_subscription_id

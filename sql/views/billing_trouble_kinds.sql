@@ -111,8 +111,8 @@ FROM (
         'paid_after_end',
         'trouble',
         'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated meanwhile.',
-        'a refund in full: POST /api/billing/invoices/:id/refund, or at Stripe',
-        NULL
+        'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), or a revival',
+        'mpanel-billing provision revive SUBSCRIPTION'
     ),
     (
         'finalization_failed',

@@ -35,8 +35,12 @@ def guarded_routes() -> Iterator[Route]:
 GUARDED = sorted(guarded_routes())
 LENIENT = {"reason": "pays by cheque", "graceDays": 30}
 SETTLED = {"outcome": "done", "reason": "seen at Stripe"}
-CALLING_STRIPE = {("POST", "/api/admin/subscriptions/{id}/collect-draft")}
-"""Its entries are read where it has a Stripe: tests/subscriptions/test_drafts.py."""
+CALLING_STRIPE = {
+    ("POST", "/api/admin/subscriptions/{id}/collect-draft"),
+    ("POST", "/api/admin/subscriptions/{id}/revive"),
+}
+"""Their entries are read where they have a Stripe: test_drafts.py, test_revival.py of
+tests/subscriptions."""
 READING = {route for route in GUARDED if route[0] in {"GET", "HEAD"}} | ONLY_LOOKING
 CHANGING = {*GUARDED} - READING
 

@@ -17,6 +17,7 @@ from mpanel_billing.http.schemas.admin import (
     LeniencySchema,
     PriceDoneResponse,
     RetriedResponse,
+    RevivedResponse,
     ServiceSchema,
     StuckResponse,
     StuckSubscriptionSchema,
@@ -27,6 +28,9 @@ from mpanel_billing.http.schemas.admin import (
 )
 from mpanel_billing.provisioning import operations
 from mpanel_billing.subscriptions.drafts import collect_draft
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.revival import revive
 
 routes = Endpoints("admin")
 
@@ -211,6 +215,41 @@ async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
     """Take back that items at a price give nothing."""
     checked = await operations.heed_price(call.app[keys.POOL], call.path.id, call.actor)
     return PriceDoneResponse(checked=checked)
+
+
+@routes.endpoint(
+    "POST",
+    f"{_SUBSCRIPTION}/revive",
+    scope="admin",
+    idempotent=True,
+    calls_stripe=True,
+    refusals={
+        NotFoundError: ("not_found", "unknown_subscription"),
+        ConflictError: (
+            "accounts_terminated",
+            "change_in_progress",
+            "held",
+            "idempotency_key_reused",
+            "not_ended",
+            "taken_over",
+        ),
+        PaymentFailedError: ("card_declined", "authentication_required"),
+    },
+)
+async def post_revive(call: KeyedCall[SubscriptionPath]) -> RevivedResponse:
+    """Bill an ended customer again, for the same tenant and accounts.
+
+    What was paid for is not billed again; honours `Idempotency-Key`.
+    """
+    request = ChangeRequest(
+        call.actor, await _subscription(call), CustomerRef(), call.idempotency_key
+    )
+    revived = await revive(call.app[keys.MIRROR], request)
+    return RevivedResponse(
+        subscription_id=revived.subscription.id,
+        stripe_subscription_id=revived.subscription.stripe_id or "",
+        changed=revived.changed,
+    )
 
 
 _Body = AdoptRequest | SuspendRequest | LeniencyRequest | EndLeniencyRequest | None

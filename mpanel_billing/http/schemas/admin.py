@@ -319,6 +319,14 @@ class SubscriptionDoneResponse(Response):
     subscription_id: UUID
 
 
+class RevivedResponse(Response):
+    """The subscription that takes over; `changed` is false if it was there before."""
+
+    subscription_id: UUID
+    stripe_subscription_id: str
+    changed: bool
+
+
 class DeletedSubscriptionSchema(Schema):
     """A subscription whose row was deleted here; `accounts` are product types."""
 

@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-import asyncpg
-
 from mpanel_billing.database.queries import Connection, load_queries
 
 _queries = load_queries("takeovers")
@@ -47,11 +45,6 @@ async def has_taken_over(conn: Connection, subscription_id: UUID, tenant_id: UUI
         conn, subscription_id=subscription_id, tenant_id=tenant_id
     )
     return found is not None
-
-
-async def get_takeover(conn: Connection, predecessor_id: UUID) -> asyncpg.Record | None:
-    """Return which subscription takes over another, why, and whether it is done."""
-    return await _queries.get_takeover.fetch_one(conn, predecessor_id=predecessor_id)
 
 
 async def get_stripe_id(conn: Connection, subscription_id: UUID) -> str | None:

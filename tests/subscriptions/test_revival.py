@@ -1,0 +1,163 @@
+"""Reviving a customer: a new subscription at Stripe for the same tenant and accounts."""
+
+from datetime import datetime
+
+import pytest
+import stripe
+
+from mpanel_billing.settings import Settings
+from tests.service import make_settings
+from tests.subscriptions.conftest import GOOD_CARD, KEY, Answer, Backend
+from tests.subscriptions.test_after_end import RETENTION_IS_OVER, Ended
+from tests.subscriptions.test_after_end import ended as ended_fixture
+
+ended = ended_fixture
+
+ADMIN_KEY = "a" * 32
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return make_settings(
+        database_url=settings.database_url.get_secret_value(),
+        stripe_api_base=str(settings.stripe_api_base),
+        billing_api_keys=KEY,
+        admin_api_keys=ADMIN_KEY,
+    )
+
+
+async def revive(backend: Backend, id_: str, key: str | None = None) -> Answer:
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    headers |= {"Idempotency-Key": key} if key else {}
+    async with backend.service.client.post(
+        f"/api/admin/subscriptions/{id_}/revive", headers=headers
+    ) as response:
+        return Answer(response.status, await response.json(), response.headers)
+
+
+async def at_stripe(backend: Backend) -> list[stripe.Subscription]:
+    """Return the subscriptions that have not ended."""
+    page = await backend.worker.gateway.client.v1.subscriptions.list_async()
+    return list(page.data)
+
+
+async def accounts(backend: Backend, id_: str) -> list[tuple[str, str]]:
+    rows = await backend.service.pool.fetch(
+        "SELECT external_ref, actual FROM tenant_services WHERE subscription_id::text = $1"
+        " ORDER BY product_type",
+        id_,
+    )
+    return [(row["external_ref"], row["actual"]) for row in rows]
+
+
+async def tenant(backend: Backend, id_: str) -> str:
+    row = await backend.service.row(
+        "SELECT id::text FROM tenants WHERE billing_subscription_id::text = $1", id_
+    )
+    return str(row["id"])
+
+
+async def test_who_paid_after_the_end_is_revived_and_billed_from_the_end_of_that_time(
+    ended: Ended,
+) -> None:
+    backend = ended.backend
+    await ended.pay()
+    await backend.worker.catch_up()
+    had, home = await accounts(backend, ended.id), await tenant(backend, ended.id)
+    assert {state for _, state in had} == {"suspended"}
+    answer = await revive(backend, ended.id)
+    assert answer.status == 200, answer.body
+    await backend.worker.catch_up()
+
+    [subscription] = await at_stripe(backend)
+    assert (subscription.id, subscription.status, subscription.trial_end) == (
+        answer.body["stripeSubscriptionId"],
+        "active",
+        None,
+    )
+    (late, _) = await backend.invoices(ended.id)
+    paid_until = datetime.fromisoformat(late["periodEnd"])
+    assert subscription.billing_cycle_anchor == int(paid_until.timestamp())
+    assert subscription.latest_invoice is None
+
+    successor = answer.body["subscriptionId"]
+    assert await accounts(backend, successor) == [(ref, "active") for ref, _ in had]
+    assert await accounts(backend, ended.id) == []
+    assert await tenant(backend, successor) == home
+    assert (await backend.subscription(successor))["status"] == "active"
+    assert await ended.trouble() == []
+    assert await backend.service.pool.fetch(
+        "SELECT action, outcome FROM billing_audit_log WHERE action = 'subscription.revive'"
+    ) == [("subscription.revive", "done")]
+
+
+@pytest.mark.parametrize("key", [None, "once"])
+async def test_a_repeated_revival_is_one(ended: Ended, key: str | None) -> None:
+    await ended.pay()
+    await ended.backend.worker.catch_up()
+    first = await revive(ended.backend, ended.id, key)
+    second = await revive(ended.backend, ended.id, key)
+    assert (first.status, second.status) == (200, 200)
+    assert second.body["stripeSubscriptionId"] == first.body["stripeSubscriptionId"]
+    await ended.backend.worker.catch_up()
+    third = await revive(ended.backend, ended.id)
+    assert (third.status, third.body["changed"]) == (200, False)
+    assert len(await at_stripe(ended.backend)) == 1
+
+
+@pytest.mark.parametrize("after_work", [False, True])
+async def test_a_revival_whose_response_was_lost_is_one(ended: Ended, *, after_work: bool) -> None:
+    """Also if the process is gone: the webhook brings the subscription, and the worker goes on."""
+    await ended.pay()
+    await ended.backend.worker.catch_up()
+    await ended.backend.service.stripe.inject_fault(
+        "reset", method="POST", path="/v1/subscriptions", times=3, after_work=after_work
+    )
+    assert (await revive(ended.backend, ended.id)).status == 503
+    await ended.backend.worker.catch_up()
+    lost = await at_stripe(ended.backend)
+    assert len(lost) == int(after_work)
+    if after_work:
+        [row] = await ended.backend.service.pool.fetch(
+            "SELECT id::text FROM subscriptions WHERE stripe_subscription_id = $1", lost[0].id
+        )
+        assert {state for _, state in await accounts(ended.backend, row["id"])} == {"active"}
+    assert (await revive(ended.backend, ended.id)).status == 200
+    await ended.backend.worker.catch_up()
+    assert len(await at_stripe(ended.backend)) == 1
+    assert await ended.trouble() == []
+
+
+async def test_if_the_time_that_was_paid_is_over_the_revival_is_charged_at_once(
+    ended: Ended,
+) -> None:
+    # only Stripe's clock is a month ahead
+    await ended.backend.service.pool.execute(
+        "UPDATE invoices SET period_end = now() - interval '1 day'"
+    )
+    declined = await revive(ended.backend, ended.id)
+    assert (declined.status, declined.body["code"]) == (402, "card_declined")
+    assert await at_stripe(ended.backend) == []
+    await ended.backend.give_card(ended.id, GOOD_CARD)
+    revived = await revive(ended.backend, ended.id)
+    assert revived.status == 200, revived.body
+    await ended.backend.worker.catch_up()
+    (paid,) = await ended.backend.invoices(revived.body["subscriptionId"])
+    assert paid["amountPaid"] > 0
+    states = {state for _, state in await accounts(ended.backend, revived.body["subscriptionId"])}
+    assert states == {"active"}
+
+
+async def test_what_cannot_be_revived_is_refused_with_the_reason(
+    ended: Ended,
+) -> None:
+    await ended.work_after(RETENTION_IS_OVER)
+    gone = await revive(ended.backend, ended.id)
+    assert (gone.status, gone.body["code"]) == (409, "accounts_terminated")
+    unknown = await revive(ended.backend, "sub_none")
+    assert unknown.status == 404
+
+
+async def test_a_living_subscription_is_not_revived(backend: Backend, bought: str) -> None:
+    answer = await revive(backend, bought)
+    assert (answer.status, answer.body["code"]) == (409, "not_ended")
