@@ -37,8 +37,13 @@ def _with_some_of(*changes: Mapping[str, Any]) -> st.SearchStrategy[dict[str, An
 
 
 PRICES = ("price_known", "price_other", "price_new", None)
+PRODUCTS = ("prod_web", "prod_unknown", None)
 ITEM = st.fixed_dictionaries(
-    {"price": st.sampled_from(PRICES), "amount": st.sampled_from([799, 799, 0, None])}
+    {
+        "price": st.sampled_from(PRICES),
+        "product": st.sampled_from(PRODUCTS),
+        "amount": st.sampled_from([799, 799, 0, None]),
+    }
 )
 BEGINNING = st.fixed_dictionaries(
     {
@@ -77,6 +82,13 @@ RENEWAL = _with_some_of(
     {"pause_collection": {"behavior": "void"}},
     {"quantity": 2},
     {"quantity": None},
+    {"quantity": 0},
+    *({"product": product} for product in PRODUCTS),
+    *(
+        {"status": "paused", "status_details": {"paused": {"subscription": {"type": reason}}}}
+        for reason in ("pause_requested", "first_payment_failure")
+    ),
+    {"status": "unpaid"},
     {"unit_amount": HUGE},
     {"recurring": {"interval": "year", "interval_count": 1}},
     {"recurring": {"interval": "week", "interval_count": 1}},
@@ -84,7 +96,10 @@ RENEWAL = _with_some_of(
     {"currency": "eur"},
 )
 BILL = _with_some_of(
-    *({"status": status} for status in ("draft", "open", "void")),
+    *({"status": status} for status in ("draft", "open", "void", "uncollectible")),
+    {"status": "open", "attempt_count": 2, "status_transitions": {"finalized_at": NOW + 3}},
+    {"status": "open", "collection_method": "send_invoice", "due_date": NOW + 86_400},
+    {"status_transitions": {"finalized_at": NOW + 3, "paid_at": NOW + 2 * MONTH}},
     {"total": 0},
     {"total": HUGE},
     {"status": "open", "paid": 1},
@@ -188,6 +203,7 @@ class Story:
     ) -> dict[str, Any]:
         price = {
             "id": item["price"],
+            "product": changes.get("product", item["product"]),
             "currency": changes.get("currency", "usd"),
             "unit_amount": changes.get("unit_amount", item["amount"]),
             "recurring": changes.get("recurring", {"interval": "month", "interval_count": 1}),
@@ -201,7 +217,7 @@ class Story:
         }
 
 
-_OF_ITEMS = {"items", "quantity", "unit_amount", "recurring"}
+_OF_ITEMS = {"items", "product", "quantity", "unit_amount", "recurring"}
 
 
 def _other_price(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,8 +238,9 @@ _ITEMS: Mapping[str, Callable[[_Items], tuple[_Items, bool]]] = {
 SOLD = """
     INSERT INTO tenants (id, name, domain)
     VALUES ('00000000-0000-4000-8000-000000000001', 'tenant', 'tenant.test');
-    INSERT INTO products (id, name, type, price, code, kind)
-    VALUES ('00000000-0000-4000-8000-000000000002', 'Web', 'hosting', 7.99, 'web', 'plan');
+    INSERT INTO products (id, name, type, price, code, kind, stripe_product_id, livemode)
+    VALUES ('00000000-0000-4000-8000-000000000002', 'Web', 'hosting', 7.99, 'web', 'plan',
+        'prod_web', FALSE);
     INSERT INTO prices (id, product_id, billing_cycle, currency, unit_amount, lookup_key,
         stripe_price_id, livemode)
     SELECT named.id::uuid, '00000000-0000-4000-8000-000000000002', cycle, 'usd', 799, cycle, price,
