@@ -2553,6 +2553,8 @@ CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
 
 CREATE INDEX billing_deleted_subscriptions_stripe_idx ON billing_deleted_subscriptions USING btree (stripe_subscription_id) WHERE (settled_at IS NULL);
 
+CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)));
+
 CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created) WHERE (stripe_invoice_id IS NOT NULL);
 
 CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
@@ -2560,10 +2562,6 @@ CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree 
 CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
 
 CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
-
-CREATE INDEX billing_invoices_unfinalized_idx ON invoices USING btree (stripe_created) WHERE ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL));
-
-CREATE INDEX billing_invoices_unlinked_idx ON invoices USING btree (stripe_invoice_id) WHERE ((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL));
 
 CREATE INDEX billing_items_other_price_idx ON subscription_items USING btree (stripe_product_id, subscription_id) WHERE (price_id IS NULL);
 
@@ -2591,19 +2589,13 @@ CREATE INDEX billing_services_suspended_there_idx ON tenant_services USING btree
 
 CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
 
-CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (status, stripe_status) WHERE (((status)::text = 'pending'::text) OR (stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) OR ((stripe_subscription_id IS NOT NULL) AND (stripe_status IS NULL)));
+CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (status, stripe_status) WHERE (((status)::text = 'pending'::text) OR (stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text, 'trialing'::text])) OR ((stripe_subscription_id IS NOT NULL) AND (stripe_status IS NULL)) OR (stripe_schedule_id IS NOT NULL) OR ((tenant_id IS NULL) AND (stripe_status = ANY (ARRAY['trialing'::text, 'active'::text]))));
 
 CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
 
 CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
 
-CREATE INDEX billing_subscriptions_homeless_idx ON subscriptions USING btree (id) WHERE ((tenant_id IS NULL) AND (stripe_status = ANY (ARRAY['trialing'::text, 'active'::text])));
-
-CREATE INDEX billing_subscriptions_scheduled_idx ON subscriptions USING btree (id) WHERE (stripe_schedule_id IS NOT NULL);
-
 CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
-
-CREATE INDEX billing_subscriptions_trialing_idx ON subscriptions USING btree (customer_id, product_id) WHERE (stripe_status = 'trialing'::text);
 
 CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
 

@@ -44,7 +44,7 @@ async def test_billing_trouble_names_every_trouble(busy_url: str) -> None:
 
 OF_TROUBLE = (
     "billing_subscriptions_attention_idx",
-    "billing_invoices_unlinked_idx",
+    "billing_invoices_attention_idx",
     "billing_checkout_sessions_paid_again_idx",
     "tenant_services_troubled_idx",
     "provisioning_work_troubled_idx",
@@ -57,10 +57,6 @@ OF_TROUBLE = (
     "provisioning_work_due_idx",
     "billing_services_idle_idx",
     "billing_services_unsettled_idx",
-    "billing_subscriptions_homeless_idx",
-    "billing_subscriptions_trialing_idx",
-    "billing_subscriptions_scheduled_idx",
-    "billing_invoices_unfinalized_idx",
 )
 WATCHED = (
     "provisioning_work_payable_after_end_idx",
