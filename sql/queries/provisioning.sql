@@ -200,8 +200,9 @@ SELECT
     takeover.predecessor_id,
     adoption.source AS adopted_from,
     adoption.subscription_id IS NOT NULL AND adoption.inspected_at IS NULL AS to_inspect,
-    coalesce(own.grace_days, agreed.grace_days) AS grace_days,
-    coalesce(own.not_before, agreed.not_before) AS not_before,
+    -- its own agreement as a whole, else its customer's
+    CASE WHEN own.id IS NULL THEN agreed.grace_days ELSE own.grace_days END AS grace_days,
+    CASE WHEN own.id IS NULL THEN agreed.not_before ELSE own.not_before END AS not_before,
     coalesce(included.products, '[]') AS products,
     coalesce(included.unplaced, FALSE) AS items_unplaced,
     coalesce(services.services, '[]') AS services,

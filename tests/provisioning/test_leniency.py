@@ -65,7 +65,8 @@ async def test_an_agreement_with_the_customer_is_for_all_subscriptions_but_those
     )
     for id_ in ("sub_1", "sub_2"):
         await owe(system, GRACE_DAYS + 1, id_)
-    for_all = operations.Agreement("old customer", grace_days=GRACE_DAYS + 7, whole_customer=True)
+    day = datetime.now(UTC) + timedelta(days=3)
+    for_all = operations.Agreement("old customer", GRACE_DAYS + 7, day, whole_customer=True)
     await operations.agree_leniency(system.pool, first, for_all, operator="grace")
     assert [await state(system, id_) for id_ in ("sub_1", "sub_2")] == ["active", "active"]
     own = operations.Agreement("misused", grace_days=0)
