@@ -77,6 +77,7 @@ CREATE TYPE billing_subscription_snapshot AS (
     paused_at timestamp with time zone,
     items jsonb,
     items_complete boolean,
+    discounts jsonb,
     since timestamp with time zone,
     as_of timestamp with time zone,
     event_id text
@@ -169,6 +170,77 @@ END
 $$;
 COMMENT ON FUNCTION billing_keep_deleted_subscription() IS 'Keeps what is needed of a subscription that is being deleted';
 
+CREATE FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) RETURNS TABLE(item_id uuid, amount numeric)
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+DECLARE
+    ids uuid[];
+    amounts numeric[];
+    eligible numeric[];
+    whole numeric;
+    taken numeric;
+    discount record;
+BEGIN
+    SELECT
+        array_agg(i.id ORDER BY i.id),
+        array_agg(coalesce(i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) ORDER BY i.id)
+    INTO ids, amounts
+    FROM subscription_items AS i
+    WHERE i.subscription_id = of_subscription
+      AND i.id = ANY(due);
+    FOR discount IN
+        SELECT
+            d.stripe_subscription_item_id,
+            d.stripe_product_ids,
+            d.percent_off,
+            d.amount_off
+        FROM subscription_discounts AS d
+        JOIN subscriptions AS s
+            ON s.id = d.subscription_id
+        WHERE d.subscription_id = of_subscription
+          AND (d.ends_at IS NULL OR d.ends_at > charged_at)
+          AND (d.percent_off IS NOT NULL OR (d.currency = s.currency AND with_amounts))
+          AND (
+              d.duration IS DISTINCT FROM 'once'
+              OR (
+                  with_once
+                  AND NOT EXISTS (
+                      SELECT 1
+                      FROM invoices AS i
+                      WHERE i.stripe_subscription_id = s.stripe_subscription_id
+                        AND i.stripe_status NOT IN ('void', 'deleted')
+                        AND i.billing_reason IS DISTINCT FROM 'manual'
+                        -- Stripe says itself whether the free invoice of a trial has used it up
+                        AND i.stripe_created >= greatest(d.starts_at, s.trial_end)
+                  )
+              )
+          )
+        ORDER BY d.position
+    LOOP
+        SELECT
+            array_agg(CASE
+                WHEN (discount.stripe_subscription_item_id IS NULL OR i.stripe_subscription_item_id = discount.stripe_subscription_item_id)
+                    AND (discount.stripe_product_ids IS NULL OR i.stripe_product_id = ANY(discount.stripe_product_ids))
+                    THEN greatest(charged.amount, 0)
+                ELSE 0
+            END ORDER BY i.id)
+        INTO eligible
+        FROM unnest(ids, amounts) AS charged (id, amount)
+        JOIN subscription_items AS i
+            ON i.id = charged.id;
+        SELECT sum(charged.amount) INTO whole FROM unnest(eligible) AS charged (amount);
+        CONTINUE WHEN coalesce(whole, 0) = 0;
+        taken := coalesce(round(whole * discount.percent_off / 100), least(discount.amount_off, whole));
+        SELECT array_agg(charged.amount - taken * charged.eligible / whole ORDER BY charged.id)
+        INTO amounts
+        FROM unnest(ids, amounts, eligible) AS charged (id, amount, eligible);
+    END LOOP;
+    RETURN QUERY SELECT charged.id, charged.amount FROM unnest(ids, amounts) AS charged (id, amount);
+END
+$$;
+COMMENT ON FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) IS 'What items of a subscription are charged at a time, in minor units after discounts';
+
 CREATE FUNCTION billing_receive_events_v1(keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb) RETURNS SETOF text
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -230,6 +302,12 @@ BEGIN
                       item.value ->> 'stripe_price_id'
                   )
               FROM jsonb_array_elements(s.items) AS item (value)
+          )
+          -- a snapshot with discounts does not come here: these have ended
+          AND NOT EXISTS (
+              SELECT 1
+              FROM subscription_discounts AS discount
+              WHERE discount.subscription_id = mirror.id
           )
         RETURNING
             s.object_id,
@@ -809,6 +887,47 @@ ALTER TABLE billing_leniency ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE subscription_discounts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid NOT NULL,
+    stripe_discount_id text NOT NULL,
+    stripe_subscription_item_id text,
+    "position" integer NOT NULL,
+    stripe_coupon_id text,
+    coupon_name text,
+    percent_off numeric,
+    amount_off bigint,
+    currency text,
+    duration text,
+    stripe_product_ids text[],
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    fetched boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT subscription_discounts_amount_off_check CHECK ((amount_off >= 0)),
+    CONSTRAINT subscription_discounts_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT subscription_discounts_percent_off_check CHECK (((percent_off >= (0)::numeric) AND (percent_off <= (100)::numeric)))
+);
+COMMENT ON TABLE subscription_discounts IS 'The discounts of subscriptions and of their items, as Stripe has them';
+COMMENT ON COLUMN subscription_discounts.id IS 'Our id';
+COMMENT ON COLUMN subscription_discounts.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_discounts.stripe_discount_id IS 'di_...';
+COMMENT ON COLUMN subscription_discounts.stripe_subscription_item_id IS 'si_... of the only item that it is for; null: the whole subscription';
+COMMENT ON COLUMN subscription_discounts."position" IS 'The order in which discounts apply, each to what the ones before left; those of items come first';
+COMMENT ON COLUMN subscription_discounts.stripe_coupon_id IS 'The coupon''s id; null: not known yet, Stripe is being asked';
+COMMENT ON COLUMN subscription_discounts.coupon_name IS 'What customers see on invoices';
+COMMENT ON COLUMN subscription_discounts.percent_off IS 'Percent that it takes off; null: it takes off an amount';
+COMMENT ON COLUMN subscription_discounts.amount_off IS 'Minor units of currency that it takes off each invoice; null: it takes off a percentage';
+COMMENT ON COLUMN subscription_discounts.currency IS 'ISO 4217, lower case, of amount_off';
+COMMENT ON COLUMN subscription_discounts.duration IS 'once, repeating or forever: for one invoice, until ends_at, or always';
+COMMENT ON COLUMN subscription_discounts.stripe_product_ids IS 'prod_... of the only products that it is for; null: all';
+COMMENT ON COLUMN subscription_discounts.starts_at IS 'When it was given';
+COMMENT ON COLUMN subscription_discounts.ends_at IS 'Until when it applies; null: no end';
+COMMENT ON COLUMN subscription_discounts.fetched IS 'Whether Stripe was asked for its coupon: events carry ids, and not what a coupon is limited to';
+COMMENT ON COLUMN subscription_discounts.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last changed';
+
 CREATE TABLE subscription_items (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     subscription_id uuid NOT NULL,
@@ -924,19 +1043,39 @@ CREATE VIEW billing_mrr AS
  SELECT s.livemode,
     i.currency,
     count(DISTINCT s.id) AS subscriptions,
-    (round(sum((((i.unit_amount * COALESCE(i.quantity, (0)::bigint)))::numeric / ((i.interval_count)::numeric *
-        CASE i.recurring_interval
-            WHEN 'year'::text THEN (12)::numeric
-            WHEN 'month'::text THEN (1)::numeric
-            WHEN 'week'::text THEN ((12)::numeric / 52.0)
-            WHEN 'day'::text THEN ((12)::numeric / 365.0)
-            ELSE NULL::numeric
-        END)))))::bigint AS mrr
-   FROM (subscriptions s
+    (round(sum((COALESCE(net.amount, ((i.unit_amount * COALESCE(i.quantity, (0)::bigint)))::numeric) / term.months))))::bigint AS mrr
+   FROM (((subscriptions s
      JOIN subscription_items i ON ((i.subscription_id = s.id)))
+     CROSS JOIN LATERAL ( SELECT ((i.interval_count)::numeric *
+                CASE i.recurring_interval
+                    WHEN 'year'::text THEN (12)::numeric
+                    WHEN 'month'::text THEN (1)::numeric
+                    WHEN 'week'::text THEN ((12)::numeric / 52.0)
+                    WHEN 'day'::text THEN ((12)::numeric / 365.0)
+                    ELSE NULL::numeric
+                END) AS months) term)
+     LEFT JOIN LATERAL ( SELECT n.amount
+           FROM (( SELECT array_agg(other.id) FILTER (WHERE (other.months = term.months)) AS item_ids,
+                    (min(other.months) = term.months) AS most_frequent
+                   FROM ( SELECT o.id,
+                            ((o.interval_count)::numeric *
+                                CASE o.recurring_interval
+                                    WHEN 'year'::text THEN (12)::numeric
+                                    WHEN 'month'::text THEN (1)::numeric
+                                    WHEN 'week'::text THEN ((12)::numeric / 52.0)
+                                    WHEN 'day'::text THEN ((12)::numeric / 365.0)
+                                    ELSE NULL::numeric
+                                END) AS months
+                           FROM subscription_items o
+                          WHERE (o.subscription_id = s.id)) other
+                 HAVING (EXISTS ( SELECT 1
+                           FROM subscription_discounts d
+                          WHERE (d.subscription_id = s.id)))) billed
+             CROSS JOIN LATERAL billing_net_amounts_v1(s.id, billed.item_ids, now(), false, billed.most_frequent) n(item_id, amount))
+          WHERE (n.item_id = i.id)) net ON (true))
   WHERE (s.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))
   GROUP BY s.livemode, i.currency;
-COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue per currency in minor units, before discounts and without trials';
+COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue per currency in minor units, without trials; after discounts, except those for one invoice';
 COMMENT ON COLUMN billing_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
@@ -1762,7 +1901,7 @@ CREATE VIEW billing_overview AS
     COALESCE(c.name, (c.company_name)::text) AS customer,
     (s.metadata ->> 'planId'::text) AS plan,
     s.billing_cycle,
-    s.amount,
+    COALESCE(net.amount, s.amount) AS amount,
     s.currency,
     s.status,
     s.stripe_status,
@@ -1786,20 +1925,47 @@ CREATE VIEW billing_overview AS
     ( SELECT string_agg(DISTINCT b.trouble, ' '::text ORDER BY b.trouble) AS string_agg
            FROM billing_trouble b
           WHERE (b.subscription_id = s.id)) AS trouble,
+    net.discounts,
+    COALESCE(net.next_charge, due.subtotal) AS next_charge,
     s.stripe_subscription_id,
     s.stripe_customer_id
-   FROM ((subscriptions s
+   FROM ((((subscriptions s
+     LEFT JOIN LATERAL ( SELECT listed.ends_at,
+            (sum(listed.amount))::bigint AS subtotal,
+            array_agg(listed.id) AS item_ids
+           FROM ( SELECT i.id,
+                    COALESCE(i.current_period_end, s.current_period_end) AS ends_at,
+                    ((COALESCE(i.unit_amount, (0)::bigint))::numeric * (COALESCE(i.quantity, (0)::bigint))::numeric) AS amount
+                   FROM subscription_items i
+                  WHERE (i.subscription_id = s.id)) listed
+          GROUP BY listed.ends_at
+          ORDER BY listed.ends_at
+         LIMIT 1) due ON (true))
+     LEFT JOIN LATERAL ( SELECT ( SELECT (round(sum(n.amount)))::bigint AS round
+                   FROM billing_net_amounts_v1(s.id, due.item_ids, due.ends_at, true, true) n(item_id, amount)) AS next_charge,
+            ( SELECT (round(sum(n.amount)))::bigint AS round
+                   FROM billing_net_amounts_v1(s.id, ARRAY( SELECT i.id
+                           FROM subscription_items i
+                          WHERE (i.subscription_id = s.id)), now(), false, true) n(item_id, amount)) AS amount,
+            string_agg(((COALESCE(d.coupon_name, d.stripe_coupon_id, d.stripe_discount_id) || COALESCE(((' -'::text || trim_scale(d.percent_off)) || '%'::text), (((' -'::text || d.amount_off) || ' '::text) || d.currency), ''::text)) ||
+                CASE
+                    WHEN (d.duration = 'once'::text) THEN ' once'::text
+                    ELSE COALESCE((' until '::text || ((d.ends_at AT TIME ZONE 'UTC'::text))::date), ''::text)
+                END), ', '::text ORDER BY d."position") AS discounts
+           FROM subscription_discounts d
+          WHERE (d.subscription_id = s.id)
+         HAVING (count(*) > 0)) net ON (true))
      LEFT JOIN customers c ON ((c.id = s.customer_id)))
      LEFT JOIN tenants t ON ((t.id = s.tenant_id)))
   WHERE (s.billing_provider = 'stripe'::text);
-COMMENT ON VIEW billing_overview IS 'One line per subscription: customer, plan, amount (minor units per term), state, tenant, trouble';
+COMMENT ON VIEW billing_overview IS 'One line per subscription: customer, plan, amount (minor units per term, after discounts), state, tenant, trouble';
 COMMENT ON COLUMN billing_overview.subscription_id IS 'Our id';
 COMMENT ON COLUMN billing_overview.ordered_at IS 'When the row was created';
 COMMENT ON COLUMN billing_overview.email IS 'The customer''s e-mail address';
 COMMENT ON COLUMN billing_overview.customer IS 'The customer''s name, else the company''s';
 COMMENT ON COLUMN billing_overview.plan IS 'The planId that was ordered; null: made outside our checkout';
 COMMENT ON COLUMN billing_overview.billing_cycle IS 'The term';
-COMMENT ON COLUMN billing_overview.amount IS 'Minor units of currency per term, before discounts';
+COMMENT ON COLUMN billing_overview.amount IS 'Minor units of currency per term, after discounts other than those for one invoice; items of different terms each count once';
 COMMENT ON COLUMN billing_overview.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_overview.status IS 'mPanel''s status, or provisional or pending';
 COMMENT ON COLUMN billing_overview.stripe_status IS 'Stripe''s status; null: not paid yet';
@@ -1811,6 +1977,8 @@ COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
 COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
 COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due';
 COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
+COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off (amounts in minor units), until when; null: none';
+COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 
@@ -2219,6 +2387,21 @@ ALTER TABLE provisioning_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE stripe_customer_balances (
+    stripe_customer_id text NOT NULL,
+    currency text NOT NULL,
+    balance bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_customer_balances_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text))
+);
+COMMENT ON TABLE stripe_customer_balances IS 'What Stripe applies to a customer''s next invoice in a currency. Nothing to do with customers.credit_balance, which is mPanel''s';
+COMMENT ON COLUMN stripe_customer_balances.stripe_customer_id IS 'cus_...';
+COMMENT ON COLUMN stripe_customer_balances.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_customer_balances.balance IS 'Minor units; negative: credit that is taken off, positive: owed and added';
+COMMENT ON COLUMN stripe_customer_balances.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_customer_balances.updated_at IS 'When this row was last changed';
+
 CREATE TABLE stripe_customers (
     id text NOT NULL,
     customer_id uuid,
@@ -2478,6 +2661,9 @@ ALTER TABLE ONLY provisioning_log
 ALTER TABLE ONLY provisioning_work
     ADD CONSTRAINT provisioning_work_pkey PRIMARY KEY (subscription_id);
 
+ALTER TABLE ONLY stripe_customer_balances
+    ADD CONSTRAINT stripe_customer_balances_pkey PRIMARY KEY (stripe_customer_id, currency);
+
 ALTER TABLE ONLY stripe_customers
     ADD CONSTRAINT stripe_customers_pkey PRIMARY KEY (id);
 
@@ -2498,6 +2684,9 @@ ALTER TABLE ONLY subscription_charges
 
 ALTER TABLE ONLY subscription_charges
     ADD CONSTRAINT subscription_charges_subscription_id_position_key UNIQUE (subscription_id, "position");
+
+ALTER TABLE ONLY subscription_discounts
+    ADD CONSTRAINT subscription_discounts_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY subscription_items
     ADD CONSTRAINT subscription_items_pkey PRIMARY KEY (id);
@@ -2681,6 +2870,8 @@ CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds USING btree (st
 
 CREATE INDEX subscription_charges_price_idx ON subscription_charges USING btree (price_id);
 
+CREATE UNIQUE INDEX subscription_discounts_key ON subscription_discounts USING btree (subscription_id, stripe_discount_id, COALESCE(stripe_subscription_item_id, ''::text));
+
 CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btree (subscription_id);
 
 CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);
@@ -2766,6 +2957,9 @@ ALTER TABLE ONLY provisioning_log
 ALTER TABLE ONLY provisioning_work
     ADD CONSTRAINT provisioning_work_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY stripe_customer_balances
+    ADD CONSTRAINT stripe_customer_balances_stripe_customer_id_fkey FOREIGN KEY (stripe_customer_id) REFERENCES stripe_customers(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY stripe_customers
     ADD CONSTRAINT stripe_customers_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 
@@ -2774,6 +2968,9 @@ ALTER TABLE ONLY subscription_charges
 
 ALTER TABLE ONLY subscription_charges
     ADD CONSTRAINT subscription_charges_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY subscription_discounts
+    ADD CONSTRAINT subscription_discounts_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY subscription_items
     ADD CONSTRAINT subscription_items_price_id_fkey FOREIGN KEY (price_id) REFERENCES prices(id);

@@ -83,8 +83,11 @@ async def _create(connection: Connection, files: Iterable[str], texts: Mapping[s
 
 
 async def _drop(connection: Connection, files: Sequence[str]) -> None:
-    """Drop objects, all views in one statement: they may depend on one another."""
-    for kind in _KINDS.values():
+    """Drop objects, all views in one statement: they may depend on one another.
+
+    Views go first, because they may use functions.
+    """
+    for kind in reversed(_KINDS.values()):
         if names := [_name(file) for file in files if _kind(file) == kind]:
             await connection.execute(f"DROP {kind} {', '.join(names)}")
     for file in files:

@@ -139,6 +139,22 @@ async def list_stripe_ids(conn: Connection, subscription_ids: Sequence[UUID]) ->
     return [row["stripe_subscription_id"] for row in rows]
 
 
+async def list_unfetched_discounts(conn: Connection, stripe_ids: Sequence[str]) -> list[str]:
+    """Return which of these subscriptions have discounts that Stripe was not asked for yet."""
+    rows = await _subscriptions.list_unfetched_discounts.fetch(
+        conn, stripe_subscription_ids=stripe_ids
+    )
+    return [row["stripe_subscription_id"] for row in rows]
+
+
+async def find_subscription_of_item(conn: Connection, stripe_item_id: str) -> str | None:
+    """Return the Stripe subscription that an item belongs to, if known."""
+    found: str | None = await _subscriptions.find_subscription_of_item.fetch_value(
+        conn, stripe_subscription_item_id=stripe_item_id
+    )
+    return found
+
+
 async def derive(
     conn: Connection, stripe_ids: Sequence[str], subscription_ids: Sequence[UUID]
 ) -> Derived:

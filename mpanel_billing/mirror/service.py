@@ -10,6 +10,7 @@ from uuid import UUID
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import enqueue_provisioning, enqueue_refetches
 from mpanel_billing.mirror import repository
+from mpanel_billing.mirror.discounts import requests_for_coupons
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirrored_type import LockKey, Row
 from mpanel_billing.mirror.ordering import Decision, order
@@ -280,7 +281,8 @@ async def _request_refetches(conn: Connection, batch: _Batch) -> None:
         await repository.clear_awaited(conn, arrived)
     if awaited := _awaited(batch.applied):
         await repository.await_objects(conn, awaited)
-    if requests := _requests(batch):
+    coupons = await requests_for_coupons(conn, batch.applied)
+    if requests := [*_requests(batch), *coupons]:
         await enqueue_refetches(conn, await repository.request_refetches(conn, requests))
 
 

@@ -130,10 +130,18 @@ class StripeGateway:
         return content, as_of - timedelta(seconds=took), as_of
 
     async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
-        """Return all items of a subscription: a snapshot carries only the first ten."""
+        """Return all items of a subscription, with their discounts and the coupons of these.
+
+        A snapshot carries only the first ten, and ids of their discounts: to expand these there
+        takes one level more than Stripe allows.
+        """
         async with translated():
             page = await self.client.v1.subscription_items.list_async(
-                {"subscription": subscription_id, "limit": PAGE_SIZE}
+                {
+                    "subscription": subscription_id,
+                    "limit": PAGE_SIZE,
+                    "expand": ["data.discounts.source.coupon"],
+                }
             )
             return [item.to_dict() async for item in page.auto_paging_iter()]
 

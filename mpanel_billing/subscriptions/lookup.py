@@ -13,7 +13,7 @@ from mpanel_billing.errors import NotFoundError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.paging import Span
-from mpanel_billing.subscriptions.records import Invoice, Subscription
+from mpanel_billing.subscriptions.records import Balance, Invoice, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,24 @@ async def list_invoices(
         return await repository.list_invoices_of_customer(
             conn, customer_id, span, livemode=mirror.livemode
         )
+
+
+async def list_balances(
+    mirror: Mirror, named: CustomerRef, subscription_id: UUID | None = None
+) -> Sequence[Balance]:
+    """Return what Stripe applies to the next invoices of a customer, or of a subscription's.
+
+    NotFoundError as in `list_invoices`.
+    """
+    async with acquired(mirror.pool) as conn:
+        if subscription_id:
+            found = await require_subscription(conn, mirror, subscription_id, named)
+            customer_id = found.customer_id
+        else:
+            customer_id = await require_customer(conn, named)
+        if customer_id is None:
+            return ()
+        return await repository.list_balances(conn, customer_id, livemode=mirror.livemode)
 
 
 async def get_invoice(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> Invoice:

@@ -56,6 +56,70 @@ def _cycle(interval: str | None, count: int | None) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Discount:
+    """A discount of a subscription, or of its item `item_id`; `amount_off` is in minor units.
+
+    It applies until `ends_at`, or to one invoice if `duration` is `once`. Its coupon and terms are
+    None until Stripe has been asked for them.
+    """
+
+    coupon: str | None
+    name: str | None
+    percent_off: float | None
+    amount_off: int | None
+    currency: str | None
+    duration: str | None
+    ends_at: datetime | None
+    item_id: UUID | None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Read a discount from a row of `list_subscriptions`."""
+        ends_at, item_id = fields["ends_at"], fields["item_id"]
+        read = {
+            "ends_at": datetime.fromisoformat(ends_at) if ends_at else None,
+            "item_id": UUID(item_id) if item_id else None,
+        }
+        return cls(**{**fields, **read})
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What Stripe applies to a customer's next invoice in a currency, in minor units.
+
+    Negative is a credit that is taken off, positive is owed and added.
+    """
+
+    stripe_customer_id: str
+    currency: str
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class NextCharge:
+    """The next charge of a subscription, in minor units, before taxes and prorations.
+
+    `amount` is the `subtotal` of the items that are due then, less the `discount`. Of the
+    customer's balance, `balance` is added to it (negative: taken off) if no other invoice is first.
+    """
+
+    at: datetime
+    subtotal: int
+    amount: int
+    balance: int
+
+    @property
+    def discount(self) -> int:
+        """What discounts take off."""
+        return self.subtotal - self.amount
+
+    @property
+    def amount_due(self) -> int:
+        """What is charged after the balance."""
+        return self.amount + self.balance
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """The tenant of a subscription."""
 
@@ -67,6 +131,10 @@ class Tenant:
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """A subscription that Stripe bills; `amount` is in minor units a term, before discounts.
+
+    Items may have different terms: `billing_cycle` is that of the plan, `amount` has each item
+    once, and `due_at`, `due_subtotal` and `due_net` (after discounts) are of those that end first.
+    `balance` is that of its Stripe customer in its currency, as in `Balance`.
 
     `status` is mPanel's, `stripe_status` Stripe's; `stripe_status` and `stripe_id` are None for an
     unpaid order. Times are UTC.
@@ -90,7 +158,12 @@ class Subscription:
     canceled_at: datetime | None
     ended_at: datetime | None
     collection_paused: bool
+    due_at: datetime | None
+    due_subtotal: int | None
+    due_net: int | None
+    balance: int
     tenant: Tenant | None
+    discounts: Sequence[Discount]
     items: Sequence[Item]
 
     @classmethod
@@ -99,7 +172,7 @@ class Subscription:
         same = {
             name: row[name]
             for name in cls.__slots__
-            if name not in {"stripe_id", "tenant", "items"}
+            if name not in {"stripe_id", "tenant", "discounts", "items"}
         }
         tenant = (
             Tenant(row["tenant_id"], row["tenant_domain"], row["tenant_status"])
@@ -110,6 +183,7 @@ class Subscription:
             **same,
             stripe_id=row["stripe_subscription_id"],
             tenant=tenant,
+            discounts=tuple(Discount.of(fields) for fields in row["discounts"]),
             items=tuple(Item.of(fields) for fields in row["items"]),
         )
 
@@ -136,13 +210,25 @@ class Subscription:
     @property
     def next_charge_at(self) -> datetime | None:
         """When the next term is charged; None: never, as it stands."""
+        due_at = self.due_at or self.current_period_end
         renews = self.stripe_status in _RENEWING and not self.collection_paused
         ends_first = self.cancel_at_period_end or (
-            self.cancel_at is not None
-            and self.current_period_end is not None
-            and self.cancel_at <= self.current_period_end
+            self.cancel_at is not None and due_at is not None and self.cancel_at <= due_at
         )
-        return self.current_period_end if renews and not ends_first else None
+        return due_at if renews and not ends_first else None
+
+    @property
+    def next_charge(self) -> NextCharge | None:
+        """The next charge; None: there is none, as it stands."""
+        if self.next_charge_at is None:
+            return None
+        amount = self.due_net or 0
+        return NextCharge(
+            at=self.next_charge_at,
+            subtotal=self.due_subtotal or 0,
+            amount=amount,
+            balance=max(self.balance, -amount),
+        )
 
 
 @dataclass(frozen=True, slots=True)

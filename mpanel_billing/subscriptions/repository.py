@@ -9,7 +9,7 @@ import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.subscriptions.paging import Span
-from mpanel_billing.subscriptions.records import Invoice, Payment, Refund, Subscription
+from mpanel_billing.subscriptions.records import Balance, Invoice, Payment, Refund, Subscription
 
 Kind = Literal["change_plan", "cancel", "resume", "revive", "refund"]
 State = Literal["asking", "unanswered", "done", "failed"]
@@ -79,6 +79,12 @@ async def load_subscriptions(
     """Return the subscriptions that Stripe bills in that mode, newest first."""
     rows = await _queries.list_subscriptions.fetch(conn, subscription_ids=ids, livemode=livemode)
     return [Subscription.of(row) for row in rows]
+
+
+async def list_balances(conn: Connection, customer_id: UUID, *, livemode: bool) -> list[Balance]:
+    """Return the balances of a customer's Stripe customers that are not zero."""
+    rows = await _queries.list_balances.fetch(conn, customer_id=customer_id, livemode=livemode)
+    return [Balance(*row.values()) for row in rows]
 
 
 async def list_invoices_of_subscription(

@@ -10,6 +10,7 @@ from mpanel_billing.errors import MalformedRequestError
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id, require
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
 from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED_BY_NAME
+from mpanel_billing.mirror.types.discount import DISCOUNT_EVENT_TYPES, DiscountOwner, owner_of
 from mpanel_billing.webhooks.jsonb import Body, NotStorableError, read_object
 
 _MAX_TEXT_LENGTH = 255
@@ -32,7 +33,7 @@ class Event(NamedTuple):
 
     `snapshot` is the mirrored object that it carries. Without one the event is kept: as ignored
     with the `reason`, or, if it is of a mirrored type and cannot be read, as failed with the
-    `error`.
+    `error`. An event of a discount has its owner, which is fetched again.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Event(NamedTuple):
     snapshot: Snapshot | None
     reason: str | None = None
     error: str | None = None
+    discount_owner: DiscountOwner | None = None
 
     @property
     def batch_key(self) -> str:
@@ -83,7 +85,11 @@ def parse_event(body: Body, *, livemode: bool) -> Event:
         raise NotAnEventError(f"The body is not an event: {wrong}.") from None
     _check_mode(event_id, payload, livemode=livemode)
     reason = _reason_to_ignore(payload)
-    snapshot, error = (None, None) if reason else _read(event_id, payload, livemode=livemode)
+    snapshot, owner, error = None, None, None
+    if reason is None and payload["type"] in DISCOUNT_EVENT_TYPES:
+        owner, error = _read_owner(payload)
+    elif reason is None:
+        snapshot, error = _read(event_id, payload, livemode=livemode)
     return Event(
         id=event_id,
         type=_label(payload.get("type")) or "unknown",
@@ -95,6 +101,7 @@ def parse_event(body: Body, *, livemode: bool) -> Event:
         snapshot=snapshot,
         reason=reason,
         error=error,
+        discount_owner=owner,
     )
 
 
@@ -131,6 +138,14 @@ def _read(
         return None, f"cannot be read: {error}"
     except Exception:  # noqa: BLE001 - a fault of ours must not refuse what Stripe sends once
         return None, traceback.format_exc()
+
+
+def _read_owner(payload: Mapping[str, Any]) -> tuple[DiscountOwner | None, str | None]:
+    """Return the owner of the discount, or the error with which the event is kept."""
+    try:
+        return owner_of(Fields(payload).child("data", "object")), None
+    except UnreadableObjectError as error:
+        return None, f"cannot be read: {error}"
 
 
 def _read_snapshot(event_id: str, payload: Mapping[str, Any], *, livemode: bool) -> Snapshot:

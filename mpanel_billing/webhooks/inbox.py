@@ -19,8 +19,10 @@ from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from mpanel_billing.jobs.backoff import doubled
+from mpanel_billing.mirror.discounts import refetch_owner
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
+from mpanel_billing.mirror.types.discount import DiscountOwner
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.event import Event, Selection, parse_event
 from mpanel_billing.webhooks.jsonb import Body
@@ -34,6 +36,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 IGNORED: Status = "ignored"
 FAILED: Status = "failed"
+NO_SUBSCRIPTION = Outcome(IGNORED, "its discount is of no subscription")
 DUPLICATE = Outcome("duplicate")
 """The outcome of an event that was in the inbox already; no row has this status."""
 
@@ -91,6 +94,9 @@ async def receive_events(conn: Connection, events: Sequence[Event]) -> Mapping[s
     snapshots = [event.snapshot for event in new if event.snapshot]
     by_object = await apply_locked(conn, snapshots) if snapshots else {}
     outcomes = {e.id: by_object[e.snapshot.object_id] for e in new if e.snapshot}
+    for event in new:
+        if event.discount_owner:
+            outcomes[event.id] = await _apply_discount(conn, event.discount_owner)
     if unexpected := [_mark(id_, o) for id_, o in outcomes.items() if o != expected[id_]]:
         await repository.mark_events(conn, unexpected)
     return {
@@ -99,11 +105,17 @@ async def receive_events(conn: Connection, events: Sequence[Event]) -> Mapping[s
     }
 
 
+async def _apply_discount(conn: Connection, owner: DiscountOwner) -> Outcome:
+    return APPLIED if await refetch_owner(conn, owner) else NO_SUBSCRIPTION
+
+
 def _expected(event: Event) -> Outcome:
     """Return the outcome of most events, with which each is inserted at first."""
     if event.error:
         return Outcome(FAILED)
-    return APPLIED if event.snapshot else Outcome(IGNORED, event.reason)
+    if event.snapshot or event.discount_owner:
+        return APPLIED
+    return Outcome(IGNORED, event.reason)
 
 
 def _failure(error: str | None) -> dict[str, Any]:
@@ -179,6 +191,8 @@ async def _lock_and_apply(mirror: Mirror, event_id: str) -> Outcome | None:
         outcome = Outcome(IGNORED, event.reason)
         if event.snapshot:
             outcome = (await apply_snapshots(conn, [event.snapshot]))[event.snapshot.object_id]
+        elif event.discount_owner:
+            outcome = await _apply_discount(conn, event.discount_owner)
         await repository.mark_events(conn, [_mark(event_id, outcome)])
         return outcome
 

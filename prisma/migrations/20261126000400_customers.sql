@@ -44,6 +44,22 @@ COMMENT ON COLUMN stripe_customers.stripe_event_id IS 'The event whose snapshot 
 COMMENT ON COLUMN stripe_customers.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_customers.updated_at IS 'When this row was last changed';
 
+CREATE TABLE stripe_customer_balances (
+    stripe_customer_id text NOT NULL REFERENCES stripe_customers ON DELETE CASCADE,
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    balance bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (stripe_customer_id, currency)
+);
+COMMENT ON TABLE stripe_customer_balances IS 'What Stripe applies to a customer''s next invoice in a currency. Nothing to do with customers.credit_balance, which is mPanel''s';
+COMMENT ON COLUMN stripe_customer_balances.stripe_customer_id IS 'cus_...';
+COMMENT ON COLUMN stripe_customer_balances.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_customer_balances.balance IS 'Minor units; negative: credit that is taken off, positive: owed and added';
+COMMENT ON COLUMN stripe_customer_balances.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_customer_balances.updated_at IS 'When this row was last changed';
+
 -- migrate:down
+DROP TABLE stripe_customer_balances;
 DROP TABLE stripe_customers;
 SELECT billing_revert_additions('20261126000400');

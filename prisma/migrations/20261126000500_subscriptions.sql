@@ -139,6 +139,47 @@ COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current t
 COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
 COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
 
+CREATE TABLE subscription_discounts (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    stripe_discount_id text NOT NULL,
+    stripe_subscription_item_id text,
+    position integer NOT NULL,
+    stripe_coupon_id text,
+    coupon_name text,
+    percent_off numeric CHECK (percent_off BETWEEN 0 AND 100),
+    amount_off bigint CHECK (amount_off >= 0),
+    currency text CHECK (currency ~ '^[a-z]{3}$'),
+    duration text,
+    stripe_product_ids text[],
+    starts_at timestamptz,
+    ends_at timestamptz,
+    fetched boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX subscription_discounts_key ON subscription_discounts (
+    subscription_id, stripe_discount_id, coalesce(stripe_subscription_item_id, '')
+);
+COMMENT ON TABLE subscription_discounts IS 'The discounts of subscriptions and of their items, as Stripe has them';
+COMMENT ON COLUMN subscription_discounts.id IS 'Our id';
+COMMENT ON COLUMN subscription_discounts.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_discounts.stripe_discount_id IS 'di_...';
+COMMENT ON COLUMN subscription_discounts.stripe_subscription_item_id IS 'si_... of the only item that it is for; null: the whole subscription';
+COMMENT ON COLUMN subscription_discounts.position IS 'The order in which discounts apply, each to what the ones before left; those of items come first';
+COMMENT ON COLUMN subscription_discounts.stripe_coupon_id IS 'The coupon''s id; null: not known yet, Stripe is being asked';
+COMMENT ON COLUMN subscription_discounts.coupon_name IS 'What customers see on invoices';
+COMMENT ON COLUMN subscription_discounts.percent_off IS 'Percent that it takes off; null: it takes off an amount';
+COMMENT ON COLUMN subscription_discounts.amount_off IS 'Minor units of currency that it takes off each invoice; null: it takes off a percentage';
+COMMENT ON COLUMN subscription_discounts.currency IS 'ISO 4217, lower case, of amount_off';
+COMMENT ON COLUMN subscription_discounts.duration IS 'once, repeating or forever: for one invoice, until ends_at, or always';
+COMMENT ON COLUMN subscription_discounts.stripe_product_ids IS 'prod_... of the only products that it is for; null: all';
+COMMENT ON COLUMN subscription_discounts.starts_at IS 'When it was given';
+COMMENT ON COLUMN subscription_discounts.ends_at IS 'Until when it applies; null: no end';
+COMMENT ON COLUMN subscription_discounts.fetched IS 'Whether Stripe was asked for its coupon: events carry ids, and not what a coupon is limited to';
+COMMENT ON COLUMN subscription_discounts.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last changed';
+
 -- What is kept of a subscription that mPanel deletes with its tenant or customer while Stripe still
 -- knows it, and which subscriptions were brought back from what Stripe knows.
 CREATE TABLE billing_deleted_subscriptions (
@@ -250,6 +291,7 @@ COMMENT ON FUNCTION billing_keep_deleted_subscription() IS 'Keeps what is needed
 DROP FUNCTION billing_keep_deleted_subscription();
 DROP TABLE billing_adoptions;
 DROP TABLE billing_deleted_subscriptions;
+DROP TABLE subscription_discounts;
 DROP TABLE subscription_items;
 DO $$
 BEGIN

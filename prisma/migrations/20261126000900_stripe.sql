@@ -167,6 +167,7 @@ CREATE TYPE billing_subscription_snapshot AS (
     paused_at timestamptz,
     items jsonb,
     items_complete boolean,
+    discounts jsonb,
     since timestamptz,
     as_of timestamptz,
     event_id text

@@ -129,6 +129,16 @@ SELECT
     t.id AS tenant_id,
     coalesce(t.billing_former_domain, t.domain) AS tenant_domain,
     t.status AS tenant_status,
+    due.at AS due_at,
+    due.subtotal AS due_subtotal,
+    net.amount AS due_net,
+    coalesce((
+        SELECT b.balance
+        FROM stripe_customer_balances AS b
+        WHERE b.stripe_customer_id = s.stripe_customer_id
+          AND b.currency = s.currency
+    ), 0) AS balance,
+    coalesce(discounted.discounts, '[]') AS discounts,
     coalesce(charged.items, '[]') AS items
 FROM subscriptions AS s
 LEFT JOIN tenants AS t
@@ -159,10 +169,62 @@ LEFT JOIN LATERAL (
         ON product.id = p.product_id
     WHERE i.subscription_id = s.id
 ) AS charged ON TRUE
+LEFT JOIN LATERAL (
+    -- items may have different terms: the next invoice has those that end first
+    SELECT
+        listed.ends_at AS at,
+        sum(listed.amount)::bigint AS subtotal,
+        array_agg(listed.id) AS item_ids
+    FROM (
+        SELECT
+            i.id,
+            coalesce(i.current_period_end, s.current_period_end) AS ends_at,
+            coalesce(i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) AS amount
+        FROM subscription_items AS i
+        WHERE i.subscription_id = s.id
+    ) AS listed
+    GROUP BY listed.ends_at
+    ORDER BY listed.ends_at
+    LIMIT 1
+) AS due ON TRUE
+LEFT JOIN LATERAL (
+    SELECT round(sum(n.amount))::bigint AS amount
+    FROM billing_net_amounts_v1(s.id, due.item_ids, due.at, TRUE, TRUE) AS n
+) AS net ON TRUE
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object(
+        'coupon', d.stripe_coupon_id,
+        'name', d.coupon_name,
+        'percent_off', d.percent_off::float8,
+        'amount_off', d.amount_off,
+        'currency', d.currency,
+        'duration', d.duration,
+        'ends_at', d.ends_at,
+        'item_id', i.id
+    ) ORDER BY d.position) AS discounts
+    FROM subscription_discounts AS d
+    LEFT JOIN subscription_items AS i
+        ON i.stripe_subscription_item_id = d.stripe_subscription_item_id
+    WHERE d.subscription_id = s.id
+) AS discounted ON TRUE
 WHERE s.id = ANY(:subscription_ids::uuid[])
   AND s.billing_provider = 'stripe'
   AND s.livemode = :livemode::boolean
 ORDER BY s.created_at DESC, s.id DESC;
+
+-- name: list_balances(customer_id, livemode)
+-- What Stripe applies to the next invoices of a customer.
+SELECT
+    b.stripe_customer_id,
+    b.currency,
+    b.balance
+FROM stripe_customers AS c
+JOIN stripe_customer_balances AS b
+    ON b.stripe_customer_id = c.id
+WHERE c.customer_id = :customer_id::uuid
+  AND c.livemode = :livemode::boolean
+  AND b.balance <> 0
+ORDER BY b.stripe_customer_id, b.currency;
 
 -- name: list_invoice_ids_of_subscription(subscription_id, livemode, before_at, before_id, most)
 -- Newest first, without drafts.

@@ -1,6 +1,6 @@
 -- Stripe's customers, and the customer record of each.
 
--- Tables: customers, users, stripe_customers
+-- Tables: customers, users, stripe_customers, stripe_customer_balances
 --
 -- CREATE TABLE customers (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -66,6 +66,17 @@
 -- ALTER TABLE ONLY stripe_customers ADD CONSTRAINT stripe_customers_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY stripe_customers ADD CONSTRAINT stripe_customers_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 -- CREATE INDEX stripe_customers_customer_idx ON stripe_customers USING btree (customer_id);
+--
+-- CREATE TABLE stripe_customer_balances (
+--     stripe_customer_id text NOT NULL,
+--     currency text NOT NULL,
+--     balance bigint NOT NULL,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT stripe_customer_balances_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text))
+-- );
+-- ALTER TABLE ONLY stripe_customer_balances ADD CONSTRAINT stripe_customer_balances_pkey PRIMARY KEY (stripe_customer_id, currency);
+-- ALTER TABLE ONLY stripe_customer_balances ADD CONSTRAINT stripe_customer_balances_stripe_customer_id_fkey FOREIGN KEY (stripe_customer_id) REFERENCES stripe_customers(id) ON DELETE CASCADE;
 
 -- name: list_stored(object_ids, sinces)
 SELECT
@@ -86,8 +97,23 @@ WHERE mirror.stripe_as_of IS NOT NULL;
 
 -- name: write_snapshots(snapshots)!
 -- When a customer is deleted at Stripe, the link from the customer record is removed, so that the
--- next order creates a new one.
-WITH written AS (
+-- next order creates a new one. An event has the balance in the customer's own currency only.
+WITH snapshots AS MATERIALIZED (
+    SELECT s.*
+    FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
+        object_id text,
+        livemode boolean,
+        email text,
+        name text,
+        deleted boolean,
+        balances jsonb,
+        balances_complete boolean,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+),
+written AS (
     INSERT INTO stripe_customers AS mirror (
         id,
         livemode,
@@ -107,16 +133,7 @@ WITH written AS (
         s.since,
         s.as_of,
         s.event_id
-    FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
-        object_id text,
-        livemode boolean,
-        email text,
-        name text,
-        deleted boolean,
-        since timestamptz,
-        as_of timestamptz,
-        event_id text
-    )
+    FROM snapshots AS s
     ON CONFLICT (id) DO UPDATE
     SET email = CASE WHEN excluded.deleted THEN mirror.email ELSE excluded.email END,
         name = CASE WHEN excluded.deleted THEN mirror.name ELSE excluded.name END,
@@ -126,6 +143,36 @@ WITH written AS (
         stripe_event_id = excluded.stripe_event_id,
         updated_at = now()
     RETURNING id, email, name, deleted
+),
+cleared AS (
+    DELETE FROM stripe_customer_balances AS b
+    USING snapshots AS s
+    WHERE b.stripe_customer_id = s.object_id
+      AND s.balances_complete
+      AND NOT s.balances ? b.currency
+    RETURNING b.currency
+),
+balanced AS (
+    -- a balance of zero needs no row, unless there has been another one
+    INSERT INTO stripe_customer_balances AS b (stripe_customer_id, currency, balance)
+    SELECT
+        s.object_id,
+        listed.currency,
+        listed.balance::bigint
+    FROM snapshots AS s
+    CROSS JOIN LATERAL jsonb_each_text(s.balances) AS listed (currency, balance)
+    WHERE listed.balance <> '0'
+       OR EXISTS (
+           SELECT 1
+           FROM stripe_customer_balances AS before
+           WHERE before.stripe_customer_id = s.object_id
+             AND before.currency = listed.currency
+       )
+    ON CONFLICT (stripe_customer_id, currency) DO UPDATE
+    SET balance = excluded.balance,
+        updated_at = now()
+    WHERE b.balance <> excluded.balance
+    RETURNING b.currency
 )
 UPDATE customers AS c
 SET email = coalesce(w.email, c.email),
@@ -142,7 +189,12 @@ SELECT
     c.stripe_event_id AS event_id,
     c.email,
     c.name,
-    c.deleted
+    c.deleted,
+    (
+        SELECT jsonb_object_agg(b.currency, b.balance)
+        FROM stripe_customer_balances AS b
+        WHERE b.stripe_customer_id = c.id
+    ) AS balances
 FROM stripe_customers AS c
 WHERE c.id = ANY(:object_ids::text[])
   AND c.stripe_as_of IS NOT NULL;

@@ -1,7 +1,7 @@
 -- Mirrored subscriptions and their items. All statements are set-based: one call takes one snapshot
 -- or fifty.
 
--- Tables: subscriptions, subscription_items
+-- Tables: subscriptions, subscription_items, subscription_discounts
 --
 -- CREATE TABLE subscriptions (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -88,6 +88,32 @@
 -- CREATE INDEX billing_items_price_subscription_idx ON subscription_items USING btree (price_id, subscription_id);
 -- CREATE INDEX billing_items_unknown_price_idx ON subscription_items USING btree (stripe_price_id, subscription_id) WHERE (price_id IS NULL);
 -- CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btree (subscription_id);
+--
+-- CREATE TABLE subscription_discounts (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     stripe_discount_id text NOT NULL,
+--     stripe_subscription_item_id text,
+--     "position" integer NOT NULL,
+--     stripe_coupon_id text,
+--     coupon_name text,
+--     percent_off numeric,
+--     amount_off bigint,
+--     currency text,
+--     duration text,
+--     stripe_product_ids text[],
+--     starts_at timestamp with time zone,
+--     ends_at timestamp with time zone,
+--     fetched boolean NOT NULL,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT subscription_discounts_amount_off_check CHECK ((amount_off >= 0)),
+--     CONSTRAINT subscription_discounts_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT subscription_discounts_percent_off_check CHECK (((percent_off >= (0)::numeric) AND (percent_off <= (100)::numeric)))
+-- );
+-- ALTER TABLE ONLY subscription_discounts ADD CONSTRAINT subscription_discounts_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY subscription_discounts ADD CONSTRAINT subscription_discounts_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE UNIQUE INDEX subscription_discounts_key ON subscription_discounts USING btree (subscription_id, stripe_discount_id, COALESCE(stripe_subscription_item_id, ''::text));
 
 -- name: lock_objects(keys)
 -- One transaction at a time per Stripe object, in the order given: two events of one object, or an
@@ -173,6 +199,7 @@ WITH snapshots AS MATERIALIZED (
         s.stripe_schedule_id,
         s.items,
         s.items_complete,
+        s.discounts,
         s.since,
         s.as_of,
         s.event_id,
@@ -427,6 +454,107 @@ itemised AS (
         excluded.current_period_end
     )
     RETURNING mirror.id
+),
+discounts AS MATERIALIZED (
+    SELECT
+        s.subscription_id,
+        d.stripe_discount_id,
+        d.stripe_subscription_item_id,
+        d.position,
+        d.stripe_coupon_id,
+        d.coupon_name,
+        d.percent_off,
+        d.amount_off,
+        d.currency,
+        d.duration,
+        d.stripe_product_ids,
+        d.starts_at,
+        d.ends_at,
+        d.has_terms,
+        d.has_terms AND s.event_id IS NULL AS fetched
+    FROM snapshots AS s
+    CROSS JOIN LATERAL jsonb_to_recordset(s.discounts) AS d (
+        stripe_discount_id text,
+        stripe_subscription_item_id text,
+        position integer,
+        stripe_coupon_id text,
+        coupon_name text,
+        percent_off numeric,
+        amount_off bigint,
+        currency text,
+        duration text,
+        stripe_product_ids text[],
+        starts_at timestamptz,
+        ends_at timestamptz,
+        has_terms boolean
+    )
+),
+withdrawn AS (
+    -- the discounts of items that an incomplete list leaves out may still exist
+    DELETE FROM subscription_discounts AS mirror
+    USING snapshots AS s
+    WHERE mirror.subscription_id = s.subscription_id
+      AND (s.items_complete OR mirror.stripe_subscription_item_id IS NULL)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM discounts AS d
+          WHERE d.subscription_id = mirror.subscription_id
+            AND d.stripe_discount_id = mirror.stripe_discount_id
+            AND d.stripe_subscription_item_id IS NOT DISTINCT FROM mirror.stripe_subscription_item_id
+      )
+    RETURNING mirror.id
+),
+discounted AS (
+    -- most events carry the ids only: what is known of a coupon stays
+    INSERT INTO subscription_discounts AS mirror (
+        subscription_id,
+        stripe_discount_id,
+        stripe_subscription_item_id,
+        position,
+        stripe_coupon_id,
+        coupon_name,
+        percent_off,
+        amount_off,
+        currency,
+        duration,
+        stripe_product_ids,
+        starts_at,
+        ends_at,
+        fetched
+    )
+    SELECT
+        d.subscription_id,
+        d.stripe_discount_id,
+        d.stripe_subscription_item_id,
+        d.position,
+        d.stripe_coupon_id,
+        d.coupon_name,
+        d.percent_off,
+        d.amount_off,
+        d.currency,
+        d.duration,
+        d.stripe_product_ids,
+        d.starts_at,
+        d.ends_at,
+        d.fetched
+    FROM discounts AS d
+    ON CONFLICT (subscription_id, stripe_discount_id, (coalesce(stripe_subscription_item_id, ''))) DO UPDATE
+    SET position = excluded.position,
+        stripe_coupon_id = coalesce(excluded.stripe_coupon_id, mirror.stripe_coupon_id),
+        coupon_name = coalesce(excluded.coupon_name, mirror.coupon_name),
+        percent_off = CASE WHEN excluded.duration IS NULL THEN mirror.percent_off ELSE excluded.percent_off END,
+        amount_off = CASE WHEN excluded.duration IS NULL THEN mirror.amount_off ELSE excluded.amount_off END,
+        currency = CASE WHEN excluded.duration IS NULL THEN mirror.currency ELSE excluded.currency END,
+        duration = coalesce(excluded.duration, mirror.duration),
+        stripe_product_ids = CASE
+            WHEN excluded.fetched THEN coalesce(excluded.stripe_product_ids, mirror.stripe_product_ids)
+            ELSE mirror.stripe_product_ids
+        END,
+        starts_at = coalesce(excluded.starts_at, mirror.starts_at),
+        ends_at = CASE WHEN excluded.starts_at IS NULL THEN mirror.ends_at ELSE excluded.ends_at END,
+        fetched = mirror.fetched OR excluded.fetched,
+        updated_at = now()
+    RETURNING mirror.id
 )
 SELECT
     s.object_id,
@@ -533,6 +661,17 @@ itemised AS (
         t.id,
         (array_agg(product.id ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
         (array_agg(product.code ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
+        (array_agg(
+            CASE i.interval_count * CASE i.recurring_interval WHEN 'month' THEN 1 WHEN 'year' THEN 12 END
+                WHEN 1 THEN 'monthly'
+                WHEN 3 THEN 'quarterly'
+                WHEN 6 THEN 'semi-annually'
+                WHEN 12 THEN 'annually'
+                WHEN 24 THEN 'biennially'
+                WHEN 36 THEN 'triennially'
+            END
+            ORDER BY i.stripe_subscription_item_id
+        ) FILTER (WHERE product.kind = 'plan'))[1] AS plan_cycle,
         coalesce(
             jsonb_agg(DISTINCT product.code) FILTER (WHERE product.kind = 'addon'),
             '[]'
@@ -558,7 +697,7 @@ reordered AS (
         s.id,
         s.metadata || jsonb_build_object(
             'planId', i.plan_code,
-            'billingCycle', s.billing_cycle,
+            'billingCycle', coalesce(i.plan_cycle, s.billing_cycle),
             'addonIds', i.addon_codes,
             'productTypes', (
                 SELECT coalesce(jsonb_agg(given.kind ORDER BY given.place), '[]')
@@ -588,7 +727,7 @@ reordered AS (
     WHERE s.metadata ? 'planId'
       AND (
           s.metadata ->> 'planId' <> i.plan_code
-          OR s.metadata ->> 'billingCycle' <> s.billing_cycle
+          OR s.metadata ->> 'billingCycle' <> coalesce(i.plan_cycle, s.billing_cycle)
           OR NOT s.metadata -> 'addonIds' @> i.addon_codes
           OR NOT i.addon_codes @> (s.metadata -> 'addonIds')
       )
@@ -603,6 +742,7 @@ derived AS MATERIALIZED (
         coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE) AS settled,
         invoiced.payment_intent_id,
         itemised.plan_id,
+        itemised.plan_cycle,
         t.status AS status_before,
         CASE
             WHEN t.stripe_status = 'canceled' THEN 'cancelled'
@@ -647,6 +787,7 @@ updated AS (
         initial_payment_settled = d.settled,
         stripe_payment_intent_id = coalesce(d.payment_intent_id, s.stripe_payment_intent_id),
         product_id = coalesce(d.plan_id, s.product_id),
+        billing_cycle = coalesce(d.plan_cycle, s.billing_cycle),
         metadata = coalesce(r.metadata, s.metadata),
         updated_at = now()
     FROM derived AS d
@@ -661,6 +802,8 @@ updated AS (
           OR (s.stripe_payment_intent_id IS NULL AND d.payment_intent_id IS NOT NULL)
           OR s.product_id <> d.plan_id
           OR (s.product_id IS NULL AND d.plan_id IS NOT NULL)
+          OR s.billing_cycle <> d.plan_cycle
+          OR (s.billing_cycle IS NULL AND d.plan_cycle IS NOT NULL)
           OR r.metadata IS NOT NULL
       )
     RETURNING s.id, s.status
@@ -704,6 +847,22 @@ LEFT JOIN work AS w
 WHERE u.status <> d.status_before
    OR w.version IS NOT NULL;
 
+-- name: list_unfetched_discounts(stripe_subscription_ids)
+-- Of these, the subscriptions with discounts whose coupons Stripe was not asked for yet.
+SELECT DISTINCT s.stripe_subscription_id
+FROM subscriptions AS s
+JOIN subscription_discounts AS d
+    ON d.subscription_id = s.id
+    AND NOT d.fetched
+WHERE s.stripe_subscription_id = ANY(:stripe_subscription_ids::text[]);
+
+-- name: find_subscription_of_item(stripe_subscription_item_id)$
+SELECT s.stripe_subscription_id
+FROM subscription_items AS i
+JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE i.stripe_subscription_item_id = :stripe_subscription_item_id;
+
 -- name: list_stripe_ids(subscription_ids)
 SELECT s.stripe_subscription_id
 FROM subscriptions AS s
@@ -744,7 +903,18 @@ SELECT
         ))
         FROM subscription_items AS i
         WHERE i.subscription_id = s.id
-    ) AS items
+    ) AS items,
+    (
+        SELECT jsonb_agg(jsonb_build_object(
+            'stripe_discount_id', d.stripe_discount_id,
+            'stripe_subscription_item_id', d.stripe_subscription_item_id,
+            'stripe_coupon_id', d.stripe_coupon_id,
+            'ends_at', extract(epoch FROM d.ends_at)::bigint,
+            'fetched', d.fetched
+        ))
+        FROM subscription_discounts AS d
+        WHERE d.subscription_id = s.id
+    ) AS discounts
 FROM subscriptions AS s
 WHERE s.stripe_subscription_id = ANY(:object_ids::text[])
   AND s.stripe_as_of IS NOT NULL;

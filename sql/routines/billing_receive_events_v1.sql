@@ -74,6 +74,12 @@ BEGIN
                   )
               FROM jsonb_array_elements(s.items) AS item (value)
           )
+          -- a snapshot with discounts does not come here: these have ended
+          AND NOT EXISTS (
+              SELECT 1
+              FROM subscription_discounts AS discount
+              WHERE discount.subscription_id = mirror.id
+          )
         RETURNING
             s.object_id,
             s.items

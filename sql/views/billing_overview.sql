@@ -7,7 +7,7 @@ SELECT
     coalesce(c.name, c.company_name) AS customer,
     s.metadata ->> 'planId' AS plan,
     s.billing_cycle,
-    s.amount,
+    coalesce(net.amount, s.amount) AS amount,
     s.currency,
     s.status,
     s.stripe_status,
@@ -38,22 +38,67 @@ SELECT
         FROM billing_trouble AS b
         WHERE b.subscription_id = s.id
     ) AS trouble,
+    net.discounts,
+    coalesce(net.next_charge, due.subtotal) AS next_charge,
     s.stripe_subscription_id,
     s.stripe_customer_id
 FROM subscriptions AS s
+LEFT JOIN LATERAL (
+    -- items may have different terms: the next invoice has those that end first
+    SELECT
+        listed.ends_at,
+        sum(listed.amount)::bigint AS subtotal,
+        array_agg(listed.id) AS item_ids
+    FROM (
+        SELECT
+            i.id,
+            coalesce(i.current_period_end, s.current_period_end) AS ends_at,
+            coalesce(i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) AS amount
+        FROM subscription_items AS i
+        WHERE i.subscription_id = s.id
+    ) AS listed
+    GROUP BY listed.ends_at
+    ORDER BY listed.ends_at
+    LIMIT 1
+) AS due ON TRUE
+LEFT JOIN LATERAL (
+    SELECT
+        (
+            SELECT round(sum(n.amount))::bigint
+            FROM billing_net_amounts_v1(s.id, due.item_ids, due.ends_at, TRUE, TRUE) AS n
+        ) AS next_charge,
+        (
+            SELECT round(sum(n.amount))::bigint
+            FROM billing_net_amounts_v1(s.id, ARRAY(
+                SELECT i.id
+                FROM subscription_items AS i
+                WHERE i.subscription_id = s.id
+            ), now(), FALSE, TRUE) AS n
+        ) AS amount,
+        string_agg(
+            coalesce(d.coupon_name, d.stripe_coupon_id, d.stripe_discount_id)
+            || coalesce(' -' || trim_scale(d.percent_off) || '%', ' -' || d.amount_off || ' ' || d.currency, '')
+            || CASE WHEN d.duration = 'once' THEN ' once' ELSE coalesce(' until ' || (d.ends_at AT TIME ZONE 'UTC')::date, '') END,
+            ', '
+            ORDER BY d.position
+        ) AS discounts
+    FROM subscription_discounts AS d
+    WHERE d.subscription_id = s.id
+    HAVING count(*) > 0
+) AS net ON TRUE
 LEFT JOIN customers AS c
     ON c.id = s.customer_id
 LEFT JOIN tenants AS t
     ON t.id = s.tenant_id
 WHERE s.billing_provider = 'stripe';
-COMMENT ON VIEW billing_overview IS 'One line per subscription: customer, plan, amount (minor units per term), state, tenant, trouble';
+COMMENT ON VIEW billing_overview IS 'One line per subscription: customer, plan, amount (minor units per term, after discounts), state, tenant, trouble';
 COMMENT ON COLUMN billing_overview.subscription_id IS 'Our id';
 COMMENT ON COLUMN billing_overview.ordered_at IS 'When the row was created';
 COMMENT ON COLUMN billing_overview.email IS 'The customer''s e-mail address';
 COMMENT ON COLUMN billing_overview.customer IS 'The customer''s name, else the company''s';
 COMMENT ON COLUMN billing_overview.plan IS 'The planId that was ordered; null: made outside our checkout';
 COMMENT ON COLUMN billing_overview.billing_cycle IS 'The term';
-COMMENT ON COLUMN billing_overview.amount IS 'Minor units of currency per term, before discounts';
+COMMENT ON COLUMN billing_overview.amount IS 'Minor units of currency per term, after discounts other than those for one invoice; items of different terms each count once';
 COMMENT ON COLUMN billing_overview.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_overview.status IS 'mPanel''s status, or provisional or pending';
 COMMENT ON COLUMN billing_overview.stripe_status IS 'Stripe''s status; null: not paid yet';
@@ -65,5 +110,7 @@ COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
 COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
 COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due';
 COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
+COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off (amounts in minor units), until when; null: none';
+COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';

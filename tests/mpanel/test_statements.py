@@ -86,6 +86,7 @@ async def test_its_triggers_still_date_every_change(pool: Pool, table: str) -> N
 TABLES_OF_A_SUBSCRIPTION = (
     "billing_adoptions",
     "subscription_items",
+    "subscription_discounts",
     "subscription_charges",
     "checkout_sessions",
     "orders",
@@ -143,6 +144,10 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
         (
             "INSERT INTO orders (subscription_id, customer_id, fingerprint)"
             " SELECT id, customer_id, 'x' FROM subscriptions WHERE id = $1"
+        ),
+        (
+            "INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position,"
+            " fetched) VALUES ($1, 'di_1', 0, TRUE)"
         ),
         "INSERT INTO provisioning_holds (subscription_id, reason, placed_by) VALUES ($1, 'x', 'x')",
         (

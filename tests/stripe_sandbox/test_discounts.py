@@ -270,3 +270,49 @@ class TestOtherChoices:
         assert "id" not in shop.receiver.last("invoice.upcoming")["data"]["object"]
         assert shop.receiver.problems == ["invoice.upcoming.id: missing"]
         shop.receiver.problems.clear()
+
+
+async def test_a_discount_of_an_item_comes_off_its_line_before_those_of_the_subscription(shop):
+    _, customer = await customer_with_card(shop)
+    await add_coupon(shop, "HALF", percent_off=50)
+    await add_coupon(shop, "ONE", amount_off=100, currency="usd")
+    items = [{"price": shop.prices["monthly"], "discounts": [{"coupon": "HALF"}]}]
+    made = await shop.api.v1.subscriptions.create_async(
+        {"customer": customer, "items": items, "discounts": [{"coupon": "ONE"}]}
+    )
+    assert [i.total for i in await shop.invoices(made.id)] == [400]
+    (item,) = made["items"].data
+    (listed,) = (
+        await shop.api.v1.subscription_items.list_async(
+            {"subscription": made.id, "expand": ["data.discounts.source.coupon"]}
+        )
+    ).data
+    (discount,) = listed.discounts
+    assert (discount.source.coupon.id, discount.subscription_item) == ("HALF", item.id)
+    replaced = [{"id": item.id, "discounts": ""}]
+    await shop.api.v1.subscriptions.update_async(made.id, {"items": replaced})
+    preview = await shop.api.v1.invoices.create_preview_async({"subscription": made.id})
+    assert preview.total == 900
+
+
+async def test_a_discount_of_an_item_for_one_invoice_is_used_up_by_it(shop, receiver):
+    _, customer = await customer_with_card(shop)
+    await add_coupon(shop, duration="once")
+    items = [{"price": shop.prices["monthly"], "discounts": [{"coupon": "TEN"}]}]
+    made = await shop.api.v1.subscriptions.create_async({"customer": customer, "items": items})
+    assert [i.total for i in await shop.invoices(made.id)] == [900]
+    assert made["items"].data[0].discounts == []
+    await shop.driver.wait_idle()
+    gone = receiver.last("customer.discount.deleted")["data"]["object"]
+    assert gone["subscription_item"] == made["items"].data[0].id
+
+
+async def test_the_coupon_of_a_discount_is_expanded_even_after_it_was_deleted(shop):
+    _, customer = await customer_with_card(shop)
+    await add_coupon(shop)
+    made = await subscribe(shop, customer, discounts=[{"coupon": "TEN"}])
+    await shop.api.v1.coupons.delete_async("TEN")
+    found = await shop.api.v1.subscriptions.retrieve_async(
+        made.id, {"expand": ["discounts.source.coupon.applies_to"]}
+    )
+    assert found.discounts[0].source.coupon.percent_off == 10

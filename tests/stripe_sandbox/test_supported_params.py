@@ -101,17 +101,17 @@ async def test_cards_are_listed_by_type(shop):
 @pytest.mark.parametrize("by", ["create", "update"])
 async def test_params_of_items_are_refused_too(shop, by):
     subscription = await shop.buy()
-    coupon = {"discounts": [{"coupon": "x"}]}
+    taxed = {"tax_rates": ["txr_x"]}
     subscriptions, customer = shop.api.v1.subscriptions, subscription.customer
     if by == "create":
-        item = {"price": shop.prices["monthly"], **coupon}
+        item = {"price": shop.prices["monthly"], **taxed}
         call = subscriptions.create_async({"customer": customer, "items": [item]})
     else:
-        item = {"id": subscription["items"].data[0].id, **coupon}
+        item = {"id": subscription["items"].data[0].id, **taxed}
         call = subscriptions.update_async(subscription.id, {"items": [item]})
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await call
-    assert refused.value.param == "items[0][discounts]"
+    assert refused.value.param == "items[0][tax_rates]"
 
 
 async def test_params_of_line_items_and_one_time_items_are_refused_too(shop):

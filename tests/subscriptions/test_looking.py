@@ -38,6 +38,10 @@ async def test_a_subscription_is_shown_with_all_that_a_panel_needs(
         "amount": shown["amount"],
         "currency": "usd",
         "at": shown["currentPeriodEnd"],
+        "subtotal": shown["amount"],
+        "discount": 0,
+        "balance": 0,
+        "amountDue": shown["amount"],
     }
     assert shown["tenant"]["status"] == "active"
     assert shown["createdAt"].endswith("Z")

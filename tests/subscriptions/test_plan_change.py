@@ -58,7 +58,12 @@ def subscription(*items: Item, status: str = "active") -> Subscription:
         canceled_at=None,
         ended_at=None,
         collection_paused=False,
+        due_at=NOW,
+        due_subtotal=0,
+        due_net=0,
+        balance=0,
         tenant=None,
+        discounts=(),
         items=items,
     )
 

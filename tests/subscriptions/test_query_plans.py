@@ -31,6 +31,10 @@ INSERT INTO billing_changes (subscription_id, kind, request_key, request_hash, p
 SELECT id, 'cancel', id::text, 'x', '{}', 'done' FROM subscriptions;
 INSERT INTO stripe_customers (id, customer_id, livemode)
 SELECT stripe_customer_id, customer_id, TRUE FROM subscriptions;
+INSERT INTO stripe_customer_balances (stripe_customer_id, currency, balance)
+SELECT id, 'usd', -1 FROM stripe_customers;
+INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position, fetched)
+SELECT id, 'di_' || id, 0, TRUE FROM subscriptions;
 ANALYZE;
 """
 CATALOGUE = {"prices", "products"}

@@ -64,6 +64,8 @@ ODDITIES = (
     "UPDATE subscription_items SET price_id = NULL WHERE {of_mine}",
     "UPDATE subscription_items SET quantity = NULL, currency = 'eur' WHERE {of_mine}",
     "DELETE FROM subscription_items WHERE {of_mine}",
+    """INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position, fetched)
+    SELECT id, 'di_of_old', 0, FALSE FROM subscriptions WHERE {mine}""",
     """INSERT INTO subscription_items (subscription_id, currency)
     SELECT id, 'usd' FROM subscriptions WHERE {mine}""",
     "UPDATE invoices SET stripe_subscription_id = NULL, subscription_id = NULL WHERE {mine}",
@@ -92,6 +94,8 @@ RENEWAL = _with_some_of(
     {"unit_amount": HUGE},
     {"recurring": {"interval": "year", "interval_count": 1}},
     {"recurring": {"interval": "week", "interval_count": 1}},
+    {"discounts": ["di_{name}_1"]},
+    {"discount": {"id": "di_{name}_2", "coupon": {"id": "c", "percent_off": 5}}},
     {"customer": "cus_{name}_2"},
     {"currency": "eur"},
 )
@@ -254,6 +258,7 @@ SOLD = """
 ROWS = {
     "subscriptions": "SELECT * FROM subscriptions WHERE id = ANY($1)",
     "items": "SELECT * FROM subscription_items WHERE subscription_id = ANY($1)",
+    "discounts": "SELECT * FROM subscription_discounts WHERE subscription_id = ANY($1)",
     "invoices": "SELECT * FROM invoices WHERE stripe_invoice_id LIKE 'in\\_' || $2 || '\\_%'",
     "payments": "SELECT * FROM invoice_payments"
     " WHERE stripe_invoice_id LIKE 'in\\_' || $2 || '\\_%'",

@@ -13,7 +13,7 @@ from mpanel_billing.http.schemas.invoices import (
     RefundRequest,
     RefundResponse,
 )
-from mpanel_billing.subscriptions.lookup import get_invoice, list_invoices
+from mpanel_billing.subscriptions.lookup import get_invoice, list_balances, list_invoices
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
 from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
 
@@ -31,9 +31,11 @@ async def get_all(call: KeyedCall[None, InvoicesQuery]) -> InvoicesResponse:
     query = call.query
     named = query.named if query.subscription_id else query.require_named("subscriptionId")
     span = Span(query.limit + 1, read_cursor(query.cursor))
-    rows = await list_invoices(call.app[keys.MIRROR], named, query.subscription_id, span)
+    mirror = call.app[keys.MIRROR]
+    rows = await list_invoices(mirror, named, query.subscription_id, span)
+    balances = await list_balances(mirror, named, query.subscription_id)
     page, cursor = cut_page(rows, query.limit, lambda row: Place(row.stripe_created, row.id))
-    return InvoicesResponse.of(page, cursor)
+    return InvoicesResponse.of(page, balances, cursor)
 
 
 @routes.endpoint(

@@ -26,7 +26,11 @@ from mpanel_billing.http.schemas.subscriptions import (
 )
 from mpanel_billing.subscriptions import lifecycle
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, PlanTerms
-from mpanel_billing.subscriptions.lookup import get_subscription, list_subscriptions
+from mpanel_billing.subscriptions.lookup import (
+    get_subscription,
+    list_balances,
+    list_subscriptions,
+)
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
 from mpanel_billing.subscriptions.plan_change import PlanRequest
 from mpanel_billing.subscriptions.preview import preview_plan_change
@@ -64,9 +68,11 @@ async def get_all(call: KeyedCall[None, PageQuery]) -> SubscriptionsResponse:
     query = call.query
     named = query.require_named()
     span = Span(query.limit + 1, read_cursor(query.cursor))
-    rows = await list_subscriptions(call.app[keys.MIRROR], named, span)
+    mirror = call.app[keys.MIRROR]
+    rows = await list_subscriptions(mirror, named, span)
+    balances = await list_balances(mirror, named)
     page, cursor = cut_page(rows, query.limit, lambda row: Place(row.created_at, row.id))
-    return SubscriptionsResponse.of(page, cursor)
+    return SubscriptionsResponse.of(page, balances, cursor)
 
 
 @routes.endpoint("GET", _ONE, scope="billing:read", refusals=_UNKNOWN)

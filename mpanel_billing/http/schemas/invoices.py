@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mpanel_billing import money
 from mpanel_billing.http.schemas.base import Moment, OwnerRequest, PageQuery, Response, Schema
+from mpanel_billing.http.schemas.subscriptions import BalanceSchema
 from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.refunds import Reason
 
@@ -91,13 +92,22 @@ class InvoicesResponse(Response):
     """A page of invoices; `nextCursor` is null on the last page."""
 
     invoices: tuple[InvoiceSchema, ...]
+    balances: tuple[BalanceSchema, ...]
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Sequence[records.Invoice], next_cursor: str | None) -> Self:
+    def of(
+        cls,
+        page: Sequence[records.Invoice],
+        balances: Sequence[records.Balance],
+        next_cursor: str | None,
+    ) -> Self:
         """Build the response from a page of a list."""
-        shown = tuple(InvoiceSchema.of(one) for one in page)
-        return cls(invoices=shown, next_cursor=next_cursor)
+        return cls(
+            invoices=tuple(InvoiceSchema.of(one) for one in page),
+            balances=tuple(BalanceSchema.of(one) for one in balances),
+            next_cursor=next_cursor,
+        )
 
 
 class RefundResponse(Response):

@@ -1,6 +1,7 @@
 """Bodies of /api/billing/subscriptions and the portal. Amounts are in minor units, times in UTC."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -77,6 +78,8 @@ class ItemSchema(Schema):
     quantity: int | None
     unit_amount: int | None
     currency: str
+    billing_cycle: str | None
+    current_period_end: Moment | None
 
     @classmethod
     def of(cls, item: records.Item) -> Self:
@@ -89,7 +92,30 @@ class ItemSchema(Schema):
             quantity=item.quantity,
             unit_amount=item.unit_amount,
             currency=item.currency,
+            billing_cycle=item.billing_cycle,
+            current_period_end=item.current_period_end,
         )
+
+
+class DiscountSchema(Schema):
+    """A discount: of the item `itemId`, or of the whole subscription.
+
+    `duration` is Stripe's: `once` (one invoice), `repeating` (until `endsAt`) or `forever`.
+    """
+
+    coupon: str | None
+    name: str | None
+    percent_off: float | None
+    amount_off: int | None
+    currency: str | None
+    duration: str | None
+    ends_at: Moment | None
+    item_id: UUID | None
+
+    @classmethod
+    def of(cls, discount: records.Discount) -> Self:
+        """Build the object from a discount."""
+        return cls(**asdict(discount))
 
 
 class TenantSchema(Schema):
@@ -108,6 +134,32 @@ class ChargeSchema(Schema):
     at: Moment | None
 
 
+class NextChargeSchema(ChargeSchema):
+    """The next charge, before taxes: `amount` is `subtotal` less `discount`.
+
+    `balance` is what the customer's balance at Stripe adds (negative: takes off), and `amountDue`
+    what is charged then.
+    """
+
+    subtotal: int
+    discount: int
+    balance: int
+    amount_due: int
+
+    @classmethod
+    def of(cls, charge: records.NextCharge, currency: str) -> Self:
+        """Build the object from a charge."""
+        return cls(
+            amount=charge.amount,
+            currency=currency,
+            at=charge.at,
+            subtotal=charge.subtotal,
+            discount=charge.discount,
+            balance=charge.balance,
+            amount_due=charge.amount_due,
+        )
+
+
 class SubscriptionSchema(Schema):
     """A subscription: `status` is mPanel's, `stripeStatus` Stripe's."""
 
@@ -121,6 +173,7 @@ class SubscriptionSchema(Schema):
     currency: str
     amount: int
     items: tuple[ItemSchema, ...]
+    discounts: tuple[DiscountSchema, ...]
     current_period_start: Moment | None
     current_period_end: Moment | None
     trial_end: Moment | None
@@ -130,14 +183,14 @@ class SubscriptionSchema(Schema):
     canceled_at: Moment | None
     ended_at: Moment | None
     collection_paused: bool
-    next_charge: ChargeSchema | None
+    next_charge: NextChargeSchema | None
     tenant: TenantSchema | None
     created_at: Moment
 
     @classmethod
     def of(cls, held: records.Subscription) -> Self:
         """Build the object from a subscription."""
-        tenant, at = held.tenant, held.next_charge_at
+        tenant, following = held.tenant, held.next_charge
         return cls(
             id=held.id,
             customer_id=held.customer_id,
@@ -149,6 +202,7 @@ class SubscriptionSchema(Schema):
             currency=held.currency,
             amount=held.amount,
             items=tuple(ItemSchema.of(item) for item in held.items),
+            discounts=tuple(DiscountSchema.of(each) for each in held.discounts),
             current_period_start=held.current_period_start,
             current_period_end=held.current_period_end,
             trial_end=held.trial_end,
@@ -158,14 +212,28 @@ class SubscriptionSchema(Schema):
             canceled_at=held.canceled_at,
             ended_at=held.ended_at,
             collection_paused=held.collection_paused,
-            next_charge=ChargeSchema(amount=held.amount, currency=held.currency, at=at)
-            if at
-            else None,
+            next_charge=NextChargeSchema.of(following, held.currency) if following else None,
             tenant=TenantSchema(id=tenant.id, domain=tenant.domain, status=tenant.status)
             if tenant
             else None,
             created_at=held.created_at,
         )
+
+
+class BalanceSchema(Schema):
+    """What Stripe applies to a customer's next invoice in a currency.
+
+    Negative is a credit that is taken off, positive is owed and added.
+    """
+
+    stripe_customer_id: str
+    currency: str
+    balance: int
+
+    @classmethod
+    def of(cls, held: records.Balance) -> Self:
+        """Build the object from a balance."""
+        return cls(**asdict(held))
 
 
 class PreviewLineSchema(Schema):
@@ -194,13 +262,22 @@ class SubscriptionsResponse(Response):
     """A page of subscriptions; `nextCursor` is null on the last page."""
 
     subscriptions: tuple[SubscriptionSchema, ...]
+    balances: tuple[BalanceSchema, ...]
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Sequence[records.Subscription], next_cursor: str | None) -> Self:
+    def of(
+        cls,
+        page: Sequence[records.Subscription],
+        balances: Sequence[records.Balance],
+        next_cursor: str | None,
+    ) -> Self:
         """Build the response from a page of a list."""
-        shown = tuple(SubscriptionSchema.of(one) for one in page)
-        return cls(subscriptions=shown, next_cursor=next_cursor)
+        return cls(
+            subscriptions=tuple(SubscriptionSchema.of(one) for one in page),
+            balances=tuple(BalanceSchema.of(one) for one in balances),
+            next_cursor=next_cursor,
+        )
 
 
 class SubscriptionChangeResponse(SubscriptionResponse):

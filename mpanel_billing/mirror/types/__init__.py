@@ -8,6 +8,7 @@ from mpanel_billing.mirror.mirrored_type import MirroredType
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError
 from mpanel_billing.mirror.types.checkout_session import CHECKOUT_SESSION
 from mpanel_billing.mirror.types.customer import CUSTOMER
+from mpanel_billing.mirror.types.discount import DISCOUNT_EVENT_TYPES
 from mpanel_billing.mirror.types.invoice import INVOICE
 from mpanel_billing.mirror.types.invoice_payment import INVOICE_PAYMENT
 from mpanel_billing.mirror.types.refund import REFUND
@@ -25,7 +26,7 @@ MIRRORED: tuple[MirroredType[Any], ...] = (
 
 MIRRORED_BY_NAME: Mapping[str, MirroredType[Any]] = {each.object_type: each for each in MIRRORED}
 
-EVENT_TYPES = frozenset(event_type for each in MIRRORED for event_type in each.event_types)
+EVENT_TYPES = DISCOUNT_EVENT_TYPES.union(*(each.event_types for each in MIRRORED))
 """The events that are applied, and that the webhook endpoint subscribes to."""
 
 COMPARED = tuple(each.object_type for each in MIRRORED if each.comparison is not None)

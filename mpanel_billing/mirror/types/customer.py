@@ -1,25 +1,32 @@
 """Customers."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from mpanel_billing.mirror.differences import Difference, differing_fields
 from mpanel_billing.mirror.facts import State
 from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Row
 from mpanel_billing.mirror.reading import (
     Fields,
+    currency_code,
 )
 from mpanel_billing.stripe_gateway.gateway import Resource
 
 
 class CustomerFacts(NamedTuple):
-    """A Stripe customer."""
+    """A Stripe customer.
+
+    `balances` has what is applied to the next invoice in a currency, in minor units: negative is a
+    credit, as in Stripe's `balance`. Other currencies have none if `balances_complete`.
+    """
 
     object_id: str
     livemode: bool
     email: str | None
     name: str | None
     deleted: bool
+    balances: tuple[tuple[str, int], ...]
+    balances_complete: bool
 
     @property
     def state(self) -> State:
@@ -28,22 +35,54 @@ class CustomerFacts(NamedTuple):
 
 
 def _read(fields: Fields, livemode: bool) -> CustomerFacts:
+    deleted = fields.flag("deleted")
     return CustomerFacts(
         object_id=fields.require_id(),
         livemode=livemode,
         email=fields.text("email"),
         name=fields.text("name"),
-        deleted=fields.flag("deleted"),
+        deleted=deleted,
+        balances=() if deleted else tuple(_balances(fields).items()),
+        balances_complete=deleted or isinstance(fields.values.get(_ALL_BALANCES), dict),
     )
+
+
+_ALL_BALANCES = "invoice_credit_balance"
+"""The balances in all currencies, which Stripe sends only if asked; positive is a credit."""
+
+
+def _balances(fields: Fields) -> dict[str, int]:
+    credits_ = fields.child(_ALL_BALANCES)
+    balances = {
+        currency_code(currency): -(credits_.whole(currency) or 0) for currency in credits_.values
+    }
+    balance, currency = fields.whole("balance"), fields.text("currency")
+    if balance is not None and currency is not None:
+        balances[currency_code(currency)] = balance
+    return balances
 
 
 def _lock_keys(facts: CustomerFacts) -> Iterable[LockKey]:
     yield ("cus", facts.object_id)
 
 
+def _columns(facts: CustomerFacts) -> Mapping[str, Any]:
+    return {"balances": dict(facts.balances)}
+
+
 def _differences(facts: CustomerFacts, row: Row) -> Iterable[Difference]:
     compared = ("deleted",) if facts.deleted else ("email", "name", "deleted")
-    return differing_fields(facts, row, compared)
+    yield from differing_fields(facts, row, compared)
+    yield from _balance_differences(facts, row["balances"] or {})
+
+
+def _balance_differences(facts: CustomerFacts, rows: Mapping[str, int]) -> Iterator[Difference]:
+    found = dict(facts.balances)
+    currencies = {*found, *rows} if facts.balances_complete else found.keys()
+    for currency in sorted(currencies):
+        ours, theirs = rows.get(currency, 0), found.get(currency, 0)
+        if ours != theirs:
+            yield Difference(f"balance.{currency}", str(ours), str(theirs))
 
 
 CUSTOMER = MirroredType(
@@ -54,10 +93,11 @@ CUSTOMER = MirroredType(
     stored_state=lambda row: State(final=row["deleted"]),
     lock_keys=_lock_keys,
     query_file="customers",
-    resource=Resource("/v1/customers"),
+    resource=Resource("/v1/customers", expand=(_ALL_BALANCES,)),
     comparison=Comparison(
         table="stripe_customers",
         differences=_differences,
         summary=lambda facts: "deleted" if facts.deleted else "present",
     ),
+    columns=_columns,
 )

@@ -17,6 +17,12 @@ from mpanel_billing.mirror.reading import (
     present,
     require,
 )
+from mpanel_billing.mirror.types.discount import (
+    EXPANDED,
+    DiscountFacts,
+    discount_differences,
+    read_discounts,
+)
 from mpanel_billing.mirror.types.lost_order import LostOrder, read_lost_order
 from mpanel_billing.money import to_decimal
 from mpanel_billing.stripe_gateway.gateway import Resource, StripeGateway
@@ -47,7 +53,9 @@ class ItemFacts(NamedTuple):
 class SubscriptionFacts(NamedTuple):
     """A subscription and its items. `order_id` is the subscription of ours that it names.
 
-    `lost_order` is what Stripe knows of that order; only a fetched object has it.
+    `billing_cycle` is None if its items have different terms: then it is that of the plan, which
+    the catalogue tells. `lost_order` is what Stripe knows of the order; only a fetched object has
+    it.
     """
 
     object_id: str
@@ -72,6 +80,7 @@ class SubscriptionFacts(NamedTuple):
     paused_at: datetime | None
     items: tuple[ItemFacts, ...]
     items_complete: bool
+    discounts: tuple[DiscountFacts, ...]
     lost_order: LostOrder | None = None
 
     @property
@@ -112,7 +121,7 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         order_id=fields.metadata_uuid(ORDER_METADATA_KEY),
         currency=currency_code(fields.text("currency") or (first.currency if first else None)),
         amount=sum((item.unit_amount or 0) * (item.quantity or 0) for item in items),
-        billing_cycle=_cycle(first),
+        billing_cycle=_common_cycle(items),
         current_period_start=min(starts) if starts else fields.moment("current_period_start"),
         current_period_end=min(ends) if ends else fields.moment("current_period_end"),
         trial_end=fields.moment("trial_end"),
@@ -127,6 +136,7 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         paused_at=paused.moment("transitioned_at"),
         items=items,
         items_complete=not fields.child("items").flag("has_more"),
+        discounts=read_discounts(fields, fields.children("items")),
         lost_order=read_lost_order(fields),
     )
 
@@ -158,8 +168,13 @@ def _item(item: Fields, subscription: Fields) -> ItemFacts:
     )
 
 
-def _cycle(item: ItemFacts | None) -> str | None:
-    if item is None or item.recurring_interval is None or item.interval_count is None:
+def _common_cycle(items: Sequence[ItemFacts]) -> str | None:
+    cycles = {_cycle(item) for item in items}
+    return cycles.pop() if len(cycles) == 1 else None
+
+
+def _cycle(item: ItemFacts) -> str | None:
+    if item.recurring_interval is None or item.interval_count is None:
         return None
     return cycle_of_interval(item.recurring_interval, item.interval_count)
 
@@ -167,9 +182,10 @@ def _cycle(item: ItemFacts | None) -> str | None:
 async def _with_all_items(
     stripe: StripeGateway, stripe_object: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """A response carries ten items at most."""
+    """A response carries ten items at most, and of their discounts only the ids."""
     items = Fields(stripe_object).child("items")
-    if not items.flag("has_more"):
+    discounted = any(item.values.get("discounts") for item in items.children("data"))
+    if not items.flag("has_more") and not discounted:
         return stripe_object
     complete = await stripe.list_subscription_items(stripe_object["id"])
     return {**stripe_object, "items": {**items.values, "data": complete, "has_more": False}}
@@ -183,6 +199,7 @@ def _lock_keys(facts: SubscriptionFacts) -> Iterable[LockKey]:
 def _columns(facts: SubscriptionFacts) -> Mapping[str, Any]:
     return {
         "items": [item._asdict() for item in facts.items],
+        "discounts": [discount._asdict() for discount in facts.discounts],
         "price": to_decimal(facts.amount, facts.currency),
         "lost_order": None,
     }
@@ -241,6 +258,9 @@ _COMPARED_OF_ITEM = (
 def _differences(facts: SubscriptionFacts, row: Row) -> Iterable[Difference]:
     yield from differing_fields(facts, row, _COMPARED)
     yield from _item_differences(facts, row["items"] or [])
+    yield from discount_differences(
+        facts.discounts, row["discounts"] or [], items_complete=facts.items_complete
+    )
 
 
 def _item_differences(
@@ -288,7 +308,9 @@ SUBSCRIPTION = MirroredType(
     stored_state=lambda row: _state(row["stripe_status"]),
     lock_keys=_lock_keys,
     query_file="subscriptions",
-    resource=Resource("/v1/subscriptions", expand=("customer",), list_params={"status": "all"}),
+    resource=Resource(
+        "/v1/subscriptions", expand=("customer", EXPANDED), list_params={"status": "all"}
+    ),
     comparison=Comparison(
         table="subscriptions",
         differences=_differences,
@@ -296,6 +318,6 @@ SUBSCRIPTION = MirroredType(
     ),
     columns=_columns,
     place=_place,
-    fast_path=lambda facts: facts.items_complete,
+    fast_path=lambda facts: facts.items_complete and not facts.discounts,
     complete=_with_all_items,
 )

@@ -92,7 +92,7 @@ def _resolve(world: World, value: Any, kinds: Sequence[str]) -> Any:
         return [_resolve(world, item, kinds) for item in value]
     if not isinstance(value, str):
         return value
-    found = (world.store.get(kind, value) for kind in kinds)
+    found = (world.store.get(kind, value) for kind in (*kinds, *(f"_deleted_{k}" for k in kinds)))
     document = next((one for one in found if one), None)
     return as_sent(document or {"id": value, "object": kinds[0], "deleted": True})
 
@@ -124,8 +124,10 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-def _invoice_credit_balance(*_: Any) -> Document:
-    return {}
+def _invoice_credit_balance(_: World, customer: ReadOnly) -> Document:
+    """Return the balance by currency; unlike `balance`, a credit is positive."""
+    balance = customer["balance"]
+    return {customer["currency"]: -balance} if balance and customer["currency"] else {}
 
 
 def _applies_to(world: World, coupon: ReadOnly) -> Document | None:

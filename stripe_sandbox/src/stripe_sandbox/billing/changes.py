@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stripe_sandbox.billing.discounts import Redemption, redeem, remove_discounts
+from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import collect, finalize_invoice
 from stripe_sandbox.billing.payments import as_api_error
@@ -72,6 +72,7 @@ def _change_item(
             raise invalid("A new item needs a price.", param="items")
         priced = PricedItem(price, param.get("quantity") or 1, param.get("metadata") or {})
         item = new_item(world, subscription, priced, at)
+        replace_discounts(world, subscription, item, param.get("discounts"), "items")
         items.append(item)
         return ItemChange(None, item, span_of(subscription, item))
     item = _find_item(items, param["id"])
@@ -80,6 +81,8 @@ def _change_item(
         items.remove(item)
         return ItemChange(before, None, span)
     _update_item(item, param, price)
+    if "discounts" in param:
+        replace_discounts(world, subscription, item, param["discounts"], "items")
     unchanged = before["price"] == item["price"] and before["quantity"] == item["quantity"]
     return ItemChange(None, None, span) if unchanged else ItemChange(before, dict(item), span)
 
@@ -162,17 +165,3 @@ def cancellation_time(subscription: ReadOnly, wanted: Any) -> int | None:
     if wanted == "min_period_end":
         return earliest_end(subscription)
     return max(int(item["current_period_end"]) for item in subscription["items"]["data"])
-
-
-def replace_discounts(world: World, subscription: Document, given: list[ReadOnly] | None) -> None:
-    """Replace the subscription's discounts."""
-    redemption = Redemption(
-        currency=subscription["currency"],
-        at=world.time_of(subscription),
-        customer=subscription["customer"],
-    )
-    kept = [
-        redeem(world, one, redemption, subscription=subscription["id"])["id"] for one in given or []
-    ]
-    remove_discounts(world, [one for one in subscription["discounts"] if one not in kept])
-    subscription["discounts"] = kept

@@ -1,6 +1,6 @@
 """Discounts: redemption, amounts, expiry."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,7 @@ def redeem(
     redemption: Redemption,
     *,
     subscription: str | None = None,
+    subscription_item: str | None = None,
     checkout_session: str | None = None,
     param: str = "discounts",
 ) -> Document:
@@ -113,6 +114,7 @@ def redeem(
             "source": {"coupon": coupon["id"], "type": "coupon"},
             "start": redemption.at,
             "subscription": subscription,
+            "subscription_item": subscription_item,
         }
     )
     if subscription:
@@ -121,7 +123,7 @@ def redeem(
 
 
 def remove_discounts(world: World, discount_ids: Iterable[str]) -> None:
-    """Announce that discounts no longer apply to their subscription."""
+    """Announce that discounts no longer apply to their subscription or item."""
     for discount_id in discount_ids:
         world.announce("customer.discount.deleted", world.find("discount", discount_id))
 
@@ -192,19 +194,51 @@ def _discountable(line: ReadOnly) -> int:
     return int(line["amount"]) - sum(int(taken["amount"]) for taken in line["discount_amounts"])
 
 
-def drop_used_up(world: World, subscription: Document, at: int) -> None:
-    """Remove the subscription's discounts that its latest invoice used up, or that have ended."""
+def drop_used_up(world: World, holder: Document, at: int) -> None:
+    """Remove discounts that the latest invoice used up, or that have ended.
+
+    The `holder` is the subscription that was invoiced, or one of its items.
+    """
     kept = []
-    for discount_id in subscription["discounts"]:
+    for discount_id in holder["discounts"]:
         once = coupon_of(world, discount_id)["duration"] == "once"
         end = world.find("discount", discount_id)["end"]
         if not once and (end is None or end > at):
             kept.append(discount_id)
-    remove_discounts(world, [one for one in subscription["discounts"] if one not in kept])
-    subscription["discounts"] = kept
+    remove_discounts(world, [one for one in holder["discounts"] if one not in kept])
+    holder["discounts"] = kept
 
 
-def current_discounts(world: World, subscription: ReadOnly, at: int) -> list[str]:
-    """Return the ids of the subscription's discounts that have not ended."""
-    ends = {one: world.find("discount", one)["end"] for one in subscription["discounts"]}
+def replace_discounts(
+    world: World,
+    subscription: ReadOnly,
+    holder: Document,
+    given: Sequence[ReadOnly] | None,
+    param: str = "discounts",
+) -> None:
+    """Replace the discounts of the `holder`: the subscription, or one of its items."""
+    redemption = Redemption(
+        currency=subscription["currency"],
+        at=world.time_of(subscription),
+        customer=subscription["customer"],
+    )
+    item_id = holder["id"] if holder["object"] == "subscription_item" else None
+    kept = [
+        redeem(
+            world,
+            one,
+            redemption,
+            subscription=subscription["id"],
+            subscription_item=item_id,
+            param=param,
+        )["id"]
+        for one in given or []
+    ]
+    remove_discounts(world, [one for one in holder["discounts"] if one not in kept])
+    holder["discounts"] = kept
+
+
+def current_discounts(world: World, holder: ReadOnly, at: int) -> list[str]:
+    """Return the ids of a subscription's or an item's discounts that have not ended."""
+    ends = {one: world.find("discount", one)["end"] for one in holder["discounts"]}
     return [one for one, end in ends.items() if end is None or end > at]

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from stripe_sandbox import shapes
+from stripe_sandbox.billing.discounts import current_discounts
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import invalid
@@ -80,6 +81,7 @@ def term_line(
         amount=amount,
         currency=subscription["currency"],
         description=description,
+        discounts=current_discounts(world, item, period.start),
         metadata=subscription["metadata"],
         parent={"subscription_item_details": details, "type": "subscription_item_details"},
         period=period.as_document(),

@@ -73,7 +73,7 @@ def prorate(
             credit = -_credited(world, subscription, change.old, change.span, at)
             charges.append(_proration(world, subscription, change.old, credit, rest))
         if change.new and not credit_only:
-            discounts = current_discounts(world, subscription, at)
+            discounts = _current_discounts(world, subscription, change.new, at)
             debit = share * net_amount(world, subscription, change.new, discounts)
             charges.append(_proration(world, subscription, change.new, debit, rest))
         for charge in charges:
@@ -92,7 +92,7 @@ def _credited(
     """
     debit = _last_debit(world, item["id"])
     if debit is None:
-        discounts = current_discounts(world, subscription, at)
+        discounts = _current_discounts(world, subscription, item, at)
     else:
         discounts = [taken["discount"] for taken in debit.get("discount_amounts") or ()]
     if debit is None or subscription["billing_mode"]["type"] == "classic":
@@ -101,6 +101,12 @@ def _credited(
     billed, period = _net_of(debit), debit["period"]
     length = max(period["end"] - period["start"], 1)
     return Fraction(max(period["end"] - at, 0), length) * billed
+
+
+def _current_discounts(world: World, subscription: ReadOnly, item: ReadOnly, at: int) -> list[str]:
+    """Return the discounts of the item, then those of its subscription."""
+    holders = (item, subscription)
+    return [one for holder in holders for one in current_discounts(world, holder, at)]
 
 
 def _last_debit(world: World, item_id: str) -> ReadOnly | None:
@@ -147,7 +153,12 @@ def net_amount(
     amounts = [(one["price"]["unit_amount"] or 0) * (one["quantity"] or 0) for one in items]
     products = [id_of(one["price"]["product"]) for one in items]
     for discount_id in discount_ids:
-        taken = reduce_amounts(amounts, products, coupon_of(world, discount_id))
+        only = world.find("discount", discount_id)["subscription_item"]
+        eligible = [
+            amount if only in {None, one["id"]} else 0
+            for amount, one in zip(amounts, items, strict=True)
+        ]
+        taken = reduce_amounts(eligible, products, coupon_of(world, discount_id))
         amounts = [amount - less for amount, less in zip(amounts, taken, strict=True)]
     return amounts[0]
 

@@ -230,7 +230,15 @@ def bill_subscription(
     invoice = draft_invoice(world, bill, auto_advance=auto_advance)
     subscription["latest_invoice"] = invoice["id"]
     drop_used_up(world, subscription, now)
+    for item in subscription["items"]["data"]:
+        if item["id"] in {_item_of(line) for line in lines}:
+            drop_used_up(world, item, now)
     return invoice
+
+
+def _item_of(line: ReadOnly) -> str | None:
+    details = line["parent"]["subscription_item_details"]
+    return details["subscription_item"] if details else None
 
 
 def bill_first_invoice(

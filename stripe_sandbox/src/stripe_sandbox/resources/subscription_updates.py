@@ -6,10 +6,10 @@ from stripe_sandbox.billing.changes import (
     end_trial,
     extend_trial,
     invoice_now,
-    replace_discounts,
     schedule_cancellation,
 )
 from stripe_sandbox.billing.customers import check_owner
+from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.periods import earliest_end
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
@@ -20,7 +20,9 @@ from stripe_sandbox.resources.invoice_items import one_time_charges
 from stripe_sandbox.resources.prices import named_price
 from stripe_sandbox.world import World
 
-CHANGED_ITEM = frozenset({"deleted", "id", "metadata", "plan", "price", "price_data", "quantity"})
+CHANGED_ITEM = frozenset(
+    {"deleted", "discounts", "id", "metadata", "plan", "price", "price_data", "quantity"}
+)
 PLAIN = ("description", "default_payment_method")
 
 
@@ -44,7 +46,7 @@ def update(call: Call) -> Document:
     if "metadata" in call.params:
         subscription["metadata"] = merge_metadata(subscription["metadata"], call.params["metadata"])
     if "discounts" in call.params:
-        replace_discounts(world, subscription, call.params["discounts"])
+        replace_discounts(world, subscription, subscription, call.params["discounts"])
     if call.get("trial_settings"):
         subscription["trial_settings"] = call.get("trial_settings")
     if "pause_collection" in call.params:

@@ -15,10 +15,10 @@ from stripe.params import (
 from stripe_sandbox.billing.changes import (
     credit_unused_time,
     invoice_now,
-    replace_discounts,
     schedule_cancellation,
 )
 from stripe_sandbox.billing.customers import method_for
+from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import DAY, earliest_end, restart_period
@@ -66,7 +66,9 @@ def create(call: Call) -> Document:
     new = _terms(call, customer)
     subscription = create_subscription(world, new, "trialing" if new.trial_end else "active")
     subscription["payment_settings"] |= call.get("payment_settings", {})
-    replace_discounts(world, subscription, call.get("discounts"))
+    replace_discounts(world, subscription, subscription, call.get("discounts"))
+    for item, given in zip(subscription["items"]["data"], call.get("items"), strict=True):
+        replace_discounts(world, subscription, item, given.get("discounts"), "items")
     if call.get("cancel_at_period_end"):
         schedule_cancellation(world, subscription, earliest_end(subscription))
     if new.billing_cycle_anchor:
@@ -251,7 +253,7 @@ UPDATE = frozenset(
         "trial_settings",
     ]
 )
-NEW_ITEM = frozenset({"metadata", "plan", "price", "price_data", "quantity"})
+NEW_ITEM = frozenset({"discounts", "metadata", "plan", "price", "price_data", "quantity"})
 CREATE = (
     UPDATE - {"cancellation_details", "pause_collection", "proration_date"}
     | {"billing_cycle_anchor", "billing_mode", "collection_method", "customer"}
