@@ -85,6 +85,7 @@ async def test_its_triggers_still_date_every_change(pool: Pool, table: str) -> N
 
 TABLES_OF_A_SUBSCRIPTION = (
     "billing_adoptions",
+    "billing_takeovers",
     "subscription_items",
     "subscription_discounts",
     "subscription_charges",
@@ -168,6 +169,10 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
             " VALUES ($1, 'cancel', 'x', '{}', 'done')"
         ),
         "INSERT INTO billing_adoptions (subscription_id, source) VALUES ($1, 'stripe')",
+        (
+            "INSERT INTO billing_takeovers (subscription_id, predecessor_id, reason)"
+            " SELECT $1, id, 'returned' FROM subscriptions WHERE id <> $1 LIMIT 1"
+        ),
     ):
         await pool.execute(statement, order)
 

@@ -15,7 +15,14 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from mpanel_billing.access import audit
-from mpanel_billing.http.schemas.base import Moment, Request, Response, Schema, SearchText, Whole
+from mpanel_billing.http.schemas.base import (
+    ONLY_NUMBERS,
+    Moment,
+    Request,
+    Response,
+    Schema,
+    SearchText,
+)
 from mpanel_billing.webhooks.inbox import Status
 
 MOST_EVENTS = 1000
@@ -71,7 +78,7 @@ class SuspendRequest(Request):
 class CancelDeletedRequest(Request):
     """How a deleted subscription is cancelled: with or without a refund of its latest payment."""
 
-    refund: bool
+    refund: StrictBool
 
 
 def _read_moment(text: object) -> object:
@@ -102,7 +109,7 @@ class LeniencyRequest(_CamelRequest):
     """
 
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-    grace_days: Annotated[Whole, Field(ge=0, le=3650)] | None = None
+    grace_days: Annotated[int, Field(ge=0, le=3650), ONLY_NUMBERS] | None = None
     not_before: MomentText | None = None
     whole_customer: StrictBool = False
 
@@ -131,7 +138,7 @@ class ReconcileRequest(_CamelRequest):
     `dryRun` only reports. An interrupted run with the same options resumes, except with `restart`.
     """
 
-    since_days: Annotated[Whole, Field(ge=1, le=3650)] | None = None
+    since_days: Annotated[int, Field(ge=1, le=3650), ONLY_NUMBERS] | None = None
     dry_run: StrictBool = False
     restart: StrictBool = False
 

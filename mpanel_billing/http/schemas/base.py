@@ -45,8 +45,8 @@ def _read_number(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_read_number)]
-"""A whole number in JSON, not `true` or text."""
+ONLY_NUMBERS = BeforeValidator(_read_number)
+"""For a whole number in JSON: refuses `true` and text. Comes after the limits of a field."""
 
 
 class Schema(BaseModel):
