@@ -198,11 +198,12 @@ async def ignore_price(
 ) -> int:
     """Declare that items at a price outside the catalogue give nothing, and are no trouble.
 
-    Returns how many subscriptions are checked again; ConflictError if it is ignored already.
+    A repeat triggers what a broken-off command has not. Returns how many subscriptions are checked
+    again; ConflictError if the catalogue has the price or its product.
     """
     async with transaction(pool) as conn:
         if not await repository.ignore_price(conn, stripe_price_id, reason, operator):
-            raise ConflictError(f"{stripe_price_id} is ignored already.")
+            raise ConflictError(f"{stripe_price_id} is a price of a product in the catalogue.")
         details = {"reason": reason, "operator": operator}
         await audit.record(conn, by, "price.ignore", Target("price", stripe_price_id), details)
     return await _trigger_price(pool, stripe_price_id)

@@ -135,12 +135,20 @@ SET version = w.version + 1,
     attempts = 0,
     wake_at = now() + interval '1 minute',
     updated_at = now()
-FROM subscriptions AS s
-JOIN subscriptions AS other
-    ON other.customer_id = s.customer_id
-    AND other.billing_provider = 'stripe'
-WHERE s.id = :subscription_id::uuid
-  AND w.subscription_id = other.id
+FROM (
+    SELECT locked.subscription_id
+    FROM subscriptions AS s
+    JOIN subscriptions AS other
+        ON other.customer_id = s.customer_id
+        AND other.billing_provider = 'stripe'
+    JOIN provisioning_work AS locked
+        ON locked.subscription_id = other.id
+    WHERE s.id = :subscription_id::uuid
+    -- in the order in which everything else locks them
+    ORDER BY locked.subscription_id
+    FOR UPDATE OF locked
+) AS theirs
+WHERE w.subscription_id = theirs.subscription_id
 RETURNING w.subscription_id, w.version;
 
 -- name: add_leniency(subscription_id, whole_customer, grace_days, not_before, reason, set_by)$
@@ -188,11 +196,27 @@ WHERE s.id = :subscription_id::uuid
 ORDER BY whole_customer;
 
 -- name: ignore_price(stripe_price_id, reason, set_by)$
--- Null: it is ignored already.
-INSERT INTO billing_ignored_prices (stripe_price_id, reason, set_by)
-VALUES (:stripe_price_id, :reason, :set_by)
-ON CONFLICT DO NOTHING
-RETURNING stripe_price_id;
+-- Null: the catalogue has the price or its product, so that items give what the product gives. A
+-- repeat keeps the first reason.
+INSERT INTO billing_ignored_prices AS ignored (stripe_price_id, reason, set_by)
+SELECT :stripe_price_id, :reason, :set_by
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM prices AS p
+    WHERE p.stripe_price_id = :stripe_price_id
+)
+AND NOT EXISTS (
+    SELECT 1
+    FROM subscription_items AS i
+    JOIN products AS p
+        ON p.stripe_product_id = i.stripe_product_id
+        AND p.code IS NOT NULL
+    WHERE i.price_id IS NULL
+      AND i.stripe_price_id = :stripe_price_id
+)
+ON CONFLICT (stripe_price_id) DO UPDATE
+SET reason = ignored.reason
+RETURNING ignored.stripe_price_id;
 
 -- name: heed_price(stripe_price_id)$
 DELETE FROM billing_ignored_prices
@@ -220,14 +244,22 @@ WITH page AS MATERIALIZED (
     ORDER BY i.subscription_id
     LIMIT :most::integer
 ),
+locked AS MATERIALIZED (
+    SELECT w.subscription_id
+    FROM provisioning_work AS w
+    JOIN page
+        ON page.subscription_id = w.subscription_id
+    ORDER BY w.subscription_id
+    FOR UPDATE OF w
+),
 renewed AS (
     UPDATE provisioning_work AS w
     SET version = w.version + 1,
         attempts = 0,
         wake_at = now() + interval '1 minute',
         updated_at = now()
-    FROM page
-    WHERE w.subscription_id = page.subscription_id
+    FROM locked
+    WHERE w.subscription_id = locked.subscription_id
     RETURNING w.subscription_id, w.version
 )
 SELECT page.subscription_id, renewed.version

@@ -120,6 +120,11 @@ async def test_an_ignored_price_gives_nothing_and_takes_nothing_until_it_is_heed
     ignored = await run(
         database_url, "provision", "ignore-price", fee["price"]["id"], "--reason", "a fee"
     )
+    [listed] = items("starter_monthly_usd")
+    with pytest.raises(ConflictError):
+        await operations.ignore_price(
+            system.pool, listed["price"]["id"], reason="a plan", operator="grace"
+        )
     assert ignored == (0, f"ignoring {fee['price']['id']}; checking 1 subscriptions again\n")
     assert await system.troubles() == []
     await system.run()

@@ -106,7 +106,7 @@ async def list_leniency(conn: Connection, subscription_id: UUID) -> Sequence[asy
 
 
 async def ignore_price(conn: Connection, stripe_price_id: str, reason: str, set_by: str) -> bool:
-    """Declare that a price gives nothing; False if it was declared before."""
+    """Declare that a price gives nothing; False if the catalogue has it or its product."""
     ignored = await _queries.ignore_price.fetch_value(
         conn, stripe_price_id=stripe_price_id, reason=reason, set_by=set_by
     )
