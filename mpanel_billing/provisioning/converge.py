@@ -5,19 +5,17 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
-from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import enqueue_provisioning_retry
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.adoption import adopt_accounts
 from mpanel_billing.provisioning.after_end import close_invoices, will_terminate
-from mpanel_billing.provisioning.debt import CHECKS_PER_SECOND, Waiting, confirm_debt, must_confirm
+from mpanel_billing.provisioning.debt import confirm_debt, must_confirm
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.drivers.registry import Drivers
@@ -31,13 +29,9 @@ from mpanel_billing.provisioning.lease import (
     take_lease,
 )
 from mpanel_billing.provisioning.repository import runs
-from mpanel_billing.provisioning.service_state import (
-    Action,
-    Service,
-    blocker,
-    in_order,
-    next_action,
-)
+from mpanel_billing.provisioning.service_state import Service, blocker, in_order
+from mpanel_billing.provisioning.services import is_due, provision
+from mpanel_billing.provisioning.stripe_turns import StripeTurns
 from mpanel_billing.provisioning.takeover import returns, take_over
 from mpanel_billing.provisioning.tenant import ensure_tenant, own_domain
 from mpanel_billing.provisioning.trial_charges import settle_charges
@@ -48,9 +42,6 @@ logger = logging.getLogger(__name__)
 
 _MAX_ROUNDS = 10
 """How often a run starts over because the desired state changed, before it leaves the rest."""
-
-_MAX_COMMANDS = 5
-"""The most that a service can need is three: finish a create, resume, change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +59,7 @@ class Provisioning:
     tenant_suffix: str
     livemode: bool
     clock: Clock = database_clock
-    debt_checks: Pace = field(default_factory=lambda: Pace(CHECKS_PER_SECOND))
-    debtors: Waiting = field(default_factory=Waiting)
+    stripe_turns: StripeTurns = field(default_factory=StripeTurns)
 
     @property
     def mirror(self) -> Mirror:
@@ -152,12 +142,9 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     )
     desired = desired_services(work.entitlement, provisioning.policy, work.now)
     work = replace(work, suspension=desired.reason or "removed")
-    if must_confirm(work, desired):
-        return await _confirm(provisioning, lease, work)
-    if will_terminate(work, desired):
-        outcome = await _close_invoices(provisioning, lease, work)
-        if outcome is not NOTHING_TO_DO:
-            return outcome
+    outcome = await _ask_stripe(provisioning, lease, work, desired)
+    if outcome is not NOTHING_TO_DO:
+        return outcome
     if desired.phase is Phase.ACTIVE and await returns(provisioning.pool, work, own_domain(work)):
         return None
     is_active = any(service.state == "active" for service in desired.services.values())
@@ -176,14 +163,31 @@ async def _read(pool: Pool, lease: Lease) -> Work:
     return work
 
 
-async def _confirm(provisioning: Provisioning, lease: Lease, work: Work) -> Outcome | None:
-    """Ask Stripe about the debt before it suspends; None: it has answered, so decide again."""
-    seconds = provisioning.debtors.put_off()
+async def _ask_stripe(
+    provisioning: Provisioning, lease: Lease, work: Work, desired: Desired
+) -> Outcome | None:
+    """Ask Stripe what has to be certain before services are suspended or terminated.
+
+    NOTHING_TO_DO: there is nothing left to ask. None: the desired state may have changed.
+    """
+    if must_confirm(work, desired):
+        ask = _confirm
+    elif will_terminate(work, desired):
+        ask = _close_invoices
+    else:
+        return NOTHING_TO_DO
+    seconds = provisioning.stripe_turns.put_off()
     if seconds is not None:
         await break_off(provisioning.pool, lease, None, seconds)
-        return Outcome(done=False, error="debt not confirmed: other debts come first")
-    with provisioning.debtors.asking():
-        error = await confirm_debt(provisioning.mirror, provisioning.debt_checks, lease, work)
+        return Outcome(done=False, error="Stripe is being asked about other subscriptions first")
+    with provisioning.stripe_turns.asking():
+        return await ask(provisioning, lease, work)
+
+
+async def _confirm(provisioning: Provisioning, lease: Lease, work: Work) -> Outcome | None:
+    """Confirm the debt that is to suspend; None: Stripe has answered, so decide again."""
+    pace = provisioning.stripe_turns.pace
+    error = await confirm_debt(provisioning.mirror, pace, lease, work)
     if error is None:
         return None
     await break_off(provisioning.pool, lease, None, retry_seconds(lease.attempts))
@@ -194,7 +198,7 @@ async def _close_invoices(provisioning: Provisioning, lease: Lease, work: Work) 
     """Close what can still be paid, before a termination; None: the desired state has changed."""
     error = await close_invoices(
         provisioning.mirror,
-        provisioning.debt_checks,
+        provisioning.stripe_turns.pace,
         work,
         void=provisioning.policy.void_invoices_at_end,
     )
@@ -219,90 +223,9 @@ async def _drive_services(
             services |= await runs.write_desired(conn, lease, desired, drivers)
     dispatcher = Dispatcher(provisioning.pool, provisioning.drivers, lease)
     for service in in_order(services):
-        if blocker(service, services) is None and _is_due(service, work):
-            provision = _BY_TYPE.get(service.product_type, provision_service)
+        if blocker(service, services) is None and is_due(service, work):
             services[service.product_type] = await provision(dispatcher, work, service)
     return services
-
-
-def _is_due(service: Service, work: Work) -> bool:
-    if service.stopped is not None:
-        return False
-    return service.next_attempt_at is None or service.next_attempt_at <= work.now
-
-
-async def provision_hosting(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring the hosting account to its desired state: web space on the tenant's domain.
-
-    The command says how the buyer gets the domain, and which further domains were paid for: the
-    hosting service registers or transfers them.
-    """
-    details = {
-        **_owner(work),
-        "domain": work.tenant_domain,
-        "domainMode": work.tenant_domain_mode,
-        "furtherDomains": list(work.further_domains),
-    }
-    return await _drive(dispatcher, service, details, work)
-
-
-async def provision_email(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring the mail account to its desired state: mailboxes on the tenant's domain."""
-    details = {**_owner(work), "mailDomain": work.tenant_domain}
-    return await _drive(dispatcher, service, details, work)
-
-
-async def provision_storage(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring the storage account to its desired state; it needs no domain."""
-    return await _drive(dispatcher, service, _owner(work), work)
-
-
-async def provision_service(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring any other service to its desired state: an extra on the tenant's domain."""
-    details = {"tenantId": str(work.tenant_id), "domain": work.tenant_domain}
-    return await _drive(dispatcher, service, details, work)
-
-
-_BY_TYPE = {
-    "hosting": provision_hosting,
-    "email": provision_email,
-    "storage": provision_storage,
-}
-
-
-def _owner(work: Work) -> dict[str, Any]:
-    buyer = work.buyer
-    contact = {"email": buyer.email, "name": buyer.name, "company": buyer.company}
-    return {"tenantId": str(work.tenant_id), "contact": contact}
-
-
-async def _drive(
-    dispatcher: Dispatcher, service: Service, details: Mapping[str, Any], work: Work
-) -> Service:
-    """Send commands until the service is as desired, or one fails."""
-    for _ in range(_MAX_COMMANDS):
-        action = next_action(service)
-        if action is None:
-            break
-        sent = _details_of(action, service, details, work)
-        service = await dispatcher.dispatch(service, action, sent)
-        if service.last_error is not None:
-            break
-    return service
-
-
-def _details_of(
-    action: Action, service: Service, details: Mapping[str, Any], work: Work
-) -> Mapping[str, Any]:
-    match action:
-        case "create":
-            return {**details, "resources": service.desired_resources}
-        case "change":
-            return {"resources": service.desired_resources}
-        case "suspend":
-            return {"reason": work.suspension}
-        case _:
-            return {}
 
 
 @dataclass(frozen=True, slots=True)

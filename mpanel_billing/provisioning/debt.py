@@ -5,8 +5,7 @@ paid. Until Stripe has confirmed the debt, services stay as they are.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import StripeError
@@ -21,43 +20,6 @@ from mpanel_billing.provisioning.work import Work
 
 logger = logging.getLogger(__name__)
 
-CHECKS_PER_SECOND = 5.0
-"""Requests to Stripe of one worker, however many grace periods end at once."""
-
-_MOST_AT_ONCE = 5
-"""Runs of one worker that ask Stripe about debts; the others come back."""
-
-_REQUESTS = 2
-"""What most runs ask for: an invoice and the subscription."""
-
-
-class Waiting:
-    """Keeps runs that would wait for Stripe from holding all jobs of a worker.
-
-    When many grace periods end at once, a new order is provisioned before they have all been asked
-    about.
-    """
-
-    def __init__(self) -> None:
-        """Start with nobody waiting."""
-        self._asking = 0
-        self._returns = Pace(CHECKS_PER_SECOND / _REQUESTS)
-
-    def put_off(self) -> float | None:
-        """Return in how many seconds a run is to come back; None: it may ask now."""
-        if self._asking < _MOST_AT_ONCE:
-            return None
-        return _MOST_AT_ONCE * _REQUESTS / CHECKS_PER_SECOND + self._returns.book()
-
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Count a run while it asks."""
-        self._asking += 1
-        try:
-            yield
-        finally:
-            self._asking -= 1
-
 
 def must_confirm(work: Work, desired: Desired) -> bool:
     """Whether the run would suspend a running service for a debt that Stripe has not confirmed."""
@@ -68,8 +30,10 @@ def must_confirm(work: Work, desired: Desired) -> bool:
 
 def _would_suspend(services: Mapping[str, Service], desired: Desired, product_type: str) -> bool:
     service = services.get(product_type)
-    running = service is not None and service.actual == "active"
-    return running and desired.services[product_type].state != "active"
+    if service is None or desired.services[product_type].state == "active":
+        return False
+    # a pending command may have been carried out
+    return service.actual == "active" or service.pending in {"create", "resume"}
 
 
 async def confirm_debt(mirror: Mirror, pace: Pace, lease: Lease, work: Work) -> str | None:

@@ -25,6 +25,8 @@ class Phase(StrEnum):
     """It cannot be reactivated; its data is kept for the retention period."""
 
 
+_IN_DEBT = frozenset({"past_due", "unpaid", "paused"})
+
 Reason = Literal["ended", "held", "paused", "unpaid"]
 """Why the services of a subscription as a whole are suspended."""
 
@@ -87,10 +89,10 @@ class Entitlement:
 
     `settled`: its first invoice is paid or was $0. `paused_by`: Stripe's reason for the status
     `paused`. `owed_since`: since when the oldest unpaid cycle invoice is due; it may lie in the
-    future. `term_start`: start of the term that Stripe calls past due or unpaid. `held`: an
+    future. `term_start`: start of the term that Stripe calls past due or unpaid.
+    `contradicted_since`: what `contradicted_since()` returned at the latest run. `held`: an
     operator has suspended it. `paid_after_end`: the host has kept a payment that was made after
-    the end. `items_unplaced`: it has items that belong to no product of the
-    catalogue.
+    the end. `items_unplaced`: it has items that belong to no product of the catalogue.
     """
 
     stripe_status: str | None
@@ -99,6 +101,7 @@ class Entitlement:
     paused_by: str | None = None
     owed_since: datetime | None = None
     term_start: datetime | None = None
+    contradicted_since: datetime | None = None
     ended_at: datetime | None = None
     held: bool = False
     paid_after_end: bool = False
@@ -193,30 +196,48 @@ def _verdict(subscription: Entitlement, policy: Policy, now: datetime) -> _Verdi
         return _Verdict(Phase.SUSPENDED, "held")
     if _is_paused(subscription, policy):
         return _Verdict(Phase.SUSPENDED, "paused")
-    if status in {"past_due", "unpaid", "paused"}:
+    if status in _IN_DEBT:
         return _verdict_on_debt(subscription, policy, now)
     return _Verdict(Phase.ACTIVE)
+
+
+def contradicted_since(subscription: Entitlement) -> datetime | None:
+    """Return since when Stripe calls it unpaid although nothing is owed; None: it does not.
+
+    Later terms do not restart it.
+    """
+    status = subscription.stripe_status
+    unpaid = status in {"past_due", "unpaid"} or (
+        status == "paused" and _can_still_pay(subscription)
+    )
+    if not unpaid or subscription.owed_since is not None:
+        return None
+    return subscription.contradicted_since or subscription.term_start
+
+
+def _can_still_pay(subscription: Entitlement) -> bool:
+    """Whether Stripe has paused it for a first payment that the customer can still make."""
+    return subscription.paused_by == "first_payment_failure"
 
 
 def _is_paused(subscription: Entitlement, policy: Policy) -> bool:
     """Whether a pause suspends: not one for a failed payment that the customer can still make."""
     if subscription.collection_paused and policy.suspend_paused_collection:
         return True
-    paused = subscription.stripe_status == "paused"
-    return paused and subscription.paused_by != "first_payment_failure"
+    return subscription.stripe_status == "paused" and not _can_still_pay(subscription)
 
 
 def _verdict_on_debt(subscription: Entitlement, policy: Policy, now: datetime) -> _Verdict:
     """Return the verdict on a subscription that Stripe calls unpaid in some way.
 
-    With nothing owed, the grace period runs from the start of the term: a contradiction that
-    nobody settles does not end in endless free service. Stripe's `unpaid` says that every retry
-    has failed: a debt then suspends once it is due, unless other days of grace were agreed.
+    With nothing owed, the grace period runs from the start of the first such term: a contradiction
+    that nobody settles does not end in endless free service. Stripe's `unpaid` says that every
+    retry has failed: a debt then suspends once it is due, unless other days of grace were agreed.
     """
     given_up = subscription.stripe_status == "unpaid" and subscription.owed_since is not None
     grace = timedelta(0) if given_up else policy.grace
     grace = grace if subscription.leniency.grace is None else subscription.leniency.grace
-    since = subscription.owed_since or subscription.term_start
+    since = subscription.owed_since or contradicted_since(subscription)
     ends_at = None if since is None else since + grace
     ends_at = max((m for m in (ends_at, subscription.leniency.not_before) if m), default=None)
     if ends_at is not None and ends_at > now:

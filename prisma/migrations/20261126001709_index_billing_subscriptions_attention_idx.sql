@@ -1,7 +1,7 @@
 -- migrate:up transaction:false
 CREATE INDEX CONCURRENTLY IF NOT EXISTS billing_subscriptions_attention_idx ON subscriptions (status, stripe_status)
 WHERE status = 'pending'
-   OR stripe_status IN ('past_due', 'unpaid', 'trialing')
+   OR stripe_status IN ('past_due', 'unpaid', 'paused', 'trialing')
    OR (stripe_subscription_id IS NOT NULL AND stripe_status IS NULL)
    OR stripe_schedule_id IS NOT NULL
    OR (tenant_id IS NULL AND stripe_status IN ('trialing', 'active'));

@@ -35,6 +35,8 @@
 --     leased_until timestamp with time zone,
 --     trouble text,
 --     debt_confirmed_version bigint,
+--     debt_confirmed_at timestamp with time zone,
+--     contradicted_since timestamp with time zone,
 --     debt_unconfirmed_since timestamp with time zone,
 --     debt_error text,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -183,7 +185,11 @@ SELECT
     coalesce(:now::timestamptz, now()) AS now,
     w.version,
     w.attempts,
-    w.debt_confirmed_version IS NOT DISTINCT FROM w.version AS debt_confirmed,
+    (
+        w.debt_confirmed_version = w.version
+        AND w.debt_confirmed_at > coalesce(:now::timestamptz, now()) - interval '1 hour'
+    ) IS TRUE AS debt_confirmed,
+    w.contradicted_since,
     w.inputs,
     s.stripe_subscription_id,
     s.stripe_customer_id,
@@ -280,9 +286,10 @@ WHERE i.subscription_id = :subscription_id::uuid
   AND i.billing_reason IS DISTINCT FROM 'manual'
 ORDER BY i.stripe_created;
 
--- name: note_debt_confirmed(subscription_id, token, version)!
+-- name: note_debt_confirmed(subscription_id, token, version, now)!
 UPDATE provisioning_work AS w
 SET debt_confirmed_version = :version::bigint,
+    debt_confirmed_at = coalesce(:now::timestamptz, now()),
     debt_unconfirmed_since = NULL,
     debt_error = NULL,
     updated_at = now()
@@ -576,7 +583,7 @@ WHERE service.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid
 RETURNING to_jsonb(service) AS service, pg_notify('billing_subscription', service.subscription_id::text);
 
--- name: finish_work(subscription_id, token, version, mirror_key, done, error, wake_at, retry_seconds, status, tenant_status, now)^
+-- name: finish_work(subscription_id, token, version, mirror_key, done, error, wake_at, retry_seconds, status, tenant_status, contradicted_since, now)^
 -- Ends the run and returns its lease, unless the work has changed. The sweep checks again when time
 -- alone changes the desired state, or when the first failed service is due. The status words follow
 -- (null: they stay). The mirror's own (provisional, cancelled, expired) are not changed here; the
@@ -597,6 +604,7 @@ finished AS (
         -- a run that got this far had no debt to confirm, or Stripe has confirmed it
         debt_unconfirmed_since = NULL,
         debt_error = NULL,
+        contradicted_since = :contradicted_since::timestamptz,
         wake_at = least(
             :wake_at::timestamptz,
             coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),

@@ -353,7 +353,8 @@ LEFT JOIN LATERAL (
     ORDER BY i.stripe_created DESC
     LIMIT 1
 ) AS draft ON TRUE
-WHERE s.stripe_status IN ('past_due', 'unpaid')
+WHERE s.stripe_status IN ('past_due', 'unpaid', 'paused')
+  AND (s.stripe_status <> 'paused' OR w.inputs ->> 'pausedBy' = 'first_payment_failure')
   AND w.inputs ->> 'owedSince' IS NULL
 UNION ALL
 SELECT

@@ -103,7 +103,7 @@ FROM (
     (
         'nothing_owed',
         'trouble',
-        'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended all the same.',
+        'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.',
         'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe',
         'mpanel-billing provision collect-draft SUBSCRIPTION'
     ),

@@ -8,8 +8,8 @@ import pytest
 from mpanel_billing.errors import StripeBusyError, StripeError, StripeObjectMissingError
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.converge import provision_tenant_for_subscription
-from mpanel_billing.provisioning.debt import CHECKS_PER_SECOND
 from mpanel_billing.provisioning.repository import runs
+from mpanel_billing.provisioning.stripe_turns import REQUESTS_PER_SECOND
 from mpanel_billing.stripe_gateway.gateway import Fetched, Resource
 from tests import stripe_objects as made
 from tests.provisioning.conftest import GRACE, ProvisioningSystem, items
@@ -125,6 +125,43 @@ async def test_a_run_killed_after_the_answer_asks_again(
     assert system.stripe.asked == ["in_owed_sub_1", "sub_1"]
 
 
+async def test_a_confirmation_counts_for_an_hour(system: ProvisioningSystem) -> None:
+    subscription = await system.sell()
+    await owe(system)
+    system.world.misbehave("hosting", "fail_before")
+    assert not (await system.run()).done
+    for minutes, asked in ((59, []), (2, ["in_owed_sub_1", "sub_1"])):
+        await system.pool.execute(
+            "UPDATE provisioning_work SET debt_confirmed_at = debt_confirmed_at - $1::interval",
+            timedelta(minutes=minutes),
+        )
+        system.stripe.asked.clear()
+        system.world.misbehave("hosting", "fail_before")
+        await system.make_due()
+        assert not (await system.run()).done
+        assert system.stripe.asked == asked, minutes
+    await pay(system)
+    await system.make_due()
+    assert (await system.run()).done
+    assert system.world.of(subscription) == {"hosting": "active"}
+
+
+async def test_an_account_whose_resume_is_pending_is_suspended_only_for_a_confirmed_debt(
+    system: ProvisioningSystem,
+) -> None:
+    await system.sell()
+    await owe(system)
+    assert (await system.run()).done
+    await pay(system)
+    system.world.misbehave("hosting", "fail_after")
+    assert not (await system.run()).done
+    assert (await system.service())["pending_action"] == "resume"
+    await owe(system)
+    system.stripe.objects.clear()
+    await system.make_due()
+    assert "debt not confirmed" in str((await system.run()).error)
+
+
 async def test_a_sent_invoice_that_becomes_due_wakes_the_worker_then(
     system: ProvisioningSystem,
 ) -> None:
@@ -149,14 +186,14 @@ async def test_many_debts_at_once_do_not_hold_the_jobs_of_a_worker(
     outcomes = await asyncio.gather(
         *(provision_tenant_for_subscription(system.provisioning, id_) for id_ in ids)
     )
-    assert asyncio.get_running_loop().time() - at < 30 / CHECKS_PER_SECOND
+    assert asyncio.get_running_loop().time() - at < 30 / REQUESTS_PER_SECOND
     waiting = await system.pool.fetch(
         "SELECT wake_at - now() AS left FROM provisioning_work WHERE version > done_version "
         "ORDER BY wake_at"
     )
     assert [outcome.done for outcome in outcomes].count(False) == len(waiting) == 25
     assert len(set(waiting)) == 25, "they come back one after another"
-    assert waiting[-1]["left"] > timedelta(seconds=24 * 2 / CHECKS_PER_SECOND)
+    assert waiting[-1]["left"] > timedelta(seconds=24 * 2 / REQUESTS_PER_SECOND)
     for _ in range(30):
         await system.make_due()
         for id_ in ids:

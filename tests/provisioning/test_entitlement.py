@@ -247,6 +247,35 @@ async def test_past_due_with_nothing_owed_is_suspended_after_grace_from_its_term
     assert await system.troubles() == ["nothing_owed"]
 
 
+async def test_a_new_term_does_not_restart_the_grace_of_one_that_owes_nothing(
+    system: ProvisioningSystem,
+) -> None:
+    id_ = await system.sell()
+    [item] = items("starter_monthly_usd")
+    await system.deliver_items({**item, "current_period_start": ago(1)}, status="past_due")
+    assert (await system.run()).done
+    assert system.world.of(id_) == {"hosting": "active"}
+    await system.pool.execute(
+        "UPDATE provisioning_work SET contradicted_since = contradicted_since - $1::interval", GRACE
+    )
+    await system.deliver_items({**item, "current_period_start": ago(0)}, status="past_due")
+    assert (await system.run()).done
+    assert system.world.of(id_) == {"hosting": "suspended"}
+    await system.deliver_subscription("active")
+    assert (await system.run()).done
+    assert (await system.work())["contradicted_since"] is None
+
+
+async def test_paused_after_a_first_failure_with_nothing_owed_is_trouble(
+    system: ProvisioningSystem,
+) -> None:
+    await system.sell()
+    for reason, troubles in (("first_payment_failure", ["nothing_owed"]), ("pause_requested", [])):
+        details = {"paused": {"subscription": {"type": reason}}}
+        await system.deliver_subscription("paused", status_details=details)
+        assert await system.troubles() == troubles, reason
+
+
 _MIRRORED = {
     "timestamp with time zone": "now() + interval '400 days'",
     "boolean": "{0} IS NOT TRUE",

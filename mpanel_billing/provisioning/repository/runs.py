@@ -8,7 +8,14 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.provisioning.desired import Desired, Entitlement, Existing, Included, Leniency
+from mpanel_billing.provisioning.desired import (
+    Desired,
+    Entitlement,
+    Existing,
+    Included,
+    Leniency,
+    contradicted_since,
+)
 from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Found, Refused, Result
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.service_state import RESULTING, Service
@@ -68,6 +75,7 @@ def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Ent
         paused_by=inputs["pausedBy"],
         owed_since=_moment(inputs["owedSince"]),
         term_start=_moment(inputs["termStart"]),
+        contradicted_since=row["contradicted_since"],
         ended_at=_moment(inputs["endedAt"]),
         held=row["hold_reason"] is not None,
         paid_after_end=inputs["paidAfterEnd"] is not None,
@@ -148,7 +156,11 @@ async def list_open_term_invoices(conn: Connection, subscription_id: UUID) -> li
 async def note_debt_confirmed(conn: Connection, lease: Lease, version: int) -> None:
     """Record that Stripe has confirmed what a version of the work owes."""
     await _queries.note_debt_confirmed.execute(
-        conn, subscription_id=lease.subscription_id, token=lease.token, version=version
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        version=version,
+        now=lease.clock(),
     )
 
 
@@ -357,6 +369,7 @@ async def finish_work(
         retry_seconds=retry_seconds,
         status=status,
         tenant_status=tenant_status,
+        contradicted_since=contradicted_since(work.entitlement),
         now=lease.clock(),
     )
     return None if row is None else (row["attempts"], row["wake_seconds"])

@@ -1,0 +1,98 @@
+"""What each service is sent: a function per product type, and the details of its commands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mpanel_billing.provisioning.dispatch import Dispatcher
+from mpanel_billing.provisioning.service_state import Action, Service, next_action
+from mpanel_billing.provisioning.work import Work
+
+_MAX_COMMANDS = 5
+"""The most that a service can need is three: finish a create, resume, change."""
+
+
+def is_due(service: Service, work: Work) -> bool:
+    """Whether a service may be sent commands now: it is not stopped, and waits for no retry."""
+    if service.stopped is not None:
+        return False
+    return service.next_attempt_at is None or service.next_attempt_at <= work.now
+
+
+async def provision_hosting(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring the hosting account to its desired state: web space on the tenant's domain.
+
+    The command says how the buyer gets the domain, and which further domains were paid for: the
+    hosting service registers or transfers them.
+    """
+    details = {
+        **_owner(work),
+        "domain": work.tenant_domain,
+        "domainMode": work.tenant_domain_mode,
+        "furtherDomains": list(work.further_domains),
+    }
+    return await _drive(dispatcher, service, details, work)
+
+
+async def provision_email(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring the mail account to its desired state: mailboxes on the tenant's domain."""
+    details = {**_owner(work), "mailDomain": work.tenant_domain}
+    return await _drive(dispatcher, service, details, work)
+
+
+async def provision_storage(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring the storage account to its desired state; it needs no domain."""
+    return await _drive(dispatcher, service, _owner(work), work)
+
+
+async def provision_service(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring any other service to its desired state: an extra on the tenant's domain."""
+    details = {"tenantId": str(work.tenant_id), "domain": work.tenant_domain}
+    return await _drive(dispatcher, service, details, work)
+
+
+_BY_TYPE = {
+    "hosting": provision_hosting,
+    "email": provision_email,
+    "storage": provision_storage,
+}
+
+
+async def provision(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
+    """Bring a service to its desired state, as far as possible; returns it as it is then."""
+    by_type = _BY_TYPE.get(service.product_type, provision_service)
+    return await by_type(dispatcher, work, service)
+
+
+def _owner(work: Work) -> dict[str, Any]:
+    buyer = work.buyer
+    contact = {"email": buyer.email, "name": buyer.name, "company": buyer.company}
+    return {"tenantId": str(work.tenant_id), "contact": contact}
+
+
+async def _drive(
+    dispatcher: Dispatcher, service: Service, details: Mapping[str, Any], work: Work
+) -> Service:
+    """Send commands until the service is as desired, or one fails."""
+    for _ in range(_MAX_COMMANDS):
+        action = next_action(service)
+        if action is None:
+            break
+        sent = _details_of(action, service, details, work)
+        service = await dispatcher.dispatch(service, action, sent)
+        if service.last_error is not None:
+            break
+    return service
+
+
+def _details_of(
+    action: Action, service: Service, details: Mapping[str, Any], work: Work
+) -> Mapping[str, Any]:
+    match action:
+        case "create":
+            return {**details, "resources": service.desired_resources}
+        case "change":
+            return {"resources": service.desired_resources}
+        case "suspend":
+            return {"reason": work.suspension}
+        case _:
+            return {}
