@@ -51,16 +51,65 @@ def _give_examples(operation: dict[str, Any], examples: Mapping[str, Any]) -> No
         operation["requestBody"]["content"]["application/json"]["example"] = examples["body"]
 
 
+_BUYERS = ("ada", "grace", "mary", "alan", "kurt", "rosa", "emmy", "lise")
+
+
+async def _buy(service: Service, order: dict[str, Any], name: str) -> dict[str, Any]:
+    buyer = {"name": name, "email": f"{name}@example.com"}
+    return await service.buy(order | {"customer": buyer})
+
+
+async def _leave_a_draft(service: Service, worker: InlineWorker, order: dict[str, Any]) -> str:
+    """Sell a subscription whose second term was left as a draft."""
+    bought = await _buy(service, order, "olga")
+    await worker.catch_up()
+    api = worker.gateway.client.v1.subscriptions
+    stripe_id = await _stripe_id(service, bought["subscriptionId"])
+    await api.update_async(stripe_id, {"pause_collection": {"behavior": "keep_as_draft"}})
+    await service.stripe.advance_time(await service.stripe.now() + 32 * 86_400)
+    await api.update_async(stripe_id, {"pause_collection": ""})
+    await worker.catch_up()
+    return str(bought["subscriptionId"])
+
+
+async def _end_two(
+    service: Service, worker: InlineWorker, *, revived: str, left: str, new: str
+) -> str:
+    """End two subscriptions; `new` is of the same customer as `left`, whose tenant is returned."""
+    for id_ in (revived, left):
+        stripe_id = await _stripe_id(service, id_)
+        await worker.gateway.client.v1.subscriptions.cancel_async(stripe_id)
+    await service.pool.execute(
+        "UPDATE subscriptions AS s SET customer_id = left_behind.customer_id"
+        " FROM subscriptions AS left_behind WHERE left_behind.id::text = $1 AND s.id::text = $2",
+        left,
+        new,
+    )
+    await service.stripe.wait_idle()
+    await worker.catch_up()
+    tenant: str = await service.pool.fetchval(
+        "SELECT tenant_id::text FROM subscriptions WHERE id::text = $1", left
+    )
+    return tenant
+
+
+async def _stripe_id(service: Service, id_: str) -> str:
+    stripe_id: str = await service.pool.fetchval(
+        "SELECT stripe_subscription_id FROM subscriptions WHERE id::text = $1", id_
+    )
+    return stripe_id
+
+
 @pytest.fixture
 async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, Any]) -> Inhabited:
-    """A provisioned subscription, two others to change, two deleted ones, and a failed event."""
-    orders: list[dict[str, Any]] = []
-    for name in ("ada", "grace", "mary", "alan", "kurt"):
-        buyer = {"name": name, "email": f"{name}@example.com"}
-        orders.append(await service.buy(order_a | {"customer": buyer}))
+    """Subscriptions to look at, change, delete, collect, revive and adopt, and a failed event."""
+    drafted = await _leave_a_draft(service, worker, order_a)
+    orders = [await _buy(service, order_a, name) for name in _BUYERS]
     ids = [order["subscriptionId"] for order in orders]
     await worker.catch_up()
-    await service.pool.execute("DELETE FROM subscriptions WHERE id::text = ANY($1)", ids[3:])
+    await service.pool.execute("DELETE FROM subscriptions WHERE id::text = ANY($1)", ids[3:5])
+    revived, left, new = ids[5:]
+    tenant = await _end_two(service, worker, revived=revived, left=left, new=new)
     await service.pool.execute(
         "UPDATE stripe_events SET status = 'failed', last_error = 'fault', applied_at = NULL"
         " WHERE id = (SELECT min(id) FROM stripe_events)"
@@ -110,6 +159,9 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{admin}/suspend": {"id": ids[0], "body": {"reason": "abuse"}},
         f"{admin}/lift": {"id": ids[0]},
         f"{admin}/services/{{product_type}}/skip": {"id": ids[0], "product_type": "hosting"},
+        f"{admin}/collect-draft": {"id": drafted},
+        f"{admin}/revive": {"id": revived},
+        f"{admin}/adopt": {"id": new, "body": {"tenantId": tenant}},
         f"{deleted}/restore": {"id": ids[3]},
         f"{deleted}/cancel": {"id": ids[4], "body": {"refund": True}},
         "/api/admin/reconcile": {"body": {"dryRun": True, "sinceDays": 1}},
