@@ -159,14 +159,18 @@ async def get_revival(
     return row
 
 
-async def plan_revival(conn: Connection, subscription_id: UUID, successor_id: UUID) -> None:
-    """Insert the successor, unless it is there, which takes over once it is alive."""
+async def plan_revival(conn: Connection, subscription_id: UUID, successor_id: UUID) -> bool:
+    """Insert the successor, unless it is there, which takes over once it is alive.
+
+    False if another has taken over.
+    """
     await _takeovers.insert_successor.execute(
         conn, subscription_id=subscription_id, successor_id=successor_id
     )
-    await _takeovers.plan_takeover.execute(
+    planned = await _takeovers.plan_takeover.fetch_value(
         conn, subscription_id=successor_id, predecessor_id=subscription_id, reason="revived"
     )
+    return planned is not None
 
 
 async def lock_subject(conn: Connection, subject_id: UUID) -> None:

@@ -45,11 +45,12 @@ async def revive(mirror: Mirror, request: ChangeRequest) -> Changed:
         if revival["successor_stripe_id"] is not None:
             return None
         _refuse(revival)
-        await repository.plan_revival(conn, ended.id, successor_id)
+        if not await repository.plan_revival(conn, ended.id, successor_id):
+            raise _taken_over("Another subscription")
         return _params(at_stripe, successor_id) | _billing_start(revival["paid_until"])
 
     async def send(change: Change) -> str:
-        stripe_id = await _made_before(mirror, change) if change.attempt > 1 else None
+        stripe_id = await _made_before(mirror, change)
         if stripe_id is None:
             stripe_id = await create_subscription(
                 mirror.stripe, change.params, change.idempotency_key
@@ -65,10 +66,7 @@ async def revive(mirror: Mirror, request: ChangeRequest) -> Changed:
 
 def _refuse(revival: asyncpg.Record) -> None:
     if revival["taken_over_by"] is not None:
-        raise ConflictError(
-            f"The subscription {revival['taken_over_by']} has taken its accounts over.",
-            code="taken_over",
-        )
+        raise _taken_over(f"The subscription {revival['taken_over_by']}")
     if revival["is_held"]:
         raise ConflictError(
             "An operator has suspended this subscription. Lift that first.", code="held"
@@ -78,6 +76,10 @@ def _refuse(revival: asyncpg.Record) -> None:
             "The accounts of this subscription have been terminated. It can only be ordered again.",
             code="accounts_terminated",
         )
+
+
+def _taken_over(by: str) -> ConflictError:
+    return ConflictError(f"{by} has taken over its accounts.", code="taken_over")
 
 
 def _params(ended: Mapping[str, Any], successor_id: UUID) -> dict[str, Any]:
@@ -119,7 +121,11 @@ def _billing_start(paid_until: datetime | None) -> dict[str, Any]:
 
 
 async def _made_before(mirror: Mirror, change: Change) -> str | None:
-    """Return the subscription that an earlier attempt has created, if it has."""
+    """Return the subscription that an earlier request has created, if it has.
+
+    Also looked for at the first attempt: a request whose outcome is unknown may have had another
+    idempotency key, or be older than Stripe remembers.
+    """
     params = change.params
     successor_id = params["metadata"][ORDER_METADATA_KEY]
     return await find_subscription(

@@ -51,9 +51,18 @@ LEFT JOIN orders AS o
 WHERE s.id = :subscription_id::uuid;
 
 -- name: plan_takeover(subscription_id, predecessor_id, reason)$
--- Null: another subscription takes it over, or this one has taken over another.
+-- Null: another subscription has taken it over, or this one takes over another.
 INSERT INTO billing_takeovers AS takeover (subscription_id, predecessor_id, reason)
-VALUES (:subscription_id::uuid, :predecessor_id::uuid, :reason)
+SELECT
+    :subscription_id::uuid,
+    :predecessor_id::uuid,
+    :reason::text
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM billing_takeovers AS other
+    WHERE other.subscription_id = :subscription_id::uuid
+      AND other.predecessor_id <> :predecessor_id::uuid
+)
 ON CONFLICT (predecessor_id) DO UPDATE
 SET subscription_id = excluded.subscription_id,
     reason = excluded.reason

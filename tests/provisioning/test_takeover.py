@@ -14,6 +14,8 @@ from tests.provisioning.conftest import ProvisioningSystem
 
 OPERATOR = Actor("test")
 
+TAKEOVERS = "SELECT predecessor_id FROM billing_takeovers"
+
 
 async def order(system: ProvisioningSystem, id_: str, *, vouched: bool, days_ago: int = 0) -> UUID:
     """Pay an order for ada.example."""
@@ -181,3 +183,16 @@ async def test_what_cannot_be_joined_is_refused_with_the_reason(
     await end(system, "sub_1", days_ago=31)
     with pytest.raises(ConflictError, match="have been terminated"):
         await adopt(system.pool, id_, tenant["id"], OPERATOR)
+
+
+async def test_a_subscription_takes_over_only_one(system: ProvisioningSystem, ended: UUID) -> None:
+    other = await order(system, "sub_2", vouched=False)
+    assert (await system.run("sub_2")).done
+    await end(system, "sub_2")
+    id_ = await order(system, "sub_3", vouched=True)
+    assert (await system.run("sub_3")).done
+    assert (await tenant_of(system, id_))["domain"] == "ada.example"
+    tenant = await tenant_of(system, other)
+    with pytest.raises(ConflictError, match="has been taken over before"):
+        await adopt(system.pool, id_, tenant["id"], OPERATOR)
+    assert [row["predecessor_id"] for row in await system.pool.fetch(TAKEOVERS)] == [ended]

@@ -1,6 +1,8 @@
 """Reviving a customer: a new subscription at Stripe for the same tenant and accounts."""
 
+import asyncio
 from datetime import datetime
+from typing import Any
 
 import pytest
 import stripe
@@ -14,6 +16,11 @@ from tests.subscriptions.test_after_end import ended as ended_fixture
 ended = ended_fixture
 
 ADMIN_KEY = "a" * 32
+
+WAITING = """
+    SELECT 1 FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
 
 
 @pytest.fixture
@@ -126,6 +133,48 @@ async def test_a_revival_whose_response_was_lost_is_one(ended: Ended, *, after_w
     await ended.backend.worker.catch_up()
     assert len(await at_stripe(ended.backend)) == 1
     assert await ended.trouble() == []
+
+
+@pytest.mark.parametrize("key", [None, "second"])
+async def test_a_revival_with_another_key_finds_what_a_lost_response_has_created(
+    ended: Ended, *, key: str | None
+) -> None:
+    """Also while its webhook has not arrived."""
+    await ended.pay()
+    await ended.backend.worker.catch_up()
+    sandbox = ended.backend.service.stripe
+    await sandbox.set_delivery(hold=True)
+    await sandbox.inject_fault(
+        "reset", method="POST", path="/v1/subscriptions", times=3, after_work=True
+    )
+    assert (await revive(ended.backend, ended.id, "first")).status == 503
+    [made] = await at_stripe(ended.backend)
+    again = await revive(ended.backend, ended.id, key)
+    assert (again.status, again.body["stripeSubscriptionId"]) == (200, made.id)
+    assert len(await at_stripe(ended.backend)) == 1
+
+
+async def test_nothing_is_charged_for_a_revival_that_comes_too_late(
+    ended: Ended, order_a: dict[str, Any]
+) -> None:
+    """Another subscription finishes taking over the accounts while the revival is checked."""
+    pool = ended.backend.service.pool
+    other_order = await ended.backend.service.order(order_a)
+    await pool.execute(
+        "INSERT INTO billing_takeovers (subscription_id, predecessor_id, reason)"
+        " VALUES ($1::text::uuid, $2::text::uuid, 'returned')",
+        other_order["subscriptionId"],
+        ended.id,
+    )
+    before = await at_stripe(ended.backend)
+    async with pool.acquire() as other, other.transaction(), asyncio.timeout(30):
+        await other.execute("UPDATE billing_takeovers SET done_at = now()")
+        reviving = asyncio.create_task(revive(ended.backend, ended.id))
+        while not await pool.fetchval(WAITING):
+            pass
+    answer = await reviving
+    assert (answer.status, answer.body["code"]) == (409, "taken_over")
+    assert await at_stripe(ended.backend) == before
 
 
 async def test_if_the_time_that_was_paid_is_over_the_revival_is_charged_at_once(
