@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 from tests.service import CREATE_SESSION, SITE, Service
+from tests.waiting import until_true
 
 CUSTOMERS = "/v1/customers"
 SESSIONS = "/v1/checkout/sessions"
@@ -157,9 +158,9 @@ async def test_an_order_that_was_changed_while_stripe_was_slow_cannot_be_paid(
 ) -> None:
     await service.stripe.inject_fault("hang", path=SESSIONS, seconds=1.0)
     slow = asyncio.create_task(service.client.post(CREATE_SESSION, json=order_a))
-    customer_known = "SELECT count(stripe_customer_id) FROM checkout_sessions"
-    while not await service.pool.fetchval(customer_known):
-        assert not slow.done()
+    customer_known = "SELECT count(stripe_customer_id) > 0 FROM checkout_sessions"
+    await until_true(service.pool, customer_known)
+    assert not slow.done()
     changed = await service.order(order_a | {"planId": "premium"})
     response = await slow
     assert response.status == 409

@@ -19,6 +19,7 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.service import make_settings
+from tests.waiting import until_blocking
 
 T = 1_790_000_000
 
@@ -193,9 +194,7 @@ async def test_a_request_inserted_while_the_last_one_is_cleared_is_not_left_leas
         async with transaction(pool) as conn:
             ((_, second),) = await request_refetches(conn, wishes)
             clearing = asyncio.create_task(clear_refetch(worker, "sub_1", first))
-            waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = $1"
-            while not await conn.fetchval(waits, worker.get_server_pid()):  # noqa: ASYNC110 - the server does not notify
-                await asyncio.sleep(0.01)
+            await until_blocking(conn, pool)
         assert await clearing == second
     assert (await inbox.row("SELECT leased_until FROM stripe_refetches"))["leased_until"] is None
 

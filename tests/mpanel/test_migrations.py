@@ -26,6 +26,7 @@ from tests.mpanel.databases import (
     roll_back_all,
     rows_of,
 )
+from tests.waiting import until_blocking
 
 ALL_FILES = sorted(path.name for path in MIGRATIONS.glob("*.sql"))
 ALL_TEXTS = [f"sql/{file}" for file in repeatables.texts_of(SQL)]
@@ -122,7 +123,7 @@ async def test_what_mpanel_adds_meanwhile_is_never_dropped(
         async with mpanel.transaction():
             await mpanel.execute("LOCK TABLE invoices IN SHARE MODE")
             running = asyncio.create_task(migrations.migrate(mpanel_url))
-            await until_a_session_waits(watch)
+            await until_blocking(mpanel, watch)
             await mpanel.execute("ALTER TABLE invoices ADD COLUMN meanwhile text")
             await mpanel.execute("CREATE TABLE meanwhile (id int)")
         await running
@@ -130,14 +131,6 @@ async def test_what_mpanel_adds_meanwhile_is_never_dropped(
         columns = await columns_of(mpanel)
         assert "meanwhile" in columns
         assert "meanwhile" in columns["invoices"]
-
-
-async def until_a_session_waits(watch: Connection) -> None:
-    """Return once a session waits for a lock on invoices."""
-    waiting = """SELECT TRUE FROM pg_locks
-        WHERE NOT granted AND relation = 'invoices'::regclass"""
-    while not await watch.fetchval(waiting):  # noqa: ASYNC110 - nothing notifies of a wait
-        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

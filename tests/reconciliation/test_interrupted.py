@@ -14,6 +14,7 @@ from tests.inline_worker import GRACE, RETENTION
 from tests.provisioning.world import World
 from tests.reconciliation.conftest import Reconciler
 from tests.service import Service
+from tests.waiting import until_blocking
 
 Differ = Callable[[Service, Reconciler, World], Awaitable[None]]
 
@@ -65,11 +66,6 @@ DIFFERENCES: Mapping[str, tuple[str, Differ]] = {
 BEFORE_THE_REPORT = "LOCK TABLE billing_reconcile_drift IN SHARE MODE"
 AFTER_THE_REPAIR = "SELECT 1 FROM billing_reconcile_slices WHERE step = '{step}' FOR UPDATE"
 
-WAITING = """
-    SELECT 1 FROM pg_stat_activity
-    WHERE wait_event_type = 'Lock' AND datname = current_database()
-"""
-
 
 @pytest.mark.parametrize("lock", [BEFORE_THE_REPORT, AFTER_THE_REPAIR], ids=["report", "repair"])
 @pytest.mark.parametrize("step", DIFFERENCES)
@@ -86,11 +82,10 @@ async def test_what_was_repaired_before_an_interruption_is_reported(
     object_type, differ = DIFFERENCES[step]
     await differ(service, reconciler, world)
     run_id = await runs.open_run(service.pool, RunRequest("command", livemode=False))
-    async with service.pool.acquire() as other, other.transaction(), asyncio.timeout(30):
+    async with service.pool.acquire() as other, other.transaction():
         await other.execute(lock.format(step=step))
         running = asyncio.create_task(runs.continue_run(reconciler.context, run_id))
-        while not await service.pool.fetchval(WAITING):
-            pass
+        await until_blocking(other, service.pool)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

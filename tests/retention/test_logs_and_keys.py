@@ -16,6 +16,7 @@ from mpanel_billing.worker.process import schedule_pruning
 from tests.inbox import Inbox
 from tests.processes import running_worker
 from tests.retention.conftest import AGES, Cellar
+from tests.waiting import until_true
 
 BATCHES = (
     "prune_event_payloads",
@@ -130,10 +131,11 @@ async def test_the_worker_prunes_every_hour(pool: Pool, cellar: Cellar) -> None:
 async def test_a_worker_that_starts_puts_the_pruning_on_its_clock(
     pool: Pool, database_url: str
 ) -> None:
-    planned = "SELECT expression FROM pgqueuer_schedules WHERE entrypoint = 'prune'"
-    async with running_worker(database_url), asyncio.timeout(20):
-        while await pool.fetchval(planned) != "17 * * * *":  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.05)
+    planned = """
+        SELECT expression = '17 * * * *' FROM pgqueuer_schedules WHERE entrypoint = 'prune'
+    """
+    async with running_worker(database_url):
+        await until_true(pool, planned)
 
 
 async def prune_by_command(database_url: str, *words: str, **environment: str) -> str:

@@ -9,8 +9,9 @@ from mpanel_billing.webhooks.batching import EventBatcher
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.mirror.test_refetch import VICTIM_ONCE
+from tests.waiting import until_blocking
 from tests.webhooks.test_batching import update
-from tests.webhooks.test_receiving import _WAITING_FOR_A_LOCK, FAULT, MENDED, POISON
+from tests.webhooks.test_receiving import FAULT, MENDED, POISON
 
 T = 1_790_000_000
 CUT = """
@@ -22,11 +23,10 @@ CUT = """
 
 async def test_an_event_whose_connection_breaks_is_refused_and_comes_again(inbox: Inbox) -> None:
     batcher = EventBatcher(inbox.pool)
-    async with inbox.pool.acquire() as other, other.transaction(), asyncio.timeout(20):
+    async with inbox.pool.acquire() as other, other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
         taken = asyncio.create_task(batcher.receive(update(1)))
-        while not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
-            pass
+        await until_blocking(other, inbox.pool)
         await inbox.pool.execute(CUT)
         with pytest.raises(DatabaseUnavailableError):
             await taken

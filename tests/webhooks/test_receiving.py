@@ -19,6 +19,7 @@ from mpanel_billing.webhooks.inbox import (
 from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
 from tests.inbox import Inbox
+from tests.waiting import until_blocking
 
 FAULT = "ALTER TABLE subscriptions ADD CONSTRAINT fault CHECK (amount <> 666)"
 MENDED = "ALTER TABLE subscriptions DROP CONSTRAINT fault"
@@ -150,8 +151,7 @@ async def test_an_event_that_waited_for_its_lock_sees_what_was_written_meanwhile
         async with other.transaction():
             await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
             taken = asyncio.create_task(inbox.receive(later))
-            while not taken.done() and not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
-                pass
+            await until_blocking(other, inbox.pool)
             await other.execute(_NEWER)
         assert await taken == "stale"
     assert (await inbox.subscription())["amount"] == 700
@@ -178,8 +178,7 @@ async def test_a_session_that_names_no_subscription_waits_for_the_one_of_its_ord
                 """ entitlement = entitlement || '{"stripeStatus": "canceled"}'"""
             )
             taken = asyncio.create_task(inbox.receive(expired))
-            while not taken.done() and not await inbox.pool.fetchval(_WAITING_FOR_A_LOCK):
-                pass
+            await until_blocking(other, inbox.pool)
         assert await taken == "applied"
     inputs = (await inbox.row("SELECT inputs FROM provisioning_work"))["inputs"]
     assert inputs["stripeStatus"] == "canceled"
@@ -188,11 +187,6 @@ async def test_a_session_that_names_no_subscription_waits_for_the_one_of_its_ord
 _NEWER = """
     UPDATE subscriptions
     SET stripe_as_of_since = to_timestamp(1002), stripe_as_of = to_timestamp(1002)
-"""
-_WAITING_FOR_A_LOCK = """
-    SELECT count(*) FROM pg_locks
-    WHERE locktype = 'advisory' AND NOT granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 

@@ -11,6 +11,7 @@ from tests import stripe_objects as made
 from tests.convergence.stripe_stub import create_stripe_stub
 from tests.inbox import Inbox
 from tests.processes import running_worker
+from tests.waiting import until_true
 from tests.webhooks.test_receiving import FAULT, MENDED, POISON
 
 DUE = "UPDATE stripe_events SET next_attempt_at = now()"
@@ -54,8 +55,7 @@ async def test_the_worker_applies_a_failed_event_that_is_due(
     await inbox.pool.execute(DUE)
     await sweep(inbox.pool)
     async with asyncio.timeout(30), running_worker(database_url) as worker:
-        while not await inbox.pool.fetchval("SELECT status = 'applied' FROM stripe_events"):
-            pass
+        await until_true(inbox.pool, "SELECT status = 'applied' FROM stripe_events")
         assert await worker.stop() == 0
     assert (await inbox.subscription())["amount"] == 666
 
@@ -73,6 +73,5 @@ async def test_a_refetch_whose_trigger_was_lost_is_found_and_done_by_the_worker(
         TestServer(create_stripe_stub({"sub_1": made.subscription(amount=900)})) as truth,
         running_worker(database_url, stripe_url=str(truth.make_url("/"))) as worker,
     ):
-        while not await inbox.pool.fetchval("SELECT amount = 900 FROM subscriptions"):
-            pass
+        await until_true(inbox.pool, "SELECT amount = 900 FROM subscriptions")
         assert await worker.stop() == 0
