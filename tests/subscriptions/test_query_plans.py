@@ -9,7 +9,7 @@ from tests.mpanel.databases import HERE, connected
 
 QUERIES = [
     query
-    for file in ("customer_records", "changes", "refunds")
+    for file in ("customer_records", "changes", "refunds", "takeovers")
     for query in load_queries(file).by_name.values()
     if query.name != "find_absent"  # a reconcile's: it reads the marks of its own run
 ]
@@ -35,6 +35,10 @@ INSERT INTO stripe_customer_balances (stripe_customer_id, currency, balance)
 SELECT id, 'usd', -1 FROM stripe_customers;
 INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position, fetched)
 SELECT id, 'di_' || id, 0, TRUE FROM subscriptions;
+INSERT INTO billing_takeovers (subscription_id, predecessor_id, reason)
+SELECT id, lag(id) OVER (), 'returned' FROM subscriptions OFFSET 1;
+INSERT INTO provisioning_holds (subscription_id, reason, placed_by)
+SELECT id, 'x', 'ada' FROM subscriptions;
 ANALYZE;
 """
 CATALOGUE = {"prices", "products"}
