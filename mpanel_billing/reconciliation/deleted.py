@@ -85,7 +85,7 @@ async def cancel(mirror: Mirror, name: str, by: Actor, *, refund: bool) -> Settl
 
 async def _find(pool: Pool, name: str, how: SettledHow) -> Deleted:
     """Return a deleted subscription that is not settled, or was settled the same way before."""
-    async with transaction(pool) as conn:
+    async with acquired(pool) as conn:
         row = await repository.find_deleted(conn, name)
     if row is None:
         raise NotFoundError(f"No deleted subscription {name} found.")

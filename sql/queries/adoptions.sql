@@ -158,7 +158,7 @@ WHERE t.trouble = 'row_deleted'
 ORDER BY d.deleted_at;
 
 -- name: find_deleted(name)^
--- By our id or Stripe's, and locked.
+-- By our id or Stripe's.
 SELECT
     d.subscription_id,
     d.stripe_subscription_id,
@@ -169,8 +169,7 @@ FROM billing_deleted_subscriptions AS d
 WHERE d.subscription_id::text = lower(:name)
    OR d.stripe_subscription_id = :name
 ORDER BY d.settled_at IS NOT NULL
-LIMIT 1
-FOR UPDATE;
+LIMIT 1;
 
 -- name: restore_deleted(subscription_id, settled_how)!
 -- The row under its own id, as if Stripe had not reported it yet, with its services and charges. Its
