@@ -1,11 +1,14 @@
-"""The connection pool of a command."""
+"""The database and Stripe, as commands open them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from mpanel_billing.database.pool import Pool, create_pool
-from mpanel_billing.settings import load_database_settings
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.settings import load_database_settings, load_settings
+from mpanel_billing.stripe_gateway.gateway import open_gateway
 
 T = TypeVar("T")
 
@@ -18,3 +21,21 @@ def with_pool(do: Callable[[Pool], Awaitable[T]]) -> T:
             return await do(pool)
 
     return asyncio.run(run())
+
+
+def with_mirror(do: Callable[[Mirror], Awaitable[T]]) -> T:
+    """Run a function with the mirror, which calls Stripe, and return its result."""
+
+    async def run() -> T:
+        async with open_mirror() as mirror:
+            return await do(mirror)
+
+    return asyncio.run(run())
+
+
+@asynccontextmanager
+async def open_mirror() -> AsyncIterator[Mirror]:
+    """Open a pool and a client of Stripe's API for all settings."""
+    settings = load_settings()
+    async with await create_pool(settings) as pool, open_gateway(settings) as gateway:
+        yield Mirror(pool, gateway, settings.livemode)

@@ -1,19 +1,13 @@
 """`mpanel-billing deleted`: subscriptions whose rows were deleted here while Stripe knows them."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 
-from mpanel_billing.access.audit import Actor, command_line_actor
-from mpanel_billing.cli.database import with_pool
+from mpanel_billing.access.audit import command_line_actor
+from mpanel_billing.cli.database import with_mirror, with_pool
 from mpanel_billing.cli.output import moment_text
-from mpanel_billing.database.pool import Pool
-from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import deleted
-from mpanel_billing.reconciliation.deleted import Settled
-from mpanel_billing.settings import load_settings
-from mpanel_billing.stripe_gateway.gateway import open_gateway
 
 app = typer.Typer(
     help="Decide about subscriptions whose rows were deleted, with a tenant or customer of mPanel.",
@@ -41,7 +35,8 @@ def list_() -> None:
 @app.command()
 def restore(subscription: Subscription) -> None:
     """Bring a subscription back under its own id, and provision it again."""
-    done = _settle(lambda mirror, by: deleted.restore(mirror, subscription, by))
+    by = command_line_actor()
+    done = with_mirror(lambda mirror: deleted.restore(mirror, subscription, by))
     typer.echo(f"restored {done.subscription_id}")
 
 
@@ -54,17 +49,7 @@ def cancel(
     ],
 ) -> None:
     """Cancel a subscription at Stripe; its accounts are suspended, and terminated later."""
-    done = _settle(lambda mirror, by: deleted.cancel(mirror, subscription, by, refund=refund))
+    by = command_line_actor()
+    done = with_mirror(lambda mirror: deleted.cancel(mirror, subscription, by, refund=refund))
     refunded = "" if done.refunded is None else f", refunded {done.refunded} in minor units"
     typer.echo(f"cancelled {done.subscription_id}{refunded}")
-
-
-def _settle(do: Callable[[Mirror, Actor], Awaitable[Settled]]) -> Settled:
-    by = command_line_actor()
-    settings = load_settings()
-
-    async def run(pool: Pool) -> Settled:
-        async with open_gateway(settings) as gateway:
-            return await do(Mirror(pool, gateway, settings.livemode), by)
-
-    return with_pool(run)

@@ -3,19 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
-from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.database import open_mirror, with_pool
 from mpanel_billing.cli.output import moment_text
-from mpanel_billing.database.pool import create_pool
-from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.service import Outcome
-from mpanel_billing.settings import load_settings
-from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.webhooks.event import Selection
 from mpanel_billing.webhooks.inbox import (
     FAILED,
@@ -97,15 +92,8 @@ def replay_ignored(
     asyncio.run(_replay_all("ignored", replay_ignored_events, selection))
 
 
-@asynccontextmanager
-async def _open_mirror() -> AsyncIterator[Mirror]:
-    settings = load_settings()
-    async with await create_pool(settings) as pool, open_gateway(settings) as gateway:
-        yield Mirror(pool, gateway, settings.livemode)
-
-
 async def _replay(event_id: str) -> None:
-    async with _open_mirror() as mirror:
+    async with open_mirror() as mirror:
         outcome = await replay_event(mirror, event_id, by=command_line_actor())
     typer.echo(f"{event_id} {outcome.status}")
     if outcome.status == FAILED:
@@ -118,7 +106,7 @@ async def _replay_all(
     selection: Selection,
 ) -> None:
     tried = failed = 0
-    async with _open_mirror() as mirror:
+    async with open_mirror() as mirror:
         replayed = replay_selected(mirror, selection, by=command_line_actor())
         async for event_id, outcome in replayed:
             tried += 1

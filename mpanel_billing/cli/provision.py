@@ -11,7 +11,7 @@ import asyncpg
 import typer
 
 from mpanel_billing.access.audit import Actor, command_line_actor
-from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.database import with_mirror, with_pool
 from mpanel_billing.cli.output import moment_text
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.mirror.mirror import Mirror
@@ -20,7 +20,6 @@ from mpanel_billing.provisioning.drift import find_drift, repair
 from mpanel_billing.provisioning.drivers.protocol import Unknown
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.settings import load_settings
-from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.subscriptions import revival
 from mpanel_billing.subscriptions.drafts import CollectedDraft, collect_draft
 from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
@@ -200,14 +199,14 @@ def skip(
 @app.command("collect-draft")
 def collect(subscription: Subscription) -> None:
     """Finalize the latest draft for a term of a subscription at Stripe, and charge the customer."""
-    by, settings = command_line_actor(), load_settings()
+    by = command_line_actor()
 
-    async def run(pool: Pool, subscription_id: UUID) -> CollectedDraft:
-        async with open_gateway(settings) as gateway:
-            mirror = Mirror(pool, gateway, settings.livemode)
-            return await collect_draft(mirror, subscription_id, by)
+    async def run(mirror: Mirror) -> CollectedDraft:
+        return await collect_draft(
+            mirror, await operations.find_subscription(mirror.pool, subscription), by
+        )
 
-    done = _of_subscription(subscription, run)
+    done = with_mirror(run)
     typer.echo(f"{done.stripe_invoice_id} is {done.status}")
 
 
@@ -217,14 +216,13 @@ def revive(subscription: Subscription) -> None:
 
     What was paid for is not billed again. Repeated, it has no further effect.
     """
-    settings = load_settings()
+    by = command_line_actor()
 
-    async def run(pool: Pool, id_: UUID, by: Actor) -> Changed:
-        async with open_gateway(settings) as gateway:
-            mirror = Mirror(pool, gateway, settings.livemode)
-            return await revival.revive(mirror, ChangeRequest(by, id_, CustomerRef()))
+    async def run(mirror: Mirror) -> Changed:
+        id_ = await operations.find_subscription(mirror.pool, subscription)
+        return await revival.revive(mirror, ChangeRequest(by, id_, CustomerRef()))
 
-    revived = _change_subscription(subscription, run)
+    revived = with_mirror(run)
     made = "revived as" if revived.changed else "it was revived before, as"
     typer.echo(f"{made} {revived.subscription.stripe_id} ({revived.subscription.id})")
 

@@ -8,6 +8,7 @@ import pytest
 import stripe
 
 from mpanel_billing.settings import Settings
+from tests.provisioning.test_cli import run
 from tests.service import make_settings
 from tests.subscriptions.conftest import GOOD_CARD, KEY, Answer, Backend
 from tests.subscriptions.test_after_end import RETENTION_IS_OVER, Ended
@@ -210,3 +211,15 @@ async def test_what_cannot_be_revived_is_refused_with_the_reason(
 async def test_a_living_subscription_is_not_revived(backend: Backend, bought: str) -> None:
     answer = await revive(backend, bought)
     assert (answer.status, answer.body["code"]) == (409, "not_ended")
+
+
+async def test_the_command_revives_once(ended: Ended, database_url: str) -> None:
+    await ended.pay()
+    await ended.backend.worker.catch_up()
+    words, sandbox = ("provision", "revive", ended.id), ended.backend.service.sandbox.url
+    status, out = await run(database_url, *words, STRIPE_API_BASE=sandbox)
+    [made] = await at_stripe(ended.backend)
+    assert (status, out.startswith(f"revived as {made.id} (")) == (0, True)
+    status, out = await run(database_url, *words, STRIPE_API_BASE=sandbox)
+    assert (status, out.startswith(f"it was revived before, as {made.id} (")) == (0, True)
+    assert len(await at_stripe(ended.backend)) == 1
