@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StringConstraints,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
@@ -82,6 +83,12 @@ class Request(BaseModel):
     labels: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
 
+class StrictRequest(Request):
+    """The body of a request that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", validate_by_name=True)
+
+
 _ONE_LINE = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
 """As much of `Line`'s rule as JSON Schema can express."""
 
@@ -110,6 +117,8 @@ Id = Annotated[Line, Field(min_length=1, max_length=100)]
 OptionalId = Annotated[Annotated[Line, Field(max_length=100)] | None, Absent]
 Email = Annotated[str, Field(max_length=LONGEST_EMAIL), AfterValidator(normalise_email)]
 SearchText = Annotated[Line, Field(max_length=255)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+"""Why an operator does something, for the record."""
 
 
 class OwnerRequest(Request):

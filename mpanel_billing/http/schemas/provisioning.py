@@ -1,0 +1,177 @@
+"""Bodies of /api/admin/provisioning, /subscriptions and /prices."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, BeforeValidator, Field, StrictBool, WithJsonSchema
+
+from mpanel_billing.http.schemas.base import (
+    ONLY_NUMBERS,
+    Moment,
+    Reason,
+    Request,
+    Response,
+    Schema,
+    StrictRequest,
+)
+
+
+class SuspendRequest(Request):
+    """Why all services of a subscription are suspended."""
+
+    reason: Reason
+
+
+def _read_moment(text: object) -> object:
+    if not isinstance(text, str):
+        raise ValueError("must be a time as text, such as 2027-01-31T00:00:00Z")  # noqa: TRY004
+    return text
+
+
+MomentText = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_read_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A time in ISO 8601 with its offset."""
+
+
+class LeniencyRequest(StrictRequest):
+    """What is agreed about suspension for a debt: `graceDays`, `notBefore` or both, and why.
+
+    `wholeCustomer`: for all subscriptions of the customer.
+    """
+
+    reason: Reason
+    grace_days: Annotated[int, Field(ge=0, le=3650), ONLY_NUMBERS] | None = None
+    not_before: MomentText | None = None
+    whole_customer: StrictBool = False
+
+
+class IgnorePriceRequest(Request):
+    """Why items at the price give nothing."""
+
+    reason: Reason
+
+
+class EndLeniencyRequest(StrictRequest):
+    """Which agreement ends: the subscription's own, or its whole customer's."""
+
+    whole_customer: StrictBool = False
+
+
+class AdoptRequest(StrictRequest):
+    """The ended tenant whose accounts the subscription is to have."""
+
+    tenant_id: UUID
+
+
+class StuckSubscriptionSchema(Schema):
+    """A subscription whose services are not in their desired state."""
+
+    subscription_id: UUID
+    stripe_subscription_id: str | None
+    status: str
+    stripe_status: str | None
+    domain: str | None
+    attempts: int
+    error: str
+    wake_at: Moment | None
+    hold_reason: str | None
+    unfinished: bool
+
+
+class HoldSchema(Schema):
+    """A suspension by an operator."""
+
+    subscription_id: UUID
+    reason: str
+    placed_by: str
+    placed_at: Moment
+
+
+class LeniencySchema(Schema):
+    """What was agreed with the subscription, or with its customer, about suspension for a debt."""
+
+    whole_customer: bool
+    grace_days: int | None
+    not_before: Moment | None
+    reason: str
+    set_by: str
+    set_at: Moment
+
+
+class ServiceSchema(Schema):
+    """A service of a subscription: its desired and its actual state."""
+
+    product_type: str
+    desired: str
+    actual: str
+    driver: str
+    external_ref: str | None
+    pending_action: str | None
+    stopped: str | None
+    suspended_by_service: str | None
+    attempts: int
+    last_error: str | None
+    next_attempt_at: Moment | None
+
+
+class TimelineEntrySchema(Schema):
+    """An entry of the timeline."""
+
+    at: Moment
+    kind: str
+    what: str
+    detail: str | None
+
+
+class StuckResponse(Response):
+    """Stuck subscriptions, and suspensions by operators that are in force."""
+
+    stuck: tuple[StuckSubscriptionSchema, ...]
+    holds: tuple[HoldSchema, ...]
+
+
+class RetriedResponse(Response):
+    """How many subscriptions will be retried."""
+
+    retried: int
+
+
+class TimelineResponse(Response):
+    """A subscription's history, oldest first, its services, and the agreements about suspension."""
+
+    subscription_id: UUID
+    services: tuple[ServiceSchema, ...]
+    leniency: tuple[LeniencySchema, ...]
+    timeline: tuple[TimelineEntrySchema, ...]
+
+
+class SubscriptionDoneResponse(Response):
+    """The subscription that was changed."""
+
+    subscription_id: UUID
+
+
+class RevivedResponse(Response):
+    """The subscription that takes over; `changed` is false if it was there before."""
+
+    subscription_id: UUID
+    stripe_subscription_id: str
+    changed: bool
+
+
+class CollectedDraftResponse(Response):
+    """The invoice that was a draft: its id and its status at Stripe."""
+
+    subscription_id: UUID
+    invoice_id: str
+    status: str
+
+
+class PriceDoneResponse(Response):
+    """How many subscriptions are checked again because of the price."""
+
+    checked: int
