@@ -168,10 +168,17 @@ class World:
         self.accounts.append(account)
         return Done(account.reference)
 
+    def _without_account(self, command: DriverCommand) -> Result:
+        """Answer a command for an account that is not there: done if it is to be terminated."""
+        gone = {account.reference for account in self.terminated}
+        if command.action == "terminate" and command.external_ref in gone:
+            return Done(command.external_ref, already=True)
+        return Refused("HTTP 404")
+
     def _alter(self, command: DriverCommand) -> Result:
         account = next((a for a in self.accounts if a.reference == command.external_ref), None)
         if account is None:
-            return Refused("HTTP 404")
+            return self._without_account(command)
         already = account.actual == RESULTING[command.action] and command.action != "change"
         account.actual, account.generation = RESULTING[command.action], command.generation
         account.resources = command.details.get("resources", account.resources)
