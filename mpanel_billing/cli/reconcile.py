@@ -54,7 +54,7 @@ def reconcile(
     ] = False,
     restored: Annotated[
         bool,
-        typer.Option("--restored", help="The database is a restored backup (docs/backup.md)."),
+        typer.Option("--restored", help="A restored backup: start over (docs/backup.md)."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -140,6 +140,7 @@ async def _reconcile_all(
         by = command_line_actor()
         if restored:
             await runs.mark_restored(context.mirror.pool, by)
+            restart = True  # a run in the backup has passed places where something is missing now
         request = RunRequest("command", context.mirror.livemode, dry_run, since, restart)
         run_id = await runs.open_run(context.mirror.pool, request, by)
         line.expect(await runs.estimate_objects(context.mirror.pool))

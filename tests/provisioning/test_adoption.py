@@ -11,7 +11,7 @@ from mpanel_billing.errors import ConflictError
 from mpanel_billing.provisioning.adoption import NotInspectedError
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.operations import retry, settle_trouble
-from mpanel_billing.reconciliation.runs import mark_restored
+from mpanel_billing.reconciliation.runs import RunRequest, mark_restored, open_run
 from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import ReferenceServer
 from tests.provisioning.test_cli import run
@@ -114,10 +114,13 @@ async def test_a_restored_database_is_marked_on_the_command_line(
     status, out = await run(database_url, "reconcile", "--restored", "--dry-run")
     assert (status, "--restored" in out) == (2, True)
     assert await hosted.pool.fetchval("SELECT count(*) FROM billing_adoptions") == 0
+    backed_up = await open_run(hosted.pool, RunRequest("command", livemode=False, since_days=1))
     at_stripe = {"STRIPE_API_BASE": "http://127.0.0.1:1"}
     await run(database_url, "reconcile", "--restored", "--since", "1", **at_stripe)
     marked = await hosted.inbox.row("SELECT source, inspected_at FROM billing_adoptions")
     assert tuple(marked) == ("backup", None)
+    unfinished = "SELECT id FROM billing_reconcile_runs WHERE outcome IS DISTINCT FROM 'abandoned'"
+    assert await hosted.pool.fetchval(unfinished) != backed_up
     audited = "SELECT count(*) FROM billing_audit_log WHERE action = 'reconcile.restored'"
     assert await hosted.pool.fetchval(audited) == 1
 
