@@ -16,6 +16,7 @@ from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.charges import finalize_invoice, pay_invoice
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,10 @@ class CollectedDraft:
 async def collect_draft(mirror: Mirror, subscription_id: UUID, by: Actor) -> CollectedDraft:
     """Finalize and pay the latest draft for a term; repeating it continues where it stopped.
 
-    ConflictError if there is nothing to collect; PaymentFailedError, StripeError. Our rows follow
-    before it returns.
+    ConflictError if there is nothing to collect; NotFoundError, PaymentFailedError, StripeError.
+    Our rows follow before it returns.
     """
+    held = await get_subscription(mirror, subscription_id, CustomerRef())
     async with acquired(mirror.pool) as conn:
         invoice_id = await repository.find_draft(conn, subscription_id)
     invoice = await mirror.refresh("invoice", invoice_id) if invoice_id else None
@@ -44,7 +46,8 @@ async def collect_draft(mirror: Mirror, subscription_id: UUID, by: Actor) -> Col
     ) as entry:
         await _collect(mirror, invoice, entry)
     after = await mirror.refresh("invoice", invoice["id"])
-    await _refresh_subscription(mirror, subscription_id)
+    if held.stripe_id is not None:
+        await mirror.refresh("subscription", held.stripe_id)
     return CollectedDraft(invoice["id"], after["status"])
 
 
@@ -56,12 +59,3 @@ async def _collect(mirror: Mirror, invoice: Mapping[str, Any], entry: Entry) -> 
         if status == "paid":  # nothing was due
             return
     await pay_invoice(mirror.stripe, invoice["id"], f"pay-{attempt}")
-
-
-async def _refresh_subscription(mirror: Mirror, subscription_id: UUID) -> None:
-    async with acquired(mirror.pool) as conn:
-        (held,) = await repository.load_subscriptions(
-            conn, [subscription_id], livemode=mirror.livemode
-        )
-    if held.stripe_id is not None:
-        await mirror.refresh("subscription", held.stripe_id)

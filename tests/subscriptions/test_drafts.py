@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.errors import ConflictError, PaymentFailedError
+from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions.drafts import collect_draft
 from tests.provisioning.test_cli import run
@@ -94,3 +94,13 @@ async def test_it_is_collected_on_the_command_line(backend: Backend, drafted: st
     words = ("provision", "collect-draft", drafted)
     status, out = await run(database_url, *words, STRIPE_API_BASE=str(settings.stripe_api_base))
     assert (status, out.endswith(" is paid\n")) == (0, True), out
+
+
+async def test_nothing_is_collected_for_a_subscription_of_the_other_mode(
+    backend: Backend, drafted: str
+) -> None:
+    await backend.service.pool.execute("UPDATE subscriptions SET livemode = TRUE")
+    with pytest.raises(NotFoundError):
+        await collect(backend, drafted)
+    assert await invoice_statuses(backend) == ["paid", "draft"]
+    assert await outcomes(backend) == []

@@ -37,6 +37,7 @@ routes = Endpoints("admin")
 _SUBSCRIPTION = "/api/admin/subscriptions/{id}"
 
 _UNKNOWN: Refusals = {NotFoundError: ()}
+_NOT_HERE = ("not_found", "unknown_subscription")
 _DECLINED = ("card_declined", "authentication_required")
 _UNKNOWN_OR_IN_CONFLICT: Refusals = {NotFoundError: (), ConflictError: ()}
 
@@ -166,7 +167,11 @@ async def post_strict(
     "POST",
     f"{_SUBSCRIPTION}/collect-draft",
     scope="admin",
-    refusals={NotFoundError: (), ConflictError: ("no_draft",), PaymentFailedError: _DECLINED},
+    refusals={
+        NotFoundError: _NOT_HERE,
+        ConflictError: ("no_draft",),
+        PaymentFailedError: _DECLINED,
+    },
     calls_stripe=True,
 )
 async def post_collect_draft(call: KeyedCall[SubscriptionPath]) -> CollectedDraftResponse:
@@ -224,7 +229,7 @@ async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
     idempotent=True,
     calls_stripe=True,
     refusals={
-        NotFoundError: ("not_found", "unknown_subscription"),
+        NotFoundError: _NOT_HERE,
         ConflictError: (
             "accounts_terminated",
             "change_in_progress",
@@ -233,7 +238,7 @@ async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
             "not_ended",
             "taken_over",
         ),
-        PaymentFailedError: ("card_declined", "authentication_required"),
+        PaymentFailedError: _DECLINED,
     },
 )
 async def post_revive(call: KeyedCall[SubscriptionPath]) -> RevivedResponse:
