@@ -13,15 +13,11 @@ from tests.service import make_settings
 from tests.subscriptions.conftest import GOOD_CARD, KEY, Answer, Backend
 from tests.subscriptions.test_after_end import RETENTION_IS_OVER, Ended
 from tests.subscriptions.test_after_end import ended as ended_fixture
+from tests.waiting import until_blocking
 
 ended = ended_fixture
 
 ADMIN_KEY = "a" * 32
-
-WAITING = """
-    SELECT 1 FROM pg_stat_activity
-    WHERE wait_event_type = 'Lock' AND datname = current_database()
-"""
 
 
 @pytest.fixture
@@ -168,11 +164,10 @@ async def test_nothing_is_charged_for_a_revival_that_comes_too_late(
         ended.id,
     )
     before = await at_stripe(ended.backend)
-    async with pool.acquire() as other, other.transaction(), asyncio.timeout(30):
+    async with pool.acquire() as other, other.transaction():
         await other.execute("UPDATE billing_takeovers SET done_at = now()")
         reviving = asyncio.create_task(revive(ended.backend, ended.id))
-        while not await pool.fetchval(WAITING):
-            pass
+        await until_blocking(other, pool)
     answer = await reviving
     assert (answer.status, answer.body["code"]) == (409, "taken_over")
     assert await at_stripe(ended.backend) == before
