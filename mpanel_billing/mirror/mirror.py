@@ -110,7 +110,7 @@ class Mirror:
         return await mirrored.complete(self.stripe, stripe_object)
 
     async def refetch(self, object_id: str) -> None:
-        """Fulfil the refetch request for an object, and any newer one made meanwhile.
+        """Fulfil the refetch request for an object, and any newer one made during it.
 
         Does nothing while another process is doing it. If Stripe cannot be asked, or its object
         cannot be read or written, the request is kept with the error and tried again later.

@@ -920,8 +920,8 @@ WHERE s.stripe_subscription_id = ANY(:object_ids::text[])
   AND s.stripe_as_of IS NOT NULL;
 
 -- name: find_absent(after, most, livemode, started_at)^
--- Of a stretch of our rows, those that the run has not found at Stripe. What was written after it
--- began was told of by Stripe meanwhile. Bounded by the stretch, however few are absent.
+-- Of a stretch of our rows, those that the run has not found at Stripe. Rows written since it began
+-- exist there. Bounded by the stretch, however few are absent.
 WITH stretch AS MATERIALIZED (
     SELECT
         s.stripe_subscription_id AS object_id,

@@ -1,6 +1,6 @@
 -- What items are charged after discounts, in minor units. Discounts apply one after the other, each
--- to what the ones before left, and are split over the items that they are for; whoever adds them up
--- rounds the sum. `due` are the items on the invoice. `with_once` counts discounts for one invoice as
+-- to what the ones before left, and are split over the items that they are for; the caller rounds the
+-- sum. `due` are the items on the invoice. `with_once` counts discounts for one invoice as
 -- long as none has used them up, `with_amounts` those that take off an amount of each invoice.
 -- An amount in another currency than the subscription's takes nothing off.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
