@@ -1,8 +1,8 @@
 """Compare Stripe's objects with the mirror, and repair the mirror.
 
 Differences are applied as webhooks are: as snapshots, dated by Stripe's clock and under locks, so
-that nothing newer is overwritten. A row newer than the page (a webhook arrived meanwhile) is
-checked again on its own, and is not drift if it then agrees.
+that nothing newer is overwritten. A row newer than the page (a webhook has arrived since)
+is checked again on its own, and is not drift if it then agrees.
 """
 
 import asyncio

@@ -40,7 +40,7 @@ Announce: TypeAlias = Callable[[Sequence[Drift]], Awaitable[None]]
 
 
 async def unannounced(_: Sequence[Drift]) -> None:
-    """Announce to nobody: without a run there is no report to lose."""
+    """Do nothing: without a run there is no report to lose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Ask Stripe for events while buyers are on a payment page and no webhook arrives.
 
-If webhooks are lost and the buyer has closed the browser, nothing else tells that the order is paid
-until the nightly reconcile.
+If webhooks are lost and the buyer has closed the browser, nothing else shows that the order is
+paid until the nightly reconcile.
 """
 
 import logging
