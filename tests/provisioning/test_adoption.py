@@ -1,10 +1,13 @@
 """What was brought back finds its accounts, and goes on after the numbers that were seen."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.errors import ConflictError
@@ -107,6 +110,18 @@ async def test_commands_go_on_after_the_highest_number_that_the_service_has_seen
     assert (await hosted.service())["generation"] == 8
 
 
+@asynccontextmanager
+async def _stripe_that_refuses_the_key() -> AsyncIterator[str]:
+    async def refuse(_: web.Request) -> web.Response:
+        error = {"type": "invalid_request_error", "message": "Invalid API Key provided"}
+        return web.json_response({"error": error}, status=401)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/")).rstrip("/")
+
+
 async def test_a_restored_database_is_marked_on_the_command_line(
     hosted: ProvisioningSystem, database_url: str
 ) -> None:
@@ -115,8 +130,9 @@ async def test_a_restored_database_is_marked_on_the_command_line(
     assert (status, "--restored" in out) == (2, True)
     assert await hosted.pool.fetchval("SELECT count(*) FROM billing_adoptions") == 0
     backed_up = await open_run(hosted.pool, RunRequest("command", livemode=False, since_days=1))
-    at_stripe = {"STRIPE_API_BASE": "http://127.0.0.1:1"}
-    await run(database_url, "reconcile", "--restored", "--since", "1", **at_stripe)
+    async with _stripe_that_refuses_the_key() as url:
+        options = ("--restored", "--since", "1")
+        await run(database_url, "reconcile", *options, STRIPE_API_BASE=url)
     marked = await hosted.inbox.row("SELECT source, inspected_at FROM billing_adoptions")
     assert tuple(marked) == ("backup", None)
     unfinished = "SELECT id FROM billing_reconcile_runs WHERE outcome IS DISTINCT FROM 'abandoned'"
