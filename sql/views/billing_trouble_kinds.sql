@@ -91,7 +91,7 @@ FROM (
         'trouble',
         'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.',
         'its product or price in the catalogue, or the declaration that its price gives nothing',
-        'mpanel-billing provision ignore-price PRICE'
+        'mpanel-billing provision ignore-price PRICE --reason REASON'
     ),
     (
         'overdue',
@@ -110,7 +110,7 @@ FROM (
     (
         'paid_after_end',
         'trouble',
-        'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated meanwhile.',
+        'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.',
         'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), or a revival',
         'mpanel-billing provision revive SUBSCRIPTION'
     ),
@@ -175,7 +175,7 @@ FROM (
         'trouble',
         'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.',
         'the same request again; or audit settle, after a look at Stripe',
-        'mpanel-billing audit settle ENTRY'
+        'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'
     ),
     (
         'drift',

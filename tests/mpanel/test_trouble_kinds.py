@@ -60,17 +60,27 @@ def test_each_kind_has_a_name_of_its_own_a_sentence_and_a_command_that_exists(
 ) -> None:
     names = [kind["kind"] for kind in kinds]
     assert len(set(names)) == len(names)
-    commands = {" ".join(words) for words in _commands(typer.main.get_command(build_app([])), ())}
+    commands = {
+        " ".join(words): _required_options(command)
+        for words, command in _commands(typer.main.get_command(build_app([])), ())
+    }
     for kind in kinds:
         assert kind["list"] in LISTS, kind
         assert re.fullmatch(r"\w.+\.", kind["meaning"]), kind
         if kind["command"]:
             words = re.sub(r"(?<= )(?:--.*|[A-Z].*)", "", kind["command"]).split()
-            assert " ".join(words[1:]) in commands, kind
+            named = " ".join(words[1:])
+            assert named in commands, kind
+            assert all(option in kind["command"] for option in commands[named]), kind
 
 
-def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    yield words
+def _required_options(command: Any) -> list[str]:
+    """Return the options without which a command does not run: what is listed can be copied."""
+    return [p.opts[0] for p in command.params if p.param_type_name == "option" and p.required]
+
+
+def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield words, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from _commands(inner, (*words, name))
 
