@@ -73,13 +73,21 @@ WITH people AS (
     INSERT INTO subscriptions (customer_id, status, billing_provider, livemode, currency, amount,
         price, auto_renew, stripe_customer_id, stripe_subscription_id, stripe_status,
         initial_payment_settled, cancel_at_period_end, collection_paused, billing_cycle,
-        current_period_start, current_period_end, stripe_as_of_since, stripe_as_of)
+        current_period_start, current_period_end, stripe_as_of_since, stripe_as_of, entitlement)
     SELECT id, 'active', 'stripe', FALSE, 'usd', 799, 7.99, FALSE, stripe_customer_id,
         'sub_' || substr(stripe_customer_id, 5), 'active', TRUE, FALSE, FALSE, 'monthly',
         to_timestamp(1789000000), to_timestamp(1790000000), to_timestamp(1789000000),
-        to_timestamp(1789000000)
+        to_timestamp(1789000000), billing_subscription_entitlement_v1(
+            jsonb_populate_record(NULL::billing_subscription_snapshot, jsonb_build_object(
+                'stripe_status', 'active', 'cancel_at_period_end', FALSE,
+                'collection_paused', FALSE, 'items_complete', TRUE,
+                'items', jsonb_build_array(jsonb_build_object(
+                    'stripe_subscription_item_id', 'si_' || substr(stripe_customer_id, 5),
+                    'stripe_price_id', 'price_1', 'stripe_product_id', NULL, 'quantity', 1
+                ))
+            )), NULL)
     FROM people
-    RETURNING id, customer_id, stripe_subscription_id, stripe_customer_id
+    RETURNING id, customer_id, stripe_subscription_id, stripe_customer_id, entitlement
 ), itemised AS (
     INSERT INTO subscription_items (subscription_id, stripe_subscription_item_id, stripe_price_id,
         quantity, unit_amount, currency, recurring_interval, interval_count)
@@ -87,9 +95,7 @@ WITH people AS (
     FROM bought
 ), worked AS (
     INSERT INTO provisioning_work (subscription_id, inputs, version, done_version)
-    SELECT id, jsonb_build_object('stripeStatus', 'active', 'settled', TRUE,
-        'collectionPaused', FALSE, 'endsInTrial', FALSE, 'unpaidSince', NULL, 'priceIds', NULL),
-        1, 1
+    SELECT id, entitlement || '{"settled": true, "owedSince": null, "paidAfterEnd": null}', 1, 1
     FROM bought
 )
 INSERT INTO invoices (customer_id, subscription_id, invoice_number, subtotal, total, status,
@@ -233,7 +239,8 @@ def main() -> None:
     with prepared(options.subscriptions, SETTINGS) as (postgres, url):
         print(f"{options.subscriptions:,} subscriptions, {options.events:,} events a run")
         compare_with_bare_limit(postgres, url, options.subscriptions, options.events)
-        print(f"jobs enqueued: {asyncio.run(count_jobs(url))}")
+        jobs = asyncio.run(count_jobs(url))
+        assert jobs == 0, f"{jobs} events made work: the seed is not as the service writes it"
 
 
 @contextmanager
