@@ -715,13 +715,13 @@ CREATE TABLE billing_api_keys (
     CONSTRAINT billing_api_keys_id_check CHECK ((id ~ '^mpb_[0-9A-Za-z]{10}$'::text)),
     CONSTRAINT billing_api_keys_key_hash_check CHECK ((octet_length(key_hash) = 32)),
     CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
-    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'billing'::text, 'billing:read'::text])))
+    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:any-customer'::text])))
 );
 COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
 COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
 COMMENT ON COLUMN billing_api_keys.name IS 'Name of its owner, chosen by the operator; free again once the key is revoked';
 COMMENT ON COLUMN billing_api_keys.key_hash IS 'SHA-256 of the whole key, which is not stored';
-COMMENT ON COLUMN billing_api_keys.scopes IS 'What it gives access to: admin, admin:read, billing, billing:read';
+COMMENT ON COLUMN billing_api_keys.scopes IS 'What it gives access to, as docs/access.md lists it; admin and billing include all that begin with them';
 COMMENT ON COLUMN billing_api_keys.created_at IS 'When it was made';
 COMMENT ON COLUMN billing_api_keys.created_by IS 'Who made it';
 COMMENT ON COLUMN billing_api_keys.expires_at IS 'When it stops working; null: never';

@@ -16,12 +16,21 @@ from typing import Literal, get_args
 
 from mpanel_billing.errors import InvalidRequestError
 
-Scope = Literal["admin", "admin:read", "billing", "billing:read"]
+Scope = Literal[
+    "admin",
+    "admin:read",
+    "admin:operate",
+    "admin:money",
+    "billing",
+    "billing:read",
+    "billing:change",
+    "billing:refund",
+    "billing:portal",
+    "billing:any-customer",
+]
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 """All scopes; a CHECK constraint holds the same set."""
-
-_READ = ":read"
 
 PREFIX = "mpb_"
 
@@ -87,8 +96,8 @@ def _checksum(text: str) -> str:
 
 
 def include_scope(scopes: Iterable[str], wanted: Scope) -> bool:
-    """Return whether the scopes include the wanted one; `admin` includes `admin:read`."""
-    return bool({wanted, wanted.removesuffix(_READ)} & {*scopes})
+    """Return whether the scopes include the wanted one; `admin` includes all of `admin:...`."""
+    return bool({wanted, wanted.partition(":")[0]} & {*scopes})
 
 
 def read_scopes(words: Iterable[str]) -> tuple[Scope, ...]:

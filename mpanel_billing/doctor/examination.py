@@ -8,7 +8,7 @@ from functools import partial
 import asyncpg
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.doctor import database, endpoints, host, stripe_account, work
+from mpanel_billing.doctor import database, endpoints, host, keys, stripe_account, work
 from mpanel_billing.doctor.finding import Finding, Status, failed, warning
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
 from mpanel_billing.settings import DatabaseSettings, StripeSettings
@@ -85,6 +85,7 @@ def _schema_checks(db: DatabaseSide | None, stripe: StripeSide | None) -> Iterat
     yield Check("queue", partial(work.check_backlog, pool))
     yield Check("worker", partial(work.check_worker, pool))
     yield Check("retention", partial(work.check_retention, pool))
+    yield Check("api keys", partial(keys.check_keys, pool))
     if stripe:
         gateway, livemode = stripe.gateway, stripe.settings.livemode
         yield Check("catalogue", partial(stripe_account.check_catalogue, pool, livemode=livemode))

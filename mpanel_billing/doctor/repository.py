@@ -35,6 +35,11 @@ async def get_backlog(conn: Connection) -> asyncpg.Record:
     return _row(await _queries.get_backlog.fetch_one(conn))
 
 
+async def list_broad_keys(conn: Connection) -> list[str]:
+    """Return the names of valid keys with the scope `billing`, which includes all others."""
+    return [row["name"] for row in await _queries.list_broad_keys.fetch(conn)]
+
+
 async def get_inbox(conn: Connection) -> asyncpg.Record:
     """Return failed, given_up and oldest_seconds of the events not applied."""
     return _row(await _queries.get_inbox.fetch_one(conn))

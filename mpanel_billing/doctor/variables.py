@@ -75,6 +75,12 @@ def _find_contradictions(settings: Settings) -> Iterator[Finding]:
             f"{len(settings.stripe_webhook_secret)} are accepted",
             "once the secret has been rolled, keep only the new one",
         )
+    if settings.billing_api_keys:
+        yield warning(
+            "BILLING_API_KEYS",
+            "may change, refund and sign in for any customer, and never expire",
+            "create keys with only the scopes that are used (docs/access.md), and unset it",
+        )
     if settings.livemode:
         yield from _find_unfit_for_live(settings)
 

@@ -16,7 +16,10 @@ from mpanel_billing.telemetry.logs import REQUEST_ID
 logger = logging.getLogger(__name__)
 
 ACTOR = web.RequestKey("actor", Actor)
-"""The holder of the request's key, once it has been checked."""
+"""The holder of the request's key as the audit log names it, once it has been checked."""
+
+HOLDER = web.RequestKey("holder", Holder)
+"""The holder of the request's key, with its scopes."""
 
 _SCHEME = "bearer"
 _CHALLENGE = UnauthenticatedError.challenge
@@ -43,7 +46,7 @@ async def require_scope(request: web.Request, scope: Scope) -> Actor:
     given = _bearer_key(request)
     if given is None:
         raise UnauthenticatedError('An API key is required: "Authorization: Bearer <key>".')
-    holder = await _identify(request, given)
+    holder = request[HOLDER] = await _identify(request, given)
     if not holder.may(scope):
         raise ScopeMissingError(scope)
     actor = request[ACTOR] = Actor(holder.name, holder.key_id, REQUEST_ID.get())

@@ -28,7 +28,7 @@ from typing_extensions import Unpack
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.key import Scope
-from mpanel_billing.http.access import identify, require_scope
+from mpanel_billing.http.access import HOLDER, ScopeMissingError, identify, require_scope
 from mpanel_billing.http.operation import Body, Content, Operation, Refusals, Tag, register
 from mpanel_billing.http.rate_limits import Group, spend_allowance
 from mpanel_billing.http.request import (
@@ -78,6 +78,14 @@ class KeyedCall(Call[PathT_co, QueryT_co, BodyT_co]):
     """A call with a key of the declared scope; `actor` is for the audit log."""
 
     actor: Actor
+
+    def require(self, scope: Scope) -> None:
+        """Raise ScopeMissingError unless the key has this scope too.
+
+        For what depends on the request: without the owner's name it takes `billing:any-customer`.
+        """
+        if not self.request[HOLDER].may(scope):
+            raise ScopeMissingError(scope)
 
 
 class Passed(TypedDict, total=False):

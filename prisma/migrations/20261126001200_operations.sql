@@ -9,7 +9,10 @@ CREATE TABLE billing_api_keys (
     key_hash bytea NOT NULL CHECK (octet_length(key_hash) = 32),
     scopes text[] NOT NULL CHECK (
         cardinality(scopes) > 0
-        AND scopes <@ ARRAY['admin', 'admin:read', 'billing', 'billing:read']
+        AND scopes <@ ARRAY[
+            'admin', 'admin:read', 'admin:operate', 'admin:money',
+            'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:any-customer'
+        ]
     ),
     created_at timestamptz NOT NULL DEFAULT now(),
     created_by text NOT NULL,
@@ -23,7 +26,7 @@ COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in a
 COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
 COMMENT ON COLUMN billing_api_keys.name IS 'Name of its owner, chosen by the operator; free again once the key is revoked';
 COMMENT ON COLUMN billing_api_keys.key_hash IS 'SHA-256 of the whole key, which is not stored';
-COMMENT ON COLUMN billing_api_keys.scopes IS 'What it gives access to: admin, admin:read, billing, billing:read';
+COMMENT ON COLUMN billing_api_keys.scopes IS 'What it gives access to, as docs/access.md lists it; admin and billing include all that begin with them';
 COMMENT ON COLUMN billing_api_keys.created_at IS 'When it was made';
 COMMENT ON COLUMN billing_api_keys.created_by IS 'Who made it';
 COMMENT ON COLUMN billing_api_keys.expires_at IS 'When it stops working; null: never';

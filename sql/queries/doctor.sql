@@ -43,6 +43,15 @@ SELECT
         WHERE w.wake_at <= now()
     ) AS provisioning;
 
+-- name: list_broad_keys()
+-- Valid keys that may do everything to customers' money. Keys are few: no index.
+SELECT k.name
+FROM billing_api_keys AS k
+WHERE k.revoked_at IS NULL
+  AND coalesce(k.expires_at > now(), TRUE)
+  AND 'billing' = ANY(k.scopes)
+ORDER BY k.name;
+
 -- name: get_inbox()^
 -- Failed events that wait for a person have no next attempt.
 SELECT

@@ -5,6 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.access.key import Scope
+from mpanel_billing.access.keys import create_key, revoke_key
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.doctor import endpoints
 from mpanel_billing.doctor.examination import DatabaseSide, StripeSide, examine
@@ -15,6 +18,12 @@ from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.service import Service, make_settings
+
+NARROW_AND_BROAD: dict[str, tuple[Scope, ...]] = {
+    "panel": ("billing", "admin:read"),
+    "gone": ("billing",),
+    "reader": ("billing:read", "billing:any-customer"),
+}
 
 
 @pytest.fixture
@@ -43,7 +52,7 @@ async def test_a_healthy_service_has_no_failures(
     assert {finding.name for finding in findings} == {
         "versions", "dbmate", "database", "database clock", "schema",
         "stripe key", "stripe account", "clock", "webhook endpoint", "webhook deliveries",
-        "catalogue", "stripe catalogue", "inbox", "queue", "worker", "retention",
+        "catalogue", "stripe catalogue", "inbox", "queue", "worker", "retention", "api keys",
     }  # fmt: skip
     warned = {finding.name for finding in findings if finding.status is Status.WARNING}
     assert warned == {"worker", "webhook deliveries"}, "neither has ever been seen"
@@ -96,6 +105,16 @@ async def test_no_schema_at_all_is_found(empty_database_url: str, stripe_side: S
     async with await create_pool(settings) as pool:
         found = failures(await examine(DatabaseSide(settings, pool), stripe_side))
     assert found == {"schema": "is missing"}
+
+
+async def test_valid_keys_that_may_do_everything_are_named(db: DatabaseSide, pool: Pool) -> None:
+    by = Actor("cli:grace@panel")
+    for name, scopes in NARROW_AND_BROAD.items():
+        await create_key(pool, by, name=name, scopes=scopes)
+    await revoke_key(pool, by, "gone")
+    [finding] = [f for f in await examine(db, None) if f.name == "api keys"]
+    assert finding.status is Status.WARNING
+    assert finding.detail.endswith(": panel")
 
 
 async def test_a_database_outage_does_not_hide_what_is_wrong_at_stripe() -> None:

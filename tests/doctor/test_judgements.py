@@ -153,6 +153,13 @@ def test_a_second_webhook_secret_is_a_reminder() -> None:
     assert [f.detail for f in found if f.status is WARNING] == ["2 are accepted"]
 
 
+def test_keys_of_mpanels_backend_in_the_settings_are_broader_than_need_be() -> None:
+    found = check_variables(make_settings(billing_api_keys="k" * 24), Path("/nowhere/.env"))
+    [finding] = [f for f in found if f.status is WARNING]
+    assert finding.name == "BILLING_API_KEYS"
+    assert "only the scopes that are used" in finding.advice
+
+
 def test_a_misspelt_variable_is_found_and_another_programs_is_not(tmp_path: Path) -> None:
     assert [(f.name, f.advice) for f in find_misspelt(["STRIPE_WEBHOK_SECRET", "APP_URL"])] == [
         ("STRIPE_WEBHOK_SECRET", "did you mean STRIPE_WEBHOOK_SECRET?")

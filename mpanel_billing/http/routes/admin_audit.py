@@ -32,7 +32,7 @@ async def get_audit(call: KeyedCall[None, AuditQuery]) -> AuditResponse:
 @routes.endpoint(
     "POST",
     "/api/admin/audit/{id}/settle",
-    scope="admin",
+    scope="admin:operate",
     refusals={NotFoundError: (), ConflictError: ()},
 )
 async def post_settle(

@@ -34,7 +34,11 @@ async def get_deleted(call: KeyedCall) -> DeletedSubscriptionsResponse:
 
 
 @routes.endpoint(
-    "POST", f"{_DELETED}/{{id}}/restore", scope="admin", refusals=_REFUSALS, calls_stripe=True
+    "POST",
+    f"{_DELETED}/{{id}}/restore",
+    scope="admin:operate",
+    refusals=_REFUSALS,
+    calls_stripe=True,
 )
 async def post_restore(call: KeyedCall[SubscriptionPath]) -> SettledResponse:
     """Bring a subscription back under its own id, and provision it again."""
@@ -43,7 +47,11 @@ async def post_restore(call: KeyedCall[SubscriptionPath]) -> SettledResponse:
 
 
 @routes.endpoint(
-    "POST", f"{_DELETED}/{{id}}/cancel", scope="admin", refusals=_REFUND_REFUSALS, calls_stripe=True
+    "POST",
+    f"{_DELETED}/{{id}}/cancel",
+    scope="admin:money",
+    refusals=_REFUND_REFUSALS,
+    calls_stripe=True,
 )
 async def post_cancel(
     call: KeyedCall[SubscriptionPath, None, CancelDeletedRequest],

@@ -45,14 +45,14 @@ async def get_event(call: KeyedCall[EventPath]) -> EventResponse:
     return EventResponse(event=EventDetailSchema.of_row(event))
 
 
-@routes.endpoint("POST", "/api/admin/events/replay-failed", scope="admin")
+@routes.endpoint("POST", "/api/admin/events/replay-failed", scope="admin:operate")
 async def post_replay_failed(call: KeyedCall[None, ReplayFailedQuery]) -> ReplayedResponse:
     """Replay the failed events, all or some; returns how many had which outcome."""
     selection = Selection(call.query.type, call.query.since_days)
     return await _count(replay_failed_events(call.app[keys.MIRROR], selection, by=call.actor))
 
 
-@routes.endpoint("POST", "/api/admin/events/replay-ignored", scope="admin")
+@routes.endpoint("POST", "/api/admin/events/replay-ignored", scope="admin:operate")
 async def post_replay_ignored(call: KeyedCall[None, ReplayIgnoredQuery]) -> ReplayedResponse:
     """Replay ignored events of a type, as after an upgrade that mirrors it."""
     selection = Selection(call.query.type, call.query.since_days)
@@ -69,7 +69,7 @@ async def _count(replayed: AsyncIterator[tuple[str, Outcome | None]]) -> Replaye
 @routes.endpoint(
     "POST",
     "/api/admin/events/{id}/replay",
-    scope="admin",
+    scope="admin:operate",
     refusals={NotFoundError: (), ConflictError: ()},
 )
 async def post_replay(call: KeyedCall[EventPath]) -> ReplayResponse:

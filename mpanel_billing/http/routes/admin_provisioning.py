@@ -53,7 +53,7 @@ async def get_stuck(call: KeyedCall) -> StuckResponse:
     )
 
 
-@routes.endpoint("POST", "/api/admin/provisioning/retry", scope="admin")
+@routes.endpoint("POST", "/api/admin/provisioning/retry", scope="admin:operate")
 async def post_retry_all(call: KeyedCall) -> RetriedResponse:
     """Retry all stuck subscriptions; returns how many."""
     return RetriedResponse(retried=await operations.retry_all(call.app[keys.POOL], call.actor))
@@ -75,7 +75,9 @@ async def get_timeline(call: KeyedCall[SubscriptionPath]) -> TimelineResponse:
     )
 
 
-@routes.endpoint("POST", f"{_SUBSCRIPTION}/retry", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
+@routes.endpoint(
+    "POST", f"{_SUBSCRIPTION}/retry", scope="admin:operate", refusals=_UNKNOWN_OR_IN_CONFLICT
+)
 async def post_retry(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneResponse:
     """Retry a subscription now, including services that were refused or skipped."""
     subscription_id = await _subscription(call)
@@ -84,7 +86,7 @@ async def post_retry(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneRespo
 
 
 @routes.endpoint(
-    "POST", f"{_SUBSCRIPTION}/suspend", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT
+    "POST", f"{_SUBSCRIPTION}/suspend", scope="admin:operate", refusals=_UNKNOWN_OR_IN_CONFLICT
 )
 async def post_suspend(
     call: KeyedCall[SubscriptionPath, None, SuspendRequest],
@@ -104,7 +106,9 @@ async def post_suspend(
     return SubscriptionDoneResponse(subscription_id=subscription_id)
 
 
-@routes.endpoint("POST", f"{_SUBSCRIPTION}/lift", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
+@routes.endpoint(
+    "POST", f"{_SUBSCRIPTION}/lift", scope="admin:operate", refusals=_UNKNOWN_OR_IN_CONFLICT
+)
 async def post_lift(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneResponse:
     """Lift an operator's suspension."""
     subscription_id = await _subscription(call)
@@ -115,7 +119,7 @@ async def post_lift(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneRespon
 
 
 @routes.endpoint(
-    "POST", f"{_SUBSCRIPTION}/lenient", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT
+    "POST", f"{_SUBSCRIPTION}/lenient", scope="admin:operate", refusals=_UNKNOWN_OR_IN_CONFLICT
 )
 async def post_lenient(
     call: KeyedCall[SubscriptionPath, None, LeniencyRequest],
@@ -138,7 +142,9 @@ async def post_lenient(
     return SubscriptionDoneResponse(subscription_id=subscription_id)
 
 
-@routes.endpoint("POST", f"{_SUBSCRIPTION}/adopt", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
+@routes.endpoint(
+    "POST", f"{_SUBSCRIPTION}/adopt", scope="admin:operate", refusals=_UNKNOWN_OR_IN_CONFLICT
+)
 async def post_adopt(
     call: KeyedCall[SubscriptionPath, None, AdoptRequest],
 ) -> SubscriptionDoneResponse:
@@ -148,7 +154,9 @@ async def post_adopt(
     return SubscriptionDoneResponse(subscription_id=subscription_id)
 
 
-@routes.endpoint("POST", f"{_SUBSCRIPTION}/strict", scope="admin", refusals=_UNKNOWN_OR_IN_CONFLICT)
+@routes.endpoint(
+    "POST", f"{_SUBSCRIPTION}/strict", scope="admin:operate", refusals=_UNKNOWN_OR_IN_CONFLICT
+)
 async def post_strict(
     call: KeyedCall[SubscriptionPath, None, EndLeniencyRequest],
 ) -> SubscriptionDoneResponse:
@@ -166,7 +174,7 @@ async def post_strict(
 @routes.endpoint(
     "POST",
     f"{_SUBSCRIPTION}/collect-draft",
-    scope="admin",
+    scope="admin:money",
     refusals={
         NotFoundError: _NOT_HERE,
         ConflictError: ("no_draft",),
@@ -188,7 +196,7 @@ async def post_collect_draft(call: KeyedCall[SubscriptionPath]) -> CollectedDraf
 @routes.endpoint(
     "POST",
     f"{_SUBSCRIPTION}/services/{{product_type}}/skip",
-    scope="admin",
+    scope="admin:operate",
     refusals=_UNKNOWN,
 )
 async def post_skip(call: KeyedCall[ServicePath]) -> SubscriptionDoneResponse:
@@ -199,7 +207,7 @@ async def post_skip(call: KeyedCall[ServicePath]) -> SubscriptionDoneResponse:
 
 
 @routes.endpoint(
-    "POST", "/api/admin/prices/{id}/ignore", scope="admin", refusals={ConflictError: ()}
+    "POST", "/api/admin/prices/{id}/ignore", scope="admin:operate", refusals={ConflictError: ()}
 )
 async def post_ignore_price(
     call: KeyedCall[PricePath, None, IgnorePriceRequest],
@@ -215,7 +223,9 @@ async def post_ignore_price(
     return PriceDoneResponse(checked=checked)
 
 
-@routes.endpoint("POST", "/api/admin/prices/{id}/heed", scope="admin", refusals={ConflictError: ()})
+@routes.endpoint(
+    "POST", "/api/admin/prices/{id}/heed", scope="admin:operate", refusals={ConflictError: ()}
+)
 async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
     """Take back that items at a price give nothing."""
     checked = await operations.heed_price(call.app[keys.POOL], call.path.id, call.actor)
@@ -225,7 +235,7 @@ async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
 @routes.endpoint(
     "POST",
     f"{_SUBSCRIPTION}/revive",
-    scope="admin",
+    scope="admin:money",
     idempotent=True,
     calls_stripe=True,
     refusals={

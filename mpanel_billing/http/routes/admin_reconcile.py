@@ -19,7 +19,7 @@ routes = Endpoints("admin")
 @routes.endpoint(
     "POST",
     "/api/admin/reconcile",
-    scope="admin",
+    scope="admin:operate",
     status=HTTPStatus.ACCEPTED,
     refusals={ConflictError: ()},
 )

@@ -53,7 +53,7 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> InvoiceResponse:
 @routes.endpoint(
     "POST",
     "/api/billing/invoices/{id}/refund",
-    scope="billing",
+    scope="billing:refund",
     idempotent=True,
     body_optional=True,
     calls_stripe=True,

@@ -14,7 +14,7 @@ routes = Endpoints("billing")
 @routes.endpoint(
     "POST",
     "/api/billing/portal-session",
-    scope="billing",
+    scope="billing:portal",
     calls_stripe=True,
     refusals={
         NotFoundError: ("no_stripe_customer", "unknown_customer", "unknown_subscription"),

@@ -108,7 +108,7 @@ async def post_preview(
 @routes.endpoint(
     "POST",
     f"{_ONE}/change-plan",
-    scope="billing",
+    scope="billing:change",
     idempotent=True,
     calls_stripe=True,
     refusals={
@@ -133,7 +133,7 @@ async def post_change_plan(
 @routes.endpoint(
     "POST",
     f"{_ONE}/cancel",
-    scope="billing",
+    scope="billing:change",
     idempotent=True,
     body_optional=True,
     calls_stripe=True,
@@ -156,7 +156,7 @@ async def post_cancel(
 @routes.endpoint(
     "POST",
     f"{_ONE}/resume",
-    scope="billing",
+    scope="billing:change",
     idempotent=True,
     body_optional=True,
     calls_stripe=True,

@@ -84,7 +84,7 @@ _NOT_FOR_SALE: Refusals = {
 @routes.endpoint(
     "POST",
     "/api/checkout/create-session",
-    optional_scope="billing",
+    optional_scope="billing:change",
     limit="orders",
     idempotent=True,
     calls_stripe=True,
