@@ -35,6 +35,21 @@ async def test_paying_completes_the_session_and_begins_the_subscription(shop):
     assert [line.amount_total for line in paid.line_items.data] == [1000, 1299]
 
 
+async def test_a_card_has_one_fingerprint_whoever_uses_it_and_however(shop):
+    mastercard = "5555555555554444"
+    bought = [await shop.buy(), await shop.buy(), await shop.buy(card=mastercard)]
+    methods = [
+        await shop.api.v1.payment_methods.retrieve_async(one.default_payment_method)
+        for one in bought
+    ]
+    first, again, other = [method.card.fingerprint for method in methods]
+    assert first == again != other
+    assert len(first) == 16
+    charges = await shop.api.v1.charges.list_async()
+    shown = [charge.payment_method_details.card.fingerprint for charge in charges.data]
+    assert sorted(shown) == sorted([first, again, other])
+
+
 async def test_the_events_of_an_order_come_in_the_order_of_their_making(shop):
     await shop.buy()
     await shop.driver.wait_idle()

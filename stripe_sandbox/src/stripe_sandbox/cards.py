@@ -1,6 +1,9 @@
 """Stripe's test cards and how each behaves."""
 
+import hashlib
 from dataclasses import dataclass
+
+FINGERPRINT_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class TestCard:
     authenticates: bool = False
 
     __test__ = False  # not a test class, despite its name
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for a number, whenever and by whichever customer it is used."""
+        return hashlib.sha256(f"card {self.number}".encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
 TEST_CARDS = (

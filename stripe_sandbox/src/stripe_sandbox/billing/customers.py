@@ -56,6 +56,7 @@ def create_payment_method(
                 "display_brand": card.brand,
                 "exp_month": month,
                 "exp_year": year,
+                "fingerprint": card.fingerprint,
                 "funding": "credit",
                 "last4": card.number[-4:],
             },

@@ -173,7 +173,7 @@ def _charge(world: World, intent: ReadOnly, decline: Decline | None) -> Document
 
 
 def _card_details(card: ReadOnly) -> Document:
-    shown = ("brand", "country", "exp_month", "exp_year", "funding", "last4")
+    shown = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
     return {name: card[name] for name in shown}
 
 
