@@ -1,5 +1,12 @@
 """A wrong command or setting ends in one sentence that says what to do, never in a traceback."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from mpanel_billing.cli import build_app
 from tests.commands import run_command
 
 
@@ -35,7 +42,26 @@ async def test_a_suspension_needs_a_reason() -> None:
     words = ("provision", "suspend", "sub_1", "--reason", " ")
     ended = await run_command("postgresql://nobody@127.0.0.1:1/none", *words)
     assert ended.status == 2
-    assert "--reason must not be empty" in ended.err
+    assert "'--reason': must not be empty" in ended.err
+
+
+def reasons(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each command with a reason, and its option."""
+    for name, sub in getattr(command, "commands", {}).items():
+        yield from reasons(sub, (*words, name))
+    for option in command.params:
+        if option.name == "reason":
+            yield " ".join(words), command, option
+
+
+def test_no_command_takes_an_empty_reason_or_the_spaces_around_one() -> None:
+    found = list(reasons(typer.main.get_command(build_app([]))))
+    assert {"provision suspend", "audit settle"} < {words for words, _, _ in found}
+    for words, command, option in found:
+        context = command.context_class(command)
+        assert option.process_value(context, " it was agreed ") == "it was agreed", words
+        with pytest.raises(Exception, match="must not be empty"):
+            option.process_value(context, "  ")
 
 
 async def test_no_failed_events_to_replay_is_reported(database_url: str) -> None:

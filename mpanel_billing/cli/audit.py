@@ -11,6 +11,7 @@ import typer
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.options import Evidence
 from mpanel_billing.cli.output import json_text, moment_text
 
 app = typer.Typer(help="Changes made with a key or a command.", no_args_is_help=True)
@@ -55,13 +56,11 @@ def list_(
 def settle(
     entry: Annotated[int, typer.Argument(help="The id of the change, as `list --json` shows it.")],
     outcome: Annotated[Outcome, typer.Option(help="Whether it took effect.")],
-    reason: Annotated[str, typer.Option(help="How you found out, for the record.")],
+    reason: Evidence,
 ) -> None:
     """Record whether a change took effect that stayed `attempted`; look at Stripe first."""
-    if not reason.strip():
-        raise typer.BadParameter("--reason must not be empty")
     by = command_line_actor()
-    with_pool(lambda pool: audit.settle(pool, entry, outcome.value, reason.strip(), by))
+    with_pool(lambda pool: audit.settle(pool, entry, outcome.value, reason, by))
     typer.echo(f"{entry} is {outcome.value}")
 
 

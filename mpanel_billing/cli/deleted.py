@@ -6,6 +6,7 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_mirror, with_pool
+from mpanel_billing.cli.options import Subscription
 from mpanel_billing.cli.output import moment_text
 from mpanel_billing.reconciliation import deleted
 
@@ -13,8 +14,6 @@ app = typer.Typer(
     help="Decide about subscriptions whose rows were deleted, with a tenant or customer of mPanel.",
     no_args_is_help=True,
 )
-
-Subscription = Annotated[str, typer.Argument(help="Our id, or Stripe's (sub_...).")]
 
 
 @app.command("list")

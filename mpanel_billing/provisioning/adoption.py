@@ -8,7 +8,7 @@ from mpanel_billing.provisioning.desired import resources_by_type
 from mpanel_billing.provisioning.drivers.protocol import Account, Found, Unknown
 from mpanel_billing.provisioning.drivers.registry import Drivers, LimitedDriver
 from mpanel_billing.provisioning.lease import Lease
-from mpanel_billing.provisioning.repository import runs
+from mpanel_billing.provisioning.repository import accounts
 from mpanel_billing.provisioning.work import Work
 
 
@@ -29,7 +29,7 @@ async def adopt_accounts(pool: Pool, drivers: Drivers, lease: Lease, work: Work)
         if driver is not None:
             await _adopt_account(pool, lease, work, product_type, driver)
     async with acquired(pool) as conn:
-        await runs.note_inspected(conn, lease.subscription_id)
+        await accounts.note_inspected(conn, lease.subscription_id)
 
 
 def _driver(drivers: Drivers, work: Work, product_type: str) -> LimitedDriver | None:
@@ -63,13 +63,13 @@ async def _adopt_account(
         await _record(pool, lease, product_type, limited.driver.name, found)
     elif service is not None:
         async with acquired(pool) as conn:
-            await runs.store_finding(conn, lease, service, found)
+            await accounts.store_finding(conn, lease, service, found)
 
 
 async def _record(pool: Pool, lease: Lease, product_type: str, driver: str, found: Found) -> None:
     async with acquired(pool) as conn:
         try:
-            await runs.adopt_account(conn, lease, product_type, driver, found)
+            await accounts.adopt_account(conn, lease, product_type, driver, found)
         except asyncpg.UniqueViolationError:
             raise ConflictError(
                 f"The account {found.external_ref} for {product_type} belongs to another"

@@ -12,7 +12,7 @@ from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.provisioning.desired import Desired, Phase
-from mpanel_billing.provisioning.repository import runs
+from mpanel_billing.provisioning.repository import money
 from mpanel_billing.provisioning.service_state import next_action
 from mpanel_billing.provisioning.work import Work
 from mpanel_billing.stripe_gateway.charges import void_invoice
@@ -40,7 +40,7 @@ async def close_invoices(mirror: Mirror, pace: Pace, work: Work, *, void: bool) 
     meantime changes what is desired.
     """
     async with acquired(mirror.pool) as conn:
-        invoices = await runs.list_open_term_invoices(conn, work.subscription_id)
+        invoices = await money.list_open_term_invoices(conn, work.subscription_id)
     for invoice_id in invoices:
         try:
             await _close(

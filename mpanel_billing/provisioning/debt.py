@@ -14,7 +14,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.provisioning.desired import Desired
 from mpanel_billing.provisioning.lease import Lease
-from mpanel_billing.provisioning.repository import runs
+from mpanel_billing.provisioning.repository import money
 from mpanel_billing.provisioning.service_state import Service
 from mpanel_billing.provisioning.work import Work
 
@@ -50,16 +50,16 @@ async def confirm_debt(mirror: Mirror, pace: Pace, lease: Lease, work: Work) -> 
             "debt not confirmed: %s", error, extra={"subscriptionId": str(work.subscription_id)}
         )
         async with acquired(mirror.pool) as conn:
-            await runs.note_debt_unconfirmed(conn, lease, str(error))
+            await money.note_debt_unconfirmed(conn, lease, str(error))
         return str(error)
     async with acquired(mirror.pool) as conn:
-        await runs.note_debt_confirmed(conn, lease, work.version)
+        await money.note_debt_confirmed(conn, lease, work.version)
     return None
 
 
 async def _refresh(mirror: Mirror, pace: Pace, work: Work) -> None:
     async with acquired(mirror.pool) as conn:
-        invoices = await runs.list_unpaid_invoices(conn, work.subscription_id)
+        invoices = await money.list_unpaid_invoices(conn, work.subscription_id)
     for invoice_id in invoices:
         await pace.turn()
         await mirror.refresh("invoice", invoice_id)

@@ -22,7 +22,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
 )
 from mpanel_billing.provisioning.drivers.registry import Drivers, LimitedDriver
 from mpanel_billing.provisioning.lease import Lease, LeaseLostError
-from mpanel_billing.provisioning.repository import runs
+from mpanel_billing.provisioning.repository import accounts
 from mpanel_billing.provisioning.service_state import Action, Service, assume_pending
 from mpanel_billing.telemetry.counters import count_driver_call
 
@@ -54,13 +54,13 @@ class Dispatcher:
         base, command = next_command(self.lease, service, action, details)
         driver = self.drivers.find(service.product_type, service.driver)
         async with acquired(self.pool) as conn:
-            if not await runs.begin_command(conn, self.lease, base, command):
+            if not await accounts.begin_command(conn, self.lease, base, command):
                 raise LeaseLostError
         started = time.monotonic()
         result = await _call(driver, command)
         seconds = time.monotonic() - started
         duration_ms = round(seconds * 1000)
-        count_driver_call(base.driver, command.action, runs.outcome_of(result), seconds)
+        count_driver_call(base.driver, command.action, accounts.outcome_of(result), seconds)
         _log(service, command, result, duration_ms)
         try:
             stored = await self._store(base, command, result, duration_ms)
@@ -109,7 +109,7 @@ class Dispatcher:
 
     async def _store_finding(self, service: Service, found: Found) -> Service:
         async with acquired(self.pool) as conn:
-            stored = await runs.store_finding(conn, self.lease, service, found)
+            stored = await accounts.store_finding(conn, self.lease, service, found)
         if stored is None:
             raise LeaseLostError
         return stored
@@ -119,7 +119,7 @@ class Dispatcher:
     ) -> Service:
         """Store the result and the new state; without the lease, only the log gets it."""
         async with acquired(self.pool) as conn:
-            stored = await runs.store_result(
+            stored = await accounts.store_result(
                 conn,
                 self.lease,
                 base,

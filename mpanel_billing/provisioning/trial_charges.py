@@ -12,7 +12,7 @@ from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import StripeError, StripeObjectMissingError
-from mpanel_billing.provisioning.repository import runs
+from mpanel_billing.provisioning.repository import money
 from mpanel_billing.provisioning.work import Charge, Work
 from mpanel_billing.stripe_gateway.charges import (
     PendingItem,
@@ -86,7 +86,7 @@ async def _attach(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge
     An idempotency key alone would only help for a day.
     """
     async with acquired(pool) as conn:
-        if not await runs.begin_attaching(conn, charge):
+        if not await money.begin_attaching(conn, charge):
             return
     if charge.kind == "discount":
         stripe_id = await _attach_coupon(gateway, work, charge)
@@ -95,7 +95,7 @@ async def _attach(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge
         found = await find_item(gateway, item) if charge.tried_at else None
         stripe_id = found or await create_pending_item(gateway, item)
     async with acquired(pool) as conn:
-        await runs.mark_attached(conn, charge, stripe_id)
+        await money.mark_attached(conn, charge, stripe_id)
     _log("attached", work.subscription_id, charge)
 
 
@@ -114,7 +114,7 @@ async def _remove(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge
         with suppress(StripeObjectMissingError):
             await delete_pending_item(gateway, stripe_id)
     async with acquired(pool) as conn:
-        await runs.mark_removed(conn, charge)
+        await money.mark_removed(conn, charge)
     _log("removed", work.subscription_id, charge)
 
 

@@ -8,7 +8,7 @@ import pytest
 from mpanel_billing.errors import StripeBusyError, StripeError, StripeObjectMissingError
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.converge import provision_tenant_for_subscription
-from mpanel_billing.provisioning.repository import runs
+from mpanel_billing.provisioning.repository import money
 from mpanel_billing.provisioning.stripe_turns import REQUESTS_PER_SECOND
 from mpanel_billing.stripe_gateway.gateway import Fetched, Resource
 from tests import stripe_objects as made
@@ -113,7 +113,7 @@ async def test_a_run_killed_after_the_answer_asks_again(
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "note_debt_confirmed", die)
+        patch.setattr(money, "note_debt_confirmed", die)
         with pytest.raises(asyncio.CancelledError):
             await system.run()
     assert system.world.of(subscription) == {"hosting": "active"}

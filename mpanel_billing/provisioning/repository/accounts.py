@@ -1,0 +1,155 @@
+"""Writes what is sent to drivers, and what they report of the accounts."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Found, Refused, Result
+from mpanel_billing.provisioning.lease import Lease
+from mpanel_billing.provisioning.service_state import RESULTING, Service
+
+_queries = load_queries("provisioning")
+_adoptions = load_queries("adoptions")
+
+
+def service_of(row: Mapping[str, Any]) -> Service:
+    """Read a row of tenant_services as JSON."""
+    return Service(
+        product_type=row["product_type"],
+        desired=row["desired"],
+        actual=row["actual"],
+        driver=row["driver"],
+        external_ref=row["external_ref"],
+        desired_resources=row["desired_resources"],
+        resources=row["resources"],
+        generation=row["generation"],
+        pending=row["pending_action"],
+        pending_request=row["pending_request"],
+        attempts=row["attempts"],
+        last_error=row["last_error"],
+        next_attempt_at=moment_of(row["next_attempt_at"]),
+        stopped=row["stopped"],
+        removed_at=moment_of(row["removed_at"]),
+        suspended_by_service=row["suspended_by_service"],
+        account_id=None if row["account_id"] is None else UUID(row["account_id"]),
+        exchanged_at=moment_of(row["exchanged_at"]),
+    )
+
+
+async def begin_command(
+    conn: Connection, lease: Lease, service: Service, command: DriverCommand
+) -> bool:
+    """Store the command before the driver is called; False if the lease is lost.
+
+    `service` is as the command assumes it: with a superseded command counted as done.
+    """
+    begun = await _queries.begin_command.fetch_value(
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        product_type=service.product_type,
+        action=command.action,
+        generation=command.generation,
+        request=command.details,
+        actual=service.actual,
+        resources=service.resources,
+    )
+    return begun is not None
+
+
+async def store_result(
+    conn: Connection,
+    lease: Lease,
+    service: Service,
+    command: DriverCommand,
+    result: Result,
+    *,
+    duration_ms: int,
+    retry_seconds: float | None,
+) -> Service | None:
+    """Log a driver call, and store the state in which its result leaves the service.
+
+    `service` is as the command assumed it. None: the lease is lost, and the call is only logged.
+    """
+    done = isinstance(result, Done)
+    row = await _queries.store_result.fetch_value(
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        product_type=command.product_type,
+        generation=command.generation,
+        driver=service.driver,
+        action=command.action,
+        idempotency_key=command.idempotency_key,
+        request=command.details,
+        response=result.response,
+        outcome=outcome_of(result),
+        error=None if isinstance(result, Done) else result.error,
+        duration_ms=duration_ms,
+        actual=RESULTING[command.action] if done else service.actual,
+        external_ref=result.external_ref if isinstance(result, Done) else None,
+        resources=command.details.get("resources", service.resources)
+        if done
+        else service.resources,
+        retry_seconds=retry_seconds,
+        now=lease.clock(),
+    )
+    return None if row is None else service_of(row)
+
+
+def outcome_of(result: Result) -> str:
+    """Return the `outcome` of provisioning_log for a driver's result."""
+    if isinstance(result, Done):
+        return "already_done" if result.already else "done"
+    return "permanent" if isinstance(result, Refused) else "retryable"
+
+
+async def store_finding(
+    conn: Connection, lease: Lease, service: Service, found: Found
+) -> Service | None:
+    """Store the account as the service reports it; None if the lease is lost."""
+    row = await _queries.store_finding.fetch_value(
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        product_type=service.product_type,
+        actual=found.actual,
+        external_ref=found.external_ref,
+        resources=found.resources,
+        suspended_by_service=found.suspended_by_service,
+        generation=found.generation,
+    )
+    return None if row is None else service_of(row)
+
+
+async def adopt_account(
+    conn: Connection, lease: Lease, product_type: str, driver: str, found: Found
+) -> None:
+    """Record an account that was found for a subscription that was brought back.
+
+    UniqueViolationError if the account belongs to another subscription.
+    """
+    await _queries.adopt_account.execute(
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        product_type=product_type,
+        driver=driver,
+        actual=found.actual,
+        external_ref=found.external_ref,
+        resources=found.resources,
+        suspended_by_service=found.suspended_by_service,
+        generation=found.generation,
+    )
+
+
+async def note_inspected(conn: Connection, subscription_id: UUID) -> None:
+    """Record that the accounts of a subscription that was brought back have been looked for."""
+    await _adoptions.note_inspected.execute(conn, subscription_id=subscription_id)
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """Read a time in JSON."""
+    return None if text is None else datetime.fromisoformat(text)
