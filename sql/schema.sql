@@ -164,7 +164,8 @@ BEGIN
         charges = excluded.charges,
         deleted_at = now(),
         settled_at = NULL,
-        settled_how = NULL;
+        settled_how = NULL,
+        claimed_until = NULL;
     RETURN OLD;
 END
 $$;
@@ -826,6 +827,7 @@ CREATE TABLE billing_deleted_subscriptions (
     deleted_at timestamp with time zone DEFAULT now() NOT NULL,
     settled_at timestamp with time zone,
     settled_how text,
+    claimed_until timestamp with time zone,
     CONSTRAINT billing_deleted_subscriptions_check CHECK (((settled_at IS NULL) = (settled_how IS NULL))),
     CONSTRAINT billing_deleted_subscriptions_settled_how_check CHECK ((settled_how = ANY (ARRAY['restored'::text, 'cancelled'::text])))
 );
@@ -842,6 +844,7 @@ COMMENT ON COLUMN billing_deleted_subscriptions.charges IS 'Its rows of subscrip
 COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was deleted';
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
+COMMENT ON COLUMN billing_deleted_subscriptions.claimed_until IS 'Until when the decision of one operator is carried out; others are refused';
 
 CREATE TABLE billing_ignored_prices (
     stripe_price_id text NOT NULL,

@@ -5,7 +5,8 @@ one back is kept by a trigger. Until it is settled, events of the subscription h
 new row would get a second account.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -28,6 +29,9 @@ from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
 
 SettledHow = Literal["restored", "cancelled"]
+
+_CALLS = 10
+"""A decision is claimed for the time of so many calls of Stripe; it makes about half of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,12 @@ async def restore(mirror: Mirror, name: str, by: Actor) -> Settled:
     """Bring the row back under its own id, and provision it again.
 
     An account that is still there is found and kept. NotFoundError, ConflictError if it was
-    cancelled instead, StripeError. Repeating it is safe.
+    cancelled instead or another operator is deciding, StripeError. Repeating it is safe.
     """
-    deleted = await _find(mirror.pool, name, "restored")
-    async with audit.attempt(mirror.pool, by, "subscription.restore", _target(deleted)):
+    async with (
+        _claimed(mirror, name, "restored") as deleted,
+        audit.attempt(mirror.pool, by, "subscription.restore", _target(deleted)),
+    ):
         await _restore(mirror, deleted, "restored")
     return Settled(deleted.subscription_id)
 
@@ -71,16 +77,35 @@ async def cancel(mirror: Mirror, name: str, by: Actor, *, refund: bool) -> Settl
     The row comes back as a cancelled subscription: its accounts are suspended, and terminated after
     the retention period. Raises as `restore` does; repeating it is safe.
     """
-    deleted = await _find(mirror.pool, name, "cancelled")
-    async with audit.attempt(
-        mirror.pool, by, "subscription.cancel_deleted", _target(deleted), {"refund": refund}
-    ) as entry:
+    async with (
+        _claimed(mirror, name, "cancelled") as deleted,
+        audit.attempt(
+            mirror.pool, by, "subscription.cancel_deleted", _target(deleted), {"refund": refund}
+        ) as entry,
+    ):
         if deleted.stripe_subscription_id is not None:
             await _cancel_at_stripe(mirror, deleted.stripe_subscription_id)
         await _restore(mirror, deleted, "cancelled")
         refunded = await _refund(mirror, deleted, by) if refund else None
         entry.note(refunded=refunded)
     return Settled(deleted.subscription_id, refunded)
+
+
+@asynccontextmanager
+async def _claimed(mirror: Mirror, name: str, how: SettledHow) -> AsyncIterator[Deleted]:
+    """Have the row to decide about alone: Stripe is called before the decision is stored."""
+    deleted = await _find(mirror.pool, name, how)
+    seconds = _CALLS * mirror.stripe.longest_call_seconds
+    async with acquired(mirror.pool) as conn:
+        claim = await repository.claim_deleted(conn, deleted.subscription_id, how, seconds)
+    if claim is None:
+        await _find(mirror.pool, name, how)
+        raise ConflictError("Another operator is deciding about this subscription right now.")
+    try:
+        yield deleted
+    finally:
+        async with acquired(mirror.pool) as conn:
+            await repository.release_deleted(conn, deleted.subscription_id, claim)
 
 
 async def _find(pool: Pool, name: str, how: SettledHow) -> Deleted:

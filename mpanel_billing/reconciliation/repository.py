@@ -252,6 +252,26 @@ async def find_deleted(conn: Connection, name: str) -> asyncpg.Record | None:
     return await _adoptions.find_deleted.fetch_one(conn, name=name)
 
 
+async def claim_deleted(
+    conn: Connection, subscription_id: UUID, settled_how: str, lease_seconds: float
+) -> datetime | None:
+    """Claim a decision for one operator; None if another is being carried out, or was."""
+    claim: datetime | None = await _adoptions.claim_deleted.fetch_value(
+        conn,
+        subscription_id=subscription_id,
+        settled_how=settled_how,
+        lease_seconds=lease_seconds,
+    )
+    return claim
+
+
+async def release_deleted(conn: Connection, subscription_id: UUID, claim: datetime) -> None:
+    """Return a claim, unless it has expired and another has been made."""
+    await _adoptions.release_deleted.execute(
+        conn, subscription_id=subscription_id, claimed_until=claim
+    )
+
+
 async def restore_deleted(conn: Connection, subscription_id: UUID, settled_how: str) -> None:
     """Insert the deleted row again, with its services, charges and customer."""
     await _adoptions.restore_deleted.execute(

@@ -195,6 +195,7 @@ CREATE TABLE billing_deleted_subscriptions (
     deleted_at timestamptz NOT NULL DEFAULT now(),
     settled_at timestamptz,
     settled_how text CHECK (settled_how IN ('restored', 'cancelled')),
+    claimed_until timestamptz,
     CHECK ((settled_at IS NULL) = (settled_how IS NULL))
 );
 CREATE INDEX billing_deleted_subscriptions_stripe_idx
@@ -213,6 +214,7 @@ COMMENT ON COLUMN billing_deleted_subscriptions.charges IS 'Its rows of subscrip
 COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was deleted';
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
+COMMENT ON COLUMN billing_deleted_subscriptions.claimed_until IS 'Until when the decision of one operator is carried out; others are refused';
 
 CREATE TABLE billing_adoptions (
     subscription_id uuid PRIMARY KEY REFERENCES subscriptions ON DELETE CASCADE,
@@ -281,7 +283,8 @@ BEGIN
         charges = excluded.charges,
         deleted_at = now(),
         settled_at = NULL,
-        settled_how = NULL;
+        settled_how = NULL,
+        claimed_until = NULL;
     RETURN OLD;
 END
 $$;

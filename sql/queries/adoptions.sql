@@ -15,6 +15,7 @@
 --     deleted_at timestamp with time zone DEFAULT now() NOT NULL,
 --     settled_at timestamp with time zone,
 --     settled_how text,
+--     claimed_until timestamp with time zone,
 --     CONSTRAINT billing_deleted_subscriptions_check CHECK (((settled_at IS NULL) = (settled_how IS NULL))),
 --     CONSTRAINT billing_deleted_subscriptions_settled_how_check CHECK ((settled_how = ANY (ARRAY['restored'::text, 'cancelled'::text])))
 -- );
@@ -170,6 +171,21 @@ WHERE d.subscription_id::text = lower(:name)
    OR d.stripe_subscription_id = :name
 ORDER BY d.settled_at IS NOT NULL
 LIMIT 1;
+
+-- name: claim_deleted(subscription_id, settled_how, lease_seconds)$
+-- Null: another decision is being carried out, or was. Returns what release_deleted needs.
+UPDATE billing_deleted_subscriptions AS d
+SET claimed_until = clock_timestamp() + make_interval(secs => :lease_seconds::float8)
+WHERE d.subscription_id = :subscription_id::uuid
+  AND coalesce(d.settled_how, :settled_how::text) = :settled_how::text
+  AND (d.claimed_until IS NULL OR d.claimed_until < clock_timestamp())
+RETURNING d.claimed_until;
+
+-- name: release_deleted(subscription_id, claimed_until)!
+UPDATE billing_deleted_subscriptions AS d
+SET claimed_until = NULL
+WHERE d.subscription_id = :subscription_id::uuid
+  AND d.claimed_until = :claimed_until::timestamptz;
 
 -- name: restore_deleted(subscription_id, settled_how)!
 -- The row under its own id, as if Stripe had not reported it yet, with its services and charges. Its

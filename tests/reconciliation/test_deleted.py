@@ -1,6 +1,9 @@
 """mPanel deletes a row while Stripe goes on billing: no second account, and a person decides."""
 
-from typing import Any
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import Any, Literal
 
 import pytest
 
@@ -14,6 +17,7 @@ from tests.provisioning.test_cli import run
 from tests.provisioning.world import World
 from tests.reconciliation.conftest import Reconciler
 from tests.service import Service
+from tests.waiting import until_blocking
 
 BY = Actor("cli:tests@here", None, None)
 
@@ -162,6 +166,61 @@ async def test_it_is_cancelled_at_stripe_with_or_without_a_refund(
         "WHERE action = 'subscription.cancel_deleted'"
     )
     assert [tuple(entry) for entry in entries] == 2 * [(BY.name, "done", str(sold["id"]))]
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [("restore", "Another operator is deciding"), ("cancel", "has been restored already")],
+)
+async def test_of_two_operators_who_decide_at_once_the_second_is_refused(
+    service: Service,
+    hosting: InlineWorker,
+    order_a: dict[str, Any],
+    second: Literal["restore", "cancel"],
+    sentence: str,
+) -> None:
+    """Before Stripe is called: a cancellation cannot be taken back."""
+    sold = await sell(hosting, order_a)
+    await service.pool.execute("DELETE FROM tenants")
+    mirror, name = mirror_of(hosting), str(sold["id"])
+    decide = {
+        "restore": deleted.restore,
+        "cancel": partial(deleted.cancel, refund=True),
+    }
+    async with service.pool.acquire() as other, other.transaction():
+        await other.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('sub:' || $1, 0))",
+            sold["stripe_subscription_id"],
+        )
+        first = asyncio.create_task(deleted.restore(mirror, name, BY))
+        await until_blocking(other, service.pool)
+        with pytest.raises(ConflictError, match=sentence):
+            await decide[second](mirror, name, BY)
+    assert (await first).subscription_id == sold["id"]
+    at_stripe = await hosting.gateway.client.v1.subscriptions.retrieve_async(
+        sold["stripe_subscription_id"]
+    )
+    assert at_stripe.status == "active"
+    claim = "SELECT claimed_until FROM billing_deleted_subscriptions"
+    assert await service.pool.fetchval(claim) is None
+
+
+async def test_a_decision_that_a_crash_broke_off_can_be_made_again_in_a_while(
+    service: Service, hosting: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    sold = await sell(hosting, order_a)
+    await service.pool.execute("DELETE FROM tenants")
+    mirror, name = mirror_of(hosting), str(sold["id"])
+    claim = "UPDATE billing_deleted_subscriptions SET claimed_until = now() + $1::interval"
+    await service.pool.execute(claim, timedelta(minutes=1))
+    with pytest.raises(ConflictError, match="Another operator is deciding"):
+        await deleted.cancel(mirror, name, BY, refund=False)
+    at_stripe = await hosting.gateway.client.v1.subscriptions.retrieve_async(
+        sold["stripe_subscription_id"]
+    )
+    assert at_stripe.status == "active"
+    await service.pool.execute(claim, -timedelta(seconds=1))
+    assert (await deleted.restore(mirror, name, BY)).subscription_id == sold["id"]
 
 
 async def test_what_has_ended_at_stripe_is_trouble_only_while_an_account_is_left(
