@@ -121,6 +121,16 @@ class PaymentFailedError(StripeError):
     code = "card_declined"
 
 
+class SubscriptionScheduledError(StripeError):
+    """Stripe refused a change because a subscription schedule manages the subscription.
+
+    The message names the schedule (`sub_sched_...`) and says what to do.
+    """
+
+    status = HTTPStatus.CONFLICT
+    code = "subscription_scheduled"
+
+
 class StripeObjectUnreadableError(StripeError):
     """Stripe returned an object that this version of the service cannot read."""
 

@@ -23,7 +23,7 @@ from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
-from stripe_sandbox import Sandbox, SandboxConfig, running_sandbox
+from stripe_sandbox import Choices, Sandbox, SandboxConfig, running_sandbox
 from stripe_sandbox.client import PayResult, SandboxClient
 from tests.postgres import Databases, Stocked
 
@@ -72,13 +72,21 @@ CREATE_SESSION = "/api/checkout/create-session"
 
 
 @pytest.fixture
-async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sandbox]:
+def choices() -> Choices:
+    """How Stripe behaves where it could behave in two ways (docs/sandbox.md)."""
+    return Choices()
+
+
+@pytest.fixture
+async def sandbox(
+    request: pytest.FixtureRequest, tmp_path: Path, choices: Choices
+) -> AsyncIterator[Sandbox]:
     """Stripe, selling what the database sells."""
     state = None
     if "stocked" in request.fixturenames:
         stocked: Stocked = request.getfixturevalue("stocked")
         state = shutil.copy(stocked.sandbox_state, tmp_path / "sandbox.sqlite")
-    config = SandboxConfig(retry_delays=FAST_RETRIES, state_file=state)
+    config = SandboxConfig(retry_delays=FAST_RETRIES, state_file=state, choices=choices)
     async with running_sandbox(config) as running:
         yield running
 

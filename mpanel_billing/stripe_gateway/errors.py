@@ -1,6 +1,7 @@
 """Translates Stripe's errors into ours."""
 
 import math
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from mpanel_billing.errors import (
     StripeError,
     StripeObjectMissingError,
     StripeUnavailableError,
+    SubscriptionScheduledError,
 )
 
 _DEFAULT_RETRY_AFTER_SECONDS = 10
@@ -22,6 +24,8 @@ _BAD_REQUEST = 400
 _CONFLICT = 409
 _SERVER_ERROR = 500
 _ACTION_REQUIRED = ("requires_action", "authentication_required")
+_SCHEDULED = re.compile(r"managed by the subscription schedule\W+(sub_sched_\w+)")
+"""Stripe gives this refusal no code: only its sentence says why, and which schedule it is."""
 
 
 @asynccontextmanager
@@ -30,6 +34,7 @@ async def translated() -> AsyncIterator[None]:
 
     StripeUnavailableError: Stripe may or may not have acted; retry with the same idempotency key.
     StripeObjectMissingError: an id is unknown. PaymentFailedError: a card was declined.
+    SubscriptionScheduledError: a subscription schedule manages the subscription.
     StripeError: Stripe refused the request and did nothing.
     """
     try:
@@ -54,9 +59,22 @@ def _refused(error: stripe.StripeError) -> StripeError:
         return _unavailable(_retry_after(error.headers))
     if isinstance(error, stripe.CardError):
         return _payment_failed(error)
-    refused = StripeError(_describe(error), code=_code_of(error))
+    schedule = _SCHEDULED.search(error.user_message or "")
+    refused = _scheduled(schedule[1]) if schedule else _plain(error)
     refused.stripe_code = error.code
     return refused
+
+
+def _plain(error: stripe.StripeError) -> StripeError:
+    return StripeError(_describe(error), code=_code_of(error))
+
+
+def _scheduled(schedule_id: str) -> SubscriptionScheduledError:
+    return SubscriptionScheduledError(
+        f"The subscription schedule {schedule_id} at Stripe manages this subscription, and was not "
+        "made here. Nothing was changed; release the schedule in Stripe's Dashboard, or make the "
+        "change there."
+    )
 
 
 def _payment_failed(error: stripe.CardError) -> PaymentFailedError:

@@ -82,7 +82,7 @@ FROM (
     (
         'foreign_schedule',
         'trouble',
-        'A subscription schedule at Stripe, which was not made here, changes a living subscription; it can make Stripe refuse changes. object_id is the schedule.',
+        'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.',
         'releasing the schedule at Stripe, or its end',
         NULL
     ),

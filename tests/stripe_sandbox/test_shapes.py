@@ -53,6 +53,9 @@ async def live_a_little(shop: Shop) -> None:
         subscription.id, {"pause_collection": {"behavior": "void"}, "trial_settings": {
             "end_behavior": {"missing_payment_method": "pause"}}}
     )  # fmt: skip
+    scheduled = await v1.subscription_schedules.create_async({"from_subscription": subscription.id})
+    await v1.subscription_schedules.update_async(scheduled.id, {"end_behavior": "cancel"})
+    await v1.subscription_schedules.release_async(scheduled.id)
     page = await v1.charges.list_async({"customer": customer})
     paid = next(charge for charge in page.data if charge.paid)
     await v1.refunds.create_async({"charge": paid.id, "amount": 1, "reason": "duplicate"})

@@ -7,6 +7,7 @@ from mpanel_billing.errors import (
     InvalidRequestError,
     NotFoundError,
     PaymentFailedError,
+    SubscriptionScheduledError,
 )
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
@@ -40,6 +41,7 @@ routes = Endpoints("billing")
 _ONE = "/api/billing/subscriptions/{id}"
 
 _UNKNOWN: Refusals = {NotFoundError: ("unknown_customer", "unknown_subscription")}
+_SCHEDULED: Refusals = {SubscriptionScheduledError: ()}
 _NOT_SOLD = (
     "currency_not_sold",
     "cycle_not_sold",
@@ -89,6 +91,7 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> SubscriptionResponse:
     calls_stripe=True,
     refusals={
         **_UNKNOWN,
+        **_SCHEDULED,
         ConflictError: ("no_plan_to_change", "not_paid", "subscription_ended"),
         InvalidRequestError: _NOT_SOLD,
         CatalogueNotPushedError: (),
@@ -113,6 +116,7 @@ async def post_preview(
     calls_stripe=True,
     refusals={
         **_UNKNOWN,
+        **_SCHEDULED,
         ConflictError: (*_NOT_CHANGEABLE, "no_plan_to_change"),
         InvalidRequestError: (*_NOT_SOLD, "preview_outdated"),
         CatalogueNotPushedError: (),
@@ -137,7 +141,7 @@ async def post_change_plan(
     idempotent=True,
     body_optional=True,
     calls_stripe=True,
-    refusals={**_UNKNOWN, ConflictError: _NOT_CHANGEABLE},
+    refusals={**_UNKNOWN, **_SCHEDULED, ConflictError: _NOT_CHANGEABLE},
 )
 async def post_cancel(
     call: KeyedCall[IdPath, None, CancelRequest],
@@ -160,7 +164,7 @@ async def post_cancel(
     idempotent=True,
     body_optional=True,
     calls_stripe=True,
-    refusals={**_UNKNOWN, ConflictError: (*_NOT_CHANGEABLE, "not_cancelled")},
+    refusals={**_UNKNOWN, **_SCHEDULED, ConflictError: (*_NOT_CHANGEABLE, "not_cancelled")},
 )
 async def post_resume(
     call: KeyedCall[IdPath, None, ResumeRequest],

@@ -51,6 +51,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="date events on test clocks by real time or by the clock (default: %(default)s)",
     )
     add("--no-upcoming-ids", action="store_true", help="send invoice.upcoming without an id")
+    add(
+        "--scheduled-items",
+        choices=["change", "refuse"],
+        default="change",
+        help="change or refuse items of a subscription with a schedule (default: %(default)s)",
+    )
     add("--seed", type=int, help="make ids and delivery disturbances repeatable")
     return parser
 
@@ -76,5 +82,9 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         webhooks=target,
         state_file=given.state,
         seed=given.seed,
-        choices=Choices(given.event_time, upcoming_invoice_ids=not given.no_upcoming_ids),
+        choices=Choices(
+            given.event_time,
+            upcoming_invoice_ids=not given.no_upcoming_ids,
+            scheduled_items=given.scheduled_items,
+        ),
     )

@@ -69,6 +69,7 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.Refund,
         stripe.Subscription,
         stripe.SubscriptionItem,
+        stripe.SubscriptionSchedule,
         stripe.WebhookEndpoint,
         stripe.billing_portal.Session,
         stripe.checkout.Session,

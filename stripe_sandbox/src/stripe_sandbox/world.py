@@ -24,6 +24,7 @@ WALL_CLOCK = "_wall_clock"
 NOUNS = {
     "payment_method": "PaymentMethod",
     "promotion_code": "promotion code",
+    "subscription_schedule": "subscription schedule",
     "test_helpers.test_clock": "test clock",
     "webhook_endpoint": "webhook endpoint",
 }
@@ -53,10 +54,12 @@ class Choices:
 
     `event_time`: events of objects on a test clock are dated by `real` time, as Stripe's are, or by
     the `clock`. `upcoming_invoice_ids`: `invoice.upcoming` carries an id, as newer versions do.
+    `scheduled_items`: the items of a subscription with a schedule can be changed directly, or not.
     """
 
     event_time: Literal["real", "clock"] = "real"
     upcoming_invoice_ids: bool = True
+    scheduled_items: Literal["change", "refuse"] = "change"
 
 
 @dataclass(frozen=True)

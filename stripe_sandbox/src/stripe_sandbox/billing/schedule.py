@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from stripe_sandbox.billing.checkout import expire_session
+from stripe_sandbox.billing.phases import advance_due_schedule, advance_schedule
 from stripe_sandbox.billing.renewals import (
     advance_invoice,
     advance_subscription,
     invoice_due,
     subscription_due,
 )
+from stripe_sandbox.billing.subscription_schedules import schedule_due
 from stripe_sandbox.billing.subscriptions import MARKS
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
@@ -36,15 +38,22 @@ def _expire(world: World, session: Document) -> None:
     expire_session(world, session)
 
 
+def _advance_subscription(world: World, subscription: Document) -> None:
+    advance_due_schedule(world, subscription)
+    advance_subscription(world, world.find("subscription", subscription["id"]))
+
+
 DUE: dict[str, Callable[[World, ReadOnly], int | None]] = {
     "checkout.session": _session_due,
     "invoice": _invoice_due,
     "subscription": subscription_due,
+    "subscription_schedule": schedule_due,
 }
 ADVANCE: dict[str, Callable[[World, Document], None]] = {
     "checkout.session": _expire,
     "invoice": advance_invoice,
-    "subscription": advance_subscription,
+    "subscription": _advance_subscription,
+    "subscription_schedule": advance_schedule,
 }
 
 

@@ -20,6 +20,7 @@ from stripe_sandbox.billing.lines import (
     term_line,
 )
 from stripe_sandbox.billing.periods import Period, earliest_end, next_end
+from stripe_sandbox.billing.subscription_schedules import close
 from stripe_sandbox.documents import Document, ReadOnly, list_object
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
@@ -290,6 +291,7 @@ def cancel_subscription(
         invoice["automatically_finalizes_at"] = None
         world.change(invoice)
     world.announce("customer.subscription.deleted", subscription)
+    close(world, subscription)
     return subscription
 
 

@@ -12,6 +12,11 @@ from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.periods import earliest_end
+from stripe_sandbox.billing.subscription_schedules import (
+    follow_items,
+    refuse_scheduled_cancellation,
+    refuse_scheduled_items,
+)
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid
@@ -71,6 +76,8 @@ def _change_cancellation(call: Call, subscription: Document) -> None:
     world = call.world
     if "cancel_at_period_end" in call.params and "cancel_at" in call.params:
         raise invalid("You may only specify one of cancel_at, cancel_at_period_end.")
+    if call.params.keys() & {"cancel_at_period_end", "cancel_at"}:
+        refuse_scheduled_cancellation(subscription)
     if "cancel_at_period_end" in call.params:
         ends = bool(call.params["cancel_at_period_end"])
         if ends != subscription["cancel_at_period_end"]:
@@ -117,6 +124,7 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
     bills_now = new_period = False
     _add_one_time_charges(call, subscription)
     if call.get("items"):
+        refuse_scheduled_items(world, subscription)
         for index, one in enumerate(call.get("items")):
             refuse_unsupported(one, CHANGED_ITEM, f"items[{index}]")
         given = [(one, named_price(call, one, "items[price]")) for one in call.get("items")]
@@ -127,6 +135,7 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
             proration=call.get("proration_behavior", "create_prorations"),
             at=proration_date(subscription, call.params, now),
         )
+        follow_items(world, subscription)
     trial_end = call.get("trial_end")
     if trial_end == "now" and subscription["status"] == "trialing":
         begins = end_trial(world, subscription, now)

@@ -50,6 +50,7 @@ from stripe_sandbox.resources.subscription_updates import (
     refuse_pending_if_incomplete,
     update,
 )
+from stripe_sandbox.world import World
 
 
 def create(call: Call) -> Document:
@@ -169,12 +170,25 @@ def cancel(call: Call) -> Document:
     if subscription["status"] in FINAL_STATUSES:
         raise no_such("subscription", call.id)
     details = dict(call.get("cancellation_details", {}))
-    if call.get("prorate"):
+    prorates, bills = bool(call.get("prorate")), bool(call.get("invoice_now"))
+    end_now(world, subscription, prorates=prorates, bills=bills, details=details)
+    return world.find("subscription", call.id)
+
+
+def end_now(
+    world: World,
+    subscription: Document,
+    *,
+    prorates: bool,
+    bills: bool,
+    details: Document | None = None,
+) -> None:
+    """Cancel a subscription; credit the rest of its period, and bill what is pending, if wanted."""
+    if prorates:
         credit_unused_time(world, subscription)
     subscription = cancel_subscription(world, subscription, details=details)
-    if call.get("invoice_now"):
+    if bills:
         invoice_now(world, subscription, new_period=False, strict=False)
-    return world.find("subscription", call.id)
 
 
 def resume(call: Call) -> Document:

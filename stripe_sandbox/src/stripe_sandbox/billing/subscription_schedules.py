@@ -1,0 +1,170 @@
+"""Subscription schedules: phases that change a subscription when their time comes."""
+
+from typing import Any
+
+from stripe_sandbox.billing.periods import earliest_end
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import invalid
+from stripe_sandbox.world import World
+
+KIND = "subscription_schedule"
+OPEN = frozenset({"active", "not_started"})
+"""The statuses of a schedule that can still be changed."""
+
+
+def create_from(world: World, subscription: Document) -> Document:
+    """Create a schedule whose only phase is the subscription's current period."""
+    now = world.time_of(subscription)
+    items = subscription["items"]["data"]
+    start = min(int(item["current_period_start"]) for item in items)
+    schedule = world.add(
+        {
+            "id": world.ids.next("sub_sched"),
+            "object": KIND,
+            "billing_mode": {"type": subscription["billing_mode"]["type"]},
+            "created": now,
+            "customer": subscription["customer"],
+            "default_settings": {
+                "billing_cycle_anchor": "automatic",
+                "collection_method": subscription["collection_method"],
+                "invoice_settings": {"issuer": {"type": "self"}},
+            },
+            "end_behavior": "release",
+            "livemode": False,
+            "metadata": {},
+            "pause_schedules": [],
+            "phases": [make_phase(subscription, start, earliest_end(subscription), items)],
+            "status": "active",
+            "subscription": subscription["id"],
+            "test_clock": subscription["test_clock"],
+        }
+    )
+    schedule["current_phase"] = _span(schedule["phases"][0])
+    schedule = world.save(schedule)
+    world.announce(f"{KIND}.created", schedule)
+    subscription["schedule"] = schedule["id"]
+    world.change(subscription)
+    return schedule
+
+
+def make_phase(
+    subscription: ReadOnly, start: int, end: int, items: list[Document], **more: Any
+) -> Document:
+    """Return a phase between two Unix times with the prices and quantities of the items."""
+    return {
+        "add_invoice_items": [],
+        "currency": subscription["currency"],
+        "discounts": [],
+        "end_date": end,
+        "items": [_phase_item(item) for item in items],
+        "metadata": {},
+        "proration_behavior": "create_prorations",
+        "start_date": start,
+        **more,
+    }
+
+
+def _phase_item(item: ReadOnly) -> Document:
+    price = item["price"]["id"]
+    quantity = item.get("quantity")
+    return {
+        "discounts": [],
+        "metadata": {},
+        "plan": price,
+        "price": price,
+        "quantity": quantity,
+        "tax_rates": [],
+    }
+
+
+def _span(phase: ReadOnly) -> Document:
+    return {"start_date": phase["start_date"], "end_date": phase["end_date"]}
+
+
+def schedule_due(_: World, schedule: ReadOnly) -> int | None:
+    """Return the Unix time at which the current phase ends, if any."""
+    phase = schedule["current_phase"]
+    return int(phase["end_date"]) if schedule["status"] == "active" and phase else None
+
+
+def next_phase(schedule: ReadOnly) -> Document | None:
+    """Return the phase after the current one."""
+    end = schedule["current_phase"]["end_date"]
+    phases: list[Document] = schedule["phases"]
+    return next((phase for phase in phases if phase["start_date"] == end), None)
+
+
+def begin_phase(world: World, schedule: Document, phase: ReadOnly) -> None:
+    """Note that a phase has begun."""
+    schedule["current_phase"] = _span(phase)
+    world.change(schedule)
+
+
+def follow_items(world: World, subscription: ReadOnly) -> None:
+    """Write the subscription's items, which were changed directly, into the current phase."""
+    if subscription["schedule"] is None:
+        return
+    schedule = world.find(KIND, subscription["schedule"])
+    start = schedule["current_phase"]["start_date"]
+    for phase in schedule["phases"]:
+        if phase["start_date"] == start:
+            phase["items"] = [_phase_item(item) for item in subscription["items"]["data"]]
+    world.change(schedule)
+
+
+def set_end(world: World, subscription: Document, schedule: ReadOnly) -> None:
+    """Give the subscription the end that the schedule sets, in Unix seconds, or none."""
+    ends = schedule["end_behavior"] == "cancel"
+    subscription["cancel_at"] = schedule["phases"][-1]["end_date"] if ends else None
+    subscription["canceled_at"] = world.time_of(subscription) if ends else None
+
+
+def release(world: World, schedule: Document, *, keeps_end: bool) -> Document:
+    """End the schedule and leave its subscription as it is, without the end that it has set."""
+    subscription = world.find("subscription", schedule["subscription"])
+    schedule |= {
+        "current_phase": None,
+        "released_at": world.time_of(schedule),
+        "released_subscription": subscription["id"],
+        "status": "released",
+        "subscription": None,
+    }
+    schedule = world.save(schedule)
+    world.announce(f"{KIND}.released", schedule)
+    subscription["schedule"] = None
+    if schedule["end_behavior"] == "cancel" and not keeps_end:
+        subscription |= {"cancel_at": None, "canceled_at": None}
+    world.change(subscription)
+    return schedule
+
+
+def close(world: World, subscription: ReadOnly) -> None:
+    """End the schedule of a subscription that has ended: completed at its last phase's end."""
+    if subscription["schedule"] is None:
+        return
+    schedule = world.find(KIND, subscription["schedule"])
+    now = world.time_of(schedule)
+    completed = schedule["end_behavior"] == "cancel" and schedule["phases"][-1]["end_date"] <= now
+    status = "completed" if completed else "canceled"
+    schedule |= {"current_phase": None, "status": status, f"{status}_at": now}
+    schedule = world.save(schedule)
+    world.announce(f"{KIND}.{status}", schedule)
+
+
+def refuse_scheduled_cancellation(subscription: ReadOnly) -> None:
+    """Raise ApiError if a schedule manages the subscription's end."""
+    if subscription["schedule"] is not None:
+        raise _managed(subscription, "any cancelation behavior")
+
+
+def refuse_scheduled_items(world: World, subscription: ReadOnly) -> None:
+    """Raise ApiError if a schedule manages the items, and `Choices` says that Stripe minds."""
+    if subscription["schedule"] is not None and world.choices.scheduled_items == "refuse":
+        raise _managed(subscription, "any items")
+
+
+def _managed(subscription: ReadOnly, what: str) -> Exception:
+    return invalid(
+        f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, "
+        f"and updating {what} directly is not allowed. Please update the schedule instead."
+    )
