@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.data import open_data_folder
 from mpanel_billing.dev.postgres import EmbeddedPostgres
+
+READY = "Ctrl-C stops everything"
+PRODUCTS = "SELECT id, code, stripe_product_id FROM products ORDER BY code"
 
 
 @dataclass
@@ -121,59 +124,110 @@ async def fetch(database_url: str, query: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
-async def test_everything_responds_once_it_says_so_and_nothing_is_left_after_ctrl_c(dev):
-    await dev.start()
-    await dev.read_until("Ctrl-C stops everything")
-    assert f"http://localhost:{dev.api}/demo" in dev.screen
-    assert "4242 4242 4242 4242" in dev.screen
-    async with (
-        aiohttp.ClientSession() as client,
-        client.get(f"http://localhost:{dev.api}/api/health/ready") as response,
-    ):
-        assert response.status == 200
+SITE = "https://shop.example"
+
+
+@dataclass(frozen=True)
+class Day:
+    """A first start, ended by Ctrl-C, and a second one, ended by the death of its worker.
+
+    One for all tests: each start creates a database and fills a catalogue at Stripe.
+    """
+
+    dev: Dev
+    screens: tuple[str, str]
+    ready: int
+    allowed_origin: str | None
+    environment: Sequence[str]
+    started: Mapping[int, str]
+    stopped_with: tuple[int, int]
+    products: tuple[Sequence[asyncpg.Record], Sequence[asyncpg.Record]]
+
+
+@pytest.fixture(scope="module")
+def day(run_dir: Path, worker_id: str) -> Iterator[Day]:
+    dev = Dev(run_dir / f"dev-{worker_id}-day")
+    try:
+        yield asyncio.run(_live_a_day(dev))
+    finally:
+        EmbeddedPostgres(dev.data_dir / "postgres").stop()
+
+
+async def _live_a_day(dev: Dev) -> Day:
+    await dev.start(CORS_ORIGIN=SITE, APP_URL=f"{SITE}/billing")
+    await dev.read_until(READY)
+    ready, allowed_origin = await _responses(dev)
     started = dev.processes()
-    assert len(started) == 3
-    assert await dev.interrupt() == 0, dev.screen
-    assert not any(is_alive(pid) for pid in started)
-    assert all(is_free(port) for port in (dev.api, dev.sandbox, dev.postgres))
+    first_products = await fetch(dev.database_url, PRODUCTS)
+    environment = environment_of(next(iter(started)))
+    interrupted = await dev.interrupt()
+    first_screen = dev.screen
+
+    await dev.start()
+    await dev.read_until(READY)
+    products = first_products, await fetch(dev.database_url, PRODUCTS)
+    (worker,) = [pid for pid, command in dev.processes().items() if command.endswith(" worker")]
+    os.kill(worker, signal.SIGKILL)
+    stopped_with = interrupted, await dev.wait()
+    return Day(
+        dev=dev,
+        screens=(first_screen, dev.screen),
+        ready=ready,
+        allowed_origin=allowed_origin,
+        environment=environment,
+        started=started,
+        stopped_with=stopped_with,
+        products=products,
+    )
 
 
-async def test_the_web_sites_that_the_environment_names_may_use_the_api(dev):
-    site = "https://shop.example"
-    await dev.start("--ephemeral", CORS_ORIGIN=site, APP_URL=f"{site}/billing")
-    await dev.read_until("Ctrl-C stops everything")
-    async with (
-        aiohttp.ClientSession() as client,
-        client.get(
-            f"http://localhost:{dev.api}/api/public/plans", headers={"Origin": site}
-        ) as response,
-    ):
-        assert response.headers["Access-Control-Allow-Origin"] == site
-    (pid, *_) = dev.processes()
-    assert f"APP_URL={site}/billing" in environment_of(pid)
-    assert await dev.interrupt() == 0, dev.screen
+async def _responses(dev: Dev) -> tuple[int, str | None]:
+    """Return the status of the health check, and the site that may use the API."""
+    base = f"http://localhost:{dev.api}/api"
+    async with aiohttp.ClientSession() as client:
+        ready = await client.get(f"{base}/health/ready")
+        plans = await client.get(f"{base}/public/plans", headers={"Origin": SITE})
+        return ready.status, plans.headers.get("Access-Control-Allow-Origin")
 
 
-async def test_a_second_start_finds_the_data_of_the_first(dev):
-    query = "SELECT id, code, stripe_product_id FROM products ORDER BY code"
-    found = []
-    for _ in range(2):
-        await dev.start()
-        await dev.read_until("Ctrl-C stops everything")
-        found.append(await fetch(dev.database_url, query))
-        assert await dev.interrupt() == 0, dev.screen
-    assert found[0] == found[1]
-    assert all(row["stripe_product_id"] for row in found[0])
+def test_everything_responds_once_it_says_so(day):
+    assert f"http://localhost:{day.dev.api}/demo" in day.screens[0]
+    assert "4242 4242 4242 4242" in day.screens[0]
+    assert day.ready == 200
+    assert len(day.started) == 3
+
+
+def test_nothing_is_left_after_ctrl_c(day):
+    assert day.stopped_with[0] == 0, day.screens[0]
+    assert not any(is_alive(pid) for pid in day.started)
+
+
+def test_the_web_sites_that_the_environment_names_may_use_the_api(day):
+    assert day.allowed_origin == SITE
+    assert f"APP_URL={SITE}/billing" in day.environment
+
+
+def test_a_second_start_finds_the_data_of_the_first(day):
+    first, second = day.products
+    assert first == second
+    assert all(row["stripe_product_id"] for row in first)
+
+
+def test_when_a_part_dies_it_says_which_and_stops_the_rest(day):
+    assert day.stopped_with[1] == 1
+    assert "worker was ended by SIGKILL" in day.screens[1]
+    assert all(is_free(port) for port in (day.dev.api, day.dev.sandbox, day.dev.postgres))
 
 
 async def test_ephemeral_data_is_gone_afterwards(dev):
     await dev.start("--ephemeral")
-    await dev.read_until("Ctrl-C stops everything")
+    await dev.read_until(READY)
     assert "removed at the end" in dev.screen
     (row,) = await fetch(dev.database_url, "SELECT current_setting('data_directory') AS folder")
     assert await dev.interrupt() == 0, dev.screen
     assert is_gone(Path(row["folder"]))
     assert is_gone(dev.data_dir)
+    assert all(is_free(port) for port in (dev.api, dev.sandbox, dev.postgres))
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port", "--postgres-port"])
@@ -204,13 +258,3 @@ async def test_data_of_a_version_that_no_migration_starts_from_is_to_be_removed(
     await dev.start()
     assert await dev.wait() == 1
     assert f"cannot be kept: remove {dev.data_dir}" in dev.screen
-
-
-async def test_when_a_part_dies_it_says_which_and_stops_the_rest(dev):
-    await dev.start()
-    await dev.read_until("Ctrl-C stops everything")
-    (worker,) = [pid for pid, command in dev.processes().items() if command.endswith(" worker")]
-    os.kill(worker, signal.SIGKILL)
-    assert await dev.wait() == 1
-    assert "worker was ended by SIGKILL" in dev.screen
-    assert all(is_free(port) for port in (dev.api, dev.sandbox, dev.postgres))
