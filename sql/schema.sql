@@ -713,9 +713,15 @@ CREATE TABLE billing_api_keys (
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
     last_used_at timestamp with time zone,
+    networks cidr[],
+    calls_per_minute bigint,
+    refunds_per_day bigint,
+    CONSTRAINT billing_api_keys_calls_per_minute_check CHECK ((calls_per_minute > 0)),
     CONSTRAINT billing_api_keys_id_check CHECK ((id ~ '^mpb_[0-9A-Za-z]{10}$'::text)),
     CONSTRAINT billing_api_keys_key_hash_check CHECK ((octet_length(key_hash) = 32)),
     CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
+    CONSTRAINT billing_api_keys_networks_check CHECK ((cardinality(networks) > 0)),
+    CONSTRAINT billing_api_keys_refunds_per_day_check CHECK ((refunds_per_day >= 0)),
     CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:any-customer'::text])))
 );
 COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
@@ -728,6 +734,9 @@ COMMENT ON COLUMN billing_api_keys.created_by IS 'Who made it';
 COMMENT ON COLUMN billing_api_keys.expires_at IS 'When it stops working; null: never';
 COMMENT ON COLUMN billing_api_keys.revoked_at IS 'When it was revoked; null: not revoked';
 COMMENT ON COLUMN billing_api_keys.last_used_at IS 'Last use, to the minute; null: never';
+COMMENT ON COLUMN billing_api_keys.networks IS 'Where it may be used from; null: anywhere';
+COMMENT ON COLUMN billing_api_keys.calls_per_minute IS 'How many calls it may make in a minute; null: any number';
+COMMENT ON COLUMN billing_api_keys.refunds_per_day IS 'Minor units of each currency that it may refund in a day of UTC; null: any amount';
 
 CREATE TABLE billing_audit_log (
     id bigint NOT NULL,
@@ -857,6 +866,21 @@ COMMENT ON COLUMN billing_ignored_prices.stripe_price_id IS 'price_... at Stripe
 COMMENT ON COLUMN billing_ignored_prices.reason IS 'Why, for other operators';
 COMMENT ON COLUMN billing_ignored_prices.set_by IS 'Name of the key or user';
 COMMENT ON COLUMN billing_ignored_prices.set_at IS 'When it was set';
+
+CREATE TABLE billing_key_usage (
+    key_id text NOT NULL,
+    measure text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    used bigint NOT NULL,
+    CONSTRAINT billing_key_usage_measure_check CHECK ((measure ~ '^(calls|refunds:[a-z]{3})$'::text)),
+    CONSTRAINT billing_key_usage_used_check CHECK ((used >= 0))
+)
+WITH (fillfactor='50');
+COMMENT ON TABLE billing_key_usage IS 'What keys with ceilings have used of them in the latest minute or day';
+COMMENT ON COLUMN billing_key_usage.key_id IS 'The key';
+COMMENT ON COLUMN billing_key_usage.measure IS 'calls, or refunds: and the currency';
+COMMENT ON COLUMN billing_key_usage.since IS 'The minute or the day of UTC that is counted';
+COMMENT ON COLUMN billing_key_usage.used IS 'Calls, or minor units of the currency';
 
 CREATE TABLE billing_leniency (
     id bigint NOT NULL,
@@ -2566,6 +2590,9 @@ ALTER TABLE ONLY billing_deleted_subscriptions
 ALTER TABLE ONLY billing_ignored_prices
     ADD CONSTRAINT billing_ignored_prices_pkey PRIMARY KEY (stripe_price_id);
 
+ALTER TABLE ONLY billing_key_usage
+    ADD CONSTRAINT billing_key_usage_pkey PRIMARY KEY (key_id, measure);
+
 ALTER TABLE ONLY billing_leniency
     ADD CONSTRAINT billing_leniency_customer_id_key UNIQUE (customer_id);
 
@@ -2900,6 +2927,9 @@ ALTER TABLE ONLY billing_changes
 
 ALTER TABLE ONLY invoices
     ADD CONSTRAINT billing_invoices_subscription_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY billing_key_usage
+    ADD CONSTRAINT billing_key_usage_key_id_fkey FOREIGN KEY (key_id) REFERENCES billing_api_keys(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_leniency
     ADD CONSTRAINT billing_leniency_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;

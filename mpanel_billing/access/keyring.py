@@ -5,11 +5,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from pydantic import SecretStr
 
 from mpanel_billing.access import repository
 from mpanel_billing.access.key import MistypedKeyError, Scope, hash_key, include_scope, read_key_id
+from mpanel_billing.access.repository import Network
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import UnauthenticatedError
 from mpanel_billing.settings import HASHED_KEY_PREFIX, Settings
@@ -20,15 +22,26 @@ LOOK_UP_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The holder of a key: its name, its id if it is in the database, and its scopes."""
+    """The holder of a key: its name, its id if it is in the database, its scopes and limits.
+
+    `networks` are where it may be used from; None: anywhere. `counts_calls`: it has a ceiling.
+    """
 
     name: str
     key_id: str | None
     scopes: frozenset[str]
+    networks: Sequence[Network] | None = None
+    counts_calls: bool = False
 
     def may(self, wanted: Scope) -> bool:
         """Return whether the key has the wanted scope."""
         return include_scope(self.scopes, wanted)
+
+    def may_come_from(self, client: IPv4Address | IPv6Address | None) -> bool:
+        """Return whether the key may be used from an address; None is an unknown one."""
+        if self.networks is None:
+            return True
+        return client is not None and any(client in network for network in self.networks)
 
 
 class UnknownKeyError(UnauthenticatedError):
@@ -87,7 +100,7 @@ class KeyRing:
                 raise UnknownKeyError(f"The key {key_id} {state}.")
             if key.use_unknown:
                 await repository.note_use(conn, key_id)
-        return Holder(key.name, key_id, key.scopes)
+        return Holder(key.name, key_id, key.scopes, key.networks, key.counts_calls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,14 @@ import asyncpg
 from mpanel_billing.access import audit, repository
 from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.access.key import PREFIX, Scope, hash_key, make_key
+from mpanel_billing.access.repository import Limits
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
+
+YEAR = timedelta(days=365)
+"""How long a key is valid unless something else is wanted: a forgotten one ends by itself."""
+
+UNLIMITED = Limits()
 
 _NAME = re.compile(rf"(?!{PREFIX})[0-9A-Za-z][0-9A-Za-z._-]{{0,62}}")
 
@@ -26,9 +32,15 @@ class IssuedKey:
 
 
 async def create_key(
-    pool: Pool, by: Actor, *, name: str, scopes: Sequence[Scope], lifetime: timedelta | None = None
+    pool: Pool,
+    by: Actor,
+    *,
+    name: str,
+    scopes: Sequence[Scope],
+    lifetime: timedelta | None = YEAR,
+    limits: Limits = UNLIMITED,
 ) -> IssuedKey:
-    """Create a key; without a lifetime it is valid until it is revoked.
+    """Create a key; with None as its lifetime it is valid until it is revoked.
 
     InvalidRequestError for an invalid name, ConflictError for one in use.
     """
@@ -47,6 +59,7 @@ async def create_key(
             scopes=scopes,
             created_by=by.name,
             lifetime=lifetime,
+            limits=limits,
         )
         if row is None:
             raise ConflictError(
@@ -54,9 +67,19 @@ async def create_key(
             )
         expires_at: datetime | None = row["expires_at"]
         until = expires_at.isoformat() if expires_at else None
-        details = {"name": name, "scopes": scopes, "expiresAt": until}
+        details = {"name": name, "scopes": scopes, "expiresAt": until, **_described(limits)}
         await audit.record(conn, by, "key.create", Target("key", key.id), details)
     return IssuedKey(key.id, key.text, expires_at)
+
+
+def _described(limits: Limits) -> dict[str, object]:
+    """Return the limits that are set, for the audit log."""
+    given = {
+        "networks": limits.networks and [str(network) for network in limits.networks],
+        "callsPerMinute": limits.calls_per_minute,
+        "refundsPerDay": limits.refunds_per_day,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 async def list_keys(pool: Pool) -> Sequence[asyncpg.Record]:

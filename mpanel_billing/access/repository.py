@@ -1,8 +1,9 @@
 """The rows of keys and of the audit log."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network
 
 import asyncpg
 
@@ -13,13 +14,42 @@ _queries = load_queries("api_keys")
 _audit = load_queries("audit")
 
 
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a key is limited to: networks, calls a minute, refunds a day; None means no limit.
+
+    `refunds_per_day` is in minor units, for each currency, and a day of UTC.
+    """
+
+    networks: tuple[Network, ...] | None = None
+    calls_per_minute: int | None = None
+    refunds_per_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Whether an amount was counted; the key's ceiling, and seconds until the next window."""
+
+    spent: bool
+    ceiling: int | None
+    retry_after: int
+
+
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A stored key; `use_unknown` is true if no use of the last minute is on record."""
+    """A stored key; `use_unknown` is true if no use of the last minute is on record.
+
+    `counts_calls`: it has a ceiling of calls.
+    """
 
     name: str
     key_hash: bytes
     scopes: frozenset[str]
+    networks: Sequence[Network] | None
+    counts_calls: bool
     revoked: bool
     expired: bool
     use_unknown: bool
@@ -43,6 +73,7 @@ async def insert_key(
     scopes: Sequence[Scope],
     created_by: str,
     lifetime: timedelta | None,
+    limits: Limits,
 ) -> asyncpg.Record | None:
     """Store a key and return its row (expires_at); None if a valid key has the name."""
     return await _queries.insert_key.fetch_one(
@@ -53,6 +84,7 @@ async def insert_key(
         scopes=scopes,
         created_by=created_by,
         lifetime=lifetime,
+        **asdict(limits),
     )
 
 
@@ -65,6 +97,17 @@ async def get_key(conn: Connection, key_id: str) -> StoredKey | None:
 async def note_use(conn: Connection, key_id: str) -> None:
     """Record that a key is in use, at most once a minute."""
     await _queries.note_use.execute(conn, id=key_id)
+
+
+async def spend(conn: Connection, key_id: str, measure: str, amount: int) -> Spent | None:
+    """Count an amount against a key's ceiling, unless it exceeds it; None for an unknown key."""
+    row = await _queries.spend.fetch_one(conn, key_id=key_id, measure=measure, amount=amount)
+    return Spent(**row) if row else None
+
+
+async def give_back(conn: Connection, key_id: str, measure: str, amount: int) -> None:
+    """Take an amount of today off what a key has used."""
+    await _queries.give_back.execute(conn, key_id=key_id, measure=measure, amount=amount)
 
 
 async def list_keys(conn: Connection) -> Sequence[asyncpg.Record]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from ipaddress import ip_network
 from typing import Annotated
 
 import asyncpg
@@ -11,35 +12,63 @@ from mpanel_billing.access import keys
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.access.key import SCOPES, read_scopes
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS
+from mpanel_billing.access.repository import Limits, Network
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.output import json_text
 
 app = typer.Typer(help="API keys for /api/admin and /api/billing.", no_args_is_help=True)
 
 _LONGEST_DAYS = 3650
+_HEADINGS = (
+    "id", "name", "state", "scopes", "created (UTC)", "by", "expires", "last used", "limits"
+)  # fmt: skip
 
 
 @app.command()
 def create(
     name: Annotated[str, typer.Option(help="The holder, for example panel-backend.")],
+    *,
     scope: Annotated[list[str], typer.Option(help=f"One of {', '.join(SCOPES)}; may be repeated.")],
     expires_in: Annotated[
         int | None,
-        typer.Option(min=1, max=_LONGEST_DAYS, help="Days until it expires; default: never."),
+        typer.Option(min=1, max=_LONGEST_DAYS, help="Days until it expires; default: a year."),
     ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="An address or network it may be used from; may be repeated."),
+    ] = None,
+    calls_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="The most calls in a minute.")
+    ] = None,
+    refunds_per_day: Annotated[
+        int | None,
+        typer.Option(min=0, help="The most it may refund in a day, in minor units, per currency."),
+    ] = None,
+    no_expiry: Annotated[bool, typer.Option("--no-expiry", help="It never expires.")] = False,
 ) -> None:
     """Create a key and print it. It cannot be shown again."""
+    if no_expiry and expires_in:
+        raise typer.BadParameter("--no-expiry and --expires-in exclude each other")
     scopes = read_scopes(scope)
-    lifetime = timedelta(days=expires_in) if expires_in else None
+    lifetime = None if no_expiry else timedelta(days=expires_in or keys.YEAR.days)
+    limits = Limits(_read_networks(network or []), calls_per_minute, refunds_per_day)
     issued = with_pool(
         lambda pool: keys.create_key(
-            pool, command_line_actor(), name=name, scopes=scopes, lifetime=lifetime
+            pool, command_line_actor(), name=name, scopes=scopes, lifetime=lifetime, limits=limits
         )
     )
     typer.echo(issued.text)
     until = f"expires {_moment(issued.expires_at)}" if issued.expires_at else "does not expire"
     typer.echo(f"{issued.id} ({name}) has {', '.join(scopes)}, and {until}.", err=True)
     typer.echo("Store it now: it cannot be shown again.", err=True)
+
+
+def _read_networks(texts: Sequence[str]) -> tuple[Network, ...] | None:
+    """Parse addresses and networks; None if there are none."""
+    try:
+        return tuple(ip_network(text) for text in texts) or None
+    except ValueError as error:
+        raise typer.BadParameter(f"--network: {error}") from None
 
 
 @app.command("list")
@@ -66,7 +95,9 @@ def revoke(
 
 def _table(rows: Sequence[asyncpg.Record]) -> list[str]:
     """Format the keys as a table with a heading."""
-    cells = [("id", "name", "state", "scopes", "created (UTC)", "by", "expires", "last used")] + [
+    cells = [
+        ("id", "name", "state", "scopes", "created (UTC)", "by", "expires", "last used", "limits")
+    ] + [
         (
             row["id"],
             row["name"],
@@ -76,6 +107,7 @@ def _table(rows: Sequence[asyncpg.Record]) -> list[str]:
             row["created_by"],
             _moment(row["expires_at"]),
             _moment(row["last_used_at"]),
+            _limits(row),
         )
         for row in rows
     ]
@@ -84,6 +116,15 @@ def _table(rows: Sequence[asyncpg.Record]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in (cells if rows else [])
     ]
+
+
+def _limits(row: asyncpg.Record) -> str:
+    limits = [
+        *(f"from {network}" for network in row["networks"] or ()),
+        *([f"{row['calls_per_minute']} calls/min"] if row["calls_per_minute"] else []),
+        *([f"refunds {row['refunds_per_day']}/day"] if row["refunds_per_day"] is not None else []),
+    ]
+    return ", ".join(limits) or "-"
 
 
 def _moment(moment: datetime | None) -> str:

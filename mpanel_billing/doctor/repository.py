@@ -40,6 +40,12 @@ async def list_broad_keys(conn: Connection) -> list[str]:
     return [row["name"] for row in await _queries.list_broad_keys.fetch(conn)]
 
 
+async def list_ending_keys(conn: Connection, within_days: int) -> dict[str, int]:
+    """Return the keys in use that expire within so many days: name -> days left."""
+    rows = await _queries.list_ending_keys.fetch(conn, within_days=within_days)
+    return {row["name"]: row["days"] for row in rows}
+
+
 async def get_inbox(conn: Connection) -> asyncpg.Record:
     """Return failed, given_up and oldest_seconds of the events not applied."""
     return _row(await _queries.get_inbox.fetch_one(conn))

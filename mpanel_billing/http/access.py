@@ -6,10 +6,12 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.access.ceilings import count_call
 from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keyring import Holder, UnknownKeyError
 from mpanel_billing.errors import BillingError, UnauthenticatedError
 from mpanel_billing.http import keys
+from mpanel_billing.http.client_address import address_of
 from mpanel_billing.http.rate_limits import refuse_if_spent, spend_allowance
 from mpanel_billing.telemetry.logs import REQUEST_ID
 
@@ -37,16 +39,28 @@ class ScopeMissingError(BillingError):
         self.challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
 
 
+class NetworkRefusedError(BillingError):
+    """The key is valid, but may not be used from the client's address."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "network_refused"
+
+
 async def require_scope(request: web.Request, scope: Scope) -> Actor:
     """Return the holder of the request's key, for the audit log.
 
     UnauthenticatedError (401) without a valid key, RateLimitedError (429) after too many wrong
-    ones, ScopeMissingError (403), DatabaseUnavailableError (503) if the key cannot be looked up.
+    ones or too many calls, NetworkRefusedError or ScopeMissingError (403),
+    DatabaseUnavailableError (503) if the key cannot be looked up.
     """
     given = _bearer_key(request)
     if given is None:
         raise UnauthenticatedError('An API key is required: "Authorization: Bearer <key>".')
     holder = request[HOLDER] = await _identify(request, given)
+    if not holder.may_come_from(address_of(request)):
+        raise NetworkRefusedError("This key may not be used from your address.")
+    if holder.key_id and holder.counts_calls:
+        await count_call(request.app[keys.POOL], holder.key_id)
     if not holder.may(scope):
         raise ScopeMissingError(scope)
     actor = request[ACTOR] = Actor(holder.name, holder.key_id, REQUEST_ID.get())

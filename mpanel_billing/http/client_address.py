@@ -14,13 +14,14 @@ UNKNOWN = "unknown"
 
 
 def client_of(request: web.Request) -> str:
-    """Return the client of a request: its IPv4 address, or its IPv6 network.
+    """Return the client of a request: its IPv4 address, or its IPv6 network."""
+    return client_name(address_of(request))
 
-    X-Forwarded-For counts only if it comes from TRUSTED_PROXIES.
-    """
+
+def address_of(request: web.Request) -> Address | None:
+    """Return the client's address; X-Forwarded-For counts only if it comes from TRUSTED_PROXIES."""
     forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
-    trusted = request.app[keys.SETTINGS].trusted_networks
-    return client_name(find_client(request.remote, forwarded, trusted))
+    return find_client(request.remote, forwarded, request.app[keys.SETTINGS].trusted_networks)
 
 
 def find_client(

@@ -21,7 +21,7 @@ from mpanel_billing.errors import (
     StripeUnavailableError,
     UnauthenticatedError,
 )
-from mpanel_billing.http.access import ScopeMissingError
+from mpanel_billing.http.access import NetworkRefusedError, ScopeMissingError
 from mpanel_billing.http.rate_limits import Group, RateLimitedError
 from mpanel_billing.http.request import BodyTooLargeError, Path, UnsupportedMediaTypeError
 
@@ -93,7 +93,11 @@ class Operation:
         if self.tag not in {"documents", "monitoring"}:
             yield DatabaseUnavailableError, ()
         if self.scope:
-            yield from ((UnauthenticatedError, ()), (ScopeMissingError, ()))
+            yield from (
+                (UnauthenticatedError, ()),
+                (ScopeMissingError, ()),
+                (NetworkRefusedError, ()),
+            )
         if self.scope or self.limit:
             yield RateLimitedError, ()
         if self.path:

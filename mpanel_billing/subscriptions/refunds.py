@@ -8,6 +8,7 @@ from uuid import UUID
 
 from mpanel_billing import money
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.access.ceilings import count_refund, give_back_refund
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import (
@@ -60,14 +61,18 @@ class Refunded:
 async def refund_invoice(mirror: Mirror, request: RequestedRefund) -> Refunded:
     """Refund at most what was paid; a repeated request has no further effect.
 
-    ConflictError if nothing is left to refund, InvalidRequestError for more than is left;
-    NotFoundError, StripeError.
+    ConflictError if nothing is left to refund, InvalidRequestError for more than is left,
+    RefundCeilingError for more than the key may refund in a day; NotFoundError, StripeError.
     """
     invoice = await _refresh(mirror, request)
+    counted: list[int] = []
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         payments = await repository.list_payments(conn, invoice.stripe_invoice_id)
-        return _params(invoice, payments, request)
+        params = _params(invoice, payments, request)
+        await count_refund(conn, request.by, params["amount"], invoice.currency)
+        counted.append(params["amount"])
+        return params
 
     async def send(change: Change) -> str:
         return await _send(mirror, change)
@@ -77,6 +82,8 @@ async def refund_invoice(mirror: Mirror, request: RequestedRefund) -> Refunded:
     try:
         change = await carry_out(mirror, request.by, wanted, decide, send)
     except StripeError as error:
+        if error.definite:
+            await give_back_refund(mirror.pool, request.by, sum(counted), invoice.currency)
         raise _translated(error) from error
     return await _result(mirror, request, change)
 

@@ -18,7 +18,10 @@ CREATE TABLE billing_api_keys (
     created_by text NOT NULL,
     expires_at timestamptz,
     revoked_at timestamptz,
-    last_used_at timestamptz
+    last_used_at timestamptz,
+    networks cidr[] CHECK (cardinality(networks) > 0),
+    calls_per_minute bigint CHECK (calls_per_minute > 0),
+    refunds_per_day bigint CHECK (refunds_per_day >= 0)
 );
 CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys (name)
 WHERE revoked_at IS NULL;
@@ -32,6 +35,23 @@ COMMENT ON COLUMN billing_api_keys.created_by IS 'Who made it';
 COMMENT ON COLUMN billing_api_keys.expires_at IS 'When it stops working; null: never';
 COMMENT ON COLUMN billing_api_keys.revoked_at IS 'When it was revoked; null: not revoked';
 COMMENT ON COLUMN billing_api_keys.last_used_at IS 'Last use, to the minute; null: never';
+COMMENT ON COLUMN billing_api_keys.networks IS 'Where it may be used from; null: anywhere';
+COMMENT ON COLUMN billing_api_keys.calls_per_minute IS 'How many calls it may make in a minute; null: any number';
+COMMENT ON COLUMN billing_api_keys.refunds_per_day IS 'Minor units of each currency that it may refund in a day of UTC; null: any amount';
+
+-- A row for each ceiling of a key, written in place.
+CREATE TABLE billing_key_usage (
+    key_id text NOT NULL REFERENCES billing_api_keys ON DELETE CASCADE,
+    measure text NOT NULL CHECK (measure ~ '^(calls|refunds:[a-z]{3})$'),
+    since timestamptz NOT NULL,
+    used bigint NOT NULL CHECK (used >= 0),
+    PRIMARY KEY (key_id, measure)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE billing_key_usage IS 'What keys with ceilings have used of them in the latest minute or day';
+COMMENT ON COLUMN billing_key_usage.key_id IS 'The key';
+COMMENT ON COLUMN billing_key_usage.measure IS 'calls, or refunds: and the currency';
+COMMENT ON COLUMN billing_key_usage.since IS 'The minute or the day of UTC that is counted';
+COMMENT ON COLUMN billing_key_usage.used IS 'Calls, or minor units of the currency';
 
 CREATE TABLE billing_audit_log (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -191,4 +211,5 @@ DROP TABLE billing_reconcile_marks;
 DROP TABLE billing_reconcile_slices;
 DROP TABLE billing_reconcile_runs;
 DROP TABLE billing_audit_log;
+DROP TABLE billing_key_usage;
 DROP TABLE billing_api_keys;

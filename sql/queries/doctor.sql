@@ -52,6 +52,18 @@ WHERE k.revoked_at IS NULL
   AND 'billing' = ANY(k.scopes)
 ORDER BY k.name;
 
+-- name: list_ending_keys(within_days)
+-- Valid keys in use that expire soon: their holders need new ones before.
+SELECT
+    k.name,
+    ceil(extract(epoch FROM k.expires_at - now()) / 86400)::integer AS days
+FROM billing_api_keys AS k
+WHERE k.revoked_at IS NULL
+  AND k.expires_at > now()
+  AND k.expires_at < now() + make_interval(days => :within_days::integer)
+  AND k.last_used_at > now() - make_interval(days => :within_days::integer)
+ORDER BY k.expires_at;
+
 -- name: get_inbox()^
 -- Failed events that wait for a person have no next attempt.
 SELECT

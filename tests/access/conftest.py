@@ -1,12 +1,14 @@
 """The app with keys of the settings, and others in its database."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keys import IssuedKey, create_key
+from mpanel_billing.access.repository import Limits
 from mpanel_billing.database.pool import Pool
 from tests.service import AppClient, make_app, make_settings
 
@@ -43,8 +45,8 @@ async def client(open_app: OpenApp) -> AppClient:
 def issue(pool: Pool) -> Issue:
     """Makes a key with some scopes, named after the first."""
 
-    async def issue_(*scopes: Scope, name: str = "") -> IssuedKey:
+    async def issue_(*scopes: Scope, name: str = "", **limits: Any) -> IssuedKey:
         name = name or scopes[0].replace(":", "-")
-        return await create_key(pool, GRACE, name=name, scopes=scopes)
+        return await create_key(pool, GRACE, name=name, scopes=scopes, limits=Limits(**limits))
 
     return issue_

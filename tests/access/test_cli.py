@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from mpanel_billing.access.key import make_key
+from mpanel_billing.database.pool import Pool
 from stripe_sandbox import Sandbox
 from tests import stripe_objects as made
 from tests.access.conftest import ADMIN_KEY, bearer
@@ -53,6 +54,34 @@ async def test_keys_are_made_listed_and_revoked(database_url: str) -> None:
     lines = [line.split("  ") for line in told.out.splitlines()]
     assert [line[2] for line in lines] == ["key.revoke", "key.create"]
     assert all(re.fullmatch(rf"cli:\S+@{socket.gethostname()}", line[1]) for line in lines)
+
+
+async def test_a_key_expires_after_a_year_unless_it_is_made_without_an_expiry(
+    database_url: str, pool: Pool
+) -> None:
+    for name, *words in (("usual",), ("for-ever", "--no-expiry")):
+        create = ("keys", "create", "--name", name, "--scope", "billing:read", *words)
+        assert (await run_command(database_url, *create)).status == 0
+    days = """SELECT extract(day FROM expires_at - created_at)::int
+              FROM billing_api_keys WHERE name = $1"""
+    assert await pool.fetchval(days, "usual") == 365
+    assert await pool.fetchval(days, "for-ever") is None
+
+
+async def test_limits_of_a_key_are_shown_and_are_in_the_audit_log(
+    database_url: str, pool: Pool
+) -> None:
+    create = ("keys", "create", "--name", "desk", "--scope", "billing:refund")
+    limits = ("--network", "10.1.0.0/16", "--network", "2001:db8::7", "--calls-per-minute", "30")
+    made = await run_command(database_url, *create, *limits, "--refunds-per-day", "5000")
+    assert made.status == 0, made.err
+    listed = (await run_command(database_url, "keys", "list")).out
+    assert "from 10.1.0.0/16, from 2001:db8::7/128, 30 calls/min, refunds 5000/day" in listed
+    details = await pool.fetchval("SELECT details FROM billing_audit_log")
+    assert details["networks"] == ["10.1.0.0/16", "2001:db8::7/128"]
+    assert (details["callsPerMinute"], details["refundsPerDay"]) == (30, 5000)
+    wrong = await run_command(database_url, *create, "--network", "10.1.2.3/16")
+    assert (wrong.status, "has host bits set" in wrong.err) == (2, True)
 
 
 @pytest.mark.parametrize(

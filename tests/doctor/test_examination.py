@@ -107,14 +107,21 @@ async def test_no_schema_at_all_is_found(empty_database_url: str, stripe_side: S
     assert found == {"schema": "is missing"}
 
 
-async def test_valid_keys_that_may_do_everything_are_named(db: DatabaseSide, pool: Pool) -> None:
+async def test_keys_that_may_do_everything_or_expire_soon_are_named(
+    db: DatabaseSide, pool: Pool
+) -> None:
     by = Actor("cli:grace@panel")
     for name, scopes in NARROW_AND_BROAD.items():
         await create_key(pool, by, name=name, scopes=scopes)
     await revoke_key(pool, by, "gone")
-    [finding] = [f for f in await examine(db, None) if f.name == "api keys"]
-    assert finding.status is Status.WARNING
-    assert finding.detail.endswith(": panel")
+    await pool.execute(
+        """UPDATE billing_api_keys SET last_used_at = now(), expires_at = now()
+               + CASE name WHEN 'reader' THEN '9.5 days' ELSE '31 days' END::interval"""
+    )
+    broad, ending = [f for f in await examine(db, None) if f.name.startswith("api keys")]
+    assert {broad.status, ending.status} == {Status.WARNING}
+    assert broad.detail.endswith(": panel")
+    assert ending.detail == "reader in 10 days"
 
 
 async def test_a_database_outage_does_not_hide_what_is_wrong_at_stripe() -> None:

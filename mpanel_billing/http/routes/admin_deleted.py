@@ -1,5 +1,6 @@
 """/api/admin/deleted-subscriptions: `mpanel-billing deleted` over HTTP."""
 
+from mpanel_billing.access.ceilings import RefundCeilingError
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
@@ -21,6 +22,7 @@ _REFUSALS: Refusals = {NotFoundError: (), ConflictError: ()}
 _REFUND_REFUSALS: Refusals = {
     NotFoundError: (),
     ConflictError: ("conflict", "already_refunded", "nothing_to_refund"),
+    RefundCeilingError: (),
 }
 
 

@@ -1,5 +1,6 @@
 """/api/billing/invoices: what customers were billed, and refunds."""
 
+from mpanel_billing.access.ceilings import RefundCeilingError
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
@@ -68,6 +69,7 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> InvoiceResponse:
             "nothing_to_refund",
         ),
         InvalidRequestError: ("invalid_request", "refund_too_large"),
+        RefundCeilingError: (),
     },
 )
 async def post_refund(call: KeyedCall[IdPath, None, RefundRequest]) -> RefundResponse:
