@@ -1364,6 +1364,9 @@ CREATE TABLE products (
     kind text,
     product_types text[] DEFAULT '{}'::text[],
     trial_days integer DEFAULT 0,
+    max_per_customer integer,
+    card_required boolean DEFAULT false,
+    free_domain boolean DEFAULT false,
     category text,
     features text[] DEFAULT '{}'::text[],
     resources jsonb DEFAULT '{}'::jsonb,
@@ -1371,6 +1374,7 @@ CREATE TABLE products (
     stripe_product_id text,
     livemode boolean,
     CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
+    CONSTRAINT billing_products_max_per_customer_check CHECK ((max_per_customer > 0)),
     CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
 );
 COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
@@ -1378,6 +1382,9 @@ COMMENT ON COLUMN products.code IS 'The planId or add-on id that clients send; n
 COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, domain (a TLD), fee';
 COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
 COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
+COMMENT ON COLUMN products.max_per_customer IS 'How many of a plan one customer may have at a time; null: any number';
+COMMENT ON COLUMN products.card_required IS 'Checkout asks for a card even if nothing is due';
+COMMENT ON COLUMN products.free_domain IS 'A term of twelve months or more includes the first domain of the order';
 COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
 COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
 COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
@@ -2198,6 +2205,12 @@ CREATE TABLE coupons (
     currency text,
     duration text NOT NULL,
     duration_in_months integer,
+    max_redemptions integer,
+    max_per_customer integer,
+    expires_at timestamp with time zone,
+    products text[] DEFAULT '{}'::text[] NOT NULL,
+    first_order_only boolean DEFAULT false NOT NULL,
+    minimum_amount bigint,
     stripe_coupon_id text,
     livemode boolean,
     active boolean DEFAULT true NOT NULL,
@@ -2205,22 +2218,31 @@ CREATE TABLE coupons (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT coupons_amount_off_check CHECK ((amount_off > 0)),
     CONSTRAINT coupons_check CHECK ((num_nonnulls(percent_off, amount_off) = 1)),
-    CONSTRAINT coupons_check1 CHECK (((amount_off IS NULL) = (currency IS NULL))),
+    CONSTRAINT coupons_check1 CHECK (((num_nonnulls(amount_off, minimum_amount) = 0) = (currency IS NULL))),
     CONSTRAINT coupons_check2 CHECK (((duration = 'repeating'::text) = (duration_in_months IS NOT NULL))),
     CONSTRAINT coupons_check3 CHECK (((stripe_coupon_id IS NULL) = (livemode IS NULL))),
     CONSTRAINT coupons_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
     CONSTRAINT coupons_duration_check CHECK ((duration = ANY (ARRAY['once'::text, 'repeating'::text, 'forever'::text]))),
     CONSTRAINT coupons_duration_in_months_check CHECK ((duration_in_months > 0)),
+    CONSTRAINT coupons_max_per_customer_check CHECK ((max_per_customer > 0)),
+    CONSTRAINT coupons_max_redemptions_check CHECK ((max_redemptions > 0)),
+    CONSTRAINT coupons_minimum_amount_check CHECK ((minimum_amount > 0)),
     CONSTRAINT coupons_percent_off_check CHECK (((percent_off > (0)::numeric) AND (percent_off <= (100)::numeric)))
 );
 COMMENT ON TABLE coupons IS 'Discounts that a buyer can enter';
 COMMENT ON COLUMN coupons.code IS 'What the buyer enters; compared in upper case';
 COMMENT ON COLUMN coupons.name IS 'Shown to the buyer and in Stripe';
-COMMENT ON COLUMN coupons.percent_off IS 'Percent of the whole order; null: a fixed amount';
+COMMENT ON COLUMN coupons.percent_off IS 'Percent of the order, or of its products; null: a fixed amount';
 COMMENT ON COLUMN coupons.amount_off IS 'Minor units of currency; null: a percentage';
-COMMENT ON COLUMN coupons.currency IS 'Of amount_off';
+COMMENT ON COLUMN coupons.currency IS 'Of amount_off and minimum_amount';
 COMMENT ON COLUMN coupons.duration IS 'once, repeating (for duration_in_months) or forever';
 COMMENT ON COLUMN coupons.duration_in_months IS 'Of a repeating coupon';
+COMMENT ON COLUMN coupons.max_redemptions IS 'How many orders may have it, open payment pages included; null: any number';
+COMMENT ON COLUMN coupons.max_per_customer IS 'How many of them may be one person''s; null: any number';
+COMMENT ON COLUMN coupons.expires_at IS 'From then on it cannot be ordered; null: no end';
+COMMENT ON COLUMN coupons.products IS 'Codes of the plans and add-ons that it is taken off; empty: everything in the order';
+COMMENT ON COLUMN coupons.first_order_only IS 'Only for who has had no subscription before';
+COMMENT ON COLUMN coupons.minimum_amount IS 'What the order must come to before the discount, in minor units of currency; null: any sum';
 COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe; null: not pushed yet';
 COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';
 COMMENT ON COLUMN coupons.active IS 'Buyers may use it';

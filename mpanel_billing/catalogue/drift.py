@@ -1,6 +1,6 @@
 """Compare the catalogue in Stripe with the database, read-only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TypeAlias
 
@@ -11,7 +11,13 @@ from mpanel_billing.catalogue.offers import (
     StripeCoupon,
     StripeProduct,
 )
-from mpanel_billing.catalogue.push import Offered, wanted_coupon, wanted_product, wanted_terms
+from mpanel_billing.catalogue.push import (
+    Offered,
+    stripe_ids,
+    wanted_coupon,
+    wanted_product,
+    wanted_terms,
+)
 from mpanel_billing.catalogue.repository import CouponToPush, PriceToPush, ProductToPush
 from mpanel_billing.database.pool import Pool, acquired
 
@@ -30,7 +36,7 @@ async def find_drift(pool: Pool, gateway: CatalogueGateway, livemode: bool) -> l
     return [
         *await _drift_of_products(gateway, products),
         *await _drift_of_prices(gateway, products, prices),
-        *await _drift_of_coupons(gateway, coupons),
+        *await _drift_of_coupons(gateway, coupons, stripe_ids(products)),
     ]
 
 
@@ -71,13 +77,15 @@ def _drift_of_price(price: PriceToPush, offered: Offered, product_id: str) -> li
 
 
 async def _drift_of_coupons(
-    gateway: CatalogueGateway, coupons: Sequence[CouponToPush]
+    gateway: CatalogueGateway, coupons: Sequence[CouponToPush], product_ids: Mapping[str, str]
 ) -> list[str]:
     return [
         sentence
         for coupon in coupons
         for sentence in _compare(
-            f"coupon {coupon.code}", wanted_coupon(coupon), await gateway.find_coupon(coupon.code)
+            f"coupon {coupon.code}",
+            wanted_coupon(coupon, product_ids),
+            await gateway.find_coupon(coupon.code),
         )
     ]
 
@@ -94,4 +102,4 @@ def _compare(name: str, ours: Offer, theirs: Offer | None) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is None else str(value)
+    return "nothing" if value in (None, ()) else str(value)

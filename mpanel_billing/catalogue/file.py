@@ -28,10 +28,20 @@ _WORDS = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
     "string_too_short": "must not be empty",
+    "datetime_type": "must be a date and time without quotes, such as 2027-01-31T23:59:59Z",
+    "timezone_aware": "needs a time zone, such as the Z of 2027-01-31T23:59:59Z",
 }
 """pydantic's error types, in words for people who edit the file."""
 
-_AMOUNT_FIELDS = {"prices", "prices_in", "setup_fee", "setup_fee_in", "price", "price_in"}
+_AMOUNT_FIELDS = {
+    "prices",
+    "prices_in",
+    "setup_fee",
+    "setup_fee_in",
+    "price",
+    "price_in",
+    "minimum_amount",
+}
 _NOT_WHOLE = {"int_type", "int_from_float", "int_parsing", "greater_than_equal"}
 
 
@@ -77,7 +87,9 @@ def parse_catalogue(text: str, *, name: str = "catalogue") -> CatalogueFile:
         file = CatalogueFile.model_validate(document)
     except ValidationError as error:
         raise _located(name, text, map(_from_pydantic, error.errors())) from None
-    found = list(chain(_repeated_codes(file), _odd_amounts(file), _odd_coupons(file)))
+    found = list(
+        chain(_repeated_codes(file), _odd_amounts(file), _odd_plans(file), _odd_coupons(file))
+    )
     if found:
         raise _located(name, text, found)
     return file
@@ -142,7 +154,17 @@ def _odd_amounts(file: CatalogueFile) -> Iterator[Found]:
             seen.add((amount.word, amount.currency))
 
 
+def _odd_plans(file: CatalogueFile) -> Iterator[Found]:
+    for index, plan in enumerate(file.plans):
+        costs_nothing = any(
+            amount.amount == 0 and amount.billing_cycle for amount in plan.amounts(file.currency)
+        )
+        if plan.free_domain and costs_nothing:
+            yield ("plans", index, "free_domain"), "must be false for a plan with a price of 0"
+
+
 def _odd_coupons(file: CatalogueFile) -> Iterator[Found]:
+    recurring = {entry.code for entry in (*file.plans, *file.addons)}
     for index, coupon in enumerate(file.coupons):
         path: line_numbers.Path = ("coupons", index)
         if (coupon.percent_off is None) == (coupon.amount_off is None):
@@ -151,6 +173,9 @@ def _odd_coupons(file: CatalogueFile) -> Iterator[Found]:
             yield (*path, "percent_off"), "must have at most two decimals"
         if (coupon.duration == "repeating") != (coupon.duration_in_months is not None):
             yield (*path, "duration"), "needs duration_in_months if and only if it is repeating"
+        for place, code in enumerate(coupon.products):
+            if code not in recurring:
+                yield (*path, "products", place), f"{code!r} is not a plan or add-on of this file"
 
 
 def _describe(name: str, problem: Problem) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Literal
@@ -29,7 +30,12 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product on sale. A plan's or add-on's price without a cycle is its setup fee."""
+    """A product on sale. A plan's or add-on's price without a cycle is its setup fee.
+
+    Of plans: a customer may have `max_per_customer` of them at a time, None without a limit;
+    `card_required`, even if nothing is due; `free_domain`: a long term includes the order's first
+    domain.
+    """
 
     id: UUID
     code: str
@@ -44,6 +50,9 @@ class Product:
     display_order: int
     stripe_product_id: str | None
     prices: tuple[Price, ...]
+    max_per_customer: int | None = None
+    card_required: bool = False
+    free_domain: bool = False
 
     def price_for(self, cycle: str | None, currency: str) -> Price | None:
         """Return the price for a term (None: one-time) in a currency."""
@@ -63,7 +72,12 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Coupon:
-    """A discount on a whole order: `percent_off`, or `amount_off` in minor units of `currency`."""
+    """A discount on an order: `percent_off`, or `amount_off` in minor units of `currency`.
+
+    It is taken off all lines, or off those of `products` (codes). It takes an order of
+    `minimum_amount`, in minor units of `currency`, before the discount. At most `max_redemptions`
+    orders have it, `max_per_customer` of one person, with `first_order_only` their first one.
+    """
 
     code: str
     name: str
@@ -73,6 +87,18 @@ class Coupon:
     duration: CouponDuration
     duration_in_months: int | None
     stripe_coupon_id: str | None
+    max_redemptions: int | None = None
+    max_per_customer: int | None = None
+    expires_at: datetime | None = None
+    products: tuple[str, ...] = ()
+    first_order_only: bool = False
+    minimum_amount: int | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether it depends on the orders that have it already."""
+        limits = self.max_redemptions, self.max_per_customer
+        return self.first_order_only or any(limit is not None for limit in limits)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,10 @@ class StripePrice:
 
 @dataclass(frozen=True, slots=True)
 class StripeCoupon:
-    """A Coupon; its id is the code that buyers type."""
+    """A Coupon; its id is the code that buyers type.
+
+    `redeem_by` is Unix seconds. With `product_ids` it discounts these Products only.
+    """
 
     id: str
     name: str
@@ -47,6 +50,9 @@ class StripeCoupon:
     currency: str | None
     duration: str
     duration_in_months: int | None
+    max_redemptions: int | None = None
+    redeem_by: int | None = None
+    product_ids: tuple[str, ...] = ()
 
 
 class CatalogueGateway(Protocol):

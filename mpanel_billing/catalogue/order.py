@@ -79,6 +79,12 @@ class PricedOrder:
     free_domain: str | None
 
     @property
+    def limited(self) -> bool:
+        """Whether it is sold to a limited number of orders, of anyone or of one customer."""
+        counted = self.coupon is not None and self.coupon.counted
+        return counted or self.plan.max_per_customer is not None
+
+    @property
     def subtotal(self) -> int:
         """All lines, before the discount."""
         return sum(line.amount for line in self.lines)

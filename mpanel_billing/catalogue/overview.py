@@ -24,8 +24,14 @@ def catalogue_table(catalogue: Catalogue) -> str:
         ),
     ]
     coupons = [
-        f"coupon {coupon.code}: {_discount(coupon)}, {_duration(coupon)}, "
-        f"{'in stripe' if coupon.stripe_coupon_id else 'not in stripe'}"
+        ", ".join(
+            [
+                f"coupon {coupon.code}: {_discount(coupon)}",
+                _duration(coupon),
+                *_limits(coupon),
+                "in stripe" if coupon.stripe_coupon_id else "not in stripe",
+            ]
+        )
         for coupon in catalogue.coupons
     ]
     return "\n".join([*_aligned(rows), *coupons])
@@ -45,6 +51,12 @@ def catalogue_json(catalogue: Catalogue) -> dict[str, Any]:
                 "currency": coupon.currency,
                 "duration": coupon.duration,
                 "duration_in_months": coupon.duration_in_months,
+                "max_redemptions": coupon.max_redemptions,
+                "max_per_customer": coupon.max_per_customer,
+                "expires_at": coupon.expires_at and coupon.expires_at.isoformat(),
+                "products": coupon.products,
+                "first_order_only": coupon.first_order_only,
+                "minimum_amount": coupon.minimum_amount,
                 "stripe_coupon_id": coupon.stripe_coupon_id,
             }
             for coupon in catalogue.coupons
@@ -59,6 +71,9 @@ def _product_json(product: Product) -> dict[str, Any]:
         "name": product.name,
         "product_types": product.product_types,
         "trial_days": product.trial_days,
+        "max_per_customer": product.max_per_customer,
+        "card_required": product.card_required,
+        "free_domain": product.free_domain,
         "stripe_product_id": product.stripe_product_id,
         "prices": [
             {
@@ -106,3 +121,18 @@ def _duration(coupon: Coupon) -> str:
     if coupon.duration == "repeating":
         return f"for {coupon.duration_in_months} months"
     return coupon.duration
+
+
+def _limits(coupon: Coupon) -> Iterator[str]:
+    if coupon.products:
+        yield f"off {', '.join(coupon.products)}"
+    if coupon.minimum_amount is not None and coupon.currency:
+        yield f"from {money.format_money(coupon.minimum_amount, coupon.currency)}"
+    if coupon.max_redemptions is not None:
+        yield f"{coupon.max_redemptions} orders"
+    if coupon.max_per_customer is not None:
+        yield f"{coupon.max_per_customer} per customer"
+    if coupon.first_order_only:
+        yield "first order only"
+    if coupon.expires_at is not None:
+        yield f"until {coupon.expires_at.isoformat()}"

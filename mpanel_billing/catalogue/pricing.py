@@ -1,11 +1,11 @@
 """The price of an order: a pure function of the catalogue and the order.
 
 The buyer is charged what the marketing site shows (rule 10): with a trial, nothing today and the
-full amount after it; the site's domain is free with a term of twelve months or more; a coupon
-applies to everything.
+full amount after it; the site's domain is free with a term of twelve months or more of a plan
+that includes one; a coupon applies to everything, unless it names products.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import NoReturn
 
@@ -16,7 +16,7 @@ from mpanel_billing.catalogue.order import Order, OrderedDomain, OrderLine, Pric
 from mpanel_billing.errors import InvalidRequestError
 
 FREE_DOMAIN_MONTHS = 12
-"""With this term or longer, the site's domain is free in its first year."""
+"""With this term or longer, a plan may include the site's domain in its first year."""
 
 CHARGED_DOMAIN_MODES = frozenset({"new-or-transfer", "register", "transfer"})
 """The domain modes that are charged, each for one year of registration."""
@@ -28,13 +28,15 @@ def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
     """Price an order; InvalidRequestError says what is not sold.
 
     Its `code` is unknown_plan, unknown_addon, unknown_tld, unknown_coupon, cycle_not_sold,
-    currency_not_sold, trial_not_offered or coupon_not_in_currency; `fields` names the field.
+    currency_not_sold, trial_not_offered, domain_not_included, coupon_not_in_currency,
+    coupon_below_minimum or coupon_not_for_order; `fields` names the field.
     """
     plan = _find_plan(catalogue, order)
     addons = _find_addons(catalogue, order)
     coupon = _find_coupon(catalogue, order)
     when: When = "after_trial" if order.trial else "at_checkout"
-    free, charged = _split_domains(order)
+    _refuse_domain_for_nothing(catalogue, plan, order)
+    free, charged = _split_domains(order, plan)
     lines = (
         *_recurring_lines((plan, *addons), order, when),
         *_setup_lines((plan, *addons), order, when),
@@ -42,13 +44,14 @@ def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
     )
     if free:
         _find_domain_product(catalogue, free)
+    _check_coupon(catalogue, coupon, lines)
     return PricedOrder(
         plan=plan,
         billing_cycle=order.billing_cycle,
         currency=order.currency,
         lines=lines,
         coupon=coupon,
-        discount=_discount(coupon, sum(line.amount for line in lines), order.currency),
+        discount=_discount(coupon, lines, order.currency),
         trial_days=plan.trial_days if order.trial else 0,
         product_types=_unique(
             kind for product in (plan, *addons) for kind in product.product_types
@@ -102,7 +105,51 @@ def _find_coupon(catalogue: Catalogue, order: Order) -> Coupon | None:
     return coupon
 
 
-def _split_domains(order: Order) -> tuple[OrderedDomain | None, tuple[OrderedDomain, ...]]:
+def _check_coupon(catalogue: Catalogue, coupon: Coupon | None, lines: Sequence[OrderLine]) -> None:
+    """Refuse a coupon for other products, or for larger orders."""
+    if coupon is None:
+        return
+    if coupon.products and not {line.code for line in lines}.intersection(coupon.products):
+        named = [product.name for product in catalogue.products if product.code in coupon.products]
+        msg = f'The coupon "{coupon.code}" is only valid for: {", ".join(named)}.'
+        raise InvalidRequestError(
+            msg, code="coupon_not_for_order", fields={"couponCode": "not valid for this order"}
+        )
+    minimum = coupon.minimum_amount
+    if minimum is not None and sum(line.amount for line in lines) < minimum:
+        least = money.format_money(minimum, str(coupon.currency))
+        msg = f'The coupon "{coupon.code}" is only valid for orders of {least} or more.'
+        raise InvalidRequestError(
+            msg, code="coupon_below_minimum", fields={"couponCode": f"needs an order of {least}"}
+        )
+
+
+def _refuse_domain_for_nothing(catalogue: Catalogue, plan: Product, order: Order) -> None:
+    """Refuse to register or transfer a domain with a plan that costs nothing.
+
+    Nobody pays for what comes with it, so such an order could be repeated for every domain.
+    """
+    price = plan.price_for(order.billing_cycle, order.currency)
+    if price is None or price.unit_amount:
+        return
+    if all(domain.mode not in CHARGED_DOMAIN_MODES for domain in order.domains):
+        return
+    others = ", ".join(other.name for other in catalogue.plans.values() if other.free_domain)
+    msg = (
+        f"{plan.name} does not include the registration or transfer of a domain. Please choose "
+        "one later, or use one that you already have"
+        + (f"; or order one of the plans with a domain: {others}." if others else ".")
+    )
+    raise InvalidRequestError(
+        msg,
+        code="domain_not_included",
+        fields={"domain.mode": "must be existing, subdomain or later with this plan"},
+    )
+
+
+def _split_domains(
+    order: Order, plan: Product
+) -> tuple[OrderedDomain | None, tuple[OrderedDomain, ...]]:
     """Split the domains into the one that the term includes, if any, and those charged.
 
     Only the first domain of an order can be free: if the buyer already owns that one, the others
@@ -113,7 +160,7 @@ def _split_domains(order: Order) -> tuple[OrderedDomain | None, tuple[OrderedDom
         named.setdefault(domain.ascii, domain)
     charged = tuple(domain for domain in named.values() if domain.mode in CHARGED_DOMAIN_MODES)
     is_long = BILLING_CYCLES[order.billing_cycle].months >= FREE_DOMAIN_MONTHS
-    if is_long and charged and charged[0] is order.domains[0]:
+    if plan.free_domain and is_long and charged and charged[0] is order.domains[0]:
         return charged[0], charged[1:]
     return None, charged
 
@@ -168,18 +215,30 @@ def _one_time_price(product: Product, currency: str) -> Price:
     return price
 
 
-def _discount(coupon: Coupon | None, subtotal: int, currency: str) -> int:
-    """Return the coupon's discount on the subtotal; half a minor unit rounds in the buyer's favour.
+def _discount(coupon: Coupon | None, lines: Iterable[OrderLine], currency: str) -> int:
+    """Return the coupon's discount; half a minor unit rounds in the buyer's favour.
 
-    The percentage applies to the subtotal, not to each line, as Stripe discounts an invoice: a
-    sum of rounded lines could differ by cents.
+    The percentage applies to a sum, not to each line, as Stripe discounts an invoice: a sum of
+    rounded lines could differ by cents.
     """
     if coupon is None:
         return 0
+    subtotal = sum(line.amount for line in lines if _is_discounted(coupon, line))
     if coupon.amount_off is not None:
         return min(coupon.amount_off, subtotal)
     percent = coupon.percent_off or Decimal(0)
     return money.round_to_step(subtotal * percent / 100, currency)
+
+
+def _is_discounted(coupon: Coupon, line: OrderLine) -> bool:
+    """Return whether Stripe takes the coupon off a line.
+
+    What is charged once after a trial is an amount without a product there, which a coupon for
+    certain products leaves out.
+    """
+    if not coupon.products:
+        return True
+    return line.code in coupon.products and (line.recurring or line.when == "at_checkout")
 
 
 def _shown(given: str) -> str:

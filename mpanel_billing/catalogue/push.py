@@ -4,8 +4,9 @@ Everything is looked up before it is created: a product by its id, a price by it
 key, a coupon by its code. So a push that failed halfway is simply run again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from mpanel_billing.access import audit
@@ -23,6 +24,9 @@ from mpanel_billing.catalogue.repository import CouponToPush, PriceToPush, Produ
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
+
+REDEEMABLE_AFTER_EXPIRY = timedelta(hours=25)
+"""An order placed just before a coupon expires can be paid for a day, with what its page shows."""
 
 
 @dataclass(slots=True)
@@ -77,15 +81,15 @@ async def _push_all(pool: Pool, gateway: CatalogueGateway, livemode: bool, done:
             raise ConflictError("Another push of the catalogue is running.")
         try:
             push = _Push(conn, gateway, livemode, done, uuid4().hex)
-            product_ids = await _push_products(push)
-            await _push_prices(push, product_ids)
-            await _push_coupons(push)
+            products = await _push_products(push)
+            await _push_prices(push, {one.id: wanted_product(one).id for one in products})
+            await _push_coupons(push, stripe_ids(products))
         finally:
             await repository.release_push_lock(conn)
 
 
-async def _push_products(push: _Push) -> Mapping[UUID, str]:
-    """Push the products and return their Stripe ids."""
+async def _push_products(push: _Push) -> Sequence[ProductToPush]:
+    """Push the products and return them."""
     products = await repository.list_products_to_push(push.conn, push.livemode)
     wanted = {product.id: wanted_product(product) for product in products}
     ids = {row_id: product.id for row_id, product in wanted.items()}
@@ -93,7 +97,12 @@ async def _push_products(push: _Push) -> Mapping[UUID, str]:
     for product in products:
         await _push_product(push, product, wanted[product.id], found)
     await repository.set_stripe_product_ids(push.conn, ids, push.livemode)
-    return ids
+    return products
+
+
+def stripe_ids(products: Iterable[ProductToPush]) -> Mapping[str, str]:
+    """Return what the products are called in Stripe, by code."""
+    return {product.code: wanted_product(product).id for product in products}
 
 
 def wanted_product(product: ProductToPush) -> StripeProduct:
@@ -185,10 +194,10 @@ def wanted_terms(price: PriceToPush, product_id: str) -> PriceTerms:
     )
 
 
-async def _push_coupons(push: _Push) -> None:
+async def _push_coupons(push: _Push, product_ids: Mapping[str, str]) -> None:
     coupons = await repository.list_coupons_to_push(push.conn)
     for coupon in coupons:
-        await _push_coupon(push, wanted_coupon(coupon))
+        await _push_coupon(push, wanted_coupon(coupon, product_ids))
     codes = [coupon.code for coupon in coupons]
     await repository.set_stripe_coupon_ids(push.conn, codes, push.livemode)
 
@@ -204,13 +213,18 @@ async def _push_coupon(push: _Push, wanted: StripeCoupon) -> None:
     (push.done.created if found is None else push.done.updated).append(wanted.id)
 
 
-def wanted_coupon(coupon: CouponToPush) -> StripeCoupon:
+def wanted_coupon(coupon: CouponToPush, product_ids: Mapping[str, str]) -> StripeCoupon:
+    """Return what Stripe should have, with the limits that it knows: they are the second line."""
+    until = coupon.expires_at and coupon.expires_at + REDEEMABLE_AFTER_EXPIRY
     return StripeCoupon(
         id=coupon.code,
         name=coupon.name,
         percent_off=coupon.percent_off,
         amount_off=coupon.amount_off,
-        currency=coupon.currency,
+        currency=None if coupon.amount_off is None else coupon.currency,
         duration=coupon.duration,
         duration_in_months=coupon.duration_in_months,
+        max_redemptions=coupon.max_redemptions,
+        redeem_by=int(until.timestamp()) if until else None,
+        product_ids=tuple(sorted(product_ids[code] for code in coupon.products)),
     )

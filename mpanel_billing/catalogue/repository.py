@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -66,6 +67,9 @@ class CouponToPush:
     currency: str | None
     duration: CouponDuration
     duration_in_months: int | None
+    max_redemptions: int | None
+    expires_at: datetime | None
+    products: tuple[str, ...]
 
 
 async def load_catalogue(conn: Connection, livemode: bool) -> Catalogue:
@@ -154,8 +158,9 @@ async def list_prices_to_push(conn: Connection, livemode: bool) -> tuple[PriceTo
 
 
 async def list_coupons_to_push(conn: Connection) -> tuple[CouponToPush, ...]:
-    """Return the coupons on offer."""
-    return tuple(CouponToPush(**row) for row in await _queries.list_coupons_to_push.fetch(conn))
+    """Return the coupons on offer; Stripe creates none that has expired."""
+    rows = await _queries.list_coupons_to_push.fetch(conn)
+    return tuple(CouponToPush(**{**row, "products": tuple(row["products"])}) for row in rows)
 
 
 async def set_stripe_product_ids(
@@ -204,6 +209,9 @@ def _product(row: Row) -> Product:
         display_order=row["display_order"],
         stripe_product_id=row["stripe_product_id"],
         prices=tuple(prices),
+        max_per_customer=row["max_per_customer"],
+        card_required=row["card_required"],
+        free_domain=row["free_domain"],
     )
 
 
@@ -223,7 +231,7 @@ def _price(row: Row) -> Price:
 
 
 def _coupon(row: Row) -> Coupon:
-    percent = row["percent_off"]
+    percent, expires_at = row["percent_off"], row["expires_at"]
     return Coupon(
         code=row["code"],
         name=row["name"],
@@ -233,4 +241,10 @@ def _coupon(row: Row) -> Coupon:
         duration=row["duration"],
         duration_in_months=row["duration_in_months"],
         stripe_coupon_id=row["stripe_coupon_id"],
+        max_redemptions=row["max_redemptions"],
+        max_per_customer=row["max_per_customer"],
+        expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
+        products=tuple(row["products"]),
+        first_order_only=row["first_order_only"],
+        minimum_amount=row["minimum_amount"],
     )

@@ -45,9 +45,15 @@ def coupon_rows(file: CatalogueFile) -> list[Row]:
             "name": coupon.name,
             "percent_off": None if coupon.percent_off is None else f"{coupon.percent_off:.2f}",
             "amount_off": coupon.amount_off,
-            "currency": None if coupon.amount_off is None else file.currency,
+            "currency": file.currency if coupon.has_amount else None,
             "duration": coupon.duration,
             "duration_in_months": coupon.duration_in_months,
+            "max_redemptions": coupon.max_redemptions,
+            "max_per_customer": coupon.max_per_customer,
+            "expires_at": coupon.expires_at.isoformat() if coupon.expires_at else None,
+            "products": coupon.products,
+            "first_order_only": coupon.first_order_only,
+            "minimum_amount": coupon.minimum_amount,
         }
         for coupon in file.coupons
     ]
@@ -55,13 +61,17 @@ def coupon_rows(file: CatalogueFile) -> list[Row]:
 
 def _product_row(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Row:
     recurring = entry if isinstance(entry, RecurringEntry) else None
+    plan = entry if isinstance(entry, PlanEntry) else None
     return {
         "code": entry.product_code,
         "kind": kind,
         "name": entry.name,
         "description": entry.description,
         "product_types": recurring.product_types if recurring else (),
-        "trial_days": entry.trial_days if isinstance(entry, PlanEntry) else 0,
+        "trial_days": plan.trial_days if plan else 0,
+        "max_per_customer": plan.max_per_customer if plan else None,
+        "card_required": plan.card_required if plan else False,
+        "free_domain": plan.free_domain if plan else False,
         "category": recurring.category if recurring else kind,
         "features": recurring.features if recurring else (),
         "resources": recurring.resources if recurring else {},

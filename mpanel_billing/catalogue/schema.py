@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -50,6 +51,7 @@ CouponCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]*$", 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=50)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=250, strip_whitespace=True)]
 Amount = Annotated[int, Field(ge=0, le=money.LARGEST_AMOUNT)]
+Limit = Annotated[int, Field(gt=0, le=2**31 - 1)]
 Currency = Annotated[str, AfterValidator(_is_currency)]
 Cycle = Annotated[str, AfterValidator(_is_cycle)]
 CyclePrices = Annotated[dict[Cycle, Amount], AfterValidator(_is_not_empty)]
@@ -126,9 +128,16 @@ class RecurringEntry(ProductEntry):
 
 
 class PlanEntry(RecurringEntry):
-    """The base product of an order."""
+    """The base product of an order.
+
+    `max_per_customer` living ones, None without a limit. `card_required`: also if nothing is due.
+    `free_domain`: with a term of twelve months or more, the order's first domain is free.
+    """
 
     trial_days: Annotated[int, Field(ge=0, le=730)] = 0
+    max_per_customer: Limit | None = None
+    card_required: bool = False
+    free_domain: bool = False
 
 
 class AddonEntry(RecurringEntry):
@@ -170,7 +179,11 @@ class FeeEntry(OneTimeEntry):
 
 
 class CouponEntry(Entry):
-    """A discount on a whole order: a percentage, or an amount in the file's currency."""
+    """A discount on an order: a percentage, or an amount in the file's currency.
+
+    With `products` it is one on these plans and add-ons only. `minimum_amount`: of the order
+    before the discount, in the file's currency.
+    """
 
     code: CouponCode
     name: Annotated[str, StringConstraints(min_length=1, max_length=40)]
@@ -178,6 +191,17 @@ class CouponEntry(Entry):
     amount_off: Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)] | None = None
     duration: Literal["once", "repeating", "forever"] = "once"
     duration_in_months: Annotated[int, Field(gt=0, le=120)] | None = None
+    max_redemptions: Limit | None = None
+    max_per_customer: Limit | None = None
+    expires_at: AwareDatetime | None = None
+    products: Many[Code] = ()
+    first_order_only: bool = False
+    minimum_amount: Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)] | None = None
+
+    @property
+    def has_amount(self) -> bool:
+        """Whether it is about a sum of money, and so about one currency."""
+        return self.amount_off is not None or self.minimum_amount is not None
 
 
 AnyProductEntry = PlanEntry | AddonEntry | DomainEntry | FeeEntry

@@ -105,7 +105,8 @@ def session_params(
         "subscription_data": {"metadata": metadata},
         "success_url": purchase.return_urls.success,
         "cancel_url": purchase.return_urls.cancel,
-        "after_expiration": {"recovery": {"enabled": True}},
+        # a recovery link would bring back what is counted after its place has gone to another order
+        "after_expiration": {"recovery": {"enabled": not priced.limited}},
         "adaptive_pricing": {"enabled": terms.adaptive_pricing},
         "allowed_payment_method_types": list(terms.methods),
     }
@@ -116,7 +117,7 @@ def session_params(
         params["custom_text"] = {"submit": {"message": trial_message(purchase)}}
     elif coupon_id:
         params["discounts"] = [{"coupon": coupon_id}]
-    if not priced.subtotal:
+    if not priced.subtotal and not priced.plan.card_required:
         params["payment_method_collection"] = "if_required"
     return params
 

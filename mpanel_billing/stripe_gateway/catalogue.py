@@ -83,7 +83,9 @@ class StripeCatalogue:
         """Return a coupon, or None if it does not exist."""
         try:
             async with translated():
-                return _coupon(await self._v1.coupons.retrieve_async(coupon_id))
+                # Stripe leaves out `applies_to` unless it is asked for
+                found = await self._v1.coupons.retrieve_async(coupon_id, {"expand": ["applies_to"]})
+                return _coupon(found)
         except StripeObjectMissingError:
             return None
 
@@ -124,6 +126,7 @@ def _price(price: stripe.Price) -> StripePrice:
 
 def _coupon(coupon: stripe.Coupon) -> StripeCoupon:
     percent = coupon.percent_off
+    applies_to = coupon.to_dict().get("applies_to") or {}
     return StripeCoupon(
         id=coupon.id,
         name=coupon.name or coupon.id,
@@ -132,6 +135,9 @@ def _coupon(coupon: stripe.Coupon) -> StripeCoupon:
         currency=coupon.currency,
         duration=coupon.duration,
         duration_in_months=coupon.duration_in_months,
+        max_redemptions=coupon.max_redemptions,
+        redeem_by=coupon.redeem_by,
+        product_ids=tuple(sorted(applies_to.get("products", ()))),
     )
 
 
@@ -165,4 +171,10 @@ def _coupon_params(coupon: StripeCoupon) -> CouponCreateParams:
         params["currency"] = coupon.currency
     if coupon.duration_in_months is not None:
         params["duration_in_months"] = coupon.duration_in_months
+    if coupon.max_redemptions is not None:
+        params["max_redemptions"] = coupon.max_redemptions
+    if coupon.redeem_by is not None:
+        params["redeem_by"] = coupon.redeem_by
+    if coupon.product_ids:
+        params["applies_to"] = {"products": list(coupon.product_ids)}
     return params

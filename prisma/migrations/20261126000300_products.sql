@@ -11,6 +11,10 @@ ALTER TABLE products
     ADD COLUMN IF NOT EXISTS product_types text[] DEFAULT '{}',
     ADD COLUMN IF NOT EXISTS trial_days integer DEFAULT 0
         CONSTRAINT billing_products_trial_days_check CHECK (trial_days BETWEEN 0 AND 730),
+    ADD COLUMN IF NOT EXISTS max_per_customer integer
+        CONSTRAINT billing_products_max_per_customer_check CHECK (max_per_customer > 0),
+    ADD COLUMN IF NOT EXISTS card_required boolean DEFAULT FALSE,
+    ADD COLUMN IF NOT EXISTS free_domain boolean DEFAULT FALSE,
     ADD COLUMN IF NOT EXISTS category text,
     ADD COLUMN IF NOT EXISTS features text[] DEFAULT '{}',
     ADD COLUMN IF NOT EXISTS resources jsonb DEFAULT '{}',
@@ -25,6 +29,9 @@ FROM (VALUES
     ('kind', 'plan (the base product of an order), addon, domain (a TLD), fee'),
     ('product_types', 'What is provisioned for it: hosting, email, storage, ...'),
     ('trial_days', 'Free days before the first charge; 0: no trial'),
+    ('max_per_customer', 'How many of a plan one customer may have at a time; null: any number'),
+    ('card_required', 'Checkout asks for a card even if nothing is due'),
+    ('free_domain', 'A term of twelve months or more includes the first domain of the order'),
     ('category', 'Heading on the marketing site'),
     ('features', 'Selling points on the plan''s card'),
     ('resources', 'Limits that provisioning passes on: disk, mailboxes, ...'),
@@ -83,24 +90,36 @@ CREATE TABLE coupons (
     currency text CHECK (currency ~ '^[a-z]{3}$'),
     duration text NOT NULL CHECK (duration IN ('once', 'repeating', 'forever')),
     duration_in_months integer CHECK (duration_in_months > 0),
+    max_redemptions integer CHECK (max_redemptions > 0),
+    max_per_customer integer CHECK (max_per_customer > 0),
+    expires_at timestamptz,
+    products text[] NOT NULL DEFAULT '{}',
+    first_order_only boolean NOT NULL DEFAULT FALSE,
+    minimum_amount bigint CHECK (minimum_amount > 0),
     stripe_coupon_id text UNIQUE,
     livemode boolean,
     active boolean NOT NULL DEFAULT TRUE,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK (num_nonnulls(percent_off, amount_off) = 1),
-    CHECK ((amount_off IS NULL) = (currency IS NULL)),
+    CHECK ((num_nonnulls(amount_off, minimum_amount) = 0) = (currency IS NULL)),
     CHECK ((duration = 'repeating') = (duration_in_months IS NOT NULL)),
     CHECK ((stripe_coupon_id IS NULL) = (livemode IS NULL))
 );
 COMMENT ON TABLE coupons IS 'Discounts that a buyer can enter';
 COMMENT ON COLUMN coupons.code IS 'What the buyer enters; compared in upper case';
 COMMENT ON COLUMN coupons.name IS 'Shown to the buyer and in Stripe';
-COMMENT ON COLUMN coupons.percent_off IS 'Percent of the whole order; null: a fixed amount';
+COMMENT ON COLUMN coupons.percent_off IS 'Percent of the order, or of its products; null: a fixed amount';
 COMMENT ON COLUMN coupons.amount_off IS 'Minor units of currency; null: a percentage';
-COMMENT ON COLUMN coupons.currency IS 'Of amount_off';
+COMMENT ON COLUMN coupons.currency IS 'Of amount_off and minimum_amount';
 COMMENT ON COLUMN coupons.duration IS 'once, repeating (for duration_in_months) or forever';
 COMMENT ON COLUMN coupons.duration_in_months IS 'Of a repeating coupon';
+COMMENT ON COLUMN coupons.max_redemptions IS 'How many orders may have it, open payment pages included; null: any number';
+COMMENT ON COLUMN coupons.max_per_customer IS 'How many of them may be one person''s; null: any number';
+COMMENT ON COLUMN coupons.expires_at IS 'From then on it cannot be ordered; null: no end';
+COMMENT ON COLUMN coupons.products IS 'Codes of the plans and add-ons that it is taken off; empty: everything in the order';
+COMMENT ON COLUMN coupons.first_order_only IS 'Only for who has had no subscription before';
+COMMENT ON COLUMN coupons.minimum_amount IS 'What the order must come to before the discount, in minor units of currency; null: any sum';
 COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe; null: not pushed yet';
 COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';
 COMMENT ON COLUMN coupons.active IS 'Buyers may use it';

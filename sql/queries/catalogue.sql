@@ -22,6 +22,9 @@
 --     kind text,
 --     product_types text[] DEFAULT '{}'::text[],
 --     trial_days integer DEFAULT 0,
+--     max_per_customer integer,
+--     card_required boolean DEFAULT false,
+--     free_domain boolean DEFAULT false,
 --     category text,
 --     features text[] DEFAULT '{}'::text[],
 --     resources jsonb DEFAULT '{}'::jsonb,
@@ -29,6 +32,7 @@
 --     stripe_product_id text,
 --     livemode boolean,
 --     CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
+--     CONSTRAINT billing_products_max_per_customer_check CHECK ((max_per_customer > 0)),
 --     CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
 -- );
 -- ALTER TABLE ONLY products ADD CONSTRAINT products_pkey PRIMARY KEY (id);
@@ -68,6 +72,12 @@
 --     currency text,
 --     duration text NOT NULL,
 --     duration_in_months integer,
+--     max_redemptions integer,
+--     max_per_customer integer,
+--     expires_at timestamp with time zone,
+--     products text[] DEFAULT '{}'::text[] NOT NULL,
+--     first_order_only boolean DEFAULT false NOT NULL,
+--     minimum_amount bigint,
 --     stripe_coupon_id text,
 --     livemode boolean,
 --     active boolean DEFAULT true NOT NULL,
@@ -75,12 +85,15 @@
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT coupons_amount_off_check CHECK ((amount_off > 0)),
 --     CONSTRAINT coupons_check CHECK ((num_nonnulls(percent_off, amount_off) = 1)),
---     CONSTRAINT coupons_check1 CHECK (((amount_off IS NULL) = (currency IS NULL))),
+--     CONSTRAINT coupons_check1 CHECK (((num_nonnulls(amount_off, minimum_amount) = 0) = (currency IS NULL))),
 --     CONSTRAINT coupons_check2 CHECK (((duration = 'repeating'::text) = (duration_in_months IS NOT NULL))),
 --     CONSTRAINT coupons_check3 CHECK (((stripe_coupon_id IS NULL) = (livemode IS NULL))),
 --     CONSTRAINT coupons_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT coupons_duration_check CHECK ((duration = ANY (ARRAY['once'::text, 'repeating'::text, 'forever'::text]))),
 --     CONSTRAINT coupons_duration_in_months_check CHECK ((duration_in_months > 0)),
+--     CONSTRAINT coupons_max_per_customer_check CHECK ((max_per_customer > 0)),
+--     CONSTRAINT coupons_max_redemptions_check CHECK ((max_redemptions > 0)),
+--     CONSTRAINT coupons_minimum_amount_check CHECK ((minimum_amount > 0)),
 --     CONSTRAINT coupons_percent_off_check CHECK (((percent_off > (0)::numeric) AND (percent_off <= (100)::numeric)))
 -- );
 -- ALTER TABLE ONLY coupons ADD CONSTRAINT coupons_pkey PRIMARY KEY (code);
@@ -128,6 +141,9 @@ products_on_sale AS (
                 'category', products.category,
                 'product_types', products.product_types,
                 'trial_days', products.trial_days,
+                'max_per_customer', products.max_per_customer,
+                'card_required', products.card_required,
+                'free_domain', products.free_domain,
                 'features', products.features,
                 'resources', products.resources,
                 'display_order', products.display_order,
@@ -155,6 +171,12 @@ coupons_on_offer AS (
                 'currency', coupons.currency,
                 'duration', coupons.duration,
                 'duration_in_months', coupons.duration_in_months,
+                'max_redemptions', coupons.max_redemptions,
+                'max_per_customer', coupons.max_per_customer,
+                'expires_at', coupons.expires_at,
+                'products', coupons.products,
+                'first_order_only', coupons.first_order_only,
+                'minimum_amount', coupons.minimum_amount,
                 'stripe_coupon_id', CASE
                     WHEN coupons.livemode = :livemode::boolean THEN coupons.stripe_coupon_id
                 END
@@ -163,6 +185,7 @@ coupons_on_offer AS (
         ) AS coupons
     FROM coupons
     WHERE coupons.active
+      AND (coupons.expires_at > now() OR coupons.expires_at IS NULL)
 )
 SELECT
     coalesce(products_on_sale.products, '[]') AS products,
@@ -208,6 +231,9 @@ INSERT INTO products (
     status,
     product_types,
     trial_days,
+    max_per_customer,
+    card_required,
+    free_domain,
     category,
     features,
     resources,
@@ -226,6 +252,9 @@ SELECT
     'active',
     entry.product_types,
     entry.trial_days,
+    entry.max_per_customer,
+    entry.card_required,
+    entry.free_domain,
     entry.category,
     entry.features,
     entry.resources,
@@ -242,6 +271,9 @@ FROM jsonb_to_recordset(:products::jsonb) AS entry (
     currency text,
     product_types text [],
     trial_days integer,
+    max_per_customer integer,
+    card_required boolean,
+    free_domain boolean,
     category text,
     features text [],
     resources jsonb,
@@ -260,6 +292,9 @@ SET
     status = excluded.status,
     product_types = excluded.product_types,
     trial_days = excluded.trial_days,
+    max_per_customer = excluded.max_per_customer,
+    card_required = excluded.card_required,
+    free_domain = excluded.free_domain,
     category = excluded.category,
     features = excluded.features,
     resources = excluded.resources,
@@ -277,6 +312,9 @@ WHERE (
     products.status,
     products.product_types,
     products.trial_days,
+    products.max_per_customer,
+    products.card_required,
+    products.free_domain,
     products.category,
     products.features,
     products.resources,
@@ -293,6 +331,9 @@ WHERE (
     excluded.status,
     excluded.product_types,
     excluded.trial_days,
+    excluded.max_per_customer,
+    excluded.card_required,
+    excluded.free_domain,
     excluded.category,
     excluded.features,
     excluded.resources,
@@ -385,7 +426,13 @@ INSERT INTO coupons (
     amount_off,
     currency,
     duration,
-    duration_in_months
+    duration_in_months,
+    max_redemptions,
+    max_per_customer,
+    expires_at,
+    products,
+    first_order_only,
+    minimum_amount
 )
 SELECT
     entry.code,
@@ -394,7 +441,13 @@ SELECT
     entry.amount_off,
     entry.currency,
     entry.duration,
-    entry.duration_in_months
+    entry.duration_in_months,
+    entry.max_redemptions,
+    entry.max_per_customer,
+    entry.expires_at,
+    entry.products,
+    entry.first_order_only,
+    entry.minimum_amount
 FROM jsonb_to_recordset(:coupons::jsonb) AS entry (
     code text,
     name text,
@@ -402,7 +455,13 @@ FROM jsonb_to_recordset(:coupons::jsonb) AS entry (
     amount_off bigint,
     currency text,
     duration text,
-    duration_in_months integer
+    duration_in_months integer,
+    max_redemptions integer,
+    max_per_customer integer,
+    expires_at timestamptz,
+    products text [],
+    first_order_only boolean,
+    minimum_amount bigint
 )
 ON CONFLICT (code) DO UPDATE
 SET
@@ -412,6 +471,12 @@ SET
     currency = excluded.currency,
     duration = excluded.duration,
     duration_in_months = excluded.duration_in_months,
+    max_redemptions = excluded.max_redemptions,
+    max_per_customer = excluded.max_per_customer,
+    expires_at = excluded.expires_at,
+    products = excluded.products,
+    first_order_only = excluded.first_order_only,
+    minimum_amount = excluded.minimum_amount,
     stripe_coupon_id = NULL,
     livemode = NULL,
     active = TRUE,
@@ -423,6 +488,12 @@ WHERE (
     coupons.currency,
     coupons.duration,
     coupons.duration_in_months,
+    coupons.max_redemptions,
+    coupons.max_per_customer,
+    coupons.expires_at,
+    coupons.products,
+    coupons.first_order_only,
+    coupons.minimum_amount,
     coupons.active
 ) IS DISTINCT FROM (
     excluded.name,
@@ -431,6 +502,12 @@ WHERE (
     excluded.currency,
     excluded.duration,
     excluded.duration_in_months,
+    excluded.max_redemptions,
+    excluded.max_per_customer,
+    excluded.expires_at,
+    excluded.products,
+    excluded.first_order_only,
+    excluded.minimum_amount,
     TRUE
 )
 RETURNING
@@ -500,9 +577,13 @@ SELECT
     coupons.amount_off,
     coupons.currency,
     coupons.duration,
-    coupons.duration_in_months
+    coupons.duration_in_months,
+    coupons.max_redemptions,
+    coupons.expires_at,
+    coupons.products
 FROM coupons
 WHERE coupons.active
+  AND (coupons.expires_at > now() OR coupons.expires_at IS NULL)
 ORDER BY coupons.code;
 
 -- name: set_stripe_product_ids(ids, stripe_ids, livemode)!

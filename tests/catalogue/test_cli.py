@@ -40,7 +40,7 @@ def test_a_wrong_file_is_an_error_that_names_the_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == (
-        f"{wrong}:51: plans[2].prices.monthly: "
+        f"{wrong}:55: plans[2].prices.monthly: "
         "must be a whole number of minor units (1299 for $12.99), not 8.99\n"
     )
 
@@ -62,6 +62,26 @@ def test_the_shipped_catalogue_is_applied_and_shown(run: Run) -> None:
     amounts = "$7.99 $29.88 $47.76 $53.64"
     assert starter.split() == f"plan starter Starter 14 days {amounts} 0 of 4".split()
     assert "coupon WELCOME10: 10 % off, once, not in stripe" in table
+
+
+def test_the_limits_of_a_coupon_are_shown(run: Run, tmp_path: Path) -> None:
+    limits = """percent_off = 10
+max_redemptions = 100
+max_per_customer = 1
+first_order_only = true
+expires_at = 2031-05-01T00:00:00Z
+products = ["starter"]
+minimum_amount = 5000
+"""
+    text = DEFAULT_CATALOGUE.read_text()
+    (tmp_path / "my.toml").write_text(text.replace("percent_off = 10", limits))
+    run("apply", "my.toml")
+    assert (
+        "coupon WELCOME10: 10 % off, once, off starter, from $50.00, 100 orders, 1 per customer, "
+        "first order only, until 2031-05-01T00:00:00+00:00, not in stripe"
+    ) in run("show").output
+    [coupon] = json.loads(run("show", "--json").output)["coupons"]
+    assert (coupon["max_redemptions"], coupon["minimum_amount"]) == (100, 5000)
 
 
 def test_what_changes_is_named(run: Run, tmp_path: Path) -> None:

@@ -158,6 +158,41 @@ def test_a_small_file_is_right() -> None:
             "name = 10",
             "30: coupons[0].name: must be text in quotes",
         ),
+        (
+            "monthly = 799\nannually = 7990",
+            "monthly = 0\nannually = 7990",
+            "9: plans[0].free_domain: must be false for a plan with a price of 0",
+        ),
+        (
+            "setup_fee = 500",
+            "max_per_customer = 0",
+            "9: plans[0].max_per_customer: should be greater than 0, not 0",
+        ),
+        (
+            "percent_off = 10",
+            "percent_off = 10\nmax_redemptions = 0",
+            "32: coupons[0].max_redemptions: should be greater than 0, not 0",
+        ),
+        (
+            "percent_off = 10",
+            "percent_off = 10\nexpires_at = 2027-01-31T23:59:59",
+            "32: coupons[0].expires_at: needs a time zone, such as the Z of 2027-01-31T23:59:59Z",
+        ),
+        (
+            "percent_off = 10",
+            'percent_off = 10\nexpires_at = "2027-01-31"',
+            "32: coupons[0].expires_at: must be a date and time without quotes, such as",
+        ),
+        (
+            "percent_off = 10",
+            'percent_off = 10\nproducts = ["basic", "rush"]',
+            "32: coupons[0].products[1]: 'rush' is not a plan or add-on of this file",
+        ),
+        (
+            "percent_off = 10",
+            "percent_off = 10\nminimum_amount = 49.9",
+            f"32: coupons[0].minimum_amount: {NOT_WHOLE} 49.9",
+        ),
         ("[[domains]]", "[[domain]]", "16: domain: is not a catalogue field"),
         ("price = 1299", "price = ", "20: is not valid TOML: Invalid value"),
         ('name = "Ten"', 'name = "Ten', "30: is not valid TOML: "),
@@ -165,8 +200,11 @@ def test_a_small_file_is_right() -> None:
     ],
 )
 def test_a_mistake_is_named_by_line_and_field(written: str, instead: str, problem: str) -> None:
-    assert written in SMALL
-    [found] = problems_of(SMALL.replace(written, instead, 1))
+    text = (
+        SMALL.replace("setup_fee", "free_domain = true\nsetup_fee") if "free" in problem else SMALL
+    )
+    assert written in text
+    [found] = problems_of(text.replace(written, instead, 1))
     assert found.startswith(f"my.toml:{problem}")
 
 
@@ -229,6 +267,21 @@ def test_mpanels_own_columns_carry_the_price_of_the_shortest_term() -> None:
 def test_a_percentage_stays_exact() -> None:
     text = SMALL.replace("percent_off = 10", "percent_off = 33.33")
     assert coupon_rows(parse_catalogue(text))[0]["percent_off"] == "33.33"
+
+
+def test_a_coupon_has_a_currency_if_it_is_about_a_sum() -> None:
+    text = SMALL.replace("percent_off = 10", "percent_off = 10\nminimum_amount = 5000")
+    assert coupon_rows(parse_catalogue(text))[0]["currency"] == "usd"
+    assert coupon_rows(parse_catalogue(SMALL))[0]["currency"] is None
+
+
+def test_what_costs_nothing_is_limited_in_the_shipped_file(shipped: CatalogueFile) -> None:
+    free = {plan.code for plan in shipped.plans if 0 in plan.prices.values()}
+    limited = {plan.code for plan in shipped.plans if plan.max_per_customer == 1}
+    with_domain = {plan.code for plan in shipped.plans if plan.free_domain}
+    assert free == limited == {"student"}
+    assert with_domain == {"starter", "premium", "business", "wp-starter"}
+    assert not any(plan.card_required for plan in shipped.plans), "the site promises it"
 
 
 def test_the_shipped_prices_are_the_marketing_sites(shipped: CatalogueFile) -> None:

@@ -39,6 +39,8 @@ ADDONS: dict[str, tuple[int | None, ...]] = {
 }
 DOMAINS = {"com": 1299, "net": 1499, "org": 1399, "io": 3899}
 TRIAL_DAYS = {"starter": 14}
+FREE_DOMAIN = {"starter", "premium", "business", "wp-starter"}
+NOT_ASKED_FOR = {"existing", "subdomain", "later"}
 
 
 def domain(name: str, mode: DomainMode = "new-or-transfer") -> OrderedDomain:
@@ -82,12 +84,15 @@ def test_every_order_costs_what_the_price_list_says(
     for trial, addons, domains, coupon in product(trials, ADDON_SETS, DOMAIN_SETS, COUPONS):
         wanted = Order(plan, CYCLES[position], "usd", trial, addons, domains, coupon)
         recurring = [PLANS[plan][position], *(ADDONS[code][position] for code in addons)]
+        if plan == "student" and not NOT_ASKED_FOR.issuperset(one.mode for one in domains):
+            assert refusal(catalogue, wanted).code == "domain_not_included"
+            continue
         if None in recurring:
             assert refusal(catalogue, wanted).code == "cycle_not_sold"
             continue
         priced = price_order(catalogue, wanted)
         term = sum(amount or 0 for amount in recurring)
-        subtotal = term + price_of_domains(domains, free_first=position > 0)
+        subtotal = term + price_of_domains(domains, free_first=position > 0 and plan in FREE_DOMAIN)
         discount = (subtotal + 5) // 10 if coupon else 0
         total = subtotal - discount
         assert priced.recurring_total == term
@@ -143,6 +148,77 @@ def test_the_first_domain_is_free_from_twelve_months_and_further_ones_are_charge
     assert [line.domain for line in yearly.lines] == [None, "ada.com"]
     assert yearly.free_domain == "ada.io"
     assert {line.when for line in yearly.lines} == {"at_checkout"}
+
+
+@pytest.mark.parametrize("cycle", CYCLES)
+@pytest.mark.parametrize("mode", ["new-or-transfer", "register", "transfer"])
+def test_with_a_plan_of_price_0_no_domain_is_registered_and_the_sentence_says_what_to_choose(
+    catalogue: Catalogue, cycle: str, mode: DomainMode
+) -> None:
+    later = OrderedDomain("later", "", "")
+    error = refusal(catalogue, order("student", cycle, domains=(later, domain("ada.io", mode))))
+    assert (error.status, error.code) == (422, "domain_not_included")
+    assert error.message == (
+        "Student does not include the registration or transfer of a domain. Please choose one "
+        "later, or use one that you already have; or order one of the plans with a domain: "
+        "Starter, Premium, Business, WP Starter."
+    )
+    own = price_order(catalogue, order("student", cycle, domains=(domain("ada.io", "existing"),)))
+    assert (own.total, own.free_domain) == (0, None)
+
+
+def test_a_plan_without_a_free_domain_charges_the_first_one(catalogue: Catalogue) -> None:
+    priced = price_order(catalogue, order("mail-basic", "annually", domains=(domain("ada.io"),)))
+    assert (priced.total, priced.free_domain) == (1440 + 3899, None)
+
+
+def coupon_of(line: str) -> CatalogueFile:
+    """Return the shipped file with another line for its coupon."""
+    text = DEFAULT_CATALOGUE.read_text()
+    return parse_catalogue(text.replace("percent_off = 10", f"percent_off = 10\n{line}"))
+
+
+def test_a_coupon_for_products_comes_off_their_lines_only(
+    make_catalogue: Callable[[CatalogueFile], Catalogue],
+) -> None:
+    catalogue = make_catalogue(coupon_of('products = ["premium", "addon-cdn-basic"]'))
+    wanted = order(
+        addon_codes=("addon-cdn-basic",), domains=(domain("ada.com"),), coupon_code="WELCOME10"
+    )
+    priced = price_order(catalogue, wanted)
+    assert (priced.subtotal, priced.discount) == (799 + 599 + 1299, 60)
+    error = refusal(catalogue, order(coupon_code="WELCOME10"))
+    assert (error.status, error.code) == (422, "coupon_not_for_order")
+    assert error.message == ('The coupon "WELCOME10" is only valid for: Premium, Global CDN.')
+
+
+def test_a_coupon_for_products_leaves_out_what_stripe_bills_without_a_product(
+    make_catalogue: Callable[[CatalogueFile], Catalogue],
+) -> None:
+    text = DEFAULT_CATALOGUE.read_text()
+    text = text.replace("trial_days = 14", "trial_days = 14\nsetup_fee = 2500")
+    text = text.replace("percent_off = 10", 'percent_off = 10\nproducts = ["starter"]')
+    catalogue = make_catalogue(parse_catalogue(text))
+    now, later = (
+        price_order(catalogue, order(trial=trial, coupon_code="WELCOME10"))
+        for trial in (False, True)
+    )
+    assert (now.subtotal, now.discount) == (3299, 330)
+    assert (later.subtotal, later.discount) == (3299, 80)
+
+
+def test_a_coupon_with_a_minimum_takes_an_order_of_that_sum_in_its_currency(
+    make_catalogue: Callable[[CatalogueFile], Catalogue],
+) -> None:
+    catalogue = make_catalogue(coupon_of("minimum_amount = 2988"))
+    enough = price_order(catalogue, order(cycle="annually", coupon_code="WELCOME10"))
+    assert enough.discount == 299
+    error = refusal(catalogue, order(coupon_code="WELCOME10"))
+    assert (error.status, error.code) == (422, "coupon_below_minimum")
+    assert error.message == 'The coupon "WELCOME10" is only valid for orders of $29.88 or more.'
+    assert refusal(catalogue, order(currency="eur", coupon_code="WELCOME10")).code == (
+        "coupon_not_in_currency"
+    )
 
 
 def test_what_a_plan_and_its_add_ons_provision_is_listed_once_plan_first(
@@ -332,12 +408,20 @@ def test_the_sums_of_any_order_agree_with_its_lines(catalogue: Catalogue, wanted
     if is_sold(wanted):
         assert_consistent(price_order(catalogue, wanted), wanted)
     else:
-        assert refusal(catalogue, wanted).code in {"cycle_not_sold", "trial_not_offered"}
+        assert refusal(catalogue, wanted).code in {
+            "cycle_not_sold",
+            "domain_not_included",
+            "trial_not_offered",
+        }
 
 
 def is_sold(wanted: Order) -> bool:
     """Return whether an order can be placed, by the price list."""
     if wanted.billing_cycle not in CYCLES or (wanted.trial and wanted.plan_code not in TRIAL_DAYS):
+        return False
+    if wanted.plan_code == "student" and not NOT_ASKED_FOR.issuperset(
+        domain.mode for domain in wanted.domains
+    ):
         return False
     position = CYCLES.index(wanted.billing_cycle)
     amounts = [PLANS[wanted.plan_code], *(ADDONS[code] for code in wanted.addon_codes)]

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 import stripe
 
+from mpanel_billing.catalogue.drift import find_drift
 from mpanel_billing.catalogue.file import parse_catalogue
 from mpanel_billing.catalogue.offers import PriceTerms, StripePrice, StripeProduct
 from mpanel_billing.catalogue.push import push_catalogue
@@ -172,6 +174,44 @@ async def test_a_changed_coupon_is_created_again(applied: Pool, gateway: StripeC
         coupon = await gateway.find_coupon("WELCOME10")
         assert coupon is not None
         assert str(coupon.percent_off) == str(float(percent))
+
+
+async def test_the_limits_that_stripe_knows_are_its_own_second_line(
+    applied: Pool, gateway: StripeCatalogue, client: stripe.StripeClient
+) -> None:
+    limits = """percent_off = 10
+max_redemptions = 100
+max_per_customer = 1
+expires_at = 2031-05-01T00:00:00+02:00
+products = ["starter", "premium"]
+"""
+    await apply_catalogue(applied, edited("percent_off = 10", limits))
+    await push_catalogue(applied, gateway, livemode=False)
+    found = await client.v1.coupons.retrieve_async("WELCOME10", {"expand": ["applies_to"]})
+    assert found.max_redemptions == 100
+    assert found.applies_to.to_dict() == {"products": ["mpanel_premium", "mpanel_starter"]}
+    a_day_later = datetime(2031, 5, 1, 23, tzinfo=UTC)
+    assert found.redeem_by == a_day_later.timestamp(), "pages that are open can still be paid"
+    again = await push_catalogue(applied, gateway, livemode=False)
+    assert (again.created, again.updated, again.retired) == ([], [], [])
+    assert await find_drift(applied, gateway, livemode=False) == []
+    await apply_catalogue(applied, edited("percent_off = 10", "percent_off = 10"))
+    assert await find_drift(applied, gateway, livemode=False) == [
+        "coupon WELCOME10: max_redemptions is 100, not nothing",
+        f"coupon WELCOME10: redeem_by is {found.redeem_by}, not nothing",
+        "coupon WELCOME10: product_ids is ('mpanel_premium', 'mpanel_starter'), not nothing",
+    ]
+
+
+async def test_a_coupon_that_has_expired_is_neither_sold_nor_pushed(
+    applied: Pool, gateway: StripeCatalogue
+) -> None:
+    past = "percent_off = 10\nexpires_at = 2026-01-01T00:00:00Z"
+    await apply_catalogue(applied, edited("percent_off = 10", past))
+    pushed = await push_catalogue(applied, gateway, livemode=False)
+    assert "WELCOME10" not in pushed.created
+    async with applied.acquire() as conn:
+        assert (await load_catalogue(conn, livemode=False)).coupons == ()
 
 
 async def test_a_price_switched_off_by_hand_in_the_dashboard_is_replaced(

@@ -102,6 +102,27 @@ def test_an_order_without_a_price_needs_no_card(catalogue: Catalogue) -> None:
     assert params["payment_method_collection"] == "if_required"
 
 
+def test_an_order_without_a_price_asks_for_a_card_if_the_plan_says_so(
+    catalogue: Catalogue,
+) -> None:
+    asking = tuple(
+        replace(product, card_required=product.code == "student") for product in catalogue.products
+    )
+    careful = replace(catalogue, products=asking)
+    params = params_of(careful, Order("student", "monthly", "usd"))
+    assert params.get("payment_method_collection", "always") == "always"
+
+
+def test_what_is_limited_cannot_be_brought_back_by_a_recovery_link(catalogue: Catalogue) -> None:
+    counted = tuple(replace(coupon, max_redemptions=5) for coupon in catalogue.coupons)
+    limited = replace(catalogue, coupons=counted)
+    for wanted, kept in ((ORDER, True), (replace(ORDER, coupon_code="WELCOME10"), False)):
+        params = params_of(limited, wanted)
+        assert params["after_expiration"]["recovery"]["enabled"] is kept
+    free = params_of(catalogue, Order("student", "monthly", "usd"))
+    assert free["after_expiration"]["recovery"]["enabled"] is False
+
+
 def test_the_metadata_keeps_within_stripes_limits(catalogue: Catalogue) -> None:
     many = tuple(
         read_domain(f"{'a' * 60}{number}.com", "register", field="x") for number in range(20)

@@ -60,9 +60,12 @@ class SessionPath(Path):
 
 _NOT_FOR_SALE: Refusals = {
     InvalidRequestError: (
+        "coupon_below_minimum",
+        "coupon_not_for_order",
         "coupon_not_in_currency",
         "currency_not_sold",
         "cycle_not_sold",
+        "domain_not_included",
         "invalid_domain",
         "invalid_request",
         "several_cycles",
