@@ -33,6 +33,9 @@ STRIPE_CURRENCIES = frozenset(_STRIPE_CURRENCIES.split())
 LARGEST_AMOUNT = 99_999_999
 """Stripe's limit for an amount: eight digits of minor units."""
 
+LARGEST_IN_MPANEL = Decimal("99999999.99")
+"""What mPanel's decimal columns can hold."""
+
 _HUNDREDTH = Decimal("0.01")
 
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}

@@ -346,6 +346,9 @@ BEGIN
               mirror.stripe_product_id,
               mirror.quantity,
               mirror.unit_amount,
+              mirror.currency,
+              mirror.recurring_interval,
+              mirror.interval_count,
               mirror.current_period_start,
               mirror.current_period_end
           ) IS DISTINCT FROM (
@@ -353,6 +356,9 @@ BEGIN
               i.stripe_product_id,
               i.quantity,
               i.unit_amount,
+              i.currency,
+              i.recurring_interval,
+              i.interval_count,
               i.current_period_start,
               i.current_period_end
           )

@@ -10,6 +10,12 @@ from mpanel_billing.telemetry.logs import redact
 OBJECT = "object"
 """The field of a difference that is about the whole object: one side does not have it."""
 
+IDENTITY = {
+    "object_id": "the key of the row",
+    "livemode": "an id belongs to one mode, and a run lists that mode",
+}
+"""The facts of every type that are not compared, and why."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -18,6 +24,12 @@ class Difference:
     field: str
     ours: str | None
     found: str | None
+
+
+def compared_fields(facts: type[tuple[Any, ...]], left_out: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the fields of a NamedTuple that are compared: all that are not left out."""
+    names: tuple[str, ...] = facts._fields  # type: ignore[attr-defined]
+    return tuple(name for name in names if name not in left_out)
 
 
 def differing_fields(

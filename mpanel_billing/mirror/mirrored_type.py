@@ -42,12 +42,14 @@ def _never_buried(_: Row) -> Mapping[str, Any] | None:
 class Comparison(Generic[F]):
     """How reconcile compares an object with its row.
 
-    `table` has the rows; its size is estimated. `differences` names the fields that differ.
-    `summary` describes the object in a word. `buried` returns, for a row whose object Stripe no
-    longer has, the deleted object to apply instead; None leaves the row, and reports it.
+    `table` has the rows; its size is estimated. `left_out` are the facts that are not compared,
+    each with the reason: all others are. `differences` names the fields that differ. `summary`
+    describes the object in a word. `buried` returns, for a row whose object Stripe no longer has,
+    the deleted object to apply instead; None leaves the row, and reports it.
     """
 
     table: str
+    left_out: Mapping[str, str]
     differences: Callable[[F, Row], Iterable[Difference]]
     summary: Callable[[F], str]
     buried: Callable[[Row], Mapping[str, Any] | None] = _never_buried

@@ -84,7 +84,8 @@ WITH written AS (
         event_id text
     )
     ON CONFLICT (stripe_invoice_payment_id) DO UPDATE
-    SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+    SET stripe_invoice_id = excluded.stripe_invoice_id,
+        stripe_payment_intent_id = excluded.stripe_payment_intent_id,
         stripe_charge_id = excluded.stripe_charge_id,
         amount_paid = excluded.amount_paid,
         currency = excluded.currency,
@@ -145,6 +146,7 @@ SELECT
     p.stripe_payment_intent_id,
     p.stripe_charge_id,
     p.amount_paid,
+    p.currency,
     p.status
 FROM invoice_payments AS p
 WHERE p.stripe_invoice_payment_id = ANY(:object_ids::text[]);

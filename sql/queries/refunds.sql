@@ -87,6 +87,7 @@ ON CONFLICT (stripe_refund_id) DO UPDATE
 SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
     stripe_charge_id = excluded.stripe_charge_id,
     amount = excluded.amount,
+    currency = excluded.currency,
     status = excluded.status,
     reason = excluded.reason,
     stripe_as_of_since = excluded.stripe_as_of_since,

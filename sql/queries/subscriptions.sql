@@ -441,6 +441,9 @@ itemised AS (
         mirror.stripe_product_id,
         mirror.quantity,
         mirror.unit_amount,
+        mirror.currency,
+        mirror.recurring_interval,
+        mirror.interval_count,
         mirror.current_period_start,
         mirror.current_period_end
     ) IS DISTINCT FROM (
@@ -450,6 +453,9 @@ itemised AS (
         excluded.stripe_product_id,
         excluded.quantity,
         excluded.unit_amount,
+        excluded.currency,
+        excluded.recurring_interval,
+        excluded.interval_count,
         excluded.current_period_start,
         excluded.current_period_end
     )
@@ -891,6 +897,10 @@ SELECT
     s.canceled_at,
     s.ended_at,
     s.collection_paused,
+    s.collection_behavior,
+    s.stripe_schedule_id,
+    s.entitlement ->> 'pausedBy' AS paused_by,
+    CASE WHEN s.stripe_status = 'paused' THEN (s.entitlement ->> 'termStart')::timestamptz END AS paused_since,
     (
         SELECT jsonb_agg(jsonb_build_object(
             'stripe_subscription_item_id', i.stripe_subscription_item_id,
@@ -898,6 +908,9 @@ SELECT
             'stripe_product_id', i.stripe_product_id,
             'quantity', i.quantity,
             'unit_amount', i.unit_amount,
+            'currency', i.currency,
+            'recurring_interval', i.recurring_interval,
+            'interval_count', i.interval_count,
             'current_period_start', extract(epoch FROM i.current_period_start)::bigint,
             'current_period_end', extract(epoch FROM i.current_period_end)::bigint
         ))
@@ -908,7 +921,15 @@ SELECT
         SELECT jsonb_agg(jsonb_build_object(
             'stripe_discount_id', d.stripe_discount_id,
             'stripe_subscription_item_id', d.stripe_subscription_item_id,
+            'position', d.position,
             'stripe_coupon_id', d.stripe_coupon_id,
+            'coupon_name', d.coupon_name,
+            'percent_off', d.percent_off::text,
+            'amount_off', d.amount_off,
+            'currency', d.currency,
+            'duration', d.duration,
+            'stripe_product_ids', d.stripe_product_ids,
+            'starts_at', extract(epoch FROM d.starts_at)::bigint,
             'ends_at', extract(epoch FROM d.ends_at)::bigint,
             'fetched', d.fetched
         ))

@@ -234,9 +234,10 @@ def test_a_subscription_with_discounts_takes_the_full_path() -> None:
 def test_what_differs_of_discounts_is_drift() -> None:
     facts = normalise(with_discounts(discount("di_1"), "di_2"), livemode=False)
     stored = {"stripe_subscription_item_id": None, "stripe_coupon_id": "TEN", "fetched": True}
-    row = facts._asdict() | {"items": None}
+    row = facts._asdict() | {"items": None, "paused_since": None}
+    known = {**facts.discounts[0]._asdict(), "percent_off": "12.5", "starts_at": T}
     row["discounts"] = [
-        {**stored, "stripe_discount_id": "di_1", "ends_at": T},
+        {**known, **stored, "stripe_discount_id": "di_1", "ends_at": T},
         {**stored, "stripe_discount_id": "di_2", "ends_at": T, "fetched": False},
         {**stored, "stripe_discount_id": "di_3", "ends_at": None},
     ]

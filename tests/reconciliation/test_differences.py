@@ -1,5 +1,7 @@
 """Comparing the fields of an object; no I/O."""
 
+from decimal import Decimal
+
 from mpanel_billing.mirror.differences import Difference
 from mpanel_billing.mirror.types import normalise
 from mpanel_billing.reconciliation.compare import differences
@@ -10,6 +12,7 @@ PAYMENT = {
     "stripe_payment_intent_id": "pi_1",
     "stripe_charge_id": None,
     "amount_paid": 799,
+    "currency": "usd",
     "status": "paid",
 }
 
@@ -43,5 +46,6 @@ def test_only_the_deletion_of_a_deleted_customer_is_compared() -> None:
 
 def test_a_reference_that_an_invoice_no_longer_has_is_kept() -> None:
     facts = normalise(made.invoice(subscription=None), livemode=False)
-    row = facts._asdict()
+    amounts = {"subtotal": Decimal("7.99"), "tax_amount": Decimal(0), "total": Decimal("7.99")}
+    row = facts._asdict() | {"status": "paid", **amounts}
     assert differences("invoice", facts, row | {"stripe_subscription_id": "sub_1"}) == []

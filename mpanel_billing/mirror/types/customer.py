@@ -3,7 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mpanel_billing.mirror.differences import Difference, differing_fields
+from mpanel_billing.mirror.differences import (
+    IDENTITY,
+    Difference,
+    compared_fields,
+    differing_fields,
+)
 from mpanel_billing.mirror.facts import State
 from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Row
 from mpanel_billing.mirror.reading import (
@@ -70,8 +75,15 @@ def _columns(facts: CustomerFacts) -> Mapping[str, Any]:
     return {"balances": dict(facts.balances)}
 
 
+_LEFT_OUT = IDENTITY | {
+    "balances": "compared by currency",
+    "balances_complete": "says which currencies are compared",
+}
+_COMPARED = compared_fields(CustomerFacts, _LEFT_OUT)
+
+
 def _differences(facts: CustomerFacts, row: Row) -> Iterable[Difference]:
-    compared = ("deleted",) if facts.deleted else ("email", "name", "deleted")
+    compared = ("deleted",) if facts.deleted else _COMPARED
     yield from differing_fields(facts, row, compared)
     yield from _balance_differences(facts, row["balances"] or {})
 
@@ -96,6 +108,7 @@ CUSTOMER = MirroredType(
     resource=Resource("/v1/customers", expand=(_ALL_BALANCES,)),
     comparison=Comparison(
         table="stripe_customers",
+        left_out=_LEFT_OUT,
         differences=_differences,
         summary=lambda facts: "deleted" if facts.deleted else "present",
     ),

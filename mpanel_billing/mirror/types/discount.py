@@ -141,13 +141,39 @@ def discount_differences(
         row = ours.pop((found.stripe_subscription_item_id, found.stripe_discount_id), None)
         if row is None or not row["fetched"]:
             yield Difference(place, None, found.stripe_coupon_id or "unknown coupon")
-        elif found.starts_at and row["ends_at"] != _seconds(found.ends_at):
-            ends_at = row["ends_at"] and datetime.fromtimestamp(row["ends_at"], UTC)
-            yield Difference(f"{place}.ends_at", as_text(ends_at), as_text(found.ends_at))
+        else:
+            yield from _field_differences(place, found, row, items_complete=items_complete)
     for (item_id, id_), row in ours.items():
         if items_complete or item_id is None:
             yield Difference(f"discounts.{id_}", row["stripe_coupon_id"] or "unknown coupon", None)
 
 
-def _seconds(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp())
+_TERMS = ("coupon_name", "percent_off", "amount_off", "currency", "duration")
+
+
+def _field_differences(
+    place: str, found: DiscountFacts, row: Mapping[str, Any], *, items_complete: bool
+) -> Iterator[Difference]:
+    """Compare only what Stripe says: often that is the id, or the coupon without the dates."""
+    said: dict[str, Any] = {"position": found.position} if items_complete else {}
+    if found.stripe_coupon_id is not None:
+        said["stripe_coupon_id"] = found.stripe_coupon_id
+    if found.has_terms:
+        said |= {name: getattr(found, name) for name in _TERMS}
+    if found.stripe_product_ids is not None:
+        said["stripe_product_ids"] = list(found.stripe_product_ids)
+    if found.starts_at is not None:
+        said |= {"starts_at": found.starts_at, "ends_at": found.ends_at}
+    for name, value in said.items():
+        ours = _as_found(name, row[name])
+        if ours != value:
+            yield Difference(f"{place}.{name}", as_text(ours), as_text(value))
+
+
+def _as_found(name: str, value: Any) -> Any:
+    """Read a value of the row's JSON: times are in Unix seconds, percentages are text."""
+    if value is None:
+        return None
+    if name in {"starts_at", "ends_at"}:
+        return datetime.fromtimestamp(value, UTC)
+    return Decimal(value) if name == "percent_off" else value

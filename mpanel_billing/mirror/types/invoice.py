@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from mpanel_billing.mirror.differences import Difference, differing_fields
+from mpanel_billing.mirror.differences import (
+    IDENTITY,
+    Difference,
+    as_text,
+    compared_fields,
+    differing_fields,
+)
 from mpanel_billing.mirror.facts import State
 from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Row
 from mpanel_billing.mirror.reading import (
@@ -15,7 +21,7 @@ from mpanel_billing.mirror.reading import (
     present,
     require,
 )
-from mpanel_billing.money import to_hundredths
+from mpanel_billing.money import LARGEST_IN_MPANEL, to_hundredths
 from mpanel_billing.stripe_gateway.gateway import Resource
 
 
@@ -218,27 +224,28 @@ def _columns(facts: InvoiceFacts) -> Mapping[str, Any]:
     }
 
 
-_COMPARED = (
-    "stripe_number",
-    "stripe_status",
-    "billing_reason",
-    "currency",
-    "amount_due",
-    "amount_paid",
-    "amount_remaining",
-    "period_start",
-    "period_end",
-    "attempt_count",
-    "next_payment_attempt",
-)
 _LINKS = ("stripe_subscription_id", "stripe_customer_id")
 """What the mirror keeps, though a later snapshot may not name it."""
 
+_LEFT_OUT = IDENTITY | {
+    "hosted_invoice_url": "Stripe words it differently in each response",
+    "invoice_pdf": "Stripe words it differently in each response",
+    "stripe_payment_intent_id": "comes from the invoice's payments, which are compared",
+    "tax": "part of mPanel's amounts, which are compared",
+    "stripe_created": "never changes",
+}
+_COMPARED = compared_fields(InvoiceFacts, _LEFT_OUT | dict.fromkeys((*_LINKS, "total"), ""))
+_MPANEL = ("status", "subtotal", "tax_amount", "total")
+
 
 def _differences(facts: InvoiceFacts, row: Row) -> Iterable[Difference]:
-    """Leave out the addresses of documents: Stripe words them differently in each response."""
     links = [name for name in _LINKS if getattr(facts, name) is not None]
-    return differing_fields(facts, row, [*_COMPARED, *links])
+    yield from differing_fields(facts, row, [*_COMPARED, *links])
+    columns = _columns(facts)
+    for name in _MPANEL:
+        found = columns[name] if name == "status" else min(columns[name], LARGEST_IN_MPANEL)
+        if row[name] != found:
+            yield Difference(name, as_text(row[name]), as_text(found))
 
 
 def _buried(row: Row) -> Mapping[str, Any] | None:
@@ -281,6 +288,7 @@ INVOICE = MirroredType(
     resource=Resource("/v1/invoices", expand=("payments",)),
     comparison=Comparison(
         table="invoices",
+        left_out=_LEFT_OUT,
         differences=_differences,
         summary=lambda facts: facts.stripe_status,
         buried=_buried,

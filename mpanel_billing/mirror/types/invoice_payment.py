@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from mpanel_billing.mirror.differences import differing_fields
+from mpanel_billing.mirror.differences import IDENTITY, compared_fields, differing_fields
 from mpanel_billing.mirror.facts import State
 from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType
 from mpanel_billing.mirror.reading import (
@@ -58,13 +58,8 @@ def _lock_keys(facts: InvoicePaymentFacts) -> Iterable[LockKey]:
         yield ("pi", facts.stripe_payment_intent_id)
 
 
-_COMPARED = (
-    "stripe_invoice_id",
-    "stripe_payment_intent_id",
-    "stripe_charge_id",
-    "amount_paid",
-    "status",
-)
+_LEFT_OUT = IDENTITY | {"stripe_created": "never changes"}
+_COMPARED = compared_fields(InvoicePaymentFacts, _LEFT_OUT)
 
 INVOICE_PAYMENT = MirroredType(
     object_type="invoice_payment",
@@ -78,6 +73,7 @@ INVOICE_PAYMENT = MirroredType(
     resource=Resource("/v1/invoice_payments", list_params={"status": "paid"}),
     comparison=Comparison(
         table="invoice_payments",
+        left_out=_LEFT_OUT,
         differences=lambda facts, row: differing_fields(facts, row, _COMPARED),
         summary=lambda facts: facts.status,
     ),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from mpanel_billing.mirror.differences import differing_fields
+from mpanel_billing.mirror.differences import IDENTITY, compared_fields, differing_fields
 from mpanel_billing.mirror.facts import State
 from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType
 from mpanel_billing.mirror.reading import (
@@ -68,14 +68,8 @@ def _lock_keys(facts: RefundFacts) -> Iterable[LockKey]:
         yield ("pi", facts.stripe_payment_intent_id)
 
 
-_COMPARED = (
-    "stripe_payment_intent_id",
-    "stripe_charge_id",
-    "amount",
-    "currency",
-    "status",
-    "reason",
-)
+_LEFT_OUT = IDENTITY | {"stripe_created": "never changes"}
+_COMPARED = compared_fields(RefundFacts, _LEFT_OUT)
 
 REFUND = MirroredType(
     object_type="refund",
@@ -88,6 +82,7 @@ REFUND = MirroredType(
     resource=Resource("/v1/refunds"),
     comparison=Comparison(
         table="stripe_refunds",
+        left_out=_LEFT_OUT,
         differences=lambda facts, row: differing_fields(facts, row, _COMPARED),
         summary=lambda facts: facts.status,
     ),

@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from mpanel_billing.catalogue.cycles import cycle_of_interval
-from mpanel_billing.mirror.differences import Difference, as_text, differing_fields
+from mpanel_billing.mirror.differences import (
+    IDENTITY,
+    Difference,
+    as_text,
+    compared_fields,
+    differing_fields,
+)
 from mpanel_billing.mirror.facts import State
 from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Row
 from mpanel_billing.mirror.reading import (
@@ -231,36 +237,37 @@ def is_lost_order(facts: SubscriptionFacts, stored: Row | None) -> bool:
     return (named or known) is not None and (None in {named, known} or named == known)
 
 
-_COMPARED = (
-    "stripe_customer_id",
-    "stripe_status",
-    "currency",
-    "amount",
-    "current_period_start",
-    "current_period_end",
-    "trial_end",
-    "cancel_at_period_end",
-    "cancel_at",
-    "canceled_at",
-    "ended_at",
-    "collection_paused",
-)
-_COMPARED_OF_ITEM = (
-    "stripe_price_id",
-    "stripe_product_id",
-    "quantity",
-    "unit_amount",
-    "current_period_start",
-    "current_period_end",
+_LEFT_OUT = IDENTITY | {
+    "order_id": "decides where a new row goes, and is not stored",
+    "billing_cycle": "that of the plan, if the items have different terms; derived from them",
+    "paused_at": "part of the entitlement, and compared while it is paused",
+    "items": "compared one by one",
+    "items_complete": "says whether items can be missing here",
+    "discounts": "compared one by one",
+    "lost_order": "what an order is restored from",
+}
+_COMPARED = compared_fields(SubscriptionFacts, _LEFT_OUT)
+
+_COMPARED_OF_ITEM = tuple(
+    name for name in ItemFacts._fields if name != "stripe_subscription_item_id"
 )
 
 
 def _differences(facts: SubscriptionFacts, row: Row) -> Iterable[Difference]:
     yield from differing_fields(facts, row, _COMPARED)
+    yield from _pause_differences(facts, row["paused_since"])
     yield from _item_differences(facts, row["items"] or [])
     yield from discount_differences(
         facts.discounts, row["discounts"] or [], items_complete=facts.items_complete
     )
+
+
+def _pause_differences(facts: SubscriptionFacts, ours: datetime | None) -> Iterator[Difference]:
+    if facts.stripe_status != "paused":
+        return
+    found = facts.paused_at or facts.current_period_start
+    if ours != found:
+        yield Difference("paused_at", as_text(ours), as_text(found))
 
 
 def _item_differences(
@@ -313,6 +320,7 @@ SUBSCRIPTION = MirroredType(
     ),
     comparison=Comparison(
         table="subscriptions",
+        left_out=_LEFT_OUT,
         differences=_differences,
         summary=lambda facts: facts.stripe_status,
     ),
