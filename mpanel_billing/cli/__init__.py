@@ -10,6 +10,7 @@ import typer
 
 from mpanel_billing import __version__
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeUnavailableError
+from mpanel_billing.telemetry.quoting import several_lines
 
 _COMMANDS = {
     "serve": "mpanel_billing.cli.processes:serve",
@@ -107,7 +108,7 @@ def main() -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
-    sys.stderr.write(f"mpanel-billing: {sentence}\n")
+    sys.stderr.write(f"mpanel-billing: {several_lines(sentence)}\n")
     sys.exit(1)
 
 

@@ -12,7 +12,7 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import Evidence
-from mpanel_billing.cli.output import json_text, moment_text
+from mpanel_billing.cli.output import json_text, moment_text, print_line
 
 app = typer.Typer(help="Changes made with a key or a command.", no_args_is_help=True)
 
@@ -47,7 +47,7 @@ def list_(
         typer.echo(json_text([dict(row) for row in rows]))
         return
     for row in rows:
-        typer.echo(_line(row))
+        print_line(_line(row))
     if not rows:
         typer.echo("no changes")
 

@@ -7,7 +7,7 @@ import typer
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_mirror, with_pool
 from mpanel_billing.cli.options import Subscription
-from mpanel_billing.cli.output import moment_text
+from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.reconciliation import deleted
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ def list_() -> None:
     rows = with_pool(deleted.list_deleted)
     for row in rows:
         accounts = ", ".join(row["accounts"]) or "no accounts"
-        typer.echo(
+        print_line(
             f"{row['subscription_id']}  {row['stripe_subscription_id']}"
             f"  {row['stripe_status'] or '-'}  {row['domain'] or '-'}"
             f"  deleted {moment_text(row['deleted_at'])}  ({accounts})"

@@ -9,8 +9,9 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import open_mirror, with_pool
-from mpanel_billing.cli.output import moment_text
+from mpanel_billing.cli.output import moment_text, print_line, print_text
 from mpanel_billing.mirror.service import Outcome
+from mpanel_billing.telemetry.quoting import quote
 from mpanel_billing.webhooks.event import Selection
 from mpanel_billing.webhooks.inbox import (
     FAILED,
@@ -24,7 +25,7 @@ from mpanel_billing.webhooks.inbox import (
 
 app = typer.Typer(help="List, show and replay Stripe events.", no_args_is_help=True)
 
-_DETAIL_LENGTH = 60
+_DETAIL_LENGTH = 100
 _TYPE_HELP = "For example: charge.refunded"
 TypeOption = Annotated[str | None, typer.Option("--type", help=_TYPE_HELP)]
 SinceOption = Annotated[
@@ -46,10 +47,10 @@ def list_(
         raise typer.BadParameter(f"--status must be one of: {', '.join(STATUSES)}")
     rows = with_pool(lambda pool: list_events(pool, status, limit))
     for row in rows:
-        detail = (row["detail"] or "").strip().splitlines()[-1:] or [""]
-        typer.echo(
+        detail = (row["detail"] or "").partition("\n")[0]  # the sentence; a traceback follows
+        print_line(
             f"{moment_text(row['received_at'])}  {row['status']:<8}  {row['id']}  "
-            f"{row['type']:<36}  {row['object_id'] or '-'}  {detail[0][:_DETAIL_LENGTH]}".rstrip()
+            f"{row['type']:<36}  {row['object_id'] or '-'}  {quote(detail, _DETAIL_LENGTH)}"
         )
     if not rows:
         typer.echo("no events")
@@ -61,13 +62,13 @@ def show(event_id: EventId) -> None:
     row = with_pool(lambda pool: show_event(pool, event_id))
     for name, value in row.items():
         if value is not None and name not in {"payload", "last_error"}:
-            typer.echo(f"{name:<16} {value}")
+            print_line(f"{name:<16} {value}")
     if row["last_error"]:
-        typer.echo(row["last_error"])
+        print_text(row["last_error"])
     if row["payload"] is None:
         typer.echo("the payload has been pruned")
     else:
-        typer.echo(json.dumps(row["payload"], indent=2, ensure_ascii=False))
+        print_text(json.dumps(row["payload"], indent=2, ensure_ascii=False))
 
 
 @app.command()

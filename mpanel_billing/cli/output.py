@@ -1,15 +1,32 @@
-"""Output that commands share: JSON, times, and the progress of a long command."""
+"""Output that commands share: lines, JSON, times, and the progress of a long command.
+
+Much of what is listed was typed by buyers or sent by other systems: it goes through `print_line`
+or `print_text`, so that it can neither steer the terminal nor look like a line of ours.
+"""
 
 import json
 import time
 from datetime import datetime
 from typing import TextIO
 
+import typer
+
 from mpanel_billing.reconciliation.drift import Progress
+from mpanel_billing.telemetry.quoting import one_line, several_lines
 
 _BAR = 30
 _TERMINAL_SECONDS = 0.1
 _LOG_SECONDS = 10.0
+
+
+def print_line(text: str) -> None:
+    """Print one line of a list; control characters in it are shown, not sent."""
+    typer.echo(one_line(text.rstrip()))
+
+
+def print_text(text: str) -> None:
+    """Print a text of several lines; control characters in them are shown, not sent."""
+    typer.echo(several_lines(text))
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:

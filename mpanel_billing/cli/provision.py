@@ -12,7 +12,7 @@ from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli import after_end, decisions
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import Subscription, change_subscription, of_subscription
-from mpanel_billing.cli.output import moment_text
+from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
@@ -31,9 +31,9 @@ def list_() -> None:
     stuck = with_pool(operations.list_stuck)
     holds = with_pool(operations.list_holds)
     for row in stuck:
-        typer.echo(_stuck_line(row))
+        print_line(_stuck_line(row))
     for row in holds:
-        typer.echo(
+        print_line(
             f"{row['subscription_id']}  suspended by {row['placed_by']}"
             f" since {moment_text(row['placed_at'])}: {row['reason']}"
         )
@@ -45,9 +45,9 @@ def list_() -> None:
 def show(subscription: Subscription) -> None:
     """Show the actual and the desired state of a subscription's services, and what was agreed."""
     for row in of_subscription(subscription, operations.list_services):
-        typer.echo(_service_line(row))
+        print_line(_service_line(row))
     for row in of_subscription(subscription, operations.list_leniency):
-        typer.echo(_leniency_line(row))
+        print_line(_leniency_line(row))
 
 
 @app.command()
@@ -98,7 +98,7 @@ def log(
         subscription, lambda pool, id_: operations.list_calls(pool, id_, limit)
     ):
         error = f"  {row['error']}" if row["error"] else ""
-        typer.echo(
+        print_line(
             f"{moment_text(row['created_at'])}  {row['product_type'] or '-':<10}"
             f"  {row['action']:<9}  {row['outcome']:<12}  {row['duration_ms']:>6} ms"
             f"  {row['driver']}{error}"
@@ -118,7 +118,7 @@ def timeline(subscription: Subscription) -> None:
     """Show everything on record about a subscription: events, sessions, driver calls, state."""
     for row in of_subscription(subscription, operations.list_timeline):
         detail = f": {row['detail']}" if row["detail"] else ""
-        typer.echo(f"{moment_text(row['at'])}  {row['kind']:<8}  {row['what']}{detail}")
+        print_line(f"{moment_text(row['at'])}  {row['kind']:<8}  {row['what']}{detail}")
 
 
 async def _check(*, fix: bool) -> int:
@@ -135,9 +135,9 @@ async def _check(*, fix: bool) -> int:
             differing += 1
             done = fix and await repair(pool, drift, by)
             repaired += done
-            typer.echo(drift.describe() + (" (being repaired)" if done else ""))
+            print_line(drift.describe() + (" (being repaired)" if done else ""))
     for reason, count in unknown.most_common():
-        typer.echo(f"{count} not checked: {reason}")
+        print_line(f"{count} not checked: {reason}")
     typer.echo(f"{differing} differ, {repaired} being repaired")
     return differing - repaired
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
-from mpanel_billing.cli.output import ProgressLine, json_text
+from mpanel_billing.cli.output import ProgressLine, json_text, print_line
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.jobs.pace import Pace
@@ -94,7 +94,7 @@ class _TextReport:
 
     def add(self, drift: Drift) -> None:
         """Print a field that differs."""
-        typer.echo(drift.describe())
+        print_line(drift.describe())
 
     def end(self, figures: Mapping[str, Any]) -> None:
         """Print the counts."""

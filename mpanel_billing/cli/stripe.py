@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
+from mpanel_billing.cli.output import print_line
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import StripeSettings, load_database_settings, load_stripe_settings
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, open_gateway
@@ -64,7 +65,7 @@ def list_() -> None:
     for one in found:
         state = "enabled" if one.enabled else "disabled"
         version = one.api_version or "the account's version"
-        typer.echo(f"{one.id}  {state:<8}  {version:<22}  {len(one.events):>3} events  {one.url}")
+        print_line(f"{one.id}  {state:<8}  {version:<22}  {len(one.events):>3} events  {one.url}")
     if not found:
         typer.echo("no endpoints")
 

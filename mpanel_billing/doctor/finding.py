@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from mpanel_billing.telemetry.logs import redact
+from mpanel_billing.telemetry.quoting import several_lines
 
 
 class Status(StrEnum):
@@ -110,4 +111,8 @@ def _summary(findings: Sequence[Finding]) -> str:
 
 
 def _clean(finding: Finding) -> Finding:
-    return replace(finding, detail=redact(finding.detail), advice=redact(finding.advice))
+    return replace(
+        finding,
+        detail=several_lines(redact(finding.detail)),
+        advice=several_lines(redact(finding.advice)),
+    )

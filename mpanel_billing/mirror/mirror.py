@@ -26,7 +26,7 @@ from mpanel_billing.mirror.service import Outcome, apply_snapshots
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 from mpanel_billing.stripe_gateway.gateway import Fetched, StripeGateway
-from mpanel_billing.telemetry.logs import redact
+from mpanel_billing.telemetry.quoting import quote, sentence_of
 
 logger = logging.getLogger(__name__)
 
@@ -158,10 +158,10 @@ class Mirror:
 
 def _describe(error: Exception) -> str:
     if isinstance(error, StripeError):
-        return str(error)
+        return sentence_of(error)
     if isinstance(error, UnreadableObjectError):
-        return f"Stripe's object cannot be read: {error}"
-    return redact(f"Stripe's object cannot be written: {type(error).__name__}: {error}")
+        return quote(f"Stripe's object cannot be read: {error}")
+    return f"Stripe's object cannot be written: {sentence_of(error)}"
 
 
 async def request_refetch(conn: Connection, object_type: str, object_id: str, reason: str) -> None:

@@ -30,7 +30,7 @@ from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import Slice, cut
 from mpanel_billing.reconciliation.walk import RunLostError, walk
-from mpanel_billing.telemetry.logs import redact
+from mpanel_billing.telemetry.quoting import sentence_of
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ async def continue_run(context: ReconcileContext, run_id: UUID) -> bool:
         logger.warning("another process has taken over the reconcile", extra=_log_fields(run))
         return False
     except Exception as stopped:
-        error = redact(str(stopped) or type(stopped).__name__)
+        error = sentence_of(stopped)
         raise
     finally:
         await asyncio.shield(_release(context.mirror.pool, run, error))

@@ -9,7 +9,10 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
 
+import asyncpg
+
 from mpanel_billing.settings import DatabaseSettings
+from mpanel_billing.telemetry.tracebacks import traceback_text, without_values
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the current request, added to every line logged during it."""
@@ -78,13 +81,13 @@ class JsonLines(logging.Formatter):
             "time": _moment(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         if request_id := REQUEST_ID.get():
             line["requestId"] = request_id
         line |= extra_fields(record)
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = _traceback(record)
         return _ENCODE(redact_values(line))
 
 
@@ -93,7 +96,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, or several with a traceback."""
-        message = record.getMessage()
+        message = _message(record)
         fields = extra_fields(record) | {"requestId": REQUEST_ID.get()}
         details = " ".join(
             f"{key}={value}"
@@ -105,13 +108,29 @@ class TextLines(logging.Formatter):
         if details:
             text += f" ({details})"
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += "\n" + _traceback(record)
         return redact(text)
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, object]:
     """Return the fields that the caller passed as `extra=`."""
     return {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message; an error of PostgreSQL in it does not quote rows."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(_loggable, record.args))
+    return record.getMessage()
+
+
+def _loggable(value: object) -> object:
+    return without_values(value) if isinstance(value, asyncpg.PostgresError) else value
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    error = record.exc_info[1] if record.exc_info else None
+    return traceback_text(error) if error else ""
 
 
 def _moment(record: logging.LogRecord) -> datetime:

@@ -1,6 +1,5 @@
 """Parses a signed body into an event and the snapshot that it carries; no I/O."""
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
 from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED_BY_NAME
 from mpanel_billing.mirror.types.discount import DISCOUNT_EVENT_TYPES, DiscountOwner, owner_of
+from mpanel_billing.telemetry.quoting import error_text, quote
 from mpanel_billing.webhooks.jsonb import Body, NotStorableError, read_object
 
 _MAX_TEXT_LENGTH = 255
@@ -135,9 +135,9 @@ def _read(
     try:
         return _read_snapshot(event_id, payload, livemode=livemode), None
     except UnreadableObjectError as error:
-        return None, f"cannot be read: {error}"
-    except Exception:  # noqa: BLE001 - a fault of ours must not refuse what Stripe sends once
-        return None, traceback.format_exc()
+        return None, quote(f"cannot be read: {error}")
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not refuse what Stripe sends once
+        return None, error_text(error)
 
 
 def _read_owner(payload: Mapping[str, Any]) -> tuple[DiscountOwner | None, str | None]:
@@ -145,7 +145,7 @@ def _read_owner(payload: Mapping[str, Any]) -> tuple[DiscountOwner | None, str |
     try:
         return owner_of(Fields(payload).child("data", "object")), None
     except UnreadableObjectError as error:
-        return None, f"cannot be read: {error}"
+        return None, quote(f"cannot be read: {error}")
 
 
 def _read_snapshot(event_id: str, payload: Mapping[str, Any], *, livemode: bool) -> Snapshot:

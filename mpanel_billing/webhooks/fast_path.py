@@ -19,6 +19,7 @@ from mpanel_billing.mirror.rows import row_of
 from mpanel_billing.mirror.service import APPLIED, lock_keys
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
+from mpanel_billing.telemetry.quoting import sentence_of
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.event import Event
 from mpanel_billing.webhooks.inbox import inbox_row
@@ -93,5 +94,5 @@ async def receive_on_fast_path(conn: Connection, events: Sequence[FastPathEvent]
         raise
     except asyncpg.PostgresError as error:
         # an event is in the inbox already or cannot be written: the full path finds out which
-        logger.info("%d events take the full path: %s", len(events), error)
+        logger.info("%d events take the full path: %s", len(events), sentence_of(error))
         return set()

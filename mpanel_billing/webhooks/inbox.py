@@ -4,7 +4,6 @@ An event is kept and applied in one transaction: what is acknowledged with 2xx i
 """
 
 import logging
-import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from mpanel_billing.mirror.discounts import refetch_owner
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
 from mpanel_billing.mirror.types.discount import DiscountOwner
+from mpanel_billing.telemetry.quoting import error_text, quote
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.event import Event, Selection, parse_event
 from mpanel_billing.webhooks.jsonb import Body
@@ -43,7 +43,6 @@ DUPLICATE = Outcome("duplicate")
 FIRST_RETRY_SECONDS = 60.0
 LONGEST_RETRY_SECONDS = 6 * 3600.0
 MAX_ATTEMPTS = 12
-_MAX_ERROR_LENGTH = 20_000
 _CONFLICT_RETRIES = 3
 _PAGE = 100
 _EVERYTHING = Selection()
@@ -57,7 +56,7 @@ class UnreadableEventError(Exception):
 async def receive_event(pool: Pool, event: Event) -> Outcome:
     """Keep an event and apply it, at most once.
 
-    If applying fails, the event is kept as failed with the traceback, to be retried;
+    If applying fails, the event is kept as failed with the error, to be retried;
     DatabaseUnavailableError if it could not even be kept.
     """
     try:
@@ -124,7 +123,7 @@ def _failure(error: str | None) -> dict[str, Any]:
         return {}
     return {
         "attempts": 1,
-        "last_error": error[-_MAX_ERROR_LENGTH:],
+        "last_error": error,
         "retry_in_seconds": retry_delay(1),
     }
 
@@ -222,8 +221,8 @@ def _mark(event_id: str, outcome: Outcome) -> dict[str, Any]:
 
 def _describe(error: Exception) -> str:
     if isinstance(error, UnreadableEventError):
-        return str(error)
-    return "".join(traceback.format_exception(error))[-_MAX_ERROR_LENGTH:]
+        return quote(str(error))
+    return error_text(error)
 
 
 async def list_events(pool: Pool, status: str | None, most: int) -> Sequence[Mapping[str, Any]]:

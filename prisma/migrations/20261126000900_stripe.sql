@@ -39,7 +39,7 @@ COMMENT ON COLUMN stripe_events.payload IS 'As Stripe sent it; null: pruned by a
 COMMENT ON COLUMN stripe_events.status IS 'received: not applied yet; applied; stale: older than the mirror; ignored: see reason; failed: see last_error';
 COMMENT ON COLUMN stripe_events.reason IS 'Why it was ignored, or what is still requested from Stripe';
 COMMENT ON COLUMN stripe_events.attempts IS 'How often it was applied or tried';
-COMMENT ON COLUMN stripe_events.last_error IS 'Why it failed: a sentence if it cannot be read, else the traceback';
+COMMENT ON COLUMN stripe_events.last_error IS 'Why it failed: a sentence, then the traceback unless it cannot be read';
 COMMENT ON COLUMN stripe_events.next_attempt_at IS 'When the sweep retries it';
 COMMENT ON COLUMN stripe_events.received_at IS 'When it was committed here';
 COMMENT ON COLUMN stripe_events.applied_at IS 'When it was applied, or found stale';

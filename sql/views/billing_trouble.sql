@@ -447,8 +447,8 @@ SELECT
     NULL,
     e.id,
     e.received_at,
-    -- the last line of a traceback is the error
-    e.type || ': ' || coalesce(left(regexp_replace(trim(E' \n' FROM e.last_error), '^.*\n', ''), 200), 'not applied yet')
+    -- the first line is the sentence, before the traceback
+    e.type || ': ' || coalesce(left(split_part(e.last_error, E'\n', 1), 200), 'not applied yet')
 FROM stripe_events AS e
 WHERE e.status = 'failed'
    OR (e.status = 'received' AND e.received_at <= now() - interval '15 minutes')

@@ -53,6 +53,38 @@ async def test_what_is_stuck_is_listed_and_retried(
     assert (await system.run()).done
 
 
+async def test_what_a_service_says_is_kept_and_shown_without_addresses_cards_and_keys(
+    system: ProvisioningSystem, database_url: str
+) -> None:
+    secrets = ("ada@example.com", "4242424242424242", "sk_live_51Habc", "\x1b")
+    system.world.refusal = f"no:\n{' '.join(secrets)}[2J"
+    system.world.misbehave("hosting", "refuse")
+    await system.deliver_subscription("active")
+    await system.deliver_invoice("paid")
+    await system.pool.execute("UPDATE customers SET email = $1", secrets[0])
+    id_ = await system.id_of()
+    await system.run()
+    tables = ("provisioning_log", "tenant_services", "provisioning_work", "billing_trouble")
+    stored = [
+        await system.pool.fetchval(f"SELECT jsonb_agg(t)::text FROM {table} AS t")
+        for table in tables
+    ]
+    shown = [
+        (await run(database_url, *words))[1]
+        for words in (
+            ("provision", "list"),
+            ("provision", "show", str(id_)),
+            ("provision", "log", str(id_)),
+            ("timeline", str(id_)),
+        )
+    ]
+    assert all(r"no: a***@example.com ****4242 sk_live_*** \x1b[2J" in text for text in shown)
+    for text in (*stored[:1], *stored[2:], *shown):
+        assert not any(secret in text for secret in secrets)
+    # a command that is repeated has to be the same
+    assert secrets[0] in str(system.world.calls[0].details)
+
+
 async def test_a_suspension_is_placed_shown_and_lifted(
     system: ProvisioningSystem, database_url: str
 ) -> None:

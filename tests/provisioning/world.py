@@ -72,6 +72,7 @@ class World:
     name: str = "world"
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     generations: dict[tuple[UUID, str], int] = field(default_factory=dict)
+    refusal: str = "HTTP 422: no"
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -131,7 +132,7 @@ class World:
         if fault == "fail_before":
             return Unsettled("HTTP 503")
         if fault == "refuse":
-            return Refused("HTTP 422: no")
+            return Refused(self.refusal, {"status": 422, "message": self.refusal})
         result = self.carry_out(command)
         return Unsettled("timed out") if fault == "fail_after" else result
 

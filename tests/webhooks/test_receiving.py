@@ -18,6 +18,7 @@ from mpanel_billing.webhooks.inbox import (
 )
 from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
+from tests.commands import run_command
 from tests.inbox import Inbox
 from tests.waiting import until_blocking
 
@@ -214,3 +215,20 @@ async def test_an_event_with_odd_values_in_it_is_kept_and_applied(inbox: Inbox, 
     event = parse_event(parse_body(text.encode()), livemode=False)
     assert (await receive_event(inbox.pool, event)).status == "applied"
     assert await inbox.pool.fetchval("SELECT payload ? 'odd' FROM stripe_events")
+
+
+async def test_of_a_failed_event_the_sentence_is_shown_and_never_the_row(
+    inbox: Inbox, database_url: str
+) -> None:
+    await inbox.pool.execute("ALTER TABLE stripe_customers ADD CHECK (name <> 'Ada Lovelace')")
+    ada = {"id": "cus_1", "object": "customer", "email": "ada@example.com", "name": "Ada Lovelace"}
+    assert await inbox.deliver("customer.created", ada, id_="evt_ada") == "failed"
+    sentence = "CheckViolationError: new row for relation"
+    listed = await run_command(database_url, "events", "list", "--status", "failed")
+    shown = await run_command(database_url, "events", "show", "evt_ada")
+    trouble = await inbox.row("SELECT detail FROM billing_trouble WHERE object_id = 'evt_ada'")
+    assert sentence in listed.out
+    assert trouble["detail"].startswith(f"customer.created: {sentence}")
+    for text in (listed.out, trouble["detail"], shown.out.partition("\n{\n")[0]):
+        assert "Lovelace" not in text
+        assert "ada@" not in text

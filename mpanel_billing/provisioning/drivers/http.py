@@ -26,7 +26,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unsettled,
 )
 from mpanel_billing.provisioning.service_state import Actual
-from mpanel_billing.telemetry.logs import redact
+from mpanel_billing.telemetry.quoting import quote
 
 SIGNATURE_HEADER = "X-Mpanel-Signature"
 
@@ -75,7 +75,7 @@ class AccountResponse(BaseModel):
         """Why somebody other than billing has suspended it; None if they have not."""
         if self.state != "suspended" or self.suspendedBy in {None, "billing"}:
             return None
-        return redact(self.suspensionReason or "no reason given")[:_MAX_QUOTE]
+        return quote(self.suspensionReason or "no reason given", _MAX_QUOTE)
 
 
 class HttpDriver:
@@ -189,8 +189,8 @@ def read_response(status: int, body: bytes, retry_after: str | None) -> Result:
     already = status == HTTPStatus.CONFLICT and parsed.code == "already_done"
     if (is_done or already) and parsed.externalRef:
         return Done(parsed.externalRef, already, response)
-    quote = f": {redact(parsed.message)[:_MAX_QUOTE]}" if parsed.message else ""
-    error = f"HTTP {status}{quote}"
+    said = f": {quote(parsed.message, _MAX_QUOTE)}" if parsed.message else ""
+    error = f"HTTP {status}{said}"
     is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if is_refusal and status not in _TRY_AGAIN and not already:
         return Refused(error, response)

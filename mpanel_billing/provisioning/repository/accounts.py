@@ -9,6 +9,8 @@ from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Found, Refused, Result
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.service_state import RESULTING, Service
+from mpanel_billing.telemetry.logs import redact_values
+from mpanel_billing.telemetry.quoting import quote
 
 _queries = load_queries("provisioning")
 _adoptions = load_queries("adoptions")
@@ -83,10 +85,10 @@ async def store_result(
         driver=service.driver,
         action=command.action,
         idempotency_key=command.idempotency_key,
-        request=command.details,
-        response=result.response,
+        request=redact_values(command.details),
+        response=redact_values(result.response),
         outcome=outcome_of(result),
-        error=None if isinstance(result, Done) else result.error,
+        error=None if isinstance(result, Done) else quote(result.error),
         duration_ms=duration_ms,
         actual=RESULTING[command.action] if done else service.actual,
         external_ref=result.external_ref if isinstance(result, Done) else None,
