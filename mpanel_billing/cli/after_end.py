@@ -7,9 +7,11 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_mirror
-from mpanel_billing.cli.options import Subscription, change_subscription
+from mpanel_billing.cli.options import Operator, Reason, Subscription, change_subscription
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.money import format_money
 from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning.late_payments import keep_payments
 from mpanel_billing.subscriptions import revival
 from mpanel_billing.subscriptions.drafts import CollectedDraft, collect_draft
 from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
@@ -47,6 +49,20 @@ def revive(subscription: Subscription) -> None:
     revived = with_mirror(run)
     made = "revived as" if revived.changed else "it was revived before, as"
     typer.echo(f"{made} {revived.subscription.stripe_id} ({revived.subscription.id})")
+
+
+@app.command("keep-payment")
+def keep_payment(
+    subscription: Subscription, reason: Reason, operator: Operator = "operator"
+) -> None:
+    """Declare that what was paid after the end is settled: it no longer keeps the accounts."""
+    kept = change_subscription(
+        subscription,
+        lambda pool, id_, by: keep_payments(pool, id_, reason=reason, operator=operator, by=by),
+    )
+    for payment in kept:
+        amount = format_money(payment.amount, payment.currency)
+        typer.echo(f"settled {amount} of {payment.stripe_invoice_id}")
 
 
 @app.command()

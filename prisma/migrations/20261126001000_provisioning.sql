@@ -168,6 +168,25 @@ COMMENT ON COLUMN billing_takeovers.reason IS 'revived: an operator has billed i
 COMMENT ON COLUMN billing_takeovers.created_at IS 'When it was decided';
 COMMENT ON COLUMN billing_takeovers.done_at IS 'When the accounts changed hands; null: once the subscription is alive at Stripe';
 
+CREATE TABLE billing_kept_payments (
+    stripe_invoice_id text PRIMARY KEY,
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    amount bigint NOT NULL CHECK (amount > 0),
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    reason text NOT NULL,
+    kept_by text NOT NULL,
+    kept_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX billing_kept_payments_subscription_idx ON billing_kept_payments (subscription_id);
+COMMENT ON TABLE billing_kept_payments IS 'Payments made after the end of a subscription that an operator has settled without a refund at Stripe and without a revival';
+COMMENT ON COLUMN billing_kept_payments.stripe_invoice_id IS 'The invoice that was paid, in_...';
+COMMENT ON COLUMN billing_kept_payments.subscription_id IS 'The subscription that had ended';
+COMMENT ON COLUMN billing_kept_payments.amount IS 'What had been paid and not refunded, in minor units';
+COMMENT ON COLUMN billing_kept_payments.currency IS 'ISO code in lower case';
+COMMENT ON COLUMN billing_kept_payments.reason IS 'What was agreed, for other operators';
+COMMENT ON COLUMN billing_kept_payments.kept_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_kept_payments.kept_at IS 'When it was settled';
+
 CREATE TABLE provisioning_log (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
@@ -223,6 +242,7 @@ COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 -- migrate:down
 DROP TABLE provisioning_holds;
 DROP TABLE provisioning_log;
+DROP TABLE billing_kept_payments;
 DROP TABLE billing_takeovers;
 DROP TABLE tenant_services;
 DROP TABLE billing_ignored_prices;

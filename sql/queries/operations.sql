@@ -424,3 +424,23 @@ SELECT
     moments.detail
 FROM moments
 ORDER BY moments.at, moments.kind;
+
+-- name: keep_payments(subscription_id, reason, kept_by)
+-- All that were made after its end and are neither refunded nor settled yet.
+INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, currency, reason, kept_by)
+SELECT
+    late.invoice,
+    w.subscription_id,
+    late.amount,
+    late.currency,
+    :reason::text,
+    :kept_by::text
+FROM provisioning_work AS w
+CROSS JOIN LATERAL jsonb_to_recordset(nullif(w.inputs -> 'paidAfterEnd', 'null')) AS late (
+    invoice text,
+    amount bigint,
+    currency text
+)
+WHERE w.subscription_id = :subscription_id::uuid
+ON CONFLICT (stripe_invoice_id) DO NOTHING
+RETURNING stripe_invoice_id, amount, currency;

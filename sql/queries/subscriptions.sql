@@ -638,6 +638,11 @@ invoiced AS (
                     AND listed.billing_reason IS DISTINCT FROM 'manual'
                     AND listed.stripe_created < (t.entitlement ->> 'endedAt')::timestamptz
                     AND listed.paid_date AT TIME ZONE 'UTC' > (t.entitlement ->> 'endedAt')::timestamptz
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM billing_kept_payments AS kept
+                        WHERE kept.stripe_invoice_id = listed.stripe_invoice_id
+                    )
                     THEN listed.amount_paid - (
                         SELECT coalesce(sum(r.amount), 0)
                         FROM invoice_payments AS p

@@ -1,6 +1,6 @@
 -- A subscription takes over the tenant and the accounts of one that has ended.
 
--- Tables: billing_takeovers
+-- Tables: billing_takeovers, billing_kept_payments
 --
 -- CREATE TABLE billing_takeovers (
 --     subscription_id uuid NOT NULL,
@@ -15,6 +15,21 @@
 -- ALTER TABLE ONLY billing_takeovers ADD CONSTRAINT billing_takeovers_predecessor_id_key UNIQUE (predecessor_id);
 -- ALTER TABLE ONLY billing_takeovers ADD CONSTRAINT billing_takeovers_predecessor_id_fkey FOREIGN KEY (predecessor_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY billing_takeovers ADD CONSTRAINT billing_takeovers_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+--
+-- CREATE TABLE billing_kept_payments (
+--     stripe_invoice_id text NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     amount bigint NOT NULL,
+--     currency text NOT NULL,
+--     reason text NOT NULL,
+--     kept_by text NOT NULL,
+--     kept_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_kept_payments_amount_check CHECK ((amount > 0)),
+--     CONSTRAINT billing_kept_payments_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text))
+-- );
+-- ALTER TABLE ONLY billing_kept_payments ADD CONSTRAINT billing_kept_payments_pkey PRIMARY KEY (stripe_invoice_id);
+-- ALTER TABLE ONLY billing_kept_payments ADD CONSTRAINT billing_kept_payments_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_kept_payments_subscription_idx ON billing_kept_payments USING btree (subscription_id);
 
 -- name: find_ended_tenant(subscription_id, domain, tenant_id)^
 -- The tenant of an ended subscription, by its domain or its id, and whether this subscription may
@@ -78,7 +93,8 @@ WHERE takeover.subscription_id = :subscription_id::uuid
   AND t.id = :tenant_id::uuid;
 
 -- name: get_revival(subscription_id, successor_id)^
--- paid_until: the end of the time that was paid for and not refunded; null if it is over.
+-- paid_until: the end of the time that was paid for, and not refunded nor settled otherwise; null if
+-- it is over.
 SELECT
     EXISTS (
         SELECT 1
@@ -110,6 +126,11 @@ SELECT
           AND i.stripe_status = 'paid'
           AND i.billing_reason IS DISTINCT FROM 'manual'
           AND i.period_end > now() + interval '1 minute'
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_kept_payments AS kept
+              WHERE kept.stripe_invoice_id = i.stripe_invoice_id
+          )
           AND i.amount_paid > (
               SELECT coalesce(sum(r.amount), 0)
               FROM invoice_payments AS p

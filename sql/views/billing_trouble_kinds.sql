@@ -111,7 +111,7 @@ FROM (
         'paid_after_end',
         'trouble',
         'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.',
-        'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), or a revival',
+        'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)',
         'mpanel-billing provision revive SUBSCRIPTION'
     ),
     (

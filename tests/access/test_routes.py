@@ -25,6 +25,7 @@ ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 SCOPE_OF = {
     ("POST", "/api/admin/deleted-subscriptions/{id}/cancel"): "admin:money",
     ("POST", "/api/admin/subscriptions/{id}/collect-draft"): "admin:money",
+    ("POST", "/api/admin/subscriptions/{id}/keep-payment"): "admin:money",
     ("POST", "/api/admin/subscriptions/{id}/revive"): "admin:money",
     ("POST", "/api/billing/invoices/{id}/refund"): "billing:refund",
     ("POST", "/api/billing/portal-session"): "billing:portal",
@@ -42,6 +43,7 @@ def guarded_routes() -> Iterator[Route]:
 
 GUARDED = sorted(guarded_routes())
 LENIENT = {"reason": "pays by cheque", "graceDays": 30}
+KEPT = {"reason": "refunded by bank transfer"}
 SETTLED = {"outcome": "done", "reason": "seen at Stripe"}
 CALLING_STRIPE = {
     ("POST", "/api/admin/subscriptions/{id}/collect-draft"),
@@ -127,6 +129,15 @@ async def ended_tenant(pool: Pool, inbox: Inbox) -> str:
     return tenant
 
 
+async def paid_late(inbox: Inbox) -> str:
+    """Return a subscription that has ended before its invoice was paid."""
+    ended = made.subscription("sub_late", status="canceled", ended_at=1_790_000_100)
+    await inbox.deliver("customer.subscription.deleted", ended)
+    times = {"status_transitions": {"paid_at": 1_790_000_200}}
+    await inbox.deliver("invoice.paid", made.invoice("in_late", subscription="sub_late", **times))
+    return str((await inbox.subscription("sub_late"))["id"])
+
+
 async def test_every_change_by_an_operator_leaves_exactly_one_entry(
     client: AppClient, inbox: Inbox, pool: Pool, record: Record
 ) -> None:
@@ -138,7 +149,7 @@ async def test_every_change_by_an_operator_leaves_exactly_one_entry(
            VALUES ($1, 'hosting', 'active', 'absent', 'log')""",
         id_,
     )
-    tenant = await ended_tenant(pool, inbox)
+    tenant, late = await ended_tenant(pool, inbox), await paid_late(inbox)
     await pool.execute(
         "UPDATE stripe_events SET status = 'failed', last_error = 'fault', applied_at = NULL"
     )
@@ -165,6 +176,7 @@ async def test_every_change_by_an_operator_leaves_exactly_one_entry(
         ),
         (f"{of_subscription}/lenient", "subscription.lenient", id_, LENIENT),
         (f"{of_subscription}/adopt", "subscription.adopt", id_, {"tenantId": tenant}),
+        (f"{of_subscription}/keep-payment", "subscription.keep_payment", late, KEPT),
         (f"{of_subscription}/strict", "subscription.strict", id_, {"wholeCustomer": False}),
         ("/api/admin/prices/{id}/ignore", "price.ignore", "price_1", {"reason": "a fee"}),
         ("/api/admin/prices/{id}/heed", "price.heed", "price_1", None),

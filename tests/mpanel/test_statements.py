@@ -86,6 +86,7 @@ async def test_its_triggers_still_date_every_change(pool: Pool, table: str) -> N
 TABLES_OF_A_SUBSCRIPTION = (
     "billing_adoptions",
     "billing_takeovers",
+    "billing_kept_payments",
     "subscription_items",
     "subscription_discounts",
     "subscription_charges",
@@ -172,6 +173,10 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
         (
             "INSERT INTO billing_takeovers (subscription_id, predecessor_id, reason)"
             " SELECT $1, id, 'returned' FROM subscriptions WHERE id <> $1 LIMIT 1"
+        ),
+        (
+            "INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount,"
+            " currency, reason, kept_by) VALUES ('in_1', $1, 799, 'usd', 'x', 'x')"
         ),
     ):
         await pool.execute(statement, order)

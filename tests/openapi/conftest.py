@@ -75,7 +75,10 @@ async def _leave_a_draft(service: Service, worker: InlineWorker, order: dict[str
 async def _end_two(
     service: Service, worker: InlineWorker, *, revived: str, left: str, new: str
 ) -> str:
-    """End two subscriptions; `new` is of the same customer as `left`, whose tenant is returned."""
+    """End two subscriptions; `left` is paid late, and has its tenant returned.
+
+    `new` is of the same customer as `left`.
+    """
     for id_ in (revived, left):
         stripe_id = await _stripe_id(service, id_)
         await worker.gateway.client.v1.subscriptions.cancel_async(stripe_id)
@@ -87,6 +90,11 @@ async def _end_two(
     )
     await service.stripe.wait_idle()
     await worker.catch_up()
+    await service.pool.execute(
+        "UPDATE provisioning_work SET inputs = inputs || $2 WHERE subscription_id::text = $1",
+        left,
+        {"paidAfterEnd": [{"invoice": "in_late", "amount": 799, "currency": "usd"}]},
+    )
     tenant: str = await service.pool.fetchval(
         "SELECT tenant_id::text FROM subscriptions WHERE id::text = $1", left
     )
@@ -161,6 +169,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{admin}/services/{{product_type}}/skip": {"id": ids[0], "product_type": "hosting"},
         f"{admin}/collect-draft": {"id": drafted},
         f"{admin}/revive": {"id": revived},
+        f"{admin}/keep-payment": {"id": left, "body": {"reason": "refunded by bank transfer"}},
         f"{admin}/adopt": {"id": new, "body": {"tenantId": tenant}},
         f"{deleted}/restore": {"id": ids[3]},
         f"{deleted}/cancel": {"id": ids[4], "body": {"refund": True}},

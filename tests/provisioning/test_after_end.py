@@ -1,12 +1,17 @@
 """After the end of a subscription: late payments, and invoices that are still open."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.errors import ConflictError
+from mpanel_billing.provisioning.late_payments import KeptPayment, keep_payments
 from tests import stripe_objects as made
 from tests.provisioning.conftest import ProvisioningSystem
+from tests.provisioning.test_cli import run
 
 
 def days_ago(days: float) -> int:
@@ -121,3 +126,73 @@ async def test_what_was_not_paid_after_the_end_is_no_trouble(
     assert await system.trouble() == []
     assert (await system.run()).done
     assert system.world.of(id_) == {}
+
+
+async def keep(system: ProvisioningSystem) -> list[KeptPayment]:
+    by = Actor("cli:grace@here")
+    return list(
+        await keep_payments(
+            system.pool, await system.id_of(), reason="a credit", operator="grace", by=by
+        )
+    )
+
+
+async def test_a_payment_that_an_operator_settles_ends_the_trouble_and_the_accounts(
+    system: ProvisioningSystem,
+) -> None:
+    id_ = await system.sell()
+    await pay_late(system)
+    await refund(system, "re_1", 300)
+    assert (await system.run()).done
+    assert await keep(system) == [KeptPayment("in_2", 499, "usd")]
+    assert await system.trouble() == []
+    assert (await system.run()).done
+    assert system.world.of(id_) == {}
+    row = await system.inbox.row("SELECT amount, reason, kept_by FROM billing_kept_payments")
+    assert tuple(row) == (499, "a credit", "grace")
+    entry = await system.inbox.row("SELECT actor, action, details FROM billing_audit_log")
+    assert (entry["actor"], entry["action"]) == ("cli:grace@here", "subscription.keep_payment")
+    assert entry["details"] == {
+        "reason": "a credit",
+        "operator": "grace",
+        "payments": [{"stripe_invoice_id": "in_2", "amount": 499, "currency": "usd"}],
+    }
+
+
+async def test_a_payment_is_settled_once_and_a_later_one_is_trouble_again(
+    system: ProvisioningSystem,
+) -> None:
+    await system.sell()
+    await pay_late(system)
+    outcomes = await asyncio.gather(keep(system), keep(system), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {list, ConflictError}
+    await system.deliver_invoice("paid", "in_3", **invoice_of(39, 1))
+    [trouble] = await system.trouble()
+    assert trouble["trouble"] == "paid_after_end"
+    assert "in_3 was paid" in trouble["detail"]
+    assert "in_2" not in trouble["detail"]
+    assert await keep(system) == [KeptPayment("in_3", 799, "usd")]
+    assert await system.trouble() == []
+
+
+async def test_what_was_settled_stays_settled_whatever_event_comes_next(
+    system: ProvisioningSystem,
+) -> None:
+    await system.sell()
+    await pay_late(system)
+    await keep(system)
+    await system.deliver_invoice("paid", "in_2", **invoice_of(40, 1), number="R-2")
+    await refund(system, "re_1", 300)
+    assert await system.trouble() == []
+
+
+async def test_the_command_settles_a_late_payment(
+    system: ProvisioningSystem, database_url: str
+) -> None:
+    await system.sell()
+    words = ("provision", "keep-payment", "sub_1", "--reason", "refunded by bank transfer")
+    refused = await run(database_url, *words)
+    assert refused[0] == 1
+    await pay_late(system)
+    assert await run(database_url, *words) == (0, "settled $7.99 of in_2\n")
+    assert await system.trouble() == []

@@ -37,6 +37,10 @@ INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, positio
 SELECT id, 'di_' || id, 0, TRUE FROM subscriptions;
 INSERT INTO billing_takeovers (subscription_id, predecessor_id, reason)
 SELECT id, lag(id) OVER (), 'returned' FROM subscriptions OFFSET 1;
+INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, currency, reason,
+    kept_by)
+SELECT stripe_invoice_id, subscription_id, 1, 'usd', 'x', 'ada' FROM invoices
+WHERE subscription_id IS NOT NULL;
 INSERT INTO provisioning_holds (subscription_id, reason, placed_by)
 SELECT id, 'x', 'ada' FROM subscriptions;
 ANALYZE;

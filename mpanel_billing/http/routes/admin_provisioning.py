@@ -13,6 +13,9 @@ from mpanel_billing.http.schemas.provisioning import (
     EndLeniencyRequest,
     HoldSchema,
     IgnorePriceRequest,
+    KeepPaymentRequest,
+    KeptPaymentSchema,
+    KeptPaymentsResponse,
     LeniencyRequest,
     LeniencySchema,
     PriceDoneResponse,
@@ -27,6 +30,7 @@ from mpanel_billing.http.schemas.provisioning import (
     TimelineResponse,
 )
 from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning.late_payments import keep_payments
 from mpanel_billing.subscriptions.drafts import collect_draft
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import CustomerRef
@@ -267,7 +271,32 @@ async def post_revive(call: KeyedCall[SubscriptionPath]) -> RevivedResponse:
     )
 
 
-_Body = AdoptRequest | SuspendRequest | LeniencyRequest | EndLeniencyRequest | None
+@routes.endpoint(
+    "POST", f"{_SUBSCRIPTION}/keep-payment", scope="admin:money", refusals=_UNKNOWN_OR_IN_CONFLICT
+)
+async def post_keep_payment(
+    call: KeyedCall[SubscriptionPath, None, KeepPaymentRequest],
+) -> KeptPaymentsResponse:
+    """Declare that what was paid after the end is settled: it no longer keeps the accounts."""
+    subscription_id = await _subscription(call)
+    kept = await keep_payments(
+        call.app[keys.POOL],
+        subscription_id,
+        reason=call.body.reason,
+        operator=call.actor.name,
+        by=call.actor,
+    )
+    return KeptPaymentsResponse(
+        subscription_id=subscription_id,
+        payments=tuple(
+            KeptPaymentSchema(invoice_id=id_, amount=amount, currency=currency)
+            for id_, amount, currency in kept
+        ),
+    )
+
+
+_Agreement = LeniencyRequest | EndLeniencyRequest
+_Body = AdoptRequest | KeepPaymentRequest | SuspendRequest | _Agreement | None
 
 
 async def _subscription(call: KeyedCall[SubscriptionPath, None, _Body]) -> UUID:

@@ -67,6 +67,12 @@ class AdoptRequest(StrictRequest):
     tenant_id: UUID
 
 
+class KeepPaymentRequest(Request):
+    """What was agreed about a payment that was made after the end."""
+
+    reason: Reason
+
+
 class StuckSubscriptionSchema(Schema):
     """A subscription whose services are not in their desired state."""
 
@@ -153,6 +159,21 @@ class SubscriptionDoneResponse(Response):
     """The subscription that was changed."""
 
     subscription_id: UUID
+
+
+class KeptPaymentSchema(Schema):
+    """What is kept of an invoice; `amount` is in minor units of `currency`."""
+
+    invoice_id: str
+    amount: int
+    currency: str
+
+
+class KeptPaymentsResponse(Response):
+    """The payments after the end that are settled now."""
+
+    subscription_id: UUID
+    payments: tuple[KeptPaymentSchema, ...]
 
 
 class RevivedResponse(Response):

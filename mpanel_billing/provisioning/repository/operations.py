@@ -195,3 +195,12 @@ async def adopt_finding(conn: Connection, account: Account, generation: int, fou
         found_generation=found.generation,
     )
     return adopted is not None
+
+
+async def keep_payments(
+    conn: Connection, subscription_id: UUID, reason: str, kept_by: str
+) -> Sequence[asyncpg.Record]:
+    """Settle what was paid after the end: returns invoice, amount in minor units, currency."""
+    return await _queries.keep_payments.fetch(
+        conn, subscription_id=subscription_id, reason=reason, kept_by=kept_by
+    )

@@ -1,0 +1,51 @@
+"""Settle payments that were made after the end, without a refund at Stripe and without a revival.
+
+The customer was refunded elsewhere, or it was agreed that the host keeps the money. Until an
+operator says so, such a payment keeps the accounts.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from mpanel_billing.access import audit
+from mpanel_billing.access.audit import Actor, Target
+from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.errors import ConflictError
+from mpanel_billing.jobs.queue import enqueue_provisioning
+from mpanel_billing.mirror import repository as mirror_rows
+from mpanel_billing.provisioning.repository import operations, takeovers
+
+
+class KeptPayment(NamedTuple):
+    """What is kept of one invoice; `amount` is in minor units of `currency`."""
+
+    stripe_invoice_id: str
+    amount: int
+    currency: str
+
+
+async def keep_payments(
+    pool: Pool, subscription_id: UUID, *, reason: str, operator: str, by: Actor | None = None
+) -> Sequence[KeptPayment]:
+    """Declare the payments that were made after the end as settled; termination goes on.
+
+    ConflictError if none waits for it.
+    """
+    async with transaction(pool) as conn:
+        stripe_id = await takeovers.get_stripe_id(conn, subscription_id)
+        await mirror_rows.lock_objects(conn, [f"sub:{stripe_id}"])
+        rows = await operations.keep_payments(conn, subscription_id, reason, operator)
+        if not rows:
+            raise ConflictError("No payment that was made after the end waits for a decision.")
+        derived = await mirror_rows.derive(conn, [], [subscription_id])
+        await enqueue_provisioning(conn, derived.work)
+        kept = [KeptPayment(*row) for row in rows]
+        details = {
+            "reason": reason,
+            "operator": operator,
+            "payments": [payment._asdict() for payment in kept],
+        }
+        target = Target("subscription", str(subscription_id))
+        await audit.record(conn, by, "subscription.keep_payment", target, details)
+    return kept
