@@ -152,6 +152,7 @@ class Settings(DatabaseSettings, StripeSettings):
     """The settings of the web and worker processes."""
 
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], Commas]
+    person_hash_key: SecretStr | None = None
     checkout_payment_methods: Annotated[tuple[str, ...], Commas, Field(min_length=1)] = ("card",)
     checkout_adaptive_pricing: bool = False
 
@@ -212,6 +213,14 @@ class Settings(DatabaseSettings, StripeSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("person_hash_key")
+    @classmethod
+    def _is_long_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value()) < SHORTEST_API_KEY:
+            msg = f"needs at least {SHORTEST_API_KEY} characters"
+            raise ValueError(msg)
+        return value
+
     @field_validator("admin_api_keys", "billing_api_keys")
     @classmethod
     def _are_long_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -263,6 +272,12 @@ class Settings(DatabaseSettings, StripeSettings):
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The proxies whose X-Forwarded-For is trusted."""
         return tuple(ip_network(item) for item in self.trusted_proxies)
+
+    @property
+    def person_secret(self) -> bytes:
+        """The secret behind the hashes of persons: PERSON_HASH_KEY, else the webhook secret."""
+        secret = self.person_hash_key or self.stripe_webhook_secret[0]
+        return secret.get_secret_value().encode()
 
     @cached_property
     def tenant_suffix(self) -> str:

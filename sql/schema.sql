@@ -1330,6 +1330,9 @@ CREATE TABLE orders (
     customer_id uuid NOT NULL,
     fingerprint bytea NOT NULL,
     vouched boolean DEFAULT false NOT NULL,
+    person_hash bytea,
+    coupon_code text,
+    limited boolean DEFAULT false NOT NULL,
     superseded_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
@@ -1338,6 +1341,9 @@ COMMENT ON COLUMN orders.subscription_id IS 'The provisional subscription that w
 COMMENT ON COLUMN orders.customer_id IS 'The buyer';
 COMMENT ON COLUMN orders.fingerprint IS 'SHA-256 of the canonical order';
 COMMENT ON COLUMN orders.vouched IS 'mPanel''s backend vouches for the buyer: the order runs on their own Stripe customer';
+COMMENT ON COLUMN orders.person_hash IS 'HMAC-SHA256 of the mailbox that the buyer''s e-mail address leads to: two addresses of one mailbox are one person';
+COMMENT ON COLUMN orders.coupon_code IS 'The coupon that it has; null: none';
+COMMENT ON COLUMN orders.limited IS 'Its plan or coupon is sold a limited number of times: as long as its page is open, the same order leads to that page';
 COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
 COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
 
@@ -2887,7 +2893,11 @@ CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (strip
 
 CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
 
+CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
+
 CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
+
+CREATE INDEX orders_person_idx ON orders USING btree (person_hash);
 
 CREATE INDEX pgqueuer_ep_ea_idx ON pgqueuer USING btree (entrypoint, execute_after) WHERE (status = 'queued'::pgqueuer_status);
 

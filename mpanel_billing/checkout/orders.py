@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from mpanel_billing.checkout import repository
+from mpanel_billing.checkout.limits import find_refusal
 from mpanel_billing.checkout.purchase import (
     Purchase,
     Row,
@@ -14,7 +15,7 @@ from mpanel_billing.checkout.purchase import (
     item_rows,
     subscription_row,
 )
-from mpanel_billing.checkout.repository import Attempt, RecentOrder
+from mpanel_billing.checkout.repository import Asking, Attempt, RecentOrder
 from mpanel_billing.checkout.session_params import PaymentTerms, customer_params, session_params
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
@@ -43,6 +44,7 @@ class _Sale:
     terms: PaymentTerms
     purchase: Purchase
     customer_id: UUID
+    person_hash: bytes
     livemode: bool
 
 
@@ -50,15 +52,16 @@ async def record_order(
     conn: Connection,
     purchase: Purchase,
     terms: PaymentTerms,
+    person_hash: bytes,
     keyed_id: UUID | None,
     *,
     livemode: bool,
 ) -> RecordedOrder:
     """Record the purchase, or find it again; the caller holds the buyer's lock.
 
-    `keyed_id` is the order that the client's Idempotency-Key has led to before. Raises
-    ConflictError if the buyer has already had the trial, CatalogueNotPushedError if Stripe does
-    not have what is being ordered.
+    `person_hash` is that of the buyer's mailbox, `keyed_id` the order that the client's
+    Idempotency-Key has led to before. Raises ConflictError if the buyer, or everybody, has had
+    what is limited, CatalogueNotPushedError if Stripe does not have what is being ordered.
     """
     digest = fingerprint(purchase)
     subscription_id = uuid4()
@@ -72,7 +75,7 @@ async def record_order(
         keyed_id=keyed_id,
     )
     superseded = await _supersede(conn, [order for order in recent if order.fingerprint != digest])
-    sale = _Sale(terms, purchase, customer_id, livemode)
+    sale = _Sale(terms, purchase, customer_id, person_hash, livemode)
     attempt = await _resume_repeat(conn, sale, recent, digest)
     if attempt is None:
         attempt = await _insert_order(conn, sale, subscription_id, digest)
@@ -113,6 +116,7 @@ async def _resume_repeat(
         latest = order.latest
         if order.fingerprint != digest or latest.status not in _RESUMABLE:
             continue
+        await _refuse_what_is_taken(conn, sale, latest.subscription_id)
         await repository.take_up_order(conn, latest.subscription_id)
         if latest.status != "failed":
             return latest
@@ -123,7 +127,7 @@ async def _resume_repeat(
 async def _insert_order(
     conn: Connection, sale: _Sale, subscription_id: UUID, digest: bytes
 ) -> Attempt:
-    await _refuse_second_trial(conn, sale.purchase, sale.customer_id)
+    await _refuse_what_is_taken(conn, sale, subscription_id)
     await repository.insert_order(
         conn,
         subscription_row(sale.purchase, subscription_id, sale.customer_id, livemode=sale.livemode),
@@ -131,6 +135,14 @@ async def _insert_order(
         charge_rows(sale.purchase),
         digest,
         vouched=sale.purchase.existing is not None,
+    )
+    priced = sale.purchase.priced
+    await repository.describe_order(
+        conn,
+        subscription_id,
+        sale.person_hash,
+        priced.coupon.code if priced.coupon else None,
+        limited=priced.limited,
     )
     return await _insert_attempt(conn, sale, subscription_id, 1)
 
@@ -153,11 +165,30 @@ async def _insert_attempt(
     return replace(inserted, stripe_customer_id=stripe_customer_id)
 
 
-async def _refuse_second_trial(conn: Connection, purchase: Purchase, customer_id: UUID) -> None:
-    plan = purchase.priced.plan
-    if purchase.priced.trial_days and await repository.had_trial(conn, customer_id, plan.id):
-        raise ConflictError(
-            f"You have already had a free trial of {plan.name}. Please order without a trial.",
-            code="trial_used",
-            fields={"trialActive": "already used"},
-        )
+async def _refuse_what_is_taken(conn: Connection, sale: _Sale, subscription_id: UUID) -> None:
+    """Refuse a trial, plan or coupon of which other orders have taken all there is."""
+    purchase = sale.purchase
+    asking = Asking(
+        subscription_id=subscription_id,
+        customer_id=sale.customer_id,
+        person_hash=sale.person_hash,
+        vouched=purchase.existing is not None,
+        livemode=sale.livemode,
+    )
+    refusal = await find_refusal(conn, purchase.priced, asking)
+    if refusal is not None:
+        raise offer_refused(purchase, refusal.reason) if refusal.is_personal else refusal.reason
+
+
+def offer_refused(purchase: Purchase, reason: ConflictError) -> ConflictError:
+    """Return the error for an offer that this buyer has used up.
+
+    Only a customer for whom mPanel vouches is told what they have had. Others know no more than an
+    e-mail address, so they get one sentence, whatever the reason.
+    """
+    if purchase.existing:
+        return reason
+    return ConflictError(
+        "This trial or coupon is not available for this order. Please order without it.",
+        code="offer_unavailable",
+    )

@@ -1,7 +1,7 @@
 """Orders and their Checkout sessions in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 from uuid import UUID
@@ -16,6 +16,7 @@ from mpanel_billing.stripe_gateway.hosted_pages import OpenedSession
 AttemptStatus = Literal["creating", "open", "complete", "expired", "failed"]
 
 _queries = load_queries("checkout")
+_limits = load_queries("limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,34 @@ class ClaimedKey:
     same_request: bool
     subscription_id: UUID | None
     response: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks for what is limited, with which order.
+
+    `vouched`: mPanel vouches that they are the customer.
+    """
+
+    subscription_id: UUID
+    customer_id: UUID
+    person_hash: bytes
+    vouched: bool
+    livemode: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How many other orders have it: the buyer's of the plan, all and the buyer's of the coupon.
+
+    `own_orders` are all that the buyer has paid, `trials` those of the plan among them.
+    """
+
+    plans: int
+    coupons: int
+    own_coupons: int
+    own_orders: int
+    trials: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +173,25 @@ async def insert_customer(
     return id_
 
 
-async def had_trial(conn: Connection, customer_id: UUID, product_id: UUID) -> bool:
-    """Return whether the customer has had a trial of the product."""
-    return bool(
-        await _queries.had_trial.fetch_value(conn, customer_id=customer_id, product_id=product_id)
+async def lock_plan(conn: Connection, product_id: UUID) -> None:
+    """Lock out other orders of a plan until the transaction ends."""
+    await _limits.lock_plan.execute(conn, product_id=product_id)
+
+
+async def lock_coupon(conn: Connection, code: str) -> None:
+    """Lock out other orders with a coupon until the transaction ends."""
+    await _limits.lock_coupon.execute(conn, code=code)
+
+
+async def count_taken(
+    conn: Connection, asking: Asking, product_id: UUID, coupon_code: str | None
+) -> Taken:
+    """Count what other orders have of the plan, and of the coupon if one is named."""
+    row = await _limits.count_taken.fetch_one(
+        conn, **asdict(asking), product_id=product_id, coupon_code=coupon_code
     )
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY has one row
+    return Taken(**row)
 
 
 async def list_recent_orders(
@@ -192,6 +235,24 @@ async def insert_order(
         charges=charges,
         fingerprint=fingerprint,
         vouched=vouched,
+    )
+
+
+async def describe_order(
+    conn: Connection,
+    subscription_id: UUID,
+    person_hash: bytes,
+    coupon_code: str | None,
+    *,
+    limited: bool,
+) -> None:
+    """Store by what later orders are limited: who ordered, and with which coupon."""
+    await _queries.describe_order.execute(
+        conn,
+        subscription_id=subscription_id,
+        person_hash=person_hash,
+        coupon_code=coupon_code,
+        limited=limited,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.checkout import repository
@@ -51,11 +52,15 @@ MAX_WAIT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """What checkout needs: the mirror, notice of changed orders, and the terms of payment."""
+    """What checkout needs: the mirror, notice of changed orders, and the terms of payment.
+
+    `persons` recognises a buyer by another of their e-mail addresses.
+    """
 
     mirror: Mirror
     changes: SubscriptionChanges
     terms: PaymentTerms
+    persons: PersonHasher
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +175,12 @@ async def _record_order(
     conn: Connection, checkout: Checkout, purchase: Purchase, keyed_id: UUID | None
 ) -> RecordedOrder:
     return await record_order(
-        conn, purchase, checkout.terms, keyed_id, livemode=checkout.mirror.livemode
+        conn,
+        purchase,
+        checkout.terms,
+        checkout.persons.of_address(purchase.buyer.email),
+        keyed_id,
+        livemode=checkout.mirror.livemode,
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from mpanel_billing.access.keyring import KeyRing
+from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.checkout.order_watcher import OrderWatcher, RefreshLimit
 from mpanel_billing.checkout.session_params import PaymentTerms
 from mpanel_billing.checkout.sessions import Checkout
@@ -101,7 +102,8 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     settings = app[keys.SETTINGS]
     terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
     changes = SubscriptionChanges(settings.direct_url)
-    app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], changes, terms)
+    persons = PersonHasher(settings.person_secret)
+    app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], changes, terms, persons)
     app[keys.ORDER_WATCHER] = OrderWatcher(app[keys.CHECKOUT], RefreshLimit(), app[SHUTDOWN])
     listening = asyncio.create_task(changes.listen())
     yield

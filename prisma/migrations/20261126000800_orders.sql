@@ -6,10 +6,16 @@ CREATE TABLE orders (
     customer_id uuid NOT NULL REFERENCES customers ON DELETE CASCADE,
     fingerprint bytea NOT NULL,
     vouched boolean NOT NULL DEFAULT FALSE,
+    person_hash bytea,
+    coupon_code text,
+    limited boolean NOT NULL DEFAULT FALSE,
     superseded_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX orders_customer_idx ON orders (customer_id, created_at DESC);
+CREATE INDEX orders_person_idx ON orders (person_hash);
+CREATE INDEX orders_coupon_idx ON orders (coupon_code)
+WHERE coupon_code IS NOT NULL;
 CREATE INDEX billing_orders_superseded_idx ON orders (subscription_id)
 WHERE superseded_at IS NOT NULL;
 COMMENT ON TABLE orders IS 'What a buyer ordered, to tell a repeated order from a changed one';
@@ -17,6 +23,9 @@ COMMENT ON COLUMN orders.subscription_id IS 'The provisional subscription that w
 COMMENT ON COLUMN orders.customer_id IS 'The buyer';
 COMMENT ON COLUMN orders.fingerprint IS 'SHA-256 of the canonical order';
 COMMENT ON COLUMN orders.vouched IS 'mPanel''s backend vouches for the buyer: the order runs on their own Stripe customer';
+COMMENT ON COLUMN orders.person_hash IS 'HMAC-SHA256 of the mailbox that the buyer''s e-mail address leads to: two addresses of one mailbox are one person';
+COMMENT ON COLUMN orders.coupon_code IS 'The coupon that it has; null: none';
+COMMENT ON COLUMN orders.limited IS 'Its plan or coupon is sold a limited number of times: as long as its page is open, the same order leads to that page';
 COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
 COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
 

@@ -7,6 +7,9 @@
 --     customer_id uuid NOT NULL,
 --     fingerprint bytea NOT NULL,
 --     vouched boolean DEFAULT false NOT NULL,
+--     person_hash bytea,
+--     coupon_code text,
+--     limited boolean DEFAULT false NOT NULL,
 --     superseded_at timestamp with time zone,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL
 -- );
@@ -14,7 +17,9 @@
 -- ALTER TABLE ONLY orders ADD CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY orders ADD CONSTRAINT orders_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
+-- CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
 -- CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
+-- CREATE INDEX orders_person_idx ON orders USING btree (person_hash);
 --
 -- CREATE TABLE idempotency_keys (
 --     key text NOT NULL,
@@ -124,21 +129,9 @@ FROM jsonb_to_record(:customer::jsonb) AS c (
 )
 RETURNING id;
 
--- name: had_trial(customer_id, product_id)$
--- One trial per customer and product; an order that was never paid does not count.
-SELECT EXISTS (
-    SELECT 1
-    FROM subscriptions AS s
-    WHERE s.customer_id = :customer_id
-      AND s.product_id = :product_id
-      AND s.billing_provider = 'stripe'
-      AND s.status NOT IN ('provisional', 'expired')
-      AND s.trial_end IS NOT NULL
-);
-
 -- name: list_recent_orders(customer_id, livemode, vouched, within, keyed_id)
 -- The buyer's recent unpaid orders, each with its latest session, newest first; also the order that
--- an Idempotency-Key led to, however old. An unverified buyer does not see vouched orders.
+-- an Idempotency-Key led to, and one that takes what is limited while it can be paid, however old. An unverified buyer does not see vouched orders.
 SELECT
     o.subscription_id,
     o.fingerprint,
@@ -160,7 +153,8 @@ JOIN LATERAL (
         c.params,
         c.stripe_session_id,
         c.stripe_customer_id,
-        c.url
+        c.url,
+        c.expires_at
     FROM checkout_sessions AS c
     WHERE c.subscription_id = o.subscription_id
     ORDER BY c.attempt DESC
@@ -171,6 +165,7 @@ WHERE o.customer_id = :customer_id
   AND (
       o.created_at > now() - :within::interval
       OR o.subscription_id = :keyed_id::uuid
+      OR (o.limited AND latest.status = 'open' AND latest.expires_at > now())
   )
 ORDER BY o.created_at DESC;
 
@@ -286,6 +281,13 @@ SELECT
     :fingerprint::bytea,
     :vouched::boolean
 FROM provisional;
+
+-- name: describe_order(subscription_id, person_hash, coupon_code, limited)!
+UPDATE orders
+SET person_hash = :person_hash::bytea,
+    coupon_code = :coupon_code::text,
+    limited = :limited::boolean
+WHERE subscription_id = :subscription_id::uuid;
 
 -- name: insert_attempt(subscription_id, attempt, livemode, params)^
 -- Returns the parameters as stored: they are sent in exactly that form, every time.

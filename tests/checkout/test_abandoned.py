@@ -85,4 +85,4 @@ async def test_a_trial_that_was_resumed_is_the_only_one(
     await service.stripe.pay(await take_up(service, order["sessionId"]))
     await worker.catch_up()
     response = await service.client.post(CREATE_SESSION, json=order_a | TRIAL)
-    assert (await response.json())["code"] == "trial_used"
+    assert (await response.json())["code"] == "offer_unavailable"

@@ -178,7 +178,7 @@ async def test_a_second_trial_is_refused(service: Service, order_a: Any) -> None
     await service.buy(trial)
     response = await service.client.post(CREATE_SESSION, json=trial)
     assert response.status == 409
-    assert (await response.json())["code"] == "trial_used"
+    assert (await response.json())["code"] == "offer_unavailable"
 
 
 async def test_a_failure_of_stripe_is_reported_and_the_order_can_be_repeated(

@@ -79,7 +79,15 @@ _NOT_FOR_SALE: Refusals = {
         "unknown_price",
         "unknown_tld",
     ),
-    ConflictError: ("idempotency_key_reused", "order_changed", "trial_used"),
+    ConflictError: (
+        "coupon_used",
+        "coupon_used_up",
+        "idempotency_key_reused",
+        "offer_unavailable",
+        "order_changed",
+        "plan_limit_reached",
+        "trial_used",
+    ),
     CatalogueNotPushedError: (),
 }
 
