@@ -152,7 +152,6 @@ CREATE TYPE billing_subscription_snapshot AS (
     currency text,
     amount bigint,
     price numeric,
-    billing_cycle text,
     current_period_start timestamptz,
     current_period_end timestamptz,
     trial_end timestamptz,

@@ -186,7 +186,6 @@ WITH snapshots AS MATERIALIZED (
         s.currency,
         s.amount,
         s.price,
-        s.billing_cycle,
         s.current_period_start,
         s.current_period_end,
         s.trial_end,
@@ -282,7 +281,6 @@ written AS (
         currency,
         amount,
         price,
-        billing_cycle,
         auto_renew,
         next_due_date,
         current_period_start,
@@ -313,7 +311,6 @@ written AS (
         s.currency,
         s.amount,
         least(s.price, 99999999.99),
-        s.billing_cycle,
         FALSE,
         s.current_period_end::date,
         s.current_period_start,
@@ -339,7 +336,6 @@ written AS (
         currency = excluded.currency,
         amount = excluded.amount,
         price = excluded.price,
-        billing_cycle = coalesce(excluded.billing_cycle, mirror.billing_cycle),
         next_due_date = excluded.next_due_date,
         current_period_start = excluded.current_period_start,
         current_period_end = excluded.current_period_end,
@@ -672,17 +668,10 @@ itemised AS (
         t.id,
         (array_agg(product.id ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
         (array_agg(product.code ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
-        (array_agg(
-            CASE i.interval_count * CASE i.recurring_interval WHEN 'month' THEN 1 WHEN 'year' THEN 12 END
-                WHEN 1 THEN 'monthly'
-                WHEN 3 THEN 'quarterly'
-                WHEN 6 THEN 'semi-annually'
-                WHEN 12 THEN 'annually'
-                WHEN 24 THEN 'biennially'
-                WHEN 36 THEN 'triennially'
-            END
-            ORDER BY i.stripe_subscription_item_id
-        ) FILTER (WHERE product.kind = 'plan'))[1] AS plan_cycle,
+        coalesce(
+            (array_agg(term.cycle ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1],
+            CASE WHEN count(DISTINCT coalesce(term.cycle, '')) = 1 THEN min(term.cycle) END
+        ) AS cycle,
         coalesce(
             jsonb_agg(DISTINCT product.code) FILTER (WHERE product.kind = 'addon'),
             '[]'
@@ -690,6 +679,16 @@ itemised AS (
     FROM touched AS t
     JOIN subscription_items AS i
         ON i.subscription_id = t.id
+    CROSS JOIN LATERAL (
+        SELECT CASE i.interval_count * CASE i.recurring_interval WHEN 'month' THEN 1 WHEN 'year' THEN 12 END
+            WHEN 1 THEN 'monthly'
+            WHEN 3 THEN 'quarterly'
+            WHEN 6 THEN 'semi-annually'
+            WHEN 12 THEN 'annually'
+            WHEN 24 THEN 'biennially'
+            WHEN 36 THEN 'triennially'
+        END AS cycle
+    ) AS term
     LEFT JOIN prices AS p
         ON p.id = i.price_id
     LEFT JOIN products AS product
@@ -708,7 +707,7 @@ reordered AS (
         s.id,
         s.metadata || jsonb_build_object(
             'planId', i.plan_code,
-            'billingCycle', coalesce(i.plan_cycle, s.billing_cycle),
+            'billingCycle', i.cycle,
             'addonIds', i.addon_codes,
             'productTypes', (
                 SELECT coalesce(jsonb_agg(given.kind ORDER BY given.place), '[]')
@@ -738,7 +737,7 @@ reordered AS (
     WHERE s.metadata ? 'planId'
       AND (
           s.metadata ->> 'planId' <> i.plan_code
-          OR s.metadata ->> 'billingCycle' <> coalesce(i.plan_cycle, s.billing_cycle)
+          OR s.metadata ->> 'billingCycle' IS DISTINCT FROM i.cycle
           OR NOT s.metadata -> 'addonIds' @> i.addon_codes
           OR NOT i.addon_codes @> (s.metadata -> 'addonIds')
       )
@@ -753,7 +752,7 @@ derived AS MATERIALIZED (
         coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE) AS settled,
         invoiced.payment_intent_id,
         itemised.plan_id,
-        itemised.plan_cycle,
+        itemised.cycle,
         t.status AS status_before,
         CASE
             WHEN t.stripe_status = 'canceled' THEN 'cancelled'
@@ -798,7 +797,8 @@ updated AS (
         initial_payment_settled = d.settled,
         stripe_payment_intent_id = coalesce(d.payment_intent_id, s.stripe_payment_intent_id),
         product_id = coalesce(d.plan_id, s.product_id),
-        billing_cycle = coalesce(d.plan_cycle, s.billing_cycle),
+        -- null: the plan has a term that mPanel has no word for
+        billing_cycle = CASE WHEN d.mirrored THEN d.cycle ELSE s.billing_cycle END,
         metadata = coalesce(r.metadata, s.metadata),
         updated_at = now()
     FROM derived AS d
@@ -813,8 +813,7 @@ updated AS (
           OR (s.stripe_payment_intent_id IS NULL AND d.payment_intent_id IS NOT NULL)
           OR s.product_id <> d.plan_id
           OR (s.product_id IS NULL AND d.plan_id IS NOT NULL)
-          OR s.billing_cycle <> d.plan_cycle
-          OR (s.billing_cycle IS NULL AND d.plan_cycle IS NOT NULL)
+          OR (d.mirrored AND s.billing_cycle IS DISTINCT FROM d.cycle)
           OR r.metadata IS NOT NULL
       )
     RETURNING s.id, s.status

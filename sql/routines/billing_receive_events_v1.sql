@@ -40,7 +40,6 @@ BEGIN
             currency = s.currency,
             amount = s.amount,
             price = least(s.price, 99999999.99),
-            billing_cycle = coalesce(s.billing_cycle, mirror.billing_cycle),
             next_due_date = s.current_period_end::date,
             current_period_start = s.current_period_start,
             current_period_end = s.current_period_end,

@@ -11,25 +11,31 @@ from tests import stripe_objects as made
 START = 1_790_000_000
 MONTH = 2_592_000
 
-PRICES: Mapping[str, tuple[str, int]] = {
-    "price_1": ("prod_web", 799),
-    "price_2": ("prod_shop", 1299),
-    "price_disk": ("prod_disk", 300),
-    "price_negotiated": ("prod_web", 599),
-    "price_unknown": ("prod_unknown", 499),
+PRICES: Mapping[str, tuple[str, int, str]] = {
+    "price_1": ("prod_web", 799, "month"),
+    "price_2": ("prod_shop", 1299, "month"),
+    "price_disk": ("prod_disk", 300, "month"),
+    "price_negotiated": ("prod_web", 599, "month"),
+    "price_yearly": ("prod_web", 5990, "year"),
+    "price_weekly": ("prod_web", 199, "week"),
+    "price_unknown": ("prod_unknown", 499, "month"),
 }
-"""Product and amount of each price; rows.py says which of them the catalogue has."""
+"""Product, amount and interval of each price; rows.py says which of them the catalogue has."""
 
 
 @dataclass
 class Life:
-    """One subscription's life at Stripe so far. Its names carry a prefix, so it can be relived."""
+    """One customer's life at Stripe so far. Its names carry a prefix, so it can be relived.
+
+    They have one subscription at a time: a customer who comes back gets another.
+    """
 
     name: str
     order: UUID | None
     trial: bool
     classic: bool
     now: int = START
+    returns: int = 0
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -39,7 +45,11 @@ class Life:
 
     @property
     def subscription(self) -> dict[str, Any]:
-        return self.objects[f"sub_{self.name}"]
+        return self.objects[self.subscription_id]
+
+    @property
+    def subscription_id(self) -> str:
+        return f"sub_{self.name}" + (f"_{self.returns}" if self.returns else "")
 
     @property
     def has_ended(self) -> bool:
@@ -75,10 +85,21 @@ class Life:
             self._emit_session(1, status="expired", payment_status="unpaid", subscription=None)
             self.now += 60
         self.settle(self.bill(0 if self.trial else 799))
+        self._subscribe("trialing" if self.trial else "active", metadata)
+        if self.order:
+            self._emit_session(2 if recovered else 1)
+
+    def come_back(self) -> None:
+        """Buy again after the end."""
+        self.returns += 1
+        self.settle(self.bill())
+        self._subscribe("active", {})
+
+    def _subscribe(self, status: str, metadata: dict[str, str]) -> None:
         about = made.subscription(
-            f"sub_{self.name}",
+            self.subscription_id,
             customer=self.customer,
-            status="trialing" if self.trial else "active",
+            status=status,
             metadata=metadata,
             start=self.now,
             end=self.now + MONTH,
@@ -87,8 +108,6 @@ class Life:
         )
         about["items"]["data"][0]["price"]["product"] = PRICES["price_1"][0]
         self.emit("customer.subscription.created", about)
-        if self.order:
-            self._emit_session(2 if recovered else 1)
 
     def _emit_session(self, number: int, **more: Any) -> None:
         session = made.session(
@@ -104,7 +123,7 @@ class Life:
         """Make an invoice and finalize it."""
         invoice = made.invoice(
             f"in_{self.name}_{len(self.objects)}",
-            subscription=f"sub_{self.name}",
+            subscription=self.subscription_id,
             customer=self.customer,
             status="open",
             total=amount,

@@ -15,6 +15,7 @@ from tests.convergence.steps import STEPS, take_step
 
 _STEP = st.sampled_from(list(STEPS))
 _OFTEN = st.sampled_from(["renew", "fail", "send", "fail", "recover", "write_off", "delete"])
+_OFTEN |= st.sampled_from(["change_term", "change_quantity", "pause", "delete", "come_back"])
 
 LIVES = st.lists(
     st.fixed_dictionaries(

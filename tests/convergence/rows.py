@@ -47,7 +47,7 @@ MIRRORED = {
             WHERE i.subscription_id = s.id AND i.stripe_product_id IN ('prod_web', 'prod_shop'))""",
     "items": """
         SELECT i.stripe_subscription_item_id, i.stripe_price_id, i.stripe_product_id,
-            i.price_id IS NULL, i.quantity, i.unit_amount, i.currency,
+            i.price_id IS NULL, i.quantity, i.unit_amount, i.currency, i.recurring_interval,
             i.current_period_start, i.current_period_end, s.stripe_subscription_id
         FROM subscription_items AS i JOIN subscriptions AS s ON s.id = i.subscription_id
         WHERE s.stripe_customer_id LIKE $1""",

@@ -25,6 +25,12 @@ def charge_unknown(life: Life) -> None:
     _charge(life, -1, "price_unknown")
 
 
+def change_term(life: Life) -> None:
+    """Bill the first item yearly, then weekly, for which mPanel has no word, then monthly."""
+    terms = {"price_1": "price_yearly", "price_yearly": "price_weekly"}
+    _charge(life, 0, terms.get(_price(life, 0), "price_1"))
+
+
 def change_quantity(life: Life) -> None:
     """Sell three instead of one, then none, then one again."""
     items = life.items()
@@ -58,10 +64,11 @@ def _price(life: Life, place: int) -> str:
 
 
 def _priced(item: dict[str, Any], price: str) -> dict[str, Any]:
-    product, amount = PRICES[price]
+    product, amount, interval = PRICES[price]
+    about = {"id": price, "product": product, "unit_amount": amount}
     return {
         **item,
-        "price": item["price"] | {"id": price, "product": product, "unit_amount": amount},
+        "price": item["price"] | about | {"recurring": {"interval": interval, "interval_count": 1}},
     }
 
 
@@ -196,6 +203,12 @@ def resume(life: Life) -> None:
         life.update("customer.subscription.resumed", status="active", status_details=None)
 
 
+def come_back(life: Life) -> None:
+    """Buy again, while invoices of what has ended may still be open."""
+    if life.has_ended:
+        life.come_back()
+
+
 def delete(life: Life) -> None:
     life.update(
         "customer.subscription.deleted",
@@ -209,6 +222,7 @@ ALIVE: tuple[Callable[[Life], None], ...] = (
     change_plan,
     negotiate,
     charge_unknown,
+    change_term,
     change_quantity,
     add_item,
     add_addon,
@@ -235,6 +249,7 @@ ALWAYS: tuple[Callable[[Life], None], ...] = (
     write_off,
     void,
     refund,
+    come_back,
 )
 """What can also happen after the end: an open invoice stays payable."""
 STEPS: Mapping[str, Callable[[Life], None]] = {step.__name__: step for step in (*ALIVE, *ALWAYS)}

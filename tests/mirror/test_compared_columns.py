@@ -136,7 +136,6 @@ LEFT_OUT = {
     "subscriptions.next_due_date": "written with the end of the term that it is made of",
     "subscriptions.auto_renew": "a constraint holds it",
     "subscriptions.entitlement": "written with the columns that it is made of; pauses are below",
-    "subscriptions.billing_cycle": "see `left_out` of the type",
     "subscription_items.price_id": "a link to the catalogue, which may be later than the item",
     "subscription_items.stripe_subscription_item_id": "the key: another is an item too many",
     "subscription_discounts.stripe_discount_id": "the key: another is a discount too many",

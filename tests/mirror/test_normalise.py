@@ -146,7 +146,7 @@ def test_a_plan_stands_in_for_a_price_that_is_null() -> None:
     }
     facts: SubscriptionFacts = read(made.subscription(items=[item]))
     assert facts.items[0].stripe_price_id == "plan_1"
-    assert (facts.amount, facts.billing_cycle) == (500, "annually")
+    assert (facts.amount, facts.items[0].recurring_interval) == (500, "year")
 
 
 def test_a_metered_item_has_no_quantity_and_adds_nothing_to_the_amount() -> None:

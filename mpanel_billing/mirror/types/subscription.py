@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
-from mpanel_billing.catalogue.cycles import cycle_of_interval
 from mpanel_billing.mirror.differences import (
     IDENTITY,
     Difference,
@@ -59,9 +58,7 @@ class ItemFacts(NamedTuple):
 class SubscriptionFacts(NamedTuple):
     """A subscription and its items. `order_id` is the subscription of ours that it names.
 
-    `billing_cycle` is None if its items have different terms: then it is that of the plan, which
-    the catalogue tells. `lost_order` is what Stripe knows of the order; only a fetched object has
-    it.
+    `lost_order` is what Stripe knows of the order; only a fetched object has it.
     """
 
     object_id: str
@@ -71,7 +68,6 @@ class SubscriptionFacts(NamedTuple):
     order_id: UUID | None
     currency: str
     amount: int
-    billing_cycle: str | None
     current_period_start: datetime | None
     current_period_end: datetime | None
     trial_end: datetime | None
@@ -127,7 +123,6 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         order_id=fields.metadata_uuid(ORDER_METADATA_KEY),
         currency=currency_code(fields.text("currency") or (first.currency if first else None)),
         amount=sum((item.unit_amount or 0) * (item.quantity or 0) for item in items),
-        billing_cycle=_common_cycle(items),
         current_period_start=min(starts) if starts else fields.moment("current_period_start"),
         current_period_end=min(ends) if ends else fields.moment("current_period_end"),
         trial_end=fields.moment("trial_end"),
@@ -172,17 +167,6 @@ def _item(item: Fields, subscription: Fields) -> ItemFacts:
         current_period_end=item.moment("current_period_end")
         or subscription.moment("current_period_end"),
     )
-
-
-def _common_cycle(items: Sequence[ItemFacts]) -> str | None:
-    cycles = {_cycle(item) for item in items}
-    return cycles.pop() if len(cycles) == 1 else None
-
-
-def _cycle(item: ItemFacts) -> str | None:
-    if item.recurring_interval is None or item.interval_count is None:
-        return None
-    return cycle_of_interval(item.recurring_interval, item.interval_count)
 
 
 async def _with_all_items(
@@ -239,7 +223,6 @@ def is_lost_order(facts: SubscriptionFacts, stored: Row | None) -> bool:
 
 _LEFT_OUT = IDENTITY | {
     "order_id": "decides where a new row goes, and is not stored",
-    "billing_cycle": "that of the plan, if the items have different terms; derived from them",
     "paused_at": "part of the entitlement, and compared while it is paused",
     "items": "compared one by one",
     "items_complete": "says whether items can be missing here",
