@@ -72,13 +72,15 @@ class ServiceProcess:
         self._more = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
-    async def wait_for(self, text: str) -> None:
-        """Wait for a line that contains the text; what it wrote instead, if it ends."""
+    async def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait for so many lines that contain the text; what it wrote instead, if it ends."""
+
+        def is_there() -> bool:
+            return sum(text in line for line in self.lines) >= times
+
         async with asyncio.timeout(20), self._more:
-            await self._more.wait_for(
-                lambda: self._ended or any(text in line for line in self.lines)
-            )
-        assert any(text in line for line in self.lines), "".join(self.lines)
+            await self._more.wait_for(lambda: self._ended or is_there())
+        assert is_there(), "".join(self.lines)
 
     async def stop(self) -> int:
         """Ask it to stop, and return its exit status."""

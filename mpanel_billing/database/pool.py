@@ -2,7 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
 else:  # generic in its stubs only
     _Pool = asyncpg.Pool
 
+CLOSE_TIMEOUT_SECONDS = 2.0
+"""How long closing a pool waits for connections that are in use; then it cuts them."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 3.0
 """How long a request waits for a connection: long enough for thousands of statements, and short
@@ -77,21 +85,37 @@ class PoolObserver:
 _UNOBSERVED = PoolObserver()
 
 
-class Pool(_Pool):
+class BoundedPool(_Pool):
+    """A pool that closes in CLOSE_TIMEOUT_SECONDS, whoever holds its connections.
+
+    asyncpg waits until all are returned: for ever, if a listener that has failed keeps one.
+    """
+
+    def __init__(self, dsn: str, **options: Any) -> None:
+        """Take the options of asyncpg.create_pool."""
+        super().__init__(
+            dsn,
+            max_queries=50_000,  # these are the defaults of asyncpg.create_pool
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            record_class=asyncpg.Record,
+            **{"connection_class": asyncpg.Connection} | options,
+        )
+
+    async def close(self) -> None:
+        """Close all connections; cut those that are still in use in the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                await super().close()  # cuts them if it is cancelled
+
+
+class Pool(BoundedPool):
     """A pool of connections that are set up for our queries, and its observer."""
 
     def __init__(self, observer: PoolObserver, dsn: str, **options: Any) -> None:
         """Take the options of asyncpg.create_pool."""
         self.observer = observer
-        super().__init__(
-            dsn,
-            init=self._set_up,
-            max_queries=50_000,  # these are the defaults of asyncpg.create_pool
-            max_inactive_connection_lifetime=300.0,
-            loop=None,
-            record_class=asyncpg.Record,
-            **options,
-        )
+        super().__init__(dsn, init=self._set_up, **options)
 
     async def _set_up(self, conn: Connection) -> None:
         await set_up_connection(conn)
@@ -137,8 +161,7 @@ async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOB
         connection_class=BouncingConnection if bouncing else asyncpg.Connection,
     )
     await pool
-    with suppress(*CONNECTION_ERRORS):
-        await _warm_up(pool, settings.database_pool_min)
+    await _warm_up(pool, settings.database_pool_min)
     return pool
 
 
@@ -149,10 +172,11 @@ async def _reset(conn: Connection) -> None:
 
 
 async def _warm_up(pool: Pool, count: int) -> None:
-    connections = await asyncio.gather(
-        *(pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) for _ in range(count))
-    )
-    await asyncio.gather(*(pool.release(conn) for conn in connections))
+    """Open connections, as many as the database grants now."""
+    async with AsyncExitStack() as opened:
+        with suppress(*CONNECTION_ERRORS):
+            for _ in range(count):
+                await opened.enter_async_context(pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS))
 
 
 @asynccontextmanager

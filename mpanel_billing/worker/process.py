@@ -14,12 +14,16 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
-import asyncpg
 import pgqueuer
 from pgqueuer import Job, PgQueuer, RetryRequested
 from pgqueuer.models import Schedule
 
-from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, Pool
+from mpanel_billing.database.pool import (
+    COMMAND_TIMEOUT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    BoundedPool,
+    Pool,
+)
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
 from mpanel_billing.mirror.mirror import Mirror
@@ -151,13 +155,14 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
         yield queue
 
 
-def _queue_pool(settings: Settings) -> "asyncpg.Pool[asyncpg.Record]":
+def _queue_pool(settings: Settings) -> BoundedPool:
     """Open connections for PgQueuer, which encodes JSON itself; ours have a codec."""
-    return asyncpg.create_pool(
+    return BoundedPool(
         settings.direct_url,
         min_size=1,
         max_size=_QUEUE_CONNECTIONS,
         timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=COMMAND_TIMEOUT_SECONDS,
         server_settings={"application_name": "mpanel-billing-queue", "timezone": "UTC"},
     )
 

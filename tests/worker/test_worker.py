@@ -200,9 +200,9 @@ async def test_a_trigger_is_rolled_back_with_its_transaction(system: Provisionin
 
 
 @pytest.fixture
-def own_postgres(run_dir: Path, worker_id: str) -> Iterator[EmbeddedPostgres]:
+def own_postgres(run_dir: Path) -> Iterator[EmbeddedPostgres]:
     """A server for this test alone."""
-    server = EmbeddedPostgres(run_dir / f"restarted-{worker_id}", durable=False)
+    server = EmbeddedPostgres(run_dir / uuid4().hex[:8], durable=False)
     server.start()
     yield server
     server.stop()
@@ -223,3 +223,34 @@ async def test_a_worker_continues_after_a_restart_of_the_database(
             await pay(system)
             await wait_until_active(url)
         assert await worker.stop() == 0
+
+
+async def test_a_worker_continues_after_the_database_was_read_only(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    own_postgres.create_database("billing")
+    url = own_postgres.url("billing")
+    await migrate(url)
+    settings = make_settings(database_url=url)
+    async with (
+        running_worker(url) as worker,
+        await create_pool(settings) as pool,
+        open_system(pool, World()) as system,
+    ):
+        await _set_read_only(url, on=True)
+        await worker.wait_for("worker ready", times=3)
+        await _set_read_only(url, on=False)
+        await pay(system)
+        await wait_until_active(url)
+        assert await worker.stop() == 0
+
+
+async def _set_read_only(database_url: str, *, on: bool) -> None:
+    """Let the server refuse writes, as a standby or a full disk does; open connections too."""
+    conn = await asyncpg.connect(database_url)
+    try:
+        value = "on" if on else "off"
+        await conn.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+        await conn.execute("SELECT pg_reload_conf()")
+    finally:
+        await conn.close()
