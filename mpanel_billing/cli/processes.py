@@ -9,6 +9,7 @@ from mpanel_billing.provisioning.drivers.registry import check_services
 from mpanel_billing.settings import Settings, load_settings
 from mpanel_billing.telemetry.logs import configure_logging
 from mpanel_billing.telemetry.tracing import tracing
+from mpanel_billing.telemetry.watchdog import watching_loop
 from mpanel_billing.worker.process import run_worker
 
 
@@ -34,5 +35,5 @@ def _start() -> Settings:
 
 
 async def _work(settings: Settings) -> None:
-    async with listening_for_monitoring(settings):
+    async with watching_loop(), listening_for_monitoring(settings):
         await run_worker(settings)

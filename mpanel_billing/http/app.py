@@ -1,13 +1,12 @@
 """The web application, assembled from the settings."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from aiohttp import web
 
 from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.access.persons import PersonHasher
+from mpanel_billing.background import background
 from mpanel_billing.checkout.order_watcher import OrderWatcher, RefreshLimit
 from mpanel_billing.checkout.session_params import PaymentTerms
 from mpanel_billing.checkout.sessions import Checkout
@@ -105,11 +104,8 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     persons = PersonHasher(settings.person_secret)
     app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], changes, terms, persons)
     app[keys.ORDER_WATCHER] = OrderWatcher(app[keys.CHECKOUT], RefreshLimit(), app[SHUTDOWN])
-    listening = asyncio.create_task(changes.listen())
-    yield
-    listening.cancel()
-    with suppress(asyncio.CancelledError):
-        await listening
+    async with background(changes.listen()):
+        yield
 
 
 async def _rate_limits(app: web.Application) -> AsyncIterator[None]:

@@ -18,6 +18,7 @@ from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.telemetry.pm2 import runs_under_pm2, signal_ready
 from mpanel_billing.telemetry.pool import open_pool
+from mpanel_billing.telemetry.watchdog import watching_loop
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,12 @@ def serve(app_factory: Callable[[], web.Application], host: str, port: int) -> N
     Under PM2 it reports when it is ready, and shares the port with the other instances; otherwise
     AddressInUseError if the port is taken.
     """
-    asyncio.run(_run(app_factory(), host, port))
+    asyncio.run(_serve(app_factory, host, port))
+
+
+async def _serve(app_factory: Callable[[], web.Application], host: str, port: int) -> None:
+    async with watching_loop():
+        await _run(app_factory(), host, port)
 
 
 async def _run(app: web.Application, host: str, port: int) -> None:

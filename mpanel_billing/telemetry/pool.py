@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager
 
+from mpanel_billing.background import background
 from mpanel_billing.database.pool import Pool, PoolObserver, create_pool
 from mpanel_billing.database.queries import Connection, name_of
 from mpanel_billing.settings import DatabaseSettings
@@ -38,13 +39,8 @@ async def open_pool(settings: DatabaseSettings) -> Pool:
 @asynccontextmanager
 async def sampled(pool: Pool, process: counters.Process) -> AsyncIterator[None]:
     """Update the gauges of this process's pool every few seconds until the block ends."""
-    sampling = asyncio.create_task(_keep_sampling(pool, process))
-    try:
+    async with background(_keep_sampling(pool, process)):
         yield
-    finally:
-        sampling.cancel()
-        with suppress(asyncio.CancelledError):
-            await sampling
 
 
 async def _keep_sampling(pool: Pool, process: counters.Process) -> None:

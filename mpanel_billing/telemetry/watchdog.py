@@ -6,9 +6,11 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from io import StringIO
 from typing import NoReturn
+
+from mpanel_billing.background import background
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +30,10 @@ async def watching_loop() -> AsyncIterator[None]:
     A thread without Python code does it, so it works while another one holds the interpreter. It
     writes the stack of each thread to stderr and exits with status 1.
     """
-    beating = asyncio.create_task(_keep_beating())
     try:
-        yield
+        async with background(_keep_beating()):
+            yield
     finally:
-        beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating
         faulthandler.cancel_dump_traceback_later()
 
 

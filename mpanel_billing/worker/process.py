@@ -18,6 +18,7 @@ import pgqueuer
 from pgqueuer import Job, PgQueuer, RetryRequested
 from pgqueuer.models import Schedule
 
+from mpanel_billing.background import background
 from mpanel_billing.database.pool import (
     COMMAND_TIMEOUT_SECONDS,
     CONNECT_TIMEOUT_SECONDS,
@@ -44,6 +45,7 @@ from mpanel_billing.telemetry.pm2 import signal_ready
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.webhooks.inbox import retry_event
 from mpanel_billing.worker.outages import brief_outages
+from mpanel_billing.worker.stall import Progress, watch_queue
 from mpanel_billing.worker.sweep import sweep
 
 logger = logging.getLogger(__name__)
@@ -95,18 +97,26 @@ async def run_worker(settings: Settings, clock: Clock = database_clock) -> None:
 
 async def work(settings: Settings, stop: asyncio.Event, clock: Clock = database_clock) -> None:
     """Work until the event is set and running jobs are done; restart after failures."""
+    progress = Progress()
     with brief_outages():
-        await pgqueuer.run(
-            lambda: _open_queue(settings, clock),
-            dequeue_timeout=timedelta(seconds=_DEQUEUE_SECONDS),
-            batch_size=_BATCH,
-            heartbeat_timeout=timedelta(seconds=_HEARTBEAT_SECONDS),
-            max_concurrent_tasks=most_jobs(settings),
-            shutdown_on_listener_failure=True,
-            restart_on_failure=True,
-            restart_delay=timedelta(seconds=_RESTART_SECONDS),
-            shutdown=stop,
-        )
+        async with background(watch_queue(settings.direct_url, progress)):
+            await _run_queue(settings, stop, clock, progress)
+
+
+async def _run_queue(
+    settings: Settings, stop: asyncio.Event, clock: Clock, progress: Progress
+) -> None:
+    await pgqueuer.run(
+        lambda: _open_queue(settings, clock, progress),
+        dequeue_timeout=timedelta(seconds=_DEQUEUE_SECONDS),
+        batch_size=_BATCH,
+        heartbeat_timeout=timedelta(seconds=_HEARTBEAT_SECONDS),
+        max_concurrent_tasks=most_jobs(settings),
+        shutdown_on_listener_failure=True,
+        restart_on_failure=True,
+        restart_delay=timedelta(seconds=_RESTART_SECONDS),
+        shutdown=stop,
+    )
 
 
 def most_jobs(settings: Settings) -> int:
@@ -121,7 +131,9 @@ def most_jobs(settings: Settings) -> int:
 
 
 @asynccontextmanager
-async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueuer]:
+async def _open_queue(
+    settings: Settings, clock: Clock, progress: Progress
+) -> AsyncIterator[PgQueuer]:
     """Open everything again: after a failure, no old connection can be trusted."""
     async with AsyncExitStack() as stack:
         queue_pool = await stack.enter_async_context(_queue_pool(settings))
@@ -144,11 +156,11 @@ async def _open_queue(settings: Settings, clock: Clock) -> AsyncIterator[PgQueue
             clock=clock,
         )
         queue = PgQueuer.from_asyncpg_pool(queue_pool)
-        register(queue, provisioning)
+        register(queue, provisioning, progress)
         schedule_pruning(queue, pool, ages_of(settings))
         stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))
         context = ReconcileContext(Mirror(pool, stripe, settings.livemode), drivers)
-        schedule_reconciling(queue, context, settings.reconcile_hour)
+        schedule_reconciling(queue, context, settings.reconcile_hour, progress)
         await _listen(queue)
         logger.info("worker ready")
         signal_ready()
@@ -176,7 +188,7 @@ async def _listen(queue: PgQueuer) -> None:
     await queue.connection.add_listener(queue.channel, lambda _: None)
 
 
-def register(queue: PgQueuer, provisioning: Provisioning) -> None:
+def register(queue: PgQueuer, provisioning: Provisioning, progress: Progress) -> None:
     """Register the job of each kind of trigger, and what runs every minute."""
     pool = provisioning.pool
     mirror = Mirror(pool, provisioning.gateway, provisioning.livemode)
@@ -195,7 +207,7 @@ def register(queue: PgQueuer, provisioning: Provisioning) -> None:
         (REFETCH, ask_stripe),
         (RETRY_EVENT, apply_event),
     ):
-        queue.entrypoint(entrypoint)(_job(entrypoint, do))
+        queue.entrypoint(entrypoint)(_job(entrypoint, do, progress))
 
     @queue.schedule("sweep", _EVERY_MINUTE)
     async def sweep_due(_: Schedule) -> None:
@@ -215,14 +227,14 @@ def schedule_pruning(queue: PgQueuer, pool: Pool, ages: Ages) -> None:
 
 
 def schedule_reconciling(
-    queue: PgQueuer, context: ReconcileContext, hour: int | Literal["off"]
+    queue: PgQueuer, context: ReconcileContext, hour: int | Literal["off"], progress: Progress
 ) -> None:
     """Reconcile daily at that hour, and on request."""
 
     async def reconcile(id_: str) -> None:
         await run_due(context, UUID(id_), queue.shutdown)
 
-    queue.entrypoint(RECONCILE)(_job(RECONCILE, reconcile))
+    queue.entrypoint(RECONCILE)(_job(RECONCILE, reconcile, progress))
     if hour == "off":
         return
 
@@ -231,7 +243,9 @@ def schedule_reconciling(
         await request_daily_run(context.mirror)
 
 
-def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job], Awaitable[None]]:
+def _job(
+    entrypoint: str, do: Callable[[str], Awaitable[None]], progress: Progress
+) -> Callable[[Job], Awaitable[None]]:
     """Wrap a function of an id as a job of the queue."""
 
     async def run(job: Job) -> None:
@@ -239,7 +253,8 @@ def _job(entrypoint: str, do: Callable[[str], Awaitable[None]]) -> Callable[[Job
         fields: dict[str, object] = {"job": entrypoint, "objectId": id_}
         started = time.monotonic()
         try:
-            await _counted(entrypoint, do(id_))
+            with progress.job():
+                await _counted(entrypoint, do(id_))
         except LeaseBusyError as busy:
             # if the other worker is dead, this one takes over
             raise RetryRequested(timedelta(seconds=busy.seconds), reason="busy") from busy

@@ -280,3 +280,13 @@ CROSS JOIN LATERAL unnest(estimated.found, estimated.fractions) AS common (found
 WHERE NOT t.small
   AND t.reltuples > 0
   AND NOT (t.figure = 'inbox_events' AND common.found IN ('received', 'failed'));
+
+-- name: has_waiting_jobs(seconds)$
+-- Whether a job has been due for so many seconds, in a database that takes writes.
+SELECT current_setting('transaction_read_only') = 'off'
+   AND EXISTS (
+       SELECT 1
+       FROM pgqueuer AS q
+       WHERE q.status = 'queued'
+         AND q.execute_after < now() - make_interval(secs => :seconds)
+   );
