@@ -59,8 +59,10 @@ class DatabaseSettings(BaseSettings):
     keep_provisioning_log_days: int = Field(default=365, ge=1, le=36_500)
     keep_idempotency_keys_days: int = Field(default=1, ge=1, le=36_500)
     keep_job_log_days: int = Field(default=7, ge=1, le=36_500)
+    keep_audit_days: int = Field(default=3650, ge=90, le=36_500)
+    audit_database_url: SecretStr | None = None
 
-    @field_validator("database_url", "database_direct_url")
+    @field_validator("database_url", "database_direct_url", "audit_database_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value:
@@ -78,6 +80,15 @@ class DatabaseSettings(BaseSettings):
     def direct_url(self) -> str:
         """The address for connections that keep session state: never PgBouncer's."""
         return (self.database_direct_url or self.database_url).get_secret_value()
+
+    def for_audit(self) -> Self:
+        """Return these settings with the URL of the role that prunes the audit log.
+
+        SettingsError without one.
+        """
+        if self.audit_database_url is None:
+            raise SettingsError("AUDIT_DATABASE_URL: is missing; see .env.example")
+        return self.model_copy(update={"database_url": self.audit_database_url})
 
     def without_pgbouncer(self) -> Self:
         """Return these settings with the direct URL for everything."""

@@ -93,6 +93,33 @@ CREATE TYPE pgqueuer_status AS ENUM (
     'failed'
 );
 
+CREATE FUNCTION billing_audit_append_only() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF current_user = 'mpanel_billing_audit' AND OLD.began_at < now() - interval '90 days' THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'rows of % are only added: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'insufficient_privilege', HINT = 'mpanel-billing audit prune deletes old rows';
+END
+$$;
+
+CREATE FUNCTION billing_audit_list_unsettled() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NEW.attempt_id IS NULL AND NEW.outcome = 'attempted' THEN
+        INSERT INTO billing_audit_unsettled (entry_id, since) VALUES (NEW.id, NEW.began_at);
+    ELSIF NEW.attempt_id IS NOT NULL AND NEW.outcome <> 'attempted' THEN
+        DELETE FROM billing_audit_unsettled WHERE entry_id = NEW.attempt_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION billing_describe(described_table text, described_column text, description text) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -742,10 +769,14 @@ COMMENT ON COLUMN billing_api_keys.networks IS 'Where it may be used from; null:
 COMMENT ON COLUMN billing_api_keys.calls_per_minute IS 'How many calls it may make in a minute; null: any number';
 COMMENT ON COLUMN billing_api_keys.refunds_per_day IS 'Minor units of each currency that it may refund in a day of UTC; null: any amount';
 
-CREATE TABLE billing_audit_log (
+CREATE TABLE billing_audit_entries (
     id bigint NOT NULL,
+    attempt_id bigint,
+    entry_id bigint GENERATED ALWAYS AS (COALESCE(attempt_id, id)) STORED NOT NULL,
+    began_at timestamp with time zone DEFAULT now() NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL,
     actor text NOT NULL,
+    person text,
     key_id text,
     action text NOT NULL,
     target_type text,
@@ -754,36 +785,69 @@ CREATE TABLE billing_audit_log (
     request_id text,
     outcome text NOT NULL,
     error text,
-    settled_at timestamp with time zone,
-    CONSTRAINT billing_audit_log_action_check CHECK ((action ~ '^[a-z_]+(\.[a-z_]+)+$'::text)),
-    CONSTRAINT billing_audit_log_actor_check CHECK ((actor <> ''::text)),
-    CONSTRAINT billing_audit_log_check CHECK (((target_type IS NULL) = (target_id IS NULL))),
-    CONSTRAINT billing_audit_log_check1 CHECK (((outcome = 'attempted'::text) OR (settled_at IS NOT NULL))),
-    CONSTRAINT billing_audit_log_details_check CHECK ((jsonb_typeof(details) = 'object'::text)),
-    CONSTRAINT billing_audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['attempted'::text, 'done'::text, 'failed'::text])))
+    CONSTRAINT billing_audit_entries_action_check CHECK ((action ~ '^[a-z_]+(\.[a-z_]+)+$'::text)),
+    CONSTRAINT billing_audit_entries_actor_check CHECK ((actor <> ''::text)),
+    CONSTRAINT billing_audit_entries_check CHECK ((attempt_id < id)),
+    CONSTRAINT billing_audit_entries_check1 CHECK (((target_type IS NULL) = (target_id IS NULL))),
+    CONSTRAINT billing_audit_entries_details_check CHECK ((jsonb_typeof(details) = 'object'::text)),
+    CONSTRAINT billing_audit_entries_outcome_check CHECK ((outcome = ANY (ARRAY['attempted'::text, 'done'::text, 'failed'::text]))),
+    CONSTRAINT billing_audit_entries_person_check CHECK ((person <> ''::text))
 );
-COMMENT ON TABLE billing_audit_log IS 'Every change made with a key or on a command line, in order';
-COMMENT ON COLUMN billing_audit_log.id IS 'Our id';
-COMMENT ON COLUMN billing_audit_log.at IS 'When it began';
-COMMENT ON COLUMN billing_audit_log.actor IS 'Name of the key, settings:admin:1 and the like for one of the settings, or cli:<user>@<host>';
-COMMENT ON COLUMN billing_audit_log.key_id IS 'billing_api_keys.id; null: not a key in the database';
-COMMENT ON COLUMN billing_audit_log.action IS 'What was done, such as subscription.suspend';
-COMMENT ON COLUMN billing_audit_log.target_type IS 'What it was done to: subscription, event, key, ...; null: not one thing';
-COMMENT ON COLUMN billing_audit_log.target_id IS 'Its id: ours, or Stripe''s for a Stripe object';
-COMMENT ON COLUMN billing_audit_log.details IS 'Parameters and result; never a secret';
-COMMENT ON COLUMN billing_audit_log.request_id IS 'X-Request-Id, which the log lines carry; null: no request';
-COMMENT ON COLUMN billing_audit_log.outcome IS 'attempted: begun, outcome unknown; done; failed: refused or aborted';
-COMMENT ON COLUMN billing_audit_log.error IS 'Error code, if it failed';
-COMMENT ON COLUMN billing_audit_log.settled_at IS 'When the outcome was written';
+COMMENT ON TABLE billing_audit_entries IS 'Every change made with a key or on a command line, in order: attempts, and outcomes';
+COMMENT ON COLUMN billing_audit_entries.id IS 'Our id';
+COMMENT ON COLUMN billing_audit_entries.attempt_id IS 'The attempt of which this is the outcome; null: an attempt, or a change that was done at once';
+COMMENT ON COLUMN billing_audit_entries.entry_id IS 'The attempt, or this row if it has none: the same for all rows of a change';
+COMMENT ON COLUMN billing_audit_entries.began_at IS 'When the change began';
+COMMENT ON COLUMN billing_audit_entries.at IS 'When this was recorded';
+COMMENT ON COLUMN billing_audit_entries.actor IS 'Name of the key, settings:admin:1 and the like for one of the settings, or cli:<user>@<host>';
+COMMENT ON COLUMN billing_audit_entries.person IS 'Who acted in mPanel, as X-Actor says; null: it does not say';
+COMMENT ON COLUMN billing_audit_entries.key_id IS 'billing_api_keys.id; null: not a key in the database';
+COMMENT ON COLUMN billing_audit_entries.action IS 'What was done, such as subscription.suspend';
+COMMENT ON COLUMN billing_audit_entries.target_type IS 'What it was done to: subscription, event, key, ...; null: not one thing';
+COMMENT ON COLUMN billing_audit_entries.target_id IS 'Its id: ours, or Stripe''s for a Stripe object';
+COMMENT ON COLUMN billing_audit_entries.details IS 'Parameters and result; never a secret';
+COMMENT ON COLUMN billing_audit_entries.request_id IS 'X-Request-Id, which the log lines carry; null: no request';
+COMMENT ON COLUMN billing_audit_entries.outcome IS 'attempted: begun, outcome unknown; done; failed: refused or aborted';
+COMMENT ON COLUMN billing_audit_entries.error IS 'Error code, if it failed or the outcome is unknown';
 
-ALTER TABLE billing_audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME billing_audit_log_id_seq
+ALTER TABLE billing_audit_entries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_audit_entries_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE VIEW billing_audit_log AS
+ SELECT entry_id AS id,
+    began_at AS at,
+    actor,
+    person,
+    key_id,
+    action,
+    target_type,
+    target_id,
+    details,
+    request_id,
+    outcome,
+    error,
+        CASE
+            WHEN ((attempt_id IS NOT NULL) OR (outcome <> 'attempted'::text)) THEN at
+            ELSE NULL::timestamp with time zone
+        END AS settled_at
+   FROM billing_audit_entries e
+  WHERE (id = ( SELECT max(later.id) AS max
+           FROM billing_audit_entries later
+          WHERE (later.entry_id = e.entry_id)));
+
+CREATE TABLE billing_audit_unsettled (
+    entry_id bigint NOT NULL,
+    since timestamp with time zone NOT NULL
+);
+COMMENT ON TABLE billing_audit_unsettled IS 'Attempts whose outcome is not recorded, written by a trigger';
+COMMENT ON COLUMN billing_audit_unsettled.entry_id IS 'The attempt in billing_audit_entries';
+COMMENT ON COLUMN billing_audit_unsettled.since IS 'When it began';
 
 CREATE TABLE billing_changes (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1903,15 +1967,16 @@ UNION ALL
  SELECT 'request_unfinished'::text AS trouble,
     s.id AS subscription_id,
     (a.id)::text AS object_id,
-    a.at AS since,
+    u.since,
     ((((a.action || COALESCE((' of '::text || a.target_id), ''::text)) || ' by '::text) || a.actor) || ': it is unknown whether it took effect'::text) AS detail
-   FROM (billing_audit_log a
+   FROM ((billing_audit_unsettled u
+     JOIN billing_audit_entries a ON ((a.id = u.entry_id)))
      LEFT JOIN subscriptions s ON ((s.id =
         CASE
             WHEN ((a.target_type = 'subscription'::text) AND (a.target_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'::text)) THEN (a.target_id)::uuid
             ELSE NULL::uuid
         END)))
-  WHERE ((a.outcome = 'attempted'::text) AND (a.at <= (now() - '00:15:00'::interval)) AND (NOT (EXISTS ( SELECT 1
+  WHERE ((u.since <= (now() - '00:15:00'::interval)) AND (NOT (EXISTS ( SELECT 1
            FROM billing_changes c
           WHERE ((c.id = ((a.details ->> 'changeId'::text))::uuid) AND (c.state = ANY (ARRAY['done'::text, 'failed'::text])))))))
 UNION ALL
@@ -2630,8 +2695,11 @@ ALTER TABLE ONLY billing_adoptions
 ALTER TABLE ONLY billing_api_keys
     ADD CONSTRAINT billing_api_keys_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY billing_audit_log
-    ADD CONSTRAINT billing_audit_log_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY billing_audit_entries
+    ADD CONSTRAINT billing_audit_entries_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_audit_unsettled
+    ADD CONSTRAINT billing_audit_unsettled_pkey PRIMARY KEY (entry_id);
 
 ALTER TABLE ONLY billing_changes
     ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
@@ -2805,11 +2873,11 @@ CREATE INDEX billing_adoptions_problem_idx ON billing_adoptions USING btree (sub
 
 CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE (revoked_at IS NULL);
 
-CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log USING btree (actor, id);
+CREATE INDEX billing_audit_entries_actor_idx ON billing_audit_entries USING btree (actor, entry_id);
 
-CREATE INDEX billing_audit_log_target_idx ON billing_audit_log USING btree (target_id, id);
+CREATE INDEX billing_audit_entries_entry_idx ON billing_audit_entries USING btree (entry_id, id);
 
-CREATE INDEX billing_audit_log_unfinished_idx ON billing_audit_log USING btree (at) WHERE (outcome = 'attempted'::text);
+CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries USING btree (target_id, entry_id);
 
 CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
 
@@ -2972,6 +3040,12 @@ CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btr
 CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);
 
 CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
+
+CREATE TRIGGER billing_audit_append_only BEFORE DELETE OR UPDATE ON billing_audit_entries FOR EACH ROW EXECUTE FUNCTION billing_audit_append_only();
+
+CREATE TRIGGER billing_audit_list_unsettled AFTER INSERT ON billing_audit_entries FOR EACH ROW EXECUTE FUNCTION billing_audit_list_unsettled();
+
+CREATE TRIGGER billing_audit_no_truncate BEFORE TRUNCATE ON billing_audit_entries FOR EACH STATEMENT EXECUTE FUNCTION billing_audit_append_only();
 
 CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
 

@@ -1,5 +1,8 @@
 """The audit log: every change made with a key or at the command line, in `billing_audit_log`.
 
+Its rows are only added, never updated: an attempt and its outcome are two rows of
+`billing_audit_entries`, and that view shows a change with its latest outcome.
+
 A change that is one database transaction is recorded in that transaction:
 
     async with transaction(pool) as conn:
@@ -53,12 +56,14 @@ class Actor:
     """The author of a change: the holder of a key, or a user at the command line.
 
     `name` is the key's, or `cli:<user>@<host>`; `key_id` is set for keys in the database, and
-    `request_id` for changes over HTTP.
+    `request_id` for changes over HTTP. `person` is who acted behind the key, as the key's holder
+    says.
     """
 
     name: str
     key_id: str | None = None
     request_id: str | None = None
+    person: str | None = None
 
 
 def command_line_actor() -> Actor:
@@ -75,6 +80,12 @@ def _system_user() -> str:
         return pwd.getpwuid(user_id).pw_name
     except KeyError:  # a container may run under a uid without a name
         return str(user_id)
+
+
+class AuditRoleError(BillingError):
+    """The database role may not delete from the audit log."""
+
+    code = "audit_role"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +217,38 @@ async def list_entries(
         )
 
 
+async def prune(pool: Pool, by: Actor, keep_days: int) -> int:
+    """Delete changes that began longer ago, and return how many.
+
+    Each batch is a transaction, in which it is recorded. `pool` has to connect as the role of
+    docs/access.md: the schema refuses any other (AuditRoleError). Attempts without an outcome stay.
+    """
+    changes = 0
+    try:
+        while deleted := await _prune_batch(pool, by, keep_days):
+            changes += deleted
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise AuditRoleError(
+            "Only the role mpanel_billing_audit can delete from the audit log: AUDIT_DATABASE_URL"
+            " has to connect as that role (docs/access.md)."
+        ) from error
+    return changes
+
+
+async def _prune_batch(pool: Pool, by: Actor, keep_days: int) -> int:
+    async with transaction(pool) as conn:
+        changes = await repository.prune_entries(conn, keep_days)
+        if changes:
+            await record(conn, by, "audit.prune", None, {"keepDays": keep_days, "changes": changes})
+    return changes
+
+
+async def count_prunable(pool: Pool, keep_days: int) -> int:
+    """Count the changes that `prune` would delete."""
+    async with acquired(pool) as conn:
+        return await repository.count_prunable(conn, keep_days)
+
+
 async def _insert(
     conn: Connection,
     by: Actor | None,
@@ -219,6 +262,7 @@ async def _insert(
         return None
     entry = {
         "actor": by.name,
+        "person": by.person,
         "key_id": by.key_id,
         "action": action,
         "target_type": target.kind if target else None,

@@ -133,7 +133,7 @@ async def insert_entry(conn: Connection, entry: Mapping[str, object]) -> int:
 
 
 async def settle_entry(conn: Connection, outcome: Mapping[str, object]) -> None:
-    """Write the outcome of an attempt."""
+    """Add the outcome of an attempt."""
     await _audit.settle_entry.execute(conn, **outcome)
 
 
@@ -151,6 +151,18 @@ async def get_outcome(conn: Connection, id_: int) -> str | None:
     """Return the outcome of an entry; None: there is no such entry."""
     outcome: str | None = await _audit.get_outcome.fetch_value(conn, id=id_)
     return outcome
+
+
+async def prune_entries(conn: Connection, keep_days: int) -> int:
+    """Delete the oldest changes that began longer ago, up to 10,000; returns how many."""
+    changes: int = await _audit.prune_entries.fetch_value(conn, keep_days=keep_days)
+    return changes
+
+
+async def count_prunable(conn: Connection, keep_days: int) -> int:
+    """Count the changes that `prune_entries` would delete."""
+    count: int = await _audit.count_prunable.fetch_value(conn, keep_days=keep_days)
+    return count
 
 
 async def list_entries(

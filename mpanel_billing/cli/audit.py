@@ -13,6 +13,7 @@ from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import Evidence
 from mpanel_billing.cli.output import json_text, moment_text, print_line
+from mpanel_billing.settings import load_database_settings
 
 app = typer.Typer(help="Changes made with a key or a command.", no_args_is_help=True)
 
@@ -64,11 +65,31 @@ def settle(
     typer.echo(f"{entry} is {outcome.value}")
 
 
+@app.command()
+def prune(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be deleted.")
+    ] = False,
+) -> None:
+    """Delete changes older than KEEP_AUDIT_DAYS; needs AUDIT_DATABASE_URL (docs/access.md)."""
+    settings = load_database_settings()
+    days = settings.keep_audit_days
+    if dry_run:
+        count = with_pool(lambda pool: audit.count_prunable(pool, days))
+        typer.echo(f"{count:,} changes are older than {days} days")
+        return
+    by = command_line_actor()
+    pruned = with_pool(lambda pool: audit.prune(pool, by, days), settings.for_audit())
+    typer.echo(f"deleted {pruned:,} changes older than {days} days")
+
+
 def _line(row: asyncpg.Record) -> str:
     target = f"{row['target_type']} {row['target_id']}" if row["target_id"] else "-"
     outcome = row["outcome"] + (f" ({row['error']})" if row["error"] else "")
     details = json.dumps(row["details"], ensure_ascii=False) if row["details"] else ""
     details = shorten(details, _DETAIL_LENGTH, placeholder=" ... (--json shows all)")
+    actor = row["actor"] + (f" for {row['person']}" if row["person"] else "")
     return (
-        f"{moment_text(row['at'])}  {row['actor']}  {row['action']}  {target}  {outcome}  {details}"
+        f"{moment_text(row['at'])}  {actor}  {row['action']}  {target}  {outcome}  {details}"
     ).rstrip()

@@ -7,17 +7,17 @@ from typing import TypeVar
 
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.settings import load_database_settings, load_settings
+from mpanel_billing.settings import DatabaseSettings, load_database_settings, load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
 T = TypeVar("T")
 
 
-def with_pool(do: Callable[[Pool], Awaitable[T]]) -> T:
-    """Run a function with a pool for DATABASE_URL and return its result."""
+def with_pool(do: Callable[[Pool], Awaitable[T]], settings: DatabaseSettings | None = None) -> T:
+    """Run a function with a pool, for DATABASE_URL unless given settings; return its result."""
 
     async def run() -> T:
-        async with await create_pool(load_database_settings()) as pool:
+        async with await create_pool(settings or load_database_settings()) as pool:
             return await do(pool)
 
     return asyncio.run(run())

@@ -1,6 +1,7 @@
 """Checks a request's key against the scope that its endpoint declares."""
 
 import logging
+import re
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -9,11 +10,11 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.ceilings import count_call
 from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keyring import Holder, UnknownKeyError
-from mpanel_billing.errors import BillingError, UnauthenticatedError
+from mpanel_billing.errors import BillingError, MalformedRequestError, UnauthenticatedError
 from mpanel_billing.http import keys
 from mpanel_billing.http.client_address import address_of
 from mpanel_billing.http.rate_limits import refuse_if_spent, spend_allowance
-from mpanel_billing.telemetry.logs import REQUEST_ID
+from mpanel_billing.telemetry.logs import REQUEST_ID, redact
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ ACTOR = web.RequestKey("actor", Actor)
 
 HOLDER = web.RequestKey("holder", Holder)
 """The holder of the request's key, with its scopes."""
+
+PERSON_HEADER = "X-Actor"
+PERSON = r"[A-Za-z0-9._:@+-]{1,100}"
 
 _SCHEME = "bearer"
 _CHALLENGE = UnauthenticatedError.challenge
@@ -49,13 +53,14 @@ class NetworkRefusedError(BillingError):
 async def require_scope(request: web.Request, scope: Scope) -> Actor:
     """Return the holder of the request's key, for the audit log.
 
-    UnauthenticatedError (401) without a valid key, RateLimitedError (429) after too many wrong
-    ones or too many calls, NetworkRefusedError or ScopeMissingError (403),
-    DatabaseUnavailableError (503) if the key cannot be looked up.
+    MalformedRequestError (400) for a malformed X-Actor, UnauthenticatedError (401) without a valid
+    key, RateLimitedError or TooManyCallsError (429), NetworkRefusedError or ScopeMissingError
+    (403), DatabaseUnavailableError (503) if the key cannot be looked up.
     """
     given = _bearer_key(request)
     if given is None:
         raise UnauthenticatedError('An API key is required: "Authorization: Bearer <key>".')
+    person = read_person(request)
     holder = request[HOLDER] = await _identify(request, given)
     if not holder.may_come_from(address_of(request)):
         raise NetworkRefusedError("This key may not be used from your address.")
@@ -63,7 +68,7 @@ async def require_scope(request: web.Request, scope: Scope) -> Actor:
         await count_call(request.app[keys.POOL], holder.key_id)
     if not holder.may(scope):
         raise ScopeMissingError(scope)
-    actor = request[ACTOR] = Actor(holder.name, holder.key_id, REQUEST_ID.get())
+    actor = request[ACTOR] = Actor(holder.name, holder.key_id, REQUEST_ID.get(), person)
     return actor
 
 
@@ -87,6 +92,18 @@ async def _identify(request: web.Request, given: str) -> Holder:
         logger.info("key refused: %s", error)
         await spend_allowance(request, "wrong_keys")
         raise
+
+
+def read_person(request: web.Request) -> str | None:
+    """Return who acts behind the key (X-Actor), without the rest of an e-mail address."""
+    given = request.headers.get(PERSON_HEADER)
+    if given is None:
+        return None
+    if not re.fullmatch(PERSON, given):
+        raise MalformedRequestError(
+            f"{PERSON_HEADER} must be 1 to 100 letters, digits and . _ : @ + - characters."
+        )
+    return redact(given)
 
 
 def _bearer_key(request: web.Request) -> str | None:

@@ -87,9 +87,17 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
             "route": route,
             "status": status,
             "durationMs": round(seconds * 1000, 1),
-            **({"actor": request[ACTOR].name} if ACTOR in request else {}),
+            **_acting(request),
         },
     )
+
+
+def _acting(request: web.Request) -> dict[str, str]:
+    """Return the key's holder, and the person behind it."""
+    actor = request.get(ACTOR)
+    if actor is None:
+        return {}
+    return {"actor": actor.name, **({"person": actor.person} if actor.person else {})}
 
 
 @web.middleware

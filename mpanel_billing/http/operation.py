@@ -97,6 +97,7 @@ class Operation:
                 (UnauthenticatedError, ()),
                 (ScopeMissingError, ()),
                 (NetworkRefusedError, ()),
+                (MalformedRequestError, ()),
             )
         if self.scope or self.limit:
             yield RateLimitedError, ()

@@ -53,10 +53,16 @@ COMMENT ON COLUMN billing_key_usage.measure IS 'calls, or refunds: and the curre
 COMMENT ON COLUMN billing_key_usage.since IS 'The minute or the day of UTC that is counted';
 COMMENT ON COLUMN billing_key_usage.used IS 'Calls, or minor units of the currency';
 
-CREATE TABLE billing_audit_log (
+-- Rows are only added, and an attempt and its outcome are two; the view billing_audit_log brings
+-- them together. An outcome repeats the attempt, so that each row can be found and read by itself.
+CREATE TABLE billing_audit_entries (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    attempt_id bigint CHECK (attempt_id < id),
+    entry_id bigint NOT NULL GENERATED ALWAYS AS (coalesce(attempt_id, id)) STORED,
+    began_at timestamptz NOT NULL DEFAULT now(),
     at timestamptz NOT NULL DEFAULT now(),
     actor text NOT NULL CHECK (actor <> ''),
+    person text CHECK (person <> ''),
     key_id text,
     action text NOT NULL CHECK (action ~ '^[a-z_]+(\.[a-z_]+)+$'),
     target_type text,
@@ -65,26 +71,70 @@ CREATE TABLE billing_audit_log (
     request_id text,
     outcome text NOT NULL CHECK (outcome IN ('attempted', 'done', 'failed')),
     error text,
-    settled_at timestamptz,
-    CHECK ((target_type IS NULL) = (target_id IS NULL)),
-    CHECK (outcome = 'attempted' OR settled_at IS NOT NULL)
+    CHECK ((target_type IS NULL) = (target_id IS NULL))
 );
-CREATE INDEX billing_audit_log_target_idx ON billing_audit_log (target_id, id);
-CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log (actor, id);
-CREATE INDEX billing_audit_log_unfinished_idx ON billing_audit_log (at) WHERE outcome = 'attempted';
-COMMENT ON TABLE billing_audit_log IS 'Every change made with a key or on a command line, in order';
-COMMENT ON COLUMN billing_audit_log.id IS 'Our id';
-COMMENT ON COLUMN billing_audit_log.at IS 'When it began';
-COMMENT ON COLUMN billing_audit_log.actor IS 'Name of the key, settings:admin:1 and the like for one of the settings, or cli:<user>@<host>';
-COMMENT ON COLUMN billing_audit_log.key_id IS 'billing_api_keys.id; null: not a key in the database';
-COMMENT ON COLUMN billing_audit_log.action IS 'What was done, such as subscription.suspend';
-COMMENT ON COLUMN billing_audit_log.target_type IS 'What it was done to: subscription, event, key, ...; null: not one thing';
-COMMENT ON COLUMN billing_audit_log.target_id IS 'Its id: ours, or Stripe''s for a Stripe object';
-COMMENT ON COLUMN billing_audit_log.details IS 'Parameters and result; never a secret';
-COMMENT ON COLUMN billing_audit_log.request_id IS 'X-Request-Id, which the log lines carry; null: no request';
-COMMENT ON COLUMN billing_audit_log.outcome IS 'attempted: begun, outcome unknown; done; failed: refused or aborted';
-COMMENT ON COLUMN billing_audit_log.error IS 'Error code, if it failed';
-COMMENT ON COLUMN billing_audit_log.settled_at IS 'When the outcome was written';
+CREATE INDEX billing_audit_entries_entry_idx ON billing_audit_entries (entry_id, id);
+CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries (target_id, entry_id);
+CREATE INDEX billing_audit_entries_actor_idx ON billing_audit_entries (actor, entry_id);
+COMMENT ON TABLE billing_audit_entries IS 'Every change made with a key or on a command line, in order: attempts, and outcomes';
+COMMENT ON COLUMN billing_audit_entries.id IS 'Our id';
+COMMENT ON COLUMN billing_audit_entries.attempt_id IS 'The attempt of which this is the outcome; null: an attempt, or a change that was done at once';
+COMMENT ON COLUMN billing_audit_entries.entry_id IS 'The attempt, or this row if it has none: the same for all rows of a change';
+COMMENT ON COLUMN billing_audit_entries.began_at IS 'When the change began';
+COMMENT ON COLUMN billing_audit_entries.at IS 'When this was recorded';
+COMMENT ON COLUMN billing_audit_entries.actor IS 'Name of the key, settings:admin:1 and the like for one of the settings, or cli:<user>@<host>';
+COMMENT ON COLUMN billing_audit_entries.person IS 'Who acted in mPanel, as X-Actor says; null: it does not say';
+COMMENT ON COLUMN billing_audit_entries.key_id IS 'billing_api_keys.id; null: not a key in the database';
+COMMENT ON COLUMN billing_audit_entries.action IS 'What was done, such as subscription.suspend';
+COMMENT ON COLUMN billing_audit_entries.target_type IS 'What it was done to: subscription, event, key, ...; null: not one thing';
+COMMENT ON COLUMN billing_audit_entries.target_id IS 'Its id: ours, or Stripe''s for a Stripe object';
+COMMENT ON COLUMN billing_audit_entries.details IS 'Parameters and result; never a secret';
+COMMENT ON COLUMN billing_audit_entries.request_id IS 'X-Request-Id, which the log lines carry; null: no request';
+COMMENT ON COLUMN billing_audit_entries.outcome IS 'attempted: begun, outcome unknown; done; failed: refused or aborted';
+COMMENT ON COLUMN billing_audit_entries.error IS 'Error code, if it failed or the outcome is unknown';
+
+-- Attempts never leave billing_audit_entries, so those without an outcome have a list of their own.
+CREATE TABLE billing_audit_unsettled (
+    entry_id bigint PRIMARY KEY,
+    since timestamptz NOT NULL
+);
+COMMENT ON TABLE billing_audit_unsettled IS 'Attempts whose outcome is not recorded, written by a trigger';
+COMMENT ON COLUMN billing_audit_unsettled.entry_id IS 'The attempt in billing_audit_entries';
+COMMENT ON COLUMN billing_audit_unsettled.since IS 'When it began';
+
+CREATE FUNCTION billing_audit_list_unsettled() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.attempt_id IS NULL AND NEW.outcome = 'attempted' THEN
+        INSERT INTO billing_audit_unsettled (entry_id, since) VALUES (NEW.id, NEW.began_at);
+    ELSIF NEW.attempt_id IS NOT NULL AND NEW.outcome <> 'attempted' THEN
+        DELETE FROM billing_audit_unsettled WHERE entry_id = NEW.attempt_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER billing_audit_list_unsettled AFTER INSERT ON billing_audit_entries
+FOR EACH ROW EXECUTE FUNCTION billing_audit_list_unsettled();
+
+-- The role of `mpanel-billing audit prune` deletes what is old; nobody else deletes, and nobody updates.
+-- Grants say the same, but a role that owns the table or is a superuser can have any.
+CREATE FUNCTION billing_audit_append_only() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF current_user = 'mpanel_billing_audit' AND OLD.began_at < now() - interval '90 days' THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'rows of % are only added: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'insufficient_privilege', HINT = 'mpanel-billing audit prune deletes old rows';
+END
+$$;
+CREATE TRIGGER billing_audit_append_only BEFORE UPDATE OR DELETE ON billing_audit_entries
+FOR EACH ROW EXECUTE FUNCTION billing_audit_append_only();
+CREATE TRIGGER billing_audit_no_truncate BEFORE TRUNCATE ON billing_audit_entries
+FOR EACH STATEMENT EXECUTE FUNCTION billing_audit_append_only();
+REVOKE UPDATE, DELETE, TRUNCATE ON billing_audit_entries FROM PUBLIC, CURRENT_USER;
 
 CREATE TABLE billing_reconcile_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -210,6 +260,9 @@ DROP TABLE billing_reconcile_drift;
 DROP TABLE billing_reconcile_marks;
 DROP TABLE billing_reconcile_slices;
 DROP TABLE billing_reconcile_runs;
-DROP TABLE billing_audit_log;
+DROP TABLE billing_audit_unsettled;
+DROP TABLE billing_audit_entries;
+DROP FUNCTION billing_audit_append_only();
+DROP FUNCTION billing_audit_list_unsettled();
 DROP TABLE billing_key_usage;
 DROP TABLE billing_api_keys;

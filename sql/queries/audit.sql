@@ -1,11 +1,15 @@
--- The audit log.
+-- The audit log: rows are only added.
 
--- Tables: billing_audit_log
+-- Tables: billing_audit_entries, billing_audit_unsettled
 --
--- CREATE TABLE billing_audit_log (
+-- CREATE TABLE billing_audit_entries (
 --     id bigint NOT NULL,
+--     attempt_id bigint,
+--     entry_id bigint GENERATED ALWAYS AS (COALESCE(attempt_id, id)) STORED NOT NULL,
+--     began_at timestamp with time zone DEFAULT now() NOT NULL,
 --     at timestamp with time zone DEFAULT now() NOT NULL,
 --     actor text NOT NULL,
+--     person text,
 --     key_id text,
 --     action text NOT NULL,
 --     target_type text,
@@ -14,22 +18,57 @@
 --     request_id text,
 --     outcome text NOT NULL,
 --     error text,
---     settled_at timestamp with time zone,
---     CONSTRAINT billing_audit_log_action_check CHECK ((action ~ '^[a-z_]+(\.[a-z_]+)+$'::text)),
---     CONSTRAINT billing_audit_log_actor_check CHECK ((actor <> ''::text)),
---     CONSTRAINT billing_audit_log_check CHECK (((target_type IS NULL) = (target_id IS NULL))),
---     CONSTRAINT billing_audit_log_check1 CHECK (((outcome = 'attempted'::text) OR (settled_at IS NOT NULL))),
---     CONSTRAINT billing_audit_log_details_check CHECK ((jsonb_typeof(details) = 'object'::text)),
---     CONSTRAINT billing_audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['attempted'::text, 'done'::text, 'failed'::text])))
+--     CONSTRAINT billing_audit_entries_action_check CHECK ((action ~ '^[a-z_]+(\.[a-z_]+)+$'::text)),
+--     CONSTRAINT billing_audit_entries_actor_check CHECK ((actor <> ''::text)),
+--     CONSTRAINT billing_audit_entries_check CHECK ((attempt_id < id)),
+--     CONSTRAINT billing_audit_entries_check1 CHECK (((target_type IS NULL) = (target_id IS NULL))),
+--     CONSTRAINT billing_audit_entries_details_check CHECK ((jsonb_typeof(details) = 'object'::text)),
+--     CONSTRAINT billing_audit_entries_outcome_check CHECK ((outcome = ANY (ARRAY['attempted'::text, 'done'::text, 'failed'::text]))),
+--     CONSTRAINT billing_audit_entries_person_check CHECK ((person <> ''::text))
 -- );
--- ALTER TABLE ONLY billing_audit_log ADD CONSTRAINT billing_audit_log_pkey PRIMARY KEY (id);
--- CREATE INDEX billing_audit_log_actor_idx ON billing_audit_log USING btree (actor, id);
--- CREATE INDEX billing_audit_log_target_idx ON billing_audit_log USING btree (target_id, id);
--- CREATE INDEX billing_audit_log_unfinished_idx ON billing_audit_log USING btree (at) WHERE (outcome = 'attempted'::text);
-
--- name: insert_entry(actor, key_id, action, target_type, target_id, details, request_id, outcome)$
-INSERT INTO billing_audit_log (
+-- ALTER TABLE ONLY billing_audit_entries ADD CONSTRAINT billing_audit_entries_pkey PRIMARY KEY (id);
+-- CREATE INDEX billing_audit_entries_actor_idx ON billing_audit_entries USING btree (actor, entry_id);
+-- CREATE INDEX billing_audit_entries_entry_idx ON billing_audit_entries USING btree (entry_id, id);
+-- CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries USING btree (target_id, entry_id);
+--
+-- CREATE TABLE billing_audit_unsettled (
+--     entry_id bigint NOT NULL,
+--     since timestamp with time zone NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_audit_unsettled ADD CONSTRAINT billing_audit_unsettled_pkey PRIMARY KEY (entry_id);
+-
+-- name: insert_entry(actor, person, key_id, action, target_type, target_id, details, request_id, outcome)$
+INSERT INTO billing_audit_entries (
     actor,
+    person,
+    key_id,
+    action,
+    target_type,
+    target_id,
+    details,
+    request_id,
+    outcome
+)
+VALUES (
+    :actor,
+    :person,
+    :key_id,
+    :action,
+    :target_type,
+    :target_id,
+    :details::jsonb,
+    :request_id,
+    :outcome::text
+)
+RETURNING id;
+
+-- name: settle_entry(id, outcome, error, target_type, target_id, details)!
+-- The outcome of an attempt, with details that were only known afterwards.
+INSERT INTO billing_audit_entries (
+    attempt_id,
+    began_at,
+    actor,
+    person,
     key_id,
     action,
     target_type,
@@ -37,43 +76,64 @@ INSERT INTO billing_audit_log (
     details,
     request_id,
     outcome,
-    settled_at
+    error
 )
-VALUES (
-    :actor,
-    :key_id,
-    :action,
-    :target_type,
-    :target_id,
-    :details::jsonb,
-    :request_id,
-    :outcome::text,
-    CASE WHEN :outcome::text <> 'attempted' THEN now() END
-)
-RETURNING id;
-
--- name: settle_entry(id, outcome, error, target_type, target_id, details)!
--- The outcome of an attempt, with details that were only known afterwards.
-UPDATE billing_audit_log
-SET outcome = :outcome,
-    error = :error,
-    settled_at = now(),
-    target_type = coalesce(:target_type, target_type),
-    target_id = coalesce(:target_id, target_id),
-    details = details || :details::jsonb
-WHERE id = :id;
+SELECT
+    a.id,
+    a.began_at,
+    a.actor,
+    a.person,
+    a.key_id,
+    a.action,
+    coalesce(:target_type, a.target_type),
+    coalesce(:target_id, a.target_id),
+    a.details || :details::jsonb,
+    a.request_id,
+    :outcome,
+    :error
+FROM billing_audit_entries AS a
+WHERE a.id = :id;
 
 -- name: settle_by_hand(id, outcome, actor, reason)$
 -- What a person found out about an attempt of unknown outcome, and the change at Stripe that it was for.
-WITH settled AS (
-    UPDATE billing_audit_log AS a
-    SET outcome = :outcome::text,
-        settled_at = now(),
-        details = a.details || jsonb_build_object('settledBy', :actor::text, 'reason', :reason::text)
-    WHERE a.id = :id
-      AND a.outcome = 'attempted'
-      AND a.at <= now() - interval '15 minutes'
-    RETURNING a.id, a.details ->> 'changeId' AS change_id
+WITH unsettled AS (
+    DELETE FROM billing_audit_unsettled AS u
+    WHERE u.entry_id = :id
+      AND u.since <= now() - interval '15 minutes'
+    RETURNING u.entry_id
+),
+settled AS (
+    INSERT INTO billing_audit_entries (
+        attempt_id,
+        began_at,
+        actor,
+        person,
+        key_id,
+        action,
+        target_type,
+        target_id,
+        details,
+        request_id,
+        outcome
+    )
+    SELECT
+        a.id,
+        a.began_at,
+        a.actor,
+        a.person,
+        a.key_id,
+        a.action,
+        a.target_type,
+        a.target_id,
+        a.details || jsonb_build_object('settledBy', :actor::text, 'reason', :reason::text),
+        a.request_id,
+        :outcome::text
+    FROM billing_audit_entries AS a
+    JOIN unsettled
+        ON a.id = unsettled.entry_id
+    RETURNING
+        entry_id,
+        details ->> 'changeId' AS change_id
 ),
 closed AS (
     UPDATE billing_changes AS c
@@ -84,13 +144,15 @@ closed AS (
     WHERE c.id = settled.change_id::uuid
       AND (c.state = 'unanswered' OR (c.state = 'asking' AND c.leased_until < now()))
 )
-SELECT settled.id
+SELECT settled.entry_id
 FROM settled;
 
 -- name: get_outcome(id)$
 SELECT a.outcome
-FROM billing_audit_log AS a
-WHERE a.id = :id;
+FROM billing_audit_entries AS a
+WHERE a.entry_id = :id
+ORDER BY a.id DESC
+LIMIT 1;
 
 -- name: plan_for_values()$
 -- For this transaction: plan each statement for its actual values. Ours are otherwise planned once
@@ -98,22 +160,65 @@ WHERE a.id = :id;
 SELECT set_config('plan_cache_mode', 'force_custom_plan', TRUE);
 
 -- name: list_entries(target_id, actor, before, most)
--- Newest first; null matches any.
+-- Each change with its latest outcome, newest first; null matches any. max() is looked up by index
+-- for each row of the page.
 SELECT
-    a.id,
-    a.at,
-    a.actor,
-    a.key_id,
-    a.action,
-    a.target_type,
-    a.target_id,
-    a.details,
-    a.request_id,
-    a.outcome,
-    a.error
-FROM billing_audit_log AS a
-WHERE (:target_id::text IS NULL OR a.target_id = :target_id)
-  AND (:actor::text IS NULL OR a.actor = :actor)
-  AND a.id < :before
-ORDER BY a.id DESC
+    e.entry_id AS id,
+    e.began_at AS at,
+    e.actor,
+    e.person,
+    e.key_id,
+    e.action,
+    e.target_type,
+    e.target_id,
+    e.details,
+    e.request_id,
+    e.outcome,
+    e.error
+FROM billing_audit_entries AS e
+WHERE (:target_id::text IS NULL OR e.target_id = :target_id)
+  AND (:actor::text IS NULL OR e.actor = :actor)
+  AND e.entry_id < :before
+  AND e.id = (
+      SELECT max(later.id)
+      FROM billing_audit_entries AS later
+      WHERE later.entry_id = e.entry_id
+  )
+ORDER BY e.entry_id DESC
 LIMIT :most;
+
+-- name: prune_entries(keep_days)$
+-- The oldest changes with all their rows; an attempt without an outcome stays. The schema lets only
+-- the role of `audit prune` do it.
+WITH old AS MATERIALIZED (
+    SELECT a.id
+    FROM billing_audit_entries AS a
+    WHERE a.attempt_id IS NULL
+      AND a.began_at < now() - make_interval(days => :keep_days::integer)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_audit_unsettled AS u
+          WHERE u.entry_id = a.id
+      )
+    ORDER BY a.id
+    LIMIT 10000
+),
+pruned AS (
+    DELETE FROM billing_audit_entries AS e
+    USING old
+    WHERE e.entry_id = old.id
+    RETURNING e.entry_id
+)
+SELECT count(DISTINCT pruned.entry_id)
+FROM pruned;
+
+-- name: count_prunable(keep_days)$
+SELECT count(*)
+FROM billing_audit_entries AS a
+WHERE a.attempt_id IS NULL
+  AND a.began_at < now() - make_interval(days => :keep_days::integer)
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_audit_unsettled AS u
+      WHERE u.entry_id = a.id
+  );

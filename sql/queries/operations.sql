@@ -400,13 +400,18 @@ moments AS (
     UNION ALL
     -- suspensions are above, with the operator's reason
     SELECT
-        a.at,
+        a.began_at,
         'operator',
-        a.action || ' by ' || a.actor,
+        a.action || ' by ' || a.actor || coalesce(' for ' || a.person, ''),
         a.outcome || coalesce(' (' || a.error || ')', '')
-    FROM billing_audit_log AS a
+    FROM billing_audit_entries AS a
     JOIN subject ON a.target_id = subject.id::text
     WHERE a.target_type = 'subscription'
+      AND a.id = (
+          SELECT max(later.id)
+          FROM billing_audit_entries AS later
+          WHERE later.entry_id = a.entry_id
+      )
       AND a.action NOT IN ('subscription.suspend', 'subscription.lift')
     UNION ALL
     SELECT

@@ -498,16 +498,17 @@ SELECT
     'request_unfinished',
     s.id,
     a.id::text,
-    a.at,
+    u.since,
     a.action || coalesce(' of ' || a.target_id, '') || ' by ' || a.actor || ': it is unknown whether it took effect'
-FROM billing_audit_log AS a
+FROM billing_audit_unsettled AS u
+JOIN billing_audit_entries AS a
+    ON a.id = u.entry_id
 LEFT JOIN subscriptions AS s
     ON s.id = CASE
         WHEN a.target_type = 'subscription' AND a.target_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
             THEN a.target_id::uuid
     END
-WHERE a.outcome = 'attempted'
-  AND a.at <= now() - interval '15 minutes'
+WHERE u.since <= now() - interval '15 minutes'
   -- the same request may have been repeated, which settles its change
   AND NOT EXISTS (
       SELECT 1

@@ -1,6 +1,8 @@
 """What is on record and when, whatever the outcome of the change."""
 
+import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 
 import asyncpg
@@ -18,9 +20,11 @@ from mpanel_billing.errors import (
 )
 from mpanel_billing.provisioning.drift import Drift, repair
 from mpanel_billing.provisioning.drivers.protocol import Account, Found
+from mpanel_billing.resources import ROOT
 from mpanel_billing.settings import DatabaseSettings
 from tests import stripe_objects as made
 from tests.access.conftest import GRACE
+from tests.commands import run_command
 from tests.inbox import Inbox
 
 
@@ -143,26 +147,32 @@ async def test_a_page_costs_the_same_however_long_the_log_is(
 ) -> None:
     """By what the server has read of the table: hardly more than the page."""
     read = """SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
-              WHERE relname = 'billing_audit_log'"""
+              WHERE relname = 'billing_audit_entries'"""
     await pool.execute(
-        """INSERT INTO billing_audit_log (actor, action, target_type, target_id, outcome,
-               settled_at)
+        """INSERT INTO billing_audit_entries (actor, action, target_type, target_id, outcome)
            SELECT CASE n WHEN 9 THEN 'rare' ELSE 'key-' || n % 50 END, 'a.b', 'event',
-               (n % 2000)::text, 'done', now()
+               (n % 2000)::text, CASE WHEN n % 2 = 1 THEN 'attempted' ELSE 'done' END
            FROM generate_series(1, 20000) AS n"""
     )
-    await pool.execute("ANALYZE billing_audit_log")
+    await pool.execute(
+        """INSERT INTO billing_audit_entries
+               (attempt_id, actor, action, target_type, target_id, outcome)
+           SELECT id, actor, action, target_type, target_id, 'failed'
+           FROM billing_audit_entries WHERE outcome = 'attempted'"""
+    )
+    await pool.execute("ANALYZE billing_audit_entries")
     queries = load_queries("audit")
     async with transaction(pool) as conn:
         await queries.plan_for_values.execute(conn)
+        before = await conn.fetchval(read)
         params = {"target_id": None, "actor": None, "before": audit.LAST_ID, "most": 10} | asked
         rows = await queries.list_entries.fetch(conn, **params)
         assert rows
-        assert await conn.fetchval(read) <= 20
+        assert await conn.fetchval(read) - before <= 45
 
 
 OLD_ATTEMPT = """
-INSERT INTO billing_audit_log (actor, action, target_type, target_id, outcome, at)
+INSERT INTO billing_audit_entries (actor, action, target_type, target_id, outcome, began_at)
 VALUES ('panel', 'subscription.cancel', 'subscription', 'sub_1', 'attempted', now() - $1::interval)
 RETURNING id
 """
@@ -204,3 +214,97 @@ async def test_only_an_attempt_that_has_surely_ended_can_be_settled(pool: Pool) 
         await audit.settle(pool, old, "failed", "?", GRACE)
     with pytest.raises(NotFoundError):
         await audit.settle(pool, old + 1000, "done", "?", GRACE)
+
+
+async def test_an_attempt_and_its_outcome_are_two_rows_and_neither_changes(pool: Pool) -> None:
+    async with audit.attempt(pool, GRACE, "invoice.refund", Target("invoice", "1")) as entry:
+        entry.note(refunded=799)
+    rows = await pool.fetch("SELECT * FROM billing_audit_entries ORDER BY id")
+    assert [(row["outcome"], row["details"]) for row in rows] == [
+        ("attempted", {}),
+        ("done", {"refunded": 799}),
+    ]
+    assert rows[1]["attempt_id"] == rows[0]["id"]
+    shown = await pool.fetchrow("SELECT * FROM billing_audit_log")
+    assert shown is not None
+    assert (shown["id"], shown["outcome"], shown["at"]) == (entry.id, "done", rows[0]["began_at"])
+
+
+CHANGES = (
+    "UPDATE billing_audit_entries SET actor = 'mallory'",
+    "UPDATE billing_audit_log SET outcome = 'failed'",
+    "DELETE FROM billing_audit_entries",
+    "TRUNCATE billing_audit_entries",
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_nobody_rewrites_the_log_not_even_the_owner_of_the_table(
+    pool: Pool, change: str
+) -> None:
+    await attempted(pool, timedelta(days=9000))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="rows of billing_audit_entries"):
+        await pool.execute(change)
+
+
+async def test_the_owner_of_the_table_lacks_the_grants_too(pool: Pool) -> None:
+    """Superusers, as in this test, have all rights; so what was granted is read."""
+    granted = await pool.fetch(
+        """SELECT acl.privilege_type FROM pg_class AS c, aclexplode(c.relacl) AS acl
+           WHERE c.relname = 'billing_audit_entries'"""
+    )
+    assert {"SELECT", "INSERT"} <= {row["privilege_type"] for row in granted}
+    assert not {"UPDATE", "DELETE", "TRUNCATE"} & {row["privilege_type"] for row in granted}
+
+
+ROLE = re.compile(r"```sql\n(CREATE ROLE mpanel_billing_audit.*?)```", re.DOTALL)
+
+
+async def create_role(pool: Pool) -> None:
+    """Run what docs/access.md has an administrator run; the role is the same for all databases."""
+    (text,) = ROLE.findall((ROOT / "docs" / "access.md").read_text())
+    create, _, grants = text.partition(";")
+    with suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+        await pool.execute(create)
+    await pool.execute(grants)
+
+
+async def test_only_the_role_of_prune_deletes_and_only_what_is_old_and_has_an_outcome(
+    pool: Pool, database_url: str
+) -> None:
+    await create_role(pool)
+    old = await attempted(pool, timedelta(days=4000))
+    await attempted(pool, timedelta(days=4001))
+    await audit.settle(pool, old, "done", "seen at Stripe", GRACE)
+    refused = await run_command(database_url, "audit", "prune", AUDIT_DATABASE_URL=database_url)
+    assert (refused.status, "mpanel_billing_audit" in refused.err) == (1, True)
+    missing = await run_command(database_url, "audit", "prune")
+    assert missing.err.startswith("mpanel-billing: AUDIT_DATABASE_URL: is missing")
+    url = database_url.replace("postgres:", "mpanel_billing_audit:", 1)
+    counted = await run_command(database_url, "audit", "prune", "--dry-run")
+    assert counted.out == "1 changes are older than 3650 days\n"
+    done = await run_command(database_url, "audit", "prune", AUDIT_DATABASE_URL=url)
+    assert done.out == "deleted 1 changes older than 3650 days\n", done
+    assert [(row["action"], row["outcome"]) for row in await audit.list_entries(pool, most=9)] == [
+        ("audit.prune", "done"),
+        ("audit.settle", "done"),
+        ("subscription.cancel", "attempted"),
+    ]
+    again = await run_command(database_url, "audit", "prune", AUDIT_DATABASE_URL=url)
+    assert again.out == "deleted 0 changes older than 3650 days\n"
+
+
+async def test_the_role_of_prune_can_do_nothing_else(pool: Pool) -> None:
+    await create_role(pool)
+    young = await attempted(pool, timedelta(days=89))
+    async with transaction(pool) as conn:
+        await conn.execute("SET LOCAL ROLE mpanel_billing_audit")
+        for text in (
+            f"DELETE FROM billing_audit_entries WHERE id = {young}",
+            "UPDATE billing_audit_entries SET actor = 'mallory'",
+            "SELECT FROM subscriptions",
+            "DELETE FROM billing_audit_unsettled",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                async with conn.transaction():
+                    await conn.execute(text)

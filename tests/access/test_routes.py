@@ -155,7 +155,7 @@ async def test_every_change_by_an_operator_leaves_exactly_one_entry(
     )
     event = str(await pool.fetchval("SELECT min(id) FROM stripe_events"))
     unfinished = await pool.fetchval(
-        """INSERT INTO billing_audit_log (actor, action, outcome, at)
+        """INSERT INTO billing_audit_entries (actor, action, outcome, began_at)
            VALUES ('panel', 'customer.portal', 'attempted', now() - interval '1 hour')
            RETURNING id::text"""
     )
@@ -235,6 +235,19 @@ async def test_an_entry_names_the_key_of_the_database(
     assert entry["details"]["reason"] == f"her key {key.id}_*** leaked"
     holds = await pool.fetch("SELECT placed_by FROM provisioning_holds")
     assert [hold["placed_by"] for hold in holds] == ["night-shift"]
+
+
+async def test_an_entry_names_the_person_behind_the_key(client: AppClient, inbox: Inbox) -> None:
+    await inbox.deliver("customer.subscription.created", made.subscription())
+    retry = ("POST", "/api/admin/provisioning/retry")
+    for person in ("user:42", "ada@example.com"):
+        assert (await ask(client, retry, bearer(ADMIN_KEY) | {"X-Actor": person}))[0] == 200
+    assert (await ask(client, retry, bearer(ADMIN_KEY)))[0] == 200
+    status, text = await ask(client, retry, bearer(ADMIN_KEY) | {"X-Actor": "a b"})
+    assert (status, json.loads(text)["code"]) == (400, "malformed_request")
+    _, text = await ask(client, ("GET", "/api/admin/audit"), bearer(ADMIN_KEY))
+    persons = [entry["person"] for entry in json.loads(text)["entries"]]
+    assert persons == [None, "a***@example.com", "user:42"]
 
 
 async def test_the_log_is_paged_and_asked_for_a_target(client: AppClient, issue: Issue) -> None:

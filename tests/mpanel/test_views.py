@@ -51,7 +51,7 @@ OF_TROUBLE = (
     "unhandled_idx",
     "billing_items_unknown_price_idx",
     "provisioning_work_debt_unconfirmed_idx",
-    "billing_audit_log_unfinished_idx",
+    "billing_audit_unsettled_pkey",
     "provisioning_work_paid_after_end_idx",
     "provisioning_work_undone_idx",
     "provisioning_work_due_idx",

@@ -130,7 +130,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "SELECT customer_id::text FROM subscriptions WHERE id::text = $1", ids[0]
     )
     attempt = await service.pool.fetchval(
-        "INSERT INTO billing_audit_log (actor, action, outcome, at) VALUES ('panel',"
+        "INSERT INTO billing_audit_entries (actor, action, outcome, began_at) VALUES ('panel',"
         " 'customer.portal', 'attempted', now() - interval '1 hour') RETURNING id::text"
     )
     plan = {"planId": "premium", "billingCycle": "monthly"}

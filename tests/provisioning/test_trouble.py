@@ -255,7 +255,7 @@ async def lose_an_answer(system: System, age: str, error: Exception | None) -> N
         async with audit.attempt(system.pool, GRACE, "subscription.cancel", target):
             if error:
                 raise error
-    await pass_time(system, "billing_audit_log", "at", age)
+    await pass_time(system, "billing_audit_unsettled", "since", age)
 
 
 def of(world: Callable[..., Awaitable[None]], *args: Any, **named: Any) -> World:

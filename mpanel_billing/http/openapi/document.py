@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from mpanel_billing import __version__
+from mpanel_billing.http.access import PERSON, PERSON_HEADER
 from mpanel_billing.http.endpoint import Endpoints
 from mpanel_billing.http.openapi.json_schema import (
     Components,
@@ -36,6 +37,8 @@ Unknown keys in a request are ignored, and responses may gain keys. Every error 
 `ErrorResponse`. Each response has an `X-Request-Id`: the request's own if it sends a valid one."""
 
 _ABOUT_KEY = "A key with the scope that the operation names; docs/access.md says how to get one."
+
+_ABOUT_PERSON = "Who acts behind the key, such as an id of mPanel's, for the audit log."
 
 _TAGS = {
     "checkout": "Ordering and following an order, for the marketing site.",
@@ -187,6 +190,9 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         for name, field in schema["properties"].items():
             required = name in schema.get("required", ())
             yield _parameter(place, name, without_null(field), required=required)
+    if operation.scope:
+        person = {"type": "string", "pattern": f"^{PERSON}$", "description": _ABOUT_PERSON}
+        yield _parameter("header", PERSON_HEADER, person, required=False)
 
 
 def _parameter(place: str, name: str, schema: JsonSchema, *, required: bool) -> dict[str, Any]:

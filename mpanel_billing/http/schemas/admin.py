@@ -164,6 +164,7 @@ class AuditEntrySchema(Schema):
     id: int
     at: Moment
     actor: str
+    person: str | None
     key_id: str | None
     action: str
     target_type: str | None
