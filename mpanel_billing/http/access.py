@@ -37,9 +37,9 @@ class ScopeMissingError(BillingError):
     status = HTTPStatus.FORBIDDEN
     code = "scope_missing"
 
-    def __init__(self, scope: Scope) -> None:
-        """Name the missing scope."""
-        super().__init__(f'This key lacks the scope "{scope}".')
+    def __init__(self, scope: Scope, advice: str = "") -> None:
+        """Name the missing scope, after a sentence of advice."""
+        super().__init__(f'{advice}This key lacks the scope "{scope}".')
         self.challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
 
 
@@ -48,6 +48,16 @@ class NetworkRefusedError(BillingError):
 
     status = HTTPStatus.FORBIDDEN
     code = "network_refused"
+
+
+class OwnerMissingError(ScopeMissingError):
+    """The request names no customer, and its key is not for any."""
+
+    def __init__(self) -> None:
+        """Say how to name one."""
+        super().__init__(
+            "billing:any-customer", "Please name the customer, by customerId or userId. "
+        )
 
 
 async def require_scope(request: web.Request, scope: Scope) -> Actor:

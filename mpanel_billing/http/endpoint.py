@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Generic, TypedDict, TypeVar, get_args, get_type_hints, overload
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypeVar as TypeVarWithDefault
 from typing_extensions import Unpack
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.key import Scope
-from mpanel_billing.http.access import HOLDER, ScopeMissingError, identify, require_scope
+from mpanel_billing.http.access import HOLDER, OwnerMissingError, identify, require_scope
 from mpanel_billing.http.operation import Body, Content, Operation, Refusals, Tag, register
 from mpanel_billing.http.rate_limits import Group, spend_allowance
 from mpanel_billing.http.request import (
@@ -37,8 +37,10 @@ from mpanel_billing.http.request import (
     read_idempotency_key,
     read_json,
     read_path,
+    read_query,
     validate,
 )
+from mpanel_billing.http.schemas.base import OwnerRequest, StrictRequest
 
 PathT_co = TypeVarWithDefault("PathT_co", covariant=True, bound=Path | None, default=None)
 QueryT_co = TypeVarWithDefault("QueryT_co", covariant=True, bound=BaseModel | None, default=None)
@@ -78,14 +80,6 @@ class KeyedCall(Call[PathT_co, QueryT_co, BodyT_co]):
     """A call with a key of the declared scope; `actor` is for the audit log."""
 
     actor: Actor
-
-    def require(self, scope: Scope) -> None:
-        """Raise ScopeMissingError unless the key has this scope too.
-
-        For what depends on the request: without the owner's name it takes `billing:any-customer`.
-        """
-        if not self.request[HOLDER].may(scope):
-            raise ScopeMissingError(scope)
 
 
 class Passed(TypedDict, total=False):
@@ -174,6 +168,7 @@ class Endpoints:
                 body=signature.body,
                 **passed,
             )
+            _check_models(operation)
             return self._add(operation, _enforced(operation, handler))
 
         return declare
@@ -212,6 +207,17 @@ class Endpoints:
         register(handler, operation)
         self._routes.append(web.RouteDef(operation.method, operation.address, handler, {}))
         return handler
+
+
+def _check_models(operation: Operation) -> None:
+    """TypeError for a strict endpoint that would ignore a key, or not ask for the owner."""
+    models = [one for one in (operation.query, operation.body) if isinstance(one, type)]
+    if operation.is_strict and any(one.model_config.get("extra") != "forbid" for one in models):
+        msg = f"the models of {operation.address} must forbid unknown keys"
+        raise TypeError(msg)
+    if operation.is_billing and not any(issubclass(one, OwnerRequest) for one in models):
+        msg = f"{operation.address} must take its customer, as an OwnerRequest"
+        raise TypeError(msg)
 
 
 def _operation_id(handler: Callable[..., Any]) -> str:
@@ -254,8 +260,9 @@ def _enforced(
     """Return the aiohttp handler of an endpoint."""
     identify_caller = _identification(operation)
     kind = KeyedCall if operation.scope and not operation.key_optional else Call
-    path, query = operation.path, operation.query
+    path = operation.path
     idempotent = operation.headers is IdempotencyHeaders
+    take_query = _query_taker(operation)
     read_body = _body_reader(operation)
     write = _writer(operation)
 
@@ -265,13 +272,24 @@ def _enforced(
             request=request,
             actor=await identify_caller(request),  # type: ignore[arg-type]  # an Actor if keyed
             path=read_path(request, path) if path else None,
-            query=validate(query, dict(request.query)) if query else None,
+            query=take_query(request),
             idempotency_key=read_idempotency_key(request) if idempotent else None,
             **await read_body(request),
         )
+        if operation.is_billing:
+            _require_owner(call)
         return write(request, await handler(call))
 
     return serve
+
+
+def _require_owner(call: Call[Any, Any, Any]) -> None:
+    """Raise OwnerMissingError if the request names no customer, and its key is not for any."""
+    given = [one for one in (call.query, call.body) if isinstance(one, OwnerRequest)]
+    if any(not one.named.is_empty for one in given):
+        return
+    if not call.request[HOLDER].may("billing:any-customer"):
+        raise OwnerMissingError
 
 
 def _identification(operation: Operation) -> Callable[[web.Request], Awaitable[Actor | None]]:
@@ -290,16 +308,36 @@ def _identification(operation: Operation) -> Callable[[web.Request], Awaitable[A
     return identify_caller
 
 
+def _query_taker(operation: Operation) -> Callable[[web.Request], BaseModel | None]:
+    strict = operation.is_strict
+    model = operation.query or (_Nothing if strict else None)
+
+    def take_query(request: web.Request) -> BaseModel | None:
+        return validate(model, read_query(request, strict=strict)) if model else None
+
+    return take_query
+
+
+class _Nothing(StrictRequest):
+    """What an endpoint takes that declares no query or no body: no key."""
+
+
 def _body_reader(
     operation: Operation,
 ) -> Callable[[web.Request], Awaitable[dict[str, Any]]]:
+    strict = operation.is_strict
     model, optional = operation.body, operation.body_optional
+    if model is None and strict and operation.method != hdrs.METH_GET:
+        model, optional = _Nothing, True
     if not isinstance(model, type):
         return _no_body
     labels = getattr(model, "labels", {})
 
     async def read_body(request: web.Request) -> dict[str, Any]:
-        sent = {} if optional and not request.can_read_body else await read_json(request)
+        if optional and not request.can_read_body:
+            sent = {}
+        else:
+            sent = await read_json(request, strict=strict)
         return {"json": sent, "body": validate(model, sent, labels)}
 
     return read_body

@@ -73,6 +73,19 @@ class Operation:
     calls_stripe: bool = False
     refusals: Refusals = field(default_factory=dict)
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether unknown and repeated keys are refused: a change must not ignore what it says.
+
+        The public routes ignore unknown keys: their clients send some.
+        """
+        return self.tag in {"admin", "billing"}
+
+    @property
+    def is_billing(self) -> bool:
+        """Whether it is about a customer, whom the request names (docs/billing-api.md)."""
+        return self.tag == "billing"
+
     def refuses_with(self, error: BillingError) -> bool:
         """Return whether the declaration names the error's status and code."""
         return any(
@@ -103,11 +116,11 @@ class Operation:
             yield RateLimitedError, ()
         if self.path:
             yield self.path.mismatch, ()
-        if self.query:
+        if self.query or self.is_strict:
             yield InvalidRequestError, ()
         if self.headers:
             yield MalformedRequestError, ()
-        if isinstance(self.body, type):
+        if isinstance(self.body, type) or (self.is_strict and self.method != "GET"):
             yield from _BODY_REFUSALS
         if self.calls_stripe:
             yield from ((StripeError, STRIPE_CODES), (StripeUnavailableError, ()))

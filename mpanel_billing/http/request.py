@@ -41,6 +41,7 @@ _WORDS = {
     "string_too_short": "must not be empty",
     "uuid_type": "must be an id",
     "uuid_parsing": "must be an id",
+    "extra_forbidden": "is unknown",
 }
 """pydantic's error types, in words for the person who fills in the form."""
 
@@ -149,11 +150,18 @@ def read_path(request: web.Request, model: type[AnyPath]) -> AnyPath:
         raise model.mismatch(model.mismatch_message) from None
 
 
-async def read_json(request: web.Request) -> Any:
+def read_query(request: web.Request, *, strict: bool) -> dict[str, str]:
+    """Return the query; InvalidRequestError, if `strict`, for a parameter that is given twice."""
+    query = request.query
+    return _once_each(query.items()) if strict else dict(query)
+
+
+async def read_json(request: web.Request, *, strict: bool) -> Any:
     """Return the JSON value in the body.
 
     UnsupportedMediaTypeError for another content type, BodyTooLargeError above MAX_BODY_BYTES,
-    MalformedRequestError for invalid JSON.
+    MalformedRequestError for invalid JSON; InvalidRequestError, if `strict`, for an object that
+    has a key twice.
     """
     kind = request.content_type
     if kind != "application/json" and not kind.endswith("+json"):
@@ -161,7 +169,11 @@ async def read_json(request: web.Request) -> Any:
             "Please send JSON, with the header Content-Type: application/json."
         )
     try:
-        return json.loads(await _read_bytes(request), parse_constant=_refuse_constant)
+        return json.loads(
+            await _read_bytes(request),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_once_each if strict else None,
+        )
     except (ValueError, RecursionError):
         raise MalformedRequestError("The request body is not valid JSON.") from None
 
@@ -200,6 +212,20 @@ async def _read_bytes(request: web.Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise too_large
     return bytes(body)
+
+
+def _once_each(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in read:
+            raise _repeated(name)
+        read[name] = value
+    return read
+
+
+def _repeated(name: str) -> InvalidRequestError:
+    problem = "is given twice"
+    return InvalidRequestError(_sentence(name, problem), fields={name: problem})
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -5,7 +5,7 @@ The routes are read from the router, so that a new one is included automatically
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -53,14 +53,27 @@ CALLING_STRIPE = {
 tests/subscriptions."""
 READING = {route for route in GUARDED if route[0] in {"GET", "HEAD"}} | ONLY_LOOKING
 CHANGING = {*GUARDED} - READING
+ANOTHER_PLAN = {"planId": "premium", "billingCycle": "monthly"}
+REQUIRED = {
+    ("POST", "/api/billing/subscriptions/{id}/preview-change"): ANOTHER_PLAN,
+    ("POST", "/api/billing/subscriptions/{id}/change-plan"): ANOTHER_PLAN,
+}
+"""What a body needs besides the customer."""
 
 
 async def ask(
-    client: AppClient, route: Route, headers: dict[str, str], body: object = None, **ids: str
+    client: AppClient,
+    route: Route,
+    headers: dict[str, str],
+    body: object = None,
+    *,
+    query: Mapping[str, str] | None = None,
+    **ids: str,
 ) -> tuple[int, str]:
     method, template = route
     path = re.sub(r"{(\w+)}", lambda match: ids.get(match[1], ID), template)
-    answer = await client.request(method, path, headers=headers, json=body)
+    params = query if method in {"GET", "HEAD"} else None
+    answer = await client.request(method, path, headers=headers, json=body, params=params)
     return answer.status, await answer.text()
 
 
@@ -79,14 +92,33 @@ async def test_no_route_can_be_called_without_a_key_that_opens_it(
     client: AppClient, issue: Issue
 ) -> None:
     keys = {scope: (await issue(scope)).text for scope in SCOPES}
+    owner = {"customerId": ID}
     for route in GUARDED:
         assert (await ask(client, route, {}))[0] == 401, route
         assert (await ask(client, route, bearer("x" * 32)))[0] in {401, 429}, route
         area = "admin" if route[1].startswith("/api/admin") else "billing"
         narrow = scope_of(route, area)
         for scope, key in keys.items():
-            status, text = await ask(client, route, bearer(key), {})
+            named = owner if area == "billing" else {}
+            status, text = await ask(client, route, bearer(key), named, query=named)
             assert (status != 403) == (scope in {area, narrow}), (route, scope, status, text)
+
+
+async def test_who_does_not_name_the_customer_needs_a_key_for_any(
+    client: AppClient, issue: Issue
+) -> None:
+    """A misspelled `customerId` refunded another customer's invoice."""
+    billing = sorted(route for route in GUARDED if "/billing/" in route[1] and route[0] != "HEAD")
+    for number, route in enumerate(billing):
+        narrow = scope_of(route, "billing")
+        key = await issue(narrow, name=f"narrow-{number}")
+        status, answer = await ask(client, route, bearer(key.text), REQUIRED.get(route, {}))
+        assert status == 403, (route, answer)
+        assert "customerId" in json.loads(answer)["error"]
+        wide = await issue(narrow, "billing:any-customer", name=f"wide-{number}")
+        for text in (wide.text, BILLING_KEY):
+            status, answer = await ask(client, route, bearer(text), REQUIRED.get(route, {}))
+            assert status in {404, 422}, (route, answer)
 
 
 class Record:
@@ -291,10 +323,9 @@ async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
     id_, customer = str(bought["id"]), str(bought["customer_id"])
     invoice = str((await service.row("SELECT id FROM invoices"))["id"])
     one = "/api/billing/subscriptions/{id}"
-    another_plan = {"planId": "premium", "billingCycle": "monthly"}
     acts: list[tuple[str, str, str, object]] = [
         ("/api/billing/portal-session", "customer.portal", customer, {"customerId": customer}),
-        (f"{one}/change-plan", "subscription.change_plan", id_, another_plan),
+        (f"{one}/change-plan", "subscription.change_plan", id_, ANOTHER_PLAN),
         (f"{one}/cancel", "subscription.cancel", id_, {"atPeriodEnd": True}),
         (f"{one}/resume", "subscription.resume", id_, {}),
         ("/api/billing/invoices/{id}/refund", "invoice.refund", invoice, {"amount": 100}),

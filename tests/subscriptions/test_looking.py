@@ -252,7 +252,8 @@ async def test_a_read_only_key_changes_nothing(backend: Backend, bought: str) ->
     )
     headers = {"Authorization": f"Bearer {looking.text}"}
     client = backend.service.client
-    async with client.get(f"/api/billing/subscriptions/{bought}", headers=headers) as response:
+    path = f"/api/billing/subscriptions/{bought}?customerId={await backend.customer_of(bought)}"
+    async with client.get(path, headers=headers) as response:
         assert response.status == 200
     for path in ("portal-session", f"subscriptions/{bought}/cancel"):
         async with client.post(f"/api/billing/{path}", json={}, headers=headers) as response:

@@ -71,7 +71,7 @@ async def list_extras(request: web.Request) -> web.Response:
 @routes.post("/demo/quote")
 async def quote(request: web.Request) -> web.Response:
     """Price an order as `create-session` would, without placing it."""
-    body = validate(QuoteRequest, await read_json(request), QuoteRequest.labels)
+    body = validate(QuoteRequest, await read_json(request, strict=False), QuoteRequest.labels)
     catalogue = await load_offers(request.app[keys.CHECKOUT])
     order = read_order(body.to_selection(), catalogue)
     return web.json_response(_quote(price_order(catalogue, order)))

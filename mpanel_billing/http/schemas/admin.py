@@ -10,7 +10,6 @@ from mpanel_billing.http.schemas.base import (
     ONLY_NUMBERS,
     Moment,
     Reason,
-    Request,
     Response,
     Schema,
     SearchText,
@@ -22,14 +21,14 @@ MOST_EVENTS = 1000
 MOST_ENTRIES = 1000
 
 
-class EventsQuery(Request):
+class EventsQuery(StrictRequest):
     """Which events to return."""
 
     status: Status | None = Field(None, description="Only events with this status.")
     limit: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="The most to return.")] = 50
 
 
-class ReplayFailedQuery(Request):
+class ReplayFailedQuery(StrictRequest):
     """Which of the failed events: all, or some."""
 
     type: SearchText | None = Field(None, description="Only events of this type.")
@@ -44,7 +43,7 @@ class ReplayIgnoredQuery(ReplayFailedQuery):
     type: SearchText = Field(description="Only events of this type.")
 
 
-class AuditQuery(Request):
+class AuditQuery(StrictRequest):
     """Which entries to return."""
 
     target: SearchText | None = Field(None, description="Only changes to the object with this id.")
@@ -55,14 +54,14 @@ class AuditQuery(Request):
     ] = audit.LAST_ID
 
 
-class SettleAuditRequest(Request):
+class SettleAuditRequest(StrictRequest):
     """Whether a change took effect, and how you found out."""
 
     outcome: Literal["done", "failed"]
     reason: Reason
 
 
-class CancelDeletedRequest(Request):
+class CancelDeletedRequest(StrictRequest):
     """How a deleted subscription is cancelled: with or without a refund of its latest payment."""
 
     refund: StrictBool

@@ -73,7 +73,7 @@ class Response(Schema):
 
 
 class Request(BaseModel):
-    """The body of a request, in camelCase; unknown keys are ignored.
+    """The body or query of a request, in camelCase; unknown keys are ignored.
 
     `labels` are the words for its fields in error sentences (`customer.email` -> `your email
     address`).
@@ -84,9 +84,9 @@ class Request(BaseModel):
 
 
 class StrictRequest(Request):
-    """The body of a request that refuses unknown keys."""
+    """The same of the routes that need a key: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", validate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 _ONE_LINE = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
@@ -121,7 +121,7 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 """Why an operator does something, for the record."""
 
 
-class OwnerRequest(Request):
+class OwnerRequest(StrictRequest):
     """The customer that a request is about; if both ids are given, they must agree."""
 
     customer_id: UUID | None = None

@@ -9,14 +9,13 @@ from mpanel_billing.http.schemas.base import (
     ONLY_NUMBERS,
     Moment,
     Reason,
-    Request,
     Response,
     Schema,
     StrictRequest,
 )
 
 
-class SuspendRequest(Request):
+class SuspendRequest(StrictRequest):
     """Why all services of a subscription are suspended."""
 
     reason: Reason
@@ -49,7 +48,7 @@ class LeniencyRequest(StrictRequest):
     whole_customer: StrictBool = False
 
 
-class IgnorePriceRequest(Request):
+class IgnorePriceRequest(StrictRequest):
     """Why items at the price give nothing."""
 
     reason: Reason
