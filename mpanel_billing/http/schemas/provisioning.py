@@ -66,7 +66,7 @@ class AdoptRequest(StrictRequest):
     tenant_id: UUID
 
 
-class KeepPaymentRequest(Request):
+class KeepPaymentRequest(StrictRequest):
     """What was agreed about a payment that was made after the end."""
 
     reason: Reason
