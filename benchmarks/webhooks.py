@@ -72,10 +72,10 @@ WITH people AS (
 ), bought AS (
     INSERT INTO subscriptions (customer_id, status, billing_provider, livemode, currency, amount,
         price, auto_renew, stripe_customer_id, stripe_subscription_id, stripe_status,
-        initial_payment_settled, cancel_at_period_end, collection_paused, billing_cycle,
+        initial_payment_settled, order_paid, cancel_at_period_end, collection_paused, billing_cycle,
         current_period_start, current_period_end, stripe_as_of_since, stripe_as_of, entitlement)
     SELECT id, 'active', 'stripe', FALSE, 'usd', 799, 7.99, FALSE, stripe_customer_id,
-        'sub_' || substr(stripe_customer_id, 5), 'active', TRUE, FALSE, FALSE, 'monthly',
+        'sub_' || substr(stripe_customer_id, 5), 'active', TRUE, TRUE, FALSE, FALSE, 'monthly',
         to_timestamp(1789000000), to_timestamp(1790000000), to_timestamp(1789000000),
         to_timestamp(1789000000), billing_subscription_entitlement_v1(
             jsonb_populate_record(NULL::billing_subscription_snapshot, jsonb_build_object(

@@ -477,6 +477,8 @@ BEGIN
             FROM subscriptions AS o
             WHERE o.stripe_subscription_id = s.stripe_subscription_id
               AND o.initial_payment_settled
+              -- the first money for an order has its domain ordered
+              AND (o.order_paid OR s.stripe_status <> 'paid' OR s.total = 0)
               AND o.stripe_status IN ('trialing', 'active', 'incomplete')
               AND o.customer_id IS NOT NULL
             OFFSET 0
@@ -1117,6 +1119,7 @@ CREATE TABLE subscriptions (
     stripe_schedule_id text,
     entitlement jsonb,
     initial_payment_settled boolean,
+    order_paid boolean,
     stripe_as_of_since timestamp with time zone,
     stripe_as_of timestamp with time zone,
     stripe_event_id text,
@@ -1150,6 +1153,7 @@ COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with in
 COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; none is made here';
 COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
 COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
+COMMENT ON COLUMN subscriptions.order_paid IS 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain';
 COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
 COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
 COMMENT ON COLUMN subscriptions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
@@ -1618,6 +1622,8 @@ CREATE TABLE tenant_services (
     next_attempt_at timestamp with time zone,
     desired_resources jsonb DEFAULT '{}'::jsonb NOT NULL,
     resources jsonb DEFAULT '{}'::jsonb NOT NULL,
+    desired_domains text[] DEFAULT '{}'::text[] NOT NULL,
+    ordered_domains text[] DEFAULT '{}'::text[] NOT NULL,
     generation bigint DEFAULT 0 NOT NULL,
     pending_action text,
     pending_request jsonb,
@@ -1646,6 +1652,8 @@ COMMENT ON COLUMN tenant_services.last_error IS 'Why the latest command failed';
 COMMENT ON COLUMN tenant_services.next_attempt_at IS 'When it is retried';
 COMMENT ON COLUMN tenant_services.desired_resources IS 'Limits that the account should have';
 COMMENT ON COLUMN tenant_services.resources IS 'Limits that the account was last given';
+COMMENT ON COLUMN tenant_services.desired_domains IS 'Domains that the service should have registered or transferred, in ASCII';
+COMMENT ON COLUMN tenant_services.ordered_domains IS 'Domains that it was told to register or transfer, and has; never told twice';
 COMMENT ON COLUMN tenant_services.generation IS 'Counts the commands sent to the driver, which refuses one older than the last it saw';
 COMMENT ON COLUMN tenant_services.pending_action IS 'Command sent under this generation whose outcome is unknown';
 COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the same in every retry';
@@ -2639,6 +2647,7 @@ CREATE TABLE subscription_charges (
     currency text,
     state text NOT NULL,
     stripe_id text,
+    stripe_created timestamp with time zone,
     attempt integer DEFAULT 1 NOT NULL,
     tried_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -2663,6 +2672,7 @@ COMMENT ON COLUMN subscription_charges.amount IS 'Minor units; null for a discou
 COMMENT ON COLUMN subscription_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN subscription_charges.state IS 'with_checkout: on the session; waiting: for the subscription of the trial; attached: in Stripe; removed: the trial was cancelled';
 COMMENT ON COLUMN subscription_charges.stripe_id IS 'ii_... of an invoice item, or the coupon';
+COMMENT ON COLUMN subscription_charges.stripe_created IS 'When Stripe made the invoice item, by its clock: an invoice that is made later includes it';
 COMMENT ON COLUMN subscription_charges.attempt IS 'Part of the idempotency key; grows when a removed charge is attached again';
 COMMENT ON COLUMN subscription_charges.tried_at IS 'When Stripe was last asked to attach it, with or without success';
 COMMENT ON COLUMN subscription_charges.created_at IS 'When this row was created';

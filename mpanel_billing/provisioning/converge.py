@@ -220,7 +220,8 @@ async def _drive_services(
     services = dict(work.services)
     if desired.services:
         async with acquired(provisioning.pool) as conn:
-            services |= await runs.write_desired(conn, lease, desired, drivers)
+            domains = {"hosting": work.registrar_domains if desired.orders_domains else ()}
+            services |= await runs.write_desired(conn, lease, desired, drivers, domains)
     dispatcher = Dispatcher(provisioning.pool, provisioning.drivers, lease)
     for service in in_order(services):
         if blocker(service, services) is None and is_due(service, work):

@@ -87,7 +87,8 @@ class Leniency:
 class Entitlement:
     """What entitles a subscription to its services; times are UTC.
 
-    `settled`: its first invoice is paid or was $0. `paused_by`: Stripe's reason for the status
+    `settled`: its first invoice is paid or was $0. `order_paid`: money was paid for all that was
+    ordered with it, and not given back. `paused_by`: Stripe's reason for the status
     `paused`. `owed_since`: since when the oldest unpaid cycle invoice is due; it may lie in the
     future. `term_start`: start of the term that Stripe calls past due or unpaid.
     `contradicted_since`: what `contradicted_since()` returned at the latest run. `held`: an
@@ -97,6 +98,7 @@ class Entitlement:
 
     stripe_status: str | None
     settled: bool = False
+    order_paid: bool = False
     collection_paused: bool = False
     paused_by: str | None = None
     owed_since: datetime | None = None
@@ -125,12 +127,14 @@ class Desired:
     """The desired state of every product type, and when time alone may change it (None: never).
 
     `reason`: why the phase is not active; None while it is, or while nothing is due yet.
+    `orders_domains`: whether domains may be registered or transferred for it.
     """
 
     phase: Phase
     services: Mapping[str, DesiredService]
     wake_at: datetime | None = None
     reason: Reason | None = None
+    orders_domains: bool = False
 
 
 def desired_services(subscription: Entitlement, policy: Policy, now: datetime) -> Desired:
@@ -140,7 +144,8 @@ def desired_services(subscription: Entitlement, policy: Policy, now: datetime) -
     retention period; while an item cannot be placed in the catalogue, nothing is removed or
     reduced. Nothing is terminated while an operator holds the subscription, or while the host keeps
     a payment that was made after the end. A service that was never provisioned is only desired
-    while the subscription is active.
+    while the subscription is active. Domains are ordered for money only: not for a trial, nor for
+    what is free.
     """
     verdict = _verdict(subscription, policy, now)
     if verdict.phase is Phase.WAITING:
@@ -155,7 +160,8 @@ def desired_services(subscription: Entitlement, policy: Policy, now: datetime) -
         if service is not None:
             services[product_type] = service
         wakes.append(wake)
-    return Desired(verdict.phase, services, _next(wakes, now), verdict.reason)
+    orders_domains = verdict.phase is Phase.ACTIVE and subscription.order_paid
+    return Desired(verdict.phase, services, _next(wakes, now), verdict.reason, orders_domains)
 
 
 def resources_by_type(items: Iterable[Included]) -> dict[str, Resources]:

@@ -1,6 +1,6 @@
 """A service of a subscription, and the next command that brings it to its desired state. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -36,10 +36,11 @@ class Service:
     """A row of tenant_services: the account of a subscription for one product type.
 
     `pending` is a driver command whose outcome is unknown: it may have happened, may happen
-    later, or never. `generation` is the number of the latest command. `suspended_by_service` is
-    why the service itself has suspended the account: it is not ours to resume. `account_id`: the
-    subscription that the account was created for, None if for this one; `exchanged_at`: since when
-    this one has it.
+    later, or never. `desired_domains` are those that it should have registered or transferred,
+    `ordered_domains` those that it has been told to, and has. `generation` is the number of the
+    latest command. `suspended_by_service` is why the service itself has suspended the account: it
+    is not ours to resume. `account_id`: the subscription that the account was created for, None if
+    for this one; `exchanged_at`: since when this one has it.
     """
 
     product_type: str
@@ -49,6 +50,8 @@ class Service:
     external_ref: str | None = None
     desired_resources: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    desired_domains: tuple[str, ...] = ()
+    ordered_domains: tuple[str, ...] = ()
     generation: int = 0
     pending: Action | None = None
     pending_request: Mapping[str, Any] | None = None
@@ -81,7 +84,11 @@ def next_action(service: Service) -> Action | None:
 
 
 def assume_pending(service: Service) -> Service:
-    """Return the service as if its pending command had succeeded."""
+    """Return the service as if its pending command had succeeded.
+
+    Except that a domain counts as ordered only once the service says so: an order that was lost
+    is repeated, and one that was not is without effect.
+    """
     if service.pending is None:
         return service
     resources = (service.pending_request or {}).get("resources", service.resources)
@@ -106,7 +113,26 @@ def _difference(service: Service) -> Action | None:
                 return "create"
             if service.actual == "suspended":
                 return "resume" if service.suspended_by_service is None else None
-            return "change" if service.resources != service.desired_resources else None
+            return "change" if _is_different(service) else None
+
+
+def _is_different(service: Service) -> bool:
+    return service.resources != service.desired_resources or bool(domains_to_order(service))
+
+
+def domains_to_order(service: Service) -> tuple[str, ...]:
+    """Return the domains that are still to be ordered; what has been ordered stays so."""
+    return tuple(name for name in service.desired_domains if name not in service.ordered_domains)
+
+
+REGISTRAR_MODES = frozenset({"register", "transfer", "new-or-transfer"})
+"""The domain modes with which something is ordered at a registrar."""
+
+
+def domains_in(details: Mapping[str, Any]) -> Sequence[str]:
+    """Return the domains that a command's details order at a registrar."""
+    own = [details["domain"]] if details.get("domainMode") in REGISTRAR_MODES else []
+    return [*own, *details.get("furtherDomains", ())]
 
 
 def in_order(services: Mapping[str, Service]) -> list[Service]:

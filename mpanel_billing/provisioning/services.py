@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mpanel_billing.provisioning.dispatch import Dispatcher
-from mpanel_billing.provisioning.service_state import Action, Service, next_action
+from mpanel_billing.provisioning.service_state import (
+    REGISTRAR_MODES,
+    Action,
+    Service,
+    domains_to_order,
+    next_action,
+)
 from mpanel_billing.provisioning.work import Work
 
 _MAX_COMMANDS = 5
@@ -22,15 +28,32 @@ async def provision_hosting(dispatcher: Dispatcher, work: Work, service: Service
     """Bring the hosting account to its desired state: web space on the tenant's domain.
 
     The command says how the buyer gets the domain, and which further domains were paid for: the
-    hosting service registers or transfers them.
+    hosting service registers or transfers them. Until they are paid for it is told of none; then
+    it gets them with a change.
     """
-    details = {
-        **_owner(work),
-        "domain": work.tenant_domain,
-        "domainMode": work.tenant_domain_mode,
-        "furtherDomains": list(work.further_domains),
-    }
+    details = {**_owner(work), "domain": work.tenant_domain}
     return await _drive(dispatcher, service, details, work)
+
+
+def _domains_of_new(service: Service, work: Work) -> Mapping[str, Any]:
+    """Return how the buyer gets a new account's domains, as far as they may be ordered now."""
+    names, mode = service.desired_domains, work.tenant_domain_mode
+    waits = mode in REGISTRAR_MODES and work.tenant_domain not in names
+    return {
+        "domainMode": "later" if waits else mode,
+        "furtherDomains": [name for name in names if name != work.tenant_domain],
+    }
+
+
+def _domains_due(service: Service, work: Work) -> Mapping[str, Any]:
+    """Return the domains of an account that are to be ordered now; empty if there are none."""
+    names = domains_to_order(service)
+    own = {"domain": work.tenant_domain, "domainMode": work.tenant_domain_mode}
+    further = [name for name in names if name != work.tenant_domain]
+    return {
+        **(own if work.tenant_domain in names else {}),
+        **({"furtherDomains": further} if further else {}),
+    }
 
 
 async def provision_email(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
@@ -89,9 +112,10 @@ def _details_of(
 ) -> Mapping[str, Any]:
     match action:
         case "create":
-            return {**details, "resources": service.desired_resources}
+            domains = _domains_of_new(service, work) if service.product_type == "hosting" else {}
+            return {**details, **domains, "resources": service.desired_resources}
         case "change":
-            return {"resources": service.desired_resources}
+            return {"resources": service.desired_resources, **_domains_due(service, work)}
         case "suspend":
             return {"reason": work.suspension}
         case _:

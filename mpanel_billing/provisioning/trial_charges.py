@@ -10,11 +10,13 @@ from contextlib import suppress
 from typing import Literal
 from uuid import UUID
 
-from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import StripeError, StripeObjectMissingError
+from mpanel_billing.mirror import repository as mirror_rows
 from mpanel_billing.provisioning.repository import money
 from mpanel_billing.provisioning.work import Charge, Work
 from mpanel_billing.stripe_gateway.charges import (
+    MadeItem,
     PendingItem,
     create_pending_item,
     delete_pending_item,
@@ -89,14 +91,22 @@ async def _attach(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge
         if not await money.begin_attaching(conn, charge):
             return
     if charge.kind == "discount":
-        stripe_id = await _attach_coupon(gateway, work, charge)
+        stripe_id, created = await _attach_coupon(gateway, work, charge), None
     else:
-        item = _item_of(work, charge)
-        found = await find_item(gateway, item) if charge.tried_at else None
-        stripe_id = found or await create_pending_item(gateway, item)
-    async with acquired(pool) as conn:
-        await money.mark_attached(conn, charge, stripe_id)
+        made = await _attach_item(gateway, work, charge)
+        stripe_id, created = made.id, made.created
+    async with transaction(pool) as conn:
+        await mirror_rows.lock_objects(conn, [work.mirror_key])
+        await money.mark_attached(conn, charge, stripe_id, created)
+        # it may be on an invoice already, which then pays for the whole order
+        await mirror_rows.derive(conn, [work.stripe_subscription_id or ""], [])
     _log("attached", work.subscription_id, charge)
+
+
+async def _attach_item(gateway: StripeGateway, work: Work, charge: Charge) -> MadeItem:
+    item = _item_of(work, charge)
+    found = await find_item(gateway, item) if charge.tried_at else None
+    return found or await create_pending_item(gateway, item)
 
 
 async def _attach_coupon(gateway: StripeGateway, work: Work, charge: Charge) -> str:
@@ -108,7 +118,9 @@ async def _attach_coupon(gateway: StripeGateway, work: Work, charge: Charge) -> 
 
 
 async def _remove(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge) -> None:
-    stripe_id = charge.stripe_id or await find_item(gateway, _item_of(work, charge))
+    stripe_id = charge.stripe_id
+    if stripe_id is None and (found := await find_item(gateway, _item_of(work, charge))):
+        stripe_id = found.id
     if stripe_id is not None:
         # missing: an earlier response was lost, or it was removed by hand
         with suppress(StripeObjectMissingError):

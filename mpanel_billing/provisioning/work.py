@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from mpanel_billing.provisioning.desired import Entitlement, Reason
-from mpanel_billing.provisioning.service_state import Service
+from mpanel_billing.provisioning.service_state import REGISTRAR_MODES, Service
 
 SuspensionReason = Reason | Literal["removed"]
 
@@ -88,6 +88,12 @@ class Work:
         """How the buyer gets the tenant's domain; `later`: it has a name in our zone for now."""
         is_own = self.own_domain is not None and self.own_domain == self.tenant_domain
         return self.domain_mode or "later" if is_own else "later"
+
+    @property
+    def registrar_domains(self) -> tuple[str, ...]:
+        """The domains to be registered or transferred for the tenant, in ASCII."""
+        own = (self.tenant_domain,) if self.tenant_domain_mode in REGISTRAR_MODES else ()
+        return (*(name for name in own if name), *self.further_domains)
 
     @property
     def own_domain(self) -> str | None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
+from stripe import InvoiceItem
 from stripe.params import InvoiceItemCreateParams, InvoiceItemListParams, RefundCreateParams
 
 from mpanel_billing.stripe_gateway.errors import translated
@@ -36,8 +38,16 @@ class PendingItem:
         return f"charge-{self.charge_id}-{self.attempt}"
 
 
-async def create_pending_item(gateway: StripeGateway, item: PendingItem) -> str:
-    """Add a charge to the subscription's next invoice, and return the invoice item's id."""
+@dataclass(frozen=True, slots=True)
+class MadeItem:
+    """An invoice item at Stripe; `created` is by its clock, in whole seconds."""
+
+    id: str
+    created: datetime
+
+
+async def create_pending_item(gateway: StripeGateway, item: PendingItem) -> MadeItem:
+    """Add a charge to the subscription's next invoice."""
     params: InvoiceItemCreateParams = {
         "customer": item.stripe_customer_id,
         "subscription": item.stripe_subscription_id,
@@ -50,18 +60,22 @@ async def create_pending_item(gateway: StripeGateway, item: PendingItem) -> str:
         created = await gateway.client.v1.invoice_items.create_async(
             params, {"idempotency_key": item.idempotency_key}
         )
-    return created.id
+    return _made(created)
 
 
-async def find_item(gateway: StripeGateway, item: PendingItem) -> str | None:
-    """Return the id of the invoice item of an earlier try, whether billed or still pending."""
+async def find_item(gateway: StripeGateway, item: PendingItem) -> MadeItem | None:
+    """Return the invoice item of an earlier try, whether billed or still pending."""
     params: InvoiceItemListParams = {"customer": item.stripe_customer_id, "limit": PAGE_SIZE}
     async with translated():
         page = await gateway.client.v1.invoice_items.list_async(params)
         async for found in page.auto_paging_iter():
             if _matches(item, found.to_dict()["metadata"] or {}):
-                return found.id
+                return _made(found)
     return None
+
+
+def _made(item: InvoiceItem) -> MadeItem:
+    return MadeItem(item.id, datetime.fromtimestamp(item.date, UTC))
 
 
 def _matches(item: PendingItem, metadata: Mapping[str, str]) -> bool:

@@ -29,6 +29,7 @@ ALTER TABLE subscriptions
     ADD COLUMN IF NOT EXISTS stripe_schedule_id text,
     ADD COLUMN IF NOT EXISTS entitlement jsonb,
     ADD COLUMN IF NOT EXISTS initial_payment_settled boolean,
+    ADD COLUMN IF NOT EXISTS order_paid boolean,
     ADD COLUMN IF NOT EXISTS stripe_as_of_since timestamptz,
     ADD COLUMN IF NOT EXISTS stripe_as_of timestamptz,
     ADD COLUMN IF NOT EXISTS stripe_event_id text;
@@ -78,6 +79,7 @@ FROM (VALUES
     ('stripe_schedule_id', 'sub_sched_... that changes it at Stripe; none is made here'),
     ('entitlement', 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning'),
     ('initial_payment_settled', 'Whether the first invoice is paid or was $0: the condition for first provisioning'),
+    ('order_paid', 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain'),
     ('stripe_as_of_since', 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched'),
     ('stripe_as_of', 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock'),
     ('stripe_event_id', 'The event whose snapshot this row mirrors; null: fetched from Stripe')

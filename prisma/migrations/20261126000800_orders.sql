@@ -90,6 +90,7 @@ CREATE TABLE subscription_charges (
     currency text CHECK (currency ~ '^[a-z]{3}$'),
     state text NOT NULL CHECK (state IN ('with_checkout', 'waiting', 'attached', 'removed')),
     stripe_id text,
+    stripe_created timestamptz,
     attempt integer NOT NULL DEFAULT 1,
     tried_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -112,6 +113,7 @@ COMMENT ON COLUMN subscription_charges.amount IS 'Minor units; null for a discou
 COMMENT ON COLUMN subscription_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN subscription_charges.state IS 'with_checkout: on the session; waiting: for the subscription of the trial; attached: in Stripe; removed: the trial was cancelled';
 COMMENT ON COLUMN subscription_charges.stripe_id IS 'ii_... of an invoice item, or the coupon';
+COMMENT ON COLUMN subscription_charges.stripe_created IS 'When Stripe made the invoice item, by its clock: an invoice that is made later includes it';
 COMMENT ON COLUMN subscription_charges.attempt IS 'Part of the idempotency key; grows when a removed charge is attached again';
 COMMENT ON COLUMN subscription_charges.tried_at IS 'When Stripe was last asked to attach it, with or without success';
 COMMENT ON COLUMN subscription_charges.created_at IS 'When this row was created';

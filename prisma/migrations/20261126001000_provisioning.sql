@@ -99,6 +99,8 @@ CREATE TABLE tenant_services (
     next_attempt_at timestamptz,
     desired_resources jsonb NOT NULL DEFAULT '{}',
     resources jsonb NOT NULL DEFAULT '{}',
+    desired_domains text[] NOT NULL DEFAULT '{}',
+    ordered_domains text[] NOT NULL DEFAULT '{}',
     generation bigint NOT NULL DEFAULT 0,
     pending_action text,
     pending_request jsonb,
@@ -142,6 +144,8 @@ COMMENT ON COLUMN tenant_services.last_error IS 'Why the latest command failed';
 COMMENT ON COLUMN tenant_services.next_attempt_at IS 'When it is retried';
 COMMENT ON COLUMN tenant_services.desired_resources IS 'Limits that the account should have';
 COMMENT ON COLUMN tenant_services.resources IS 'Limits that the account was last given';
+COMMENT ON COLUMN tenant_services.desired_domains IS 'Domains that the service should have registered or transferred, in ASCII';
+COMMENT ON COLUMN tenant_services.ordered_domains IS 'Domains that it was told to register or transfer, and has; never told twice';
 COMMENT ON COLUMN tenant_services.generation IS 'Counts the commands sent to the driver, which refuses one older than the last it saw';
 COMMENT ON COLUMN tenant_services.pending_action IS 'Command sent under this generation whose outcome is unknown';
 COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the same in every retry';

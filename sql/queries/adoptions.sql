@@ -240,6 +240,7 @@ restored AS (
             'status', 'provisional',
             'stripe_status', NULL,
             'initial_payment_settled', FALSE,
+            'order_paid', FALSE,
             'stripe_as_of_since', NULL,
             'stripe_as_of', NULL,
             'stripe_event_id', NULL,
@@ -253,7 +254,9 @@ services AS (
     INSERT INTO tenant_services
     SELECT (jsonb_populate_record(
         NULL::tenant_services,
-        s.value || '{"pending_action": null, "pending_request": null, "last_error": null}'
+        '{"desired_domains": [], "ordered_domains": []}'
+            || s.value
+            || '{"pending_action": null, "pending_request": null, "last_error": null}'
     )).*
     FROM deleted AS d
     CROSS JOIN jsonb_array_elements(d.services) AS s (value)

@@ -15,6 +15,7 @@
 --     currency text,
 --     state text NOT NULL,
 --     stripe_id text,
+--     stripe_created timestamp with time zone,
 --     attempt integer DEFAULT 1 NOT NULL,
 --     tried_at timestamp with time zone,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -42,10 +43,11 @@ WHERE c.id = :id::uuid
   AND c.attempt = :attempt
 RETURNING TRUE;
 
--- name: mark_attached(id, attempt, stripe_id)!
+-- name: mark_attached(id, attempt, stripe_id, stripe_created)!
 UPDATE subscription_charges AS c
 SET state = 'attached',
     stripe_id = :stripe_id,
+    stripe_created = :stripe_created::timestamptz,
     tried_at = NULL,
     updated_at = now()
 WHERE c.id = :id::uuid
@@ -56,6 +58,7 @@ WHERE c.id = :id::uuid
 UPDATE subscription_charges AS c
 SET state = 'removed',
     stripe_id = NULL,
+    stripe_created = NULL,
     tried_at = NULL,
     attempt = c.attempt + 1,
     updated_at = now()

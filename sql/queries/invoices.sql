@@ -236,6 +236,7 @@ WITH written AS (
         stripe_invoice_id,
         stripe_subscription_id,
         stripe_status,
+        total,
         amount_paid,
         stripe_payment_intent_id,
         stripe_event_id
@@ -259,10 +260,11 @@ SELECT
     w.stripe_invoice_id AS object_id,
     w.stripe_payment_intent_id IS NOT NULL
         OR billed.initial_payment_settled IS NOT TRUE
-        OR billed.stripe_status NOT IN ('trialing', 'active', 'incomplete') AS affects_derived
+        OR billed.stripe_status NOT IN ('trialing', 'active', 'incomplete')
+        OR (billed.order_paid IS NOT TRUE AND w.stripe_status = 'paid' AND w.total > 0) AS affects_derived
 FROM written AS w
 LEFT JOIN LATERAL (
-    SELECT o.initial_payment_settled, o.stripe_status
+    SELECT o.initial_payment_settled, o.order_paid, o.stripe_status
     FROM subscriptions AS o
     WHERE o.stripe_subscription_id = w.stripe_subscription_id
     OFFSET 0

@@ -65,6 +65,8 @@
 --     next_attempt_at timestamp with time zone,
 --     desired_resources jsonb DEFAULT '{}'::jsonb NOT NULL,
 --     resources jsonb DEFAULT '{}'::jsonb NOT NULL,
+--     desired_domains text[] DEFAULT '{}'::text[] NOT NULL,
+--     ordered_domains text[] DEFAULT '{}'::text[] NOT NULL,
 --     generation bigint DEFAULT 0 NOT NULL,
 --     pending_action text,
 --     pending_request jsonb,
@@ -413,6 +415,7 @@ INSERT INTO tenant_services AS service (
     product_type,
     desired,
     desired_resources,
+    desired_domains,
     removed_at,
     driver
 )
@@ -421,6 +424,7 @@ SELECT
     wanted.product_type,
     wanted.desired,
     wanted.resources,
+    wanted.domains,
     wanted.removed_at,
     wanted.driver
 FROM held
@@ -428,12 +432,14 @@ CROSS JOIN jsonb_to_recordset(:desired::jsonb) AS wanted (
     product_type text,
     desired text,
     resources jsonb,
+    domains text[],
     removed_at timestamptz,
     driver text
 )
 ON CONFLICT (subscription_id, product_type) DO UPDATE
 SET desired = excluded.desired,
     desired_resources = excluded.desired_resources,
+    desired_domains = excluded.desired_domains,
     removed_at = excluded.removed_at,
     driver = CASE
         WHEN service.actual IN ('absent', 'terminated') AND service.pending_action IS NULL THEN excluded.driver
@@ -444,8 +450,8 @@ SET desired = excluded.desired,
     last_error = NULL,
     next_attempt_at = NULL,
     updated_at = now()
-WHERE (service.desired, service.desired_resources, service.removed_at IS NULL)
-    IS DISTINCT FROM (excluded.desired, excluded.desired_resources, excluded.removed_at IS NULL)
+WHERE (service.desired, service.desired_resources, service.desired_domains, service.removed_at IS NULL)
+    IS DISTINCT FROM (excluded.desired, excluded.desired_resources, excluded.desired_domains, excluded.removed_at IS NULL)
 RETURNING to_jsonb(service) AS service;
 
 -- name: begin_command(subscription_id, token, product_type, action, generation, request, actual, resources)$
@@ -529,7 +535,7 @@ WHERE service.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid
 RETURNING to_jsonb(service) AS service;
 
--- name: store_result(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, actual, external_ref, resources, retry_seconds, now)$
+-- name: store_result(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, actual, external_ref, resources, ordered_domains, retry_seconds, now)$
 -- The state in which a driver's result leaves a service. Done: as commanded. Retryable: the command
 -- stays pending. Permanent: the driver has certainly done nothing, and will not. The call is logged
 -- even if another run has taken over.
@@ -563,6 +569,7 @@ UPDATE tenant_services AS service
 SET actual = :actual,
     external_ref = coalesce(:external_ref, service.external_ref),
     resources = :resources,
+    ordered_domains = :ordered_domains::text[],
     suspended_by_service = CASE WHEN :actual::text = 'suspended' THEN service.suspended_by_service END,
     pending_action = CASE WHEN :outcome::text = 'retryable' THEN service.pending_action END,
     pending_request = CASE WHEN :outcome::text = 'retryable' THEN service.pending_request END,

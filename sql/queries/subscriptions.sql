@@ -38,6 +38,7 @@
 --     stripe_schedule_id text,
 --     entitlement jsonb,
 --     initial_payment_settled boolean,
+--     order_paid boolean,
 --     stripe_as_of_since timestamp with time zone,
 --     stripe_as_of timestamp with time zone,
 --     stripe_event_id text,
@@ -592,6 +593,7 @@ invoiced AS (
     SELECT
         t.id,
         bool_or(i.stripe_status = 'paid') AS settled,
+        bool_or(i.pays_order) AS order_paid,
         (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
             FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
         min(i.owed_since) FILTER (
@@ -607,6 +609,15 @@ invoiced AS (
         ) FILTER (WHERE i.paid_after_end > 0) AS paid_after_end,
         bool_or(i.stripe_status IN ('open', 'uncollectible') AND i.billing_reason IS DISTINCT FROM 'manual') AS payable
     FROM touched AS t
+    CROSS JOIN LATERAL (
+        SELECT
+            bool_and(c.state = 'attached') AS all_added,
+            max(c.stripe_created) AS last_added
+        FROM subscription_charges AS c
+        WHERE c.subscription_id = t.id
+          AND c.kind = 'one_time'
+          AND c.state <> 'with_checkout'
+    ) AS added
     CROSS JOIN LATERAL (
         SELECT
             listed.stripe_invoice_id,
@@ -627,6 +638,24 @@ invoiced AS (
                   AND listed.billing_reason IS DISTINCT FROM 'manual'
             ) OVER () AS last_paid,
             lower(listed.currency) AS currency,
+            -- money for all that was ordered: what a trial's invoice left out is not paid with it. Credit
+            -- counts, which was paid before; what was given back does not
+            listed.stripe_status = 'paid'
+                AND listed.total > 0
+                AND listed.billing_reason IS DISTINCT FROM 'manual'
+                AND added.all_added IS NOT FALSE
+                AND (added.last_added < listed.stripe_created) IS NOT FALSE
+                AND (
+                    listed.amount_paid = 0
+                    OR listed.amount_paid > (
+                        SELECT coalesce(sum(r.amount), 0)
+                        FROM invoice_payments AS p
+                        JOIN stripe_refunds AS r
+                            ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+                        WHERE p.stripe_invoice_id = listed.stripe_invoice_id
+                          AND r.status NOT IN ('failed', 'canceled')
+                    )
+                ) AS pays_order,
             -- what the host keeps of an invoice that was open at the end and was paid later; the
             -- bill for what was used before, which Stripe makes at the end, is not meant
             CASE
@@ -750,6 +779,7 @@ derived AS MATERIALIZED (
         t.tenant_id,
         t.stripe_subscription_id,
         coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE) AS settled,
+        coalesce(invoiced.order_paid, FALSE) AS order_paid,
         invoiced.payment_intent_id,
         itemised.plan_id,
         itemised.cycle,
@@ -763,6 +793,7 @@ derived AS MATERIALIZED (
             AND (coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE)) AS begun,
         t.entitlement || jsonb_build_object(
             'settled', coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE),
+            'orderPaid', coalesce(invoiced.order_paid, FALSE),
             'owedSince', CASE
                 WHEN t.stripe_status IN ('past_due', 'unpaid', 'paused') THEN invoiced.owed_since
             END,
@@ -795,6 +826,7 @@ updated AS (
             s.status
         ),
         initial_payment_settled = d.settled,
+        order_paid = d.order_paid,
         stripe_payment_intent_id = coalesce(d.payment_intent_id, s.stripe_payment_intent_id),
         product_id = coalesce(d.plan_id, s.product_id),
         -- null: the plan has a term that mPanel has no word for
@@ -809,6 +841,7 @@ updated AS (
           s.status <> d.end_status
           OR (d.end_status IS NULL AND d.begun AND s.status IN ('provisional', 'expired'))
           OR s.initial_payment_settled IS DISTINCT FROM d.settled
+          OR s.order_paid IS DISTINCT FROM d.order_paid
           OR s.stripe_payment_intent_id <> d.payment_intent_id
           OR (s.stripe_payment_intent_id IS NULL AND d.payment_intent_id IS NOT NULL)
           OR s.product_id <> d.plan_id

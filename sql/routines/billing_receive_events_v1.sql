@@ -221,6 +221,8 @@ BEGIN
             FROM subscriptions AS o
             WHERE o.stripe_subscription_id = s.stripe_subscription_id
               AND o.initial_payment_settled
+              -- the first money for an order has its domain ordered
+              AND (o.order_paid OR s.stripe_status <> 'paid' OR s.total = 0)
               AND o.stripe_status IN ('trialing', 'active', 'incomplete')
               AND o.customer_id IS NOT NULL
             OFFSET 0

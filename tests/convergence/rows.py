@@ -35,8 +35,8 @@ MIRRORED = {
         SELECT stripe_subscription_id, status, stripe_status, stripe_customer_id, currency, amount,
             price, billing_cycle, next_due_date, current_period_start, current_period_end,
             trial_end, cancel_at_period_end, canceled_at, ended_at, collection_paused,
-            initial_payment_settled, stripe_payment_intent_id, checkout_session_id, cancel_at,
-            entitlement
+            initial_payment_settled, order_paid, stripe_payment_intent_id, checkout_session_id,
+            cancel_at, entitlement
         FROM subscriptions WHERE stripe_customer_id LIKE $1""",
     # without an item of a plan, the latest known plan stays
     "plans": """

@@ -14,6 +14,7 @@ from mpanel_billing.provisioning.converge import (
     provision_tenant_for_subscription,
 )
 from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.service_state import domains_in
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from tests.provisioning.conftest import GRACE, RETENTION
@@ -29,6 +30,7 @@ class Trial:
     gateway: StripeGateway
     provisioning: Provisioning
     stripe_id: str
+    world: World
 
     async def run(self) -> Outcome:
         row = await self.service.row("SELECT id FROM subscriptions")
@@ -50,6 +52,16 @@ class Trial:
         # two updates of one second may be undecided: then it refetches
         for row in await self.service.pool.fetch("SELECT object_id FROM stripe_refetches"):
             await Mirror(self.service.pool, self.gateway, livemode=False).refetch(row["object_id"])
+
+    async def let_it_end(self) -> None:
+        """Let the trial end, and its bill be collected an hour later."""
+        stripe = self.service.stripe
+        await stripe.advance_time(await stripe.now() + 15 * 24 * 3600)
+        await stripe.wait_idle()
+
+    def ordered(self) -> list[tuple[str, list[str]]]:
+        """The commands so far, each with the domains that it orders."""
+        return [(call.action, list(domains_in(call.details))) for call in self.world.calls]
 
     async def charge(self, kind: str = "one_time") -> asyncpg.Record:
         return await self.service.row("SELECT * FROM subscription_charges WHERE kind = $1", kind)
@@ -74,7 +86,7 @@ async def trial(
         pool, gateway, world.drivers(), Policy(GRACE, RETENTION), "panel.test", livemode=False
     )
     row = await service.row("SELECT stripe_subscription_id FROM subscriptions")
-    return Trial(service, gateway, provisioning, row["stripe_subscription_id"])
+    return Trial(service, gateway, provisioning, row["stripe_subscription_id"], world)
 
 
 async def test_domain_and_coupon_wait_on_the_trials_subscription(trial: Trial) -> None:
@@ -158,3 +170,53 @@ async def test_a_subscription_of_the_other_mode_is_left_alone(trial: Trial) -> N
     outcome = await trial.run()
     assert "other mode" in (outcome.error or "")
     assert await trial.pending_items() == []
+
+
+async def test_the_domain_is_ordered_once_the_bill_after_the_trial_is_paid(trial: Trial) -> None:
+    assert (await trial.run()).done
+    assert trial.ordered() == [("create", [])]
+    await trial.let_it_end()
+    assert (await trial.run()).done
+    assert trial.ordered()[1:] == [("change", ["adalovelace.com"])]
+    assert (await trial.run()).done
+    assert len(trial.ordered()) == 2
+
+
+async def test_the_domain_of_a_trial_that_ends_unpaid_is_never_ordered(trial: Trial) -> None:
+    assert (await trial.run()).done
+    await trial.update(cancel_at_period_end=True)
+    assert (await trial.run()).done
+    await trial.let_it_end()
+    assert (await trial.run()).done
+    assert trial.ordered() == [("create", []), ("suspend", [])]
+
+
+async def test_a_domain_that_was_left_out_of_the_bill_is_ordered_with_the_bill_that_has_it(
+    trial: Trial,
+) -> None:
+    """To be about to leave until just before the end buys no domain."""
+    assert (await trial.run()).done
+    await trial.update(cancel_at_period_end=True)
+    assert (await trial.run()).done
+    await trial.update(cancel_at_period_end=False)
+    await trial.let_it_end()
+    assert (await trial.run()).done
+    assert trial.ordered() == [("create", [])]
+    stripe = trial.service.stripe
+    await stripe.advance_time(await stripe.now() + 31 * 24 * 3600)
+    await stripe.wait_idle()
+    assert (await trial.run()).done
+    assert trial.ordered()[1:] == [("change", ["adalovelace.com"])]
+
+
+async def test_a_charge_whose_answer_was_lost_until_its_bill_was_paid_orders_the_domain(
+    trial: Trial,
+) -> None:
+    assert (await trial.run()).done
+    await trial.service.pool.execute(
+        "UPDATE subscription_charges SET state = 'waiting', stripe_id = NULL, tried_at = now(),"
+        " stripe_created = NULL WHERE kind = 'one_time'"
+    )
+    await trial.let_it_end()
+    assert (await trial.run()).done
+    assert trial.ordered()[1:] == [("change", ["adalovelace.com"])]

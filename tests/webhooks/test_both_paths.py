@@ -60,6 +60,8 @@ ODDITIES = (
     "UPDATE subscriptions SET billing_cycle = NULL, amount = 1 WHERE {mine}",
     "UPDATE subscriptions SET stripe_customer_id = NULL WHERE {mine}",
     "UPDATE subscriptions SET initial_payment_settled = NULL WHERE {mine}",
+    "UPDATE subscriptions SET order_paid = NULL WHERE {mine}",
+    "UPDATE subscriptions SET order_paid = FALSE WHERE {mine}",
     "UPDATE subscriptions SET stripe_as_of = stripe_as_of + interval '10 seconds' WHERE {mine}",
     "UPDATE subscription_items SET price_id = NULL WHERE {of_mine}",
     "UPDATE subscription_items SET quantity = NULL, currency = 'eur' WHERE {of_mine}",

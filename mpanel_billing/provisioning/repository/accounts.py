@@ -8,7 +8,7 @@ from uuid import UUID
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Found, Refused, Result
 from mpanel_billing.provisioning.lease import Lease
-from mpanel_billing.provisioning.service_state import RESULTING, Service
+from mpanel_billing.provisioning.service_state import RESULTING, Service, domains_in
 from mpanel_billing.telemetry.logs import redact_values
 from mpanel_billing.telemetry.quoting import quote
 
@@ -26,6 +26,8 @@ def service_of(row: Mapping[str, Any]) -> Service:
         external_ref=row["external_ref"],
         desired_resources=row["desired_resources"],
         resources=row["resources"],
+        desired_domains=tuple(row["desired_domains"]),
+        ordered_domains=tuple(row["ordered_domains"]),
         generation=row["generation"],
         pending=row["pending_action"],
         pending_request=row["pending_request"],
@@ -95,10 +97,16 @@ async def store_result(
         resources=command.details.get("resources", service.resources)
         if done
         else service.resources,
+        ordered_domains=_ordered(service, command) if done else list(service.ordered_domains),
         retry_seconds=retry_seconds,
         now=lease.clock(),
     )
     return None if row is None else service_of(row)
+
+
+def _ordered(service: Service, command: DriverCommand) -> list[str]:
+    """Return all domains that have been ordered, once the command is done."""
+    return [*dict.fromkeys((*service.ordered_domains, *domains_in(command.details)))]
 
 
 def outcome_of(result: Result) -> str:

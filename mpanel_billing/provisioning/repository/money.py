@@ -1,6 +1,7 @@
 """What a run asks Stripe about a subscription's debts, and has it charge at the end of a trial."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -69,10 +70,12 @@ async def begin_attaching(conn: Connection, charge: Charge) -> bool:
     return begun is not None
 
 
-async def mark_attached(conn: Connection, charge: Charge, stripe_id: str) -> None:
-    """Store that the charge is attached in Stripe."""
+async def mark_attached(
+    conn: Connection, charge: Charge, stripe_id: str, created: datetime | None
+) -> None:
+    """Store that the charge is attached in Stripe; `created`: when the invoice item was made."""
     await _charges.mark_attached.execute(
-        conn, id=charge.id, attempt=charge.attempt, stripe_id=stripe_id
+        conn, id=charge.id, attempt=charge.attempt, stripe_id=stripe_id, stripe_created=created
     )
 
 

@@ -69,6 +69,7 @@ def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Ent
     return Entitlement(
         stripe_status=inputs["stripeStatus"],
         settled=inputs["settled"],
+        order_paid=inputs["orderPaid"],
         collection_paused=inputs["collectionPaused"],
         paused_by=inputs["pausedBy"],
         owed_since=moment_of(inputs["owedSince"]),
@@ -126,9 +127,15 @@ async def adopt_tenant(conn: Connection, work: Work, id_: UUID) -> tuple[UUID, s
 
 
 async def write_desired(
-    conn: Connection, lease: Lease, desired: Desired, drivers: Mapping[str, str]
+    conn: Connection,
+    lease: Lease,
+    desired: Desired,
+    drivers: Mapping[str, str],
+    domains: Mapping[str, Sequence[str]],
 ) -> dict[str, Service]:
     """Store the desired state of each service; `drivers` names the driver of a new account.
+
+    `domains`: what each service should have registered or transferred, by product type.
 
     Returns the services whose desired state is new or has changed, by product type.
     """
@@ -137,6 +144,7 @@ async def write_desired(
             "product_type": product_type,
             "desired": service.state,
             "resources": service.resources,
+            "domains": list(domains.get(product_type, ())),
             "removed_at": service.removed_at,
             "driver": drivers[product_type],
         }
