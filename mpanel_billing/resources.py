@@ -1,4 +1,4 @@
-"""The files that are not Python: queries, views, routines, migrations, the default catalogue."""
+"""The files that are not Python: queries, views, routines, migrations, the default files."""
 
 from pathlib import Path
 
@@ -13,3 +13,4 @@ SQL = ROOT / "sql"
 QUERIES = SQL / "queries"
 MIGRATIONS = ROOT / "prisma" / "migrations"
 DEFAULT_CATALOGUE = ROOT / "catalog" / "migrahosting.toml"
+DEFAULT_RESERVED_DOMAINS = ROOT / "catalog" / "reserved-domains.txt"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -184,6 +185,7 @@ class Settings(DatabaseSettings, StripeSettings):
     reconcile_requests_per_second: float = Field(default=10, gt=0, le=100)
 
     tenant_domain_suffix: str | None = None
+    reserved_domains: Path | None = None
     grace_days: int = Field(default=7, ge=0, le=365)
     retention_days: int = Field(default=30, ge=0, le=3650)
     paused_collection: Literal["keep", "suspend"] = "keep"
@@ -293,7 +295,12 @@ class Settings(DatabaseSettings, StripeSettings):
     @cached_property
     def tenant_suffix(self) -> str:
         """The zone in which a tenant without its own domain gets a name."""
-        return self.tenant_domain_suffix or URL(str(self.app_url)).host or "localhost"
+        return self.tenant_domain_suffix or self.app_host
+
+    @cached_property
+    def app_host(self) -> str:
+        """The host of APP_URL."""
+        return URL(str(self.app_url)).host or "localhost"
 
 
 def _check_database_url(text: str) -> None:

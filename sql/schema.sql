@@ -2404,6 +2404,21 @@ COMMENT ON COLUMN invoice_payments.stripe_event_id IS 'The event whose snapshot 
 COMMENT ON COLUMN invoice_payments.created_at IS 'When this row was created';
 COMMENT ON COLUMN invoice_payments.updated_at IS 'When this row was last changed';
 
+CREATE TABLE order_domains (
+    subscription_id uuid NOT NULL,
+    domain text NOT NULL,
+    registrable text NOT NULL,
+    state text DEFAULT 'ordered'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT order_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'held'::text, 'refused'::text, 'released'::text])))
+);
+COMMENT ON TABLE order_domains IS 'The domain names that an order is for, and who has got them';
+COMMENT ON COLUMN order_domains.subscription_id IS 'The subscription that was made for the order';
+COMMENT ON COLUMN order_domains.domain IS 'In ASCII, lower case, without a dot at the end';
+COMMENT ON COLUMN order_domains.registrable IS 'The part that somebody registers, by the public suffix list; names under it are locked together';
+COMMENT ON COLUMN order_domains.state IS 'ordered: not decided, holds nothing until it is paid; held: nobody else gets it; refused: another customer had it; released: its accounts are terminated';
+COMMENT ON COLUMN order_domains.created_at IS 'When it was ordered';
+
 CREATE TABLE pgqueuer (
     id bigint NOT NULL,
     priority integer NOT NULL,
@@ -2792,6 +2807,9 @@ ALTER TABLE ONLY invoices
 ALTER TABLE ONLY invoices
     ADD CONSTRAINT invoices_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY order_domains
+    ADD CONSTRAINT order_domains_pkey PRIMARY KEY (subscription_id, domain);
+
 ALTER TABLE ONLY orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (subscription_id);
 
@@ -2955,6 +2973,8 @@ CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (cu
 
 CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
 
+CREATE INDEX billing_tenants_domain_idx ON tenants USING btree (reverse(lower((domain)::text)) text_pattern_ops);
+
 CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
 
 CREATE INDEX billing_users_email_idx ON users USING btree (lower((email)::text));
@@ -2970,6 +2990,7 @@ CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (strip
 CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
 
 CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
+CREATE INDEX order_domains_registrable_idx ON order_domains USING btree (registrable);
 
 CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
 
@@ -3120,6 +3141,9 @@ ALTER TABLE ONLY invoices
 
 ALTER TABLE ONLY invoices
     ADD CONSTRAINT invoices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY order_domains
+    ADD CONSTRAINT order_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY orders
     ADD CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;

@@ -1,20 +1,15 @@
 """Read an order from what the buyer has selected, in form fields and in a cart."""
 
-import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-import idna
-
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import DomainMode, Order, OrderedDomain
+from mpanel_billing.domains.names import read_name
 from mpanel_billing.errors import InvalidRequestError
 
-LONGEST_INPUT = 253
-_TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
 _SHOWN = 60
 
 
@@ -190,34 +185,15 @@ def read_domain(text: str, mode: DomainMode, *, field: str) -> OrderedDomain:
     """Read a domain name in ASCII or Unicode, in any case, with surrounding spaces.
 
     Raises InvalidRequestError, which names `field`, unless it is a domain below a top-level
-    domain. Source: IDNA 2008 with the UTS 46 mapping, as in browsers.
+    domain.
     """
-    name = text.strip().removesuffix(".")
-    if not name:
+    if not text.strip().strip("."):
         raise _invalid("Please enter your domain name.", field, "must not be empty")
     try:
-        encoded = idna.encode(name, uts46=True, std3_rules=True).decode("ascii").lower()
-        shown = idna.decode(encoded)
-    except (idna.IDNAError, UnicodeError):
-        raise _not_a_domain(text, field) from None
-    if not _is_registrable(encoded):
-        raise _not_a_domain(text, field)
-    return OrderedDomain(mode, encoded, shown)
-
-
-def _is_registrable(name: str) -> bool:
-    _, dot, parent = name.partition(".")
-    if not dot or len(name) > LONGEST_INPUT or _is_address(name):
-        return False
-    return _TOP_LEVEL.fullmatch(parent.rpartition(".")[2]) is not None
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
+        name = read_name(text)
     except ValueError:
-        return False
-    return True
+        raise _not_a_domain(text, field) from None
+    return OrderedDomain(mode, name.ascii, name.unicode)
 
 
 def _not_a_domain(text: str, field: str) -> InvalidRequestError:

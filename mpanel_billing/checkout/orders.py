@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.limits import find_refusal
+from mpanel_billing.checkout.ordered_domains import domain_rows, refuse_taken
 from mpanel_billing.checkout.purchase import (
     Purchase,
     Row,
@@ -60,9 +61,11 @@ async def record_order(
     """Record the purchase, or find it again; the caller holds the buyer's lock.
 
     `person_hash` is that of the buyer's mailbox, `keyed_id` the order that the client's
-    Idempotency-Key has led to before. Raises ConflictError if the buyer, or everybody, has had
-    what is limited, CatalogueNotPushedError if Stripe does not have what is being ordered.
+    Idempotency-Key has led to before. Raises ConflictError if somebody else has a domain of the
+    order, or if the buyer, or everybody, has had what is limited; CatalogueNotPushedError if
+    Stripe does not have what is being ordered.
     """
+    await refuse_taken(conn, purchase)
     digest = fingerprint(purchase)
     subscription_id = uuid4()
     customer_id = await _find_or_insert_customer(conn, purchase, subscription_id)
@@ -134,6 +137,7 @@ async def _insert_order(
         item_rows(sale.purchase),
         charge_rows(sale.purchase),
         digest,
+        domains=domain_rows(sale.purchase.order.domains),
         vouched=sale.purchase.existing is not None,
     )
     priced = sale.purchase.priced

@@ -225,14 +225,16 @@ async def insert_order(
     charges: Sequence[Row],
     fingerprint: bytes,
     *,
+    domains: Sequence[Row],
     vouched: bool,
 ) -> None:
-    """Insert a provisional subscription with its items, one-time charges and order."""
+    """Insert a provisional subscription with its items, one-time charges, domains and order."""
     await _queries.insert_order.execute(
         conn,
         subscription=subscription,
         items=items,
         charges=charges,
+        domains=domains,
         fingerprint=fingerprint,
         vouched=vouched,
     )

@@ -18,6 +18,7 @@ from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.buyer import ExistingCustomer
+from mpanel_billing.checkout.ordered_domains import refuse_reserved
 from mpanel_billing.checkout.orders import RecordedOrder, record_order
 from mpanel_billing.checkout.purchase import Purchase
 from mpanel_billing.checkout.repository import Attempt
@@ -25,6 +26,7 @@ from mpanel_billing.checkout.session_params import CatalogueNotPushedError, Paym
 from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.database.queries import Connection
+from mpanel_billing.domains.reserved import ReservedNames
 from mpanel_billing.errors import (
     ConflictError,
     InvalidRequestError,
@@ -54,13 +56,15 @@ MAX_WAIT_SECONDS = 10.0
 class Checkout:
     """What checkout needs: the mirror, notice of changed orders, and the terms of payment.
 
-    `persons` recognises a buyer by another of their e-mail addresses.
+    `persons` recognises a buyer by another of their e-mail addresses; `reserved` are the domains
+    that nobody can order.
     """
 
     mirror: Mirror
     changes: SubscriptionChanges
     terms: PaymentTerms
     persons: PersonHasher
+    reserved: ReservedNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,11 @@ async def create_session(
     """Record the purchase and return its payment page.
 
     The same purchase again within minutes, or under the same key, gets the same page. Raises
-    ConflictError if it contradicts another request, StripeError if Stripe fails: then the same
-    purchase can be posted again.
+    ConflictError if it contradicts another request or somebody else has a domain of it,
+    InvalidRequestError for a domain that nobody can order, StripeError if Stripe fails: then the
+    same purchase can be posted again.
     """
+    refuse_reserved(checkout.reserved, purchase.order.domains)
     recorded = await _record(checkout, purchase, key)
     if isinstance(recorded, PaymentPage):
         return recorded

@@ -11,6 +11,7 @@ from mpanel_billing.checkout.order_watcher import OrderWatcher, RefreshLimit
 from mpanel_billing.checkout.session_params import PaymentTerms
 from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.notifications import SubscriptionChanges
+from mpanel_billing.domains.reserved import load_reserved_names
 from mpanel_billing.http import keys
 from mpanel_billing.http.middleware import MIDDLEWARES, refuse_undeclared
 from mpanel_billing.http.openapi import document
@@ -102,7 +103,10 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
     changes = SubscriptionChanges(settings.direct_url)
     persons = PersonHasher(settings.person_secret)
-    app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], changes, terms, persons)
+    reserved = load_reserved_names(
+        settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
+    )
+    app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], changes, terms, persons, reserved)
     app[keys.ORDER_WATCHER] = OrderWatcher(app[keys.CHECKOUT], RefreshLimit(), app[SHUTDOWN])
     async with background(changes.listen()):
         yield

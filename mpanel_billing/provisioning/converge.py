@@ -15,6 +15,7 @@ from mpanel_billing.jobs.queue import enqueue_provisioning_retry
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.adoption import adopt_accounts
 from mpanel_billing.provisioning.after_end import close_invoices, will_terminate
+from mpanel_billing.provisioning.claims import claim_domains, close_rival_pages
 from mpanel_billing.provisioning.debt import confirm_debt, must_confirm
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
@@ -33,7 +34,7 @@ from mpanel_billing.provisioning.service_state import Service, blocker, in_order
 from mpanel_billing.provisioning.services import is_due, provision
 from mpanel_billing.provisioning.stripe_turns import StripeTurns
 from mpanel_billing.provisioning.takeover import returns, take_over
-from mpanel_billing.provisioning.tenant import ensure_tenant, own_domain
+from mpanel_billing.provisioning.tenant import ensure_tenant
 from mpanel_billing.provisioning.trial_charges import settle_charges
 from mpanel_billing.provisioning.work import Work
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -145,14 +146,24 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     outcome = await _ask_stripe(provisioning, lease, work, desired)
     if outcome is not NOTHING_TO_DO:
         return outcome
-    if desired.phase is Phase.ACTIVE and await returns(provisioning.pool, work, own_domain(work)):
+    if desired.phase is Phase.ACTIVE and await _get_names(provisioning.pool, lease, work):
         return None
     is_active = any(service.state == "active" for service in desired.services.values())
     if is_active or (work.adopted_from in {"stripe", "backup"} and work.services):
         tenant = await ensure_tenant(provisioning.pool, work, provisioning.tenant_suffix)
         work = replace(work, tenant_id=tenant[0], tenant_domain=tenant[1])
     services = await _drive_services(provisioning, lease, work, desired)
-    return await _finish(provisioning.pool, lease, _Run(work, desired, services, charges_error))
+    pages_error = await close_rival_pages(provisioning.mirror, work)
+    errors = tuple(error for error in (charges_error, pages_error) if error is not None)
+    return await _finish(provisioning.pool, lease, _Run(work, desired, services, errors))
+
+
+async def _get_names(pool: Pool, lease: Lease, work: Work) -> bool:
+    """Give the subscription the names that were ordered; False if that is decided already.
+
+    A customer who comes back gets them with the tenant that they had.
+    """
+    return await returns(pool, work) or await claim_domains(pool, lease, work)
 
 
 async def _read(pool: Pool, lease: Lease) -> Work:
@@ -236,11 +247,12 @@ class _Run:
     work: Work
     desired: Desired
     services: Mapping[str, Service]
-    charges_error: str | None
+    errors_at_stripe: tuple[str, ...]
 
     @property
     def outcome(self) -> Outcome:
-        errors = [error for error in (_services_error(self.services), self.charges_error) if error]
+        of_services = _services_error(self.services)
+        errors = [*((of_services,) if of_services else ()), *self.errors_at_stripe]
         return Outcome(done=not errors, error="; ".join(errors) or None)
 
 
@@ -265,7 +277,7 @@ async def _store_end(conn: Connection, lease: Lease, run: _Run) -> tuple[int, fl
         done=run.outcome.done,
         error=run.outcome.error,
         wake_at=run.desired.wake_at,
-        retry_seconds=retry_seconds(run.work.attempts) if run.charges_error else None,
+        retry_seconds=retry_seconds(run.work.attempts) if run.errors_at_stripe else None,
         statuses=statuses_of(run.desired.phase, run.services),
     )
 

@@ -48,12 +48,13 @@ async def take_over(pool: Pool, lease: Lease, work: Work) -> bool:
     return True
 
 
-async def returns(pool: Pool, work: Work, domain: str | None) -> bool:
+async def returns(pool: Pool, work: Work) -> bool:
     """Whether a vouched order is for the domain of the same customer's ended tenant.
 
     It is then recorded that it takes over. With another customer's domain, or an order that
     nobody vouches for, it gets a tenant of its own.
     """
+    domain = work.ordered_domain
     if work.tenant_id is not None or domain is None:
         return False
     async with transaction(pool) as conn:

@@ -15,9 +15,7 @@ from mpanel_billing.provisioning.work import Buyer, Work
 logger = logging.getLogger(__name__)
 
 _LONGEST_NAME = 255
-_LONGEST_DOMAIN = 253
 _LONGEST_SLUG = 30
-_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
 
 
 async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str | None]:
@@ -34,8 +32,7 @@ async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str 
 
 async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID, str]:
     id_, name = tenant_id(work.subscription_id), tenant_name(work.buyer)
-    wanted = own_domain(work)
-    for domain in (wanted, *fallback_domains(work.buyer, work.subscription_id, suffix)):
+    for domain in (work.own_domain, *fallback_domains(work.buyer, work.subscription_id, suffix)):
         if domain is None:
             continue
         trouble = await _trouble_of(conn, work, domain)
@@ -49,19 +46,20 @@ async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID,
 
 
 async def _trouble_of(conn: Connection, work: Work, domain: str) -> str | None:
-    if work.own_domain is None or domain == work.own_domain:
+    ordered = work.ordered_domain
+    if ordered is None or domain == ordered:
         return None
-    ended = await takeovers.find_ended_tenant(conn, work.subscription_id, domain=work.own_domain)
+    ended = await takeovers.find_ended_tenant(conn, work.subscription_id, domain=ordered)
     if ended is not None and may_take_over(ended):
         return (
-            f"The ordered domain {work.own_domain} belongs to an ended tenant of the same customer,"
+            f"The ordered domain {ordered} belongs to an ended tenant of the same customer,"
             f" but nobody has vouched for the order; the tenant was created as {domain}. To give it"
             " the accounts of the ended one: mpanel-billing provision adopt"
             f" {work.stripe_subscription_id} --tenant {ended['tenant_id']}"
         )
     return (
-        f"The ordered domain {work.own_domain} belongs to another tenant or is invalid;"
-        f" the tenant was created as {domain}."
+        f"The ordered domain {ordered} belongs to another tenant, or one under or above it does, or"
+        f" it is invalid; the tenant was created as {domain}."
     )
 
 
@@ -69,16 +67,8 @@ def _report(work: Work, trouble: str | None) -> None:
     if trouble is not None:
         logger.warning(
             "the ordered domain is not available",
-            extra={"subscriptionId": str(work.subscription_id), "domain": work.own_domain},
+            extra={"subscriptionId": str(work.subscription_id), "domain": work.ordered_domain},
         )
-
-
-def own_domain(work: Work) -> str | None:
-    """Return the ordered domain if it is valid; it was also checked when it was ordered."""
-    domain = work.own_domain
-    if domain is None or len(domain) > _LONGEST_DOMAIN or not _DOMAIN.fullmatch(domain):
-        return None
-    return domain
 
 
 def tenant_id(subscription_id: UUID) -> UUID:

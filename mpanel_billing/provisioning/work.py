@@ -1,11 +1,13 @@
 """The input of a provisioning run: a subscription, its buyer, services and trial charges."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from mpanel_billing.domains.names import is_name
+from mpanel_billing.domains.repository import NameState
 from mpanel_billing.provisioning.desired import Entitlement, Reason
 from mpanel_billing.provisioning.service_state import REGISTRAR_MODES, Service
 
@@ -42,6 +44,14 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class RivalPage:
+    """A payment page of an unpaid order; `session_id` is None while it is being created."""
+
+    subscription_id: UUID
+    session_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A subscription with everything that its provisioning depends on, as of `now`.
 
@@ -51,6 +61,9 @@ class Work:
     not; `to_inspect`: its accounts have not been looked for since. `debt_confirmed`: Stripe has
     confirmed, for this version, what is owed. `predecessor_id`: the ended subscription whose
     accounts it is to take over. `suspension`: the reason in suspend commands.
+    `vouched_customer_id`: its customer, if mPanel vouches that the order is theirs.
+    `domain_states`: what was decided of each of its names. `rival_pages`: payment pages on which
+    others can still pay for a name that it has.
     """
 
     subscription_id: UUID
@@ -66,7 +79,7 @@ class Work:
     tenant_domain: str | None
     domain_mode: str | None
     domain_value: str | None
-    further_domains: tuple[str, ...]
+    ordered_further_domains: tuple[str, ...]
     buyer: Buyer
     hold_reason: str | None
     entitlement: Entitlement
@@ -77,6 +90,9 @@ class Work:
     adopted_from: str | None = None
     to_inspect: bool = False
     predecessor_id: UUID | None = None
+    vouched_customer_id: UUID | None = None
+    domain_states: Mapping[str, NameState] = field(default_factory=dict)
+    rival_pages: tuple[RivalPage, ...] = ()
 
     @property
     def mirror_key(self) -> str:
@@ -96,8 +112,27 @@ class Work:
         return (*(name for name in own if name), *self.further_domains)
 
     @property
-    def own_domain(self) -> str | None:
+    def ordered_domain(self) -> str | None:
         """The domain that was ordered, in ASCII; None if the buyer will choose one later."""
         if self.domain_mode in {None, "later"}:
             return None
         return self.domain_value or None
+
+    @property
+    def ordered_names(self) -> tuple[str, ...]:
+        """All domains that were ordered, as far as they are names, in ASCII."""
+        ordered = (self.ordered_domain, *self.ordered_further_domains)
+        return tuple(name for name in ordered if name is not None and is_name(name))
+
+    @property
+    def own_domain(self) -> str | None:
+        """The domain that was ordered for the tenant, if it can have it."""
+        return self.ordered_domain if self._holds(self.ordered_domain) else None
+
+    @property
+    def further_domains(self) -> tuple[str, ...]:
+        """The other domains that were ordered, as far as the buyer can have them."""
+        return tuple(name for name in self.ordered_further_domains if self._holds(name))
+
+    def _holds(self, name: str | None) -> bool:
+        return name is not None and self.domain_states.get(name) == "held"

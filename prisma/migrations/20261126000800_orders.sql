@@ -29,6 +29,22 @@ COMMENT ON COLUMN orders.limited IS 'Its plan or coupon is sold a limited number
 COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
 COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
 
+CREATE TABLE order_domains (
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    domain text NOT NULL,
+    registrable text NOT NULL,
+    state text NOT NULL DEFAULT 'ordered' CHECK (state IN ('ordered', 'held', 'refused', 'released')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (subscription_id, domain)
+);
+CREATE INDEX order_domains_registrable_idx ON order_domains (registrable);
+COMMENT ON TABLE order_domains IS 'The domain names that an order is for, and who has got them';
+COMMENT ON COLUMN order_domains.subscription_id IS 'The subscription that was made for the order';
+COMMENT ON COLUMN order_domains.domain IS 'In ASCII, lower case, without a dot at the end';
+COMMENT ON COLUMN order_domains.registrable IS 'The part that somebody registers, by the public suffix list; names under it are locked together';
+COMMENT ON COLUMN order_domains.state IS 'ordered: not decided, holds nothing until it is paid; held: nobody else gets it; refused: another customer had it; released: its accounts are terminated';
+COMMENT ON COLUMN order_domains.created_at IS 'When it was ordered';
+
 CREATE TABLE checkout_sessions (
     subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
     attempt integer NOT NULL CHECK (attempt > 0),
@@ -190,4 +206,5 @@ DROP TABLE billing_changes;
 DROP TABLE idempotency_keys;
 DROP TABLE subscription_charges;
 DROP TABLE checkout_sessions;
+DROP TABLE order_domains;
 DROP TABLE orders;

@@ -169,7 +169,7 @@ WHERE o.customer_id = :customer_id
   )
 ORDER BY o.created_at DESC;
 
--- name: insert_order(subscription, items, charges, fingerprint, vouched)!
+-- name: insert_order(subscription, items, charges, domains, fingerprint, vouched)!
 -- The provisional subscription with everything that belongs to it. It never looks due to mPanel's
 -- own biller: no renewal, no next billing date.
 WITH provisional AS (
@@ -273,6 +273,15 @@ charges AS (
         state text
     )
     RETURNING id
+),
+names AS (
+    INSERT INTO order_domains (subscription_id, domain, registrable)
+    SELECT
+        provisional.id,
+        d.domain,
+        d.registrable
+    FROM provisional
+    CROSS JOIN jsonb_to_recordset(:domains::jsonb) AS d (domain text, registrable text)
 )
 INSERT INTO orders (subscription_id, customer_id, fingerprint, vouched)
 SELECT

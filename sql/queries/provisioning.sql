@@ -21,6 +21,7 @@
 -- ALTER TABLE ONLY tenants ADD CONSTRAINT tenants_domain_key UNIQUE (domain);
 -- ALTER TABLE ONLY tenants ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY tenants ADD CONSTRAINT billing_tenants_subscription_fkey FOREIGN KEY (billing_subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
+-- CREATE INDEX billing_tenants_domain_idx ON tenants USING btree (reverse(lower((domain)::text)) text_pattern_ops);
 -- CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
 --
 -- CREATE TABLE provisioning_work (
@@ -204,6 +205,9 @@ SELECT
     c.name AS customer_name,
     c.company_name,
     t.domain AS tenant_domain,
+    CASE WHEN o.vouched THEN s.customer_id END AS vouched_customer_id,
+    coalesce(named.states, '{}') AS domain_states,
+    coalesce(rivals.pages, '[]') AS rival_pages,
     hold.reason AS hold_reason,
     takeover.predecessor_id,
     adoption.source AS adopted_from,
@@ -225,6 +229,8 @@ LEFT JOIN tenants AS t
 LEFT JOIN provisioning_holds AS hold
     ON hold.subscription_id = w.subscription_id
     AND hold.lifted_at IS NULL
+LEFT JOIN orders AS o
+    ON o.subscription_id = w.subscription_id
 LEFT JOIN billing_takeovers AS takeover
     ON takeover.subscription_id = w.subscription_id
     AND takeover.done_at IS NULL
@@ -259,6 +265,40 @@ LEFT JOIN LATERAL (
     LEFT JOIN billing_ignored_prices AS ignored
         ON ignored.stripe_price_id = i.price
 ) AS included ON TRUE
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(own.domain, own.state) AS states
+    FROM order_domains AS own
+    WHERE own.subscription_id = w.subscription_id
+) AS named ON TRUE
+LEFT JOIN LATERAL (
+    -- payment pages of others for a name that it holds, or for one under or above
+    SELECT jsonb_agg(DISTINCT jsonb_build_object(
+        'subscription_id', page.subscription_id,
+        'session_id', page.stripe_session_id
+    )) AS pages
+    FROM order_domains AS own
+    JOIN order_domains AS wanted
+        ON wanted.registrable = own.registrable
+        AND wanted.subscription_id <> own.subscription_id
+        AND wanted.state = 'ordered'
+        AND (
+            wanted.domain = own.domain
+            OR wanted.domain LIKE '%.' || own.domain
+            OR own.domain LIKE '%.' || wanted.domain
+        )
+    JOIN subscriptions AS rival
+        ON rival.id = wanted.subscription_id
+        AND rival.status = 'provisional'
+        AND rival.livemode = s.livemode
+    JOIN checkout_sessions AS page
+        ON page.subscription_id = rival.id
+        AND page.status IN ('creating', 'open')
+    LEFT JOIN orders AS placed
+        ON placed.subscription_id = rival.id
+    WHERE own.subscription_id = w.subscription_id
+      AND own.state = 'held'
+      AND (placed.vouched AND rival.customer_id = s.customer_id) IS NOT TRUE
+) AS rivals ON TRUE
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(to_jsonb(service) ORDER BY service.product_type) AS services
     FROM tenant_services AS service
@@ -354,7 +394,7 @@ linked_invoices AS (
 ),
 noted AS (
     UPDATE provisioning_work AS w
-    SET trouble = :trouble::text
+    SET trouble = concat_ws(' ', w.trouble, :trouble::text)
     FROM made
     WHERE w.subscription_id = made.billing_subscription_id
       AND :trouble::text IS NOT NULL
@@ -663,6 +703,14 @@ tenant AS (
           OR (finished.releases_domain AND t.billing_former_domain IS NULL)
       )
     RETURNING s.id
+),
+names AS (
+    UPDATE order_domains AS own
+    SET state = 'released'
+    FROM finished
+    WHERE own.subscription_id = finished.subscription_id
+      AND finished.releases_domain
+      AND own.state <> 'released'
 ),
 invoiced AS MATERIALIZED (
     -- invoices that were written while the tenant was created; locked ones are skipped, as there

@@ -268,6 +268,14 @@ WITH done AS (
       AND takeover.predecessor_id = :predecessor_id::uuid
     RETURNING takeover.subscription_id
 ),
+names AS (
+    -- what the ended one had is not another customer's any more
+    UPDATE order_domains AS own
+    SET state = 'ordered'
+    FROM done
+    WHERE own.subscription_id = done.subscription_id
+      AND own.state = 'refused'
+),
 begun AS (
     UPDATE subscriptions AS s
     SET status = 'pending',

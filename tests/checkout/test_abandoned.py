@@ -84,5 +84,6 @@ async def test_a_trial_that_was_resumed_is_the_only_one(
     order = await abandon(service, order_a | TRIAL)
     await service.stripe.pay(await take_up(service, order["sessionId"]))
     await worker.catch_up()
-    response = await service.client.post(CREATE_SESSION, json=order_a | TRIAL)
+    elsewhere = order_a | TRIAL | {"domain": {"mode": "register", "value": "ada.org"}}
+    response = await service.client.post(CREATE_SESSION, json=elsewhere)
     assert (await response.json())["code"] == "offer_unavailable"

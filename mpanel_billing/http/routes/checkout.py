@@ -66,6 +66,7 @@ _NOT_FOR_SALE: Refusals = {
         "currency_not_sold",
         "cycle_not_sold",
         "domain_not_included",
+        "domain_reserved",
         "invalid_domain",
         "invalid_request",
         "several_cycles",
@@ -82,6 +83,7 @@ _NOT_FOR_SALE: Refusals = {
     ConflictError: (
         "coupon_used",
         "coupon_used_up",
+        "domain_taken",
         "idempotency_key_reused",
         "offer_unavailable",
         "order_changed",

@@ -19,7 +19,7 @@ from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.repository.accounts import moment_of, service_of
 from mpanel_billing.provisioning.repository.money import charge_of
 from mpanel_billing.provisioning.service_state import Service
-from mpanel_billing.provisioning.work import Buyer, Work
+from mpanel_billing.provisioning.work import Buyer, RivalPage, Work
 
 _queries = load_queries("provisioning")
 
@@ -48,7 +48,7 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         tenant_domain=row["tenant_domain"],
         domain_mode=row["domain_mode"],
         domain_value=row["domain_value"],
-        further_domains=tuple(row["further_domains"]),
+        ordered_further_domains=tuple(row["further_domains"]),
         buyer=Buyer(row["email"], row["customer_name"], row["company_name"]),
         hold_reason=row["hold_reason"],
         entitlement=_entitlement_of(row, services),
@@ -59,6 +59,12 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         adopted_from=row["adopted_from"],
         to_inspect=row["to_inspect"],
         predecessor_id=row["predecessor_id"],
+        vouched_customer_id=row["vouched_customer_id"],
+        domain_states=row["domain_states"],
+        rival_pages=tuple(
+            RivalPage(UUID(page["subscription_id"]), page["session_id"])
+            for page in row["rival_pages"]
+        ),
     )
 
 

@@ -1,0 +1,58 @@
+"""The domains of an order: names that it cannot get are refused before anyone pays."""
+
+from collections.abc import Sequence
+
+from mpanel_billing.catalogue.order import OrderedDomain
+from mpanel_billing.checkout.purchase import Purchase, Row
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.domains import repository
+from mpanel_billing.domains.names import DomainName
+from mpanel_billing.domains.reserved import ReservedNames
+from mpanel_billing.errors import ConflictError, InvalidRequestError
+
+_FIELD = "domain.value"
+
+
+def refuse_reserved(reserved: ReservedNames, domains: Sequence[OrderedDomain]) -> None:
+    """Raise InvalidRequestError if nobody can order one of the domains."""
+    for domain in domains:
+        if reserved.reserve(domain.ascii):
+            raise InvalidRequestError(
+                f"{domain.unicode} cannot be ordered. Please choose another domain.",
+                code="domain_reserved",
+                fields={_FIELD: "cannot be ordered"},
+            )
+
+
+async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
+    """Raise ConflictError if somebody else has one of the domains, or one under or above it.
+
+    The names stay locked until the transaction ends, so that a tenant that gets one at this
+    moment sees the order, or the order sees the tenant. The error does not say who has it, nor
+    which of the two names they have.
+    """
+    names = [_name_of(domain) for domain in purchase.order.domains]
+    if not names:
+        return
+    vouched = purchase.existing.id if purchase.existing else None
+    await repository.lock_names(conn, names)
+    taken = await repository.list_taken(conn, names, vouched_customer=vouched)
+    for name in names:
+        if name.ascii in taken:
+            raise ConflictError(
+                f"{name.unicode} is not available. Please choose another domain. If it is yours, "
+                "please sign in to order with it, or contact us.",
+                code="domain_taken",
+                fields={_FIELD: "is not available"},
+            )
+
+
+def domain_rows(domains: Sequence[OrderedDomain]) -> list[Row]:
+    """Return the names that the order is for."""
+    return [
+        {"domain": name.ascii, "registrable": name.registrable} for name in map(_name_of, domains)
+    ]
+
+
+def _name_of(domain: OrderedDomain) -> DomainName:
+    return DomainName(domain.ascii, domain.unicode)

@@ -1,0 +1,106 @@
+"""Domain names in their one form, and how one lies to another. Pure."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import idna
+from publicsuffixlist import PublicSuffixList
+
+LONGEST_NAME = 253
+
+_TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
+_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainName:
+    """A name below a top-level domain: in ASCII for machines, in Unicode for people.
+
+    Two names are the same if their `ascii` is: lower case, IDNA, without a dot at the end.
+    """
+
+    ascii: str
+    unicode: str
+
+    @property
+    def registrable(self) -> str:
+        """The part that somebody registers: `example.co.uk` of `www.example.co.uk`.
+
+        A public suffix, in which anyone may register, is its own.
+        """
+        return registrable_of(self.ascii) or self.ascii
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The name as others may have written it."""
+        return tuple(dict.fromkeys((self.ascii, self.unicode)))
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """The name and those that it lies under, up to the registrable one, in each form."""
+        depth = self.registrable.count(".") + 1
+        return tuple(upper for form in self.forms for upper in _lineage(form, depth))
+
+
+def _lineage(name: str, depth: int) -> list[str]:
+    labels = name.split(".")
+    return [".".join(labels[start:]) for start in range(len(labels) - depth + 1)]
+
+
+def read_name(text: str) -> DomainName:
+    """Read a name in ASCII or Unicode, in any case, with surrounding spaces or a dot at the end.
+
+    Raises ValueError unless it is a domain below a top-level domain. Source: IDNA 2008 with the
+    UTS 46 mapping, as in browsers.
+    """
+    try:
+        encoded = idna.encode(text.strip(), uts46=True, std3_rules=True).decode("ascii").lower()
+        name = encoded.removesuffix(".")
+        shown = idna.decode(name)
+    except (idna.IDNAError, UnicodeError):
+        raise ValueError("is not a domain name") from None
+    if not _is_below_top_level(name):
+        raise ValueError("is not a domain name")
+    return DomainName(name, shown)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is a domain name in ASCII, in its one form."""
+    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+def _is_below_top_level(name: str) -> bool:
+    _, dot, parent = name.partition(".")
+    if not dot or len(name) > LONGEST_NAME or is_address(name):
+        return False
+    return _TOP_LEVEL.fullmatch(parent.rpartition(".")[2]) is not None
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an IP address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def registrable_of(name: str) -> str | None:
+    """Return the registrable part of a name in ASCII; None if it is a public suffix itself.
+
+    Suffixes that companies offer, such as `github.io`, count. Source: publicsuffix.org.
+    """
+    found: str | None = _public_suffixes().privatesuffix(name)
+    return found
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    return PublicSuffixList()
+
+
+def are_related(one: str, other: str) -> bool:
+    """Whether two names are the same, or one lies under the other."""
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")

@@ -1,0 +1,51 @@
+"""Names that nobody can order: those of the host, of public suffixes, of mail providers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpanel_billing.domains.names import are_related, is_address, read_name, registrable_of
+from mpanel_billing.errors import SettingsError
+from mpanel_billing.resources import DEFAULT_RESERVED_DOMAINS
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedNames:
+    """Names in ASCII that are reserved, with all that lie under or above them."""
+
+    names: frozenset[str]
+
+    def reserve(self, name: str) -> bool:
+        """Whether a name in ASCII is reserved, or a public suffix."""
+        if registrable_of(name) is None:
+            return True
+        return any(are_related(name, reserved) for reserved in self.names)
+
+
+def load_reserved_names(path: Path | None, hosts: Iterable[str]) -> ReservedNames:
+    """Return the names in a file, and those of the host.
+
+    `path`: None is the list that comes with the service. `hosts` are our own: of each, the whole
+    registrable domain is reserved. SettingsError names what is wrong in the file.
+    """
+    own = {registrable_of(host) or host for host in hosts if not is_address(host)}
+    return ReservedNames(frozenset({*_read(path or DEFAULT_RESERVED_DOMAINS), *own}))
+
+
+def _read(path: Path) -> Iterable[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not text in UTF-8"
+        raise SettingsError(f"RESERVED_DOMAINS: {path}: {reason}") from None
+    for number, line in enumerate(lines, start=1):
+        text = line.partition("#")[0].strip()
+        if text:
+            yield _name_in(path, number, text)
+
+
+def _name_in(path: Path, number: int, text: str) -> str:
+    try:
+        return read_name(text).ascii
+    except ValueError as error:
+        raise SettingsError(f"RESERVED_DOMAINS: {path}, line {number}: {error}") from None

@@ -1,0 +1,201 @@
+"""Names that an order cannot get are refused before anyone pays."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mpanel_billing.database.pool import transaction
+from mpanel_billing.domains.names import read_name
+from mpanel_billing.domains.repository import lock_names
+from mpanel_billing.settings import Settings
+from tests.inline_worker import InlineWorker
+from tests.service import CREATE_SESSION, Service, make_settings
+from tests.waiting import until_blocking
+
+KEY = "b" * 32
+BACKEND = {"Authorization": f"Bearer {KEY}"}
+EVE = {"customer": {"name": "Eve", "email": "eve@example.net"}}
+TENANTS = "SELECT t.domain, t.billing_subscription_id::text AS owner FROM tenants AS t"
+REGISTERED = """
+    SELECT l.subscription_id::text AS owner, l.request ->> 'domainMode' AS mode,
+        l.request -> 'furtherDomains' AS further
+    FROM provisioning_log AS l WHERE l.product_type = 'hosting'"""
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return make_settings(
+        database_url=settings.database_url.get_secret_value(),
+        stripe_api_base=str(settings.stripe_api_base),
+        billing_api_keys=KEY,
+    )
+
+
+def of(name: str, mode: str = "existing") -> dict[str, Any]:
+    return {"domain": {"mode": mode, "value": name}}
+
+
+async def refusal(
+    service: Service, body: dict[str, Any], **headers: str
+) -> tuple[int, dict[str, Any]]:
+    answer = await service.client.post(CREATE_SESSION, json=body, headers=headers)
+    return answer.status, await answer.json()
+
+
+async def add_tenant(service: Service, domain: str) -> None:
+    await service.pool.execute(
+        "INSERT INTO tenants (name, domain) VALUES ('Victim Ltd', $1)", domain
+    )
+
+
+async def test_what_is_lies_under_or_above_a_tenants_domain_is_refused_and_nothing_recorded(
+    service: Service, order_a: dict[str, Any]
+) -> None:
+    for domain in ("Victim.com", "shop.victim.co.uk", "bücher.example", "xn--mller-kva.example"):
+        await add_tenant(service, domain)
+    for name in (
+        *("victim.com", " VICTIM.com. ", "victim。com", "www.victim.com", "a.b.victim.com"),
+        *("shop.victim.co.uk", "victim.co.uk", "eu.shop.victim.co.uk"),
+        *("xn--bcher-kva.example", "bücher.example", "www.bücher.example", "müller.example"),
+    ):
+        status, error = await refusal(service, order_a | of(name))
+        assert (status, error["code"]) == (409, "domain_taken"), name
+        assert list(error["fields"]) == ["domain.value"]
+        assert "ictim Ltd" not in str(error)
+    assert await service.pool.fetchval("SELECT count(*) FROM customers") == 0
+    assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 0
+
+    for name in ("my-victim.com", "victim.com.example", "other.victim.co.uk", "victimxcom.com"):
+        await service.order(order_a | of(name))
+
+
+async def test_the_error_does_not_tell_whose_the_name_is_nor_which(
+    service: Service, order_a: dict[str, Any]
+) -> None:
+    await add_tenant(service, "secret.victim.com")
+    _, above = await refusal(service, order_a | of("victim.com"))
+    await add_tenant(service, "victim.com")
+    _, same = await refusal(service, order_a | of("victim.com"))
+    assert {**above, "requestId": ""} == {**same, "requestId": ""}
+    assert "secret" not in str(above)
+
+
+async def test_further_domains_are_checked_too(service: Service, order_a: dict[str, Any]) -> None:
+    await add_tenant(service, "victim.com")
+    for name, refused in (("victim.com", (409, "domain_taken")), ("gmail.com", (422, None))):
+        cart = [
+            {"type": "domain", "domain": "fine.com", "quantity": 1},
+            {"type": "domain", "domain": name, "quantity": 1},
+        ]
+        status, error = await refusal(service, order_a | {"cartItems": cart, "domain": None})
+        assert (status, error["code"]) == (refused[0], refused[1] or "domain_reserved")
+
+
+@pytest.mark.parametrize(
+    "name", ["gmail.com", "x.gmail.com", "panel.test", "ada.panel.test", "co.uk", "github.io"]
+)
+async def test_what_nobody_can_order_is_refused_even_if_vouched_for(
+    service: Service, order_a: dict[str, Any], name: str
+) -> None:
+    status, error = await refusal(service, order_a | of(name), **BACKEND)
+    assert (status, error["code"]) == (422, "domain_reserved")
+    assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 0
+
+
+async def test_a_name_is_held_from_the_payment_on_before_the_worker_has_seen_it(
+    service: Service, order_a: dict[str, Any]
+) -> None:
+    bought = await service.buy(order_a | of("ada.com", "register"))
+    for name in ("ada.com", "www.ada.com"):
+        assert (await refusal(service, order_a | EVE | of(name)))[1]["code"] == "domain_taken"
+
+    # the same address proves nothing, mPanel does
+    again = order_a | of("www.ada.com")
+    assert (await refusal(service, again))[1]["code"] == "domain_taken"
+    row = await service.row(
+        "SELECT customer_id::text AS id FROM subscriptions WHERE id::text = $1",
+        bought["subscriptionId"],
+    )
+    await service.order(again | {"customerId": row["id"]}, **BACKEND)
+    other = await service.pool.fetchval(
+        "INSERT INTO customers (email) VALUES ('eve@example.net') RETURNING id::text"
+    )
+    status, error = await refusal(service, again | EVE | {"customerId": other}, **BACKEND)
+    assert (status, error["code"]) == (409, "domain_taken")
+
+
+async def test_a_trial_holds_its_name_as_a_payment_does(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    trial = {"trialActive": True, "addonIds": []}
+    await service.buy(order_a | trial | of("ada.com", "register"))
+    await worker.catch_up()
+    assert (await refusal(service, order_a | EVE | of("ada.com")))[1]["code"] == "domain_taken"
+
+
+async def test_an_unpaid_page_blocks_nobody_and_is_closed_once_another_has_paid(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    squatted = order_a | EVE | of("www.ada.com")
+    page = await service.order(squatted)
+    await service.buy(order_a | of("ada.com", "register"))
+    await worker.catch_up()
+    row = await service.row(
+        "SELECT status FROM checkout_sessions WHERE stripe_session_id = $1", page["sessionId"]
+    )
+    assert row["status"] == "expired"
+    assert (await service.stripe.pay(page["url"])).status != 303
+    assert (await refusal(service, squatted))[1]["code"] == "domain_taken"
+    assert await service.pool.fetch("SELECT * FROM billing_trouble") == []
+    tenants = await service.pool.fetch(TENANTS)
+    assert [tenant["domain"] for tenant in tenants] == ["ada.com"]
+
+
+@pytest.mark.parametrize("other", ["ada.com", "shop.ada.com"])
+async def test_of_two_orders_at_once_that_are_paid_at_once_one_gets_the_name(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any], other: str
+) -> None:
+    orders = await asyncio.gather(
+        service.order(order_a | of("ada.com", "register")),
+        service.order(order_a | EVE | of(other)),
+    )
+    for order in orders:
+        assert (await service.stripe.pay(order["url"])).status == 303
+    await worker.catch_up()
+    tenants = [tenant["domain"] for tenant in await service.pool.fetch(TENANTS)]
+    own = [domain for domain in tenants if domain.endswith(".panel.test")]
+    assert len(tenants) == 2
+    assert len(own) == 1
+    [trouble] = await service.pool.fetch("SELECT * FROM billing_trouble")
+    assert own[0] in trouble["detail"]
+    modes = sorted(row["mode"] for row in await service.pool.fetch(REGISTERED))
+    assert modes in (["later", "register"], ["existing", "later"])
+
+
+async def test_a_further_domain_that_another_has_got_is_not_registered(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    shop = [{"type": "domain", "domain": name, "quantity": 1} for name in ("eve.com", "ada.com")]
+    first = await service.order(order_a | of("ada.com", "register"))
+    second = await service.order(order_a | EVE | {"domain": None, "cartItems": shop})
+    for order in (first, second):
+        assert (await service.stripe.pay(order["url"])).status == 303
+        await service.stripe.wait_idle()
+    await worker.catch_up()
+    orders = {row["owner"]: row for row in await service.pool.fetch(REGISTERED)}
+    assert orders[first["subscriptionId"]]["mode"] == "register"
+    assert orders[second["subscriptionId"]]["further"] == []
+    [trouble] = await service.pool.fetch("SELECT * FROM billing_trouble")
+    assert "not registered: ada.com" in trouble["detail"]
+
+
+async def test_an_order_waits_for_a_tenant_that_gets_the_name_at_this_moment(
+    service: Service, order_a: dict[str, Any]
+) -> None:
+    async with transaction(service.pool) as conn:
+        await lock_names(conn, [read_name("ada.com")])
+        order = asyncio.create_task(refusal(service, order_a | of("www.ada.com")))
+        await until_blocking(conn, service.pool)
+        await conn.execute("INSERT INTO tenants (name, domain) VALUES ('Ada', 'ada.com')")
+    assert (await order)[1]["code"] == "domain_taken"
