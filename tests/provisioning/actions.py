@@ -23,6 +23,7 @@ class Actions:
         policy = self.harness.provisioning.policy
         self.harness.bought[id_] = Bought(plan, pause_suspends=policy.suspend_paused_collection)
         await self._deliver_status(id_, status)
+        await self.harness.order_domain(id_)
 
     def moves_of_money(self, id_: str) -> list[Move]:
         """List what can happen to the subscription as it is, at Stripe."""
@@ -41,8 +42,11 @@ class Actions:
 
     async def pay_first(self, id_: str) -> None:
         bought = self.harness.bought[id_]
-        await self.harness.deliver_invoice(id_, self._invoice_time(), "paid")
+        is_trial = bought.status == "trialing"
+        total = 0 if is_trial else 799
+        await self.harness.deliver_invoice(id_, self._invoice_time(), "paid", total=total)
         bought.settled = True
+        bought.paid = not is_trial
         await self._deliver_status(id_, "trialing" if bought.status == "trialing" else "active")
 
     async def fall_past_due(self, id_: str) -> None:
@@ -56,6 +60,7 @@ class Actions:
         bought = self.harness.bought[id_]
         for since in bought.debts:
             await self.harness.deliver_invoice(id_, since, "paid")
+            bought.paid = True
         bought.debts.clear()
         bought.written_off.clear()
         await self._deliver_status(id_, "active")
@@ -71,6 +76,7 @@ class Actions:
         """Pay a later invoice: what was written off before is forgiven, what is open is not."""
         bought = self.harness.bought[id_]
         await self.harness.deliver_invoice(id_, self._invoice_time(), "paid")
+        bought.paid = True
         bought.debts[:] = [since for since in bought.debts if since not in bought.written_off]
         bought.written_off.clear()
         await self._deliver_status(id_, bought.status if bought.debts else "active")

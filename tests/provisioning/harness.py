@@ -191,7 +191,17 @@ class Harness:
         type_ = f"customer.subscription.{'deleted' if ended else 'updated'}"
         await self.inbox.deliver(type_, stripe_object, created=self.stripe.next_second())
 
-    async def deliver_invoice(self, id_: str, created: datetime, status: str) -> None:
+    async def order_domain(self, id_: str) -> None:
+        """Let the subscription have been ordered with a domain to register."""
+        await self.pool.execute(
+            "UPDATE subscriptions SET metadata = $2 WHERE stripe_subscription_id = $1",
+            id_,
+            {"domainMode": "register", "domainValue": domain_of(id_)},
+        )
+
+    async def deliver_invoice(
+        self, id_: str, created: datetime, status: str, *, total: int = 799
+    ) -> None:
         """Deliver an event about an invoice of a subscription; an open one could not be charged."""
         second = int(created.timestamp())
         stripe_object = made.invoice(
@@ -199,6 +209,7 @@ class Harness:
             subscription=id_,
             customer=_customer(id_),
             status=status,
+            total=total,
             created=second,
             attempt_count=1,
             billing_reason="subscription_cycle",
@@ -279,6 +290,11 @@ class Harness:
     def accounts_made(self) -> list[HostedAccount]:
         """Return every account that there is or ever was."""
         return [*self.server.world.accounts, *self.server.world.terminated]
+
+
+def domain_of(id_: str) -> str:
+    """Return the domain that was ordered with a subscription."""
+    return f"{id_.replace('_', '-')}.example"
 
 
 def _customer(id_: str) -> str:

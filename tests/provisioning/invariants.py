@@ -1,12 +1,12 @@
 """What must hold once everything is idle: the outside world equals the model."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from tests.provisioning.harness import GRACE, RETENTION, Harness
+from tests.provisioning.harness import GRACE, RETENTION, Harness, domain_of
 from tests.provisioning.mirror_model import TYPES, Bought
 from tests.provisioning.reference_server import NEED_HOSTING
 
@@ -70,9 +70,21 @@ class Invariants:
             if allowed == {"active"}:
                 assert account is not None
                 _check_resources(account["resources"], bought, product_type)
+        self._check_domain(id_, subscription, bought, exempt)
         if not exempt:
             row = await self.harness.inbox.subscription(id_)
             assert row["status"] == bought.word(now, GRACE), (dict(row), bought)
+
+    def _check_domain(self, id_: str, subscription: UUID, bought: Bought, exempt: Set[str]) -> None:
+        """Its domain was ordered if it was paid for, and not before."""
+        for account in self.harness.accounts_made():
+            if (account.subscription_id, account.product_type) != (subscription, "hosting"):
+                continue
+            is_ordered = domain_of(id_) in account.domains
+            assert bought.paid or not is_ordered, (account, bought)
+            allowed = bought.allowed("hosting", self.harness.clock(), GRACE, RETENTION)
+            if bought.paid and allowed == {"active"} and "hosting" not in exempt:
+                assert is_ordered or account.terminated_at, (account, bought)
 
     def _is_exempt(self, subscription: UUID, product_type: str, bought: Bought) -> bool:
         place = (subscription, product_type)

@@ -29,6 +29,8 @@ class Bought:
     addons: Counter[str] = field(default_factory=Counter)
     status: str = "incomplete"
     settled: bool = False
+    paid: bool = False
+    """Whether money was paid for it: the first invoice of a trial is $0."""
     collection_paused: bool = False
     pause_suspends: bool = False
     """Whether a paused collection suspends: the host's choice."""

@@ -20,7 +20,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unsettled,
 )
 from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drivers, LimitedDriver
-from mpanel_billing.provisioning.service_state import RESULTING, Actual
+from mpanel_billing.provisioning.service_state import RESULTING, Actual, domains_in
 
 Fault = Literal["fail_before", "fail_after", "refuse"]
 
@@ -40,6 +40,8 @@ class HostedAccount:
     generation: int
     made_by: str
     terminated_at: datetime | None = None
+    domains: set[str] = field(default_factory=set)
+    """What was registered or transferred for it."""
     abuse: str | None = None
     """Why the service itself has suspended it."""
 
@@ -165,6 +167,7 @@ class World:
             command.details["resources"],
             command.generation,
             command.idempotency_key,
+            domains=set(domains_in(command.details)),
         )
         self.accounts.append(account)
         return Done(account.reference)
@@ -183,6 +186,7 @@ class World:
         already = account.actual == RESULTING[command.action] and command.action != "change"
         account.actual, account.generation = RESULTING[command.action], command.generation
         account.resources = command.details.get("resources", account.resources)
+        account.domains |= set(domains_in(command.details))
         if command.action == "terminate":
             self.accounts.remove(account)
             account.terminated_at = self.clock()
