@@ -2989,8 +2989,9 @@ CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (strip
 
 CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
 
-CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
 CREATE INDEX order_domains_registrable_idx ON order_domains USING btree (registrable);
+
+CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
 
 CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
 
