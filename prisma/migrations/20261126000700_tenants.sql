@@ -16,4 +16,5 @@ FROM (VALUES
 ) AS described (column_name, description);
 
 -- migrate:down
+DROP INDEX billing_tenants_domain_idx;
 SELECT billing_revert_additions('20261126000700');

@@ -2,7 +2,7 @@
 -- beginning of a trial. From then on the name is held, with all that lie under and above it, until the
 -- accounts of the subscription have been terminated. What tenants have in mPanel is held too.
 
--- Tables: order_domains, tenants
+-- Tables: order_domains
 --
 -- CREATE TABLE order_domains (
 --     subscription_id uuid NOT NULL,
