@@ -125,6 +125,25 @@ async def test_a_name_is_held_from_the_payment_on_before_the_worker_has_seen_it(
     assert (status, error["code"]) == (409, "domain_taken")
 
 
+async def test_a_customer_who_comes_back_to_their_own_name_gets_what_they_had_if_vouched_for(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    bought = await service.buy(order_a | of("ada.com"))
+    await worker.catch_up()
+    row = await service.row("SELECT customer_id::text, stripe_subscription_id FROM subscriptions")
+    await worker.gateway.client.v1.subscriptions.cancel_async(row["stripe_subscription_id"])
+    await worker.catch_up()
+    again = order_a | {"planId": "premium"} | of("ada.com")
+    assert (await refusal(service, again))[1]["code"] == "domain_taken"
+
+    back = await service.order(again | {"customerId": row["customer_id"]}, **BACKEND)
+    assert (await service.stripe.pay(back["url"])).status == 303
+    await worker.catch_up()
+    [tenant] = await service.pool.fetch(TENANTS + " WHERE t.domain = 'ada.com'")
+    assert tenant["owner"] == back["subscriptionId"] != bought["subscriptionId"]
+    assert await service.pool.fetch("SELECT * FROM billing_trouble") == []
+
+
 async def test_a_trial_holds_its_name_as_a_payment_does(
     service: Service, worker: InlineWorker, order_a: dict[str, Any]
 ) -> None:

@@ -92,6 +92,7 @@ TABLES_OF_A_SUBSCRIPTION = (
     "subscription_charges",
     "checkout_sessions",
     "orders",
+    "order_domains",
     "provisioning_work",
     "provisioning_holds",
     "billing_leniency",
@@ -146,6 +147,10 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
         (
             "INSERT INTO orders (subscription_id, customer_id, fingerprint)"
             " SELECT id, customer_id, 'x' FROM subscriptions WHERE id = $1"
+        ),
+        (
+            "INSERT INTO order_domains (subscription_id, domain, registrable)"
+            " VALUES ($1, 'ada.test', 'ada.test')"
         ),
         (
             "INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position,"
