@@ -6,7 +6,6 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AnyHttpUrl,
@@ -22,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SettingsSourceError
 from yarl import URL
 
+from mpanel_billing.database_url import DatabaseUrl, read_database_url
 from mpanel_billing.errors import SettingsError
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
@@ -33,7 +33,6 @@ _HASHED_KEY = re.compile(rf"{HASHED_KEY_PREFIX}[0-9a-f]{{64}}")
 
 UNLIMITED = "off"
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)")
-_SERVER = re.compile(r"(\[[^\]]*\]|[^\[\]:]*)(:(?P<port>[0-9]{1,5}))?")
 _PLACEHOLDER = "_replace_me"
 """The suffix of the secrets in .env.example."""
 
@@ -67,7 +66,7 @@ class DatabaseSettings(BaseSettings):
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value:
-            _check_database_url(value.get_secret_value())
+            read_database_url(value.get_secret_value())
         return value
 
     @model_validator(mode="after")
@@ -77,10 +76,27 @@ class DatabaseSettings(BaseSettings):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _has_direct_url(self) -> Self:
+        if self.database_direct_url is None and _read(self.database_url).bounced:
+            msg = "DATABASE_URL has pgbouncer=true: set DATABASE_DIRECT_URL too, without PgBouncer"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def pool_url(self) -> str:
+        """The address for the pool, which may be PgBouncer's."""
+        return _read(self.database_url).text
+
     @property
     def direct_url(self) -> str:
         """The address for connections that keep session state: never PgBouncer's."""
-        return (self.database_direct_url or self.database_url).get_secret_value()
+        return _read(self.database_direct_url or self.database_url).text
+
+    @property
+    def ignored_url_parameters(self) -> tuple[str, ...]:
+        """Parameters of DATABASE_URL that only mean something to Prisma."""
+        return _read(self.database_url).ignored
 
     def for_audit(self) -> Self:
         """Return these settings with the URL of the role that prunes the audit log.
@@ -303,32 +319,8 @@ class Settings(DatabaseSettings, StripeSettings):
         return URL(str(self.app_url)).host or "localhost"
 
 
-def _check_database_url(text: str) -> None:
-    """Refuse what asyncpg cannot parse: its own error would quote part of the password."""
-    if not text.startswith(("postgres://", "postgresql://")):
-        msg = "must start with postgresql://"
-        raise ValueError(msg)
-    if not _is_parseable(text):
-        msg = (
-            "is not a valid URL; in user and password encode / ? # @ : % as %2F %3F %23 %40 %3A %25"
-        )
-        raise ValueError(msg)
-
-
-def _is_parseable(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        parse_qsl(parts.query, strict_parsing=bool(parts.query))
-    except ValueError:
-        return False
-    servers = parts.netloc.rpartition("@")[2].split(",")
-    return not parts.fragment and all(map(_is_server, servers))
-
-
-def _is_server(text: str) -> bool:
-    """Return whether it is `host` or `host:port`; the host may be in the query instead."""
-    found = _SERVER.fullmatch(text)
-    return found is not None and int(found["port"] or 1) in range(1, 65_536)
+def _read(url: SecretStr) -> DatabaseUrl:
+    return read_database_url(url.get_secret_value())
 
 
 def _refuse_placeholder(value: SecretStr) -> None:

@@ -1,16 +1,21 @@
 """A way between a client and a server that can fall silent, as when packets are dropped."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+
+SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
+"""What a client of PostgreSQL sends first if it wants TLS."""
 
 
 class TcpProxy:
     """Passes bytes on, until it is silent: then connections stay open, and nothing comes."""
 
-    def __init__(self, server_socket: str) -> None:
-        """Forward to the Unix socket of that path."""
+    def __init__(self, server_socket: str, tls: ssl.SSLContext | None = None) -> None:
+        """Forward to PostgreSQL's Unix socket; with `tls`, as a server that has TLS."""
         self.port = 0
+        self._tls = tls
         self.silent = False
         self._to = server_socket
         self._tasks: set[asyncio.Task[None]] = set()
@@ -32,6 +37,10 @@ class TcpProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        if self._tls:
+            assert await reader.readexactly(len(SSL_REQUEST)) == SSL_REQUEST, "asks for TLS"
+            writer.write(b"S")
+            await writer.start_tls(self._tls)
         onward_reader, onward_writer = await asyncio.open_unix_connection(self._to)
         try:
             async with asyncio.TaskGroup() as group:

@@ -1,6 +1,7 @@
 """`mpanel-billing serve` and `mpanel-billing worker`: the two kinds of processes."""
 
 import asyncio
+import logging
 
 from mpanel_billing.http.app import create_app
 from mpanel_billing.http.server import listening_for_monitoring
@@ -11,6 +12,8 @@ from mpanel_billing.telemetry.logs import configure_logging
 from mpanel_billing.telemetry.tracing import tracing
 from mpanel_billing.telemetry.watchdog import watching_loop
 from mpanel_billing.worker.process import run_worker
+
+logger = logging.getLogger(__name__)
 
 
 def serve() -> None:
@@ -31,6 +34,8 @@ def _start() -> Settings:
     settings = load_settings()
     check_services(settings)
     configure_logging(settings)
+    if ignored := settings.ignored_url_parameters:
+        logger.info("ignored what DATABASE_URL tells Prisma: %s", ", ".join(ignored))
     return settings
 
 

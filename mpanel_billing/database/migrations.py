@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
 from mpanel_billing.database import repeatables, repository
 from mpanel_billing.database.queries import Connection
+from mpanel_billing.database_url import is_socket, leaves_tls_open, read_database_url, with_params
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, SettingsError
 from mpanel_billing.resources import MIGRATIONS
 
@@ -85,6 +86,7 @@ async def migrate(url: str, *, migrations: Path = MIGRATIONS) -> list[str]:
             raise
         done += await _apply_texts(connection, migrations)
 
+    url = await _decide_tls(_with_lock_timeout(url))
     return await _with_retries(url, step)
 
 
@@ -104,11 +106,13 @@ async def rollback(url: str, *, migrations: Path = MIGRATIONS) -> str:
             await _apply_texts(connection, migrations)
             raise
 
+    url = await _decide_tls(_with_lock_timeout(url))
     return (await _with_retries(url, step))[0]
 
 
 async def status(url: str, *, migrations: Path = MIGRATIONS) -> list[Migration]:
     """Return all migrations in order."""
+    url = await _decide_tls(_with_lock_timeout(url))
     output = await _run_dbmate(url, "status", migrations)
     return [Migration(file, mark == "X") for mark, file in _STATUS_LINE.findall(output)]
 
@@ -165,7 +169,7 @@ async def _with_retries(
 @asynccontextmanager
 async def _migration_session(url: str) -> AsyncIterator[Connection]:
     try:
-        connection = await asyncpg.connect(_with_lock_timeout(url), timeout=_CONNECT_SECONDS)
+        connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = f"cannot connect to the database: {error}"
         raise DatabaseUnavailableError(message) from error
@@ -243,7 +247,7 @@ async def _run_dbmate(url: str, command: str, migrations: Path, *arguments: str)
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         # not an argument: those are visible in the list of processes
-        env={**os.environ, "DATABASE_URL": _with_lock_timeout(url)},
+        env={**os.environ, "DATABASE_URL": url},
     )
     printed, complaint = (text.decode() for text in await process.communicate())
     if process.returncode != 0:
@@ -267,12 +271,31 @@ def _names_after(label: str, output: str) -> list[str]:
 def _with_lock_timeout(url: str) -> str:
     """Add our lock_timeout; refuse a malformed URL, whose password dbmate would print."""
     try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise SettingsError("DATABASE_URL: is not a valid URL") from None
-    query = {"lock_timeout": str(LOCK_TIMEOUT_MS)} | dict(parse_qsl(parts.query))
-    return urlunsplit(parts._replace(query=urlencode(query)))
+        text = read_database_url(url).text
+    except ValueError as error:
+        raise SettingsError(f"DATABASE_URL: {error}") from None
+    given = dict(parse_qsl(urlsplit(text).query))
+    return text if "lock_timeout" in given else with_params(text, lock_timeout=str(LOCK_TIMEOUT_MS))
+
+
+async def _decide_tls(url: str) -> str:
+    """Return the address with TLS if the server has it, as the service uses it.
+
+    Without `sslmode`, asyncpg tries with TLS, then without; dbmate insists on TLS.
+    """
+    if not leaves_tls_open(url):
+        return url
+    if is_socket(url):
+        return with_params(url, sslmode="disable")
+    encrypted = with_params(url, sslmode="require")
+    try:
+        connection = await asyncpg.connect(encrypted, timeout=_CONNECT_SECONDS)
+    except OSError:  # rejected; if there is no server at all, the next connection says so
+        return with_params(url, sslmode="disable")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError):
+        return encrypted
+    await connection.close()
+    return encrypted
 
 
 def _dbmate() -> str:

@@ -150,7 +150,7 @@ async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOB
     bouncing = settings.database_direct_url is not None
     pool = Pool(
         observer,
-        settings.database_url.get_secret_value(),
+        settings.pool_url,
         min_size=0,
         max_size=settings.database_pool_max,
         timeout=CONNECT_TIMEOUT_SECONDS,
