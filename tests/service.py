@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +38,32 @@ AppClient = TestClient[web.Request, web.Application]
 
 @dataclass(frozen=True)
 class Service:
-    """The service as a test meets it."""
+    """The service as a test meets it, with one browser; `cookies` are what it has been given."""
 
     client: AppClient
     sandbox: Sandbox
     stripe: SandboxClient
     pool: Pool
     settings: Settings
+    cookies: dict[str, str] = field(default_factory=dict)
 
     async def order(self, body: dict[str, Any], **headers: str) -> dict[str, Any]:
-        """Post an order that must be accepted, and return the answer."""
-        answer = await self.client.post(CREATE_SESSION, json=body, headers=headers)
+        """Post an order that must be accepted, and return the answer.
+
+        It comes from the browser, unless `headers` has a Cookie of its own.
+        """
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        sent = {"Cookie": cookies} | headers
+        answer = await self.client.post(CREATE_SESSION, json=body, headers=sent)
         content: dict[str, Any] = await answer.json()
         assert answer.status == 200, content
+        if "Cookie" not in headers:
+            self.cookies.update({name: each.value for name, each in answer.cookies.items()})
         return content
+
+    async def order_elsewhere(self, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+        """Post an order from another browser, which has not ordered before."""
+        return await self.order(body, **{"Cookie": "", "User-Agent": "another"} | headers)
 
     async def buy(self, body: dict[str, Any], card: str = "4242424242424242") -> dict[str, Any]:
         """Order, pay, and wait until every webhook is delivered."""

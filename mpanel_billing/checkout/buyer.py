@@ -48,11 +48,19 @@ class Buyer:
 class ExistingCustomer:
     """A customer on record, identified by mPanel's backend.
 
-    `stripe_customer_id` is their principal Stripe customer, None if they have no usable one.
+    The order runs on `stripe_customer_id`; None: on a new one. That becomes their principal Stripe
+    customer in the place of `principal` (None: they have none), unless `keeps_principal`.
     """
 
     id: UUID
     stripe_customer_id: str | None
+    principal: str | None
+    keeps_principal: bool = False
+
+    def on_new_stripe_customer(self) -> "ExistingCustomer":
+        """Return them for an order that cannot run on the Stripe customer that was chosen."""
+        keeps = self.keeps_principal or self.stripe_customer_id is not None
+        return ExistingCustomer(self.id, None, self.principal, keeps)
 
 
 def normalise_email(text: str) -> str:

@@ -16,7 +16,7 @@ from mpanel_billing.checkout.purchase import (
     item_rows,
     subscription_row,
 )
-from mpanel_billing.checkout.repository import Asking, Attempt, RecentOrder
+from mpanel_billing.checkout.repository import Asking, Attempt, Placed, RecentOrder
 from mpanel_billing.checkout.session_params import PaymentTerms, customer_params, session_params
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
@@ -25,6 +25,7 @@ REPEATABLE_FOR = timedelta(minutes=10)
 """Within this time the same order is a repeat, and another one replaces it (rule 11)."""
 
 _RESUMABLE = frozenset({"creating", "open", "failed"})
+_PAYABLE = frozenset({"creating", "open"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +71,37 @@ async def record_order(
     subscription_id = uuid4()
     customer_id = await _find_or_insert_customer(conn, purchase, subscription_id)
     recent = await repository.list_recent_orders(
-        conn,
-        customer_id,
-        livemode=livemode,
-        vouched=purchase.existing is not None,
-        within=REPEATABLE_FOR,
-        keyed_id=keyed_id,
+        conn, customer_id, livemode=livemode, within=REPEATABLE_FOR, keyed_id=keyed_id
     )
-    superseded = await _supersede(conn, [order for order in recent if order.fingerprint != digest])
+    others = [order for order in recent if order.fingerprint != digest]
+    replaced = [order for order in others if _may_replace(purchase, order, keyed_id)]
+    superseded = await _supersede(conn, replaced)
     sale = _Sale(terms, purchase, customer_id, person_hash, livemode)
     attempt = await _resume_repeat(conn, sale, recent, digest)
     if attempt is None:
-        attempt = await _insert_order(conn, sale, subscription_id, digest)
+        left_open = [order.latest for order in others if order not in replaced]
+        attempt = await _insert_order(conn, sale, subscription_id, _placed(purchase, left_open))
     return RecordedOrder(attempt, superseded)
+
+
+def _may_replace(purchase: Purchase, order: RecentOrder, keyed_id: UUID | None) -> bool:
+    """Whether the buyer has proved that the earlier order is their own.
+
+    mPanel vouches for them, they know its Idempotency-Key, or it was placed with the same browser.
+    """
+    if purchase.existing:
+        return True
+    same_browser = purchase.browser_id is not None and order.browser_id == purchase.browser_id
+    return not order.vouched and (same_browser or order.latest.subscription_id == keyed_id)
+
+
+def _placed(purchase: Purchase, left_open: Sequence[Attempt]) -> Placed:
+    return Placed(
+        fingerprint=fingerprint(purchase),
+        vouched=purchase.existing is not None,
+        browser_id=purchase.browser_id,
+        left_open=[each.subscription_id for each in left_open if each.status in _PAYABLE],
+    )
 
 
 async def _find_or_insert_customer(
@@ -120,7 +139,7 @@ async def _resume_repeat(
         if order.fingerprint != digest or latest.status not in _RESUMABLE:
             continue
         await _refuse_what_is_taken(conn, sale, latest.subscription_id)
-        await repository.take_up_order(conn, latest.subscription_id)
+        await repository.take_up_order(conn, latest.subscription_id, sale.purchase.browser_id)
         if latest.status != "failed":
             return latest
         return await _insert_attempt(conn, sale, latest.subscription_id, latest.attempt + 1)
@@ -128,7 +147,7 @@ async def _resume_repeat(
 
 
 async def _insert_order(
-    conn: Connection, sale: _Sale, subscription_id: UUID, digest: bytes
+    conn: Connection, sale: _Sale, subscription_id: UUID, placed: Placed
 ) -> Attempt:
     await _refuse_what_is_taken(conn, sale, subscription_id)
     await repository.insert_order(
@@ -136,9 +155,8 @@ async def _insert_order(
         subscription_row(sale.purchase, subscription_id, sale.customer_id, livemode=sale.livemode),
         item_rows(sale.purchase),
         charge_rows(sale.purchase),
-        digest,
+        placed,
         domains=domain_rows(sale.purchase.order.domains),
-        vouched=sale.purchase.existing is not None,
     )
     priced = sale.purchase.priced
     await repository.describe_order(
@@ -162,11 +180,23 @@ async def _insert_attempt(
     inserted = await repository.insert_attempt(
         conn, subscription_id, attempt, livemode=sale.livemode, params=params
     )
-    stripe_customer_id = purchase.existing.stripe_customer_id if purchase.existing else None
-    if stripe_customer_id is None:
+    existing = purchase.existing
+    if existing is None or existing.stripe_customer_id is None:
         return inserted
-    await repository.store_stripe_customer(conn, inserted, stripe_customer_id, vouched=True)
-    return replace(inserted, stripe_customer_id=stripe_customer_id)
+    if not await _may_run_on(conn, sale, existing.id, existing.stripe_customer_id):
+        return inserted
+    await repository.store_stripe_customer(conn, inserted, existing.stripe_customer_id, existing)
+    return replace(inserted, stripe_customer_id=existing.stripe_customer_id)
+
+
+async def _may_run_on(
+    conn: Connection, sale: _Sale, customer_id: UUID, stripe_customer_id: str
+) -> bool:
+    """Whether no order in another currency has taken the Stripe customer since it was chosen."""
+    vouched = await repository.list_vouched_stripe_customers(
+        conn, customer_id, sale.purchase.priced.currency, livemode=sale.livemode
+    )
+    return vouched.get(stripe_customer_id, False)
 
 
 async def _refuse_what_is_taken(conn: Connection, sale: _Sale, subscription_id: UUID) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,8 @@ LARGEST_PRICE = Decimal("99999999.99")
 class Purchase:
     """Who buys what at what price, and where the browser goes afterwards.
 
-    `existing` is None for a buyer whose identity is unproven.
+    `existing` is None for a buyer whose identity is unproven. `browser_id` is the browser that
+    ordered, by our cookie; None for mPanel's backend.
     """
 
     buyer: Buyer
@@ -30,6 +31,7 @@ class Purchase:
     priced: PricedOrder
     return_urls: ReturnUrls
     existing: ExistingCustomer | None = None
+    browser_id: UUID | None = None
 
     @property
     def buyer_key(self) -> str:
@@ -41,11 +43,14 @@ def fingerprint(purchase: Purchase) -> bytes:
     """Return a hash that is equal for the same order by the same buyer (rule 11).
 
     It covers the prices: after a catalogue change it is another order. It covers whether mPanel
-    identified the customer: nobody else may get a page that offers their saved cards.
+    identified the customer: nobody else may get a page that offers their saved cards. It covers all
+    that the buyer entered: an e-mail address and a plan do not lead to the page of their order.
     """
-    order = purchase.order
+    order, buyer = purchase.order, purchase.buyer
     canonical = {
-        "email": purchase.buyer.email.lower(),
+        "email": buyer.email.lower(),
+        "buyer": [buyer.name, buyer.phone, buyer.company, *astuple(buyer.address)],
+        "urls": astuple(purchase.return_urls),
         "known": str(purchase.existing.id) if purchase.existing else None,
         "plan": order.plan_code,
         "cycle": order.billing_cycle,

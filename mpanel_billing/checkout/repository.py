@@ -47,10 +47,30 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RecentOrder:
-    """An unpaid order of the same buyer, with its latest attempt."""
+    """An unpaid order of the same customer, with its latest attempt."""
 
     fingerprint: bytes
+    vouched: bool
+    browser_id: UUID | None
     latest: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """How an order was placed; `left_open` are earlier orders that it could not replace."""
+
+    fingerprint: bytes
+    vouched: bool
+    browser_id: UUID | None
+    left_open: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerOnRecord:
+    """A customer, with their principal Stripe customer, whether usable or not."""
+
+    id: UUID
+    principal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +151,10 @@ async def lock_buyer(conn: Connection, buyer: str) -> None:
 
 
 async def find_customer(conn: Connection, email: str) -> UUID | None:
-    """Find the customer with this e-mail address, ignoring case; mPanel's users count too."""
+    """Find the customer whose orders are placed at this e-mail address, ignoring case.
+
+    An account of mPanel counts only if its address is verified.
+    """
     row = await _queries.find_customer.fetch_one(conn, email=email)
     if row is None:
         return None
@@ -140,14 +163,23 @@ async def find_customer(conn: Connection, email: str) -> UUID | None:
     return customer_id
 
 
-async def find_principal_customer(
-    conn: Connection, customer_id: UUID, *, livemode: bool
-) -> ExistingCustomer | None:
-    """Find a customer, with their principal Stripe customer in this mode."""
-    row = await _queries.find_principal_customer.fetch_one(
-        conn, customer_id=customer_id, livemode=livemode
+async def get_customer(conn: Connection, customer_id: UUID) -> CustomerOnRecord | None:
+    """Return a customer by our id, also by one that has joined another since."""
+    row = await _queries.get_customer.fetch_one(conn, customer_id=customer_id)
+    return CustomerOnRecord(row["id"], row["stripe_customer_id"]) if row else None
+
+
+async def list_vouched_stripe_customers(
+    conn: Connection, customer_id: UUID, currency: str, *, livemode: bool
+) -> Mapping[str, bool]:
+    """Return on which Stripe customers a vouched order may run, the principal one first.
+
+    The value is whether an order in this currency may.
+    """
+    rows = await _queries.list_vouched_stripe_customers.fetch(
+        conn, customer_id=customer_id, currency=currency, livemode=livemode
     )
-    return ExistingCustomer(row["id"], row["stripe_customer_id"]) if row else None
+    return {row["id"]: row["in_currency"] for row in rows}
 
 
 async def insert_customer(
@@ -199,23 +231,17 @@ async def list_recent_orders(
     customer_id: UUID,
     *,
     livemode: bool,
-    vouched: bool,
     within: timedelta,
     keyed_id: UUID | None,
 ) -> list[RecentOrder]:
-    """Return the unpaid orders that are at most `within` old, newest first, and always `keyed_id`.
-
-    Vouched orders are left out unless this one is `vouched` too.
-    """
+    """Return the unpaid orders up to `within` old, newest first, and always `keyed_id`."""
     rows = await _queries.list_recent_orders.fetch(
-        conn,
-        customer_id=customer_id,
-        livemode=livemode,
-        vouched=vouched,
-        within=within,
-        keyed_id=keyed_id,
+        conn, customer_id=customer_id, livemode=livemode, within=within, keyed_id=keyed_id
     )
-    return [RecentOrder(row["fingerprint"], Attempt.of(row)) for row in rows]
+    return [
+        RecentOrder(row["fingerprint"], row["vouched"], row["browser_id"], Attempt.of(row))
+        for row in rows
+    ]
 
 
 async def insert_order(
@@ -223,10 +249,9 @@ async def insert_order(
     subscription: Row,
     items: Sequence[Row],
     charges: Sequence[Row],
-    fingerprint: bytes,
+    placed: Placed,
     *,
     domains: Sequence[Row],
-    vouched: bool,
 ) -> None:
     """Insert a provisional subscription with its items, one-time charges, domains and order."""
     await _queries.insert_order.execute(
@@ -235,8 +260,12 @@ async def insert_order(
         items=items,
         charges=charges,
         domains=domains,
-        fingerprint=fingerprint,
-        vouched=vouched,
+        placed={
+            "fingerprint": placed.fingerprint.hex(),
+            "vouched": placed.vouched,
+            "browser_id": placed.browser_id,
+            "left_open": placed.left_open,
+        },
     )
 
 
@@ -274,9 +303,11 @@ async def call_off_orders(conn: Connection, subscription_ids: Sequence[UUID]) ->
     await _queries.call_off_orders.execute(conn, subscription_ids=subscription_ids)
 
 
-async def take_up_order(conn: Connection, subscription_id: UUID) -> None:
-    """Mark an order as no longer superseded: the buyer has come back to it."""
-    await _queries.take_up_order.execute(conn, subscription_id=subscription_id)
+async def take_up_order(conn: Connection, subscription_id: UUID, browser_id: UUID | None) -> None:
+    """Mark an order as no longer superseded, and as nobody's if another browser has placed it."""
+    await _queries.take_up_order.execute(
+        conn, subscription_id=subscription_id, browser_id=browser_id
+    )
 
 
 async def supersede_attempts(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
@@ -293,15 +324,16 @@ async def get_attempt(conn: Connection, subscription_id: UUID, attempt: int) -> 
 
 
 async def store_stripe_customer(
-    conn: Connection, attempt: Attempt, stripe_customer_id: str, *, vouched: bool
+    conn: Connection, attempt: Attempt, stripe_customer_id: str, existing: ExistingCustomer | None
 ) -> None:
-    """Store the attempt's Stripe customer; `vouched`: it is the buyer's principal one."""
+    """Store the attempt's Stripe customer, which may be the principal one of `existing`."""
     await _queries.store_stripe_customer.execute(
         conn,
         subscription_id=attempt.subscription_id,
         attempt=attempt.attempt,
         stripe_customer_id=stripe_customer_id,
-        vouched=vouched,
+        is_principal=existing is not None and not existing.keeps_principal,
+        replaced=existing.principal if existing else None,
     )
 
 

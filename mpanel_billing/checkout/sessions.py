@@ -7,9 +7,9 @@ the same order posted again continues where it stopped.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -90,26 +90,39 @@ async def load_offers(checkout: Checkout) -> Catalogue:
         return await load_catalogue(conn, livemode=checkout.mirror.livemode)
 
 
-async def find_existing_customer(checkout: Checkout, customer_id: UUID) -> ExistingCustomer:
-    """Return a customer by our id, with their Stripe customer if it still exists there.
+async def find_existing_customer(
+    checkout: Checkout, customer_id: UUID, currency: str
+) -> ExistingCustomer:
+    """Return a customer by our id, with the Stripe customer on which this order may run.
 
+    Stripe allows the subscriptions of one of its customers one currency, so they may have several.
     Stripe is called, because an order on a deleted customer would fail every time.
     InvalidRequestError for an unknown id; StripeError.
     """
     mirror = checkout.mirror
     async with acquired(mirror.pool) as conn:
-        customer = await repository.find_principal_customer(
-            conn, customer_id, livemode=mirror.livemode
+        found = await repository.get_customer(conn, customer_id)
+        if found is None:
+            raise _unknown_customer()
+        vouched = await repository.list_vouched_stripe_customers(
+            conn, found.id, currency, livemode=mirror.livemode
         )
-    if customer is None:
-        raise InvalidRequestError(
-            "Customer not found.",
-            code="unknown_customer",
-            fields={"customerId": "not found"},
-        )
-    if customer.stripe_customer_id and not await _exists(mirror, customer.stripe_customer_id):
-        return replace(customer, stripe_customer_id=None)
-    return customer
+    chosen = await _first_that_exists(mirror, [id_ for id_, fits in vouched.items() if fits])
+    keeps_principal = vouched.get(found.principal or "") is False  # it is for another currency
+    return ExistingCustomer(found.id, chosen, found.principal, keeps_principal)
+
+
+def _unknown_customer() -> InvalidRequestError:
+    return InvalidRequestError(
+        "Customer not found.", code="unknown_customer", fields={"customerId": "not found"}
+    )
+
+
+async def _first_that_exists(mirror: Mirror, stripe_customer_ids: Sequence[str]) -> str | None:
+    for id_ in stripe_customer_ids:
+        if await _exists(mirror, id_):
+            return id_
+    return None
 
 
 async def _exists(mirror: Mirror, stripe_customer_id: str) -> bool:
@@ -226,9 +239,8 @@ async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attemp
         f"customer-{attempt.subscription_id}-{attempt.attempt}",
     )
     async with transaction(checkout.mirror.pool) as conn:
-        await repository.store_stripe_customer(
-            conn, attempt, customer_id, vouched=purchase.existing is not None
-        )
+        existing = purchase.existing.on_new_stripe_customer() if purchase.existing else None
+        await repository.store_stripe_customer(conn, attempt, customer_id, existing)
     return customer_id
 
 

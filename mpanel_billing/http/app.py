@@ -13,6 +13,7 @@ from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.domains.reserved import load_reserved_names
 from mpanel_billing.http import keys
+from mpanel_billing.http.browser import remember_browser
 from mpanel_billing.http.middleware import MIDDLEWARES, refuse_undeclared
 from mpanel_billing.http.openapi import document
 from mpanel_billing.http.openapi.document import DOCUMENT, ApiDocument
@@ -78,6 +79,7 @@ def create_app(settings: Settings, *, strict: bool = False) -> web.Application:
     app[DOCUMENT] = ApiDocument(app.router, str(settings.app_url))
     if settings.demo:
         app.add_routes(storefront.routes)
+    app.on_response_prepare.append(remember_browser)
     app.cleanup_ctx.extend([_connections, _checkout, _rate_limits])
     return app
 

@@ -16,6 +16,7 @@ from mpanel_billing.mirror.repository import list_due_refetches
 from mpanel_billing.provisioning.lease import Clock, database_clock
 from mpanel_billing.provisioning.repository.runs import list_due_work, renew_edited
 from mpanel_billing.reconciliation.repository import list_stopped_runs
+from mpanel_billing.subscriptions.joining import join_accounts
 from mpanel_billing.webhooks.repository import list_due_events
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
             "events": await _sweep_events(conn),
             "reconciles": await _sweep_reconciles(conn),
         }
+    counts["accounts"] = await join_accounts(pool, MOST)
     if any(counts.values()):
         logger.info("due work triggered", extra=counts)
     return MappingProxyType(counts)

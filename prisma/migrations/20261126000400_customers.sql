@@ -5,14 +5,20 @@ ALTER TABLE customers
     ADD COLUMN IF NOT EXISTS email text,
     ADD COLUMN IF NOT EXISTS name text,
     ADD COLUMN IF NOT EXISTS stripe_customer_id text,
+    ADD COLUMN IF NOT EXISTS stripe_customer_paid_at timestamptz,
+    ADD COLUMN IF NOT EXISTS joined_id uuid,
+    ADD COLUMN IF NOT EXISTS joined_at timestamptz,
     ADD COLUMN IF NOT EXISTS metadata jsonb DEFAULT '{}';
 
 SELECT billing_record_additions('20261126000400');
 SELECT billing_describe('customers', described.column_name, described.description)
 FROM (VALUES
-    ('email', 'E-mail address as given; compared in lower case. A customer with an account in mPanel is also found by users.email'),
+    ('email', 'E-mail address as given; compared in lower case. A customer with an account in mPanel is found by users.email instead'),
     ('name', 'Full name'),
     ('stripe_customer_id', 'Their main Stripe customer (cus_...); all of them are in stripe_customers'),
+    ('stripe_customer_paid_at', 'When the payment was made that decided on the main Stripe customer; null: an order that mPanel vouches for, or nothing of ours, decided'),
+    ('joined_id', 'The record of their account, once its address was verified and everything here moved there; null: it stands for itself'),
+    ('joined_at', 'When it joined that record'),
     ('metadata', 'firstSubscriptionId: the order that created this customer')
 ) AS described (column_name, description);
 

@@ -9,6 +9,8 @@ CREATE TABLE orders (
     person_hash bytea,
     coupon_code text,
     limited boolean NOT NULL DEFAULT FALSE,
+    browser_id uuid,
+    left_open uuid[] NOT NULL DEFAULT '{}',
     superseded_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -16,6 +18,8 @@ CREATE INDEX orders_customer_idx ON orders (customer_id, created_at DESC);
 CREATE INDEX orders_person_idx ON orders (person_hash);
 CREATE INDEX orders_coupon_idx ON orders (coupon_code)
 WHERE coupon_code IS NOT NULL;
+CREATE INDEX billing_orders_left_open_idx ON orders (subscription_id)
+WHERE left_open <> '{}';
 CREATE INDEX billing_orders_superseded_idx ON orders (subscription_id)
 WHERE superseded_at IS NOT NULL;
 COMMENT ON TABLE orders IS 'What a buyer ordered, to tell a repeated order from a changed one';
@@ -26,6 +30,8 @@ COMMENT ON COLUMN orders.vouched IS 'mPanel''s backend vouches for the buyer: th
 COMMENT ON COLUMN orders.person_hash IS 'HMAC-SHA256 of the mailbox that the buyer''s e-mail address leads to: two addresses of one mailbox are one person';
 COMMENT ON COLUMN orders.coupon_code IS 'The coupon that it has; null: none';
 COMMENT ON COLUMN orders.limited IS 'Its plan or coupon is sold a limited number of times: as long as its page is open, the same order leads to that page';
+COMMENT ON COLUMN orders.browser_id IS 'The browser that placed it, by our cookie: it alone may replace the order. Null: placed by mPanel''s backend, or by several browsers';
+COMMENT ON COLUMN orders.left_open IS 'Unpaid orders of the last minutes at the same address, from other browsers, that could still be paid when it was placed';
 COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
 COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
 

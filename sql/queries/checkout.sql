@@ -10,12 +10,15 @@
 --     person_hash bytea,
 --     coupon_code text,
 --     limited boolean DEFAULT false NOT NULL,
+--     browser_id uuid,
+--     left_open uuid[] DEFAULT '{}'::uuid[] NOT NULL,
 --     superseded_at timestamp with time zone,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL
 -- );
 -- ALTER TABLE ONLY orders ADD CONSTRAINT orders_pkey PRIMARY KEY (subscription_id);
 -- ALTER TABLE ONLY orders ADD CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY orders ADD CONSTRAINT orders_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id) WHERE (left_open <> '{}'::uuid[]);
 -- CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
 -- CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
 -- CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
@@ -42,8 +45,9 @@
 SELECT pg_advisory_xact_lock(hashtextextended('buyer:' || lower(:buyer::text), 0));
 
 -- name: find_customer(email)^
--- By the e-mail address of their account in mPanel, if they have one, else by the one in customers,
--- which is a copy and may be older.
+-- The record that an order by anyone joins: that of an account whose address is verified, else what
+-- was ordered before without an account. Anyone can open an account with an address of others, so one
+-- that is not verified does not get their orders (docs/decisions/0018).
 SELECT c.id
 FROM (
     SELECT
@@ -54,6 +58,7 @@ FROM (
     JOIN customers AS held
         ON held.user_id = u.id
     WHERE lower(u.email) = lower(:email::text)
+      AND u.email_verified
     UNION ALL
     SELECT
         known.id,
@@ -61,22 +66,68 @@ FROM (
         FALSE
     FROM customers AS known
     WHERE lower(known.email) = lower(:email::text)
+      AND known.user_id IS NULL
+      AND known.joined_id IS NULL
 ) AS c
 ORDER BY c.has_account DESC, c.created_at, c.id
 LIMIT 1;
 
--- name: find_principal_customer(customer_id, livemode)^
--- An id of the other mode, or of a customer deleted at Stripe, counts as none (rule 14).
+-- name: get_customer(customer_id)^
+-- A record that has joined that of an account stands for it.
 SELECT
     c.id,
-    CASE
-        WHEN principal.deleted OR principal.livemode <> :livemode::boolean THEN NULL
-        ELSE c.stripe_customer_id
-    END AS stripe_customer_id
-FROM customers AS c
-LEFT JOIN stripe_customers AS principal
-    ON principal.id = c.stripe_customer_id
-WHERE c.id = :customer_id::uuid;
+    c.stripe_customer_id
+FROM customers AS named
+JOIN customers AS c
+    ON c.id = coalesce(
+        (SELECT account.id FROM customers AS account WHERE account.id = named.joined_id),
+        named.id
+    )
+WHERE named.id = :customer_id::uuid;
+
+-- name: list_vouched_stripe_customers(customer_id, currency, livemode)
+-- On which a vouched order may run: the principal Stripe customer first, then those of earlier vouched
+-- orders. Never that of another order by anyone. in_currency: no subscription in another currency is
+-- alive or can still be paid on it, because Stripe has one currency for those of a customer.
+SELECT
+    candidates.id,
+    NOT EXISTS (
+        SELECT 1
+        FROM subscriptions AS other
+        WHERE other.customer_id = :customer_id::uuid
+          AND other.stripe_customer_id = candidates.id
+          AND other.billing_provider = 'stripe'
+          AND lower(other.currency) <> :currency::text
+          AND CASE
+              WHEN other.stripe_status IS NULL THEN other.status = 'provisional'
+              ELSE other.stripe_status NOT IN ('canceled', 'incomplete_expired')
+          END
+    ) AS in_currency
+FROM (
+    SELECT
+        c.stripe_customer_id AS id,
+        TRUE AS is_principal,
+        c.created_at
+    FROM customers AS c
+    WHERE c.id = :customer_id::uuid
+    UNION ALL
+    SELECT
+        s.stripe_customer_id,
+        FALSE,
+        s.created_at
+    FROM orders AS o
+    JOIN subscriptions AS s
+        ON s.id = o.subscription_id
+    WHERE o.customer_id = :customer_id::uuid
+      AND o.vouched
+) AS candidates
+LEFT JOIN stripe_customers AS known
+    ON known.id = candidates.id
+WHERE candidates.id IS NOT NULL
+  AND known.deleted IS NOT TRUE
+  AND (known.livemode IS NULL OR known.livemode = :livemode::boolean)
+GROUP BY candidates.id
+ORDER BY bool_or(candidates.is_principal) DESC, max(candidates.created_at) DESC, candidates.id;
 
 -- name: fill_customer_email(customer_id, email)!
 -- Copies the e-mail address of an mPanel customer that only users has.
@@ -129,12 +180,14 @@ FROM jsonb_to_record(:customer::jsonb) AS c (
 )
 RETURNING id;
 
--- name: list_recent_orders(customer_id, livemode, vouched, within, keyed_id)
--- The buyer's recent unpaid orders, each with its latest session, newest first; also the order that
--- an Idempotency-Key led to, and one that takes what is limited while it can be paid, however old. An unverified buyer does not see vouched orders.
+-- name: list_recent_orders(customer_id, livemode, within, keyed_id)
+-- The customer's recent unpaid orders, each with its latest session, newest first; also the order that
+-- an Idempotency-Key led to, and one that takes what is limited while it can be paid, however old.
 SELECT
     o.subscription_id,
     o.fingerprint,
+    o.vouched,
+    o.browser_id,
     latest.attempt,
     latest.status,
     latest.params,
@@ -161,7 +214,6 @@ JOIN LATERAL (
     LIMIT 1
 ) AS latest ON TRUE
 WHERE o.customer_id = :customer_id
-  AND (:vouched::boolean OR NOT o.vouched)
   AND (
       o.created_at > now() - :within::interval
       OR o.subscription_id = :keyed_id::uuid
@@ -169,7 +221,7 @@ WHERE o.customer_id = :customer_id
   )
 ORDER BY o.created_at DESC;
 
--- name: insert_order(subscription, items, charges, domains, fingerprint, vouched)!
+-- name: insert_order(subscription, items, charges, domains, placed)!
 -- The provisional subscription with everything that belongs to it. It never looks due to mPanel's
 -- own biller: no renewal, no next billing date.
 WITH provisional AS (
@@ -283,13 +335,21 @@ names AS (
     FROM provisional
     CROSS JOIN jsonb_to_recordset(:domains::jsonb) AS d (domain text, registrable text)
 )
-INSERT INTO orders (subscription_id, customer_id, fingerprint, vouched)
+INSERT INTO orders (subscription_id, customer_id, fingerprint, vouched, browser_id, left_open)
 SELECT
     provisional.id,
     provisional.customer_id,
-    :fingerprint::bytea,
-    :vouched::boolean
-FROM provisional;
+    decode(placed.fingerprint, 'hex'),
+    placed.vouched,
+    placed.browser_id,
+    placed.left_open
+FROM provisional
+CROSS JOIN jsonb_to_record(:placed::jsonb) AS placed (
+    fingerprint text,
+    vouched boolean,
+    browser_id uuid,
+    left_open uuid[]
+);
 
 -- name: describe_order(subscription_id, person_hash, coupon_code, limited)!
 UPDATE orders
@@ -318,12 +378,13 @@ SET superseded_at = now()
 WHERE subscription_id = ANY(:subscription_ids::uuid[])
   AND superseded_at IS NULL;
 
--- name: take_up_order(subscription_id)!
--- The buyer has returned to their first order.
+-- name: take_up_order(subscription_id, browser_id)!
+-- The buyer has returned to their first order. What several browsers have ordered, none may replace.
 UPDATE orders
-SET superseded_at = NULL
+SET superseded_at = NULL,
+    browser_id = CASE WHEN browser_id = :browser_id::uuid THEN browser_id END
 WHERE subscription_id = :subscription_id::uuid
-  AND superseded_at IS NOT NULL;
+  AND (superseded_at IS NOT NULL OR browser_id IS DISTINCT FROM :browser_id::uuid);
 
 -- name: supersede_attempts(subscription_ids)!
 -- A changed order supersedes attempts whose session is being created; their process notices.
@@ -334,9 +395,10 @@ SET status = 'failed',
 WHERE subscription_id = ANY(:subscription_ids::uuid[])
   AND status = 'creating';
 
--- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id, vouched)!
--- Until the session exists, what Stripe reports about the order is linked by its Stripe customer. That
--- becomes the principal one only if this order created the customer record, or is vouched.
+-- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id, is_principal, replaced)!
+-- Until the session exists, what Stripe reports about the order is linked by its Stripe customer. It
+-- becomes the principal one for a vouched order only, in the place of `replaced` (null: there is none).
+-- The first payment of another order decides elsewhere: derive, in subscriptions.sql.
 WITH attempt AS (
     UPDATE checkout_sessions
     SET stripe_customer_id = :stripe_customer_id,
@@ -367,17 +429,13 @@ known AS (
 )
 UPDATE customers AS c
 SET stripe_customer_id = :stripe_customer_id,
+    stripe_customer_paid_at = NULL,
     updated_at = now()
 FROM ordered
 WHERE c.id = ordered.customer_id
-  AND c.stripe_customer_id IS DISTINCT FROM :stripe_customer_id
-  AND (
-      :vouched::boolean
-      OR (
-          c.stripe_customer_id IS NULL
-          AND c.metadata ->> 'firstSubscriptionId' = ordered.id::text
-      )
-  );
+  AND :is_principal::boolean
+  AND (c.stripe_customer_id IS NULL OR c.stripe_customer_id = :replaced::text)
+  AND (c.stripe_customer_id, c.stripe_customer_paid_at) IS DISTINCT FROM (:stripe_customer_id, NULL);
 
 -- name: open_attempt(subscription_id, attempt, stripe_session_id, url, payment_status, expires_at)^
 -- Returns no row if the session is no longer being created: another process has finished it, or a

@@ -1,32 +1,42 @@
 -- What a customer has bought, as mPanel shows it to them: only what Stripe bills, in one mode.
 
 -- name: find_customer(customer_id, user_id, email)$
--- The customer that matches all given references. For an e-mail address, an account in mPanel wins
--- over our records.
-SELECT c.id
-FROM (
+-- The customer that matches all given references. What was ordered without an account belongs to the
+-- account whose verified address it names, also before the sweep has joined the two. For an e-mail
+-- address, an account in mPanel wins over what was ordered without one, even one that is not verified:
+-- then what others ordered at the address is not shown to it.
+WITH found AS (
     SELECT
         named.id,
-        named.user_id,
-        TRUE AS has_account,
-        named.created_at
+        named.joined_id,
+        0 AS place
     FROM customers AS named
     WHERE named.id = :customer_id::uuid
     UNION ALL
     SELECT
         held.id,
-        held.user_id,
-        TRUE,
-        held.created_at
+        held.joined_id,
+        0
     FROM customers AS held
     WHERE held.user_id = :user_id::uuid
       AND :customer_id::uuid IS NULL
     UNION ALL
     SELECT
+        ordered.id,
+        ordered.joined_id,
+        3
+    FROM users AS u
+    JOIN customers AS ordered
+        ON lower(ordered.email) = lower(u.email)
+        AND ordered.user_id IS NULL
+    WHERE u.id = :user_id::uuid
+      AND u.email_verified
+      AND :customer_id::uuid IS NULL
+    UNION ALL
+    SELECT
         registered.id,
-        registered.user_id,
-        TRUE,
-        registered.created_at
+        registered.joined_id,
+        CASE WHEN u.email_verified THEN 1 ELSE 2 END
     FROM users AS u
     JOIN customers AS registered
         ON registered.user_id = u.id
@@ -35,24 +45,39 @@ FROM (
     UNION ALL
     SELECT
         known.id,
-        known.user_id,
-        FALSE,
-        known.created_at
+        known.joined_id,
+        3
     FROM customers AS known
     WHERE lower(known.email) = lower(:email::text)
+      AND known.user_id IS NULL
       AND num_nonnulls(:customer_id::uuid, :user_id::uuid) = 0
-) AS c
-LEFT JOIN customers AS full_row
-    ON full_row.id = c.id
+)
+SELECT c.id
+FROM found
+JOIN customers AS c
+    ON c.id = coalesce(
+        (SELECT account.id FROM customers AS account WHERE account.id = found.joined_id),
+        found.id
+    )
 LEFT JOIN users AS account
     ON account.id = c.user_id
-WHERE (:user_id::uuid IS NULL OR c.user_id = :user_id::uuid)
+WHERE (
+      :user_id::uuid IS NULL
+      OR c.user_id = :user_id::uuid
+      OR (c.user_id IS NULL AND EXISTS (
+          SELECT 1
+          FROM users AS owner
+          WHERE owner.id = :user_id::uuid
+            AND owner.email_verified
+            AND lower(owner.email) = lower(c.email)
+      ))
+  )
   AND (
       :email::text IS NULL
       OR lower(account.email) = lower(:email::text)
-      OR lower(full_row.email) = lower(:email::text)
+      OR lower(c.email) = lower(:email::text)
   )
-ORDER BY c.has_account DESC, c.created_at, c.id
+ORDER BY found.place, c.created_at, c.id
 LIMIT 1;
 
 -- name: list_stripe_customers(customer_id, subscription_id, livemode)

@@ -22,6 +22,9 @@
 --     email text,
 --     name text,
 --     stripe_customer_id text,
+--     stripe_customer_paid_at timestamp with time zone,
+--     joined_id uuid,
+--     joined_at timestamp with time zone,
 --     metadata jsonb DEFAULT '{}'::jsonb
 -- );
 -- ALTER TABLE ONLY customers ADD CONSTRAINT customers_pkey PRIMARY KEY (id);
@@ -174,10 +177,12 @@ balanced AS (
     WHERE b.balance <> excluded.balance
     RETURNING b.currency
 )
+-- what someone paid for at the address of an account does not rename its owner
 UPDATE customers AS c
-SET email = coalesce(w.email, c.email),
-    name = coalesce(w.name, c.name),
+SET email = CASE WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.email, c.email) ELSE c.email END,
+    name = CASE WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.name, c.name) ELSE c.name END,
     stripe_customer_id = CASE WHEN w.deleted THEN NULL ELSE c.stripe_customer_id END,
+    stripe_customer_paid_at = CASE WHEN w.deleted THEN NULL ELSE c.stripe_customer_paid_at END,
     updated_at = now()
 FROM written AS w
 WHERE c.stripe_customer_id = w.id;

@@ -301,6 +301,15 @@ WHERE w.subscription_id = :subscription_id::uuid
   AND w.trouble IS NOT NULL
 RETURNING TRUE;
 
+-- name: keep_orders(subscription_id)$
+-- The buyer wants this order and the one that it was taken for a change of.
+UPDATE orders
+SET left_open = '{}',
+    superseded_at = NULL
+WHERE subscription_id = :subscription_id::uuid
+  AND (left_open <> '{}' OR superseded_at IS NOT NULL)
+RETURNING TRUE;
+
 -- name: list_accounts(after_subscription, after_type, most)
 -- The accounts that drivers should have, in pages; those with a command of unknown outcome are left
 -- to the worker.

@@ -575,6 +575,7 @@ WITH touched AS MATERIALIZED (
         s.status,
         s.stripe_status,
         s.stripe_subscription_id,
+        s.stripe_customer_id,
         s.entitlement
     FROM (
         SELECT mirrored.id
@@ -594,6 +595,7 @@ invoiced AS (
         t.id,
         bool_or(i.stripe_status = 'paid') AS settled,
         bool_or(i.pays_order) AS order_paid,
+        min(i.paid_at) FILTER (WHERE i.stripe_status = 'paid' AND i.amount_paid > 0) AS first_paid_at,
         (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
             FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
         min(i.owed_since) FILTER (
@@ -625,6 +627,8 @@ invoiced AS (
             listed.stripe_created,
             listed.stripe_payment_intent_id,
             listed.billing_reason,
+            listed.amount_paid,
+            coalesce(listed.paid_date AT TIME ZONE 'UTC', listed.stripe_created) AS paid_at,
             -- of what is billed for terms: since it was finalized, once a payment has failed; a sent
             -- one since it is due. One that was written off is owed until a later one is paid
             CASE
@@ -862,6 +866,39 @@ linked AS (
       AND (i.subscription_id, i.customer_id, i.tenant_id)
           IS DISTINCT FROM (d.id, d.customer_id, d.tenant_id)
     RETURNING i.id
+),
+principal AS (
+    -- the first payment for an order that nobody vouches for decides on the principal Stripe customer,
+    -- where a vouched order, or an earlier payment, has not: whichever event comes first
+    UPDATE customers AS c
+    SET stripe_customer_id = paid.stripe_customer_id,
+        stripe_customer_paid_at = paid.first_paid_at,
+        updated_at = now()
+    FROM (
+        SELECT DISTINCT ON (t.customer_id)
+            t.customer_id,
+            t.stripe_customer_id,
+            invoiced.first_paid_at
+        FROM touched AS t
+        JOIN invoiced
+            ON invoiced.id = t.id
+            AND invoiced.first_paid_at IS NOT NULL
+        JOIN orders AS o
+            ON o.subscription_id = t.id
+            AND NOT o.vouched
+        JOIN stripe_customers AS known
+            ON known.id = t.stripe_customer_id
+            AND NOT known.deleted
+        ORDER BY t.customer_id, invoiced.first_paid_at, t.stripe_customer_id
+    ) AS paid
+    WHERE c.id = paid.customer_id
+      AND c.stripe_customer_id IS DISTINCT FROM paid.stripe_customer_id
+      AND (
+          c.stripe_customer_id IS NULL
+          OR (c.stripe_customer_paid_at, c.stripe_customer_id)
+              > (paid.first_paid_at, paid.stripe_customer_id)
+      )
+    RETURNING c.id
 ),
 work AS (
     -- if the enqueued job is lost, the sweep takes the work in a minute

@@ -257,6 +257,23 @@ JOIN subscriptions AS s
 WHERE o.superseded_at IS NOT NULL
 UNION ALL
 SELECT
+    'paid_twice',
+    s.id,
+    first.stripe_subscription_id,
+    o.created_at,
+    'it was paid, and so was an order that was placed minutes before at the same address'
+FROM orders AS o
+JOIN subscriptions AS s
+    ON s.id = o.subscription_id
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+-- the browser could not prove that the page before was its own, so both could be paid
+CROSS JOIN LATERAL unnest(o.left_open) AS before (subscription_id)
+JOIN subscriptions AS first
+    ON first.id = before.subscription_id
+    AND first.stripe_status NOT IN ('canceled', 'incomplete_expired')
+WHERE o.left_open <> '{}'
+UNION ALL
+SELECT
     'trial_twice',
     later.id,
     earlier.stripe_subscription_id,

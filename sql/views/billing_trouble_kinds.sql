@@ -68,8 +68,8 @@ FROM (
     (
         'paid_twice',
         'trouble',
-        'Two living subscriptions pay for one domain or one order; object_id is the other one at Stripe. The first keeps the domain.',
-        'the end of either at Stripe, after the buyer has said which one to keep',
+        'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.',
+        'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders',
         NULL
     ),
     (

@@ -28,8 +28,8 @@ async def ada(service: Service) -> str:
     """A customer of mPanel's, known only by their account there."""
     return str(
         await service.pool.fetchval(
-            """WITH u AS (INSERT INTO users (email, password_hash)
-                          VALUES ('ada@example.org', 'x') RETURNING id)
+            """WITH u AS (INSERT INTO users (email, password_hash, email_verified)
+                          VALUES ('ada@example.org', 'x', TRUE) RETURNING id)
                INSERT INTO customers (user_id) SELECT id FROM u RETURNING id"""
         )
     )

@@ -174,9 +174,31 @@ def test_what_is_missing_at_stripe_is_named(catalogue: Catalogue) -> None:
 def test_the_same_order_in_another_sequence_has_the_same_fingerprint(catalogue: Catalogue) -> None:
     first = purchase_of(catalogue, WHOLE_ORDER)
     shuffled = replace(WHOLE_ORDER, addon_codes=tuple(reversed(WHOLE_ORDER.addon_codes)))
-    shouting = replace(BUYER, email="ADA@example.com", phone=None)
+    shouting = replace(BUYER, email="ADA@example.com")
     second = replace(purchase_of(catalogue, shuffled), buyer=shouting)
     assert fingerprint(first) == fingerprint(second)
+
+
+@pytest.mark.parametrize(
+    "guessed",
+    [
+        {"buyer": replace(BUYER, name="Someone Else")},
+        {"buyer": replace(BUYER, phone=None)},
+        {"buyer": replace(BUYER, company="Other")},
+        {"buyer": replace(BUYER, address=Address(city="Leeds"))},
+        {
+            "return_urls": ReturnUrls(
+                "http://panel.test/{CHECKOUT_SESSION_ID}", "http://panel.test/"
+            )
+        },
+    ],
+    ids=lambda guessed: next(iter(guessed)),
+)
+def test_an_order_with_other_details_has_another_fingerprint(
+    catalogue: Catalogue, guessed: dict[str, Any]
+) -> None:
+    known = purchase_of(catalogue, WHOLE_ORDER)
+    assert fingerprint(known) != fingerprint(replace(known, **guessed))
 
 
 @pytest.mark.parametrize(

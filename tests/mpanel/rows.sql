@@ -4,9 +4,9 @@ INSERT INTO tenants (id, name, domain, status, settings, created_at, updated_at)
 ('10000000-0000-4000-8000-000000000001', 'Hopper Systems', 'hopper.example', 'active', '{"plan": "old"}', '2024-02-01', '2024-02-02'),
 ('10000000-0000-4000-8000-000000000002', 'Empty Ltd', 'empty.example', 'suspended', '{}', '2024-03-01', '2024-03-02');
 
-INSERT INTO users (id, tenant_id, email, password_hash, first_name, last_name, role, created_at, updated_at) VALUES
-('20000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000001', 'Grace@Hopper.example', 'x', 'Grace', 'Hopper', 'admin', '2024-02-01', '2024-02-02'),
-('20000000-0000-4000-8000-000000000002', '10000000-0000-4000-8000-000000000001', 'mark@hopper.example', 'x', 'Mark', 'One', 'customer', '2024-02-01', '2024-02-02');
+INSERT INTO users (id, tenant_id, email, password_hash, first_name, last_name, role, email_verified, created_at, updated_at) VALUES
+('20000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000001', 'Grace@Hopper.example', 'x', 'Grace', 'Hopper', 'admin', TRUE, '2024-02-01', '2024-02-02'),
+('20000000-0000-4000-8000-000000000002', '10000000-0000-4000-8000-000000000001', 'mark@hopper.example', 'x', 'Mark', 'One', 'customer', FALSE, '2024-02-01', '2024-02-02');
 
 INSERT INTO products (id, tenant_id, name, type, billing_cycle, price, created_at, updated_at) VALUES
 ('30000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000001', 'Old Hosting', 'hosting', 'monthly', 9.90, '2024-02-01', '2024-02-02'),

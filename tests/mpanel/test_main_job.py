@@ -136,8 +136,8 @@ class TestABuyerWhomMpanelKnows:
     ) -> None:
         known = await service.pool.fetchval(
             """WITH account AS (
-                   INSERT INTO users (email, password_hash) VALUES ('Late@Example.com', 'x')
-                   RETURNING id
+                   INSERT INTO users (email, password_hash, email_verified)
+                   VALUES ('Late@Example.com', 'x', TRUE) RETURNING id
                )
                INSERT INTO customers (user_id) SELECT id FROM account RETURNING id"""
         )

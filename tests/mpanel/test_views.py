@@ -46,6 +46,7 @@ OF_TROUBLE = (
     "billing_subscriptions_attention_idx",
     "billing_invoices_attention_idx",
     "billing_checkout_sessions_paid_again_idx",
+    "billing_orders_left_open_idx",
     "tenant_services_troubled_idx",
     "provisioning_work_troubled_idx",
     "unhandled_idx",

@@ -33,6 +33,7 @@ from mpanel_billing.errors import (
     UnauthenticatedError,
 )
 from mpanel_billing.http import keys
+from mpanel_billing.http.browser import browser_of
 from mpanel_billing.http.endpoint import Call, Endpoints
 from mpanel_billing.http.operation import Refusals
 from mpanel_billing.http.request import Path
@@ -116,9 +117,12 @@ async def create(call: Call[None, None, CheckoutRequest]) -> PaymentPageResponse
     order = read_order(body.to_selection(), catalogue)
     urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
     purchase = _priced(catalogue, order, body.customer.to_buyer(), urls)
+    if call.actor is None:
+        purchase = replace(purchase, browser_id=browser_of(call.request, call.json))
     if body.customer_id:
         purchase = replace(
-            purchase, existing=await find_existing_customer(checkout, body.customer_id)
+            purchase,
+            existing=await find_existing_customer(checkout, body.customer_id, order.currency),
         )
     page = await _open_page(checkout, purchase, _idempotency_key(call), call.actor)
     return PaymentPageResponse.of(page)
@@ -140,7 +144,11 @@ async def create_by_bridge(
     catalogue = await load_offers(checkout)
     order = Order(body.plan_id, canonical_cycle(body.term), catalogue.currency)
     urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
-    page = await create_session(checkout, _priced(catalogue, order, Buyer(email=body.email), urls))
+    purchase = replace(
+        _priced(catalogue, order, Buyer(email=body.email), urls),
+        browser_id=browser_of(call.request, call.json),
+    )
+    page = await create_session(checkout, purchase)
     return BridgePaymentPageResponse(url=page.url, id=page.session_id)
 
 

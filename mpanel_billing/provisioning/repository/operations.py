@@ -169,7 +169,8 @@ async def settle_trouble(conn: Connection, subscription_id: UUID) -> bool:
     """Clear the subscription's trouble; False if it has none."""
     settled = await _queries.settle_trouble.fetch_value(conn, subscription_id=subscription_id)
     adopted = await _adoptions.settle_adoption.fetch_value(conn, subscription_id=subscription_id)
-    return settled is not None or adopted is not None
+    kept = await _queries.keep_orders.fetch_value(conn, subscription_id=subscription_id)
+    return any(done is not None for done in (settled, adopted, kept))
 
 
 async def list_accounts(

@@ -1,0 +1,144 @@
+-- What was ordered without an account joins the account whose verified address it names.
+
+-- name: list_joinable(most)
+-- The account's own record, if mPanel has made one, else null. Also records that joined within the last
+-- hour and were written to meanwhile, by an event that began before.
+SELECT DISTINCT ON (c.created_at, c.id)
+    c.id,
+    c.email,
+    u.id AS user_id,
+    coalesce(c.joined_id, held.id) AS account_id
+FROM customers AS c
+JOIN users AS u
+    ON lower(u.email) = lower(c.email)
+    AND u.email_verified
+LEFT JOIN LATERAL (
+    SELECT account.id
+    FROM customers AS account
+    WHERE account.user_id = u.id
+    ORDER BY account.created_at, account.id
+    LIMIT 1
+) AS held ON TRUE
+WHERE c.user_id IS NULL
+  AND (
+      c.joined_id IS NULL
+      OR (c.joined_at > now() - interval '1 hour' AND EXISTS (
+          SELECT 1
+          FROM subscriptions AS s
+          WHERE s.customer_id = c.id
+          UNION ALL
+          SELECT 1
+          FROM invoices AS i
+          WHERE i.customer_id = c.id
+          UNION ALL
+          SELECT 1
+          FROM stripe_customers AS known
+          WHERE known.customer_id = c.id
+      ))
+  )
+ORDER BY c.created_at, c.id, held.id IS NULL, u.created_at, u.id
+LIMIT :most;
+
+-- name: list_stripe_objects(customer_id)^
+-- What events of the record lock.
+SELECT
+    (
+        SELECT coalesce(array_agg(s.stripe_subscription_id ORDER BY s.stripe_subscription_id), '{}')
+        FROM subscriptions AS s
+        WHERE s.customer_id = :customer_id::uuid
+          AND s.stripe_subscription_id IS NOT NULL
+    ) AS subscriptions,
+    (
+        SELECT coalesce(array_agg(known.id ORDER BY known.id), '{}')
+        FROM stripe_customers AS known
+        WHERE known.customer_id = :customer_id::uuid
+    ) AS customers;
+
+-- name: give_to_account(customer_id, user_id)$
+-- mPanel has made no record for the account: this one becomes it. Null: the address is not verified any
+-- more, or a record was made meanwhile.
+UPDATE customers AS c
+SET user_id = u.id,
+    updated_at = now()
+FROM users AS u
+WHERE c.id = :customer_id::uuid
+  AND c.user_id IS NULL
+  AND u.id = :user_id::uuid
+  AND u.email_verified
+  AND lower(u.email) = lower(c.email)
+  AND NOT EXISTS (
+      SELECT 1
+      FROM customers AS held
+      WHERE held.user_id = u.id
+  )
+RETURNING c.id;
+
+-- name: join_account(customer_id, account_id)^
+-- Null: the address is not verified any more, or the account's record is gone. Returns the principal
+-- Stripe customer that the record had.
+UPDATE customers AS c
+SET joined_id = account.id,
+    joined_at = coalesce(c.joined_at, now()),
+    stripe_customer_id = NULL,
+    stripe_customer_paid_at = NULL,
+    updated_at = now()
+FROM customers AS account
+JOIN users AS u
+    ON u.id = account.user_id
+    AND u.email_verified
+CROSS JOIN customers AS before
+WHERE c.id = :customer_id::uuid
+  AND c.user_id IS NULL
+  AND before.id = c.id
+  AND account.id = :account_id::uuid
+  AND (c.joined_id IS NULL OR c.joined_id = account.id)
+  AND lower(u.email) = lower(c.email)
+RETURNING
+    before.stripe_customer_id,
+    before.stripe_customer_paid_at;
+
+-- name: move_records(customer_id, account_id)!
+-- Everything that names the customer. An agreement that the account has already goes on to count.
+WITH subscribed AS (
+    UPDATE subscriptions
+    SET customer_id = :account_id::uuid,
+        updated_at = now()
+    WHERE customer_id = :customer_id::uuid
+),
+invoiced AS (
+    UPDATE invoices
+    SET customer_id = :account_id::uuid,
+        updated_at = now()
+    WHERE customer_id = :customer_id::uuid
+),
+known AS (
+    UPDATE stripe_customers
+    SET customer_id = :account_id::uuid,
+        updated_at = now()
+    WHERE customer_id = :customer_id::uuid
+),
+agreed AS (
+    UPDATE billing_leniency
+    SET customer_id = :account_id::uuid
+    WHERE customer_id = :customer_id::uuid
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_leniency AS own
+          WHERE own.customer_id = :account_id::uuid
+      )
+)
+UPDATE orders
+SET customer_id = :account_id::uuid
+WHERE customer_id = :customer_id::uuid;
+
+-- name: inherit_principal(account_id, stripe_customer_id, paid_at)!
+-- As in derive: where there is none, or a later payment decided.
+UPDATE customers AS c
+SET stripe_customer_id = :stripe_customer_id::text,
+    stripe_customer_paid_at = :paid_at::timestamptz,
+    updated_at = now()
+WHERE c.id = :account_id::uuid
+  AND (
+      c.stripe_customer_id IS NULL
+      OR (c.stripe_customer_paid_at, c.stripe_customer_id) > (:paid_at::timestamptz, :stripe_customer_id::text)
+  );
