@@ -1,5 +1,6 @@
 """Sessions of Stripe's customer portal: payment methods, addresses, receipts."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from mpanel_billing.access import audit
@@ -12,22 +13,35 @@ from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer, require_subscription
 
 
+@dataclass(frozen=True, slots=True)
+class PortalOf:
+    """Which Stripe customer to sign in: of a subscription, or one that pays in a currency."""
+
+    subscription_id: UUID | None = None
+    currency: str | None = None
+
+
 async def open_portal_session(
-    mirror: Mirror, by: Actor, named: CustomerRef, subscription_id: UUID | None, return_url: str
+    mirror: Mirror, by: Actor, named: CustomerRef, portal_of: PortalOf, return_url: str
 ) -> str:
     """Return a URL that signs the customer in to the portal; it is valid for some minutes.
 
     A customer may have several Stripe customers, one for each order placed without proof of
-    identity (rule 11), and the portal shows one of them: that of the subscription, if one is
-    named; else their principal one; else that of their latest subscription. NotFoundError for an
-    unknown customer, or one without a Stripe customer.
+    identity (rule 11) and one for each currency, and the portal shows one of them: that of the
+    subscription, if one is named; else their principal one; else that of their latest subscription
+    that is paid for. NotFoundError for an unknown customer, or one without such a Stripe customer.
     """
     async with acquired(mirror.pool) as conn:
         customer_id = await require_customer(conn, named)
-        if subscription_id:
-            await require_subscription(conn, mirror, subscription_id, CustomerRef(customer_id))
+        if portal_of.subscription_id:
+            owner = CustomerRef(customer_id)
+            await require_subscription(conn, mirror, portal_of.subscription_id, owner)
         candidates = await repository.list_stripe_customers(
-            conn, customer_id, subscription_id, livemode=mirror.livemode
+            conn,
+            customer_id,
+            portal_of.subscription_id,
+            portal_of.currency,
+            livemode=mirror.livemode,
         )
     target = audit.Target("customer", str(customer_id))
     async with audit.attempt(mirror.pool, by, "customer.portal", target) as entry:
@@ -39,5 +53,7 @@ async def open_portal_session(
             entry.note(stripeCustomerId=stripe_customer_id)
             return url
         raise NotFoundError(
-            "This customer has not bought anything through Stripe yet.", code="no_stripe_customer"
+            "This customer has not paid through Stripe yet; for the portal of a trial,"
+            " name its subscription.",
+            code="no_stripe_customer",
         )

@@ -106,11 +106,23 @@ async def find_customer(
 
 
 async def list_stripe_customers(
-    conn: Connection, customer_id: UUID, subscription_id: UUID | None, *, livemode: bool
+    conn: Connection,
+    customer_id: UUID,
+    subscription_id: UUID | None,
+    currency: str | None,
+    *,
+    livemode: bool,
 ) -> list[str]:
-    """Return a customer's Stripe customers, the most likely first."""
+    """Return a customer's Stripe customers, the most likely first.
+
+    Only that of the subscription, or those with subscriptions in the currency, if given.
+    """
     rows = await _queries.list_stripe_customers.fetch(
-        conn, customer_id=customer_id, subscription_id=subscription_id, livemode=livemode
+        conn,
+        customer_id=customer_id,
+        subscription_id=subscription_id,
+        currency=currency,
+        livemode=livemode,
     )
     return [row["id"] for row in rows]
 

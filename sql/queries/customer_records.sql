@@ -80,26 +80,42 @@ WHERE (
 ORDER BY found.place, c.created_at, c.id
 LIMIT 1;
 
--- name: list_stripe_customers(customer_id, subscription_id, livemode)
+-- name: list_stripe_customers(customer_id, subscription_id, currency, livemode)
 -- The Stripe customers for which a portal session may be opened, most likely first: that of the
 -- named subscription, else the customer's principal one, else those of their subscriptions, running
--- ones first.
+-- ones first. Unless it is named, a subscription that anyone may have ordered and nobody has paid for
+-- does not count: a card that the customer saves there would pay for it.
 SELECT candidates.id
 FROM (
     SELECT
         s.stripe_customer_id AS id,
         CASE WHEN s.stripe_status IN ('canceled', 'incomplete_expired') THEN 2 ELSE 1 END AS place,
+        lower(s.currency) AS currency,
         s.created_at
     FROM subscriptions AS s
+    LEFT JOIN orders AS o
+        ON o.subscription_id = s.id
     WHERE s.customer_id = :customer_id::uuid
       AND s.billing_provider = 'stripe'
       AND s.livemode = :livemode::boolean
       AND s.stripe_subscription_id IS NOT NULL
       AND (:subscription_id::uuid IS NULL OR s.id = :subscription_id::uuid)
+      AND (
+          s.id = :subscription_id::uuid
+          OR o.vouched IS DISTINCT FROM FALSE
+          OR EXISTS (
+              SELECT 1
+              FROM invoices AS i
+              WHERE i.subscription_id = s.id
+                AND i.stripe_status = 'paid'
+                AND i.amount_paid > 0
+          )
+      )
     UNION ALL
     SELECT
         c.stripe_customer_id,
         0,
+        NULL,
         c.created_at
     FROM customers AS c
     WHERE c.id = :customer_id::uuid
@@ -111,6 +127,8 @@ WHERE candidates.id IS NOT NULL
   AND known.deleted IS NOT TRUE
   AND (known.livemode IS NULL OR known.livemode = :livemode::boolean)
 GROUP BY candidates.id
+HAVING :currency::text IS NULL
+    OR bool_or(candidates.currency = :currency::text)
 ORDER BY min(candidates.place), max(candidates.created_at) DESC, candidates.id;
 
 -- name: list_subscription_ids(customer_id, livemode, before_at, before_id, most)

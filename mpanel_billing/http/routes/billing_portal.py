@@ -6,7 +6,7 @@ from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.schemas.subscriptions import PortalRequest, PortalSessionResponse
 from mpanel_billing.settings import Settings
-from mpanel_billing.subscriptions.portal import open_portal_session
+from mpanel_billing.subscriptions.portal import PortalOf, open_portal_session
 
 routes = Endpoints("billing")
 
@@ -27,7 +27,7 @@ async def post_portal_session(call: KeyedCall[None, None, PortalRequest]) -> Por
         call.app[keys.MIRROR],
         call.actor,
         call.body.require_named("email"),
-        call.body.subscription_id,
+        PortalOf(call.body.subscription_id, call.body.currency),
         _return_url(call.app[keys.SETTINGS], call.body.return_url),
     )
     return PortalSessionResponse(url=url)

@@ -31,6 +31,7 @@ class PortalRequest(OwnerRequest):
 
     email: Email | None = None
     subscription_id: UUID | None = None
+    currency: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = None
     return_url: Annotated[str, Field(max_length=2000)] | None = None
 
     @property
