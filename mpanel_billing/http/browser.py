@@ -3,7 +3,7 @@
 An e-mail address proves nothing, so it takes the same browser to replace an order that it placed
 minutes ago. The site sends credentials with its requests from another origin: hence SameSite=None,
 which browsers accept with Secure only. The prefix of the name keeps other hosts of our domain, such
-as tenants under it, from setting one (docs/decisions/0018).
+as tenants under it, from setting one (docs/decisions/0019).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Join what was ordered without an account to the account whose verified address it names.
 
 Anyone can open an account with an address of others, so nothing joins before mPanel has verified it
-(`users.email_verified`; docs/decisions/0018). The worker's sweep looks for it every minute.
+(`users.email_verified`; docs/decisions/0019). The worker's sweep looks for it every minute.
 """
 
 import logging

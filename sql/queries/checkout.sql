@@ -47,7 +47,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('buyer:' || lower(:buyer::text), 0
 -- name: find_customer(email)^
 -- The record that an order by anyone joins: that of an account whose address is verified, else what
 -- was ordered before without an account. Anyone can open an account with an address of others, so one
--- that is not verified does not get their orders (docs/decisions/0018).
+-- that is not verified does not get their orders (docs/decisions/0019).
 SELECT c.id
 FROM (
     SELECT
