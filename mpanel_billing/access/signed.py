@@ -28,7 +28,12 @@ class UnreadableTokenError(ValueError):
 
 
 class ExpiredTokenError(ValueError):
-    """A token of this service whose time is over."""
+    """A token of this service whose time is over; it still has its claims."""
+
+    def __init__(self, claims: Mapping[str, Any]) -> None:
+        """Keep what the token said."""
+        super().__init__("expired")
+        self.claims = claims
 
 
 class Signer:
@@ -52,7 +57,7 @@ class Signer:
             raise UnreadableTokenError
         claims: dict[str, Any] = json.loads(urlsafe_b64decode(_padded(encoded)))
         if claims.pop(_EXPIRY) <= now.timestamp():
-            raise ExpiredTokenError
+            raise ExpiredTokenError(claims)
         return claims
 
     def _has_signed(self, encoded: str, signature: str) -> bool:

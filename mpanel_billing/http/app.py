@@ -6,6 +6,7 @@ from aiohttp import web
 
 from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.access.persons import PersonHasher
+from mpanel_billing.access.signed import Signer
 from mpanel_billing.background import background
 from mpanel_billing.checkout.order_watcher import OrderWatcher, RefreshLimit
 from mpanel_billing.checkout.session_params import PaymentTerms
@@ -59,6 +60,7 @@ def create_app(settings: Settings, *, strict: bool = False) -> web.Application:
     app[keys.WEBHOOK_SECRETS] = tuple(
         secret.get_secret_value().encode() for secret in settings.stripe_webhook_secret
     )
+    app[keys.PREVIEW_SIGNER] = Signer(app[keys.WEBHOOK_SECRETS], "plan-change-preview")
     announce_shutdown(app)
     for module in (
         admin_audit,

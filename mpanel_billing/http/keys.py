@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from mpanel_billing.access.keyring import KeyRing
+from mpanel_billing.access.signed import Signer
 from mpanel_billing.checkout.order_watcher import OrderWatcher
 from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import Pool
@@ -15,6 +16,7 @@ from mpanel_billing.webhooks.batching import EventBatcher
 
 SETTINGS = web.AppKey("settings", Settings)
 POOL = web.AppKey("pool", Pool)
+PREVIEW_SIGNER = web.AppKey("preview_signer", Signer)
 WEBHOOK_SECRETS: web.AppKey[Sequence[bytes]] = web.AppKey("webhook_secrets")
 """The secrets that Stripe may have signed with; several while one is being rolled."""
 EVENTS = web.AppKey("events", EventBatcher)

@@ -1,4 +1,4 @@
-"""Change, cancel and resume subscriptions: Stripe does it, our rows follow.
+"""Cancel and resume subscriptions, and make any change of one: Stripe does it, our rows follow.
 
 The subscription is refreshed from Stripe before a change and after it, like any other snapshot. So
 decisions rest on its current state, and the caller sees the result before the webhooks arrive.
@@ -8,27 +8,31 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.database.pool import transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import (
     ConflictError,
-    InvalidRequestError,
     StripeError,
     StripeObjectMissingError,
 )
 from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.stripe_gateway.subscriptions import cancel_subscription, update_subscription
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription, require_subscription
-from mpanel_billing.subscriptions.plan_change import PlanChange, PlanRequest, Proration, plan_change
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository import Change, Kind
-from mpanel_billing.subscriptions.stripe_requests import Decide, Send, StripeRequest, carry_out
+from mpanel_billing.subscriptions.stripe_requests import (
+    NEVER,
+    Decide,
+    Prepare,
+    Send,
+    StripeRequest,
+    carry_out,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -54,75 +58,6 @@ class Changed:
     changed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PlanTerms:
-    """How the difference to the old plan is charged.
-
-    `at` is the time of the proration: that of a preview, so that the same amount is charged;
-    None means now.
-    """
-
-    proration: Proration = "always_invoice"
-    at: datetime | None = None
-
-
-async def change_plan(
-    mirror: Mirror, request: ChangeRequest, plan: PlanRequest, terms: PlanTerms
-) -> Changed:
-    """Change a subscription's plan, term or add-ons.
-
-    If a payment is due and fails, nothing changes (PaymentFailedError). Also raises what
-    `plan_change` raises, ConflictError for a subscription that has ended or is unpaid,
-    NotFoundError, StripeError.
-    """
-
-    async def decide(conn: Connection) -> Mapping[str, Any] | None:
-        held = await require_changeable(conn, mirror, request)
-        catalogue = await load_catalogue(conn, livemode=mirror.livemode)
-        change = plan_change(held, plan, catalogue)
-        _refuse_other_period(held, terms)
-        return _update_params(change, terms) if change.items else None
-
-    asked = {
-        "planId": plan.plan_code,
-        "billingCycle": plan.billing_cycle,
-        "addonIds": None if plan.addon_codes is None else sorted(plan.addon_codes),
-        "proration": terms.proration,
-        "at": terms.at,
-    }
-    return await _change(mirror, request, "change_plan", asked, decide)
-
-
-def _refuse_other_period(held: Subscription, terms: PlanTerms) -> None:
-    start, end = held.current_period_start, held.current_period_end
-    if terms.at and start and end and not start <= terms.at <= end:
-        raise InvalidRequestError(
-            "This preview is outdated. Please request a new one.",
-            code="preview_outdated",
-            fields={"prorationDate": "must lie in the current period"},
-        )
-
-
-def _update_params(change: PlanChange, terms: PlanTerms) -> dict[str, Any]:
-    """Return the params of the update; Stripe applies all of it or nothing (decision 0011)."""
-    params: dict[str, Any] = {
-        **change_details(change, terms.proration),
-        "metadata": dict(change.metadata),
-        "payment_behavior": "error_if_incomplete",
-    }
-    if change.setup_prices:
-        params["add_invoice_items"] = [{"price": price} for price in change.setup_prices]
-    if terms.at and terms.proration != "none":
-        params["proration_date"] = int(terms.at.timestamp())
-    return params
-
-
-def change_details(change: PlanChange, proration: Proration) -> dict[str, Any]:
-    """Return the params that a change and its preview share."""
-    details: dict[str, Any] = {"items": list(change.items), "proration_behavior": proration}
-    return details | ({"trial_end": "now"} if change.ends_trial else {})
-
-
 async def cancel(
     mirror: Mirror, request: ChangeRequest, *, at_period_end: bool, reason: str | None
 ) -> Changed:
@@ -141,7 +76,7 @@ async def cancel(
         return {AT_ONCE: True, **details}
 
     asked = {"atPeriodEnd": at_period_end, "reason": reason}
-    return await _change(mirror, request, "cancel", asked, decide)
+    return await make_change(mirror, request, "cancel", asked, decide)
 
 
 async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
@@ -157,7 +92,7 @@ async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
         # the portal sets a date instead of the flag; Stripe accepts only one of the two
         return {"cancel_at_period_end": False} if held.cancel_at_period_end else {"cancel_at": ""}
 
-    return await _change(mirror, request, "resume", {}, decide)
+    return await make_change(mirror, request, "resume", {}, decide)
 
 
 async def require_changeable(
@@ -181,12 +116,22 @@ async def refresh(mirror: Mirror, request: ChangeRequest) -> Subscription:
     return await get_subscription(mirror, request.subscription_id, request.named)
 
 
-async def _change(
-    mirror: Mirror, request: ChangeRequest, kind: Kind, asked: Mapping[str, object], decide: Decide
+async def make_change(
+    mirror: Mirror,
+    request: ChangeRequest,
+    kind: Kind,
+    asked: Mapping[str, object],
+    decide: Decide,
+    *,
+    prepare: Prepare | None = None,
+    repeatable_for: timedelta = NEVER,
 ) -> Changed:
+    """Have Stripe make a change, as `carry_out` does, and return the subscription after it."""
     held = await refresh(mirror, request)
-    wanted = StripeRequest(kind, request.subscription_id, asked, request.key)
-    change = await carry_out(mirror, request.by, wanted, decide, _sender(mirror, held))
+    wanted = StripeRequest(kind, request.subscription_id, asked, request.key, repeatable_for)
+    change = await carry_out(
+        mirror, request.by, wanted, decide, _sender(mirror, held), prepare=prepare
+    )
     after = await get_subscription(mirror, request.subscription_id, request.named)
     return Changed(after, changed=change is not None)
 

@@ -27,6 +27,7 @@ class PlanRequest:
     plan_code: str
     billing_cycle: str
     addon_codes: tuple[str, ...] | None = None
+    proration: Proration = "always_invoice"
 
 
 @dataclass(frozen=True, slots=True)

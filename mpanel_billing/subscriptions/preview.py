@@ -1,11 +1,10 @@
-"""Preview what a plan change would cost."""
+"""Preview what a plan change would cost, by asking Stripe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from mpanel_billing.catalogue.repository import load_catalogue
-from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import StripeError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.subscriptions import (
@@ -13,13 +12,7 @@ from mpanel_billing.stripe_gateway.subscriptions import (
     Preview,
     preview_change,
 )
-from mpanel_billing.subscriptions.lifecycle import (
-    ChangeRequest,
-    change_details,
-    refresh,
-    require_changeable,
-)
-from mpanel_billing.subscriptions.plan_change import PlanChange, PlanRequest, Proration, plan_change
+from mpanel_billing.subscriptions.plan_change import PlanChange, Proration
 from mpanel_billing.subscriptions.records import Subscription
 
 
@@ -37,9 +30,10 @@ class ChangePreview:
 
     `due_now` is charged immediately (after the customer's credit balance), `credited` is added to
     that balance instead. `invoice` has the lines of the next invoice affected: the immediate one,
-    if there is one. `next` is the charge after that (before discounts if a new term starts now),
-    None if the subscription is set to end. `at` is the time, by Stripe's clock, for which the
-    amounts hold: passed to the change, they stay the same; None if nothing is prorated.
+    if there is one. `next` is the charge after that (before discounts if a new term starts now);
+    None if nothing more is charged because the subscription is set to end. `at` is the time, by
+    Stripe's clock, for which the amounts hold: passed to the change, they stay the same; None if
+    nothing is prorated.
     """
 
     changes: bool
@@ -52,53 +46,77 @@ class ChangePreview:
     at: datetime | None
 
 
-async def preview_plan_change(
-    mirror: Mirror, request: ChangeRequest, plan: PlanRequest, proration: Proration
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A change, how it is prorated, and the time for which Stripe is asked (None: now)."""
+
+    mirror: Mirror
+    held: Subscription
+    change: PlanChange
+    proration: Proration
+    at: datetime | None
+
+    async def ask(self, proration: Proration, one_time_prices: Sequence[str] = ()) -> Preview:
+        """Return the next invoice after the change, with this proration."""
+        details = change_details(self.change, proration, self.at)
+        stripe_id = self.held.stripe_id or ""
+        return await preview_change(self.mirror.stripe, stripe_id, details, one_time_prices)
+
+
+def change_details(change: PlanChange, proration: Proration, at: datetime | None) -> dict[str, Any]:
+    """Return the params that a change and its preview share."""
+    details: dict[str, Any] = {"items": list(change.items), "proration_behavior": proration}
+    if change.ends_trial:
+        details["trial_end"] = "now"
+    if at and proration != "none":
+        details["proration_date"] = int(at.timestamp())
+    return details
+
+
+async def ask_stripe(
+    mirror: Mirror,
+    held: Subscription,
+    change: PlanChange,
+    proration: Proration,
+    at: datetime | None = None,
 ) -> ChangePreview:
-    """Ask Stripe what the change would cost; raises as `change_plan`, except for payments."""
-    await refresh(mirror, request)
-    async with acquired(mirror.pool) as conn:
-        held = await require_changeable(conn, mirror, request)
-        change = plan_change(held, plan, await load_catalogue(conn, livemode=mirror.livemode))
-    invoice = await _next_invoice(mirror, held, change, proration) if change.items else None
+    """Return what the change costs if it is made at a time of Stripe's clock (None: now).
+
+    StripeError, also for a time outside the current period.
+    """
+    if not change.items:
+        return _unaffected(held, change)
+    question = _Question(mirror, held, change, proration, at)
+    invoice = await _next_invoice(question)
     if invoice is None:
-        return _uncharged(held, change)
-    bills_now = _bills_now(held, change, proration)
-    credited = max(-invoice.total, 0) if bills_now else 0
-    if not held.next_charge_at:
-        following = None
-    elif bills_now:
-        following = await _charge_after(mirror, held, change, invoice)
-    else:
-        following = Charge(invoice.amount_due, held.next_charge_at)
+        return await _at_the_end(question)
+    bills_now = _bills_now(question)
     return ChangePreview(
         changes=True,
         currency=invoice.currency,
         due_now=invoice.amount_due if bills_now else 0,
-        credited=credited,
+        credited=max(-invoice.total, 0) if bills_now else 0,
         invoice=invoice,
-        next=following,
+        next=await _following(question, invoice) if bills_now else _renewal(question, invoice),
         recurring=change.recurring,
         at=invoice.proration_date,
     )
 
 
-async def _next_invoice(
-    mirror: Mirror, held: Subscription, change: PlanChange, proration: Proration
-) -> Preview | None:
+async def _next_invoice(question: _Question) -> Preview | None:
     """Return the invoice that the change leads to; None if the subscription ends before it."""
     try:
-        return await _preview(mirror, held, change, proration, change.setup_prices)
+        return await question.ask(question.proration, question.change.setup_prices)
     except StripeError as error:
         if error.stripe_code != NO_UPCOMING_INVOICE:
             raise
         return None
 
 
-def _uncharged(held: Subscription, change: PlanChange) -> ChangePreview:
+def _unaffected(held: Subscription, change: PlanChange) -> ChangePreview:
     at = held.next_charge_at
     return ChangePreview(
-        changes=bool(change.items),
+        changes=False,
         currency=held.currency,
         due_now=0,
         credited=0,
@@ -109,31 +127,48 @@ def _uncharged(held: Subscription, change: PlanChange) -> ChangePreview:
     )
 
 
-def _bills_now(held: Subscription, change: PlanChange, proration: Proration) -> bool:
+async def _at_the_end(question: _Question) -> ChangePreview:
+    """Return the cost of a change that is not billed before the subscription ends.
+
+    What it leaves for the next invoice is billed at the end nevertheless. Stripe previews no such
+    invoice, so it is asked for the one that would be due now.
+    """
+    held, change = question.held, question.change
+    left = await question.ask("always_invoice", change.setup_prices)
+    amount = left.amount_due
+    if question.proration == "none":
+        amount = sum(line.amount for line in left.lines if not line.proration)
+    return ChangePreview(
+        changes=True,
+        currency=held.currency,
+        due_now=0,
+        credited=0,
+        invoice=None if question.proration == "none" else left,
+        next=Charge(amount, held.cancel_at or held.current_period_end) if amount else None,
+        recurring=change.recurring,
+        at=None if question.proration == "none" else left.proration_date,
+    )
+
+
+def _bills_now(question: _Question) -> bool:
     """Return whether the change is invoiced now: always for a new term, never in a trial."""
-    if held.stripe_status == "trialing":
-        return change.ends_trial
-    return change.begins_new_term or proration == "always_invoice"
+    if question.held.stripe_status == "trialing":
+        return question.change.ends_trial
+    return question.change.begins_new_term or question.proration == "always_invoice"
 
 
-async def _charge_after(
-    mirror: Mirror, held: Subscription, change: PlanChange, now: Preview
-) -> Charge:
+def _renewal(question: _Question, invoice: Preview) -> Charge | None:
+    at = question.held.next_charge_at
+    return Charge(invoice.amount_due, at) if at else None
+
+
+async def _following(question: _Question, now: Preview) -> Charge | None:
     """Return the charge after an immediate invoice, at the end of the term that begins or runs."""
+    held, change = question.held, question.change
+    if not held.next_charge_at:
+        return None
     if change.begins_new_term or change.ends_trial:
         ends = [line.period_end for line in now.lines if not line.proration]
         return Charge(change.recurring, max(ends, default=None))
-    later = await _preview(mirror, held, change, "none")
-    credited = max(-now.total, 0)
-    return Charge(max(later.amount_due - credited, 0), held.next_charge_at)
-
-
-async def _preview(
-    mirror: Mirror,
-    held: Subscription,
-    change: PlanChange,
-    proration: Proration,
-    one_time_prices: Sequence[str] = (),
-) -> Preview:
-    details = change_details(change, proration)
-    return await preview_change(mirror.stripe, held.stripe_id or "", details, one_time_prices)
+    later = await question.ask("none")
+    return Charge(max(later.amount_due - max(-now.total, 0), 0), held.next_charge_at)

@@ -59,18 +59,29 @@ Params = Mapping[str, Any]
 Decide = Callable[[Connection], Awaitable[Params | None]]
 """Returns the params for Stripe, under the subject's lock; None: there is nothing to change."""
 
+Prepare = Callable[[], Awaitable[None]]
+"""Asks Stripe what `decide` needs to know, before the lock: no call to Stripe is made under it."""
+
 Send = Callable[[Change], Awaitable[str | None]]
 """Calls Stripe; returns the id of the object that Stripe has created, if any."""
 
 
 async def carry_out(
-    mirror: Mirror, by: Actor, request: StripeRequest, decide: Decide, send: Send
+    mirror: Mirror,
+    by: Actor,
+    request: StripeRequest,
+    decide: Decide,
+    send: Send,
+    *,
+    prepare: Prepare | None = None,
 ) -> Change | None:
     """Have Stripe carry out the request; None if there was nothing to do.
 
-    A repeated request is not carried out again. ConflictError while another change of the same
-    subject runs, or for a key of another request; StripeError.
+    A repeated request is not carried out again, nor prepared. ConflictError while another change
+    of the same subject runs, or for a key of another request; StripeError.
     """
+    if prepare and not await _is_known(mirror, request):
+        await prepare()
     lease_seconds = CALLS_OF_A_CHANGE * mirror.stripe.longest_call_seconds
     async with transaction(mirror.pool) as conn:
         change = await _claim(conn, request, decide, lease_seconds)
@@ -87,6 +98,13 @@ async def carry_out(
         if stripe_id:
             entry.note(stripeId=stripe_id)
     return change if stripe_id is None else replace(change, state="done", stripe_id=stripe_id)
+
+
+async def _is_known(mirror: Mirror, request: StripeRequest) -> bool:
+    """Return whether the request was sent to Stripe before, and may have been carried out."""
+    async with acquired(mirror.pool) as conn:
+        known = await _find_known(conn, request)
+    return known is not None and known.state != "failed"
 
 
 async def _claim(

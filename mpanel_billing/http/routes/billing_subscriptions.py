@@ -26,7 +26,8 @@ from mpanel_billing.http.schemas.subscriptions import (
     SubscriptionsResponse,
 )
 from mpanel_billing.subscriptions import lifecycle
-from mpanel_billing.subscriptions.lifecycle import ChangeRequest, PlanTerms
+from mpanel_billing.subscriptions.change_plan import change_plan, preview_plan_change
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import (
     get_subscription,
     list_balances,
@@ -34,7 +35,7 @@ from mpanel_billing.subscriptions.lookup import (
 )
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
 from mpanel_billing.subscriptions.plan_change import PlanRequest
-from mpanel_billing.subscriptions.preview import preview_plan_change
+from mpanel_billing.subscriptions.promise import Promise, read_promise, sign_promise
 
 routes = Endpoints("billing")
 
@@ -100,12 +101,14 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> SubscriptionResponse:
 async def post_preview(
     call: KeyedCall[IdPath, None, PreviewRequest],
 ) -> PlanChangePreviewResponse:
-    """Return what a change of plan would cost, without changing anything."""
-    proration = call.body.proration_behavior
-    preview = await preview_plan_change(
-        call.app[keys.MIRROR], _request(call), _plan_request(call.body), proration
+    """Return what a change of plan would cost, and a token that makes it at that price."""
+    body = call.body
+    plan = PlanRequest(
+        body.plan_id, canonical_cycle(body.billing_cycle), body.addon_ids, body.proration_behavior
     )
-    return PlanChangePreviewResponse.of(call.path.id, preview, proration)
+    preview, promise = await preview_plan_change(call.app[keys.MIRROR], _request(call), plan)
+    signed = sign_promise(call.app[keys.PREVIEW_SIGNER], promise)
+    return PlanChangePreviewResponse.of(preview, promise, signed)
 
 
 @routes.endpoint(
@@ -117,8 +120,8 @@ async def post_preview(
     refusals={
         **_UNKNOWN,
         **_SCHEDULED,
-        ConflictError: (*_NOT_CHANGEABLE, "no_plan_to_change"),
-        InvalidRequestError: (*_NOT_SOLD, "preview_outdated"),
+        ConflictError: (*_NOT_CHANGEABLE, "no_plan_to_change", "preview_outdated"),
+        InvalidRequestError: _NOT_SOLD,
         CatalogueNotPushedError: (),
         PaymentFailedError: ("card_declined", "authentication_required"),
     },
@@ -127,10 +130,10 @@ async def post_change_plan(
     call: KeyedCall[IdPath, None, ChangePlanRequest],
 ) -> SubscriptionChangeResponse:
     """Change a subscription's plan, term or add-ons; honours `Idempotency-Key`."""
-    terms = PlanTerms(call.body.proration_behavior, call.body.proration_date)
-    mirror = call.app[keys.MIRROR]
+    promise = _promise(call)
+    plan = promise.plan if promise else _plan_request(call.body)
     return SubscriptionChangeResponse.of(
-        await lifecycle.change_plan(mirror, _request(call), _plan_request(call.body), terms)
+        await change_plan(call.app[keys.MIRROR], _request(call), plan, promise)
     )
 
 
@@ -179,5 +182,19 @@ def _request(call: KeyedCall[IdPath, None, OwnerRequest]) -> ChangeRequest:
     return ChangeRequest(call.actor, call.path.id, call.body.named, call.idempotency_key)
 
 
-def _plan_request(body: PreviewRequest) -> PlanRequest:
-    return PlanRequest(body.plan_id, canonical_cycle(body.billing_cycle), body.addon_ids)
+def _promise(call: KeyedCall[IdPath, None, ChangePlanRequest]) -> Promise | None:
+    token = call.body.preview_token
+    if token is None:
+        return None
+    call.body.require_only_token()
+    return read_promise(call.app[keys.PREVIEW_SIGNER], token, call.path.id)
+
+
+def _plan_request(body: ChangePlanRequest) -> PlanRequest:
+    plan_id, cycle = body.require_plan()
+    return PlanRequest(
+        plan_id,
+        canonical_cycle(cycle),
+        body.addon_ids,
+        body.proration_behavior or "always_invoice",
+    )

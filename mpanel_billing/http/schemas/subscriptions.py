@@ -5,8 +5,11 @@ from dataclasses import asdict
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic.alias_generators import to_camel
 
+from mpanel_billing.access.signed import LONGEST_TOKEN
+from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http.schemas.base import (
     Email,
     Id,
@@ -20,8 +23,12 @@ from mpanel_billing.subscriptions.lifecycle import Changed
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.plan_change import Proration
 from mpanel_billing.subscriptions.preview import ChangePreview
+from mpanel_billing.subscriptions.promise import Promise, SignedPromise
 
 MOST_ADDONS = 50
+
+Cycle = Annotated[str, Field(min_length=1, max_length=40)]
+Addons = Annotated[tuple[Id, ...], Field(max_length=MOST_ADDONS)]
 
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
@@ -44,18 +51,48 @@ class PreviewRequest(OwnerRequest):
     """What to change a subscription to; without `addonIds` it keeps its add-ons."""
 
     plan_id: Id
-    billing_cycle: Annotated[str, Field(min_length=1, max_length=40)]
-    addon_ids: Annotated[tuple[Id, ...], Field(max_length=MOST_ADDONS)] | None = None
+    billing_cycle: Cycle
+    addon_ids: Addons | None = None
     proration_behavior: Proration = "always_invoice"
 
 
-class ChangePlanRequest(PreviewRequest):
-    """What to change a subscription to.
+def _refuse_date(_: object) -> None:
+    msg = "is no longer taken: preview the change, and send the previewToken of the response"
+    raise ValueError(msg)
 
-    With the `prorationDate` of a preview, the amounts of that preview are charged.
-    """
 
-    proration_date: AwareDatetime | None = None
+class ChangePlanRequest(OwnerRequest):
+    """The token of a preview, or what to change a subscription to now, at the present prices."""
+
+    preview_token: Annotated[str, Field(min_length=1, max_length=LONGEST_TOKEN)] | None = None
+    plan_id: Id | None = None
+    billing_cycle: Cycle | None = None
+    addon_ids: Addons | None = None
+    proration_behavior: Proration | None = None
+    proration_date: Annotated[
+        None,
+        BeforeValidator(_refuse_date),
+        Field(deprecated=True, description="No longer taken: send `previewToken`."),
+    ] = None
+
+    def require_plan(self) -> tuple[str, str]:
+        """Return plan and term of a request without a token; InvalidRequestError if one lacks."""
+        if self.plan_id and self.billing_cycle:
+            return self.plan_id, self.billing_cycle
+        missing = "billingCycle" if self.plan_id else "planId"
+        raise InvalidRequestError(
+            f"Please send previewToken, or {missing}.", fields={missing: "is missing"}
+        )
+
+    def require_only_token(self) -> None:
+        """Refuse anything that the token has already; InvalidRequestError."""
+        pinned = {"plan_id", "billing_cycle", "addon_ids", "proration_behavior"}
+        if twice := sorted(pinned & self.model_fields_set):
+            names = [to_camel(name) for name in twice]
+            raise InvalidRequestError(
+                f"The previewToken has the change: please leave out {', '.join(names)}.",
+                fields=dict.fromkeys(names, "is in the previewToken"),
+            )
 
 
 class CancelRequest(OwnerRequest):
@@ -293,7 +330,10 @@ class SubscriptionChangeResponse(SubscriptionResponse):
 
 
 class PlanChangePreviewResponse(Response):
-    """What a change would cost; see docs/billing-api.md."""
+    """What a change would cost; see docs/billing-api.md.
+
+    `previewToken` makes the change as it was previewed, until `validUntil`, or not at all.
+    """
 
     subscription_id: UUID
     changes: bool
@@ -305,13 +345,15 @@ class PlanChangePreviewResponse(Response):
     recurring: int
     proration_behavior: Proration
     proration_date: Moment | None
+    preview_token: str
+    valid_until: Moment
 
     @classmethod
-    def of(cls, id_: UUID, preview: ChangePreview, proration: Proration) -> Self:
-        """Build the response from a preview."""
+    def of(cls, preview: ChangePreview, promise: Promise, signed: SignedPromise) -> Self:
+        """Build the response from a preview and its signed promise."""
         following = preview.next
         return cls(
-            subscription_id=id_,
+            subscription_id=promise.subscription_id,
             changes=preview.changes,
             currency=preview.currency,
             due_now=preview.due_now,
@@ -332,6 +374,8 @@ class PlanChangePreviewResponse(Response):
             if following
             else None,
             recurring=preview.recurring,
-            proration_behavior=proration,
+            proration_behavior=promise.plan.proration,
             proration_date=preview.at,
+            preview_token=signed.token,
+            valid_until=signed.valid_until,
         )
