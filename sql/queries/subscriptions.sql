@@ -869,16 +869,58 @@ linked AS (
 ),
 principal AS (
     -- the first payment for an order that nobody vouches for decides on the principal Stripe customer,
-    -- where a vouched order, or an earlier payment, has not: whichever event comes first
+    -- where a vouched order, or an earlier payment, has not: whichever event comes first. Without an
+    -- account, its buyer's details count, not those of who ordered at the address first and did not pay
     UPDATE customers AS c
     SET stripe_customer_id = paid.stripe_customer_id,
         stripe_customer_paid_at = paid.first_paid_at,
+        (
+            name, company_name, phone, address_line1, address_line2, city, state, postal_code, country
+        ) = (
+            SELECT
+                paid.buyer ->> 'name',
+                paid.buyer -> 'metadata' ->> 'company',
+                paid.buyer ->> 'phone',
+                paid.buyer -> 'address' ->> 'line1',
+                paid.buyer -> 'address' ->> 'line2',
+                paid.buyer -> 'address' ->> 'city',
+                paid.buyer -> 'address' ->> 'state',
+                paid.buyer -> 'address' ->> 'postal_code',
+                paid.buyer -> 'address' ->> 'country'
+            WHERE paid.buyer IS NOT NULL
+              AND c.user_id IS NULL
+              AND c.metadata ->> 'firstSubscriptionId' <> paid.subscription_id::text
+            UNION ALL
+            SELECT
+                c.name,
+                c.company_name,
+                c.phone,
+                c.address_line1,
+                c.address_line2,
+                c.city,
+                c.state,
+                c.postal_code,
+                c.country
+            WHERE (
+                paid.buyer IS NOT NULL
+                AND c.user_id IS NULL
+                AND c.metadata ->> 'firstSubscriptionId' <> paid.subscription_id::text
+            ) IS NOT TRUE
+        ),
         updated_at = now()
     FROM (
         SELECT DISTINCT ON (t.customer_id)
+            t.id AS subscription_id,
             t.customer_id,
             t.stripe_customer_id,
-            invoiced.first_paid_at
+            invoiced.first_paid_at,
+            (
+                SELECT x.params -> 'customer'
+                FROM checkout_sessions AS x
+                WHERE x.subscription_id = t.id
+                ORDER BY x.attempt
+                LIMIT 1
+            ) AS buyer
         FROM touched AS t
         JOIN invoiced
             ON invoiced.id = t.id
