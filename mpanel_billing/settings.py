@@ -339,14 +339,17 @@ def load_stripe_settings() -> StripeSettings:
     return _load(StripeSettings)
 
 
-def load_settings() -> Settings:
-    """Read all settings; SettingsError names every variable that is missing or malformed."""
-    return _load(Settings)
+def load_settings(env_file: Path | None = None) -> Settings:
+    """Read all settings; SettingsError names every variable that is missing or malformed.
+
+    They are in the environment and in `env_file`, by default `.env` of the working directory.
+    """
+    return _load(Settings, env_file)
 
 
-def _load(kind: type[SettingsT]) -> SettingsT:
+def _load(kind: type[SettingsT], env_file: Path | None = None) -> SettingsT:
     try:
-        return kind()
+        return kind(_env_file=env_file) if env_file else kind()
     except ValidationError as error:
         raise SettingsError(describe_settings_error(error)) from None
     except SettingsSourceError as error:

@@ -9,7 +9,12 @@ import asyncpg
 import typer
 
 from mpanel_billing import __version__
-from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeUnavailableError
+from mpanel_billing.errors import (
+    BillingError,
+    DatabaseUnavailableError,
+    SettingsError,
+    StripeUnavailableError,
+)
 from mpanel_billing.telemetry.quoting import several_lines
 
 _COMMANDS = {
@@ -31,6 +36,9 @@ _COMMANDS = {
     "dev": "mpanel_billing.cli.dev:dev",
 }
 """Module and attribute of each command or group of commands."""
+
+WRONG_SETTINGS = 78
+"""The exit status if settings are missing or wrong: starting again cannot help (EX_CONFIG)."""
 
 _SCHEMA_ERRORS = (
     asyncpg.UndefinedTableError,
@@ -93,12 +101,17 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; an error that an operator can fix is one line on stderr and exit code 1."""
+    """Run the command; an error that an operator can fix is one line on stderr.
+
+    The exit status is 1 then, or WRONG_SETTINGS.
+    """
     arguments = sys.argv[1:]
     if not all(map(_is_text, arguments)):
         _fail("an argument is not valid UTF-8")
     try:
         build_app(arguments)()
+    except SettingsError as error:
+        _fail(str(error), WRONG_SETTINGS)
     except BillingError as error:
         _fail(f"{error}{_reason(error)}")
     except _SCHEMA_ERRORS as error:
@@ -107,9 +120,9 @@ def main() -> None:
         _fail(f"the user of DATABASE_URL lacks a privilege: {error}")
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(sentence: str, status: int = 1) -> NoReturn:
     sys.stderr.write(f"mpanel-billing: {several_lines(sentence)}\n")
-    sys.exit(1)
+    sys.exit(status)
 
 
 def _is_text(argument: str) -> bool:

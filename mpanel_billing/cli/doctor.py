@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,12 +27,23 @@ from mpanel_billing.settings import (
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 
 
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Only check the settings, with this file as .env."
+        ),
+    ] = None,
+) -> None:
     """Check settings, database, schema, catalogue, Stripe, webhooks, worker and queue.
 
     Exits with 1 if anything failed, else with 0 (there may be warnings). Each line says what to do.
     """
-    findings = [*_check_settings(), *asyncio.run(_examine())]
+    findings = _check_settings(settings or Path(".env"))
+    if settings is None:
+        findings += asyncio.run(_examine())
     if as_json:
         typer.echo(json.dumps(report_json(findings), indent=2))
     else:
@@ -43,11 +55,11 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
         raise typer.Exit(1)
 
 
-def _check_settings() -> list[Finding]:
+def _check_settings(env_file: Path) -> list[Finding]:
     try:
-        settings = load_settings()
+        settings = load_settings(env_file)
         check_services(settings)
-        return check_variables(settings)
+        return check_variables(settings, env_file)
     except SettingsError as error:
         return describe_faults(str(error))
 

@@ -16,7 +16,7 @@ from mpanel_billing.http.middleware import MIDDLEWARES
 from mpanel_billing.http.routes import health
 from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.figures import FigureReader
-from mpanel_billing.telemetry.pm2 import runs_under_pm2, signal_ready
+from mpanel_billing.telemetry.pm2 import runs_under_pm2, signal_ready, stopping_with_pm2
 from mpanel_billing.telemetry.pool import open_pool
 from mpanel_billing.telemetry.watchdog import watching_loop
 
@@ -85,7 +85,8 @@ async def _run(app: web.Application, host: str, port: int) -> None:
         await web.SockSite(runner, listener).start()
         logger.info("listening on http://%s:%d", *listener.getsockname()[:2])
         signal_ready()
-        await stop.wait()
+        with stopping_with_pm2(stop):
+            await stop.wait()
     except BaseException:
         listener.close()
         await runner.cleanup()

@@ -41,7 +41,7 @@ from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.telemetry.counters import JobOutcome, count_job
-from mpanel_billing.telemetry.pm2 import signal_ready
+from mpanel_billing.telemetry.pm2 import signal_ready, stopping_with_pm2
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.webhooks.inbox import retry_event
 from mpanel_billing.worker.outages import brief_outages
@@ -82,7 +82,8 @@ async def run_worker(settings: Settings, clock: Clock = database_clock) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     working = asyncio.create_task(work(settings, stop, clock))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    with stopping_with_pm2(stop):
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if stop.is_set():
         logger.info("stopping")

@@ -121,3 +121,22 @@ async def test_what_is_wrong_with_the_settings_does_not_hide_the_rest(
     assert "FAILED   APP_URL" in out
     assert "FAILED   STRIPE_SECRET_KEY" in out
     assert "ok       schema" in out
+
+
+async def test_the_settings_alone_are_checked_in_any_file(tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right.env", tmp_path / "wrong.env"
+    lines = [
+        "DATABASE_URL=postgresql://nobody@127.0.0.1:1/none",
+        "STRIPE_SECRET_KEY=sk_test_of_the_tests",
+        f"STRIPE_WEBHOOK_SECRET={WEBHOOK_SECRET}",
+        "APP_URL=http://panel.test",
+    ]
+    right.write_text("\n".join(lines))
+    wrong.write_text("\n".join([*lines, "PORT=x"]))
+    status, out = await doctor(tmp_path, "--settings", str(right))
+    assert (status, "FAILED" in out) == (0, False), out
+    status, out = await doctor(tmp_path, "--settings", str(wrong))
+    assert status == 1
+    assert "FAILED   PORT" in out
+    status, out = await doctor(tmp_path, "--settings", "none.env")
+    assert status == 2

@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,7 @@ pytestmark = [
 
 ECOSYSTEM = Path(__file__).parent.parent.parent / "ecosystem.config.js"
 SECRET = "whsec_load"
+OURS = ("DATABASE_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "APP_URL", "HOST", "PORT")
 
 
 class Process(NamedTuple):
@@ -39,7 +41,7 @@ class Pm2:
 
     environment: dict[str, str]
 
-    async def run(self, *arguments: str) -> str:
+    async def run(self, *arguments: str, status: int = 0) -> str:
         process = await asyncio.create_subprocess_exec(
             os.environ["PM2"],
             *arguments,
@@ -48,12 +50,16 @@ class Pm2:
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()
+        assert process.returncode == status, output.decode()
         return output.decode()
 
     async def list_processes(self) -> list[Process]:
         listed = json.loads((await self.run("jlist")).splitlines()[-1])
         return [Process(each["name"], each["pid"], each["pm2_env"]["status"]) for each in listed]
+
+    def log(self) -> str:
+        """What the daemon has written about its processes."""
+        return (Path(self.environment["PM2_HOME"]) / "pm2.log").read_text()
 
     async def web_pids(self) -> set[int]:
         return {each.pid for each in await self.list_processes() if each.name == "tenant-billing"}
@@ -114,6 +120,67 @@ async def test_it_starts_reloads_under_load_without_one_failed_request_and_stops
     await pm2.run("stop", "all")
     assert {each.status for each in await pm2.list_processes()} == {"stopped"}
     assert not any(is_alive(each.pid) for each in running)
+
+
+@pytest.fixture
+def install(pm2: Pm2, tmp_path: Path) -> Path:
+    """An installation with its settings in `.env`; return its ecosystem.config.js."""
+    (tmp_path / ".venv").symlink_to(ECOSYSTEM.parent / ".venv")
+    shutil.copy(ECOSYSTEM, tmp_path)
+    settings = {name: pm2.environment.pop(name) for name in tuple(pm2.environment) if name in OURS}
+    write_env(tmp_path, settings)
+    return tmp_path / ECOSYSTEM.name
+
+
+def write_env(folder: Path, settings: dict[str, str]) -> None:
+    (folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+
+
+async def test_a_reload_with_wrong_settings_changes_nothing_and_leaves_no_orphan(
+    pm2, port, install
+):
+    await pm2.run("start", str(install))
+    before = await pm2.list_processes()
+    good = (install.parent / ".env").read_text()
+    async with Load(port, SECRET) as load:
+        (install.parent / ".env").write_text(good.replace("PORT=", "PORT=x"))
+        refused = await pm2.run("reload", str(install), status=1)
+        assert "nothing was changed" in refused
+        assert "PORT" in refused
+        assert await pm2.list_processes() == before
+        (install.parent / ".env").write_text(good)
+        await pm2.run("reload", str(install))
+    assert load.failures == []
+    assert not {each.pid for each in before} & {each.pid for each in await pm2.list_processes()}
+    started = await pm2.list_processes()
+    await pm2.run("kill")
+    assert not any(is_alive(each.pid) for each in [*before, *started])
+
+
+async def test_a_start_with_wrong_settings_is_not_repeated(pm2, install):
+    env = install.parent / ".env"
+    await pm2.run("start", str(install))
+    env.write_text(env.read_text().replace("PORT=", "PORT=x"))
+    # by name, PM2 does not read ecosystem.config.js, which would have refused
+    await pm2.run("restart", "tenant-billing-worker")
+    await until(lambda: "exited with code [78]" in pm2.log())
+    await asyncio.sleep(2)  # PM2 would start it again in 0.3 s
+    assert pm2.log().count("exited with code [78]") == 1
+
+
+async def test_what_pm2_has_started_leaves_with_it(pm2, install):
+    await pm2.run("start", str(install))
+    started = await pm2.list_processes()
+    daemon = int((Path(pm2.environment["PM2_HOME"]) / "pm2.pid").read_text())
+    os.kill(daemon, signal.SIGKILL)
+    await until(lambda: not any(is_alive(each.pid) for each in started))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does, which notifies nobody."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - nothing to wait on
+            await asyncio.sleep(0.1)
 
 
 def is_alive(pid: int) -> bool:
