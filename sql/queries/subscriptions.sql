@@ -179,7 +179,18 @@ LEFT JOIN stripe_events AS e
 WITH snapshots AS MATERIALIZED (
     SELECT
         coalesce(s.subscription_id, mirror.id) AS subscription_id,
-        coalesce(s.customer_id, mirror.customer_id) AS customer_id,
+        coalesce(
+            -- Stripe's metadata may name a record that has joined that of an account since
+            (
+                SELECT account.id
+                FROM customers AS joined
+                JOIN customers AS account
+                    ON account.id = joined.joined_id
+                WHERE joined.id = s.customer_id
+            ),
+            s.customer_id,
+            mirror.customer_id
+        ) AS customer_id,
         s.object_id,
         s.stripe_customer_id,
         s.livemode,

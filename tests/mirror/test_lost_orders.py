@@ -108,6 +108,20 @@ async def test_it_comes_back_to_a_buyer_whose_record_is_here(inbox: Inbox) -> No
     assert await inbox.row("SELECT id, name FROM customers") == known
 
 
+async def test_it_comes_back_to_the_account_that_its_buyers_record_has_joined(
+    inbox: Inbox,
+) -> None:
+    account = await inbox.pool.fetchval("INSERT INTO customers DEFAULT VALUES RETURNING id")
+    await inbox.pool.execute(
+        "INSERT INTO customers (id, joined_id, joined_at) VALUES ($1, $2, '2026-01-01')",
+        BUYER,
+        account,
+    )
+    await fetch(inbox, OURS)
+    row = await inbox.subscription()
+    assert (row["id"], row["customer_id"]) == (ORDER, account)
+
+
 @pytest.mark.parametrize(
     "other",
     [
