@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drivers, LimitedDriver
+from mpanel_billing.provisioning.trials import TrialRules
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.service import Service
 
@@ -58,5 +60,6 @@ def worker(service: Service, gateway: StripeGateway) -> InlineWorker:
         Policy(GRACE, RETENTION),
         "panel.test",
         livemode=False,
+        trials=TrialRules(PersonHasher(service.settings.person_secret), end_second=False),
     )
     return InlineWorker(service, gateway, provisioning)

@@ -36,6 +36,7 @@ from mpanel_billing.provisioning.stripe_turns import StripeTurns
 from mpanel_billing.provisioning.takeover import returns, take_over
 from mpanel_billing.provisioning.tenant import ensure_tenant
 from mpanel_billing.provisioning.trial_charges import settle_charges
+from mpanel_billing.provisioning.trials import CheckedTrial, TrialRules, check_trial
 from mpanel_billing.provisioning.work import Work
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
@@ -50,7 +51,7 @@ class Provisioning:
     """What provisioning needs: the database, Stripe, the drivers, and the policy.
 
     `tenant_suffix` is the zone for tenants without a domain of their own, `livemode` the mode of
-    the Stripe key.
+    the Stripe key. `trials` recognise a second trial; None: nothing is recognised.
     """
 
     pool: Pool
@@ -59,6 +60,7 @@ class Provisioning:
     policy: Policy
     tenant_suffix: str
     livemode: bool
+    trials: TrialRules | None = None
     clock: Clock = database_clock
     stripe_turns: StripeTurns = field(default_factory=StripeTurns)
 
@@ -138,7 +140,10 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
         work = await _read(provisioning.pool, lease)
     if await take_over(provisioning.pool, lease, work):
         work = await _read(provisioning.pool, lease)
-    charges_error = await settle_charges(
+    trial = await _check_trial(provisioning, work)
+    if trial.ended:
+        return None
+    charges_error = trial.error or await settle_charges(
         provisioning.pool, provisioning.gateway, work, livemode=provisioning.livemode
     )
     desired = desired_services(work.entitlement, provisioning.policy, work.now)
@@ -172,6 +177,13 @@ async def _read(pool: Pool, lease: Lease) -> Work:
     if work is None:
         raise LeaseLostError
     return work
+
+
+async def _check_trial(provisioning: Provisioning, work: Work) -> CheckedTrial:
+    if provisioning.trials is None:
+        return CheckedTrial()
+    pace = provisioning.stripe_turns.pace
+    return await check_trial(provisioning.mirror, pace, provisioning.trials, work)
 
 
 async def _ask_stripe(

@@ -121,6 +121,25 @@ def _coupon_of(discount: stripe.Discount) -> str | None:
     return coupon if isinstance(coupon, str) or coupon is None else coupon.id
 
 
+async def find_card_fingerprint(gateway: StripeGateway, stripe_subscription_id: str) -> str | None:
+    """Return the fingerprint of the card that pays for a subscription.
+
+    It is the same whenever a card number is used in a Stripe account. Accounts of direct debits
+    have one, too; a wallet may have that of the device, and some payment methods have none. Source:
+    https://docs.stripe.com/api/payment_methods/object#payment_method_object-card-fingerprint
+    """
+    expand = ["default_payment_method", "customer.invoice_settings.default_payment_method"]
+    async with translated():
+        subscription = await gateway.client.v1.subscriptions.retrieve_async(
+            stripe_subscription_id, {"expand": expand}
+        )
+    fields = subscription.to_dict()
+    settings = fields["customer"].get("invoice_settings") or {}
+    method = fields.get("default_payment_method") or settings.get("default_payment_method") or {}
+    fingerprint: str | None = (method.get(method.get("type")) or {}).get("fingerprint")
+    return fingerprint
+
+
 async def preview_change(
     gateway: StripeGateway,
     subscription_id: str,

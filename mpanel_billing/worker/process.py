@@ -18,6 +18,7 @@ import pgqueuer
 from pgqueuer import Job, PgQueuer, RetryRequested
 from pgqueuer.models import Schedule
 
+from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.background import background
 from mpanel_billing.database.pool import (
     COMMAND_TIMEOUT_SECONDS,
@@ -32,6 +33,7 @@ from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
+from mpanel_billing.provisioning.trials import TrialRules
 from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.event_poll import poll_events
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
@@ -154,6 +156,9 @@ async def _open_queue(
             ),
             tenant_suffix=settings.tenant_suffix,
             livemode=settings.livemode,
+            trials=TrialRules(
+                PersonHasher(settings.person_secret), end_second=settings.second_trials == "end"
+            ),
             clock=clock,
         )
         queue = PgQueuer.from_asyncpg_pool(queue_pool)

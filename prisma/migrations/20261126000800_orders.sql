@@ -141,6 +141,41 @@ COMMENT ON COLUMN subscription_charges.tried_at IS 'When Stripe was last asked t
 COMMENT ON COLUMN subscription_charges.created_at IS 'When this row was created';
 COMMENT ON COLUMN subscription_charges.updated_at IS 'When this row was last changed';
 
+-- Without references: who has had a trial is remembered when mPanel deletes their rows.
+CREATE TABLE billing_trials (
+    subscription_id uuid PRIMARY KEY,
+    product_id uuid NOT NULL,
+    customer_id uuid,
+    livemode boolean NOT NULL,
+    vouched boolean NOT NULL,
+    person_hash bytea,
+    card_hash bytea,
+    earlier_subscription_id uuid,
+    matched_by text CHECK (matched_by IN ('customer', 'address', 'card')),
+    to_end boolean NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (earlier_subscription_id <> subscription_id),
+    CHECK ((earlier_subscription_id IS NULL) = (matched_by IS NULL)),
+    CHECK (NOT to_end OR earlier_subscription_id IS NOT NULL)
+);
+CREATE INDEX billing_trials_customer_idx ON billing_trials (customer_id);
+CREATE INDEX billing_trials_person_idx ON billing_trials (person_hash);
+CREATE INDEX billing_trials_card_idx ON billing_trials (card_hash);
+CREATE INDEX billing_trials_second_idx ON billing_trials (subscription_id)
+WHERE earlier_subscription_id IS NOT NULL;
+COMMENT ON TABLE billing_trials IS 'Trials of plans that have begun, by what their next one is recognised';
+COMMENT ON COLUMN billing_trials.subscription_id IS 'The subscription that began with the trial; its row may have been deleted';
+COMMENT ON COLUMN billing_trials.product_id IS 'The plan';
+COMMENT ON COLUMN billing_trials.customer_id IS 'The customer';
+COMMENT ON COLUMN billing_trials.livemode IS 'Whether it is in Stripe''s live mode';
+COMMENT ON COLUMN billing_trials.vouched IS 'mPanel vouched for the buyer';
+COMMENT ON COLUMN billing_trials.person_hash IS 'Of the mailbox, as in orders';
+COMMENT ON COLUMN billing_trials.card_hash IS 'HMAC-SHA256 of the fingerprint that Stripe gives the card''s number; null: no card';
+COMMENT ON COLUMN billing_trials.earlier_subscription_id IS 'The trial of the same plan that the person had before; null: it is their first';
+COMMENT ON COLUMN billing_trials.matched_by IS 'How the person was recognised: customer, address or card';
+COMMENT ON COLUMN billing_trials.to_end IS 'A second trial that ends its subscription (SECOND_TRIALS)';
+COMMENT ON COLUMN billing_trials.recorded_at IS 'When the worker recorded it';
+
 CREATE TABLE idempotency_keys (
     key text PRIMARY KEY,
     request_hash bytea NOT NULL,
@@ -210,6 +245,7 @@ COMMENT ON COLUMN billing_changes.updated_at IS 'When its state last changed';
 -- migrate:down
 DROP TABLE billing_changes;
 DROP TABLE idempotency_keys;
+DROP TABLE billing_trials;
 DROP TABLE subscription_charges;
 DROP TABLE checkout_sessions;
 DROP TABLE order_domains;

@@ -1,5 +1,30 @@
 -- What is sold a limited number of times: plans, coupons and trials.
 
+-- Tables: billing_trials
+--
+-- CREATE TABLE billing_trials (
+--     subscription_id uuid NOT NULL,
+--     product_id uuid NOT NULL,
+--     customer_id uuid,
+--     livemode boolean NOT NULL,
+--     vouched boolean NOT NULL,
+--     person_hash bytea,
+--     card_hash bytea,
+--     earlier_subscription_id uuid,
+--     matched_by text,
+--     to_end boolean NOT NULL,
+--     recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_trials_check CHECK ((earlier_subscription_id <> subscription_id)),
+--     CONSTRAINT billing_trials_check1 CHECK (((earlier_subscription_id IS NULL) = (matched_by IS NULL))),
+--     CONSTRAINT billing_trials_check2 CHECK (((NOT to_end) OR (earlier_subscription_id IS NOT NULL))),
+--     CONSTRAINT billing_trials_matched_by_check CHECK ((matched_by = ANY (ARRAY['customer'::text, 'address'::text, 'card'::text])))
+-- );
+-- ALTER TABLE ONLY billing_trials ADD CONSTRAINT billing_trials_pkey PRIMARY KEY (subscription_id);
+-- CREATE INDEX billing_trials_card_idx ON billing_trials USING btree (card_hash);
+-- CREATE INDEX billing_trials_customer_idx ON billing_trials USING btree (customer_id);
+-- CREATE INDEX billing_trials_person_idx ON billing_trials USING btree (person_hash);
+-- CREATE INDEX billing_trials_second_idx ON billing_trials USING btree (subscription_id) WHERE (earlier_subscription_id IS NOT NULL);
+
 -- name: lock_plan(product_id)!
 -- Until the transaction ends: of two orders of the last one at the same time, one is counted by the
 -- other. Orders lock the plan before the coupon, as `catalog apply` does.
@@ -88,5 +113,107 @@ SELECT
     count(*) FILTER (WHERE t.has_coupon) AS coupons,
     count(*) FILTER (WHERE t.has_coupon AND t.is_own) AS own_coupons,
     count(*) FILTER (WHERE t.is_own AND t.is_paid) AS own_orders,
-    count(*) FILTER (WHERE t.is_own AND t.is_paid AND t.is_plan AND t.has_trial) AS trials
+    count(*) FILTER (WHERE t.is_own AND t.is_paid AND t.is_plan AND t.has_trial) + (
+        -- rows of subscriptions may have been deleted since
+        SELECT count(*)
+        FROM billing_trials AS had
+        WHERE had.product_id = :product_id::uuid
+          AND had.livemode = :livemode::boolean
+          AND had.subscription_id <> :subscription_id::uuid
+          AND (
+              had.customer_id = :customer_id::uuid
+              OR (had.person_hash = :person_hash::bytea AND (had.vouched OR NOT :vouched::boolean))
+          )
+    ) AS trials
 FROM taken AS t;
+
+-- name: get_trial(subscription_id)^
+-- Nothing for a trial that was not ordered here: an operator may move a billing date with one.
+SELECT
+    s.id AS subscription_id,
+    s.product_id,
+    t.subscription_id IS NOT NULL AS recorded,
+    t.earlier_subscription_id,
+    t.matched_by,
+    coalesce(t.to_end, FALSE) AS to_end
+FROM subscriptions AS s
+JOIN orders AS o
+    ON o.subscription_id = s.id
+LEFT JOIN billing_trials AS t
+    ON t.subscription_id = s.id
+WHERE s.id = :subscription_id::uuid
+  AND s.product_id IS NOT NULL
+  AND s.trial_end IS NOT NULL
+  AND s.metadata ->> 'trialActive' = 'true';
+
+-- name: record_trial(subscription_id, card_hash, to_end)!
+-- The caller has locked the plan: of two trials that begin at the same time, one finds the other. As
+-- for orders, an anonymous order at the same address does not weigh on a customer who is vouched for.
+INSERT INTO billing_trials (
+    subscription_id,
+    product_id,
+    customer_id,
+    livemode,
+    vouched,
+    person_hash,
+    card_hash,
+    earlier_subscription_id,
+    matched_by,
+    to_end
+)
+SELECT
+    s.id,
+    s.product_id,
+    s.customer_id,
+    s.livemode,
+    o.vouched,
+    o.person_hash,
+    :card_hash::bytea,
+    earlier.subscription_id,
+    earlier.matched_by,
+    :to_end::boolean AND earlier.subscription_id IS NOT NULL
+FROM subscriptions AS s
+JOIN orders AS o
+    ON o.subscription_id = s.id
+LEFT JOIN LATERAL (
+    SELECT
+        found.subscription_id,
+        found.matched_by
+    FROM (
+        SELECT
+            t.subscription_id,
+            t.recorded_at,
+            'customer' AS matched_by,
+            1 AS certainty
+        FROM billing_trials AS t
+        WHERE t.product_id = s.product_id
+          AND t.livemode = s.livemode
+          AND t.customer_id = s.customer_id
+        UNION ALL
+        SELECT
+            t.subscription_id,
+            t.recorded_at,
+            'address',
+            2
+        FROM billing_trials AS t
+        WHERE t.product_id = s.product_id
+          AND t.livemode = s.livemode
+          AND t.person_hash = o.person_hash
+          AND (t.vouched OR NOT o.vouched)
+        UNION ALL
+        SELECT
+            t.subscription_id,
+            t.recorded_at,
+            'card',
+            3
+        FROM billing_trials AS t
+        WHERE t.product_id = s.product_id
+          AND t.livemode = s.livemode
+          AND t.card_hash = :card_hash::bytea
+    ) AS found
+    WHERE found.subscription_id <> s.id
+    ORDER BY found.certainty, found.recorded_at, found.subscription_id
+    LIMIT 1
+) AS earlier ON TRUE
+WHERE s.id = :subscription_id::uuid
+ON CONFLICT (subscription_id) DO NOTHING;

@@ -290,6 +290,29 @@ JOIN subscriptions AS earlier
 JOIN products AS product
     ON product.id = later.product_id
 WHERE later.stripe_status = 'trialing'
+  -- what has been recorded is below: which of two trials is the first was decided then
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_trials AS recorded
+      WHERE recorded.subscription_id = later.id
+  )
+UNION ALL
+SELECT
+    'trial_twice',
+    trial.subscription_id,
+    earlier.stripe_subscription_id,
+    trial.recorded_at,
+    'on trial for ' || product.code || ', of which the same '
+    || CASE trial.matched_by WHEN 'address' THEN 'mailbox' ELSE trial.matched_by END || ' had a trial before'
+FROM billing_trials AS trial
+JOIN subscriptions AS later
+    ON later.id = trial.subscription_id
+    AND later.stripe_status = 'trialing'
+JOIN products AS product
+    ON product.id = trial.product_id
+LEFT JOIN subscriptions AS earlier
+    ON earlier.id = trial.earlier_subscription_id
+WHERE trial.earlier_subscription_id IS NOT NULL
 UNION ALL
 SELECT
     'foreign_schedule',

@@ -75,7 +75,7 @@ FROM (
     (
         'trial_twice',
         'trouble',
-        'A customer is on trial for a product of which they had a trial before; object_id is the earlier subscription at Stripe.',
+        'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.',
         'the end of the trial, or of the subscription',
         NULL
     ),

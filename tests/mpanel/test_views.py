@@ -58,6 +58,7 @@ OF_TROUBLE = (
     "provisioning_work_due_idx",
     "billing_services_idle_idx",
     "billing_services_unsettled_idx",
+    "billing_trials_second_idx",
 )
 WATCHED = (
     "provisioning_work_payable_after_end_idx",
