@@ -80,7 +80,7 @@ async def record_order(
     attempt = await _resume_repeat(conn, sale, recent, digest)
     if attempt is None:
         left_open = [order.latest for order in others if order not in replaced]
-        attempt = await _insert_order(conn, sale, subscription_id, _placed(purchase, left_open))
+        attempt = await _insert_order(conn, sale, subscription_id, _placed(sale, left_open))
     return RecordedOrder(attempt, superseded)
 
 
@@ -95,12 +95,16 @@ def _may_replace(purchase: Purchase, order: RecentOrder, keyed_id: UUID | None) 
     return not order.vouched and (same_browser or order.latest.subscription_id == keyed_id)
 
 
-def _placed(purchase: Purchase, left_open: Sequence[Attempt]) -> Placed:
+def _placed(sale: _Sale, left_open: Sequence[Attempt]) -> Placed:
+    purchase, priced = sale.purchase, sale.purchase.priced
     return Placed(
         fingerprint=fingerprint(purchase),
         vouched=purchase.existing is not None,
         browser_id=purchase.browser_id,
         left_open=[each.subscription_id for each in left_open if each.status in _PAYABLE],
+        person_hash=sale.person_hash,
+        coupon_code=priced.coupon.code if priced.coupon else None,
+        limited=priced.limited,
     )
 
 
@@ -157,14 +161,6 @@ async def _insert_order(
         charge_rows(sale.purchase),
         placed,
         domains=domain_rows(sale.purchase.order.domains),
-    )
-    priced = sale.purchase.priced
-    await repository.describe_order(
-        conn,
-        subscription_id,
-        sale.person_hash,
-        priced.coupon.code if priced.coupon else None,
-        limited=priced.limited,
     )
     return await _insert_attempt(conn, sale, subscription_id, 1)
 

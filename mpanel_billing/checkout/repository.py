@@ -57,12 +57,18 @@ class RecentOrder:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """How an order was placed; `left_open` are earlier orders that it could not replace."""
+    """How an order was placed; `left_open` are earlier orders that it could not replace.
+
+    By `person_hash` and `coupon_code` later orders are limited; `limited`: this one is.
+    """
 
     fingerprint: bytes
     vouched: bool
     browser_id: UUID | None
     left_open: Sequence[UUID]
+    person_hash: bytes
+    coupon_code: str | None
+    limited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,25 +271,10 @@ async def insert_order(
             "vouched": placed.vouched,
             "browser_id": placed.browser_id,
             "left_open": placed.left_open,
+            "person_hash": placed.person_hash.hex(),
+            "coupon_code": placed.coupon_code,
+            "limited": placed.limited,
         },
-    )
-
-
-async def describe_order(
-    conn: Connection,
-    subscription_id: UUID,
-    person_hash: bytes,
-    coupon_code: str | None,
-    *,
-    limited: bool,
-) -> None:
-    """Store by what later orders are limited: who ordered, and with which coupon."""
-    await _queries.describe_order.execute(
-        conn,
-        subscription_id=subscription_id,
-        person_hash=person_hash,
-        coupon_code=coupon_code,
-        limited=limited,
     )
 
 

@@ -335,28 +335,37 @@ names AS (
     FROM provisional
     CROSS JOIN jsonb_to_recordset(:domains::jsonb) AS d (domain text, registrable text)
 )
-INSERT INTO orders (subscription_id, customer_id, fingerprint, vouched, browser_id, left_open)
+INSERT INTO orders (
+    subscription_id,
+    customer_id,
+    fingerprint,
+    vouched,
+    browser_id,
+    left_open,
+    person_hash,
+    coupon_code,
+    limited
+)
 SELECT
     provisional.id,
     provisional.customer_id,
     decode(placed.fingerprint, 'hex'),
     placed.vouched,
     placed.browser_id,
-    placed.left_open
+    placed.left_open,
+    decode(placed.person_hash, 'hex'),
+    placed.coupon_code,
+    placed.limited
 FROM provisional
 CROSS JOIN jsonb_to_record(:placed::jsonb) AS placed (
     fingerprint text,
     vouched boolean,
     browser_id uuid,
-    left_open uuid[]
+    left_open uuid[],
+    person_hash text,
+    coupon_code text,
+    limited boolean
 );
-
--- name: describe_order(subscription_id, person_hash, coupon_code, limited)!
-UPDATE orders
-SET person_hash = :person_hash::bytea,
-    coupon_code = :coupon_code::text,
-    limited = :limited::boolean
-WHERE subscription_id = :subscription_id::uuid;
 
 -- name: insert_attempt(subscription_id, attempt, livemode, params)^
 -- Returns the parameters as stored: they are sent in exactly that form, every time.

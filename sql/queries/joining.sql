@@ -117,6 +117,11 @@ known AS (
         updated_at = now()
     WHERE customer_id = :customer_id::uuid
 ),
+tried AS (
+    UPDATE billing_trials
+    SET customer_id = :account_id::uuid
+    WHERE customer_id = :customer_id::uuid
+),
 agreed AS (
     UPDATE billing_leniency
     SET customer_id = :account_id::uuid
