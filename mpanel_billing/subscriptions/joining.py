@@ -28,7 +28,7 @@ async def _join(pool: Pool, record: Joinable) -> bool:
     Orders at the address, and events of the record that are being applied, are waited for.
     """
     async with transaction(pool) as conn:
-        await lock_buyer(conn, record.email)
+        await lock_buyer(conn, record.buyer)
         if record.account_id is None:
             return await repository.give_to_account(conn, record)
         await lock_objects(conn, await repository.list_lock_keys(conn, record.id))

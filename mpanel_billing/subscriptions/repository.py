@@ -48,12 +48,13 @@ class Change:
 class Joinable:
     """A customer record without an account, and the account whose verified address it names.
 
-    `account_id` is the account's own record; None if mPanel has made none.
+    `account_id` is the account's own record; None if mPanel has made none. A record that has joined
+    already has no `user_id`, and its id as `buyer`.
     """
 
     id: UUID
-    email: str
-    user_id: UUID
+    buyer: str
+    user_id: UUID | None
     account_id: UUID | None
 
 

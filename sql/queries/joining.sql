@@ -2,42 +2,56 @@
 
 -- name: list_joinable(most)
 -- The account's own record, if mPanel has made one, else null. Also records that joined within the last
--- hour and were written to meanwhile, by an event that began before.
-SELECT DISTINCT ON (c.created_at, c.id)
+-- hour and were written to meanwhile, by an order or an event that began before.
+WITH verified AS (
+    SELECT DISTINCT ON (c.created_at, c.id)
+        c.id,
+        c.email,
+        u.id AS user_id,
+        held.id AS account_id
+    FROM customers AS c
+    JOIN users AS u
+        ON lower(u.email) = lower(c.email)
+        AND u.email_verified
+    LEFT JOIN LATERAL (
+        SELECT account.id
+        FROM customers AS account
+        WHERE account.user_id = u.id
+        ORDER BY account.created_at, account.id
+        LIMIT 1
+    ) AS held ON TRUE
+    WHERE c.user_id IS NULL
+      AND c.joined_id IS NULL
+    ORDER BY c.created_at, c.id, held.id IS NULL, u.created_at, u.id
+    LIMIT :most
+)
+SELECT
+    verified.id,
+    verified.email,
+    verified.user_id,
+    verified.account_id
+FROM verified
+UNION ALL
+SELECT
     c.id,
-    c.email,
-    u.id AS user_id,
-    coalesce(c.joined_id, held.id) AS account_id
+    c.id::text,
+    NULL,
+    c.joined_id
 FROM customers AS c
-JOIN users AS u
-    ON lower(u.email) = lower(c.email)
-    AND u.email_verified
-LEFT JOIN LATERAL (
-    SELECT account.id
-    FROM customers AS account
-    WHERE account.user_id = u.id
-    ORDER BY account.created_at, account.id
-    LIMIT 1
-) AS held ON TRUE
-WHERE c.user_id IS NULL
-  AND (
-      c.joined_id IS NULL
-      OR (c.joined_at > now() - interval '1 hour' AND EXISTS (
-          SELECT 1
-          FROM subscriptions AS s
-          WHERE s.customer_id = c.id
-          UNION ALL
-          SELECT 1
-          FROM invoices AS i
-          WHERE i.customer_id = c.id
-          UNION ALL
-          SELECT 1
-          FROM stripe_customers AS known
-          WHERE known.customer_id = c.id
-      ))
-  )
-ORDER BY c.created_at, c.id, held.id IS NULL, u.created_at, u.id
-LIMIT :most;
+WHERE c.joined_at > now() - interval '1 hour'
+  AND EXISTS (
+      SELECT 1
+      FROM subscriptions AS s
+      WHERE s.customer_id = c.id
+      UNION ALL
+      SELECT 1
+      FROM invoices AS i
+      WHERE i.customer_id = c.id
+      UNION ALL
+      SELECT 1
+      FROM stripe_customers AS known
+      WHERE known.customer_id = c.id
+  );
 
 -- name: list_stripe_objects(customer_id)^
 -- What events of the record lock.
@@ -75,27 +89,73 @@ RETURNING c.id;
 
 -- name: join_account(customer_id, account_id)^
 -- Null: the address is not verified any more, or the account's record is gone. Returns the principal
--- Stripe customer that the record had.
-UPDATE customers AS c
-SET joined_id = account.id,
-    joined_at = coalesce(c.joined_at, now()),
-    stripe_customer_id = NULL,
-    stripe_customer_paid_at = NULL,
-    updated_at = now()
-FROM customers AS account
-JOIN users AS u
-    ON u.id = account.user_id
-    AND u.email_verified
-CROSS JOIN customers AS before
-WHERE c.id = :customer_id::uuid
-  AND c.user_id IS NULL
-  AND before.id = c.id
-  AND account.id = :account_id::uuid
-  AND (c.joined_id IS NULL OR c.joined_id = account.id)
-  AND lower(u.email) = lower(c.email)
-RETURNING
-    before.stripe_customer_id,
-    before.stripe_customer_paid_at;
+-- Stripe customer that the record had. What is known of the person goes with it: nothing stays in the
+-- record that an erasure of the account would miss. It completes the account's only if it was paid for.
+WITH joined AS (
+    UPDATE customers AS c
+    SET joined_id = account.id,
+        joined_at = coalesce(c.joined_at, now()),
+        stripe_customer_id = NULL,
+        stripe_customer_paid_at = NULL,
+        email = NULL,
+        name = NULL,
+        company_name = NULL,
+        phone = NULL,
+        address_line1 = NULL,
+        address_line2 = NULL,
+        city = NULL,
+        state = NULL,
+        postal_code = NULL,
+        country = NULL,
+        updated_at = now()
+    FROM customers AS account
+    LEFT JOIN users AS u
+        ON u.id = account.user_id
+    CROSS JOIN customers AS before
+    WHERE c.id = :customer_id::uuid
+      AND c.user_id IS NULL
+      AND before.id = c.id
+      AND account.id = :account_id::uuid
+      AND (
+          c.joined_id = account.id
+          OR (c.joined_id IS NULL AND u.email_verified AND lower(u.email) = lower(c.email))
+      )
+    RETURNING
+        account.id AS account_id,
+        before.stripe_customer_id,
+        before.stripe_customer_paid_at,
+        before.email,
+        before.name,
+        before.company_name,
+        before.phone,
+        before.address_line1,
+        before.address_line2,
+        before.city,
+        before.state,
+        before.postal_code,
+        before.country
+),
+completed AS (
+    UPDATE customers AS account
+    SET email = coalesce(account.email, joined.email),
+        name = coalesce(account.name, joined.name),
+        company_name = coalesce(account.company_name, joined.company_name),
+        phone = coalesce(account.phone, joined.phone),
+        address_line1 = coalesce(account.address_line1, joined.address_line1),
+        address_line2 = coalesce(account.address_line2, joined.address_line2),
+        city = coalesce(account.city, joined.city),
+        state = coalesce(account.state, joined.state),
+        postal_code = coalesce(account.postal_code, joined.postal_code),
+        country = coalesce(account.country, joined.country),
+        updated_at = now()
+    FROM joined
+    WHERE account.id = joined.account_id
+      AND joined.stripe_customer_id IS NOT NULL
+)
+SELECT
+    joined.stripe_customer_id,
+    joined.stripe_customer_paid_at
+FROM joined;
 
 -- name: move_records(customer_id, account_id)!
 -- Everything that names the customer. An agreement that the account has already goes on to count.

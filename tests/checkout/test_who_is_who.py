@@ -127,6 +127,34 @@ class TestAccounts:
             rows = await service.pool.fetch(f"SELECT customer_id::text AS id FROM {table}")
             assert [row["id"] for row in rows] == [account["customerId"]], table
         assert (await principal(service)).count(await stripe_customer(service, order)) == 1
+        left = await service.row("SELECT email, name FROM customers WHERE id = $1", before["id"])
+        assert tuple(left) == (None, None)
+        row = await service.row("SELECT name FROM customers WHERE user_id IS NOT NULL")
+        assert row["name"] == "Ada Lovelace"
+
+    async def test_an_unpaid_order_does_not_name_the_owner_of_the_account(
+        self, service: Service, order_a: dict[str, Any]
+    ) -> None:
+        await open_account(service, verified=False)
+        await service.order_elsewhere(
+            order_a | {"customer": {"name": "Mallory", "email": "ada@example.com"}}
+        )
+        await verify(service)
+        names = await service.pool.fetch("SELECT name FROM customers")
+        assert [row["name"] for row in names] == [None, None]
+
+    async def test_what_was_written_to_a_record_after_it_joined_follows(
+        self, service: Service, order_a: dict[str, Any]
+    ) -> None:
+        account = await open_account(service, verified=False)
+        order = await service.buy(order_a)
+        before = await service.row("SELECT id FROM customers WHERE user_id IS NULL")
+        await verify(service)
+        for table in ("subscriptions", "invoices", "stripe_customers"):
+            await service.pool.execute(f"UPDATE {table} SET customer_id = $1", before["id"])
+        await sweep(service.pool)
+        assert await ids(service, **account) == [order["subscriptionId"]]
+        assert len(await listed(service, "invoices", **account)) == 1
 
     async def test_a_verified_account_gets_them_at_once(
         self, service: Service, order_a: dict[str, Any]
