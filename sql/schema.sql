@@ -1952,7 +1952,7 @@ UNION ALL
     w.subscription_id,
     late.invoice AS object_id,
     (i.paid_date AT TIME ZONE 'UTC'::text) AS since,
-    (((((('invoice '::text || late.invoice) || ' was paid after the subscription had ended: '::text) || late.amount) || ' '::text) || late.currency) || ' in minor units; refund it, or revive the customer'::text) AS detail
+    (((((('invoice '::text || late.invoice) || ' was paid after the subscription had ended: '::text) || late.amount) || ' '::text) || late.currency) || ' in minor units; refund it, revive the customer, or declare it settled'::text) AS detail
    FROM ((provisioning_work w
      CROSS JOIN LATERAL jsonb_to_recordset((w.inputs -> 'paidAfterEnd'::text)) late(invoice text, amount bigint, currency text))
      JOIN invoices i ON ((i.stripe_invoice_id = late.invoice)))
@@ -2272,6 +2272,7 @@ CREATE TABLE billing_takeovers (
     subscription_id uuid NOT NULL,
     predecessor_id uuid NOT NULL,
     reason text NOT NULL,
+    settles text[] DEFAULT '{}'::text[] NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     done_at timestamp with time zone,
     CONSTRAINT billing_takeovers_check CHECK ((subscription_id <> predecessor_id)),
@@ -2281,6 +2282,7 @@ COMMENT ON TABLE billing_takeovers IS 'Subscriptions that take over the tenant a
 COMMENT ON COLUMN billing_takeovers.subscription_id IS 'The subscription that takes over';
 COMMENT ON COLUMN billing_takeovers.predecessor_id IS 'The subscription that has ended';
 COMMENT ON COLUMN billing_takeovers.reason IS 'revived: an operator has billed it again; returned: ordered again for the same domain, vouched for; adopted: an operator has joined them';
+COMMENT ON COLUMN billing_takeovers.settles IS 'Invoices paid after the end that a revival makes up for, once it is done';
 COMMENT ON COLUMN billing_takeovers.created_at IS 'When it was decided';
 COMMENT ON COLUMN billing_takeovers.done_at IS 'When the accounts changed hands; null: once the subscription is alive at Stripe';
 

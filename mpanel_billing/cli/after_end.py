@@ -35,7 +35,13 @@ def collect(subscription: Subscription) -> None:
 
 
 @app.command()
-def revive(subscription: Subscription) -> None:
+def revive(
+    subscription: Subscription,
+    *,
+    without_discounts: Annotated[
+        bool, typer.Option("--without-discounts", help="Leave out the discounts that it had.")
+    ] = False,
+) -> None:
     """Bill an ended customer again, for the same tenant and accounts.
 
     What was paid for is not billed again. Repeated, it has no further effect.
@@ -44,7 +50,8 @@ def revive(subscription: Subscription) -> None:
 
     async def run(mirror: Mirror) -> Changed:
         id_ = await operations.find_subscription(mirror.pool, subscription)
-        return await revival.revive(mirror, ChangeRequest(by, id_, CustomerRef()))
+        request = ChangeRequest(by, id_, CustomerRef())
+        return await revival.revive(mirror, request, without_discounts=without_discounts)
 
     revived = with_mirror(run)
     made = "revived as" if revived.changed else "it was revived before, as"

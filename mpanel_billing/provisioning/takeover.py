@@ -7,7 +7,7 @@ that they were created for (`tenant_services.account_id`).
 
 import logging
 
-from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.mirror import repository as mirror_rows
 from mpanel_billing.provisioning.lease import Lease, LeaseLostError
@@ -17,14 +17,22 @@ from mpanel_billing.provisioning.work import Work
 logger = logging.getLogger(__name__)
 
 _ALIVE = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
+_ENDED = frozenset({"canceled", "incomplete_expired"})
 
 
 async def take_over(pool: Pool, lease: Lease, work: Work) -> bool:
     """Exchange accounts and tenant with the predecessor; False if there is nothing to take over.
 
-    A run of the predecessor that is under way loses its lease.
+    A run of the predecessor that is under way loses its lease. One that has ended before takes
+    nothing over, so that another can.
     """
-    if work.predecessor_id is None or work.entitlement.stripe_status not in _ALIVE:
+    if work.predecessor_id is None:
+        return False
+    if work.entitlement.stripe_status in _ENDED:
+        async with acquired(pool) as conn:
+            await takeovers.abandon(conn, work.subscription_id, lease.token)
+        return False
+    if work.entitlement.stripe_status not in _ALIVE:
         return False
     async with transaction(pool) as conn:
         ended = await takeovers.get_stripe_id(conn, work.predecessor_id)

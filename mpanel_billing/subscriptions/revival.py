@@ -5,7 +5,7 @@ Stripe cannot restart a subscription that has ended: there is a new one, which t
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -14,40 +14,52 @@ import asyncpg
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.mirror.reading import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY, Fields
+from mpanel_billing.mirror.reading import ORDER_METADATA_KEY
 from mpanel_billing.stripe_gateway.subscriptions import create_subscription, find_subscription
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
 from mpanel_billing.subscriptions.lookup import get_subscription, require_subscription
 from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.revival_params import revival_params
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
 
 _SUCCESSORS = UUID("5f7b3c0e-6a5d-4d54-9a39-0c6d2f4f8e11")
 
 
-async def revive(mirror: Mirror, request: ChangeRequest) -> Changed:
+async def revive(
+    mirror: Mirror, request: ChangeRequest, *, without_discounts: bool = False
+) -> Changed:
     """Create a subscription at Stripe that takes over the accounts of one that has ended.
 
-    It has the same prices, no trial, and is billed from the end of the time that was paid for; at
-    once if that is over, and then nothing is created if the payment fails (PaymentFailedError).
-    Repeated, it has no further effect: returns the successor. ConflictError, NotFoundError,
-    StripeError.
+    It has the same items, discounts and taxes, no trial, and is billed from the end of the time
+    that was paid for; at once if that is over, and then nothing is created if the payment fails
+    (PaymentFailedError). Repeated, it has no further effect: returns the successor, unless that
+    has ended before it took over. ConflictError, NotFoundError, StripeError.
     """
     ended = await get_subscription(mirror, request.subscription_id, request.named)
-    successor_id = uuid5(_SUCCESSORS, str(ended.id))
     at_stripe = await mirror.refresh("subscription", ended.stripe_id) if ended.stripe_id else {}
+    successors = [_successor_of(ended.id)]
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         held = await require_subscription(conn, mirror, ended.id, request.named)
         if not held.is_over:
             raise ConflictError("This subscription has not ended.", code="not_ended")
-        revival = await repository.get_revival(conn, ended.id, successor_id)
+        successor_id, revival = await _find_successor(conn, ended.id)
+        successors.append(successor_id)
+        _refuse(revival, successor_id)
         if revival["successor_stripe_id"] is not None:
             return None
-        _refuse(revival)
+        _refuse_without_accounts(revival)
+        params = revival_params(
+            at_stripe,
+            successor_id,
+            paid_until=revival["paid_until"],
+            now=datetime.now(UTC),
+            without_discounts=without_discounts,
+        )
         if not await repository.plan_revival(conn, ended.id, successor_id):
             raise _taken_over("Another subscription")
-        return _params(at_stripe, successor_id) | _billing_start(revival["paid_until"])
+        return params
 
     async def send(change: Change) -> str:
         stripe_id = await _made_before(mirror, change)
@@ -58,15 +70,41 @@ async def revive(mirror: Mirror, request: ChangeRequest) -> Changed:
         await mirror.refresh("subscription", stripe_id)
         return stripe_id
 
-    wanted = StripeRequest("revive", ended.id, {}, request.key)
+    asked = {"withoutDiscounts": True} if without_discounts else {}
+    wanted = StripeRequest("revive", ended.id, asked, request.key)
     change = await carry_out(mirror, request.by, wanted, decide, send)
-    after = await get_subscription(mirror, successor_id, request.named)
+    revived = successors[-1] if change is None else _successor_in(change)
+    after = await get_subscription(mirror, revived, request.named)
     return Changed(after, changed=change is not None)
 
 
-def _refuse(revival: asyncpg.Record) -> None:
-    if revival["taken_over_by"] is not None:
+def _successor_of(id_: UUID) -> UUID:
+    return uuid5(_SUCCESSORS, str(id_))
+
+
+async def _find_successor(conn: Connection, ended_id: UUID) -> tuple[UUID, asyncpg.Record]:
+    """Return the latest successor, and what its revival depends on.
+
+    One that has ended before it took anything over makes place for another.
+    """
+    successor_id = _successor_of(ended_id)
+    while True:
+        revival = await repository.get_revival(conn, ended_id, successor_id)
+        if not revival["successor_has_ended"] or revival["taken_over_by"] == successor_id:
+            return successor_id, revival
+        successor_id = _successor_of(successor_id)
+
+
+def _successor_in(change: Change) -> UUID:
+    return UUID(change.params["metadata"][ORDER_METADATA_KEY])
+
+
+def _refuse(revival: asyncpg.Record, successor_id: UUID) -> None:
+    if revival["taken_over_by"] not in {None, successor_id}:
         raise _taken_over(f"The subscription {revival['taken_over_by']}")
+
+
+def _refuse_without_accounts(revival: asyncpg.Record) -> None:
     if revival["is_held"]:
         raise ConflictError(
             "An operator has suspended this subscription. Lift that first.", code="held"
@@ -80,44 +118,6 @@ def _refuse(revival: asyncpg.Record) -> None:
 
 def _taken_over(by: str) -> ConflictError:
     return ConflictError(f"{by} has taken over its accounts.", code="taken_over")
-
-
-def _params(ended: Mapping[str, Any], successor_id: UUID) -> dict[str, Any]:
-    """Return the params of a subscription with the same prices.
-
-    The customer's default payment method is likely newer than that of what has ended.
-    """
-    fields = Fields(ended)
-    metadata = dict(ended.get("metadata") or {})
-    metadata.pop(ATTEMPT_METADATA_KEY, None)
-    params: dict[str, Any] = {
-        "customer": fields.reference("customer"),
-        "items": [_item(item) for item in ended["items"]["data"]],
-        "metadata": metadata | {ORDER_METADATA_KEY: str(successor_id)},
-        "payment_behavior": "error_if_incomplete",
-    }
-    own = fields.child("customer", "invoice_settings").reference("default_payment_method")
-    if own is None and (method := fields.reference("default_payment_method")):
-        params["default_payment_method"] = method
-    if ended.get("collection_method") == "send_invoice":
-        due = {"days_until_due": ended.get("days_until_due")}
-        return params | {"collection_method": "send_invoice"} | due
-    return params
-
-
-def _item(item: Mapping[str, Any]) -> dict[str, Any]:
-    quantity = {} if item.get("quantity") is None else {"quantity": item["quantity"]}
-    return {"price": item["price"]["id"], **quantity}
-
-
-def _billing_start(paid_until: datetime | None) -> dict[str, Any]:
-    """Bill from then on; None: now."""
-    if paid_until is None:
-        return {}
-    return {
-        "billing_cycle_anchor": int(paid_until.timestamp()),
-        "proration_behavior": "none",
-    }
 
 
 async def _made_before(mirror: Mirror, change: Change) -> str | None:

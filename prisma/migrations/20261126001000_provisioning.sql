@@ -161,6 +161,7 @@ CREATE TABLE billing_takeovers (
     subscription_id uuid PRIMARY KEY REFERENCES subscriptions ON DELETE CASCADE,
     predecessor_id uuid NOT NULL UNIQUE REFERENCES subscriptions ON DELETE CASCADE,
     reason text NOT NULL CHECK (reason IN ('revived', 'returned', 'adopted')),
+    settles text[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
     done_at timestamptz,
     CHECK (subscription_id <> predecessor_id)
@@ -169,6 +170,7 @@ COMMENT ON TABLE billing_takeovers IS 'Subscriptions that take over the tenant a
 COMMENT ON COLUMN billing_takeovers.subscription_id IS 'The subscription that takes over';
 COMMENT ON COLUMN billing_takeovers.predecessor_id IS 'The subscription that has ended';
 COMMENT ON COLUMN billing_takeovers.reason IS 'revived: an operator has billed it again; returned: ordered again for the same domain, vouched for; adopted: an operator has joined them';
+COMMENT ON COLUMN billing_takeovers.settles IS 'Invoices paid after the end that a revival makes up for, once it is done';
 COMMENT ON COLUMN billing_takeovers.created_at IS 'When it was decided';
 COMMENT ON COLUMN billing_takeovers.done_at IS 'When the accounts changed hands; null: once the subscription is alive at Stripe';
 

@@ -683,6 +683,13 @@ invoiced AS (
                         FROM billing_kept_payments AS kept
                         WHERE kept.stripe_invoice_id = listed.stripe_invoice_id
                     )
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM billing_takeovers AS revival
+                        WHERE revival.predecessor_id = t.id
+                          AND revival.done_at IS NOT NULL
+                          AND listed.stripe_invoice_id = ANY(revival.settles)
+                    )
                     THEN listed.amount_paid - (
                         SELECT coalesce(sum(r.amount), 0)
                         FROM invoice_payments AS p
@@ -793,7 +800,7 @@ derived AS MATERIALIZED (
         t.customer_id,
         t.tenant_id,
         t.stripe_subscription_id,
-        coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE) AS settled,
+        settling.settled,
         coalesce(invoiced.order_paid, FALSE) AS order_paid,
         invoiced.payment_intent_id,
         itemised.plan_id,
@@ -804,23 +811,14 @@ derived AS MATERIALIZED (
             WHEN t.stripe_status = 'incomplete_expired' THEN 'expired'
             WHEN t.stripe_subscription_id IS NULL AND sold.all_expired THEN 'expired'
         END AS end_status,
-        t.stripe_status <> 'incomplete'
-            AND (coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE)) AS begun,
+        t.stripe_status <> 'incomplete' AND settling.settled AS begun,
         t.entitlement || jsonb_build_object(
-            'settled', coalesce(invoiced.settled, FALSE) OR coalesce(sold.settled, FALSE),
+            'settled', settling.settled,
             'orderPaid', coalesce(invoiced.order_paid, FALSE),
             'owedSince', CASE
                 WHEN t.stripe_status IN ('past_due', 'unpaid', 'paused') THEN invoiced.owed_since
             END,
-            'paidAfterEnd', CASE
-                WHEN NOT EXISTS (
-                    SELECT 1
-                    FROM billing_takeovers AS revival
-                    WHERE revival.predecessor_id = t.id
-                      AND revival.reason = 'revived'
-                      AND revival.done_at IS NOT NULL
-                ) THEN invoiced.paid_after_end
-            END,
+            'paidAfterEnd', invoiced.paid_after_end,
             'payableAfterEnd', t.stripe_status IN ('canceled', 'incomplete_expired') AND coalesce(invoiced.payable, FALSE)
         ) AS inputs,
         t.stripe_status IS NOT NULL AS mirrored
@@ -831,6 +829,19 @@ derived AS MATERIALIZED (
         ON sold.id = t.id
     LEFT JOIN itemised
         ON itemised.id = t.id
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(invoiced.settled, FALSE)
+            OR coalesce(sold.settled, FALSE)
+            -- it is paid for by what its predecessor had paid
+            OR EXISTS (
+                SELECT 1
+                FROM billing_takeovers AS revival
+                WHERE revival.subscription_id = t.id
+                  AND revival.reason = 'revived'
+                  AND revival.done_at IS NOT NULL
+            ) AS settled
+    ) AS settling
 ),
 updated AS (
     -- a status set by the worker stays, unless Stripe ends or starts the subscription

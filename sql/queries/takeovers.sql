@@ -6,6 +6,7 @@
 --     subscription_id uuid NOT NULL,
 --     predecessor_id uuid NOT NULL,
 --     reason text NOT NULL,
+--     settles text[] DEFAULT '{}'::text[] NOT NULL,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     done_at timestamp with time zone,
 --     CONSTRAINT billing_takeovers_check CHECK ((subscription_id <> predecessor_id)),
@@ -66,12 +67,21 @@ LEFT JOIN orders AS o
 WHERE s.id = :subscription_id::uuid;
 
 -- name: plan_takeover(subscription_id, predecessor_id, reason)$
--- Null: another subscription has taken it over, or this one takes over another.
-INSERT INTO billing_takeovers AS takeover (subscription_id, predecessor_id, reason)
+-- Null: another subscription has taken it over, or this one takes over another. A revival is billed
+-- from the end of the time that was paid late: of the payments that are known now. What is alive at
+-- Stripe and about to take over is not displaced.
+INSERT INTO billing_takeovers AS takeover (subscription_id, predecessor_id, reason, settles)
 SELECT
     :subscription_id::uuid,
     :predecessor_id::uuid,
-    :reason::text
+    :reason::text,
+    ARRAY(
+        SELECT late.invoice
+        FROM provisioning_work AS w
+        CROSS JOIN LATERAL jsonb_to_recordset(nullif(w.inputs -> 'paidAfterEnd', 'null')) AS late (invoice text)
+        WHERE w.subscription_id = :predecessor_id::uuid
+          AND :reason::text = 'revived'
+    )
 WHERE NOT EXISTS (
     SELECT 1
     FROM billing_takeovers AS other
@@ -80,9 +90,28 @@ WHERE NOT EXISTS (
 )
 ON CONFLICT (predecessor_id) DO UPDATE
 SET subscription_id = excluded.subscription_id,
-    reason = excluded.reason
+    reason = excluded.reason,
+    settles = excluded.settles
 WHERE takeover.done_at IS NULL
+  AND (
+      takeover.subscription_id = excluded.subscription_id
+      OR NOT EXISTS (
+          SELECT 1
+          FROM subscriptions AS s
+          WHERE s.id = takeover.subscription_id
+            AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')
+      )
+  )
 RETURNING TRUE;
+
+-- name: abandon_takeover(subscription_id, token)!
+-- Unless the lease is lost.
+DELETE FROM billing_takeovers AS takeover
+USING provisioning_work AS w
+WHERE takeover.subscription_id = :subscription_id::uuid
+  AND takeover.done_at IS NULL
+  AND w.subscription_id = takeover.subscription_id
+  AND w.lease_token = :token::uuid;
 
 -- name: has_taken_over(subscription_id, tenant_id)$
 SELECT TRUE
@@ -114,11 +143,8 @@ SELECT
         WHERE takeover.predecessor_id = :subscription_id::uuid
           AND takeover.done_at IS NOT NULL
     ) AS taken_over_by,
-    (
-        SELECT s.stripe_subscription_id
-        FROM subscriptions AS s
-        WHERE s.id = :successor_id::uuid
-    ) AS successor_stripe_id,
+    successor.stripe_subscription_id AS successor_stripe_id,
+    successor.stripe_status IN ('canceled', 'incomplete_expired') AS successor_has_ended,
     (
         SELECT max(i.period_end)
         FROM invoices AS i
@@ -139,7 +165,10 @@ SELECT
               WHERE p.stripe_invoice_id = i.stripe_invoice_id
                 AND r.status NOT IN ('failed', 'canceled')
           )
-    ) AS paid_until;
+    ) AS paid_until
+FROM (SELECT :successor_id::uuid AS id) AS asked
+LEFT JOIN subscriptions AS successor
+    ON successor.id = asked.id;
 
 -- name: insert_successor(subscription_id, successor_id)!
 INSERT INTO subscriptions (

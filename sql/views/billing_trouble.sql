@@ -403,7 +403,7 @@ SELECT
     late.invoice,
     i.paid_date AT TIME ZONE 'UTC',
     'invoice ' || late.invoice || ' was paid after the subscription had ended: ' || late.amount || ' '
-    || late.currency || ' in minor units; refund it, or revive the customer'
+    || late.currency || ' in minor units; refund it, revive the customer, or declare it settled'
 FROM provisioning_work AS w
 CROSS JOIN LATERAL jsonb_to_recordset(w.inputs -> 'paidAfterEnd') AS late (
     invoice text,

@@ -1,6 +1,6 @@
-"""A stub of Stripe for refetches: serves the latest state of each object over HTTP."""
+"""A stub of Stripe: serves the latest state of each object over HTTP, and voids invoices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +14,7 @@ _FOLDERS = {
 }
 
 
-def create_stripe_stub(objects: Mapping[str, Mapping[str, Any]]) -> web.Application:
+def create_stripe_stub(objects: MutableMapping[str, Mapping[str, Any]]) -> web.Application:
     """Serve the objects under their API's addresses; a customer nobody made is a plain one."""
 
     async def retrieve(request: web.Request) -> web.Response:
@@ -27,7 +27,16 @@ def create_stripe_stub(objects: Mapping[str, Mapping[str, Any]]) -> web.Applicat
             return web.json_response({"error": error}, status=404)
         return web.json_response(objects[id_])
 
+    async def void(request: web.Request) -> web.Response:
+        invoice = objects[request.match_info["id"]]
+        if invoice["status"] not in {"open", "uncollectible"}:
+            error = {"type": "invalid_request_error", "message": "It cannot be voided."}
+            return web.json_response({"error": error}, status=400)
+        objects[invoice["id"]] = {**invoice, "status": "void"}
+        return web.json_response(objects[invoice["id"]])
+
     app = web.Application()
+    app.router.add_post("/v1/invoices/{id}/void", void)
     for folder in _FOLDERS:
         app.router.add_get(f"/v1/{folder}/{{id}}", retrieve)
     app.router.add_get("/v1/checkout/sessions/{id}", retrieve)

@@ -13,17 +13,20 @@ from tests.provisioning.mirror_model import Bought
 Move: TypeAlias = Callable[[str], Awaitable[None]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Actions:
     """Applies each action to the model and to the service."""
 
     harness: Harness
 
-    async def sell(self, id_: str, plan: str, status: str = "incomplete") -> None:
+    async def sell(
+        self, id_: str, plan: str, status: str = "incomplete", *, vouched: bool = False
+    ) -> None:
+        """Sell a plan for the customer's own domain."""
         policy = self.harness.provisioning.policy
         self.harness.bought[id_] = Bought(plan, pause_suspends=policy.suspend_paused_collection)
         await self._deliver_status(id_, status)
-        await self.harness.order_domain(id_)
+        await self.harness.register(id_, vouched=vouched)
 
     def moves_of_money(self, id_: str) -> list[Move]:
         """List what can happen to the subscription as it is, at Stripe."""
@@ -116,7 +119,8 @@ class Actions:
         bought = self.harness.bought[id_]
         if not at_period_end:
             bought.status = "canceled"
-            bought.ended_at = self.harness.clock().replace(microsecond=0)
+            bought.ended_at = self._invoice_time()
+            bought.payable = list(bought.debts)
         await self.harness.deliver_subscription(id_, cancel_at_period_end=at_period_end)
 
     async def hold_or_lift(self, id_: str) -> None:

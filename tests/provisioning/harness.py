@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +10,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import aiohttp
+from aiohttp.test_utils import TestServer
 
 from mpanel_billing.database.pool import Pool, acquired, create_pool
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
@@ -19,6 +20,7 @@ from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
 from mpanel_billing.provisioning.repository.runs import list_due_work
 from tests import stripe_objects as made
+from tests.convergence.stripe_stub import create_stripe_stub
 from tests.inbox import Inbox
 from tests.provisioning.bulk_sales import open_shop
 from tests.provisioning.latest_stripe import LatestStripe
@@ -44,6 +46,8 @@ DELETE FROM pgqueuer;
 DELETE FROM stripe_refetches;
 DELETE FROM stripe_events;
 DELETE FROM invoices;
+DELETE FROM invoice_payments;
+DELETE FROM stripe_refunds;
 UPDATE subscriptions SET tenant_id = NULL;
 DELETE FROM tenants;
 DELETE FROM subscriptions;
@@ -180,34 +184,36 @@ class Harness:
         stripe_object = made.subscription(
             id_,
             status=bought.status,
-            customer=_customer(id_),
+            customer=customer_of(id_),
             items=_items(id_, bought),
             pause_collection=paused,
             ended_at=ended,
             canceled_at=ended,
+            metadata={"subscriptionId": str(bought.revives)} if bought.revives else {},
             **more,
         )
         self.stripe.objects[id_] = stripe_object
         type_ = f"customer.subscription.{'deleted' if ended else 'updated'}"
         await self.inbox.deliver(type_, stripe_object, created=self.stripe.next_second())
 
-    async def order_domain(self, id_: str) -> None:
-        """Let the subscription have been ordered with a domain to register."""
-        await self.pool.execute(
-            "UPDATE subscriptions SET metadata = $2 WHERE stripe_subscription_id = $1",
-            id_,
-            {"domainMode": "register", "domainValue": domain_of(id_)},
-        )
-
     async def deliver_invoice(
-        self, id_: str, created: datetime, status: str, *, total: int = 799
-    ) -> None:
-        """Deliver an event about an invoice of a subscription; an open one could not be charged."""
+        self,
+        id_: str,
+        created: datetime,
+        status: str,
+        *,
+        total: int = 799,
+        paid_at: int | None = None,
+    ) -> str:
+        """Deliver an event about an invoice of a subscription; an open one could not be charged.
+
+        Return its id.
+        """
         second = int(created.timestamp())
         stripe_object = made.invoice(
             f"in_{second}_{id_}",
             subscription=id_,
-            customer=_customer(id_),
+            customer=customer_of(id_),
             status=status,
             total=total,
             created=second,
@@ -215,16 +221,75 @@ class Harness:
             billing_reason="subscription_cycle",
             status_transitions={
                 "finalized_at": second,
-                "paid_at": second if status == "paid" else None,
+                "paid_at": paid_at or second if status == "paid" else None,
             },
         )
         self.stripe.objects[stripe_object["id"]] = stripe_object
         type_ = "invoice.paid" if status == "paid" else "invoice.updated"
         await self.inbox.deliver(type_, stripe_object, created=self.stripe.next_second())
+        return str(stripe_object["id"])
+
+    async def deliver_payment(self, invoice_id: str) -> None:
+        """Deliver the event of the payment of an invoice."""
+        number = invoice_id.removeprefix("in_")
+        payment = made.invoice_payment(
+            f"inpay_{number}", invoice=invoice_id, payment_intent=f"pi_{number}"
+        )
+        created = self.stripe.next_second()
+        await self.inbox.deliver("invoice_payment.paid", payment, created=created)
+
+    async def deliver_refund(self, invoice_id: str, amount: int) -> None:
+        """Deliver the event of a refund of the payment of an invoice."""
+        number, created = invoice_id.removeprefix("in_"), self.stripe.next_second()
+        refund = made.refund(
+            f"re_{number}_{created}", payment_intent=f"pi_{number}", amount=amount, created=created
+        )
+        await self.inbox.deliver("refund.created", refund, created=created)
 
     async def id_of(self, id_: str) -> UUID:
         subscription_id: UUID = (await self.inbox.subscription(id_))["id"]
         return subscription_id
+
+    async def register(self, id_: str, *, vouched: bool) -> None:
+        """Note what was ordered: the customer's domain; and for whom the service works."""
+        subscription = await self.id_of(id_)
+        self.server.owners[subscription] = customer_of(id_)
+        await self.pool.execute(
+            "UPDATE subscriptions SET metadata = $2 WHERE id = $1",
+            subscription,
+            {"domainMode": "register", "domainValue": domain_of(id_)},
+        )
+        await self.pool.execute(
+            "INSERT INTO orders (subscription_id, customer_id, fingerprint, vouched)"
+            " SELECT id, customer_id, convert_to(id::text, 'UTF8'), $2 FROM subscriptions"
+            " WHERE id = $1",
+            subscription,
+            vouched,
+        )
+
+    def line(self, id_: str) -> list[str]:
+        """Return the subscriptions of the customer of this one, the latest last."""
+        return [other for other in self.bought if customer_of(other) == customer_of(id_)]
+
+    async def owners(self) -> dict[tuple[UUID, str], str]:
+        """Return which subscription has each account, by what it was created for and its type."""
+        rows = await self.pool.fetch(
+            "SELECT coalesce(v.account_id, v.subscription_id) AS made_for, v.product_type,"
+            " s.stripe_subscription_id FROM tenant_services AS v"
+            " JOIN subscriptions AS s ON s.id = v.subscription_id"
+        )
+        return {(r["made_for"], r["product_type"]): r["stripe_subscription_id"] for r in rows}
+
+    async def made_for(self, id_: str, product_type: str) -> UUID:
+        """Return the subscription under whose id the service has an account of this one."""
+        account_id: UUID | None = await self.pool.fetchval(
+            "SELECT v.account_id FROM tenant_services AS v JOIN subscriptions AS s"
+            " ON s.id = v.subscription_id"
+            " WHERE s.stripe_subscription_id = $1 AND v.product_type = $2",
+            id_,
+            product_type,
+        )
+        return account_id or await self.id_of(id_)
 
     async def next_job(self) -> UUID | None:
         """Return the subscription that has waited longest for a worker, if any can have it."""
@@ -274,7 +339,10 @@ class Harness:
 
     async def account(self, id_: str, product_type: str) -> dict[str, Any] | None:
         """Ask the service for an account, over HTTP."""
-        url = f"{self.server.url}/accounts/{product_type}/{await self.id_of(id_)}"
+        made_for = await self.made_for(id_, product_type)
+        if (await self.owners()).get((made_for, product_type), id_) != id_:
+            return None
+        url = f"{self.server.url}/accounts/{product_type}/{made_for}"
         path = url.removeprefix(self.server.url.removesuffix("/v1"))
         headers = {
             "Authorization": f"Bearer {TOKEN}",
@@ -293,12 +361,13 @@ class Harness:
 
 
 def domain_of(id_: str) -> str:
-    """Return the domain that was ordered with a subscription."""
-    return f"{id_.replace('_', '-')}.example"
+    """Return the domain of the customer of a subscription."""
+    return f"{customer_of(id_).replace('_', '-')}.example"
 
 
-def _customer(id_: str) -> str:
-    return f"cus_{id_.rpartition('_')[2]}"
+def customer_of(id_: str) -> str:
+    """Return the customer of a subscription: of sub_1, and of sub_1_2, which came after it."""
+    return f"cus_{id_.split('_')[1]}"
 
 
 def _items(id_: str, bought: Bought) -> list[dict[str, Any]]:
@@ -325,8 +394,10 @@ async def open_harness(
     """Open the harness on a migrated database."""
     settings = make_settings(database_url=database_url, stripe_api_base="http://127.0.0.1:1")
     clock = clock or ManualClock()
+    objects: dict[str, Mapping[str, Any]] = {}
     async with (
-        LatestStripe(clock) as stripe,
+        TestServer(create_stripe_stub(objects)) as stub,
+        LatestStripe(clock, str(stub.make_url("/")), objects) as stripe,
         await create_pool(settings) as pool,
         ReferenceServer().running() as server,
         aiohttp.ClientSession() as session,

@@ -16,13 +16,16 @@ class LatestStripe(StripeGateway):
     `now` is the second of its latest event, and never before `clock`.
     """
 
-    def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
-        reachable_nowhere = make_settings(stripe_api_base="http://127.0.0.1:1")
-        unreachable = open_gateway(reachable_nowhere)
-        super().__init__(
-            unreachable.client, unreachable.http_client, unreachable.longest_call_seconds
-        )
-        self.objects: dict[str, Mapping[str, Any]] = {}
+    def __init__(
+        self,
+        clock: Callable[[], datetime] | None = None,
+        api_base: str = "http://127.0.0.1:1",
+        objects: dict[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Serve `objects`; what is changed is changed at `api_base`, by default nowhere."""
+        real = open_gateway(make_settings(stripe_api_base=api_base))
+        super().__init__(real.client, real.http_client, real.longest_call_seconds)
+        self.objects: dict[str, Mapping[str, Any]] = {} if objects is None else objects
         self.now = _START
         self.asked: list[str] = []
         self._clock = clock or (lambda: datetime.fromtimestamp(_START, UTC))

@@ -4,9 +4,11 @@ Nothing of the service decides here but the catalogue's file, which says what a 
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
+from uuid import UUID
 
 from mpanel_billing.catalogue.file import read_catalogue_file
 from mpanel_billing.resources import DEFAULT_CATALOGUE
@@ -45,6 +47,22 @@ class Bought:
     had_unknown_item_throughout: bool = False
     """Since before the latest rest."""
     ended_at: datetime | None = None
+    payable: list[datetime] = field(default_factory=list)
+    """When each invoice was finalized that could still be paid when it ended."""
+    paid_late: dict[str, int] = field(default_factory=dict)
+    """What the host has of invoices that were paid after the end, unless that is settled."""
+    paid_late_throughout: bool = False
+    """Since before the latest rest."""
+    returned_from: str | None = None
+    """The ended subscription of the same customer whose accounts it is to have."""
+    returned_at: datetime | None = None
+    """When that was asked for."""
+    revives: UUID | None = None
+    """Our id, if an operator has revived the customer: the first payment is that of the ended."""
+    makes_up_for: set[str] = field(default_factory=set)
+    """The late payments of the ended one that the revival makes up for."""
+    exchanged: dict[str, datetime] = field(default_factory=dict)
+    """When accounts were seen first that came from another subscription, by product type."""
     held: bool = False
     held_throughout: bool = False
     """Since before the latest rest."""
@@ -112,33 +130,38 @@ class Bought:
 
     def _time_is_up(self, product_type: str, now: datetime, retention: timedelta) -> bool:
         """Say whether the retention period has ended, and nobody holds the account."""
-        if self.held:
+        if self.held or self.paid_late:
             return False
-        if self.ended_at is not None and self.ended_at + retention <= now:
+        came = self.exchanged.get(product_type)
+        if self.ended_at is not None and _later(self.ended_at, came) + retention <= now:
             return True
         noticed = self.noticed.get(product_type)
         if noticed is None or self.has_unknown_item or product_type in self.included():
             return False
-        return noticed + retention <= now
+        return _later(noticed, came) + retention <= now
 
-    def may_be_terminated(self, product_type: str, at: datetime, retention: timedelta) -> bool:
-        """Say whether the account's time had come at that moment."""
-        if self.held_throughout:
+    def may_be_terminated(
+        self, product_type: str, at: datetime, retention: timedelta, came: datetime | None
+    ) -> bool:
+        """Say whether the account's time had come; `came`: when it may have come from another."""
+        if self.held_throughout or self.paid_late_throughout:
             return False
         ends = [self.ended_at] if self.ended_at is not None else []
         if not self.had_unknown_item_throughout:
             ends += self.removals.get(product_type, [])
-        return any(gone + retention <= at for gone in ends)
+        return any(_later(gone, came) + retention <= at for gone in ends)
 
     def deadlines(self, grace: timedelta, retention: timedelta) -> list[datetime]:
         """Return the moments at which time alone changes what the accounts should be."""
         ends = [*self.noticed.values(), *([self.ended_at] if self.ended_at else [])]
+        ends += self.exchanged.values()
         overdue = [self.owed_since + grace] if self.owed_since else []
         return [*overdue, *(end + retention for end in ends)]
 
     def note_rest(self, now: datetime) -> None:
         """Note that the worker has seen everything up to now."""
         self.held_throughout = self.held
+        self.paid_late_throughout = bool(self.paid_late)
         self.had_unknown_item_throughout = self.has_unknown_item
         for product_type in TYPES:
             if not self.settled:
@@ -148,3 +171,16 @@ class Bought:
                 self.noticed.pop(product_type, None)
             elif product_type in self.removals and not self.has_unknown_item:
                 self.noticed.setdefault(product_type, now)
+
+    def take_over(self, types: Iterable[str], now: datetime) -> None:
+        """Note that accounts have come from another subscription; some may not be included."""
+        self.settled = True
+        for product_type in types:
+            self.exchanged[product_type] = now
+            if self.ended_at is None and product_type not in self.included():
+                self.removals[product_type] = [self.returned_at or now]
+                self.noticed.pop(product_type, None)
+
+
+def _later(moment: datetime, other: datetime | None) -> datetime:
+    return moment if other is None else max(moment, other)

@@ -46,7 +46,8 @@ class ReferenceServer:
 
     `refused` are the (subscription, product type) whose latest order got a 422, numbered. `watch`
     is called when an order has come, and when it was carried out. `early` are accounts that were
-    ordered before the hosting account that they need. `is_old`: it tells only what the contract
+    ordered before the hosting account that they need; the subscriptions of one of the `owners` use
+    each other's. `is_old`: it tells only what the contract
     requires.
     """
 
@@ -60,6 +61,7 @@ class ReferenceServer:
     parked: list[asyncio.Event] = field(default_factory=list)
     refused: dict[tuple[UUID, str], int] = field(default_factory=dict)
     early: list[DriverCommand] = field(default_factory=list)
+    owners: dict[UUID, str] = field(default_factory=dict)
     _refusals: int = 0
     watch: Callable[[], None] = lambda: None
     at_once: int = 0
@@ -81,7 +83,7 @@ class ReferenceServer:
     def start_anew(self, world: World) -> None:
         """Forget everything, for another world."""
         self.world = world
-        for forgotten in (self.misbehaviours, self.requests, self.refused, self.early):
+        for forgotten in (self.misbehaviours, self.requests, self.refused, self.early, self.owners):
             forgotten.clear()
 
     def note_refusal(self, subscription_id: UUID, product_type: str) -> None:
@@ -140,8 +142,12 @@ class ReferenceServer:
     def _is_early(self, order: DriverCommand) -> bool:
         if order.action != "create" or order.product_type not in NEED_HOSTING:
             return False
-        owner = order.subscription_id
-        return "hosting" not in self.world.of(owner) and (owner, "hosting") not in self.refused
+        own = order.subscription_id
+        owner = self.owners.get(own)
+        family = {own, *(id_ for id_, other in self.owners.items() if owner and other == owner)}
+        return not any(
+            "hosting" in self.world.of(id_) or (id_, "hosting") in self.refused for id_ in family
+        )
 
     async def _after(
         self,

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.provisioning import operations
 from tests.provisioning.actions import Actions
+from tests.provisioning.after_end import AfterEnd
 from tests.provisioning.harness import GRACE, IDS, RETENTION, Harness, Worker, open_harness
 from tests.provisioning.invariants import Invariants
 from tests.provisioning.mirror_model import ADDONS, PLANS, TYPES
@@ -50,6 +51,7 @@ plans = st.sampled_from(PLANS)
 
 HAPPENINGS = (
     *("money", "money", "money", "change", "change", "other_items", "cancel", "hold", "skip"),
+    *("after_end", "after_end", "after_end", "after_end", "after_end"),
     *("misbehave", "misbehave", "work", "work", "work", "work", "sleep", "sleep"),
     *("leap", "deadline", "rest"),
 )
@@ -87,6 +89,7 @@ class Story(RuleBasedStateMachine):
         self._do = runner.run
         self._harness = harness
         self._actions = Actions(harness)
+        self._after_end = AfterEnd(self._actions)
         self._checks = Invariants(harness)
         self._sleepers: list[tuple[Worker, asyncio.Task[None]]] = []
 
@@ -94,28 +97,40 @@ class Story(RuleBasedStateMachine):
         plans=st.lists(plans, min_size=len(IDS), max_size=len(IDS)),
         trial=st.booleans(),
         begun=st.integers(0, len(IDS)),
+        ended=st.integers(0, len(IDS)),
         pause_suspends=st.booleans(),
     )
-    def begin(self, plans: list[str], trial: bool, begun: int, pause_suspends: bool) -> None:
-        """Sell one of each plan; some are paid, and have their accounts, before the story."""
+    def begin(
+        self, plans: list[str], trial: bool, begun: int, ended: int, pause_suspends: bool
+    ) -> None:
+        """Sell one of each plan; some are paid, and have their accounts, before the story.
+
+        Of these, some have ended with a debt.
+        """
         self._harness.set_policy(suspend_paused_collection=pause_suspends)
-        self._do(self._begin(plans, "trialing" if trial else "incomplete", begun))
+        self._do(self._begin(plans, "trialing" if trial else "incomplete", begun, ended))
 
     @rule(what=st.sampled_from(HAPPENINGS), id_=whose, data=st.data())
     def happens(self, what: str, id_: str, data: st.DataObject) -> None:
         """Let something happen: one rule, so that every story may have all of it."""
-        self._do(getattr(self, what)(id_, data))
+        customers = {"after_end", "deadline"}
+        one = id_ if what in customers else self._harness.line(id_)[-1]
+        self._do(getattr(self, what)(one, data))
 
     def teardown(self) -> None:
         self._do(self._end())
 
-    async def _begin(self, plans: list[str], status: str, begun: int) -> None:
+    async def _begin(self, plans: list[str], status: str, begun: int, ended: int) -> None:
         await self._harness.clean()
         for id_, plan in zip(IDS, plans, strict=True):
             await self._actions.sell(id_, plan, status)
         for id_ in IDS[:begun]:
             await self._actions.pay_first(id_)
         await self._harness.work_until_rest()
+        for id_ in IDS[: min(begun, ended)]:
+            await self._actions.fall_past_due(id_)
+            await self._actions.fall_past_due(id_)
+            await self._actions.cancel(id_, at_period_end=False)
 
     # What Stripe tells.
 
@@ -147,6 +162,12 @@ class Story(RuleBasedStateMachine):
         if self._goes_on(id_):
             await self._actions.cancel(id_, at_period_end=data.draw(st.booleans()))
 
+    async def after_end(self, id_: str, data: st.DataObject) -> None:
+        """Pay late, or come back; settle what was paid late, or revive the customer."""
+        ended = data.draw(st.sampled_from(self._harness.line(id_)))
+        if moves := self._after_end.moves(ended):
+            await data.draw(st.sampled_from(moves))(ended)
+
     def _goes_on(self, id_: str) -> bool:
         return self._harness.bought[id_].ended_at is None
 
@@ -159,15 +180,16 @@ class Story(RuleBasedStateMachine):
         """Skip a service; all of them are retried if it was, or was refused."""
         product_type = data.draw(st.sampled_from(TYPES))
         subscription = await self._harness.id_of(id_)
+        made_for = {type_: await self._harness.made_for(id_, type_) for type_ in TYPES}
         pool, refused = self._harness.pool, self._harness.server.refused
-        if (subscription, product_type) in refused:
+        if (made_for[product_type], product_type) in refused:
             await operations.retry(pool, subscription)
             for type_ in TYPES:
-                refused.pop((subscription, type_), None)
+                refused.pop((made_for[type_], type_), None)
             return
         with suppress(NotFoundError):
             await operations.skip(pool, subscription, product_type)
-            self._harness.server.note_refusal(subscription, product_type)
+            self._harness.server.note_refusal(made_for[product_type], product_type)
 
     # What goes wrong, and what time does.
 
@@ -200,6 +222,7 @@ class Story(RuleBasedStateMachine):
     async def deadline(self, id_: str, data: st.DataObject) -> None:
         """Look how it is a little before a grace or retention period ends, and after."""
         clock = self._harness.clock
+        id_ = data.draw(st.sampled_from(self._harness.line(id_)))
         for moment in sorted(self._harness.bought[id_].deadlines(GRACE, RETENTION)):
             for at in (moment - AROUND, moment + AROUND):
                 if at > clock() and data.draw(st.booleans()):

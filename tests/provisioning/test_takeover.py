@@ -1,16 +1,19 @@
 """A customer who comes back gets the tenant and the accounts of the subscription that ended."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.database.pool import transaction
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.provisioning.drift import find_drift
 from mpanel_billing.provisioning.operations import adopt, suspend
+from mpanel_billing.subscriptions import repository
 from tests.provisioning.conftest import ProvisioningSystem
+from tests.provisioning.test_after_end import days_ago
 
 OPERATOR = Actor("test")
 
@@ -196,3 +199,65 @@ async def test_a_subscription_takes_over_only_one(system: ProvisioningSystem, en
     with pytest.raises(ConflictError, match="has been taken over before"):
         await adopt(system.pool, id_, tenant["id"], OPERATOR)
     assert [row["predecessor_id"] for row in await system.pool.fetch(TAKEOVERS)] == [ended]
+
+
+async def revive(system: ProvisioningSystem, ended: UUID) -> UUID:
+    """Revive a subscription, as far as our rows say; its event has not come yet."""
+    successor = uuid4()
+    async with transaction(system.pool) as conn:
+        assert await repository.plan_revival(conn, ended, successor)
+    return successor
+
+
+async def test_a_payment_that_comes_after_the_revival_is_trouble_again(
+    system: ProvisioningSystem, ended: UUID
+) -> None:
+    """The revival is billed from the end of the time that was paid when it was asked for."""
+    late = {"billing_reason": "subscription_cycle", "created": days_ago(40)}
+    paid = {"status_transitions": {"paid_at": days_ago(1)}}
+    await system.deliver_invoice("paid", "in_2", **late, **paid)
+    assert await system.troubles() == ["paid_after_end"]
+    metadata = {"subscriptionId": str(await revive(system, ended))}
+    await system.deliver_subscription("active", id_="sub_2", metadata=metadata)
+    assert (await system.run("sub_2")).done
+    assert await system.troubles() == []
+    await system.deliver_invoice("paid", "in_3", **late, **paid)
+    [trouble] = await system.trouble()
+    assert (trouble["trouble"], "in_3" in trouble["detail"]) == ("paid_after_end", True)
+
+
+async def test_a_revived_customer_gets_new_accounts_if_the_old_ones_are_gone_meanwhile(
+    system: ProvisioningSystem, ended: UUID
+) -> None:
+    metadata = {"subscriptionId": str(await revive(system, ended))}
+    await end(system, "sub_1", days_ago=31)
+    assert system.world.of(ended) == {}
+    await system.deliver_subscription("active", id_="sub_2", metadata=metadata)
+    assert (await system.run("sub_2")).done
+    assert system.world.of(await system.id_of("sub_2")) == {"hosting": "active"}
+    assert (await system.inbox.subscription("sub_2"))["status"] == "active"
+
+
+async def test_a_revival_that_is_alive_at_stripe_is_not_displaced_by_an_order(
+    system: ProvisioningSystem, ended: UUID
+) -> None:
+    had = await accounts(system, ended)
+    metadata = {"subscriptionId": str(await revive(system, ended))}
+    await system.deliver_subscription("active", id_="sub_2", metadata=metadata)
+    other = await order(system, "sub_3", vouched=True)
+    assert (await system.run("sub_3")).done
+    assert (await tenant_of(system, other))["domain"] != "ada.example"
+    assert (await system.run("sub_2")).done
+    assert await accounts(system, await system.id_of("sub_2")) == had
+
+
+async def test_a_takeover_by_what_has_ended_is_dropped(
+    system: ProvisioningSystem, ended: UUID
+) -> None:
+    metadata = {"subscriptionId": str(await revive(system, ended))}
+    await system.deliver_subscription("canceled", id_="sub_2", metadata=metadata)
+    assert (await system.run("sub_2")).done
+    assert await system.pool.fetch(TAKEOVERS) == []
+    await order(system, "sub_3", vouched=True)
+    assert (await system.run("sub_3")).done
+    assert system.world.of(ended) == {"hosting": "active"}

@@ -8,6 +8,7 @@ import pytest
 import stripe
 
 from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.subscriptions import has_coupon
 from tests.provisioning.test_cli import run
 from tests.service import make_settings
 from tests.subscriptions.conftest import GOOD_CARD, KEY, Answer, Backend
@@ -30,11 +31,11 @@ def settings(settings: Settings) -> Settings:
     )
 
 
-async def revive(backend: Backend, id_: str, key: str | None = None) -> Answer:
+async def revive(backend: Backend, id_: str, key: str | None = None, body: object = None) -> Answer:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     headers |= {"Idempotency-Key": key} if key else {}
     async with backend.service.client.post(
-        f"/api/admin/subscriptions/{id_}/revive", headers=headers
+        f"/api/admin/subscriptions/{id_}/revive", headers=headers, json=body
     ) as response:
         return Answer(response.status, await response.json(), response.headers)
 
@@ -218,3 +219,90 @@ async def test_the_command_revives_once(ended: Ended, database_url: str) -> None
     status, out = await run(database_url, *words, STRIPE_API_BASE=sandbox)
     assert (status, out.startswith(f"it was revived before, as {made.id} (")) == (0, True)
     assert len(await at_stripe(ended.backend)) == 1
+
+
+async def end_with_discount(backend: Backend, id_: str, **coupon: Any) -> str:
+    """Give a subscription a discount, end it while it is paid, and return the coupon."""
+    api = backend.worker.gateway.client.v1
+    made = await api.coupons.create_async({"percent_off": 10, **coupon})  # type: ignore[typeddict-item]
+    stripe_id, _ = await backend.stripe_ids(id_)
+    await api.subscriptions.update_async(stripe_id, {"discounts": [{"coupon": made.id}]})
+    await api.subscriptions.cancel_async(stripe_id)
+    await backend.worker.catch_up()
+    return made.id
+
+
+async def test_a_discount_that_goes_on_is_copied(backend: Backend, bought: str) -> None:
+    coupon = await end_with_discount(backend, bought, duration="forever")
+    answer = await revive(backend, bought)
+    assert answer.status == 200, answer.body
+    [revived] = await at_stripe(backend)
+    assert await has_coupon(backend.worker.gateway, revived.id, coupon)
+
+
+async def test_a_discount_that_would_start_over_is_left_out_if_the_operator_says_so(
+    backend: Backend, bought: str
+) -> None:
+    await end_with_discount(backend, bought, duration="repeating", duration_in_months=12)
+    refused = await revive(backend, bought)
+    assert (refused.status, refused.body["code"]) == (409, "discount_not_copyable")
+    assert await at_stripe(backend) == []
+    answer = await revive(backend, bought, body={"withoutDiscounts": True})
+    assert answer.status == 200, answer.body
+    [revived] = await at_stripe(backend)
+    assert revived.discounts == []
+
+
+async def test_a_successor_that_ends_before_it_takes_over_makes_place_for_another(
+    ended: Ended,
+) -> None:
+    backend = ended.backend
+    await ended.pay()
+    await backend.worker.catch_up()
+    had = await accounts(backend, ended.id)
+    first = await revive(backend, ended.id)
+    api = backend.worker.gateway.client.v1.subscriptions
+    await api.cancel_async(first.body["stripeSubscriptionId"])
+    await backend.worker.catch_up()
+    assert await backend.service.pool.fetch("SELECT 1 FROM billing_takeovers") == []
+    assert await accounts(backend, ended.id) == had
+    assert "paid_after_end" in await ended.trouble()
+
+    second = await revive(backend, ended.id)
+    assert second.status == 200, second.body
+    assert second.body["subscriptionId"] != first.body["subscriptionId"]
+    await backend.worker.catch_up()
+    taken = await accounts(backend, second.body["subscriptionId"])
+    assert taken == [(reference, "active") for reference, _ in had]
+    assert await ended.trouble() == []
+    again = await revive(backend, ended.id)
+    assert (again.body["subscriptionId"], again.body["changed"]) == (
+        second.body["subscriptionId"],
+        False,
+    )
+
+
+async def test_a_payment_that_was_settled_otherwise_is_no_time_that_was_paid_for(
+    ended: Ended,
+) -> None:
+    backend = ended.backend
+    await ended.pay()
+    await backend.worker.catch_up()
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    async with backend.service.client.post(
+        f"/api/admin/subscriptions/{ended.id}/keep-payment",
+        headers=headers,
+        json={"reason": "refunded by bank transfer"},
+    ) as response:
+        body = await response.json()
+    assert (response.status, [p["invoiceId"] for p in body["payments"]]) == (200, [ended.invoice])
+    assert await ended.trouble() == []
+    # only Stripe's clock is a month ahead
+    await backend.service.pool.execute(
+        "UPDATE invoices SET period_end = now() - interval '1 day' WHERE stripe_invoice_id <> $1",
+        ended.invoice,
+    )
+    answer = await revive(backend, ended.id)
+    assert answer.status == 200, answer.body
+    [revived] = await at_stripe(backend)
+    assert revived.latest_invoice is not None, "it is billed at once"

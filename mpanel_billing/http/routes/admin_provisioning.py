@@ -21,6 +21,7 @@ from mpanel_billing.http.schemas.provisioning import (
     PriceDoneResponse,
     RetriedResponse,
     RevivedResponse,
+    ReviveRequest,
     ServiceSchema,
     StuckResponse,
     StuckSubscriptionSchema,
@@ -241,12 +242,15 @@ async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
     f"{_SUBSCRIPTION}/revive",
     scope="admin:money",
     idempotent=True,
+    body_optional=True,
     calls_stripe=True,
     refusals={
         NotFoundError: _NOT_HERE,
         ConflictError: (
             "accounts_terminated",
             "change_in_progress",
+            "different_terms",
+            "discount_not_copyable",
             "held",
             "idempotency_key_reused",
             "not_ended",
@@ -255,7 +259,9 @@ async def post_heed_price(call: KeyedCall[PricePath]) -> PriceDoneResponse:
         PaymentFailedError: _DECLINED,
     },
 )
-async def post_revive(call: KeyedCall[SubscriptionPath]) -> RevivedResponse:
+async def post_revive(
+    call: KeyedCall[SubscriptionPath, None, ReviveRequest],
+) -> RevivedResponse:
     """Bill an ended customer again, for the same tenant and accounts.
 
     What was paid for is not billed again; honours `Idempotency-Key`.
@@ -263,7 +269,9 @@ async def post_revive(call: KeyedCall[SubscriptionPath]) -> RevivedResponse:
     request = ChangeRequest(
         call.actor, await _subscription(call), CustomerRef(), call.idempotency_key
     )
-    revived = await revive(call.app[keys.MIRROR], request)
+    revived = await revive(
+        call.app[keys.MIRROR], request, without_discounts=call.body.without_discounts
+    )
     return RevivedResponse(
         subscription_id=revived.subscription.id,
         stripe_subscription_id=revived.subscription.stripe_id or "",
@@ -296,7 +304,7 @@ async def post_keep_payment(
 
 
 _Agreement = LeniencyRequest | EndLeniencyRequest
-_Body = AdoptRequest | KeepPaymentRequest | SuspendRequest | _Agreement | None
+_Body = AdoptRequest | ReviveRequest | KeepPaymentRequest | SuspendRequest | _Agreement | None
 
 
 async def _subscription(call: KeyedCall[SubscriptionPath, None, _Body]) -> UUID:

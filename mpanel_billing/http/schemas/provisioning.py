@@ -66,6 +66,12 @@ class AdoptRequest(StrictRequest):
     tenant_id: UUID
 
 
+class ReviveRequest(StrictRequest):
+    """Whether the customer gets no discount any more, such as one that cannot be copied."""
+
+    without_discounts: StrictBool = False
+
+
 class KeepPaymentRequest(StrictRequest):
     """What was agreed about a payment that was made after the end."""
 

@@ -39,6 +39,11 @@ async def plan_takeover(
     return planned is not None
 
 
+async def abandon(conn: Connection, subscription_id: UUID, token: UUID) -> None:
+    """Drop a takeover that is not done, unless the lease is lost."""
+    await _queries.abandon_takeover.execute(conn, subscription_id=subscription_id, token=token)
+
+
 async def has_taken_over(conn: Connection, subscription_id: UUID, tenant_id: UUID) -> bool:
     """Return whether a subscription has got this tenant from an ended one."""
     found = await _queries.has_taken_over.fetch_value(
