@@ -41,6 +41,8 @@ INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, c
     kept_by)
 SELECT stripe_invoice_id, subscription_id, 1, 'usd', 'x', 'ada' FROM invoices
 WHERE subscription_id IS NOT NULL;
+INSERT INTO order_domains (subscription_id, domain, registrable)
+SELECT id, id || '.example', id || '.example' FROM subscriptions;
 INSERT INTO provisioning_holds (subscription_id, reason, placed_by)
 SELECT id, 'x', 'ada' FROM subscriptions;
 ANALYZE;
