@@ -2422,6 +2422,25 @@ COMMENT ON COLUMN coupons.active IS 'Buyers may use it';
 COMMENT ON COLUMN coupons.created_at IS 'When this row was created';
 COMMENT ON COLUMN coupons.updated_at IS 'When this row was last changed';
 
+CREATE TABLE domains (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    customer_id uuid,
+    subscription_id uuid,
+    domain_name character varying(255) NOT NULL,
+    tld character varying(50) NOT NULL,
+    status character varying(50) DEFAULT 'active'::character varying,
+    registrar character varying(100),
+    registration_date date,
+    expiry_date date,
+    auto_renew boolean DEFAULT true,
+    nameservers jsonb DEFAULT '[]'::jsonb,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP
+);
+COMMENT ON TABLE domains IS 'Domains that mPanel manages; this service only reads who has them';
+
 CREATE TABLE idempotency_keys (
     key text NOT NULL,
     request_hash bytea NOT NULL,
@@ -2485,7 +2504,7 @@ CREATE TABLE order_domains (
 COMMENT ON TABLE order_domains IS 'The domain names that an order is for, and who has got them';
 COMMENT ON COLUMN order_domains.subscription_id IS 'The subscription that was made for the order';
 COMMENT ON COLUMN order_domains.domain IS 'In ASCII, lower case, without a dot at the end';
-COMMENT ON COLUMN order_domains.registrable IS 'The part that somebody registers, by the public suffix list; names under it are locked together';
+COMMENT ON COLUMN order_domains.registrable IS 'The part that is registered, by the public suffix list; names under it are locked together';
 COMMENT ON COLUMN order_domains.state IS 'ordered: not decided, holds nothing until it is paid; held: nobody else gets it; refused: another customer had it; released: its accounts are terminated';
 COMMENT ON COLUMN order_domains.created_at IS 'When it was ordered';
 
@@ -2868,6 +2887,9 @@ ALTER TABLE ONLY coupons
 ALTER TABLE ONLY customers
     ADD CONSTRAINT customers_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY domains
+    ADD CONSTRAINT domains_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key);
 
@@ -3216,6 +3238,15 @@ ALTER TABLE ONLY customers
 
 ALTER TABLE ONLY customers
     ADD CONSTRAINT customers_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY domains
+    ADD CONSTRAINT domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY domains
+    ADD CONSTRAINT domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id);
+
+ALTER TABLE ONLY domains
+    ADD CONSTRAINT domains_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY idempotency_keys
     ADD CONSTRAINT idempotency_keys_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;

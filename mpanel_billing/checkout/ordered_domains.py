@@ -25,7 +25,7 @@ def refuse_reserved(reserved: ReservedNames, domains: Sequence[OrderedDomain]) -
 
 
 async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
-    """Raise ConflictError if somebody else has one of the domains, or one under or above it.
+    """Raise ConflictError if another customer has one of the domains, or one under or above it.
 
     The names stay locked until the transaction ends, so that a tenant that gets one at this
     moment sees the order, or the order sees the tenant. The error does not say who has it, nor

@@ -62,7 +62,7 @@ async def record_order(
     """Record the purchase, or find it again; the caller holds the buyer's lock.
 
     `person_hash` is that of the buyer's mailbox, `keyed_id` the order that the client's
-    Idempotency-Key has led to before. Raises ConflictError if somebody else has a domain of the
+    Idempotency-Key has led to before. Raises ConflictError if another customer has a domain of the
     order, or if the buyer, or everybody, has had what is limited; CatalogueNotPushedError if
     Stripe does not have what is being ordered.
     """

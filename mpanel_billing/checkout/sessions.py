@@ -140,7 +140,7 @@ async def create_session(
     """Record the purchase and return its payment page.
 
     The same purchase again within minutes, or under the same key, gets the same page. Raises
-    ConflictError if it contradicts another request or somebody else has a domain of it,
+    ConflictError if it contradicts another request or another customer has a domain of it,
     InvalidRequestError for a domain that nobody can order, StripeError if Stripe fails: then the
     same purchase can be posted again.
     """

@@ -26,7 +26,7 @@ class DomainName:
 
     @property
     def registrable(self) -> str:
-        """The part that somebody registers: `example.co.uk` of `www.example.co.uk`.
+        """The part that is registered: `example.co.uk` of `www.example.co.uk`.
 
         A public suffix, in which anyone may register, is its own.
         """

@@ -30,7 +30,7 @@ async def list_taken(
     subscription_id: UUID | None = None,
     tenant_id: UUID | None = None,
 ) -> set[str]:
-    """Return those of the names, in ASCII, that somebody else holds; `lock_names` comes first.
+    """Return those of the names, in ASCII, that another customer holds; `lock_names` comes first.
 
     Names that lie under or above are held too. `vouched_customer`: what they hold is not taken.
     `subscription_id`: a paid order asks, so that others that are paid but have not got their

@@ -118,6 +118,24 @@ CREATE TABLE IF NOT EXISTS invoices (
     updated_at timestamp DEFAULT CURRENT_TIMESTAMP
 );
 
+CREATE TABLE IF NOT EXISTS domains (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    tenant_id uuid REFERENCES tenants ON DELETE CASCADE,
+    customer_id uuid REFERENCES customers ON DELETE CASCADE,
+    subscription_id uuid REFERENCES subscriptions,
+    domain_name varchar(255) NOT NULL,
+    tld varchar(50) NOT NULL,
+    status varchar(50) DEFAULT 'active',
+    registrar varchar(100),
+    registration_date date,
+    expiry_date date,
+    auto_renew boolean DEFAULT TRUE,
+    nameservers jsonb DEFAULT '[]',
+    metadata jsonb DEFAULT '{}',
+    created_at timestamp DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp DEFAULT CURRENT_TIMESTAMP
+);
+
 SELECT billing_record_additions('20261126000200');
 SELECT billing_describe(described.table_name, NULL, described.description)
 FROM (VALUES
@@ -126,7 +144,8 @@ FROM (VALUES
     ('products', 'What is sold; those of this service have a code'),
     ('customers', 'Customers'),
     ('subscriptions', 'What was ordered; rows that Stripe bills have a billing_provider'),
-    ('invoices', 'mPanel''s own invoices and the mirror of Stripe''s; the latter have a stripe_invoice_id')
+    ('invoices', 'mPanel''s own invoices and the mirror of Stripe''s; the latter have a stripe_invoice_id'),
+    ('domains', 'Domains that mPanel manages; this service only reads who has them')
 ) AS described (table_name, description);
 
 -- migrate:down

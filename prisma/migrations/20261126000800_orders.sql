@@ -47,7 +47,7 @@ CREATE INDEX order_domains_registrable_idx ON order_domains (registrable);
 COMMENT ON TABLE order_domains IS 'The domain names that an order is for, and who has got them';
 COMMENT ON COLUMN order_domains.subscription_id IS 'The subscription that was made for the order';
 COMMENT ON COLUMN order_domains.domain IS 'In ASCII, lower case, without a dot at the end';
-COMMENT ON COLUMN order_domains.registrable IS 'The part that somebody registers, by the public suffix list; names under it are locked together';
+COMMENT ON COLUMN order_domains.registrable IS 'The part that is registered, by the public suffix list; names under it are locked together';
 COMMENT ON COLUMN order_domains.state IS 'ordered: not decided, holds nothing until it is paid; held: nobody else gets it; refused: another customer had it; released: its accounts are terminated';
 COMMENT ON COLUMN order_domains.created_at IS 'When it was ordered';
 

@@ -1,8 +1,9 @@
--- Who holds a domain name. An unpaid order holds none, whoever placed it: payment decides, or the
+-- Who holds a domain name. An unpaid order holds none: payment decides, or the
 -- beginning of a trial. From then on the name is held, with all that lie under and above it, until the
--- accounts of the subscription have been terminated. What tenants have in mPanel is held too.
+-- accounts of the subscription have been terminated. What mPanel's tenants have is
+-- held too, and what mPanel manages.
 
--- Tables: order_domains
+-- Tables: order_domains, domains
 --
 -- CREATE TABLE order_domains (
 --     subscription_id uuid NOT NULL,
@@ -15,6 +16,28 @@
 -- ALTER TABLE ONLY order_domains ADD CONSTRAINT order_domains_pkey PRIMARY KEY (subscription_id, domain);
 -- ALTER TABLE ONLY order_domains ADD CONSTRAINT order_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX order_domains_registrable_idx ON order_domains USING btree (registrable);
+--
+-- CREATE TABLE domains (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     tenant_id uuid,
+--     customer_id uuid,
+--     subscription_id uuid,
+--     domain_name character varying(255) NOT NULL,
+--     tld character varying(50) NOT NULL,
+--     status character varying(50) DEFAULT 'active'::character varying,
+--     registrar character varying(100),
+--     registration_date date,
+--     expiry_date date,
+--     auto_renew boolean DEFAULT true,
+--     nameservers jsonb DEFAULT '[]'::jsonb,
+--     metadata jsonb DEFAULT '{}'::jsonb,
+--     created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+--     updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP
+-- );
+-- ALTER TABLE ONLY domains ADD CONSTRAINT domains_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY domains ADD CONSTRAINT domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY domains ADD CONSTRAINT domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id);
+-- ALTER TABLE ONLY domains ADD CONSTRAINT domains_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
 
 -- name: lock_names(registrable)
 -- One transaction at a time for the names in a registrable domain: two orders for a name, or for one
@@ -24,9 +47,9 @@ FROM unnest(:registrable::text[]) WITH ORDINALITY AS names (name, position)
 ORDER BY names.position;
 
 -- name: list_taken(names, customer_id, subscription_id, tenant_id)
--- customer_id: somebody vouches that it is this customer; null: nobody does. subscription_id: a paid
--- order asks for its names, whose tenant has or will have tenant_id; null: a new order asks, for which those of a paid order are taken before
--- the worker has seen it.
+-- customer_id: mPanel vouches for this customer; null: it does not. subscription_id: a paid order asks
+-- for its names, whose tenant has or will have tenant_id; null: a new order asks, and the names of a
+-- paid order are taken before the worker has seen it.
 WITH wanted AS MATERIALIZED (
     SELECT
         w.name,
@@ -65,17 +88,37 @@ WHERE (had.billing_subscription_id = :subscription_id::uuid) IS NOT TRUE
   -- left behind when the subscription's row was deleted
   AND (had.tenant_id = :tenant_id::uuid) IS NOT TRUE
   AND NOT EXISTS (
+      -- mPanel's own tenants do not say whose they are
       SELECT 1
       FROM subscriptions AS s
-      WHERE s.customer_id = :customer_id::uuid
-        AND (s.id = had.billing_subscription_id OR s.tenant_id = had.tenant_id)
+      WHERE s.id = had.billing_subscription_id
+        AND s.customer_id = :customer_id::uuid
   )
-  AND NOT EXISTS (
-      SELECT 1
-      FROM customers AS c
-      WHERE c.id = :customer_id::uuid
-        AND c.tenant_id = had.tenant_id
-  )
+UNION
+SELECT wanted.name
+FROM wanted
+JOIN domains AS managed
+    ON managed.status IS DISTINCT FROM 'expired'
+    AND managed.status IS DISTINCT FROM 'cancelled'
+CROSS JOIN LATERAL (
+    -- with its top-level domain in it, or beside it
+    SELECT lower(
+        CASE WHEN managed.domain_name LIKE '%.%' THEN managed.domain_name
+            ELSE concat_ws('.', managed.domain_name, ltrim(managed.tld, '.'))
+        END
+    ) AS name
+) AS full_name
+WHERE (
+    full_name.name = ANY(wanted.lineage)
+    OR EXISTS (
+        SELECT 1
+        FROM unnest(wanted.forms) AS form (name)
+        WHERE full_name.name LIKE '%.' || form.name
+    )
+)
+  AND (managed.customer_id = :customer_id::uuid) IS NOT TRUE
+  AND (managed.subscription_id = :subscription_id::uuid) IS NOT TRUE
+  AND (managed.tenant_id = :tenant_id::uuid) IS NOT TRUE
 UNION
 SELECT wanted.name
 FROM wanted
@@ -138,7 +181,7 @@ SELECT TRUE
 FROM held;
 
 -- name: call_off_rivals(subscription_ids)!
--- Unpaid orders for a name that somebody else has got. If one is paid by its recovery link after all,
+-- Unpaid orders for a name that another order has got. If one is paid by its recovery link after all,
 -- it shows in billing_trouble.
 WITH called_off AS (
     UPDATE orders AS o

@@ -70,6 +70,22 @@ async def test_what_is_lies_under_or_above_a_tenants_domain_is_refused_and_nothi
         await service.order(order_a | of(name))
 
 
+async def test_what_mpanel_manages_for_a_customer_is_taken_too(
+    service: Service, order_a: dict[str, Any]
+) -> None:
+    owner = await service.pool.fetchval(
+        "WITH c AS (INSERT INTO customers (email) VALUES ('ada@example.com') RETURNING id)"
+        " INSERT INTO domains (customer_id, domain_name, tld, status) SELECT id, d.*"
+        " FROM c, (VALUES ('Ada.shop', 'shop', 'active'), ('lovelace', 'org', NULL),"
+        " ('old.com', 'com', 'expired')) AS d RETURNING customer_id::text"
+    )
+    for name in ("ada.shop", "www.ada.shop", "lovelace.org", "a.lovelace.org"):
+        assert (await refusal(service, order_a | of(name)))[1]["code"] == "domain_taken", name
+        await service.order(order_a | of(name) | {"customerId": owner}, **BACKEND)
+    for name in ("old.com", "shop.org", "ada.org"):
+        await service.order(order_a | of(name))
+
+
 async def test_the_error_does_not_tell_whose_the_name_is_nor_which(
     service: Service, order_a: dict[str, Any]
 ) -> None:
