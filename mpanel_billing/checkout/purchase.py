@@ -81,6 +81,8 @@ def order_metadata(purchase: Purchase) -> Row:
     }
     if first and first.unicode != first.ascii:
         metadata["domainUnicode"] = first.unicode
+    if priced.free_domain:
+        metadata["freeDomain"] = True
     if further:
         metadata["furtherDomains"] = [domain.ascii for domain in further if domain]
     return metadata

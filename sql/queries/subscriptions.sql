@@ -587,7 +587,8 @@ WITH touched AS MATERIALIZED (
         s.stripe_status,
         s.stripe_subscription_id,
         s.stripe_customer_id,
-        s.entitlement
+        s.entitlement,
+        s.metadata -> 'freeDomain' = 'true' AS has_free_domain
     FROM (
         SELECT mirrored.id
         FROM unnest(:stripe_subscription_ids::text[]) AS told (stripe_subscription_id)
@@ -653,11 +654,13 @@ invoiced AS (
                   AND listed.billing_reason IS DISTINCT FROM 'manual'
             ) OVER () AS last_paid,
             lower(listed.currency) AS currency,
-            -- money for all that was ordered: what a trial's invoice left out is not paid with it. Credit
-            -- counts, which was paid before; what was given back does not
+            -- money for all that was ordered: what a trial's invoice left out is not paid with it, nor a
+            -- domain that only a long term includes with a shorter one. Credit counts, which was paid
+            -- before; what was given back does not
             listed.stripe_status = 'paid'
                 AND listed.total > 0
                 AND listed.billing_reason IS DISTINCT FROM 'manual'
+                AND (t.has_free_domain IS NOT TRUE OR listed.period_end >= listed.period_start + interval '360 days')
                 AND added.all_added IS NOT FALSE
                 AND (added.last_added < listed.stripe_created) IS NOT FALSE
                 AND (

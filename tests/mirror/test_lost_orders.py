@@ -22,6 +22,7 @@ METADATA = {
     "domainMode": "register",
     "domainValue": "xn--mnchen-3ya.example",
     "domainUnicode": "münchen.example",
+    "freeDomain": "true",
     "furtherDomains": "a.example,b.example",
     "productTypes": "hosting,backup",
 }
@@ -85,6 +86,7 @@ async def test_it_comes_back_with_its_id_plan_domain_and_buyer(inbox: Inbox) -> 
         "domainMode": "register",
         "domainValue": "xn--mnchen-3ya.example",
         "domainUnicode": "münchen.example",
+        "freeDomain": True,
         "furtherDomains": ["a.example", "b.example"],
         "customerEmail": "ada@example.com",
         "productTypes": ["hosting", "backup"],

@@ -163,6 +163,24 @@ async def test_an_order_that_a_suspension_superseded_is_made_afterwards(
     assert sent(system)[-1] == ("change", ["ada.example", "ada.eu", "ada.shop"])
 
 
+def billed(days: int) -> dict[str, Any]:
+    """Return the lines of an invoice for a term of so many days."""
+    period = {"start": NEXT_INVOICE, "end": NEXT_INVOICE + days * 86_400}
+    return {"lines": {"data": [{"id": "il_1", "object": "line_item", "period": period}]}}
+
+
+async def test_a_domain_that_a_long_term_includes_is_ordered_with_the_money_for_a_long_term(
+    system: ProvisioningSystem,
+) -> None:
+    """A trial of a year that is changed to a month pays for a month, not for the domain."""
+    await begin(system, metadata={**ORDERED, "freeDomain": True})
+    await pay_next(system, **billed(31))
+    assert sent(system) == [("create", [])]
+    await system.deliver_invoice("paid", "in_3", created=NEXT_INVOICE, **billed(365))
+    assert (await system.run()).done
+    assert sent(system)[1:] == [("change", ["ada.example", "ada.eu", "ada.shop"])]
+
+
 async def charge(system: ProvisioningSystem, state: str, added: int | None) -> None:
     """Let the domain of a trial be a charge that Stripe has had since then."""
     await system.pool.execute(

@@ -60,6 +60,8 @@ def _metadata(texts: Mapping[str, str], email: str | None) -> dict[str, Any]:
     }
     if "domainUnicode" in texts:
         metadata["domainUnicode"] = texts["domainUnicode"]
+    if "freeDomain" in texts:
+        metadata["freeDomain"] = texts["freeDomain"] == "true"
     if "furtherDomains" in texts:
         metadata["furtherDomains"] = _listed(texts["furtherDomains"])
     return metadata
