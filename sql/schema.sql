@@ -3022,6 +3022,12 @@ CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
 
 CREATE INDEX billing_deleted_subscriptions_stripe_idx ON billing_deleted_subscriptions USING btree (stripe_subscription_id) WHERE (settled_at IS NULL);
 
+CREATE INDEX billing_domains_name_idx ON domains USING btree (reverse(lower(
+CASE
+    WHEN ((domain_name)::text ~~ '%.%'::text) THEN (domain_name)::text
+    ELSE (((domain_name)::text || '.'::text) || ltrim((tld)::text, '.'::text))
+END)) text_pattern_ops);
+
 CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)));
 
 CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created) WHERE (stripe_invoice_id IS NOT NULL);

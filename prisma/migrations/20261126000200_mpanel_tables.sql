@@ -10,7 +10,7 @@ BEGIN
     INTO foreign_table
     FROM pg_class AS c
     WHERE c.relnamespace = current_schema()::regnamespace
-      AND c.relname IN ('tenants', 'users', 'products', 'customers', 'subscriptions', 'invoices')
+      AND c.relname IN ('tenants', 'users', 'products', 'customers', 'subscriptions', 'invoices', 'domains')
       AND NOT pg_has_role(c.relowner, 'USAGE')
     ORDER BY c.relname;
     IF FOUND THEN
@@ -136,6 +136,13 @@ CREATE TABLE IF NOT EXISTS domains (
     updated_at timestamp DEFAULT CURRENT_TIMESTAMP
 );
 
+-- Finds the names under a name. Built in place: some domains for each customer.
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX IF NOT EXISTS billing_domains_name_idx ON domains (
+    reverse(lower(CASE WHEN domain_name LIKE '%.%' THEN domain_name ELSE domain_name || '.' || ltrim(tld, '.') END))
+    text_pattern_ops
+);
+
 SELECT billing_record_additions('20261126000200');
 SELECT billing_describe(described.table_name, NULL, described.description)
 FROM (VALUES
@@ -149,4 +156,5 @@ FROM (VALUES
 ) AS described (table_name, description);
 
 -- migrate:down
+DROP INDEX IF EXISTS billing_domains_name_idx;
 SELECT billing_revert_additions('20261126000200');

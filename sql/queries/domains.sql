@@ -81,72 +81,95 @@ had AS (
     JOIN tenants AS t
         ON reverse(lower(t.domain)) ~>=~ (reverse(form.name) || '.')
         AND reverse(lower(t.domain)) ~<~ (reverse(form.name) || '/')
+),
+managed AS (
+    -- the same of the domains that mPanel manages, written with their top-level domain or beside it
+    SELECT
+        wanted.name,
+        d.status,
+        d.customer_id,
+        d.subscription_id,
+        d.tenant_id
+    FROM wanted
+    CROSS JOIN LATERAL unnest(wanted.lineage) AS upper (name)
+    JOIN domains AS d
+        ON reverse(lower(CASE WHEN d.domain_name LIKE '%.%' THEN d.domain_name ELSE d.domain_name || '.' || ltrim(d.tld, '.') END))
+            = reverse(upper.name)
+    UNION ALL
+    SELECT
+        wanted.name,
+        d.status,
+        d.customer_id,
+        d.subscription_id,
+        d.tenant_id
+    FROM wanted
+    CROSS JOIN LATERAL unnest(wanted.forms) AS form (name)
+    JOIN domains AS d
+        ON reverse(lower(CASE WHEN d.domain_name LIKE '%.%' THEN d.domain_name ELSE d.domain_name || '.' || ltrim(d.tld, '.') END))
+            ~>=~ (reverse(form.name) || '.')
+        AND reverse(lower(CASE WHEN d.domain_name LIKE '%.%' THEN d.domain_name ELSE d.domain_name || '.' || ltrim(d.tld, '.') END))
+            ~<~ (reverse(form.name) || '/')
 )
 SELECT had.name
 FROM had
 WHERE (had.billing_subscription_id = :subscription_id::uuid) IS NOT TRUE
   -- left behind when the subscription's row was deleted
   AND (had.tenant_id = :tenant_id::uuid) IS NOT TRUE
-  AND NOT EXISTS (
-      -- mPanel's own tenants do not say whose they are
-      SELECT 1
+  -- mPanel's own tenants do not say whose they are
+  AND (:customer_id::uuid = (
+      SELECT s.customer_id
       FROM subscriptions AS s
       WHERE s.id = had.billing_subscription_id
-        AND s.customer_id = :customer_id::uuid
-  )
+  )) IS NOT TRUE
 UNION
-SELECT wanted.name
-FROM wanted
-JOIN domains AS managed
-    ON managed.status IS DISTINCT FROM 'expired'
-    AND managed.status IS DISTINCT FROM 'cancelled'
-CROSS JOIN LATERAL (
-    -- with its top-level domain in it, or beside it
-    SELECT lower(
-        CASE WHEN managed.domain_name LIKE '%.%' THEN managed.domain_name
-            ELSE concat_ws('.', managed.domain_name, ltrim(managed.tld, '.'))
-        END
-    ) AS name
-) AS full_name
-WHERE (
-    full_name.name = ANY(wanted.lineage)
-    OR EXISTS (
-        SELECT 1
-        FROM unnest(wanted.forms) AS form (name)
-        WHERE full_name.name LIKE '%.' || form.name
-    )
-)
+SELECT managed.name
+FROM managed
+WHERE managed.status IS DISTINCT FROM 'expired'
+  AND managed.status IS DISTINCT FROM 'cancelled'
   AND (managed.customer_id = :customer_id::uuid) IS NOT TRUE
   AND (managed.subscription_id = :subscription_id::uuid) IS NOT TRUE
   AND (managed.tenant_id = :tenant_id::uuid) IS NOT TRUE
 UNION
 SELECT wanted.name
 FROM wanted
-JOIN order_domains AS other
-    ON other.registrable = wanted.registrable
-    AND (
-        other.domain = wanted.name
-        OR other.domain LIKE '%.' || wanted.name
-        OR wanted.name LIKE '%.' || other.domain
-    )
-JOIN subscriptions AS s
-    ON s.id = other.subscription_id
+CROSS JOIN LATERAL (
+    -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the tables
+    SELECT
+        named.subscription_id,
+        named.state
+    FROM order_domains AS named
+    WHERE named.registrable = wanted.registrable
+      AND (
+          named.domain = wanted.name
+          OR named.domain LIKE '%.' || wanted.name
+          OR wanted.name LIKE '%.' || named.domain
+      )
+    OFFSET 0
+) AS other
+CROSS JOIN LATERAL (
+    SELECT
+        s.status,
+        s.customer_id
+    FROM subscriptions AS s
+    WHERE s.id = other.subscription_id
+    OFFSET 0
+) AS owner
 WHERE (
     other.state = 'held'
     OR (
         :subscription_id::uuid IS NULL
         AND other.state = 'ordered'
-        AND s.status IN ('pending', 'active', 'suspended')
+        AND owner.status IN ('pending', 'active', 'suspended')
     )
 )
-  AND (s.id = :subscription_id::uuid) IS NOT TRUE
-  AND (s.customer_id = :customer_id::uuid) IS NOT TRUE
+  AND (other.subscription_id = :subscription_id::uuid) IS NOT TRUE
+  AND (owner.customer_id = :customer_id::uuid) IS NOT TRUE
   AND NOT EXISTS (
       -- it has the tenant of that one, and its names
       SELECT 1
       FROM billing_takeovers AS takeover
       WHERE takeover.subscription_id = :subscription_id::uuid
-        AND takeover.predecessor_id = s.id
+        AND takeover.predecessor_id = other.subscription_id
   );
 
 -- name: settle_names(subscription_id, token, names, trouble)$

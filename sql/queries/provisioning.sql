@@ -517,7 +517,7 @@ WHERE service.subscription_id = held.subscription_id
   AND service.product_type = :product_type
 RETURNING TRUE;
 
--- name: adopt_account(subscription_id, token, product_type, driver, actual, external_ref, resources, suspended_by_service, generation)!
+-- name: adopt_account(subscription_id, token, product_type, driver, actual, external_ref, resources, suspended_by_service, generation, domains)!
 -- An account that the service has for a subscription that was brought back.
 INSERT INTO tenant_services AS service (
     subscription_id,
@@ -528,6 +528,7 @@ INSERT INTO tenant_services AS service (
     external_ref,
     resources,
     desired_resources,
+    ordered_domains,
     suspended_by_service,
     generation
 )
@@ -540,6 +541,7 @@ SELECT
     :external_ref::text,
     coalesce(:resources::jsonb, '{}'),
     coalesce(:resources::jsonb, '{}'),
+    :domains::text[],
     :suspended_by_service::text,
     coalesce(:generation::bigint, 1)
 FROM provisioning_work AS w
@@ -549,6 +551,9 @@ ON CONFLICT (subscription_id, product_type) DO UPDATE
 SET actual = excluded.actual,
     external_ref = excluded.external_ref,
     resources = coalesce(:resources::jsonb, service.resources),
+    ordered_domains = ARRAY(
+        SELECT DISTINCT unnest(service.ordered_domains || excluded.ordered_domains)
+    ),
     suspended_by_service = excluded.suspended_by_service,
     generation = greatest(service.generation, excluded.generation),
     updated_at = now();

@@ -220,6 +220,7 @@ class ReferenceServer:
         if self.is_old:
             return described
         described["generation"] = account.generation
+        described["domains"] = sorted(account.domains)
         if account.actual == "suspended":
             described["suspendedBy"] = "service" if account.abuse else "billing"
         if account.abuse:

@@ -113,7 +113,12 @@ class World:
                 account.product_type,
             ):
                 return Found(
-                    known.actual, known.reference, known.resources, known.abuse, known.generation
+                    known.actual,
+                    known.reference,
+                    known.resources,
+                    known.abuse,
+                    known.generation,
+                    tuple(known.domains),
                 )
         return Found("absent")
 

@@ -9,7 +9,7 @@ from tests.mpanel.databases import HERE, connected
 
 QUERIES = [
     query
-    for file in ("customer_records", "changes", "refunds", "takeovers")
+    for file in ("customer_records", "changes", "refunds", "takeovers", "domains")
     for query in load_queries(file).by_name.values()
     if query.name != "find_absent"  # a reconcile's: it reads the marks of its own run
 ]
@@ -41,8 +41,10 @@ INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, c
     kept_by)
 SELECT stripe_invoice_id, subscription_id, 1, 'usd', 'x', 'ada' FROM invoices
 WHERE subscription_id IS NOT NULL;
-INSERT INTO order_domains (subscription_id, domain, registrable)
-SELECT id, id || '.example', id || '.example' FROM subscriptions;
+INSERT INTO order_domains (subscription_id, domain, registrable, state)
+SELECT id, 'd-' || id || '.example', 'd-' || id || '.example', 'held' FROM subscriptions;
+INSERT INTO domains (customer_id, domain_name, tld)
+SELECT id, 'm-' || id || '.example', 'example' FROM customers;
 INSERT INTO provisioning_holds (subscription_id, reason, placed_by)
 SELECT id, 'x', 'ada' FROM subscriptions;
 ANALYZE;

@@ -68,6 +68,7 @@ class AccountResponse(BaseModel):
     resources: dict[str, Any] | None = None
     generation: int | None = None
     suspendedBy: str | None = None  # noqa: N815 - the contract's name
+    domains: tuple[str, ...] = ()
     suspensionReason: str | None = None  # noqa: N815 - the contract's name
 
     @property
@@ -138,6 +139,7 @@ class HttpDriver:
             parsed.resources,
             parsed.suspended_by_service,
             parsed.generation,
+            parsed.domains,
         )
 
     async def _send_command(self, command: DriverCommand) -> Result:

@@ -83,6 +83,7 @@ class Found:
 
     `suspended_by_service`: why the service itself has suspended it; None: it has not, or does not
     say. `generation`: the highest that it has accepted for the account; None: it does not say.
+    `domains`: those that it has registered or transferred for it, as far as it says.
     """
 
     actual: Actual
@@ -90,6 +91,7 @@ class Found:
     resources: Mapping[str, Any] | None = None
     suspended_by_service: str | None = None
     generation: int | None = None
+    domains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

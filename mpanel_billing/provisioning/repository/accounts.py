@@ -152,6 +152,7 @@ async def adopt_account(
         resources=found.resources,
         suspended_by_service=found.suspended_by_service,
         generation=found.generation,
+        domains=list(found.domains),
     )
 
 
