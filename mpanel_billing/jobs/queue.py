@@ -20,10 +20,16 @@ REFETCH = "refetch"
 RETRY_EVENT = "retry_event"
 RECONCILE = "reconcile"
 
+USUAL, LAST = 0, -1
+"""Priorities: PgQueuer takes a job with a higher one first."""
 
-async def enqueue_provisioning(conn: Connection, work: Sequence[tuple[UUID, int]]) -> None:
+
+async def enqueue_provisioning(
+    conn: Connection, work: Sequence[tuple[UUID, int]], priority: int = USUAL
+) -> None:
     """Trigger provisioning: (subscription id, version of its provisioning_work)."""
-    await _enqueue(conn, PROVISION, [(str(id_), version) for id_, version in work])
+    triggers = [(str(id_), version) for id_, version in work]
+    await _enqueue(conn, PROVISION, triggers, priority=priority)
 
 
 async def enqueue_provisioning_retry(
@@ -63,6 +69,7 @@ async def _enqueue(
     entrypoint: str,
     triggers: Sequence[tuple[str, int | str]],
     delay: timedelta = timedelta(0),
+    priority: int = USUAL,
 ) -> None:
     if not triggers:
         return
@@ -71,7 +78,7 @@ async def _enqueue(
     await queries.enqueue(
         [entrypoint] * len(triggers),
         [id_.encode() for id_, _ in triggers],
-        [0] * len(triggers),
+        [priority] * len(triggers),
         execute_after=[delay] * len(triggers),
         dedupe_key=[f"{entrypoint}:{id_}:{version}" for id_, version in triggers],
         on_conflict="skip",

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import (
+    LAST,
     enqueue_event_retries,
     enqueue_provisioning,
     enqueue_reconcile,
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 MOST = 500
 """The limit per kind and sweep; the rest waits a minute for the next sweep."""
 
+PAGES_OF_EDITS = 20
+"""Of an edited catalogue, so many times MOST are triggered in a sweep."""
+
 
 async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     """Trigger what is due and return the number by kind.
@@ -34,11 +38,11 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     async with transaction(pool) as conn:
         counts = {
             "provisioning": await _sweep_work(conn, clock),
-            "edited": await _sweep_edits(conn),
             "refetches": await _sweep_refetches(conn),
             "events": await _sweep_events(conn),
             "reconciles": await _sweep_reconciles(conn),
         }
+    counts["edited"] = await _sweep_edits(pool)
     counts["accounts"] = await join_accounts(pool, MOST)
     if any(counts.values()):
         logger.info("due work triggered", extra=counts)
@@ -51,10 +55,20 @@ async def _sweep_work(conn: Connection, clock: Clock) -> int:
     return len(due)
 
 
-async def _sweep_edits(conn: Connection) -> int:
-    edited = await renew_edited(conn, MOST)
-    await enqueue_provisioning(conn, edited)
-    return len(edited)
+async def _sweep_edits(pool: Pool) -> int:
+    """Trigger who has what was edited, in short transactions: each locks the work of a page.
+
+    Their jobs come after all others, however many they are.
+    """
+    triggered = 0
+    for _ in range(PAGES_OF_EDITS):
+        async with transaction(pool) as conn:
+            edited, has_more = await renew_edited(conn, MOST)
+            await enqueue_provisioning(conn, edited, LAST)
+        triggered += len(edited)
+        if not has_more:
+            break
+    return triggered
 
 
 async def _sweep_refetches(conn: Connection) -> int:

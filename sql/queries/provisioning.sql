@@ -824,11 +824,15 @@ locked AS MATERIALIZED (
 UPDATE provisioning_work AS w
 SET version = w.version + 1,
     attempts = 0,
-    wake_at = now() + interval '1 minute',
+    -- not after a minute: while many jobs wait, the sweep would find only these due
+    wake_at = now() + interval '15 minutes',
     updated_at = now()
 FROM locked
 WHERE w.subscription_id = locked.subscription_id
 RETURNING w.subscription_id, w.version;
+
+-- name: has_edits()$
+SELECT EXISTS (SELECT 1 FROM catalogue_edits);
 
 -- name: list_due_work(most, now)
 SELECT

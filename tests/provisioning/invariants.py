@@ -118,8 +118,15 @@ class Invariants:
             if bought[holder].held:
                 self._excused |= set(self.harness.line(id_))
             vouched = one.returned_at is not None and one.returned_from is None and one.settled
+            if one.returned_at and self._had_rivals(id_, one.returned_at):
+                self._excused.add(id_)
             if vouched and one.entitled(self.harness.clock(), GRACE) and id_ not in self._excused:
                 assert bought[holder].ended_at is None or holder not in kept, (id_, holder)
+
+    def _had_rivals(self, id_: str, since: datetime) -> bool:
+        """Whether the customer had another subscription too, which may have had the domain."""
+        others = [self.harness.bought[each] for each in self.harness.line(id_) if each != id_]
+        return any(each.ended_at is None or each.ended_at > since for each in others)
 
     def _check_terminations(
         self, owners: Mapping[Place, str], came: Mapping[Place, datetime]

@@ -63,6 +63,43 @@ async def test_many_subscriptions_are_triggered_in_batches(
     sold = {str(await system.sell(id_=f"sub_{n}")) for n in range(1, 6)}
     await triggered(system)
     await apply_catalogue(system.pool, catalogue(resources={"disk_gb": 50}))
-    pages = [(await sweep(system.pool))["edited"] for _ in range(4)]
-    assert pages == [2, 2, 1, 0]
+    monkeypatch.setattr(sweeping, "PAGES_OF_EDITS", 2)
+    pages = [(await sweep(system.pool))["edited"] for _ in range(3)]
+    assert pages == [4, 1, 0]
     assert await triggered(system) == sold
+
+
+async def test_one_sweep_reaches_the_subscriptions_of_all_edited_products(
+    system: ProvisioningSystem,
+) -> None:
+    starter = await system.sell("starter_monthly_usd")
+    premium = await system.sell("premium_monthly_usd", id_="sub_2")
+    await triggered(system)
+    file = read_catalogue_file(DEFAULT_CATALOGUE)
+    plans = [plan.model_copy(update={"resources": {"disk_gb": 99}}) for plan in file.plans]
+    await apply_catalogue(system.pool, file.model_copy(update={"plans": tuple(plans)}))
+    assert (await sweep(system.pool))["edited"] == 2
+    priorities = await system.pool.fetch("SELECT priority FROM pgqueuer WHERE status = 'queued'")
+    assert {row["priority"] for row in priorities} == {-1}, "new orders do not wait for them"
+    assert await triggered(system) == {str(starter), str(premium)}
+    assert await system.pool.fetch("SELECT 1 FROM catalogue_edits") == []
+
+
+async def test_what_waits_because_of_an_edit_does_not_hide_what_else_is_due(
+    system: ProvisioningSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "MOST", 1)
+    await system.sell("starter_monthly_usd")
+    other = await system.sell("premium_monthly_usd", id_="sub_2")
+    await apply_catalogue(system.pool, catalogue(resources={"disk_gb": 50}))
+    await sweep(system.pool)
+    await triggered(system)
+    await system.pool.execute(
+        "UPDATE provisioning_work SET wake_at = wake_at - interval '5 minutes'"
+        " WHERE wake_at IS NOT NULL"
+    )
+    await system.pool.execute(
+        "UPDATE provisioning_work SET wake_at = now() WHERE subscription_id = $1", other
+    )
+    assert (await sweep(system.pool))["provisioning"] == 1
+    assert await triggered(system) == {str(other)}

@@ -199,13 +199,15 @@ async def finish_work(
     return None if row is None else (row["attempts"], row["wake_seconds"])
 
 
-async def renew_edited(conn: Connection, most: int) -> Sequence[tuple[UUID, int]]:
+async def renew_edited(conn: Connection, most: int) -> tuple[Sequence[tuple[UUID, int]], bool]:
     """Trigger subscriptions to a product whose catalogue entry was edited.
 
-    At most `most` at a time, of one product; returns them with the versions of their work.
+    At most `most` at a time, of one product; returns them with the versions of their work, and
+    whether there may be more.
     """
     rows = await _queries.renew_edited.fetch(conn, most=most)
-    return [(row["subscription_id"], row["version"]) for row in rows]
+    has_more = await _queries.has_edits.fetch_value(conn)
+    return [(row["subscription_id"], row["version"]) for row in rows], bool(has_more)
 
 
 async def list_due_work(
