@@ -61,6 +61,9 @@ class DatabaseSettings(BaseSettings):
     keep_job_log_days: int = Field(default=7, ge=1, le=36_500)
     keep_audit_days: int = Field(default=3650, ge=90, le=36_500)
     audit_database_url: SecretStr | None = None
+    # a recovery link works for 30 days after the day of the payment page
+    keep_unpaid_orders_days: int = Field(default=90, ge=32, le=36_500)
+    erasures_file: Path | None = None
 
     @field_validator("database_url", "database_direct_url", "audit_database_url")
     @classmethod

@@ -141,6 +141,14 @@ END
 $$;
 COMMENT ON FUNCTION billing_describe(described_table text, described_column text, description text) IS 'Comments on a column or, without one, on a table, unless mPanel had it before us';
 
+CREATE FUNCTION billing_email_hash_v1(email text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT encode(sha256(k.key || sha256(k.key || convert_to(lower(email), 'UTF8'))), 'hex')
+    FROM billing_erasure_key AS k
+$$;
+COMMENT ON FUNCTION billing_email_hash_v1(email text) IS 'Keyed SHA-256 of an e-mail address in lower case; null for none';
+
 CREATE FUNCTION billing_keep_deleted_subscription() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog'
@@ -196,6 +204,48 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_keep_deleted_subscription() IS 'Keeps what is needed of a subscription that is being deleted';
+
+CREATE FUNCTION billing_kept_payload_v1(payload jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    about jsonb;
+    created jsonb;
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM billing_erasures) THEN
+        RETURN payload;
+    END IF;
+    about := payload -> 'data' -> 'object';
+    IF EXISTS (
+        SELECT 1
+        FROM billing_erasures AS e
+        WHERE e.identifier IN (
+            about ->> 'customer',
+            about -> 'customer' ->> 'id',
+            CASE WHEN about ->> 'object' = 'customer' THEN about ->> 'id' END
+        )
+    ) THEN
+        RETURN NULL;
+    END IF;
+    created := coalesce(about -> 'created', payload -> 'created');
+    IF EXISTS (
+        SELECT 1
+        FROM billing_erasures AS e
+        WHERE e.identifier IN (
+            billing_email_hash_v1(about ->> 'email'),
+            billing_email_hash_v1(about ->> 'customer_email'),
+            billing_email_hash_v1(about ->> 'receipt_email'),
+            billing_email_hash_v1(about -> 'customer_details' ->> 'email'),
+            billing_email_hash_v1(about -> 'billing_details' ->> 'email')
+        )
+          AND (jsonb_typeof(created) = 'number' AND created::numeric < floor(extract(epoch FROM e.erased_at))) IS TRUE
+    ) THEN
+        RETURN NULL;
+    END IF;
+    RETURN payload;
+END
+$$;
+COMMENT ON FUNCTION billing_kept_payload_v1(payload jsonb) IS 'The payload of an event, or null if it is about somebody whose personal data has been erased';
 
 CREATE FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) RETURNS TABLE(item_id uuid, amount numeric)
     LANGUAGE plpgsql STABLE
@@ -334,6 +384,12 @@ BEGIN
               SELECT 1
               FROM subscription_discounts AS discount
               WHERE discount.subscription_id = mirror.id
+          )
+          -- of an erased customer the inbox keeps no payload
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_erasures AS erased
+              WHERE erased.identifier = s.stripe_customer_id
           )
         RETURNING
             s.object_id,
@@ -490,6 +546,12 @@ BEGIN
               FROM invoice_payments AS p
               WHERE p.stripe_invoice_id = s.object_id
                 AND p.status = 'paid'
+              OFFSET 0
+          )
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_erasures AS erased
+              WHERE erased.identifier = s.stripe_customer_id
               OFFSET 0
           )
         ON CONFLICT (stripe_invoice_id) DO UPDATE
@@ -924,6 +986,30 @@ COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was delet
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
 COMMENT ON COLUMN billing_deleted_subscriptions.claimed_until IS 'Until when the decision of one operator is carried out; others are refused';
+
+CREATE TABLE billing_erasure_key (
+    singleton boolean DEFAULT true NOT NULL,
+    key bytea NOT NULL,
+    CONSTRAINT billing_erasure_key_key_check CHECK ((octet_length(key) = 32)),
+    CONSTRAINT billing_erasure_key_singleton_check CHECK (singleton)
+);
+COMMENT ON TABLE billing_erasure_key IS 'The key of billing_email_hash_v1: one row, made with the schema';
+COMMENT ON COLUMN billing_erasure_key.singleton IS 'There is one row';
+COMMENT ON COLUMN billing_erasure_key.key IS 'Random; in ERASURES_FILE addresses cannot be guessed without it';
+
+CREATE TABLE billing_erasures (
+    identifier text NOT NULL,
+    kind text NOT NULL,
+    reason text NOT NULL,
+    erased_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_erasures_kind_check CHECK ((kind = ANY (ARRAY['customer'::text, 'stripe_customer'::text, 'email'::text]))),
+    CONSTRAINT billing_erasures_reason_check CHECK ((reason = ANY (ARRAY['request'::text, 'unpaid'::text])))
+);
+COMMENT ON TABLE billing_erasures IS 'Whose personal data has been erased, without the data: late events, reconcile and a restored backup do not bring it back';
+COMMENT ON COLUMN billing_erasures.identifier IS 'Id of the customer record, cus_..., or billing_email_hash_v1 of an e-mail address';
+COMMENT ON COLUMN billing_erasures.kind IS 'What the identifier is';
+COMMENT ON COLUMN billing_erasures.reason IS 'request: customers erase; unpaid: their orders were never paid (KEEP_UNPAID_ORDERS_DAYS)';
+COMMENT ON COLUMN billing_erasures.erased_at IS 'An address only counts for what was created before; who comes back is a new customer';
 
 CREATE TABLE billing_ignored_prices (
     stripe_price_id text NOT NULL,
@@ -2227,7 +2313,7 @@ CREATE TABLE billing_retention (
     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     pruned_rows bigint DEFAULT 0 NOT NULL,
     pruned_at timestamp with time zone,
-    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text])))
+    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'unpaid_orders'::text])))
 );
 COMMENT ON TABLE billing_retention IS 'What is pruned by age, and the progress';
 COMMENT ON COLUMN billing_retention.subject IS 'What is pruned; how long it is kept is a setting (KEEP_..._DAYS)';
@@ -2821,6 +2907,12 @@ ALTER TABLE ONLY billing_changes
 ALTER TABLE ONLY billing_deleted_subscriptions
     ADD CONSTRAINT billing_deleted_subscriptions_pkey PRIMARY KEY (subscription_id);
 
+ALTER TABLE ONLY billing_erasure_key
+    ADD CONSTRAINT billing_erasure_key_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY billing_erasures
+    ADD CONSTRAINT billing_erasures_pkey PRIMARY KEY (identifier);
+
 ALTER TABLE ONLY billing_ignored_prices
     ADD CONSTRAINT billing_ignored_prices_pkey PRIMARY KEY (stripe_price_id);
 
@@ -3103,6 +3195,8 @@ CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree
 CREATE INDEX order_domains_registrable_idx ON order_domains USING btree (registrable);
 
 CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
+
+CREATE INDEX orders_created_idx ON orders USING btree (created_at);
 
 CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
 

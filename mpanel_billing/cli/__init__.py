@@ -24,6 +24,7 @@ _COMMANDS = {
     "catalog": "mpanel_billing.cli.catalog:app",
     "events": "mpanel_billing.cli.events:app",
     "provision": "mpanel_billing.cli.provision:app",
+    "customers": "mpanel_billing.cli.customers:app",
     "deleted": "mpanel_billing.cli.deleted:app",
     "reconcile": "mpanel_billing.cli.reconcile:reconcile",
     "timeline": "mpanel_billing.cli.provision:timeline",

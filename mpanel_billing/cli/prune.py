@@ -18,6 +18,7 @@ _NAMES = {
     "provisioning_log": "provisioning log",
     "idempotency_keys": "idempotency keys",
     "job_log": "job log",
+    "unpaid_orders": "unpaid orders",
 }
 
 
@@ -27,7 +28,7 @@ def prune(
         bool, typer.Option("--dry-run", help="Only count what would be pruned.")
     ] = False,
 ) -> None:
-    """Prune event payloads, events, logs and idempotency keys older than KEEP_..._DAYS."""
+    """Prune events, logs, keys and the personal data of unpaid orders after KEEP_..._DAYS."""
     ages = service.ages_of(load_database_settings())
     if dry_run:
         rows = with_pool(lambda pool: service.count_prunable(pool, ages))

@@ -10,12 +10,13 @@ from uuid import UUID
 
 import typer
 
-from mpanel_billing.access.audit import command_line_actor
+from mpanel_billing.access.audit import Actor, command_line_actor
 from mpanel_billing.cli.output import ProgressLine, json_text, print_line
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.privacy import erasure
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.reconciliation import runs
 from mpanel_billing.reconciliation.compare import ReconcileContext
@@ -140,6 +141,7 @@ async def _reconcile_all(
         by = command_line_actor()
         if restored:
             await runs.mark_restored(context.mirror.pool, by)
+            await _reapply_erasures(context, by)
             restart = True  # a run in the backup has passed places where something is missing now
         request = RunRequest("command", context.mirror.livemode, dry_run, since, restart)
         run_id = await runs.open_run(context.mirror.pool, request, by)
@@ -149,7 +151,17 @@ async def _reconcile_all(
                 raise ConflictError("Another process has taken over the reconcile.")
         finally:
             line.end()
+        if restored:
+            await _reapply_erasures(context, by)  # of orders that the reconcile brought back
         return await _report(context, report, run_id)
+
+
+async def _reapply_erasures(context: ReconcileContext, by: Actor) -> None:
+    """Erase again what had been erased since the backup, if there is a ledger."""
+    file = load_settings().erasures_file
+    if file is not None and file.exists():
+        count = await erasure.reapply_ledger(context.mirror.pool, file, by)
+        typer.echo(f"erased {count} customers again, as ERASURES_FILE says", err=True)
 
 
 async def _report(context: ReconcileContext, report: _Report, run_id: UUID) -> int:

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from mpanel_billing.mirror.differences import Difference
@@ -32,6 +33,22 @@ def _nothing_contained(_: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _object_id(facts: Any) -> str:
     object_id: str = facts.object_id
     return object_id
+
+
+def _about_nobody(_: Any) -> None:
+    return None
+
+
+def _as_it_is(facts: F) -> F:
+    return facts
+
+
+class Person(NamedTuple):
+    """Whom a snapshot is about; `created` is when Stripe created the customer."""
+
+    stripe_customer_id: str
+    email: str | None = None
+    created: datetime | None = None
 
 
 def _never_buried(_: Row) -> Mapping[str, Any] | None:
@@ -71,6 +88,8 @@ class MirroredType(Generic[F]):
     `batch_key`: what no two snapshots of one transaction may share.
     `columns`: of our row, beyond the facts. `place`: the keys of the row, given the stored one.
     `fast_path`: whether a snapshot may be written without reading anything first; None: never.
+    `person`: whom the facts say something personal about; None: about nobody. `anonymous`: the
+    facts without it.
     `complete`: fetches what a fetched object lacks. `contained`: other mirrored objects in it.
     """
 
@@ -87,6 +106,8 @@ class MirroredType(Generic[F]):
     columns: Callable[[F], Mapping[str, Any]] = _no_columns
     place: Callable[[F, Row | None, dict[str, UUID]], Mapping[str, Any]] = _no_place
     fast_path: Callable[[F], bool] | None = None
+    person: Callable[[F], Person | None] = _about_nobody
+    anonymous: Callable[[F], F] = _as_it_is
     complete: Callable[[StripeGateway, Mapping[str, Any]], Awaitable[Mapping[str, Any]]] | None = (
         field(default=None)
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.mirror.mirrored_type import Person
 from mpanel_billing.mirror.types import MIRRORED
 
 _subscriptions = load_queries("subscriptions")
@@ -16,6 +17,7 @@ _invoices = load_queries("invoices")
 _refetches = load_queries("refetches")
 _refunds = load_queries("refunds")
 _adoptions = load_queries("adoptions")
+_privacy = load_queries("privacy")
 
 _BY_TYPE = {each.object_type: load_queries(each.query_file) for each in MIRRORED}
 _WRITES_LATER = {
@@ -52,6 +54,17 @@ class Derived:
 async def lock_objects(conn: Connection, keys: Sequence[str]) -> None:
     """Lock each object until the transaction ends; keys must be in the global order."""
     await _subscriptions.lock_objects.execute(conn, keys=keys)
+
+
+async def list_erased(conn: Connection, people: Sequence[Person]) -> set[str]:
+    """Return the ids of those Stripe customers whose personal data has been erased."""
+    rows = await _privacy.list_erased.fetch(
+        conn,
+        stripe_customer_ids=[person.stripe_customer_id for person in people],
+        emails=[person.email for person in people],
+        createds=[person.created for person in people],
+    )
+    return {row["stripe_customer_id"] for row in rows}
 
 
 async def list_stored(

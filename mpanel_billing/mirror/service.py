@@ -11,6 +11,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import enqueue_provisioning, enqueue_refetches
 from mpanel_billing.mirror import repository
 from mpanel_billing.mirror.discounts import requests_for_coupons
+from mpanel_billing.mirror.erasure import without_erased
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirrored_type import LockKey, Row
 from mpanel_billing.mirror.ordering import Decision, order
@@ -72,14 +73,14 @@ async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Ma
 
 
 def lock_keys(snapshots: Iterable[Snapshot]) -> list[str]:
-    """Return what to lock to apply snapshots, in the order that all transactions share."""
-    return _in_order({key for snapshot in snapshots for key in _keys(snapshot)})
+    """Return what to lock to apply snapshots."""
+    return lock_order({key for snapshot in snapshots for key in _keys(snapshot)})
 
 
 async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
     """Apply snapshots as `apply_snapshots` does, once the locks of `lock_keys` are held."""
-    batch = _Batch(snapshots)
-    for object_type, group in _by_type(snapshots):
+    batch = _Batch(await without_erased(conn, snapshots))
+    for object_type, group in _by_type(batch.snapshots):
         await _apply_group(conn, batch, object_type, group)
     if batch.deleted_here:
         await repository.note_deleted(conn, batch.deleted_here)
@@ -88,7 +89,8 @@ async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mappi
     return batch.outcomes
 
 
-def _in_order(keys: Iterable[LockKey]) -> list[str]:
+def lock_order(keys: Iterable[LockKey]) -> list[str]:
+    """Return what to lock, in the order that all transactions share."""
     return [":".join(key) for key in sorted(keys, key=_lock_rank)]
 
 
@@ -270,7 +272,7 @@ async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     if batch.touched:
         found += await repository.list_stripe_ids(conn, sorted(batch.touched))
     if late := set(found) - stripe_ids:
-        await repository.lock_objects(conn, _in_order(("sub", id_) for id_ in late))
+        await repository.lock_objects(conn, lock_order(("sub", id_) for id_ in late))
     return stripe_ids | set(found)
 
 

@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.mirror import repository as mirror
+from mpanel_billing.mirror.service import lock_order
+from mpanel_billing.privacy import repository as privacy
+from mpanel_billing.privacy.repository import Erasure, Person
 
 _queries = load_queries("retention")
 
 EVENT_PAYLOADS = "event_payloads"
+UNPAID_ORDERS = "unpaid_orders"
 
 _BATCHES = {
     "events": _queries.prune_events,
@@ -31,6 +36,7 @@ class Ages:
     provisioning_log: int
     idempotency_keys: int
     job_log: int
+    unpaid_orders: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,37 @@ class Batch:
 async def prune_batch(conn: Connection, subject: str, keep_days: int, since: datetime) -> Batch:
     """Prune the oldest rows from `since` on; 0 rows if none is left or another run has them.
 
-    For payloads the database records how far they are pruned, and `since` is ignored.
+    Has to be in a transaction. For payloads and unpaid orders the database records how far they
+    are pruned, and `since` is ignored.
     """
+    if subject == UNPAID_ORDERS:
+        return await _erase_unpaid_orders(conn, keep_days)
     if subject == EVENT_PAYLOADS:
         row = await _queries.prune_event_payloads.fetch_one(conn, keep_days=keep_days)
     else:
         row = await _BATCHES[subject].fetch_one(conn, keep_days=keep_days, since=since)
     assert row is not None  # noqa: S101 - an aggregate always returns a row
     return Batch(row["rows"], row["until"])
+
+
+async def _erase_unpaid_orders(conn: Connection, keep_days: int) -> Batch:
+    """Erase what is personal in orders that were never paid, and remember whose it was."""
+    row = await _queries.list_unpaid_orders.fetch_one(conn, keep_days=keep_days)
+    if row is None or row["until"] is None:
+        return Batch(0, None)
+    ids = row["stripe_customers"]
+    await mirror.lock_objects(conn, lock_order(("cus", id_) for id_ in ids))
+    now = datetime.now(UTC)
+    await privacy.remember_erasures(
+        conn, [Erasure(id_, "stripe_customer", "unpaid", now) for id_ in ids]
+    )
+    person = Person(
+        customers=row["customers"], subscriptions=row["subscriptions"], stripe_customers=ids
+    )
+    await privacy.erase_rows(conn, person)
+    await privacy.erase_events(conn, [*ids, *row["sessions"]])
+    await _queries.note_unpaid_until.execute(conn, until=row["until"])
+    return Batch(len(row["subscriptions"]), row["until"])
 
 
 async def note_pruning(conn: Connection, subject: str, batch: Batch) -> None:

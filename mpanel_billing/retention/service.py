@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.retention import repository
 from mpanel_billing.retention.repository import Ages
 from mpanel_billing.settings import DatabaseSettings
@@ -26,6 +26,7 @@ def ages_of(settings: DatabaseSettings) -> Ages:
         provisioning_log=settings.keep_provisioning_log_days,
         idempotency_keys=settings.keep_idempotency_keys_days,
         job_log=settings.keep_job_log_days,
+        unpaid_orders=settings.keep_unpaid_orders_days,
     )
 
 
@@ -53,7 +54,7 @@ async def _prune_subject(pool: Pool, subject: str, keep_days: int, stop: asyncio
     """Start each batch where the last ended, so that dead index entries are not scanned again."""
     rows, since = 0, _OLDEST
     while not stop.is_set():
-        async with acquired(pool) as conn:
+        async with transaction(pool) as conn:
             batch = await repository.prune_batch(conn, subject, keep_days, since)
             await repository.note_pruning(conn, subject, batch)
         if batch.until is None:

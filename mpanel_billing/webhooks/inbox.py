@@ -19,7 +19,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, DatabaseUnavailableError, NotFoundError
 from mpanel_billing.jobs.backoff import doubled
 from mpanel_billing.mirror.discounts import refetch_owner
-from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
 from mpanel_billing.mirror.types.discount import DiscountOwner
 from mpanel_billing.telemetry.quoting import error_text, quote
@@ -37,6 +37,8 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 IGNORED: Status = "ignored"
 FAILED: Status = "failed"
 NO_SUBSCRIPTION = Outcome(IGNORED, "its discount is of no subscription")
+ERASED_CUSTOMER = "its event is of an erased customer"
+"""Why an object is fetched whose event failed and may not be kept."""
 DUPLICATE = Outcome("duplicate")
 """The outcome of an event that was in the inbox already; no row has this status."""
 
@@ -162,6 +164,11 @@ async def _keep_failed(pool: Pool, event: Event, error: Exception) -> None:
     try:
         async with transaction(pool) as conn:
             await repository.insert_events(conn, [row], [event.payload], keys=[])
+            if event.snapshot and not await repository.has_payload(conn, event.id):
+                snapshot = event.snapshot
+                await request_refetch(
+                    conn, snapshot.object_type, snapshot.object_id, ERASED_CUSTOMER
+                )
     except asyncpg.PostgresError as second:
         raise DatabaseUnavailableError(
             "The event could not be stored; please send it again.", retry_after=60

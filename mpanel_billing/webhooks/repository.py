@@ -34,6 +34,11 @@ async def insert_events(
     return {row["id"] for row in rows}
 
 
+async def has_payload(conn: Connection, event_id: str) -> bool:
+    """Return whether the payload of an event is here; of an erased customer none is kept."""
+    return bool(await _queries.has_payload.fetch_value(conn, id=event_id))
+
+
 async def receive_events(
     conn: Connection,
     events: Sequence[orjson.Fragment],

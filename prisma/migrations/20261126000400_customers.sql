@@ -1,4 +1,4 @@
--- Our columns on mPanel's customers, and the Stripe customers of each.
+-- Our columns on mPanel's customers, the Stripe customers of each, and who has been erased.
 
 -- migrate:up
 ALTER TABLE customers
@@ -65,7 +65,31 @@ COMMENT ON COLUMN stripe_customer_balances.balance IS 'Minor units; negative: cr
 COMMENT ON COLUMN stripe_customer_balances.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_customer_balances.updated_at IS 'When this row was last changed';
 
+CREATE TABLE billing_erasures (
+    identifier text PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('customer', 'stripe_customer', 'email')),
+    reason text NOT NULL CHECK (reason IN ('request', 'unpaid')),
+    erased_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE billing_erasures IS 'Whose personal data has been erased, without the data: late events, reconcile and a restored backup do not bring it back';
+COMMENT ON COLUMN billing_erasures.identifier IS 'Id of the customer record, cus_..., or billing_email_hash_v1 of an e-mail address';
+COMMENT ON COLUMN billing_erasures.kind IS 'What the identifier is';
+COMMENT ON COLUMN billing_erasures.reason IS 'request: customers erase; unpaid: their orders were never paid (KEEP_UNPAID_ORDERS_DAYS)';
+COMMENT ON COLUMN billing_erasures.erased_at IS 'An address only counts for what was created before; who comes back is a new customer';
+
+CREATE TABLE billing_erasure_key (
+    singleton boolean PRIMARY KEY DEFAULT TRUE CHECK (singleton),
+    key bytea NOT NULL CHECK (octet_length(key) = 32)
+);
+COMMENT ON TABLE billing_erasure_key IS 'The key of billing_email_hash_v1: one row, made with the schema';
+COMMENT ON COLUMN billing_erasure_key.singleton IS 'There is one row';
+COMMENT ON COLUMN billing_erasure_key.key IS 'Random; in ERASURES_FILE addresses cannot be guessed without it';
+INSERT INTO billing_erasure_key (key)
+VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
+
 -- migrate:down
+DROP TABLE billing_erasure_key;
+DROP TABLE billing_erasures;
 DROP TABLE stripe_customer_balances;
 DROP TABLE stripe_customers;
 SELECT billing_revert_additions('20261126000400');

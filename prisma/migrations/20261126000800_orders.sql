@@ -20,6 +20,7 @@ CREATE INDEX orders_coupon_idx ON orders (coupon_code)
 WHERE coupon_code IS NOT NULL;
 CREATE INDEX billing_orders_left_open_idx ON orders (subscription_id)
 WHERE left_open <> '{}';
+CREATE INDEX orders_created_idx ON orders (created_at);
 CREATE INDEX billing_orders_superseded_idx ON orders (subscription_id)
 WHERE superseded_at IS NOT NULL;
 COMMENT ON TABLE orders IS 'What a buyer ordered, to tell a repeated order from a changed one';

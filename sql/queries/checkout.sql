@@ -21,6 +21,7 @@
 -- CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id) WHERE (left_open <> '{}'::uuid[]);
 -- CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
 -- CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
+-- CREATE INDEX orders_created_idx ON orders USING btree (created_at);
 -- CREATE INDEX orders_customer_idx ON orders USING btree (customer_id, created_at DESC);
 -- CREATE INDEX orders_person_idx ON orders USING btree (person_hash);
 --

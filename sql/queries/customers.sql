@@ -199,7 +199,12 @@ SELECT
         SELECT jsonb_object_agg(b.currency, b.balance)
         FROM stripe_customer_balances AS b
         WHERE b.stripe_customer_id = c.id
-    ) AS balances
+    ) AS balances,
+    EXISTS (
+        SELECT 1
+        FROM billing_erasures AS x
+        WHERE x.identifier = c.id
+    ) AS erased
 FROM stripe_customers AS c
 WHERE c.id = ANY(:object_ids::text[])
   AND c.stripe_as_of IS NOT NULL;

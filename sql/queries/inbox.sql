@@ -33,6 +33,7 @@
 -- Returns the ids that are new: an event takes effect at most once. Payloads are as Stripe sent
 -- them, one per event. First takes the locks that applying the events needs, like lock_objects.
 -- Later statements read the mirror, and so see what was committed before the locks were taken.
+-- Of an erased customer no payload is kept: a failed event of theirs cannot be tried again.
 WITH locked AS MATERIALIZED (
     SELECT pg_advisory_xact_lock(hashtextextended(keys.key, 0))
     FROM unnest(:keys::text[]) WITH ORDINALITY AS keys (key, position)
@@ -60,12 +61,12 @@ SELECT
     e.created,
     e.livemode,
     e.object_id,
-    e.payload::jsonb,
-    e.status,
-    e.reason,
+    kept.payload,
+    CASE WHEN lost.is_lost THEN 'ignored' ELSE e.status END,
+    CASE WHEN lost.is_lost THEN 'failed, and is of an erased customer' ELSE e.reason END,
     coalesce(e.attempts, 0),
-    e.last_error,
-    now() + make_interval(secs => e.retry_in_seconds),
+    CASE WHEN NOT lost.is_lost THEN e.last_error END,
+    CASE WHEN NOT lost.is_lost THEN now() + make_interval(secs => e.retry_in_seconds) END,
     CASE WHEN e.status IN ('applied', 'stale') THEN now() END
 FROM ROWS FROM (
     jsonb_to_recordset(:events::jsonb) AS (
@@ -96,6 +97,13 @@ FROM ROWS FROM (
     retry_in_seconds,
     payload
 )
+CROSS JOIN LATERAL (
+    SELECT billing_kept_payload_v1(e.payload::jsonb) AS payload
+    OFFSET 0
+) AS kept
+CROSS JOIN LATERAL (
+    SELECT kept.payload IS NULL AND e.status = 'failed' AS is_lost
+) AS lost
 WHERE (SELECT count(*) FROM locked) >= 0
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
@@ -182,6 +190,11 @@ SELECT
     e.next_attempt_at,
     e.applied_at,
     e.payload
+FROM stripe_events AS e
+WHERE e.id = :id;
+
+-- name: has_payload(id)$
+SELECT e.payload IS NOT NULL
 FROM stripe_events AS e
 WHERE e.id = :id;
 

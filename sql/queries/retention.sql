@@ -9,7 +9,7 @@
 --     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
 --     pruned_rows bigint DEFAULT 0 NOT NULL,
 --     pruned_at timestamp with time zone,
---     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text])))
+--     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'unpaid_orders'::text])))
 -- );
 -- ALTER TABLE ONLY billing_retention ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
@@ -135,13 +135,121 @@ SELECT
     max(pruned.created) AS until
 FROM pruned;
 
+-- name: list_unpaid_orders(keep_days)^
+-- Each order is looked at once, when it is old enough; billing_retention has how far. Their customer
+-- records and Stripe customers are returned too if nothing else needs them. 200 at a time.
+WITH turn AS MATERIALIZED (
+    SELECT r.pruned_until
+    FROM billing_retention AS r
+    WHERE r.subject = 'unpaid_orders'
+    FOR UPDATE SKIP LOCKED
+),
+aged AS MATERIALIZED (
+    SELECT
+        o.subscription_id,
+        o.customer_id,
+        o.created_at
+    FROM orders AS o
+    WHERE o.created_at > (SELECT turn.pruned_until FROM turn)
+      AND o.created_at < now() - make_interval(days => :keep_days::integer)
+    ORDER BY o.created_at
+    FETCH FIRST 200 ROWS WITH TIES
+),
+unpaid AS MATERIALIZED (
+    SELECT
+        aged.subscription_id,
+        aged.customer_id,
+        s.stripe_customer_id
+    FROM aged
+    JOIN subscriptions AS s
+        ON s.id = aged.subscription_id
+    WHERE s.stripe_subscription_id IS NULL
+      AND s.status IN ('provisional', 'expired')
+      AND NOT EXISTS (
+          SELECT 1
+          FROM checkout_sessions AS t
+          WHERE t.subscription_id = s.id
+            AND t.status IN ('creating', 'open')
+      )
+),
+sessions AS MATERIALIZED (
+    SELECT
+        unpaid.customer_id,
+        t.stripe_session_id,
+        t.stripe_customer_id
+    FROM unpaid
+    JOIN checkout_sessions AS t
+        ON t.subscription_id = unpaid.subscription_id
+),
+-- made by an order, without an account in mPanel, and without any other order that counts
+needless AS MATERIALIZED (
+    SELECT c.id
+    FROM customers AS c
+    WHERE c.id IN (SELECT unpaid.customer_id FROM unpaid)
+      AND c.user_id IS NULL
+      AND coalesce(c.metadata, '{}') ? 'firstSubscriptionId'
+      AND NOT EXISTS (
+          SELECT 1
+          FROM subscriptions AS other
+          WHERE other.customer_id = c.id
+            AND (
+                other.stripe_subscription_id IS NOT NULL
+                OR other.billing_provider IS NULL
+                OR other.status NOT IN ('provisional', 'expired')
+                OR other.created_at >= (now() - make_interval(days => :keep_days::integer)) AT TIME ZONE 'UTC'
+            )
+      )
+      AND NOT EXISTS (
+          SELECT 1
+          FROM invoices AS i
+          WHERE i.customer_id = c.id
+      )
+),
+at_stripe AS MATERIALIZED (
+    SELECT named.id
+    FROM (
+        SELECT unpaid.customer_id, unpaid.stripe_customer_id AS id
+        FROM unpaid
+        UNION
+        SELECT sessions.customer_id, sessions.stripe_customer_id
+        FROM sessions
+    ) AS named
+    WHERE named.id IS NOT NULL
+      AND NOT EXISTS (
+          SELECT 1
+          FROM subscriptions AS other
+          WHERE other.customer_id = named.customer_id
+            AND other.stripe_customer_id = named.id
+            AND other.stripe_subscription_id IS NOT NULL
+      )
+      AND NOT EXISTS (
+          SELECT 1
+          FROM customers AS c
+          WHERE c.stripe_customer_id = named.id
+            AND c.id NOT IN (SELECT needless.id FROM needless)
+      )
+)
+SELECT
+    (SELECT max(aged.created_at) FROM aged) AS until,
+    ARRAY(SELECT unpaid.subscription_id FROM unpaid ORDER BY unpaid.subscription_id) AS subscriptions,
+    ARRAY(SELECT needless.id FROM needless ORDER BY needless.id) AS customers,
+    ARRAY(SELECT a.id FROM at_stripe AS a ORDER BY a.id) AS stripe_customers,
+    ARRAY(
+        SELECT sessions.stripe_session_id FROM sessions WHERE sessions.stripe_session_id IS NOT NULL
+    ) AS sessions;
+
+-- name: note_unpaid_until(until)!
+UPDATE billing_retention
+SET pruned_until = :until::timestamptz
+WHERE subject = 'unpaid_orders';
+
 -- name: note_pruning(subject, rows)!
 UPDATE billing_retention
 SET pruned_rows = pruned_rows + :rows::bigint,
     pruned_at = CASE WHEN :rows::bigint = 0 THEN now() ELSE pruned_at END
 WHERE subject = :subject;
 
--- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log)^
+-- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log, unpaid_orders)^
 -- Rows older than that many days, each kind counted up to 100,001: counting all can take minutes.
 SELECT
     (
@@ -196,7 +304,25 @@ SELECT
             WHERE l.created < now() - make_interval(days => :job_log::integer)
             LIMIT 100001
         ) AS old
-    ) AS job_log;
+    ) AS job_log,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM orders AS o
+            JOIN subscriptions AS s
+                ON s.id = o.subscription_id
+            WHERE o.created_at > (
+                SELECT r.pruned_until
+                FROM billing_retention AS r
+                WHERE r.subject = 'unpaid_orders'
+            )
+              AND o.created_at < now() - make_interval(days => :unpaid_orders::integer)
+              AND s.stripe_subscription_id IS NULL
+              AND s.status IN ('provisional', 'expired')
+            LIMIT 100001
+        ) AS old
+    ) AS unpaid_orders;
 
 -- name: list_prunings()
 SELECT

@@ -79,6 +79,12 @@ BEGIN
               FROM subscription_discounts AS discount
               WHERE discount.subscription_id = mirror.id
           )
+          -- of an erased customer the inbox keeps no payload
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_erasures AS erased
+              WHERE erased.identifier = s.stripe_customer_id
+          )
         RETURNING
             s.object_id,
             s.items
@@ -234,6 +240,12 @@ BEGIN
               FROM invoice_payments AS p
               WHERE p.stripe_invoice_id = s.object_id
                 AND p.status = 'paid'
+              OFFSET 0
+          )
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_erasures AS erased
+              WHERE erased.identifier = s.stripe_customer_id
               OFFSET 0
           )
         ON CONFLICT (stripe_invoice_id) DO UPDATE

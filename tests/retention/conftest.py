@@ -7,7 +7,14 @@ import pytest
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.retention.repository import Ages
 
-AGES = Ages(event_payloads=90, events=400, provisioning_log=365, idempotency_keys=1, job_log=7)
+AGES = Ages(
+    event_payloads=90,
+    events=400,
+    provisioning_log=365,
+    idempotency_keys=1,
+    job_log=7,
+    unpaid_orders=90,
+)
 
 _EVENTS = """
 INSERT INTO stripe_events (id, type, created, livemode, object_id, payload, status, last_error,

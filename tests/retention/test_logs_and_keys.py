@@ -59,7 +59,7 @@ async def put_logs_and_keys(pool: Pool, inbox: Inbox) -> None:
 
 async def test_logs_and_keys_go_at_their_age(pool: Pool, inbox: Inbox, cellar: Cellar) -> None:
     await put_logs_and_keys(pool, inbox)
-    due = {"event_payloads": 0, "events": 0} | dict.fromkeys(
+    due = dict.fromkeys(("event_payloads", "events", "unpaid_orders"), 0) | dict.fromkeys(
         ("provisioning_log", "idempotency_keys", "job_log"), 1
     )
     assert await count_prunable(pool, AGES) == due

@@ -46,7 +46,14 @@ READABLE = (
 """What an upgrade is to an event: its status is known now."""
 
 DUE = "UPDATE stripe_events SET next_attempt_at = now()"
-ALL = Ages(event_payloads=0, events=0, provisioning_log=0, idempotency_keys=0, job_log=0)
+ALL = Ages(
+    event_payloads=0,
+    events=0,
+    provisioning_log=0,
+    idempotency_keys=0,
+    job_log=0,
+    unpaid_orders=0,
+)
 
 
 @pytest.fixture

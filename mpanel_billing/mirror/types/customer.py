@@ -1,6 +1,7 @@
 """Customers."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from mpanel_billing.mirror.differences import (
@@ -10,7 +11,7 @@ from mpanel_billing.mirror.differences import (
     differing_fields,
 )
 from mpanel_billing.mirror.facts import State
-from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Row
+from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Person, Row
 from mpanel_billing.mirror.reading import (
     Fields,
     currency_code,
@@ -32,6 +33,7 @@ class CustomerFacts(NamedTuple):
     deleted: bool
     balances: tuple[tuple[str, int], ...]
     balances_complete: bool
+    created: datetime | None
 
     @property
     def state(self) -> State:
@@ -48,6 +50,7 @@ def _read(fields: Fields, livemode: bool) -> CustomerFacts:
         name=fields.text("name"),
         deleted=deleted,
         balances=() if deleted else tuple(_balances(fields).items()),
+        created=fields.moment("created"),
         balances_complete=deleted or isinstance(fields.values.get(_ALL_BALANCES), dict),
     )
 
@@ -71,6 +74,14 @@ def _lock_keys(facts: CustomerFacts) -> Iterable[LockKey]:
     yield ("cus", facts.object_id)
 
 
+def _person(facts: CustomerFacts) -> Person:
+    return Person(facts.object_id, facts.email, facts.created)
+
+
+def _anonymous(facts: CustomerFacts) -> CustomerFacts:
+    return facts._replace(email=None, name=None)
+
+
 def _columns(facts: CustomerFacts) -> Mapping[str, Any]:
     return {"balances": dict(facts.balances)}
 
@@ -78,12 +89,13 @@ def _columns(facts: CustomerFacts) -> Mapping[str, Any]:
 _LEFT_OUT = IDENTITY | {
     "balances": "compared by currency",
     "balances_complete": "says which currencies are compared",
+    "created": "only tells whether the customer was there before an erasure",
 }
 _COMPARED = compared_fields(CustomerFacts, _LEFT_OUT)
 
 
 def _differences(facts: CustomerFacts, row: Row) -> Iterable[Difference]:
-    compared = ("deleted",) if facts.deleted else _COMPARED
+    compared = ("deleted",) if facts.deleted or row["erased"] else _COMPARED
     yield from differing_fields(facts, row, compared)
     yield from _balance_differences(facts, row["balances"] or {})
 
@@ -113,4 +125,6 @@ CUSTOMER = MirroredType(
         summary=lambda facts: "deleted" if facts.deleted else "present",
     ),
     columns=_columns,
+    person=_person,
+    anonymous=_anonymous,
 )

@@ -12,6 +12,12 @@ _LONGEST_VALUE = 500
 _PAID_DOMAINS = frozenset({"register", "transfer", "new-or-transfer"})
 
 
+KEPT_METADATA = frozenset(
+    {"planId", "billingCycle", "trialActive", "addonIds", "productTypes", "couponCode"}
+)
+"""What was sold; the rest of an order's metadata is about the buyer."""
+
+
 class LostOrder(NamedTuple):
     """What Stripe knows of an order, read from a subscription with its customer expanded.
 
@@ -23,6 +29,11 @@ class LostOrder(NamedTuple):
     metadata: Mapping[str, Any]
     buyer: Mapping[str, str | None]
     problem: str | None
+
+    def anonymous(self) -> "LostOrder":
+        """Return it without what says who the buyer is: as `erase_rows` leaves an order."""
+        kept = {key: value for key, value in self.metadata.items() if key in KEPT_METADATA}
+        return self._replace(metadata=kept, buyer={})
 
 
 def read_lost_order(subscription: Fields) -> LostOrder | None:

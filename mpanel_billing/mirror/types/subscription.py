@@ -13,7 +13,7 @@ from mpanel_billing.mirror.differences import (
     differing_fields,
 )
 from mpanel_billing.mirror.facts import State
-from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Row
+from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Person, Row
 from mpanel_billing.mirror.reading import (
     ORDER_METADATA_KEY,
     Fields,
@@ -186,6 +186,14 @@ def _lock_keys(facts: SubscriptionFacts) -> Iterable[LockKey]:
     yield ("cus", facts.stripe_customer_id)
 
 
+def _person(facts: SubscriptionFacts) -> Person | None:
+    return Person(facts.stripe_customer_id) if facts.lost_order else None
+
+
+def _anonymous(facts: SubscriptionFacts) -> SubscriptionFacts:
+    return facts._replace(lost_order=facts.lost_order and facts.lost_order.anonymous())
+
+
 def _columns(facts: SubscriptionFacts) -> Mapping[str, Any]:
     return {
         "items": [item._asdict() for item in facts.items],
@@ -307,6 +315,8 @@ SUBSCRIPTION = MirroredType(
         differences=_differences,
         summary=lambda facts: facts.stripe_status,
     ),
+    person=_person,
+    anonymous=_anonymous,
     columns=_columns,
     place=_place,
     fast_path=lambda facts: facts.items_complete and not facts.discounts,

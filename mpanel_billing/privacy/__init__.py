@@ -1,0 +1,1 @@
+"""Personal data: what is held about a person, and its erasure (docs/privacy.md)."""

@@ -1,0 +1,155 @@
+"""Every column that holds text, and what an erasure does with it.
+
+A test compares this with the database: a new column has to be named here, and what is named in
+ERASED has to be in `erase_rows` or `erase_traces` (sql/queries/privacy.sql).
+"""
+
+from collections.abc import Mapping
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ERASED: Mapping[str, frozenset[str]] = {
+    "billing_changes": _words("request_key params last_error"),
+    "billing_deleted_subscriptions": _words("subscription services charges"),
+    "billing_kept_payments": _words("reason"),
+    "billing_leniency": _words("reason"),
+    "billing_reconcile_drift": _words("ours found"),
+    "checkout_sessions": _words("params url recovery_url last_error"),
+    "customers": _words(
+        "company_name address_line1 address_line2 city state postal_code country phone tax_id email"
+        " name stripe_customer_id metadata"
+    ),
+    "idempotency_keys": _words("key request_hash response"),
+    "invoices": _words("notes metadata finalization_error"),
+    "order_domains": _words("domain registrable"),
+    "orders": _words("fingerprint"),
+    "pgqueuer_log": _words("traceback"),
+    "provisioning_holds": _words("reason"),
+    "provisioning_log": _words("request response error"),
+    "provisioning_work": _words("last_error trouble debt_error"),
+    "stripe_customers": _words("email name"),
+    "stripe_events": _words("payload last_error"),
+    "stripe_refetches": _words("last_error"),
+    "subscription_charges": _words("description"),
+    "subscriptions": _words("metadata"),
+    "tenant_services": _words(
+        "external_ref last_error suspended_by_service desired_domains ordered_domains"
+    ),
+    "tenants": _words("name domain settings billing_former_domain"),
+}
+"""What says something about a person: blanked, or the row is deleted."""
+
+KEPT: Mapping[str, Mapping[str, str]] = {
+    "invoices": {
+        "hosted_invoice_url": "the invoice itself, at Stripe: the law demands it for years",
+        "invoice_pdf": "the invoice itself, at Stripe: the law demands it for years",
+    },
+    "users": dict.fromkeys(
+        _words("email password_hash first_name last_name role status"),
+        "mPanel's own: the account is erased there",
+    ),
+    "domains": dict.fromkeys(
+        _words("domain_name tld status registrar nameservers metadata"),
+        "mPanel's own: the domain is erased there",
+    ),
+    "billing_audit_entries": dict.fromkeys(
+        _words("actor person key_id action target_type target_id details request_id outcome error"),
+        "who changed what: ids, with addresses masked; goes after KEEP_AUDIT_DAYS",
+    ),
+    "orders": {
+        "person_hash": "a keyed hash of the mailbox: one free trial for each person",
+    },
+    "billing_trials": {
+        "person_hash": "a keyed hash of the mailbox: one free trial for each person",
+        "card_hash": "a keyed hash of the card: one free trial for each person",
+    },
+    "billing_erasures": {
+        "identifier": "the memory of the erasure: ids and keyed hashes",
+    },
+}
+"""What an erasure leaves although it is about a person, or leads to them, and why."""
+
+NOT_PERSONAL: Mapping[str, frozenset[str]] = {
+    "billing_adoptions": _words("source problem"),
+    "billing_api_keys": _words("id name key_hash scopes created_by networks"),
+    "billing_changes": _words("kind request_hash state stripe_id"),
+    "billing_deleted_subscriptions": _words(
+        "stripe_subscription_id stripe_customer_id stripe_status settled_how"
+    ),
+    "billing_erasure_key": _words("key"),
+    "billing_erasures": _words("kind reason"),
+    "billing_ignored_prices": _words("stripe_price_id reason set_by"),
+    "billing_kept_payments": _words("stripe_invoice_id currency kept_by"),
+    "billing_key_usage": _words("key_id measure"),
+    "billing_leniency": _words("set_by"),
+    "billing_reconcile_drift": _words("object_type object_id field"),
+    "billing_reconcile_marks": _words("object_id"),
+    "billing_reconcile_runs": _words("started_by outcome last_error"),
+    "billing_reconcile_slices": _words("step subject cursor_id"),
+    "billing_retention": _words("subject"),
+    "billing_schema_migrations": _words("version"),
+    "billing_schema_objects": _words("migration table_name column_name"),
+    "billing_schema_texts": _words("file digest"),
+    "billing_takeovers": _words("reason settles"),
+    "billing_trials": _words("matched_by"),
+    "checkout_sessions": _words(
+        "stripe_session_id stripe_customer_id status payment_status recovered_from"
+        " stripe_subscription_id stripe_event_id"
+    ),
+    "coupons": _words("code name currency duration products stripe_coupon_id"),
+    "customers": _words("currency"),
+    "invoice_payments": _words(
+        "stripe_invoice_payment_id stripe_invoice_id stripe_payment_intent_id stripe_charge_id"
+        " currency status stripe_event_id"
+    ),
+    "invoices": _words(
+        "invoice_number status currency stripe_invoice_id stripe_subscription_id"
+        " stripe_customer_id stripe_number stripe_status billing_reason collection_method"
+        " stripe_payment_intent_id stripe_event_id"
+    ),
+    "order_domains": _words("state"),
+    "orders": _words("coupon_code left_open"),
+    "pgqueuer": _words("entrypoint dedupe_key payload headers"),
+    "pgqueuer_log": _words("entrypoint"),
+    "pgqueuer_schedules": _words("expression entrypoint"),
+    "pgqueuer_statistics": _words("entrypoint"),
+    "prices": _words("billing_cycle currency lookup_key stripe_price_id"),
+    "products": _words(
+        "name description type billing_cycle currency status metadata code kind product_types"
+        " category features resources stripe_product_id"
+    ),
+    "provisioning_holds": _words("placed_by lifted_by"),
+    "provisioning_log": _words("product_type driver action idempotency_key outcome"),
+    "provisioning_work": _words("inputs"),
+    "stripe_customer_balances": _words("stripe_customer_id currency"),
+    "stripe_customers": _words("id stripe_event_id"),
+    "stripe_events": _words("id type api_version object_id status reason"),
+    "stripe_refetches": _words("object_id object_type reason"),
+    "stripe_refunds": _words(
+        "stripe_refund_id stripe_payment_intent_id stripe_charge_id currency status reason"
+        " stripe_event_id"
+    ),
+    "subscription_charges": _words("kind code currency state stripe_id"),
+    "subscription_discounts": _words(
+        "stripe_discount_id stripe_subscription_item_id stripe_coupon_id coupon_name currency"
+        " duration stripe_product_ids"
+    ),
+    "subscription_items": _words(
+        "stripe_subscription_item_id stripe_price_id stripe_product_id currency recurring_interval"
+    ),
+    "subscriptions": _words(
+        "status billing_cycle billing_provider stripe_status stripe_customer_id"
+        " stripe_subscription_id stripe_payment_intent_id checkout_session_id currency"
+        " collection_behavior stripe_schedule_id entitlement stripe_event_id"
+    ),
+    "tenant_services": _words(
+        # a pending command bars an erasure
+        "product_type desired actual driver desired_resources resources pending_action"
+        " pending_request stopped"
+    ),
+    "tenants": _words("status"),
+}
+"""Ids, amounts, words of fixed lists, what is sold, and who operates the service."""
