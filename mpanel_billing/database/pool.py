@@ -61,6 +61,7 @@ CONNECTION_ERRORS = (
     asyncpg.InsufficientResourcesError,  # class 53: out of disk, memory or connections
     asyncpg.PostgresSystemError,  # class 58: I/O errors
     asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,  # by statement_timeout or an administrator
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,

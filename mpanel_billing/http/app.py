@@ -19,6 +19,7 @@ from mpanel_billing.http.middleware import MIDDLEWARES, refuse_undeclared
 from mpanel_billing.http.openapi import document
 from mpanel_billing.http.openapi.document import DOCUMENT, ApiDocument
 from mpanel_billing.http.rate_limits import RATE_LIMITER, open_rate_limiter
+from mpanel_billing.http.response_headers import add_headers
 from mpanel_billing.http.routes import (
     admin_audit,
     admin_deleted,
@@ -62,6 +63,7 @@ def create_app(settings: Settings, *, strict: bool = False) -> web.Application:
     )
     app[keys.PREVIEW_SIGNER] = Signer(app[keys.WEBHOOK_SECRETS], "plan-change-preview")
     announce_shutdown(app)
+    add_headers(app)
     for module in (
         admin_audit,
         admin_deleted,

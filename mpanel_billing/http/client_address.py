@@ -24,6 +24,18 @@ def address_of(request: web.Request) -> Address | None:
     return find_client(request.remote, forwarded, request.app[keys.SETTINGS].trusted_networks)
 
 
+def came_by_https(request: web.Request) -> bool:
+    """Return whether the client used https; X-Forwarded-Proto counts only from TRUSTED_PROXIES."""
+    if request.secure:
+        return True
+    forwarded = request.headers.getall(hdrs.X_FORWARDED_PROTO, [])
+    peer = _read(request.remote or "")
+    trusted = request.app[keys.SETTINGS].trusted_networks
+    if peer is None or not forwarded or not any(peer in network for network in trusted):
+        return False
+    return forwarded[-1].rpartition(",")[2].strip().lower() == "https"
+
+
 def find_client(
     peer: str | None, forwarded: Iterable[str], trusted: Sequence[Network]
 ) -> Address | None:

@@ -13,7 +13,10 @@ from aiohttp import hdrs, web
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.http import keys
 from mpanel_billing.http.access import ACTOR
+from mpanel_billing.http.client_address import UNKNOWN, address_of, client_name, find_client
 from mpanel_billing.http.operation import operation_of
+from mpanel_billing.http.response_headers import secure
+from mpanel_billing.stripe_gateway.budget import stripe_budget
 from mpanel_billing.telemetry.counters import count_request
 from mpanel_billing.telemetry.logs import REQUEST_ID
 
@@ -24,6 +27,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+
+NO_ROUTE = "(none)"
+
+STRIPE_SECONDS = 25.0
+"""How long one request waits for Stripe, in all of its calls: clients wait about half a minute."""
 
 WEBHOOK_PATH = "/api/webhooks/"
 """Only Stripe's servers call this, never a browser, so it has no CORS."""
@@ -57,7 +65,8 @@ async def observe_requests(request: web.Request, handler: Handler) -> web.Stream
     token = REQUEST_ID.set(request_id)
     started = time.perf_counter()
     try:
-        response = await handler(request)
+        with stripe_budget(STRIPE_SECONDS):
+            response = await handler(request)
         response.headers[REQUEST_ID_HEADER] = request_id
         _record(request, response.status, time.perf_counter() - started)
     finally:
@@ -73,7 +82,7 @@ def _make_request_id() -> str:
 def _record(request: web.Request, status: int, seconds: float) -> None:
     """Count and log by route, not path: some ids in paths grant access."""
     resource = request.match_info.route.resource
-    route = resource.canonical if resource else "(none)"
+    route = resource.canonical if resource else NO_ROUTE
     count_request(request.method, route, status, seconds)
     if not access_logger.isEnabledFor(logging.INFO):
         return
@@ -87,6 +96,7 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
             "route": route,
             "status": status,
             "durationMs": round(seconds * 1000, 1),
+            "client": str(address_of(request) or UNKNOWN),
             **_acting(request),
         },
     )
@@ -140,14 +150,14 @@ async def respond_to_errors(request: web.Request, handler: Handler) -> web.Strea
     except BillingError as error:
         return _error_of(error)
     except web.HTTPException as error:
-        return _error_of_aiohttp(error)
+        return error_of_aiohttp(error)
     except asyncpg.TransactionRollbackError as error:
         # a deadlock, for example with a migration: rolled back, and a retry works
         logger.warning("the database rolled a transaction back: %s", error)
         return _error_of(_BUSY)
     except Exception:
         logger.exception("a request failed unexpectedly")
-        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", _INTERNAL)
+        return internal_error_response()
 
 
 def _error_of(error: BillingError) -> web.Response:
@@ -166,7 +176,7 @@ def _error_of(error: BillingError) -> web.Response:
     return response
 
 
-def _error_of_aiohttp(error: web.HTTPException) -> web.StreamResponse:
+def error_of_aiohttp(error: web.HTTPException) -> web.StreamResponse:
     """Return aiohttp's own errors in our shape, and its redirects as they are."""
     if error.status < HTTPStatus.BAD_REQUEST:
         return web.Response(status=error.status, headers=error.headers)
@@ -187,6 +197,33 @@ def error_response(
         body["fields"] = dict(fields)
     body["requestId"] = REQUEST_ID.get()
     return web.json_response(body, status=status)
+
+
+def internal_error_response() -> web.Response:
+    """Return a 500."""
+    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", _INTERNAL)
+
+
+def malformed_response(request: web.BaseRequest) -> web.Response:
+    """Return the 400 to what is not HTTP, and log it as a request; it quotes nothing of it."""
+    token = REQUEST_ID.set(_make_request_id())
+    try:
+        response = error_response(HTTPStatus.BAD_REQUEST, *_SENTENCES[HTTPStatus.BAD_REQUEST])
+        response.headers[REQUEST_ID_HEADER] = REQUEST_ID.get() or ""
+        secure(response)
+        _log_malformed(request)
+    finally:
+        REQUEST_ID.reset(token)
+    return response
+
+
+def _log_malformed(request: web.BaseRequest) -> None:
+    """Log by the other end of the connection: no header is to be believed."""
+    status = int(HTTPStatus.BAD_REQUEST)
+    count_request("(malformed)", NO_ROUTE, status, 0.0)
+    client = client_name(find_client(request.remote, (), ()))
+    extra = {"method": "-", "route": NO_ROUTE, "status": status, "client": client}
+    access_logger.info("%s %s %d", "-", NO_ROUTE, status, extra=extra)
 
 
 MIDDLEWARES = (observe_requests, allow_origins, respond_to_errors)

@@ -23,7 +23,12 @@ from mpanel_billing.errors import (
 )
 from mpanel_billing.http.access import NetworkRefusedError, ScopeMissingError
 from mpanel_billing.http.rate_limits import Group, RateLimitedError
-from mpanel_billing.http.request import BodyTooLargeError, Path, UnsupportedMediaTypeError
+from mpanel_billing.http.request import (
+    BodyTooLargeError,
+    Path,
+    SlowBodyError,
+    UnsupportedMediaTypeError,
+)
 
 Tag = Literal["checkout", "catalogue", "billing", "admin", "webhooks", "monitoring", "documents"]
 
@@ -129,6 +134,7 @@ class Operation:
 _BODY_REFUSALS: tuple[tuple[type[BillingError], tuple[str, ...]], ...] = (
     (MalformedRequestError, ()),
     (BodyTooLargeError, ()),
+    (SlowBodyError, ()),
     (UnsupportedMediaTypeError, ()),
     (InvalidRequestError, ()),
 )

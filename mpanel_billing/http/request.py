@@ -1,5 +1,6 @@
 """Reads a request: its path, query, JSON body and Idempotency-Key; errors name the wrong field."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,7 @@ from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 from uuid import UUID
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -21,6 +23,9 @@ from mpanel_billing.errors import (
 )
 
 MAX_BODY_BYTES = 64 * 1024
+
+BODY_SECONDS = 15.0
+"""How long a body may take: ours are small, and nginx passes them on whole."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -60,6 +65,13 @@ class BodyTooLargeError(BillingError):
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "body_too_large"
+
+
+class SlowBodyError(BillingError):
+    """The body takes too long to arrive."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "request_timeout"
 
 
 class Path(BaseModel):
@@ -159,7 +171,7 @@ def read_query(request: web.Request, *, strict: bool) -> dict[str, str]:
 async def read_json(request: web.Request, *, strict: bool) -> Any:
     """Return the JSON value in the body.
 
-    UnsupportedMediaTypeError for another content type, BodyTooLargeError above MAX_BODY_BYTES,
+    UnsupportedMediaTypeError for another content type, and what `read_bytes` raises;
     MalformedRequestError for invalid JSON; InvalidRequestError, if `strict`, for an object that
     has a key twice.
     """
@@ -170,7 +182,7 @@ async def read_json(request: web.Request, *, strict: bool) -> Any:
         )
     try:
         return json.loads(
-            await _read_bytes(request),
+            await read_bytes(request, MAX_BODY_BYTES),
             parse_constant=_refuse_constant,
             object_pairs_hook=_once_each if strict else None,
         )
@@ -202,16 +214,36 @@ def _sentence(label: str, problem: str) -> str:
     return f"Please check {label}: it {problem}."
 
 
-async def _read_bytes(request: web.Request) -> bytes:
-    too_large = BodyTooLargeError(f"The request body exceeds {MAX_BODY_BYTES} bytes.")
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise too_large
+async def read_bytes(request: web.Request, most: int) -> bytes:
+    """Return the body.
+
+    BodyTooLargeError above `most` bytes, SlowBodyError if it takes longer than BODY_SECONDS,
+    MalformedRequestError if it is not encoded as the headers say, or ends early.
+    """
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _collect(request, most)
+    except TimeoutError:
+        raise SlowBodyError("The request body took too long to arrive.") from None
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise MalformedRequestError("The request body is not encoded as its headers say.") from None
+    except ConnectionError:  # nobody reads the response any more
+        raise MalformedRequestError("The request body ended early.") from None
+
+
+async def _collect(request: web.Request, most: int) -> bytes:
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise too_large
+        if len(body) > most:
+            raise _too_large(most)
     return bytes(body)
+
+
+def _too_large(most: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"The request body exceeds {most} bytes.")
 
 
 def _once_each(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from aiohttp import hdrs, web
 
 from mpanel_billing.errors import BillingError
 from mpanel_billing.http import keys
+from mpanel_billing.http.connections import Runner
 from mpanel_billing.http.middleware import MIDDLEWARES
+from mpanel_billing.http.response_headers import add_headers
 from mpanel_billing.http.routes import health
 from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.figures import FigureReader
@@ -78,7 +80,7 @@ async def _run(app: web.Application, host: str, port: int) -> None:
     if SHUTDOWN not in app:
         announce_shutdown(app)
     listener = _bind(host, port)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HANDLER_SECONDS)
+    runner = Runner(app, shutdown_timeout=_HANDLER_SECONDS)
     try:
         await runner.setup()
         _freeze_program()
@@ -194,7 +196,7 @@ async def listening_for_monitoring(settings: Settings) -> AsyncIterator[None]:
     if not settings.worker_metrics_port:
         yield
         return
-    runner = web.AppRunner(_monitoring_app(settings), access_log=None)
+    runner = Runner(_monitoring_app(settings))
     await runner.setup()
     try:
         await _listen_for_monitoring(runner, settings.host, settings.worker_metrics_port)
@@ -206,6 +208,7 @@ async def listening_for_monitoring(settings: Settings) -> AsyncIterator[None]:
 def _monitoring_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=MIDDLEWARES)
     app[keys.SETTINGS] = settings
+    add_headers(app)
     app.add_routes(health.routes)
     app.cleanup_ctx.append(_monitoring_pool)
     return app

@@ -17,6 +17,7 @@ from mpanel_billing.errors import (
     StripeUnavailableError,
     SubscriptionScheduledError,
 )
+from mpanel_billing.stripe_gateway.budget import within_budget
 
 _DEFAULT_RETRY_AFTER_SECONDS = 10
 _LONGEST_RETRY_AFTER_SECONDS = 600
@@ -32,13 +33,15 @@ _SCHEDULED = re.compile(r"managed by the subscription schedule\W+(sub_sched_\w+)
 async def translated() -> AsyncIterator[None]:
     """Translate what the SDK or its transport raises into StripeError and its subclasses.
 
-    StripeUnavailableError: Stripe may or may not have acted; retry with the same idempotency key.
+    StripeUnavailableError, also when the request has waited too long (`stripe_budget`): Stripe may
+    or may not have acted; retry with the same idempotency key.
     StripeObjectMissingError: an id is unknown. PaymentFailedError: a card was declined.
     SubscriptionScheduledError: a subscription schedule manages the subscription.
     StripeError: Stripe refused the request and did nothing.
     """
     try:
-        yield
+        async with within_budget():
+            yield
     except stripe.RateLimitError as error:
         raise _unavailable(_retry_after(error.headers)) from error
     except (stripe.APIConnectionError, aiohttp.ClientError, TimeoutError) as error:

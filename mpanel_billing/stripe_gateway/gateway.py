@@ -174,4 +174,7 @@ def read_date(headers: Mapping[str, str]) -> datetime:
     text = next((v for k, v in headers.items() if k.lower() == "date"), None)
     if text is None:
         raise StripeUnavailableError("Stripe's response has no Date header to order it by.")
-    return parsedate_to_datetime(text).astimezone(UTC)
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except ValueError:
+        raise StripeUnavailableError("Stripe's response has an unreadable Date header.") from None

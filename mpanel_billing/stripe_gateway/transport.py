@@ -11,6 +11,7 @@ from typing import Any
 import stripe
 from yarl import URL
 
+from mpanel_billing.stripe_gateway.responses import check_response
 from mpanel_billing.telemetry import counters
 from mpanel_billing.telemetry.tracing import active_tracing
 
@@ -30,6 +31,8 @@ class CountingClient(stripe.AIOHTTPClient):
             response = await super().request_async(method, url, headers, post_data)
             note_outcome(outcome_of(response[1]))
             note_status(response[1])
+            if response[1] < HTTPStatus.MULTIPLE_CHOICES:
+                check_response(method, url, resource, response[0])
             return response
 
 

@@ -12,6 +12,9 @@ from mpanel_billing.errors import InvalidRequestError
 
 Row = TypeVar("Row")
 
+_YEARS = range(1970, 9999)
+"""Years of our rows; in UTC, a time of Python's first or last year may not exist."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -35,9 +38,9 @@ def read_cursor(cursor: str | None) -> Place | None:
         return None
     try:
         moment, _, id_ = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
-        place = Place(datetime.fromisoformat(moment), UUID(id_))
-        if place.at.tzinfo is not None:
-            return place
+        at = datetime.fromisoformat(moment)
+        if at.tzinfo is not None and at.year in _YEARS:
+            return Place(at, UUID(id_))
     except (ValueError, binascii.Error):
         pass
     raise InvalidRequestError(

@@ -14,7 +14,12 @@ from mpanel_billing.errors import BillingError, MalformedRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints
 from mpanel_billing.http.operation import Content
-from mpanel_billing.http.request import BodyTooLargeError, UnsupportedMediaTypeError
+from mpanel_billing.http.request import (
+    BodyTooLargeError,
+    SlowBodyError,
+    UnsupportedMediaTypeError,
+    read_bytes,
+)
 from mpanel_billing.http.schemas.monitoring import EventReceivedResponse
 from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.telemetry import counters
@@ -46,6 +51,7 @@ class StripeHeaders(BaseModel):
     body=Content("application/json", "An event, byte for byte as Stripe signed it."),
     refusals={
         MalformedRequestError: (
+            "malformed_request",
             "not_an_event",
             "signature_invalid",
             "signature_malformed",
@@ -54,6 +60,7 @@ class StripeHeaders(BaseModel):
             "wrong_mode",
         ),
         BodyTooLargeError: (),
+        SlowBodyError: (),
         UnsupportedMediaTypeError: (),
     },
 )
@@ -101,7 +108,7 @@ async def _read_raw(request: web.Request) -> bytes:
     """Return the body as it was sent; a compressed one cannot match its signature."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise web.HTTPUnsupportedMediaType(reason="The body of a webhook must not be compressed.")
-    return await request.read()
+    return await read_bytes(request, MAX_BODY_BYTES)
 
 
 def count_event(event_type: str, outcome: str) -> None:

@@ -1,0 +1,76 @@
+"""Is a successful response what was asked for? A proxy or an outage can put anything into a 200."""
+
+from collections.abc import Mapping
+
+import orjson
+import stripe
+from yarl import URL
+
+_OBJECTS: Mapping[str, str] = {
+    "account": "account",
+    "balance": "balance",
+    "billing_portal/configurations": "billing_portal.configuration",
+    "billing_portal/sessions": "billing_portal.session",
+    "charges": "charge",
+    "checkout/sessions": "checkout.session",
+    "coupons": "coupon",
+    "customers": "customer",
+    "disputes": "dispute",
+    "events": "event",
+    "invoice_payments": "invoice_payment",
+    "invoiceitems": "invoiceitem",
+    "invoices": "invoice",
+    "payment_intents": "payment_intent",
+    "prices": "price",
+    "products": "product",
+    "refunds": "refund",
+    "subscription_items": "subscription_item",
+    "subscription_schedules": "subscription_schedule",
+    "subscriptions": "subscription",
+    "webhook_endpoints": "webhook_endpoint",
+}
+"""What the paths that we call return; of others, only that it is an object."""
+
+_ALONE = frozenset({"account", "balance"})
+"""There is one of them, so it has no id in its path."""
+
+_NOT_IDS = frozenset({"create_preview", "search"})
+
+
+def check_response(method: str, url: str, resource: str, content: bytes) -> None:
+    """Raise stripe.APIError unless the body of a 2xx is an object of the kind, and id, asked for.
+
+    Whether Stripe has acted is unknown then.
+    """
+    rest = URL(url).path.removeprefix("/v1/").removeprefix(resource).strip("/").split("/")
+    found = _read(content)
+    if _lists(method, resource, rest):
+        if not isinstance(found.get("data"), list) or "has_more" not in found:
+            raise _odd("is no list")
+        return
+    wanted = _OBJECTS.get(resource)
+    if wanted is None or (len(rest) > 1 and method.upper() == "DELETE"):
+        return
+    if found["object"] != wanted or (resource not in _ALONE and not found.get("id")):
+        raise _odd(f"is not a {wanted}")
+    if rest[0] and rest[0] not in _NOT_IDS and found["id"] != rest[0]:
+        raise _odd(f"is another {wanted}")
+
+
+def _read(content: bytes) -> Mapping[str, object]:
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise _odd("is not JSON") from None
+    if not isinstance(found, dict) or not isinstance(found.get("object"), str):
+        raise _odd("is no object")
+    return found
+
+
+def _lists(method: str, resource: str, rest: list[str]) -> bool:
+    """Return whether a request lists objects: a collection, or one that belongs to an object."""
+    return method.upper() == "GET" and resource not in _ALONE and (not rest[0] or len(rest) > 1)
+
+
+def _odd(what: str) -> stripe.APIError:
+    return stripe.APIError(f"The response {what}.", http_status=200)
