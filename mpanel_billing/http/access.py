@@ -12,7 +12,7 @@ from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keyring import Holder, UnknownKeyError
 from mpanel_billing.errors import BillingError, MalformedRequestError, UnauthenticatedError
 from mpanel_billing.http import keys
-from mpanel_billing.http.client_address import address_of
+from mpanel_billing.http.client_address import address_name, address_of
 from mpanel_billing.http.rate_limits import refuse_if_spent, spend_allowance
 from mpanel_billing.telemetry.logs import REQUEST_ID, redact
 
@@ -73,6 +73,10 @@ async def require_scope(request: web.Request, scope: Scope) -> Actor:
     person = read_person(request)
     holder = request[HOLDER] = await _identify(request, given)
     if not holder.may_come_from(address_of(request)):
+        client = address_name(request)
+        logger.warning(
+            "%s was used from outside its networks", holder.name, extra={"client": client}
+        )
         raise NetworkRefusedError("This key may not be used from your address.")
     if holder.key_id and holder.counts_calls:
         await count_call(request.app[keys.POOL], holder.key_id)
@@ -99,7 +103,7 @@ async def _identify(request: web.Request, given: str) -> Holder:
     try:
         return await ring.identify(given)
     except UnknownKeyError as error:
-        logger.info("key refused: %s", error)
+        logger.info("key refused: %s", error, extra={"client": address_name(request)})
         await spend_allowance(request, "wrong_keys")
         raise
 

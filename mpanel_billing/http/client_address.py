@@ -18,6 +18,11 @@ def client_of(request: web.Request) -> str:
     return client_name(address_of(request))
 
 
+def address_name(request: web.Request) -> str:
+    """Return the client's whole address, for the log."""
+    return str(address_of(request) or UNKNOWN)
+
+
 def address_of(request: web.Request) -> Address | None:
     """Return the client's address; X-Forwarded-For counts only if it comes from TRUSTED_PROXIES."""
     forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])

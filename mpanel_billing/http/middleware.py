@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.http import keys
 from mpanel_billing.http.access import ACTOR
-from mpanel_billing.http.client_address import UNKNOWN, address_of, client_name, find_client
+from mpanel_billing.http.client_address import address_name, client_name, find_client
 from mpanel_billing.http.operation import operation_of
 from mpanel_billing.http.response_headers import secure
 from mpanel_billing.stripe_gateway.budget import stripe_budget
@@ -96,7 +96,7 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
             "route": route,
             "status": status,
             "durationMs": round(seconds * 1000, 1),
-            "client": str(address_of(request) or UNKNOWN),
+            "client": address_name(request),
             **_acting(request),
         },
     )
