@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from stripe import InvoiceItem
-from stripe.params import InvoiceItemCreateParams, InvoiceItemListParams, RefundCreateParams
+from stripe.params import (
+    InvoiceFinalizeInvoiceParams,
+    InvoiceItemCreateParams,
+    InvoiceItemListParams,
+    RefundCreateParams,
+)
 
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE, StripeGateway
@@ -100,11 +105,18 @@ async def void_invoice(gateway: StripeGateway, invoice_id: str, key: str) -> Non
         )
 
 
-async def finalize_invoice(gateway: StripeGateway, invoice_id: str, key: str) -> str:
-    """Finalize a draft without collecting it, and return its status: `paid` if nothing is due."""
+async def finalize_invoice(
+    gateway: StripeGateway, invoice_id: str, key: str, *, keeps_collecting: bool = False
+) -> str:
+    """Finalize a draft, and return its status: `paid` if nothing is due.
+
+    With `keeps_collecting` Stripe goes on to collect it as it would have; else nobody does until
+    it is paid with `pay_invoice`.
+    """
+    params: InvoiceFinalizeInvoiceParams = {} if keeps_collecting else {"auto_advance": False}
     async with translated():
         invoice = await gateway.client.v1.invoices.finalize_invoice_async(
-            invoice_id, {"auto_advance": False}, {"idempotency_key": key}
+            invoice_id, params, {"idempotency_key": key}
         )
     return str(invoice.status)
 

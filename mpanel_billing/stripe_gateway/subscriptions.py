@@ -13,6 +13,7 @@ from stripe.params import (
     SubscriptionUpdateParams,
 )
 
+from mpanel_billing.stripe_gateway.billed import CORRECTION
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE, StripeGateway
 
@@ -22,13 +23,18 @@ NO_UPCOMING_INVOICE = "invoice_upcoming_none"
 
 @dataclass(frozen=True, slots=True)
 class PreviewLine:
-    """A line of a previewed invoice; `amount` is in minor units, negative for a credit."""
+    """A line of a previewed invoice; `amount` is in minor units, negative for a credit.
+
+    `product` is Stripe's id. `is_correction`: it takes back a credit (`billed.CORRECTION`).
+    """
 
     description: str
     amount: int
     proration: bool
     period_start: datetime
     period_end: datetime
+    product: str | None
+    is_correction: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +150,18 @@ async def preview_change(
     gateway: StripeGateway,
     subscription_id: str,
     details: Mapping[str, Any],
-    one_time_prices: Sequence[str] = (),
+    one_time_items: Sequence[Mapping[str, Any]] = (),
 ) -> Preview:
     """Return the next invoice of a subscription as it would be after a change.
 
     `details` are Stripe's `subscription_details`: the items and how they are prorated; the
-    `one_time_prices` are charged with the change. StripeError with the `stripe_code`
-    NO_UPCOMING_INVOICE if there would be no invoice.
+    `one_time_items` (Stripe's `invoice_items`) are charged with the change. StripeError
+    with the `stripe_code` NO_UPCOMING_INVOICE if there would be no invoice.
     """
     params = {
         "subscription": subscription_id,
         "subscription_details": dict(details),
-        "invoice_items": [{"price": price} for price in one_time_prices],
+        "invoice_items": list(one_time_items),
     }
     async with translated():
         invoice = await gateway.client.v1.invoices.create_preview_async(
@@ -187,4 +193,6 @@ def _line(line: stripe.InvoiceLineItem) -> PreviewLine:
         proration=any((parent.get(origin) or {}).get("proration") for origin in origins),
         period_start=datetime.fromtimestamp(line.period.start, UTC),
         period_end=datetime.fromtimestamp(line.period.end, UTC),
+        product=((fields.get("pricing") or {}).get("price_details") or {}).get("product"),
+        is_correction=CORRECTION in (fields.get("metadata") or {}),
     )

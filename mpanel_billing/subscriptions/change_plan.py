@@ -4,8 +4,9 @@ Immediately before a change it is previewed again. With the token of an earlier 
 must be what was shown; without one, the change is made at the present prices.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from mpanel_billing.catalogue.repository import load_catalogue
@@ -13,6 +14,8 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.billed import BilledInvoice, list_billed
+from mpanel_billing.subscriptions.given_back import find_correction
 from mpanel_billing.subscriptions.lifecycle import (
     Changed,
     ChangeRequest,
@@ -31,20 +34,31 @@ from mpanel_billing.subscriptions.promise import (
 )
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.stripe_requests import NEVER
+from mpanel_billing.subscriptions.unpaid import Unpaid, find_unpaid, pay, refuse_unpaid
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChangePreview:
+    """What a change would cost, its promise, and what has to be paid before (None: nothing)."""
+
+    preview: ChangePreview
+    promise: Promise
+    unpaid: Unpaid | None
 
 
 async def preview_plan_change(
     mirror: Mirror, request: ChangeRequest, plan: PlanRequest
-) -> tuple[ChangePreview, Promise]:
+) -> PlanChangePreview:
     """Ask Stripe what the change would cost, and promise it; raises as `change_plan`.
 
-    PaymentFailedError is not raised: nothing is charged.
+    Nothing is charged, so there is no PaymentFailedError, nor a refusal of what is unpaid.
     """
     await refresh(mirror, request)
-    held, change = await _load(mirror, request, plan)
-    preview = await ask_stripe(mirror, held, change, plan.proration)
-    promise = Promise(held.id, plan, preview.at, hash_state(held), hash_sums(change, preview))
-    return preview, promise
+    found = await _look(mirror, request, plan)
+    preview = await _preview(mirror, found)
+    state, sums = hash_state(found.held), hash_sums(found.change, preview)
+    promise = Promise(found.held.id, plan, preview.at, state, sums)
+    return PlanChangePreview(preview, promise, await find_unpaid(mirror, found.held, found.billed))
 
 
 @dataclass(slots=True)
@@ -57,18 +71,24 @@ class _Prepared:
 
 
 async def change_plan(
-    mirror: Mirror, request: ChangeRequest, plan: PlanRequest, promise: Promise | None = None
+    mirror: Mirror,
+    request: ChangeRequest,
+    plan: PlanRequest,
+    promise: Promise | None = None,
+    *,
+    pay_first: bool = False,
 ) -> Changed:
     """Change a subscription's plan, term or add-ons; with a promise, `plan` is the promise's.
 
-    If a payment is due and fails, nothing changes (PaymentFailedError). Also raises what
-    `plan_change` raises, ConflictError for a subscription that has ended or is unpaid and for a
-    promise that cannot be kept, NotFoundError, StripeError.
+    `pay_first`: what is unpaid of the running term is charged before. If a payment is due and
+    fails, nothing changes (PaymentFailedError). Also raises what `plan_change` raises,
+    ConflictError for a subscription that has ended or is unpaid and for a promise that cannot be
+    kept, NotFoundError, StripeError.
     """
     prepared: list[_Prepared] = []
 
     async def prepare() -> None:
-        prepared.append(await _prepare(mirror, request, plan, promise))
+        prepared.append(await _prepare(mirror, request, plan, promise, pay_first=pay_first))
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         held, change = await _load_by(conn, mirror, request, plan)
@@ -95,11 +115,21 @@ def _asked(plan: PlanRequest, promise: Promise | None) -> Mapping[str, object]:
     return asked | {"promise": [promise.at, promise.state, promise.sums] if promise else None}
 
 
-async def _load(
-    mirror: Mirror, request: ChangeRequest, plan: PlanRequest
-) -> tuple[Subscription, PlanChange]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The subscription, the change that is wanted, and the invoices that matter to it."""
+
+    held: Subscription
+    plan: PlanRequest
+    change: PlanChange
+    billed: Sequence[BilledInvoice]
+
+
+async def _look(mirror: Mirror, request: ChangeRequest, plan: PlanRequest) -> _Found:
     async with acquired(mirror.pool) as conn:
-        return await _load_by(conn, mirror, request, plan)
+        held, change = await _load_by(conn, mirror, request, plan)
+    billed = await list_billed(mirror.stripe, held.stripe_id or "") if change.items else []
+    return _Found(held, plan, change, billed)
 
 
 async def _load_by(
@@ -111,19 +141,45 @@ async def _load_by(
 
 
 async def _prepare(
-    mirror: Mirror, request: ChangeRequest, plan: PlanRequest, promise: Promise | None
+    mirror: Mirror,
+    request: ChangeRequest,
+    plan: PlanRequest,
+    promise: Promise | None,
+    *,
+    pay_first: bool,
 ) -> _Prepared:
-    """Preview the change; `preview_outdated` unless that is what was promised."""
-    held, change = await _load(mirror, request, plan)
-    state = hash_state(held)
-    if promise and (promise.expired or promise.state != state):
+    """Preview the change; `preview_outdated` unless that is what was promised.
+
+    What is unpaid is paid only for a change that could be made, which is then previewed again.
+    """
+    found = await _look(mirror, request, plan)
+    preview = await _keep(mirror, found, promise) if promise else await _preview(mirror, found)
+    unpaid = await find_unpaid(mirror, found.held, found.billed)
+    if unpaid is None:
+        return _Prepared(hash_state(found.held), found.change, preview)
+    refuse_unpaid(unpaid, pay_first=pay_first)
+    await pay(mirror, request.by, found.held, unpaid)
+    return await _prepare(mirror, request, plan, promise, pay_first=False)
+
+
+async def _keep(mirror: Mirror, found: _Found, promise: Promise) -> ChangePreview:
+    """Preview the change as it was promised."""
+    if promise.expired or promise.state != hash_state(found.held):
         raise preview_outdated()
-    preview = await ask_stripe(
-        mirror, held, change, plan.proration, promise.at if promise else None
-    )
-    if promise and promise.sums != hash_sums(change, preview):
+    preview = await _preview(mirror, found, promise.at)
+    if promise.sums != hash_sums(found.change, preview):
         raise preview_outdated()
-    return _Prepared(state, change, preview)
+    return preview
+
+
+async def _preview(mirror: Mirror, found: _Found, at: datetime | None = None) -> ChangePreview:
+    """Ask Stripe, and once more with a correction if it credits what was not paid and kept."""
+    wanted = (mirror, found.held, found.change, found.plan.proration)
+    preview = await ask_stripe(*wanted, at=at)
+    correction = await find_correction(mirror, preview, found.billed)
+    if correction is None:
+        return preview
+    return await ask_stripe(*wanted, at=preview.at, correction=correction)
 
 
 def _require_same(prepared: list[_Prepared], held: Subscription, change: PlanChange) -> None:
@@ -144,6 +200,7 @@ def _update_params(change: PlanChange, plan: PlanRequest, preview: ChangePreview
         "metadata": dict(change.metadata),
         "payment_behavior": "error_if_incomplete",
     }
-    if change.setup_prices:
-        params["add_invoice_items"] = [{"price": price} for price in change.setup_prices]
-    return params
+    once: list[dict[str, Any]] = [{"price": price} for price in change.setup_prices]
+    if preview.correction:
+        once.append(preview.correction.charged())
+    return params | ({"add_invoice_items": once} if once else {})

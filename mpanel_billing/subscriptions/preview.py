@@ -1,12 +1,12 @@
 """Preview what a plan change would cost, by asking Stripe."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from mpanel_billing.errors import StripeError
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.billed import CORRECTION
 from mpanel_billing.stripe_gateway.subscriptions import (
     NO_UPCOMING_INVOICE,
     Preview,
@@ -25,6 +25,49 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """What is charged because Stripe credits more than was paid and kept; minor units.
+
+    It is for the time from `start` to `end`, of a product at Stripe.
+    """
+
+    amount: int
+    currency: str
+    product: str
+    start: datetime
+    end: datetime
+
+    def previewed(self) -> dict[str, Any]:
+        """Return the item of a preview's `invoice_items`."""
+        return self._item({"start": _unix(self.start), "end": _unix(self.end)})
+
+    def charged(self) -> dict[str, Any]:
+        """Return the item of an update's `add_invoice_items`."""
+        bounds = {"start": self.start, "end": self.end}
+        period = {
+            name: {"type": "timestamp", "timestamp": _unix(moment)}
+            for name, moment in bounds.items()
+        }
+        return self._item(period)
+
+    def _item(self, period: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "price_data": {
+                "currency": self.currency,
+                "product": self.product,
+                "unit_amount": self.amount,
+            },
+            "discountable": False,
+            "period": period,
+            "metadata": {CORRECTION: str(self.amount)},
+        }
+
+
+def _unix(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+@dataclass(frozen=True, slots=True)
 class ChangePreview:
     """The cost of a change; amounts are in minor units of `currency`.
 
@@ -33,7 +76,7 @@ class ChangePreview:
     if there is one. `next` is the charge after that (before discounts if a new term starts now);
     None if nothing more is charged because the subscription is set to end. `at` is the time, by
     Stripe's clock, for which the amounts hold: passed to the change, they stay the same; None if
-    nothing is prorated.
+    nothing is prorated. `correction` is charged so that the credit is what was paid and kept.
     """
 
     changes: bool
@@ -44,6 +87,7 @@ class ChangePreview:
     next: Charge | None
     recurring: int
     at: datetime | None
+    correction: Correction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +99,15 @@ class _Question:
     change: PlanChange
     proration: Proration
     at: datetime | None
+    correction: Correction | None
 
-    async def ask(self, proration: Proration, one_time_prices: Sequence[str] = ()) -> Preview:
-        """Return the next invoice after the change, with this proration."""
+    async def ask(self, proration: Proration, *, only_later: bool = False) -> Preview:
+        """Return the next invoice after the change; `only_later`: without what it charges once."""
         details = change_details(self.change, proration, self.at)
-        stripe_id = self.held.stripe_id or ""
-        return await preview_change(self.mirror.stripe, stripe_id, details, one_time_prices)
+        once = [] if only_later else [{"price": price} for price in self.change.setup_prices]
+        if self.correction and not only_later:
+            once.append(self.correction.previewed())
+        return await preview_change(self.mirror.stripe, self.held.stripe_id or "", details, once)
 
 
 def change_details(change: PlanChange, proration: Proration, at: datetime | None) -> dict[str, Any]:
@@ -78,7 +125,9 @@ async def ask_stripe(
     held: Subscription,
     change: PlanChange,
     proration: Proration,
+    *,
     at: datetime | None = None,
+    correction: Correction | None = None,
 ) -> ChangePreview:
     """Return what the change costs if it is made at a time of Stripe's clock (None: now).
 
@@ -86,7 +135,7 @@ async def ask_stripe(
     """
     if not change.items:
         return _unaffected(held, change)
-    question = _Question(mirror, held, change, proration, at)
+    question = _Question(mirror, held, change, proration, at, correction)
     invoice = await _next_invoice(question)
     if invoice is None:
         return await _at_the_end(question)
@@ -100,13 +149,14 @@ async def ask_stripe(
         next=await _following(question, invoice) if bills_now else _renewal(question, invoice),
         recurring=change.recurring,
         at=invoice.proration_date,
+        correction=correction,
     )
 
 
 async def _next_invoice(question: _Question) -> Preview | None:
     """Return the invoice that the change leads to; None if the subscription ends before it."""
     try:
-        return await question.ask(question.proration, question.change.setup_prices)
+        return await question.ask(question.proration)
     except StripeError as error:
         if error.stripe_code != NO_UPCOMING_INVOICE:
             raise
@@ -134,7 +184,7 @@ async def _at_the_end(question: _Question) -> ChangePreview:
     invoice, so it is asked for the one that would be due now.
     """
     held, change = question.held, question.change
-    left = await question.ask("always_invoice", change.setup_prices)
+    left = await question.ask("always_invoice")
     amount = left.amount_due
     if question.proration == "none":
         amount = sum(line.amount for line in left.lines if not line.proration)
@@ -147,6 +197,7 @@ async def _at_the_end(question: _Question) -> ChangePreview:
         next=Charge(amount, held.cancel_at or held.current_period_end) if amount else None,
         recurring=change.recurring,
         at=None if question.proration == "none" else left.proration_date,
+        correction=question.correction,
     )
 
 
@@ -170,5 +221,5 @@ async def _following(question: _Question, now: Preview) -> Charge | None:
     if change.begins_new_term or change.ends_trial:
         ends = [line.period_end for line in now.lines if not line.proration]
         return Charge(change.recurring, max(ends, default=None))
-    later = await question.ask("none")
+    later = await question.ask("none", only_later=True)
     return Charge(max(later.amount_due - max(-now.total, 0), 0), held.next_charge_at)

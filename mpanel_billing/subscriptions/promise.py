@@ -102,9 +102,10 @@ def preview_outdated() -> ConflictError:
 def hash_state(held: Subscription) -> str:
     """Return a hash of everything of the subscription that decides what a change costs.
 
-    Whether it is past due is left out: that ends when the debt is paid before the change.
+    Whether there is a debt is left out: it is paid before the change.
     """
-    status = "active" if held.stripe_status == "past_due" else held.stripe_status
+    owing = held.stripe_status in {"past_due", "unpaid"}
+    status = "active" if owing else held.stripe_status
     return _hash(
         {
             "status": status,

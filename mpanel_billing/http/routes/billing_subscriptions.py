@@ -106,9 +106,9 @@ async def post_preview(
     plan = PlanRequest(
         body.plan_id, canonical_cycle(body.billing_cycle), body.addon_ids, body.proration_behavior
     )
-    preview, promise = await preview_plan_change(call.app[keys.MIRROR], _request(call), plan)
-    signed = sign_promise(call.app[keys.PREVIEW_SIGNER], promise)
-    return PlanChangePreviewResponse.of(preview, promise, signed)
+    previewed = await preview_plan_change(call.app[keys.MIRROR], _request(call), plan)
+    signed = sign_promise(call.app[keys.PREVIEW_SIGNER], previewed.promise)
+    return PlanChangePreviewResponse.of(previewed, signed)
 
 
 @routes.endpoint(
@@ -120,7 +120,13 @@ async def post_preview(
     refusals={
         **_UNKNOWN,
         **_SCHEDULED,
-        ConflictError: (*_NOT_CHANGEABLE, "no_plan_to_change", "preview_outdated"),
+        ConflictError: (
+            *_NOT_CHANGEABLE,
+            "no_plan_to_change",
+            "payment_processing",
+            "preview_outdated",
+            "unpaid_invoice",
+        ),
         InvalidRequestError: _NOT_SOLD,
         CatalogueNotPushedError: (),
         PaymentFailedError: ("card_declined", "authentication_required"),
@@ -133,7 +139,9 @@ async def post_change_plan(
     promise = _promise(call)
     plan = promise.plan if promise else _plan_request(call.body)
     return SubscriptionChangeResponse.of(
-        await change_plan(call.app[keys.MIRROR], _request(call), plan, promise)
+        await change_plan(
+            call.app[keys.MIRROR], _request(call), plan, promise, pay_first=call.body.pay_first
+        )
     )
 
 

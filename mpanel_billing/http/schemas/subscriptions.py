@@ -19,11 +19,11 @@ from mpanel_billing.http.schemas.base import (
     Schema,
 )
 from mpanel_billing.subscriptions import records
+from mpanel_billing.subscriptions.change_plan import PlanChangePreview
 from mpanel_billing.subscriptions.lifecycle import Changed
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.plan_change import Proration
-from mpanel_billing.subscriptions.preview import ChangePreview
-from mpanel_billing.subscriptions.promise import Promise, SignedPromise
+from mpanel_billing.subscriptions.promise import SignedPromise
 
 MOST_ADDONS = 50
 
@@ -62,13 +62,17 @@ def _refuse_date(_: object) -> None:
 
 
 class ChangePlanRequest(OwnerRequest):
-    """The token of a preview, or what to change a subscription to now, at the present prices."""
+    """The token of a preview, or what to change a subscription to now, at the present prices.
+
+    With `payFirst` what is unpaid of the running term is charged before.
+    """
 
     preview_token: Annotated[str, Field(min_length=1, max_length=LONGEST_TOKEN)] | None = None
     plan_id: Id | None = None
     billing_cycle: Cycle | None = None
     addon_ids: Addons | None = None
     proration_behavior: Proration | None = None
+    pay_first: Annotated[bool, Field(strict=True)] = False
     proration_date: Annotated[
         None,
         BeforeValidator(_refuse_date),
@@ -329,6 +333,14 @@ class SubscriptionChangeResponse(SubscriptionResponse):
         return cls(subscription=SubscriptionSchema.of(result.subscription), changed=result.changed)
 
 
+class UnpaidSchema(Schema):
+    """What is unpaid of the running term, and whether a payment for it is under way."""
+
+    amount: int
+    currency: str
+    processing: bool
+
+
 class PlanChangePreviewResponse(Response):
     """What a change would cost; see docs/billing-api.md.
 
@@ -345,12 +357,14 @@ class PlanChangePreviewResponse(Response):
     recurring: int
     proration_behavior: Proration
     proration_date: Moment | None
+    unpaid: UnpaidSchema | None
     preview_token: str
     valid_until: Moment
 
     @classmethod
-    def of(cls, preview: ChangePreview, promise: Promise, signed: SignedPromise) -> Self:
+    def of(cls, previewed: PlanChangePreview, signed: SignedPromise) -> Self:
         """Build the response from a preview and its signed promise."""
+        preview, promise, unpaid = previewed.preview, previewed.promise, previewed.unpaid
         following = preview.next
         return cls(
             subscription_id=promise.subscription_id,
@@ -376,6 +390,11 @@ class PlanChangePreviewResponse(Response):
             recurring=preview.recurring,
             proration_behavior=promise.plan.proration,
             proration_date=preview.at,
+            unpaid=UnpaidSchema(
+                amount=unpaid.amount, currency=unpaid.currency, processing=unpaid.is_processing
+            )
+            if unpaid
+            else None,
             preview_token=signed.token,
             valid_until=signed.valid_until,
         )

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from stripe_sandbox.app import WORLD, SandboxConfig, create_sandbox_app
 from stripe_sandbox.outbox import WebhookTarget
+from stripe_sandbox.world import World
 
 SHUTDOWN_SECONDS = 1.0
 
@@ -21,6 +22,11 @@ class Sandbox:
     url: str
     port: int
     _app: web.Application
+
+    @property
+    def world(self) -> World:
+        """What is in it, for a test of a state to which no request leads."""
+        return self._app[WORLD]
 
     def add_webhook(self, url: str, secret: str) -> None:
         """Send every event from now on to this URL too, signed with the secret."""

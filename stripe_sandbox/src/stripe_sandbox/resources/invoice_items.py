@@ -134,12 +134,25 @@ def one_time_charge(
         amount=(price["unit_amount"] or 0) * quantity,
         currency=price["currency"],
         description=describe_price(call.world, price),
-        period=Period(now, now),
+        period=_period_of(given, now),
         price=price,
         quantity=quantity,
         metadata=given.get("metadata") or {},
+        discountable=given.get("discountable", True),
         subscription=subscription["id"],
     )
+
+
+def _period_of(given: ReadOnly, now: int) -> Period:
+    """Return the period of a preview's `invoice_items` (Unix times) or of `add_invoice_items`."""
+    bounds = given.get("period")
+    if bounds is None:
+        return Period(now, now)
+    start, end = (
+        bound["timestamp"] if isinstance(bound, dict) else bound
+        for bound in (bounds["start"], bounds["end"])
+    )
+    return Period(start, end)
 
 
 def _waiting(call: Call) -> Document:
@@ -179,7 +192,7 @@ def _made_within(item: ReadOnly, bounds: Any) -> bool:
     return is_in_range(item["date"], bounds)
 
 
-ONE_TIME = frozenset({"metadata", "price", "price_data", "quantity"})
+ONE_TIME = frozenset({"discountable", "metadata", "period", "price", "price_data", "quantity"})
 CREATE = frozenset(
     [
         "amount",

@@ -238,7 +238,7 @@ CREATE = frozenset(
     ]
 )
 PREVIEW = frozenset({"customer", "expand", "invoice_items", "subscription", "subscription_details"})
-PREVIEW_ITEM = frozenset({"price", "quantity"})
+PREVIEW_ITEM = frozenset({"discountable", "metadata", "period", "price", "price_data", "quantity"})
 PREVIEW_DETAILS = frozenset({"items", "proration_behavior", "proration_date", "trial_end"})
 UPDATE = frozenset(
     {"auto_advance", "default_payment_method", "description", "expand", "footer", "metadata"}
