@@ -215,6 +215,8 @@ SELECT 'the payment page of order ' || t.subscription_id || ' can still be paid'
 FROM checkout_sessions AS t
 WHERE t.subscription_id = ANY(:subscriptions::uuid[])
   AND t.status IN ('creating', 'open')
+  -- a page is open for a day; that its end was not heard of does not bar anybody for ever
+  AND coalesce(t.expires_at, t.created_at + interval '1 day') > now()
 UNION ALL
 SELECT 'the ' || v.product_type || ' account of subscription ' || v.subscription_id || ' is '
     || coalesce('waiting for ' || v.pending_action, v.actual)

@@ -170,6 +170,7 @@ unpaid AS MATERIALIZED (
           FROM checkout_sessions AS t
           WHERE t.subscription_id = s.id
             AND t.status IN ('creating', 'open')
+            AND coalesce(t.expires_at, t.created_at + interval '1 day') > now()
       )
 ),
 sessions AS MATERIALIZED (
