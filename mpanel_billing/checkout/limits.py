@@ -60,16 +60,19 @@ def _refuse_trial(priced: PricedOrder, taken: Taken) -> Refusal | None:
 
 
 def _refuse_plan(plan: Product, taken: Taken) -> Refusal | None:
-    """Refuse one plan too many, with a sentence that is the same whatever the buyer has."""
     if plan.max_per_customer is None or taken.plans < plan.max_per_customer:
         return None
-    reason = ConflictError(
+    return Refusal(plan_limit_reached(plan), is_personal=False)
+
+
+def plan_limit_reached(plan: Product) -> ConflictError:
+    """Return the error for one plan too many; the sentence is the same whatever the buyer has."""
+    return ConflictError(
         f"{plan.name} is limited to {plan.max_per_customer} per customer. If you have ordered it "
         "already, please complete that order; otherwise choose another plan.",
         code="plan_limit_reached",
         fields={"planId": f"at most {plan.max_per_customer} per customer"},
     )
-    return Refusal(reason, is_personal=False)
 
 
 def _refuse_coupon(coupon: Coupon, taken: Taken) -> Refusal | None:

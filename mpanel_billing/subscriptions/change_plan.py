@@ -9,12 +9,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from mpanel_billing.catalogue.model import Product
 from mpanel_billing.catalogue.repository import load_catalogue
+from mpanel_billing.checkout.limits import plan_limit_reached
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.billed import BilledInvoice, list_billed
+from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.given_back import find_correction
 from mpanel_billing.subscriptions.lifecycle import (
     Changed,
@@ -137,7 +140,20 @@ async def _load_by(
 ) -> tuple[Subscription, PlanChange]:
     held = await require_changeable(conn, mirror, request)
     catalogue = await load_catalogue(conn, livemode=mirror.livemode)
-    return held, plan_change(held, plan, catalogue)
+    change = plan_change(held, plan, catalogue)
+    await _refuse_one_too_many(conn, held, catalogue.plans[plan.plan_code], mirror.livemode)
+    return held, change
+
+
+async def _refuse_one_too_many(
+    conn: Connection, held: Subscription, plan: Product, livemode: bool
+) -> None:
+    """Refuse to change to a plan of which the customer has as many as one may have."""
+    if plan.max_per_customer is None:
+        return
+    others = await repository.count_plans(conn, held, plan.id, plan.code, livemode=livemode)
+    if others >= plan.max_per_customer:
+        raise plan_limit_reached(plan)
 
 
 async def _prepare(

@@ -18,6 +18,26 @@ _queries = load_queries("customer_records")
 _changes = load_queries("changes")
 _takeovers = load_queries("takeovers")
 _joining = load_queries("joining")
+_limits = load_queries("limits")
+
+
+async def count_plans(
+    conn: Connection, held: Subscription, product_id: UUID, code: str, *, livemode: bool
+) -> int:
+    """Count the customer's other subscriptions with a plan; locks other orders of it out.
+
+    The lock is held until the transaction ends.
+    """
+    await _limits.lock_plan.execute(conn, product_id=product_id)
+    count: int = await _limits.count_plans.fetch_value(
+        conn,
+        subscription_id=held.id,
+        customer_id=held.customer_id,
+        livemode=livemode,
+        product_id=product_id,
+        code=code,
+    )
+    return count
 
 
 @dataclass(frozen=True, slots=True)

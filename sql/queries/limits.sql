@@ -217,3 +217,24 @@ LEFT JOIN LATERAL (
 ) AS earlier ON TRUE
 WHERE s.id = :subscription_id::uuid
 ON CONFLICT (subscription_id) DO NOTHING;
+
+-- name: count_plans(subscription_id, customer_id, livemode, product_id, code)$
+-- A customer's other subscriptions that have the plan, or are being changed to it.
+SELECT count(*)
+FROM subscriptions AS s
+WHERE s.customer_id = :customer_id::uuid
+  AND s.id <> :subscription_id::uuid
+  AND s.livemode = :livemode::boolean
+  AND s.billing_provider = 'stripe'
+  AND s.status IN ('pending', 'active', 'suspended')
+  AND (
+      s.product_id = :product_id::uuid
+      OR EXISTS (
+          SELECT 1
+          FROM billing_changes AS c
+          WHERE c.subscription_id = s.id
+            AND c.kind = 'change_plan'
+            AND c.state IN ('asking', 'unanswered')
+            AND c.params #>> '{metadata,planId}' = :code::text
+      )
+  );

@@ -348,3 +348,24 @@ async def test_a_change_that_failed_at_stripe_is_retried(backend: Backend, bough
     assert (await backend.done(path, PREMIUM))["subscription"]["planId"] == "premium"
     attempts = await backend.service.pool.fetch("SELECT attempt, state FROM billing_changes")
     assert [tuple(row) for row in attempts] == [(2, "done")]
+
+
+async def test_a_customer_changes_to_a_free_plan_once(
+    backend: Backend, bought: str, order_a: dict[str, Any]
+) -> None:
+    second = await backend.service.buy(order_a | {"planId": "business"})
+    await backend.worker.catch_up()
+    ids = [bought, str(second["subscriptionId"])]
+    free = {"planId": "student", "billingCycle": "monthly", "addonIds": []}
+    responses = await asyncio.gather(
+        *(backend.post(f"subscriptions/{id_}/change-plan", free) for id_ in ids)
+    )
+    assert sorted(response.status for response in responses) == [200, 409]
+    (refused,) = [response for response in responses if response.status == 409]
+    assert refused.body["code"] == "plan_limit_reached"
+    (other,) = [id_ for id_, response in zip(ids, responses, strict=True) if response is refused]
+    preview = await backend.post(f"subscriptions/{other}/preview-change", free)
+    assert (preview.status, preview.body["code"]) == (409, "plan_limit_reached")
+    (changed,) = set(ids) - {other}
+    yearly = free | {"billingCycle": "annually"}
+    await backend.done(f"subscriptions/{changed}/change-plan", yearly)

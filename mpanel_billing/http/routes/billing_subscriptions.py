@@ -93,7 +93,12 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> SubscriptionResponse:
     refusals={
         **_UNKNOWN,
         **_SCHEDULED,
-        ConflictError: ("no_plan_to_change", "not_paid", "subscription_ended"),
+        ConflictError: (
+            "no_plan_to_change",
+            "not_paid",
+            "plan_limit_reached",
+            "subscription_ended",
+        ),
         InvalidRequestError: _NOT_SOLD,
         CatalogueNotPushedError: (),
     },
@@ -124,6 +129,7 @@ async def post_preview(
             *_NOT_CHANGEABLE,
             "no_plan_to_change",
             "payment_processing",
+            "plan_limit_reached",
             "preview_outdated",
             "unpaid_invoice",
         ),
