@@ -88,7 +88,10 @@ async def require_scope(request: web.Request, scope: Scope) -> Actor:
 
 async def identify(request: web.Request, scope: Scope) -> Actor | None:
     """Like `require_scope`, but return None for a request without a key."""
-    return None if _bearer_key(request) is None else await require_scope(request, scope)
+    if _bearer_key(request) is not None:
+        return await require_scope(request, scope)
+    read_person(request)
+    return None
 
 
 async def _identify(request: web.Request, given: str) -> Holder:

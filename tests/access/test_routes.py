@@ -362,3 +362,10 @@ async def test_an_order_that_stripe_does_not_accept_stays_on_record_as_attempted
     (entry,) = await record.news()
     assert (entry["outcome"], entry["error"]) == ("attempted", (await answer.json())["code"])
     assert entry["settled_at"] is not None
+
+
+async def test_a_malformed_person_is_refused_without_a_key_too(
+    service: Service, order_a: dict[str, Any]
+) -> None:
+    answer = await service.client.post(CREATE_SESSION, json=order_a, headers={"X-Actor": "a b"})
+    assert (answer.status, (await answer.json())["code"]) == (400, "malformed_request")
