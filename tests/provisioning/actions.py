@@ -72,13 +72,18 @@ class Actions:
         """Mark the oldest debt uncollectible: that does not pay it."""
         bought = self.harness.bought[id_]
         oldest = min(bought.debts)
-        bought.written_off.add(oldest)
         await self.harness.deliver_invoice(id_, oldest, "uncollectible")
+        if bought.last_paid is None or bought.last_paid < oldest:
+            bought.written_off.add(oldest)
+            return
+        bought.debts.remove(oldest)  # a later one has been paid: it is forgiven
+        await self._deliver_status(id_, bought.status if bought.debts else "active")
 
     async def pay_the_next_only(self, id_: str) -> None:
         """Pay a later invoice: what was written off before is forgiven, what is open is not."""
         bought = self.harness.bought[id_]
-        await self.harness.deliver_invoice(id_, self._invoice_time(), "paid")
+        bought.last_paid = self._invoice_time()
+        await self.harness.deliver_invoice(id_, bought.last_paid, "paid")
         bought.paid = True
         bought.debts[:] = [since for since in bought.debts if since not in bought.written_off]
         bought.written_off.clear()

@@ -40,6 +40,8 @@ class Bought:
     """When each unpaid invoice of its terms was finalized."""
     written_off: set[datetime] = field(default_factory=set)
     """Those that Stripe has marked uncollectible; they are owed until a later one is paid."""
+    last_paid: datetime | None = None
+    """When the latest invoice was finalized that was paid before an older debt."""
     negotiated: bool = False
     """Whether it pays prices that the catalogue does not have, of the products that it has."""
     has_unknown_item: bool = False
