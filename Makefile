@@ -62,6 +62,7 @@ soak: $(SET_UP) ## Run the property tests with many more examples than `make tes
 		tests/convergence tests/webhooks/test_both_paths.py $(ARGS)
 	@PROVISIONING_EXAMPLES=500 PROVISIONING_KILLS=5 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
+	@WORLD_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/worlds $(ARGS)
 
 .PHONY: migrate
 migrate: $(SET_UP) ## Apply pending migrations to DATABASE_URL

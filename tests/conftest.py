@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 _LONGEST = (
     "tests/convergence/",
     "tests/provisioning/test_model.py",
+    "tests/worlds/",
     "tests/faults/",
     "tests/openapi/",
     "tests/dev/",

@@ -239,6 +239,8 @@ restored AS (
             'product_id', NULL,
             'status', 'provisional',
             'stripe_status', NULL,
+            -- else what Stripe says would be no news, and nothing would be derived from it
+            'entitlement', NULL,
             'initial_payment_settled', FALSE,
             'order_paid', FALSE,
             'stripe_as_of_since', NULL,

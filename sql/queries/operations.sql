@@ -331,9 +331,11 @@ LIMIT :most;
 
 -- name: adopt_finding(subscription_id, product_type, generation, actual, external_ref, resources, suspended_by_service, found_generation)$
 -- The row follows the account, unless another process has changed it since. After a restored backup
--- the service may have seen a higher generation than the row has.
+-- the service may have seen a higher generation than the row has. The error of an earlier command says
+-- nothing about the account as it is: one that needs no command any more would keep it for ever.
 UPDATE tenant_services AS service
 SET actual = :actual,
+    last_error = NULL,
     external_ref = coalesce(:external_ref, service.external_ref),
     resources = coalesce(:resources, service.resources),
     suspended_by_service = :suspended_by_service,

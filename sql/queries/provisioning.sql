@@ -38,6 +38,7 @@
 --     debt_confirmed_version bigint,
 --     debt_confirmed_at timestamp with time zone,
 --     contradicted_since timestamp with time zone,
+--     decided_until timestamp with time zone,
 --     debt_unconfirmed_since timestamp with time zone,
 --     debt_error text,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -657,6 +658,7 @@ finished AS (
         debt_unconfirmed_since = NULL,
         debt_error = NULL,
         contradicted_since = :contradicted_since::timestamptz,
+        decided_until = :wake_at::timestamptz,
         wake_at = least(
             :wake_at::timestamptz,
             coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),

@@ -125,7 +125,7 @@ JOIN tenant_services AS v
     ON v.subscription_id = s.id
     AND (
         v.actual = 'active'
-        OR (v.actual = 'suspended' AND (v.desired = 'terminated' OR w.wake_at <= now() - interval '1 day'))
+        OR (v.actual = 'suspended' AND (v.desired = 'terminated' OR w.decided_until <= now() - interval '1 day'))
     )
     AND v.stopped IS DISTINCT FROM 'skipped'
     AND v.last_error IS NULL
@@ -151,14 +151,12 @@ WHERE w.last_error IS NOT NULL
       WHERE s.id = w.subscription_id
         AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
   ))
-  -- a service that is being retried is work to watch
-  AND (w.trouble IS NOT NULL OR w.attempts >= 5 OR NOT EXISTS (
+  -- the error of a service, or that one waits for another, is shown as the trouble of a service
+  AND (w.trouble IS NOT NULL OR w.last_error LIKE '%; charges: %' OR NOT EXISTS (
       SELECT 1
       FROM tenant_services AS v
       WHERE v.subscription_id = w.subscription_id
-        AND v.last_error IS NOT NULL
-        AND v.stopped IS NULL
-        AND v.attempts < 5
+        AND starts_with(w.last_error, v.product_type || ': ')
   ))
 UNION ALL
 SELECT

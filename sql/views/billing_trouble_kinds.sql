@@ -124,7 +124,7 @@ FROM (
     (
         'draft_left',
         'trouble',
-        'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, and nobody made it by hand.',
+        'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.',
         'its payment or its deletion at Stripe',
         'mpanel-billing provision collect-draft SUBSCRIPTION'
     ),

@@ -44,7 +44,8 @@ it was: the answer gets lost, with the record of the order (forget) or without."
 class ReferenceServer:
     """The server, its accounts, and what it is to do wrong, once each.
 
-    `refused` are the (subscription, product type) whose latest order got a 422, numbered. `watch`
+    `refused` are the (subscription, product type) whose latest order got a 422, numbered; an order
+    for one of the `unwilling` always gets it. `watch`
     is called when an order has come, and when it was carried out. `early` are accounts that were
     ordered before the hosting account that they need; the subscriptions of one of the `owners` use
     each other's. `is_old`: it tells only what the contract
@@ -60,6 +61,7 @@ class ReferenceServer:
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
     parked: list[asyncio.Event] = field(default_factory=list)
     refused: dict[tuple[UUID, str], int] = field(default_factory=dict)
+    unwilling: set[tuple[UUID, str]] = field(default_factory=set)
     early: list[DriverCommand] = field(default_factory=list)
     owners: dict[UUID, str] = field(default_factory=dict)
     _refusals: int = 0
@@ -72,6 +74,7 @@ class ReferenceServer:
         app = web.Application()
         app.router.add_post("/v1/orders", self._receive_command)
         app.router.add_get("/v1/accounts/{product_type}/{subscription_id}", self._describe)
+        app.router.add_get("/v1/refusals", self._list_refusals)
         async with TestServer(app) as server:
             self.url = str(server.make_url("/v1"))
             yield self
@@ -126,6 +129,8 @@ class ReferenceServer:
         await asyncio.sleep(self.delay)
         wrong = self.misbehaviours.popleft() if self.misbehaviours else None
         order = _order_of(content, request.headers["Idempotency-Key"])
+        if (order.subscription_id, order.product_type) in self.unwilling:
+            wrong = "422"
         if order.action == "create" and not _is_complete(order):
             return web.json_response({"code": "incomplete"}, status=400)
         self.refused.pop((order.subscription_id, order.product_type), None)
@@ -210,6 +215,10 @@ class ReferenceServer:
             if named == (request.match_info["product_type"], request.match_info["subscription_id"]):
                 return web.json_response(self._description(account))
         return web.json_response({"code": "not_found"}, status=404)
+
+    async def _list_refusals(self, request: web.Request) -> web.Response:
+        self._authenticate(request, b"")
+        return web.json_response([[str(owner), type_] for owner, type_ in self.refused])
 
     def _description(self, account: HostedAccount) -> dict[str, Any]:
         described: dict[str, Any] = {

@@ -17,6 +17,7 @@ from mpanel_billing.database.pool import transaction
 from mpanel_billing.errors import StripeUnavailableError
 from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning.drift import find_drift, repair
 from tests import stripe_objects as made
 from tests.provisioning.conftest import ProvisioningSystem, items
 from tests.provisioning.test_entitlement import ago, finalized
@@ -77,6 +78,17 @@ async def owe(system: System, **more: Any) -> None:
     await system.deliver_subscription("past_due")
 
 
+async def lose_before_termination(system: System) -> None:
+    """Let an account be lost before it is terminated, which is refused, and then be looked for."""
+    await system.sell("starter_monthly_usd", "addon-backups-daily_monthly_usd")
+    system.world.accounts = [one for one in system.world.accounts if one.product_type == "hosting"]
+    await system.deliver_subscription("active")
+    assert (await system.run()).error is not None
+    for drift in [one async for one in find_drift(system.pool, system.provisioning.drivers)]:
+        assert await repair(system.pool, drift)
+    assert (await system.run()).done
+
+
 async def suspend_wrongly(system: System) -> None:
     """Let a suspended subscription be paid again, and the worker not do its work."""
     await system.sell()
@@ -121,7 +133,18 @@ async def be_suspended_in_time(system: System) -> None:
 
 async def be_kept_too_long(system: System) -> None:
     await be_suspended_in_time(system)
-    await system.pool.execute("UPDATE provisioning_work SET wake_at = now() - interval '25 hours'")
+    for column in ("wake_at", "decided_until"):
+        await system.pool.execute(
+            f"UPDATE provisioning_work SET {column} = now() - interval '25 hours'"
+        )
+
+
+async def be_retried_before_its_time(system: System) -> None:
+    """Let an operator retry what is suspended until its time, and the worker not run for a day."""
+    await be_suspended_in_time(system)
+    await operations.retry(system.pool, await system.id_of())
+    await pass_time(system, "provisioning_work", "wake_at", "25 hours")
+    await rest(system)
 
 
 async def take_a_domain(system: System, owner: str) -> None:
@@ -311,6 +334,9 @@ ELSEWHERE = {
 
 FURTHER_MISSES: dict[str, list[World]] = {
     "service_missing": [hold],
+    "active_after_end": [be_retried_before_its_time],
+    "work_failed": [refuse, of(fail, 5)],
+    "provisioning_retried": [lose_before_termination],
     "request_unfinished": [of(lose_an_answer, "14 minutes", UNANSWERED)],
     "draft_left": [
         of(draft, 2, auto_advance=False),

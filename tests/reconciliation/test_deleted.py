@@ -122,6 +122,21 @@ async def test_it_is_provisioned_again_with_the_account_that_is_still_there(
         await deleted.cancel(mirror_of(hosting), str(sold["id"]), BY, refund=True)
 
 
+@pytest.mark.parametrize("deletion", DELETIONS)
+async def test_what_has_not_changed_at_stripe_since_is_served_again(
+    service: Service, hosting: InlineWorker, order_a: dict[str, Any], deletion: str
+) -> None:
+    sold = await sell(hosting, order_a)
+    await service.pool.execute(deletion)
+    await deleted.restore(mirror_of(hosting), str(sold["id"]), BY)
+    await hosting.catch_up()
+    again = await service.row("SELECT * FROM subscriptions")
+    assert (again["status"], again["initial_payment_settled"]) == ("active", True)
+    invoice = await service.row("SELECT subscription_id, customer_id FROM invoices")
+    assert tuple(invoice) == (sold["id"], sold["customer_id"])
+    assert await trouble(service) == []
+
+
 async def test_an_account_that_was_deleted_too_is_made_again(
     service: Service, hosting: InlineWorker, world: World, order_a: dict[str, Any]
 ) -> None:

@@ -1,0 +1,138 @@
+"""`billing_trouble` says of any world what the sentences of its registry say, no more and no less.
+
+Worlds are made at Stripe, at the hosting service, in mPanel and by operators; the checker reads the
+first two over HTTP. WORLD_EXAMPLES asks for more worlds than `make test` has time for.
+"""
+
+import os
+
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from tests.worlds.checker import UNDONE
+from tests.worlds.clock import view_texts
+from tests.worlds.happenings import (
+    AFTER,
+    HAPPENINGS,
+    SALES,
+    Happening,
+    cancel,
+    change_first_item,
+    give_trial,
+    ignore_price,
+    miss_a_term,
+    order,
+    retry,
+    schedule_or_release,
+    sell,
+    skip_a_term,
+)
+from tests.worlds.stage import Stage, Steps, Story
+
+EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", "6"))
+
+
+def _steps(happenings: tuple[Happening, ...], least: int, most: int) -> st.SearchStrategy[Steps]:
+    step = st.tuples(st.sampled_from(happenings), st.integers(0, 11))
+    return st.lists(step, min_size=least, max_size=most)
+
+
+stories = st.builds(
+    Story,
+    before=st.builds(list.__add__, _steps(SALES, 1, 3), _steps(HAPPENINGS, 4, 20)),
+    after=_steps(AFTER, 0, 4),
+    stopped_minutes=st.sampled_from([None, None, None, 4, 14, 20, 2000, 50_000]),
+    final=st.sampled_from(["cancel", "unpaid", "past_due"]),
+)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    # the same worlds in each `make test`; new ones in `make soak`
+    derandomize="WORLD_EXAMPLES" not in os.environ,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    # a failure tells its whole story; to shorten it would take minutes
+    phases=set(Phase) - {Phase.shrink, Phase.explain},
+)
+@given(story=stories)
+def test_the_views_show_what_the_sentences_say(stage: Stage, story: Story) -> None:
+    note(repr(story))
+    ending = stage.play(story)
+    assert ending.verdict.problems(ending.shown) == []
+    if story.stopped_minutes is None:
+        assert ending.verdict.expected_of(UNDONE) == set()
+
+
+RICH = Story(
+    before=[
+        (sell, 1),  # the first, at a negotiated price
+        (skip_a_term, 0),  # its next term is kept as a draft
+        (sell, 0),
+        (miss_a_term, 1),  # the second is to be paid again
+        (schedule_or_release, 1),
+        (sell, 2),
+        (schedule_or_release, 2),
+        (order, 0),
+        (order, 2),  # the same domain, while the first order is paid
+        (change_first_item, 2),  # the third has an item that gives nothing
+        (ignore_price, 2),
+        (cancel, 7),  # the third
+        (give_trial, 3),
+        (give_trial, 5),  # to the same customer
+        (sell, 3),
+    ],
+    after=[(cancel, 7), (retry, 2), (sell, 6)],
+    stopped_minutes=2000,
+    final="unpaid",
+)
+
+FAULTS = {
+    "an old price of a product is not recognised": (
+        "WHERE p.stripe_product_id = i.stripe_product_id\n        AND p.code IS NOT NULL",
+        "WHERE FALSE",
+    ),
+    "the end of a schedule's subscription is overlooked": (
+        """WHERE s.stripe_schedule_id IS NOT NULL
+  AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')""",
+        "WHERE s.stripe_schedule_id IS NOT NULL",
+    ),
+    "what Stripe will try again is overdue": (
+        "  AND coalesce(i.next_payment_attempt, '-infinity') <= now() - interval '1 day'\n",
+        "",
+    ),
+    "a trial after a trial is not seen": (
+        "WHERE later.stripe_status = 'trialing'",
+        "WHERE later.stripe_status = 'active'",
+    ),
+    "a draft that is meant to be one is left": (
+        "AND s.collection_behavior IS DISTINCT FROM 'keep_as_draft'",
+        "",
+    ),
+    "an account may be active for a month after the end": (
+        "AND w.updated_at <= now() - interval '15 minutes'\nJOIN tenant_services AS v",
+        "AND w.updated_at <= now() - interval '30 days'\nJOIN tenant_services AS v",
+    ),
+    "the time of a retry is that of the end": ("w.decided_until <=", "w.wake_at <="),
+    "an order may wait for a week": (
+        "AND w.created_at < now() - interval '5 minutes'",
+        "AND w.created_at < now() - interval '7 days'",
+    ),
+    "who pays twice for a domain is not seen": (
+        "WHERE w.last_error IS NOT NULL\n  AND w.trouble IS NOT NULL",
+        "WHERE FALSE",
+    ),
+}
+"""Faults of the view that the checker has to see in one story: what is replaced, and by what."""
+
+
+def test_the_checker_sees_faults_of_the_view(stage: Stage) -> None:
+    text = view_texts()["views/billing_trouble.sql"]
+    for right, _ in FAULTS.values():
+        assert right in text, right
+    faulty = {name: text.replace(right, wrong) for name, (right, wrong) in FAULTS.items()}
+    ending = stage.play(RICH, faulty)
+    assert ending.verdict.problems(ending.shown) == []
+    overlooked = [name for name in FAULTS if not ending.verdict.problems(ending.shown_by[name])]
+    assert overlooked == []
