@@ -57,7 +57,7 @@ INSERT INTO provisioning_work (subscription_id, inputs, done_version, attempts, 
     updated_at)
 SELECT subscription_id,
     CASE kind WHEN 1 THEN jsonb_build_object('owedSince', now() - interval '1 day') ELSE '{}' END,
-    1, CASE kind WHEN 0 THEN 5 ELSE 0 END, CASE kind WHEN 0 THEN 'hosting: HTTP 503' END,
+    1, CASE kind WHEN 0 THEN 5 ELSE 0 END, CASE kind WHEN 0 THEN 'failed: KeyError' END,
     now() - interval '1 day', now() - interval '1 day'
 FROM made;
 
