@@ -256,13 +256,20 @@ def _item_unplaced(facts: Facts, subscription: Subscription) -> bool:
 
 
 def _trial_twice(facts: Facts, subscription: Subscription) -> bool:
-    """On trial for a product of which the customer had a trial before."""
-    return subscription.status == "trialing" and any(
-        _plan(facts, earlier) == _plan(facts, subscription) is not None
-        and earlier.stripe["trial_start"] is not None
+    """On trial for a product of which the customer had a trial before; cards are left open."""
+    customer = subscription.stripe["customer"]
+    return customer in _customers_of_trials_before(facts, subscription)
+
+
+def _customers_of_trials_before(facts: Facts, subscription: Subscription) -> set[str]:
+    """Return who has had a trial of the product that this one is on trial for."""
+    return {
+        earlier.stripe["customer"]
         for earlier in _earlier(facts, subscription)
-        if earlier.stripe["customer"] == subscription.stripe["customer"]
-    )
+        if subscription.status == "trialing"
+        and earlier.stripe["trial_start"] is not None
+        and _plan(facts, earlier) == _plan(facts, subscription) is not None
+    }
 
 
 def _earlier(facts: Facts, subscription: Subscription) -> Iterator[Subscription]:
@@ -338,6 +345,8 @@ def _undecided(facts: Facts, subscription: Subscription) -> Iterator[str]:
     """Yield the kinds about which the sentences say nothing certain here."""
     if _held(facts, subscription):
         yield "not_provisioned"  # it is not ready because an operator does not want it to be
+    if _customers_of_trials_before(facts, subscription):
+        yield from () if _trial_twice(facts, subscription) else ("trial_twice",)  # by the same card
     if subscription.id in facts.commands.restored:
         # which domain it got back depends on the others, and its accounts are not looked for yet
         yield from ("work_failed", "paid_twice", *UNDONE)

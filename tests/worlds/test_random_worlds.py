@@ -103,8 +103,8 @@ FAULTS = {
         "",
     ),
     "a trial after a trial is not seen": (
-        "WHERE later.stripe_status = 'trialing'",
-        "WHERE later.stripe_status = 'active'",
+        "later.stripe_status = 'trialing'",
+        "later.stripe_status = 'active'",
     ),
     "a draft that is meant to be one is left": (
         "AND s.collection_behavior IS DISTINCT FROM 'keep_as_draft'",
