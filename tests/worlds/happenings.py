@@ -111,6 +111,8 @@ async def order(town: Town, number: int) -> None:
     }
     async with town.client.post("/api/checkout/create-session", json=body) as response:
         answer = await response.json()
+        if answer.get("code") == "domain_taken":
+            return
         assert response.status == 200, answer
     assert (await town.stripe.pay(answer["url"])).status == 303
     session = await town.api.checkout.sessions.retrieve_async(answer["sessionId"])
