@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from mpanel_billing.cli import WRONG_SETTINGS
 from tests.processes import service_environment
 from tests.telemetry.monitored_service import MonitoredService
 
@@ -107,6 +108,7 @@ async def test_an_unreachable_collector_blocks_nothing(
 
 LOAD_ALL = """
 import asyncio, sys
+from mpanel_billing.cli import WRONG_SETTINGS
 from mpanel_billing.cli import processes
 from mpanel_billing.http.app import create_app
 from mpanel_billing.worker.process import work
@@ -148,7 +150,7 @@ async def test_traces_without_the_extra_end_in_a_clear_line(database_url: str) -
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"
     }
     code, error = await run_python(WITHOUT_THE_EXTRA, environment)
-    assert code == 1
+    assert code == WRONG_SETTINGS
     assert error.startswith("mpanel-billing: OTEL_EXPORTER_OTLP_ENDPOINT: traces need")
     assert "pip install -e '.[tracing]'" in error
     assert "Traceback" not in error
