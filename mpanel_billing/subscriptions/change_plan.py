@@ -19,6 +19,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.billed import BilledInvoice, list_billed
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.given_back import find_correction
+from mpanel_billing.subscriptions.item_changes import PlanChange, PlanRequest, plan_change
 from mpanel_billing.subscriptions.lifecycle import (
     Changed,
     ChangeRequest,
@@ -26,7 +27,6 @@ from mpanel_billing.subscriptions.lifecycle import (
     refresh,
     require_changeable,
 )
-from mpanel_billing.subscriptions.plan_change import PlanChange, PlanRequest, plan_change
 from mpanel_billing.subscriptions.preview import ChangePreview, ask_stripe, change_details
 from mpanel_billing.subscriptions.promise import (
     LIFETIME,

@@ -12,7 +12,7 @@ from mpanel_billing.stripe_gateway.subscriptions import (
     Preview,
     preview_change,
 )
-from mpanel_billing.subscriptions.plan_change import PlanChange, Proration
+from mpanel_billing.subscriptions.item_changes import PlanChange, Proration
 from mpanel_billing.subscriptions.records import Subscription
 
 

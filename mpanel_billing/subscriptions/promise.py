@@ -15,7 +15,7 @@ from uuid import UUID
 
 from mpanel_billing.access.signed import ExpiredTokenError, Signer, UnreadableTokenError
 from mpanel_billing.errors import ConflictError, InvalidRequestError
-from mpanel_billing.subscriptions.plan_change import PlanChange, PlanRequest
+from mpanel_billing.subscriptions.item_changes import PlanChange, PlanRequest
 from mpanel_billing.subscriptions.preview import ChangePreview
 from mpanel_billing.subscriptions.records import Subscription
 

@@ -27,6 +27,7 @@ from mpanel_billing.http.schemas.subscriptions import (
 )
 from mpanel_billing.subscriptions import lifecycle
 from mpanel_billing.subscriptions.change_plan import change_plan, preview_plan_change
+from mpanel_billing.subscriptions.item_changes import PlanRequest
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import (
     get_subscription,
@@ -34,7 +35,6 @@ from mpanel_billing.subscriptions.lookup import (
     list_subscriptions,
 )
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
-from mpanel_billing.subscriptions.plan_change import PlanRequest
 from mpanel_billing.subscriptions.promise import Promise, read_promise, sign_promise
 
 routes = Endpoints("billing")

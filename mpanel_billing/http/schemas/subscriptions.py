@@ -20,9 +20,9 @@ from mpanel_billing.http.schemas.base import (
 )
 from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.change_plan import PlanChangePreview
+from mpanel_billing.subscriptions.item_changes import Proration
 from mpanel_billing.subscriptions.lifecycle import Changed
 from mpanel_billing.subscriptions.lookup import CustomerRef
-from mpanel_billing.subscriptions.plan_change import Proration
 from mpanel_billing.subscriptions.promise import SignedPromise
 
 MOST_ADDONS = 50

@@ -14,7 +14,7 @@ from mpanel_billing.catalogue.order import Order
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.errors import ConflictError, InvalidRequestError
-from mpanel_billing.subscriptions.plan_change import PlanChange, PlanRequest, plan_change
+from mpanel_billing.subscriptions.item_changes import PlanChange, PlanRequest, plan_change
 from mpanel_billing.subscriptions.records import Item, Subscription
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
