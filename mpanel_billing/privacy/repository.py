@@ -7,6 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 
 _queries = load_queries("privacy")
 
@@ -133,6 +134,7 @@ async def erase_traces(
         object_ids=[each.id for each in objects],
         stripe_customers=person.stripe_customers,
         emails=person.emails,
+        mirrored_types=list(MIRRORED_BY_NAME),
     )
     return {row["table_name"]: row["rows"] for row in rows}
 

@@ -500,7 +500,7 @@ FROM (
 WHERE counted.rows > 0
 ORDER BY counted.table_name;
 
--- name: erase_traces(object_ids, stripe_customers, emails)
+-- name: erase_traces(object_ids, stripe_customers, emails, mirrored_types)
 -- Events, refetches, drift and logs about a person. Reads every payload: there is no index by
 -- customer, and an erasure is rare. An event that has not been applied is replaced by a refetch.
 WITH events AS MATERIALIZED (
@@ -542,9 +542,7 @@ refetched AS (
     FROM events
     WHERE events.status IN ('received', 'failed')
       AND events.object_id IS NOT NULL
-      AND events.object_type IN (
-          'subscription', 'invoice', 'checkout.session', 'customer', 'invoice_payment', 'refund'
-      )
+      AND events.object_type = ANY(:mirrored_types::text[])
     ON CONFLICT (object_id) DO NOTHING
     RETURNING object_id
 ),

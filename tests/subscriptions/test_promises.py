@@ -125,6 +125,7 @@ async def test_another_sum_is_not_what_was_previewed(backend: Backend, bought: s
     _, customer = await backend.stripe_ids(bought)
     await backend.worker.gateway.client.v1.customers.update_async(customer, {"balance": -50})
     await backend.service.stripe.wait_idle()
+    await backend.worker.catch_up()
     await refused(backend, bought, token)
 
 
