@@ -1,10 +1,18 @@
 """`mpanel-billing`, as an operator types it."""
 
 import asyncio
+import atexit
+import json
 import os
+import socket
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from tests.processes import SERVICE, service_environment
+from tests.processes import service_environment
 
 
 @dataclass(frozen=True)
@@ -19,14 +27,47 @@ class Ended:
 async def run_command(
     database_url: str, *words: str, stripe_url: str = "http://127.0.0.1:1", **environment: str
 ) -> Ended:
-    """Run a command to its end."""
+    """Run a command to its end, in a process of its own."""
     settings = service_environment(database_url, stripe_url)
-    process = await asyncio.create_subprocess_exec(
-        *SERVICE,
-        *words,
-        env={"PATH": os.environ["PATH"], **settings, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    return await asyncio.to_thread(
+        _run, {"words": words, "environment": {**_BASE, **settings, **environment}}
     )
-    out, err = await process.communicate()
-    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+_BASE = {"PATH": os.environ["PATH"]}
+
+
+def _run(request: dict[str, object]) -> Ended:
+    """Send the request, and wait for the exit status."""
+    with (
+        socket.socket(socket.AF_UNIX) as server,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        server.connect(_server())
+        body = json.dumps(request).encode()
+        socket.send_fds(server, [body], [out.fileno(), err.fileno()])
+        status = int(server.recv(16))
+        out.seek(0)
+        err.seek(0)
+        return Ended(status, out.read().decode(), err.read().decode())
+
+
+@cache
+def _server() -> str:
+    """Start the server of this test process, and return the path of its socket."""
+    folder = tempfile.TemporaryDirectory(prefix="mpb-commands-")
+    path = str(Path(folder.name) / "socket")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.command_server", path], env=_BASE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+
+    def stop() -> None:
+        process.terminate()
+        process.wait()
+        folder.cleanup()
+
+    atexit.register(stop)
+    return path

@@ -17,7 +17,7 @@ from mpanel_billing.errors import (
 )
 from mpanel_billing.telemetry.quoting import several_lines
 
-_COMMANDS = {
+COMMANDS = {
     "serve": "mpanel_billing.cli.processes:serve",
     "worker": "mpanel_billing.cli.processes:worker",
     "migrate": "mpanel_billing.cli.migrate:app",
@@ -72,13 +72,13 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_root)
     named = arguments[0] if arguments else ""
-    for name in [named] if named in _COMMANDS else _COMMANDS:
+    for name in [named] if named in COMMANDS else COMMANDS:
         _add(app, name)
     return app
 
 
 def _add(app: typer.Typer, name: str) -> None:
-    module, _, attribute = _COMMANDS[name].partition(":")
+    module, _, attribute = COMMANDS[name].partition(":")
     command = getattr(import_module(module), attribute)
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=name)

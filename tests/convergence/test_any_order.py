@@ -21,7 +21,7 @@ from tests.convergence.rows import CATALOGUE, MIRRORED, live_all, mirrored_rows,
 from tests.convergence.stripe_stub import create_stripe_stub
 from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
 
-EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "60"))
 CONNECTIONS = 4
 WEBHOOK = "/api/webhooks/stripe"
 

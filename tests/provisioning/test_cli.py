@@ -1,36 +1,16 @@
 """`mpanel-billing provision` and `timeline`, as an operator types them."""
 
-import asyncio
 import json
-import os
-import sys
 
+from tests.commands import run_command
 from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import ReferenceServer
-from tests.service import WEBHOOK_SECRET
 
 
 async def run(database_url: str, *words: str, **environment: str) -> tuple[int, str]:
     """Run a command; return its exit status and what it wrote."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "mpanel_billing",
-        *words,
-        env={
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": database_url,
-            "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
-            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-            "APP_URL": "http://panel.test",
-            "USER": "grace",
-            **environment,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    return process.returncode or 0, out.decode()
+    ended = await run_command(database_url, *words, USER="grace", **environment)
+    return ended.status, ended.out + ended.err
 
 
 async def test_what_is_stuck_is_listed_and_retried(

@@ -1,9 +1,6 @@
 """What is pruned besides events, how, and by which process."""
 
-import asyncio
 import json
-import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +10,7 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.retention.service import count_prunable, prune
 from mpanel_billing.worker.process import schedule_pruning
+from tests.commands import run_command
 from tests.inbox import Inbox
 from tests.processes import running_worker
 from tests.retention.conftest import AGES, Cellar
@@ -139,19 +137,9 @@ async def test_a_worker_that_starts_puts_the_pruning_on_its_clock(
 
 
 async def prune_by_command(database_url: str, *words: str, **environment: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "mpanel_billing",
-        "prune",
-        *words,
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database_url, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0, out.decode()
-    return out.decode()
+    ended = await run_command(database_url, "prune", *words, **environment)
+    assert ended.status == 0, ended.err
+    return ended.out + ended.err
 
 
 async def test_the_command_counts_or_prunes_and_is_on_record(

@@ -1,0 +1,71 @@
+"""Runs commands in processes that are forked from one that has loaded the program already.
+
+Loading it takes a second of CPU, most commands a tenth of that. Started by tests/commands.py:
+`python -m tests.command_server SOCKET`. A client sends the descriptors of its files for stdout and
+stderr, with the arguments and the environment as JSON, and gets the exit status.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from importlib import import_module
+
+from mpanel_billing import cli
+
+_LONGEST = 1 << 16
+
+
+def serve(path: str) -> None:
+    """Take requests until the process is ended; each is handled by a process of its own."""
+    for command in cli.COMMANDS.values():
+        import_module(command.partition(":")[0])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        print("ready", flush=True)
+        while True:
+            client, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _handle(client)
+            client.close()
+
+
+def _handle(client: socket.socket) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    request, files, _, _ = socket.recv_fds(client, _LONGEST, 2)
+    child = os.fork()
+    if child == 0:
+        os.dup2(files[0], 1)
+        os.dup2(files[1], 2)
+        os.closerange(3, 256)
+        _run(**json.loads(request))
+    for file in files:
+        os.close(file)
+    _, status = os.waitpid(child, 0)
+    client.sendall(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def _run(words: list[str], environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["mpanel-billing", *words]
+    status: object = 0
+    try:
+        cli.main()
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a program
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
