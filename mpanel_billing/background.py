@@ -1,4 +1,4 @@
-"""Tasks that run beside a block of code."""
+"""Tasks that run during a block of code."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine

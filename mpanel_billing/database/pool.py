@@ -87,7 +87,7 @@ _UNOBSERVED = PoolObserver()
 
 
 class BoundedPool(_Pool):
-    """A pool that closes in CLOSE_TIMEOUT_SECONDS, whoever holds its connections.
+    """A pool that closes in CLOSE_TIMEOUT_SECONDS, even if connections are in use.
 
     asyncpg waits until all are returned: for ever, if a listener that has failed keeps one.
     """

@@ -44,7 +44,7 @@ def _as_it_is(facts: F) -> F:
 
 
 class Person(NamedTuple):
-    """Whom a snapshot is about; `created` is when Stripe created the customer."""
+    """The person a snapshot is about; `created` is when Stripe created the customer."""
 
     stripe_customer_id: str
     email: str | None = None
@@ -88,7 +88,7 @@ class MirroredType(Generic[F]):
     `batch_key`: what no two snapshots of one transaction may share.
     `columns`: of our row, beyond the facts. `place`: the keys of the row, given the stored one.
     `fast_path`: whether a snapshot may be written without reading anything first; None: never.
-    `person`: whom the facts say something personal about; None: about nobody. `anonymous`: the
+    `person`: the person whose data the facts have; None: nobody. `anonymous`: the
     facts without it.
     `complete`: fetches what a fetched object lacks. `contained`: other mirrored objects in it.
     """

@@ -61,7 +61,7 @@ def _references(fields: Fields, key: str) -> list[str]:
 
 
 def _discounts(owner: Fields, now: datetime, *, without_discounts: bool) -> dict[str, Any]:
-    """Return the discounts that go on, each by its coupon: Stripe starts it anew."""
+    """Return the discounts that go on, each by its coupon, which Stripe starts again."""
     if without_discounts:
         return {}
     coupons = [coupon for each in owner.children("discounts") if (coupon := _coupon(each, now))]
