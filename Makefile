@@ -6,8 +6,8 @@ SHELL := /bin/bash
 
 # The interpreter of a new .venv; if unset, scripts/setup.sh chooses one.
 export PYTHON
-# Test processes; logical: one per core.
-JOBS ?= logical
+# Test processes: one more than cores, because some tests wait for clocks and other processes.
+JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 # Extra arguments: make dev ARGS="--ephemeral", make test ARGS="-k checkout".
 ARGS ?=
 
