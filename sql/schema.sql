@@ -245,7 +245,7 @@ BEGIN
     RETURN payload;
 END
 $$;
-COMMENT ON FUNCTION billing_kept_payload_v1(payload jsonb) IS 'The payload of an event, or null if it is about somebody whose personal data has been erased';
+COMMENT ON FUNCTION billing_kept_payload_v1(payload jsonb) IS 'The payload of an event, or null if it is about a person whose personal data has been erased';
 
 CREATE FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) RETURNS TABLE(item_id uuid, amount numeric)
     LANGUAGE plpgsql STABLE

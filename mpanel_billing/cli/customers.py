@@ -51,7 +51,7 @@ def erase(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Erase the personal data of somebody who has nothing running; it cannot be undone."""
+    """Erase the personal data of a person who has nothing running; it cannot be undone."""
     named = _who(who)
     prospect = with_pool(lambda pool: erasure.preview_erasure(pool, named))
     _print_prospect(prospect, at_stripe=at_stripe)

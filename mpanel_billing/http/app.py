@@ -44,6 +44,22 @@ from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.tracing import active_tracing
 from mpanel_billing.webhooks.batching import EventBatcher
 
+_ROUTES = (
+    admin_audit,
+    admin_deleted,
+    admin_events,
+    admin_provisioning,
+    admin_reconcile,
+    billing_invoices,
+    billing_portal,
+    billing_subscriptions,
+    catalogue,
+    checkout,
+    document,
+    health,
+    webhooks,
+)
+
 
 def create_app(settings: Settings, *, strict: bool = False) -> web.Application:
     """Build the application; it starts even while the database is down.
@@ -64,21 +80,7 @@ def create_app(settings: Settings, *, strict: bool = False) -> web.Application:
     app[keys.PREVIEW_SIGNER] = Signer(app[keys.WEBHOOK_SECRETS], "plan-change-preview")
     announce_shutdown(app)
     add_headers(app)
-    for module in (
-        admin_audit,
-        admin_deleted,
-        admin_events,
-        admin_provisioning,
-        admin_reconcile,
-        billing_invoices,
-        billing_portal,
-        billing_subscriptions,
-        catalogue,
-        checkout,
-        document,
-        health,
-        webhooks,
-    ):
+    for module in _ROUTES:
         app.add_routes(module.routes)
     app[DOCUMENT] = ApiDocument(app.router, str(settings.app_url))
     if settings.demo:

@@ -6,6 +6,7 @@ Stripe cannot restart a subscription that has ended: there is a new one, which t
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -61,21 +62,21 @@ async def revive(
             raise _taken_over("Another subscription")
         return params
 
-    async def send(change: Change) -> str:
-        stripe_id = await _made_before(mirror, change)
-        if stripe_id is None:
-            stripe_id = await create_subscription(
-                mirror.stripe, change.params, change.idempotency_key
-            )
-        await mirror.refresh("subscription", stripe_id)
-        return stripe_id
-
     asked = {"withoutDiscounts": True} if without_discounts else {}
     wanted = StripeRequest("revive", ended.id, asked, request.key)
-    change = await carry_out(mirror, request.by, wanted, decide, send)
+    change = await carry_out(mirror, request.by, wanted, decide, partial(_create, mirror))
     revived = successors[-1] if change is None else _successor_in(change)
     after = await get_subscription(mirror, revived, request.named)
     return Changed(after, changed=change is not None)
+
+
+async def _create(mirror: Mirror, change: Change) -> str:
+    """Create the successor, unless an earlier attempt has, and return its id at Stripe."""
+    stripe_id = await _made_before(mirror, change)
+    if stripe_id is None:
+        stripe_id = await create_subscription(mirror.stripe, change.params, change.idempotency_key)
+    await mirror.refresh("subscription", stripe_id)
+    return stripe_id
 
 
 def _successor_of(id_: UUID) -> UUID:

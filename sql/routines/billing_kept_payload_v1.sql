@@ -1,4 +1,4 @@
--- What the inbox keeps of an event: all of it, or null if it is about somebody whose personal data has
+-- What the inbox keeps of an event: all of it, or null if it is about a person whose personal data has
 -- been erased. Volatile, because each call has to see what was committed while its statement waited
 -- for locks.
 CREATE OR REPLACE FUNCTION billing_kept_payload_v1(payload jsonb)
@@ -43,4 +43,4 @@ BEGIN
     RETURN payload;
 END
 $$;
-COMMENT ON FUNCTION billing_kept_payload_v1(jsonb) IS 'The payload of an event, or null if it is about somebody whose personal data has been erased';
+COMMENT ON FUNCTION billing_kept_payload_v1(jsonb) IS 'The payload of an event, or null if it is about a person whose personal data has been erased';

@@ -73,7 +73,7 @@ class AccountResponse(BaseModel):
 
     @property
     def suspended_by_service(self) -> str | None:
-        """Why somebody other than billing has suspended it; None if they have not."""
+        """Why others than billing have suspended it; None if they have not."""
         if self.state != "suspended" or self.suspendedBy in {None, "billing"}:
             return None
         return quote(self.suspensionReason or "no reason given", _MAX_QUOTE)
