@@ -122,3 +122,43 @@ def with_params(url: str, **params: str) -> str:
     """Set parameters of an address."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query=urlencode(dict(parse_qsl(parts.query)) | params)))
+
+
+def servers_of(url: str) -> list[str]:
+    """Return one address for each server that an address names."""
+    parts = urlsplit(url)
+    account, at, servers = parts.netloc.rpartition("@")
+    if servers:
+        return [
+            urlunsplit(parts._replace(netloc=f"{account}{at}{one}")) for one in servers.split(",")
+        ]
+    params = dict(parse_qsl(parts.query))
+    hosts, ports = (params.get(name, "").split(",") for name in ("host", "port"))
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    if len(hosts) == 1 or len(ports) != len(hosts):  # asyncpg says what is wrong
+        return [url]
+    pairs = zip(hosts, ports, strict=True)
+    return [with_params(url, host=host, **({"port": port} if port else {})) for host, port in pairs]
+
+
+def server_name(url: str) -> str:
+    """Return host and port of a single server's address, without the rest: for messages."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] or dict(parse_qsl(parts.query)).get("host", "")
+
+
+def target_of(url: str) -> str | None:
+    """Return what kind of server the address asks for."""
+    return dict(parse_qsl(urlsplit(url).query)).get("target_session_attrs")
+
+
+def for_target(url: str, target: str | None) -> str:
+    """Ask for another kind of server; None for none, which dbmate needs."""
+    if target is not None:
+        return with_params(url, target_session_attrs=target)
+    if target_of(url) is None:
+        return url
+    parts = urlsplit(url)
+    params = dict(parse_qsl(parts.query))
+    del params["target_session_attrs"]
+    return urlunsplit(parts._replace(query=urlencode(params)))

@@ -1,9 +1,10 @@
 """A way between a client and a server that can fall silent, as when packets are dropped."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
 """What a client of PostgreSQL sends first if it wants TLS."""
@@ -48,6 +49,8 @@ class TcpProxy:
                 group.create_task(self._copy(onward_reader, writer))
         finally:
             self._tasks.discard(task)
+            for opened in (writer, onward_writer):
+                opened.close()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -56,3 +59,10 @@ class TcpProxy:
                     writer.write(data)
                     await writer.drain()
         writer.close()
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """Listen on a free port of 127.0.0.1, and never say a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield int(listening.getsockname()[1])

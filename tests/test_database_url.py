@@ -12,7 +12,7 @@ import pytest
 
 from mpanel_billing.database import migrations
 from mpanel_billing.database.pool import create_pool
-from mpanel_billing.database_url import DatabaseUrl, read_database_url
+from mpanel_billing.database_url import DatabaseUrl, read_database_url, servers_of
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.errors import DatabaseUnavailableError, SettingsError
 from mpanel_billing.settings import DatabaseSettings, load_database_settings
@@ -131,3 +131,27 @@ async def test_migrations_and_service_use_and_verify_tls_alike(
         await works(f"{url}?sslmode=require&sslaccept=strict&sslcert={certificate}")
         with pytest.raises(DatabaseUnavailableError):
             await migrations.migrate(f"{url}?sslmode=verify-full&sslrootcert={other}")
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        ("postgresql://u:p@a/db?sslmode=require", ["postgresql://u:p@a/db?sslmode=require"]),
+        ("postgresql://u:p@a,b:5433/db", ["postgresql://u:p@a/db", "postgresql://u:p@b:5433/db"]),
+        ("postgresql://[::1]:1,[::2]/db", ["postgresql://[::1]:1/db", "postgresql://[::2]/db"]),
+        (
+            "postgresql://u@/db?host=a,b&port=1,2",
+            ["postgresql://u@/db?host=a&port=1", "postgresql://u@/db?host=b&port=2"],
+        ),
+        (
+            "postgresql://u@/db?host=a,b&port=1",
+            ["postgresql://u@/db?host=a&port=1", "postgresql://u@/db?host=b&port=1"],
+        ),
+        (
+            "postgresql://u@/db?host=a,b",
+            ["postgresql://u@/db?host=a", "postgresql://u@/db?host=b"],
+        ),
+    ],
+)
+def test_an_address_of_several_servers_is_several_addresses(url: str, servers: list[str]) -> None:
+    assert servers_of(url) == servers

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 
 from mpanel_billing.database import repeatables, repository
+from mpanel_billing.database.connecting import NoServerError, connect, find_writable
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.database_url import is_socket, leaves_tls_open, read_database_url, with_params
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, SettingsError
@@ -28,7 +29,6 @@ TABLE = "billing_schema_migrations"
 LOCK_TIMEOUT_MS = 2500
 """How long a statement waits for a lock, and blocks what queues behind it."""
 
-_CONNECT_SECONDS = 10
 _TRIES = 8
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -86,7 +86,7 @@ async def migrate(url: str, *, migrations: Path = MIGRATIONS) -> list[str]:
             raise
         done += await _apply_texts(connection, migrations)
 
-    url = await _decide_tls(_with_lock_timeout(url))
+    url = await _address(url)
     return await _with_retries(url, step)
 
 
@@ -106,13 +106,13 @@ async def rollback(url: str, *, migrations: Path = MIGRATIONS) -> str:
             await _apply_texts(connection, migrations)
             raise
 
-    url = await _decide_tls(_with_lock_timeout(url))
+    url = await _address(url)
     return (await _with_retries(url, step))[0]
 
 
 async def status(url: str, *, migrations: Path = MIGRATIONS) -> list[Migration]:
     """Return all migrations in order."""
-    url = await _decide_tls(_with_lock_timeout(url))
+    url = await _address(url)
     output = await _run_dbmate(url, "status", migrations)
     return [Migration(file, mark == "X") for mark, file in _STATUS_LINE.findall(output)]
 
@@ -169,10 +169,9 @@ async def _with_retries(
 @asynccontextmanager
 async def _migration_session(url: str) -> AsyncIterator[Connection]:
     try:
-        connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        message = f"cannot connect to the database: {error}"
-        raise DatabaseUnavailableError(message) from error
+        connection = await connect(url)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _unavailable(error) from error
     try:
         if not await repository.try_migration_lock(connection):
             raise _LockedOutError("another migration is running")
@@ -278,6 +277,21 @@ def _with_lock_timeout(url: str) -> str:
     return text if "lock_timeout" in given else with_params(text, lock_timeout=str(LOCK_TIMEOUT_MS))
 
 
+async def _address(url: str) -> str:
+    """Return the address of a single server that dbmate and asyncpg understand alike."""
+    url = _with_lock_timeout(url)
+    try:
+        url = await find_writable(url)
+    except NoServerError as error:
+        raise _unavailable(error) from error
+    return await _decide_tls(url)
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailableError:
+    reason = str(error) or type(error).__name__
+    return DatabaseUnavailableError(f"cannot connect to the database: {reason}")
+
+
 async def _decide_tls(url: str) -> str:
     """Return the address with TLS if the server has it, as the service uses it.
 
@@ -289,7 +303,7 @@ async def _decide_tls(url: str) -> str:
         return with_params(url, sslmode="disable")
     encrypted = with_params(url, sslmode="require")
     try:
-        connection = await asyncpg.connect(encrypted, timeout=_CONNECT_SECONDS)
+        connection = await connect(encrypted)
     except OSError:  # rejected; if there is no server at all, the next connection says so
         return with_params(url, sslmode="disable")
     except (asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-import asyncpg
-
 from mpanel_billing.database import repository
-from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, CONNECTION_ERRORS
+from mpanel_billing.database.connecting import CONNECT_TIMEOUT_SECONDS, connect
+from mpanel_billing.database.pool import CONNECTION_ERRORS
 from mpanel_billing.database.queries import Connection
 
 logger = logging.getLogger(__name__)
@@ -63,9 +62,8 @@ class SubscriptionChanges:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
-        conn = await asyncpg.connect(
+        conn = await connect(
             self._url,
-            timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=CONNECT_TIMEOUT_SECONDS,
             server_settings={"application_name": "mpanel-billing listener"},
         )

@@ -16,6 +16,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from mpanel_billing.database.connecting import CONNECT_TIMEOUT_SECONDS, connect
 from mpanel_billing.database.pgbouncer import BouncingConnection
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
@@ -28,7 +29,6 @@ else:  # generic in its stubs only
 
 CLOSE_TIMEOUT_SECONDS = 2.0
 """How long closing a pool waits for connections that are in use; then it cuts them."""
-CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 3.0
 """How long a request waits for a connection: long enough for thousands of statements, and short
 enough that the client is still waiting for the response."""
@@ -87,15 +87,17 @@ _UNOBSERVED = PoolObserver()
 
 
 class BoundedPool(_Pool):
-    """A pool that closes in CLOSE_TIMEOUT_SECONDS, even if connections are in use.
+    """A pool over one or several servers, which closes in CLOSE_TIMEOUT_SECONDS in any case.
 
-    asyncpg waits until all are returned: for ever, if a listener that has failed keeps one.
+    asyncpg waits until all connections are returned: for ever, if a listener that has failed keeps
+    one.
     """
 
     def __init__(self, dsn: str, **options: Any) -> None:
         """Take the options of asyncpg.create_pool."""
         super().__init__(
             dsn,
+            connect=connect,  # type: ignore[arg-type]  # its stub names each option
             max_queries=50_000,  # these are the defaults of asyncpg.create_pool
             max_inactive_connection_lifetime=300.0,
             loop=None,

@@ -20,12 +20,8 @@ from pgqueuer.models import Schedule
 
 from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.background import background
-from mpanel_billing.database.pool import (
-    COMMAND_TIMEOUT_SECONDS,
-    CONNECT_TIMEOUT_SECONDS,
-    BoundedPool,
-    Pool,
-)
+from mpanel_billing.database.connecting import CONNECT_TIMEOUT_SECONDS
+from mpanel_billing.database.pool import COMMAND_TIMEOUT_SECONDS, BoundedPool, Pool
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
 from mpanel_billing.mirror.mirror import Mirror

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import asyncpg
-
-from mpanel_billing.database.pool import CONNECT_TIMEOUT_SECONDS, CONNECTION_ERRORS
+from mpanel_billing.database.connecting import CONNECT_TIMEOUT_SECONDS, connect
+from mpanel_billing.database.pool import CONNECTION_ERRORS
 from mpanel_billing.telemetry.repository import has_waiting_jobs
 from mpanel_billing.telemetry.watchdog import LIMIT_SECONDS, exit_stuck
 
@@ -61,9 +60,8 @@ async def watch_queue(
 
 async def _work_waits(database_url: str) -> bool:
     try:
-        conn = await asyncpg.connect(
+        conn = await connect(
             database_url,
-            timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=CONNECT_TIMEOUT_SECONDS,
             server_settings={"application_name": "mpanel-billing watchdog"},
         )

@@ -15,18 +15,24 @@ from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests.faults.deployment import polling
+from tests.tcp_proxy import silent_port
 
 
 @dataclass(frozen=True)
 class ReplicatedPostgres:
-    """Two servers; a transaction is committed once both have it on disk."""
+    """Two servers; a transaction is committed once both have it on disk.
+
+    `silent` is a port at which nothing ever responds, as of a machine that is gone.
+    """
 
     primary: EmbeddedPostgres
     standby: EmbeddedPostgres
+    silent: int
 
     def url(self, name: str) -> str:
         """Return the URL of whichever server accepts writes."""
-        hosts = ",".join(f"127.0.0.1:{server.endpoint.port}" for server in self)
+        ports = self.silent, self.standby.endpoint.port, self.primary.endpoint.port
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         options = "sslmode=disable&target_session_attrs=read-write"
         return f"postgresql://postgres@{hosts}/{name}?{options}"
 
@@ -74,13 +80,15 @@ class ReplicatedPostgres:
 @contextmanager
 def running_replicated_postgres(folder: Path) -> Iterator[ReplicatedPostgres]:
     """Run both servers; `replicate` makes the standby."""
-    replicated = ReplicatedPostgres(
-        EmbeddedPostgres(folder / "primary", port=unused_port()),
-        EmbeddedPostgres(folder / "standby", port=unused_port()),
-    )
-    replicated.primary.start()
-    try:
-        yield replicated
-    finally:
-        for server in replicated:
-            server.stop()
+    with silent_port() as silent:
+        replicated = ReplicatedPostgres(
+            EmbeddedPostgres(folder / "primary", port=unused_port()),
+            EmbeddedPostgres(folder / "standby", port=unused_port()),
+            silent,
+        )
+        replicated.primary.start()
+        try:
+            yield replicated
+        finally:
+            for server in replicated:
+                server.stop()

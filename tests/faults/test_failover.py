@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpanel_billing.database.migrations import migrate
+from mpanel_billing.database.migrations import migrate, status
 from tests.faults.convergence import check_converged
 from tests.faults.deployment import Deployment, open_deployment
 from tests.faults.load import under_load
@@ -38,6 +38,7 @@ async def deployment(replicated: ReplicatedPostgres) -> AsyncIterator[Deployment
 async def test_a_standby_is_promoted(
     deployment: Deployment, replicated: ReplicatedPostgres, document: ReliabilityDocument
 ) -> None:
+    assert await migrate(replicated.url("billing")) == []
     web, worker = await deployment.start_web(), await deployment.start_worker()
     async with under_load(deployment) as load:
         await load.wait_for_purchases(1)
@@ -47,12 +48,14 @@ async def test_a_standby_is_promoted(
         promoted = time.monotonic()
         await load.wait_for_purchases(2)
     await check_converged(deployment, load)
+    assert all(one.applied for one in await status(replicated.url("billing")))
     assert (web.process.returncode, worker.process.returncode) == (None, None)
     assert deployment.responses.statuses() <= {200, 503}
     document.record(
         f"primary killed under load, synchronous standby promoted {UNNOTICED_SECONDS} s later",
         deployment.responses,
-        recovered="no restart needed, because DATABASE_URL names both servers: first response "
+        recovered="no restart needed, because DATABASE_URL names both servers, after one that is "
+        "silent: first response "
         f"{deployment.responses.seconds_until_ok(promoted):.2f} s after the promotion; none of "
         f"{len(load.acknowledged)} acknowledged events lost",
     )
