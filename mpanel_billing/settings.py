@@ -199,6 +199,7 @@ class Settings(DatabaseSettings, StripeSettings):
     rate_limit_store: SecretStr | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=4242, ge=0, le=65535)
+    ready_for: Literal["writes", "reads"] = "writes"
 
     reconcile_hour: Annotated[int, Field(ge=0, le=23)] | Literal["off"] = 3
     reconcile_requests_per_second: float = Field(default=10, gt=0, le=100)

@@ -52,6 +52,11 @@ async def list_view_rights(conn: Connection, views: Sequence[str]) -> list[str]:
     return [row["statement"] for row in rows]
 
 
+async def is_read_only(conn: Connection) -> bool:
+    """Return whether the database refuses writes."""
+    return bool(await _health.is_read_only.fetch_value(conn))
+
+
 async def ping(conn: Connection) -> None:
     """Make a round trip to the database."""
     await _health.ping.execute(conn)

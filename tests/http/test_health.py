@@ -33,6 +33,20 @@ async def test_it_is_not_ready_on_an_older_schema(client: AppClient, pool: Pool)
     assert reason.endswith(f"not at {expected_version()}: run `make migrate`")
 
 
+@pytest.mark.parametrize(("ready_for", "status"), [("writes", 503), ("reads", 200)])
+async def test_a_database_without_writes_is_ready_only_where_reading_is_enough(
+    aiohttp_client: Clients, read_only_url: str, ready_for: str, status: int
+) -> None:
+    settings = make_settings(database_url=read_only_url, ready_for=ready_for)
+    client = await aiohttp_client(make_app(settings))
+    for path in ("/api/health/ready", "/api/health"):
+        answer = await client.get(path)
+        content = await answer.json()
+        assert answer.status == status
+        assert ("accepts no writes" in content.get("reason", "")) == (status == 503)
+    assert (await client.get("/api/public/plans")).status == 200
+
+
 async def test_the_reason_is_that_of_the_moment(
     aiohttp_client: Clients, run_dir: Path, worker_id: str
 ) -> None:

@@ -38,8 +38,11 @@ async def get_live(_: web.Request) -> web.Response:
     {HTTPStatus.OK: UpResponse, HTTPStatus.SERVICE_UNAVAILABLE: UnreadyResponse},
 )
 async def get_ready(request: web.Request) -> web.Response:
-    """Return 200 if the database is reachable and migrated, else 503 with the reason."""
-    reason = await reason_not_ready(request.app[keys.POOL])
+    """Return 200 if the database is reachable, migrated and writable, else 503 with the reason.
+
+    With READY_FOR=reads, it need not be writable.
+    """
+    reason = await _reason_not_ready(request)
     if reason is None:
         return web.json_response({"status": "ok"}, headers=_NO_STORE)
     return _unavailable({}, reason)
@@ -57,7 +60,7 @@ async def get_health(request: web.Request) -> web.Response:
     justify taking one out of rotation.
     """
     about = {"timestamp": _now(), "version": __version__}
-    reason = await reason_not_ready(request.app[keys.POOL])
+    reason = await _reason_not_ready(request)
     if reason is not None:
         return _unavailable(about, reason)
     troubles = find_troubles(await request.app[keys.FIGURES].read())
@@ -76,6 +79,11 @@ async def get_metrics(request: web.Request) -> web.Response:
     """Return the counters of all processes and the figures of the database, if it is up."""
     body = await render_metrics(request.app[keys.FIGURES])
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _reason_not_ready(request: web.Request) -> str | None:
+    for_writes = request.app[keys.SETTINGS].ready_for == "writes"
+    return await reason_not_ready(request.app[keys.POOL], for_writes=for_writes)
 
 
 def _unavailable(about: dict[str, Any], reason: str) -> web.Response:
