@@ -150,11 +150,11 @@ $$;
 COMMENT ON FUNCTION billing_email_hash_v1(email text) IS 'Keyed SHA-256 of an e-mail address in lower case; null for none';
 
 CREATE FUNCTION billing_keep_deleted_subscription() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
     AS $$
 BEGIN
-    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA), TRUE);
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     INSERT INTO billing_deleted_subscriptions AS d (
         subscription_id,
         stripe_subscription_id,
@@ -203,7 +203,7 @@ BEGIN
     RETURN OLD;
 END
 $$;
-COMMENT ON FUNCTION billing_keep_deleted_subscription() IS 'Keeps what is needed of a subscription that is being deleted';
+COMMENT ON FUNCTION billing_keep_deleted_subscription() IS 'Keeps what is needed of a subscription that is being deleted, with the rights of its owner';
 
 CREATE FUNCTION billing_kept_payload_v1(payload jsonb) RETURNS jsonb
     LANGUAGE plpgsql

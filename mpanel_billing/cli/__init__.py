@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": "mpanel_billing.cli.processes:serve",
     "worker": "mpanel_billing.cli.processes:worker",
     "migrate": "mpanel_billing.cli.migrate:app",
+    "database": "mpanel_billing.cli.grants:app",
     "catalog": "mpanel_billing.cli.catalog:app",
     "events": "mpanel_billing.cli.events:app",
     "provision": "mpanel_billing.cli.provision:app",

@@ -84,6 +84,15 @@ def load_queries(aggregate: str) -> Queries:
     return Queries(aggregate)
 
 
+def all_queries() -> dict[str, Query]:
+    """Return every named query, by names such as `inbox.insert_events`."""
+    return {
+        f"{path.stem}.{name}": query
+        for path in sorted(QUERIES.glob("*.sql"))
+        for name, query in load_queries(path.stem).by_name.items()
+    }
+
+
 def name_of(statement: str) -> str:
     """Return a statement's name, such as `inbox.insert_events`, else its first word."""
     return _NAMES.get(statement) or statement.lstrip().split(None, 1)[0].rstrip(";").upper()

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
+from mpanel_billing.database.privileges import Need
 from mpanel_billing.database.queries import Connection, load_queries
 
 _migrations = load_queries("migrations")
 _health = load_queries("health")
+_privileges = load_queries("privileges")
 
 
 async def get_schema_version(conn: Connection) -> str | None:
@@ -60,3 +62,34 @@ async def is_read_only(conn: Connection) -> bool:
 async def ping(conn: Connection) -> None:
     """Make a round trip to the database."""
     await _health.ping.execute(conn)
+
+
+async def list_columns(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return table_oid, table_name, number and column_name of each table and view of the schema."""
+    return await _privileges.list_columns.fetch(conn)
+
+
+async def list_sequences(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return table_name and sequence_name where a column's default reads a sequence."""
+    return await _privileges.list_sequences.fetch(conn)
+
+
+async def list_routines(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return routine_oid, name, body and triggered_by, the tables whose triggers run it."""
+    return await _privileges.list_routines.fetch(conn)
+
+
+async def list_privileges(conn: Connection, role: str) -> frozenset[Need]:
+    """Return what a role may do in the schema public, by whatever grant."""
+    rows = await _privileges.list_privileges.fetch(conn, role=role)
+    return frozenset(Need(*row) for row in rows)
+
+
+async def list_runtime_roles(conn: Connection) -> list[str]:
+    """Return the roles that may store events by a grant: those of the web and of the worker."""
+    return [row["role"] for row in await _privileges.list_runtime_roles.fetch(conn)]
+
+
+async def get_role(conn: Connection, role: str | None = None) -> asyncpg.Record | None:
+    """Return name, superuser, owner (of a table) and creates (tables) of a role, else our own."""
+    return await _privileges.get_role.fetch_one(conn, role=role)

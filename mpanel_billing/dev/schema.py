@@ -1,7 +1,8 @@
 """`python -m mpanel_billing.dev.schema`: write down the schema as the migrations leave it.
 
-All of it in `sql/schema.sql`; and in each file of `sql/queries` the tables that its line "Tables"
-names, so that they are next to the statements about them.
+All of it in `sql/schema.sql`; in each file of `sql/queries` the tables that its line "Tables"
+names, so that they are next to the statements about them; and in `sql/privileges.toml` what each
+process needs to be allowed.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from mpanel_billing.database import privileges
 from mpanel_billing.database.migrations import TABLE, migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.dev.privileges import derive_needs
 from mpanel_billing.resources import QUERIES, SQL
 
 SCHEMA = SQL / "schema.sql"
@@ -73,6 +76,8 @@ def main() -> None:
     ):
         asyncio.run(migrate(server.url("postgres")))
         schema = dump_schema(server.bin_dir, server.url("postgres"))
+        needs = asyncio.run(derive_needs(server.url("postgres")))
+    privileges.FILE.write_text(privileges.as_toml(needs))
     SCHEMA.write_text(schema)
     for path in QUERIES.glob("*.sql"):
         path.write_text(with_tables(path.read_text(), schema))

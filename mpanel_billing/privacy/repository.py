@@ -109,11 +109,6 @@ async def remember_erasures(conn: Connection, erasures: Sequence[Erasure]) -> No
     await _queries.remember_erasures.execute(conn, erasures=[asdict(each) for each in erasures])
 
 
-async def list_erasures(conn: Connection) -> Sequence[Erasure]:
-    """Return what is remembered of people who asked for it, oldest first."""
-    return [Erasure(**dict(row)) for row in await _queries.list_erasures.fetch(conn)]
-
-
 async def erase_rows(conn: Connection, person: Person) -> Mapping[str, int]:
     """Erase what is personal in the rows of a person; return the number of rows by table."""
     rows = await _queries.erase_rows.fetch(

@@ -187,12 +187,6 @@ async def end_leniency(
     return reason
 
 
-async def list_ignored_prices(pool: Pool) -> Sequence[asyncpg.Record]:
-    """Return the prices that were declared to give nothing."""
-    async with acquired(pool) as conn:
-        return await repository.list_ignored_prices(conn)
-
-
 async def ignore_price(
     pool: Pool, stripe_price_id: str, *, reason: str, operator: str, by: Actor | None = None
 ) -> int:

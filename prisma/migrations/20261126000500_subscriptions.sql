@@ -237,11 +237,12 @@ COMMENT ON COLUMN billing_adoptions.adopted_at IS 'When it was brought back';
 COMMENT ON COLUMN billing_adoptions.inspected_at IS 'When its accounts were looked for; null: not yet';
 
 -- Runs before the rows that belong to the subscription are deleted too, in mPanel's transaction, whose
--- search path may be any: the function's own ends with it.
-CREATE FUNCTION billing_keep_deleted_subscription() RETURNS trigger LANGUAGE plpgsql
+-- search path may be any: the function's own ends with it. mPanel's role need not have rights on our
+-- tables, so it runs with its owner's; what is in the session's temporary schema must not stand in.
+CREATE FUNCTION billing_keep_deleted_subscription() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA), TRUE);
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     INSERT INTO billing_deleted_subscriptions AS d (
         subscription_id,
         stripe_subscription_id,
@@ -290,7 +291,9 @@ BEGIN
     RETURN OLD;
 END
 $$;
-COMMENT ON FUNCTION billing_keep_deleted_subscription() IS 'Keeps what is needed of a subscription that is being deleted';
+COMMENT ON FUNCTION billing_keep_deleted_subscription() IS 'Keeps what is needed of a subscription that is being deleted, with the rights of its owner';
+-- A trigger needs no right to fire; without it nobody can make one of theirs run this.
+REVOKE EXECUTE ON FUNCTION billing_keep_deleted_subscription() FROM PUBLIC;
 
 -- migrate:down
 DROP FUNCTION billing_keep_deleted_subscription();

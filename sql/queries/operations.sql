@@ -223,15 +223,6 @@ DELETE FROM billing_ignored_prices
 WHERE stripe_price_id = :stripe_price_id
 RETURNING reason;
 
--- name: list_ignored_prices()
-SELECT
-    ignored.stripe_price_id,
-    ignored.reason,
-    ignored.set_by,
-    ignored.set_at
-FROM billing_ignored_prices AS ignored
-ORDER BY ignored.set_at;
-
 -- name: renew_works_of_price(stripe_price_id, after, most)
 -- As renew_work, for a page of the subscriptions with an item at a price that the catalogue does not
 -- have; version is null for those that have no work.

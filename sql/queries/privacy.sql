@@ -134,16 +134,6 @@ SELECT
 -- Waits for the transactions that are writing events. Those that begin later see what is committed.
 LOCK TABLE stripe_events IN SHARE MODE;
 
--- name: list_erasures()
-SELECT
-    e.identifier,
-    e.kind,
-    e.reason,
-    e.erased_at
-FROM billing_erasures AS e
-WHERE e.reason = 'request'
-ORDER BY e.erased_at, e.kind, e.identifier;
-
 -- name: hash_emails(emails)
 SELECT billing_email_hash_v1(named.email) AS hash
 FROM unnest(:emails::text[]) AS named (email);
@@ -602,10 +592,26 @@ WHERE object_id = ANY(:object_ids::text[])
   AND payload IS NOT NULL;
 
 -- name: export_person(customers, users, subscriptions, stripe_customers, object_ids)$
--- Whole rows, so that a new column is in it; what mPanel stores of passwords is not.
+-- Whole rows, so that a new column is in it. Not of users: what mPanel stores of passwords, now or
+-- later, may not even be read.
 SELECT jsonb_build_object(
     'users', (
-        SELECT jsonb_agg(to_jsonb(t) - 'password_hash') FROM users AS t WHERE t.id = ANY(:users::uuid[])
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM (
+            SELECT
+                u.id,
+                u.tenant_id,
+                u.email,
+                u.first_name,
+                u.last_name,
+                u.role,
+                u.status,
+                u.email_verified,
+                u.created_at,
+                u.updated_at
+            FROM users AS u
+            WHERE u.id = ANY(:users::uuid[])
+        ) AS t
     ),
     'customers', (SELECT jsonb_agg(to_jsonb(t)) FROM customers AS t WHERE t.id = ANY(:customers::uuid[])),
     'stripe_customers', (

@@ -103,7 +103,7 @@ VALUES (
 RETURNING id, started_at, attempts;
 
 -- name: clear_marks()!
-TRUNCATE billing_reconcile_marks;
+DELETE FROM billing_reconcile_marks;
 
 -- name: delete_old_runs()!
 -- Keeps ninety days of history.

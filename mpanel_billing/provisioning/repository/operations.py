@@ -121,11 +121,6 @@ async def heed_price(conn: Connection, stripe_price_id: str) -> str | None:
     return reason
 
 
-async def list_ignored_prices(conn: Connection) -> Sequence[asyncpg.Record]:
-    """Return the prices that were declared to give nothing."""
-    return await _queries.list_ignored_prices.fetch(conn)
-
-
 async def renew_works_of_price(
     conn: Connection, stripe_price_id: str, after: UUID, most: int
 ) -> Sequence[tuple[UUID, int | None]]:
