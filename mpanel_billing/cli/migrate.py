@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from mpanel_billing.cli.database import with_pool
 from mpanel_billing.database import migrations
+from mpanel_billing.database.privileges import listed
+from mpanel_billing.database.runtime_roles import list_lacking
 from mpanel_billing.settings import load_database_settings
 
 app = typer.Typer(help="Bring the database's schema up to date.", no_args_is_help=True)
@@ -13,12 +16,20 @@ app = typer.Typer(help="Bring the database's schema up to date.", no_args_is_hel
 
 @app.command()
 def up() -> None:
-    """Apply pending migrations, changed views and routines; safe on several machines at once."""
+    """Apply pending migrations, changed views and routines; safe on several machines at once.
+
+    Names the roles that lack a right which this release needs.
+    """
     applied = asyncio.run(migrations.migrate(_database_url()))
     for file in applied:
         typer.echo(f"applied {file}")
     if not applied:
         typer.echo(f"nothing to do, the schema is at {migrations.expected_version()}")
+    for role in with_pool(list_lacking):
+        typer.echo(
+            f"the role {role.name} lacks {'; '.join(listed(role.missing))}: run what "
+            "`mpanel-billing database grants` prints (docs/deployment.md)"
+        )
 
 
 @app.command()

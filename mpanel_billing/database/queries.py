@@ -5,8 +5,9 @@ call with unknown or missing parameters is an error, and an unknown name fails w
 starts, not when the query is first used. Why: docs/decisions/0002-named-queries.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 import aiosql
@@ -84,7 +85,8 @@ def load_queries(aggregate: str) -> Queries:
     return Queries(aggregate)
 
 
-def all_queries() -> dict[str, Query]:
+@cache
+def all_queries() -> Mapping[str, Query]:
     """Return every named query, by names such as `inbox.insert_events`."""
     return {
         f"{path.stem}.{name}": query

@@ -90,6 +90,7 @@ async def list_runtime_roles(conn: Connection) -> list[str]:
     return [row["role"] for row in await _privileges.list_runtime_roles.fetch(conn)]
 
 
-async def get_role(conn: Connection, role: str | None = None) -> asyncpg.Record | None:
+async def get_role(conn: Connection, role: str | None = None) -> asyncpg.Record:
     """Return name, superuser, owner (of a table) and creates (tables) of a role, else our own."""
-    return await _privileges.get_role.fetch_one(conn, role=role)
+    [row] = await _privileges.get_role.fetch(conn, role=role)
+    return row

@@ -1,14 +1,18 @@
-"""On PostgreSQL 16, which production runs: the migrations on mPanel's database, every query."""
+"""On PostgreSQL 16, which production runs: migrations on mPanel's database, queries, roles."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from mpanel_billing.database import migrations, repeatables
+from mpanel_billing.database import migrations, repeatables, repository
+from mpanel_billing.database.grants import grants
+from mpanel_billing.database.privileges import RUNTIME, Process, excess, listed, missing
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.resources import MIGRATIONS, QUERIES, ROOT, SQL
+from tests.granted import refused_queries
 from tests.mpanel.databases import (
     LATER_COLUMNS,
     OWNER,
@@ -82,3 +86,23 @@ async def test_every_query_can_be_prepared(url16: str) -> None:
             for query in load_queries(file.stem).by_name.values():
                 statement = await connection.prepare(query.sql)
                 assert len(statement.get_parameters()) == len(query.parameters), query.name
+
+
+@pytest.mark.parametrize("processes", [(Process.WEB,), RUNTIME, tuple(Process)])
+async def test_a_role_gets_what_its_processes_need(
+    postgres16: Postgres16, url16: str, processes: tuple[Process, ...]
+) -> None:
+    await run_files(url16, [SCHEMA, ROWS, LATER_COLUMNS])
+    await migrations.migrate(url16)
+    async with connected(postgres16.url("postgres")) as admin:
+        await admin.execute('DROP ROLE IF EXISTS "of billing"; CREATE ROLE "of billing" LOGIN')
+    async with connected(url16) as owner:
+        for _ in range(2):
+            await owner.execute(grants(OWNER, "of billing", processes, add_only=False))
+        held = await repository.list_privileges(owner, "of billing")
+    assert (listed(missing(held, processes)), listed(excess(held, processes))) == ([], [])
+    async with connected(postgres16.url("mpanel", "of%20billing")) as session:
+        for process in processes:
+            assert await refused_queries(session, process) == {}
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await session.fetch("SELECT password_hash FROM users")
