@@ -13,6 +13,9 @@ ARGS ?=
 
 BIN := .venv/bin
 SET_UP := .venv/.set-up
+# An installation for production has what these need; `make setup` would add to it.
+PROGRAM := $(if $(wildcard .venv/.installed),,$(SET_UP))
+TOOLS := .tools/.set-up
 
 .PHONY: help
 help: ## List the targets
@@ -25,15 +28,35 @@ $(SET_UP): pyproject.toml stripe_sandbox/pyproject.toml scripts/setup.sh
 	@scripts/setup.sh
 	@touch $@
 
+.PHONY: install
+install: ## Install what production needs, pinned, into .venv (WITH=extras: Redis and tracing too)
+	@scripts/install.sh
+
+$(TOOLS): requirements/release.txt scripts/tools.sh
+	@scripts/tools.sh
+	@touch $@
+
+.PHONY: lock
+lock: $(SET_UP) $(TOOLS) ## Pin what pyproject.toml asks for in requirements/ (ARGS=--upgrade: newest versions)
+	@$(BIN)/python scripts/lock.py $(ARGS)
+
+.PHONY: sbom
+sbom: $(TOOLS) ## Write dist/sbom.json: what an installation consists of (CycloneDX)
+	@scripts/sbom.sh
+
+.PHONY: audit
+audit: $(TOOLS) ## Name known vulnerabilities of what is pinned, and how much could not be checked
+	@.tools/bin/python scripts/audit.py
+
 .PHONY: dev
 dev: $(SET_UP) ## Run everything locally: PostgreSQL, sandbox, API, worker (ARGS="--help" for options)
 	@$(BIN)/mpanel-billing dev $(ARGS)
 
 .PHONY: test
-test: $(SET_UP) ## Run all tests but those of PM2 (make test-pm2)
+test: $(SET_UP) ## Run all tests but those of PM2 and the wheel (make test-pm2, make test-wheel)
 	@scripts/install-browser.sh
 	@scripts/install-fault-tools.sh
-	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 $(ARGS)
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/wheel $(ARGS)
 
 .PHONY: reliability
 reliability: $(SET_UP) ## Break things under load, and write the results to docs/reliability.md
@@ -43,6 +66,10 @@ reliability: $(SET_UP) ## Break things under load, and write the results to docs
 .PHONY: test-pm2
 test-pm2: $(SET_UP) ## Test the service under real PM2, from npm
 	@scripts/test-pm2.sh $(ARGS)
+
+.PHONY: test-wheel
+test-wheel: $(SET_UP) ## Test an installation: pinned packages, and the wheel from any folder
+	@$(BIN)/pytest -rs tests/wheel $(ARGS)
 
 .PHONY: check
 check: $(SET_UP) ## Run the linters and the type checker
@@ -65,15 +92,15 @@ soak: $(SET_UP) ## Run the property tests with many more examples than `make tes
 	@WORLD_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/worlds $(ARGS)
 
 .PHONY: migrate
-migrate: $(SET_UP) ## Apply pending migrations to DATABASE_URL
+migrate: $(PROGRAM) ## Apply pending migrations to DATABASE_URL
 	@$(BIN)/mpanel-billing migrate up
 
 .PHONY: migrate-down
-migrate-down: $(SET_UP) ## Roll back the latest migration of DATABASE_URL
+migrate-down: $(PROGRAM) ## Roll back the latest migration of DATABASE_URL
 	@$(BIN)/mpanel-billing migrate down
 
 .PHONY: migrate-status
-migrate-status: $(SET_UP) ## List the migrations, and which are applied to DATABASE_URL
+migrate-status: $(PROGRAM) ## List the migrations, and which are applied to DATABASE_URL
 	@$(BIN)/mpanel-billing migrate status
 
 .PHONY: migrate-new
@@ -90,5 +117,5 @@ psql: $(SET_UP) ## Open psql on the database of a running `make dev`
 
 .PHONY: clean
 clean: ## Remove .venv and caches, but not the data of `make dev` in .data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .venvs .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 # the first one that is new enough.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/find-python.sh
 
 # One at a time: several make targets may run at once.
 if command -v flock >/dev/null; then
@@ -10,30 +11,14 @@ if command -v flock >/dev/null; then
   flock 9
 fi
 
-new_enough() {
-  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-}
-
-find_python() {
-  local candidate
-  for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.13 python3.14}; do
-    if new_enough "$candidate"; then
-      echo "$candidate"
-      return
-    fi
-  done
-  echo "setup: needs Python 3.11 or newer; ${PYTHON:-python3} is" \
-    "$("${PYTHON:-python3}" --version 2>/dev/null || echo missing)." \
-    "Choose another one: make setup PYTHON=/path/to/python3.11" >&2
-  return 1
-}
+if [ -L .venv ]; then
+  echo "setup: this checkout is installed for production (make install). Develop in another one," \
+    "or remove that with: make clean" >&2
+  exit 1
+fi
 
 if ! new_enough .venv/bin/python; then
-  python=$(find_python)
-  if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
-    echo "setup: $python has no venv module (on Debian: apt-get install python3-venv)" >&2
-    exit 1
-  fi
+  python=$(find_python setup)
   echo "setup: creating .venv with $("$python" --version)"
   "$python" -m venv --clear .venv
 fi

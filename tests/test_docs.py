@@ -14,6 +14,7 @@ TOP = (
     "docs",
     "mpanel_billing",
     "prisma",
+    "requirements",
     "scripts",
     "sql",
     "stripe_sandbox",

@@ -114,7 +114,8 @@ async def _shared_store(url: str) -> AsyncIterator[Storage]:
         from redis.asyncio import ConnectionPool  # noqa: PLC0415 - an optional extra
     except ImportError:
         raise SettingsError(
-            "RATE_LIMIT_STORE: needs the Redis client: pip install 'mpanel-billing[redis]'"
+            "RATE_LIMIT_STORE: needs the Redis client, which is not installed: "
+            "make install WITH=extras, or pip install 'mpanel-billing[redis]'"
         ) from None
     connections = ConnectionPool.from_url(
         url, socket_timeout=STORE_TIMEOUT_SECONDS, socket_connect_timeout=STORE_TIMEOUT_SECONDS

@@ -51,7 +51,7 @@ def _open_spans(endpoint: str, process: str) -> "Spans":
             raise
         raise SettingsError(
             "OTEL_EXPORTER_OTLP_ENDPOINT: traces need OpenTelemetry, which is not installed: "
-            ".venv/bin/pip install -e '.[tracing]'"
+            "make install WITH=extras, or pip install 'mpanel-billing[tracing]'"
         ) from error
     spans: Spans = module.open_spans(endpoint, process)
     return spans

@@ -152,5 +152,5 @@ async def test_traces_without_the_extra_end_in_a_clear_line(database_url: str) -
     code, error = await run_python(WITHOUT_THE_EXTRA, environment)
     assert code == WRONG_SETTINGS
     assert error.startswith("mpanel-billing: OTEL_EXPORTER_OTLP_ENDPOINT: traces need")
-    assert "pip install -e '.[tracing]'" in error
+    assert "pip install 'mpanel-billing[tracing]'" in error
     assert "Traceback" not in error

