@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what some fault tests need; without it they are skipped (in CI: they fail).
+# Installs what tests of faults and of systemd units need; without it they are skipped (in CI: they fail).
 set -euo pipefail
-"$(dirname "$0")/install-packages.sh" "PgBouncer and of wrong clocks" "pgbouncer faketime" \
-  "pgbouncer faketime" || true
+"$(dirname "$0")/install-packages.sh" "PgBouncer, wrong clocks and systemd units" \
+  "pgbouncer faketime systemd-analyze systemd-socket-activate" "pgbouncer faketime systemd" || true

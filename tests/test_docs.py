@@ -11,6 +11,7 @@ from mpanel_billing.resources import ROOT
 TOP = (
     "benchmarks",
     "catalog",
+    "deploy",
     "docs",
     "mpanel_billing",
     "prisma",

@@ -18,8 +18,9 @@ from mpanel_billing.http.response_headers import add_headers
 from mpanel_billing.http.routes import health
 from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.figures import FigureReader
-from mpanel_billing.telemetry.pm2 import runs_under_pm2, signal_ready, stopping_with_pm2
 from mpanel_billing.telemetry.pool import open_pool
+from mpanel_billing.telemetry.process_manager import runs_under_pm2, signal_ready, stopping_with_pm2
+from mpanel_billing.telemetry.systemd import take_sockets
 from mpanel_billing.telemetry.watchdog import watching_loop
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ _HANDLER_SECONDS = 2.0
 """How long requests may run after that before they are cancelled."""
 
 _POLL_SECONDS = 0.02
+
+_BACKLOG = 4096
+"""Connections that the kernel keeps until they are accepted: those of a restart under systemd."""
 
 
 class AddressInUseError(BillingError):
@@ -64,7 +68,8 @@ def announce_shutdown(app: web.Application) -> None:
 def serve(app_factory: Callable[[], web.Application], host: str, port: int) -> None:
     """Serve the application until SIGINT or SIGTERM; returns at most STOP_SECONDS after that.
 
-    Under PM2 it reports when it is ready, and shares the port with the other instances; otherwise
+    It reports to PM2 or systemd when it is ready. If systemd passes it listening sockets, it serves
+    those instead of host and port. Under PM2 it shares the port with the other instances; otherwise
     AddressInUseError if the port is taken.
     """
     asyncio.run(_serve(app_factory, host, port))
@@ -79,21 +84,23 @@ async def _run(app: web.Application, host: str, port: int) -> None:
     stop = _stop_signal()
     if SHUTDOWN not in app:
         announce_shutdown(app)
-    listener = _bind(host, port)
+    listeners = take_sockets() or [_bind(host, port)]
     runner = Runner(app, shutdown_timeout=_HANDLER_SECONDS)
     try:
         await runner.setup()
         _freeze_program()
-        await web.SockSite(runner, listener).start()
-        logger.info("listening on http://%s:%d", *listener.getsockname()[:2])
+        for listener in listeners:
+            await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+            logger.info("listening on http://%s:%d", *listener.getsockname()[:2])
         signal_ready()
         with stopping_with_pm2(stop):
             await stop.wait()
     except BaseException:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         await runner.cleanup()
         raise
-    await _stop(runner, listener)
+    await _stop(runner, listeners)
 
 
 def _freeze_program() -> None:
@@ -124,7 +131,7 @@ def _bind(host: str, port: int) -> socket.socket:
         raise AddressInUseError(message) from error
 
 
-async def _stop(runner: web.AppRunner, listener: socket.socket) -> None:
+async def _stop(runner: web.AppRunner, listeners: list[socket.socket]) -> None:
     """Stop in an order that loses no request.
 
     A client may send a request over an open connection at any moment. So every response first
@@ -134,25 +141,26 @@ async def _stop(runner: web.AppRunner, listener: socket.socket) -> None:
     try:
         async with asyncio.timeout(STOP_SECONDS):
             runner.app[SHUTDOWN].set()
-            await _stop_listening(runner, listener)
+            await _stop_listening(runner, listeners)
             await _wait_for_connections(runner)
             await runner.cleanup()
     except TimeoutError:
         logger.error("graceful stop timed out after %.1f s", STOP_SECONDS)  # noqa: TRY400 - the traceback is of the timeout
 
 
-async def _stop_listening(runner: web.AppRunner, listener: socket.socket) -> None:
-    """Close the listening socket, and serve every connection that the kernel accepted for it.
+async def _stop_listening(runner: web.AppRunner, listeners: list[socket.socket]) -> None:
+    """Close the listening sockets, and serve every connection that the kernel accepted for them.
 
-    Closing it resets connections that are still in its queue. So the loop stops watching it, what
+    Closing one resets connections that are still in its queue. So the loop stops watching it, what
     the loop has accepted gets its transport (two rounds of the loop), and the rest of the queue is
     accepted right before it is closed.
     """
     loop = asyncio.get_running_loop()
-    loop.remove_reader(listener)
+    for listener in listeners:
+        loop.remove_reader(listener)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    waiting = _accept_waiting(listener)
+    waiting = [taken for listener in listeners for taken in _accept_waiting(listener)]
     for site in runner.sites:
         await site.stop()
     assert runner.server  # noqa: S101 - set up before

@@ -11,6 +11,7 @@ from io import StringIO
 from typing import NoReturn
 
 from mpanel_billing.background import background
+from mpanel_billing.telemetry.systemd import notify
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ async def watching_loop() -> AsyncIterator[None]:
     """End the process if its event loop stands still for LIMIT_SECONDS during the block.
 
     A thread without Python code does it, so it works while another one holds the interpreter. It
-    writes the stack of each thread to stderr and exits with status 1.
+    writes the stack of each thread to stderr and exits with status 1. systemd hears every second
+    that the loop turns (`WatchdogSec`), which also ends a process whose threads all stand still.
     """
     try:
         async with background(_keep_beating()):
@@ -40,6 +42,7 @@ async def watching_loop() -> AsyncIterator[None]:
 async def _keep_beating() -> None:
     while True:
         faulthandler.dump_traceback_later(LIMIT_SECONDS, exit=True)
+        notify("WATCHDOG=1")
         await asyncio.sleep(_BEAT_SECONDS)
 
 

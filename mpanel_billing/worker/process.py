@@ -39,8 +39,8 @@ from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.telemetry.counters import JobOutcome, count_job
-from mpanel_billing.telemetry.pm2 import signal_ready, stopping_with_pm2
 from mpanel_billing.telemetry.pool import open_pool, sampled
+from mpanel_billing.telemetry.process_manager import signal_ready, stopping_with_pm2
 from mpanel_billing.webhooks.inbox import retry_event
 from mpanel_billing.worker.outages import brief_outages
 from mpanel_billing.worker.stall import Progress, watch_queue

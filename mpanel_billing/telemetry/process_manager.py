@@ -1,10 +1,12 @@
-"""The channel between PM2 and the processes that it starts."""
+"""What the process manager hears: PM2 over its channel, systemd over its socket."""
 
 import asyncio
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from mpanel_billing.telemetry.systemd import notify
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +20,8 @@ def runs_under_pm2() -> bool:
 
 
 def signal_ready() -> None:
-    """Report to PM2 (`wait_ready`) that this process is ready; does nothing without PM2."""
+    """Report to PM2 (`wait_ready`) or systemd that this process is ready; else do nothing."""
+    notify("READY=1")
     if runs_under_pm2():
         os.write(int(os.environ[_CHANNEL]), b'"ready"\n')
 
