@@ -71,6 +71,12 @@ test-pm2: $(SET_UP) ## Test the service under real PM2, from npm
 test-wheel: $(SET_UP) ## Test an installation: pinned packages, and the wheel from any folder
 	@$(BIN)/pytest -rs tests/wheel $(ARGS)
 
+.PHONY: test-alerts
+test-alerts: $(SET_UP) ## Test the alert rules with promtool, from Debian's package of Prometheus
+	@scripts/install-promtool.sh
+	$(BIN)/promtool check rules docs/monitoring/alerts.yaml
+	$(BIN)/promtool test rules tests/telemetry/alerts.test.yaml
+
 .PHONY: check
 check: $(SET_UP) ## Run the linters and the type checker
 	$(BIN)/ruff check

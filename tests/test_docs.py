@@ -74,10 +74,10 @@ def _leads_somewhere(document: Path, link: str) -> bool:
         return True
     path, _, anchor = link.partition("#")
     target = (ROOT / document.parent / path).resolve() if path else ROOT / document
-    return target.exists() and (not anchor or anchor in _anchors(target))
+    return target.exists() and (not anchor or anchor in anchors(target))
 
 
-def _anchors(document: Path) -> set[str]:
+def anchors(document: Path) -> set[str]:
     """Return the names that GitHub gives to the headings of a document."""
     headings = HEADING.findall(document.read_text())
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}

@@ -1,7 +1,8 @@
 """The Prometheus metrics of a process. Every label takes its values from a closed set."""
 
+from collections.abc import Iterable
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
@@ -168,6 +169,18 @@ def count_driver_call(driver: str, action: str, outcome: str, seconds: float) ->
     known = driver if driver in _DRIVERS else OTHER
     DRIVER_CALLS.labels(known, action, outcome).inc()
     DRIVER_SECONDS.labels(known, action).observe(seconds)
+
+
+def begin_counting_events(types: Iterable[str]) -> None:
+    """Start the counters of applied events at 0: increase() misses what a series is born with."""
+    for known_type in types:
+        event_counter(known_type, "applied")
+
+
+def begin_counting_jobs(job: str) -> None:
+    """Start the counters of a kind of job at 0."""
+    for outcome in get_args(JobOutcome):
+        JOBS.labels(job, outcome)
 
 
 def count_job(job: str, outcome: JobOutcome, seconds: float) -> None:

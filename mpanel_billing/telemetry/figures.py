@@ -1,13 +1,15 @@
 """Figures about the work, read from the database: what waits, what fails, and for how long.
 
-One statement reads all of them, at most every FRESH_SECONDS however often monitoring asks. While
-the database is down, `Figures.up` is false and there are no values.
+One statement reads all of them, at most every FRESH_SECONDS however often monitoring asks; the
+kinds of trouble have one of their own, which is dearer and so less frequent. While the database is
+down, `Figures.up` is false and there are no values.
 """
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -15,6 +17,7 @@ import asyncpg
 from prometheus_client.core import GaugeMetricFamily
 
 from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.telemetry import repository
 
@@ -22,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 4.0
 """How long figures are reused; shorter than any scrape interval."""
+
+TROUBLE_FRESH_SECONDS = 30.0
+"""How long the number of troubles is reused."""
 
 READ_SECONDS = 3.0
 """Prometheus gives a scrape 10 s by default; it must not hang while the database is down."""
@@ -36,6 +42,7 @@ _PREFIX = "mpanel_billing_"
 _MINUTE = 60
 
 Labels: TypeAlias = tuple[str, ...]
+Values: TypeAlias = Mapping[str, Mapping[Labels, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,11 @@ FAMILIES: Mapping[str, Family] = {
     "inbox_oldest_seconds": Family(
         "Age of the oldest event that is received or failed, 0 without one", ("status",)
     ),
+    "webhook_latest_seconds": Family("Seconds since the latest event that a webhook delivered"),
+    "event_poll_found_seconds": Family(
+        "Seconds since Stripe's list had events that no webhook had delivered"
+    ),
+    "trouble": Family("Rows of billing_trouble, by kind", ("kind",)),
     "refetches": Family("Objects to refetch from Stripe, now or later", ("state",)),
     "refetches_due_oldest_seconds": Family("How long the oldest refetch has been due"),
     "refetches_failing": Family("Refetches that have failed and are retried"),
@@ -81,7 +93,7 @@ class Figures:
     """Values by family and labels; `up` is whether the database could be read."""
 
     up: bool
-    values: Mapping[str, Mapping[Labels, float]] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
 
     def get(self, family: str, *labels: str) -> float | None:
         """Return one value, or None without one."""
@@ -97,6 +109,8 @@ class FigureReader:
         self._reading = asyncio.Lock()
         self._latest: Figures | None = None
         self._read_at = 0.0
+        self._trouble: Values = {}
+        self._trouble_read_at = -math.inf
 
     async def read(self) -> Figures:
         """Return the figures, at most FRESH_SECONDS old; never raises, never hangs."""
@@ -107,15 +121,24 @@ class FigureReader:
             return self._latest
 
     async def _read_now(self) -> Figures:
+        values = await self._try(repository.read_figures)
+        if values is None:
+            return Figures(up=False)
+        if time.monotonic() - self._trouble_read_at > TROUBLE_FRESH_SECONDS:
+            self._trouble = await self._try(repository.read_trouble) or {}
+            self._trouble_read_at = time.monotonic()
+        return Figures(up=True, values={**values, **self._trouble})
+
+    async def _try(self, read: Callable[[Connection], Awaitable[Values]]) -> Values | None:
         try:
             async with asyncio.timeout(READ_SECONDS), acquired(self._pool) as conn:
-                return Figures(up=True, values=await repository.read_figures(conn))
+                return await read(conn)
         except (DatabaseUnavailableError, TimeoutError, asyncpg.PostgresError) as error:
             # an outdated schema lands here too; /api/health/ready reports that
             repeated = self._latest is not None and not self._latest.up
             level = logging.DEBUG if repeated else logging.WARNING
             logger.log(level, "cannot read the figures: %s", error or type(error).__name__)
-            return Figures(up=False)
+            return None
 
 
 def describe_figures(figures: Figures) -> Iterable[GaugeMetricFamily]:

@@ -1,6 +1,8 @@
-"""The statement that reads all figures."""
+"""The statements that read the figures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
 
@@ -9,8 +11,17 @@ _queries = load_queries("monitoring")
 
 async def read_figures(conn: Connection) -> Mapping[str, Mapping[tuple[str, ...], float]]:
     """Return values by figure and by its labels."""
+    return _by_figure(await _queries.read_figures.fetch(conn))
+
+
+async def read_trouble(conn: Connection) -> Mapping[str, Mapping[tuple[str, ...], float]]:
+    """Return the number of rows of billing_trouble by kind, as the figure `trouble`."""
+    return _by_figure(await _queries.read_trouble.fetch(conn))
+
+
+def _by_figure(rows: Iterable[asyncpg.Record]) -> Mapping[str, Mapping[tuple[str, ...], float]]:
     values: dict[str, dict[tuple[str, ...], float]] = {}
-    for row in await _queries.read_figures.fetch(conn):
+    for row in rows:
         values.setdefault(row["figure"], {})[tuple(row["labels"])] = row["value"]
     return values
 

@@ -38,7 +38,7 @@ from mpanel_billing.retention.repository import Ages
 from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
-from mpanel_billing.telemetry.counters import JobOutcome, count_job
+from mpanel_billing.telemetry.counters import JobOutcome, begin_counting_jobs, count_job
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.process_manager import signal_ready, stopping_with_pm2
 from mpanel_billing.webhooks.inbox import retry_event
@@ -249,6 +249,7 @@ def _job(
     entrypoint: str, do: Callable[[str], Awaitable[None]], progress: Progress
 ) -> Callable[[Job], Awaitable[None]]:
     """Wrap a function of an id as a job of the queue."""
+    begin_counting_jobs(entrypoint)
 
     async def run(job: Job) -> None:
         id_ = (job.payload or b"").decode()

@@ -14,6 +14,14 @@ WITH unhandled AS MATERIALIZED (
     ORDER BY e.received_at
     LIMIT 10000
 ),
+latest AS MATERIALIZED (
+    SELECT
+        e.received_at,
+        e.created
+    FROM stripe_events AS e
+    ORDER BY e.received_at DESC
+    LIMIT 1000
+),
 refetches AS MATERIALIZED (
     SELECT r.next_attempt_at
     FROM stripe_refetches AS r
@@ -121,6 +129,23 @@ FROM unnest(ARRAY['received', 'failed']) AS known (status)
 LEFT JOIN unhandled AS u
     ON u.status = known.status
 GROUP BY known.status
+UNION ALL
+-- what was received long after it was created came from Stripe's list: no webhook has brought it
+SELECT
+    'webhook_latest_seconds',
+    ARRAY[]::text[],
+    greatest(extract(epoch FROM now() - max(l.received_at)), 0)::float8
+FROM latest AS l
+WHERE coalesce(l.received_at < l.created + interval '1 hour', TRUE)
+HAVING count(*) > 0
+UNION ALL
+SELECT
+    'event_poll_found_seconds',
+    ARRAY[]::text[],
+    extract(epoch FROM now() - max(p.found_at))::float8
+FROM stripe_event_polls AS p
+WHERE p.found_at IS NOT NULL
+HAVING count(*) > 0
 UNION ALL
 SELECT
     'refetches',
@@ -280,6 +305,18 @@ CROSS JOIN LATERAL unnest(estimated.found, estimated.fractions) AS common (found
 WHERE NOT t.small
   AND t.reltuples > 0
   AND NOT (t.figure = 'inbox_events' AND common.found IN ('received', 'failed'));
+
+-- name: read_trouble()
+-- How many rows of billing_trouble there are of each kind, 0 included.
+SELECT
+    'trouble' AS figure,
+    ARRAY[k.kind] AS labels,
+    count(t.trouble)::float8 AS value
+FROM billing_trouble_kinds AS k
+LEFT JOIN billing_trouble AS t
+    ON t.trouble = k.kind
+WHERE k.list = 'trouble'
+GROUP BY k.kind;
 
 -- name: has_waiting_jobs(seconds)$
 -- Whether a job has been due for so many seconds, in a database that takes writes.

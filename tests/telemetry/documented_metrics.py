@@ -10,10 +10,11 @@ import yaml
 
 from mpanel_billing.provisioning.service_state import RESULTING
 from mpanel_billing.telemetry import counters
-from tests.telemetry.promql import KNOWN_VALUES, Exposed, Labels, result_labels
+from tests.telemetry.promql import KNOWN_VALUES, Exposed, Labels, reads_series, result_labels
 from tests.telemetry.scrape import OURS, Scrape
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "monitoring"
+ALERT_TESTS = Path(__file__).parent / "alerts.test.yaml"
 ALERTS = DOCS / "alerts.yaml"
 DASHBOARD = DOCS / "dashboard.json"
 
@@ -62,6 +63,16 @@ def check_alerts(exposed: Exposed) -> None:
         assert rule["labels"]["severity"] in {"critical", "warning"}
         named = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
         assert named <= labels, f"{rule['alert']} names {named - labels}"
+
+
+def check_panels_show_zero(healthy: Scrape) -> None:
+    """While all is well every panel has something to draw: a series, or 0 in its place."""
+    empty = []
+    for title, target in _targets(json.loads(DASHBOARD.read_text())):
+        expression = target["expr"].replace("$__rate_interval", "5m")
+        if "vector(0)" not in expression and not reads_series(expression, healthy.samples):
+            empty.append(title)
+    assert not empty, empty
 
 
 def check_dashboard(exposed: Exposed) -> None:

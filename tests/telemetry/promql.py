@@ -1,8 +1,11 @@
 """What a PromQL expression reads, and which labels its result has."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 import promql_parser as promql
+from prometheus_client.samples import Sample
 
 TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus itself puts on everything that it scrapes."""
@@ -20,6 +23,47 @@ class UnsoundExpressionError(AssertionError):
 def result_labels(expression: str, exposed: Exposed) -> Labels:
     """Return the labels that the result has; UnsoundExpressionError where it is unsound."""
     return _labels(promql.parse(expression), exposed)
+
+
+def reads_series(expression: str, samples: Iterable[Sample]) -> bool:
+    """Return whether each selector of the expression has a sample."""
+    selectors = list(_selectors(promql.parse(expression)))
+    found = list(samples)
+    return all(any(_matches(each, sample) for sample in found) for each in selectors)
+
+
+def _selectors(node: promql.Expr) -> Iterator[promql.VectorSelector]:
+    match node:
+        case promql.VectorSelector():
+            yield node
+        case promql.MatrixSelector():
+            yield node.vector_selector
+        case promql.Call():
+            for argument in node.args:
+                yield from _selectors(argument)
+        case promql.BinaryExpr():
+            yield from _selectors(node.lhs)
+            yield from _selectors(node.rhs)
+        case promql.AggregateExpr() | promql.ParenExpr() | promql.UnaryExpr():
+            yield from _selectors(node.expr)
+
+
+def _matches(selector: promql.VectorSelector, sample: Sample) -> bool:
+    return sample.name == selector.name and all(
+        _agrees(matcher, sample.labels.get(matcher.name, ""))
+        for matcher in selector.matchers.matchers
+    )
+
+
+def _agrees(matcher: promql.Matcher, value: str) -> bool:
+    match matcher.op:
+        case promql.MatchOp.Equal:
+            return value == matcher.value
+        case promql.MatchOp.NotEqual:
+            return value != matcher.value
+        case promql.MatchOp.Re:
+            return re.fullmatch(matcher.value, value) is not None
+    return re.fullmatch(matcher.value, value) is None
 
 
 def _labels(node: promql.Expr, exposed: Exposed) -> Labels:  # noqa: PLR0911 - one a kind of node
@@ -71,6 +115,8 @@ def _called(node: promql.Call, exposed: Exposed) -> Labels:
         case "histogram_quantile":
             _require({"le"}, inner, str(node))
             return inner - {"le"}
+        case "label_replace":
+            return inner | {cast("promql.StringLiteral", node.args[1]).val}
         case "absent" | "vector" | "scalar":
             return frozenset()
     return inner

@@ -11,7 +11,12 @@ from aiohttp.test_utils import unused_port
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.telemetry.multiprocess import VARIABLE
 from tests.processes import ServiceProcess
-from tests.telemetry.documented_metrics import check_alerts, check_dashboard, check_table
+from tests.telemetry.documented_metrics import (
+    check_alerts,
+    check_dashboard,
+    check_panels_show_zero,
+    check_table,
+)
 from tests.telemetry.monitored_service import MonitoredService, get
 from tests.telemetry.scrape import Scrape, scrape
 
@@ -23,14 +28,20 @@ WITH troubled AS (
 ), asked AS (
     INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
     VALUES ('sub_elsewhere', 'subscription', 'test', now() + interval '1 day')
-), reconciled AS (
-    INSERT INTO billing_reconcile_runs (started_by, livemode, dry_run, finished_at, outcome)
-    VALUES ('command', FALSE, FALSE, now(), 'clean')
+), polled AS (
+    INSERT INTO stripe_event_polls AS p (livemode, polled_at, found_at)
+    VALUES (FALSE, now(), now())
+    ON CONFLICT (livemode) DO UPDATE SET found_at = now()
 )
 INSERT INTO pgqueuer (priority, status, entrypoint, execute_after)
 VALUES (0, 'queued', 'provision', now() + interval '1 day')
 """
 """What each kind of waiting looks like; none of it is for a worker to do now."""
+
+RECONCILED = """
+INSERT INTO billing_reconcile_runs (started_by, livemode, dry_run, finished_at, outcome)
+VALUES ('command', FALSE, FALSE, now(), 'clean')
+"""
 
 
 def requests(found: Scrape) -> float:
@@ -108,6 +119,8 @@ async def test_every_expression_and_the_documentation_read_what_is_exposed(
     _, port = await monitored.start_api()
     worker: ServiceProcess = await monitored.start_worker()
     await monitored.buy(port, order_a)
+    await pool.execute(RECONCILED)
+    check_panels_show_zero(await scrape(port))
     await worker.stop()  # so that it does not do what is left to do
     await pool.execute(LEFT_TO_DO)
     _, fresh_port = await monitored.start_api()

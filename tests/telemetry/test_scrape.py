@@ -152,6 +152,7 @@ async def test_finished_events_of_a_large_inbox_are_estimated(pool: Pool) -> Non
 
 OF_FIGURES = (
     "stripe_events_oldest_unhandled_idx",
+    "stripe_events_received_idx",
     "stripe_refetches_due_idx",
     "billing_refetches_failing_idx",
     "pgqueuer_pkey",
@@ -179,6 +180,50 @@ async def test_the_database_is_read_once_however_often_monitoring_scrapes(pool: 
     assert await reader.read() is first
 
 
+async def test_the_latest_event_that_a_webhook_delivered_has_an_age(
+    client: AppClient, pool: Pool
+) -> None:
+    await pool.execute(
+        """INSERT INTO stripe_events
+               (id, type, livemode, payload, status, applied_at, received_at, created)
+           SELECT id, 'invoice.paid', FALSE, '{}', 'applied', now(), now() - received,
+               now() - created
+           FROM (VALUES ('evt_delivered', interval '7 hours', interval '7 hours 1 minute'),
+                        ('evt_replayed', interval '1 hour', interval '9 hours')
+           ) AS e (id, received, created)
+        """
+    )
+    assert (await scrape(client)).value("webhook_latest_seconds") == pytest.approx(25_200, rel=0.1)
+
+
+async def test_without_an_event_the_latest_has_no_age(client: AppClient) -> None:
+    assert (await scrape(client)).all("webhook_latest_seconds") == []
+
+
+async def test_troubles_are_counted_by_kind_and_those_that_are_not_there_are_0(
+    client: AppClient, pool: Pool
+) -> None:
+    await pool.execute(
+        """INSERT INTO stripe_events (id, type, livemode, payload, status, last_error, received_at)
+           SELECT 'evt_' || n, 'invoice.paid', FALSE, '{}', 'failed', 'x', now() - interval '1 hour'
+           FROM generate_series(1, 3) AS n
+        """
+    )
+    kinds = await pool.fetch("SELECT kind FROM billing_trouble_kinds WHERE list = 'trouble'")
+    found = await scrape(client)
+    assert found.value("trouble") == found.value("trouble", kind="event_failed") == 3
+    assert {labels["kind"] for labels in found.all("trouble")} == {row["kind"] for row in kinds}
+
+
+async def test_figures_are_reported_while_the_troubles_cannot_be_read(
+    client: AppClient, pool: Pool
+) -> None:
+    await pool.execute("ALTER VIEW billing_trouble RENAME TO elsewhere")
+    await pool.execute("DROP VIEW billing_trouble_kinds")
+    found = await scrape(client)
+    assert (found.value("database_up"), found.all("trouble")) == (1, [])
+
+
 async def test_odd_requests_create_no_series_of_their_own(client: AppClient) -> None:
     await client.get("/api/nothing")
     before = len((await scrape(client)).samples)
@@ -200,6 +245,14 @@ async def test_odd_requests_create_no_series_of_their_own(client: AppClient) -> 
     }
     # a route and a method more with each of its buckets, and a few statuses
     assert len(found.samples) - before < 100
+
+
+async def test_what_an_alert_counts_begins_at_0(client: AppClient) -> None:
+    """`increase` does not see what a series is born with: a burst would go unnoticed."""
+    found = await scrape(client)
+    counted = {"type": "refund.created", "outcome": "applied"}
+    assert counted in found.all("webhook_events_total")
+    assert found.all("pool_timeouts_total") == [{}]
 
 
 async def test_events_of_odd_types_count_as_one(client: AppClient) -> None:

@@ -31,6 +31,8 @@ from mpanel_billing.webhooks.signature import verify_signature
 logger = logging.getLogger(__name__)
 routes = Endpoints("webhooks")
 
+counters.begin_counting_events(EVENT_TYPES)
+
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """The application's limit for any request; JSON routes have a lower one."""
 
