@@ -81,9 +81,9 @@ WITH people AS (
             jsonb_populate_record(NULL::billing_subscription_snapshot, jsonb_build_object(
                 'stripe_status', 'active', 'cancel_at_period_end', FALSE,
                 'collection_paused', FALSE, 'items_complete', TRUE,
-                'items', jsonb_build_array(jsonb_build_object(
-                    'stripe_subscription_item_id', 'si_' || substr(stripe_customer_id, 5),
-                    'stripe_price_id', 'price_1', 'stripe_product_id', NULL, 'quantity', 1
+                'entitled_items', jsonb_build_array(jsonb_build_object(
+                    'item', 'si_' || substr(stripe_customer_id, 5), 'price', 'price_1',
+                    'product', NULL, 'quantity', 1
                 ))
             )), NULL)
     FROM people

@@ -198,6 +198,14 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
         ) from error
 
 
+def is_open(conn: Connection) -> bool:
+    """Whether an acquired connection still has its server; asyncpg takes it away if not."""
+    try:
+        return not conn.is_closed()
+    except asyncpg.InterfaceError:
+        return False
+
+
 async def _take(pool: Pool) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
     try:
         with pool.observer.waiting():

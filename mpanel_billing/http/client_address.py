@@ -34,9 +34,11 @@ def came_by_https(request: web.Request) -> bool:
     if request.secure:
         return True
     forwarded = request.headers.getall(hdrs.X_FORWARDED_PROTO, [])
+    if not forwarded:
+        return False
     peer = _read(request.remote or "")
     trusted = request.app[keys.SETTINGS].trusted_networks
-    if peer is None or not forwarded or not any(peer in network for network in trusted):
+    if peer is None or not any(peer in network for network in trusted):
         return False
     return forwarded[-1].rpartition(",")[2].strip().lower() == "https"
 

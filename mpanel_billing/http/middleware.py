@@ -16,7 +16,7 @@ from mpanel_billing.http.access import ACTOR
 from mpanel_billing.http.client_address import address_name, client_name, find_client
 from mpanel_billing.http.operation import operation_of
 from mpanel_billing.http.response_headers import secure
-from mpanel_billing.stripe_gateway.budget import stripe_budget
+from mpanel_billing.stripe_gateway.budget import StripeBudget
 from mpanel_billing.telemetry.counters import count_request
 from mpanel_billing.telemetry.logs import REQUEST_ID
 
@@ -60,12 +60,12 @@ async def observe_requests(request: web.Request, handler: Handler) -> web.Stream
 
     The id is the client's own (`X-Request-Id`) if that is valid.
     """
-    given = request.headers.get(REQUEST_ID_HEADER, "")
-    request_id = given if _SANE_REQUEST_ID.fullmatch(given) else _make_request_id()
+    given = request.headers.get(REQUEST_ID_HEADER)
+    request_id = given if given and _SANE_REQUEST_ID.fullmatch(given) else _make_request_id()
     token = REQUEST_ID.set(request_id)
     started = time.perf_counter()
     try:
-        with stripe_budget(STRIPE_SECONDS):
+        with StripeBudget(STRIPE_SECONDS):
             response = await handler(request)
         response.headers[REQUEST_ID_HEADER] = request_id
         _record(request, response.status, time.perf_counter() - started)

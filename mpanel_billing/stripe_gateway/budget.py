@@ -5,38 +5,45 @@ limit for all, a client would have given up long before.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextvars import ContextVar, Token
+from typing import Self
 
 
-@dataclass(slots=True)
-class _Budget:
-    """Seconds from the first call on; `deadline` is by the clock of the event loop."""
+class StripeBudget:
+    """Limits all calls to Stripe in the block to that many seconds, from the first one on.
 
-    seconds: float
-    deadline: float | None = None
+    Every request has one, also those that never call Stripe, so it does nothing until the first.
+    """
+
+    __slots__ = ("_deadline", "_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        """Take the seconds."""
+        self._seconds = seconds
+        self._token: Token[StripeBudget | None] | None = None
+        self._deadline: float | None = None
+
+    def __enter__(self) -> Self:
+        """Begin the block."""
+        self._token = _BUDGET.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the block."""
+        if self._token is not None:
+            _BUDGET.reset(self._token)
+
+    def start(self) -> float:
+        """Return the deadline; the first call sets it."""
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().time() + self._seconds
+        return self._deadline
 
 
-_BUDGET: ContextVar[_Budget | None] = ContextVar("stripe_budget", default=None)
-
-
-@contextmanager
-def stripe_budget(seconds: float) -> Iterator[None]:
-    """Limit all calls to Stripe in the block, from the first one on."""
-    token = _BUDGET.set(_Budget(seconds))
-    try:
-        yield
-    finally:
-        _BUDGET.reset(token)
+_BUDGET: ContextVar[StripeBudget | None] = ContextVar("stripe_budget", default=None)
 
 
 def within_budget() -> asyncio.Timeout:
     """Return a context that raises TimeoutError when the budget is used up, if there is one."""
     budget = _BUDGET.get()
-    if budget is None:
-        return asyncio.timeout(None)
-    if budget.deadline is None:
-        budget.deadline = asyncio.get_running_loop().time() + budget.seconds
-    return asyncio.timeout_at(budget.deadline)
+    return asyncio.timeout_at(budget.start() if budget else None)

@@ -33,7 +33,7 @@ _SCHEDULED = re.compile(r"managed by the subscription schedule\W+(sub_sched_\w+)
 async def translated() -> AsyncIterator[None]:
     """Translate what the SDK or its transport raises into StripeError and its subclasses.
 
-    StripeUnavailableError, also when the request has waited too long (`stripe_budget`): Stripe may
+    StripeUnavailableError, also when the request has waited too long (`StripeBudget`): Stripe may
     or may not have acted; retry with the same idempotency key.
     StripeObjectMissingError: an id is unknown. PaymentFailedError: a card was declined.
     SubscriptionScheduledError: a subscription schedule manages the subscription.

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from mpanel_billing.database.pool import CONNECTION_ERRORS, Pool, acquired
+from mpanel_billing.database.pool import CONNECTION_ERRORS, Pool, acquired, is_open
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import APPLIED, Outcome
@@ -35,6 +35,10 @@ FAST_PATH_WRITERS = 1
 """The fast path never waits long for a lock; a second writer would only make batches smaller."""
 FULL_PATH_WRITERS = 2
 """So that a batch that waits for a lock does not block all others."""
+
+KEPT_SECONDS = 0.05
+"""How long a writer with nothing to do keeps its connection: to take one from the pool and to give
+it back costs as much as the rest of writing a single event."""
 
 MAX_BATCH = 20
 """A third of what 64 connections send: one part is written while the others are sent and read.
@@ -94,6 +98,7 @@ class BatchQueue:
         self._max_writers = writers
         self._waiting: deque[PendingEvent] = deque()
         self._writers: set[asyncio.Task[None]] = set()
+        self._idle: list[asyncio.Future[bool]] = []  # of writers; the result: there is an event
         self._collecting = False
         self._last = 0  # the size of the last batch of any writer
 
@@ -104,7 +109,12 @@ class BatchQueue:
 
     def _start_writer(self) -> None:
         """Start a writer unless all are running or one is about to take what is waiting."""
-        if self._waiting and not self._collecting and len(self._writers) < self._max_writers:
+        if not self._waiting or self._collecting:
+            return
+        if self._idle:
+            self._collecting = True
+            self._idle.pop().set_result(True)
+        elif len(self._writers) < self._max_writers:
             self._collecting = True
             writer = asyncio.create_task(self._work())
             self._writers.add(writer)
@@ -116,7 +126,7 @@ class BatchQueue:
         self._start_writer()
 
     async def _work(self) -> None:
-        """Write batches until the queue is empty.
+        """Write batches until the queue has been empty for a while.
 
         The connection is kept between batches, so that PostgreSQL is not idle for a turn of the
         event loop.
@@ -129,7 +139,7 @@ class BatchQueue:
 
         try:
             async with acquired(self._pool) as conn:
-                while self._waiting:
+                while await self._has_more(conn):
                     self._collecting = True
                     await self._write(conn, take)
                     batch.clear()
@@ -138,6 +148,33 @@ class BatchQueue:
                 entry.fail(error)
         finally:
             self._collecting = False  # at worst another writer finds nothing
+
+    async def _has_more(self, conn: Connection) -> bool:
+        """Wait for an event; False if none comes, or the connection is lost meanwhile."""
+        while not self._waiting:
+            if not await self._is_woken():
+                return False
+            self._collecting = bool(self._waiting)  # else another writer was faster
+        return is_open(conn)
+
+    async def _is_woken(self) -> bool:
+        """Wait for `put`, for KEPT_SECONDS at most."""
+        loop = asyncio.get_running_loop()
+        idle: asyncio.Future[bool] = loop.create_future()
+        self._idle.append(idle)
+        timer = loop.call_later(KEPT_SECONDS, self._release, idle)
+        try:
+            return await idle
+        finally:
+            timer.cancel()
+            if idle in self._idle:
+                self._idle.remove(idle)
+
+    def _release(self, idle: "asyncio.Future[bool]") -> None:
+        """Let a writer go that has waited long enough."""
+        if not idle.done():
+            self._idle.remove(idle)
+            idle.set_result(False)
 
     def _take_all(self) -> list[PendingEvent]:
         waiting = list(self._waiting)

@@ -56,8 +56,8 @@ async def receive_events(
         keys=keys,
         events=events,
         payloads=payloads,
-        invoices=rows["invoice"],
-        subscriptions=rows["subscription"],
+        invoices=rows["invoice"] or None,
+        subscriptions=rows["subscription"] or None,
     )
     return {row["id"] for row in received}
 

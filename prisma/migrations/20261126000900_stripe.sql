@@ -165,13 +165,14 @@ CREATE TYPE billing_subscription_snapshot AS (
     paused_by text,
     paused_at timestamptz,
     items jsonb,
+    entitled_items jsonb,
     items_complete boolean,
     discounts jsonb,
     since timestamptz,
     as_of timestamptz,
     event_id text
 );
-COMMENT ON TYPE billing_subscription_snapshot IS 'A Stripe subscription as the mirror writes it; items holds an array of billing_subscription_item_snapshot';
+COMMENT ON TYPE billing_subscription_snapshot IS 'A Stripe subscription as the mirror writes it; items holds an array of billing_subscription_item_snapshot, entitled_items what of it services depend on';
 
 CREATE TYPE billing_subscription_item_snapshot AS (
     stripe_subscription_item_id text,

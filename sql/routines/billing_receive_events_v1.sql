@@ -1,10 +1,13 @@
--- The fast path of an event: takes the locks, then writes everything in one statement. Keeps and
--- applies each event that is newer than its row by a whole second and affects nothing derived, and
--- returns the ids of these. The others stay untouched for the full path, which waits for locks.
+-- The fast path of an event: takes the locks, then writes the invoices, the subscriptions and their
+-- events. Keeps and applies each event that is newer than its row by a whole second and affects
+-- nothing derived, and returns the ids of these. The others stay untouched for the full path, which
+-- waits for locks.
+-- A type that is not in the batch costs nothing: to set up a statement takes longer than to write
+-- a row with it.
 -- Here an advisory lock that is taken is not waited for, and a row lock only briefly; that one
 -- aborts the whole call, and so does an event that is in the inbox already.
 -- Joins that read whole tables are disabled: they pay off while tables are small, but plans are kept.
--- The statement has to begin after the locks are taken to see what was committed before: hence a
+-- The statements have to begin after the locks are taken to see what was committed before: hence a
 -- function. What it writes is what write_snapshots of subscriptions.sql and invoices.sql write
 -- of existing rows if nothing derived is affected.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
@@ -21,6 +24,9 @@ SET enable_seqscan = off
 SET lock_timeout = '100ms'
 AS $$
 #variable_conflict use_column
+DECLARE
+    billed text[];
+    renewed text[];
 BEGIN
     -- the locks of lock_objects; never waited for, so in any order
     IF (
@@ -29,277 +35,286 @@ BEGIN
     ) IS NOT TRUE THEN
         RETURN;
     END IF;
-    -- begins after the locks are taken, and so sees all that was committed before
-    RETURN QUERY
-    WITH renewed AS (
-        UPDATE subscriptions AS mirror
-        SET stripe_status = s.stripe_status,
-            collection_paused = s.collection_paused,
-            collection_behavior = s.collection_behavior,
-            stripe_schedule_id = s.stripe_schedule_id,
-            currency = s.currency,
-            amount = s.amount,
-            price = least(s.price, 99999999.99),
-            next_due_date = s.current_period_end::date,
-            current_period_start = s.current_period_start,
-            current_period_end = s.current_period_end,
-            trial_end = s.trial_end,
-            cancel_at_period_end = s.cancel_at_period_end,
-            cancel_at = s.cancel_at,
-            canceled_at = s.canceled_at,
-            ended_at = s.ended_at,
-            stripe_as_of_since = s.since,
-            stripe_as_of = s.as_of,
-            stripe_event_id = s.event_id,
-            updated_at = now()
-        FROM jsonb_populate_recordset(
-            NULL::billing_subscription_snapshot, billing_receive_events_v1.subscriptions
-        ) AS s
-        WHERE mirror.stripe_subscription_id = s.object_id
-          AND mirror.stripe_as_of < s.since
-          AND mirror.customer_id IS NOT NULL
-          AND mirror.stripe_customer_id = s.stripe_customer_id
-          AND mirror.entitlement = billing_subscription_entitlement_v1(s, mirror.entitlement)
-          -- the rows of the same items at the same prices; an item that Stripe does not have has no id
-          AND (
-              SELECT jsonb_object_agg(coalesce(item.stripe_subscription_item_id, ''), item.stripe_price_id)
-              FROM subscription_items AS item
-              WHERE item.subscription_id = mirror.id
-          ) = (
-              SELECT
-                  jsonb_object_agg(
-                      item.value ->> 'stripe_subscription_item_id',
-                      item.value ->> 'stripe_price_id'
-                  )
-              FROM jsonb_array_elements(s.items) AS item (value)
-          )
-          -- a snapshot with discounts does not come here: these have ended
-          AND NOT EXISTS (
-              SELECT 1
-              FROM subscription_discounts AS discount
-              WHERE discount.subscription_id = mirror.id
-          )
-          -- of an erased customer the inbox keeps no payload
-          AND NOT EXISTS (
-              SELECT 1
-              FROM billing_erasures AS erased
-              WHERE erased.identifier = s.stripe_customer_id
-          )
-        RETURNING
-            s.object_id,
-            s.items
-    ),
-    itemised AS (
-        UPDATE subscription_items AS mirror
-        SET price_id = i.price_id,
-            quantity = i.quantity,
-            stripe_product_id = i.stripe_product_id,
-            unit_amount = i.unit_amount,
-            currency = i.currency,
-            recurring_interval = i.recurring_interval,
-            interval_count = i.interval_count,
-            current_period_start = i.current_period_start,
-            current_period_end = i.current_period_end,
-            updated_at = now()
-        FROM (
+    -- from here on, statements see all that was committed before the locks were taken
+    IF invoices IS NOT NULL THEN
+        WITH billed AS (
+            INSERT INTO invoices AS mirror (
+                subscription_id,
+                tenant_id,
+                customer_id,
+                invoice_number,
+                status,
+                subtotal,
+                tax_amount,
+                total,
+                currency,
+                due_date,
+                paid_date,
+                livemode,
+                stripe_invoice_id,
+                stripe_subscription_id,
+                stripe_customer_id,
+                stripe_number,
+                stripe_status,
+                billing_reason,
+                collection_method,
+                auto_advance,
+                finalization_error,
+                finalized_at,
+                due_at,
+                amount_due,
+                amount_paid,
+                amount_remaining,
+                period_start,
+                period_end,
+                attempt_count,
+                next_payment_attempt,
+                hosted_invoice_url,
+                invoice_pdf,
+                stripe_created,
+                stripe_as_of_since,
+                stripe_as_of,
+                stripe_event_id,
+                created_at
+            )
             SELECT
-                listed.*,
-                (
-                    SELECT p.id
-                    FROM prices AS p
-                    WHERE p.stripe_price_id = listed.stripe_price_id
-                ) AS price_id
-            FROM renewed AS r
-            CROSS JOIN LATERAL jsonb_populate_recordset(
-                NULL::billing_subscription_item_snapshot, r.items
-            ) AS listed
-            OFFSET 0
-        ) AS i
-        WHERE mirror.stripe_subscription_item_id = i.stripe_subscription_item_id
-          AND (
-              mirror.price_id,
-              mirror.stripe_product_id,
-              mirror.quantity,
-              mirror.unit_amount,
-              mirror.currency,
-              mirror.recurring_interval,
-              mirror.interval_count,
-              mirror.current_period_start,
-              mirror.current_period_end
-          ) IS DISTINCT FROM (
-              i.price_id,
-              i.stripe_product_id,
-              i.quantity,
-              i.unit_amount,
-              i.currency,
-              i.recurring_interval,
-              i.interval_count,
-              i.current_period_start,
-              i.current_period_end
-          )
-    ),
-    billed AS (
-        INSERT INTO invoices AS mirror (
-            subscription_id,
-            tenant_id,
-            customer_id,
-            invoice_number,
-            status,
-            subtotal,
-            tax_amount,
-            total,
-            currency,
-            due_date,
-            paid_date,
-            livemode,
-            stripe_invoice_id,
-            stripe_subscription_id,
-            stripe_customer_id,
-            stripe_number,
-            stripe_status,
-            billing_reason,
-            collection_method,
-            auto_advance,
-            finalization_error,
-            finalized_at,
-            due_at,
-            amount_due,
-            amount_paid,
-            amount_remaining,
-            period_start,
-            period_end,
-            attempt_count,
-            next_payment_attempt,
-            hosted_invoice_url,
-            invoice_pdf,
-            stripe_created,
-            stripe_as_of_since,
-            stripe_as_of,
-            stripe_event_id,
-            created_at
+                subscribed.id,
+                subscribed.tenant_id,
+                subscribed.customer_id,
+                s.invoice_number,
+                s.status,
+                least(s.subtotal, 99999999.99),
+                least(s.tax_amount, 99999999.99),
+                least(s.total, 99999999.99),
+                upper(s.currency),
+                coalesce(s.due_date, s.stripe_created)::date,
+                s.paid_at AT TIME ZONE 'UTC',
+                s.livemode,
+                s.object_id,
+                s.stripe_subscription_id,
+                s.stripe_customer_id,
+                s.stripe_number,
+                s.stripe_status,
+                s.billing_reason,
+                s.collection_method,
+                s.auto_advance,
+                s.finalization_error,
+                s.finalized_at,
+                s.due_date,
+                s.amount_due,
+                s.amount_paid,
+                s.amount_remaining,
+                s.period_start,
+                s.period_end,
+                s.attempt_count,
+                s.next_payment_attempt,
+                s.hosted_invoice_url,
+                s.invoice_pdf,
+                s.stripe_created,
+                s.since,
+                s.as_of,
+                s.event_id,
+                s.stripe_created AT TIME ZONE 'UTC'
+            FROM jsonb_populate_recordset(
+                NULL::billing_invoice_snapshot, billing_receive_events_v1.invoices
+            ) AS s
+            CROSS JOIN LATERAL (
+                SELECT
+                    o.id,
+                    o.tenant_id,
+                    o.customer_id
+                FROM subscriptions AS o
+                WHERE o.stripe_subscription_id = s.stripe_subscription_id
+                  AND o.initial_payment_settled
+                  -- the first money for an order has its domain ordered
+                  AND (o.order_paid OR s.stripe_status <> 'paid' OR s.total = 0)
+                  AND o.stripe_status IN ('trialing', 'active', 'incomplete')
+                  AND o.customer_id IS NOT NULL
+                OFFSET 0
+            ) AS subscribed
+            -- an invoice whose payment is known may settle something
+            WHERE s.stripe_payment_intent_id IS NULL
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM invoice_payments AS p
+                  WHERE p.stripe_invoice_id = s.object_id
+                    AND p.status = 'paid'
+                  OFFSET 0
+              )
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM billing_erasures AS erased
+                  WHERE erased.identifier = s.stripe_customer_id
+                  OFFSET 0
+              )
+            ON CONFLICT (stripe_invoice_id) DO UPDATE
+            SET subscription_id = excluded.subscription_id,
+                tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
+                customer_id = excluded.customer_id,
+                status = excluded.status,
+                subtotal = excluded.subtotal,
+                tax_amount = excluded.tax_amount,
+                total = excluded.total,
+                currency = excluded.currency,
+                due_date = excluded.due_date,
+                paid_date = excluded.paid_date,
+                stripe_subscription_id = excluded.stripe_subscription_id,
+                stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
+                stripe_number = excluded.stripe_number,
+                stripe_status = excluded.stripe_status,
+                billing_reason = excluded.billing_reason,
+                collection_method = excluded.collection_method,
+                auto_advance = excluded.auto_advance,
+                finalization_error = excluded.finalization_error,
+                finalized_at = excluded.finalized_at,
+                due_at = excluded.due_at,
+                amount_due = excluded.amount_due,
+                amount_paid = excluded.amount_paid,
+                amount_remaining = excluded.amount_remaining,
+                period_start = excluded.period_start,
+                period_end = excluded.period_end,
+                attempt_count = excluded.attempt_count,
+                next_payment_attempt = excluded.next_payment_attempt,
+                hosted_invoice_url = excluded.hosted_invoice_url,
+                invoice_pdf = excluded.invoice_pdf,
+                stripe_as_of_since = excluded.stripe_as_of_since,
+                stripe_as_of = excluded.stripe_as_of,
+                stripe_event_id = excluded.stripe_event_id,
+                updated_at = now()
+            WHERE mirror.stripe_as_of < excluded.stripe_as_of_since
+              AND coalesce(mirror.stripe_subscription_id, excluded.stripe_subscription_id) = excluded.stripe_subscription_id
+              AND mirror.stripe_payment_intent_id IS NULL
+            RETURNING
+                mirror.stripe_invoice_id AS object_id,
+                mirror.stripe_status = 'paid' AND mirror.amount_paid > 0 AS awaits_payment
+        ),
+        awaited AS (
+            INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
+            SELECT
+                b.object_id,
+                'invoice',
+                'awaited',
+                now() + interval '1 minute'
+            FROM billed AS b
+            WHERE b.awaits_payment
+            ON CONFLICT (object_id) DO NOTHING
         )
-        SELECT
-            subscribed.id,
-            subscribed.tenant_id,
-            subscribed.customer_id,
-            s.invoice_number,
-            s.status,
-            least(s.subtotal, 99999999.99),
-            least(s.tax_amount, 99999999.99),
-            least(s.total, 99999999.99),
-            upper(s.currency),
-            coalesce(s.due_date, s.stripe_created)::date,
-            s.paid_at AT TIME ZONE 'UTC',
-            s.livemode,
-            s.object_id,
-            s.stripe_subscription_id,
-            s.stripe_customer_id,
-            s.stripe_number,
-            s.stripe_status,
-            s.billing_reason,
-            s.collection_method,
-            s.auto_advance,
-            s.finalization_error,
-            s.finalized_at,
-            s.due_date,
-            s.amount_due,
-            s.amount_paid,
-            s.amount_remaining,
-            s.period_start,
-            s.period_end,
-            s.attempt_count,
-            s.next_payment_attempt,
-            s.hosted_invoice_url,
-            s.invoice_pdf,
-            s.stripe_created,
-            s.since,
-            s.as_of,
-            s.event_id,
-            s.stripe_created AT TIME ZONE 'UTC'
-        FROM jsonb_populate_recordset(
-            NULL::billing_invoice_snapshot, billing_receive_events_v1.invoices
-        ) AS s
-        CROSS JOIN LATERAL (
-            SELECT
-                o.id,
-                o.tenant_id,
-                o.customer_id
-            FROM subscriptions AS o
-            WHERE o.stripe_subscription_id = s.stripe_subscription_id
-              AND o.initial_payment_settled
-              -- the first money for an order has its domain ordered
-              AND (o.order_paid OR s.stripe_status <> 'paid' OR s.total = 0)
-              AND o.stripe_status IN ('trialing', 'active', 'incomplete')
-              AND o.customer_id IS NOT NULL
-            OFFSET 0
-        ) AS subscribed
-        -- an invoice whose payment is known may settle something
-        WHERE s.stripe_payment_intent_id IS NULL
-          AND NOT EXISTS (
-              SELECT 1
-              FROM invoice_payments AS p
-              WHERE p.stripe_invoice_id = s.object_id
-                AND p.status = 'paid'
-              OFFSET 0
-          )
-          AND NOT EXISTS (
-              SELECT 1
-              FROM billing_erasures AS erased
-              WHERE erased.identifier = s.stripe_customer_id
-              OFFSET 0
-          )
-        ON CONFLICT (stripe_invoice_id) DO UPDATE
-        SET subscription_id = excluded.subscription_id,
-            tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
-            customer_id = excluded.customer_id,
-            status = excluded.status,
-            subtotal = excluded.subtotal,
-            tax_amount = excluded.tax_amount,
-            total = excluded.total,
-            currency = excluded.currency,
-            due_date = excluded.due_date,
-            paid_date = excluded.paid_date,
-            stripe_subscription_id = excluded.stripe_subscription_id,
-            stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
-            stripe_number = excluded.stripe_number,
-            stripe_status = excluded.stripe_status,
-            billing_reason = excluded.billing_reason,
-            collection_method = excluded.collection_method,
-            auto_advance = excluded.auto_advance,
-            finalization_error = excluded.finalization_error,
-            finalized_at = excluded.finalized_at,
-            due_at = excluded.due_at,
-            amount_due = excluded.amount_due,
-            amount_paid = excluded.amount_paid,
-            amount_remaining = excluded.amount_remaining,
-            period_start = excluded.period_start,
-            period_end = excluded.period_end,
-            attempt_count = excluded.attempt_count,
-            next_payment_attempt = excluded.next_payment_attempt,
-            hosted_invoice_url = excluded.hosted_invoice_url,
-            invoice_pdf = excluded.invoice_pdf,
-            stripe_as_of_since = excluded.stripe_as_of_since,
-            stripe_as_of = excluded.stripe_as_of,
-            stripe_event_id = excluded.stripe_event_id,
-            updated_at = now()
-        WHERE mirror.stripe_as_of < excluded.stripe_as_of_since
-          AND coalesce(mirror.stripe_subscription_id, excluded.stripe_subscription_id) = excluded.stripe_subscription_id
-          AND mirror.stripe_payment_intent_id IS NULL
-        RETURNING
-            mirror.stripe_invoice_id AS object_id,
-            mirror.stripe_status = 'paid' AND mirror.amount_paid > 0 AS awaits_payment
-    ),
-    awaited AS (
-        INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
-        SELECT
-            b.object_id,
-            'invoice',
-            'awaited',
-            now() + interval '1 minute'
-        FROM billed AS b
-        WHERE b.awaits_payment
-        ON CONFLICT (object_id) DO NOTHING
-    )
+        SELECT array_agg(b.object_id) INTO billed
+        FROM billed AS b;
+    END IF;
+    IF subscriptions IS NOT NULL THEN
+        WITH renewed AS (
+            UPDATE subscriptions AS mirror
+            SET stripe_status = s.stripe_status,
+                collection_paused = s.collection_paused,
+                collection_behavior = s.collection_behavior,
+                stripe_schedule_id = s.stripe_schedule_id,
+                currency = s.currency,
+                amount = s.amount,
+                price = least(s.price, 99999999.99),
+                next_due_date = s.current_period_end::date,
+                current_period_start = s.current_period_start,
+                current_period_end = s.current_period_end,
+                trial_end = s.trial_end,
+                cancel_at_period_end = s.cancel_at_period_end,
+                cancel_at = s.cancel_at,
+                canceled_at = s.canceled_at,
+                ended_at = s.ended_at,
+                stripe_as_of_since = s.since,
+                stripe_as_of = s.as_of,
+                stripe_event_id = s.event_id,
+                updated_at = now()
+            FROM jsonb_populate_recordset(
+                NULL::billing_subscription_snapshot, billing_receive_events_v1.subscriptions
+            ) AS s
+            WHERE mirror.stripe_subscription_id = s.object_id
+              AND mirror.stripe_as_of < s.since
+              AND mirror.customer_id IS NOT NULL
+              AND mirror.stripe_customer_id = s.stripe_customer_id
+              AND mirror.entitlement = billing_subscription_entitlement_v1(s, mirror.entitlement)
+              -- the rows of the same items at the same prices; an item that Stripe does not have has no id
+              AND (
+                  SELECT
+                      count(*) = jsonb_array_length(s.entitled_items)
+                      AND bool_and(s.entitled_items @> jsonb_build_array(jsonb_build_object(
+                          'item', item.stripe_subscription_item_id,
+                          'price', item.stripe_price_id
+                      )))
+                  FROM subscription_items AS item
+                  WHERE item.subscription_id = mirror.id
+              )
+              -- a snapshot with discounts does not come here: these have ended
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM subscription_discounts AS discount
+                  WHERE discount.subscription_id = mirror.id
+              )
+              -- of an erased customer the inbox keeps no payload
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM billing_erasures AS erased
+                  WHERE erased.identifier = s.stripe_customer_id
+              )
+            RETURNING
+                s.object_id,
+                s.items
+        ),
+        itemised AS (
+            UPDATE subscription_items AS mirror
+            SET price_id = i.price_id,
+                quantity = i.quantity,
+                stripe_product_id = i.stripe_product_id,
+                unit_amount = i.unit_amount,
+                currency = i.currency,
+                recurring_interval = i.recurring_interval,
+                interval_count = i.interval_count,
+                current_period_start = i.current_period_start,
+                current_period_end = i.current_period_end,
+                updated_at = now()
+            FROM (
+                SELECT
+                    listed.*,
+                    (
+                        SELECT p.id
+                        FROM prices AS p
+                        WHERE p.stripe_price_id = listed.stripe_price_id
+                    ) AS price_id
+                FROM renewed AS r
+                CROSS JOIN LATERAL jsonb_populate_recordset(
+                    NULL::billing_subscription_item_snapshot, r.items
+                ) AS listed
+                OFFSET 0
+            ) AS i
+            WHERE mirror.stripe_subscription_item_id = i.stripe_subscription_item_id
+              AND (
+                  mirror.price_id,
+                  mirror.stripe_product_id,
+                  mirror.quantity,
+                  mirror.unit_amount,
+                  mirror.currency,
+                  mirror.recurring_interval,
+                  mirror.interval_count,
+                  mirror.current_period_start,
+                  mirror.current_period_end
+              ) IS DISTINCT FROM (
+                  i.price_id,
+                  i.stripe_product_id,
+                  i.quantity,
+                  i.unit_amount,
+                  i.currency,
+                  i.recurring_interval,
+                  i.interval_count,
+                  i.current_period_start,
+                  i.current_period_end
+              )
+        )
+        SELECT array_agg(r.object_id) INTO renewed
+        FROM renewed AS r;
+    END IF;
+    IF billed IS NULL AND renewed IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
     INSERT INTO stripe_events (
         id,
         type,
@@ -332,13 +347,7 @@ BEGIN
         ),
         unnest(payloads)
     ) AS e (id, type, api_version, created, livemode, object_id, payload)
-    WHERE e.object_id = ANY(ARRAY(
-        SELECT r.object_id
-        FROM renewed AS r
-        UNION ALL
-        SELECT b.object_id
-        FROM billed AS b
-    ))
+    WHERE e.object_id = ANY(billed || renewed)
     RETURNING id;
 END
 $$;

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from mpanel_billing.errors import StripeUnavailableError
 from mpanel_billing.http import middleware
 from mpanel_billing.mirror.types import MIRRORED
-from mpanel_billing.stripe_gateway.budget import stripe_budget
+from mpanel_billing.stripe_gateway.budget import StripeBudget
 from mpanel_billing.stripe_gateway.gateway import EVENTS, Resource, StripeGateway, open_gateway
 from mpanel_billing.stripe_gateway.hosted_pages import create_checkout_session, create_customer
 from mpanel_billing.stripe_gateway.responses import check_response
@@ -114,7 +114,7 @@ async def test_the_calls_of_one_request_wait_no_longer_than_its_budget(service: 
     await service.stripe.inject_fault("hang", path="/v1/", seconds=30, times=9)
     gateway = open_gateway(service.settings)
     started = time.monotonic()
-    with stripe_budget(0.2):
+    with StripeBudget(0.2):
         for _ in range(3):
             with pytest.raises(StripeUnavailableError):
                 await gateway.list_page(EVENTS, {})

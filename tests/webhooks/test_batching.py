@@ -1,10 +1,12 @@
 """Events that arrive together are written together, and each gets its own response."""
 
 import asyncio
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from mpanel_billing.database.pool import create_pool
+from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import APPLIED
@@ -157,3 +159,63 @@ def test_clients_that_send_after_each_response_end_up_in_two_halves() -> None:
 @pytest.mark.parametrize("last", [0, 1, MAX_BATCH])
 def test_a_batch_is_never_empty_nor_too_large(waiting: int, last: int) -> None:
     assert 1 <= batch_size(waiting, last) <= min(waiting, MAX_BATCH)
+
+
+@dataclass
+class Recorder:
+    """A queue with one writer, which notes the connection of each batch."""
+
+    pool: Pool
+    used: list[int] = field(default_factory=list)
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._queue = BatchQueue(self.pool, self._write, writers=1)
+
+    async def _write(self, conn: Connection, take: Take) -> None:
+        self.used.append(await conn.fetchval("SELECT pg_backend_pid()"))
+        conn.add_termination_listener(lambda _: self.lost.set())
+        for entry in take():
+            entry.resolve(APPLIED)
+
+    async def send(self, number: int) -> None:
+        entry = PendingEvent(update(number), None, asyncio.get_running_loop().create_future())
+        self._queue.put(entry)
+        await entry.outcome
+
+
+async def test_a_writer_keeps_its_connection_between_events(inbox: Inbox) -> None:
+    recorder = Recorder(inbox.pool)
+    await recorder.send(1)
+    idle = inbox.pool.get_idle_size()
+    await recorder.send(2)
+    assert recorder.used[0] == recorder.used[1]
+    assert inbox.pool.get_idle_size() == idle
+
+
+async def test_a_writer_without_events_gives_its_connection_back(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = asyncio.Event()
+    release = inbox.pool.release
+
+    async def released(conn: Any, **how: Any) -> None:
+        await release(conn, **how)
+        given_back.set()
+
+    monkeypatch.setattr(inbox.pool, "release", released)
+    recorder = Recorder(inbox.pool)
+    await recorder.send(1)
+    assert not given_back.is_set()
+    async with asyncio.timeout(10):
+        await given_back.wait()
+    await recorder.send(2)
+
+
+async def test_a_kept_connection_that_is_lost_costs_no_event(inbox: Inbox) -> None:
+    recorder = Recorder(inbox.pool)
+    await recorder.send(1)
+    await inbox.pool.execute("SELECT pg_terminate_backend($1)", recorder.used[0])
+    await recorder.lost.wait()
+    await recorder.send(2)
+    assert len(set(recorder.used)) == 2

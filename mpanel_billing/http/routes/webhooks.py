@@ -21,6 +21,7 @@ from mpanel_billing.http.request import (
     read_bytes,
 )
 from mpanel_billing.http.schemas.monitoring import EventReceivedResponse
+from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.telemetry import counters
 from mpanel_billing.webhooks.endpoint import PATH
@@ -78,8 +79,18 @@ async def receive_webhook(request: web.Request) -> web.Response:
     observe_age(event.created)
     outcome = await request.app[keys.EVENTS].receive(event)
     count_event(event.type, outcome.status)
+    _log(event, outcome)
+    return web.Response(
+        body=_received(outcome.status), content_type="application/json", charset="utf-8"
+    )
+
+
+def _log(event: Event, outcome: Outcome) -> None:
+    level = logging.DEBUG if outcome.status == IGNORED else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
     logger.log(
-        logging.DEBUG if outcome.status == IGNORED else logging.INFO,
+        level,
         "event %s",
         outcome.status,
         extra={
@@ -88,9 +99,6 @@ async def receive_webhook(request: web.Request) -> web.Response:
             "objectId": event.object_id,
             "reason": outcome.reason,
         },
-    )
-    return web.Response(
-        body=_received(outcome.status), content_type="application/json", charset="utf-8"
     )
 
 

@@ -197,10 +197,24 @@ def _anonymous(facts: SubscriptionFacts) -> SubscriptionFacts:
 def _columns(facts: SubscriptionFacts) -> Mapping[str, Any]:
     return {
         "items": [item._asdict() for item in facts.items],
+        "entitled_items": _entitled(facts.items),
         "discounts": [discount._asdict() for discount in facts.discounts],
         "price": to_decimal(facts.amount, facts.currency),
         "lost_order": None,
     }
+
+
+def _entitled(items: Iterable[ItemFacts]) -> Sequence[Mapping[str, Any]]:
+    """Return what services depend on, in an order that the same items always have."""
+    return [
+        {
+            "item": item.stripe_subscription_item_id,
+            "price": item.stripe_price_id,
+            "product": item.stripe_product_id,
+            "quantity": item.quantity,
+        }
+        for item in sorted(items)
+    ]
 
 
 def _place(
