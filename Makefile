@@ -97,6 +97,15 @@ soak: $(SET_UP) ## Run the property tests with many more examples than `make tes
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 	@WORLD_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/worlds $(ARGS)
 
+# What `make soak-chaos` does, and the seed that repeats a run's faults; unset: a new one.
+DELIVERIES ?= 2000
+KILLS ?= 6
+SEED ?=
+
+.PHONY: soak-chaos
+soak-chaos: $(SET_UP) ## Kill and break everything under load (DELIVERIES=, KILLS=, SEED=; root, Linux)
+	@scripts/soak-chaos.sh --deliveries $(DELIVERIES) --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: migrate
 migrate: $(PROGRAM) ## Apply pending migrations to DATABASE_URL
 	@$(BIN)/mpanel-billing migrate up

@@ -69,13 +69,17 @@ class ReferenceServer:
     at_once: int = 0
     most_at_once: int = 0
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["ReferenceServer"]:
+    def application(self) -> web.Application:
+        """Return its routes."""
         app = web.Application()
         app.router.add_post("/v1/orders", self._receive_command)
         app.router.add_get("/v1/accounts/{product_type}/{subscription_id}", self._describe)
         app.router.add_get("/v1/refusals", self._list_refusals)
-        async with TestServer(app) as server:
+        return app
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["ReferenceServer"]:
+        async with TestServer(self.application()) as server:
             self.url = str(server.make_url("/v1"))
             yield self
 
@@ -140,7 +144,7 @@ class ReferenceServer:
             return answer
         if self._is_early(order):
             self.early.append(order)
-        answer = self._carry_out(order)
+        answer = self.carry_out(order)
         self.watch()
         return await self._after(request, order, answer, wrong)
 
@@ -197,7 +201,8 @@ class ReferenceServer:
                 await released.wait()
         return None
 
-    def _carry_out(self, order: DriverCommand) -> web.Response:
+    def carry_out(self, order: DriverCommand) -> web.Response:
+        """Do what an order says, and answer it."""
         result = self.world.carry_out(order)
         if isinstance(result, Done):
             if result.already:

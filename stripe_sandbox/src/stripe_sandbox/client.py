@@ -121,6 +121,11 @@ class SandboxClient:
         result = await self._call("GET", "/_sandbox/deliveries")
         return list(result["data"])
 
+    async def pending(self) -> int:
+        """Return how many webhooks are still to be delivered."""
+        result = await self._call("GET", "/_sandbox/deliveries/pending")
+        return int(result["pending"])
+
     async def wait_idle(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - the server waits
         """Wait until all webhooks are delivered; raises TimeoutError after `timeout` seconds."""
         try:

@@ -111,6 +111,7 @@ class Control:
         app.router.add_post("/_sandbox/delivery", self.set_delivery)
         app.router.add_post("/_sandbox/delivery/release", self.release)
         app.router.add_get("/_sandbox/deliveries", self.list_deliveries)
+        app.router.add_get("/_sandbox/deliveries/pending", self.count_pending)
         app.router.add_post("/_sandbox/faults", self.add_fault)
         app.router.add_delete("/_sandbox/faults", self.clear_faults)
         app.router.add_post("/_sandbox/idle", self.wait_idle)
@@ -149,6 +150,10 @@ class Control:
         """List all deliveries with their attempts, oldest first."""
         deliveries = [dict(delivery) for delivery in self._world.store.all(DELIVERY)]
         return web.json_response({"data": deliveries})
+
+    async def count_pending(self, _: web.Request) -> web.Response:
+        """Return how many webhooks are still to be delivered."""
+        return web.json_response({"pending": self._dispatcher.pending()})
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Make the next matching API requests fail."""

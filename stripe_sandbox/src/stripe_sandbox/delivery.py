@@ -52,9 +52,9 @@ class _Queue:
         if number is not None:
             del self._planned[number]
 
-    def is_owed(self) -> bool:
-        """Return whether any delivery is left, due or not."""
-        return bool(self._owed)
+    def owed(self) -> int:
+        """Return how many deliveries are left, due or not."""
+        return len(self._owed)
 
     def take(self, now: float) -> ReadOnly | None:
         """Return the next due delivery, if any; it stays queued until it is settled."""
@@ -116,6 +116,10 @@ class Dispatcher:
             return False
         return True
 
+    def pending(self) -> int:
+        """Return how many deliveries are left, held ones aside."""
+        return sum(queue.owed() for queue in self._queues.values())
+
     def _notice(self, changes: list[Change]) -> None:
         if self._session is None:
             return
@@ -128,7 +132,7 @@ class Dispatcher:
             queue.discard(delivery_id)
         if delivery and delivery["state"] == "pending":
             self._enqueue(delivery)
-        if any(queue.is_owed() for queue in self._queues.values()):
+        if self.pending():
             self._idle.clear()
         else:
             self._idle.set()
