@@ -2028,9 +2028,13 @@ UNION ALL
     COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
     (((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
    FROM ((subscriptions s
-     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
-     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now()))))
-  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND (COALESCE(i.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval)))
+     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND ((w.inputs ->> 'owedSince'::text) IS NOT NULL) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
+     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND
+        CASE i.collection_method
+            WHEN 'send_invoice'::text THEN (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now())
+            ELSE (i.attempt_count > 0)
+        END)))
+  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND (COALESCE(i.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval)))
 UNION ALL
  SELECT 'nothing_owed'::text AS trouble,
     w.subscription_id,
@@ -2405,9 +2409,13 @@ CREATE VIEW billing_watch AS
     COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
     ((((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units; Stripe tries again at '::text) || i.next_payment_attempt) AS detail
    FROM ((subscriptions s
-     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
-     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now()))))
-  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text])) AND (i.next_payment_attempt > (now() - '1 day'::interval)))
+     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND ((w.inputs ->> 'owedSince'::text) IS NOT NULL) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
+     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND
+        CASE i.collection_method
+            WHEN 'send_invoice'::text THEN (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now())
+            ELSE (i.attempt_count > 0)
+        END)))
+  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND (i.next_payment_attempt > (now() - '1 day'::interval)))
 UNION ALL
  SELECT 'provisioning_retried'::text AS trouble,
     t.subscription_id,
@@ -3257,6 +3265,8 @@ CREATE INDEX provisioning_log_subscription_idx ON provisioning_log USING btree (
 CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work USING btree (debt_unconfirmed_since) WHERE (debt_unconfirmed_since IS NOT NULL);
 
 CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+
+CREATE INDEX provisioning_work_owed_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'owedSince'::text) IS NOT NULL);
 
 CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'paidAfterEnd'::text) IS NOT NULL);
 

@@ -23,7 +23,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
 from mpanel_billing.provisioning.drivers.registry import Drivers, LimitedDriver
 from mpanel_billing.provisioning.lease import Lease, LeaseLostError
 from mpanel_billing.provisioning.repository import accounts
-from mpanel_billing.provisioning.service_state import Action, Service, assume_pending
+from mpanel_billing.provisioning.service_state import Action, Service, supersede_pending
 from mpanel_billing.telemetry.counters import count_driver_call
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ class Dispatcher:
         statement. Raises LeaseLostError once another run has taken over.
 
         Before a resume the service is asked whether it has suspended the account itself: then it
-        is not ours to resume.
+        is not ours to resume. A refusal tells nothing of an earlier command of unknown outcome: the
+        service is asked for the account, and the outcome stays unknown if it cannot say.
         """
         if action == "resume" and (barred := await self._find_barred(service)) is not None:
             return barred
@@ -63,8 +64,10 @@ class Dispatcher:
         count_driver_call(base.driver, command.action, accounts.outcome_of(result), seconds)
         _log(service, command, result, duration_ms)
         try:
-            stored = await self._store(base, command, result, duration_ms)
-            return await self._catch_up(stored, result)
+            stored = await self._store(
+                base, command, result, duration_ms, was_unknown=service.pending is not None
+            )
+            return await self._settle_refusal(stored, result)
         except asyncpg.UniqueViolationError:
             # the account belongs to another subscription: neither touch nor adopt it
             refused = Refused(
@@ -79,16 +82,21 @@ class Dispatcher:
             return None
         return await self._store_finding(service, found)
 
-    async def _catch_up(self, service: Service, result: Result) -> Service:
-        """Continue after the service's number if it has seen a higher one than we know of.
+    async def _settle_refusal(self, service: Service, result: Result) -> Service:
+        """Ask for the account after a refusal if it is uncertain what was carried out before.
 
-        That is so after a restored backup: what was sent since is not on record here.
+        That is so after a command of unknown outcome; and after a restored backup, if the service
+        has seen a higher number than is on record here.
         """
-        response = result.response or {}
-        if not isinstance(result, Refused) or response.get("code") != "out_of_date":
+        if not isinstance(result, Refused):
+            return service
+        is_out_of_date = (result.response or {}).get("code") == "out_of_date"
+        if service.pending is None and not is_out_of_date:
             return service
         found = await self._inspect(service)
-        if found is None or (found.generation or 0) <= service.generation:
+        if found is None:
+            return service
+        if service.pending is None and (found.generation or 0) <= service.generation:
             return service
         return await self._store_finding(service, found)
 
@@ -115,7 +123,13 @@ class Dispatcher:
         return stored
 
     async def _store(
-        self, base: Service, command: DriverCommand, result: Result, duration_ms: int
+        self,
+        base: Service,
+        command: DriverCommand,
+        result: Result,
+        duration_ms: int,
+        *,
+        was_unknown: bool = False,
     ) -> Service:
         """Store the result and the new state; without the lease, only the log gets it."""
         async with acquired(self.pool) as conn:
@@ -126,6 +140,7 @@ class Dispatcher:
                 command,
                 result,
                 duration_ms=duration_ms,
+                was_unknown=was_unknown,
                 retry_seconds=_delay(base, result),
             )
         if stored is None:
@@ -144,7 +159,7 @@ def next_command(
     repeats = action == service.pending and (
         action in {"create", "terminate"} or details == service.pending_request
     )
-    base = service if action == service.pending else assume_pending(service)
+    base = service if action == service.pending else supersede_pending(service)
     generation = service.generation if repeats else service.generation + 1
     account_id = service.account_id or lease.subscription_id
     key = f"{account_id}:{service.product_type}:{action}:{generation}"

@@ -101,6 +101,16 @@ def assume_pending(service: Service) -> Service:
     )
 
 
+def supersede_pending(service: Service) -> Service:
+    """Return the service as a newer command assumes it, which supersedes the pending one.
+
+    What resources a pending change has left is unknown: none are on record until a change of them
+    is confirmed, so that one which was lost is repeated.
+    """
+    assumed = assume_pending(service)
+    return replace(assumed, resources={}) if service.pending == "change" else assumed
+
+
 def _difference(service: Service) -> Action | None:
     exists = service.actual in {"active", "suspended"}
     match service.desired:

@@ -31,6 +31,8 @@ CREATE INDEX provisioning_work_troubled_idx ON provisioning_work (subscription_i
 WHERE last_error IS NOT NULL;
 CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work (debt_unconfirmed_since)
 WHERE debt_unconfirmed_since IS NOT NULL;
+CREATE INDEX provisioning_work_owed_idx ON provisioning_work (subscription_id)
+WHERE inputs ->> 'owedSince' IS NOT NULL;
 CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work (subscription_id)
 WHERE inputs ->> 'paidAfterEnd' IS NOT NULL;
 CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work (subscription_id)

@@ -50,6 +50,7 @@
 -- ALTER TABLE ONLY provisioning_work ADD CONSTRAINT provisioning_work_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work USING btree (debt_unconfirmed_since) WHERE (debt_unconfirmed_since IS NOT NULL);
 -- CREATE INDEX provisioning_work_due_idx ON provisioning_work USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+-- CREATE INDEX provisioning_work_owed_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'owedSince'::text) IS NOT NULL);
 -- CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'paidAfterEnd'::text) IS NOT NULL);
 -- CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'payableAfterEnd'::text))::boolean;
 -- CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
@@ -581,7 +582,7 @@ WHERE service.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid
 RETURNING to_jsonb(service) AS service;
 
--- name: store_result(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, actual, external_ref, resources, ordered_domains, retry_seconds, now)$
+-- name: store_result(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, stays_pending, actual, external_ref, resources, ordered_domains, retry_seconds, now)$
 -- The state in which a driver's result leaves a service. Done: as commanded. Retryable: the command
 -- stays pending. Permanent: the driver has certainly done nothing, and will not. The call is logged
 -- even if another run has taken over.
@@ -617,8 +618,8 @@ SET actual = :actual,
     resources = :resources,
     ordered_domains = :ordered_domains::text[],
     suspended_by_service = CASE WHEN :actual::text = 'suspended' THEN service.suspended_by_service END,
-    pending_action = CASE WHEN :outcome::text = 'retryable' THEN service.pending_action END,
-    pending_request = CASE WHEN :outcome::text = 'retryable' THEN service.pending_request END,
+    pending_action = CASE WHEN :stays_pending::boolean THEN service.pending_action END,
+    pending_request = CASE WHEN :stays_pending::boolean THEN service.pending_request END,
     attempts = CASE WHEN :error::text IS NULL THEN 0 ELSE service.attempts + 1 END,
     stopped = CASE :outcome::text
         WHEN 'retryable' THEN service.stopped

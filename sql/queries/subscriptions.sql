@@ -819,7 +819,8 @@ derived AS MATERIALIZED (
             'settled', settling.settled,
             'orderPaid', coalesce(invoiced.order_paid, FALSE),
             'owedSince', CASE
-                WHEN t.stripe_status IN ('past_due', 'unpaid', 'paused') THEN invoiced.owed_since
+                -- Stripe calls it active if a later term is paid: that is no debt to suspend for, but trouble
+                WHEN t.stripe_status NOT IN ('incomplete', 'incomplete_expired', 'canceled') THEN invoiced.owed_since
             END,
             'paidAfterEnd', invoiced.paid_after_end,
             'payableAfterEnd', t.stripe_status IN ('canceled', 'incomplete_expired') AND coalesce(invoiced.payable, FALSE)

@@ -11,13 +11,17 @@ SELECT
 FROM subscriptions AS s
 JOIN provisioning_work AS w
     ON w.subscription_id = s.id
+    AND w.inputs ->> 'owedSince' IS NOT NULL
     AND (w.inputs ->> 'owedSince')::timestamptz <= now()
 JOIN invoices AS i
     ON i.subscription_id = s.id
     AND i.stripe_status IN ('open', 'uncollectible')
     AND i.billing_reason IS DISTINCT FROM 'manual'
-    AND coalesce(i.due_at, '-infinity') <= now()
-WHERE s.stripe_status IN ('past_due', 'unpaid')
+    AND CASE i.collection_method
+        WHEN 'send_invoice' THEN coalesce(i.due_at, '-infinity') <= now()
+        ELSE i.attempt_count > 0
+    END
+WHERE s.stripe_status NOT IN ('canceled', 'incomplete_expired')
   AND i.next_payment_attempt > now() - interval '1 day'
 UNION ALL
 SELECT

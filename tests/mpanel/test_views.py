@@ -53,6 +53,7 @@ OF_TROUBLE = (
     "billing_items_unknown_price_idx",
     "provisioning_work_debt_unconfirmed_idx",
     "billing_audit_unsettled_pkey",
+    "provisioning_work_owed_idx",
     "provisioning_work_paid_after_end_idx",
     "provisioning_work_undone_idx",
     "provisioning_work_due_idx",
@@ -61,8 +62,8 @@ OF_TROUBLE = (
     "billing_trials_second_idx",
 )
 WATCHED = (
+    "provisioning_work_owed_idx",
     "provisioning_work_payable_after_end_idx",
-    "billing_subscriptions_attention_idx",
     "tenant_services_troubled_idx",
     "provisioning_work_debt_unconfirmed_idx",
     "unhandled_idx",

@@ -78,6 +78,24 @@ async def owe(system: System, **more: Any) -> None:
     await system.deliver_subscription("past_due")
 
 
+async def leave_a_term_unpaid(system: System) -> None:
+    """Let a later term be paid: by it, Stripe calls the subscription active."""
+    await owe(system)
+    await system.deliver_invoice("paid", "in_3", **TERM, **finalized(ago(1)))
+    await system.deliver_subscription("active")
+
+
+async def write_off_a_term(system: System) -> None:
+    await leave_a_term_unpaid(system)
+    await system.deliver_invoice("uncollectible", "in_2", **TERM, **finalized(ago(2)))
+
+
+async def debit_a_bank_account(system: System) -> None:
+    """Let a term wait for its first payment to arrive while an older one is unpaid."""
+    await owe(system, **AGAIN)
+    await system.deliver_invoice("open", "in_3", attempt_count=0, **TERM)
+
+
 async def lose_before_termination(system: System) -> None:
     """Let an account be lost before it is terminated, which is refused, and then be looked for."""
     await system.sell("starter_monthly_usd", "addon-backups-daily_monthly_usd")
@@ -338,6 +356,7 @@ FURTHER_MISSES: dict[str, list[World]] = {
     "work_failed": [refuse, of(fail, 5)],
     "provisioning_retried": [lose_before_termination],
     "request_unfinished": [of(lose_an_answer, "14 minutes", UNANSWERED)],
+    "overdue": [write_off_a_term, debit_a_bank_account],
     "draft_left": [
         of(draft, 2, auto_advance=False),
         of(draft, 4, auto_advance=False, billing_reason="manual"),
@@ -348,6 +367,7 @@ FURTHER_SHOWN: dict[str, list[World]] = {
     "active_after_end": [be_kept_too_long],
     "provisioning_failed": [of(fail, 5)],
     "event_failed": [of(wait, "16 minutes")],
+    "overdue": [leave_a_term_unpaid],
     "draft_left": [of(draft, 4, auto_advance=True)],
 }
 

@@ -6,7 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Found, Refused, Result
+from mpanel_billing.provisioning.drivers.protocol import (
+    Done,
+    DriverCommand,
+    Found,
+    Refused,
+    Result,
+    Unsettled,
+)
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.service_state import RESULTING, Service, domains_in
 from mpanel_billing.telemetry.logs import redact_values
@@ -71,11 +78,13 @@ async def store_result(
     result: Result,
     *,
     duration_ms: int,
+    was_unknown: bool,
     retry_seconds: float | None,
 ) -> Service | None:
     """Log a driver call, and store the state in which its result leaves the service.
 
-    `service` is as the command assumed it. None: the lease is lost, and the call is only logged.
+    `service` is as the command assumed it; `was_unknown`: so was the outcome of a command before,
+    of which a refusal says nothing. None: the lease is lost, and the call is only logged.
     """
     done = isinstance(result, Done)
     row = await _queries.store_result.fetch_value(
@@ -92,6 +101,8 @@ async def store_result(
         outcome=outcome_of(result),
         error=None if isinstance(result, Done) else quote(result.error),
         duration_ms=duration_ms,
+        stays_pending=isinstance(result, Unsettled)
+        or (was_unknown and isinstance(result, Refused)),
         actual=RESULTING[command.action] if done else service.actual,
         external_ref=result.external_ref if isinstance(result, Done) else None,
         resources=command.details.get("resources", service.resources)
