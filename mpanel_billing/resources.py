@@ -5,12 +5,17 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent
 _INSTALLED = _PACKAGE / "_resources"
 
-ROOT = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
-"""Holds `sql`, `prisma` and `catalog`: inside an installed package, else the top of the source
-tree."""
+IS_PACKAGED = _INSTALLED.is_dir()
+"""Whether this is an installed package, not a source tree."""
+
+ROOT = _INSTALLED if IS_PACKAGED else _PACKAGE.parent
+"""Holds these files: inside an installed package, else the top of the source tree."""
 
 SQL = ROOT / "sql"
 QUERIES = SQL / "queries"
 MIGRATIONS = ROOT / "prisma" / "migrations"
 DEFAULT_CATALOGUE = ROOT / "catalog" / "migrahosting.toml"
 DEFAULT_RESERVED_DOMAINS = ROOT / "catalog" / "reserved-domains.txt"
+
+FOR_OPERATORS = (".env.example", "ecosystem.config.js", "catalog", "docs")
+"""What `mpanel-billing unpack` writes: files and folders below ROOT."""

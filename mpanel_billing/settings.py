@@ -40,12 +40,18 @@ Commas = NoDecode
 """Marks a list separated by commas, not JSON."""
 
 
-class DatabaseSettings(BaseSettings):
-    """The settings of commands that only use PostgreSQL."""
+class CatalogueSettings(BaseSettings):
+    """The settings of a command that needs no database."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
+
+    catalogue_file: Path | None = None
+
+
+class DatabaseSettings(CatalogueSettings):
+    """The settings of commands that only use PostgreSQL."""
 
     database_url: SecretStr
     database_direct_url: SecretStr | None = None
@@ -332,6 +338,11 @@ def _refuse_placeholder(value: SecretStr) -> None:
     if value.get_secret_value().endswith(_PLACEHOLDER):
         msg = "is still the example value; set your own"
         raise ValueError(msg)
+
+
+def load_catalogue_settings() -> CatalogueSettings:
+    """Read the setting for the catalogue file only; SettingsError names what is wrong."""
+    return _load(CatalogueSettings)
 
 
 def load_database_settings() -> DatabaseSettings:

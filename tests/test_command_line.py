@@ -17,7 +17,7 @@ async def test_a_database_without_our_schema_is_distinguished_from_an_outage(
     assert ended.status == 1
     assert ended.err == (
         "mpanel-billing: the database schema does not match this version "
-        '(relation "stripe_events" does not exist): run `make migrate`\n'
+        '(relation "stripe_events" does not exist): run `mpanel-billing migrate up`\n'
     )
 
 

@@ -1,15 +1,18 @@
-"""Apply a catalogue file to the database."""
+"""Apply a catalogue file to the database, or find out what that would change."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue import repository
+from mpanel_billing.catalogue.edit import CatalogueEdit, compare_catalogues
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.rows import coupon_rows, price_rows, product_rows
 from mpanel_billing.catalogue.schema import CatalogueFile
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import BillingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +34,75 @@ class AppliedCatalogue:
     coupons: Changes
 
 
+class CatalogueChangedError(BillingError):
+    """Another apply came between the preview of an edit and the edit."""
+
+    code = "catalogue_changed"
+
+
+class _PreviewedError(Exception):
+    """Ends the transaction of a preview."""
+
+
 async def read_catalogue(pool: Pool, *, livemode: bool) -> Catalogue:
     """Return what is on sale now, with the Stripe ids of the given mode."""
     async with acquired(pool) as conn:
         return await repository.load_catalogue(conn, livemode=livemode)
 
 
+async def preview_catalogue(pool: Pool, file: CatalogueFile) -> CatalogueEdit:
+    """Return what `apply_catalogue` would change, which it does and takes back."""
+    with suppress(_PreviewedError):
+        async with transaction(pool) as conn:
+            _, edit = await _compared(conn, file)
+            raise _PreviewedError
+    return edit
+
+
 async def apply_catalogue(
-    pool: Pool, file: CatalogueFile, *, by: Actor | None = None
+    pool: Pool,
+    file: CatalogueFile,
+    *,
+    by: Actor | None = None,
+    expected: CatalogueEdit | None = None,
 ) -> AppliedCatalogue:
     """Make the database sell exactly what the file says, in one transaction.
 
     Safe to repeat. A changed price becomes a new row and the old one is retired; what the file no
     longer has is taken off sale, never deleted. New prices and changed coupons can be bought once
     `push_catalogue` has created them in Stripe. `by` is for the audit log; None is the service
-    itself.
+    itself. CatalogueChangedError if the edit is another one than `expected`, its preview.
     """
     async with transaction(pool) as conn:
-        await repository.lock_catalogue(conn)
-        applied = AppliedCatalogue(
-            products=await _apply_products(conn, file),
-            prices=await _apply_prices(conn, file),
-            coupons=await _apply_coupons(conn, file),
-        )
+        if expected is None:
+            applied = await _apply(conn, file)
+        else:
+            applied, edit = await _compared(conn, file)
+            if edit != expected:
+                raise CatalogueChangedError(
+                    "someone else has changed the catalogue meanwhile: run this again"
+                )
         await audit.record(conn, by, "catalogue.apply", details=asdict(applied))
     return applied
+
+
+async def _compared(
+    conn: Connection, file: CatalogueFile
+) -> tuple[AppliedCatalogue, CatalogueEdit]:
+    await repository.lock_catalogue(conn)
+    before = await repository.load_catalogue(conn, livemode=False)
+    applied = await _apply(conn, file)
+    after = await repository.load_catalogue(conn, livemode=False)
+    return applied, compare_catalogues(before, after)
+
+
+async def _apply(conn: Connection, file: CatalogueFile) -> AppliedCatalogue:
+    await repository.lock_catalogue(conn)
+    return AppliedCatalogue(
+        products=await _apply_products(conn, file),
+        prices=await _apply_prices(conn, file),
+        coupons=await _apply_coupons(conn, file),
+    )
 
 
 async def _apply_products(conn: Connection, file: CatalogueFile) -> Changes:

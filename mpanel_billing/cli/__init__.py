@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "mpanel_billing.cli.doctor:doctor",
     "stripe": "mpanel_billing.cli.stripe:app",
     "prune": "mpanel_billing.cli.prune:prune",
+    "unpack": "mpanel_billing.cli.unpack:unpack",
     "sandbox": "mpanel_billing.cli.sandbox:sandbox",
     "dev": "mpanel_billing.cli.dev:dev",
 }
@@ -117,7 +118,10 @@ def main() -> None:
     except BillingError as error:
         _fail(f"{error}{_reason(error)}")
     except _SCHEMA_ERRORS as error:
-        _fail(f"the database schema does not match this version ({error}): run `make migrate`")
+        _fail(
+            f"the database schema does not match this version ({error}): "
+            "run `mpanel-billing migrate up`"
+        )
     except asyncpg.InsufficientPrivilegeError as error:
         _fail(f"the user of DATABASE_URL lacks a privilege: {error}")
 

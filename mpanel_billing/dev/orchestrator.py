@@ -201,7 +201,7 @@ class _Service:
         )
 
     async def _load_catalogue(self) -> None:
-        await self.children.run("catalog", "catalog", "apply")
+        await self.children.run("catalog", "catalog", "apply", "--yes")
         await _wait_for_answer("sandbox", f"{self.options.sandbox_url}/")
         await self.children.run("catalog", "catalog", "push")
 

@@ -63,10 +63,10 @@ def judge_schema(applied: set[str], files: Sequence[str]) -> Finding:
     known = {name.partition("_")[0]: name for name in sorted(files)}
     pending = [name for version, name in known.items() if version not in applied]
     if not applied:
-        return failed("schema", "is missing", "run `make migrate`")
+        return failed("schema", "is missing", "run `mpanel-billing migrate up`")
     if pending:
         text = f"migrations are pending: {some(pending, most=2)}"
-        return failed("schema", text, "run `make migrate`")
+        return failed("schema", text, "run `mpanel-billing migrate up`")
     if unknown := sorted(applied - known.keys()):
         text = f"the database is ahead of this program by {some(unknown, most=2)}"
         return warning("schema", text, "update this program, unless a rollout is in progress")

@@ -1,12 +1,10 @@
 """What runs here: the versions, and the clock."""
 
-import asyncio
 import platform
-import sysconfig
 from importlib.metadata import version
-from pathlib import Path
 
 from mpanel_billing import __version__
+from mpanel_billing.database.dbmate import DbmateMissingError, run_dbmate
 from mpanel_billing.doctor.finding import Finding, duration, failed, ok, warning
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, SDK_VERSION
 from mpanel_billing.webhooks.signature import TOLERANCE_SECONDS
@@ -28,15 +26,13 @@ async def check_versions() -> list[Finding]:
 
 
 async def _look_at_dbmate() -> Finding:
-    program = Path(sysconfig.get_path("scripts")) / "dbmate"
     try:
-        process = await asyncio.create_subprocess_exec(
-            program, "--version", stdout=asyncio.subprocess.PIPE
-        )
+        _, printed, _ = await run_dbmate("", "--version")
+    except DbmateMissingError:
+        return failed("dbmate", "is missing", "install mpanel-billing again")
     except OSError as error:
-        return failed("dbmate", f"does not run: {error.strerror}", "run `make setup`")
-    printed, _ = await process.communicate()
-    return ok("dbmate", printed.decode().removeprefix("dbmate version").strip())
+        return failed("dbmate", f"does not run: {error.strerror}", "install mpanel-billing again")
+    return ok("dbmate", printed.removeprefix("dbmate version").strip())
 
 
 def judge_clock(name: str, ahead: float, whose: str) -> Finding:

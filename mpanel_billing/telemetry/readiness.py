@@ -21,7 +21,8 @@ async def reason_not_ready(pool: Pool, *, for_writes: bool) -> str | None:
         return _describe_outage(pool)
     expected = migrations.expected_version()
     if version is None or version < expected:
-        return f"the schema is at {version or 'nothing'}, not at {expected}: run `make migrate`"
+        is_at = f"the schema is at {version or 'nothing'}, not at {expected}"
+        return f"{is_at}: run `mpanel-billing migrate up`"
     return _READ_ONLY if read_only and for_writes else None
 
 

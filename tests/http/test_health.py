@@ -30,7 +30,7 @@ async def test_it_is_not_ready_on_an_older_schema(client: AppClient, pool: Pool)
         "DELETE FROM billing_schema_migrations WHERE version = $1", expected_version()
     )
     [reason] = await unready(client)
-    assert reason.endswith(f"not at {expected_version()}: run `make migrate`")
+    assert reason.endswith(f"not at {expected_version()}: run `mpanel-billing migrate up`")
 
 
 @pytest.mark.parametrize(("ready_for", "status"), [("writes", 503), ("reads", 200)])
@@ -60,9 +60,8 @@ async def test_the_reason_is_that_of_the_moment(
     assert await unready(client) == {"the database does not respond"}
     await asyncio.to_thread(postgres.start)
     try:
-        assert await unready(client) == {
-            f"the schema is at nothing, not at {expected_version()}: run `make migrate`"
-        }
+        is_at = f"the schema is at nothing, not at {expected_version()}"
+        assert await unready(client) == {f"{is_at}: run `mpanel-billing migrate up`"}
     finally:
         await asyncio.to_thread(postgres.stop)
 
