@@ -8,6 +8,8 @@ SHELL := /bin/bash
 export PYTHON
 # Test processes: one more than cores, because some tests wait for clocks and other processes.
 JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
+# How often make test-ha breaks everything.
+ROUNDS ?= 1
 # Extra arguments: make dev ARGS="--ephemeral", make test ARGS="-k checkout".
 ARGS ?=
 
@@ -53,10 +55,10 @@ dev: $(SET_UP) ## Run everything locally: PostgreSQL, sandbox, API, worker (ARGS
 	@$(BIN)/mpanel-billing dev $(ARGS)
 
 .PHONY: test
-test: $(SET_UP) ## Run all tests but those of PM2 and the wheel (make test-pm2, make test-wheel)
+test: $(SET_UP) ## Run all tests but those of PM2, the wheel, several hosts (make test-pm2, test-wheel, test-ha)
 	@scripts/install-browser.sh
 	@scripts/install-fault-tools.sh
-	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/wheel $(ARGS)
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/wheel --ignore=tests/ha $(ARGS)
 
 .PHONY: reliability
 reliability: $(SET_UP) ## Break things under load, and write the results to docs/reliability.md
@@ -76,6 +78,10 @@ test-alerts: $(SET_UP) ## Test the alert rules with promtool, from Debian's pack
 	@scripts/install-promtool.sh
 	$(BIN)/promtool check rules docs/monitoring/alerts.yaml
 	$(BIN)/promtool test rules tests/telemetry/alerts.test.yaml
+
+.PHONY: test-ha
+test-ha: $(SET_UP) ## Break hosts of a highly available service, ten minutes a round (ROUNDS=1; root, Debian)
+	@HA_ROUNDS=$(ROUNDS) scripts/test-ha.sh $(ARGS)
 
 .PHONY: check
 check: $(SET_UP) ## Run the linters and the type checker

@@ -1,5 +1,7 @@
 """The Stripe sandbox as a process: on the port of argv[1], sending webhooks to argv[2].
 
+It listens on 127.0.0.1, or on argv[3].
+
 Like `mpanel-billing sandbox`, but with short retry delays.
 """
 
@@ -14,8 +16,9 @@ RETRY_SECONDS = (0.1, 0.2, 0.5)
 """Between the attempts of a webhook; the last one repeats."""
 
 
-async def main(port: int, webhook_url: str) -> None:
+async def main(port: int, webhook_url: str, host: str = "127.0.0.1") -> None:
     config = SandboxConfig(
+        host=host,
         port=port,
         webhooks=(WebhookTarget(webhook_url, WEBHOOK_SECRET),),
         retry_delays=RETRY_SECONDS,
@@ -27,4 +30,4 @@ async def main(port: int, webhook_url: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig()
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))

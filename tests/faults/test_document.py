@@ -9,6 +9,8 @@ RECORDS = re.compile(r"^async def (test_\w+)\([^)]*\bdocument: ReliabilityDocume
 
 
 def test_each_row_names_a_test_and_each_test_has_a_row() -> None:
-    sources = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    tests = Path(__file__).parents[1]
+    paths = [*tests.glob("faults/test_*.py"), *tests.glob("ha/test_*.py")]
+    sources = "\n".join(path.read_text() for path in paths)
     named = {re.sub(r"\[.*\]", "", name.strip("`")) for name in rows_of_tests()}
     assert named == set(RECORDS.findall(sources))

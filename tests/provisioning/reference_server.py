@@ -78,8 +78,8 @@ class ReferenceServer:
         return app
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["ReferenceServer"]:
-        async with TestServer(self.application()) as server:
+    async def running(self, host: str = "127.0.0.1") -> AsyncIterator["ReferenceServer"]:
+        async with TestServer(self.application(), host=host) as server:
             self.url = str(server.make_url("/v1"))
             yield self
 
