@@ -55,10 +55,10 @@ dev: $(SET_UP) ## Run everything locally: PostgreSQL, sandbox, API, worker (ARGS
 	@$(BIN)/mpanel-billing dev $(ARGS)
 
 .PHONY: test
-test: $(SET_UP) ## Run all tests but those of PM2, the wheel, several hosts (make test-pm2, test-wheel, test-ha)
+test: $(SET_UP) ## Run all tests that have no target of their own
 	@scripts/install-browser.sh
 	@scripts/install-fault-tools.sh
-	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/wheel --ignore=tests/ha $(ARGS)
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/wheel --ignore=tests/ha --ignore=tests/container $(ARGS)
 
 .PHONY: reliability
 reliability: $(SET_UP) ## Break things under load, and write the results to docs/reliability.md
@@ -83,6 +83,10 @@ test-alerts: $(SET_UP) ## Test the alert rules with promtool, from Debian's pack
 test-ha: $(SET_UP) ## Break hosts of a highly available service, ten minutes a round (ROUNDS=1; root, Debian)
 	@HA_ROUNDS=$(ROUNDS) scripts/test-ha.sh $(ARGS)
 
+.PHONY: test-container
+test-container: $(SET_UP) ## Build the container image and buy something from it (root on Debian; 4 minutes)
+	@scripts/test-container.sh $(ARGS)
+
 .PHONY: check
 check: $(SET_UP) ## Run the linters and the type checker
 	$(BIN)/ruff check
@@ -90,6 +94,7 @@ check: $(SET_UP) ## Run the linters and the type checker
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/lint_migrations.py
+	$(BIN)/hadolint deploy/container/Containerfile
 
 .PHONY: bench
 bench: $(SET_UP) ## Run the webhook benchmark (others: benchmarks/README.md)
