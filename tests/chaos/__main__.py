@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import math
 import os
 import random
 import secrets
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tests.chaos.faults import Breaker, deliver, heal
 from tests.chaos.report import report
+from tests.chaos.road import MOST_AGAIN
 from tests.chaos.stage import Stage, open_stage
 from tests.chaos.time_at_stripe import TimeAtStripe
 from tests.chaos.verdict import Verdict, judge
@@ -27,6 +29,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--deliveries", type=int, default=2000, help="webhooks answered with 200")
     parser.add_argument("--kills", type=int, default=6, help="processes killed")
     parser.add_argument("--seed", type=int, default=None, help="repeats a run's faults")
+    parser.add_argument("--minutes", type=float, default=None, help="end then, with what there is")
+    parser.add_argument("--repeats", type=int, default=MOST_AGAIN, help="of a webhook, at most")
     parser.add_argument("--customers", type=int, default=None, help="the most orders")
     return parser.parse_args()
 
@@ -36,6 +40,7 @@ async def _run(stage: Stage, given: argparse.Namespace) -> tuple[Breaker, Verdic
     breaker = Breaker(stage, random.Random(chance.random()))
     clock = TimeAtStripe(stage, random.Random(chance.random()))
     await deliver(stage, chance)
+    stage.road.most_again = given.repeats
     customers = stage.customers
     most = given.customers or max(40, given.deliveries // 250)
     async with asyncio.TaskGroup() as group:
@@ -57,23 +62,28 @@ async def _break_everything(stage: Stage, breaker: Breaker, given: argparse.Name
     rounds = max(given.kills, 1)
     parts = rounds * (OTHERS_PER_KILL + 1)
     for number in range(parts):
-        await _progress(stage, given.deliveries * number // parts)
+        await _progress(stage, given, number / parts)
         if number % (OTHERS_PER_KILL + 1) == 0 and given.kills:
             await breaker.kill()
         else:
             await breaker.disturb()
-    await _progress(stage, given.deliveries)
+    await _progress(stage, given, 1)
 
 
-async def _progress(stage: Stage, delivered: int) -> None:
-    """Wait for so many deliveries; fail if none comes for a long time while nothing is broken."""
-    while stage.road.delivered < delivered:
-        before = stage.road.delivered
-        try:
-            async with asyncio.timeout(STALLED_SECONDS):
-                await stage.road.wait_for(min(delivered, before + 1))
-        except TimeoutError:
-            raise AssertionError(f"no delivery in {STALLED_SECONDS} s") from None
+async def _progress(stage: Stage, given: argparse.Namespace, share: float) -> None:
+    """Wait for a share of the deliveries, or of the time if that is over first.
+
+    Fails if nothing is delivered for a long time while nothing is broken.
+    """
+    until = math.inf if given.minutes is None else 60 * given.minutes * share
+    wanted, seen = int(given.deliveries * share), time.monotonic()
+    last = stage.road.delivered
+    while stage.road.delivered < wanted and stage.seconds() < until:
+        await asyncio.sleep(0.2)
+        if stage.road.delivered > last:
+            last, seen = stage.road.delivered, time.monotonic()
+        if time.monotonic() - seen > STALLED_SECONDS:
+            raise AssertionError(f"no delivery in {STALLED_SECONDS} s")
 
 
 async def _main(given: argparse.Namespace, folder: Path, seed: int) -> bool:

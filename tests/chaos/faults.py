@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import random
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -24,7 +23,6 @@ class Breaker:
     kills: int = 0
     others: int = 0
     history: list[str] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
     _kills: Iterator[Fault] = field(init=False)
     _others: Iterator[Fault] = field(init=False)
 
@@ -43,9 +41,9 @@ class Breaker:
         self.others += 1
 
     async def _break(self, fault: Fault) -> None:
-        at = time.monotonic() - self.started
+        at = self.stage.seconds()
         what = await fault(self.stage, self.chance)
-        took = time.monotonic() - self.started - at
+        took = self.stage.seconds() - at
         self.history.append(f"{at:7.1f} s  {what} ({took:.1f} s)")
         print(self.history[-1], f"[{self.stage.road.delivered} delivered]", flush=True)
 

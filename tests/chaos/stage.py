@@ -73,6 +73,11 @@ class Stage:
     stripe: SandboxClient
     environment: dict[str, str]
     programs: dict[str, Program] = field(default_factory=dict)
+    opened_at: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        """Return how long it has been running."""
+        return time.monotonic() - self.opened_at
 
     @property
     def clock(self) -> Path:
