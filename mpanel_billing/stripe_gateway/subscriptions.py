@@ -19,6 +19,8 @@ from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE, StripeGateway
 
 NO_UPCOMING_INVOICE = "invoice_upcoming_none"
 """Stripe's error code for a subscription that ends before it is billed again."""
+ENDED_AT_STRIPE = "invalid_canceled_subscription_fields"
+"""Stripe's error code for a change of a subscription that has ended."""
 
 
 @dataclass(frozen=True, slots=True)

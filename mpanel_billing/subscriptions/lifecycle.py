@@ -21,7 +21,11 @@ from mpanel_billing.errors import (
     StripeObjectMissingError,
 )
 from mpanel_billing.mirror.mirror import Mirror, request_refetch
-from mpanel_billing.stripe_gateway.subscriptions import cancel_subscription, update_subscription
+from mpanel_billing.stripe_gateway.subscriptions import (
+    ENDED_AT_STRIPE,
+    cancel_subscription,
+    update_subscription,
+)
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription, require_subscription
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository import Change, Kind
@@ -101,10 +105,14 @@ async def require_changeable(
     """Return the subscription if Stripe can change it; ConflictError, NotFoundError."""
     held = await require_subscription(conn, mirror, request.subscription_id, request.named)
     if held.is_over:
-        raise ConflictError("This subscription has ended.", code="subscription_ended")
+        raise _ended()
     if held.stripe_id is None or held.stripe_status in {None, "incomplete"}:
         raise ConflictError("This order has not been paid yet.", code="not_paid")
     return held
+
+
+def _ended() -> ConflictError:
+    return ConflictError("This subscription has ended.", code="subscription_ended")
 
 
 async def refresh(mirror: Mirror, request: ChangeRequest) -> Subscription:
@@ -126,12 +134,21 @@ async def make_change(
     prepare: Prepare | None = None,
     repeatable_for: timedelta = NEVER,
 ) -> Changed:
-    """Have Stripe make a change, as `carry_out` does, and return the subscription after it."""
+    """Have Stripe make a change, as `carry_out` does, and return the subscription after it.
+
+    ConflictError if Stripe says that it has ended, which it may since it was looked at.
+    """
     held = await refresh(mirror, request)
     wanted = StripeRequest(kind, request.subscription_id, asked, request.key, repeatable_for)
-    change = await carry_out(
-        mirror, request.by, wanted, decide, _sender(mirror, held), prepare=prepare
-    )
+    try:
+        change = await carry_out(
+            mirror, request.by, wanted, decide, _sender(mirror, held), prepare=prepare
+        )
+    except StripeError as error:
+        if error.stripe_code != ENDED_AT_STRIPE:
+            raise
+        await _refresh_after(mirror, held.stripe_id or "")
+        raise _ended() from error
     after = await get_subscription(mirror, request.subscription_id, request.named)
     return Changed(after, changed=change is not None)
 

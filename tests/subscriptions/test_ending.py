@@ -146,6 +146,23 @@ async def test_an_immediate_cancellation_whose_response_was_lost_still_happens(
     assert (await backend.audit())[-1] == ("subscription.cancel", "done")
 
 
+async def test_a_change_of_what_has_ended_meanwhile_says_so(backend: Backend, bought: str) -> None:
+    """It ends after it was looked at, so only Stripe knows: that is no matter for an operator."""
+    path = f"subscriptions/{bought}/change-plan"
+    change = {"planId": "premium", "billingCycle": "monthly"}
+    await backend.service.stripe.inject_fault(
+        "reset", method="POST", path="/v1/subscriptions", times=3
+    )
+    assert (await backend.post(path, change, "bigger")).status == 503
+    await backend.service.stripe.set_delivery(hold=True)
+    stripe_id, _ = await backend.stripe_ids(bought)
+    await backend.worker.gateway.client.v1.subscriptions.cancel_async(stripe_id)
+    response = await backend.post(path, change, "bigger")
+    assert (response.status, response.body["code"]) == (409, "subscription_ended")
+    assert (await backend.subscription(bought))["status"] == "cancelled"
+    assert (await backend.audit())[-1] == ("subscription.change_plan", "failed")
+
+
 async def test_a_cancellation_can_be_repeated_after_it_was_undone(
     backend: Backend, bought: str
 ) -> None:
