@@ -35,8 +35,8 @@ class Road:
 
     port: int
     target: str
-    chance: random.Random
     responses: ResponseLog
+    chance: random.Random = field(default_factory=random.Random)
     acknowledged: set[str] = field(default_factory=set)
     sent: int = 0
     delivered: int = 0

@@ -140,7 +140,7 @@ async def open_stage(folder: Path, seed: int) -> AsyncIterator[Stage]:
     await migrate(database.url)
     responses = ResponseLog()
     url, stripe_url = f"http://127.0.0.1:{ports.web}", f"http://127.0.0.1:{ports.stripe}"
-    road = Road(ports.road, f"{url}/api/webhooks/stripe", random.Random(chance.random()), responses)
+    road = Road(ports.road, f"{url}/api/webhooks/stripe", responses, random.Random(chance.random()))
     async with (
         road.opened(),
         SandboxClient(stripe_url) as stripe,

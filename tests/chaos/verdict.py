@@ -74,16 +74,16 @@ async def judge(stage: Stage) -> Verdict:
     verdict = Verdict()
     verdict.add("unfinished", await _until_settled(stage))
     verdict.add("events lost", await _lost_events(stage))
-    truth = await read_stripe(stage)
+    truth, bought = await read_stripe(stage), stage.customers.bought
     mirrored = {row[0]: dict(row) for row in await stage.fetch(_MIRRORED_SUBSCRIPTIONS)}
-    verdict.add("orders lost", _lost_orders(stage, truth, mirrored))
-    verdict.add("charged twice", _charged_twice(stage, truth, mirrored))
-    verdict.add("mirror differs", _differing_subscriptions(truth, mirrored))
+    verdict.add("orders lost", lost_orders(bought, truth, mirrored))
+    verdict.add("charged twice", charged_twice(bought, truth, mirrored))
+    verdict.add("mirror differs", differing_subscriptions(truth, mirrored))
     verdict.add("mirror differs in invoices", await _differing_invoices(stage, truth))
     accounts = await _accounts(stage)
-    verdict.add("accounts twice", _made_twice(stage, accounts))
-    verdict.add("accounts differ", _differing_accounts(truth, mirrored, accounts))
-    verdict.add("promises broken", _broken_promises(stage, truth, mirrored))
+    verdict.add("accounts twice", made_twice(stage.journal.read_text(), accounts))
+    verdict.add("accounts differ", differing_accounts(truth, mirrored, accounts))
+    verdict.add("promises broken", broken_promises(bought, truth, mirrored))
     verdict.add("answers nobody expects", stage.customers.surprises)
     verdict.add("reconcile finds", await _reconciled(stage))
     return verdict
@@ -107,10 +107,12 @@ async def _lost_events(stage: Stage) -> set[str]:
     return stage.road.acknowledged - {row["id"] for row in stored}
 
 
-def _lost_orders(stage: Stage, truth: StripeTruth, mirrored: Mapping[str, Any]) -> Iterator[str]:
-    """Each order that was acknowledged and paid is one subscription, and its row."""
+def lost_orders(
+    bought: list[Bought], truth: StripeTruth, mirrored: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield the acknowledged and paid orders that are not one subscription and its row."""
     rows = {row["checkout_session_id"]: row for row in mirrored.values()}
-    for one in stage.customers.bought:
+    for one in bought:
         row = rows.get(one.session_id)
         if one.paid and (row is None or row["id"] != one.subscription_id):
             yield f"order {one.number}: {row}"
@@ -119,8 +121,11 @@ def _lost_orders(stage: Stage, truth: StripeTruth, mirrored: Mapping[str, Any]) 
             yield f"order {one.number} has {at_stripe} at Stripe, paid: {one.paid}"
 
 
-def _charged_twice(stage: Stage, truth: StripeTruth, mirrored: Mapping[str, Any]) -> Iterator[str]:
-    changes = {one.subscription_id: one.changes for one in stage.customers.bought}
+def charged_twice(
+    bought: list[Bought], truth: StripeTruth, mirrored: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what was billed without an order, twice for a term or a change, or paid twice."""
+    changes = {one.subscription_id: one.changes for one in bought}
     for subscription, invoices in truth.invoices_by_subscription.items():
         reasons = Counter(one["billing_reason"] for one in invoices)
         made = changes.get(mirrored.get(subscription, {}).get("id", ""), 0)
@@ -141,7 +146,8 @@ def _period(invoice: Mapping[str, Any]) -> int | None:
     return max(int(line["period"]["start"]) for line in invoice["lines"]["data"])
 
 
-def _differing_subscriptions(truth: StripeTruth, mirrored: Mapping[str, Any]) -> Iterator[str]:
+def differing_subscriptions(truth: StripeTruth, mirrored: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the subscriptions that are not as Stripe has them."""
     for id_ in truth.subscriptions.keys() ^ mirrored.keys():
         yield f"{id_} is {'not mirrored' if id_ in truth.subscriptions else 'not at Stripe'}"
     for id_, theirs in truth.subscriptions.items():
@@ -188,15 +194,18 @@ async def _accounts(stage: Stage) -> list[dict[str, Any]]:
         return listed
 
 
-def _made_twice(stage: Stage, accounts: list[dict[str, Any]]) -> Iterator[str]:
-    """No service has two accounts, and none was made anew without an end in between."""
+def made_twice(journal: str, accounts: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what has two accounts, or was ordered again without an end in between.
+
+    The journal has the orders that the service has carried out, one a line, in JSON.
+    """
     living = Counter(
         (one["subscription"], one["type"]) for one in accounts if one["state"] != "terminated"
     )
     yield from (f"{count} of {account}" for account, count in living.items() if count > 1)
     made, ended = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     keys: set[str] = set()
-    for line in stage.journal.read_text().splitlines():
+    for line in journal.splitlines():
         order = json.loads(line)
         place = (order["subscription_id"], order["product_type"])
         if order["idempotency_key"] not in keys:
@@ -208,10 +217,10 @@ def _made_twice(stage: Stage, accounts: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{count} orders to make {place}, {ended[place]} to end it"
 
 
-def _differing_accounts(
+def differing_accounts(
     truth: StripeTruth, mirrored: Mapping[str, Any], accounts: list[dict[str, Any]]
 ) -> Iterator[str]:
-    """Alive and paid: what its items give is active, and nothing else; ended: nothing is."""
+    """Yield whose active accounts are not those that its items give; once ended, that is none."""
     active = defaultdict[str, set[str]](set)
     for account in accounts:
         if account["state"] == "active":
@@ -229,12 +238,12 @@ def _differing_accounts(
             yield f"{id_} {theirs['status']}: active {active[owner]}, bought {expected}"
 
 
-def _broken_promises(
-    stage: Stage, truth: StripeTruth, mirrored: Mapping[str, Any]
+def broken_promises(
+    bought: list[Bought], truth: StripeTruth, mirrored: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What the service said was done is so at Stripe."""
+    """Yield what the service said was done, and is not so at Stripe."""
     by_row = {row["id"]: truth.subscriptions.get(id_) for id_, row in mirrored.items()}
-    for one in stage.customers.bought:
+    for one in bought:
         theirs = by_row.get(one.subscription_id)
         if theirs is None:
             continue
