@@ -69,7 +69,8 @@ WHERE s.id = :subscription_id::uuid;
 -- name: plan_takeover(subscription_id, predecessor_id, reason)$
 -- Null: another subscription has taken it over, or this one takes over another. A revival is billed
 -- from the end of the time that was paid late: of the payments that are known now. What is alive at
--- Stripe and about to take over is not displaced.
+-- Stripe and about to take over is not displaced. A revival stays one if its subscription is joined with
+-- the tenant by command, too: it settles what was paid late.
 INSERT INTO billing_takeovers AS takeover (subscription_id, predecessor_id, reason, settles)
 SELECT
     :subscription_id::uuid,
@@ -90,8 +91,16 @@ WHERE NOT EXISTS (
 )
 ON CONFLICT (predecessor_id) DO UPDATE
 SET subscription_id = excluded.subscription_id,
-    reason = excluded.reason,
-    settles = excluded.settles
+    reason = CASE
+        WHEN takeover.subscription_id = excluded.subscription_id AND takeover.reason = 'revived'
+            THEN takeover.reason
+        ELSE excluded.reason
+    END,
+    settles = CASE
+        WHEN takeover.subscription_id = excluded.subscription_id AND excluded.reason <> 'revived'
+            THEN takeover.settles
+        ELSE excluded.settles
+    END
 WHERE takeover.done_at IS NULL
   AND (
       takeover.subscription_id = excluded.subscription_id

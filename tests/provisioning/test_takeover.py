@@ -226,6 +226,21 @@ async def test_a_payment_that_comes_after_the_revival_is_trouble_again(
     assert (trouble["trouble"], "in_3" in trouble["detail"]) == ("paid_after_end", True)
 
 
+async def test_a_revival_that_is_also_adopted_settles_what_was_paid_late(
+    system: ProvisioningSystem, ended: UUID
+) -> None:
+    late = {"billing_reason": "subscription_cycle", "created": days_ago(40)}
+    await system.deliver_invoice(
+        "paid", "in_2", **late, status_transitions={"paid_at": days_ago(1)}
+    )
+    tenant = await tenant_of(system, ended)
+    metadata = {"subscriptionId": str(await revive(system, ended))}
+    await system.deliver_subscription("active", id_="sub_2", metadata=metadata)
+    await adopt(system.pool, await system.id_of("sub_2"), tenant["id"], OPERATOR)
+    assert (await system.run("sub_2")).done
+    assert await system.troubles() == []
+
+
 async def test_a_revived_customer_gets_new_accounts_if_the_old_ones_are_gone_meanwhile(
     system: ProvisioningSystem, ended: UUID
 ) -> None:
