@@ -13,12 +13,14 @@ import typer
 
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.doctor.examination import DatabaseSide, StripeSide, examine
+from mpanel_billing.doctor.exposure import find_exposed
 from mpanel_billing.doctor.finding import Finding, is_well, report_json, report_table
 from mpanel_billing.doctor.variables import check_variables, describe_faults
 from mpanel_billing.errors import SettingsError
 from mpanel_billing.provisioning.drivers.registry import check_services
 from mpanel_billing.settings import (
     DatabaseSettings,
+    Settings,
     StripeSettings,
     load_database_settings,
     load_settings,
@@ -59,7 +61,7 @@ def _check_settings(env_file: Path) -> list[Finding]:
     try:
         settings = load_settings(env_file)
         check_services(settings)
-        return check_variables(settings, env_file)
+        return [*check_variables(settings, env_file), *find_exposed(settings, env_file)]
     except SettingsError as error:
         return describe_faults(str(error))
 
@@ -75,7 +77,7 @@ async def _examine() -> list[Finding]:
         if stripe_settings := _stripe_settings():
             gateway = await stack.enter_async_context(open_gateway(stripe_settings))
             stripe = StripeSide(stripe_settings, gateway)
-        return await examine(db, stripe)
+        return await examine(db, stripe, _service_settings())
 
 
 def _database_settings() -> DatabaseSettings | None:
@@ -88,5 +90,12 @@ def _database_settings() -> DatabaseSettings | None:
 def _stripe_settings() -> StripeSettings | None:
     try:
         return load_stripe_settings()
+    except SettingsError:
+        return None
+
+
+def _service_settings() -> Settings | None:
+    try:
+        return load_settings()
     except SettingsError:
         return None

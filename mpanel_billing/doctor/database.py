@@ -38,6 +38,19 @@ async def check_server(pool: Pool, settings: DatabaseSettings) -> list[Finding]:
     return findings
 
 
+async def check_role(pool: Pool) -> list[Finding]:
+    """Check that the role of DATABASE_URL can do no more than the service needs."""
+    async with acquired(pool) as conn:
+        role = await repository.get_role(conn)
+    advice = "use roles of their own (`mpanel-billing database grants`, docs/deployment.md)"
+    if role["superuser"]:
+        return [warning("database user", f"{role['name']} is a superuser", advice)]
+    if role["owner"]:
+        text = f"{role['name']} owns the tables, and so may drop them"
+        return [warning("database user", text, advice)]
+    return [ok("database user", f"{role['name']}, which does not own the tables")]
+
+
 async def check_database_clock(pool: Pool) -> list[Finding]:
     """Compare our clock with the server's, which times leases and retries."""
     async with acquired(pool) as conn:

@@ -8,10 +8,10 @@ from functools import partial
 import asyncpg
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.doctor import database, endpoints, host, keys, stripe_account, work
+from mpanel_billing.doctor import database, endpoints, host, keys, listeners, stripe_account, work
 from mpanel_billing.doctor.finding import Finding, Status, failed, warning
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
-from mpanel_billing.settings import DatabaseSettings, StripeSettings
+from mpanel_billing.settings import DatabaseSettings, Settings, StripeSettings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 LIMIT_SECONDS = 15.0
@@ -45,16 +45,23 @@ class Check:
 
 
 async def examine(
-    db: DatabaseSide | None, stripe: StripeSide | None, *, limit: float = LIMIT_SECONDS
+    db: DatabaseSide | None,
+    stripe: StripeSide | None,
+    service: Settings | None = None,
+    *,
+    limit: float = LIMIT_SECONDS,
 ) -> list[Finding]:
     """Run every check that is possible, each for at most `limit` seconds.
 
-    A side that is None is left out: its settings are already findings.
+    A side that is None is left out: its settings are already findings. `service` are all settings,
+    if they are valid.
     """
-    first = [*_basics(db), *_stripe_checks(stripe)]
+    first = [*_basics(db), *_stripe_checks(stripe), *_service_checks(service)]
     findings = await _run_all(first, limit)
     schema = next((finding for finding in findings if finding.name == "schema"), None)
     rest = list(_schema_checks(db, stripe))
+    if db and service:
+        rest.append(Check("product types", partial(work.check_product_types, db.pool, service)))
     if schema is None or schema.status is Status.FAILED:
         return [*findings, *(_skipped(check) for check in rest)]
     return [*findings, *await _run_all(rest, limit)]
@@ -64,6 +71,7 @@ def _basics(db: DatabaseSide | None) -> Iterator[Check]:
     yield Check("versions", host.check_versions)
     if db:
         yield Check("database", partial(database.check_server, db.pool, db.settings))
+        yield Check("database user", partial(database.check_role, db.pool))
         yield Check("database clock", partial(database.check_database_clock, db.pool))
         yield Check("schema", partial(database.check_schema, db.pool))
 
@@ -76,12 +84,18 @@ def _stripe_checks(stripe: StripeSide | None) -> Iterator[Check]:
         yield Check("webhook endpoint", partial(endpoints.check_endpoints, gateway, settings))
 
 
+def _service_checks(service: Settings | None) -> Iterator[Check]:
+    if service and service.port:
+        yield Check("listeners", partial(listeners.check_listeners, service.port))
+
+
 def _schema_checks(db: DatabaseSide | None, stripe: StripeSide | None) -> Iterator[Check]:
     """Yield the checks that need our tables."""
     if not db:
         return
     pool = db.pool
     yield Check("inbox", partial(work.check_inbox, pool))
+    yield Check("trouble", partial(work.check_trouble, pool))
     yield Check("queue", partial(work.check_backlog, pool))
     yield Check("worker", partial(work.check_worker, pool))
     yield Check("retention", partial(work.check_retention, pool))

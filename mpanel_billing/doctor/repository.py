@@ -1,6 +1,6 @@
 """The doctor's queries."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -13,6 +13,21 @@ _queries = load_queries("doctor")
 async def get_server(conn: Connection) -> asyncpg.Record:
     """Return version, major, encoding, standby and connections (the limit)."""
     return _row(await _queries.get_server.fetch_one(conn))
+
+
+async def get_role(conn: Connection) -> asyncpg.Record:
+    """Return name, superuser and owner (of our tables) of the role of this connection."""
+    return _row(await _queries.get_role.fetch_one(conn))
+
+
+async def count_trouble(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return trouble (the kind), number and oldest_seconds of billing_trouble, oldest first."""
+    return await _queries.count_trouble.fetch(conn)
+
+
+async def list_sold_types(conn: Connection) -> list[str]:
+    """Return the product types of what is on sale."""
+    return [row["product_type"] for row in await _queries.list_sold_types.fetch(conn)]
 
 
 async def get_clock(conn: Connection) -> datetime:

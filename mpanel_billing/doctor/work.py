@@ -1,11 +1,13 @@
-"""The background work: inbox, queue, worker, retention."""
+"""The background work: inbox, trouble, queue, worker, retention."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.doctor import repository
-from mpanel_billing.doctor.finding import Finding, duration, failed, ok, warning
+from mpanel_billing.doctor.finding import Finding, duration, failed, ok, some, warning
+from mpanel_billing.provisioning.drivers.registry import list_unmade
 from mpanel_billing.retention.repository import EVENT_PAYLOADS, list_prunings
+from mpanel_billing.settings import Settings
 
 LATE_SECONDS = 300
 """The sweep triggers everything that is due once a minute."""
@@ -30,6 +32,41 @@ async def check_inbox(pool: Pool) -> list[Finding]:
     if inbox["given_up"]:
         text += f"; no longer retried: {inbox['given_up']}"
     return [failed("inbox", text, "see `mpanel-billing events list --status failed`")]
+
+
+SERVICE_FAULTS = frozenset(
+    {
+        "not_provisioned",
+        "provisioning_failed",
+        "service_missing",
+        "active_after_end",
+        "work_failed",
+        "event_failed",
+        "refetch_failed",
+        "invoice_unlinked",
+        "subscription_unmirrored",
+        "request_unfinished",
+        "drift",
+    }
+)
+"""The kinds of trouble in which something here does not work; others are a customer's."""
+
+
+async def check_trouble(pool: Pool) -> list[Finding]:
+    """Check for what a person must act on."""
+    async with acquired(pool) as conn:
+        rows = await repository.count_trouble(conn)
+    return [judge_trouble([(row["trouble"], row["number"], row["oldest_seconds"]) for row in rows])]
+
+
+def judge_trouble(kinds: Sequence[tuple[str, int, float | None]]) -> Finding:
+    """Judge kind, number and age in seconds of the rows of billing_trouble."""
+    if not kinds:
+        return ok("trouble", "billing_trouble is empty")
+    named = [f"{kind}: {number}, for {duration(age or 0)}" for kind, number, age in kinds]
+    advice = "read `SELECT * FROM billing_trouble`; docs/operations.md says what settles each kind"
+    judge = failed if SERVICE_FAULTS.intersection(kind for kind, _, _ in kinds) else warning
+    return judge("trouble", some(named), advice)
 
 
 async def check_backlog(pool: Pool) -> list[Finding]:
@@ -82,3 +119,20 @@ async def check_retention(pool: Pool) -> list[Finding]:
         text = f"old rows were last pruned {duration(ago)} ago"
         return [warning("retention", text, "the worker prunes every hour: check its log")]
     return [ok("retention", f"old rows were pruned {duration(ago)} ago")]
+
+
+async def check_product_types(pool: Pool, settings: Settings) -> list[Finding]:
+    """Check that a service makes each type of account that is on sale."""
+    async with acquired(pool) as conn:
+        sold = await repository.list_sold_types(conn)
+    name = "product types"
+    if unmade := list_unmade(settings, sold):
+        text = f"on sale, and made by no service: {some(unmade)}; their orders are only logged"
+        advice = (
+            "name their services in PROVISIONING_SERVICES (for what is made by hand, "
+            '{"driver": "log"}), or take the products off sale'
+        )
+        return [warning(name, text, advice)]
+    if not settings.provisioning_services:
+        return [ok(name, "accounts are only logged: this is test mode, without services")]
+    return [ok(name, f"a service makes each: {some(sold)}")]

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -64,6 +64,7 @@ FAMILIES: Mapping[str, Family] = {
     "event_poll_found_seconds": Family(
         "Seconds since Stripe's list had events that no webhook had delivered"
     ),
+    "products_on_sale": Family("Products on sale, by the type of account", ("product_type",)),
     "trouble": Family("Rows of billing_trouble, by kind", ("kind",)),
     "refetches": Family("Objects to refetch from Stripe, now or later", ("state",)),
     "refetches_due_oldest_seconds": Family("How long the oldest refetch has been due"),
@@ -141,6 +142,11 @@ class FigureReader:
             return None
 
 
+def sold_types(figures: Figures) -> list[str]:
+    """Return the product types of what is on sale."""
+    return [product_type for (product_type,) in figures.values.get("products_on_sale", {})]
+
+
 def describe_figures(figures: Figures) -> Iterable[GaugeMetricFamily]:
     """Return the figures as Prometheus metrics."""
     yield GaugeMetricFamily(
@@ -164,11 +170,17 @@ class Troubles:
     order_seconds: int | None
 
 
-def find_troubles(figures: Figures) -> Troubles:
-    """Return what a person should look at; docs/monitoring/alerts.yaml has the same limits."""
+def find_troubles(figures: Figures, unmade: Sequence[str] = ()) -> Troubles:
+    """Return what a person should look at; docs/monitoring/alerts.yaml has the same limits.
+
+    `unmade` are product types on sale of which no service makes accounts.
+    """
     events = _oldest_event(figures)
     orders = _seconds(figures.get("orders_unprovisioned_oldest_seconds"))
-    return Troubles(tuple(_late_work(figures, events or 0, orders or 0)), events, orders)
+    reasons = [*_late_work(figures, events or 0, orders or 0)]
+    if unmade:
+        reasons.append(f"on sale, and made by no service: {', '.join(unmade)} (see doctor)")
+    return Troubles(tuple(reasons), events, orders)
 
 
 def _late_work(figures: Figures, events: int, orders: int) -> Iterator[str]:

@@ -9,6 +9,20 @@ SELECT
     current_setting('max_connections')::integer
     - current_setting('superuser_reserved_connections')::integer AS connections;
 
+-- name: get_role()^
+-- Whether the role may change the schema: as superuser, or as a member of the tables' owner.
+SELECT
+    r.rolname::text AS name,
+    r.rolsuper AS superuser,
+    EXISTS (
+        SELECT 1
+        FROM pg_class AS c
+        WHERE c.oid = to_regclass('stripe_events')
+          AND pg_has_role(c.relowner, 'USAGE')
+    ) AS owner
+FROM pg_roles AS r
+WHERE r.rolname = current_user;
+
 -- name: get_clock()$
 SELECT clock_timestamp();
 
@@ -100,3 +114,21 @@ LIMIT 1;
 SELECT e.id
 FROM stripe_events AS e
 WHERE e.id = ANY(:ids::text[]);
+
+-- name: count_trouble()
+SELECT
+    t.trouble,
+    count(*) AS number,
+    extract(epoch FROM now() - min(t.since))::bigint AS oldest_seconds
+FROM billing_trouble AS t
+GROUP BY t.trouble
+ORDER BY min(t.since);
+
+-- name: list_sold_types()
+-- The types of accounts that products on sale promise.
+SELECT DISTINCT given.product_type
+FROM products AS p
+CROSS JOIN LATERAL unnest(p.product_types) AS given (product_type)
+WHERE p.code IS NOT NULL
+  AND p.status = 'active'
+ORDER BY given.product_type;

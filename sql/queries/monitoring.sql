@@ -173,6 +173,16 @@ SELECT
 FROM failing_refetches AS r
 UNION ALL
 SELECT
+    'products_on_sale',
+    ARRAY[given.product_type],
+    count(*)::float8
+FROM products AS p
+CROSS JOIN LATERAL unnest(p.product_types) AS given (product_type)
+WHERE p.code IS NOT NULL
+  AND p.status = 'active'
+GROUP BY given.product_type
+UNION ALL
+SELECT
     'queue_jobs',
     ARRAY[j.entrypoint, j.status],
     count(*)::float8

@@ -2,23 +2,32 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.key import Scope
 from mpanel_billing.access.keys import create_key, revoke_key
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.doctor import endpoints
+from mpanel_billing.doctor.database import check_role
 from mpanel_billing.doctor.examination import DatabaseSide, StripeSide, examine
-from mpanel_billing.doctor.finding import Finding, Status
+from mpanel_billing.doctor.finding import Finding, Status, some
+from mpanel_billing.doctor.work import SERVICE_FAULTS, check_product_types, judge_trouble
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
 from tests.inbox import Inbox
+from tests.provisioning.conftest import ProvisioningSystem, system, world
 from tests.service import Service, make_settings
 
+__all__ = ["system", "world"]
+
+SOLD = ["backup", "cdn", "email", "hosting", "monitoring", "ssl", "storage", "support"]
 NARROW_AND_BROAD: dict[str, tuple[Scope, ...]] = {
     "panel": ("billing", "admin:read"),
     "gone": ("billing",),
@@ -50,12 +59,12 @@ async def test_a_healthy_service_has_no_failures(
     findings = await examine(db, stripe_side)
     assert failures(findings) == {}
     assert {finding.name for finding in findings} == {
-        "versions", "dbmate", "database", "database clock", "schema",
+        "versions", "dbmate", "database", "database user", "database clock", "schema", "trouble",
         "stripe key", "stripe account", "clock", "webhook endpoint", "webhook deliveries",
         "catalogue", "stripe catalogue", "inbox", "queue", "worker", "retention", "api keys",
     }  # fmt: skip
     warned = {finding.name for finding in findings if finding.status is Status.WARNING}
-    assert warned == {"worker", "webhook deliveries"}, "neither has ever been seen"
+    assert warned == {"database user", "worker", "webhook deliveries"}
     assert all(finding.advice for finding in findings if finding.status is not Status.OK)
 
 
@@ -68,8 +77,66 @@ async def test_every_failure_says_what_to_do(
     assert failures(findings) == {
         "catalogue": "is empty",
         "inbox": "events not applied: 1, the oldest for 0 s",
+        "trouble": "event_failed: 1, for 0 s",
     }
     assert all(f.advice for f in findings if f.status is Status.FAILED)
+
+
+async def test_a_paid_order_that_a_service_refuses_is_a_failure(
+    db: DatabaseSide, system: ProvisioningSystem
+) -> None:
+    system.world.misbehave("hosting", "refuse")
+    await system.deliver_subscription("active")
+    await system.deliver_invoice("paid")
+    await system.run()
+    assert "provisioning_failed: 1, for" in failures(await examine(db, None))["trouble"]
+
+
+async def test_a_customer_who_does_not_pay_is_a_warning() -> None:
+    assert judge_trouble([("overdue", 3, 7200)]).status is Status.WARNING
+    assert judge_trouble([("overdue", 3, 7200), ("drift", 1, 60)]).status is Status.FAILED
+
+
+async def test_the_kinds_that_are_faults_of_the_service_exist(pool: Pool) -> None:
+    rows = await pool.fetch("SELECT kind FROM billing_trouble_kinds WHERE list = 'trouble'")
+    assert {row["kind"] for row in rows} >= SERVICE_FAULTS
+
+
+async def test_a_role_that_owns_the_tables_is_named(
+    settings: Settings, pool: Pool, database_url: str
+) -> None:
+    role = f"owner_{uuid4().hex[:8]}"
+    await pool.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        url = SecretStr(database_url.replace("postgres:@", f"{role}:@"))
+        async with await create_pool(settings.model_copy(update={"database_url": url})) as theirs:
+            [right] = await check_role(theirs)
+            await pool.execute(f"ALTER TABLE stripe_events OWNER TO {role}")
+            [owner] = await check_role(theirs)
+    finally:
+        await pool.execute(f"REASSIGN OWNED BY {role} TO postgres")
+        await pool.execute(f"DROP ROLE {role}")
+    assert (right.status, owner.status) == (Status.OK, Status.WARNING)
+    assert "owns the tables" in owner.detail
+
+
+@pytest.mark.parametrize(
+    ("livemode", "services", "unmade"),
+    [
+        (False, {}, []),
+        (True, {}, SOLD),
+        (False, {"hosting": {"driver": "log"}}, [kind for kind in SOLD if kind != "hosting"]),
+        (True, {kind: {"driver": "log"} for kind in SOLD}, []),
+    ],
+)
+async def test_what_is_sold_and_made_by_no_service_is_named(
+    settings: Settings, pool: Pool, offers: None, *, livemode: bool, services: Any, unmade: Any
+) -> None:
+    key = "sk_live_of_the_tests" if livemode else "sk_test_of_the_tests"
+    configured = make_settings(stripe_secret_key=key, provisioning_services=services)
+    [finding] = await check_product_types(pool, configured)
+    assert (finding.status is Status.WARNING) == bool(unmade)
+    assert some(unmade) in finding.detail
 
 
 async def test_what_differs_in_stripe_is_named(

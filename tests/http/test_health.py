@@ -47,6 +47,17 @@ async def test_a_database_without_writes_is_ready_only_where_reading_is_enough(
     assert (await client.get("/api/public/plans")).status == 200
 
 
+async def test_what_is_sold_and_made_by_no_service_is_a_reason(
+    database_url: str, aiohttp_client: Clients, offers: None
+) -> None:
+    services = {"hosting": {"driver": "log"}, "storage": {"driver": "log"}}
+    settings = make_settings(database_url=database_url, provisioning_services=services)
+    answer = await (await aiohttp_client(make_app(settings))).get("/api/health")
+    content = await answer.json()
+    assert (answer.status, content["status"]) == (200, "degraded")
+    assert any("by no service: backup, cdn, email" in reason for reason in content["reasons"])
+
+
 async def test_the_reason_is_that_of_the_moment(
     aiohttp_client: Clients, run_dir: Path, worker_id: str
 ) -> None:

@@ -17,8 +17,9 @@ from mpanel_billing.http.schemas.monitoring import (
     UnreadyResponse,
     UpResponse,
 )
+from mpanel_billing.provisioning.drivers.registry import list_unmade
 from mpanel_billing.telemetry.exposition import render_metrics
-from mpanel_billing.telemetry.figures import Troubles, find_troubles
+from mpanel_billing.telemetry.figures import Troubles, find_troubles, sold_types
 from mpanel_billing.telemetry.readiness import reason_not_ready
 
 routes = Endpoints("monitoring")
@@ -56,14 +57,16 @@ async def get_ready(request: web.Request) -> web.Response:
 async def get_health(request: web.Request) -> web.Response:
     """Return the state of the service: `ok`, `degraded` if work is late, else 503.
 
-    `reasons` says in sentences what is late. They apply to all instances alike, so they do not
-    justify taking one out of rotation.
+    `reasons` says in sentences what is late, or is sold and made by no service. They apply to all
+    instances alike, so they do not justify taking one out of rotation.
     """
     about = {"timestamp": _now(), "version": __version__}
     reason = await _reason_not_ready(request)
     if reason is not None:
         return _unavailable(about, reason)
-    troubles = find_troubles(await request.app[keys.FIGURES].read())
+    figures = await request.app[keys.FIGURES].read()
+    unmade = list_unmade(request.app[keys.SETTINGS], sold_types(figures))
+    troubles = find_troubles(figures, unmade)
     status = "degraded" if troubles.reasons else "ok"
     body = {"status": status, **about, "reasons": troubles.reasons, **_ages(troubles)}
     return web.json_response(body, headers=_NO_STORE)

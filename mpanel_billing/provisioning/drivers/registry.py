@@ -91,6 +91,16 @@ def check_services(settings: Settings, known: Iterable[DriverClass] = DRIVERS) -
     _configured(settings, known)
 
 
+def list_unmade(settings: Settings, sold_types: Iterable[str]) -> list[str]:
+    """Return the product types that are on sale and of which no service makes accounts.
+
+    In test mode without any service everything is only logged on purpose, as by `make dev`.
+    """
+    if not settings.provisioning_services and not settings.livemode:
+        return []
+    return sorted(set(sold_types) - settings.provisioning_services.keys())
+
+
 @asynccontextmanager
 async def open_drivers(
     settings: Settings, known: Iterable[DriverClass] = DRIVERS
