@@ -16,6 +16,7 @@ from pathlib import Path
 import asyncpg
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from tests.chaos.clock import Clock
 
 WAL_MEGABYTES = 160
 HEALED_MEGABYTES = 192
@@ -44,6 +45,7 @@ class Database:
         self.server = EmbeddedPostgres(self.folder / "data", port=self.port, durable=True)
         self.wal = self.folder / "wal"
         self.ballast = self.wal / "ballast"
+        self.clock = Clock(self.folder / "clock-of-postgres")
 
     @property
     def url(self) -> str:
@@ -58,8 +60,13 @@ class Database:
         self._move_wal()
         with (self.server.data_dir / "postgresql.conf").open("a") as settings:
             settings.write(_OPTIONS)
-        self.server.start()
+        self.clock.set_wrong(0)
+        self._start()
         self.address = self.server.endpoint
+
+    def _start(self) -> None:
+        with self.clock.inherited():
+            self.server.start()
 
     def _move_wal(self) -> None:
         owner = self.server.data_dir.stat()
@@ -81,7 +88,7 @@ class Database:
             if not _lives(self._postmaster()):
                 self._keep_log()
                 with suppress(EmbeddedPostgresError):
-                    await asyncio.to_thread(self.server.start)
+                    await asyncio.to_thread(self._start)
                     self.starts += 1
             await asyncio.sleep(0.3)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from tests.chaos.clock import Clock
 from tests.chaos.stage import Stage
 
 LONGEST_FREEZE_SECONDS = 8.0
@@ -69,6 +70,7 @@ def _others_of(stage: Stage) -> list[Fault]:
         _fill_disk,
         _refuse_writes,
         _put_clock_wrong,
+        _put_all_clocks_wrong,
         _stumble_at_stripe,
         _deliver_badly,
     ]
@@ -120,10 +122,29 @@ async def _refuse_writes(stage: Stage, chance: random.Random) -> str:
 async def _put_clock_wrong(stage: Stage, chance: random.Random) -> str:
     """Let web and worker jump: a little, or by more than a signature may be old."""
     wrong = chance.choice([-900, -120, -5, 5, 120, 900])
-    stage.clock.write_text(f"{wrong:+d}")
-    await asyncio.sleep(_seconds(chance))
-    stage.clock.write_text("+0")
+    await _jump(wrong, _seconds(chance), stage.clock)
     return f"clock of web and worker wrong by {wrong} s"
+
+
+async def _put_all_clocks_wrong(stage: Stage, chance: random.Random) -> str:
+    """Let the clock of the database jump, alone or with that of web and worker.
+
+    What is due then waits for as long when the clock jumps back: so it is less than a run may take
+    to settle.
+    """
+    wrong = chance.choice([-90, -5, 5, 90])
+    alone = chance.random() < 0.5
+    clocks = [stage.database.clock] if alone else [stage.database.clock, stage.clock]
+    await _jump(wrong, _seconds(chance), *clocks)
+    return f"clock of PostgreSQL{'' if alone else ', web and worker'} wrong by {wrong} s"
+
+
+async def _jump(wrong: int, seconds: float, *clocks: Clock) -> None:
+    for clock in clocks:
+        clock.set_wrong(wrong)
+    await asyncio.sleep(seconds)
+    for clock in clocks:
+        clock.set_wrong(0)
 
 
 async def _stumble_at_stripe(stage: Stage, chance: random.Random) -> str:
@@ -171,6 +192,7 @@ def _seconds(chance: random.Random) -> float:
 
 async def heal(stage: Stage) -> None:
     """Let nothing be wrong any more, but for what is left of it."""
-    stage.clock.write_text("+0")
+    for clock in (stage.clock, stage.database.clock):
+        clock.set_wrong(0)
     await _insist(stage, stage.stripe.set_delivery)
     await stage.road.calm()

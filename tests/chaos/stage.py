@@ -18,12 +18,12 @@ from aiohttp.test_utils import unused_port
 
 from mpanel_billing.database.migrations import migrate
 from stripe_sandbox.client import SandboxClient
+from tests.chaos.clock import Clock
 from tests.chaos.customers import KEY, PATIENCE, Customers
 from tests.chaos.database import Database
 from tests.chaos.program import Program
 from tests.chaos.road import Road
 from tests.faults.response_log import ResponseLog
-from tests.faults.test_clock import LIBRARIES
 from tests.processes import SERVICE, service_environment
 from tests.provisioning.reference_server import SECRET, TOKEN
 
@@ -61,7 +61,7 @@ class Ports:
 
 @dataclass
 class Stage:
-    """The parts; `clock` is a file that says how wrong the clock of web and worker is."""
+    """The parts."""
 
     folder: Path
     chance: random.Random
@@ -80,8 +80,9 @@ class Stage:
         return time.monotonic() - self.opened_at
 
     @property
-    def clock(self) -> Path:
-        return self.folder / "clock"
+    def clock(self) -> Clock:
+        """The clock of web and worker."""
+        return Clock(self.folder / "clock")
 
     @property
     def journal(self) -> Path:
@@ -134,7 +135,7 @@ async def open_stage(folder: Path, seed: int) -> AsyncIterator[Stage]:
     """Start everything; end it afterwards."""
     chance, ports = random.Random(seed), Ports()
     (folder / "logs").mkdir()
-    (folder / "clock").write_text("+0")
+    Clock(folder / "clock").set_wrong(0)
     database = Database(folder, ports.postgres, folder / "logs")
     await asyncio.to_thread(database.create)
     await migrate(database.url)
@@ -192,14 +193,7 @@ def _start_others(stage: Stage) -> None:
 
 def _start_service(stage: Stage) -> None:
     """Start web and worker with a clock that can be put wrong while they run."""
-    wrong = {
-        "LD_PRELOAD": str(LIBRARIES[0]),
-        "FAKETIME_TIMESTAMP_FILE": str(stage.clock),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DISABLE_SHM": "1",
-    }
-    environment = {**stage.environment, **(wrong if LIBRARIES else {})}
+    environment = {**stage.environment, **stage.clock.environment}
     for number in range(WEBS):
         web = {**environment, "PORT": str(stage.ports.web)}
         stage.add(f"web{number}", *SERVICE, "serve", **web)
