@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
@@ -25,10 +25,14 @@ class ChildFailedError(BillingError):
 
 
 class Children:
-    """Processes of our command line, whose output is shown with their names."""
+    """Processes of our command line, whose output is shown with their names.
+
+    `on_start` is called with the pid of each.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Takes what is added to the environment of all of them."""
+        self.on_start: Callable[[int], object] | None = None
         self._environment = {**os.environ, **environment}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
@@ -75,7 +79,7 @@ class Children:
         await self._watchers.pop(name)
 
     async def _spawn(self, *command: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "mpanel_billing",
@@ -87,6 +91,9 @@ class Children:
             # Ctrl-C is for us: we stop them in the right order.
             start_new_session=True,
         )
+        if self.on_start:
+            self.on_start(process.pid)
+        return process
 
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
         await _relay(name, process)

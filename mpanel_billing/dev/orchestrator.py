@@ -21,6 +21,7 @@ from mpanel_billing.dev.data import (
     open_data_folder,
     throw_away_data_folder,
 )
+from mpanel_billing.dev.last_will import LastWill
 from mpanel_billing.dev.postgres import EmbeddedPostgres, Endpoint
 from mpanel_billing.errors import BillingError
 from mpanel_billing.mirror.types import EVENT_TYPES
@@ -114,6 +115,7 @@ class _Service:
         environment = self._environment()
         self._settings = folder.write_settings(environment)
         self.children = Children(environment)
+        self._last_will: LastWill | None = None
         self._postgres_start: asyncio.Task[None] | None = None
 
     def require_ports(self) -> None:
@@ -127,6 +129,9 @@ class _Service:
 
     async def start(self) -> None:
         """Start all parts, in parallel where possible, and return when they are ready."""
+        thrown_away = self._folder.path if self.options.ephemeral else None
+        self._last_will = LastWill(self._postgres.data_dir, thrown_away=thrown_away)
+        self.children.on_start = self._last_will.add
         await self._start_sandbox()
         await self._start_database()
         await _all_of(
@@ -142,6 +147,8 @@ class _Service:
         if self._postgres_start:
             await asyncio.wait([self._postgres_start])
         await asyncio.to_thread(self._postgres.stop)
+        if self._last_will:
+            await asyncio.to_thread(self._last_will.revoke)
 
     def describe(self) -> str:
         """Return the text to show once everything runs."""
@@ -181,8 +188,8 @@ class _Service:
             folders = " and ".join({str(self._folder.path): 0, str(self._postgres.data_dir): 0})
             message = f"the data is from an older version, and cannot be kept: remove {folders}"
             raise DataFolderError(message) from error
-        for file in files:
-            show("migrate", f"applied {file}")
+        if files:
+            show("migrate", f"applied {len(files)} files, up to {files[-1]}")
 
     def _prepare_postgres(self) -> None:
         self._postgres.start()

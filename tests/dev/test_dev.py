@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.data import open_data_folder
+from mpanel_billing.dev.last_will import runs
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 
 READY = "Ctrl-C stops everything"
@@ -159,7 +161,8 @@ async def _live_a_day(dev: Dev) -> Day:
     ready, allowed_origin = await _responses(dev)
     started = dev.processes()
     first_products = await fetch(dev.database_url, PRODUCTS)
-    environment = environment_of(next(iter(started)))
+    (api,) = [pid for pid, command in started.items() if command.endswith(" serve")]
+    environment = environment_of(api)
     interrupted = await dev.interrupt()
     first_screen = dev.screen
 
@@ -194,7 +197,12 @@ def test_everything_responds_once_it_says_so(day):
     assert f"http://localhost:{day.dev.api}/demo" in day.screens[0]
     assert "4242 4242 4242 4242" in day.screens[0]
     assert day.ready == 200
-    assert len(day.started) == 3
+    assert len(day.started) == 4, "api, worker, sandbox, and what stops them if it is killed"
+
+
+def test_the_migrations_are_one_line(day):
+    assert len(re.findall(r"migrate .*applied", day.screens[0])) == 1
+    assert "migrate " not in day.screens[1]
 
 
 def test_nothing_is_left_after_ctrl_c(day):
@@ -228,6 +236,24 @@ async def test_ephemeral_data_is_gone_afterwards(dev):
     assert is_gone(Path(row["folder"]))
     assert is_gone(dev.data_dir)
     assert all(is_free(port) for port in (dev.api, dev.sandbox, dev.postgres))
+
+
+@pytest.mark.parametrize("options", [["--ephemeral"], []])
+async def test_killed_it_leaves_no_process_and_no_server_behind(dev, options):
+    await dev.start(*options)
+    await dev.read_until(READY if options else "api ")  # ready, or half-way
+    started = dev.processes()
+    (row,) = await fetch(dev.database_url, "SELECT current_setting('data_directory') AS folder")
+    server = int((Path(row["folder"]) / "postmaster.pid").read_text().split()[0])
+    dev.process.kill()
+    assert await dev.wait() == -signal.SIGKILL  # the screen is closed once nothing holds it
+    assert len(started) >= 3
+    async with asyncio.timeout(10):  # the last of them has yet to be seen as ended
+        while left := [pid for pid in (*started, server) if runs(pid)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert left == []
+    assert all(is_free(port) for port in (dev.api, dev.sandbox, dev.postgres))
+    assert is_gone(Path(row["folder"])) == bool(options)
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port", "--postgres-port"])
