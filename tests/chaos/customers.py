@@ -17,6 +17,8 @@ from tests.service import CREATE_SESSION
 KEY = "key-of-mpanel-in-the-chaos"
 PLANS = ("starter", "premium")
 ADDON = "addon-backups-daily"
+REFUND = 100
+"""How much is refunded at once, in minor units."""
 PAUSE_SECONDS = 0.2
 PATIENCE = aiohttp.ClientTimeout(total=15)
 _NAMESPACE = UUID("1b671a64-40d5-491e-99b0-da01ff1f3341")
@@ -29,7 +31,8 @@ _WAIT = {"change_in_progress", "payment_processing", "idempotency_key_in_use"}
 class Bought:
     """An order that was acknowledged, and what was agreed about it since.
 
-    `changes` counts the changes of the plan that were acknowledged as made.
+    `changes` counts the changes of the plan that were acknowledged as made, `refunded` is what was
+    acknowledged as refunded, in minor units.
     """
 
     number: int
@@ -40,6 +43,7 @@ class Bought:
     ends: bool = False
     ended: bool = False
     changes: int = 0
+    refunded: int = 0
     steps: int = 0
     busy: bool = False
 
@@ -144,11 +148,14 @@ class Customers:
     async def _change(self, one: Bought) -> None:
         one.steps += 1
         what = self.chance.choices(
-            ["plan", "cancel", "resume", "end"], weights=[6, 2, 2, 1 if one.number % 4 == 0 else 0]
+            ["plan", "refund", "cancel", "resume", "end"],
+            weights=[6, 2, 2, 2, 1 if one.number % 4 == 0 else 0],
         )[0]
         match what:
             case "plan":
                 await self._change_plan(one)
+            case "refund":
+                await self._refund(one)
             case "cancel":
                 if await self._done(one, "cancel", {"atPeriodEnd": True}):
                     one.ends = True
@@ -166,18 +173,38 @@ class Customers:
             one.plan = other
             one.changes += 1
 
+    async def _refund(self, one: Bought) -> None:
+        """Refund a little of the newest invoice that was paid."""
+        path = f"/api/billing/invoices?subscriptionId={one.subscription_id}"
+        headers = {"Authorization": f"Bearer {KEY}"}
+        status, body = await self._request("page", "GET", path, headers=headers)
+        paid = (
+            [each for each in body["invoices"] if each["amountPaid"] > REFUND]
+            if status == OK
+            else []
+        )
+        if paid:
+            refund = f"/api/billing/invoices/{paid[0]['id']}/refund"
+            if await self._is_done(one, refund, {"amount": REFUND}):
+                one.refunded += REFUND
+
     async def _done(self, one: Bought, what: str, body: dict[str, Any]) -> bool:
-        """Ask mPanel for it; whether the service says that it is done."""
+        """Ask for a change of the subscription; whether the service says that it is made."""
+        return await self._is_done(
+            one, f"/api/billing/subscriptions/{one.subscription_id}/{what}", body
+        )
+
+    async def _is_done(self, one: Bought, path: str, body: dict[str, Any]) -> bool:
+        """Ask until the answer is definite; whether it is that it is done."""
         key = uuid5(_NAMESPACE, f"{one.number} {one.steps}").hex
         headers = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": key}
-        path = f"/api/billing/subscriptions/{one.subscription_id}/{what}"
         status, answer = await self._insist("page", path, body, headers)
         if status == OK:
             return True
         if answer.get("code") == "subscription_ended":
             one.ended = True
         elif answer.get("code") not in _EXPECTED:
-            self._wonder(f"{what} of {one.subscription_id}", status, answer)
+            self._wonder(path, status, answer)
         return False
 
     async def _insist(
@@ -214,6 +241,9 @@ _EXPECTED = {
     "card_declined",
     "no_plan_to_change",
     "preview_outdated",
+    "already_refunded",
+    "nothing_to_refund",
+    "refund_too_large",
 }
 """Refusals that follow from what else happens: time passes, and cards fail."""
 

@@ -16,13 +16,17 @@ _HEADERS = {"Authorization": "Bearer sk_test_of_the_tests"}
 
 @dataclass(frozen=True)
 class StripeTruth:
-    """The objects at Stripe; `codes` are those of the catalogue, by product."""
+    """The objects at Stripe; `codes` are those of the catalogue, by product.
+
+    `payments` are their numbers by invoice, `refunds` their amounts by subscription (minor units).
+    """
 
     subscriptions: Mapping[str, Object]
     invoices: list[Object]
     customers: Mapping[str, Object]
     codes: Mapping[str, str]
     payments: Counter[str]
+    refunds: Counter[str]
 
     @cached_property
     def subscriptions_by_address(self) -> Mapping[str, list[str]]:
@@ -57,13 +61,29 @@ async def read_stripe(stage: Stage) -> StripeTruth:
         products = await _all(session, f"{url}/products")
         payments = await _all(session, f"{url}/invoice_payments", status="paid")
         customers = await _all(session, f"{url}/customers")
+        invoices = await _all(session, f"{url}/invoices")
+        refunds = await _all(session, f"{url}/refunds")
         return StripeTruth(
             {one["id"]: one for one in subscriptions},
-            await _all(session, f"{url}/invoices"),
+            invoices,
             {one["id"]: one for one in customers},
             {one["id"]: one["metadata"]["code"] for one in products if one["metadata"]},
             Counter(one["invoice"] for one in payments),
+            _refunded(refunds, payments, invoices),
         )
+
+
+def _refunded(
+    refunds: list[Object], payments: list[Object], invoices: list[Object]
+) -> Counter[str]:
+    """Return what was refunded of each subscription."""
+    paid = {one["payment"].get("payment_intent"): one["invoice"] for one in payments}
+    owners = {one["id"]: StripeTruth.subscription_of(one) for one in invoices}
+    found = Counter[str]()
+    for refund in refunds:
+        if refund["status"] not in {"failed", "canceled"}:
+            found[owners.get(paid.get(refund["payment_intent"])) or ""] += refund["amount"]
+    return found
 
 
 async def _all(session: aiohttp.ClientSession, url: str, **params: str) -> list[Object]:

@@ -15,6 +15,7 @@ from tests.chaos.verdict import (
     broken_promises,
     charged_twice,
     differing_accounts,
+    differing_refunds,
     differing_subscriptions,
     lost_orders,
     made_twice,
@@ -65,6 +66,7 @@ def truth(
     *subscriptions: dict[str, Any],
     invoices: tuple[dict[str, Any], ...] = (),
     payments: dict[str, int] | None = None,
+    refunds: dict[str, int] | None = None,
 ) -> StripeTruth:
     return StripeTruth(
         {one["id"]: one for one in subscriptions or (subscription(),)},
@@ -72,6 +74,7 @@ def truth(
         {"cus_1": {"email": address_of(1)}},
         {"prod_1": "starter"},
         Counter(payments or {}),
+        Counter(refunds or {}),
     )
 
 
@@ -119,6 +122,12 @@ def test_an_order_without_its_row_or_with_two_subscriptions_is_seen() -> None:
 )
 def test_what_is_charged_twice_is_seen(stripe: StripeTruth) -> None:
     assert [*charged_twice([order()], stripe, ROWS)]
+
+
+def test_a_refund_that_nobody_was_told_of_is_seen() -> None:
+    assert not [*differing_refunds([order(refunded=100)], truth(refunds={"sub_1": 100}), ROWS)]
+    for refunds in ({"sub_1": 200}, {}, {"sub_1": 100, "sub_2": 100}):
+        assert [*differing_refunds([order(refunded=100)], truth(refunds=refunds), ROWS)]
 
 
 def test_a_mirror_that_differs_is_seen() -> None:

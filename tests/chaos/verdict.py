@@ -78,6 +78,7 @@ async def judge(stage: Stage) -> Verdict:
     mirrored = {row[0]: dict(row) for row in await stage.fetch(_MIRRORED_SUBSCRIPTIONS)}
     verdict.add("orders lost", lost_orders(bought, truth, mirrored))
     verdict.add("charged twice", charged_twice(bought, truth, mirrored))
+    verdict.add("refunds differ", differing_refunds(bought, truth, mirrored))
     verdict.add("mirror differs", differing_subscriptions(truth, mirrored))
     verdict.add("mirror differs in invoices", await _differing_invoices(stage, truth))
     accounts = await _accounts(stage)
@@ -137,6 +138,17 @@ def charged_twice(
     for invoice, payments in truth.payments.items():
         if payments > 1:
             yield f"{invoice}: {payments} payments"
+
+
+def differing_refunds(
+    bought: list[Bought], truth: StripeTruth, mirrored: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield of whom another sum was refunded than the service has said."""
+    said = {one.subscription_id: one.refunded for one in bought}
+    expected = {id_: said.get(row["id"], 0) for id_, row in mirrored.items()}
+    for id_ in expected.keys() | truth.refunds.keys():
+        if expected.get(id_, 0) != truth.refunds[id_]:
+            yield f"{id_ or 'no subscription'}: {truth.refunds[id_]}, said: {expected.get(id_, 0)}"
 
 
 def _period(invoice: Mapping[str, Any]) -> int | None:
