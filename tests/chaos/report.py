@@ -1,5 +1,6 @@
 """What a run says at its end."""
 
+from tests.chaos.customers import REFUND
 from tests.chaos.faults import Breaker
 from tests.chaos.stage import Stage
 from tests.chaos.verdict import Verdict
@@ -14,6 +15,7 @@ def report(stage: Stage, breaker: Breaker, verdict: Verdict, seconds: float) -> 
         f"{len(paid)} paid",
         f"{sum(one.changes for one in paid)} changes of plan",
         f"{sum(one.ends or one.ended for one in paid)} cancelled",
+        f"{sum(one.refunded for one in paid) // REFUND} refunds",
     ]
     lines = [
         f"took {seconds / 60:.1f} minutes",
