@@ -36,15 +36,19 @@ COMMAND_TIMEOUT_SECONDS = 30.0
 LOCK_TIMEOUT_SECONDS = 5.0
 """How long a statement waits for a lock. Ours are held for milliseconds; if a table is locked for
 longer, requests get a 503 before they use up all connections."""
+IDLE_IN_TRANSACTION_SECONDS = 10.0
+"""How long a process may do nothing within a transaction: ours wait for nothing else in one. Then
+the server ends the session, and the locks of a process that is frozen are free again."""
 
 _SESSION_SETTINGS = {"application_name": "mpanel-billing", "timezone": "UTC"}
 _SERVER_SETTINGS = {
     **_SESSION_SETTINGS,
     "lock_timeout": f"{LOCK_TIMEOUT_SECONDS:.0f}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
     # our queries look rows up by key: planning each call would cost more than running it
     "plan_cache_mode": "force_generic_plan",
 }
-"""PgBouncer refuses the last two, and has to set them itself (docs/deployment.md)."""
+"""PgBouncer refuses the last three, and has to set them itself (docs/deployment.md)."""
 _STATEMENTS = 100
 """The most prepared statements that a connection keeps."""
 

@@ -41,6 +41,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
+idle_transaction_timeout = 10
 default_pool_size = 12
 max_client_conn = 200
 server_login_retry = 1

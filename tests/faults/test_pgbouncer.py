@@ -35,6 +35,7 @@ listen_port = {listen_port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
+idle_transaction_timeout = 10
 default_pool_size = {connections}
 max_client_conn = 200
 """

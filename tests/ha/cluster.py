@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +79,9 @@ class Cluster:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def history(self) -> list[str]:
-        """Return who has led after the first leader, in order.
-
-        A leader that loses its term, and gets it again, begins a new timeline without a successor.
-        """
+        """Return the leader of each timeline after the first, in order."""
         found = await self._get(f"http://{(await self.leader()).name}:8008/history")
-        timelines = [entry[_NEW_LEADER] for entry in found or [] if len(entry) > _NEW_LEADER]
-        return [name for name, _ in groupby(timelines)]
+        return [entry[_NEW_LEADER] for entry in found or [] if len(entry) > _NEW_LEADER]
 
     async def wait_until_whole(self, seconds: float = 90) -> None:
         """Wait until there are a leader, a synchronous standby and another, all up to date."""

@@ -137,6 +137,11 @@ class Host:
             process.wait()
         self.parts.clear()
 
+    def kill_postgres(self) -> None:
+        """Kill the server; its children end with it. Patroni stays."""
+        pid_file = self.folder / "lib" / "postgresql" / "18" / "billing" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+
     def _pids(self) -> list[int]:
         command = ["ip", "netns", "pids", self._namespace]
         listed = subprocess.run(command, check=True, capture_output=True, text=True)
