@@ -7,6 +7,7 @@ machine or network is gone, uses all of it.
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
@@ -20,6 +21,8 @@ else:  # generic in its stubs only
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 """How long a server may take to let us in."""
+DISCONNECT_SECONDS = 2.0
+"""How long closing a connection waits for what is still under way on it."""
 HEAD_START_SECONDS = 0.5
 """How long the next server waits for one that has not responded."""
 
@@ -48,6 +51,12 @@ async def connect(url: str, **options: Any) -> _Connection:
     single server, else NoServerError.
     """
     return (await _reach(url, {"timeout": CONNECT_TIMEOUT_SECONDS} | options)).connection
+
+
+async def disconnect(connection: _Connection) -> None:
+    """Close a connection; cut it if the server does not react in DISCONNECT_SECONDS."""
+    with suppress(TimeoutError, OSError):
+        await connection.close(timeout=DISCONNECT_SECONDS)
 
 
 async def find_writable(url: str) -> str:

@@ -15,7 +15,12 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 
 from mpanel_billing.database import repeatables, repository
-from mpanel_billing.database.connecting import NoServerError, connect, find_writable
+from mpanel_billing.database.connecting import (
+    NoServerError,
+    connect,
+    disconnect,
+    find_writable,
+)
 from mpanel_billing.database.dbmate import DbmateMissingError, run_dbmate
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.database_url import is_socket, leaves_tls_open, read_database_url, with_params
@@ -184,7 +189,7 @@ async def _migration_session(url: str) -> AsyncIterator[Connection]:
             raise _LockedOutError("another migration is running")
         yield connection
     finally:
-        await connection.close()
+        await disconnect(connection)
 
 
 async def _refuse_obsolete(connection: Connection, migrations: Path) -> None:
@@ -307,5 +312,5 @@ async def _decide_tls(url: str) -> str:
         return with_params(url, sslmode="disable")
     except (asyncpg.PostgresError, asyncpg.InterfaceError):
         return encrypted
-    await connection.close()
+    await disconnect(connection)
     return encrypted

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from mpanel_billing.database import connecting
-from mpanel_billing.database.connecting import NoServerError, connect, find_writable
+from mpanel_billing.database.connecting import NoServerError, connect, disconnect, find_writable
 from mpanel_billing.database.pool import Pool, acquired, create_pool
 from mpanel_billing.settings import DatabaseSettings
 from tests.tcp_proxy import TcpProxy, silent_port
@@ -132,6 +132,22 @@ async def test_the_kernel_ends_connections_whose_other_side_is_gone(database_url
         assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
         assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 4
         connection.terminate()
+
+
+async def test_closing_does_not_wait_for_a_server_that_is_silent(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "DISCONNECT_SECONDS", 0.1)
+    folder, port = socket_of(database_url)
+    async with TcpProxy(f"{folder}/.s.PGSQL.{port}").running() as proxy:
+        connection = await connect(address(database_url, ("127.0.0.1", str(proxy.port))))
+        proxy.silent = True
+        under_way = asyncio.create_task(connection.execute("SELECT 1"))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await disconnect(connection)
+        assert connection.is_closed()
+        assert isinstance((await asyncio.gather(under_way, return_exceptions=True))[0], Exception)
 
 
 async def test_dbmate_gets_the_one_that_accepts_writes(
