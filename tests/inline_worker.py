@@ -1,11 +1,13 @@
 """The worker's jobs run inline: at once, without its queue and its clock."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 
 from mpanel_billing.access.persons import PersonHasher
+from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
@@ -13,6 +15,7 @@ from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drivers, LimitedDriver
 from mpanel_billing.provisioning.trials import TrialRules
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from tests.roles import RUNTIME_ROLE, settings_under
 from tests.service import Service
 
 GRACE, RETENTION = timedelta(days=7), timedelta(days=30)
@@ -38,9 +41,10 @@ class InlineWorker:
 
     async def _work(self) -> bool:
         pool = self.service.pool
+        mirror = Mirror(self.provisioning.pool, self.gateway, livemode=False)
         asked = await pool.fetch("SELECT object_id FROM stripe_refetches")
         for row in asked:
-            await Mirror(pool, self.gateway, livemode=False).refetch(row["object_id"])
+            await mirror.refetch(row["object_id"])
         due = await pool.fetch(
             "SELECT subscription_id FROM provisioning_work "
             "WHERE version > done_version OR wake_at <= now()"
@@ -51,10 +55,15 @@ class InlineWorker:
 
 
 @pytest.fixture
-def worker(service: Service, gateway: StripeGateway) -> InlineWorker:
-    """The worker of the running service; its driver only logs."""
+async def worker(service: Service, gateway: StripeGateway) -> AsyncIterator[InlineWorker]:
+    """The worker of the running service, with its role; its driver only logs."""
+    async with await create_pool(settings_under(service.settings, RUNTIME_ROLE)) as pool:
+        yield _worker_of(service, gateway, pool)
+
+
+def _worker_of(service: Service, gateway: StripeGateway, pool: Pool) -> InlineWorker:
     provisioning = Provisioning(
-        service.pool,
+        pool,
         gateway,
         Drivers(LimitedDriver(LogDriver(), ConcurrencyLimit(10))),
         Policy(GRACE, RETENTION),

@@ -20,6 +20,7 @@ import pytest
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.data import exclusively
 from mpanel_billing.dev.postgres import SUPERUSER, EmbeddedPostgres
+from tests.roles import GRANTED_TEMPLATES, create_roles, grant_to_roles, note_granted
 
 _RUN_DIR = pytest.StashKey[Path]()
 _HOLD = pytest.StashKey[IO[str]]()
@@ -73,6 +74,9 @@ def postgres(run_dir: Path) -> EmbeddedPostgres:
     server = _server(run_dir)
     with exclusively(run_dir / "lock"):
         server.start()
+        if not (run_dir / "roles").exists():
+            asyncio.run(create_roles(server.url("postgres")))
+            (run_dir / "roles").touch()
     return server
 
 
@@ -84,9 +88,14 @@ def template(postgres: EmbeddedPostgres, run_dir: Path) -> str:
         if not finished.exists():
             postgres.drop_database(_TEMPLATE)
             postgres.create_database(_TEMPLATE)
-            asyncio.run(migrate(postgres.url(_TEMPLATE)))
+            asyncio.run(_migrate_and_grant(postgres.url(_TEMPLATE)))
             finished.touch()
     return _TEMPLATE
+
+
+async def _migrate_and_grant(url: str) -> None:
+    await migrate(url)
+    await grant_to_roles(url, SUPERUSER)
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,8 @@ class Databases:
         self.execute(f"CREATE DATABASE {name} {copied}")
         if read_only:
             self.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        if template in GRANTED_TEMPLATES:
+            note_granted(self._postgres.url(name))
         try:
             yield self._postgres.url(name)
         finally:

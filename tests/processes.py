@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from tests.roles import RUNTIME_ROLE, WEB_ROLE, under_role
 from tests.service import WEBHOOK_SECRET
 
 SERVICE = (sys.executable, "-m", "mpanel_billing")
@@ -16,8 +17,8 @@ SERVICE = (sys.executable, "-m", "mpanel_billing")
 async def running_worker(
     database_url: str, *, stripe_url: str = "http://127.0.0.1:1", **environment: str
 ) -> AsyncIterator["ServiceProcess"]:
-    """Start a worker and wait until it is ready; kill it afterwards if it still runs."""
-    settings = service_environment(database_url, stripe_url)
+    """Start a worker with its role, wait until it is ready; kill it afterwards if it still runs."""
+    settings = service_environment(under_role(database_url, RUNTIME_ROLE), stripe_url)
     async with running([*SERVICE, "worker"], "worker ready", settings | environment) as worker:
         yield worker
 
@@ -26,8 +27,9 @@ async def running_worker(
 async def running_api(
     database_url: str, port: int, *, stripe_url: str = "http://127.0.0.1:1", **environment: str
 ) -> AsyncIterator["ServiceProcess"]:
-    """Start a web process and wait until it listens; kill it afterwards if it still runs."""
-    settings = service_environment(database_url, stripe_url) | {"PORT": str(port)}
+    """Start a web process with its role, wait until it listens; kill it if it still runs."""
+    web_url = under_role(database_url, WEB_ROLE)
+    settings = service_environment(web_url, stripe_url) | {"PORT": str(port)}
     async with running([*SERVICE, "serve"], "listening on", settings | environment) as api:
         yield api
 

@@ -26,6 +26,7 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from stripe_sandbox import Choices, Sandbox, SandboxConfig, running_sandbox
 from stripe_sandbox.client import PayResult, SandboxClient
 from tests.postgres import Databases, Stocked
+from tests.roles import WEB_ROLE, settings_under
 
 WEBHOOK_SECRET = "whsec_of_the_tests"
 SITE = "https://migrahosting.test"
@@ -124,8 +125,8 @@ def make_settings(**values: Any) -> Settings:
 
 
 def make_app(settings: Settings) -> web.Application:
-    """The app, in which a route that breaks its declaration fails."""
-    return create_app(settings, strict=True)
+    """The app with the role of web processes; a route that breaks its declaration fails."""
+    return create_app(settings_under(settings, WEB_ROLE), strict=True)
 
 
 @pytest.fixture

@@ -8,7 +8,16 @@ from functools import partial
 import asyncpg
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.doctor import database, endpoints, host, keys, listeners, stripe_account, work
+from mpanel_billing.doctor import (
+    database,
+    endpoints,
+    host,
+    keys,
+    listeners,
+    rights,
+    stripe_account,
+    work,
+)
 from mpanel_billing.doctor.finding import Finding, Status, failed, warning
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
 from mpanel_billing.settings import DatabaseSettings, Settings, StripeSettings
@@ -94,6 +103,7 @@ def _schema_checks(db: DatabaseSide | None, stripe: StripeSide | None) -> Iterat
     if not db:
         return
     pool = db.pool
+    yield Check("database rights", partial(rights.check_rights, pool))
     yield Check("inbox", partial(work.check_inbox, pool))
     yield Check("trouble", partial(work.check_trouble, pool))
     yield Check("queue", partial(work.check_backlog, pool))

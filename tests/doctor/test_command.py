@@ -10,6 +10,7 @@ import pytest
 
 from mpanel_billing.doctor.finding import failed, is_well, ok, report_json, report_table, warning
 from stripe_sandbox import Sandbox
+from tests.roles import RUNTIME_ROLE, under_role
 from tests.service import WEBHOOK_SECRET
 
 FINDINGS = [
@@ -78,7 +79,7 @@ async def doctor(folder: Path, *words: str, **environment: str) -> tuple[int, st
 @pytest.fixture
 def environment(database_url: str, sandbox: Sandbox) -> dict[str, str]:
     return {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": under_role(database_url, RUNTIME_ROLE),
         "STRIPE_SECRET_KEY": "sk_test_of_the_tests",
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "STRIPE_API_BASE": sandbox.url,

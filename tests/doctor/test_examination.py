@@ -1,6 +1,6 @@
 """What the doctor finds, on healthy and on broken set-ups."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -23,6 +23,7 @@ from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.provisioning.conftest import ProvisioningSystem, system, world
+from tests.roles import RUNTIME_ROLE, WEB_ROLE, settings_under
 from tests.service import Service, make_settings
 
 __all__ = ["system", "world"]
@@ -36,8 +37,11 @@ NARROW_AND_BROAD: dict[str, tuple[Scope, ...]] = {
 
 
 @pytest.fixture
-def db(settings: Settings, pool: Pool) -> DatabaseSide:
-    return DatabaseSide(settings, pool)
+async def db(settings: Settings) -> AsyncIterator[DatabaseSide]:
+    """As the role of the service."""
+    granted = settings_under(settings, RUNTIME_ROLE)
+    async with await create_pool(granted) as pool:
+        yield DatabaseSide(granted, pool)
 
 
 @pytest.fixture
@@ -59,12 +63,13 @@ async def test_a_healthy_service_has_no_failures(
     findings = await examine(db, stripe_side)
     assert failures(findings) == {}
     assert {finding.name for finding in findings} == {
-        "versions", "dbmate", "database", "database user", "database clock", "schema", "trouble",
+        "versions", "dbmate", "database", "database user", "database clock", "database rights",
+        "schema", "trouble",
         "stripe key", "stripe account", "clock", "webhook endpoint", "webhook deliveries",
         "catalogue", "stripe catalogue", "inbox", "queue", "worker", "retention", "api keys",
     }  # fmt: skip
     warned = {finding.name for finding in findings if finding.status is Status.WARNING}
-    assert warned == {"database user", "worker", "webhook deliveries"}
+    assert warned == {"worker", "webhook deliveries"}
     assert all(finding.advice for finding in findings if finding.status is not Status.OK)
 
 
@@ -254,3 +259,38 @@ async def test_events_that_stripe_made_and_we_lack_are_found(
     assert found["webhook deliveries"].startswith(
         "missing from the last 1 events: customer.created evt_"
     )
+
+
+async def test_what_the_role_of_the_service_lacks_or_has_too_much_is_named(
+    db: DatabaseSide, pool: Pool
+) -> None:
+    await pool.execute(f"REVOKE UPDATE ON orders FROM {RUNTIME_ROLE}")
+    await pool.execute(f"REVOKE SELECT (email) ON users FROM {RUNTIME_ROLE}")
+    await pool.execute("GRANT SELECT ON users TO PUBLIC")
+    await pool.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    found = [f for f in await examine(db, None) if f.name == "database rights"]
+    assert [(f.status, f.detail) for f in found] == [
+        (Status.FAILED, f"{RUNTIME_ROLE} lacks UPDATE on orders, needed by web and worker"),
+        (
+            Status.WARNING,
+            f"{RUNTIME_ROLE} has SELECT on users, not needed by web and worker",
+        ),
+        (Status.WARNING, f"{RUNTIME_ROLE} may create tables in the schema public"),
+    ]
+
+
+@pytest.mark.parametrize("role", [WEB_ROLE, RUNTIME_ROLE])
+async def test_the_doctor_may_look_at_everything_with_the_role_of_the_service(
+    settings: Settings, role: str
+) -> None:
+    granted = settings_under(settings, role)
+    async with await create_pool(granted) as pool:
+        findings = await examine(DatabaseSide(granted, pool), None)
+    assert failures(findings) == {}
+    assert detail(findings, "database rights").startswith(f"{role} has those of web")
+
+
+async def test_a_role_that_may_do_anything_is_named(settings: Settings, pool: Pool) -> None:
+    findings = await examine(DatabaseSide(settings, pool), None)
+    assert detail(findings, "database user") == "postgres is a superuser"
+    assert "database rights" not in {finding.name for finding in findings}

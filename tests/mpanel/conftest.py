@@ -28,6 +28,7 @@ from tests.mpanel.databases import (
     run_files,
 )
 from tests.postgres import Databases
+from tests.roles import grant_to_roles
 from tests.service import Service, sell_default_catalogue
 
 Clone = Callable[[str], str]
@@ -45,6 +46,7 @@ async def _build(postgres: EmbeddedPostgres) -> None:
         await run_files(url, files)
         if ours:
             await migrate(url)
+            await grant_to_roles(url, OWNER)
 
     await make("mpanel", SCHEMA, ROWS)
     await make("mpanel_later", LATER_COLUMNS, base="mpanel")
