@@ -1,9 +1,15 @@
 """Reads DATABASE_URL, also in Prisma's dialect: mPanel's own .env has it so."""
 
+import os
 import re
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+_VERIFYING = frozenset({"verify-ca", "verify-full"})
+_ROOTS_OF_USER = Path("~/.postgresql/root.crt")
 
 _SERVER = re.compile(r"(\[[^\]]*\]|[^\[\]:]*)(:(?P<port>[0-9]{1,5}))?")
 
@@ -44,12 +50,12 @@ def read_database_url(text: str) -> DatabaseUrl:
     ignored = tuple(name for name in params if name in _PRISMA_ONLY)
     _refuse_identity_file(params)
     if not ignored:
-        return DatabaseUrl(text)
+        return DatabaseUrl(_with_roots(text))
     kept = {name: value for name, value in params.items() if name not in ignored}
     kept = _with_verification(kept) if params.get("sslaccept") == "strict" else kept
     _refuse_other_schema(params.get("schema", "public"))
     return DatabaseUrl(
-        urlunsplit(parts._replace(query=urlencode(kept))),
+        _with_roots(urlunsplit(parts._replace(query=urlencode(kept)))),
         ignored,
         bounced=params.get("pgbouncer") == "true",
     )
@@ -60,6 +66,26 @@ def _with_verification(params: dict[str, str]) -> dict[str, str]:
     roots = {"sslrootcert": params["sslcert"]} if "sslcert" in params else {}
     others = {name: value for name, value in params.items() if name != "sslcert"}
     return others | {"sslmode": "verify-full"} | roots
+
+
+def _with_roots(url: str) -> str:
+    """Name the authorities to verify by in a file: asyncpg and dbmate look in different places.
+
+    `sslrootcert=system` are those of the system. So is none, unless the user has root.crt, where
+    PostgreSQL's own programs look.
+    """
+    params = dict(parse_qsl(urlsplit(url).query))
+    file = params.get("sslrootcert")
+    if file is None and params.get("sslmode") not in _VERIFYING:
+        return url
+    if file is None and _ROOTS_OF_USER.expanduser().exists():
+        file = str(_ROOTS_OF_USER.expanduser())
+    if file in {None, "system"}:
+        file = ssl.get_default_verify_paths().cafile
+    if file is None or not os.access(file, os.R_OK):
+        msg = f"has sslrootcert={file or 'system'}, which cannot be read"
+        raise ValueError(msg)
+    return with_params(url, sslrootcert=file)
 
 
 def _refuse_identity_file(params: Mapping[str, str]) -> None:
