@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mpanel_billing.database.pool import Pool
+from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.http import keys
 from mpanel_billing.mirror.mirror import Mirror
 from tests import stripe_objects as made
@@ -31,12 +31,9 @@ class World:
     """The real app over HTTP, with Stripe's true state behind it."""
 
     client: AppClient
+    pool: Pool
     objects: dict[str, Mapping[str, Any]]
     numbers: Any = field(default_factory=lambda: count(1))
-
-    @property
-    def pool(self) -> Pool:
-        return self.client.app[keys.POOL]
 
     async def deliver(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Post events one after the other, as one connection of Stripe's."""
@@ -65,11 +62,12 @@ class World:
 async def running_world(database_url: str) -> AsyncIterator[World]:
     objects: dict[str, Mapping[str, Any]] = {}
     async with TestServer(create_stripe_stub(objects)) as truth:
-        app = make_app(
-            make_settings(database_url=database_url, stripe_api_base=str(truth.make_url("/")))
-        )
-        async with TestClient(TestServer(app)) as client:
-            yield World(client, objects)
+        service = make_settings(database_url=database_url, stripe_api_base=str(truth.make_url("/")))
+        async with (
+            TestClient(TestServer(make_app(service))) as client,
+            await create_pool(service) as pool,
+        ):
+            yield World(client, pool, objects)
 
 
 async def compare(world: World, plans: Sequence[Mapping[str, Any]], chance: Any) -> None:
