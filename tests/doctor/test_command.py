@@ -93,7 +93,7 @@ async def test_a_healthy_service_is_exit_code_0(
     status, out = await doctor(tmp_path, **environment)
     assert status == 0, out
     assert "\x1b" not in out
-    assert out.endswith("Failed: 0, warnings: 4.\n")
+    assert out.endswith("Failed: 0, warnings: 3.\n")
     assert WEBHOOK_SECRET not in out
 
 
