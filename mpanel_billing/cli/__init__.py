@@ -1,21 +1,13 @@
-"""The command line, `mpanel-billing`."""
+"""The command line, `mpanel-billing`.
+
+This module loads nothing but what its lists need: loading the program takes far longer than
+printing them.
+"""
 
 import sys
-from collections.abc import Sequence
-from importlib import import_module
-from typing import NoReturn
-
-import asyncpg
-import typer
+from collections.abc import Iterator
 
 from mpanel_billing import __version__
-from mpanel_billing.errors import (
-    BillingError,
-    DatabaseUnavailableError,
-    SettingsError,
-    StripeUnavailableError,
-)
-from mpanel_billing.telemetry.quoting import several_lines
 
 COMMANDS = {
     "serve": "mpanel_billing.cli.processes:serve",
@@ -40,112 +32,52 @@ COMMANDS = {
 }
 """Module and attribute of each command or group of commands."""
 
+SENTENCES = {
+    "serve": "Serve the HTTP API on HOST and PORT until SIGINT or SIGTERM.",
+    "worker": "Provision, refetch from Stripe and retry events until SIGINT or SIGTERM.",
+    "migrate": "Bring the database's schema up to date.",
+    "database": "Roles of the database.",
+    "catalog": "The catalogue: check its file, apply it to the database, push it to Stripe.",
+    "events": "List, show and replay Stripe events.",
+    "provision": "Inspect provisioning, and get it unstuck.",
+    "customers": "Export or erase what is held about a person (docs/privacy.md).",
+    "deleted": "Decide about subscriptions whose rows mPanel deleted.",
+    "reconcile": "Compare the mirror with Stripe and the accounts, and repair what differs.",
+    "timeline": "Show all on record about a subscription: events, sessions, calls, state.",
+    "keys": "API keys for /api/admin and /api/billing.",
+    "audit": "Changes made with a key or a command.",
+    "doctor": "Check settings, database, schema, catalogue, Stripe, webhooks, worker and queue.",
+    "stripe": "Set up the Stripe account.",
+    "prune": "Prune events, logs, keys and the personal data of unpaid orders after KEEP_..._DAYS.",
+    "unpack": "Write the example settings, the catalogue and the documents to a folder.",
+    "sandbox": "Run the Stripe sandbox until Ctrl-C; takes the options of `stripe-sandbox`.",
+    "dev": "Run PostgreSQL, the Stripe sandbox, the API and the worker here until Ctrl-C.",
+}
+"""What each does, for the list of commands; `--help` of the command says it too."""
+
+ABOUT = "Sell hosting plans through Stripe, mirror Stripe in PostgreSQL, provision tenants."
+
 WRONG_SETTINGS = 78
 """The exit status if settings are missing or wrong: starting again cannot help (EX_CONFIG)."""
 
-_SCHEMA_ERRORS = (
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.UndefinedFunctionError,
-)
-"""Errors of a database whose schema is missing or outdated."""
-
-
-_PASSED_ON = {
-    "allow_extra_args": True,
-    "ignore_unknown_options": True,
-    "help_option_names": [],
-}
-_CONTEXT_SETTINGS = {"sandbox": _PASSED_ON}
-"""Commands whose options another program declares."""
-
-
-def build_app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the program for these arguments.
-
-    If they begin with a command, only its module is loaded: loading all takes half a second, which
-    `dev` would pay for each process that it starts.
-    """
-    app = typer.Typer(
-        help="Sell hosting plans through Stripe, mirror Stripe in PostgreSQL, provision tenants.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-    )
-    app.callback()(_root)
-    named = arguments[0] if arguments else ""
-    for name in [named] if named in COMMANDS else COMMANDS:
-        _add(app, name)
-    return app
-
-
-def _add(app: typer.Typer, name: str) -> None:
-    module, _, attribute = COMMANDS[name].partition(":")
-    command = getattr(import_module(module), attribute)
-    if isinstance(command, typer.Typer):
-        app.add_typer(command, name=name)
-    else:
-        app.command(name, context_settings=_CONTEXT_SETTINGS.get(name))(command)
-
-
-def _print_version(value: bool) -> None:
-    if value:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-def _root(
-    *,
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
-    pass
-
 
 def main() -> None:
-    """Run the command; an error that an operator can fix is one line on stderr.
-
-    The exit status is 1 then, or WRONG_SETTINGS.
-    """
+    """Run the command that the arguments name, or list the commands."""
     arguments = sys.argv[1:]
-    if not all(map(_is_text, arguments)):
-        _fail("an argument is not valid UTF-8")
-    try:
-        build_app(arguments)()
-    except SettingsError as error:
-        _fail(str(error), WRONG_SETTINGS)
-    except BillingError as error:
-        _fail(f"{error}{_reason(error)}")
-    except _SCHEMA_ERRORS as error:
-        _fail(
-            f"the database schema does not match this version ({error}): "
-            "run `mpanel-billing migrate up`"
-        )
-    except asyncpg.InsufficientPrivilegeError as error:
-        _fail(f"the user of DATABASE_URL lacks a privilege: {error}")
+    if arguments in (["--help"], []):
+        sys.stdout.write("\n".join(_help_lines()) + "\n")
+        sys.exit(0 if arguments else 2)
+    if arguments == ["--version"]:
+        sys.stdout.write(f"{__version__}\n")
+        return
+    from mpanel_billing.cli.program import run  # noqa: PLC0415 - see above
+
+    run(arguments)
 
 
-def _fail(sentence: str, status: int = 1) -> NoReturn:
-    sys.stderr.write(f"mpanel-billing: {several_lines(sentence)}\n")
-    sys.exit(status)
-
-
-def _is_text(argument: str) -> bool:
-    """Return whether it is valid UTF-8; Python passes other bytes through as surrogates."""
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _reason(error: BillingError) -> str:
-    """Return why the database or Stripe is unavailable: the message itself is for buyers."""
-    if not isinstance(error, DatabaseUnavailableError | StripeUnavailableError):
-        return ""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    reason = " ".join(str(cause).split()) or type(cause).__name__
-    return "" if reason in str(error) else f" ({reason})"
+def _help_lines() -> Iterator[str]:
+    yield from ("Usage: mpanel-billing [OPTIONS] COMMAND [ARGS]...", "", ABOUT, "", "Options:")
+    yield from ("  --version  Print the version.", "  --help     Show this message and exit.")
+    yield from ("", "Commands (COMMAND --help says more):")
+    width = max(map(len, SENTENCES))
+    yield from (f"  {name:<{width}}  {sentence}" for name, sentence in SENTENCES.items())

@@ -12,10 +12,6 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.money import format_money
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.late_payments import keep_payments
-from mpanel_billing.subscriptions import revival
-from mpanel_billing.subscriptions.drafts import CollectedDraft, collect_draft
-from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
-from mpanel_billing.subscriptions.lookup import CustomerRef
 
 app = typer.Typer()
 
@@ -23,6 +19,9 @@ app = typer.Typer()
 @app.command("collect-draft")
 def collect(subscription: Subscription) -> None:
     """Finalize the latest draft for a term of a subscription at Stripe, and charge the customer."""
+    # what calls Stripe loads its SDK, which takes longer than most commands
+    from mpanel_billing.subscriptions.drafts import CollectedDraft, collect_draft  # noqa: PLC0415
+
     by = command_line_actor()
 
     async def run(mirror: Mirror) -> CollectedDraft:
@@ -46,6 +45,10 @@ def revive(
 
     What was paid for is not billed again. Repeated, it has no further effect.
     """
+    from mpanel_billing.subscriptions import revival  # noqa: PLC0415 - as above
+    from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest  # noqa: PLC0415
+    from mpanel_billing.subscriptions.lookup import CustomerRef  # noqa: PLC0415
+
     by = command_line_actor()
 
     async def run(mirror: Mirror) -> Changed:

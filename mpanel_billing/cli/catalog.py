@@ -27,8 +27,6 @@ from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import BillingError
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.settings import Settings, load_catalogue_settings, load_settings
-from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
-from mpanel_billing.stripe_gateway.gateway import open_gateway
 
 app = typer.Typer(
     help="The catalogue: check its file, apply it to the database, push it to Stripe.",
@@ -166,6 +164,10 @@ def _apply(file: CatalogueFile, edit: CatalogueEdit) -> AppliedCatalogue:
 
 
 async def _push(settings: Settings) -> Pushed:
+    # loading the SDK takes longer than the other commands
+    from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue  # noqa: PLC0415
+    from mpanel_billing.stripe_gateway.gateway import open_gateway  # noqa: PLC0415
+
     async with (
         open_gateway(settings) as gateway,
         await create_pool(settings.without_pgbouncer()) as pool,

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mpanel_billing.database.pool import Pool, create_pool
-from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import DatabaseSettings, load_database_settings, load_settings
-from mpanel_billing.stripe_gateway.gateway import open_gateway
+
+if TYPE_CHECKING:
+    from mpanel_billing.mirror.mirror import Mirror
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ def with_pool(do: Callable[[Pool], Awaitable[T]], settings: DatabaseSettings | N
     return asyncio.run(run())
 
 
-def with_mirror(do: Callable[[Mirror], Awaitable[T]]) -> T:
+def with_mirror(do: Callable[["Mirror"], Awaitable[T]]) -> T:
     """Run a function with the mirror, which calls Stripe, and return its result."""
 
     async def run() -> T:
@@ -34,8 +35,12 @@ def with_mirror(do: Callable[[Mirror], Awaitable[T]]) -> T:
 
 
 @asynccontextmanager
-async def open_mirror() -> AsyncIterator[Mirror]:
+async def open_mirror() -> AsyncIterator["Mirror"]:
     """Open a pool and a client of Stripe's API for all settings."""
+    # loading these takes longer than most commands that do without them
+    from mpanel_billing.mirror.mirror import Mirror  # noqa: PLC0415
+    from mpanel_billing.stripe_gateway.gateway import open_gateway  # noqa: PLC0415
+
     settings = load_settings()
     async with await create_pool(settings) as pool, open_gateway(settings) as gateway:
         yield Mirror(pool, gateway, settings.livemode)

@@ -11,7 +11,7 @@ from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.reconciliation import deleted
 
 app = typer.Typer(
-    help="Decide about subscriptions whose rows were deleted, with a tenant or customer of mPanel.",
+    help="Decide about subscriptions whose rows mPanel deleted.",
     no_args_is_help=True,
 )
 

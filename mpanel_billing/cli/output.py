@@ -7,12 +7,14 @@ or `print_text`, so that it can neither steer the terminal nor look like a line 
 import json
 import time
 from datetime import datetime
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from mpanel_billing.reconciliation.drift import Progress
 from mpanel_billing.telemetry.quoting import one_line, several_lines
+
+if TYPE_CHECKING:  # most commands print lines only
+    from mpanel_billing.reconciliation.drift import Progress
 
 _BAR = 30
 _TERMINAL_SECONDS = 0.1
@@ -62,7 +64,7 @@ class ProgressLine:
         """Set the estimated number of objects."""
         self._total = objects
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: "Progress") -> None:
         """Count one page, and update the display at intervals."""
         self._objects += progress.objects
         self._events += progress.events

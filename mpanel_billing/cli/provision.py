@@ -15,9 +15,6 @@ from mpanel_billing.cli.options import Subscription, change_subscription, of_sub
 from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.provisioning import operations
-from mpanel_billing.provisioning.drift import find_drift, repair
-from mpanel_billing.provisioning.drivers.protocol import Unknown
-from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.settings import load_settings
 
 app = typer.Typer(help="Inspect provisioning, and get it unstuck.", no_args_is_help=True)
@@ -115,7 +112,7 @@ def check(
 
 
 def timeline(subscription: Subscription) -> None:
-    """Show everything on record about a subscription: events, sessions, driver calls, state."""
+    """Show all on record about a subscription: events, sessions, calls, state."""
     for row in of_subscription(subscription, operations.list_timeline):
         detail = f": {row['detail']}" if row["detail"] else ""
         print_line(f"{moment_text(row['at'])}  {row['kind']:<8}  {row['what']}{detail}")
@@ -123,6 +120,11 @@ def timeline(subscription: Subscription) -> None:
 
 async def _check(*, fix: bool) -> int:
     """Print the differences; return how many remain."""
+    # loading the drivers takes longer than most commands
+    from mpanel_billing.provisioning.drift import find_drift, repair  # noqa: PLC0415
+    from mpanel_billing.provisioning.drivers.protocol import Unknown  # noqa: PLC0415
+    from mpanel_billing.provisioning.drivers.registry import open_drivers  # noqa: PLC0415
+
     settings = load_settings()
     unknown: Counter[str] = Counter()
     differing = repaired = 0

@@ -59,7 +59,7 @@ def reconcile(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare the mirror with Stripe and the accounts, report what differs, and repair it.
+    """Compare the mirror with Stripe and the accounts, and repair what differs.
 
     If interrupted (Ctrl-C), the same command resumes. Exit code 2: differences remain.
     """

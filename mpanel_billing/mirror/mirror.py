@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -25,8 +25,11 @@ from mpanel_billing.mirror.rows import stored_version
 from mpanel_billing.mirror.service import Outcome, apply_snapshots
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
-from mpanel_billing.stripe_gateway.gateway import Fetched, StripeGateway
+from mpanel_billing.stripe_gateway.objects import Fetched
 from mpanel_billing.telemetry.quoting import quote, sentence_of
+
+if TYPE_CHECKING:  # loading the SDK takes longer than most commands
+    from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class Mirror:
     """The rows in `pool` that mirror one account and mode of `stripe` (rule 14)."""
 
     pool: Pool
-    stripe: StripeGateway
+    stripe: "StripeGateway"
     livemode: bool
 
     async def apply(self, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:

@@ -3,17 +3,21 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from mpanel_billing.mirror.differences import Difference
 from mpanel_billing.mirror.facts import Facts, State
 from mpanel_billing.mirror.reading import Fields
-from mpanel_billing.stripe_gateway.gateway import Resource, StripeGateway
+from mpanel_billing.stripe_gateway.objects import Resource
+
+if TYPE_CHECKING:  # loading the SDK takes longer than most commands
+    from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 F = TypeVar("F", bound=Facts)
 
 Row = Mapping[str, Any]
+Completion = Callable[["StripeGateway", Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 LockKey = tuple[str, str]
 """What to lock, and its id: `("sub", "sub_1")`. `lock_keys` puts them into a global order."""
 
@@ -108,7 +112,7 @@ class MirroredType(Generic[F]):
     fast_path: Callable[[F], bool] | None = None
     person: Callable[[F], Person | None] = _about_nobody
     anonymous: Callable[[F], F] = _as_it_is
-    complete: Callable[[StripeGateway, Mapping[str, Any]], Awaitable[Mapping[str, Any]]] | None = (
-        field(default=None)
-    )
+    complete: (
+        Callable[["StripeGateway", Mapping[str, Any]], Awaitable[Mapping[str, Any]]] | None
+    ) = field(default=None)
     contained: Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]] = _nothing_contained

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from mpanel_billing.access import audit
@@ -19,8 +20,9 @@ from mpanel_billing.mirror import repository as mirror
 from mpanel_billing.mirror.service import lock_order
 from mpanel_billing.privacy import ledger, repository
 from mpanel_billing.privacy.repository import Erasure, Person, StripeObject, Who
-from mpanel_billing.stripe_gateway.customers import delete_customer
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
+
+if TYPE_CHECKING:  # loading the SDK takes longer than most commands
+    from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 
 class StillRunningError(ConflictError):
@@ -70,9 +72,11 @@ async def erase(pool: Pool, who: Who, file: Path | None, by: Actor) -> Mapping[s
 
 
 async def delete_at_stripe(
-    pool: Pool, stripe: StripeGateway, customer_ids: Sequence[str], by: Actor
+    pool: Pool, stripe: "StripeGateway", customer_ids: Sequence[str], by: Actor
 ) -> None:
     """Delete Stripe customers for good. Repeat it if Stripe was unavailable."""
+    from mpanel_billing.stripe_gateway.customers import delete_customer  # noqa: PLC0415 - as above
+
     for id_ in customer_ids:
         async with audit.attempt(pool, by, "customer.delete", Target("stripe_customer", id_)):
             await delete_customer(stripe, id_)

@@ -27,7 +27,7 @@ from mpanel_billing.mirror.types import MIRRORED_BY_NAME, normalise
 from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.reconciliation.drift import Announce, Drift, Progress, drifts_of, unannounced
-from mpanel_billing.stripe_gateway.gateway import Page
+from mpanel_billing.stripe_gateway.objects import Page
 
 logger = logging.getLogger(__name__)
 

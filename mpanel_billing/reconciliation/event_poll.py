@@ -16,7 +16,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.replay import replay_events
 from mpanel_billing.reconciliation.repository import Poll
-from mpanel_billing.stripe_gateway.gateway import EVENTS
+from mpanel_billing.stripe_gateway.objects import EVENTS
 
 logger = logging.getLogger(__name__)
 

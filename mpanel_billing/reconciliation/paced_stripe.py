@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 from mpanel_billing.errors import StripeUnavailableError
 from mpanel_billing.jobs.pace import Pace
-from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.objects import Fetched, Page, Resource
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 from mpanel_billing.mirror.types import COMPARED, EVENT_TYPES
-from mpanel_billing.stripe_gateway.gateway import MAX_EVENT_TYPES
+from mpanel_billing.stripe_gateway.objects import MAX_EVENT_TYPES
 
 STEPS = ("replay", "compare", "absent", "inspect")
 """In order: receive missing events first, then compare what still differs."""

@@ -19,7 +19,8 @@ from mpanel_billing.reconciliation.drift import Drift, Progress
 from mpanel_billing.reconciliation.replay import replay_events
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import STEPS, Slice, types_of
-from mpanel_billing.stripe_gateway.gateway import EVENTS, Page, Resource, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.objects import EVENTS, Page, Resource
 
 CONCURRENCY = 4
 """Slices walked concurrently; the pace limits the rate of requests."""

@@ -8,7 +8,8 @@ from typing import Any
 import stripe
 
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
 
 CORRECTION = "notPaidOrGivenBack"
 """Metadata of an invoice item that takes back a credit for what was not paid and kept."""

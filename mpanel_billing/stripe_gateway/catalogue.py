@@ -9,7 +9,7 @@ from stripe.params import CouponCreateParams, PriceCreateParams
 from mpanel_billing.catalogue.offers import PriceTerms, StripeCoupon, StripePrice, StripeProduct
 from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE
+from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
 
 IDS_PER_REQUEST = 50
 """Ids are sent in the query of a GET, whose length is limited."""

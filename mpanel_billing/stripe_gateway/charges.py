@@ -14,7 +14,8 @@ from stripe.params import (
 )
 
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
 
 CHARGE_ID = "chargeId"
 """Metadata of an invoice item: the id of our charge."""

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Self, cast
@@ -15,6 +14,12 @@ import stripe
 from mpanel_billing.errors import StripeUnavailableError
 from mpanel_billing.settings import StripeSettings
 from mpanel_billing.stripe_gateway.errors import translated
+from mpanel_billing.stripe_gateway.objects import (
+    PAGE_SIZE,
+    Fetched,
+    Page,
+    Resource,
+)
 from mpanel_billing.stripe_gateway.transport import CountingClient
 
 API_VERSION = stripe.api_version or ""
@@ -23,50 +28,6 @@ API_VERSION = stripe.api_version or ""
 SDK_VERSION: str = stripe.VERSION
 
 NETWORK_RETRIES = 2
-
-PAGE_SIZE = 100
-"""The most objects that Stripe lists at once."""
-
-MAX_EVENT_TYPES = 20
-"""The most event types that Stripe accepts as a filter of one list."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A type of object in Stripe's API, at `path`.
-
-    `expand` is sent when one is fetched, `list_params` when they are listed.
-    """
-
-    path: str
-    expand: tuple[str, ...] = ()
-    list_params: Mapping[str, str] = field(default_factory=dict)
-
-
-EVENTS = Resource("/v1/events")
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """An object as Stripe returned it; Stripe read it between `since` and `as_of`.
-
-    `as_of` is the `Date` of the response, by Stripe's clock; `since` is earlier by the duration
-    of the call, by our monotonic clock, rounded up to whole seconds.
-    """
-
-    stripe_object: Mapping[str, Any]
-    since: datetime
-    as_of: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of a list; Stripe read it between `since` and `as_of`, by its clock."""
-
-    objects: Sequence[Mapping[str, Any]]
-    has_more: bool
-    since: datetime
-    as_of: datetime
 
 
 class StripeGateway:

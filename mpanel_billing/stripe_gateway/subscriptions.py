@@ -15,7 +15,8 @@ from stripe.params import (
 
 from mpanel_billing.stripe_gateway.billed import CORRECTION
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import PAGE_SIZE, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
 
 NO_UPCOMING_INVOICE = "invoice_upcoming_none"
 """Stripe's error code for a subscription that ends before it is billed again."""

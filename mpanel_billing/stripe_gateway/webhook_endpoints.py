@@ -9,7 +9,8 @@ from uuid import uuid4
 import stripe
 
 from mpanel_billing.stripe_gateway.errors import translated
-from mpanel_billing.stripe_gateway.gateway import API_VERSION, PAGE_SIZE, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
+from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
 
 if TYPE_CHECKING:
     from stripe.params import WebhookEndpointCreateParams, WebhookEndpointUpdateParams

@@ -15,7 +15,7 @@ from mpanel_billing.mirror.repository import list_compared
 from mpanel_billing.mirror.types import MIRRORED, normalise
 from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object, differences
 from mpanel_billing.resources import SQL
-from mpanel_billing.stripe_gateway.gateway import Fetched, Resource
+from mpanel_billing.stripe_gateway.objects import Fetched, Resource
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.provisioning.latest_stripe import LatestStripe

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mpanel_billing.stripe_gateway.gateway import Fetched, Resource, StripeGateway, open_gateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from mpanel_billing.stripe_gateway.objects import Fetched, Resource
 from tests.service import make_settings
 
 _START = 1_790_000_000

@@ -10,7 +10,7 @@ from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.converge import provision_tenant_for_subscription
 from mpanel_billing.provisioning.repository import money
 from mpanel_billing.provisioning.stripe_turns import REQUESTS_PER_SECOND
-from mpanel_billing.stripe_gateway.gateway import Fetched, Resource
+from mpanel_billing.stripe_gateway.objects import Fetched, Resource
 from tests import stripe_objects as made
 from tests.provisioning.conftest import GRACE, ProvisioningSystem, items
 from tests.provisioning.latest_stripe import LatestStripe

@@ -13,7 +13,8 @@ from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.runs import RunRequest
-from mpanel_billing.stripe_gateway.gateway import Fetched, Page, Resource, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.objects import Fetched, Page, Resource
 from tests.provisioning.world import World
 from tests.service import Service
 

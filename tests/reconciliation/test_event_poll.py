@@ -8,7 +8,8 @@ from typing import Any
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types import EVENT_TYPES
 from mpanel_billing.reconciliation.event_poll import POLLED_TYPES, poll_events
-from mpanel_billing.stripe_gateway.gateway import MAX_EVENT_TYPES, Page, Resource, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.objects import MAX_EVENT_TYPES, Page, Resource
 from tests.inline_worker import InlineWorker
 from tests.processes import running_worker
 from tests.reconciliation.conftest import StripeWrapper

@@ -13,7 +13,8 @@ from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.reconciliation import runs
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.runs import RunRequest
-from mpanel_billing.stripe_gateway.gateway import Page, Resource, StripeGateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.objects import Page, Resource
 from tests.reconciliation.conftest import UNLIMITED, Reconciler, StripeWrapper
 from tests.service import Service
 

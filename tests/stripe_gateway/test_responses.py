@@ -12,8 +12,9 @@ from mpanel_billing.errors import StripeUnavailableError
 from mpanel_billing.http import middleware
 from mpanel_billing.mirror.types import MIRRORED
 from mpanel_billing.stripe_gateway.budget import StripeBudget
-from mpanel_billing.stripe_gateway.gateway import EVENTS, Resource, StripeGateway, open_gateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from mpanel_billing.stripe_gateway.hosted_pages import create_checkout_session, create_customer
+from mpanel_billing.stripe_gateway.objects import EVENTS, Resource
 from mpanel_billing.stripe_gateway.responses import check_response
 from mpanel_billing.stripe_gateway.transport import resource_of
 from tests.service import CREATE_SESSION, Service, make_settings

@@ -15,7 +15,7 @@ from mpanel_billing.mirror.reading import (
     one_of,
     small_number,
 )
-from mpanel_billing.stripe_gateway.gateway import Resource
+from mpanel_billing.stripe_gateway.objects import Resource
 
 
 class SessionFacts(NamedTuple):

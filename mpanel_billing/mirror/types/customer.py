@@ -16,7 +16,7 @@ from mpanel_billing.mirror.reading import (
     Fields,
     currency_code,
 )
-from mpanel_billing.stripe_gateway.gateway import Resource
+from mpanel_billing.stripe_gateway.objects import Resource
 
 
 class CustomerFacts(NamedTuple):

@@ -22,7 +22,7 @@ from mpanel_billing.mirror.reading import (
     require,
 )
 from mpanel_billing.money import LARGEST_IN_MPANEL, to_hundredths
-from mpanel_billing.stripe_gateway.gateway import Resource
+from mpanel_billing.stripe_gateway.objects import Resource
 
 
 class InvoiceFacts(NamedTuple):

@@ -12,7 +12,7 @@ from mpanel_billing.mirror.reading import (
     one_of,
     require,
 )
-from mpanel_billing.stripe_gateway.gateway import Resource
+from mpanel_billing.stripe_gateway.objects import Resource
 
 
 class InvoicePaymentFacts(NamedTuple):

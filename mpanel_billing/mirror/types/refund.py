@@ -13,7 +13,7 @@ from mpanel_billing.mirror.reading import (
     one_of,
     require,
 )
-from mpanel_billing.stripe_gateway.gateway import Resource
+from mpanel_billing.stripe_gateway.objects import Resource
 
 
 class RefundFacts(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid5
 
 from mpanel_billing.mirror.differences import (
@@ -30,7 +30,10 @@ from mpanel_billing.mirror.types.discount import (
 )
 from mpanel_billing.mirror.types.lost_order import LostOrder, read_lost_order
 from mpanel_billing.money import to_decimal
-from mpanel_billing.stripe_gateway.gateway import Resource, StripeGateway
+from mpanel_billing.stripe_gateway.objects import Resource
+
+if TYPE_CHECKING:  # loading the SDK takes longer than most commands
+    from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 _ROWS = UUID("5e2a4f0c-6d3b-5b0e-9a57-5d1b8c0f7e21")
 """Namespace of the ids of rows that are made for Stripe's objects.
@@ -170,7 +173,7 @@ def _item(item: Fields, subscription: Fields) -> ItemFacts:
 
 
 async def _with_all_items(
-    stripe: StripeGateway, stripe_object: Mapping[str, Any]
+    stripe: "StripeGateway", stripe_object: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """A response carries ten items at most, and of their discounts only the ids."""
     items = Fields(stripe_object).child("items")
