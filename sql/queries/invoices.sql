@@ -261,11 +261,20 @@ SELECT
     w.stripe_payment_intent_id IS NOT NULL
         OR billed.initial_payment_settled IS NOT TRUE
         OR billed.stripe_status NOT IN ('trialing', 'active', 'incomplete')
-        OR (billed.order_paid IS NOT TRUE AND w.stripe_status = 'paid' AND w.total > 0) AS affects_derived
+        OR (billed.order_paid IS NOT TRUE AND w.stripe_status = 'paid' AND w.total > 0)
+        -- what is owed: these may add to it, and with a debt any invoice may settle it
+        OR w.stripe_status NOT IN ('draft', 'paid')
+        OR billed.owes IS NOT FALSE AS affects_derived
 FROM written AS w
 LEFT JOIN LATERAL (
-    SELECT o.initial_payment_settled, o.order_paid, o.stripe_status
+    SELECT
+        o.initial_payment_settled,
+        o.order_paid,
+        o.stripe_status,
+        work.inputs ->> 'owedSince' IS NOT NULL AS owes
     FROM subscriptions AS o
+    LEFT JOIN provisioning_work AS work
+        ON work.subscription_id = o.id
     WHERE o.stripe_subscription_id = w.stripe_subscription_id
     OFFSET 0
 ) AS billed ON TRUE;

@@ -130,10 +130,23 @@ BEGIN
                   AND (o.order_paid OR s.stripe_status <> 'paid' OR s.total = 0)
                   AND o.stripe_status IN ('trialing', 'active', 'incomplete')
                   AND o.customer_id IS NOT NULL
+                  -- without a debt, whatever pays for a term or writes it off settles none
+                  AND EXISTS (
+                      SELECT 1
+                      FROM provisioning_work AS work
+                      WHERE work.subscription_id = o.id
+                        AND work.inputs ->> 'owedSince' IS NULL
+                  )
                 OFFSET 0
             ) AS subscribed
             -- an invoice whose payment is known may settle something
             WHERE s.stripe_payment_intent_id IS NULL
+              -- nor does it make one: what derive calls owed
+              AND (
+                  s.stripe_status NOT IN ('open', 'uncollectible')
+                  OR s.billing_reason = 'manual'
+                  OR (s.collection_method IS DISTINCT FROM 'send_invoice' AND s.attempt_count = 0)
+              ) IS TRUE
               AND NOT EXISTS (
                   SELECT 1
                   FROM invoice_payments AS p
@@ -184,6 +197,8 @@ BEGIN
             WHERE mirror.stripe_as_of < excluded.stripe_as_of_since
               AND coalesce(mirror.stripe_subscription_id, excluded.stripe_subscription_id) = excluded.stripe_subscription_id
               AND mirror.stripe_payment_intent_id IS NULL
+              -- an older one that was written off is owed again without it
+              AND (mirror.stripe_status <> 'paid' OR excluded.stripe_status = 'paid')
             RETURNING
                 mirror.stripe_invoice_id AS object_id,
                 mirror.stripe_status = 'paid' AND mirror.amount_paid > 0 AS awaits_payment

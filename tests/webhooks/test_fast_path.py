@@ -84,6 +84,8 @@ DECLINED = {
     "another customer": renewal(customer="cus_2"),
     "an invoice of a subscription that is not mirrored": bill(subscription="sub_9"),
     "an invoice that names its payment": bill(payment_intent="pi_9"),
+    "an invoice whose payment has failed": bill(status="open", attempt_count=1),
+    "an invoice that was sent": bill(status="open", collection_method="send_invoice"),
     "an invoice older than the row": bill("in_first_1", created=NOW - 1),
     "an invoice of the same second as the row": bill("in_first_1", created=NOW),
     "an invoice that moves to another subscription": bill("in_first_1", subscription="sub_2"),
@@ -121,7 +123,7 @@ def rich_bill(number: int, second: int, *, paid: bool) -> Event:
         subtotal=700,
         total_taxes=[{"amount": 99}],
         amount_remaining=0 if paid else 799,
-        attempt_count=1 + second,
+        attempt_count=1 + second if paid else 0,
         next_payment_attempt=None if paid else LATER + 900,
         due_date=LATER + 86_400,
         hosted_invoice_url=f"https://invoice.stripe.test/{second}",
@@ -384,6 +386,17 @@ async def test_an_invoice_of_a_subscription_in_arrears_takes_the_full_path(
     late = made.subscription(status=status)
     await pair.inbox.deliver("customer.subscription.updated", late, created=NOW + 1)
     assert await pair.receive_on_fast_path(bill()) == set()
+
+
+@pytest.mark.parametrize("status", ["paid", "void", "open"])
+async def test_an_invoice_of_an_active_subscription_with_a_debt_takes_the_full_path(
+    pair: Pair, status: str
+) -> None:
+    """Whatever settles the debt, or adds to it, is derived."""
+    unpaid = made.invoice("in_3", status="open", attempt_count=1)
+    await pair.inbox.deliver("invoice.payment_failed", unpaid, created=LATER)
+    assert await pair.receive_on_fast_path(bill("in_3", status=status, created=LATER + 60)) == set()
+    assert await pair.receive_on_fast_path(bill("in_4", created=LATER + 60)) == set()
 
 
 @pytest.mark.parametrize(
