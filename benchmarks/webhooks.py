@@ -20,7 +20,6 @@ import asyncio
 import itertools
 import json
 import pickle
-import random
 import statistics
 import subprocess
 import sys
@@ -28,10 +27,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import asyncpg
 
+from benchmarks import streams
 from benchmarks.servers import (
     SECRET,
     Target,
@@ -56,7 +56,6 @@ SETTINGS = (
 )
 WAL_MEGABYTES = 3000
 """More than the runs write: a checkpoint recycles these segments for later WAL."""
-_NOW = 1_790_000_000
 
 Name = TypeVar("Name")
 
@@ -112,31 +111,7 @@ FROM bought
 
 def events(count: int, subscriptions: int, run: int) -> list[bytes]:
     """Return distinct events, each about a different subscription."""
-    chosen = random.Random(run).sample(range(1, subscriptions + 1), count)
-    return [made.encoded(_event(number, run)) for number in chosen]
-
-
-def _event(number: int, run: int) -> dict[str, Any]:
-    id_ = f"evt_{run:04}{number:020}"
-    name = f"{number:014}"
-    created = _NOW + run
-    if number % 2:
-        body = made.subscription(f"sub_{name}", customer=f"cus_{name}", start=created)
-        return _padded(made.event("customer.subscription.updated", body, id_=id_, created=created))
-    invoice = made.invoice(
-        f"in_{run}_{name}",
-        subscription=f"sub_{name}",
-        customer=f"cus_{name}",
-        created=created,
-    )
-    return _padded(made.event("invoice.paid", invoice, id_=id_, created=created))
-
-
-def _padded(event: dict[str, Any]) -> dict[str, Any]:
-    """Grow an event to 6 to 8 KB with keys that the service does not read, like Stripe's own."""
-    rest = 6800 - len(made.encoded(event))
-    event["data"]["object"]["unread"] = {f"key_{n:03}": "value of a key" for n in range(rest // 36)}
-    return event
+    return streams.bodies(streams.update, count, subscriptions, run)
 
 
 def requests_of(bodies: list[bytes], port: int) -> list[bytes]:
