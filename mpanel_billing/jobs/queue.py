@@ -8,7 +8,7 @@ jobs: a change during the job for an older version needs its own.
 import json
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import cast
+from typing import TypeAlias, cast
 from uuid import UUID
 
 from pgqueuer import AsyncpgDriver, Queries
@@ -23,64 +23,78 @@ RECONCILE = "reconcile"
 USUAL, LAST = 0, -1
 """Priorities: PgQueuer takes a job with a higher one first."""
 
+Work: TypeAlias = Sequence[tuple[UUID, int]]
+"""Subscriptions to provision, each with the version of its provisioning_work."""
 
-async def enqueue_provisioning(
-    conn: Connection, work: Sequence[tuple[UUID, int]], priority: int = USUAL
-) -> None:
-    """Trigger provisioning: (subscription id, version of its provisioning_work)."""
-    triggers = [(str(id_), version) for id_, version in work]
-    await _enqueue(conn, PROVISION, triggers, priority=priority)
+Requests: TypeAlias = Sequence[tuple[str, int]]
+"""Objects to refetch, each with the version of its stripe_refetches row."""
+
+
+async def enqueue_triggers(conn: Connection, work: Work, refetches: Requests) -> None:
+    """Trigger provisioning and refetches by one statement: each costs a round trip."""
+    await _enqueue(
+        conn,
+        [
+            *((PROVISION, str(id_), version) for id_, version in work),
+            *((REFETCH, id_, version) for id_, version in refetches),
+        ],
+    )
+
+
+async def enqueue_provisioning(conn: Connection, work: Work, priority: int = USUAL) -> None:
+    """Trigger provisioning."""
+    triggers = [(PROVISION, str(id_), version) for id_, version in work]
+    await _enqueue(conn, triggers, priority=priority)
 
 
 async def enqueue_provisioning_retry(
     conn: Connection, subscription_id: UUID, version: int, attempt: int, delay_seconds: float
 ) -> None:
     """Trigger another run for a subscription whose run `attempt` did not finish."""
-    trigger = (str(subscription_id), f"{version}:{attempt}")
-    await _enqueue(conn, PROVISION, [trigger], timedelta(seconds=max(delay_seconds, 0)))
+    trigger = (PROVISION, str(subscription_id), f"{version}:{attempt}")
+    await _enqueue(conn, [trigger], timedelta(seconds=max(delay_seconds, 0)))
 
 
-async def enqueue_refetches(conn: Connection, requests: Sequence[tuple[str, int]]) -> None:
-    """Trigger refetches: (object id, version of its stripe_refetches row)."""
-    await _enqueue(conn, REFETCH, requests)
+async def enqueue_refetches(conn: Connection, requests: Requests) -> None:
+    """Trigger refetches."""
+    await _enqueue(conn, [(REFETCH, id_, version) for id_, version in requests])
 
 
 async def enqueue_refetch_retry(
     conn: Connection, object_id: str, version: int, attempt: int, delay_seconds: float
 ) -> None:
     """Trigger another refetch after `attempt` for this version failed."""
-    await _enqueue(
-        conn, REFETCH, [(object_id, f"{version}:{attempt}")], timedelta(seconds=delay_seconds)
-    )
+    trigger = (REFETCH, object_id, f"{version}:{attempt}")
+    await _enqueue(conn, [trigger], timedelta(seconds=delay_seconds))
 
 
 async def enqueue_event_retries(conn: Connection, events: Sequence[tuple[str, int]]) -> None:
     """Trigger retries of failed events: (event id, attempts made)."""
-    await _enqueue(conn, RETRY_EVENT, events)
+    await _enqueue(conn, [(RETRY_EVENT, id_, attempts) for id_, attempts in events])
 
 
 async def enqueue_reconcile(conn: Connection, run_id: UUID, attempt: int) -> None:
     """Trigger a reconcile, new or resumed after `attempt` attempts."""
-    await _enqueue(conn, RECONCILE, [(str(run_id), attempt)])
+    await _enqueue(conn, [(RECONCILE, str(run_id), attempt)])
 
 
 async def _enqueue(
     conn: Connection,
-    entrypoint: str,
-    triggers: Sequence[tuple[str, int | str]],
+    triggers: Sequence[tuple[str, str, int | str]],
     delay: timedelta = timedelta(0),
     priority: int = USUAL,
 ) -> None:
+    """Enqueue triggers: (entrypoint, id, version)."""
     if not triggers:
         return
     # PgQueuer's driver is typed for a connection; the pool's proxy behaves like one
     queries = Queries(_EnqueueDriver(conn))  # type: ignore[arg-type]
     await queries.enqueue(
-        [entrypoint] * len(triggers),
-        [id_.encode() for id_, _ in triggers],
+        [entrypoint for entrypoint, _, _ in triggers],
+        [id_.encode() for _, id_, _ in triggers],
         [priority] * len(triggers),
         execute_after=[delay] * len(triggers),
-        dedupe_key=[f"{entrypoint}:{id_}:{version}" for id_, version in triggers],
+        dedupe_key=[f"{entrypoint}:{id_}:{version}" for entrypoint, id_, version in triggers],
         on_conflict="skip",
     )
 

@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.jobs.queue import enqueue_provisioning, enqueue_refetches
+from mpanel_billing.jobs.queue import Requests, Work, enqueue_triggers
 from mpanel_billing.mirror import repository
 from mpanel_billing.mirror.discounts import requests_for_coupons
 from mpanel_billing.mirror.erasure import without_erased
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirrored_type import LockKey, Row
-from mpanel_billing.mirror.ordering import Decision, order
+from mpanel_billing.mirror.ordering import Decision, Kind, order
 from mpanel_billing.mirror.rows import lookup_of, row_of, rows_of, stored_version
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
@@ -54,7 +54,6 @@ class _Batch:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     applied: list[Snapshot] = field(default_factory=list)
     affecting_derived: list[Snapshot] = field(default_factory=list)
-    newly_mirrored: list[str] = field(default_factory=list)
     undecided: list[Snapshot] = field(default_factory=list)
     unknown_customers: list[str] = field(default_factory=list)
     deleted_here: list[dict[str, Any]] = field(default_factory=list)
@@ -84,8 +83,9 @@ async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mappi
         await _apply_group(conn, batch, object_type, group)
     if batch.deleted_here:
         await repository.note_deleted(conn, batch.deleted_here)
-    await _derive(conn, batch)
-    await _request_refetches(conn, batch)
+    work = await _derive(conn, batch)
+    refetches = await _request_refetches(conn, batch)
+    await enqueue_triggers(conn, work, refetches)
     return batch.outcomes
 
 
@@ -113,7 +113,7 @@ async def _apply_group(
     conn: Connection, batch: _Batch, object_type: str, group: list[Snapshot]
 ) -> None:
     """Write what is clearly newer; compare the rest with the stored rows and decide."""
-    dated = [row_of(s) for s in group if not s.version.test_clock]
+    dated = [row_of(s) for s in group if not s.version.test_clock and not is_first(s)]
     clear = await repository.write_later(conn, object_type, dated)
     _note_written(batch, group, clear)
     unclear = [s for s in group if s.object_id not in clear]
@@ -126,6 +126,12 @@ async def _apply_group(
         _note_written(batch, newer, await repository.write_decided(conn, object_type, rows))
         if adopted := [a for s in newer if (a := _adoption(s, stored.get(s.object_id)))]:
             await repository.adopt_orders(conn, adopted)
+
+
+def is_first(snapshot: Snapshot) -> bool:
+    """Whether no row can be older: that of a subscription is never written before it is created."""
+    is_created = snapshot.version.kind is Kind.CREATED
+    return is_created and isinstance(snapshot.facts, SubscriptionFacts)
 
 
 def _note_written(
@@ -155,8 +161,7 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
     decision = order(stored, snapshot.version)
     if decision.needs_refetch:
         batch.undecided.append(snapshot)
-    if decision.applies and stored is None and isinstance(snapshot.facts, SubscriptionFacts):
-        batch.newly_mirrored.append(snapshot.object_id)
+    if decision.applies and stored is None:
         _note_unknown_customer(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):
         batch.touched.add(row["subscription_id"])
@@ -245,15 +250,15 @@ _OUTCOMES = {
 }
 
 
-async def _derive(conn: Connection, batch: _Batch) -> None:
-    """Recompute the touched subscriptions, notify waiters and enqueue provisioning."""
+async def _derive(conn: Connection, batch: _Batch) -> Work:
+    """Recompute the touched subscriptions and notify waiters; return what there is to provision."""
     stripe_ids = await _touched_subscriptions(conn, batch)
     if not stripe_ids and not batch.touched:
-        return
+        return ()
     derived = await repository.derive(conn, sorted(stripe_ids), sorted(batch.touched))
     if derived.changed:
         await repository.notify(conn, derived.changed)
-    await enqueue_provisioning(conn, derived.work)
+    return derived.work
 
 
 async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
@@ -276,16 +281,15 @@ async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
     return stripe_ids | set(found)
 
 
-async def _request_refetches(conn: Connection, batch: _Batch) -> None:
-    """Request what the snapshots leave open; delete the requests that they fulfil."""
-    arrived = [*batch.newly_mirrored, *_paid_invoices(batch.applied)]
-    if arrived:
-        await repository.clear_awaited(conn, arrived)
+async def _request_refetches(conn: Connection, batch: _Batch) -> Requests:
+    """Request what the snapshots leave open, and return it; delete the requests they fulfil."""
+    if paid := _paid_invoices(batch.applied):
+        await repository.clear_awaited(conn, paid)
     if awaited := _awaited(batch.applied):
         await repository.await_objects(conn, awaited)
     coupons = await requests_for_coupons(conn, batch.applied)
-    if requests := [*_requests(batch), *coupons]:
-        await enqueue_refetches(conn, await repository.request_refetches(conn, requests))
+    requests = [*_requests(batch), *coupons]
+    return await repository.request_refetches(conn, requests) if requests else ()
 
 
 def _paid_invoices(applied: Sequence[Snapshot]) -> list[str]:

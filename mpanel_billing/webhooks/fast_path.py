@@ -16,7 +16,7 @@ import orjson
 from mpanel_billing.database.pool import CONNECTION_ERRORS, encode_json
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.mirror.rows import row_of
-from mpanel_billing.mirror.service import APPLIED, lock_keys
+from mpanel_billing.mirror.service import APPLIED, is_first, lock_keys
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.telemetry.quoting import sentence_of
@@ -64,9 +64,12 @@ def prepare_fast_path(event: Event) -> FastPathEvent | None:
 
 
 def _may_take_fast_path(snapshot: Snapshot) -> bool:
-    """Whether the snapshot alone is enough to write the rows."""
+    """Whether the snapshot alone is enough to write the rows, if its subscription is known."""
+    version = snapshot.version
+    if version.test_clock or is_first(snapshot):
+        return False
     may = MIRRORED_BY_NAME[snapshot.object_type].fast_path
-    return may is not None and not snapshot.version.test_clock and may(snapshot.facts)
+    return may is not None and may(snapshot.facts)
 
 
 async def receive_on_fast_path(conn: Connection, events: Sequence[FastPathEvent]) -> set[str]:

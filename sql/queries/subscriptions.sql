@@ -569,6 +569,13 @@ discounted AS (
         fetched = mirror.fetched OR excluded.fetched,
         updated_at = now()
     RETURNING mirror.id
+),
+arrived AS (
+    -- a session has told of it, and its own event was awaited
+    DELETE FROM stripe_refetches AS awaited
+    USING snapshots AS s
+    WHERE awaited.object_id = s.object_id
+      AND awaited.reason = 'awaited'
 )
 SELECT
     s.object_id,
