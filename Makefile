@@ -58,7 +58,7 @@ dev: $(SET_UP) ## Run everything locally: PostgreSQL, sandbox, API, worker (ARGS
 test: $(SET_UP) ## Run all tests that have no target of their own
 	@scripts/install-browser.sh
 	@scripts/install-fault-tools.sh
-	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/wheel --ignore=tests/ha --ignore=tests/container $(ARGS)
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/wheel --ignore=tests/ha --ignore=tests/container --ignore=tests/install $(ARGS)
 
 .PHONY: reliability
 reliability: $(SET_UP) ## Break things under load, and write the results to docs/reliability.md
@@ -86,6 +86,10 @@ test-ha: $(SET_UP) ## Break hosts of a highly available service, ten minutes a r
 .PHONY: test-container
 test-container: $(SET_UP) ## Build the container image and buy something from it (root on Debian; 4 minutes)
 	@scripts/test-container.sh $(ARGS)
+
+.PHONY: test-install
+test-install: $(SET_UP) ## Set up, restore and upgrade a bare Debian by the documents' lines (root on Debian; 8 minutes)
+	@scripts/test-install.sh $(ARGS)
 
 .PHONY: check
 check: $(SET_UP) ## Run the linters and the type checker
