@@ -1783,6 +1783,8 @@ CREATE TABLE tenant_services (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
     CONSTRAINT tenant_services_check CHECK (((actual = 'absent'::text) OR (external_ref IS NOT NULL))),
+    CONSTRAINT tenant_services_check1 CHECK (((stopped IS NULL) OR (next_attempt_at IS NULL))),
+    CONSTRAINT tenant_services_check2 CHECK (((stopped IS DISTINCT FROM 'skipped'::text) OR (last_error IS NULL))),
     CONSTRAINT tenant_services_desired_check CHECK ((desired = ANY (ARRAY['active'::text, 'suspended'::text, 'terminated'::text]))),
     CONSTRAINT tenant_services_pending_check CHECK ((((pending_action IS NULL) = (pending_request IS NULL)) AND (pending_action = ANY (ARRAY['create'::text, 'suspend'::text, 'resume'::text, 'change'::text, 'terminate'::text])))),
     CONSTRAINT tenant_services_stopped_check CHECK ((stopped = ANY (ARRAY['refused'::text, 'skipped'::text])))

@@ -121,7 +121,9 @@ CREATE TABLE tenant_services (
         (pending_action IS NULL) = (pending_request IS NULL)
         AND pending_action IN ('create', 'suspend', 'resume', 'change', 'terminate')
     ),
-    CONSTRAINT tenant_services_stopped_check CHECK (stopped IN ('refused', 'skipped'))
+    CONSTRAINT tenant_services_stopped_check CHECK (stopped IN ('refused', 'skipped')),
+    CHECK (stopped IS NULL OR next_attempt_at IS NULL),
+    CHECK (stopped IS DISTINCT FROM 'skipped' OR last_error IS NULL)
 );
 CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services (driver, product_type, external_ref);
 CREATE INDEX tenant_services_troubled_idx ON tenant_services (subscription_id)

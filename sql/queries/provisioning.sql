@@ -82,6 +82,8 @@
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
 --     CONSTRAINT tenant_services_check CHECK (((actual = 'absent'::text) OR (external_ref IS NOT NULL))),
+--     CONSTRAINT tenant_services_check1 CHECK (((stopped IS NULL) OR (next_attempt_at IS NULL))),
+--     CONSTRAINT tenant_services_check2 CHECK (((stopped IS DISTINCT FROM 'skipped'::text) OR (last_error IS NULL))),
 --     CONSTRAINT tenant_services_desired_check CHECK ((desired = ANY (ARRAY['active'::text, 'suspended'::text, 'terminated'::text]))),
 --     CONSTRAINT tenant_services_pending_check CHECK ((((pending_action IS NULL) = (pending_request IS NULL)) AND (pending_action = ANY (ARRAY['create'::text, 'suspend'::text, 'resume'::text, 'change'::text, 'terminate'::text])))),
 --     CONSTRAINT tenant_services_stopped_check CHECK ((stopped = ANY (ARRAY['refused'::text, 'skipped'::text])))
@@ -621,12 +623,16 @@ SET actual = :actual,
     pending_action = CASE WHEN :stays_pending::boolean THEN service.pending_action END,
     pending_request = CASE WHEN :stays_pending::boolean THEN service.pending_request END,
     attempts = CASE WHEN :error::text IS NULL THEN 0 ELSE service.attempts + 1 END,
-    stopped = CASE :outcome::text
-        WHEN 'retryable' THEN service.stopped
-        WHEN 'permanent' THEN 'refused'
+    -- what an operator has skipped since the command was sent stays so
+    stopped = CASE
+        WHEN service.stopped = 'skipped' THEN 'skipped'
+        WHEN :outcome::text = 'permanent' THEN 'refused'
     END,
-    last_error = :error::text,
-    next_attempt_at = coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),
+    last_error = CASE WHEN service.stopped IS DISTINCT FROM 'skipped' THEN :error::text END,
+    next_attempt_at = CASE
+        WHEN service.stopped IS NULL
+            THEN coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8)
+    END,
     updated_at = now()
 FROM provisioning_work AS w
 CROSS JOIN (SELECT set_config('synchronous_commit', 'off', TRUE)) AS relaxed

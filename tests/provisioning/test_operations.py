@@ -1,5 +1,6 @@
 """What operators do about provisioning."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,7 @@ from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
 from tests.provisioning.conftest import ProvisioningSystem
+from tests.provisioning.world import Fault
 
 
 async def test_a_hold_suspends_and_no_payment_lifts_it(system: ProvisioningSystem) -> None:
@@ -36,6 +38,31 @@ async def test_a_second_hold_is_refused(system: ProvisioningSystem) -> None:
     with pytest.raises(ConflictError):
         await operations.suspend(system.pool, id_, reason="two", operator="ada")
     assert [row["reason"] for row in await operations.list_holds(system.pool)] == ["one"]
+
+
+@pytest.mark.parametrize("fault", ["fail_before", "refuse", None])
+async def test_a_service_that_is_skipped_during_a_command_is_left_alone(
+    system: ProvisioningSystem, fault: Fault | None
+) -> None:
+    if fault:
+        system.world.misbehave("hosting", fault)
+    await system.deliver_subscription("active")
+    await system.deliver_invoice("paid")
+    system.world.gate.clear()
+    run = asyncio.create_task(system.run())
+    await system.world.entered.wait()
+    await operations.skip(system.pool, await system.id_of(), "hosting")
+    system.world.gate.set()
+    await run
+    assert (await system.run()).done
+    service = await system.service()
+    assert (service["stopped"], service["last_error"], service["next_attempt_at"]) == (
+        "skipped",
+        None,
+        None,
+    )
+    assert (await system.work())["wake_at"] is None
+    assert await system.troubles() == []
 
 
 async def test_a_refused_service_continues_once_an_operator_retries(
