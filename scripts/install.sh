@@ -30,6 +30,10 @@ if [ $# = 0 ] && [ -d .venv ] && [ ! -L .venv ]; then
 fi
 
 target=${1:-$PWD/.venvs/$(date -u +%Y%m%d-%H%M%S)-$$}
+if [ -e "$target" ]; then
+  echo "install: $target is there already; name a new folder" >&2
+  exit 1
+fi
 builder=$(mktemp -d)
 trap 'rm -rf "$builder"; [ -f "$target/.installed" ] || rm -rf "$target"' EXIT
 trap 'exit 1' INT TERM HUP

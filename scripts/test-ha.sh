@@ -21,6 +21,7 @@ exec 9>"$state/ha.lock"
 flock -n 9 || refuse "another run is in progress"
 rm -rf "$state"/ha-?????? # of runs that were killed
 folder=$(mktemp -d "$state/ha-XXXXXX")
+[ -z "${HA_LOGS:-}" ] || HA_LOGS=$(realpath -m "$HA_LOGS")
 finish() {
   if [ -n "${HA_LOGS:-}" ]; then
     (cd "$folder" && mkdir -p "$HA_LOGS" && cp --parents */*.log "$HA_LOGS") || true

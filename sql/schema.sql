@@ -2051,7 +2051,9 @@ UNION ALL
             WHEN 'send_invoice'::text THEN (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now())
             ELSE (i.attempt_count > 0)
         END)))
-  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND (COALESCE(i.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval)))
+  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND ((s.stripe_status <> ALL (ARRAY['trialing'::text, 'active'::text])) OR (i.due_at <= now()) OR (EXISTS ( SELECT 1
+           FROM invoices later
+          WHERE ((later.subscription_id = s.id) AND (later.stripe_status = 'paid'::text) AND (later.billing_reason IS DISTINCT FROM 'manual'::text) AND (later.stripe_created > i.stripe_created))))) AND (COALESCE(i.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval)))
 UNION ALL
  SELECT 'nothing_owed'::text AS trouble,
     w.subscription_id,
@@ -2432,7 +2434,9 @@ CREATE VIEW billing_watch AS
             WHEN 'send_invoice'::text THEN (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now())
             ELSE (i.attempt_count > 0)
         END)))
-  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND (i.next_payment_attempt > (now() - '1 day'::interval)))
+  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND ((s.stripe_status <> ALL (ARRAY['trialing'::text, 'active'::text])) OR (i.due_at <= now()) OR (EXISTS ( SELECT 1
+           FROM invoices later
+          WHERE ((later.subscription_id = s.id) AND (later.stripe_status = 'paid'::text) AND (later.billing_reason IS DISTINCT FROM 'manual'::text) AND (later.stripe_created > i.stripe_created))))) AND (i.next_payment_attempt > (now() - '1 day'::interval)))
 UNION ALL
  SELECT 'provisioning_retried'::text AS trouble,
     t.subscription_id,

@@ -80,7 +80,7 @@ async def apply_catalogue(
             applied, edit = await _compared(conn, file)
             if edit != expected:
                 raise CatalogueChangedError(
-                    "someone else has changed the catalogue meanwhile: run this again"
+                    "someone else has changed the catalogue in the meantime: run this again"
                 )
         await audit.record(conn, by, "catalogue.apply", details=asdict(applied))
     return applied

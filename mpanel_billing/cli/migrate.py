@@ -41,10 +41,10 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """List all migrations and whether they are applied."""
-    listed = asyncio.run(migrations.status(_database_url()))
-    for migration in listed:
+    found = asyncio.run(migrations.status(_database_url()))
+    for migration in found:
         typer.echo(f"[{'x' if migration.applied else ' '}] {migration.file}")
-    typer.echo(f"{sum(not migration.applied for migration in listed)} pending")
+    typer.echo(f"{sum(not migration.applied for migration in found)} pending")
 
 
 @app.command()

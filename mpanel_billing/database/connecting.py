@@ -83,6 +83,9 @@ async def _reach(url: str, options: dict[str, Any]) -> _Reached:
             return await _race(standbys, options)
         except NoServerError:
             urls = [for_target(one, "any") for one in urls]
+    if target_of(url) is None:
+        # asked for none, the fastest would do, and writes would fail on a standby
+        urls = [for_target(one, "read-write") for one in urls]
     return await _race(urls, options)
 
 

@@ -67,6 +67,7 @@ CONNECTION_ERRORS = (
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,  # by statement_timeout or an administrator
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was frozen
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )

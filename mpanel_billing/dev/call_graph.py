@@ -116,7 +116,7 @@ def _chain(node: ast.AST) -> list[str]:
 
 
 def _resolve(module: str, chain: list[str]) -> _Named | None:
-    """Find what a name stands for in a module; None if it is not a definition of ours."""
+    """Find what a name stands for in a module; None if it is not one of our definitions."""
     name, *rest = chain
     if name in _modules()[module].definitions:
         return _Named(module, name, rest[0] if rest else None)

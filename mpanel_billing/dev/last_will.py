@@ -79,7 +79,7 @@ def _stop(pids: Iterable[int]) -> None:
 def _signal(pid: int, signum: int) -> bool:
     try:
         os.kill(pid, signum)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # the number of another one now
         return False
     return True
 

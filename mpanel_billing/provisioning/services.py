@@ -95,14 +95,14 @@ def _owner(work: Work) -> dict[str, Any]:
 async def _drive(
     dispatcher: Dispatcher, service: Service, details: Mapping[str, Any], work: Work
 ) -> Service:
-    """Send commands until the service is as desired, or one fails."""
+    """Send commands until the service is as desired, one fails, or an operator skips it."""
     for _ in range(_MAX_COMMANDS):
         action = next_action(service)
         if action is None:
             break
         sent = _details_of(action, service, details, work)
         service = await dispatcher.dispatch(service, action, sent)
-        if service.last_error is not None:
+        if service.last_error is not None or service.stopped is not None:
             break
     return service
 

@@ -126,7 +126,9 @@ class FigureReader:
         if values is None:
             return Figures(up=False)
         if time.monotonic() - self._trouble_read_at > TROUBLE_FRESH_SECONDS:
-            self._trouble = await self._try(repository.read_trouble) or {}
+            read = await self._try(repository.read_trouble)
+            # one slow answer does not make an alert start over
+            self._trouble = self._trouble if read is None else read
             self._trouble_read_at = time.monotonic()
         return Figures(up=True, values={**values, **self._trouble})
 

@@ -22,6 +22,7 @@ from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.background import background
 from mpanel_billing.database.connecting import CONNECT_TIMEOUT_SECONDS
 from mpanel_billing.database.pool import COMMAND_TIMEOUT_SECONDS, BoundedPool, Pool
+from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
 from mpanel_billing.mirror.mirror import Mirror
@@ -68,6 +69,9 @@ _FEWEST_JOBS = 40
 _QUEUE_CONNECTIONS = 4
 _EVERY_MINUTE = "* * * * *"
 _EVERY_HOUR = "17 * * * *"
+
+_AFTER_OUTAGE = timedelta(seconds=2)
+"""How long a job waits that found the database unavailable."""
 
 
 async def run_worker(settings: Settings, clock: Clock = database_clock) -> None:
@@ -261,6 +265,9 @@ def _job(
         except LeaseBusyError as busy:
             # if the other worker is dead, this one takes over
             raise RetryRequested(timedelta(seconds=busy.seconds), reason="busy") from busy
+        except DatabaseUnavailableError as error:
+            # a job that fails is gone, and the sweep finds its work only after a minute
+            raise RetryRequested(_AFTER_OUTAGE, reason="the database is unavailable") from error
         except LeaseLostError:
             logger.warning("another worker has taken over", extra=fields)
         else:

@@ -61,6 +61,14 @@ WITH relations AS (
     FROM pg_class AS c
     WHERE c.relnamespace = 'public'::regnamespace
       AND c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S')
+      -- an extension grants what is its own to PUBLIC
+      AND NOT EXISTS (
+          SELECT 1
+          FROM pg_depend AS d
+          WHERE d.classid = 'pg_class'::regclass
+            AND d.objid = c.oid
+            AND d.deptype = 'e'
+      )
 ),
 on_relations AS (
     SELECT

@@ -573,7 +573,7 @@ SET actual = :actual,
     pending_action = NULL,
     pending_request = NULL,
     attempts = 0,
-    stopped = NULL,
+    stopped = CASE WHEN service.stopped = 'skipped' THEN 'skipped' END,
     last_error = NULL,
     next_attempt_at = NULL,
     updated_at = now()

@@ -372,8 +372,20 @@ JOIN invoices AS i
         WHEN 'send_invoice' THEN coalesce(i.due_at, '-infinity') <= now()
         ELSE i.attempt_count > 0
     END
--- Stripe calls it active if a later term is paid and this one is not
 WHERE s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+  -- of one that Stripe calls active: not a payment that is under way, but what a later one left behind
+  AND (
+      s.stripe_status NOT IN ('trialing', 'active')
+      OR i.due_at <= now()
+      OR EXISTS (
+          SELECT 1
+          FROM invoices AS later
+          WHERE later.subscription_id = s.id
+            AND later.stripe_status = 'paid'
+            AND later.billing_reason IS DISTINCT FROM 'manual'
+            AND later.stripe_created > i.stripe_created
+      )
+  )
   -- a try that is a day late has been lost
   AND coalesce(i.next_payment_attempt, '-infinity') <= now() - interval '1 day'
 UNION ALL

@@ -22,6 +22,19 @@ JOIN invoices AS i
         ELSE i.attempt_count > 0
     END
 WHERE s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+  -- of one that Stripe calls active: not a payment that is under way, but what a later one left behind
+  AND (
+      s.stripe_status NOT IN ('trialing', 'active')
+      OR i.due_at <= now()
+      OR EXISTS (
+          SELECT 1
+          FROM invoices AS later
+          WHERE later.subscription_id = s.id
+            AND later.stripe_status = 'paid'
+            AND later.billing_reason IS DISTINCT FROM 'manual'
+            AND later.stripe_created > i.stripe_created
+      )
+  )
   AND i.next_payment_attempt > now() - interval '1 day'
 UNION ALL
 SELECT

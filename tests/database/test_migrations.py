@@ -43,6 +43,7 @@ def dump_schema(postgres: EmbeddedPostgres, url: str) -> str:
         postgres.bin_dir / "pg_dump",
         "--schema-only",
         "--no-owner",
+        "--no-privileges",  # those of the roles of other tests
         f"--exclude-table={migrations.TABLE}",
         f"--dbname={url}",
     ]

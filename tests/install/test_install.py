@@ -30,13 +30,7 @@ DEFAULT_PORT = "4242"
 OLDER_RELEASE = f"""
 git clone file:///{REPOSITORY} /{CHECKOUT}
 cd /{CHECKOUT}
-if grep -q '^install:' Makefile; then
-    make install
-else # it is from before `make install`, whose result this is
-    python3 -m venv .venvs/older
-    .venvs/older/bin/pip install --quiet .
-    ln -s .venvs/older .venv
-fi
+make install
 mv /root/.env .
 .venv/bin/mpanel-billing migrate up
 .venv/bin/mpanel-billing catalog apply

@@ -63,6 +63,26 @@ async def test_a_service_that_is_skipped_during_a_command_is_left_alone(
     )
     assert (await system.work())["wake_at"] is None
     assert await system.troubles() == []
+    assert len(system.world.calls) == 1
+
+
+async def test_a_service_that_is_skipped_before_its_refusal_is_looked_into_stays_skipped(
+    system: ProvisioningSystem,
+) -> None:
+    system.world.misbehave("hosting", "fail_after", "refuse")
+    await system.deliver_subscription("active")
+    await system.deliver_invoice("paid")
+    await system.run()
+    await system.make_due()
+    system.world.gate.clear()
+    system.world.entered.clear()
+    run = asyncio.create_task(system.run())
+    await system.world.entered.wait()
+    await operations.skip(system.pool, await system.id_of(), "hosting")
+    system.world.gate.set()
+    await run
+    service = await system.service()
+    assert (service["stopped"], service["actual"]) == ("skipped", "active")
 
 
 async def test_a_refused_service_continues_once_an_operator_retries(

@@ -96,6 +96,12 @@ async def debit_a_bank_account(system: System) -> None:
     await system.deliver_invoice("open", "in_3", attempt_count=0, **TERM)
 
 
+async def wait_for_a_bank_debit(system: System) -> None:
+    """Let a term be tried, and its payment not have arrived yet: Stripe calls it active."""
+    await owe(system)
+    await system.deliver_subscription("active")
+
+
 async def lose_before_termination(system: System) -> None:
     """Let an account be lost before it is terminated, which is refused, and then be looked for."""
     await system.sell("starter_monthly_usd", "addon-backups-daily_monthly_usd")
@@ -356,7 +362,7 @@ FURTHER_MISSES: dict[str, list[World]] = {
     "work_failed": [refuse, of(fail, 5)],
     "provisioning_retried": [lose_before_termination],
     "request_unfinished": [of(lose_an_answer, "14 minutes", UNANSWERED)],
-    "overdue": [write_off_a_term, debit_a_bank_account],
+    "overdue": [write_off_a_term, debit_a_bank_account, wait_for_a_bank_debit],
     "draft_left": [
         of(draft, 2, auto_advance=False),
         of(draft, 4, auto_advance=False, billing_reason="manual"),
