@@ -247,8 +247,8 @@ async def _drive_services(
             services |= await runs.write_desired(conn, lease, desired, drivers, domains)
     dispatcher = Dispatcher(provisioning.pool, provisioning.drivers, lease)
     for service in in_order(services):
-        if blocker(service, services) is None and is_due(service, work):
-            services[service.product_type] = await provision(dispatcher, work, service)
+        if is_due(service, work):
+            services[service.product_type] = await provision(dispatcher, work, service, services)
     return services
 
 

@@ -158,6 +158,11 @@ def blocker(service: Service, services: Mapping[str, Service]) -> str | None:
         return None
     for product_type in sorted(NEEDS.get(service.product_type, ())):
         needed = services.get(product_type)
-        if needed and needed.desired == "active" and needed.actual != "active":
+        if needed and needed.desired == "active" and not _is_there(needed):
             return None if needed.stopped == "skipped" else product_type
     return None
+
+
+def _is_there(service: Service) -> bool:
+    """Whether the account is active for certain: one that may have been terminated is not."""
+    return service.actual == "active" and service.pending != "terminate"

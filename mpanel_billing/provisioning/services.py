@@ -8,6 +8,7 @@ from mpanel_billing.provisioning.service_state import (
     REGISTRAR_MODES,
     Action,
     Service,
+    blocker,
     domains_to_order,
     next_action,
 )
@@ -25,14 +26,14 @@ def is_due(service: Service, work: Work) -> bool:
 
 
 async def provision_hosting(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring the hosting account to its desired state: web space on the tenant's domain.
+    """Send the next command for the hosting account: web space on the tenant's domain.
 
     The command says how the buyer gets the domain, and which further domains were paid for: the
     hosting service registers or transfers them. Until they are paid for it is told of none; then
     it gets them with a change.
     """
     details = {**_owner(work), "domain": work.tenant_domain}
-    return await _drive(dispatcher, service, details, work)
+    return await _send(dispatcher, service, details, work)
 
 
 def _domains_of_new(service: Service, work: Work) -> Mapping[str, Any]:
@@ -57,20 +58,20 @@ def _domains_due(service: Service, work: Work) -> Mapping[str, Any]:
 
 
 async def provision_email(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring the mail account to its desired state: mailboxes on the tenant's domain."""
+    """Send the next command for the mail account: mailboxes on the tenant's domain."""
     details = {**_owner(work), "mailDomain": work.tenant_domain}
-    return await _drive(dispatcher, service, details, work)
+    return await _send(dispatcher, service, details, work)
 
 
 async def provision_storage(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring the storage account to its desired state; it needs no domain."""
-    return await _drive(dispatcher, service, _owner(work), work)
+    """Send the next command for the storage account; it needs no domain."""
+    return await _send(dispatcher, service, _owner(work), work)
 
 
 async def provision_service(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring any other service to its desired state: an extra on the tenant's domain."""
+    """Send the next command for any other service: an extra on the tenant's domain."""
     details = {"tenantId": str(work.tenant_id), "domain": work.tenant_domain}
-    return await _drive(dispatcher, service, details, work)
+    return await _send(dispatcher, service, details, work)
 
 
 _BY_TYPE = {
@@ -80,10 +81,22 @@ _BY_TYPE = {
 }
 
 
-async def provision(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Bring a service to its desired state, as far as possible; returns it as it is then."""
-    by_type = _BY_TYPE.get(service.product_type, provision_service)
-    return await by_type(dispatcher, work, service)
+async def provision(
+    dispatcher: Dispatcher, work: Work, service: Service, services: Mapping[str, Service]
+) -> Service:
+    """Bring a service to its desired state, as far as possible; returns it as it is then.
+
+    Until it is as desired, a command fails, an operator skips it, or one of the `services` that it
+    needs is missing.
+    """
+    send = _BY_TYPE.get(service.product_type, provision_service)
+    for _ in range(_MAX_COMMANDS):
+        if next_action(service) is None or blocker(service, services) is not None:
+            break
+        service = await send(dispatcher, work, service)
+        if service.last_error is not None or service.stopped is not None:
+            break
+    return service
 
 
 def _owner(work: Work) -> dict[str, Any]:
@@ -92,19 +105,14 @@ def _owner(work: Work) -> dict[str, Any]:
     return {"tenantId": str(work.tenant_id), "contact": contact}
 
 
-async def _drive(
+async def _send(
     dispatcher: Dispatcher, service: Service, details: Mapping[str, Any], work: Work
 ) -> Service:
-    """Send commands until the service is as desired, one fails, or an operator skips it."""
-    for _ in range(_MAX_COMMANDS):
-        action = next_action(service)
-        if action is None:
-            break
-        sent = _details_of(action, service, details, work)
-        service = await dispatcher.dispatch(service, action, sent)
-        if service.last_error is not None or service.stopped is not None:
-            break
-    return service
+    """Send the next command."""
+    action = next_action(service)
+    if action is None:
+        return service
+    return await dispatcher.dispatch(service, action, _details_of(action, service, details, work))
 
 
 def _details_of(

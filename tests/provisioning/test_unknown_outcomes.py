@@ -129,3 +129,21 @@ async def test_a_suspension_without_an_answer_is_undone_although_its_repetition_
     await _lift(system)
     await system.run()
     assert system.world.of(await system.id_of()) == {"hosting": "active"}
+
+
+async def test_mail_is_not_made_again_before_the_hosting_account_it_runs_on(
+    system: ProvisioningSystem,
+) -> None:
+    """Both were being terminated when the customer came back."""
+    id_ = await system.sell("premium_monthly_usd")
+    await system.pool.execute(
+        "UPDATE tenant_services SET pending_action = 'terminate', pending_request = '{}',"
+        " generation = generation + 1"
+    )
+    await system.pool.execute("UPDATE provisioning_work SET version = version + 1")
+    system.world.misbehave("hosting", "fail_before")
+    assert (await system.run()).error == "hosting: HTTP 503; email: waiting for hosting"
+    assert system.world.of(id_) == {"hosting": "active"}
+    await system.make_due()
+    assert (await system.run()).done
+    assert system.world.of(id_) == {"hosting": "active", "email": "active"}
