@@ -31,7 +31,7 @@ class Invariants:
 
     harness: Harness
     _terminations: int = 0
-    _refused: dict[Place, tuple[int, object]] = field(default_factory=dict)
+    _refused: dict[tuple[str, Place], tuple[int, object]] = field(default_factory=dict)
     """Of what was refused at a rest: which refusal it was, and what was desired then."""
     _owners: dict[Place, str] = field(default_factory=dict)
     """Which subscription had each account at the latest rest."""
@@ -166,7 +166,9 @@ class Invariants:
         """
         now = self.harness.clock()
         made_for = {type_: await self.harness.made_for(id_, type_) for type_ in TYPES}
-        exempt = {type_ for type_ in TYPES if self._is_exempt(made_for[type_], type_, bought)}
+        exempt = {
+            type_ for type_ in TYPES if self._is_exempt(id_, (made_for[type_], type_), bought)
+        }
         if "hosting" in exempt:
             exempt |= NEED_HOSTING
         for product_type in sorted(set(TYPES) - exempt):
@@ -198,18 +200,23 @@ class Invariants:
             if paid and len(line) == 1 and allowed == {"active"} and "hosting" not in exempt:
                 assert is_ordered or account.terminated_at, (account, bought)
 
-    def _is_exempt(self, subscription: UUID, product_type: str, bought: Bought) -> bool:
-        place = (subscription, product_type)
+    def _is_exempt(self, id_: str, place: Place, bought: Bought) -> bool:
+        """Whether the service refused this, or an operator skipped it, and still the same is desired.
+
+        An account that was taken over counts for the one that has it, and for the one it was made
+        for.
+        """
+        product_type = place[1]
         refusal = self.harness.server.refused.get(place)
         if refusal is None:
-            self._refused.pop(place, None)
+            self._refused.pop((id_, place), None)
             return False
         allowed = bought.allowed(product_type, self.harness.clock(), GRACE, RETENTION)
         desired = (allowed, bought.included().get(product_type))
-        known, desired_then = self._refused.get(place, (refusal, desired))
+        known, desired_then = self._refused.get((id_, place), (refusal, desired))
         if known != refusal:
             desired_then = desired
-        self._refused[place] = (refusal, desired_then)
+        self._refused[id_, place] = (refusal, desired_then)
         return desired == desired_then
 
 
