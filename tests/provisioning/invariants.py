@@ -201,7 +201,7 @@ class Invariants:
                 assert is_ordered or account.terminated_at, (account, bought)
 
     def _is_exempt(self, id_: str, place: Place, bought: Bought) -> bool:
-        """Whether the service refused this, or an operator skipped it, and still the same is desired.
+        """Whether it was refused or skipped, and the same is still desired of it.
 
         An account that was taken over counts for the one that has it, and for the one it was made
         for.
