@@ -7,7 +7,7 @@ from tests.faults.deployment import Deployment, polling
 from tests.faults.load import Load
 
 SETTLE_SECONDS = 190
-"""Work whose job was lost with the database is due two minutes after its run began, at the next sweep."""
+"""Work whose job is lost with the database is due two minutes after its run, at the next sweep."""
 REFETCH_SECONDS = 130
 
 # A refetch whose trigger got lost is done by the sweep within two minutes. It does not count as
