@@ -3321,6 +3321,8 @@ CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING bt
 
 CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 
+CREATE STATISTICS provisioning_work_undone_stats ON (version > done_version) FROM provisioning_work;
+
 CREATE TRIGGER billing_audit_append_only BEFORE DELETE OR UPDATE ON billing_audit_entries FOR EACH ROW EXECUTE FUNCTION billing_audit_append_only();
 
 CREATE TRIGGER billing_audit_list_unsettled AFTER INSERT ON billing_audit_entries FOR EACH ROW EXECUTE FUNCTION billing_audit_list_unsettled();

@@ -41,10 +41,12 @@ async def enqueue_triggers(conn: Connection, work: Work, refetches: Requests) ->
     )
 
 
-async def enqueue_provisioning(conn: Connection, work: Work, priority: int = USUAL) -> None:
+async def enqueue_provisioning(
+    conn: Connection, work: Work, priority: int = USUAL, *, delay_seconds: float = 0
+) -> None:
     """Trigger provisioning."""
     triggers = [(PROVISION, str(id_), version) for id_, version in work]
-    await _enqueue(conn, triggers, priority=priority)
+    await _enqueue(conn, triggers, timedelta(seconds=delay_seconds), priority)
 
 
 async def enqueue_provisioning_retry(

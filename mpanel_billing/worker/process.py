@@ -45,7 +45,7 @@ from mpanel_billing.telemetry.process_manager import signal_ready, stopping_with
 from mpanel_billing.webhooks.inbox import retry_event
 from mpanel_billing.worker.outages import brief_outages
 from mpanel_billing.worker.stall import Progress, watch_queue
-from mpanel_billing.worker.sweep import sweep
+from mpanel_billing.worker.sweep import sweep, trigger_undone
 
 logger = logging.getLogger(__name__)
 
@@ -168,6 +168,7 @@ async def _open_queue(
         context = ReconcileContext(Mirror(pool, stripe, settings.livemode), drivers)
         schedule_reconciling(queue, context, settings.reconcile_hour, progress)
         await _listen(queue)
+        await trigger_undone(pool, clock)
         logger.info("worker ready")
         signal_ready()
         yield queue

@@ -14,8 +14,12 @@ from mpanel_billing.jobs.queue import (
     enqueue_refetches,
 )
 from mpanel_billing.mirror.repository import list_due_refetches
-from mpanel_billing.provisioning.lease import Clock, database_clock
-from mpanel_billing.provisioning.repository.runs import list_due_work, renew_edited
+from mpanel_billing.provisioning.lease import LEASE_SECONDS, Clock, database_clock
+from mpanel_billing.provisioning.repository.runs import (
+    list_due_work,
+    list_undone_work,
+    renew_edited,
+)
 from mpanel_billing.reconciliation.repository import list_stopped_runs
 from mpanel_billing.subscriptions.joining import join_accounts
 from mpanel_billing.webhooks.repository import list_due_events
@@ -47,6 +51,21 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     if any(counts.values()):
         logger.info("due work triggered", extra=counts)
     return MappingProxyType(counts)
+
+
+async def trigger_undone(pool: Pool, clock: Clock = database_clock) -> int:
+    """Trigger the work whose job was lost, and return how much there is; for when a queue starts.
+
+    A job that runs while the database goes away is lost: the queue can write neither its end nor
+    that it is to be tried again. Work that still has its job is not triggered twice; a lease that
+    nothing renews any more is waited for.
+    """
+    async with transaction(pool) as conn:
+        undone = await list_undone_work(conn, MOST, clock())
+        for is_leased, delay in ((False, 0.0), (True, LEASE_SECONDS)):
+            work = [(id_, version) for id_, version, leased in undone if leased is is_leased]
+            await enqueue_provisioning(conn, work, delay_seconds=delay)
+    return len(undone)
 
 
 async def _sweep_work(conn: Connection, clock: Clock) -> int:

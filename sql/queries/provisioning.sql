@@ -843,6 +843,18 @@ RETURNING w.subscription_id, w.version;
 -- name: has_edits()$
 SELECT EXISTS (SELECT 1 FROM catalogue_edits);
 
+-- name: list_undone_work(most, now)
+-- Whose trigger may be lost: no run has failed and planned another. Leased: a run is under way, or was
+-- lost.
+SELECT
+    w.subscription_id,
+    w.version,
+    coalesce(w.leased_until >= coalesce(:now::timestamptz, now()), FALSE) AS is_leased
+FROM provisioning_work AS w
+WHERE w.version > w.done_version
+  AND w.last_error IS NULL
+LIMIT :most;
+
 -- name: list_due_work(most, now)
 SELECT
     w.subscription_id,

@@ -6,8 +6,7 @@ from typing import Any
 from tests.faults.deployment import Deployment, polling
 from tests.faults.load import Load
 
-SETTLE_SECONDS = 190
-"""Work whose job is lost with the database is due two minutes after its run, at the next sweep."""
+SETTLE_SECONDS = 60
 REFETCH_SECONDS = 130
 
 # A refetch whose trigger got lost is done by the sweep within two minutes. It does not count as

@@ -15,6 +15,7 @@ from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.pool import create_pool, transaction
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.jobs.queue import enqueue_provisioning
+from mpanel_billing.provisioning.lease import take_lease
 from mpanel_billing.worker.sweep import sweep
 from tests.processes import SERVICE, running_worker, service_environment
 from tests.provisioning.conftest import ProvisioningSystem, open_system
@@ -71,6 +72,19 @@ async def test_an_order_that_is_paid_gets_its_tenant(
         assert await worker.stop() == 0
     for line in worker.lines:
         assert json.loads(line)["level"] in {"info", "debug"}, line
+
+
+async def test_work_whose_job_was_lost_is_done_when_the_queue_starts(
+    system: ProvisioningSystem, database_url: str
+) -> None:
+    """Not only at the sweep after a minute; one was lost during its run, with its lease."""
+    await pay(system)
+    await pay(system, "sub_2")
+    await system.pool.execute("DELETE FROM pgqueuer")
+    await take_lease(system.pool, await system.id_of("sub_2"))
+    async with running_worker(database_url):
+        query = "SELECT 1 FROM subscriptions HAVING bool_and(status = 'active')"
+        await wait_until(database_url, query)
 
 
 async def test_a_worker_reports_to_pm2_when_it_is_ready(database_url: str) -> None:

@@ -210,6 +210,17 @@ async def renew_edited(conn: Connection, most: int) -> tuple[Sequence[tuple[UUID
     return [(row["subscription_id"], row["version"]) for row in rows], bool(has_more)
 
 
+async def list_undone_work(
+    conn: Connection, most: int, now: datetime | None = None
+) -> Sequence[tuple[UUID, int, bool]]:
+    """Return the subscriptions whose trigger may be lost: id, version, whether a lease is valid.
+
+    `now`: None means the database's time.
+    """
+    rows = await _queries.list_undone_work.fetch(conn, most=most, now=now)
+    return [(row["subscription_id"], row["version"], row["is_leased"]) for row in rows]
+
+
 async def list_due_work(
     conn: Connection, most: int, now: datetime | None = None
 ) -> Sequence[tuple[UUID, int]]:
