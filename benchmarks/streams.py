@@ -32,7 +32,7 @@ def update(number: int, run: int) -> dict[str, Any]:
 
 
 def new_subscription(number: int, run: int) -> dict[str, Any]:
-    """A subscription that no row of ours names, of a customer that none names."""
+    """A subscription that no row names, of a customer that no row names."""
     return _subscription(run, f"new{run:05}{number:06}", "customer.subscription.created")
 
 

@@ -150,7 +150,7 @@ class BatchQueue:
             self._collecting = False  # at worst another writer finds nothing
 
     async def _has_more(self, conn: Connection) -> bool:
-        """Wait for an event; False if none comes, or the connection is lost meanwhile."""
+        """Wait for an event; False if none comes, or the connection is lost."""
         while not self._waiting:
             if not await self._is_woken():
                 return False

@@ -27,7 +27,7 @@ CREATE INDEX provisioning_work_due_idx ON provisioning_work (wake_at)
 WHERE wake_at IS NOT NULL;
 CREATE INDEX provisioning_work_undone_idx ON provisioning_work (subscription_id)
     WHERE version > done_version;
--- without them a third of the rows is expected to be undone, and the table read from end to end
+-- without these statistics a third of the rows is expected to be undone, and the whole table is read
 CREATE STATISTICS provisioning_work_undone_stats ON (version > done_version) FROM provisioning_work;
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work (subscription_id)
 WHERE last_error IS NOT NULL;

@@ -104,7 +104,7 @@ class Customers:
             await self._follow(made)
 
     async def _pay(self, url: str, session_id: str) -> bool:
-        """Pay; False if the page has expired meanwhile, because Stripe's clock was advanced."""
+        """Pay; False if the page has expired because Stripe's clock was advanced."""
         while True:
             try:
                 paid = await self.stripe.pay(url)

@@ -156,7 +156,7 @@ class Town:
         return {row["domain"]: row["billing_subscription_id"] for row in rows}
 
     async def _note_what_was_done(self, before: Mapping[str, UUID | None]) -> None:
-        """Note who is served now, and who got another domain because somebody had theirs before."""
+        """Note who is served now, and who got another domain because theirs was taken before."""
         owners = {id_: name for name, id_ in self.ids.items()}
         served = set((await self._holders_of_domains()).values())
         for name, domain in self.commands.domains.items():
