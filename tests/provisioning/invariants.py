@@ -85,7 +85,7 @@ class Invariants:
             before = self._owners.get(place, owner)
             if before == owner:
                 continue
-            assert before in {done.get(owner), *(s for s, p in done.items() if p == owner)}, place
+            assert owner in _heirs(done, before) or before in _heirs(done, owner), place
             asked = [bought[s].returned_at for s in (owner, before) if s in done]
             self._came[place] = max(at for at in asked if at is not None)
             bought[owner].take_over([place[1]], now)
@@ -94,7 +94,7 @@ class Invariants:
                 assert id_ in done, (id_, one, rows)
         for place in self._owners.keys() & set(self._alive()):
             owner = self._owners[place]
-            heirs = [s for s, p in done.items() if p == owner and s not in self._taken]
+            heirs = [heir for heir in _heirs(done, owner) if heir not in self._taken]
             assert owners[place] in (heirs or [owner, *done, *done.values()]), (place, owners)
         self._taken |= done.keys()
         await self._check_homes()
@@ -218,6 +218,12 @@ class Invariants:
             desired_then = desired
         self._refused[id_, place] = (refusal, desired_then)
         return desired == desired_then
+
+
+def _heirs(done: Mapping[str, str], ended: str) -> list[str]:
+    """Return the successors of a subscription, and theirs."""
+    heirs = [successor for successor, predecessor in done.items() if predecessor == ended]
+    return [*heirs, *(later for heir in heirs for later in _heirs(done, heir))]
 
 
 def _check_resources(resources: Mapping[str, Any], bought: Bought, product_type: str) -> None:
