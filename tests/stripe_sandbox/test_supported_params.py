@@ -1,76 +1,112 @@
 """Nothing is overlooked: a param is implemented, or refused with a sentence that names it."""
 
-import typing
+from collections.abc import Iterator
 
 import pytest
 import stripe
 from aiohttp import ClientSession
 
-from stripe_sandbox.operations import ALWAYS, Operation
-from stripe_sandbox.params import _choices, _fields
+from stripe_sandbox.errors import ApiError
+from stripe_sandbox.operations import Operation
+from stripe_sandbox.params import check_params
 from stripe_sandbox.resources import OPERATIONS
+from stripe_sandbox.supported import PAGES, OneOf, Supported
+from tests.stripe_sandbox.param_types import (
+    ByKey,
+    Param,
+    Path,
+    fields,
+    form_of,
+    is_list,
+    key_of,
+    nested,
+    sample,
+    scalars,
+)
 
 AUTH = {"Authorization": "Bearer sk_test_x"}
 
 
-def pairs(name: str, kind: object) -> list[tuple[str, str]]:
-    """Return a form with a plausible value of the type."""
-    [choice, *_] = _choices(kind)
-    origin, arguments = typing.get_origin(choice), typing.get_args(choice)
-    if origin is typing.Literal:
-        return [(name, str(next((one for one in arguments if one != ""), "")))]
-    if origin is list:
-        return pairs(f"{name}[0]", arguments[0])
-    if origin is dict:
-        return pairs(f"{name}[key]", arguments[1])
-    if hasattr(choice, "__required_keys__"):
-        return fields(choice, name)
-    return [(name, "true" if choice is bool else "x" if choice is str else "1")]
+def others(
+    operation: Operation, spec: type | ByKey, declared: Supported, path: Path = ()
+) -> Iterator[Param]:
+    """Yield what Stripe accepts and the sandbox does not declare."""
+    for name, kind in sorted(fields(spec).items()):
+        here = (*path, name)
+        part = declared.parts.get(name)
+        inner = nested(kind)
+        if name not in declared.parts:
+            values = [sample(kind)] if inner else scalars(kind)[:1]
+        elif isinstance(part, OneOf):
+            values = [v for v in scalars(kind) if not accepts(part, v)]
+        else:
+            values = []
+            if isinstance(part, Supported) and inner:
+                yield from others(operation, inner, part, here)
+        for value in values:
+            yield Param(here, form_of(operation.params, here, value), value)
 
 
-def fields(spec: type, path: str) -> list[tuple[str, str]]:
-    declared = _fields(spec)
-    names = vars(spec)["__required_keys__"] & declared.keys() or [min(declared)]
-    return [pair for name in names for pair in pairs(f"{path}[{name}]", declared[name])]
+def accepts(part: OneOf, value: str) -> bool:
+    """Return whether a value is declared; a number in a form is text."""
+    return part.accepts(int(value) if value.isdigit() else value)
 
 
-def required(operation: Operation, *others: str) -> list[tuple[str, str]]:
-    declared = _fields(operation.params)
-    names = vars(operation.params)["__required_keys__"] & declared.keys() - set(others)
-    return [pair for name in sorted(names) for pair in pairs(name, declared[name])]
+def not_supported(operation: Operation) -> list[Param]:
+    implemented = Supported({**PAGES.parts, **operation.supports.parts})
+    return [] if operation.is_empty else [*others(operation, operation.params, implemented)]
 
 
-def not_supported() -> list[tuple[Operation, str]]:
-    """Return what is not implemented; a param that can only be emptied has nothing to refuse."""
-    return [
-        (operation, name)
-        for operation in OPERATIONS
-        for name in sorted(_fields(operation.params).keys() - operation.supports - ALWAYS)
-        if _choices(_fields(operation.params)[name]) != (typing.Literal[""],)
-    ]
+def named(operation: Operation, path: Path) -> str:
+    """Return the param's name as errors write it: `items[0][price]`."""
+    spec, name = operation.params, ""
+    for step in path:
+        name = f"{name}[{key_of(step)}]" if name else step
+        kind = fields(spec)[step]
+        spec = nested(kind) or spec
+        name += "[0]" if is_list(kind) and step != path[-1] else ""
+    return name
 
 
-def test_every_supported_param_is_one_of_stripes():
-    unknown = {
-        f"{operation.method} {operation.path}": operation.supports - declared
-        for operation in OPERATIONS
-        if operation.supports - (declared := _fields(operation.params).keys())
-    }
-    assert unknown == {}
+def undeclared(declared: Supported, spec: type | ByKey, path: Path = ()) -> Iterator[Path]:
+    """Yield what is declared and no param of Stripe's."""
+    known = fields(spec)
+    for name, part in declared.parts.items():
+        inner = nested(known.get(name))
+        if name not in known or (isinstance(part, Supported) and inner is None):
+            yield (*path, name)
+        elif isinstance(part, Supported) and inner:
+            yield from undeclared(part, inner, (*path, name))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method} {one.path}")
-async def test_every_other_param_is_refused_by_name(sandbox, operation):
-    names = [name for found, name in not_supported() if found is operation]
-    url = f"{sandbox.url}/v1{operation.path.replace('{id}', 'x')}"
-    async with ClientSession(headers=AUTH) as browser:
-        for name in names:
-            form = [*required(operation, name), *pairs(name, _fields(operation.params)[name])]
-            sent = {"data": form} if operation.method == "POST" else {"params": form}
-            async with browser.request(operation.method, url, **sent) as answer:
-                error = (await answer.json())["error"]
-            assert (answer.status, error.get("param")) == (400, name), error
-            assert error["message"] == f"The sandbox does not support the param {name} here."
+def test_every_supported_param_is_one_of_stripes(operation):
+    assert [*undeclared(operation.supports, operation.params)] == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method} {one.path}")
+def test_every_other_param_is_refused_by_name(operation):
+    for param in not_supported(operation):
+        checked = check_params(param.form, operation.params)
+        with pytest.raises(ApiError) as refused:
+            operation.refuse_unsupported(checked)
+        error, name = refused.value.body["error"], named(operation, param.path)
+        assert error["param"].startswith(name), (param, error)
+        assert error["message"] in {
+            f"The sandbox does not support the param {name} here.",
+            f"The sandbox does not support {error['param']}={param.value} here.",
+        }
+
+
+async def test_a_nested_param_is_refused_over_http(sandbox):
+    url = f"{sandbox.url}/v1/subscriptions"
+    form = {"customer": "x", "items[0][tax_rates][0]": "txr_x"}
+    async with (
+        ClientSession(headers=AUTH) as browser,
+        browser.post(url, data=form) as answer,
+    ):
+        error = (await answer.json())["error"]
+    assert (answer.status, error["param"]) == (400, "items[0][tax_rates]")
 
 
 @pytest.mark.parametrize(("prorate", "amounts"), [(True, [-1000]), (False, [])])

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stripe_sandbox.documents import Document, ReadOnly, id_of
-from stripe_sandbox.errors import invalid
+from stripe_sandbox.supported import NOTHING, PAGES, Supported, supports
 from stripe_sandbox.world import World
-
-ALWAYS = frozenset({"ending_before", "expand", "limit", "starting_after"})
-"""Params that every operation implements if Stripe has them there."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +54,22 @@ Filter = Callable[[ReadOnly, Any], bool]
 class Operation:
     """An endpoint under `/v1`; `params` is the SDK's TypedDict for it.
 
-    `supports` names the params that the sandbox implements; `expand` and the pagination of lists
-    always are. Stripe's other params are refused.
+    `supports` declares the params that the sandbox implements, nested ones included; `expand` and
+    the pagination of lists always are. Stripe's other params are refused. `is_empty` marks lists of
+    objects that the sandbox has none of: every filter holds for them.
     """
 
     method: str
     path: str
     params: type
     handle: Handler
-    supports: frozenset[str] = frozenset()
+    supports: Supported = NOTHING
+    is_empty: bool = False
 
-    def refuse_unsupported(self, params: Document) -> None:
+    def refuse_unsupported(self, params: ReadOnly) -> None:
         """Raise ApiError for a param of Stripe's that the sandbox does not implement."""
-        refuse_unsupported(params, self.supports | ALWAYS)
-
-
-def refuse_unsupported(params: ReadOnly, supported: frozenset[str], path: str = "") -> None:
-    """Raise ApiError for an unsupported param; `path` is the param that contains it."""
-    for name, value in params.items():
-        if name not in supported and value is not None:
-            param = f"{path}[{name}]" if path else name
-            raise invalid(f"The sandbox does not support the param {param} here.", param=param)
+        if not self.is_empty:
+            supports(base=PAGES, **self.supports.parts).refuse_others(params)
 
 
 def retrieve(kind: str) -> Handler:

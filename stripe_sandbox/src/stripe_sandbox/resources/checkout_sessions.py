@@ -23,10 +23,10 @@ from stripe_sandbox.operations import (
     Listing,
     Operation,
     listing,
-    refuse_unsupported,
     retrieve,
 )
 from stripe_sandbox.resources import prices
+from stripe_sandbox.supported import one_of, supports
 
 SHOWN = (
     "adaptive_pricing",
@@ -60,7 +60,6 @@ def create(call: Call) -> Document:
     _check_buyer(call)
     _check_expiry(call)
     data = call.get("subscription_data", {})
-    refuse_unsupported(data, SUBSCRIPTION_DATA, "subscription_data")
     cart = Cart(_items(call), data, _discounts(call))
     _check_cart(cart)
     if call.get("customer"):
@@ -77,11 +76,8 @@ def create(call: Call) -> Document:
 
 
 def _check_mode(call: Call) -> None:
-    mode = call.get("mode")
-    if mode is None:
+    if call.get("mode") is None:
         raise missing_param("mode")
-    if mode != "subscription":
-        raise invalid(f"The sandbox supports only mode `subscription`, not `{mode}`.", param="mode")
     if call.get("success_url") is None:
         raise missing_param("success_url")
     for name in ("success_url", "cancel_url"):
@@ -124,7 +120,6 @@ def _items(call: Call) -> list[PricedItem]:
 
 
 def _item(call: Call, line: ReadOnly, path: str) -> PricedItem:
-    refuse_unsupported(line, LINE, path)
     price = _price(call, line, path)
     quantity = line.get("quantity")
     if quantity is None:
@@ -212,10 +207,25 @@ def _has_email(session: ReadOnly, wanted: ReadOnly) -> bool:
 
 
 PATH = "/checkout/sessions"
-CREATE = frozenset({*SHOWN, "discounts", "expand", "line_items", "mode", "subscription_data"})
-LINE = frozenset({"metadata", "price", "price_data", "quantity"})
-SUBSCRIPTION_DATA = frozenset(
-    {"billing_mode", "description", "metadata", "trial_end", "trial_period_days", "trial_settings"}
+PRODUCT = supports("description", "images", "metadata", "name", "tax_code", "unit_label")
+CREATE = supports(
+    *SHOWN,
+    discounts=supports("coupon", "promotion_code"),
+    line_items=supports(
+        "metadata",
+        "price",
+        "quantity",
+        price_data=supports(base=prices.RECURRING_AMOUNT, product_data=PRODUCT),
+    ),
+    mode=one_of("subscription"),
+    subscription_data=supports(
+        "description",
+        "metadata",
+        "trial_end",
+        "trial_period_days",
+        billing_mode=supports("type"),
+        trial_settings=supports(end_behavior=supports("missing_payment_method")),
+    ),
 )
 
 OPERATIONS = (
@@ -225,14 +235,12 @@ OPERATIONS = (
         PATH,
         SessionListParams,
         listing("checkout.session", customer_details=_has_email),
-        frozenset(
-            {"created", "customer", "customer_details", "payment_intent", "status", "subscription"}
+        supports(
+            "created", "customer", "customer_details", "payment_intent", "status", "subscription"
         ),
     ),
     Operation("GET", f"{PATH}/{{id}}", SessionRetrieveParams, retrieve("checkout.session")),
-    Operation(
-        "POST", f"{PATH}/{{id}}", SessionUpdateParams, update, frozenset({"metadata", "expand"})
-    ),
+    Operation("POST", f"{PATH}/{{id}}", SessionUpdateParams, update, supports("metadata")),
     Operation("POST", f"{PATH}/{{id}}/expire", SessionExpireParams, expire),
     Operation("GET", f"{PATH}/{{id}}/line_items", SessionLineItemListParams, list_line_items),
 )

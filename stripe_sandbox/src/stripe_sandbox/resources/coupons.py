@@ -15,7 +15,8 @@ from stripe.params import (
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
-from stripe_sandbox.operations import Call, Operation, listing, refuse_unsupported, retrieve
+from stripe_sandbox.operations import Call, Operation, listing, retrieve
+from stripe_sandbox.supported import supports
 
 MAX_PERCENT = 100
 CODE_LENGTH = 8
@@ -131,7 +132,6 @@ def create_promotion_code(call: Call) -> Document:
 
 def _restrictions(call: Call) -> Document:
     given = dict(call.get("restrictions", {}))
-    refuse_unsupported(given, RESTRICTIONS, "restrictions")
     if (given.get("minimum_amount") is None) != (given.get("minimum_amount_currency") is None):
         missing = {"minimum_amount", "minimum_amount_currency"} - given.keys()
         raise missing_param(f"restrictions[{missing.pop()}]")
@@ -147,43 +147,36 @@ def update_promotion_code(call: Call) -> Document:
     return call.world.change(promotion)
 
 
-COUPON = frozenset(
-    [
-        "amount_off",
-        "applies_to",
-        "currency",
-        "duration",
-        "duration_in_months",
-        "id",
-        "max_redemptions",
-        "metadata",
-        "name",
-        "percent_off",
-        "redeem_by",
-        "expand",
-    ]
+COUPON = supports(
+    "amount_off",
+    "applies_to",
+    "currency",
+    "duration",
+    "duration_in_months",
+    "id",
+    "max_redemptions",
+    "metadata",
+    "name",
+    "percent_off",
+    "redeem_by",
 )
-CODE = frozenset(
-    [
-        "active",
-        "code",
-        "customer",
-        "expires_at",
-        "max_redemptions",
-        "metadata",
-        "promotion",
-        "restrictions",
-        "expand",
-    ]
+CODE = supports(
+    "active",
+    "code",
+    "customer",
+    "expires_at",
+    "max_redemptions",
+    "metadata",
+    "promotion",
+    restrictions=supports("first_time_transaction", "minimum_amount", "minimum_amount_currency"),
 )
-RESTRICTIONS = frozenset({"first_time_transaction", "minimum_amount", "minimum_amount_currency"})
-UPDATE_CODE = frozenset({"active", "metadata", "expand"})
-UPDATE = frozenset({"metadata", "name", "expand"})
+UPDATE_CODE = supports("active", "metadata")
+UPDATE = supports("metadata", "name")
 PATH, CODE_PATH = "/coupons", "/promotion_codes"
 
 OPERATIONS = (
     Operation("POST", PATH, CouponCreateParams, create_coupon, COUPON),
-    Operation("GET", PATH, CouponListParams, listing("coupon"), frozenset({"created"})),
+    Operation("GET", PATH, CouponListParams, listing("coupon"), supports("created")),
     Operation("GET", f"{PATH}/{{id}}", CouponRetrieveParams, retrieve("coupon")),
     Operation("POST", f"{PATH}/{{id}}", CouponUpdateParams, update_coupon, UPDATE),
     Operation("DELETE", f"{PATH}/{{id}}", CouponDeleteParams, delete_coupon),
@@ -197,7 +190,7 @@ OPERATIONS = (
             code=lambda document, code: document["code"].lower() == code.lower(),
             coupon=lambda document, coupon: document["promotion"]["coupon"] == coupon,
         ),
-        frozenset({"active", "code", "coupon", "created", "customer"}),
+        supports("active", "code", "coupon", "created", "customer"),
     ),
     Operation(
         "GET", f"{CODE_PATH}/{{id}}", PromotionCodeRetrieveParams, retrieve("promotion_code")

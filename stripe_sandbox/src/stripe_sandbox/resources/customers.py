@@ -24,6 +24,7 @@ from stripe_sandbox.cards import BY_TOKEN
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
+from stripe_sandbox.supported import supports
 
 PLAIN = (
     "address",
@@ -144,9 +145,7 @@ def list_cards(call: Call) -> Listing:
     return Listing(list(reversed(mine)))
 
 
-CREATE = frozenset(
-    {*PLAIN, "invoice_settings", "metadata", "payment_method", "test_clock", "expand"}
-)
+CREATE = supports(*PLAIN, "invoice_settings", "metadata", "payment_method", "test_clock")
 
 OPERATIONS = (
     Operation("POST", "/customers", CustomerCreateParams, create, CREATE),
@@ -155,7 +154,7 @@ OPERATIONS = (
         "/customers",
         CustomerListParams,
         listing("customer"),
-        frozenset({"created", "email", "test_clock"}),
+        supports("created", "email", "test_clock"),
     ),
     Operation("GET", "/customers/{id}", CustomerRetrieveParams, fetch),
     Operation(
@@ -163,7 +162,7 @@ OPERATIONS = (
         "/customers/{id}",
         CustomerUpdateParams,
         update,
-        CREATE - {"payment_method", "test_clock"},
+        CREATE.without("payment_method", "test_clock"),
     ),
     Operation("DELETE", "/customers/{id}", CustomerDeleteParams, delete),
     Operation(
@@ -171,14 +170,14 @@ OPERATIONS = (
         "/customers/{id}/payment_methods",
         CustomerPaymentMethodListParams,
         list_cards,
-        frozenset({"allow_redisplay", "type"}),
+        supports("allow_redisplay", "type"),
     ),
     Operation(
         "GET",
         "/payment_methods",
         PaymentMethodListParams,
         listing("payment_method"),
-        frozenset({"allow_redisplay", "customer", "type"}),
+        supports("allow_redisplay", "customer", "type"),
     ),
     Operation(
         "GET", "/payment_methods/{id}", PaymentMethodRetrieveParams, retrieve("payment_method")
@@ -188,7 +187,7 @@ OPERATIONS = (
         "/payment_methods/{id}/attach",
         PaymentMethodAttachParams,
         attach,
-        frozenset({"customer"}),
+        supports("customer"),
     ),
     Operation("POST", "/payment_methods/{id}/detach", PaymentMethodDetachParams, detach),
 )

@@ -21,7 +21,6 @@ from stripe.params.entitlements import FeatureListParams
 from stripe.params.radar import EarlyFraudWarningListParams
 
 from stripe_sandbox.operations import Call, Listing, Operation
-from stripe_sandbox.params import params_of
 
 LISTS: dict[str, type] = {
     "/accounts": AccountListParams,
@@ -50,6 +49,5 @@ def list_nothing(_: Call) -> Listing:
 
 
 OPERATIONS = tuple(
-    Operation("GET", path, params, list_nothing, frozenset(params_of(params)))
-    for path, params in LISTS.items()
+    Operation("GET", path, params, list_nothing, is_empty=True) for path, params in LISTS.items()
 )

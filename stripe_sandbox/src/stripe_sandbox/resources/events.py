@@ -8,6 +8,7 @@ from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
 from stripe_sandbox.outbox import DELIVERY
+from stripe_sandbox.supported import supports
 
 
 def _is_type(event: ReadOnly, pattern: str) -> bool:
@@ -54,7 +55,7 @@ OPERATIONS = (
         "/events",
         EventListParams,
         list_events,
-        frozenset({"created", "delivery_success", "type", "types"}),
+        supports("created", "delivery_success", "type", "types"),
     ),
     Operation("GET", "/events/{id}", EventRetrieveParams, retrieve("event")),
 )

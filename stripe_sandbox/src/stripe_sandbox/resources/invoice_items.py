@@ -23,11 +23,11 @@ from stripe_sandbox.operations import (
     Operation,
     is_in_range,
     listing,
-    refuse_unsupported,
     retrieve,
 )
 from stripe_sandbox.resources import prices
 from stripe_sandbox.resources.prices import named_price
+from stripe_sandbox.supported import one_of, supports
 
 
 def create(call: Call) -> Document:
@@ -125,7 +125,6 @@ def one_time_charge(
     call: Call, given: ReadOnly, param: str, subscription: ReadOnly
 ) -> NewInvoiceItem:
     """Return the invoice item of one entry of `add_invoice_items`; `param` is its price param."""
-    refuse_unsupported(given, ONE_TIME, param.removesuffix("[price]"))
     price = named_price(call, given, param)
     if price is None:
         raise missing_param(param)
@@ -192,26 +191,29 @@ def _made_within(item: ReadOnly, bounds: Any) -> bool:
     return is_in_range(item["date"], bounds)
 
 
-ONE_TIME = frozenset({"discountable", "metadata", "period", "price", "price_data", "quantity"})
-CREATE = frozenset(
-    [
-        "amount",
-        "currency",
-        "customer",
-        "description",
-        "discountable",
-        "discounts",
-        "expand",
-        "metadata",
-        "period",
-        "price_data",
-        "pricing",
-        "quantity",
-        "subscription",
-        "unit_amount_decimal",
-    ]
+BOUND = supports("timestamp", type=one_of("timestamp"))
+ONE_TIME = supports(
+    "discountable",
+    "metadata",
+    "price",
+    "quantity",
+    period=supports(end=BOUND, start=BOUND),
+    price_data=prices.AMOUNT,
 )
-UPDATE = frozenset({"amount", "description", "discountable", "expand", "metadata", "period"})
+"""What `add_invoice_items` has in every operation."""
+
+UPDATE = supports("amount", "description", "discountable", "metadata", "period")
+CREATE = supports(
+    "currency",
+    "customer",
+    "discounts",
+    "pricing",
+    "quantity",
+    "subscription",
+    "unit_amount_decimal",
+    base=UPDATE,
+    price_data=prices.AMOUNT,
+)
 PATH = "/invoiceitems"
 
 OPERATIONS = (
@@ -221,7 +223,7 @@ OPERATIONS = (
         PATH,
         InvoiceItemListParams,
         listing("invoiceitem", pending=_is_pending, created=_made_within),
-        frozenset({"created", "customer", "invoice", "pending"}),
+        supports("created", "customer", "invoice", "pending"),
     ),
     Operation("GET", f"{PATH}/{{id}}", InvoiceItemRetrieveParams, retrieve("invoiceitem")),
     Operation("POST", f"{PATH}/{{id}}", InvoiceItemUpdateParams, update, UPDATE),

@@ -40,12 +40,12 @@ from stripe_sandbox.operations import (
     Listing,
     Operation,
     listing,
-    refuse_unsupported,
     retrieve,
 )
 from stripe_sandbox.resources.invoice_items import one_time_charge
-from stripe_sandbox.resources.prices import named_price
-from stripe_sandbox.resources.subscription_updates import proration_date
+from stripe_sandbox.resources.prices import AMOUNT, named_price
+from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
+from stripe_sandbox.supported import one_of, supports
 
 
 def create(call: Call) -> Document:
@@ -82,7 +82,6 @@ def preview(call: Call) -> Document:
     if call.get("subscription") is None:
         raise missing_param("subscription")
     details = call.get("subscription_details", {})
-    refuse_unsupported(details, PREVIEW_DETAILS, "subscription_details")
     with call.world.store.rehearsal():
         subscription = call.world.find("subscription", call.get("subscription"), "subscription")
         _add_invoice_items(call, subscription)
@@ -95,7 +94,6 @@ def _add_invoice_items(call: Call, subscription: ReadOnly) -> None:
     """Add the preview's `invoice_items` to the subscription's pending items."""
     customer = call.world.find("customer", subscription["customer"])
     for index, given in enumerate(call.get("invoice_items", [])):
-        refuse_unsupported(given, PREVIEW_ITEM, f"invoice_items[{index}]")
         charge = one_time_charge(call, given, f"invoice_items[{index}][price]", subscription)
         add_invoice_item(call.world, customer, charge)
 
@@ -225,25 +223,30 @@ def _pays_with(payment: ReadOnly, wanted: ReadOnly) -> bool:
 FILTERS: dict[str, Filter] = {"subscription": _has_subscription}
 PATH = "/invoices"
 ONE = f"{PATH}/{{id}}"
-CREATE = frozenset(
-    [
-        "auto_advance",
-        "currency",
-        "customer",
-        "description",
-        "metadata",
-        "subscription",
-        "expand",
-        "pending_invoice_items_behavior",
-    ]
+CREATE = supports(
+    "auto_advance",
+    "currency",
+    "customer",
+    "description",
+    "metadata",
+    "pending_invoice_items_behavior",
+    "subscription",
 )
-PREVIEW = frozenset({"customer", "expand", "invoice_items", "subscription", "subscription_details"})
-PREVIEW_ITEM = frozenset({"discountable", "metadata", "period", "price", "price_data", "quantity"})
-PREVIEW_DETAILS = frozenset({"items", "proration_behavior", "proration_date", "trial_end"})
-UPDATE = frozenset(
-    {"auto_advance", "default_payment_method", "description", "expand", "footer", "metadata"}
+PREVIEW = supports(
+    "customer",
+    "subscription",
+    invoice_items=supports(
+        "discountable", "metadata", "period", "price", "quantity", price_data=AMOUNT
+    ),
+    subscription_details=supports(
+        "proration_behavior",
+        "proration_date",
+        items=CHANGED_ITEM,
+        trial_end=one_of("now"),
+    ),
 )
-PAY = frozenset({"expand", "off_session", "paid_out_of_band", "payment_method"})
+UPDATE = supports("auto_advance", "default_payment_method", "description", "footer", "metadata")
+PAY = supports("off_session", "paid_out_of_band", "payment_method")
 
 OPERATIONS = (
     Operation("POST", PATH, InvoiceCreateParams, create, CREATE),
@@ -253,7 +256,7 @@ OPERATIONS = (
         PATH,
         InvoiceListParams,
         listing("invoice", **FILTERS),
-        frozenset({"collection_method", "created", "customer", "status", "subscription"}),
+        supports("collection_method", "created", "customer", "status", "subscription"),
     ),
     Operation("GET", ONE, InvoiceRetrieveParams, retrieve("invoice")),
     Operation("POST", ONE, InvoiceUpdateParams, update, UPDATE),
@@ -264,7 +267,7 @@ OPERATIONS = (
         f"{ONE}/finalize",
         InvoiceFinalizeInvoiceParams,
         finalize,
-        frozenset({"auto_advance"}),
+        supports("auto_advance"),
     ),
     Operation("POST", f"{ONE}/pay", InvoicePayParams, pay, PAY),
     Operation("POST", f"{ONE}/void", InvoiceVoidInvoiceParams, void),
@@ -279,7 +282,7 @@ OPERATIONS = (
         "/invoice_payments",
         InvoicePaymentListParams,
         listing("invoice_payment", payment=_pays_with),
-        frozenset({"created", "invoice", "payment", "status"}),
+        supports("created", "invoice", "payment", "status"),
     ),
     Operation(
         "GET", "/invoice_payments/{id}", InvoicePaymentRetrieveParams, retrieve("invoice_payment")

@@ -14,6 +14,7 @@ from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import format_amount
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
+from stripe_sandbox.supported import supports
 
 
 def create_refund(call: Call) -> Document:
@@ -67,7 +68,7 @@ def _charge(call: Call) -> Document:
     return charge
 
 
-REFUND = frozenset({"amount", "charge", "expand", "metadata", "payment_intent", "reason"})
+REFUND = supports("amount", "charge", "metadata", "payment_intent", "reason")
 
 OPERATIONS = (
     Operation(
@@ -75,7 +76,7 @@ OPERATIONS = (
         "/payment_intents",
         PaymentIntentListParams,
         listing("payment_intent"),
-        frozenset({"created", "customer"}),
+        supports("created", "customer"),
     ),
     Operation(
         "GET", "/payment_intents/{id}", PaymentIntentRetrieveParams, retrieve("payment_intent")
@@ -85,7 +86,7 @@ OPERATIONS = (
         "/charges",
         ChargeListParams,
         listing("charge"),
-        frozenset({"created", "customer", "payment_intent"}),
+        supports("created", "customer", "payment_intent"),
     ),
     Operation("GET", "/charges/{id}", ChargeRetrieveParams, retrieve("charge")),
     Operation("POST", "/refunds", RefundCreateParams, create_refund, REFUND),
@@ -94,7 +95,7 @@ OPERATIONS = (
         "/refunds",
         RefundListParams,
         listing("refund"),
-        frozenset({"charge", "created", "payment_intent"}),
+        supports("charge", "created", "payment_intent"),
     ),
     Operation("GET", "/refunds/{id}", RefundRetrieveParams, retrieve("refund")),
 )

@@ -5,6 +5,7 @@ from stripe.params.billing_portal import SessionCreateParams
 from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Operation
+from stripe_sandbox.supported import supports
 
 CONFIGURATION_ID = "bpc_1SandboxSandboxSandbox00"
 
@@ -34,8 +35,6 @@ def create(call: Call) -> Document:
     )
 
 
-SUPPORTED = frozenset({"customer", "expand", "locale", "return_url"})
+CREATE = supports("customer", "locale", "return_url")
 
-OPERATIONS = (
-    Operation("POST", "/billing_portal/sessions", SessionCreateParams, create, SUPPORTED),
-)
+OPERATIONS = (Operation("POST", "/billing_portal/sessions", SessionCreateParams, create, CREATE),)

@@ -14,6 +14,7 @@ from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
 from stripe_sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
 from stripe_sandbox.resources import products
+from stripe_sandbox.supported import one_of, supports
 from stripe_sandbox.world import World
 
 MAX_AMOUNT = 99_999_999
@@ -88,8 +89,6 @@ def _recurring(given: ReadOnly | None) -> Document | None:
     if not 1 <= count <= MAX_INTERVALS[given["interval"]]:
         message = "Invalid interval_count: the interval must be between one unit and three years."
         raise invalid(message, param="recurring[interval_count]")
-    if given.get("usage_type") == "metered":
-        raise invalid("The sandbox does not support metered prices.", param="recurring[usage_type]")
     return {
         "interval": given["interval"],
         "interval_count": count,
@@ -173,45 +172,35 @@ def list_plans(call: Call) -> Listing:
 
 FILTERS: dict[str, Filter] = {"lookup_keys": _has_lookup_key, "recurring": _matches_recurring}
 
-CREATE = frozenset(
-    [
-        "active",
-        "currency",
-        "lookup_key",
-        "metadata",
-        "nickname",
-        "product",
-        "product_data",
-        "recurring",
-        "tax_behavior",
-        "transfer_lookup_key",
-        "unit_amount",
-        "unit_amount_decimal",
-        "billing_scheme",
-        "expand",
-    ]
+UPDATE = supports(
+    "active", "lookup_key", "metadata", "nickname", "tax_behavior", "transfer_lookup_key"
 )
-UPDATE = frozenset(
-    [
-        "active",
-        "lookup_key",
-        "metadata",
-        "nickname",
-        "tax_behavior",
-        "transfer_lookup_key",
-        "expand",
-    ]
+AMOUNT = supports("currency", "product", "tax_behavior", "unit_amount", "unit_amount_decimal")
+"""What `price_data` has in every operation."""
+
+RECURRING_AMOUNT = supports("recurring", base=AMOUNT)
+"""What `price_data` has where the price is, or may be, recurring."""
+
+CREATE = supports(
+    base=supports(base=AMOUNT, **UPDATE.parts),
+    billing_scheme=one_of("per_unit"),
+    product_data=supports(
+        "active", "id", "metadata", "name", "statement_descriptor", "tax_code", "unit_label"
+    ),
+    recurring=supports(
+        "interval", "interval_count", "trial_period_days", usage_type=one_of("licensed")
+    ),
 )
 
 OPERATIONS = (
-    Operation("GET", "/plans", PlanListParams, list_plans, frozenset({"active", "product"})),
+    Operation("GET", "/plans", PlanListParams, list_plans, supports("active", "product")),
     Operation("POST", "/prices", PriceCreateParams, create, CREATE),
     Operation(
         "GET",
         "/prices",
         PriceListParams,
         listing("price", **FILTERS),
-        frozenset({"active", "created", "currency", "lookup_keys", "product", "recurring", "type"}),
+        supports("active", "created", "currency", "lookup_keys", "product", "recurring", "type"),
     ),
     Operation("GET", "/prices/{id}", PriceRetrieveParams, retrieve("price")),
     Operation("POST", "/prices/{id}", PriceUpdateParams, update, UPDATE),

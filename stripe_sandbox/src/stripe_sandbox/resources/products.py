@@ -11,6 +11,7 @@ from stripe.params import (
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
+from stripe_sandbox.supported import supports
 
 PLAIN = (
     "active",
@@ -82,16 +83,17 @@ def delete(call: Call) -> Document:
     return {"id": call.id, "object": "product", "deleted": True}
 
 
-SUPPORTED = frozenset({*PLAIN, "id", "metadata", "type"})
+SUPPORTED = supports(*PLAIN, "metadata")
+CREATE = supports("id", "type", base=SUPPORTED)
 
 OPERATIONS = (
-    Operation("POST", "/products", ProductCreateParams, create, SUPPORTED | {"expand"}),
+    Operation("POST", "/products", ProductCreateParams, create, CREATE),
     Operation(
         "GET",
         "/products",
         ProductListParams,
         listing("product", ids=lambda product, ids: product["id"] in ids),
-        frozenset({"active", "created", "ids", "shippable", "type", "url"}),
+        supports("active", "created", "ids", "shippable", "type", "url"),
     ),
     Operation("GET", "/products/{id}", ProductRetrieveParams, retrieve("product")),
     Operation(
@@ -99,7 +101,7 @@ OPERATIONS = (
         "/products/{id}",
         ProductUpdateParams,
         update,
-        (SUPPORTED - {"id", "type"}) | {"default_price", "expand"},
+        supports("default_price", base=SUPPORTED),
     ),
     Operation("DELETE", "/products/{id}", ProductDeleteParams, delete),
 )

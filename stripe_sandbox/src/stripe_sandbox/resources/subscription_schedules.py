@@ -27,13 +27,10 @@ from stripe_sandbox.operations import (
     Operation,
     is_in_range,
     listing,
-    refuse_unsupported,
     retrieve,
 )
 from stripe_sandbox.resources.subscriptions import end_now
-
-PHASE = frozenset({"duration", "end_date", "items", "proration_behavior", "start_date"})
-PHASE_ITEM = frozenset({"plan", "price", "quantity"})
+from stripe_sandbox.supported import one_of, supports
 
 
 def create(call: Call) -> Document:
@@ -62,8 +59,6 @@ def update(call: Call) -> Document:
     subscription = world.find("subscription", schedule["subscription"])
     if "metadata" in call.params:
         schedule["metadata"] = merge_metadata(schedule["metadata"], call.params["metadata"])
-    if call.get("end_behavior") in {"none", "renew"}:
-        raise invalid("The sandbox supports only cancel and release.", param="end_behavior")
     schedule["end_behavior"] = call.get("end_behavior", schedule["end_behavior"])
     if call.get("phases"):
         _replace_phases(call, schedule, subscription)
@@ -107,7 +102,6 @@ def _terms(phase: ReadOnly) -> list[tuple[str, int | None]]:
 
 def _phase(call: Call, subscription: ReadOnly, given: ReadOnly, start: int, index: int) -> Document:
     path = f"phases[{index}]"
-    refuse_unsupported(given, PHASE, path)
     if given.get("start_date") not in {None, start}:
         sentence = (
             "You can not modify the start date of the current phase."
@@ -115,9 +109,6 @@ def _phase(call: Call, subscription: ReadOnly, given: ReadOnly, start: int, inde
             else "The start date of a phase must be the end date of the phase before."
         )
         raise invalid(sentence, param=f"{path}[start_date]")
-    if given.get("proration_behavior") == "always_invoice":
-        message = "The sandbox does not support proration_behavior=always_invoice here."
-        raise invalid(message, param=f"{path}[proration_behavior]")
     items = [_item(call, one, f"{path}[items][{i}]") for i, one in enumerate(given["items"])]
     _refuse_other_interval(subscription, items, path)
     end = _end(given, items, start, path)
@@ -126,7 +117,6 @@ def _phase(call: Call, subscription: ReadOnly, given: ReadOnly, start: int, inde
 
 
 def _item(call: Call, given: ReadOnly, path: str) -> Document:
-    refuse_unsupported(given, PHASE_ITEM, path)
     name = given.get("price") or given.get("plan")
     if name is None:
         raise missing_param(f"{path}[price]")
@@ -151,9 +141,6 @@ def _end(given: ReadOnly, items: list[Document], start: int, path: str) -> int:
         if given["end_date"] <= start:
             raise invalid("A phase must end after it starts.", param=f"{path}[end_date]")
         return int(given["end_date"])
-    if given.get("end_date") is not None:
-        message = "The sandbox does not support end_date=now here."
-        raise invalid(message, param=f"{path}[end_date]")
     length = given.get("duration") or items[0]["price"]["recurring"]
     return add_interval(start, length["interval"], length.get("interval_count") or 1)
 
@@ -185,18 +172,28 @@ def _is_scheduled(schedule: ReadOnly, wanted: bool) -> bool:
 
 
 PATH = "/subscription_schedules"
+CREATE = supports("from_subscription")
+UPDATE = supports(
+    "metadata",
+    end_behavior=one_of("cancel", "release"),
+    phases=supports(
+        "duration",
+        "start_date",
+        end_date=one_of(int),
+        items=supports("plan", "price", "quantity"),
+        proration_behavior=one_of("create_prorations", "none"),
+    ),
+)
 MOMENTS = ("canceled_at", "completed_at", "released_at")
 
 OPERATIONS = (
-    Operation(
-        "POST", PATH, SubscriptionScheduleCreateParams, create, frozenset({"from_subscription"})
-    ),
+    Operation("POST", PATH, SubscriptionScheduleCreateParams, create, CREATE),
     Operation(
         "GET",
         PATH,
         SubscriptionScheduleListParams,
         listing(KIND, scheduled=_is_scheduled, **{name: _in_range(name) for name in MOMENTS}),
-        frozenset({*MOMENTS, "created", "customer", "scheduled"}),
+        supports(*MOMENTS, "created", "customer", "scheduled"),
     ),
     Operation("GET", f"{PATH}/{{id}}", SubscriptionScheduleRetrieveParams, retrieve(KIND)),
     Operation(
@@ -204,20 +201,20 @@ OPERATIONS = (
         f"{PATH}/{{id}}",
         SubscriptionScheduleUpdateParams,
         update,
-        frozenset({"end_behavior", "metadata", "phases"}),
+        UPDATE,
     ),
     Operation(
         "POST",
         f"{PATH}/{{id}}/release",
         SubscriptionScheduleReleaseParams,
         release_schedule,
-        frozenset({"preserve_cancel_date"}),
+        supports("preserve_cancel_date"),
     ),
     Operation(
         "POST",
         f"{PATH}/{{id}}/cancel",
         SubscriptionScheduleCancelParams,
         cancel,
-        frozenset({"invoice_now", "prorate"}),
+        supports("invoice_now", "prorate"),
     ),
 )

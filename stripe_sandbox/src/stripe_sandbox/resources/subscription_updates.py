@@ -20,13 +20,34 @@ from stripe_sandbox.billing.subscription_schedules import (
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid
-from stripe_sandbox.operations import Call, refuse_unsupported
-from stripe_sandbox.resources.invoice_items import one_time_charges
-from stripe_sandbox.resources.prices import named_price
+from stripe_sandbox.operations import Call
+from stripe_sandbox.resources.invoice_items import ONE_TIME, one_time_charges
+from stripe_sandbox.resources.prices import RECURRING_AMOUNT, named_price
+from stripe_sandbox.supported import one_of, supports
 from stripe_sandbox.world import World
 
-CHANGED_ITEM = frozenset(
-    {"deleted", "discounts", "id", "metadata", "plan", "price", "price_data", "quantity"}
+NEW_ITEM = supports(
+    "discounts", "metadata", "plan", "price", "quantity", price_data=RECURRING_AMOUNT
+)
+CHANGED_ITEM = supports("deleted", "id", base=NEW_ITEM)
+UPDATE = supports(
+    "cancel_at",
+    "cancel_at_period_end",
+    "cancellation_details",
+    "default_payment_method",
+    "description",
+    "discounts",
+    "metadata",
+    "off_session",
+    "pause_collection",
+    "proration_behavior",
+    "proration_date",
+    "trial_end",
+    add_invoice_items=ONE_TIME,
+    items=CHANGED_ITEM,
+    payment_behavior=one_of("allow_incomplete", "default_incomplete", "error_if_incomplete"),
+    payment_settings=supports("save_default_payment_method"),
+    trial_settings=supports(end_behavior=supports("missing_payment_method")),
 )
 PLAIN = ("description", "default_payment_method")
 
@@ -44,7 +65,6 @@ def update(call: Call) -> Document:
     world = call.world
     subscription = world.find("subscription", call.id)
     _refuse_when_over(call, subscription)
-    refuse_pending_if_incomplete(call)
     chosen_payment_method(call, subscription["customer"])
     subscription |= call.pick(*PLAIN)
     subscription["payment_settings"] |= call.get("payment_settings", {})
@@ -92,13 +112,6 @@ def _change_cancellation(call: Call, subscription: Document) -> None:
         subscription["cancellation_details"] |= call.get("cancellation_details")
 
 
-def refuse_pending_if_incomplete(call: Call) -> None:
-    """Raise ApiError for the payment behavior that the sandbox does not implement."""
-    if call.get("payment_behavior") == "pending_if_incomplete":
-        message = "The sandbox does not support payment_behavior=pending_if_incomplete."
-        raise invalid(message, param="payment_behavior")
-
-
 def refuse_past(moment: int | None, now: int, param: str) -> None:
     """Raise ApiError for a Unix time that is not in the future."""
     if moment is not None and moment <= now:
@@ -125,8 +138,6 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
     _add_one_time_charges(call, subscription)
     if call.get("items"):
         refuse_scheduled_items(world, subscription)
-        for index, one in enumerate(call.get("items")):
-            refuse_unsupported(one, CHANGED_ITEM, f"items[{index}]")
         given = [(one, named_price(call, one, "items[price]")) for one in call.get("items")]
         bills_now, new_period = change_items(
             world,

@@ -39,17 +39,18 @@ from stripe_sandbox.operations import (
     Listing,
     Operation,
     listing,
-    refuse_unsupported,
     retrieve,
 )
 from stripe_sandbox.resources.invoice_items import one_time_charges
 from stripe_sandbox.resources.prices import named_price
 from stripe_sandbox.resources.subscription_updates import (
+    NEW_ITEM,
+    UPDATE,
     chosen_payment_method,
     refuse_past,
-    refuse_pending_if_incomplete,
     update,
 )
+from stripe_sandbox.supported import one_of, supports
 from stripe_sandbox.world import World
 
 
@@ -60,9 +61,6 @@ def create(call: Call) -> Document:
     """
     world = call.world
     customer = world.find("customer", _required(call, "customer"), "customer")
-    if call.get("collection_method") == "send_invoice":
-        raise invalid("The sandbox supports only charge_automatically.", param="collection_method")
-    refuse_pending_if_incomplete(call)
     refuse_past(call.get("cancel_at"), world.time_of(customer), "cancel_at")
     new = _terms(call, customer)
     subscription = create_subscription(world, new, "trialing" if new.trial_end else "active")
@@ -139,7 +137,6 @@ def _billing_cycle_anchor(call: Call, now: int) -> int | None:
 
 
 def _priced_item(call: Call, given: ReadOnly, index: int) -> PricedItem:
-    refuse_unsupported(given, NEW_ITEM, f"items[{index}]")
     price = named_price(call, given, f"items[{index}][price]")
     if price is None:
         raise missing_param(f"items[{index}][price]")
@@ -197,10 +194,6 @@ def resume(call: Call) -> Document:
     subscription = world.find("subscription", call.id)
     if subscription["status"] != "paused":
         raise ApiError(400, "You can only resume subscriptions that are paused.")
-    if call.get("billing_cycle_anchor") == "unchanged":
-        raise invalid(
-            "The sandbox supports only billing_cycle_anchor=now.", param="billing_cycle_anchor"
-        )
     now = world.time_of(subscription)
     set_status(subscription, "active")
     restart_period(subscription, now)
@@ -245,33 +238,15 @@ def list_subscriptions(call: Call) -> Document | Listing:
 
 
 PATH = "/subscriptions"
-UPDATE = frozenset(
-    [
-        "add_invoice_items",
-        "cancel_at",
-        "cancel_at_period_end",
-        "cancellation_details",
-        "default_payment_method",
-        "description",
-        "discounts",
-        "expand",
-        "items",
-        "metadata",
-        "off_session",
-        "pause_collection",
-        "payment_behavior",
-        "payment_settings",
-        "proration_behavior",
-        "proration_date",
-        "trial_end",
-        "trial_settings",
-    ]
-)
-NEW_ITEM = frozenset({"discounts", "metadata", "plan", "price", "price_data", "quantity"})
-CREATE = (
-    UPDATE - {"cancellation_details", "pause_collection", "proration_date"}
-    | {"billing_cycle_anchor", "billing_mode", "collection_method", "customer"}
-    | {"trial_period_days"}
+CREATE = supports(
+    "billing_cycle_anchor",
+    "customer",
+    "trial_period_days",
+    base=UPDATE.without("cancellation_details", "pause_collection", "proration_date"),
+    billing_mode=supports("type"),
+    cancel_at=one_of(int),
+    collection_method=one_of("charge_automatically"),
+    items=NEW_ITEM,
 )
 
 OPERATIONS = (
@@ -281,8 +256,8 @@ OPERATIONS = (
         PATH,
         SubscriptionListParams,
         list_subscriptions,
-        frozenset(
-            {"collection_method", "created", "customer", "plan", "price", "status", "test_clock"}
+        supports(
+            "collection_method", "created", "customer", "plan", "price", "status", "test_clock"
         ),
     ),
     Operation("GET", f"{PATH}/{{id}}", SubscriptionRetrieveParams, retrieve("subscription")),
@@ -292,20 +267,20 @@ OPERATIONS = (
         f"{PATH}/{{id}}",
         SubscriptionCancelParams,
         cancel,
-        frozenset({"cancellation_details", "invoice_now", "prorate"}),
+        supports("cancellation_details", "invoice_now", "prorate"),
     ),
     Operation(
         "POST",
         f"{PATH}/{{id}}/resume",
         SubscriptionResumeParams,
         resume,
-        frozenset({"billing_cycle_anchor"}),
+        supports(billing_cycle_anchor=one_of("now")),
     ),
     Operation(
         "GET",
         "/subscription_items",
         SubscriptionItemListParams,
         list_items,
-        frozenset({"subscription"}),
+        supports("subscription"),
     ),
 )

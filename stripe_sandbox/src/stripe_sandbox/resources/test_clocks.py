@@ -15,6 +15,7 @@ from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 from stripe_sandbox.resources import customers
+from stripe_sandbox.supported import supports
 from stripe_sandbox.world import World
 
 LIFETIME = 30 * DAY
@@ -86,7 +87,7 @@ def delete(call: Call) -> Document:
 PATH = "/test_helpers/test_clocks"
 
 OPERATIONS = (
-    Operation("POST", PATH, TestClockCreateParams, create, frozenset({"frozen_time", "name"})),
+    Operation("POST", PATH, TestClockCreateParams, create, supports("frozen_time", "name")),
     Operation("GET", PATH, TestClockListParams, listing(CLOCK)),
     Operation("GET", f"{PATH}/{{id}}", TestClockRetrieveParams, retrieve(CLOCK)),
     Operation(
@@ -94,7 +95,7 @@ OPERATIONS = (
         f"{PATH}/{{id}}/advance",
         TestClockAdvanceParams,
         advance,
-        frozenset({"frozen_time"}),
+        supports("frozen_time"),
     ),
     Operation("DELETE", f"{PATH}/{{id}}", TestClockDeleteParams, delete),
 )

@@ -12,6 +12,7 @@ from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 from stripe_sandbox.outbox import SECRET
+from stripe_sandbox.supported import one_of, supports
 from stripe_sandbox.world import API_VERSION
 
 SECRET_LENGTH = 32
@@ -24,8 +25,6 @@ def create(call: Call) -> Document:
     """
     world = call.world
     _check_url(call)
-    if call.get("api_version", API_VERSION) != API_VERSION:
-        raise invalid(f"The sandbox supports only API version {API_VERSION}.", param="api_version")
     endpoint = world.add(
         {
             "id": world.ids.next("we"),
@@ -77,8 +76,8 @@ def delete(call: Call) -> Document:
 
 
 PATH = "/webhook_endpoints"
-UPDATE = frozenset({"description", "disabled", "enabled_events", "expand", "metadata", "url"})
-CREATE = (UPDATE - {"disabled"}) | {"api_version"}
+UPDATE = supports("description", "disabled", "enabled_events", "metadata", "url")
+CREATE = supports(base=UPDATE.without("disabled"), api_version=one_of(API_VERSION))
 
 OPERATIONS = (
     Operation("POST", PATH, WebhookEndpointCreateParams, create, CREATE),
