@@ -17,5 +17,5 @@ MIGRATIONS = ROOT / "prisma" / "migrations"
 DEFAULT_CATALOGUE = ROOT / "catalog" / "migrahosting.toml"
 DEFAULT_RESERVED_DOMAINS = ROOT / "catalog" / "reserved-domains.txt"
 
-FOR_OPERATORS = (".env.example", "ecosystem.config.js", "catalog", "docs")
+FOR_OPERATORS = (".env.example", "ecosystem.config.js", "catalog", "deploy", "docs")
 """What `mpanel-billing unpack` writes: files and folders below ROOT."""

@@ -1,4 +1,4 @@
-"""Name the known vulnerabilities of what requirements/ pins, and count what could not be checked.
+"""Name the known vulnerabilities of what is pinned, and count what could not be checked.
 
 The exit status is 1 if there are any, 2 if there are none among those that could be checked but
 some could not be, and 0 if all could be checked and have none.
@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FILES = ("extras", "build", "release")
-"""`production` is part of `extras`."""
+FILES = (
+    "requirements/extras.txt",
+    "requirements/build.txt",
+    "requirements/release.txt",
+    "deploy/ha/requirements.txt",
+)
+"""What `make lock` writes; `production` is part of `extras`."""
 
 
 def report(files: tuple[str, ...] = FILES) -> list[dict[str, Any]]:
     """Ask with pip-audit; return its entry of each package."""
-    named = [f"--requirement={ROOT / 'requirements' / name}.txt" for name in files]
+    named = [f"--requirement={ROOT / name}" for name in files]
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder) / "audit.json"
         options = ["--require-hashes", "--disable-pip", "--progress-spinner=off", "--format=json"]

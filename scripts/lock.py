@@ -1,4 +1,4 @@
-"""Write requirements/*.txt: what pyproject.toml asks for, each package with its version and hashes.
+"""Write the files of FILES: what pyproject.toml asks for, each package with version and hashes.
 
 The files hold for every platform and for Python from 3.11, and name no index. Versions that are
 still allowed stay as they are; --upgrade takes the newest. A file says what it was made from, so
@@ -12,7 +12,6 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "requirements"
 UV = ROOT / ".tools" / "bin" / "uv"
 
 ABOUT = {
@@ -20,6 +19,10 @@ ABOUT = {
     "extras": "What `make install WITH=extras` installs: also the Redis and tracing extras.",
     "build": "What builds our wheel.",
     "release": "What `make lock`, `make sbom` and `make audit` run.",
+    "ha": "Patroni, for the database servers of docs/high-availability.md; `make test-ha` runs it.",
+}
+FILES = {name: ROOT / "requirements" / f"{name}.txt" for name in ABOUT} | {
+    "ha": ROOT / "deploy" / "ha" / "requirements.txt"
 }
 
 
@@ -32,7 +35,7 @@ def wanted(name: str) -> list[str]:
         "production": dependencies,
         "extras": [*dependencies, *extras["redis"], *extras["tracing"]],
         "build": project["build-system"]["requires"],
-        "release": project["dependency-groups"]["release"],
+        **project["dependency-groups"],
     }[name]
 
 
@@ -46,11 +49,11 @@ def header(name: str) -> str:
 
 def lock(name: str, *, upgrade: bool) -> None:
     """Write one file; it appears whole or not at all."""
-    file = FOLDER / f"{name}.txt"
-    draft = FOLDER / f".{name}.draft"
+    file = FILES[name]
+    draft = file.with_name(f".{name}.draft")
     if file.exists() and not upgrade:
         draft.write_text(file.read_text())
-    same_versions = ["--constraint", str(FOLDER / "production.txt")] if name == "extras" else []
+    same_versions = ["--constraint", str(FILES["production"])] if name == "extras" else []
     options = ["--universal", "--python-version=3.11", "--generate-hashes", "--no-header"]
     command = [str(UV), "pip", "compile", "--quiet", *options, *same_versions]
     try:
@@ -71,9 +74,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions allowed")
     upgrade = parser.parse_args().upgrade
-    for name in ABOUT:
+    for name, file in FILES.items():
         lock(name, upgrade=upgrade)
-        print(f"lock: requirements/{name}.txt")
+        print(f"lock: {file.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ trap finish EXIT
 chmod 755 "$folder"
 
 .venv/bin/python -m venv "$folder/patroni"
-"$folder/patroni/bin/pip" install -q --disable-pip-version-check 'patroni[etcd3]==4.1.*' psycopg2-binary
+"$folder/patroni/bin/pip" install -q --disable-pip-version-check --require-hashes \
+  -r deploy/ha/requirements.txt
 
 # bash is process 1 of the namespace, and reaps what loses its parent; if it dies, all others do
 HA_FOLDER=$folder setpriv --pdeathsig KILL \

@@ -23,7 +23,7 @@ def unpack(
         bool, typer.Option("--overwrite", help="Also replace files that differ.")
     ] = False,
 ) -> None:
-    """Write the example settings, the catalogue and the documents to a folder."""
+    """Write the example settings, catalogue, systemd units, documents and others to a folder."""
     written, kept = 0, []
     for source in _files():
         target = folder / source.relative_to(ROOT)

@@ -24,7 +24,7 @@ class Process(StrEnum):
 
 
 class Need(NamedTuple):
-    """A privilege on an object; on a column of it where mPanel may own the table."""
+    """A privilege on an object; or on a column, as `sql/privileges.toml` says."""
 
     privilege: str
     object: str
@@ -93,7 +93,8 @@ def as_toml(needs: Mapping[Process, Iterable[Need]]) -> str:
     """Return the text of the file for these needs; an empty list is a whole object."""
     lines = [
         "# What each process needs to be allowed: `make schema` derives it, so do not edit it.",
-        "# Of tables that mPanel may own the columns are listed; [] is the whole object.",
+        "# The columns are listed of tables that mPanel may own, and those of keys that change;",
+        "# [] is the whole object.",
     ]
     for process, needed in needs.items():
         for privilege, objects in grouped(needed).items():

