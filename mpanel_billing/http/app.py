@@ -1,6 +1,7 @@
 """The web application, assembled from the settings."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from aiohttp import web
 
@@ -37,6 +38,7 @@ from mpanel_billing.http.routes import (
 )
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning.drivers.registry import list_unmade
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.telemetry.figures import FigureReader
@@ -96,7 +98,7 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     app[keys.POOL] = pool = await open_pool(settings)
     app[keys.KEY_RING] = KeyRing(pool, settings)
     app[keys.EVENTS] = EventBatcher(pool)
-    app[keys.FIGURES] = FigureReader(pool)
+    app[keys.FIGURES] = FigureReader(pool, partial(list_unmade, settings))
     gateway = open_gateway(settings)
     app[keys.MIRROR] = Mirror(pool, gateway, settings.livemode)
     async with sampled(pool, "web"):

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -16,6 +17,7 @@ from mpanel_billing.http.connections import Runner
 from mpanel_billing.http.middleware import MIDDLEWARES
 from mpanel_billing.http.response_headers import add_headers
 from mpanel_billing.http.routes import health
+from mpanel_billing.provisioning.drivers.registry import list_unmade
 from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.telemetry.pool import open_pool
@@ -226,7 +228,7 @@ async def _monitoring_pool(app: web.Application) -> AsyncIterator[None]:
     few = {"database_pool_min": 0, "database_pool_max": _MONITORING_CONNECTIONS}
     async with await open_pool(app[keys.SETTINGS].model_copy(update=few)) as pool:
         app[keys.POOL] = pool
-        app[keys.FIGURES] = FigureReader(pool)
+        app[keys.FIGURES] = FigureReader(pool, partial(list_unmade, app[keys.SETTINGS]))
         yield
 
 

@@ -43,6 +43,8 @@ _MINUTE = 60
 
 Labels: TypeAlias = tuple[str, ...]
 Values: TypeAlias = Mapping[str, Mapping[Labels, float]]
+ListUnmade: TypeAlias = Callable[[Iterable[str]], Sequence[str]]
+"""Tells of which of these product types no service makes accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ FAMILIES: Mapping[str, Family] = {
         "Seconds since Stripe's list had events that no webhook had delivered"
     ),
     "products_on_sale": Family("Products on sale, by the type of account", ("product_type",)),
+    "products_unmade": Family(
+        "Products on sale of whose type no service makes accounts, 0 if one does", ("product_type",)
+    ),
     "trouble": Family("Rows of billing_trouble, by kind", ("kind",)),
     "refetches": Family("Objects to refetch from Stripe, now or later", ("state",)),
     "refetches_due_oldest_seconds": Family("How long the oldest refetch has been due"),
@@ -104,9 +109,10 @@ class Figures:
 class FigureReader:
     """Reads the figures for all readers in this process."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Read from the pool's database."""
+    def __init__(self, pool: Pool, list_unmade: ListUnmade = lambda _: ()) -> None:
+        """Read from the pool's database; without `list_unmade` a service makes everything."""
         self._pool = pool
+        self._list_unmade = list_unmade
         self._reading = asyncio.Lock()
         self._latest: Figures | None = None
         self._read_at = 0.0
@@ -130,7 +136,12 @@ class FigureReader:
             # one slow answer does not make an alert start over
             self._trouble = self._trouble if read is None else read
             self._trouble_read_at = time.monotonic()
-        return Figures(up=True, values={**values, **self._trouble})
+        unmade = self._count_unmade(values.get("products_on_sale", {}))
+        return Figures(up=True, values={**values, **self._trouble, "products_unmade": unmade})
+
+    def _count_unmade(self, on_sale: Mapping[Labels, float]) -> Mapping[Labels, float]:
+        unmade = self._list_unmade([type_ for (type_,) in on_sale])
+        return {(type_,): n if type_ in unmade else 0 for (type_,), n in on_sale.items()}
 
     async def _try(self, read: Callable[[Connection], Awaitable[Values]]) -> Values | None:
         try:
@@ -142,11 +153,6 @@ class FigureReader:
             level = logging.DEBUG if repeated else logging.WARNING
             logger.log(level, "cannot read the figures: %s", error or type(error).__name__)
             return None
-
-
-def sold_types(figures: Figures) -> list[str]:
-    """Return the product types of what is on sale."""
-    return [product_type for (product_type,) in figures.values.get("products_on_sale", {})]
 
 
 def describe_figures(figures: Figures) -> Iterable[GaugeMetricFamily]:
@@ -172,17 +178,12 @@ class Troubles:
     order_seconds: int | None
 
 
-def find_troubles(figures: Figures, unmade: Sequence[str] = ()) -> Troubles:
-    """Return what a person should look at; docs/monitoring/alerts.yaml has the same limits.
-
-    `unmade` are product types on sale of which no service makes accounts.
-    """
+def find_troubles(figures: Figures) -> Troubles:
+    """Return what a person should look at; docs/monitoring/alerts.yaml has the same limits."""
     events = _oldest_event(figures)
     orders = _seconds(figures.get("orders_unprovisioned_oldest_seconds"))
-    reasons = [*_late_work(figures, events or 0, orders or 0)]
-    if unmade:
-        reasons.append(f"on sale, and made by no service: {', '.join(unmade)} (see doctor)")
-    return Troubles(tuple(reasons), events, orders)
+    reasons = (*_late_work(figures, events or 0, orders or 0), *_unmade_products(figures))
+    return Troubles(reasons, events, orders)
 
 
 def _late_work(figures: Figures, events: int, orders: int) -> Iterator[str]:
@@ -196,6 +197,12 @@ def _late_work(figures: Figures, events: int, orders: int) -> Iterator[str]:
         yield f"a job has waited {_age(jobs)} for a worker"
     if (silence := figures.get("worker_swept_seconds") or 0) > SILENT_WORKER_SECONDS:
         yield f"no worker has looked for work for {_age(silence)}"
+
+
+def _unmade_products(figures: Figures) -> Iterator[str]:
+    counts = figures.values.get("products_unmade", {})
+    if unmade := sorted(type_ for (type_,), count in counts.items() if count):
+        yield f"on sale, and made by no service: {', '.join(unmade)} (see doctor)"
 
 
 def _oldest_event(figures: Figures) -> int | None:

@@ -52,10 +52,15 @@ async def test_what_is_sold_and_made_by_no_service_is_a_reason(
 ) -> None:
     services = {"hosting": {"driver": "log"}, "storage": {"driver": "log"}}
     settings = make_settings(database_url=database_url, provisioning_services=services)
-    answer = await (await aiohttp_client(make_app(settings))).get("/api/health")
+    client = await aiohttp_client(make_app(settings))
+    answer = await client.get("/api/health")
     content = await answer.json()
     assert (answer.status, content["status"]) == (200, "degraded")
     assert any("by no service: backup, cdn, email" in reason for reason in content["reasons"])
+    metrics = await (await client.get("/metrics")).text()
+    unmade = re.findall(r'mpanel_billing_products_unmade{product_type="(\w+)"} ([1-9])', metrics)
+    assert {"backup", "cdn", "email"} <= dict(unmade).keys()
+    assert 'products_unmade{product_type="hosting"} 0.0' in metrics
 
 
 async def test_the_reason_is_that_of_the_moment(

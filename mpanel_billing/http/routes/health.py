@@ -17,9 +17,8 @@ from mpanel_billing.http.schemas.monitoring import (
     UnreadyResponse,
     UpResponse,
 )
-from mpanel_billing.provisioning.drivers.registry import list_unmade
 from mpanel_billing.telemetry.exposition import render_metrics
-from mpanel_billing.telemetry.figures import Troubles, find_troubles, sold_types
+from mpanel_billing.telemetry.figures import Troubles, find_troubles
 from mpanel_billing.telemetry.readiness import reason_not_ready
 
 routes = Endpoints("monitoring")
@@ -64,9 +63,7 @@ async def get_health(request: web.Request) -> web.Response:
     reason = await _reason_not_ready(request)
     if reason is not None:
         return _unavailable(about, reason)
-    figures = await request.app[keys.FIGURES].read()
-    unmade = list_unmade(request.app[keys.SETTINGS], sold_types(figures))
-    troubles = find_troubles(figures, unmade)
+    troubles = find_troubles(await request.app[keys.FIGURES].read())
     status = "degraded" if troubles.reasons else "ok"
     body = {"status": status, **about, "reasons": troubles.reasons, **_ages(troubles)}
     return web.json_response(body, headers=_NO_STORE)
