@@ -59,6 +59,12 @@ async def live_a_little(shop: Shop) -> None:
     page = await v1.charges.list_async({"customer": customer})
     paid = next(charge for charge in page.data if charge.paid)
     await v1.refunds.create_async({"charge": paid.id, "amount": 1, "reason": "duplicate"})
+    for card in ("pm_card_visa", "pm_card_authenticationRequiredOnSetup"):
+        confirmed = {"customer": customer, "payment_method": card, "confirm": True}
+        await v1.setup_intents.create_async(confirmed)
+        await v1.payment_intents.create_async(
+            {**confirmed, "amount": 100, "currency": "usd", "return_url": "https://shop.example"}
+        )
     await shop.driver.advance_clock(clock, START + 60 * DAY)
 
 

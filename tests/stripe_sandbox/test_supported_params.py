@@ -35,6 +35,8 @@ def others(
         here = (*path, name)
         part = declared.parts.get(name)
         inner = nested(kind)
+        if inner and not fields(inner):
+            continue  # a form cannot name an object of nothing
         if name not in declared.parts:
             values = [sample(kind)] if inner else scalars(kind)[:1]
         elif isinstance(part, OneOf):

@@ -155,6 +155,12 @@ class SandboxClient:
         result = await self._call("POST", "/_sandbox/cards", body=body)
         return str(result["payment_method"])
 
+    async def finish_authentication(self, intent: str, *, succeed: bool = True) -> str:
+        """Finish the 3D Secure of a payment or setup intent; return its status."""
+        body = {"intent": intent, "succeed": succeed}
+        result = await self._call("POST", "/_sandbox/authentications", body=body)
+        return str(result["status"])
+
     async def reset(self) -> None:
         """Delete everything in the sandbox."""
         await self._call("POST", "/_sandbox/reset", body={})

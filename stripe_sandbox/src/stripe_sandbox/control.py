@@ -16,6 +16,7 @@ from stripe_sandbox.delivery import Dispatcher
 from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import ApiError, invalid
 from stripe_sandbox.faults import Fault, Faults, RateLimit
+from stripe_sandbox.hosted.authentication import finish
 from stripe_sandbox.outbox import DELIVERY, Disturbance
 from stripe_sandbox.world import World
 
@@ -72,6 +73,13 @@ class CardRequest(_Body):
     number: str
 
 
+class AuthenticationRequest(_Body):
+    """`POST /_sandbox/authentications`: the buyer completes 3D Secure, or fails to."""
+
+    intent: str
+    succeed: bool = True
+
+
 class RateLimitRequest(_Body):
     """`POST /_sandbox/rate_limit`: API requests allowed per second; null removes the limit."""
 
@@ -118,6 +126,7 @@ class Control:
         app.router.add_get("/_sandbox/clock", self.show_clock)
         app.router.add_post("/_sandbox/clock", self.advance_clock)
         app.router.add_post("/_sandbox/cards", self.replace_card)
+        app.router.add_post("/_sandbox/authentications", self.authenticate)
         app.router.add_post("/_sandbox/rate_limit", self.set_rate_limit)
         app.router.add_post("/_sandbox/copies", self.copy)
         app.router.add_post("/_sandbox/reset", self.reset)
@@ -217,6 +226,12 @@ class Control:
                 changed = {**subscription, "default_payment_method": method["id"]}
                 world.change(changed)
         return method
+
+    async def authenticate(self, request: web.Request) -> web.Response:
+        """Finish the 3D Secure that a payment or setup intent waits for."""
+        wanted = await read_switch(request, AuthenticationRequest)
+        intent = finish(self._world, wanted.intent, succeeds=wanted.succeed)
+        return web.json_response({"status": intent["status"]})
 
     async def set_rate_limit(self, request: web.Request) -> web.Response:
         """Limit the API from now on; returns how many requests were refused so far."""

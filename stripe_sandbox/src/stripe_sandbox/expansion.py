@@ -9,7 +9,7 @@ from typing import Any
 
 from stripe import StripeObject
 
-from stripe_sandbox.documents import Document, ReadOnly, list_object
+from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
 from stripe_sandbox.shapes import CLASSES, as_sent, fields_of
 from stripe_sandbox.world import World
@@ -116,6 +116,17 @@ def _customer_subscriptions(world: World, customer: ReadOnly) -> Document:
     return list_object(mine, f"/v1/customers/{customer['id']}/subscriptions")
 
 
+def _confirmation_secret(world: World, invoice: ReadOnly) -> Document | None:
+    """Return what confirms the payment of a finalized invoice."""
+    mine = (p for p in world.store.all("invoice_payment") if p["invoice"] == invoice["id"])
+    payment = next(mine, None)
+    if payment is None:
+        return None
+    intent = world.store.peek("payment_intent", str(id_of(payment["payment"]["payment_intent"])))
+    secret = intent["client_secret"] if intent else None
+    return {"client_secret": secret, "type": "payment_intent"}
+
+
 def _empty_list(name: str) -> Callable[[World, ReadOnly], Document]:
     return lambda _, customer: list_object([], f"/v1/customers/{customer['id']}/{name}")
 
@@ -149,6 +160,7 @@ ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | None]] 
     ("customer", "subscriptions"): _customer_subscriptions,
     ("customer", "tax"): _nothing,
     ("customer", "tax_ids"): _empty_list("tax_ids"),
+    ("invoice", "confirmation_secret"): _confirmation_secret,
     ("invoice", "payments"): _invoice_payments,
     ("plan", "tiers"): _nothing,
     ("price", "currency_options"): _currency_options,

@@ -25,7 +25,7 @@ ON_REQUEST: Mapping[str, frozenset[str]] = {
     "customer": frozenset(
         {"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}
     ),
-    "invoice": frozenset({"payments"}),
+    "invoice": frozenset({"confirmation_secret", "payments"}),
     "plan": frozenset({"tiers"}),
     "price": frozenset({"tiers"}),
     "webhook_endpoint": frozenset({"secret"}),
@@ -67,6 +67,8 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.Product,
         stripe.PromotionCode,
         stripe.Refund,
+        stripe.SetupAttempt,
+        stripe.SetupIntent,
         stripe.Subscription,
         stripe.SubscriptionItem,
         stripe.SubscriptionSchedule,

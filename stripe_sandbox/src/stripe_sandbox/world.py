@@ -17,6 +17,7 @@ from stripe_sandbox.store import Store
 
 API_VERSION = stripe.api_version
 ACCOUNT_ID = "acct_1SandboxSandbox0"
+ACCOUNT_COUNTRY = "US"
 
 WALL_CLOCK = "_wall_clock"
 """How many seconds the sandbox is ahead of real time, stored like any object."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from stripe_sandbox.billing.authentication import note_set_up
 from stripe_sandbox.billing.cart import Cart, cart_of, keep_cart, price_cart
 from stripe_sandbox.billing.customers import (
     attach_payment_method,
@@ -13,6 +14,7 @@ from stripe_sandbox.billing.discounts import Redemption, redeem
 from stripe_sandbox.billing.invoices import collect
 from stripe_sandbox.billing.lines import NewInvoiceItem, describe_price
 from stripe_sandbox.billing.periods import DAY, HOUR, Period
+from stripe_sandbox.billing.setup_intents import confirm_setup, open_setup
 from stripe_sandbox.billing.subscriptions import (
     NewSubscription,
     PricedItem,
@@ -116,7 +118,7 @@ def complete_session(world: World, session: Document, buyer: Buyer) -> Document:
     """
     cart = cart_of(world, session["id"])
     customer = _customer(world, session, buyer)
-    method_id = _save_card(world, customer, buyer)
+    method_id = _save_card(world, session, customer, buyer)
     subscription = _begin_subscription(world, session, cart, customer, method_id)
     now = subscription["created"]
     once = [_one_time_charge(world, item, subscription["id"], now) for item in cart.one_time()]
@@ -135,14 +137,23 @@ def _customer(world: World, session: ReadOnly, buyer: Buyer) -> Document:
     return make_customer(world, {"email": email, "name": buyer.name})
 
 
-def _save_card(world: World, customer: ReadOnly, buyer: Buyer) -> str | None:
+def _save_card(world: World, session: ReadOnly, customer: ReadOnly, buyer: Buyer) -> str | None:
+    """Attach the buyer's card; if nothing is charged with it now, a setup intent does so."""
     if buyer.card is None:
         return None
     method = create_payment_method(
         world, buyer.card, expiry=buyer.expiry, name=buyer.name, email=customer["email"]
     )
-    attach_payment_method(world, method["id"], customer, "payment_method")
-    return str(method["id"])
+    method_id = str(method["id"])
+    if session["amount_total"]:
+        attach_payment_method(world, method_id, customer, "payment_method")
+        note_set_up(world, method_id)
+        return method_id
+    intent = open_setup(world, {"customer": customer["id"]})
+    decline = confirm_setup(world, intent, method_id, authenticated=True)
+    if decline:
+        raise card_error(decline.message, code=decline.code, decline_code=decline.decline_code)
+    return method_id
 
 
 def _begin_subscription(

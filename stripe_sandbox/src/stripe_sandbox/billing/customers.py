@@ -1,6 +1,6 @@
 """Customers and their payment methods."""
 
-from stripe_sandbox.cards import BY_TOKEN, TestCard, find_card
+from stripe_sandbox.cards import TestCard, find_card, find_token
 from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import card_error, invalid, no_such
 from stripe_sandbox.world import World
@@ -44,6 +44,11 @@ def create_payment_method(
 ) -> Document:
     """Store a card as an unattached payment method; `expiry` is (month, year)."""
     month, year = expiry
+    checks = {
+        "address_line1_check": None,
+        "address_postal_code_check": None,
+        "cvc_check": "pass",
+    } | dict.fromkeys(card.failed_checks, "fail")
     method = world.add(
         {
             "id": world.ids.next("pm"),
@@ -52,13 +57,16 @@ def create_payment_method(
             "billing_details": {"name": name, "email": email, "address": {}},
             "card": {
                 "brand": card.brand,
-                "country": "US",
+                "checks": checks,
+                "country": card.country,
                 "display_brand": card.brand,
                 "exp_month": month,
                 "exp_year": year,
                 "fingerprint": card.fingerprint,
-                "funding": "credit",
+                "funding": card.funding,
                 "last4": card.number[-4:],
+                "networks": {"available": [card.brand], "preferred": None},
+                "three_d_secure_usage": {"supported": True},
             },
             "created": world.now(),
             "customer": None,
@@ -77,8 +85,9 @@ def attach_payment_method(world: World, reference: str, customer: ReadOnly, para
 
     `reference` is an id, or a test payment method such as `pm_card_visa`.
     """
-    if reference in BY_TOKEN:
-        method = create_payment_method(world, BY_TOKEN[reference])
+    token = find_token(reference)
+    if token:
+        method = create_payment_method(world, token)
     else:
         method = world.find("payment_method", reference, param)
         _check_attachable(world, method, customer)
@@ -124,10 +133,23 @@ def detach_payment_method(world: World, method_id: str) -> Document:
             "impossible."
         )
     world.store.put(CARD, {**(world.store.peek(CARD, method_id) or {}), "detached": True})
-    method["customer"] = None
+    customer_id, method["customer"] = str(method["customer"]), None
     method = world.save(method)
-    world.announce("payment_method.detached", method)
+    world.announce("payment_method.detached", method, previous={"customer": customer_id})
+    _clear_default(world, customer_id, method_id)
     return method
+
+
+def _clear_default(world: World, customer_id: str, method_id: str) -> None:
+    """Take a detached payment method out of where it was the default."""
+    customer = world.store.get("customer", customer_id)
+    if customer and id_of(customer["invoice_settings"]["default_payment_method"]) == method_id:
+        customer["invoice_settings"]["default_payment_method"] = None
+        world.change(customer)
+    for subscription in list(world.store.all("subscription")):
+        mine = subscription["customer"] == customer_id and subscription["ended_at"] is None
+        if mine and id_of(subscription["default_payment_method"]) == method_id:
+            world.change({**subscription, "default_payment_method": None})
 
 
 def card_behind(world: World, method_id: str) -> TestCard:

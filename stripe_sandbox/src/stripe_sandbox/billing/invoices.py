@@ -247,16 +247,22 @@ def charge_invoice(
     buyer_present: bool,
     manual: bool = False,
 ) -> Decline | None:
-    """Charge a payment method for an open invoice; return the decline, if any.
+    """Charge a payment method for an open invoice; return the decline, if any."""
+    if method_id is None:
+        decline: Decline | None = NO_CARD
+    else:
+        decline = payments.charge_card(world, invoice, method_id, buyer_present=buyer_present)
+    note_attempt(world, invoice, decline, manual=manual)
+    return decline
+
+
+def note_attempt(world: World, invoice: Document, decline: Decline | None, *, manual: bool) -> None:
+    """Note an attempt to pay an open invoice, and its outcome.
 
     Any attempt counts as the first one; after it, manual attempts neither count nor move the retry
     schedule (`attempt_count` in Stripe's reference of invoices).
     """
     counts = not (manual and invoice["attempt_count"])
-    if method_id is None:
-        decline: Decline | None = NO_CARD
-    else:
-        decline = payments.charge_card(world, invoice, method_id, buyer_present=buyer_present)
     invoice["attempted"] = True
     if counts:
         invoice["attempt_count"] += 1
@@ -266,7 +272,6 @@ def charge_invoice(
         if counts:
             invoice["next_payment_attempt"] = _next_attempt(world, invoice)
         _announce_failure(world, invoice, decline)
-    return decline
 
 
 def _announce_failure(world: World, invoice: Document, decline: Decline) -> None:

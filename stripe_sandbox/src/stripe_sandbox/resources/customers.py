@@ -1,29 +1,23 @@
-"""`/v1/customers` and `/v1/payment_methods`."""
+"""`/v1/customers`."""
 
 from stripe.params import (
     CustomerCreateParams,
     CustomerDeleteParams,
     CustomerListParams,
-    CustomerPaymentMethodListParams,
     CustomerRetrieveParams,
     CustomerUpdateParams,
-    PaymentMethodAttachParams,
-    PaymentMethodDetachParams,
-    PaymentMethodListParams,
-    PaymentMethodRetrieveParams,
 )
 
 from stripe_sandbox.billing.customers import (
     attach_payment_method,
     check_owner,
-    detach_payment_method,
     make_customer,
 )
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, cancel_subscription
-from stripe_sandbox.cards import BY_TOKEN
+from stripe_sandbox.cards import find_token
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
-from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
+from stripe_sandbox.operations import Call, Operation, listing
 from stripe_sandbox.supported import supports
 
 PLAIN = (
@@ -68,7 +62,7 @@ def _check_email(call: Call) -> None:
 def _set_invoice_settings(call: Call, customer: Document) -> Document:
     given = dict(call.get("invoice_settings", {}))
     method = given.get("default_payment_method")
-    if method in BY_TOKEN:
+    if method and find_token(method):
         given["default_payment_method"] = _saved_card(call, customer, method)
     elif method:
         param = "invoice_settings[default_payment_method]"
@@ -124,27 +118,6 @@ def delete(call: Call) -> Document:
     return stub
 
 
-def attach(call: Call) -> Document:
-    """Attach a payment method to a customer."""
-    customer = call.world.find("customer", call.get("customer", ""), "customer")
-    return attach_payment_method(call.world, call.id, customer, "id")
-
-
-def detach(call: Call) -> Document:
-    """Detach a payment method."""
-    return detach_payment_method(call.world, call.id)
-
-
-def list_cards(call: Call) -> Listing:
-    """List a customer's payment methods."""
-    world = call.world
-    world.find("customer", call.id)
-    wanted = {"customer": call.id, **call.params}
-    methods = world.store.all("payment_method")
-    mine = [m for m in methods if all(m[name] == value for name, value in wanted.items())]
-    return Listing(list(reversed(mine)))
-
-
 CREATE = supports(*PLAIN, "invoice_settings", "metadata", "payment_method", "test_clock")
 
 OPERATIONS = (
@@ -165,29 +138,4 @@ OPERATIONS = (
         CREATE.without("payment_method", "test_clock"),
     ),
     Operation("DELETE", "/customers/{id}", CustomerDeleteParams, delete),
-    Operation(
-        "GET",
-        "/customers/{id}/payment_methods",
-        CustomerPaymentMethodListParams,
-        list_cards,
-        supports("allow_redisplay", "type"),
-    ),
-    Operation(
-        "GET",
-        "/payment_methods",
-        PaymentMethodListParams,
-        listing("payment_method"),
-        supports("allow_redisplay", "customer", "type"),
-    ),
-    Operation(
-        "GET", "/payment_methods/{id}", PaymentMethodRetrieveParams, retrieve("payment_method")
-    ),
-    Operation(
-        "POST",
-        "/payment_methods/{id}/attach",
-        PaymentMethodAttachParams,
-        attach,
-        supports("customer"),
-    ),
-    Operation("POST", "/payment_methods/{id}/detach", PaymentMethodDetachParams, detach),
 )

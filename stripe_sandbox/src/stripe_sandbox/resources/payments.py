@@ -1,10 +1,8 @@
-"""`/v1/payment_intents` and `/v1/charges` (read-only), `/v1/refunds`."""
+"""`/v1/charges` (read-only), `/v1/refunds`."""
 
 from stripe.params import (
     ChargeListParams,
     ChargeRetrieveParams,
-    PaymentIntentListParams,
-    PaymentIntentRetrieveParams,
     RefundCreateParams,
     RefundListParams,
     RefundRetrieveParams,
@@ -71,16 +69,6 @@ def _charge(call: Call) -> Document:
 REFUND = supports("amount", "charge", "metadata", "payment_intent", "reason")
 
 OPERATIONS = (
-    Operation(
-        "GET",
-        "/payment_intents",
-        PaymentIntentListParams,
-        listing("payment_intent"),
-        supports("created", "customer"),
-    ),
-    Operation(
-        "GET", "/payment_intents/{id}", PaymentIntentRetrieveParams, retrieve("payment_intent")
-    ),
     Operation(
         "GET",
         "/charges",

@@ -22,6 +22,7 @@ from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import DAY, earliest_end, restart_period
+from stripe_sandbox.billing.setup_intents import open_pending_setup
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
     NewSubscription,
@@ -78,6 +79,8 @@ def create(call: Call) -> Document:
     invoice = bill_first_invoice(world, customer, subscription, charges)
     if invoice["status"] == "open":
         set_status(subscription, "incomplete")
+    else:
+        open_pending_setup(world, customer, subscription)
     subscription = world.save(subscription)
     world.announce("customer.subscription.created", subscription)
     if invoice["status"] == "open" and call.get("payment_behavior") != "default_incomplete":

@@ -1,0 +1,166 @@
+"""Payment intents: opened, charged, authenticated, captured, canceled."""
+
+from typing import Any
+
+from stripe_sandbox.billing.authentication import next_action, requires_authentication
+from stripe_sandbox.billing.charges import make_charge
+from stripe_sandbox.billing.customers import card_behind
+from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import ApiError, invalid
+from stripe_sandbox.world import World
+
+KIND = "payment_intent"
+PAYABLE = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
+CANCELABLE = PAYABLE | {"requires_capture", "processing"}
+
+
+def open_intent(world: World, values: dict[str, Any]) -> Document:
+    """Store a new payment intent and announce it; `values` has at least amount and currency."""
+    intent_id = world.ids.next("pi")
+    intent = world.add(
+        {
+            "id": intent_id,
+            "object": KIND,
+            "amount_capturable": 0,
+            "amount_received": 0,
+            "capture_method": "automatic",
+            "client_secret": f"{intent_id}_secret_{world.ids.letters(25)}",
+            "confirmation_method": "automatic",
+            "created": world.time_of(values),
+            "livemode": False,
+            "metadata": {},
+            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+            "payment_method_types": ["card"],
+            "status": "requires_confirmation"
+            if values.get("payment_method")
+            else "requires_payment_method",
+            **values,
+        }
+    )
+    world.announce("payment_intent.created", intent)
+    return intent
+
+
+def charge_intent(
+    world: World,
+    intent: Document,
+    method_id: str,
+    *,
+    buyer_present: bool,
+    authenticated: bool = False,
+    return_url: str | None = None,
+) -> Decline | None:
+    """Charge a payment method for an intent and save it; return the decline, if any.
+
+    A payment that requires 3D Secure waits for it in `requires_action`, and counts as declined
+    until then.
+    """
+    intent["payment_method"] = method_id
+    card = card_behind(world, method_id)
+    if not authenticated and requires_authentication(world, method_id, buyer_present=buyer_present):
+        error = None if buyer_present else _payment_error(AUTHENTICATION)
+        return _ask_for_authentication(world, intent, error, return_url)
+    if card.decline:
+        return note_decline(world, intent, card.decline)
+    _note_success(world, intent)
+    return None
+
+
+def _ask_for_authentication(
+    world: World, intent: Document, error: Document | None, return_url: str | None
+) -> Decline:
+    intent |= {
+        "last_payment_error": error,
+        "next_action": next_action(world, intent, return_url),
+        "status": "requires_action",
+    }
+    world.announce("payment_intent.requires_action", world.save(intent))
+    return AUTHENTICATION
+
+
+def _payment_error(decline: Decline) -> Document:
+    return {
+        "code": decline.code,
+        "decline_code": decline.decline_code,
+        "message": decline.message,
+        "type": "card_error",
+    }
+
+
+def note_decline(world: World, intent: Document, decline: Decline) -> Decline:
+    """Note a declined charge, or a failed authentication, which charges nothing."""
+    error = _payment_error(decline)
+    if decline is not AUTHENTICATION_FAILED:
+        charge = make_charge(world, intent, decline)
+        world.announce("charge.failed", charge)
+        intent["latest_charge"] = charge["id"]
+        error["charge"] = charge["id"]
+    intent |= {
+        "last_payment_error": error,
+        "next_action": None,
+        "payment_method": None,
+        "status": "requires_payment_method",
+    }
+    world.announce("payment_intent.payment_failed", world.save(intent))
+    return decline
+
+
+def _note_success(world: World, intent: Document) -> None:
+    captured = intent["capture_method"] != "manual"
+    charge = make_charge(world, intent, None, captured=captured)
+    world.announce("charge.succeeded", charge)
+    intent |= {"last_payment_error": None, "latest_charge": charge["id"], "next_action": None}
+    if not captured:
+        intent |= {"amount_capturable": intent["amount"], "status": "requires_capture"}
+        world.announce("payment_intent.amount_capturable_updated", world.save(intent))
+        return
+    intent |= {"amount_received": intent["amount"], "status": "succeeded"}
+    world.announce("payment_intent.succeeded", world.save(intent))
+
+
+def capture_intent(world: World, intent: Document, amount: int | None) -> Document:
+    """Capture an authorized payment, all of it or less."""
+    if intent["status"] != "requires_capture":
+        raise _unexpected(intent, "captured", {"requires_capture"})
+    amount = intent["amount_capturable"] if amount is None else amount
+    if not 0 < amount <= intent["amount_capturable"]:
+        message = "The amount to capture is greater than the amount that can be captured."
+        raise invalid(message, param="amount_to_capture", code="amount_too_large")
+    charge = world.find("charge", intent["latest_charge"])
+    charge |= {"amount_captured": amount, "captured": True}
+    world.change(charge, event="charge.captured")
+    intent |= {"amount_capturable": 0, "amount_received": amount, "status": "succeeded"}
+    world.announce("payment_intent.succeeded", world.save(intent))
+    return intent
+
+
+def cancel_intent(world: World, intent: Document, reason: str | None) -> Document:
+    """Cancel an intent that has not been paid."""
+    if intent["status"] not in CANCELABLE:
+        raise _unexpected(intent, "canceled", CANCELABLE)
+    intent |= {
+        "amount_capturable": 0,
+        "canceled_at": world.time_of(intent),
+        "cancellation_reason": reason,
+        "next_action": None,
+        "status": "canceled",
+    }
+    intent = world.save(intent)
+    world.announce("payment_intent.canceled", intent)
+    return intent
+
+
+def refuse_unpayable(intent: ReadOnly) -> None:
+    """Raise ApiError unless the intent can be confirmed."""
+    if intent["status"] not in PAYABLE:
+        raise _unexpected(intent, "confirmed", PAYABLE)
+
+
+def _unexpected(intent: ReadOnly, done: str, statuses: set[str] | frozenset[str]) -> ApiError:
+    listed = ", ".join(sorted(statuses))
+    message = (
+        f"This PaymentIntent could not be {done} because it has a status of {intent['status']}. "
+        f"Only a PaymentIntent with one of the following statuses may be {done}: {listed}."
+    )
+    return ApiError(400, message, code="payment_intent_unexpected_state", payment_intent={**intent})

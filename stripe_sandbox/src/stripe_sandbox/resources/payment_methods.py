@@ -1,0 +1,186 @@
+"""`/v1/payment_methods`, and the payment methods of a customer."""
+
+from datetime import UTC, datetime
+
+from stripe.params import (
+    CustomerPaymentMethodListParams,
+    CustomerPaymentMethodRetrieveParams,
+    PaymentMethodAttachParams,
+    PaymentMethodCreateParams,
+    PaymentMethodDetachParams,
+    PaymentMethodListParams,
+    PaymentMethodRetrieveParams,
+    PaymentMethodUpdateParams,
+)
+
+from stripe_sandbox.billing.customers import (
+    EXPIRY,
+    attach_payment_method,
+    check_owner,
+    create_payment_method,
+    detach_payment_method,
+)
+from stripe_sandbox.cards import TestCard, find_card, find_token, passes_luhn
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
+from stripe_sandbox.operations import (
+    Call,
+    Listing,
+    Operation,
+    listing,
+    retrieve,
+)
+from stripe_sandbox.supported import one_of, supports
+
+MONTHS = range(1, 13)
+LONGEST_EXPIRY = 50
+
+
+def create(call: Call) -> Document:
+    """Create a payment method from a test card's number or token; it is not attached."""
+    given = call.get("card")
+    if call.get("type") is None or given is None:
+        raise missing_param("type" if call.get("type") is None else "card")
+    card, expiry = _card(call, given)
+    method = create_payment_method(call.world, card, expiry=expiry)
+    method["billing_details"] |= call.get("billing_details", {})
+    method["allow_redisplay"] = call.get("allow_redisplay", "unspecified")
+    method["metadata"] = call.get("metadata", {})
+    return call.world.save(method)
+
+
+def _card(call: Call, given: ReadOnly) -> tuple[TestCard, tuple[int, int]]:
+    if given.get("token"):
+        card = find_token(given["token"])
+        if card is None:
+            raise no_such("token", given["token"], "card[token]")
+        return card, EXPIRY
+    for name in ("number", "exp_month", "exp_year"):
+        if given.get(name) is None:
+            raise missing_param(f"card[{name}]")
+    _check_expiry(given["exp_month"], given["exp_year"], call.world.now())
+    if not given["number"].isdigit() or not passes_luhn(given["number"]):
+        raise _wrong_card("Your card number is incorrect.", "number", "incorrect_number")
+    return find_card(given["number"]), (given["exp_month"], given["exp_year"])
+
+
+def _check_expiry(month: int, year: int, now: int) -> None:
+    today = datetime.fromtimestamp(now, UTC)
+    if month not in MONTHS or (year, month) < (today.year, today.month) == (year, today.month):
+        message = "Your card's expiration month is invalid."
+        raise _wrong_card(message, "exp_month", "invalid_expiry_month")
+    if not today.year <= year <= today.year + LONGEST_EXPIRY:
+        message = "Your card's expiration year is invalid."
+        raise _wrong_card(message, "exp_year", "invalid_expiry_year")
+
+
+def _wrong_card(message: str, param: str, code: str) -> ApiError:
+    return ApiError(402, message, kind="card_error", code=code, param=param)
+
+
+def update(call: Call) -> Document:
+    """Update the billing details, the expiry or the metadata of a customer's payment method."""
+    method = call.world.find("payment_method", call.id)
+    if method["customer"] is None:
+        raise invalid("You must save this PaymentMethod to a customer before you can update it.")
+    method["billing_details"] |= call.get("billing_details", {})
+    expiry = call.get("card", {})
+    method["card"] |= expiry
+    _check_expiry(method["card"]["exp_month"], method["card"]["exp_year"], call.world.now())
+    method |= call.pick("allow_redisplay")
+    if "metadata" in call.params:
+        method["metadata"] = merge_metadata(method["metadata"], call.params["metadata"])
+    return call.world.change(method)
+
+
+def attach(call: Call) -> Document:
+    """Attach a payment method to a customer."""
+    if call.get("customer") is None:
+        raise missing_param("customer")
+    customer = call.world.find("customer", call.get("customer"), "customer")
+    return attach_payment_method(call.world, call.id, customer, "id")
+
+
+def detach(call: Call) -> Document:
+    """Detach a payment method."""
+    return detach_payment_method(call.world, call.id)
+
+
+def list_methods(call: Call) -> Document | Listing:
+    """List payment methods; without a customer, those that are attached to none are left out."""
+    if call.get("customer"):
+        call.world.find("customer", call.get("customer"), "customer")
+    found = listing("payment_method")(call)
+    if not isinstance(found, Listing):
+        return found
+    return Listing([method for method in found.documents if method["customer"]])
+
+
+def list_of_customer(call: Call) -> Listing:
+    """List a customer's payment methods."""
+    world = call.world
+    world.find("customer", call.id)
+    wanted = {"customer": call.id, **call.params}
+    methods = world.store.newest_first("payment_method")
+    return Listing([m for m in methods if all(m[name] == value for name, value in wanted.items())])
+
+
+def retrieve_of_customer(call: Call) -> Document:
+    """Return a customer's payment method."""
+    method_id = call.ids["payment_method"]
+    check_owner(call.world, method_id, call.id, "payment_method")
+    return call.world.find("payment_method", method_id)
+
+
+PATH = "/payment_methods"
+ONE = f"{PATH}/{{id}}"
+OF_CUSTOMER = "/customers/{id}/payment_methods"
+DETAILS = supports("address", "email", "name", "phone")
+CARD = supports("cvc", "exp_month", "exp_year", "number", "token")
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        PATH,
+        PaymentMethodCreateParams,
+        create,
+        supports(
+            "allow_redisplay", "metadata", billing_details=DETAILS, card=CARD, type=one_of("card")
+        ),
+    ),
+    Operation(
+        "GET",
+        PATH,
+        PaymentMethodListParams,
+        list_methods,
+        supports("allow_redisplay", "customer", "type"),
+    ),
+    Operation("GET", ONE, PaymentMethodRetrieveParams, retrieve("payment_method")),
+    Operation(
+        "POST",
+        ONE,
+        PaymentMethodUpdateParams,
+        update,
+        supports(
+            "allow_redisplay",
+            "metadata",
+            billing_details=DETAILS,
+            card=supports("exp_month", "exp_year"),
+        ),
+    ),
+    Operation("POST", f"{ONE}/attach", PaymentMethodAttachParams, attach, supports("customer")),
+    Operation("POST", f"{ONE}/detach", PaymentMethodDetachParams, detach),
+    Operation(
+        "GET",
+        OF_CUSTOMER,
+        CustomerPaymentMethodListParams,
+        list_of_customer,
+        supports("allow_redisplay", "type"),
+    ),
+    Operation(
+        "GET",
+        f"{OF_CUSTOMER}/{{payment_method}}",
+        CustomerPaymentMethodRetrieveParams,
+        retrieve_of_customer,
+    ),
+)
