@@ -1407,53 +1407,6 @@ COMMENT ON COLUMN billing_trials.matched_by IS 'How the person was recognised: c
 COMMENT ON COLUMN billing_trials.to_end IS 'A second trial that ends its subscription (SECOND_TRIALS)';
 COMMENT ON COLUMN billing_trials.recorded_at IS 'When the worker recorded it';
 
-CREATE TABLE checkout_sessions (
-    subscription_id uuid NOT NULL,
-    attempt integer NOT NULL,
-    stripe_session_id text,
-    stripe_customer_id text,
-    livemode boolean NOT NULL,
-    params jsonb NOT NULL,
-    url text,
-    status text NOT NULL,
-    payment_status text,
-    recovery_url text,
-    recovered_from text,
-    stripe_subscription_id text,
-    expires_at timestamp with time zone,
-    last_error text,
-    stripe_as_of_since timestamp with time zone,
-    stripe_as_of timestamp with time zone,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT checkout_sessions_attempt_check CHECK ((attempt > 0)),
-    CONSTRAINT checkout_sessions_check CHECK (((status = ANY (ARRAY['creating'::text, 'failed'::text])) OR (stripe_session_id IS NOT NULL))),
-    CONSTRAINT checkout_sessions_check1 CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT checkout_sessions_payment_status_check CHECK ((payment_status = ANY (ARRAY['paid'::text, 'unpaid'::text, 'no_payment_required'::text]))),
-    CONSTRAINT checkout_sessions_status_check CHECK ((status = ANY (ARRAY['creating'::text, 'open'::text, 'complete'::text, 'expired'::text, 'failed'::text])))
-);
-COMMENT ON TABLE checkout_sessions IS 'The Checkout sessions of an order: one per attempt, each with the parameters sent under its idempotency key';
-COMMENT ON COLUMN checkout_sessions.subscription_id IS 'The order';
-COMMENT ON COLUMN checkout_sessions.attempt IS 'Grows only after a definite failure, or when the buyer returns through a recovery link';
-COMMENT ON COLUMN checkout_sessions.stripe_session_id IS 'cs_...; null while it is being created';
-COMMENT ON COLUMN checkout_sessions.stripe_customer_id IS 'cus_... made for this order';
-COMMENT ON COLUMN checkout_sessions.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN checkout_sessions.params IS 'What is sent to Stripe, byte for byte the same in every retry of the attempt';
-COMMENT ON COLUMN checkout_sessions.url IS 'Payment page';
-COMMENT ON COLUMN checkout_sessions.status IS 'creating: the request to Stripe is under way; open, complete, expired: Stripe''s status; failed: see last_error';
-COMMENT ON COLUMN checkout_sessions.payment_status IS 'Stripe''s: paid, unpaid or no_payment_required';
-COMMENT ON COLUMN checkout_sessions.recovery_url IS 'Where the buyer can resume the order after the session has expired';
-COMMENT ON COLUMN checkout_sessions.recovered_from IS 'The expired session whose recovery link led to this one';
-COMMENT ON COLUMN checkout_sessions.stripe_subscription_id IS 'sub_... that its payment started; null: not paid';
-COMMENT ON COLUMN checkout_sessions.expires_at IS 'When Stripe closes the page';
-COMMENT ON COLUMN checkout_sessions.last_error IS 'Why it failed';
-COMMENT ON COLUMN checkout_sessions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN checkout_sessions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock; null: not mirrored yet';
-COMMENT ON COLUMN checkout_sessions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN checkout_sessions.created_at IS 'When this row was created';
-COMMENT ON COLUMN checkout_sessions.updated_at IS 'When this row was last changed';
-
 CREATE TABLE invoices (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     tenant_id uuid,
@@ -1531,6 +1484,118 @@ COMMENT ON COLUMN invoices.stripe_created IS 'When Stripe created the invoice';
 COMMENT ON COLUMN invoices.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
 COMMENT ON COLUMN invoices.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
 COMMENT ON COLUMN invoices.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+
+CREATE TABLE provisioning_work (
+    subscription_id uuid NOT NULL,
+    inputs jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    done_version bigint DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    wake_at timestamp with time zone,
+    lease_token uuid,
+    leased_until timestamp with time zone,
+    trouble text,
+    debt_confirmed_version bigint,
+    debt_confirmed_at timestamp with time zone,
+    contradicted_since timestamp with time zone,
+    decided_until timestamp with time zone,
+    debt_unconfirmed_since timestamp with time zone,
+    debt_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
+    CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
+);
+COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
+COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
+COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';
+COMMENT ON COLUMN provisioning_work.version IS 'Grows when inputs change';
+COMMENT ON COLUMN provisioning_work.done_version IS 'The latest version whose desired state has been reached';
+COMMENT ON COLUMN provisioning_work.attempts IS 'Runs started since the last one that succeeded';
+COMMENT ON COLUMN provisioning_work.last_error IS 'What is not done, and why';
+COMMENT ON COLUMN provisioning_work.wake_at IS 'When the sweep checks it again; null: nothing to do';
+COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; each write of a run checks for its own token';
+COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then no other run works on it; extended while the run lives';
+COMMENT ON COLUMN provisioning_work.trouble IS 'What a person has to settle although the work is done';
+COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest version whose debt Stripe has confirmed: the condition for a suspension';
+COMMENT ON COLUMN provisioning_work.debt_confirmed_at IS 'When Stripe confirmed it: it counts for an hour';
+COMMENT ON COLUMN provisioning_work.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed; a new term does not restart it';
+COMMENT ON COLUMN provisioning_work.decided_until IS 'When time alone changes what the latest run decided: the end of a grace or retention period; null: never';
+COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
+COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
+COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
+COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
+
+CREATE VIEW billing_unpaid_terms AS
+ SELECT s.id AS subscription_id,
+    s.stripe_subscription_id AS object_id,
+    COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
+    (((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail,
+    i.next_payment_attempt
+   FROM ((subscriptions s
+     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND ((w.inputs ->> 'owedSince'::text) IS NOT NULL) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
+     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND
+        CASE i.collection_method
+            WHEN 'send_invoice'::text THEN (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now())
+            ELSE (i.attempt_count > 0)
+        END)))
+  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND ((s.stripe_status <> ALL (ARRAY['trialing'::text, 'active'::text])) OR (i.due_at <= now()) OR (EXISTS ( SELECT 1
+           FROM invoices later
+          WHERE ((later.subscription_id = s.id) AND (later.stripe_status = 'paid'::text) AND (later.billing_reason IS DISTINCT FROM 'manual'::text) AND (later.stripe_created > i.stripe_created))))));
+COMMENT ON VIEW billing_unpaid_terms IS 'The invoices of terms that are due and unpaid, whether Stripe tries again to collect them or not';
+COMMENT ON COLUMN billing_unpaid_terms.subscription_id IS 'The subscription';
+COMMENT ON COLUMN billing_unpaid_terms.object_id IS 'sub_...';
+COMMENT ON COLUMN billing_unpaid_terms.since IS 'When it was due, else when it was finalized';
+COMMENT ON COLUMN billing_unpaid_terms.detail IS 'The invoice and what remains of it';
+COMMENT ON COLUMN billing_unpaid_terms.next_payment_attempt IS 'When Stripe tries again; null: not automatically';
+
+CREATE TABLE checkout_sessions (
+    subscription_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    stripe_session_id text,
+    stripe_customer_id text,
+    livemode boolean NOT NULL,
+    params jsonb NOT NULL,
+    url text,
+    status text NOT NULL,
+    payment_status text,
+    recovery_url text,
+    recovered_from text,
+    stripe_subscription_id text,
+    expires_at timestamp with time zone,
+    last_error text,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT checkout_sessions_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT checkout_sessions_check CHECK (((status = ANY (ARRAY['creating'::text, 'failed'::text])) OR (stripe_session_id IS NOT NULL))),
+    CONSTRAINT checkout_sessions_check1 CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT checkout_sessions_payment_status_check CHECK ((payment_status = ANY (ARRAY['paid'::text, 'unpaid'::text, 'no_payment_required'::text]))),
+    CONSTRAINT checkout_sessions_status_check CHECK ((status = ANY (ARRAY['creating'::text, 'open'::text, 'complete'::text, 'expired'::text, 'failed'::text])))
+);
+COMMENT ON TABLE checkout_sessions IS 'The Checkout sessions of an order: one per attempt, each with the parameters sent under its idempotency key';
+COMMENT ON COLUMN checkout_sessions.subscription_id IS 'The order';
+COMMENT ON COLUMN checkout_sessions.attempt IS 'Grows only after a definite failure, or when the buyer returns through a recovery link';
+COMMENT ON COLUMN checkout_sessions.stripe_session_id IS 'cs_...; null while it is being created';
+COMMENT ON COLUMN checkout_sessions.stripe_customer_id IS 'cus_... made for this order';
+COMMENT ON COLUMN checkout_sessions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN checkout_sessions.params IS 'What is sent to Stripe, byte for byte the same in every retry of the attempt';
+COMMENT ON COLUMN checkout_sessions.url IS 'Payment page';
+COMMENT ON COLUMN checkout_sessions.status IS 'creating: the request to Stripe is under way; open, complete, expired: Stripe''s status; failed: see last_error';
+COMMENT ON COLUMN checkout_sessions.payment_status IS 'Stripe''s: paid, unpaid or no_payment_required';
+COMMENT ON COLUMN checkout_sessions.recovery_url IS 'Where the buyer can resume the order after the session has expired';
+COMMENT ON COLUMN checkout_sessions.recovered_from IS 'The expired session whose recovery link led to this one';
+COMMENT ON COLUMN checkout_sessions.stripe_subscription_id IS 'sub_... that its payment started; null: not paid';
+COMMENT ON COLUMN checkout_sessions.expires_at IS 'When Stripe closes the page';
+COMMENT ON COLUMN checkout_sessions.last_error IS 'Why it failed';
+COMMENT ON COLUMN checkout_sessions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN checkout_sessions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock; null: not mirrored yet';
+COMMENT ON COLUMN checkout_sessions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN checkout_sessions.created_at IS 'When this row was created';
+COMMENT ON COLUMN checkout_sessions.updated_at IS 'When this row was last changed';
 
 CREATE TABLE orders (
     subscription_id uuid NOT NULL,
@@ -1654,48 +1719,6 @@ COMMENT ON COLUMN provisioning_holds.placed_by IS 'The operator who suspended it
 COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
 COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
 COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
-
-CREATE TABLE provisioning_work (
-    subscription_id uuid NOT NULL,
-    inputs jsonb NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    done_version bigint DEFAULT 0 NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    last_error text,
-    wake_at timestamp with time zone,
-    lease_token uuid,
-    leased_until timestamp with time zone,
-    trouble text,
-    debt_confirmed_version bigint,
-    debt_confirmed_at timestamp with time zone,
-    contradicted_since timestamp with time zone,
-    decided_until timestamp with time zone,
-    debt_unconfirmed_since timestamp with time zone,
-    debt_error text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
-    CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
-);
-COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
-COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
-COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';
-COMMENT ON COLUMN provisioning_work.version IS 'Grows when inputs change';
-COMMENT ON COLUMN provisioning_work.done_version IS 'The latest version whose desired state has been reached';
-COMMENT ON COLUMN provisioning_work.attempts IS 'Runs started since the last one that succeeded';
-COMMENT ON COLUMN provisioning_work.last_error IS 'What is not done, and why';
-COMMENT ON COLUMN provisioning_work.wake_at IS 'When the sweep checks it again; null: nothing to do';
-COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; each write of a run checks for its own token';
-COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then no other run works on it; extended while the run lives';
-COMMENT ON COLUMN provisioning_work.trouble IS 'What a person has to settle although the work is done';
-COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest version whose debt Stripe has confirmed: the condition for a suspension';
-COMMENT ON COLUMN provisioning_work.debt_confirmed_at IS 'When Stripe confirmed it: it counts for an hour';
-COMMENT ON COLUMN provisioning_work.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed; a new term does not restart it';
-COMMENT ON COLUMN provisioning_work.decided_until IS 'When time alone changes what the latest run decided: the end of a grace or retention period; null: never';
-COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
-COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
-COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
-COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
 
 CREATE TABLE stripe_events (
     id text NOT NULL,
@@ -2040,20 +2063,12 @@ UNION ALL
           WHERE (ignored.stripe_price_id = i.stripe_price_id)))))
 UNION ALL
  SELECT 'overdue'::text AS trouble,
-    s.id AS subscription_id,
-    s.stripe_subscription_id AS object_id,
-    COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
-    (((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
-   FROM ((subscriptions s
-     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND ((w.inputs ->> 'owedSince'::text) IS NOT NULL) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
-     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND
-        CASE i.collection_method
-            WHEN 'send_invoice'::text THEN (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now())
-            ELSE (i.attempt_count > 0)
-        END)))
-  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND ((s.stripe_status <> ALL (ARRAY['trialing'::text, 'active'::text])) OR (i.due_at <= now()) OR (EXISTS ( SELECT 1
-           FROM invoices later
-          WHERE ((later.subscription_id = s.id) AND (later.stripe_status = 'paid'::text) AND (later.billing_reason IS DISTINCT FROM 'manual'::text) AND (later.stripe_created > i.stripe_created))))) AND (COALESCE(i.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval)))
+    u.subscription_id,
+    u.object_id,
+    u.since,
+    u.detail
+   FROM billing_unpaid_terms u
+  WHERE (COALESCE(u.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval))
 UNION ALL
  SELECT 'nothing_owed'::text AS trouble,
     w.subscription_id,
@@ -2423,20 +2438,12 @@ COMMENT ON COLUMN billing_trouble_kinds.command IS 'The command to begin with; n
 
 CREATE VIEW billing_watch AS
  SELECT 'dunning'::text AS trouble,
-    s.id AS subscription_id,
-    s.stripe_subscription_id AS object_id,
-    COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
-    ((((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units; Stripe tries again at '::text) || i.next_payment_attempt) AS detail
-   FROM ((subscriptions s
-     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND ((w.inputs ->> 'owedSince'::text) IS NOT NULL) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
-     JOIN invoices i ON (((i.subscription_id = s.id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND
-        CASE i.collection_method
-            WHEN 'send_invoice'::text THEN (COALESCE(i.due_at, '-infinity'::timestamp with time zone) <= now())
-            ELSE (i.attempt_count > 0)
-        END)))
-  WHERE ((s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND ((s.stripe_status <> ALL (ARRAY['trialing'::text, 'active'::text])) OR (i.due_at <= now()) OR (EXISTS ( SELECT 1
-           FROM invoices later
-          WHERE ((later.subscription_id = s.id) AND (later.stripe_status = 'paid'::text) AND (later.billing_reason IS DISTINCT FROM 'manual'::text) AND (later.stripe_created > i.stripe_created))))) AND (i.next_payment_attempt > (now() - '1 day'::interval)))
+    u.subscription_id,
+    u.object_id,
+    u.since,
+    ((u.detail || '; Stripe tries again at '::text) || u.next_payment_attempt) AS detail
+   FROM billing_unpaid_terms u
+  WHERE (u.next_payment_attempt > (now() - '1 day'::interval))
 UNION ALL
  SELECT 'provisioning_retried'::text AS trouble,
     t.subscription_id,

@@ -2,40 +2,12 @@
 CREATE OR REPLACE VIEW billing_watch AS
 SELECT
     'dunning' AS trouble,
-    s.id AS subscription_id,
-    s.stripe_subscription_id AS object_id,
-    coalesce(i.due_at, i.finalized_at, i.stripe_created) AS since,
-    'invoice ' || i.stripe_invoice_id || ' is unpaid: '
-    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units; Stripe tries again at '
-    || i.next_payment_attempt AS detail
-FROM subscriptions AS s
-JOIN provisioning_work AS w
-    ON w.subscription_id = s.id
-    AND w.inputs ->> 'owedSince' IS NOT NULL
-    AND (w.inputs ->> 'owedSince')::timestamptz <= now()
-JOIN invoices AS i
-    ON i.subscription_id = s.id
-    AND i.stripe_status IN ('open', 'uncollectible')
-    AND i.billing_reason IS DISTINCT FROM 'manual'
-    AND CASE i.collection_method
-        WHEN 'send_invoice' THEN coalesce(i.due_at, '-infinity') <= now()
-        ELSE i.attempt_count > 0
-    END
-WHERE s.stripe_status NOT IN ('canceled', 'incomplete_expired')
-  -- of one that Stripe calls active: not a payment that is under way, but what a later one left behind
-  AND (
-      s.stripe_status NOT IN ('trialing', 'active')
-      OR i.due_at <= now()
-      OR EXISTS (
-          SELECT 1
-          FROM invoices AS later
-          WHERE later.subscription_id = s.id
-            AND later.stripe_status = 'paid'
-            AND later.billing_reason IS DISTINCT FROM 'manual'
-            AND later.stripe_created > i.stripe_created
-      )
-  )
-  AND i.next_payment_attempt > now() - interval '1 day'
+    u.subscription_id,
+    u.object_id,
+    u.since,
+    u.detail || '; Stripe tries again at ' || u.next_payment_attempt AS detail
+FROM billing_unpaid_terms AS u
+WHERE u.next_payment_attempt > now() - interval '1 day'
 UNION ALL
 SELECT
     'provisioning_retried',

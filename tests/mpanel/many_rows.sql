@@ -44,15 +44,16 @@ CROSS JOIN (SELECT id, stripe_price_id FROM prices WHERE lookup_key = 'many_mont
 
 INSERT INTO invoices (tenant_id, customer_id, invoice_number, status, subtotal, total, currency,
     subscription_id, livemode, stripe_invoice_id, stripe_subscription_id, stripe_status, amount_due,
-    amount_paid, amount_remaining, stripe_created, stripe_as_of_since, stripe_as_of,
+    amount_paid, amount_remaining, stripe_created, finalized_at, stripe_as_of_since, stripe_as_of,
     attempt_count)
 SELECT tenant_id, customer_id, 'in_' || n || '_' || month, 'paid', 7.99, 7.99, 'USD',
     subscription_id, TRUE, 'in_' || n || '_' || month, 'sub_' || n,
     CASE WHEN kind = 1 AND month = 3 THEN 'open' ELSE 'paid' END, 799,
     CASE WHEN kind = 1 AND month = 3 THEN 0 ELSE 799 END,
     CASE WHEN kind = 1 AND month = 3 THEN 799 ELSE 0 END,
-    now() - (3 - month) * interval '30 days' - n * interval '1 second', now(), now(), 1
-FROM made CROSS JOIN generate_series(1, 3) AS month;
+    created, created, now(), now(), 1
+FROM made CROSS JOIN generate_series(1, 3) AS month
+CROSS JOIN LATERAL (SELECT now() - (3 - month) * interval '30 days' - n * interval '1 second') AS at (created);
 
 INSERT INTO provisioning_work (subscription_id, inputs, done_version, attempts, last_error, created_at,
     updated_at)
