@@ -1871,13 +1871,13 @@ UNION ALL
   WHERE ((t.last_error IS NOT NULL) AND ((t.stopped IS NOT NULL) OR (t.attempts >= 5)))
 UNION ALL
  SELECT 'service_missing'::text AS trouble,
-    s.id AS subscription_id,
+    doubtful.subscription_id,
     s.stripe_subscription_id AS object_id,
     w.updated_at AS since,
     ((('Stripe calls it '::text || s.stripe_status) || ' and it is paid, but not active: '::text) || missing.product_types) AS detail
    FROM (((( SELECT undone.subscription_id
            FROM provisioning_work undone
-          WHERE (undone.version > undone.done_version)
+          WHERE ((undone.version > undone.done_version) IS TRUE)
         UNION
          SELECT idle.subscription_id
            FROM tenant_services idle
@@ -1886,8 +1886,15 @@ UNION ALL
          SELECT homeless.id
            FROM subscriptions homeless
           WHERE ((homeless.tenant_id IS NULL) AND (homeless.stripe_status = ANY (ARRAY['trialing'::text, 'active'::text])))) doubtful
-     JOIN subscriptions s ON (((s.id = doubtful.subscription_id) AND (s.stripe_status = ANY (ARRAY['trialing'::text, 'active'::text])) AND s.initial_payment_settled AND (s.collection_paused IS NOT TRUE) AND ((s.status)::text <> 'pending'::text))))
-     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (w.updated_at <= (now() - '00:15:00'::interval)))))
+     CROSS JOIN LATERAL ( SELECT paid.stripe_subscription_id,
+            paid.stripe_status
+           FROM subscriptions paid
+          WHERE ((paid.id = doubtful.subscription_id) AND (paid.stripe_status = ANY (ARRAY['trialing'::text, 'active'::text])) AND paid.initial_payment_settled AND (paid.collection_paused IS NOT TRUE) AND ((paid.status)::text <> 'pending'::text))
+         OFFSET 0) s)
+     CROSS JOIN LATERAL ( SELECT at_rest.updated_at
+           FROM provisioning_work at_rest
+          WHERE ((at_rest.subscription_id = doubtful.subscription_id) AND (at_rest.updated_at <= (now() - '00:15:00'::interval)))
+         OFFSET 0) w)
      CROSS JOIN LATERAL ( SELECT string_agg(DISTINCT given.product_type, ', '::text ORDER BY given.product_type) AS product_types
            FROM ((((subscription_items i
              LEFT JOIN prices p ON ((p.id = i.price_id)))
@@ -1896,21 +1903,21 @@ UNION ALL
                   WHERE ((sold.stripe_product_id = i.stripe_product_id) AND (sold.code IS NOT NULL)))))))
              CROSS JOIN LATERAL unnest(product.product_types) given(product_type))
              LEFT JOIN tenant_services v ON (((v.subscription_id = i.subscription_id) AND (v.product_type = given.product_type))))
-          WHERE ((i.subscription_id = s.id) AND (i.quantity IS DISTINCT FROM 0) AND (v.actual IS DISTINCT FROM 'active'::text) AND (v.stopped IS DISTINCT FROM 'skipped'::text) AND (v.suspended_by_service IS NULL))) missing)
+          WHERE ((i.subscription_id = doubtful.subscription_id) AND (i.quantity IS DISTINCT FROM 0) AND (v.actual IS DISTINCT FROM 'active'::text) AND (v.stopped IS DISTINCT FROM 'skipped'::text) AND (v.suspended_by_service IS NULL))) missing)
   WHERE ((missing.product_types IS NOT NULL) AND (NOT (EXISTS ( SELECT 1
            FROM provisioning_holds h
-          WHERE ((h.subscription_id = s.id) AND (h.lifted_at IS NULL))))) AND (NOT (EXISTS ( SELECT 1
+          WHERE ((h.subscription_id = doubtful.subscription_id) AND (h.lifted_at IS NULL))))) AND (NOT (EXISTS ( SELECT 1
            FROM tenant_services failed
-          WHERE ((failed.subscription_id = s.id) AND (failed.last_error IS NOT NULL))))))
+          WHERE ((failed.subscription_id = doubtful.subscription_id) AND (failed.last_error IS NOT NULL))))))
 UNION ALL
  SELECT 'active_after_end'::text AS trouble,
-    v.subscription_id,
+    doubtful.subscription_id,
     v.product_type AS object_id,
     w.updated_at AS since,
     ((((('Stripe calls it '::text || s.stripe_status) || ', and its account '::text) || v.external_ref) || ' is still '::text) || v.actual) AS detail
    FROM (((( SELECT undone.subscription_id
            FROM provisioning_work undone
-          WHERE (undone.version > undone.done_version)
+          WHERE ((undone.version > undone.done_version) IS TRUE)
         UNION
          SELECT late.subscription_id
            FROM provisioning_work late
@@ -1923,9 +1930,16 @@ UNION ALL
          SELECT unterminated.subscription_id
            FROM tenant_services unterminated
           WHERE ((unterminated.desired = 'terminated'::text) AND (unterminated.actual = ANY (ARRAY['active'::text, 'suspended'::text])))) doubtful
-     JOIN subscriptions s ON (((s.id = doubtful.subscription_id) AND (s.stripe_status = ANY (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
-     JOIN provisioning_work w ON (((w.subscription_id = s.id) AND (w.updated_at <= (now() - '00:15:00'::interval)))))
-     JOIN tenant_services v ON (((v.subscription_id = s.id) AND ((v.actual = 'active'::text) OR ((v.actual = 'suspended'::text) AND ((v.desired = 'terminated'::text) OR (w.decided_until <= (now() - '1 day'::interval))))) AND (v.stopped IS DISTINCT FROM 'skipped'::text) AND (v.last_error IS NULL))))
+     CROSS JOIN LATERAL ( SELECT ended.stripe_status
+           FROM subscriptions ended
+          WHERE ((ended.id = doubtful.subscription_id) AND (ended.stripe_status = ANY (ARRAY['canceled'::text, 'incomplete_expired'::text])))
+         OFFSET 0) s)
+     CROSS JOIN LATERAL ( SELECT at_rest.updated_at,
+            at_rest.decided_until
+           FROM provisioning_work at_rest
+          WHERE ((at_rest.subscription_id = doubtful.subscription_id) AND (at_rest.updated_at <= (now() - '00:15:00'::interval)))
+         OFFSET 0) w)
+     JOIN tenant_services v ON (((v.subscription_id = doubtful.subscription_id) AND ((v.actual = 'active'::text) OR ((v.actual = 'suspended'::text) AND ((v.desired = 'terminated'::text) OR (w.decided_until <= (now() - '1 day'::interval))))) AND (v.stopped IS DISTINCT FROM 'skipped'::text) AND (v.last_error IS NULL))))
 UNION ALL
  SELECT 'work_failed'::text AS trouble,
     w.subscription_id,
@@ -2018,7 +2032,10 @@ UNION ALL
     (later.created_at AT TIME ZONE 'UTC'::text) AS since,
     (('on trial for '::text || product.code) || ', of which the customer had a trial before'::text) AS detail
    FROM ((subscriptions later
-     JOIN subscriptions earlier ON (((earlier.customer_id = later.customer_id) AND (earlier.product_id = later.product_id) AND (earlier.billing_provider = 'stripe'::text) AND (earlier.trial_end IS NOT NULL) AND (earlier.stripe_status IS NOT NULL) AND (ROW(earlier.created_at, earlier.id) < ROW(later.created_at, later.id)))))
+     CROSS JOIN LATERAL ( SELECT theirs.stripe_subscription_id
+           FROM subscriptions theirs
+          WHERE ((theirs.customer_id = later.customer_id) AND (theirs.product_id = later.product_id) AND (theirs.billing_provider = 'stripe'::text) AND (theirs.trial_end IS NOT NULL) AND (theirs.stripe_status IS NOT NULL) AND (ROW(theirs.created_at, theirs.id) < ROW(later.created_at, later.id)))
+         OFFSET 0) earlier)
      JOIN products product ON ((product.id = later.product_id)))
   WHERE ((later.stripe_status = 'trialing'::text) AND (NOT (EXISTS ( SELECT 1
            FROM billing_trials recorded
@@ -2071,18 +2088,24 @@ UNION ALL
   WHERE (COALESCE(u.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval))
 UNION ALL
  SELECT 'nothing_owed'::text AS trouble,
-    w.subscription_id,
+    s.id AS subscription_id,
     s.stripe_subscription_id AS object_id,
     w.updated_at AS since,
     ((('Stripe calls it '::text || s.stripe_status) || ', but no invoice of its terms is due and unpaid'::text) || COALESCE((('; the draft '::text || draft.stripe_invoice_id) || ' waits to be collected'::text), ''::text)) AS detail
    FROM ((subscriptions s
-     JOIN provisioning_work w ON ((w.subscription_id = s.id)))
+     CROSS JOIN LATERAL ( SELECT work.updated_at,
+            work.inputs
+           FROM provisioning_work work
+          WHERE (work.subscription_id = s.id)
+         OFFSET 0) w)
      LEFT JOIN LATERAL ( SELECT i.stripe_invoice_id
            FROM invoices i
           WHERE ((i.subscription_id = s.id) AND (i.stripe_status = 'draft'::text) AND (i.billing_reason IS DISTINCT FROM 'manual'::text))
           ORDER BY i.stripe_created DESC
          LIMIT 1) draft ON (true))
-  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text, 'paused'::text])) AND ((s.stripe_status <> 'paused'::text) OR ((w.inputs ->> 'pausedBy'::text) = 'first_payment_failure'::text)) AND ((w.inputs ->> 'owedSince'::text) IS NULL))
+  WHERE ((s.stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text, 'paused'::text])) AND ((s.stripe_status <> 'paused'::text) OR ((w.inputs ->> 'pausedBy'::text) = 'first_payment_failure'::text)) AND (NOT (EXISTS ( SELECT 1
+           FROM provisioning_work owing
+          WHERE ((owing.subscription_id = s.id) AND ((owing.inputs ->> 'owedSince'::text) IS NOT NULL))))))
 UNION ALL
  SELECT 'paid_after_end'::text AS trouble,
     w.subscription_id,
@@ -3208,7 +3231,7 @@ CREATE INDEX billing_services_suspended_there_idx ON tenant_services USING btree
 
 CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
 
-CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (status, stripe_status) WHERE (((status)::text = 'pending'::text) OR (stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text, 'paused'::text, 'trialing'::text])) OR ((stripe_subscription_id IS NOT NULL) AND (stripe_status IS NULL)) OR (stripe_schedule_id IS NOT NULL) OR ((tenant_id IS NULL) AND (stripe_status = ANY (ARRAY['trialing'::text, 'active'::text]))));
+CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (stripe_status, status, stripe_schedule_id, tenant_id) WHERE (((status)::text = 'pending'::text) OR (stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text, 'paused'::text, 'trialing'::text])) OR ((stripe_subscription_id IS NOT NULL) AND (stripe_status IS NULL)) OR (stripe_schedule_id IS NOT NULL) OR ((tenant_id IS NULL) AND (stripe_status = ANY (ARRAY['trialing'::text, 'active'::text]))));
 
 CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
 
@@ -3302,7 +3325,7 @@ CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work USING 
 
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 
-CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE (version > done_version);
+CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE ((version > done_version) IS TRUE);
 
 CREATE INDEX stripe_customers_customer_idx ON stripe_customers USING btree (customer_id);
 
@@ -3327,6 +3350,12 @@ CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btr
 CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);
 
 CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
+
+CREATE STATISTICS provisioning_work_owed_stats ON (inputs ->> 'owedSince'::text) FROM provisioning_work;
+
+CREATE STATISTICS provisioning_work_paid_after_end_stats ON (inputs ->> 'paidAfterEnd'::text) FROM provisioning_work;
+
+CREATE STATISTICS provisioning_work_payable_after_end_stats ON ((inputs ->> 'payableAfterEnd'::text)::boolean) FROM provisioning_work;
 
 CREATE STATISTICS provisioning_work_undone_stats ON (version > done_version) FROM provisioning_work;
 

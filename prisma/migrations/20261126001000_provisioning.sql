@@ -25,10 +25,17 @@ CREATE TABLE provisioning_work (
 );
 CREATE INDEX provisioning_work_due_idx ON provisioning_work (wake_at)
 WHERE wake_at IS NOT NULL;
+-- Few rows are undone, owe or were paid after their end. The planner has to know, or it reads the whole
+-- table instead of the index: it takes a third of all rows for undone and nearly all for owing. The
+-- statistics of a comparison count only for `IS TRUE`, so the index has it too.
 CREATE INDEX provisioning_work_undone_idx ON provisioning_work (subscription_id)
-    WHERE version > done_version;
--- without these statistics a third of the rows is expected to be undone, and the whole table is read
+WHERE (version > done_version) IS TRUE;
 CREATE STATISTICS provisioning_work_undone_stats ON (version > done_version) FROM provisioning_work;
+CREATE STATISTICS provisioning_work_owed_stats ON (inputs ->> 'owedSince') FROM provisioning_work;
+CREATE STATISTICS provisioning_work_paid_after_end_stats ON (inputs ->> 'paidAfterEnd')
+FROM provisioning_work;
+CREATE STATISTICS provisioning_work_payable_after_end_stats ON ((inputs ->> 'payableAfterEnd')::boolean)
+FROM provisioning_work;
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work (subscription_id)
 WHERE last_error IS NOT NULL;
 CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work (debt_unconfirmed_since)

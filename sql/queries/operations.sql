@@ -49,7 +49,7 @@ LEFT JOIN provisioning_holds AS hold
     ON hold.subscription_id = w.subscription_id
     AND hold.lifted_at IS NULL
 WHERE w.last_error IS NOT NULL
-   OR (w.version > w.done_version AND w.updated_at < now() - interval '5 minutes')
+   OR ((w.version > w.done_version) IS TRUE AND w.updated_at < now() - interval '5 minutes')
 ORDER BY w.updated_at;
 
 -- name: list_holds()

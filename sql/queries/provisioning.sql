@@ -54,7 +54,7 @@
 -- CREATE INDEX provisioning_work_paid_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'paidAfterEnd'::text) IS NOT NULL);
 -- CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'payableAfterEnd'::text))::boolean;
 -- CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
--- CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE (version > done_version);
+-- CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE ((version > done_version) IS TRUE);
 --
 -- CREATE TABLE tenant_services (
 --     subscription_id uuid NOT NULL,
@@ -851,7 +851,7 @@ SELECT
     w.version,
     coalesce(w.leased_until >= coalesce(:now::timestamptz, now()), FALSE) AS is_leased
 FROM provisioning_work AS w
-WHERE w.version > w.done_version
+WHERE (w.version > w.done_version) IS TRUE
   AND w.last_error IS NULL
 LIMIT :most;
 

@@ -1,4 +1,6 @@
 -- What a person must act on, one row per problem. billing_trouble_kinds has each kind.
+-- Each branch begins with the few rows that may be in trouble. OFFSET 0 keeps what is read of others a
+-- look-up for each of these: a join would read whole tables, whose pages are cheap to the planner.
 CREATE OR REPLACE VIEW billing_trouble AS
 SELECT
     'not_provisioned' AS trouble,
@@ -25,14 +27,14 @@ WHERE t.last_error IS NOT NULL
 UNION ALL
 SELECT
     'service_missing',
-    s.id,
+    doubtful.subscription_id,
     s.stripe_subscription_id,
     w.updated_at,
     'Stripe calls it ' || s.stripe_status || ' and it is paid, but not active: ' || missing.product_types
 FROM (
     SELECT undone.subscription_id
     FROM provisioning_work AS undone
-    WHERE undone.version > undone.done_version
+    WHERE (undone.version > undone.done_version) IS TRUE
     UNION
     SELECT idle.subscription_id
     FROM tenant_services AS idle
@@ -43,16 +45,26 @@ FROM (
     WHERE homeless.tenant_id IS NULL
       AND homeless.stripe_status IN ('trialing', 'active')
 ) AS doubtful
-JOIN subscriptions AS s
-    ON s.id = doubtful.subscription_id
-    AND s.stripe_status IN ('trialing', 'active')
-    AND s.initial_payment_settled
-    AND s.collection_paused IS NOT TRUE
-    -- shown as not_provisioned
-    AND s.status <> 'pending'
-JOIN provisioning_work AS w
-    ON w.subscription_id = s.id
-    AND w.updated_at <= now() - interval '15 minutes'
+CROSS JOIN LATERAL (
+    SELECT
+        paid.stripe_subscription_id,
+        paid.stripe_status
+    FROM subscriptions AS paid
+    WHERE paid.id = doubtful.subscription_id
+      AND paid.stripe_status IN ('trialing', 'active')
+      AND paid.initial_payment_settled
+      AND paid.collection_paused IS NOT TRUE
+      -- shown as not_provisioned
+      AND paid.status <> 'pending'
+    OFFSET 0
+) AS s
+CROSS JOIN LATERAL (
+    SELECT at_rest.updated_at
+    FROM provisioning_work AS at_rest
+    WHERE at_rest.subscription_id = doubtful.subscription_id
+      AND at_rest.updated_at <= now() - interval '15 minutes'
+    OFFSET 0
+) AS w
 CROSS JOIN LATERAL (
     SELECT string_agg(DISTINCT given.product_type, ', ' ORDER BY given.product_type) AS product_types
     FROM subscription_items AS i
@@ -69,7 +81,7 @@ CROSS JOIN LATERAL (
     LEFT JOIN tenant_services AS v
         ON v.subscription_id = i.subscription_id
         AND v.product_type = given.product_type
-    WHERE i.subscription_id = s.id
+    WHERE i.subscription_id = doubtful.subscription_id
       AND i.quantity IS DISTINCT FROM 0
       AND v.actual IS DISTINCT FROM 'active'
       AND v.stopped IS DISTINCT FROM 'skipped'
@@ -79,27 +91,27 @@ WHERE missing.product_types IS NOT NULL
   AND NOT EXISTS (
       SELECT 1
       FROM provisioning_holds AS h
-      WHERE h.subscription_id = s.id
+      WHERE h.subscription_id = doubtful.subscription_id
         AND h.lifted_at IS NULL
   )
   -- shown as provisioning_failed or provisioning_retried
   AND NOT EXISTS (
       SELECT 1
       FROM tenant_services AS failed
-      WHERE failed.subscription_id = s.id
+      WHERE failed.subscription_id = doubtful.subscription_id
         AND failed.last_error IS NOT NULL
   )
 UNION ALL
 SELECT
     'active_after_end',
-    v.subscription_id,
+    doubtful.subscription_id,
     v.product_type,
     w.updated_at,
     'Stripe calls it ' || s.stripe_status || ', and its account ' || v.external_ref || ' is still ' || v.actual
 FROM (
     SELECT undone.subscription_id
     FROM provisioning_work AS undone
-    WHERE undone.version > undone.done_version
+    WHERE (undone.version > undone.done_version) IS TRUE
     UNION
     SELECT late.subscription_id
     FROM provisioning_work AS late
@@ -115,14 +127,24 @@ FROM (
     WHERE unterminated.desired = 'terminated'
       AND unterminated.actual IN ('active', 'suspended')
 ) AS doubtful
-JOIN subscriptions AS s
-    ON s.id = doubtful.subscription_id
-    AND s.stripe_status IN ('canceled', 'incomplete_expired')
-JOIN provisioning_work AS w
-    ON w.subscription_id = s.id
-    AND w.updated_at <= now() - interval '15 minutes'
+CROSS JOIN LATERAL (
+    SELECT ended.stripe_status
+    FROM subscriptions AS ended
+    WHERE ended.id = doubtful.subscription_id
+      AND ended.stripe_status IN ('canceled', 'incomplete_expired')
+    OFFSET 0
+) AS s
+CROSS JOIN LATERAL (
+    SELECT
+        at_rest.updated_at,
+        at_rest.decided_until
+    FROM provisioning_work AS at_rest
+    WHERE at_rest.subscription_id = doubtful.subscription_id
+      AND at_rest.updated_at <= now() - interval '15 minutes'
+    OFFSET 0
+) AS w
 JOIN tenant_services AS v
-    ON v.subscription_id = s.id
+    ON v.subscription_id = doubtful.subscription_id
     AND (
         v.actual = 'active'
         OR (v.actual = 'suspended' AND (v.desired = 'terminated' OR w.decided_until <= now() - interval '1 day'))
@@ -278,13 +300,17 @@ SELECT
     later.created_at AT TIME ZONE 'UTC',
     'on trial for ' || product.code || ', of which the customer had a trial before'
 FROM subscriptions AS later
-JOIN subscriptions AS earlier
-    ON earlier.customer_id = later.customer_id
-    AND earlier.product_id = later.product_id
-    AND earlier.billing_provider = 'stripe'
-    AND earlier.trial_end IS NOT NULL
-    AND earlier.stripe_status IS NOT NULL
-    AND (earlier.created_at, earlier.id) < (later.created_at, later.id)
+CROSS JOIN LATERAL (
+    SELECT theirs.stripe_subscription_id
+    FROM subscriptions AS theirs
+    WHERE theirs.customer_id = later.customer_id
+      AND theirs.product_id = later.product_id
+      AND theirs.billing_provider = 'stripe'
+      AND theirs.trial_end IS NOT NULL
+      AND theirs.stripe_status IS NOT NULL
+      AND (theirs.created_at, theirs.id) < (later.created_at, later.id)
+    OFFSET 0
+) AS earlier
 JOIN products AS product
     ON product.id = later.product_id
 WHERE later.stripe_status = 'trialing'
@@ -364,14 +390,20 @@ WHERE coalesce(u.next_payment_attempt, '-infinity') <= now() - interval '1 day'
 UNION ALL
 SELECT
     'nothing_owed',
-    w.subscription_id,
+    s.id,
     s.stripe_subscription_id,
     w.updated_at,
     'Stripe calls it ' || s.stripe_status || ', but no invoice of its terms is due and unpaid'
     || coalesce('; the draft ' || draft.stripe_invoice_id || ' waits to be collected', '')
 FROM subscriptions AS s
-JOIN provisioning_work AS w
-    ON w.subscription_id = s.id
+CROSS JOIN LATERAL (
+    SELECT
+        work.updated_at,
+        work.inputs
+    FROM provisioning_work AS work
+    WHERE work.subscription_id = s.id
+    OFFSET 0
+) AS w
 LEFT JOIN LATERAL (
     SELECT i.stripe_invoice_id
     FROM invoices AS i
@@ -383,7 +415,13 @@ LEFT JOIN LATERAL (
 ) AS draft ON TRUE
 WHERE s.stripe_status IN ('past_due', 'unpaid', 'paused')
   AND (s.stripe_status <> 'paused' OR w.inputs ->> 'pausedBy' = 'first_payment_failure')
-  AND w.inputs ->> 'owedSince' IS NULL
+  -- looked up in the index of those that owe: most of these do
+  AND NOT EXISTS (
+      SELECT 1
+      FROM provisioning_work AS owing
+      WHERE owing.subscription_id = s.id
+        AND owing.inputs ->> 'owedSince' IS NOT NULL
+  )
 UNION ALL
 SELECT
     'paid_after_end',
