@@ -47,11 +47,12 @@ LEAST = {"a purchase's state": 0.7, "the public catalogue": 0.8}
 
 _SUBSCRIPTIONS = 10_000
 _SESSIONS = """
-INSERT INTO checkout_sessions (subscription_id, attempt, stripe_session_id, livemode, params, status)
+INSERT INTO checkout_sessions (subscription_id, attempt, stripe_session_id, livemode, params,
+    status)
 SELECT id, 1, 'cs_' || substr(stripe_subscription_id, 5), FALSE, '{}', 'complete'
 FROM subscriptions
 """
-_COUNTED = {"RATE_LIMIT_LOOKUPS": "1000000000/minute"}
+_COUNTED = {"RATE_LIMIT_LOOKUPS": "999999/second"}
 """A limit that is not reached: without one, nothing would be counted."""
 
 MakeRequest = Callable[[int], str]
@@ -133,8 +134,9 @@ def compare(ours: Target, bare: Target, count: int, connections: int) -> bool:
             print(f"{name}, {who}: {median}", flush=True)
         cpu = medians["bare"].service_cpu / medians["ours"].service_cpu
         rate = medians["ours"].rate / medians["bare"].rate
-        print(f"{name}: {cpu:.2f} of the bare limit by CPU, {rate:.2f} by rate, at least {LEAST[name]}")
-        reached = reached and cpu >= LEAST[name]
+        least = LEAST[name]
+        print(f"{name}: {cpu:.2f} of the bare limit by CPU, {rate:.2f} by rate, at least {least}")
+        reached = reached and cpu >= least
     return reached
 
 

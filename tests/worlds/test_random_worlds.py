@@ -99,7 +99,7 @@ FAULTS = {
         "WHERE s.stripe_schedule_id IS NOT NULL",
     ),
     "what Stripe will try again is overdue": (
-        "  AND coalesce(i.next_payment_attempt, '-infinity') <= now() - interval '1 day'\n",
+        "WHERE coalesce(u.next_payment_attempt, '-infinity') <= now() - interval '1 day'\n",
         "",
     ),
     "a trial after a trial is not seen": (
@@ -111,10 +111,13 @@ FAULTS = {
         "",
     ),
     "an account may be active for a month after the end": (
-        "AND w.updated_at <= now() - interval '15 minutes'\nJOIN tenant_services AS v",
-        "AND w.updated_at <= now() - interval '30 days'\nJOIN tenant_services AS v",
+        "interval '15 minutes'\n    OFFSET 0\n) AS w\nJOIN tenant_services AS v",
+        "interval '30 days'\n    OFFSET 0\n) AS w\nJOIN tenant_services AS v",
     ),
-    "the time of a retry is that of the end": ("w.decided_until <=", "w.wake_at <="),
+    "the time of a retry is that of the end": (
+        "at_rest.decided_until\n",
+        "at_rest.wake_at AS decided_until\n",
+    ),
     "an order may wait for a week": (
         "AND w.created_at < now() - interval '5 minutes'",
         "AND w.created_at < now() - interval '7 days'",
