@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from stripe_sandbox.params import _choices, _fields
+from stripe_sandbox.params import SCALARS, _choices, _fields
 from stripe_sandbox.supported import ANY
 
 Path = tuple[str, ...]
@@ -63,7 +63,7 @@ def scalars(kind: object) -> list[Any]:
             found += [{"0": one} for one in scalars(arguments[0])]
         elif origin is dict and not nested(choice):
             found.append({"key": "x"})
-        elif origin is not dict and not hasattr(choice, "__required_keys__"):
+        elif choice in SCALARS:
             found.append("true" if choice is bool else "x" if choice is str else "1")
     return found
 

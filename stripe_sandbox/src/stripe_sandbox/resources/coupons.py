@@ -99,7 +99,7 @@ def delete_coupon(call: Call) -> Document:
 def create_promotion_code(call: Call) -> Document:
     """Create a promotion code, by default with a random code."""
     world = call.world
-    coupon_id = call.get("promotion")["coupon"] if call.get("promotion") else None
+    coupon_id = call.get("promotion", {}).get("coupon")
     if coupon_id is None:
         raise missing_param("promotion[coupon]")
     world.find("coupon", coupon_id, "promotion[coupon]")

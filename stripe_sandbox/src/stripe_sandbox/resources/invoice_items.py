@@ -13,7 +13,7 @@ from stripe.params import (
 
 from stripe_sandbox.billing.discounts import Redemption, redeem
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
-from stripe_sandbox.billing.periods import Period
+from stripe_sandbox.billing.periods import Period, earliest_end
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
@@ -27,7 +27,7 @@ from stripe_sandbox.operations import (
 )
 from stripe_sandbox.resources import prices
 from stripe_sandbox.resources.prices import named_price
-from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.supported import supports
 
 
 def create(call: Call) -> Document:
@@ -133,7 +133,7 @@ def one_time_charge(
         amount=(price["unit_amount"] or 0) * quantity,
         currency=price["currency"],
         description=describe_price(call.world, price),
-        period=_period_of(given, now),
+        period=_period_of(given.get("period"), now, subscription, param.removesuffix("[price]")),
         price=price,
         quantity=quantity,
         metadata=given.get("metadata") or {},
@@ -142,16 +142,29 @@ def one_time_charge(
     )
 
 
-def _period_of(given: ReadOnly, now: int) -> Period:
+def _period_of(bounds: ReadOnly | None, now: int, subscription: ReadOnly, path: str) -> Period:
     """Return the period of a preview's `invoice_items` (Unix times) or of `add_invoice_items`."""
-    bounds = given.get("period")
     if bounds is None:
         return Period(now, now)
-    start, end = (
-        bound["timestamp"] if isinstance(bound, dict) else bound
-        for bound in (bounds["start"], bounds["end"])
-    )
-    return Period(start, end)
+    path = f"{path}[period]"
+    start = _bound(bounds["start"], now, subscription, f"{path}[start]")
+    return Period(start, _bound(bounds["end"], now, subscription, f"{path}[end]"))
+
+
+def _bound(given: Any, now: int, subscription: ReadOnly, path: str) -> int:
+    """Return a bound in Unix seconds; it may be that of the subscription's items."""
+    if isinstance(given, int):
+        return given
+    items = subscription["items"]["data"]
+    if given["type"] == "now":
+        return now
+    if given["type"] == "max_item_period_start":
+        return max(int(item["current_period_start"]) for item in items)
+    if given["type"] == "min_item_period_end":
+        return earliest_end(subscription)
+    if given.get("timestamp") is None:
+        raise missing_param(f"{path}[timestamp]")
+    return int(given["timestamp"])
 
 
 def _waiting(call: Call) -> Document:
@@ -191,13 +204,12 @@ def _made_within(item: ReadOnly, bounds: Any) -> bool:
     return is_in_range(item["date"], bounds)
 
 
-BOUND = supports("timestamp", type=one_of("timestamp"))
 ONE_TIME = supports(
     "discountable",
     "metadata",
+    "period",
     "price",
     "quantity",
-    period=supports(end=BOUND, start=BOUND),
     price_data=prices.AMOUNT,
 )
 """What `add_invoice_items` has in every operation."""

@@ -43,7 +43,7 @@ from stripe_sandbox.operations import (
     retrieve,
 )
 from stripe_sandbox.resources.invoice_items import one_time_charge
-from stripe_sandbox.resources.prices import AMOUNT, named_price
+from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
 from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
 from stripe_sandbox.supported import one_of, supports
 
@@ -84,6 +84,9 @@ def preview(call: Call) -> Document:
     details = call.get("subscription_details", {})
     with call.world.store.rehearsal():
         subscription = call.world.find("subscription", call.get("subscription"), "subscription")
+        if call.get("customer", subscription["customer"]) != subscription["customer"]:
+            message = "The subscription does not belong to this customer."
+            raise invalid(message, param="subscription")
         _add_invoice_items(call, subscription)
         if details.get("items"):
             return _preview_change(call, subscription, details)
@@ -232,16 +235,20 @@ CREATE = supports(
     "pending_invoice_items_behavior",
     "subscription",
 )
+UNTAXED = AMOUNT.without("tax_behavior")
+PREVIEWED_ITEM = supports(
+    base=CHANGED_ITEM.without("metadata"), price_data=RECURRING_AMOUNT.without("tax_behavior")
+)
 PREVIEW = supports(
     "customer",
     "subscription",
     invoice_items=supports(
-        "discountable", "metadata", "period", "price", "quantity", price_data=AMOUNT
+        "discountable", "metadata", "period", "price", "quantity", price_data=UNTAXED
     ),
     subscription_details=supports(
         "proration_behavior",
         "proration_date",
-        items=CHANGED_ITEM,
+        items=PREVIEWED_ITEM,
         trial_end=one_of("now"),
     ),
 )

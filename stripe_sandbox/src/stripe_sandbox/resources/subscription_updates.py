@@ -38,7 +38,6 @@ UPDATE = supports(
     "description",
     "discounts",
     "metadata",
-    "off_session",
     "pause_collection",
     "proration_behavior",
     "proration_date",

@@ -277,7 +277,7 @@ OPERATIONS = (
         f"{PATH}/{{id}}/resume",
         SubscriptionResumeParams,
         resume,
-        supports(billing_cycle_anchor=one_of("now")),
+        supports(billing_cycle_anchor=supports(type=one_of("now"))),
     ),
     Operation(
         "GET",

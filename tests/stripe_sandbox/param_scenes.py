@@ -1,0 +1,268 @@
+"""For each operation a call that succeeds, and what shows the effect of each of its params."""
+
+from dataclasses import replace
+
+from tests.stripe_sandbox.conftest import DAY, START
+from tests.stripe_sandbox.param_cases import (
+    AMOUNT,
+    AMOUNTS,
+    PLAN,
+    TERMS,
+    URL,
+    Scene,
+    case,
+    data,
+    entry,
+    nest,
+    one_time,
+    scene,
+)
+
+PERIOD = {"start": {"type": "timestamp", "timestamp": START + 1},
+          "end": {"type": "timestamp", "timestamp": START + DAY}}  # fmt: skip
+BUYS = {"price": "$monthly", "quantity": 1}
+
+SHIPPING = {
+    f"shipping.address.{name}": case(shipping={"name": "Ada", "address": {"line1": "z"}})
+    for name in ("city", "country", "line1", "line2", "postal_code", "state")
+}
+ITEM = {"id": "$subscription_item"}
+CHANGED = (
+    "deleted",
+    "discounts.coupon",
+    "discounts.discount",
+    "discounts.promotion_code",
+    "id",
+    "metadata",
+    "plan",
+    "price",
+    "quantity",
+)
+BIGGER = {**ITEM, "price": "$bigger"}
+BILLED = {"items": [BIGGER], "proration_behavior": "always_invoice"}
+PHASE = {"items": [{"price": "$monthly"}, {"price": "$extra"}]}
+
+ONLY_VALUES = {
+    ("POST /prices", "billing_scheme"),
+    ("POST /prices", "recurring.usage_type"),
+    ("POST /subscriptions", "collection_method"),
+    ("POST /subscriptions/{id}/resume", "billing_cycle_anchor.type"),
+}
+"""Params whose only supported value is what Stripe takes without them; the others are refused."""
+
+SCENES: dict[str, Scene] = {
+    "GET /checkout/sessions": scene(cases={"customer_details.email": case("new@example.com", "x")}),
+    "GET /customers/{id}/payment_methods": scene("customer"),
+    "POST /billing_portal/sessions": scene(
+        customer="$customer",
+        cases={"customer": case(), "return_url": case(URL)},
+    ),
+    "POST /coupons": scene(
+        percent_off=20,
+        cases={
+            "amount_off": case(5, 6, percent_off=None, currency="usd"),
+            "currency": case(percent_off=None, amount_off=5),
+            "duration": case("forever", "once"),
+            "duration_in_months": case(3, 4, duration="repeating"),
+            "percent_off": case(1, 2),
+        },
+    ),
+    "POST /coupons/{id}": scene("coupon"),
+    "POST /customers": scene(
+        cases={
+            "payment_method": case("pm_card_visa"),
+            "invoice_settings.default_payment_method": case("pm_card_visa"),
+            **SHIPPING,
+        },
+    ),
+    "POST /customers/{id}": scene("customer", cases=SHIPPING),
+    "POST /products": scene(name="Gold", cases={"id": case("gold", "silver")}),
+    "POST /products/{id}": scene("product", cases={"default_price": case("$monthly")}),
+    "POST /prices": scene(
+        **PLAN,
+        cases={
+            "product": case(),
+            "unit_amount": case(),
+            "unit_amount_decimal": case(unit_amount=None),
+            "transfer_lookup_key": case(True, refused=(False,), lookup_key="monthly"),
+        },
+    ),
+    "POST /prices/{id}": scene(
+        "bigger", cases={"transfer_lookup_key": case(True, refused=(False,), lookup_key="monthly")}
+    ),
+    "POST /promotion_codes": scene(
+        promotion={"type": "coupon", "coupon": "$coupon"},
+        cases={
+            "promotion.coupon": case(),
+            "restrictions.minimum_amount": case(
+                1, 2, restrictions={"minimum_amount_currency": "usd"}
+            ),
+            "restrictions.minimum_amount_currency": case(
+                "usd", "eur", restrictions={"minimum_amount": 5}
+            ),
+        },
+    ),
+    "POST /promotion_codes/{id}": scene("code"),
+    "POST /test_helpers/test_clocks": scene(frozen_time=START),
+    "POST /test_helpers/test_clocks/{id}/advance": scene(
+        "clock", cases={"frozen_time": case(START + DAY, START + 2 * DAY)}
+    ),
+    "POST /webhook_endpoints": scene(url=URL, enabled_events=["*"]),
+    "POST /webhook_endpoints/{id}": scene("endpoint"),
+    "POST /payment_methods/{id}/attach": scene("pm_card_visa"),
+    "POST /refunds": scene(
+        payment_intent="$payment",
+        cases={
+            "charge": case("$charge", "$other_charge", payment_intent=None),
+            "payment_intent": case("$payment", "$other_payment"),
+        },
+    ),
+    "POST /invoiceitems": scene(
+        customer="$customer",
+        amount=500,
+        currency="usd",
+        cases={
+            "amount": case(1, 2),
+            "currency": case(),
+            "customer": case(),
+            "subscription": case("$subscription"),
+            "pricing.price": case("$domain", "$setup"),
+            "unit_amount_decimal": case(1, 2, amount=None),
+            **{f"price_data.{name}": case(price_data=AMOUNT, amount=None) for name in AMOUNTS},
+        },
+    ),
+    "POST /invoiceitems/{id}": scene("item"),
+    "POST /invoices": scene(
+        customer="$customer",
+        cases={"customer": case(), "subscription": case("$subscription")},
+    ),
+    "POST /invoices/create_preview": scene(
+        subscription="$subscription",
+        cases={
+            "customer": case("$customer", refused=("$poor",)),
+            **one_time("invoice_items", {"start": START, "end": START + DAY}),
+            **entry("subscription_details.items", *CHANGED, **ITEM),
+            **data("subscription_details.items", PLAN, *TERMS, **ITEM),
+            "subscription_details.items.id": case(
+                "$subscription_item", subscription_details={"items": [{"price": "$bigger"}]}
+            ),
+            **{
+                f"subscription_details.{name}": case(
+                    *values, subscription_details={"items": [{**ITEM, "price": "$bigger"}]}
+                )
+                for name, values in (
+                    ("proration_behavior", ()),
+                    ("proration_date", (START, START + DAY)),
+                )
+            },
+            "subscription_details.trial_end": case(
+                subscription="$trial",
+                subscription_details={"items": [{"id": "$trial_item", "price": "$bigger"}]},
+            ),
+        },
+    ),
+    "POST /invoices/{id}": scene("draft"),
+    "POST /invoices/{id}/finalize": scene("draft"),
+    "POST /invoices/{id}/pay": scene(
+        "open",
+        cases={
+            "off_session": case(payment_method="$poor_asking"),
+            "payment_method": case("$poor_asking", "$poor_card"),
+        },
+    ),
+    "POST /subscription_schedules": scene(
+        cases={"from_subscription": case("$subscription", "$trial")}
+    ),
+    "POST /subscription_schedules/{id}": scene(
+        "schedule",
+        cases={
+            "end_behavior": case(phases=[PHASE]),
+            **{
+                f"phases.{name}": case(*values, index="1", phases=[PHASE, PHASE])
+                for name, values in (
+                    ("duration.interval", ()),
+                    ("duration.interval_count", ()),
+                    ("end_date", (START + 90 * DAY,)),
+                    ("items.price", ()),
+                    ("items.quantity", ()),
+                    ("proration_behavior", ()),
+                )
+            },
+            "phases.items.plan": case(index="1", phases=[PHASE, {"items": [{"quantity": 1}]}]),
+            "phases.start_date": case(
+                START + 30 * DAY,
+                refused=(START + 31 * DAY,),
+                index="1",
+                phases=[{**PHASE, "end_date": START + 30 * DAY}, PHASE],
+            ),
+        },
+    ),
+    "POST /subscription_schedules/{id}/release": scene("ending"),
+    "POST /subscription_schedules/{id}/cancel": scene("schedule"),
+    "POST /subscriptions": scene(
+        customer="$customer",
+        items=[{"price": "$monthly"}],
+        cases={
+            **one_time("add_invoice_items", PERIOD),
+            "billing_cycle_anchor": case(START + DAY, proration_behavior="none"),
+            "cancel_at": case(START + DAY),
+            "customer": case(),
+            "items.price": case(),
+            "items.plan": nest("items", {}),
+            **{
+                path: replace(one, given={**one.given, "customer": "$fresh"})
+                for path, one in data("items", PLAN, *TERMS).items()
+            },
+            "proration_behavior": case(
+                "none", refused=("create_prorations",), billing_cycle_anchor=START + DAY
+            ),
+        },
+    ),
+    "POST /subscriptions/{id}": scene(
+        "subscription",
+        cases={
+            **entry("items", *CHANGED, **ITEM),
+            **data("items", PLAN, *TERMS, **ITEM),
+            "items.id": case("$subscription_item", items=[{"price": "$bigger"}]),
+            "discounts.discount": case(index="1", discounts=[{"coupon": "$coupon"}]),
+            "payment_behavior": case(default_payment_method="$failing", **BILLED),
+            "proration_behavior": case(items=[BIGGER]),
+            "proration_date": case(START, START + DAY, items=[BIGGER]),
+            **one_time("add_invoice_items", PERIOD),
+            "cancel_at": case(START + DAY),
+            "trial_end": case(START + DAY),
+        },
+    ),
+    "POST /subscriptions/{id}/resume": scene("paused"),
+    "DELETE /subscriptions/{id}": scene("subscription"),
+    "POST /checkout/sessions": scene(
+        mode="subscription",
+        success_url=URL,
+        line_items=[BUYS],
+        cases={
+            "cancel_url": case(URL),
+            "expires_at": case(START + DAY // 2),
+            "subscription_data.trial_end": case(START + 3 * DAY),
+            "success_url": case(URL, f"{URL}2"),
+            **entry("line_items", "price", "quantity", **BUYS),
+            **data("line_items", PLAN, *TERMS, quantity=1),
+            **entry(
+                "line_items",
+                *(
+                    f"price_data.product_data.{name}"
+                    for name in (
+                        "description",
+                        "images",
+                        "metadata",
+                        "name",
+                        "tax_code",
+                        "unit_label",
+                    )
+                ),
+                price_data={**PLAN, "product": None, "product_data": {"name": "Gold"}},
+                quantity=1,
+            ),
+        },
+    ),
+    "POST /checkout/sessions/{id}": scene("session"),
+}
