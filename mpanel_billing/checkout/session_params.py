@@ -102,7 +102,8 @@ def session_params(
         "client_reference_id": str(subscription_id),
         "line_items": _line_items(purchase),
         "metadata": metadata,
-        "subscription_data": {"metadata": metadata},
+        # how changes are prorated; Stripe's default has changed before
+        "subscription_data": {"billing_mode": {"type": "flexible"}, "metadata": metadata},
         "success_url": purchase.return_urls.success,
         "cancel_url": purchase.return_urls.cancel,
         # a recovery link would bring back what is counted after its place has gone to another order

@@ -59,7 +59,7 @@ def test_a_plain_order(catalogue: Catalogue) -> None:
         "client_reference_id": str(ID),
         "line_items": [{"price": "price_starter_monthly_usd", "quantity": 1}],
         "metadata": metadata,
-        "subscription_data": {"metadata": metadata},
+        "subscription_data": {"billing_mode": {"type": "flexible"}, "metadata": metadata},
         "success_url": "https://a.test/?s={CHECKOUT_SESSION_ID}",
         "cancel_url": "https://a.test/",
         "after_expiration": {"recovery": {"enabled": True}},

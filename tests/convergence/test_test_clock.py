@@ -3,61 +3,28 @@
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object
-from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
-from stripe_sandbox import Choices, SandboxConfig, WebhookTarget, running_sandbox
-from stripe_sandbox.client import SandboxClient
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from stripe_sandbox import Choices
+from tests.convergence.clocked import ClockedStripe, clocked_stripe
 from tests.convergence.rows import run_refetches
 from tests.inbox import Inbox
 from tests.provisioning.world import World
-from tests.service import make_settings
 
 DAY = 86_400
-
-
-@dataclass
-class ClockedStripe:
-    """A Stripe, and the events that it has sent since they were last taken."""
-
-    gateway: StripeGateway
-    control: SandboxClient
-    received: list[Mapping[str, Any]]
-
-    async def take_events(self) -> list[Mapping[str, Any]]:
-        await self.control.wait_idle()
-        taken, self.received[:] = [*self.received], []
-        return taken
 
 
 @pytest.fixture(params=["real", "clock"])
 async def stripe(request: pytest.FixtureRequest) -> AsyncIterator[ClockedStripe]:
     """A Stripe that dates the events of a test clock by real time, or by that clock."""
     dated: Literal["real", "clock"] = request.param
-    received: list[Mapping[str, Any]] = []
-
-    async def receive(incoming: web.Request) -> web.Response:
-        received.append(await incoming.json())
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_post("/hook", receive)
-    async with TestServer(app) as hook:
-        target = WebhookTarget(str(hook.make_url("/hook")), "whsec_test")
-        config = SandboxConfig(webhooks=(target,), choices=Choices(event_time=dated), seed=1)
-        async with (
-            running_sandbox(config) as sandbox,
-            open_gateway(make_settings(stripe_api_base=sandbox.url)) as gateway,
-            SandboxClient(sandbox.url) as control,
-        ):
-            yield ClockedStripe(gateway, control, received)
+    async with clocked_stripe(Choices(event_time=dated)) as stripe:
+        yield stripe
 
 
 async def live_on_a_clock(gateway: StripeGateway, started: int) -> AsyncIterator[str]:

@@ -1,5 +1,7 @@
 """Who may redeem what, when a discount ends, and what prorations make of it."""
 
+import dataclasses
+
 import pytest
 import stripe
 
@@ -120,7 +122,18 @@ async def test_a_discount_is_announced_when_it_begins_and_when_it_ends(shop, dur
     assert (begun["customer"], begun["source"]["coupon"]) == (customer, "TEN")
 
 
-async def test_discounts_that_are_replaced_are_announced_as_deleted(shop):
+REPLACED = {
+    "updated": [("created", "TEN"), ("updated", "FIVE"), ("deleted", "FIVE")],
+    "created-deleted": [
+        ("created", "TEN"), ("created", "FIVE"), ("deleted", "TEN"), ("deleted", "FIVE"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("way", "expected"), REPLACED.items(), ids=REPLACED)
+async def test_a_discount_that_takes_anothers_place_is_announced(shop, sandbox, way, expected):
+    choices = sandbox.world.choices
+    sandbox.world.choices = dataclasses.replace(choices, replaced_discounts=way)
     await add_coupon(shop)
     await add_coupon(shop, "FIVE", percent_off=5)
     _, customer = await shop.clocked_customer()
@@ -134,8 +147,7 @@ async def test_discounts_that_are_replaced_are_announced_as_deleted(shop):
         for event in shop.receiver.events
         if event["type"].startswith("customer.discount.")
     ]
-    assert coupons == [("created", "TEN"), ("created", "FIVE"), ("deleted", "TEN"),
-                       ("deleted", "FIVE")]  # fmt: skip
+    assert coupons == expected
 
 
 async def test_less_than_the_minimum_charge_goes_to_the_balance(shop):
@@ -316,3 +328,24 @@ async def test_the_coupon_of_a_discount_is_expanded_even_after_it_was_deleted(sh
         made.id, {"expand": ["discounts.source.coupon.applies_to"]}
     )
     assert found.discounts[0].source.coupon.percent_off == 10
+
+
+@pytest.mark.parametrize(("way", "expected"), [("deleted", ["deleted"]), ("silent", [])])
+async def test_a_used_up_coupon_may_end_silently(shop, sandbox, way, expected):
+    choices = sandbox.world.choices
+    sandbox.world.choices = dataclasses.replace(choices, used_up_discounts=way)
+    await add_coupon(shop, duration="once")
+    bought = await shop.buy(discounts=[{"coupon": "TEN"}])
+    assert bought.discounts == []
+    await shop.driver.wait_idle()
+    kinds = [t.rpartition(".")[2] for t in shop.receiver.types() if ".discount." in t]
+    assert kinds == ["created", *expected]
+
+
+@pytest.mark.parametrize(("way", "flag"), [("kept", True), ("cleared", False)])
+async def test_an_immediate_end_may_clear_the_flag_of_the_later_one(shop, sandbox, way, flag):
+    sandbox.world.choices = dataclasses.replace(sandbox.world.choices, ended_flag=way)
+    bought = await shop.buy()
+    await shop.api.v1.subscriptions.update_async(bought.id, {"cancel_at_period_end": True})
+    ended = await shop.api.v1.subscriptions.cancel_async(bought.id)
+    assert ended.cancel_at_period_end is flag

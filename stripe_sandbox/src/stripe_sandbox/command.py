@@ -57,6 +57,24 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         default="change",
         help="change or refuse items of a subscription with a schedule (default: %(default)s)",
     )
+    add(
+        "--replaced-discounts",
+        choices=["updated", "created-deleted"],
+        default="updated",
+        help="events of a discount that takes the place of another (default: %(default)s)",
+    )
+    add(
+        "--used-up-discounts",
+        choices=["deleted", "silent"],
+        default="deleted",
+        help="event of a coupon for one invoice that is used up (default: %(default)s)",
+    )
+    add(
+        "--ended-flag",
+        choices=["kept", "cleared"],
+        default="kept",
+        help="cancel_at_period_end of what is canceled at once (default: %(default)s)",
+    )
     add("--seed", type=int, help="make ids and delivery disturbances repeatable")
     return parser
 
@@ -86,5 +104,8 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
             given.event_time,
             upcoming_invoice_ids=not given.no_upcoming_ids,
             scheduled_items=given.scheduled_items,
+            replaced_discounts=given.replaced_discounts,
+            used_up_discounts=given.used_up_discounts,
+            ended_flag=given.ended_flag,
         ),
     )

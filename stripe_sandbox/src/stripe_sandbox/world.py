@@ -56,11 +56,18 @@ class Choices:
     `event_time`: events of objects on a test clock are dated by `real` time, as Stripe's are, or by
     the `clock`. `upcoming_invoice_ids`: `invoice.upcoming` carries an id, as newer versions do.
     `scheduled_items`: the items of a subscription with a schedule can be changed directly, or not.
+    `replaced_discounts`: a discount that takes the place of another is `customer.discount.updated`,
+    or `.created` and the other one's `.deleted`. `used_up_discounts`: a coupon for one invoice that
+    is used up is `customer.discount.deleted`, or no event. `ended_flag`: `cancel_at_period_end`
+    stays as it is when a subscription is canceled at once, or becomes false.
     """
 
     event_time: Literal["real", "clock"] = "real"
     upcoming_invoice_ids: bool = True
     scheduled_items: Literal["change", "refuse"] = "change"
+    replaced_discounts: Literal["updated", "created-deleted"] = "updated"
+    used_up_discounts: Literal["deleted", "silent"] = "deleted"
+    ended_flag: Literal["kept", "cleared"] = "kept"
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ class World:
         """
         before = self.store.get(document["object"], document["id"])
         after = self.add(document)
-        previous = _differences(before or {}, after)
+        previous = differences(before or {}, after)
         if previous:
             name = event or f"{EVENT_PREFIXES.get(after['object'], after['object'])}.updated"
             self.announce(name, after, previous=previous)
@@ -181,7 +188,7 @@ class World:
         return self.now() if self.choices.event_time == "real" else self.time_of(document)
 
 
-def _differences(before: ReadOnly, after: ReadOnly) -> Document:
+def differences(before: ReadOnly, after: ReadOnly) -> Document:
     """Return the previous values of changed fields, null for new ones; nested objects in part."""
     changed = [key for key in {**after, **before} if before.get(key) != after.get(key)]
     return {key: _difference(before.get(key), after.get(key)) for key in changed}
@@ -189,5 +196,5 @@ def _differences(before: ReadOnly, after: ReadOnly) -> Document:
 
 def _difference(before: Any, after: Any) -> Any:
     if isinstance(before, dict) and isinstance(after, dict):
-        return _differences(before, after)
+        return differences(before, after)
     return before

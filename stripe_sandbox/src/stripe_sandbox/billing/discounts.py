@@ -8,7 +8,7 @@ from stripe_sandbox.billing.periods import add_interval
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, no_such
 from stripe_sandbox.money import percent_of, split_amount
-from stripe_sandbox.world import World
+from stripe_sandbox.world import World, differences
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,12 @@ def redeem(
     subscription_item: str | None = None,
     checkout_session: str | None = None,
     param: str = "discounts",
+    replaces: str | None = None,
 ) -> Document:
-    """Redeem a coupon once and return the discount; `given` is a discount param."""
+    """Redeem a coupon once and return the discount; `given` is a discount param.
+
+    `replaces` is the discount that it takes the place of, which the event says.
+    """
     if given.get("discount"):
         existing = world.store.get("discount", given["discount"])
         if existing is None:
@@ -118,8 +122,16 @@ def redeem(
         }
     )
     if subscription:
-        world.announce("customer.discount.created", discount)
+        _announce(world, discount, replaces)
     return discount
+
+
+def _announce(world: World, discount: Document, replaces: str | None) -> None:
+    if replaces is None:
+        world.announce("customer.discount.created", discount)
+        return
+    previous = differences(world.find("discount", replaces), discount)
+    world.announce("customer.discount.updated", discount, previous=previous)
 
 
 def remove_discounts(world: World, discount_ids: Iterable[str]) -> None:
@@ -205,7 +217,8 @@ def drop_used_up(world: World, holder: Document, at: int) -> None:
         end = world.find("discount", discount_id)["end"]
         if not once and (end is None or end > at):
             kept.append(discount_id)
-    remove_discounts(world, [one for one in holder["discounts"] if one not in kept])
+    if world.choices.used_up_discounts == "deleted":
+        remove_discounts(world, [one for one in holder["discounts"] if one not in kept])
     holder["discounts"] = kept
 
 
@@ -223,6 +236,10 @@ def replace_discounts(
         customer=subscription["customer"],
     )
     item_id = holder["id"] if holder["object"] == "subscription_item" else None
+    named = [one.get("discount") for one in given or []]
+    leaving = [one for one in holder["discounts"] if one not in named]
+    updates = world.choices.replaced_discounts == "updated"
+    replaced = iter(leaving if updates and len(leaving) == named.count(None) else [])
     kept = [
         redeem(
             world,
@@ -231,10 +248,12 @@ def replace_discounts(
             subscription=subscription["id"],
             subscription_item=item_id,
             param=param,
+            replaces=None if one.get("discount") else next(replaced, None),
         )["id"]
         for one in given or []
     ]
-    remove_discounts(world, [one for one in holder["discounts"] if one not in kept])
+    if not updates or len(leaving) != named.count(None):
+        remove_discounts(world, leaving)
     holder["discounts"] = kept
 
 

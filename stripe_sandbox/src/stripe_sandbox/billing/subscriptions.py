@@ -282,6 +282,8 @@ def cancel_subscription(
         "ended_at": now,
         "pause_collection": None,
     }
+    if world.choices.ended_flag == "cleared":
+        subscription["cancel_at_period_end"] = False
     subscription["cancellation_details"] |= {"reason": reason, **(details or {})}
     set_status(subscription, "canceled")
     subscription = world.save(subscription)
