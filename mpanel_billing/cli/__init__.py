@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from mpanel_billing import __version__
 
 COMMANDS = {
-    "serve": "mpanel_billing.cli.processes:serve",
-    "worker": "mpanel_billing.cli.processes:worker",
+    "serve": "mpanel_billing.cli.serve:serve",
+    "worker": "mpanel_billing.cli.worker:worker",
     "migrate": "mpanel_billing.cli.migrate:app",
     "database": "mpanel_billing.cli.grants:app",
     "catalog": "mpanel_billing.cli.catalog:app",

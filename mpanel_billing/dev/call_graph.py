@@ -24,7 +24,7 @@ _MODULES: Mapping[Process, tuple[str, ...]] = {
     Process.WORKER: ("worker", "doctor", "cli.doctor"),
     Process.COMMANDS: ("cli",),
 }
-_OF_OTHER_ROLES = ("cli.migrate", "cli.dev", "cli.processes")
+_OF_OTHER_ROLES = ("cli.migrate", "cli.dev", "cli.serve", "cli.worker")
 """Commands of the owner, and those that start the other processes."""
 
 _OF_EACH_TYPE = ("list_stored", "write_snapshots", "list_compared", "find_absent")

@@ -1,26 +1,16 @@
-"""Serves HTTP: the web process, which stops without losing requests, and a worker's monitoring."""
+"""Serves HTTP as the web process, which stops without losing requests."""
 
 import asyncio
 import gc
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Callable
 
 from aiohttp import hdrs, web
 
 from mpanel_billing.errors import BillingError
-from mpanel_billing.http import keys
 from mpanel_billing.http.connections import Runner
-from mpanel_billing.http.middleware import MIDDLEWARES
-from mpanel_billing.http.response_headers import add_headers
-from mpanel_billing.http.routes import health
-from mpanel_billing.provisioning.drivers.registry import list_unmade
-from mpanel_billing.settings import Settings
-from mpanel_billing.telemetry.figures import FigureReader
-from mpanel_billing.telemetry.pool import open_pool
 from mpanel_billing.telemetry.process_manager import runs_under_pm2, signal_ready, stopping_with_pm2
 from mpanel_billing.telemetry.systemd import take_sockets
 from mpanel_billing.telemetry.watchdog import watching_loop
@@ -191,51 +181,3 @@ async def _wait_for_connections(runner: web.AppRunner) -> None:
         if asyncio.get_running_loop().time() > deadline:
             return
         await asyncio.sleep(_POLL_SECONDS)
-
-
-_MONITORING_CONNECTIONS = 2
-"""Separate from the worker's, so that monitoring works while those are all in use."""
-
-
-@asynccontextmanager
-async def listening_for_monitoring(settings: Settings) -> AsyncIterator[None]:
-    """Serve health and metrics of a worker during the block, if WORKER_METRICS_PORT is set.
-
-    AddressInUseError if the port is taken.
-    """
-    if not settings.worker_metrics_port:
-        yield
-        return
-    runner = Runner(_monitoring_app(settings))
-    await runner.setup()
-    try:
-        await _listen_for_monitoring(runner, settings.host, settings.worker_metrics_port)
-        yield
-    finally:
-        await runner.cleanup()
-
-
-def _monitoring_app(settings: Settings) -> web.Application:
-    app = web.Application(middlewares=MIDDLEWARES)
-    app[keys.SETTINGS] = settings
-    add_headers(app)
-    app.add_routes(health.routes)
-    app.cleanup_ctx.append(_monitoring_pool)
-    return app
-
-
-async def _monitoring_pool(app: web.Application) -> AsyncIterator[None]:
-    few = {"database_pool_min": 0, "database_pool_max": _MONITORING_CONNECTIONS}
-    async with await open_pool(app[keys.SETTINGS].model_copy(update=few)) as pool:
-        app[keys.POOL] = pool
-        app[keys.FIGURES] = FigureReader(pool, partial(list_unmade, app[keys.SETTINGS]))
-        yield
-
-
-async def _listen_for_monitoring(runner: web.AppRunner, host: str, port: int) -> None:
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        message = f"cannot listen on {host}:{port} (WORKER_METRICS_PORT): {error.strerror}"
-        raise AddressInUseError(message) from error
-    logger.info("monitoring on http://%s:%d", host, port)

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import stripe
+from typing import TYPE_CHECKING, Any
 
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
+
+if TYPE_CHECKING:
+    import stripe
 
 CORRECTION = "notPaidOrGivenBack"
 """Metadata of an invoice item that takes back a credit for what was not paid and kept."""
@@ -75,7 +76,7 @@ async def list_billed(gateway: StripeGateway, subscription_id: str) -> list[Bill
         return [await _billed(invoice) async for invoice in page.auto_paging_iter()]
 
 
-async def _billed(invoice: stripe.Invoice) -> BilledInvoice:
+async def _billed(invoice: "stripe.Invoice") -> BilledInvoice:
     fields = invoice.to_dict()
     payments = (fields.get("payments") or {}).get("data") or []
     intents = [(payment.get("payment") or {}).get("payment_intent") for payment in payments]

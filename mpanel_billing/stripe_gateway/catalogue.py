@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-
-import stripe
-from stripe.params import CouponCreateParams, PriceCreateParams
+from typing import TYPE_CHECKING
 
 from mpanel_billing.catalogue.offers import PriceTerms, StripeCoupon, StripePrice, StripeProduct
 from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
+
+if TYPE_CHECKING:
+    import stripe
+    from stripe.params import CouponCreateParams, PriceCreateParams
 
 IDS_PER_REQUEST = 50
 """Ids are sent in the query of a GET, whose length is limited."""
@@ -18,7 +20,7 @@ IDS_PER_REQUEST = 50
 class StripeCatalogue:
     """The `CatalogueGateway` of a real (or sandboxed) Stripe account."""
 
-    def __init__(self, client: stripe.StripeClient) -> None:
+    def __init__(self, client: "stripe.StripeClient") -> None:
         """Use `client`, whose key decides account and mode."""
         self._v1 = client.v1
 
@@ -100,7 +102,7 @@ class StripeCatalogue:
             await self._v1.coupons.delete_async(coupon_id, None, {"idempotency_key": key})
 
 
-def _product(product: stripe.Product) -> StripeProduct:
+def _product(product: "stripe.Product") -> StripeProduct:
     return StripeProduct(
         id=product.id,
         name=product.name,
@@ -109,7 +111,7 @@ def _product(product: stripe.Product) -> StripeProduct:
     )
 
 
-def _price(price: stripe.Price) -> StripePrice:
+def _price(price: "stripe.Price") -> StripePrice:
     recurring = price.recurring
     return StripePrice(
         id=price.id,
@@ -124,7 +126,7 @@ def _price(price: stripe.Price) -> StripePrice:
     )
 
 
-def _coupon(coupon: stripe.Coupon) -> StripeCoupon:
+def _coupon(coupon: "stripe.Coupon") -> StripeCoupon:
     percent = coupon.percent_off
     applies_to = coupon.to_dict().get("applies_to") or {}
     return StripeCoupon(
@@ -141,7 +143,7 @@ def _coupon(coupon: stripe.Coupon) -> StripeCoupon:
     )
 
 
-def _price_params(terms: PriceTerms) -> PriceCreateParams:
+def _price_params(terms: PriceTerms) -> "PriceCreateParams":
     params: PriceCreateParams = {
         "product": terms.product_id,
         "currency": terms.currency,
@@ -158,7 +160,7 @@ def _price_params(terms: PriceTerms) -> PriceCreateParams:
     return params
 
 
-def _coupon_params(coupon: StripeCoupon) -> CouponCreateParams:
+def _coupon_params(coupon: StripeCoupon) -> "CouponCreateParams":
     params: CouponCreateParams = {
         "id": coupon.id,
         "name": coupon.name,

@@ -3,19 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
-
-from stripe import InvoiceItem
-from stripe.params import (
-    InvoiceFinalizeInvoiceParams,
-    InvoiceItemCreateParams,
-    InvoiceItemListParams,
-    RefundCreateParams,
-)
+from typing import TYPE_CHECKING, Any, cast
 
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from stripe import InvoiceItem
+    from stripe.params import (
+        InvoiceFinalizeInvoiceParams,
+        InvoiceItemCreateParams,
+        InvoiceItemListParams,
+        RefundCreateParams,
+    )
 
 CHARGE_ID = "chargeId"
 """Metadata of an invoice item: the id of our charge."""
@@ -80,7 +81,7 @@ async def find_item(gateway: StripeGateway, item: PendingItem) -> MadeItem | Non
     return None
 
 
-def _made(item: InvoiceItem) -> MadeItem:
+def _made(item: "InvoiceItem") -> MadeItem:
     return MadeItem(item.id, datetime.fromtimestamp(item.date, UTC))
 
 

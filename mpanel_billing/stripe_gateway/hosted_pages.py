@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
-
-from stripe.params import CustomerCreateParams
-from stripe.params.checkout import SessionCreateParams
+from typing import TYPE_CHECKING, Any, cast
 
 from mpanel_billing.errors import StripeError
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+
+if TYPE_CHECKING:
+    from stripe.params import CustomerCreateParams
+    from stripe.params.checkout import SessionCreateParams
 
 
 @dataclass(frozen=True, slots=True)

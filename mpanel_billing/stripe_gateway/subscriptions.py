@@ -3,20 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
-
-import stripe
-from stripe.params import (
-    InvoiceCreatePreviewParams,
-    SubscriptionCancelParams,
-    SubscriptionCreateParams,
-    SubscriptionUpdateParams,
-)
+from typing import TYPE_CHECKING, Any, cast
 
 from mpanel_billing.stripe_gateway.billed import CORRECTION
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
+
+if TYPE_CHECKING:
+    import stripe
+    from stripe.params import (
+        InvoiceCreatePreviewParams,
+        SubscriptionCancelParams,
+        SubscriptionCreateParams,
+        SubscriptionUpdateParams,
+    )
 
 NO_UPCOMING_INVOICE = "invoice_upcoming_none"
 """Stripe's error code for a subscription that ends before it is billed again."""
@@ -125,7 +126,7 @@ async def has_coupon(gateway: StripeGateway, stripe_subscription_id: str, coupon
     )
 
 
-def _coupon_of(discount: stripe.Discount) -> str | None:
+def _coupon_of(discount: "stripe.Discount") -> str | None:
     coupon = discount.source.coupon
     return coupon if isinstance(coupon, str) or coupon is None else coupon.id
 
@@ -180,13 +181,13 @@ async def preview_change(
     )
 
 
-def _proration_date(invoice: stripe.Invoice) -> datetime | None:
+def _proration_date(invoice: "stripe.Invoice") -> datetime | None:
     details = invoice.parent.subscription_details if invoice.parent else None
     moment = details.subscription_proration_date if details else None
     return datetime.fromtimestamp(moment, UTC) if moment else None
 
 
-def _line(line: stripe.InvoiceLineItem) -> PreviewLine:
+def _line(line: "stripe.InvoiceLineItem") -> PreviewLine:
     fields = line.to_dict()
     parent = fields.get("parent") or {}
     origins = ("invoice_item_details", "subscription_item_details")

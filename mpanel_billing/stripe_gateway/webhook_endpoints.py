@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
-import stripe
-
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
 
 if TYPE_CHECKING:
+    import stripe
     from stripe.params import WebhookEndpointCreateParams, WebhookEndpointUpdateParams
 
 
@@ -84,7 +83,7 @@ def _new_key() -> "stripe.RequestOptions":
     return {"idempotency_key": f"webhook-endpoint-{uuid4().hex}"}
 
 
-def _endpoint(found: stripe.WebhookEndpoint) -> WebhookEndpoint:
+def _endpoint(found: "stripe.WebhookEndpoint") -> WebhookEndpoint:
     return WebhookEndpoint(
         id=found.id,
         url=found.url,
