@@ -46,7 +46,6 @@ ONLY_VALUES = {
     ("POST /prices", "billing_scheme"),
     ("POST /prices", "recurring.usage_type"),
     ("POST /subscriptions", "collection_method"),
-    ("POST /subscriptions/{id}/resume", "billing_cycle_anchor.type"),
 }
 """Params whose only supported value is what Stripe takes without them; the others are refused."""
 
@@ -233,7 +232,16 @@ SCENES: dict[str, Scene] = {
             "trial_end": case(START + DAY),
         },
     ),
-    "POST /subscriptions/{id}/resume": scene("paused"),
+    "POST /subscriptions/{id}/resume": scene(
+        "paused_before",
+        cases={
+            "billing_cycle_anchor.type": case(),
+            "proration_behavior": case(billing_cycle_anchor={"type": "unchanged"}),
+            "proration_date": case(
+                START + DAY, START + 2 * DAY, billing_cycle_anchor={"type": "unchanged"}
+            ),
+        },
+    ),
     "DELETE /subscriptions/{id}": scene("subscription"),
     "POST /checkout/sessions": scene(
         mode="subscription",

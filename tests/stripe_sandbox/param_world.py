@@ -97,7 +97,19 @@ def _add_subscriptions(desk: Desk) -> None:
        trial_period_days=1,
        trial_settings={"end_behavior": {"missing_payment_method": "pause"}})  # fmt: skip
     do("POST /subscriptions/{id}", of="paused", trial_end="now")
+    _add_paused_before(desk)
     do("DELETE /subscriptions/{id}", of="discounted")
+
+
+def _add_paused_before(desk: Desk) -> None:
+    """Add a subscription that has been paused for nine days."""
+    do = desk.do
+    do("POST /test_helpers/test_clocks", keep="late_clock", frozen_time=START - 10 * DAY)
+    do("POST /customers", keep="late", test_clock="$late_clock")
+    do("POST /subscriptions", keep="paused_before", customer="$late",
+       items=[{"price": "$monthly"}], trial_period_days=1,
+       trial_settings={"end_behavior": {"missing_payment_method": "pause"}})  # fmt: skip
+    do("POST /test_helpers/test_clocks/{id}/advance", of="late_clock", frozen_time=START)
 
 
 def _add_invoices(desk: Desk) -> None:

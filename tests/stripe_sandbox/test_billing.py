@@ -114,8 +114,6 @@ async def test_a_paused_subscription_resumes_with_a_new_period(shop):
         }
     )
     await shop.driver.advance_clock(clock, START + 20 * DAY)
-    with pytest.raises(stripe.CardError):
-        await shop.api.v1.subscriptions.resume_async(subscription.id)
     await shop.driver.replace_card(customer)
 
     resumed = await shop.api.v1.subscriptions.resume_async(subscription.id)
@@ -502,3 +500,80 @@ async def test_a_year_of_renewals_passes_in_one_step(shop):
     subscription = await shop.buy(customer=customer)
     await shop.driver.advance_clock(clock, START + 365 * DAY + HOUR)
     assert [i.amount_paid for i in await shop.invoices(subscription.id)] == [1000] * 13
+
+
+@pytest.mark.parametrize(
+    ("behavior", "sums"), [("create_prorations", []), ("always_invoice", [516]), ("none", [])]
+)
+async def test_a_paused_subscription_resumes_in_the_period_that_surrounds_now(shop, behavior, sums):
+    clock, customer = await shop.clocked_customer()
+    await add_default_card(shop, customer)
+    settings = {"end_behavior": {"missing_payment_method": "pause"}}
+    bought = await shop.api.v1.subscriptions.create_async(
+        {
+            "customer": customer,
+            "items": [{"price": shop.prices["monthly"]}],
+            "trial_period_days": 10,
+            "trial_settings": settings,
+        }
+    )
+    await shop.api.v1.customers.update_async(
+        customer, {"invoice_settings": {"default_payment_method": ""}}
+    )
+    await shop.driver.advance_clock(clock, START + 25 * DAY)
+    assert (await shop.fetch(bought.id)).status == "paused"
+    await add_default_card(shop, customer)
+    resumed = await shop.api.v1.subscriptions.resume_async(
+        bought.id,
+        {"billing_cycle_anchor": {"type": "unchanged"}, "proration_behavior": behavior},
+    )
+    item = resumed.items.data[0]
+    assert (item.current_period_start, item.current_period_end) == (
+        START + 10 * DAY,
+        START + 41 * DAY,
+    )
+    assert resumed.billing_cycle_anchor == START + 10 * DAY
+    waiting = (await shop.api.v1.invoice_items.list_async({"pending": True})).data
+    assert [i.amount for i in waiting] == ([516] if behavior == "create_prorations" else [])
+    assert [i.total for i in await shop.invoices(bought.id)] == [0, *sums]
+
+
+async def test_resuming_with_a_declined_card_leaves_the_subscription_past_due(shop):
+    clock, customer = await shop.clocked_customer()
+    paused = await shop.api.v1.subscriptions.create_async(
+        {
+            "customer": customer,
+            "items": [{"price": shop.prices["monthly"]}],
+            "trial_period_days": 2,
+            "trial_settings": {"end_behavior": {"missing_payment_method": "pause"}},
+        }
+    )
+    await shop.driver.advance_clock(clock, START + 3 * DAY)
+    await shop.driver.replace_card(customer, "4000000000000341")
+    resumed = await shop.api.v1.subscriptions.resume_async(paused.id)
+    assert resumed.status == "past_due"
+
+
+async def add_default_card(shop, customer):
+    card = await shop.api.v1.payment_methods.attach_async("pm_card_visa", {"customer": customer})
+    await shop.api.v1.customers.update_async(
+        customer, {"invoice_settings": {"default_payment_method": card.id}}
+    )
+
+
+async def test_a_payment_saves_its_card_on_the_subscription_if_told(shop):
+    _, customer = await shop.clocked_customer()
+    await add_default_card(shop, customer)
+    other = await shop.api.v1.payment_methods.attach_async("pm_card_amex", {"customer": customer})
+    for setting, saved in (("off", None), ("on_subscription", other.id)):
+        bought = await shop.api.v1.subscriptions.create_async(
+            {
+                "customer": customer,
+                "items": [{"price": shop.prices["monthly"]}],
+                "payment_behavior": "default_incomplete",
+                "payment_settings": {"save_default_payment_method": setting},
+            }
+        )
+        await shop.api.v1.invoices.pay_async(bought.latest_invoice, {"payment_method": other.id})
+        paid = await shop.fetch(bought.id)
+        assert (paid.status, paid.default_payment_method) == ("active", saved)

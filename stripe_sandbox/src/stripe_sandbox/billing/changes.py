@@ -7,7 +7,13 @@ from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import collect, finalize_invoice
 from stripe_sandbox.billing.payments import as_api_error
-from stripe_sandbox.billing.periods import Period, earliest_end, restart_period, span_of
+from stripe_sandbox.billing.periods import (
+    Period,
+    earliest_end,
+    restart_period,
+    span_of,
+    surrounding_period,
+)
 from stripe_sandbox.billing.proration import ItemChange, new_item, prorate, replace_price
 from stripe_sandbox.billing.renewals import survives_trial
 from stripe_sandbox.billing.subscriptions import (
@@ -61,6 +67,20 @@ def credit_unused_time(world: World, subscription: ReadOnly) -> None:
     customer = world.find("customer", subscription["customer"])
     now = world.time_of(subscription)
     prorate(world, subscription, customer, changes, now, credit_only=True)
+
+
+def enter_current_period(world: World, subscription: Document, *, proration: str, at: int) -> None:
+    """Move every item to the period that surrounds now, and charge the rest of it from `at` on."""
+    now = world.time_of(subscription)
+    anchor = subscription["billing_cycle_anchor"]
+    changes = []
+    for item in subscription["items"]["data"]:
+        span = surrounding_period(item["price"], anchor, now)
+        item |= {"current_period_start": span.start, "current_period_end": span.end}
+        changes.append(ItemChange(None, dict(item), span))
+    if proration != "none":
+        customer = world.find("customer", subscription["customer"])
+        prorate(world, subscription, customer, changes, at, credit_only=False)
 
 
 def _change_item(

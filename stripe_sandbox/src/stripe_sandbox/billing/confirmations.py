@@ -8,7 +8,7 @@ from stripe_sandbox.billing.customers import (
     create_payment_method,
 )
 from stripe_sandbox.billing.dunning import settle
-from stripe_sandbox.billing.invoices import note_attempt, subscription_of
+from stripe_sandbox.billing.invoices import note_attempt, save_default
 from stripe_sandbox.billing.payment_intents import charge_intent, note_decline
 from stripe_sandbox.billing.payments import note_paid, payment_with
 from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline, find_token
@@ -79,7 +79,7 @@ def _follow(world: World, intent: ReadOnly, method_id: str, decline: Decline | N
     invoice = world.find("invoice", payment["invoice"])
     if decline is None:
         note_paid(world, payment, intent["amount"])
-        _save_default(world, invoice, method_id)
+        save_default(world, invoice, method_id)
     retried = invoice["attempt_count"] > 0
     note_attempt(world, invoice, decline, manual=True)
     settle(world, invoice, failed=decline is not None, ends_retries=not retried)
@@ -95,15 +95,6 @@ def _keep(world: World, intent: ReadOnly, method_id: str) -> None:
         attach_payment_method(world, method_id, customer, "payment_method")
     else:
         world.store.put(CARD, {**(world.store.peek(CARD, method_id) or {}), "detached": True})
-
-
-def _save_default(world: World, invoice: ReadOnly, method_id: str) -> None:
-    """Make the payment method the subscription's, if its settings say so."""
-    subscription = subscription_of(world, invoice)
-    if subscription is None:
-        return
-    if subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
-        world.change(subscription | {"default_payment_method": method_id})
 
 
 def confirmation_error(world: World, decline: Decline, intent: ReadOnly) -> ApiError:

@@ -252,8 +252,19 @@ def charge_invoice(
         decline: Decline | None = NO_CARD
     else:
         decline = payments.charge_card(world, invoice, method_id, buyer_present=buyer_present)
+        if decline is None:
+            save_default(world, invoice, method_id)
     note_attempt(world, invoice, decline, manual=manual)
     return decline
+
+
+def save_default(world: World, invoice: ReadOnly, method_id: str) -> None:
+    """Make the payment method of a payment the subscription's, if its settings say so."""
+    subscription = subscription_of(world, invoice)
+    if subscription is None:
+        return
+    if subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
+        world.change(subscription | {"default_payment_method": method_id})
 
 
 def note_attempt(world: World, invoice: Document, decline: Decline | None, *, manual: bool) -> None:

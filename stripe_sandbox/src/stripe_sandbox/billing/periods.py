@@ -56,6 +56,15 @@ def next_end(price: ReadOnly, anchor: int, start: int) -> int:
     return period_end(anchor, start, recurring["interval"], recurring["interval_count"])
 
 
+def surrounding_period(price: ReadOnly, anchor: int, moment: int) -> Period:
+    """Return the price's period that a Unix time lies in, counted from an anchor before it."""
+    interval, count = price["recurring"]["interval"], price["recurring"]["interval_count"]
+    start, end, periods = anchor, next_end(price, anchor, moment), 1
+    while (following := add_interval(anchor, interval, periods * count)) < end:
+        start, periods = following, periods + 1
+    return Period(start, end)
+
+
 def earliest_end(subscription: ReadOnly) -> int:
     """Return the earliest period end of the subscription's items."""
     return min(int(item["current_period_end"]) for item in subscription["items"]["data"])

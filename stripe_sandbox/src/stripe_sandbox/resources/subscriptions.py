@@ -14,6 +14,7 @@ from stripe.params import (
 
 from stripe_sandbox.billing.changes import (
     credit_unused_time,
+    enter_current_period,
     invoice_now,
     schedule_cancellation,
 )
@@ -192,16 +193,23 @@ def end_now(
 
 
 def resume(call: Call) -> Document:
-    """Resume a paused subscription: a new period begins and is charged at once."""
+    """Resume a paused subscription in a new period, or in the one that surrounds now."""
     world = call.world
     subscription = world.find("subscription", call.id)
     if subscription["status"] != "paused":
         raise ApiError(400, "You can only resume subscriptions that are paused.")
+    keeps_anchor = call.get("billing_cycle_anchor", {}).get("type") == "unchanged"
+    behavior = call.get("proration_behavior", "create_prorations")
     now = world.time_of(subscription)
     set_status(subscription, "active")
-    restart_period(subscription, now)
+    if keeps_anchor:
+        at = call.get("proration_date", now)
+        enter_current_period(world, subscription, proration=behavior, at=at)
+    else:
+        restart_period(subscription, now)
     subscription = world.change(subscription)
-    invoice_now(world, subscription, new_period=True, strict=True)
+    if not keeps_anchor or behavior == "always_invoice":
+        invoice_now(world, subscription, new_period=not keeps_anchor, strict=False)
     subscription = world.find("subscription", call.id)
     world.announce("customer.subscription.resumed", subscription)
     return subscription
@@ -277,7 +285,7 @@ OPERATIONS = (
         f"{PATH}/{{id}}/resume",
         SubscriptionResumeParams,
         resume,
-        supports(billing_cycle_anchor=supports(type=one_of("now"))),
+        supports("billing_cycle_anchor", "proration_behavior", "proration_date"),
     ),
     Operation(
         "GET",
