@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from stripe_sandbox.api import Api
 from stripe_sandbox.archive import Archive
+from stripe_sandbox.banks import Banks
 from stripe_sandbox.billing.schedule import WallClock
 from stripe_sandbox.control import Control, render_errors
 from stripe_sandbox.delivery import DEFAULT_RETRY_DELAYS, Dispatcher
@@ -64,6 +65,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     CustomerPages(world).add_routes(app)
     AuthenticationPages(world).add_routes(app)
     Control(world, faults, rate_limit, dispatcher, wall_clock).add_routes(app)
+    Banks(world).add_routes(app)
     app.cleanup_ctx.append(_running(world, dispatcher, wall_clock, config))
     return app
 

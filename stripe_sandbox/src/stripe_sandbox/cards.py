@@ -75,6 +75,7 @@ class TestCard:
     consequence: str | None = None
     risk: Literal["normal", "elevated", "highest"] = "normal"
     failed_checks: frozenset[str] = frozenset()
+    settles_at_once: bool = False
     aliases: tuple[str, ...] = ()
 
     __test__ = False  # not a test class, despite its name
@@ -235,6 +236,7 @@ _TAKEN_BACK = (
     ),
     TestCard("4000000000001976", "pm_card_createDisputeInquiry", consequence="inquiry"),
     TestCard("4000000000005423", "pm_card_createIssuerFraudRecord", consequence="warning"),
+    TestCard("4000000000000077", "pm_card_bypassPending", settles_at_once=True),
     TestCard("4000000000007726", "pm_card_pendingRefund", refund="succeeds_later"),
     TestCard("4000000000005126", "pm_card_refundFail", refund="fails_later"),
 )

@@ -161,6 +161,26 @@ class SandboxClient:
         result = await self._call("POST", "/_sandbox/authentications", body=body)
         return str(result["status"])
 
+    async def dispute(self, charge: str, **details: Any) -> str:
+        """Dispute a charge (see banks.DisputeRequest); return the dispute's id."""
+        result = await self._call("POST", "/_sandbox/disputes", body={"charge": charge, **details})
+        return str(result["id"])
+
+    async def decide_dispute(self, dispute: str, outcome: str) -> str:
+        """End a dispute (`won`, `lost`), or escalate an inquiry; return its status."""
+        path = f"/_sandbox/disputes/{dispute}"
+        return str((await self._call("POST", path, body={"outcome": outcome}))["status"])
+
+    async def warn_of_fraud(self, charge: str) -> str:
+        """Make an early fraud warning about a charge; return its id."""
+        result = await self._call("POST", "/_sandbox/fraud_warnings", body={"charge": charge})
+        return str(result["id"])
+
+    async def fail_refund(self, refund: str) -> str:
+        """Let a refund fail; return its status."""
+        result = await self._call("POST", f"/_sandbox/refunds/{refund}", body={})
+        return str(result["status"])
+
     async def reset(self) -> None:
         """Delete everything in the sandbox."""
         await self._call("POST", "/_sandbox/reset", body={})

@@ -23,11 +23,13 @@ from stripe_sandbox.world import World
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """A request of `/_sandbox`: unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DeliverySwitches(_Body):
+class DeliverySwitches(Body):
     """`POST /_sandbox/delivery`: how webhook delivery is disturbed from now on."""
 
     duplicate: bool = False
@@ -39,7 +41,7 @@ class DeliverySwitches(_Body):
     seed: int | None = None
 
 
-class FaultRequest(_Body):
+class FaultRequest(Body):
     """`POST /_sandbox/faults`: how the next matching API requests fail (see faults.Fault)."""
 
     kind: Literal["status", "hang", "reset"] = "status"
@@ -53,40 +55,40 @@ class FaultRequest(_Body):
     remember: bool | None = None
 
 
-class IdleRequest(_Body):
+class IdleRequest(Body):
     """`POST /_sandbox/idle`: how many seconds to wait for pending deliveries."""
 
     timeout: Annotated[float, Field(gt=0)] = 10.0
 
 
-class ClockRequest(_Body):
+class ClockRequest(Body):
     """`POST /_sandbox/clock`: the Unix time to advance to, by the sandbox's own or a test clock."""
 
     advance_to: int
     test_clock: str | None = None
 
 
-class CardRequest(_Body):
+class CardRequest(Body):
     """`POST /_sandbox/cards`: a customer's new card, a test card's number."""
 
     customer: str
     number: str
 
 
-class AuthenticationRequest(_Body):
+class AuthenticationRequest(Body):
     """`POST /_sandbox/authentications`: the buyer completes 3D Secure, or fails to."""
 
     intent: str
     succeed: bool = True
 
 
-class RateLimitRequest(_Body):
+class RateLimitRequest(Body):
     """`POST /_sandbox/rate_limit`: API requests allowed per second; null removes the limit."""
 
     per_second: Annotated[int, Field(ge=1)] | None = None
 
 
-class CopiesRequest(_Body):
+class CopiesRequest(Body):
     """`POST /_sandbox/copies`: copies of a subscription, its customer and its invoices.
 
     Their creation times are spread evenly over the last `days`. There are no events.

@@ -9,6 +9,8 @@ from typing import Any
 
 from stripe import StripeObject
 
+from stripe_sandbox.billing.balance import KIND as BALANCE_TRANSACTION
+from stripe_sandbox.billing.balance import aged
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
 from stripe_sandbox.shapes import CLASSES, as_sent, fields_of
@@ -94,6 +96,8 @@ def _resolve(world: World, value: Any, kinds: Sequence[str]) -> Any:
         return value
     found = (world.store.get(kind, value) for kind in (*kinds, *(f"_deleted_{k}" for k in kinds)))
     document = next((one for one in found if one), None)
+    if document and document["object"] == BALANCE_TRANSACTION:
+        document = aged(world, document)
     return as_sent(document or {"id": value, "object": kinds[0], "deleted": True})
 
 
@@ -105,6 +109,11 @@ def _invoice_payments(world: World, invoice: ReadOnly) -> Document:
 def _session_line_items(world: World, session: ReadOnly) -> Document:
     kept = world.store.get("_session_cart", session["id"]) or {"line_items": []}
     return list_object(kept["line_items"], f"/v1/checkout/sessions/{session['id']}/line_items")
+
+
+def _charge_refunds(world: World, charge: ReadOnly) -> Document:
+    mine = [r for r in world.store.newest_first("refund") if r["charge"] == charge["id"]]
+    return list_object(deepcopy(mine), f"/v1/charges/{charge['id']}/refunds")
 
 
 def _customer_subscriptions(world: World, customer: ReadOnly) -> Document:
@@ -152,6 +161,7 @@ def _currency_options(_: World, price: ReadOnly) -> Document:
 
 
 ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | None]] = {
+    ("charge", "refunds"): _charge_refunds,
     ("checkout.session", "line_items"): _session_line_items,
     ("coupon", "applies_to"): _applies_to,
     ("customer", "cash_balance"): _nothing,

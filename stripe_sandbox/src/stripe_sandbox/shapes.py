@@ -20,6 +20,7 @@ from stripe._object_classes import OBJECT_CLASSES
 from stripe_sandbox.documents import Document
 
 ON_REQUEST: Mapping[str, frozenset[str]] = {
+    "charge": frozenset({"refunds"}),
     "checkout.session": frozenset({"line_items"}),
     "coupon": frozenset({"applies_to"}),
     "customer": frozenset(
@@ -50,10 +51,15 @@ CLASSES: Mapping[str, type[StripeObject]] = {
     for cls in (
         stripe.Account,
         stripe.Balance,
+        stripe.BalanceTransaction,
         stripe.Charge,
         stripe.Coupon,
+        stripe.CreditNote,
+        stripe.CreditNoteLineItem,
         stripe.Customer,
+        stripe.CustomerBalanceTransaction,
         stripe.Discount,
+        stripe.Dispute,
         stripe.Event,
         stripe.Invoice,
         stripe.InvoiceItem,
@@ -75,6 +81,7 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.WebhookEndpoint,
         stripe.billing_portal.Session,
         stripe.checkout.Session,
+        stripe.radar.EarlyFraudWarning,
         stripe.test_helpers.TestClock,
     )
 }

@@ -1,5 +1,6 @@
 """Charges: what a payment intent has charged, or tried to."""
 
+from stripe_sandbox.billing.balance import add_charge
 from stripe_sandbox.billing.customers import card_behind
 from stripe_sandbox.cards import BLOCKED, Decline, TestCard
 from stripe_sandbox.documents import Document, ReadOnly
@@ -18,7 +19,7 @@ def make_charge(
     method = world.find("payment_method", intent["payment_method"])
     card = card_behind(world, method["id"])
     paid = decline is None
-    return world.add(
+    charge = world.add(
         {
             "id": charge_id,
             "object": "charge",
@@ -49,6 +50,16 @@ def make_charge(
             "status": "succeeded" if paid else "failed",
         }
     )
+    if charge["captured"]:
+        charge["balance_transaction"] = take_money(world, charge)
+        charge = world.save(charge)
+    return charge
+
+
+def take_money(world: World, charge: ReadOnly) -> str:
+    """Store the balance transaction of a captured charge; return its id."""
+    card = card_behind(world, charge["payment_method"])
+    return add_charge(world, charge, country=card.country, at_once=card.settles_at_once)
 
 
 def _details(method: ReadOnly, card: TestCard) -> Document:

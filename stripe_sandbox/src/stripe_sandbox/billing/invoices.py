@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stripe_sandbox import shapes
 from stripe_sandbox.billing import payments
+from stripe_sandbox.billing.customer_balance import change_balance
 from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.discounts import discount_lines
 from stripe_sandbox.billing.lines import item_line, pending_items
@@ -218,10 +219,15 @@ def _settle_balance(world: World, invoice: Document) -> None:
     """Apply the customer's balance, or add to it what is not charged."""
     ending = invoice["total"] + invoice["starting_balance"] - invoice["amount_due"]
     invoice["ending_balance"] = ending
-    if ending != invoice["starting_balance"]:
-        customer = world.find("customer", invoice["customer"])
-        customer["balance"] = ending
-        world.change(customer)
+    moved = ending - invoice["starting_balance"]
+    if moved:
+        kind = "invoice_too_small" if ending > 0 else "applied_to_invoice"
+        _move_balance(world, invoice, moved, kind)
+
+
+def _move_balance(world: World, invoice: ReadOnly, amount: int, kind: str) -> None:
+    currency, invoice_id = invoice["currency"], invoice["id"]
+    change_balance(world, invoice["customer"], amount, currency, kind, invoice=invoice_id)
 
 
 def collect(
@@ -333,6 +339,9 @@ def void_invoice(world: World, invoice: Document) -> Document:
     invoice = world.save(invoice)
     world.announce("invoice.voided", invoice)
     payments.cancel_payment(world, invoice)
+    applied = invoice["starting_balance"] - (invoice["ending_balance"] or 0)
+    if applied:
+        _move_balance(world, invoice, applied, "unapplied_from_invoice")
     return invoice
 
 

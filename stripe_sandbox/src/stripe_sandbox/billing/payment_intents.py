@@ -3,7 +3,8 @@
 from typing import Any
 
 from stripe_sandbox.billing.authentication import next_action, requires_authentication
-from stripe_sandbox.billing.charges import make_charge
+from stripe_sandbox.billing.charges import make_charge, take_money
+from stripe_sandbox.billing.consequences import plan_consequence
 from stripe_sandbox.billing.customers import card_behind
 from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline
 from stripe_sandbox.documents import Document, ReadOnly
@@ -110,6 +111,7 @@ def _note_success(world: World, intent: Document) -> None:
     captured = intent["capture_method"] != "manual"
     charge = make_charge(world, intent, None, captured=captured)
     world.announce("charge.succeeded", charge)
+    plan_consequence(world, charge)
     intent |= {"last_payment_error": None, "latest_charge": charge["id"], "next_action": None}
     if not captured:
         intent |= {"amount_capturable": intent["amount"], "status": "requires_capture"}
@@ -129,6 +131,7 @@ def capture_intent(world: World, intent: Document, amount: int | None) -> Docume
         raise invalid(message, param="amount_to_capture", code="amount_too_large")
     charge = world.find("charge", intent["latest_charge"])
     charge |= {"amount_captured": amount, "captured": True}
+    charge["balance_transaction"] = take_money(world, charge)
     world.change(charge, event="charge.captured")
     intent |= {"amount_capturable": 0, "amount_received": amount, "status": "succeeded"}
     world.announce("payment_intent.succeeded", world.save(intent))

@@ -91,8 +91,17 @@ def payment_with(world: World, intent_id: str) -> Document | None:
     return None
 
 
+def lower_payment(world: World, invoice: ReadOnly, amount: int) -> None:
+    """Set what the open payment of an invoice asks for, in minor units."""
+    payment = payment_of(world, invoice["id"])
+    if payment is None or payment["status"] != "open" or not amount:
+        return
+    world.save(payment | {"amount_requested": amount})
+    world.save(intent_of(world, payment) | {"amount": amount})
+
+
 def cancel_payment(world: World, invoice: ReadOnly) -> None:
-    """Cancel the payment of a void invoice."""
+    """Cancel the open payment of an invoice that is void, or needs none any more."""
     payment = payment_of(world, invoice["id"])
     if payment is None or payment["status"] != "open":
         return

@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from stripe_sandbox.billing.checkout import expire_session
+from stripe_sandbox.billing.consequences import bring_about
+from stripe_sandbox.billing.disputes import lapse_dispute
+from stripe_sandbox.billing.later import KIND as TASK
+from stripe_sandbox.billing.later import take_task, task_due
 from stripe_sandbox.billing.phases import advance_due_schedule, advance_schedule
+from stripe_sandbox.billing.refunds import settle_refund
 from stripe_sandbox.billing.renewals import (
     advance_invoice,
     advance_subscription,
@@ -43,17 +48,30 @@ def _advance_subscription(world: World, subscription: Document) -> None:
     advance_subscription(world, world.find("subscription", subscription["id"]))
 
 
+def _run_task(world: World, task: Document) -> None:
+    TASKS[task["what"]](world, take_task(world, task))
+
+
+TASKS: dict[str, Callable[[World, Document], None]] = {
+    "bring_about": bring_about,
+    "lapse_dispute": lapse_dispute,
+    "settle_refund": settle_refund,
+}
+"""What tasks do, by their name; see `later`."""
+
 DUE: dict[str, Callable[[World, ReadOnly], int | None]] = {
     "checkout.session": _session_due,
     "invoice": _invoice_due,
     "subscription": subscription_due,
     "subscription_schedule": schedule_due,
+    TASK: task_due,
 }
 ADVANCE: dict[str, Callable[[World, Document], None]] = {
     "checkout.session": _expire,
     "invoice": advance_invoice,
     "subscription": _advance_subscription,
     "subscription_schedule": advance_schedule,
+    TASK: _run_task,
 }
 
 

@@ -1,16 +1,15 @@
-"""`/v1/account`, `/v1/accounts/{id}` and `/v1/balance`."""
+"""`/v1/account` and `/v1/accounts`."""
 
 from stripe.params import (
     AccountRetrieveCurrentParams,
     AccountRetrieveParams,
-    BalanceRetrieveParams,
 )
 
 from stripe_sandbox import shapes
 from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.operations import Call, Operation
-from stripe_sandbox.world import ACCOUNT_ID
+from stripe_sandbox.world import ACCOUNT_COUNTRY, ACCOUNT_ID
 
 
 def fetch_account(_: Call) -> Document:
@@ -19,7 +18,7 @@ def fetch_account(_: Call) -> Document:
         "id": ACCOUNT_ID,
         "object": "account",
         "charges_enabled": True,
-        "country": "US",
+        "country": ACCOUNT_COUNTRY,
         "created": 0,
         "default_currency": "usd",
         "details_submitted": True,
@@ -42,21 +41,7 @@ def fetch_account_by_id(call: Call) -> Document:
     return fetch_account(call)
 
 
-def fetch_balance(call: Call) -> Document:
-    """Return the balance; all charges are pending."""
-    sums: dict[str, int] = {}
-    for charge in call.world.store.all("charge"):
-        if charge["paid"]:
-            kept = charge["amount"] - charge["amount_refunded"]
-            sums[charge["currency"]] = sums.get(charge["currency"], 0) + kept
-    pending = [{"amount": amount, "currency": currency} for currency, amount in sums.items()]
-    none_yet = [{"amount": 0, "currency": "usd"}]
-    balance = {"object": "balance", "available": none_yet, "livemode": False}
-    return shapes.complete(balance | {"pending": pending or none_yet})
-
-
 OPERATIONS = (
     Operation("GET", "/account", AccountRetrieveCurrentParams, fetch_account),
     Operation("GET", "/accounts/{id}", AccountRetrieveParams, fetch_account_by_id),
-    Operation("GET", "/balance", BalanceRetrieveParams, fetch_balance),
 )

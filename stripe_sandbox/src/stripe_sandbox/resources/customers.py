@@ -8,6 +8,7 @@ from stripe.params import (
     CustomerUpdateParams,
 )
 
+from stripe_sandbox.billing.customer_balance import add_transaction
 from stripe_sandbox.billing.customers import (
     attach_payment_method,
     check_owner,
@@ -45,6 +46,7 @@ def create(call: Call) -> Document:
     _check_email(call)
     values = {name: value for name, value in call.pick(*PLAIN).items() if value is not None}
     customer = make_customer(world, values | {"metadata": call.get("metadata", {})}, clock)
+    _note_balance(call, customer | {"balance": 0}, "initial")
     if call.get("payment_method"):
         attach_payment_method(world, call.get("payment_method"), customer, "payment_method")
     if call.get("invoice_settings"):
@@ -87,12 +89,20 @@ def update(call: Call) -> Document:
     """Update a customer."""
     customer = call.world.find("customer", call.id)
     _check_email(call)
+    _note_balance(call, customer)
     customer |= call.pick(*PLAIN)
     if "metadata" in call.params:
         customer["metadata"] = merge_metadata(customer["metadata"], call.params["metadata"])
     if call.get("invoice_settings"):
         customer = _set_invoice_settings(call, customer)
     return call.world.change(customer)
+
+
+def _note_balance(call: Call, customer: Document, kind: str = "adjustment") -> None:
+    """Store the transaction of a balance that is set directly."""
+    moved = call.get("balance", customer["balance"]) - customer["balance"]
+    if moved:
+        add_transaction(call.world, customer, moved, customer["currency"] or "usd", kind)
 
 
 def fetch(call: Call) -> Document:

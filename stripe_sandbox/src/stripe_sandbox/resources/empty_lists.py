@@ -2,9 +2,6 @@
 
 from stripe.params import (
     AccountListParams,
-    BalanceTransactionListParams,
-    CreditNoteListParams,
-    DisputeListParams,
     PaymentLinkListParams,
     PayoutListParams,
     QuoteListParams,
@@ -17,21 +14,16 @@ from stripe.params import (
 )
 from stripe.params.billing import MeterListParams
 from stripe.params.entitlements import FeatureListParams
-from stripe.params.radar import EarlyFraudWarningListParams
 
 from stripe_sandbox.operations import Call, Listing, Operation
 
 LISTS: dict[str, type] = {
     "/accounts": AccountListParams,
-    "/balance_transactions": BalanceTransactionListParams,
     "/billing/meters": MeterListParams,
-    "/credit_notes": CreditNoteListParams,
-    "/disputes": DisputeListParams,
     "/entitlements/features": FeatureListParams,
     "/payment_links": PaymentLinkListParams,
     "/payouts": PayoutListParams,
     "/quotes": QuoteListParams,
-    "/radar/early_fraud_warnings": EarlyFraudWarningListParams,
     "/reviews": ReviewListParams,
     "/shipping_rates": ShippingRateListParams,
     "/tax_ids": TaxIdListParams,

@@ -1,52 +1,40 @@
-"""`/v1/charges` (read-only), `/v1/refunds`."""
+"""`/v1/charges` and `/v1/refunds`."""
 
 from stripe.params import (
     ChargeListParams,
     ChargeRetrieveParams,
+    ChargeUpdateParams,
     RefundCreateParams,
     RefundListParams,
     RefundRetrieveParams,
+    RefundUpdateParams,
 )
 
-from stripe_sandbox.documents import Document
+from stripe_sandbox.billing.refunds import NewRefund, make_refund
+from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
-from stripe_sandbox.money import format_amount
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 from stripe_sandbox.supported import supports
 
 
+def update_charge(call: Call) -> Document:
+    """Update what a charge says about itself."""
+    charge = call.world.find("charge", call.id)
+    charge |= call.pick("description", "receipt_email")
+    if "metadata" in call.params:
+        charge["metadata"] = merge_metadata(charge["metadata"], call.params["metadata"])
+    return call.world.change(charge)
+
+
 def create_refund(call: Call) -> Document:
     """Refund a charge in full or in part; raises ApiError for more than is left."""
-    world = call.world
-    charge = _charge(call)
-    left = charge["amount"] - charge["amount_refunded"]
-    if not left:
-        message = f"Charge {charge['id']} has already been refunded."
-        raise invalid(message, code="charge_already_refunded")
-    amount = call.get("amount", left)
-    if not 0 < amount <= left:
-        asked, rest = (format_amount(one, charge["currency"]) for one in (amount, left))
-        message = f"Refund amount ({asked}) is greater than unrefunded amount on charge ({rest})"
-        raise invalid(message, param="amount")
-    charge["amount_refunded"] += amount
-    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
-    world.change(charge, event="charge.refunded")
-    refund = world.add(
-        {
-            "id": world.ids.next("re"),
-            "object": "refund",
-            "amount": amount,
-            "charge": charge["id"],
-            "created": world.time_of(charge),
-            "currency": charge["currency"],
-            "metadata": call.get("metadata", {}),
-            "payment_intent": charge["payment_intent"],
-            "reason": call.get("reason"),
-            "status": "succeeded",
-        }
+    new = NewRefund(
+        charge=_charge(call),
+        amount=call.get("amount"),
+        reason=call.get("reason"),
+        metadata=call.get("metadata", {}),
     )
-    world.announce("refund.created", refund)
-    return refund
+    return make_refund(call.world, new)
 
 
 def _charge(call: Call) -> Document:
@@ -66,7 +54,14 @@ def _charge(call: Call) -> Document:
     return charge
 
 
-REFUND = supports("amount", "charge", "metadata", "payment_intent", "reason")
+def update_refund(call: Call) -> Document:
+    """Update a refund's metadata."""
+    refund = call.world.find("refund", call.id)
+    refund["metadata"] = merge_metadata(refund["metadata"] or {}, call.params.get("metadata"))
+    refund = call.world.change(refund)
+    call.world.announce("charge.refund.updated", refund)
+    return refund
+
 
 OPERATIONS = (
     Operation(
@@ -77,7 +72,20 @@ OPERATIONS = (
         supports("created", "customer", "payment_intent"),
     ),
     Operation("GET", "/charges/{id}", ChargeRetrieveParams, retrieve("charge")),
-    Operation("POST", "/refunds", RefundCreateParams, create_refund, REFUND),
+    Operation(
+        "POST",
+        "/charges/{id}",
+        ChargeUpdateParams,
+        update_charge,
+        supports("description", "metadata", "receipt_email"),
+    ),
+    Operation(
+        "POST",
+        "/refunds",
+        RefundCreateParams,
+        create_refund,
+        supports("amount", "charge", "metadata", "payment_intent", "reason"),
+    ),
     Operation(
         "GET",
         "/refunds",
@@ -86,4 +94,5 @@ OPERATIONS = (
         supports("charge", "created", "payment_intent"),
     ),
     Operation("GET", "/refunds/{id}", RefundRetrieveParams, retrieve("refund")),
+    Operation("POST", "/refunds/{id}", RefundUpdateParams, update_refund, supports("metadata")),
 )
