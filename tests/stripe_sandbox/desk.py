@@ -1,6 +1,7 @@
 """Operations performed without HTTP, on a world with something of everything."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +55,8 @@ class Desk:
         """Perform an operation within the caller's transaction."""
         params = check_params(form, operation.params)
         operation.refuse_unsupported(params)
-        ids = {"id": self.names.get(of, of)}
+        places = re.findall(r"{(\w+)}", operation.path)
+        ids = dict(zip(places, self.names.get(of, of).split("/"), strict=False))
         task = _Task(operation, operation.path, ids, params, Origin(), "")
         return Api(self.world, Faults(), RateLimit())._perform(task)
 

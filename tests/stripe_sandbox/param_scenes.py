@@ -17,6 +17,7 @@ from tests.stripe_sandbox.param_cases import (
     one_time,
     scene,
 )
+from tests.stripe_sandbox.param_money import MONEY
 
 PERIOD = {"start": {"type": "timestamp", "timestamp": START + 1},
           "end": {"type": "timestamp", "timestamp": START + DAY}}  # fmt: skip
@@ -43,6 +44,8 @@ BILLED = {"items": [BIGGER], "proration_behavior": "always_invoice"}
 PHASE = {"items": [{"price": "$monthly"}, {"price": "$extra"}]}
 
 ONLY_VALUES = {
+    ("POST /credit_notes", "refunds.type"),
+    ("GET /credit_notes/preview", "refunds.type"),
     ("POST /prices", "billing_scheme"),
     ("POST /prices", "recurring.usage_type"),
     ("POST /subscriptions", "collection_method"),
@@ -50,6 +53,7 @@ ONLY_VALUES = {
 """Params whose only supported value is what Stripe takes without them; the others are refused."""
 
 SCENES: dict[str, Scene] = {
+    **MONEY,
     "GET /checkout/sessions": scene(cases={"customer_details.email": case("new@example.com", "x")}),
     "GET /customers/{id}/payment_methods": scene("customer"),
     "POST /billing_portal/sessions": scene(

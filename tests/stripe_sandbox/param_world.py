@@ -2,10 +2,7 @@
 
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
-
-YEARS = 4_000_000_000
-"""Unix time of a moment after everything."""
-
+from tests.stripe_sandbox.param_money import add_money
 
 PRICES = (
     ("monthly", 1000, "month"),
@@ -23,6 +20,7 @@ def populate(desk: Desk) -> None:
     _add_subscriptions(desk)
     _add_invoices(desk)
     _add_sessions(desk)
+    add_money(desk)
 
 
 def _add_catalogue(desk: Desk) -> None:

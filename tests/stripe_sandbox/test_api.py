@@ -58,7 +58,7 @@ async def test_a_key_is_tried_with_the_account_and_the_balance(shop):
     assert account.id.startswith("acct_")
     assert (await shop.api.v1.balance.retrieve_async()).pending[0].amount == 0
     await shop.buy()
-    assert (await shop.api.v1.balance.retrieve_async()).pending[0].amount == 1000
+    assert (await shop.api.v1.balance.retrieve_async()).pending[0].amount == 941
 
 
 @pytest.mark.parametrize(

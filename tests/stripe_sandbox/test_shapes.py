@@ -13,6 +13,7 @@ from tests.stripe_sandbox.shape_check import shape_problems
 MADE = set(shapes.CLASSES) - {
     "account",
     "balance",
+    "credit_note_line_item",
     "item",
     "line_item",
     "plan",
@@ -65,7 +66,21 @@ async def live_a_little(shop: Shop) -> None:
         await v1.payment_intents.create_async(
             {**confirmed, "amount": 100, "currency": "usd", "return_url": "https://shop.example"}
         )
+    await give_money_back(shop, customer, paid)
     await shop.driver.advance_clock(clock, START + 60 * DAY)
+
+
+async def give_money_back(shop: Shop, customer: str, paid: stripe.Charge) -> None:
+    """Make what comes back of a payment: credit notes, disputes, warnings."""
+    v1 = shop.api.v1
+    note = {"credit_amount": 10, "out_of_band_amount": 5, "refund_amount": 1}
+    [payment, *_] = (await v1.invoice_payments.list_async({"status": "paid"})).data
+    await v1.credit_notes.create_async({"invoice": payment.invoice, "amount": 16, **note})
+    await shop.driver.warn_of_fraud(paid.id)
+    dispute = await shop.driver.dispute(paid.id)
+    await v1.disputes.update_async(
+        dispute, {"evidence": {"uncategorized_text": "winning_evidence"}}
+    )
 
 
 async def test_every_object_fits_the_class_of_the_sdk(aiohttp_server, config, receiver):

@@ -150,7 +150,7 @@ def _references(kind: Any) -> Iterator[str]:
     if str in choices:
         for choice in choices:
             name = getattr(choice, "__forward_arg__", getattr(choice, "__name__", ""))
-            yield from OBJECT_NAMES.get(name, ())
+            yield from OBJECT_NAMES.get(name.removesuffix("Resource"), ())
         return
     for choice in choices:
         yield from _references(choice)

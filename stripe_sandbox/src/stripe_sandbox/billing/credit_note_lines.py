@@ -1,5 +1,6 @@
 """The lines of a credit note."""
 
+from stripe_sandbox import shapes
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, missing_param, no_such
 from stripe_sandbox.world import World
@@ -74,4 +75,4 @@ def _line(world: World, **values: object) -> Document:
         "tax_rates": [],
         "taxes": [],
     }
-    return {**blank, **values}
+    return shapes.complete(blank | values)

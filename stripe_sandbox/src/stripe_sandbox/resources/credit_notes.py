@@ -11,6 +11,7 @@ from stripe.params import (
     CreditNoteVoidCreditNoteParams,
 )
 
+from stripe_sandbox.billing.credit_note_lines import lines_of_note
 from stripe_sandbox.billing.credit_notes import KIND, NewCreditNote, issue_note, void_note
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.documents import Document, merge_metadata
@@ -52,8 +53,11 @@ def preview(call: Call) -> Document:
 
 
 def preview_lines(call: Call) -> Listing:
-    """List the lines of that credit note."""
-    return Listing(preview(call)["lines"]["data"])
+    """List the lines of the credit note that these params would make."""
+    with call.world.store.rehearsal():
+        invoice = call.world.find("invoice", call.params["invoice"], "invoice")
+        amount, lines = call.get("amount"), call.get("lines", [])
+        return Listing(lines_of_note(call.world, invoice, amount, lines))
 
 
 def list_lines(call: Call) -> Listing:
@@ -77,17 +81,17 @@ def void(call: Call) -> Document:
 
 PATH = "/credit_notes"
 ONE = f"{PATH}/{{id}}"
+LINES = supports("amount", "description", "invoice_line_item", "quantity", "type", "unit_amount")
+LINED = supports("amount", "invoice", lines=LINES)
 NEW = supports(
-    "amount",
     "credit_amount",
     "effective_at",
-    "invoice",
     "memo",
     "metadata",
     "out_of_band_amount",
     "reason",
     "refund_amount",
-    lines=supports("amount", "description", "invoice_line_item", "quantity", "type", "unit_amount"),
+    base=LINED,
     refunds=supports("amount_refunded", "refund", type=one_of("refund")),
 )
 
@@ -101,7 +105,7 @@ OPERATIONS = (
         supports("created", "customer", "invoice"),
     ),
     Operation("GET", f"{PATH}/preview", CreditNotePreviewParams, preview, NEW),
-    Operation("GET", f"{PATH}/preview/lines", CreditNotePreviewLinesParams, preview_lines, NEW),
+    Operation("GET", f"{PATH}/preview/lines", CreditNotePreviewLinesParams, preview_lines, LINED),
     Operation("GET", ONE, CreditNoteRetrieveParams, retrieve(KIND)),
     Operation("POST", ONE, CreditNoteUpdateParams, update, supports("memo", "metadata")),
     Operation("GET", f"{ONE}/lines", CreditNoteLineItemListParams, list_lines),

@@ -43,6 +43,7 @@ def create(call: Call) -> Document:
         raise missing_param("type" if call.get("type") is None else "card")
     card, expiry = _card(call, given)
     method = create_payment_method(call.world, card, expiry=expiry)
+    method["card"]["checks"]["cvc_check"] = "unchecked" if given.get("cvc") else None
     method["billing_details"] |= call.get("billing_details", {})
     method["allow_redisplay"] = call.get("allow_redisplay", "unspecified")
     method["metadata"] = call.get("metadata", {})
