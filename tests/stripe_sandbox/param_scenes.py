@@ -254,9 +254,17 @@ SCENES: dict[str, Scene] = {
         cases={
             "cancel_url": case(URL),
             "expires_at": case(START + DAY // 2),
+            "line_items.adjustable_quantity.maximum": case(
+                5, 6, line_items=[{**BUYS, "adjustable_quantity": {"enabled": True}}]
+            ),
             "subscription_data.trial_end": case(START + 3 * DAY),
             "success_url": case(URL, f"{URL}2"),
             **entry("line_items", "price", "quantity", **BUYS),
+            **entry(
+                "line_items",
+                *(f"adjustable_quantity.{name}" for name in ("enabled", "minimum")),
+                **{**BUYS, "quantity": 2},
+            ),
             **data("line_items", PLAN, *TERMS, quantity=1),
             **entry(
                 "line_items",

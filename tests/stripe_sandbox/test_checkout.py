@@ -339,3 +339,75 @@ async def test_sessions_are_listed_by_customer_and_with_their_lines(shop):
         shop.prices["monthly"],
         shop.prices["domain"],
     ]
+
+
+async def with_code(shop, **terms) -> None:
+    coupon = await shop.api.v1.coupons.create_async({"percent_off": 20, "duration": "once"})
+    await shop.api.v1.promotion_codes.create_async(
+        {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "SPRING", **terms}
+    )
+
+
+async def test_the_page_takes_a_promotion_code_if_the_session_does(shop):
+    await with_code(shop)
+    session = await shop.open(allow_promotion_codes=True)
+    assert "Promotion code" in await page_of(session)
+    wrong = await shop.driver.pay(session.id, promotionCode="WINTER")
+    assert (wrong.status, wrong.error) == (402, "This code is invalid.")
+    await shop.driver.pay(session.id, promotionCode="spring", action="update")
+    priced = await shop.api.v1.checkout.sessions.retrieve_async(session.id)
+    assert (priced.status, priced.amount_total, priced.total_details.amount_discount) == (
+        "open", 800, 200,
+    )  # fmt: skip
+    assert (await shop.driver.pay(session.id)).status == 303
+    paid = await shop.api.v1.checkout.sessions.retrieve_async(session.id)
+    [invoice] = await shop.invoices(paid.subscription)
+    assert invoice.total == 800
+    code = (await shop.api.v1.promotion_codes.list_async({"code": "SPRING"})).data[0]
+    assert code.times_redeemed == 1
+
+
+async def test_without_the_param_there_is_no_field_and_no_code_is_taken(shop):
+    await with_code(shop)
+    session = await shop.open()
+    assert "Promotion code" not in await page_of(session)
+    refused = await shop.driver.pay(session.id, promotionCode="SPRING")
+    assert (refused.status, refused.error) == (402, "This session does not take promotion codes.")
+
+
+async def test_a_code_that_may_not_be_redeemed_is_refused_at_the_page(shop):
+    await with_code(shop, restrictions={"minimum_amount": 5000, "minimum_amount_currency": "usd"})
+    session = await shop.open(allow_promotion_codes=True)
+    refused = await shop.driver.pay(session.id, promotionCode="SPRING")
+    assert refused.status == 402
+    assert "below its minimum" in refused.error
+
+
+async def test_the_buyer_adjusts_quantities_within_their_bounds(shop):
+    lines = shop.lines("monthly", "domain")
+    lines[0]["adjustable_quantity"] = {"enabled": True, "minimum": 1, "maximum": 3}
+    lines[1]["adjustable_quantity"] = {"enabled": True}
+    session = await shop.open(line_items=lines)
+    assert 'id="quantity_1"' in await page_of(session)
+    refused = await shop.driver.pay(session.id, quantity_0="4")
+    assert refused.error == "The quantity must be between 1 and 3."
+    assert (await shop.driver.pay(session.id, quantity_0="x")).status == 400
+    assert (await shop.driver.pay(session.id, quantity_0="3", quantity_1="0")).status == 303
+    paid = await shop.api.v1.checkout.sessions.retrieve_async(
+        session.id, {"expand": ["subscription"]}
+    )
+    assert paid.amount_total == 3000
+    assert [item.quantity for item in paid.subscription["items"].data] == [3]
+    [invoice] = await shop.invoices(paid.subscription.id)
+    assert invoice.total == 3000
+
+
+async def test_a_fixed_quantity_stays(shop):
+    session = await shop.open()
+    refused = await shop.driver.pay(session.id, quantity_0="2")
+    assert refused.status == 402
+
+
+async def page_of(session) -> str:
+    async with ClientSession() as browser, browser.get(session.url) as page:
+        return await page.text()

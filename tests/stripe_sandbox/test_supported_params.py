@@ -153,10 +153,10 @@ async def test_params_of_items_are_refused_too(shop, by):
 
 
 async def test_params_of_line_items_and_one_time_items_are_refused_too(shop):
-    line = shop.lines("monthly")[0] | {"adjustable_quantity": {"enabled": True}}
+    line = shop.lines("monthly")[0] | {"tax_rates": ["txr_x"]}
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await shop.open(line_items=[line])
-    assert refused.value.param == "line_items[0][adjustable_quantity]"
+    assert refused.value.param == "line_items[0][tax_rates]"
     subscription = await shop.buy()
     once = {"price": shop.prices["domain"], "tax_rates": ["txr_x"]}
     with pytest.raises(stripe.InvalidRequestError) as refused:

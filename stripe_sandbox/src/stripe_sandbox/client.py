@@ -58,9 +58,15 @@ class SandboxClient:
         expiry: str = "12 / 34",
         cvc: str = "123",
         email: str = "ada@example.com",
+        **order: str,
     ) -> PayResult:
-        """Submit the payment page of a session, given by its id or URL."""
+        """Submit the payment page of a session, given by its id or URL.
+
+        `order` are fields that change the order: `promotionCode`, `quantity_0` and so on, and
+        `action="update"` to do only that.
+        """
         form = {
+            **order,
             "cardNumber": card,
             "cardExpiry": expiry,
             "cardCvc": cvc,

@@ -29,11 +29,11 @@ class Cart:
 
     def recurring(self) -> list[PricedItem]:
         """Return the items of the subscription."""
-        return [item for item in self.items if item.price["type"] == "recurring"]
+        return [one for one in self.items if one.price["type"] == "recurring" and one.quantity]
 
     def one_time(self) -> list[PricedItem]:
         """Return the items charged once, on the first invoice."""
-        return [item for item in self.items if item.price["type"] == "one_time"]
+        return [one for one in self.items if one.price["type"] == "one_time" and one.quantity]
 
     def has_trial(self) -> bool:
         """Return whether the subscription begins with a trial."""
@@ -82,6 +82,7 @@ def _line_item(world: World, item: PricedItem, amount: int, reduction: int) -> D
         {
             "id": world.ids.next("li"),
             "object": "item",
+            "adjustable_quantity": item.adjustable,
             "amount_discount": reduction,
             "amount_subtotal": amount,
             "amount_tax": 0,
@@ -112,7 +113,8 @@ def cart_of(world: World, session_id: str) -> Cart:
     """Return the session's cart."""
     kept = world.store.peek(CART, session_id) or {}
     items = [
-        PricedItem(line["price"], line["quantity"], line["metadata"]) for line in kept["line_items"]
+        PricedItem(line["price"], line["quantity"], line["metadata"], line["adjustable_quantity"])
+        for line in kept["line_items"]
     ]
     return Cart(items, kept["subscription_data"], kept["discounts"])
 

@@ -65,31 +65,38 @@ def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
     """Store a new open session for the cart; `values` are fields from the request."""
     lines = price_cart(world, cart, values.get("customer"))
     session_id = world.ids.next("cs_test", 58)
-    subtotal = sum(line["amount_subtotal"] for line in lines)
-    discount = sum(line["amount_discount"] for line in lines)
-    _check_minimum(subtotal - discount, cart.currency)
     now = world.time_of(values)
     session = world.add(
         {
             **BLANK,
-            "amount_subtotal": subtotal,
-            "amount_total": subtotal - discount,
             "created": now,
             "currency": cart.currency,
             "expires_at": now + LIFETIME,
-            "total_details": {
-                "amount_discount": discount,
-                "amount_shipping": 0,
-                "amount_tax": 0,
-            },
             **values,
-            "discounts": [_session_discount(given) for given in cart.discounts],
+            **due_today(lines, cart),
             "id": session_id,
             "url": f"{world.base_url}/c/pay/{session_id}",
         }
     )
     keep_cart(world, session_id, cart, lines)
     return session
+
+
+def due_today(lines: list[Document], cart: Cart) -> Document:
+    """Return the session's amounts and discounts; raises ApiError below the minimum charge."""
+    subtotal = sum(line["amount_subtotal"] for line in lines)
+    discount = sum(line["amount_discount"] for line in lines)
+    _check_minimum(subtotal - discount, cart.currency)
+    return {
+        "amount_subtotal": subtotal,
+        "amount_total": subtotal - discount,
+        "discounts": [_session_discount(given) for given in cart.discounts],
+        "total_details": {
+            "amount_discount": discount,
+            "amount_shipping": 0,
+            "amount_tax": 0,
+        },
+    }
 
 
 def _check_minimum(amount: int, currency: str) -> None:
@@ -269,5 +276,6 @@ def recover_session(world: World, session: ReadOnly) -> Document | None:
     settled = ("id", "url", "status", "created", "expires_at", "after_expiration", "amount_total",
                "amount_subtotal", "total_details", "discounts", "mode", "currency")  # fmt: skip
     values = {name: value for name, value in session.items() if name not in settled}
+    values["allow_promotion_codes"] = recovery["allow_promotion_codes"] or None
     cart = cart_of(world, session["id"])
     return open_session(world, cart, values | {"recovered_from": session["id"]})

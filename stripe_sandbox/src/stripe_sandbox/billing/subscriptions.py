@@ -47,11 +47,12 @@ FINAL_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
 @dataclass(frozen=True)
 class PricedItem:
-    """A price and a quantity."""
+    """A price and a quantity; `adjustable` are the bounds in which a buyer may change it."""
 
     price: ReadOnly
     quantity: int = 1
     metadata: ReadOnly = field(default_factory=dict)
+    adjustable: ReadOnly | None = None
 
 
 @dataclass(frozen=True)

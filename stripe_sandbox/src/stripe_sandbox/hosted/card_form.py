@@ -36,6 +36,19 @@ def read_buyer(form: Mapping[str, str], now: int, *, with_card: bool) -> Buyer:
     return Buyer(name=name, email=email or None, card=find_card(number), expiry=expiry)
 
 
+def read_quantities(form: Mapping[str, str]) -> dict[int, int]:
+    """Return the quantities by line; raises FormError for one that is no number."""
+    found = {}
+    for field, text in form.items():
+        prefix, _, line = field.partition("_")
+        if prefix != "quantity" or not line.isdecimal():
+            continue
+        if not text.strip().isdecimal():
+            raise FormError(field, "Enter the quantity as a number.")
+        found[int(line)] = int(text)
+    return found
+
+
 def _read_number(text: str) -> str:
     number = "".join(text.split()).replace("-", "")
     if not number.isascii() or not number.isdigit() or len(number) not in CARD_DIGITS:

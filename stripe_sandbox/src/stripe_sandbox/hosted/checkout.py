@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from stripe_sandbox.billing.cart import cart_of, line_items_of
+from stripe_sandbox.billing.cart_changes import change_cart
 from stripe_sandbox.billing.checkout import (
     Buyer,
     asks_for_card,
@@ -16,7 +17,7 @@ from stripe_sandbox.billing.checkout import (
 from stripe_sandbox.cards import AUTHENTICATION_FAILED, find_card
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError
-from stripe_sandbox.hosted.card_form import FormError, read_buyer
+from stripe_sandbox.hosted.card_form import FormError, read_buyer, read_quantities
 from stripe_sandbox.hosted.html import (
     render_authentication,
     render_checkout,
@@ -79,6 +80,9 @@ class CheckoutPages:
         raise web.HTTPSeeOther(recovered["url"])
 
     def _take_payment(self, session: Document, form: dict[str, str]) -> web.Response:
+        session = self._change_order(session, form)
+        if form.get("action") == "update":
+            raise web.HTTPSeeOther(f"/c/pay/{session['id']}")
         if form.get("challenge"):
             buyer = self._confirmed_buyer(session, form)
         else:
@@ -89,6 +93,14 @@ class CheckoutPages:
         with self._world.store.transaction():
             session = complete_session(self._world, session, buyer)
         return web.Response(status=303, headers={"Location": success_address(session), **HEADERS})
+
+    def _change_order(self, session: Document, form: dict[str, str]) -> Document:
+        """Return the session with the quantities and the promotion code of the form, if any."""
+        code, quantities = form.get("promotionCode", "").strip(), read_quantities(form)
+        if not code and not quantities:
+            return session
+        with self._world.store.transaction():
+            return change_cart(self._world, session, code=code, quantities=quantities)
 
     def _ask_for_confirmation(self, session: ReadOnly, buyer: Buyer) -> web.Response:
         challenge = {"id": self._world.ids.next("challenge"), "session": session["id"]}

@@ -97,6 +97,7 @@ def render_checkout(
 {_promise(session)}
 {alert}
 <form method="post" action="/c/pay/{escape(session["id"])}">
+{_order_fields(session, lines)}
 {form}
 <button type="submit" data-testid="hosted-payment-submit-button">{_button(cart, session)}</button>
 </form>
@@ -184,6 +185,33 @@ def _field(field: tuple[str, str, str, str, str], value: str, wrong_field: str |
         f'<label for="{name}">{label}</label>'
         f'<input id="{name}" name="{name}" autocomplete="{autocomplete}" placeholder="{hint}" '
         f'inputmode="{mode}" value="{escape(value)}" required{invalid}>\n'
+    )
+
+
+def _order_fields(session: ReadOnly, lines: Iterable[ReadOnly]) -> str:
+    """Return the fields that change the order: quantities, and a promotion code."""
+    fields = [_quantity(index, line) for index, line in enumerate(lines) if _adjusts(line)]
+    if session["allow_promotion_codes"]:
+        fields.append(
+            '<label for="promotionCode">Promotion code</label>'
+            '<input id="promotionCode" name="promotionCode" autocomplete="off">\n'
+        )
+    if not fields:
+        return ""
+    button = '<button type="submit" name="action" value="update" class="quiet" formnovalidate>'
+    return f"{''.join(fields)}{button}Update order</button>"
+
+
+def _adjusts(line: ReadOnly) -> bool:
+    return bool(line["adjustable_quantity"] and line["adjustable_quantity"]["enabled"])
+
+
+def _quantity(index: int, line: ReadOnly) -> str:
+    bounds = line["adjustable_quantity"]
+    return (
+        f'<label for="quantity_{index}">Quantity of {escape(line["description"])}</label>'
+        f'<input id="quantity_{index}" name="quantity_{index}" type="number" required '
+        f'min="{bounds["minimum"]}" max="{bounds["maximum"]}" value="{line["quantity"]}">\n'
     )
 
 

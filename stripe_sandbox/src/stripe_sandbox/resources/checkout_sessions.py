@@ -12,6 +12,7 @@ from stripe.params.checkout import (
 )
 
 from stripe_sandbox.billing.cart import Cart, line_items_of
+from stripe_sandbox.billing.cart_changes import MOST
 from stripe_sandbox.billing.checkout import expire_session, open_session
 from stripe_sandbox.billing.lines import check_currency_of
 from stripe_sandbox.billing.periods import DAY, HOUR
@@ -126,7 +127,20 @@ def _item(call: Call, line: ReadOnly, path: str) -> PricedItem:
         raise missing_param(f"{path}[quantity]")
     if quantity < 1:
         raise invalid("Invalid quantity: must be at least 1.", param=f"{path}[quantity]")
-    return PricedItem(price, quantity, line.get("metadata") or {})
+    return PricedItem(
+        price, quantity, line.get("metadata") or {}, _adjustable(line, quantity, path)
+    )
+
+
+def _adjustable(line: ReadOnly, quantity: int, path: str) -> Document | None:
+    given = line.get("adjustable_quantity")
+    if given is None:
+        return None
+    least, most = given.get("minimum") or 0, given.get("maximum") or MOST
+    if given["enabled"] and not least <= quantity <= most:
+        message = f"The quantity must be between the minimum ({least}) and the maximum ({most})."
+        raise invalid(message, param=f"{path}[adjustable_quantity]")
+    return {"enabled": given["enabled"], "maximum": most, "minimum": least}
 
 
 def _price(call: Call, line: ReadOnly, path: str) -> Document:
@@ -212,6 +226,7 @@ CREATE = supports(
     *SHOWN,
     discounts=supports("coupon", "promotion_code"),
     line_items=supports(
+        "adjustable_quantity",
         "metadata",
         "price",
         "quantity",

@@ -1,0 +1,62 @@
+"""What the buyer changes at the payment page: quantities, and a promotion code."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from stripe_sandbox.billing.cart import Cart, cart_of, keep_cart, line_items_of, price_cart
+from stripe_sandbox.billing.checkout import due_today
+from stripe_sandbox.billing.subscriptions import PricedItem
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import ApiError, invalid
+from stripe_sandbox.world import World
+
+MOST = 99
+"""The highest quantity, unless the session names another."""
+
+
+def change_cart(
+    world: World, session: Document, *, code: str | None, quantities: Mapping[int, int]
+) -> Document:
+    """Price the session again with a promotion code and other quantities, by line.
+
+    Raises ApiError for a code that cannot be redeemed, and for a quantity out of bounds.
+    """
+    cart = cart_of(world, session["id"])
+    items = [
+        _with_quantity(item, quantities.get(index), index) for index, item in enumerate(cart.items)
+    ]
+    changed = Cart(items, cart.subscription_data, cart.discounts)
+    if not changed.recurring():
+        raise invalid("At least one subscription has to stay in the order.", param="line_items")
+    if code:
+        changed = replace(changed, discounts=[_discount(world, session, code)])
+    return _price_again(world, session, changed)
+
+
+def _with_quantity(item: PricedItem, quantity: int | None, index: int) -> PricedItem:
+    if quantity is None or quantity == item.quantity:
+        return item
+    bounds = item.adjustable or {}
+    least, most = bounds.get("minimum") or 0, bounds.get("maximum") or MOST
+    if not bounds.get("enabled") or not least <= quantity <= most:
+        message = f"The quantity must be between {least} and {most}."
+        raise invalid(message, param=f"line_items[{index}][quantity]")
+    return replace(item, quantity=quantity)
+
+
+def _discount(world: World, session: ReadOnly, code: str) -> Document:
+    if not session["allow_promotion_codes"]:
+        raise invalid("This session does not take promotion codes.", param="promotion_code")
+    for promotion in world.store.all("promotion_code"):
+        if promotion["active"] and promotion["code"].lower() == code.lower():
+            return {"promotion_code": promotion["id"]}
+    raise ApiError(400, "This code is invalid.", param="promotion_code")
+
+
+def _price_again(world: World, session: Document, cart: Cart) -> Document:
+    lines = price_cart(world, cart, session["customer"])
+    for line, before in zip(lines, line_items_of(world, session["id"]), strict=True):
+        line["id"] = before["id"]
+    session |= due_today(lines, cart)
+    keep_cart(world, session["id"], cart, lines)
+    return world.save(session)
