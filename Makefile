@@ -104,6 +104,13 @@ check: $(SET_UP) ## Run the linters and the type checker
 bench: $(SET_UP) ## Run the webhook benchmark (others: benchmarks/README.md)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+# The commit that make bench-compare compares with.
+BASE ?= main
+
+.PHONY: bench-compare
+bench-compare: $(SET_UP) ## Benchmark this state and an earlier commit in turns (BASE=); fails if this one is slower
+	@$(BIN)/python -m benchmarks compare $(BASE) $(ARGS)
+
 .PHONY: soak
 soak: $(SET_UP) ## Run the property tests with many more examples than `make test` does
 	@CONVERGENCE_EXAMPLES=5000 BOTH_WAYS_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 \

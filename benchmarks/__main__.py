@@ -2,10 +2,12 @@
 
 import sys
 
-from benchmarks import mixed, provisioning, responses, webhooks
+from benchmarks import compare, mixed, peers, provisioning, responses, webhooks
 
 OTHERS = {
+    "compare": compare.main,
     "mixed": mixed.main,
+    "peers": peers.main,
     "provisioning": provisioning.main,
     "responses": responses.main,
 }

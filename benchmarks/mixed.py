@@ -11,11 +11,11 @@ buyers order, pay and renew (`benchmarks.checkout`).
 import argparse
 import asyncio
 import itertools
-import statistics
 from collections.abc import Mapping, Sequence
 
 from benchmarks import checkout, streams
 from benchmarks.servers import Target, bare_receiver, scratch_folder, service
+from benchmarks.spread import Spread
 from benchmarks.streams import STREAMS
 from benchmarks.webhooks import SETTINGS, Figures, measure, prepared
 from mpanel_billing.dev.postgres import EmbeddedPostgres
@@ -72,9 +72,10 @@ class Streams:
 def report(connections: int, taken: Mapping[str, Sequence[Figures]]) -> None:
     """Print the medians of each stream, and its ratio to the bare limit of the same turn."""
     for name, figures in taken.items():
-        ratios = [ours.rate / bare.rate for ours, bare in zip(figures, taken[BARE], strict=True)]
+        rates = [one.rate for one in figures]
+        of_the_limit = Spread.of_ratios(rates, [bare.rate for bare in taken[BARE]])
         print(
             f"c={connections:<3} {name:<18} {Figures.median(figures)}   of the limit "
-            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+            f"{of_the_limit}",
             flush=True,
         )

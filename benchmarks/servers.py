@@ -71,10 +71,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(command: list[str], port: int, environment: dict[str, str]) -> Iterator[int]:
-    """Run a server process for the duration of the block; yields its pid."""
+def server(
+    command: list[str], port: int, environment: dict[str, str], folder: Path | None = None
+) -> Iterator[int]:
+    """Run a server process in a folder for the duration of the block; yields its pid."""
     process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+        command, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
     )
     try:
         _wait_for(port, process)
@@ -95,8 +97,13 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def web_process(url: str, **environment: str) -> Iterator[tuple[int, int]]:
-    """Run one web process on a database; yields its port and pid."""
+def web_process(
+    url: str, *, python: str = sys.executable, folder: Path | None = None, **environment: str
+) -> Iterator[tuple[int, int]]:
+    """Run one web process on a database; yields its port and pid.
+
+    `python` is that of another installation, `folder` where its files are.
+    """
     port = free_port()
     settings = {
         "DATABASE_URL": url,
@@ -106,15 +113,21 @@ def web_process(url: str, **environment: str) -> Iterator[tuple[int, int]]:
         "PORT": str(port),
         **environment,
     }
-    with server([sys.executable, "-m", "mpanel_billing", "serve"], port, settings) as pid:
+    with server([python, "-m", "mpanel_billing", "serve"], port, settings, folder) as pid:
         yield port, pid
 
 
 @contextmanager
-def service(postgres: EmbeddedPostgres, url: str) -> Iterator[Target]:
-    """Run one web process, to put under load."""
-    environment = {"DATABASE_POOL_MAX": str(POOL_SIZE), "LOG_LEVEL": "warning"}
-    with web_process(url, **environment) as (port, pid):
+def service(
+    postgres: EmbeddedPostgres,
+    url: str,
+    *,
+    python: str = sys.executable,
+    folder: Path | None = None,
+) -> Iterator[Target]:
+    """Run one web process, to put under load; the parameters are those of `web_process`."""
+    settings = {"DATABASE_POOL_MAX": str(POOL_SIZE), "LOG_LEVEL": "warning"}
+    with web_process(url, python=python, folder=folder, **settings) as (port, pid):
         yield Target(port, pid, postmaster_of(postgres))
 
 

@@ -27,6 +27,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
@@ -223,16 +224,29 @@ def prepared(
     subscriptions: int, settings: Sequence[str] = ()
 ) -> Iterator[tuple[EmbeddedPostgres, str]]:
     """Run PostgreSQL with that many subscriptions; yields the server and the database's URL."""
-    with scratch_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
-        postgres.create_database("bench")
-        asyncio.run(configure(postgres.url("bench"), settings))
+    with scratch_folder() as folder, configured(folder / "postgres", settings) as postgres:
+        yield postgres, prepare_database(postgres, subscriptions)
+
+
+def prepare_database(postgres: EmbeddedPostgres, subscriptions: int) -> str:
+    """Create a database with that many subscriptions, and return its URL."""
+    postgres.create_database("bench")
+    url = postgres.url("bench")
+    asyncio.run(prepare(url, subscriptions))
+    return url
+
+
+@contextmanager
+def configured(folder: Path, settings: Sequence[str]) -> Iterator[EmbeddedPostgres]:
+    """Run PostgreSQL with these settings; if there are any, its WAL segments exist already."""
+    with EmbeddedPostgres(folder) as postgres:
+        postgres.create_database("settings")
+        asyncio.run(configure(postgres.url("settings"), settings))
         postgres.stop()
         postgres.start()
-        url = postgres.url("bench")
         if settings:
-            asyncio.run(preallocate_wal(url))
-        asyncio.run(prepare(url, subscriptions))
-        yield postgres, url
+            asyncio.run(preallocate_wal(postgres.url("settings")))
+        yield postgres
 
 
 def compare_with_bare_limit(
