@@ -18,6 +18,7 @@ from tests.stripe_sandbox.param_cases import (
     scene,
 )
 from tests.stripe_sandbox.param_money import MONEY
+from tests.stripe_sandbox.param_schedules import SCHEDULES
 
 PERIOD = {"start": {"type": "timestamp", "timestamp": START + 1},
           "end": {"type": "timestamp", "timestamp": START + DAY}}  # fmt: skip
@@ -41,7 +42,6 @@ CHANGED = (
 )
 BIGGER = {**ITEM, "price": "$bigger"}
 BILLED = {"items": [BIGGER], "proration_behavior": "always_invoice"}
-PHASE = {"items": [{"price": "$monthly"}, {"price": "$extra"}]}
 
 ONLY_VALUES = {
     ("POST /credit_notes", "refunds.type"),
@@ -54,6 +54,7 @@ ONLY_VALUES = {
 
 SCENES: dict[str, Scene] = {
     **MONEY,
+    **SCHEDULES,
     "GET /checkout/sessions": scene(cases={"customer_details.email": case("new@example.com", "x")}),
     "GET /customers/{id}/payment_methods": scene("customer"),
     "POST /billing_portal/sessions": scene(
@@ -173,35 +174,6 @@ SCENES: dict[str, Scene] = {
             "payment_method": case("$poor_asking", "$poor_card"),
         },
     ),
-    "POST /subscription_schedules": scene(
-        cases={"from_subscription": case("$subscription", "$trial")}
-    ),
-    "POST /subscription_schedules/{id}": scene(
-        "schedule",
-        cases={
-            "end_behavior": case(phases=[PHASE]),
-            **{
-                f"phases.{name}": case(*values, index="1", phases=[PHASE, PHASE])
-                for name, values in (
-                    ("duration.interval", ()),
-                    ("duration.interval_count", ()),
-                    ("end_date", (START + 90 * DAY,)),
-                    ("items.price", ()),
-                    ("items.quantity", ()),
-                    ("proration_behavior", ()),
-                )
-            },
-            "phases.items.plan": case(index="1", phases=[PHASE, {"items": [{"quantity": 1}]}]),
-            "phases.start_date": case(
-                START + 30 * DAY,
-                refused=(START + 31 * DAY,),
-                index="1",
-                phases=[{**PHASE, "end_date": START + 30 * DAY}, PHASE],
-            ),
-        },
-    ),
-    "POST /subscription_schedules/{id}/release": scene("ending"),
-    "POST /subscription_schedules/{id}/cancel": scene("schedule"),
     "POST /subscriptions": scene(
         customer="$customer",
         items=[{"price": "$monthly"}],

@@ -132,8 +132,9 @@ async def test_a_subscription_has_one_schedule_at_a_time(shop):
     create = shop.api.v1.subscription_schedules.create_async
     with refused(f"already attached to a schedule: `{schedule.id}`", "from_subscription"):
         await create({"from_subscription": subscription.id})
-    with refused("The sandbox creates schedules only with from_subscription"):
-        await create({})
+    for name, value in (("end_behavior", "cancel"), ("start_date", "now")):
+        with refused(f"cannot set `{name}` if `from_subscription` is set", name):
+            await create({"from_subscription": subscription.id, name: value})
 
 
 async def test_items_that_are_changed_directly_become_the_current_phase(shop):
@@ -168,7 +169,7 @@ async def test_cancelling_either_cancels_both(shop):
         ([{"end_date": FEBRUARY, "duration": {"interval": "day"}}], "only specify one of"),
         ([{"trial": True}], "does not support the param"),
         ([{"items": [{"price": "price_none"}]}], "No such price"),
-        ([{"proration_behavior": "always_invoice"}], "does not support .*proration_behavior"),
+        ([{"discounts": [{"coupon": "none"}]}], "No such coupon"),
     ],
 )
 async def test_phases_that_do_not_fit_are_refused(shop, phases, sentence):
@@ -180,13 +181,122 @@ async def test_phases_that_do_not_fit_are_refused(shop, phases, sentence):
         )
 
 
-@pytest.mark.parametrize("price", ["bigger", "yearly"])
-async def test_what_the_sandbox_does_not_schedule_is_refused_by_name(shop, price):
-    _, _, schedule = await scheduled(shop)
-    with refused("The sandbox"):
-        await shop.api.v1.subscription_schedules.update_async(
-            schedule.id, {"phases": [{"items": [{"price": shop.prices[price]}]}]}
-        )
+async def test_a_phase_may_bring_another_term(shop, driver):
+    clock, subscription, schedule = await scheduled(shop)
+    phases = [
+        {"items": [{"price": shop.prices["monthly"]}], "end_date": FEBRUARY},
+        {"items": [{"price": shop.prices["yearly"]}]},
+    ]
+    await shop.api.v1.subscription_schedules.update_async(schedule.id, {"phases": phases})
+    await driver.advance_clock(clock, FEBRUARY + DAY)
+    [item] = (await shop.fetch(subscription.id))["items"].data
+    assert (item.price.id, item.current_period_start) == (shop.prices["yearly"], FEBRUARY)
+    assert [invoice.total for invoice in await shop.invoices(subscription.id)] == [1000, 10000]
+
+
+async def test_the_current_phase_changes_the_subscription_at_once(shop):
+    _, subscription, schedule = await scheduled(shop)
+    await shop.api.v1.subscription_schedules.update_async(
+        schedule.id,
+        {
+            "phases": [{"items": [{"price": shop.prices["bigger"]}], "metadata": {"a": "b"}}],
+            "proration_behavior": "always_invoice",
+        },
+    )
+    changed = await shop.fetch(subscription.id)
+    assert [item.price.id for item in changed["items"].data] == [shop.prices["bigger"]]
+    assert changed.metadata.to_dict() == {"a": "b"}
+    assert [invoice.total for invoice in await shop.invoices(subscription.id)] == [1000, 2000]
+
+
+async def discounted(shop: Shop) -> tuple[str, stripe.Subscription]:
+    """Return a clock, and a subscription with a coupon of half the price."""
+    coupon = {"id": "HALF", "percent_off": 50, "duration": "forever"}
+    await shop.api.v1.coupons.create_async(coupon)
+    clock, customer = await shop.clocked_customer()
+    await shop.driver.replace_card(customer)
+    return clock, await subscribe(shop, customer, discounts=[{"coupon": "HALF"}])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_phase_has_only_the_discounts_that_it_names(shop, driver, kept):
+    clock, subscription = await discounted(shop)
+    schedule = await shop.api.v1.subscription_schedules.create_async(
+        {"from_subscription": subscription.id}
+    )
+    [current] = schedule.phases
+    [held] = current.discounts
+    assert [held.discount] == subscription.discounts
+    discounts = [{"discount": held.discount}]
+    items = [{"price": shop.prices["monthly"]}]
+    after = {"discounts": discounts} if kept else {}
+    phases = [{"items": items, "discounts": discounts, "end_date": current.end_date}]
+    await shop.api.v1.subscription_schedules.update_async(
+        schedule.id,
+        {"phases": [*phases, {"items": [{"price": shop.prices["bigger"]}], **after}]},
+    )
+    await driver.advance_clock(clock, FEBRUARY + DAY)
+    assert [i.total for i in await shop.invoices(subscription.id)] == [500, 1500 if kept else 3000]
+    left = (await shop.fetch(subscription.id)).discounts
+    assert left == (subscription.discounts if kept else [])
+
+
+async def test_a_coupon_and_a_card_of_a_phase_begin_with_it(shop, driver):
+    clock, subscription, schedule = await scheduled(shop)
+    await shop.api.v1.coupons.create_async({"id": "FIFTH", "percent_off": 20, "duration": "once"})
+    card = await shop.api.v1.payment_methods.attach_async(
+        "pm_card_mastercard", {"customer": subscription.customer}
+    )
+    monthly = {"items": [{"price": shop.prices["monthly"]}]}
+    later = {"discounts": [{"coupon": "FIFTH"}], "default_payment_method": card.id}
+    await shop.api.v1.subscription_schedules.update_async(
+        schedule.id, {"phases": [monthly, {**monthly, **later}]}
+    )
+    assert (await shop.api.v1.coupons.retrieve_async("FIFTH")).times_redeemed == 0
+    await driver.advance_clock(clock, FEBRUARY + DAY)
+    assert [invoice.total for invoice in await shop.invoices(subscription.id)] == [1000, 800]
+    assert (await shop.fetch(subscription.id)).default_payment_method == card.id
+
+
+async def test_a_schedule_of_phases_makes_its_subscription_when_it_starts(shop, driver):
+    clock, customer = await shop.clocked_customer()
+    await shop.driver.replace_card(customer)
+    order = {
+        "customer": customer,
+        "start_date": START + DAY,
+        "end_behavior": "cancel",
+        "metadata": {"a": "b"},
+        "phases": [{"items": [{"price": shop.prices["monthly"]}], "metadata": {"c": "d"}}],
+    }
+    waiting = await shop.api.v1.subscription_schedules.create_async(order)
+    assert (waiting.status, waiting.subscription) == ("not_started", None)
+    await driver.advance_clock(clock, START + 2 * DAY)
+    started = await shop.api.v1.subscription_schedules.retrieve_async(waiting.id)
+    subscription = await shop.fetch(started.subscription)
+    assert (started.status, subscription.status) == ("active", "active")
+    assert (subscription.schedule, subscription.metadata.to_dict()) == (started.id, {"c": "d"})
+    assert subscription.cancel_at == started.phases[0].end_date
+    [invoice] = await shop.invoices(subscription.id)
+    assert (invoice.status, invoice.billing_reason) == ("paid", "subscription_create")
+
+
+async def test_a_schedule_that_has_not_started_is_canceled_alone(shop, driver):
+    _, customer = await shop.clocked_customer()
+    order = {"customer": customer, "start_date": START + DAY}
+    phases = [{"items": [{"price": shop.prices["monthly"]}]}]
+    waiting = await shop.api.v1.subscription_schedules.create_async({**order, "phases": phases})
+    canceled = await shop.api.v1.subscription_schedules.cancel_async(waiting.id)
+    assert (canceled.status, canceled.subscription) == ("canceled", None)
+    await driver.wait_idle()
+    assert "customer.subscription.created" not in shop.receiver.types()
+
+
+async def test_the_end_of_a_schedule_is_announced_a_week_before(shop, driver):
+    clock, _, schedule = await scheduled(shop)
+    await driver.advance_clock(clock, FEBRUARY - 7 * DAY)
+    await driver.wait_idle()
+    expiring = shop.receiver.last("subscription_schedule.expiring")
+    assert expiring["data"]["object"]["id"] == schedule.id
 
 
 class TestItemsAreRefused:

@@ -1,37 +1,89 @@
-"""What happens when a phase of a subscription schedule ends."""
+"""What happens when a phase of a subscription schedule begins or ends."""
 
-from stripe_sandbox.billing.changes import change_items
+from stripe_sandbox.billing.changes import change_items, invoice_now
+from stripe_sandbox.billing.discounts import replace_discounts
+from stripe_sandbox.billing.later import drop_task, plan_task
+from stripe_sandbox.billing.periods import DAY, restart_period
 from stripe_sandbox.billing.subscription_schedules import (
     KIND,
+    OPEN,
     begin_phase,
     next_phase,
     release,
     schedule_due,
+    set_end,
 )
-from stripe_sandbox.billing.subscriptions import cancel_subscription
-from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.billing.subscriptions import (
+    NewSubscription,
+    PricedItem,
+    bill_subscription,
+    cancel_subscription,
+    create_subscription,
+    term_lines,
+)
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.world import World
+
+EXPIRY_NOTICE = 7 * DAY
+EXPIRES = "announce_expiry"
 
 
 def advance_schedule(world: World, schedule: Document) -> None:
-    """Begin the next phase; after the last one, cancel the subscription or release it."""
+    """Start, or begin the next phase; after the last one, cancel the subscription or release it."""
+    if schedule["status"] == "not_started":
+        start_schedule(world, schedule)
+        return
     phase = next_phase(schedule)
-    subscription = world.find("subscription", schedule["subscription"])
     if phase is None and schedule["end_behavior"] == "cancel":
-        cancel_subscription(world, subscription)
+        cancel_subscription(world, world.find("subscription", schedule["subscription"]))
         return
     if phase is None:
         release(world, schedule, keeps_end=True)
         return
-    change_items(
-        world,
-        subscription,
-        _changes(world, subscription, phase),
-        proration=phase["proration_behavior"],
-        at=world.time_of(subscription),
-    )
-    world.change(subscription)
+    _enter(world, schedule, phase, proration=phase["proration_behavior"])
     begin_phase(world, schedule, phase)
+
+
+def _enter(world: World, schedule: ReadOnly, phase: ReadOnly, *, proration: str) -> None:
+    """Change the subscription to what a phase says, and invoice it if that is due at once."""
+    subscription = world.find("subscription", schedule["subscription"])
+    now = world.time_of(subscription)
+    _apply_settings(world, subscription, phase)
+    _apply_discounts(world, subscription, phase)
+    changes = _changes(world, subscription, phase)
+    bills_now, new_period = change_items(world, subscription, changes, proration=proration, at=now)
+    if phase["billing_cycle_anchor"] == "phase_start" and not new_period:
+        restart_period(subscription, now)
+        bills_now = new_period = True
+    world.change(subscription)
+    if bills_now:
+        invoice_now(world, subscription, new_period=new_period, strict=False)
+
+
+def _apply_settings(world: World, subscription: Document, phase: ReadOnly) -> None:
+    metadata = merge_metadata(subscription["metadata"], phase["metadata"])
+    subscription["metadata"] = metadata
+    for name in ("default_payment_method", "description"):
+        subscription[name] = phase[name] or subscription[name]
+
+
+def _apply_discounts(world: World, subscription: Document, phase: ReadOnly) -> None:
+    """Give the subscription the phase's discounts; without any it has its customer's."""
+    replace_discounts(world, subscription, subscription, _given(phase["discounts"]))
+
+
+def _given(discounts: list[ReadOnly]) -> list[ReadOnly]:
+    return [{name: one for name, one in given.items() if one} for given in discounts]
+
+
+def change_current_phase(world: World, schedule: Document, known: ReadOnly, proration: str) -> None:
+    """Apply what has changed in the current phase to the subscription at once."""
+    start = schedule["current_phase"]["start_date"]
+    phase = next(one for one in schedule["phases"] if one["start_date"] == start)
+    told = ("items", "discounts", "metadata", "default_payment_method", "description")
+    if any(phase[name] != known[name] for name in told):
+        kept = {**phase, "billing_cycle_anchor": None}
+        _enter(world, schedule, kept, proration=proration)
 
 
 def advance_due_schedule(world: World, subscription: ReadOnly) -> None:
@@ -53,6 +105,54 @@ def _changes(
     for position, item in enumerate(wanted):
         price = world.find("price", item["price"])
         place = {"id": items[position]["id"]} if position < len(items) else {}
-        changes.append(({**place, "quantity": item["quantity"]}, price))
+        told = {name: item[name] for name in ("metadata", "quantity")}
+        changes.append(({**place, **told, "discounts": _given(item["discounts"])}, price))
     surplus = items[len(wanted) :]
     return [*changes, *(({"id": item["id"], "deleted": True}, None) for item in surplus)]
+
+
+def start_schedule(world: World, schedule: Document) -> Document:
+    """Make the subscription of a schedule; its first invoice is a draft for an hour."""
+    phase = schedule["phases"][0]
+    customer = world.find("customer", schedule["customer"])
+    items = [_priced(world, item) for item in phase["items"]]
+    new = NewSubscription(
+        customer=customer,
+        items=items,
+        metadata=phase["metadata"],
+        description=phase["description"],
+        default_payment_method=phase["default_payment_method"],
+        billing_mode=schedule["billing_mode"]["type"],
+    )
+    subscription = create_subscription(world, new, "active")
+    _apply_discounts(world, subscription, phase)
+    for item, told in zip(subscription["items"]["data"], phase["items"], strict=True):
+        replace_discounts(world, subscription, item, _given(told["discounts"]), "items")
+    subscription["schedule"] = schedule["id"]
+    set_end(world, subscription, schedule)
+    lines = term_lines(world, subscription, subscription["items"]["data"])
+    bill_subscription(world, subscription, lines, reason="subscription_create")
+    world.announce("customer.subscription.created", world.save(subscription))
+    schedule |= {"status": "active", "subscription": subscription["id"]}
+    begin_phase(world, schedule, phase)
+    return world.find(KIND, schedule["id"])
+
+
+def _priced(world: World, item: ReadOnly) -> PricedItem:
+    return PricedItem(world.find("price", item["price"]), item["quantity"], item["metadata"])
+
+
+def plan_expiry(world: World, schedule: ReadOnly) -> None:
+    """Plan `subscription_schedule.expiring`, seven days before the last phase ends."""
+    clock = schedule["test_clock"]
+    left = schedule["phases"][-1]["end_date"] - EXPIRY_NOTICE - world.now(clock)
+    if left > 0:
+        plan_task(world, EXPIRES, schedule, left, clock=clock)
+    else:
+        drop_task(world, EXPIRES, schedule["id"])
+
+
+def announce_expiry(world: World, schedule: Document) -> None:
+    """Announce that a schedule ends soon."""
+    if schedule["status"] in OPEN:
+        world.announce(f"{KIND}.expiring", schedule)

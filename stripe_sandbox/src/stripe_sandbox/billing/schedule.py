@@ -11,7 +11,12 @@ from stripe_sandbox.billing.consequences import bring_about
 from stripe_sandbox.billing.disputes import lapse_dispute
 from stripe_sandbox.billing.later import KIND as TASK
 from stripe_sandbox.billing.later import take_task, task_due
-from stripe_sandbox.billing.phases import advance_due_schedule, advance_schedule
+from stripe_sandbox.billing.phases import (
+    EXPIRES,
+    advance_due_schedule,
+    advance_schedule,
+    announce_expiry,
+)
 from stripe_sandbox.billing.refunds import settle_refund
 from stripe_sandbox.billing.renewals import (
     advance_invoice,
@@ -45,7 +50,10 @@ def _expire(world: World, session: Document) -> None:
 
 def _advance_subscription(world: World, subscription: Document) -> None:
     advance_due_schedule(world, subscription)
-    advance_subscription(world, world.find("subscription", subscription["id"]))
+    subscription = world.find("subscription", subscription["id"])
+    due = subscription_due(world, subscription)
+    if due is not None and due <= world.time_of(subscription):
+        advance_subscription(world, subscription)
 
 
 def _run_task(world: World, task: Document) -> None:
@@ -53,6 +61,7 @@ def _run_task(world: World, task: Document) -> None:
 
 
 TASKS: dict[str, Callable[[World, Document], None]] = {
+    EXPIRES: announce_expiry,
     "bring_about": bring_about,
     "lapse_dispute": lapse_dispute,
     "settle_refund": settle_refund,

@@ -12,48 +12,66 @@ OPEN = frozenset({"active", "not_started"})
 """The statuses of a schedule that can still be changed."""
 
 
-def create_from(world: World, subscription: Document) -> Document:
+def create_from(world: World, subscription: Document, metadata: ReadOnly) -> Document:
     """Create a schedule whose only phase is the subscription's current period."""
-    now = world.time_of(subscription)
     items = subscription["items"]["data"]
     start = min(int(item["current_period_start"]) for item in items)
+    phase = make_phase(
+        subscription["currency"],
+        start,
+        earliest_end(subscription),
+        items,
+        discounts=_held(subscription),
+    )
+    schedule = make_schedule(
+        world,
+        subscription["customer"],
+        [phase],
+        billing_mode={"type": subscription["billing_mode"]["type"]},
+        current_phase=_span(phase),
+        metadata=metadata,
+        status="active",
+        subscription=subscription["id"],
+    )
+    subscription["schedule"] = schedule["id"]
+    world.change(subscription)
+    return schedule
+
+
+def make_schedule(world: World, customer_id: str, phases: list[Document], **more: Any) -> Document:
+    """Store a schedule of phases and announce it; it has not started, unless `more` says so."""
+    customer = world.find("customer", customer_id)
     schedule = world.add(
         {
             "id": world.ids.next("sub_sched"),
             "object": KIND,
-            "billing_mode": {"type": subscription["billing_mode"]["type"]},
-            "created": now,
-            "customer": subscription["customer"],
+            "billing_mode": {"type": "flexible"},
+            "created": world.time_of(customer),
+            "customer": customer_id,
             "default_settings": {
                 "billing_cycle_anchor": "automatic",
-                "collection_method": subscription["collection_method"],
+                "collection_method": "charge_automatically",
                 "invoice_settings": {"issuer": {"type": "self"}},
             },
             "end_behavior": "release",
             "livemode": False,
             "metadata": {},
             "pause_schedules": [],
-            "phases": [make_phase(subscription, start, earliest_end(subscription), items)],
-            "status": "active",
-            "subscription": subscription["id"],
-            "test_clock": subscription["test_clock"],
+            "phases": phases,
+            "status": "not_started",
+            "test_clock": world.clock_of(customer),
+            **more,
         }
     )
-    schedule["current_phase"] = _span(schedule["phases"][0])
-    schedule = world.save(schedule)
     world.announce(f"{KIND}.created", schedule)
-    subscription["schedule"] = schedule["id"]
-    world.change(subscription)
     return schedule
 
 
-def make_phase(
-    subscription: ReadOnly, start: int, end: int, items: list[Document], **more: Any
-) -> Document:
+def make_phase(currency: str, start: int, end: int, items: list[Document], **more: Any) -> Document:
     """Return a phase between two Unix times with the prices and quantities of the items."""
     return {
         "add_invoice_items": [],
-        "currency": subscription["currency"],
+        "currency": currency,
         "discounts": [],
         "end_date": end,
         "items": [_phase_item(item) for item in items],
@@ -66,15 +84,21 @@ def make_phase(
 
 def _phase_item(item: ReadOnly) -> Document:
     price = item["price"]["id"]
-    quantity = item.get("quantity")
+    is_item = item.get("object") == "subscription_item"
     return {
-        "discounts": [],
-        "metadata": {},
+        "discounts": _held(item) if is_item else item["discounts"],
+        "metadata": item["metadata"],
         "plan": price,
         "price": price,
-        "quantity": quantity,
+        "quantity": item.get("quantity"),
         "tax_rates": [],
     }
+
+
+def _held(holder: ReadOnly) -> list[Document]:
+    """Return the discounts of a subscription or an item as those of a phase."""
+    blank: Document = {"coupon": None, "promotion_code": None}
+    return [{**blank, "discount": discount_id} for discount_id in holder["discounts"]]
 
 
 def _span(phase: ReadOnly) -> Document:
@@ -82,7 +106,9 @@ def _span(phase: ReadOnly) -> Document:
 
 
 def schedule_due(_: World, schedule: ReadOnly) -> int | None:
-    """Return the Unix time at which the current phase ends, if any."""
+    """Return the Unix time at which the schedule starts or its current phase ends, if any."""
+    if schedule["status"] == "not_started":
+        return int(schedule["phases"][0]["start_date"])
     phase = schedule["current_phase"]
     return int(phase["end_date"]) if schedule["status"] == "active" and phase else None
 
@@ -109,6 +135,7 @@ def follow_items(world: World, subscription: ReadOnly) -> None:
     for phase in schedule["phases"]:
         if phase["start_date"] == start:
             phase["items"] = [_phase_item(item) for item in subscription["items"]["data"]]
+            phase["discounts"] = _held(subscription)
     world.change(schedule)
 
 
@@ -121,20 +148,31 @@ def set_end(world: World, subscription: Document, schedule: ReadOnly) -> None:
 
 def release(world: World, schedule: Document, *, keeps_end: bool) -> Document:
     """End the schedule and leave its subscription as it is, without the end that it has set."""
-    subscription = world.find("subscription", schedule["subscription"])
+    subscription_id = schedule["subscription"]
     schedule |= {
         "current_phase": None,
         "released_at": world.time_of(schedule),
-        "released_subscription": subscription["id"],
+        "released_subscription": subscription_id,
         "status": "released",
         "subscription": None,
     }
     schedule = world.save(schedule)
     world.announce(f"{KIND}.released", schedule)
+    if subscription_id is None:
+        return schedule
+    subscription = world.find("subscription", subscription_id)
     subscription["schedule"] = None
     if schedule["end_behavior"] == "cancel" and not keeps_end:
         subscription |= {"cancel_at": None, "canceled_at": None}
     world.change(subscription)
+    return schedule
+
+
+def cancel_unstarted(world: World, schedule: Document) -> Document:
+    """Cancel a schedule before it has made a subscription."""
+    schedule |= {"canceled_at": world.time_of(schedule), "status": "canceled"}
+    schedule = world.save(schedule)
+    world.announce(f"{KIND}.canceled", schedule)
     return schedule
 
 

@@ -9,12 +9,13 @@ from stripe.params import (
     SubscriptionScheduleUpdateParams,
 )
 
-from stripe_sandbox.billing.periods import add_interval
+from stripe_sandbox.billing.phases import change_current_phase, plan_expiry, start_schedule
 from stripe_sandbox.billing.subscription_schedules import (
     KIND,
     OPEN,
+    cancel_unstarted,
     create_from,
-    make_phase,
+    make_schedule,
     release,
     set_end,
 )
@@ -29,16 +30,41 @@ from stripe_sandbox.operations import (
     listing,
     retrieve,
 )
+from stripe_sandbox.resources.schedule_phases import PHASE, read_phases
 from stripe_sandbox.resources.subscriptions import end_now
 from stripe_sandbox.supported import one_of, supports
 
 
 def create(call: Call) -> Document:
-    """Create a schedule from a subscription; its only phase is the current period."""
+    """Create a schedule: of a subscription, or of phases that make a subscription."""
+    if call.get("from_subscription") is not None:
+        return _create_from(call)
     world = call.world
-    if call.get("from_subscription") is None:
-        message = "The sandbox creates schedules only with from_subscription."
-        raise invalid(message, param="from_subscription")
+    for name in ("customer", "phases", "start_date"):
+        if call.get(name) is None:
+            raise missing_param(name)
+    customer = world.find("customer", call.get("customer"), "customer")
+    now = world.time_of(customer)
+    start = now if call.get("start_date") == "now" else int(call.get("start_date"))
+    if start < now:
+        raise invalid("The sandbox starts schedules now or later.", param="start_date")
+    schedule = make_schedule(
+        world,
+        customer["id"],
+        read_phases(call, customer["id"], start),
+        end_behavior=call.get("end_behavior", "release"),
+        metadata=call.get("metadata", {}),
+    )
+    plan_expiry(world, schedule)
+    return start_schedule(world, schedule) if start == now else schedule
+
+
+def _create_from(call: Call) -> Document:
+    world = call.world
+    for name in ("customer", "end_behavior", "phases", "start_date"):
+        if call.get(name) is not None:
+            message = f"You cannot set `{name}` if `from_subscription` is set."
+            raise invalid(message, param=name)
     subscription = world.find("subscription", call.get("from_subscription"), "from_subscription")
     if subscription["schedule"] is not None:
         raise invalid(
@@ -49,22 +75,37 @@ def create(call: Call) -> Document:
     if subscription["status"] in FINAL_STATUSES | {"incomplete"}:
         message = f"You cannot migrate a subscription that is `{subscription['status']}`."
         raise invalid(message, param="from_subscription")
-    return create_from(world, subscription)
+    schedule = create_from(world, subscription, call.get("metadata", {}))
+    plan_expiry(world, schedule)
+    return schedule
 
 
 def update(call: Call) -> Document:
     """Update the phases, which replace the current and the later ones, and what follows them."""
     world = call.world
     schedule = _open_schedule(call, "update")
-    subscription = world.find("subscription", schedule["subscription"])
     if "metadata" in call.params:
         schedule["metadata"] = merge_metadata(schedule["metadata"], call.params["metadata"])
     schedule["end_behavior"] = call.get("end_behavior", schedule["end_behavior"])
-    if call.get("phases"):
-        _replace_phases(call, schedule, subscription)
+    if schedule["status"] == "not_started":
+        if call.get("phases"):
+            start = schedule["phases"][0]["start_date"]
+            schedule["phases"] = read_phases(call, schedule["customer"], start)
+    else:
+        _update_running(call, schedule)
+    plan_expiry(world, schedule)
+    return world.change(schedule)
+
+
+def _update_running(call: Call, schedule: Document) -> None:
+    world = call.world
+    known = _replace_phases(call, schedule) if call.get("phases") else None
+    subscription = world.find("subscription", schedule["subscription"])
     set_end(world, subscription, schedule)
     world.change(subscription)
-    return world.change(schedule)
+    if known:
+        behavior = call.get("proration_behavior", "create_prorations")
+        change_current_phase(world, schedule, known, behavior)
 
 
 def _open_schedule(call: Call, verb: str) -> Document:
@@ -79,70 +120,18 @@ def _open_schedule(call: Call, verb: str) -> Document:
     return schedule
 
 
-def _replace_phases(call: Call, schedule: Document, subscription: ReadOnly) -> None:
+def _replace_phases(call: Call, schedule: Document) -> Document:
+    """Replace the phases from the current one on; return the current one as it was."""
     current = schedule["current_phase"]
     past = [phase for phase in schedule["phases"] if phase["end_date"] <= current["start_date"]]
-    known = next(p for p in schedule["phases"] if p["start_date"] == current["start_date"])
-    phases: list[Document] = []
-    for index, given in enumerate(call.get("phases")):
-        start = phases[-1]["end_date"] if phases else current["start_date"]
-        phases.append(_phase(call, subscription, given, start, index))
-    if _terms(phases[0]) != _terms(known):
-        message = "The sandbox does not change the items of the current phase."
-        raise invalid(message, param="phases[0][items]")
-    if phases[0]["end_date"] <= call.world.time_of(schedule):
+    phases = schedule["phases"]
+    known: Document = next(p for p in phases if p["start_date"] == current["start_date"])
+    given = read_phases(call, schedule["customer"], current["start_date"])
+    if given[0]["end_date"] <= call.world.time_of(schedule):
         raise invalid("The current phase must end in the future.", param="phases[0][end_date]")
-    schedule["phases"] = [*past, *phases]
-    schedule["current_phase"] = {name: phases[0][name] for name in ("start_date", "end_date")}
-
-
-def _terms(phase: ReadOnly) -> list[tuple[str, int | None]]:
-    return [(item["price"], item["quantity"]) for item in phase["items"]]
-
-
-def _phase(call: Call, subscription: ReadOnly, given: ReadOnly, start: int, index: int) -> Document:
-    path = f"phases[{index}]"
-    if given.get("start_date") not in {None, start}:
-        sentence = (
-            "You can not modify the start date of the current phase."
-            if index == 0
-            else "The start date of a phase must be the end date of the phase before."
-        )
-        raise invalid(sentence, param=f"{path}[start_date]")
-    items = [_item(call, one, f"{path}[items][{i}]") for i, one in enumerate(given["items"])]
-    _refuse_other_interval(subscription, items, path)
-    end = _end(given, items, start, path)
-    behavior = given.get("proration_behavior") or "create_prorations"
-    return make_phase(subscription, start, end, items, proration_behavior=behavior)
-
-
-def _item(call: Call, given: ReadOnly, path: str) -> Document:
-    name = given.get("price") or given.get("plan")
-    if name is None:
-        raise missing_param(f"{path}[price]")
-    price = call.world.find("price", name, f"{path}[price]")
-    return {"price": price, "quantity": given.get("quantity") or 1}
-
-
-def _refuse_other_interval(subscription: ReadOnly, items: list[Document], path: str) -> None:
-    held = subscription["items"]["data"][0]["price"]["recurring"]
-    for item in items:
-        wanted = item["price"]["recurring"] or {}
-        if any(wanted.get(name) != held[name] for name in ("interval", "interval_count")):
-            message = "The sandbox supports only phases of the subscription's own interval."
-            raise invalid(message, param=f"{path}[items]")
-
-
-def _end(given: ReadOnly, items: list[Document], start: int, path: str) -> int:
-    """Return the end of a phase: a date, a duration, or one interval of its first price."""
-    if given.get("end_date") is not None and given.get("duration") is not None:
-        raise invalid("You may only specify one of end_date, duration.", param=path)
-    if isinstance(given.get("end_date"), int):
-        if given["end_date"] <= start:
-            raise invalid("A phase must end after it starts.", param=f"{path}[end_date]")
-        return int(given["end_date"])
-    length = given.get("duration") or items[0]["price"]["recurring"]
-    return add_interval(start, length["interval"], length.get("interval_count") or 1)
+    schedule["phases"] = [*past, *given]
+    schedule["current_phase"] = {name: given[0][name] for name in ("start_date", "end_date")}
+    return known
 
 
 def release_schedule(call: Call) -> Document:
@@ -155,6 +144,8 @@ def cancel(call: Call) -> Document:
     """Cancel the schedule and its subscription now; both are on unless they are false."""
     world = call.world
     schedule = _open_schedule(call, "cancel")
+    if schedule["subscription"] is None:
+        return cancel_unstarted(world, schedule)
     subscription = world.find("subscription", schedule["subscription"])
     prorates, bills = call.get("prorate", True), call.get("invoice_now", True)
     end_now(world, subscription, prorates=prorates, bills=bills)
@@ -172,19 +163,16 @@ def _is_scheduled(schedule: ReadOnly, wanted: bool) -> bool:
 
 
 PATH = "/subscription_schedules"
-CREATE = supports("from_subscription")
-UPDATE = supports(
-    "metadata",
-    end_behavior=one_of("cancel", "release"),
-    phases=supports(
-        "duration",
-        "start_date",
-        end_date=one_of(int),
-        items=supports("plan", "price", "quantity"),
-        proration_behavior=one_of("create_prorations", "none"),
-    ),
-)
 MOMENTS = ("canceled_at", "completed_at", "released_at")
+SHARED = supports("metadata", end_behavior=one_of("cancel", "release"))
+CREATE = supports(
+    "customer", "from_subscription", base=SHARED, phases=PHASE, start_date=one_of(int, "now")
+)
+UPDATE = supports(
+    "proration_behavior",
+    base=SHARED,
+    phases=supports(base=PHASE, start_date=one_of(int)),
+)
 
 OPERATIONS = (
     Operation("POST", PATH, SubscriptionScheduleCreateParams, create, CREATE),
@@ -196,13 +184,7 @@ OPERATIONS = (
         supports(*MOMENTS, "created", "customer", "scheduled"),
     ),
     Operation("GET", f"{PATH}/{{id}}", SubscriptionScheduleRetrieveParams, retrieve(KIND)),
-    Operation(
-        "POST",
-        f"{PATH}/{{id}}",
-        SubscriptionScheduleUpdateParams,
-        update,
-        UPDATE,
-    ),
+    Operation("POST", f"{PATH}/{{id}}", SubscriptionScheduleUpdateParams, update, UPDATE),
     Operation(
         "POST",
         f"{PATH}/{{id}}/release",

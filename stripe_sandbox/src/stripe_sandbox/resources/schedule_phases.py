@@ -1,0 +1,95 @@
+"""Reads the phases of a subscription schedule."""
+
+from stripe_sandbox.billing.customers import check_owner
+from stripe_sandbox.billing.periods import add_interval
+from stripe_sandbox.billing.subscription_schedules import make_phase
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.operations import Call
+from stripe_sandbox.resources.prices import named_price
+from stripe_sandbox.supported import one_of, supports
+
+PLAIN = ("billing_cycle_anchor", "default_payment_method", "description")
+DISCOUNTS = supports("coupon", "discount", "promotion_code")
+ITEM = supports("metadata", "plan", "price", "quantity", discounts=DISCOUNTS)
+PHASE = supports(
+    *PLAIN,
+    "duration",
+    "metadata",
+    "proration_behavior",
+    discounts=DISCOUNTS,
+    end_date=one_of(int),
+    items=ITEM,
+)
+
+
+def read_phases(call: Call, customer_id: str, start: int) -> list[Document]:
+    """Return the given phases, of which the first begins at a Unix time."""
+    phases: list[Document] = []
+    for index, given in enumerate(call.get("phases")):
+        begins = phases[-1]["end_date"] if phases else start
+        phases.append(_phase(call, customer_id, given, begins, index))
+    if len({phase["currency"] for phase in phases}) > 1:
+        raise invalid("All phases of a schedule must use the same currency.", param="phases")
+    return phases
+
+
+def _phase(call: Call, customer_id: str, given: ReadOnly, start: int, index: int) -> Document:
+    path = f"phases[{index}]"
+    if given.get("start_date") not in {None, start}:
+        sentence = (
+            "You can not modify the start date of the current phase."
+            if index == 0
+            else "The start date of a phase must be the end date of the phase before."
+        )
+        raise invalid(sentence, param=f"{path}[start_date]")
+    method = given.get("default_payment_method")
+    if method:
+        check_owner(call.world, method, customer_id, f"{path}[default_payment_method]")
+    items = [_item(call, one, f"{path}[items][{i}]") for i, one in enumerate(given["items"])]
+    return make_phase(
+        items[0]["price"]["currency"],
+        start,
+        _end(given, items, start, path),
+        items,
+        discounts=_discounts(call, given, f"{path}[discounts]"),
+        metadata=given.get("metadata") or {},
+        proration_behavior=given.get("proration_behavior") or "create_prorations",
+        **{name: given.get(name) for name in PLAIN},
+    )
+
+
+def _item(call: Call, given: ReadOnly, path: str) -> Document:
+    price = named_price(call, given, f"{path}[price]")
+    if price is None:
+        raise missing_param(f"{path}[price]")
+    return {
+        "discounts": _discounts(call, given, f"{path}[discounts]"),
+        "metadata": given.get("metadata") or {},
+        "price": price,
+        "quantity": given.get("quantity") or 1,
+    }
+
+
+def _discounts(call: Call, given: ReadOnly, path: str) -> list[Document]:
+    """Return what a phase or an item redeems when it begins; each is known by now."""
+    discounts: list[Document] = []
+    for index, one in enumerate(given.get("discounts") or []):
+        full: Document = {"coupon": None, "discount": None, "promotion_code": None, **one}
+        for kind, named in full.items():
+            if named is not None:
+                call.world.find(kind, named, f"{path}[{index}][{kind}]")
+        discounts.append(full)
+    return discounts
+
+
+def _end(given: ReadOnly, items: list[Document], start: int, path: str) -> int:
+    """Return the end of a phase: a date, a duration, or one interval of its first price."""
+    if given.get("end_date") is not None and given.get("duration") is not None:
+        raise invalid("You may only specify one of end_date, duration.", param=path)
+    if given.get("end_date") is not None:
+        if given["end_date"] <= start:
+            raise invalid("A phase must end after it starts.", param=f"{path}[end_date]")
+        return int(given["end_date"])
+    length = given.get("duration") or items[0]["price"]["recurring"]
+    return add_interval(start, length["interval"], length.get("interval_count") or 1)

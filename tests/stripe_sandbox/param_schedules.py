@@ -1,0 +1,75 @@
+"""The part of `param_scenes` about subscription schedules."""
+
+from tests.stripe_sandbox.conftest import DAY, START
+from tests.stripe_sandbox.param_cases import Scene, case, scene
+
+PHASE = {"items": [{"price": "$monthly"}, {"price": "$extra"}]}
+SOLD = {"items": [{"price": "$monthly"}]}
+
+VALUES = {
+    "billing_cycle_anchor": ("phase_start",),
+    "default_payment_method": (),
+    "description": (),
+    "discounts.coupon": (),
+    "discounts.discount": ("$subscription_discount",),
+    "discounts.promotion_code": (),
+    "duration.interval": (),
+    "duration.interval_count": (),
+    "end_date": (START + 90 * DAY,),
+    "metadata": (),
+    "proration_behavior": (),
+}
+OF_ITEMS = {
+    "discounts.coupon": (),
+    "discounts.discount": ("$subscription_discount",),
+    "discounts.promotion_code": (),
+    "metadata": (),
+    "price": (),
+    "quantity": (),
+}
+
+
+def _phases(index: str, phases: list[object]) -> dict[str, Scene]:
+    """Return the cases of a phase and of its items; `index` is its place."""
+    named = {**VALUES, **{f"items.{name}": values for name, values in OF_ITEMS.items()}}
+    return {
+        f"phases.{name}": case(*values, index=index, phases=phases)
+        for name, values in named.items()
+    }
+
+
+SCHEDULES: dict[str, Scene] = {
+    "POST /subscription_schedules": scene(
+        customer="$customer",
+        start_date="now",
+        phases=[SOLD],
+        cases={
+            **_phases("0", [SOLD]),
+            "customer": case("$customer", "$poor"),
+            "from_subscription": case(
+                "$subscription", "$trial", customer=None, start_date=None, phases=None
+            ),
+            "phases.items.plan": case(phases=[{"items": [{"quantity": 1}]}]),
+            "start_date": case(START + DAY, "now"),
+        },
+    ),
+    "POST /subscription_schedules/{id}": scene(
+        "schedule",
+        cases={
+            "end_behavior": case(phases=[PHASE]),
+            **_phases("1", [PHASE, PHASE]),
+            "phases.items.plan": case(index="1", phases=[PHASE, {"items": [{"quantity": 1}]}]),
+            "phases.start_date": case(
+                START + 30 * DAY,
+                refused=(START + 31 * DAY,),
+                index="1",
+                phases=[{**PHASE, "end_date": START + 30 * DAY}, PHASE],
+            ),
+            "proration_behavior": case(
+                phases=[{"items": [{"price": "$bigger"}, {"price": "$extra"}]}]
+            ),
+        },
+    ),
+    "POST /subscription_schedules/{id}/release": scene("ending"),
+    "POST /subscription_schedules/{id}/cancel": scene("schedule"),
+}
