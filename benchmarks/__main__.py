@@ -2,13 +2,14 @@
 
 import sys
 
-from benchmarks import compare, mixed, peers, provisioning, responses, webhooks
+from benchmarks import compare, mixed, peers, provisioning, purchase, responses, webhooks
 
 OTHERS = {
     "compare": compare.main,
     "mixed": mixed.main,
     "peers": peers.main,
     "provisioning": provisioning.main,
+    "purchase": purchase.main,
     "responses": responses.main,
 }
 

@@ -30,7 +30,7 @@ from tests.service import CREATE_SESSION, make_settings
 
 _MONTH_SECONDS = 32 * 86_400
 _PATIENCE_SECONDS = 80.0
-_UNLIMITED = {"RATE_LIMIT_ORDERS": "off", "RATE_LIMIT_LOOKUPS": "off"}
+UNLIMITED = {"RATE_LIMIT_ORDERS": "off", "RATE_LIMIT_LOOKUPS": "off"}
 _UNREAD_EVENTS = [
     "charge.succeeded",
     "customer.discount.created",
@@ -158,12 +158,12 @@ class CheckoutRun:
         before = await read_counters(self.postgres, self._url)
         stripe = self.deployment.stripe_url
         async with (
-            running_api(self._url, self.deployment.port, stripe_url=stripe, **_UNLIMITED) as web,
+            running_api(self._url, self.deployment.port, stripe_url=stripe, **UNLIMITED) as web,
             running_worker(self._url, stripe_url=stripe) as worker,
         ):
-            started = time.perf_counter(), _cpu(web), _cpu(worker)
+            started = time.perf_counter(), cpu_of(web), cpu_of(worker)
             yield
-            ended = time.perf_counter(), _cpu(web), _cpu(worker)
+            ended = time.perf_counter(), cpu_of(web), cpu_of(worker)
             await web.stop()
             await worker.stop()
         cost = cost_between(self.postgres, before, await read_counters(self.postgres, self._url))
@@ -185,7 +185,7 @@ class CheckoutRun:
         print(f"  {counts.total() / self.buyers:.2f} {what}: {each or 'none'}")
 
 
-def _cpu(service: ServiceProcess) -> float:
+def cpu_of(service: ServiceProcess) -> float:
     return cpu_seconds(service.process.pid)
 
 

@@ -59,6 +59,8 @@ async def read_counters(postgres: EmbeddedPostgres, url: str) -> Reading:
     """Read the counters of a database that is alone on its server."""
     conn = await asyncpg.connect(url)
     row = await conn.fetchrow(_COUNTERS)
+    # waits for the disk, unlike some commits before: pg_waldump reads what is on it
+    await conn.execute("SELECT pg_current_xact_id()")
     await conn.close()
     assert row is not None
     return Reading(_server_cpu(postgres), **row)

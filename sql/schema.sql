@@ -753,42 +753,30 @@ CREATE FUNCTION fn_pgqueuer_changed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    to_emit BOOLEAN := false;  -- Flag to decide whether to emit a notification
+    is_due boolean;
 BEGIN
-    -- Check operation type and set the emit flag accordingly
-    IF TG_OP = 'UPDATE' AND OLD IS DISTINCT FROM NEW THEN
-        to_emit := true;
-    ELSIF TG_OP = 'DELETE' THEN
-        to_emit := true;
-    ELSIF TG_OP = 'INSERT' THEN
-        to_emit := true;
-    ELSIF TG_OP = 'TRUNCATE' THEN
-        to_emit := true;
+    IF TG_OP = 'INSERT' THEN
+        SELECT EXISTS (SELECT FROM enqueued AS j WHERE j.execute_after <= now()) INTO is_due;
+    ELSE
+        SELECT EXISTS (
+            SELECT FROM pgqueuer AS j
+            WHERE j.status = 'queued'
+              AND j.execute_after <= now()
+        ) INTO is_due;
     END IF;
-
-    -- Perform notification if the emit flag is set
-    IF to_emit THEN
+    IF is_due THEN
         PERFORM pg_notify(
             'ch_pgqueuer',
             json_build_object(
                 'channel', 'ch_pgqueuer',
                 'operation', lower(TG_OP),
-                'sent_at', NOW(),
+                'sent_at', now(),
                 'table', TG_TABLE_NAME,
                 'type', 'table_changed_event'
             )::text
         );
     END IF;
-
-    -- Return appropriate value based on the operation
-    IF TG_OP IN ('INSERT', 'UPDATE') THEN
-        RETURN NEW;
-    ELSIF TG_OP = 'DELETE' THEN
-        RETURN OLD;
-    ELSE
-        RETURN NULL; -- For TRUNCATE and other non-row-specific contexts
-    END IF;
-
+    RETURN NULL;
 END;
 $$;
 
@@ -1765,6 +1753,7 @@ CREATE TABLE stripe_refetches (
     attempts integer DEFAULT 0 NOT NULL,
     last_error text,
     leased_until timestamp with time zone,
+    tied_at timestamp with time zone,
     next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
     requested_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text])))
@@ -1777,6 +1766,7 @@ COMMENT ON COLUMN stripe_refetches.version IS 'Grows with each request: a fetch 
 COMMENT ON COLUMN stripe_refetches.attempts IS 'Tries since the latest request';
 COMMENT ON COLUMN stripe_refetches.last_error IS 'Why the latest try failed';
 COMMENT ON COLUMN stripe_refetches.leased_until IS 'Until then only the worker with the lease fetches the object';
+COMMENT ON COLUMN stripe_refetches.tied_at IS 'Latest second that snapshots of undecided order may be of: not fetched once the row is of a later one; null: in any case';
 COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'When the sweep fetches it, unless a job was faster';
 COMMENT ON COLUMN stripe_refetches.requested_at IS 'When it was first requested';
 
@@ -3367,7 +3357,9 @@ CREATE TRIGGER billing_audit_no_truncate BEFORE TRUNCATE ON billing_audit_entrie
 
 CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
 
-CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON pgqueuer FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
+CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT ON pgqueuer REFERENCING NEW TABLE AS enqueued FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
+
+CREATE TRIGGER tg_pgqueuer_ended AFTER DELETE ON pgqueuer FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
 
 ALTER TABLE ONLY billing_adoptions
     ADD CONSTRAINT billing_adoptions_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;

@@ -18,6 +18,10 @@ LONGEST_WAIT_SECONDS = 25
 REFRESH_SECONDS = 5.0
 """The shortest time between two calls to Stripe about one session, however often its page polls."""
 
+WEBHOOK_SECONDS = 2.0
+"""How long a page that waits gives the webhooks of a payment before Stripe is asked: they usually
+come within a second or two, and an answer of the same second would leave their order open."""
+
 UNKNOWN_SESSION_SECONDS = 1.0
 """The shortest time between two calls about unknown sessions: anyone can make up an id."""
 
@@ -63,14 +67,19 @@ class OrderWatcher:
         """Return the state of the session's order.
 
         Waits at most `wait_seconds` for it to change, unless it is final. NotFoundError for a
-        session that is not ours.
+        session that is not ours. While no webhook has reported the payment, Stripe is asked: at
+        once for a page that does not wait, else once the webhooks have had their time.
         """
         state = await self._find(session_id)
         with self.checkout.changes.watch(state.subscription_id) as changed:
-            latest = await self._refresh_if_unpaid(session_id, state)
-            if not wait_seconds or latest != state or latest.status not in _MOVING:
+            patience = min(wait_seconds, WEBHOOK_SECONDS) if _is_unpaid(state) else 0.0
+            latest = await self._wait_for_change(session_id, state, changed, patience)
+            if latest == state and not self.stopping.is_set():
+                latest = await self._refresh_if_unpaid(session_id, state)
+            left = wait_seconds - patience
+            if left <= 0 or latest != state or latest.status not in _MOVING:
                 return latest
-            return await self._wait_for_change(session_id, latest, changed, wait_seconds)
+            return await self._wait_for_change(session_id, latest, changed, left)
 
     async def _find(self, session_id: str) -> OrderState:
         """Read the order; refresh an unknown session, which may come from a recovery link.
@@ -88,6 +97,9 @@ class OrderWatcher:
     async def _wait_for_change(
         self, session_id: str, state: OrderState, changed: asyncio.Event, wait_seconds: float
     ) -> OrderState:
+        """Return the state once it has changed, at the latest after `wait_seconds`; 0: `state`."""
+        if wait_seconds <= 0:
+            return state
         deadline = time.monotonic() + wait_seconds
         latest = await self._read(session_id)
         while latest == state and not self.stopping.is_set():
@@ -107,11 +119,15 @@ class OrderWatcher:
 
     async def _refresh_if_unpaid(self, session_id: str, state: OrderState) -> OrderState:
         """Refresh the order from Stripe while no webhook has reported its payment."""
-        unpaid = state.status == "provisional" and state.session_status in {"open", "complete"}
-        if not unpaid or not self.limit.may_refresh(session_id):
+        if not _is_unpaid(state) or not self.limit.may_refresh(session_id):
             return state
         await _refresh_if_possible(self.checkout.mirror, session_id)
         return await self._read(session_id)
+
+
+def _is_unpaid(state: OrderState) -> bool:
+    """Whether no webhook has reported a payment that may have been made."""
+    return state.status == "provisional" and state.session_status in {"open", "complete"}
 
 
 async def _first_of(*events: asyncio.Event, seconds: float) -> bool:

@@ -163,7 +163,7 @@ async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOB
         max_size=settings.database_pool_max,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
-        reset=_reset,
+        reset=reset_open_transaction,
         server_settings=_SESSION_SETTINGS if bouncing else _SERVER_SETTINGS,
         statement_cache_size=0 if bouncing else _STATEMENTS,
         connection_class=BouncingConnection if bouncing else asyncpg.Connection,
@@ -173,7 +173,7 @@ async def create_pool(settings: DatabaseSettings, observer: PoolObserver = _UNOB
     return pool
 
 
-async def _reset(conn: Connection) -> None:
+async def reset_open_transaction(conn: Connection) -> None:
     """Reset a returned connection; we leave no session state, at most an open transaction."""
     if conn.is_in_transaction():
         await conn.reset()

@@ -8,7 +8,7 @@ jobs: a change during the job for an older version needs its own.
 import json
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 from pgqueuer import AsyncpgDriver, Queries
@@ -26,8 +26,8 @@ USUAL, LAST = 0, -1
 Work: TypeAlias = Sequence[tuple[UUID, int]]
 """Subscriptions to provision, each with the version of its provisioning_work."""
 
-Requests: TypeAlias = Sequence[tuple[str, int]]
-"""Objects to refetch, each with the version of its stripe_refetches row."""
+Requests: TypeAlias = Sequence[tuple[str, int, float]]
+"""Objects to refetch: id, version of the row in stripe_refetches, seconds until then."""
 
 
 async def enqueue_triggers(conn: Connection, work: Work, refetches: Requests) -> None:
@@ -35,8 +35,8 @@ async def enqueue_triggers(conn: Connection, work: Work, refetches: Requests) ->
     await _enqueue(
         conn,
         [
-            *((PROVISION, str(id_), version) for id_, version in work),
-            *((REFETCH, id_, version) for id_, version in refetches),
+            *(_Trigger(PROVISION, str(id_), version) for id_, version in work),
+            *(_Trigger(REFETCH, id_, version, seconds) for id_, version, seconds in refetches),
         ],
     )
 
@@ -45,58 +45,62 @@ async def enqueue_provisioning(
     conn: Connection, work: Work, priority: int = USUAL, *, delay_seconds: float = 0
 ) -> None:
     """Trigger provisioning."""
-    triggers = [(PROVISION, str(id_), version) for id_, version in work]
-    await _enqueue(conn, triggers, timedelta(seconds=delay_seconds), priority)
+    triggers = [_Trigger(PROVISION, str(id_), version, delay_seconds) for id_, version in work]
+    await _enqueue(conn, triggers, priority)
 
 
 async def enqueue_provisioning_retry(
     conn: Connection, subscription_id: UUID, version: int, attempt: int, delay_seconds: float
 ) -> None:
     """Trigger another run for a subscription whose run `attempt` did not finish."""
-    trigger = (PROVISION, str(subscription_id), f"{version}:{attempt}")
-    await _enqueue(conn, [trigger], timedelta(seconds=max(delay_seconds, 0)))
+    version_of_try = f"{version}:{attempt}"
+    await _enqueue(
+        conn, [_Trigger(PROVISION, str(subscription_id), version_of_try, max(delay_seconds, 0))]
+    )
 
 
 async def enqueue_refetches(conn: Connection, requests: Requests) -> None:
     """Trigger refetches."""
-    await _enqueue(conn, [(REFETCH, id_, version) for id_, version in requests])
+    await _enqueue(conn, [_Trigger(REFETCH, *request) for request in requests])
 
 
 async def enqueue_refetch_retry(
     conn: Connection, object_id: str, version: int, attempt: int, delay_seconds: float
 ) -> None:
     """Trigger another refetch after `attempt` for this version failed."""
-    trigger = (REFETCH, object_id, f"{version}:{attempt}")
-    await _enqueue(conn, [trigger], timedelta(seconds=delay_seconds))
+    await _enqueue(conn, [_Trigger(REFETCH, object_id, f"{version}:{attempt}", delay_seconds)])
 
 
 async def enqueue_event_retries(conn: Connection, events: Sequence[tuple[str, int]]) -> None:
     """Trigger retries of failed events: (event id, attempts made)."""
-    await _enqueue(conn, [(RETRY_EVENT, id_, attempts) for id_, attempts in events])
+    await _enqueue(conn, [_Trigger(RETRY_EVENT, id_, attempts) for id_, attempts in events])
 
 
 async def enqueue_reconcile(conn: Connection, run_id: UUID, attempt: int) -> None:
     """Trigger a reconcile, new or resumed after `attempt` attempts."""
-    await _enqueue(conn, [(RECONCILE, str(run_id), attempt)])
+    await _enqueue(conn, [_Trigger(RECONCILE, str(run_id), attempt)])
 
 
-async def _enqueue(
-    conn: Connection,
-    triggers: Sequence[tuple[str, str, int | str]],
-    delay: timedelta = timedelta(0),
-    priority: int = USUAL,
-) -> None:
-    """Enqueue triggers: (entrypoint, id, version)."""
+class _Trigger(NamedTuple):
+    """An id for a job of the worker; `version` is that of its row."""
+
+    entrypoint: str
+    id_: str
+    version: int | str
+    delay_seconds: float = 0
+
+
+async def _enqueue(conn: Connection, triggers: Sequence[_Trigger], priority: int = USUAL) -> None:
     if not triggers:
         return
     # PgQueuer's driver is typed for a connection; the pool's proxy behaves like one
     queries = Queries(_EnqueueDriver(conn))  # type: ignore[arg-type]
     await queries.enqueue(
-        [entrypoint for entrypoint, _, _ in triggers],
-        [id_.encode() for _, id_, _ in triggers],
+        [each.entrypoint for each in triggers],
+        [each.id_.encode() for each in triggers],
         [priority] * len(triggers),
-        execute_after=[delay] * len(triggers),
-        dedupe_key=[f"{entrypoint}:{id_}:{version}" for entrypoint, id_, version in triggers],
+        execute_after=[timedelta(seconds=each.delay_seconds) for each in triggers],
+        dedupe_key=[f"{each.entrypoint}:{each.id_}:{each.version}" for each in triggers],
         on_conflict="skip",
     )
 

@@ -20,6 +20,7 @@ from mpanel_billing.errors import (
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_refetch_retry, enqueue_refetches
 from mpanel_billing.mirror import repository
+from mpanel_billing.mirror.ordering import Version
 from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.rows import stored_version
 from mpanel_billing.mirror.service import Outcome, apply_snapshots
@@ -82,14 +83,21 @@ class Mirror:
         as new, whatever the clocks say.
         """
         mirrored = MIRRORED_BY_NAME[object_type]
-        async with acquired(self.pool) as conn:
-            read_after = await _stored_key(conn, object_type, object_id)
+        stored = await self._stored(object_type, object_id)
+        read_after = stored.key if stored else None
         fetched = await self.stripe.fetch(mirrored.resource, object_id)
         stripe_object = await self.complete(fetched.stripe_object)
         await self.apply([self._snapshot(stripe_object, fetched, read_after)])
         if contained := mirrored.contained(fetched.stripe_object):
             await self.apply([self._snapshot(each, fetched, None) for each in contained])
         return stripe_object
+
+    async def _stored(self, object_type: str, object_id: str) -> Version | None:
+        """Return the stored version of an object."""
+        question = repository.StoredLookup(object_id, since=_NEVER)
+        async with acquired(self.pool) as conn:
+            rows = await repository.list_stored(conn, object_type, [question])
+        return stored_version(object_type, rows.get(object_id))
 
     def _snapshot(
         self,
@@ -120,7 +128,8 @@ class Mirror:
         """
         while request := await self._lease(object_id):
             try:
-                await self._refresh(request["object_type"], object_id)
+                if await self._is_open(request, object_id):
+                    await self._refresh(request["object_type"], object_id)
             except StripeObjectMissingError:
                 logger.warning("Stripe has no such object", extra={"objectId": object_id})
             except DatabaseUnavailableError:
@@ -131,6 +140,13 @@ class Mirror:
             async with acquired(self.pool) as conn:
                 if await repository.clear_refetch(conn, object_id, request["version"]) is None:
                     return
+
+    async def _is_open(self, request: asyncpg.Record, object_id: str) -> bool:
+        """Whether a request still has to be asked: a row of a later second has settled a tie."""
+        if request["tied_at"] is None:
+            return True
+        stored = await self._stored(request["object_type"], object_id)
+        return stored is None or stored.since <= request["tied_at"]
 
     async def keep_unreadable(
         self, object_type: str, errors: Mapping[str, UnreadableObjectError]
@@ -171,12 +187,3 @@ async def request_refetch(conn: Connection, object_type: str, object_id: str, re
     """Have a job refresh an object once the caller's transaction is committed."""
     request = {"object_type": object_type, "object_id": object_id, "reason": reason}
     await enqueue_refetches(conn, await repository.request_refetches(conn, [request]))
-
-
-async def _stored_key(
-    conn: Connection, object_type: str, object_id: str
-) -> tuple[datetime, str | None] | None:
-    question = repository.StoredLookup(object_id, since=_NEVER)
-    rows = await repository.list_stored(conn, object_type, [question])
-    stored = stored_version(object_type, rows.get(object_id))
-    return stored.key if stored else None

@@ -194,11 +194,15 @@ async def notify(conn: Connection, subscription_ids: Sequence[UUID]) -> None:
 
 
 async def request_refetches(
-    conn: Connection, requests: Sequence[Mapping[str, str]]
-) -> list[tuple[str, int]]:
-    """Request refetches (object_id, object_type, reason); returns ids with request versions."""
+    conn: Connection, requests: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, int, float]]:
+    """Request refetches of different objects (object_id, object_type, reason, tied_at).
+
+    `tied_at`: only if the row is not of a later second by then. Returns each id with the version of
+    the request and the seconds until it may be asked.
+    """
     rows = await _refetches.request_refetches.fetch(conn, requests=requests)
-    return [(row["object_id"], row["version"]) for row in rows]
+    return [(row["object_id"], row["version"], row["delay_seconds"]) for row in rows]
 
 
 async def await_objects(conn: Connection, requests: Sequence[Mapping[str, str]]) -> None:
@@ -214,7 +218,10 @@ async def clear_awaited(conn: Connection, object_ids: Sequence[str]) -> None:
 async def lease_refetch(
     conn: Connection, object_id: str, lease_seconds: float
 ) -> asyncpg.Record | None:
-    """Lease a refetch request (object_type, version, attempts); None if it is leased or gone."""
+    """Lease a refetch request (object_type, version, attempts, tied_at).
+
+    None if it is leased or gone.
+    """
     return await _refetches.lease_refetch.fetch_one(
         conn, object_id=object_id, lease_seconds=lease_seconds
     )
@@ -228,10 +235,10 @@ async def clear_refetch(conn: Connection, object_id: str, version: int) -> int |
     return newer
 
 
-async def list_due_refetches(conn: Connection, most: int) -> list[tuple[str, int]]:
-    """Return the objects to refetch now, each with the version of its request."""
+async def list_due_refetches(conn: Connection, most: int) -> list[tuple[str, int, float]]:
+    """Return the objects to refetch now, as `request_refetches` does."""
     rows = await _refetches.list_due_refetches.fetch(conn, most=most)
-    return [(row["object_id"], row["version"]) for row in rows]
+    return [(row["object_id"], row["version"], 0.0) for row in rows]
 
 
 async def postpone_refetch(

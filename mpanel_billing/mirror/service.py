@@ -14,9 +14,10 @@ from mpanel_billing.mirror.discounts import requests_for_coupons
 from mpanel_billing.mirror.erasure import without_erased
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirrored_type import LockKey, Row
-from mpanel_billing.mirror.ordering import Decision, Kind, order
-from mpanel_billing.mirror.rows import lookup_of, row_of, rows_of, stored_version
+from mpanel_billing.mirror.ordering import Decision, Kind
+from mpanel_billing.mirror.rows import lookup_of, row_of, rows_of
 from mpanel_billing.mirror.snapshot import Snapshot
+from mpanel_billing.mirror.ties import decide, question_of
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
 from mpanel_billing.mirror.types.invoice_payment import InvoicePaymentFacts
@@ -54,7 +55,7 @@ class _Batch:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     applied: list[Snapshot] = field(default_factory=list)
     affecting_derived: list[Snapshot] = field(default_factory=list)
-    undecided: list[Snapshot] = field(default_factory=list)
+    undecided: list[Mapping[str, Any]] = field(default_factory=list)
     unknown_customers: list[str] = field(default_factory=list)
     deleted_here: list[dict[str, Any]] = field(default_factory=list)
     orders_missing: list[Snapshot] = field(default_factory=list)
@@ -120,7 +121,8 @@ async def _apply_group(
     if not unclear:
         return
     stored = await repository.list_stored(conn, object_type, [lookup_of(s) for s in unclear])
-    newer = [s for s in unclear if _decide(batch, s, stored)]
+    decisions = await decide(conn, unclear, stored)
+    newer = [s for s in unclear if _accept(batch, s, stored, decisions[s.object_id])]
     if newer:
         rows = rows_of(newer, stored)
         _note_written(batch, newer, await repository.write_decided(conn, object_type, rows))
@@ -146,7 +148,7 @@ def _note_written(
                 batch.affecting_derived.append(snapshot)
 
 
-def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
+def _accept(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row], decision: Decision) -> bool:
     """Record the outcome of a snapshot; returns whether to write it."""
     row = rows.get(snapshot.object_id)
     if row is None and isinstance(snapshot.facts, SessionFacts):
@@ -157,11 +159,9 @@ def _decide(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row]) -> bool:
         if barred is not None:
             batch.outcomes[snapshot.object_id] = barred
             return False
-    stored = stored_version(snapshot.object_type, row)
-    decision = order(stored, snapshot.version)
-    if decision.needs_refetch:
-        batch.undecided.append(snapshot)
-    if decision.applies and stored is None:
+    if decision.needs_refetch and row is not None:
+        batch.undecided.append(question_of(snapshot, row["as_of"]))
+    if decision.applies and (row is None or row["as_of"] is None):
         _note_unknown_customer(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):
         batch.touched.add(row["subscription_id"])
@@ -288,8 +288,9 @@ async def _request_refetches(conn: Connection, batch: _Batch) -> Requests:
     if awaited := _awaited(batch.applied):
         await repository.await_objects(conn, awaited)
     coupons = await requests_for_coupons(conn, batch.applied)
-    requests = [*_requests(batch), *coupons]
-    return await repository.request_refetches(conn, requests) if requests else ()
+    # of two requests for an object, the one that is asked in any case
+    requests = {each["object_id"]: each for each in (*batch.undecided, *_requests(batch), *coupons)}
+    return await repository.request_refetches(conn, list(requests.values())) if requests else ()
 
 
 def _paid_invoices(applied: Sequence[Snapshot]) -> list[str]:
@@ -319,13 +320,10 @@ def _awaited(applied: Sequence[Snapshot]) -> list[dict[str, str]]:
     ]
 
 
-def _requests(batch: _Batch) -> list[dict[str, str]]:
-    undecided = [
-        (s.object_type, s.object_id, "order within the second is undecided")
-        for s in batch.undecided
-    ]
+def _requests(batch: _Batch) -> list[Mapping[str, Any]]:
+    """Return what to ask in any case, and what only the order within a second leaves open."""
     incomplete = [
-        (s.object_type, s.object_id, "has more items than an event carries")
+        ("subscription", s.object_id, "has more items than an event carries")
         for s in batch.applied
         if isinstance(s.facts, SubscriptionFacts) and not s.facts.items_complete
     ]
@@ -338,10 +336,5 @@ def _requests(batch: _Batch) -> list[dict[str, str]]:
     ]
     return [
         {"object_type": object_type, "object_id": id_, "reason": reason}
-        for object_type, id_, reason in (
-            *undecided,
-            *incomplete,
-            *unknown_customers,
-            *orders_missing,
-        )
+        for object_type, id_, reason in (*incomplete, *unknown_customers, *orders_missing)
     ]

@@ -54,6 +54,7 @@ CREATE TABLE stripe_refetches (
     attempts integer NOT NULL DEFAULT 0,
     last_error text,
     leased_until timestamptz,
+    tied_at timestamptz,
     next_attempt_at timestamptz NOT NULL DEFAULT now(),
     requested_at timestamptz NOT NULL DEFAULT now()
 );
@@ -68,6 +69,7 @@ COMMENT ON COLUMN stripe_refetches.version IS 'Grows with each request: a fetch 
 COMMENT ON COLUMN stripe_refetches.attempts IS 'Tries since the latest request';
 COMMENT ON COLUMN stripe_refetches.last_error IS 'Why the latest try failed';
 COMMENT ON COLUMN stripe_refetches.leased_until IS 'Until then only the worker with the lease fetches the object';
+COMMENT ON COLUMN stripe_refetches.tied_at IS 'Latest second that snapshots of undecided order may be of: not fetched once the row is of a later one; null: in any case';
 COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'When the sweep fetches it, unless a job was faster';
 COMMENT ON COLUMN stripe_refetches.requested_at IS 'When it was first requested';
 

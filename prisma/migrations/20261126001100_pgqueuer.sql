@@ -1,4 +1,5 @@
--- PgQueuer's own schema, as version 1.6.0 prints it (pgq sql install): jobs, their log and schedules.
+-- PgQueuer's own schema, as version 1.6.0 prints it (pgq sql install), but for its trigger: jobs,
+-- their log and schedules.
 
 -- migrate:up
 CREATE TYPE pgqueuer_status AS ENUM ('queued', 'picked', 'successful', 'exception', 'canceled', 'deleted', 'failed');
@@ -79,50 +80,47 @@ CREATE UNIQUE INDEX pgqueuer_unique_dedupe_key ON pgqueuer USING btree (dedupe_k
 
 CREATE INDEX pgqueuer_updated_id_id1_idx ON pgqueuer USING btree (updated, id DESC) INCLUDE (id) WHERE (status = 'picked'::pgqueuer_status);
 
+-- PgQueuer's own trigger notifies at every insert and delete, and each notification makes every idle
+-- worker look for jobs with four statements (docs/decisions/0030-what-a-purchase-costs.md). This
+-- one notifies if there is a job to take: one was enqueued that is due, or one has ended, which
+-- lets the worker take another that waits. What is due later, workers find by its time.
 CREATE FUNCTION fn_pgqueuer_changed() RETURNS TRIGGER AS $$
 DECLARE
-    to_emit BOOLEAN := false;  -- Flag to decide whether to emit a notification
+    is_due boolean;
 BEGIN
-    -- Check operation type and set the emit flag accordingly
-    IF TG_OP = 'UPDATE' AND OLD IS DISTINCT FROM NEW THEN
-        to_emit := true;
-    ELSIF TG_OP = 'DELETE' THEN
-        to_emit := true;
-    ELSIF TG_OP = 'INSERT' THEN
-        to_emit := true;
-    ELSIF TG_OP = 'TRUNCATE' THEN
-        to_emit := true;
+    IF TG_OP = 'INSERT' THEN
+        SELECT EXISTS (SELECT FROM enqueued AS j WHERE j.execute_after <= now()) INTO is_due;
+    ELSE
+        SELECT EXISTS (
+            SELECT FROM pgqueuer AS j
+            WHERE j.status = 'queued'
+              AND j.execute_after <= now()
+        ) INTO is_due;
     END IF;
-
-    -- Perform notification if the emit flag is set
-    IF to_emit THEN
+    IF is_due THEN
         PERFORM pg_notify(
             'ch_pgqueuer',
             json_build_object(
                 'channel', 'ch_pgqueuer',
                 'operation', lower(TG_OP),
-                'sent_at', NOW(),
+                'sent_at', now(),
                 'table', TG_TABLE_NAME,
                 'type', 'table_changed_event'
             )::text
         );
     END IF;
-
-    -- Return appropriate value based on the operation
-    IF TG_OP IN ('INSERT', 'UPDATE') THEN
-        RETURN NEW;
-    ELSIF TG_OP = 'DELETE' THEN
-        RETURN OLD;
-    ELSE
-        RETURN NULL; -- For TRUNCATE and other non-row-specific contexts
-    END IF;
-
+    RETURN NULL;
 END;
 $$ LANGUAGE plpgsql;
 
 CREATE TRIGGER tg_pgqueuer_changed
-AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgqueuer
-EXECUTE FUNCTION fn_pgqueuer_changed();
+AFTER INSERT ON pgqueuer
+REFERENCING NEW TABLE AS enqueued
+FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
+
+CREATE TRIGGER tg_pgqueuer_ended
+AFTER DELETE ON pgqueuer
+FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
 
 COMMENT ON TABLE pgqueuer IS 'PgQueuer''s jobs, which are only triggers: the work is in provisioning_work, stripe_refetches and stripe_events';
 COMMENT ON TABLE pgqueuer_log IS 'What became of PgQueuer''s jobs';
@@ -133,6 +131,7 @@ ALTER TABLE pgqueuer_log SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_
 
 -- migrate:down
 DROP TRIGGER IF EXISTS tg_pgqueuer_changed ON pgqueuer;
+DROP TRIGGER IF EXISTS tg_pgqueuer_ended ON pgqueuer;
 DROP FUNCTION IF EXISTS fn_pgqueuer_changed;
 DROP TABLE IF EXISTS pgqueuer;
 DROP TABLE IF EXISTS pgqueuer_log;

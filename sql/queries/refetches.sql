@@ -10,6 +10,7 @@
 --     attempts integer DEFAULT 0 NOT NULL,
 --     last_error text,
 --     leased_until timestamp with time zone,
+--     tied_at timestamp with time zone,
 --     next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
 --     requested_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text])))
@@ -19,22 +20,59 @@
 -- CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
 
 -- name: request_refetches(requests)
--- A request for an object that is already waiting gets a new version, so that a fetch that began
--- earlier does not clear it. A version is never reused, even if the row was deleted in between: the
--- trigger would have the dedupe key of a job that is about to end, and be skipped.
-INSERT INTO stripe_refetches AS r (object_id, object_type, reason, version, next_attempt_at)
+-- A request for an object that is being fetched, or whose fetch has failed, gets a new version, so that
+-- a fetch that began earlier does not clear it. One that waits for its job is fulfilled by that: it
+-- takes its lease, for which this row is locked, before it asks. A version is never reused, even if the
+-- row was deleted in between: the trigger would have the dedupe key of a job that is about to end, and
+-- be skipped.
+-- A tie is asked once its second is over, as Stripe dates its answers, so that the answer is of a
+-- later one: the other events of the second are in by then, and one question settles them all. It
+-- is asked at once if somebody may wait for the answer: to pay, for accounts, or to get them back.
+INSERT INTO stripe_refetches AS r (object_id, object_type, reason, version, tied_at, next_attempt_at)
 SELECT
     q.object_id,
     q.object_type,
     q.reason,
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+    q.tied_at,
     now() + interval '1 minute'
-FROM jsonb_to_recordset(:requests::jsonb) AS q (object_id text, object_type text, reason text)
+FROM jsonb_to_recordset(:requests::jsonb) AS q (
+    object_id text, object_type text, reason text, tied_at timestamptz
+)
 ON CONFLICT (object_id) DO UPDATE
-SET version = r.version + 1,
+SET version = CASE
+        WHEN r.leased_until IS NULL AND r.last_error IS NULL AND r.reason <> 'awaited' THEN r.version
+        ELSE r.version + 1
+    END,
     reason = excluded.reason,
+    -- whatever is asked in any case stays so
+    tied_at = CASE
+        WHEN r.tied_at IS NOT NULL AND excluded.tied_at IS NOT NULL
+            THEN greatest(r.tied_at, excluded.tied_at)
+    END,
     attempts = 0
-RETURNING r.object_id, r.version;
+RETURNING
+    r.object_id,
+    r.version,
+    CASE
+        WHEN r.tied_at IS NULL THEN 0.0
+        WHEN r.object_type = 'checkout.session' THEN 0.0
+        WHEN EXISTS (
+            SELECT 1
+            FROM subscriptions AS s
+            WHERE s.stripe_subscription_id = r.object_id
+              AND s.status NOT IN ('active', 'cancelled')
+        ) THEN 0.0
+        WHEN EXISTS (
+            SELECT 1
+            FROM invoices AS i
+            JOIN subscriptions AS s
+                ON s.stripe_subscription_id = i.stripe_subscription_id
+            WHERE i.stripe_invoice_id = r.object_id
+              AND s.status NOT IN ('active', 'cancelled')
+        ) THEN 0.0
+        ELSE 2.0
+    END::double precision AS delay_seconds;
 
 -- name: await_objects(requests)!
 -- Requests a subscription in a minute, unless it is already mirrored or its event arrives first. The
@@ -60,12 +98,14 @@ WHERE object_id = ANY(:object_ids::text[])
   AND reason = 'awaited';
 
 -- name: lease_refetch(object_id, lease_seconds)^
--- If it returns a row, no other process fetches the object until the lease expires.
+-- If it returns a row, no other process fetches the object until the lease expires. Lost with the
+-- server, as the end of a request may be, it is asked once more.
 UPDATE stripe_refetches
 SET leased_until = now() + make_interval(secs => :lease_seconds::double precision)
+FROM (SELECT set_config('synchronous_commit', 'off', TRUE)) AS relaxed
 WHERE object_id = :object_id
   AND (leased_until IS NULL OR leased_until < now())
-RETURNING object_type, version, attempts;
+RETURNING object_type, version, attempts, tied_at;
 
 -- name: clear_refetch(object_id, version)$
 -- Returns the version of a newer request, to fetch again at once. The row is locked first: a
@@ -75,8 +115,9 @@ WITH locked AS MATERIALIZED (
         r.object_id,
         r.version
     FROM stripe_refetches AS r
+    CROSS JOIN (SELECT set_config('synchronous_commit', 'off', TRUE)) AS relaxed
     WHERE r.object_id = :object_id
-    FOR UPDATE
+    FOR UPDATE OF r
 ),
 cleared AS (
     DELETE FROM stripe_refetches AS r

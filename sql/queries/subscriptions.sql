@@ -993,14 +993,26 @@ work AS (
 SELECT
     d.id AS subscription_id,
     coalesce(u.status <> d.status_before, FALSE) AS changed,
-    w.version AS work_version
+    due.version AS work_version
 FROM derived AS d
 LEFT JOIN updated AS u
     ON u.id = d.id
-LEFT JOIN work AS w
-    ON w.subscription_id = d.id
+LEFT JOIN LATERAL (
+    -- while it waits for its first payment and has nothing, a run finds nothing to do: most often the
+    -- payment is the next event. If it is not, the sweep runs it
+    SELECT w.version
+    FROM work AS w
+    WHERE w.subscription_id = d.id
+      AND (
+          d.begun
+          OR d.end_status IS NOT NULL
+          OR EXISTS (SELECT 1 FROM tenant_services AS account WHERE account.subscription_id = d.id)
+          OR EXISTS (SELECT 1 FROM billing_takeovers AS takeover WHERE takeover.subscription_id = d.id)
+          OR EXISTS (SELECT 1 FROM billing_adoptions AS adoption WHERE adoption.subscription_id = d.id)
+      )
+) AS due ON TRUE
 WHERE u.status <> d.status_before
-   OR w.version IS NOT NULL;
+   OR due.version IS NOT NULL;
 
 -- name: list_unfetched_discounts(stripe_subscription_ids)
 -- Of these, the subscriptions with discounts whose coupons Stripe was not asked for yet.

@@ -1,9 +1,12 @@
 import asyncio
 from typing import Any
 
+import pytest
 from aiohttp import ClientResponse
 
+from mpanel_billing.checkout import order_watcher
 from mpanel_billing.http.server import SHUTDOWN
+from mpanel_billing.telemetry.counters import STRIPE_CALLS
 from tests.service import Service
 
 
@@ -14,6 +17,12 @@ async def ask(service: Service, session_id: str, wait: int = 0) -> dict[str, Any
     assert response.status == 200, await response.text()
     content: dict[str, Any] = await response.json()
     return content
+
+
+def questions() -> float:
+    """Return how many objects this process has asked Stripe for."""
+    samples = [s for metric in STRIPE_CALLS.collect() for s in metric.samples]
+    return sum(s.value for s in samples if s.labels["method"] == "GET")
 
 
 async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any) -> None:
@@ -55,6 +64,28 @@ async def test_the_session_is_refreshed_if_no_webhook_has_come(
     invoice = await service.row("SELECT stripe_status, stripe_payment_intent_id FROM invoices")
     assert invoice["stripe_status"] == "paid"
     assert invoice["stripe_payment_intent_id"] is not None
+
+
+async def test_a_page_that_waits_asks_stripe_nothing_while_webhooks_come(
+    service: Service, order_a: Any
+) -> None:
+    order = await service.order(order_a)
+    before = questions()
+    asked = asyncio.create_task(ask(service, order["sessionId"], wait=25))
+    await service.stripe.pay(order["url"])
+    assert (await asked)["status"] == "pending"
+    assert questions() == before
+
+
+async def test_a_page_that_waits_asks_stripe_itself_if_no_webhook_comes(
+    service: Service, order_a: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_watcher, "WEBHOOK_SECONDS", 0.1)
+    await service.stripe.set_delivery(hold=True)
+    order = await service.order(order_a)
+    await service.stripe.pay(order["url"])
+    async with asyncio.timeout(10):
+        assert (await ask(service, order["sessionId"], wait=25))["status"] == "pending"
 
 
 async def test_a_failure_of_stripe_still_shows_what_we_know(service: Service, order_a: Any) -> None:

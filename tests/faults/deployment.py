@@ -191,12 +191,14 @@ def order_of(number: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_deployment(database_url: str, **urls: str) -> AsyncIterator[Deployment]:
+async def open_deployment(
+    database_url: str, *, sandbox: tuple[str, str] = STRIPE, **urls: str
+) -> AsyncIterator[Deployment]:
     """Open a deployment on a migrated database, with the catalogue on sale; nothing runs yet.
 
     `urls` are further settings of the service that name the database (DATABASE_DIRECT_URL).
     """
-    async with open_empty_deployment(database_url, **urls) as deployment:
+    async with open_empty_deployment(database_url, sandbox=sandbox, **urls) as deployment:
         await apply_catalogue(deployment.pool, read_catalogue_file(DEFAULT_CATALOGUE))
         await push_catalogue(
             deployment.pool, StripeCatalogue(deployment.stripe_client), livemode=False
@@ -205,14 +207,16 @@ async def open_deployment(database_url: str, **urls: str) -> AsyncIterator[Deplo
 
 
 @asynccontextmanager
-async def open_empty_deployment(database_url: str, **urls: str) -> AsyncIterator[Deployment]:
+async def open_empty_deployment(
+    database_url: str, *, sandbox: tuple[str, str] = STRIPE, **urls: str
+) -> AsyncIterator[Deployment]:
     """Like `open_deployment`, but with nothing on sale."""
     port, stripe_port = unused_port(), unused_port()
     stripe_url = f"http://127.0.0.1:{stripe_port}"
     direct = urls.get("DATABASE_DIRECT_URL", database_url)
     settings = make_settings(database_url=direct, stripe_api_base=stripe_url)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_stripe_process(stripe_port, port))
+        await stack.enter_async_context(_stripe_process(sandbox, stripe_port, port))
         pool = await stack.enter_async_context(await create_pool(settings))
         gateway = open_gateway(settings)
         stack.push_async_callback(gateway.close)
@@ -230,8 +234,10 @@ async def open_empty_deployment(database_url: str, **urls: str) -> AsyncIterator
 
 
 @asynccontextmanager
-async def _stripe_process(port: int, web_port: int) -> AsyncIterator[ServiceProcess]:
+async def _stripe_process(
+    program: tuple[str, str], port: int, web_port: int
+) -> AsyncIterator[ServiceProcess]:
     webhooks = f"http://127.0.0.1:{web_port}/api/webhooks/stripe"
-    command = [SERVICE[0], *STRIPE, str(port), webhooks]
+    command = [SERVICE[0], *program, str(port), webhooks]
     async with running(command, "listening on", {}) as process:
         yield process

@@ -188,11 +188,11 @@ async def test_a_request_inserted_while_the_last_one_is_cleared_is_not_left_leas
     wishes = [{"object_id": "sub_1", "object_type": "subscription", "reason": "test"}]
     pool = inbox.pool
     async with transaction(pool) as conn:
-        ((_, first),) = await request_refetches(conn, wishes)
+        ((_, first, _),) = await request_refetches(conn, wishes)
     async with pool.acquire() as worker:
         await lease_refetch(worker, "sub_1", 120)
         async with transaction(pool) as conn:
-            ((_, second),) = await request_refetches(conn, wishes)
+            ((_, second, _),) = await request_refetches(conn, wishes)
             clearing = asyncio.create_task(clear_refetch(worker, "sub_1", first))
             await until_blocking(conn, pool)
         assert await clearing == second

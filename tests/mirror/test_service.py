@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.worker.sweep import sweep
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 
@@ -15,10 +16,8 @@ async def test_an_event_takes_effect_once(inbox: Inbox) -> None:
     event = made.event("customer.subscription.created", made.subscription())
     assert await inbox.receive(event) == "applied"
     assert await inbox.receive(event) == "duplicate"
-    assert (
-        await inbox.pool.fetchval("SELECT count(*) FROM pgqueuer WHERE entrypoint = 'provision'")
-        == 1
-    )
+    assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_events") == 1
+    assert await inbox.pool.fetchval("SELECT version FROM provisioning_work") == 1
 
 
 async def test_an_older_snapshot_changes_no_row_and_no_item(inbox: Inbox) -> None:
@@ -233,16 +232,26 @@ async def test_a_trial_is_settled_by_its_free_invoice(inbox: Inbox) -> None:
 async def test_only_a_relevant_change_enqueues_a_job(inbox: Inbox) -> None:
     jobs = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'provision'"
     await inbox.deliver("customer.subscription.created", made.subscription(), created=T)
+    assert await inbox.pool.fetchval(jobs) == 0, "before it is paid, there is nothing to do"
     await inbox.deliver("invoice.paid", made.invoice(), created=T)
-    assert await inbox.pool.fetchval(jobs) == 2
+    assert await inbox.pool.fetchval(jobs) == 1
     renewed = made.subscription(start=T + 100, end=T + 200)
     await inbox.deliver("customer.subscription.updated", renewed, created=T + 100)
     await inbox.deliver("invoice.paid", made.invoice("in_2"), created=T + 100)
-    assert await inbox.pool.fetchval(jobs) == 2
+    assert await inbox.pool.fetchval(jobs) == 1
     await inbox.deliver(
         "customer.subscription.updated", made.subscription(status="past_due"), created=T + 300
     )
-    assert await inbox.pool.fetchval(jobs) == 3
+    assert await inbox.pool.fetchval(jobs) == 2
+
+
+async def test_a_subscription_that_waits_for_its_first_payment_is_left_to_the_sweep(
+    inbox: Inbox,
+) -> None:
+    await inbox.deliver("customer.subscription.created", made.subscription(), created=T)
+    assert (await sweep(inbox.pool))["provisioning"] == 0
+    await inbox.pool.execute("UPDATE provisioning_work SET wake_at = wake_at - interval '1 minute'")
+    assert (await sweep(inbox.pool))["provisioning"] == 1
 
 
 async def test_a_row_that_stripe_bills_is_never_due_to_mpanels_biller(inbox: Inbox) -> None:
