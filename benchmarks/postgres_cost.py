@@ -17,6 +17,7 @@ from mpanel_billing.dev.postgres import EmbeddedPostgres
 _COUNTERS = """
 SELECT
     pg_current_wal_insert_lsn()::text AS lsn,
+    (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint AS wal_bytes,
     (SELECT sum(fsyncs)::bigint FROM pg_stat_io WHERE object = 'wal') AS fsyncs,
     (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits
 """
@@ -29,6 +30,7 @@ class Reading:
 
     cpu: float
     lsn: str
+    wal_bytes: int
     fsyncs: int
     commits: int
 

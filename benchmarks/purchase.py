@@ -22,7 +22,7 @@ import aiohttp
 import asyncpg
 
 from benchmarks.checkout import UNLIMITED, CheckoutRun, cpu_of
-from benchmarks.postgres_cost import Cost, cost_between, read_counters
+from benchmarks.postgres_cost import Reading, read_counters
 from benchmarks.servers import scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.queries import Connection
@@ -121,8 +121,7 @@ class MeasuredPhases:
             await web.stop()
             await worker.stop()
         after = await read_counters(self._run.postgres, self._url)
-        cost = cost_between(self._run.postgres, before, after)
-        self._print(name, [b - a for a, b in zip(started, ended, strict=True)], cost)
+        self._print(name, [b - a for a, b in zip(started, ended, strict=True)], before, after)
         self._print_counts("questions", self._by_asker(await self._asked() - asked))
         self._print_counts("jobs", await _jobs(conn) - jobs)
         self._print_counts("runs", Counter({k: v for k, v in runs.items() if k}))
@@ -164,12 +163,14 @@ class MeasuredPhases:
             found[f"{asker} {what.removesuffix('/:id')}"] += count
         return found
 
-    def _print(self, name: str, cpu: Sequence[float], cost: Cost) -> None:
-        web, worker = (seconds / self._run.buyers * 1000 for seconds in cpu)
-        server = cost.cpu / self._run.buyers * 1000
+    def _print(self, name: str, cpu: Sequence[float], before: Reading, after: Reading) -> None:
+        each = 1 / self._run.buyers
+        web, worker, server = (s * each * 1000 for s in (*cpu, after.cpu - before.cpu))
         print(
             f"{name}: CPU {web + worker + server:.1f} ms = web {web:.1f} + worker {worker:.1f} + "
-            f"PostgreSQL {server:.1f}; {cost.per(self._run.buyers)}",
+            f"PostgreSQL {server:.1f}; {(after.fsyncs - before.fsyncs) * each:.1f} fsyncs, "
+            f"{(after.commits - before.commits) * each:.1f} commits, "
+            f"WAL {(after.wal_bytes - before.wal_bytes) * each / 1000:.0f} KB",
             flush=True,
         )
 
