@@ -46,11 +46,17 @@ BILLED = {"items": [BIGGER], "proration_behavior": "always_invoice"}
 ONLY_VALUES = {
     ("POST /credit_notes", "refunds.type"),
     ("GET /credit_notes/preview", "refunds.type"),
-    ("POST /prices", "billing_scheme"),
     ("POST /prices", "recurring.usage_type"),
     ("POST /subscriptions", "collection_method"),
 }
 """Params whose only supported value is what Stripe takes without them; the others are refused."""
+
+TIERED = {
+    "unit_amount": None,
+    "billing_scheme": "tiered",
+    "tiers_mode": "volume",
+    "tiers": [{"unit_amount": 5, "up_to": 10}, {"unit_amount": 3, "up_to": "inf"}],
+}
 
 SCENES: dict[str, Scene] = {
     **MONEY,
@@ -89,6 +95,14 @@ SCENES: dict[str, Scene] = {
             "unit_amount": case(),
             "unit_amount_decimal": case(unit_amount=None),
             "transfer_lookup_key": case(True, refused=(False,), lookup_key="monthly"),
+            "billing_scheme": case("tiered", **{**TIERED, "billing_scheme": None}),
+            "tiers_mode": case(**TIERED),
+            "tiers.up_to": case(10, 20, **TIERED),
+            **{
+                f"tiers.{name}": case(**TIERED)
+                for name in ("flat_amount", "flat_amount_decimal", "unit_amount")
+            },
+            "tiers.unit_amount_decimal": case(**TIERED),
         },
     ),
     "POST /prices/{id}": scene(

@@ -155,12 +155,18 @@ def _applies_to(world: World, coupon: ReadOnly) -> Document | None:
     return deepcopy(kept.get("applies_to"))
 
 
+def _tiers(world: World, price: ReadOnly) -> list[Document] | None:
+    """Return the tiers of a price, or of the plan of the same id."""
+    kept = world.store.peek("price", price["id"]) or {}
+    return deepcopy(kept.get("tiers"))
+
+
 def _currency_options(_: World, price: ReadOnly) -> Document:
     shown = ("custom_unit_amount", "tax_behavior", "unit_amount", "unit_amount_decimal")
     return {price["currency"]: {name: price[name] for name in shown}}
 
 
-ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | None]] = {
+ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | list[Document] | None]] = {
     ("charge", "refunds"): _charge_refunds,
     ("checkout.session", "line_items"): _session_line_items,
     ("coupon", "applies_to"): _applies_to,
@@ -172,7 +178,7 @@ ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | None]] 
     ("customer", "tax_ids"): _empty_list("tax_ids"),
     ("invoice", "confirmation_secret"): _confirmation_secret,
     ("invoice", "payments"): _invoice_payments,
-    ("plan", "tiers"): _nothing,
+    ("plan", "tiers"): _tiers,
     ("price", "currency_options"): _currency_options,
-    ("price", "tiers"): _nothing,
+    ("price", "tiers"): _tiers,
 }

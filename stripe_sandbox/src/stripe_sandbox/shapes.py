@@ -185,13 +185,20 @@ def _nested(kind: Any) -> type[StripeObject] | None:
 INLINE_ITEMS = 10
 """How many items a subscription includes; more have to be listed."""
 
+CUT: Mapping[str, tuple[str, ...]] = {
+    "coupon": ("applies_to",),
+    "plan": ("tiers",),
+    "price": ("tiers",),
+}
+"""Stored fields that are sent only if expanded."""
+
 Node = TypeVar("Node")
 
 
 def as_sent(node: Node) -> Node:
     """Return the response as Stripe sends it.
 
-    Subscriptions have at most ten items, and coupons come without `applies_to`.
+    Subscriptions have at most ten items, and fields in CUT come only if expanded.
     """
     return cast("Node", _cut(node))
 
@@ -202,9 +209,10 @@ def _cut(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     cut = {name: _cut(value) for name, value in node.items()}
-    if cut.get("object") == "coupon":
-        cut.pop("applies_to", None)
-    if cut.get("object") == "subscription" and len(cut["items"]["data"]) > INLINE_ITEMS:
+    kind = cut.get("object")
+    for name in CUT.get(kind, ()) if isinstance(kind, str) else ():
+        cut.pop(name, None)
+    if kind == "subscription" and len(cut["items"]["data"]) > INLINE_ITEMS:
         items = cut["items"]
         cut["items"] = {**items, "data": items["data"][:INLINE_ITEMS], "has_more": True}
     return cut

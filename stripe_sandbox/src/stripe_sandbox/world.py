@@ -163,7 +163,7 @@ class World:
         """
         data: Document = {"object": as_sent(dict(document))}
         if previous is not None:
-            data["previous_attributes"] = previous
+            data["previous_attributes"] = as_sent(previous)
         event = shapes.complete(
             {
                 "id": self.ids.next("evt"),

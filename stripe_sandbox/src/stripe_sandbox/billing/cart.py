@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from stripe_sandbox import shapes
+from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.discounts import Redemption, find_coupon, reduce_amounts
 from stripe_sandbox.billing.lines import describe_price
 from stripe_sandbox.billing.periods import DAY
@@ -74,7 +75,7 @@ def price_cart(world: World, cart: Cart, customer: str | None) -> list[Document]
 
 def _due_today(cart: Cart, item: PricedItem) -> int:
     waits_for_trial = cart.has_trial() and item.price["type"] == "recurring"
-    return 0 if waits_for_trial else (item.price["unit_amount"] or 0) * item.quantity
+    return 0 if waits_for_trial else amount_of(item.price, item.quantity)
 
 
 def _line_item(world: World, item: PricedItem, amount: int, reduction: int) -> Document:

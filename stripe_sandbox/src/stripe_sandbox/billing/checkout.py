@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.authentication import note_set_up
 from stripe_sandbox.billing.cart import Cart, cart_of, keep_cart, price_cart
 from stripe_sandbox.billing.customers import (
@@ -200,7 +201,7 @@ def _one_time_charge(
     world: World, item: PricedItem, subscription_id: str, now: int
 ) -> NewInvoiceItem:
     return NewInvoiceItem(
-        amount=(item.price["unit_amount"] or 0) * item.quantity,
+        amount=amount_of(item.price, item.quantity),
         currency=item.price["currency"],
         description=describe_price(world, item.price),
         period=Period(now, now),

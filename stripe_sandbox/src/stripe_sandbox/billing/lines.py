@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from stripe_sandbox import shapes
+from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.discounts import current_discounts
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.documents import Document, ReadOnly, id_of
@@ -34,11 +35,8 @@ class NewInvoiceItem:
 def pricing(price: ReadOnly | None, unit_amount: int) -> Document:
     """Return the `pricing` of a line item or an invoice item."""
     details = {"price": price["id"], "product": id_of(price["product"])} if price else None
-    return {
-        "price_details": details,
-        "type": "price_details",
-        "unit_amount_decimal": str(price["unit_amount_decimal"] if price else unit_amount),
-    }
+    decimal = price["unit_amount_decimal"] if price else str(unit_amount)
+    return {"price_details": details, "type": "price_details", "unit_amount_decimal": decimal}
 
 
 def describe_price(world: World, price: ReadOnly) -> str:
@@ -49,13 +47,14 @@ def describe_price(world: World, price: ReadOnly) -> str:
 
 def describe_term(world: World, price: ReadOnly, quantity: int) -> str:
     """Return the description of a period on an invoice: `1 x Starter (at $10.00 / month)`."""
-    unit = format_amount(price["unit_amount"] or 0, price["currency"])
     recurring = price["recurring"]
     count = recurring["interval_count"]
     every = recurring["interval"] if count == 1 else f"every {count} {recurring['interval']}s"
     separator = " / " if count == 1 else " "
     name = describe_price(world, price)
-    return f"{quantity} \N{MULTIPLICATION SIGN} {name} (at {unit}{separator}{every})"
+    unit = price["unit_amount"]
+    at = "by tiers" if unit is None else f"at {format_amount(unit, price['currency'])}"
+    return f"{quantity} \N{MULTIPLICATION SIGN} {name} ({at}{separator}{every})"
 
 
 def term_line(
@@ -63,7 +62,7 @@ def term_line(
 ) -> Document:
     """Return the line that bills a subscription item for a period; in a trial it is zero."""
     price, quantity = item["price"], item["quantity"] or 0
-    amount = 0 if is_trial else (price["unit_amount"] or 0) * quantity
+    amount = 0 if is_trial else amount_of(price, quantity)
     description = (
         f"Trial period for {describe_price(world, price)}"
         if is_trial

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.discounts import coupon_of, current_discounts, reduce_amounts
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period, next_end
@@ -150,7 +151,7 @@ def net_amount(
     """Return what a full period of the item costs after these discounts, in minor units."""
     others = [one for one in subscription["items"]["data"] if one["id"] != item["id"]]
     items = [item, *others]
-    amounts = [(one["price"]["unit_amount"] or 0) * (one["quantity"] or 0) for one in items]
+    amounts = [amount_of(one["price"], one["quantity"] or 0) for one in items]
     products = [id_of(one["price"]["product"]) for one in items]
     for discount_id in discount_ids:
         only = world.find("discount", discount_id)["subscription_item"]

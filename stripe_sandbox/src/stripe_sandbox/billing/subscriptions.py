@@ -175,6 +175,7 @@ def plan_of(price: ReadOnly) -> Document:
             "object": "plan",
             "amount": price["unit_amount"],
             "amount_decimal": price["unit_amount_decimal"],
+            "transform_usage": price["transform_quantity"],
             **price["recurring"],
         }
     )

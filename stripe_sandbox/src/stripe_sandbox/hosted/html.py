@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 from string import Template
 
+from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.cart import Cart
 from stripe_sandbox.billing.checkout import asks_for_card
 from stripe_sandbox.billing.lines import describe_price
@@ -156,7 +157,7 @@ def _trial_note(world: World, cart: Cart) -> str:
     end = cart.trial_end(world.now())
     if end is None:
         return ""
-    sums = ((i.price["unit_amount"] or 0) * i.quantity for i in cart.recurring())
+    sums = (amount_of(i.price, i.quantity) for i in cart.recurring())
     later = format_amount(sum(sums), cart.currency)
     term = _term(cart.recurring()[0].price).removeprefix(", ")
     day = datetime.fromtimestamp(end, UTC).strftime("%-d %B %Y")

@@ -11,6 +11,7 @@ from stripe.params import (
     InvoiceItemUpdateParams,
 )
 
+from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.discounts import Redemption, redeem
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period, earliest_end
@@ -87,7 +88,7 @@ def _price(call: Call) -> Document | None:
 def _amount(call: Call, price: ReadOnly | None) -> int:
     quantity = call.get("quantity", 1)
     if price is not None:
-        return int(price["unit_amount"] or 0) * int(quantity)
+        return amount_of(price, quantity)
     if call.get("unit_amount_decimal") is not None:
         return int(Decimal(call.get("unit_amount_decimal")) * quantity)
     if call.get("amount") is None:
@@ -130,7 +131,7 @@ def one_time_charge(
         raise missing_param(param)
     quantity, now = given.get("quantity", 1), call.world.time_of(subscription)
     return NewInvoiceItem(
-        amount=(price["unit_amount"] or 0) * quantity,
+        amount=amount_of(price, quantity),
         currency=price["currency"],
         description=describe_price(call.world, price),
         period=_period_of(given.get("period"), now, subscription, param.removesuffix("[price]")),

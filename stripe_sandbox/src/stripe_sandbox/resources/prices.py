@@ -14,10 +14,10 @@ from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
 from stripe_sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
 from stripe_sandbox.resources import products
+from stripe_sandbox.resources.price_schemes import scheme_of
 from stripe_sandbox.supported import one_of, supports
 from stripe_sandbox.world import World
 
-MAX_AMOUNT = 99_999_999
 MAX_INTERVALS = {"day": 1095, "week": 156, "month": 36, "year": 3}
 """At most three years."""
 
@@ -26,7 +26,7 @@ def create(call: Call) -> Document:
     """Create a price; raises ApiError if the lookup key is in use and not to be transferred."""
     world = call.world
     product_id = _product(call)
-    unit_amount = _unit_amount(call)
+    scheme = scheme_of(call)
     lookup_key = _take_lookup_key(call, None)
     recurring = _recurring(call.get("recurring"))
     price = world.add(
@@ -34,7 +34,6 @@ def create(call: Call) -> Document:
             "id": world.ids.next("price"),
             "object": "price",
             "active": call.get("active", True),
-            "billing_scheme": "per_unit",
             "created": world.now(),
             "currency": _currency(call),
             "livemode": False,
@@ -45,8 +44,7 @@ def create(call: Call) -> Document:
             "recurring": recurring,
             "tax_behavior": call.get("tax_behavior", "unspecified"),
             "type": "recurring" if recurring else "one_time",
-            "unit_amount": unit_amount,
-            "unit_amount_decimal": str(unit_amount),
+            **scheme,
         }
     )
     world.announce("price.created", price)
@@ -66,20 +64,6 @@ def _currency(call: Call) -> str:
     currency = str(call.get("currency")).lower()
     check_currency(currency, "currency")
     return currency
-
-
-def _unit_amount(call: Call) -> int:
-    amount = call.get("unit_amount_decimal", call.get("unit_amount"))
-    if amount is None:
-        raise missing_param("unit_amount")
-    if not 0 <= amount <= MAX_AMOUNT:
-        message = f"Invalid unit_amount: must be between 0 and {MAX_AMOUNT}."
-        raise invalid(message, param="unit_amount")
-    if amount != int(amount):
-        raise invalid(
-            "The sandbox does not support fractions of a minor unit.", param="unit_amount_decimal"
-        )
-    return int(amount)
 
 
 def _recurring(given: ReadOnly | None) -> Document | None:
@@ -182,8 +166,11 @@ RECURRING_AMOUNT = supports("recurring", base=AMOUNT)
 """What `price_data` has where the price is, or may be, recurring."""
 
 CREATE = supports(
+    "billing_scheme",
+    "tiers",
+    "tiers_mode",
+    "transform_quantity",
     base=supports(base=AMOUNT, **UPDATE.parts),
-    billing_scheme=one_of("per_unit"),
     product_data=supports(
         "active", "id", "metadata", "name", "statement_descriptor", "tax_code", "unit_label"
     ),
