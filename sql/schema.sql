@@ -2197,7 +2197,7 @@ UNION ALL
         END)))
   WHERE ((u.since <= (now() - '00:15:00'::interval)) AND (NOT (EXISTS ( SELECT 1
            FROM billing_changes c
-          WHERE ((c.id = ((a.details ->> 'changeId'::text))::uuid) AND (c.state = ANY (ARRAY['done'::text, 'failed'::text])))))))
+          WHERE ((c.id = ((a.details ->> 'changeId'::text))::uuid) AND (c.state = 'done'::text))))))
 UNION ALL
  SELECT 'drift'::text AS trouble,
     s.id AS subscription_id,

@@ -202,6 +202,14 @@ async def settle(
         await record(conn, by, "audit.settle", Target("audit_entry", str(id_)), details)
 
 
+async def settle_done(conn: Connection, most: int) -> int:
+    """Record attempts of unknown outcome as done whose change is done; return how many.
+
+    The change was asked for again, or was done just before the database went away.
+    """
+    return await repository.settle_done(conn, most)
+
+
 async def list_entries(
     pool: Pool,
     *,

@@ -147,6 +147,12 @@ async def settle_by_hand(
     return settled is not None
 
 
+async def settle_done(conn: Connection, most: int) -> int:
+    """Write the outcome of attempts whose change is done; return of how many."""
+    settled: int = await _audit.settle_done.fetch_value(conn, most=most)
+    return settled
+
+
 async def get_outcome(conn: Connection, id_: int) -> str | None:
     """Return the outcome of an entry; None: there is no such entry."""
     outcome: str | None = await _audit.get_outcome.fetch_value(conn, id=id_)

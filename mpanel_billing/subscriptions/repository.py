@@ -340,6 +340,11 @@ async def resume_change(
     return Change.of(row)
 
 
+async def note_done(conn: Connection, change: Change) -> None:
+    """Store that the result of a failed change is there."""
+    await _changes.note_done.execute(conn, id=change.id)
+
+
 async def close_change(
     conn: Connection,
     change: Change,

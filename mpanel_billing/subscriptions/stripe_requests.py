@@ -124,6 +124,8 @@ async def _claim(
         )
     params = await decide(conn)
     if params is None:
+        if known:  # Stripe answered with an error, and did it all the same
+            await repository.note_done(conn, known)
         return None
     if known:
         return await repository.resume_change(conn, known, known.attempt + 1, params, lease_seconds)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from mpanel_billing.access import audit
 from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import (
@@ -45,6 +46,7 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
             "refetches": await _sweep_refetches(conn),
             "events": await _sweep_events(conn),
             "reconciles": await _sweep_reconciles(conn),
+            "settled": await audit.settle_done(conn, MOST),
         }
     counts["edited"] = await _sweep_edits(pool)
     counts["accounts"] = await join_accounts(pool, MOST)

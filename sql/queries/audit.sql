@@ -147,6 +147,62 @@ closed AS (
 SELECT settled.entry_id
 FROM settled;
 
+-- name: settle_done(most)$
+-- Attempts without an outcome whose change at Stripe is done: the request was repeated, or the outcome
+-- could not be written. A younger one may be about to write it.
+WITH listed AS MATERIALIZED (
+    SELECT u.entry_id
+    FROM billing_audit_unsettled AS u
+    JOIN billing_audit_entries AS a
+        ON a.id = u.entry_id
+    JOIN billing_changes AS c
+        ON c.id = (a.details ->> 'changeId')::uuid
+    WHERE u.since <= now() - interval '1 minute'
+      AND c.state = 'done'
+      AND c.updated_at <= now() - interval '1 minute'
+    ORDER BY u.entry_id
+    LIMIT :most
+),
+unsettled AS (
+    DELETE FROM billing_audit_unsettled AS u
+    USING listed
+    WHERE u.entry_id = listed.entry_id
+    RETURNING u.entry_id
+),
+settled AS (
+    INSERT INTO billing_audit_entries (
+        attempt_id,
+        began_at,
+        actor,
+        person,
+        key_id,
+        action,
+        target_type,
+        target_id,
+        details,
+        request_id,
+        outcome
+    )
+    SELECT
+        a.id,
+        a.began_at,
+        a.actor,
+        a.person,
+        a.key_id,
+        a.action,
+        a.target_type,
+        a.target_id,
+        a.details,
+        a.request_id,
+        'done'
+    FROM billing_audit_entries AS a
+    JOIN unsettled
+        ON a.id = unsettled.entry_id
+    RETURNING id
+)
+SELECT count(*)
+FROM settled;
+
 -- name: get_outcome(id)$
 SELECT a.outcome
 FROM billing_audit_entries AS a

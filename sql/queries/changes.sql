@@ -166,6 +166,15 @@ RETURNING
     c.state,
     c.stripe_id;
 
+-- name: note_done(id)!
+-- A change whose result is there, although its last attempt failed as far as anyone knew.
+UPDATE billing_changes AS c
+SET state = 'done',
+    last_error = NULL,
+    updated_at = now()
+WHERE c.id = :id::uuid
+  AND c.state IN ('failed', 'unanswered');
+
 -- name: close_change(id, attempt, state, stripe_id, error)!
 -- Does nothing once another process has taken the change over.
 UPDATE billing_changes AS c

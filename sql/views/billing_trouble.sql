@@ -575,12 +575,12 @@ LEFT JOIN subscriptions AS s
             THEN a.target_id::uuid
     END
 WHERE u.since <= now() - interval '15 minutes'
-  -- the same request may have been repeated, which settles its change
+  -- the same request may have been repeated: a sweep writes down the outcome
   AND NOT EXISTS (
       SELECT 1
       FROM billing_changes AS c
       WHERE c.id = (a.details ->> 'changeId')::uuid
-        AND c.state IN ('done', 'failed')
+        AND c.state = 'done'
   )
 UNION ALL
 SELECT
