@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
-  echo "make soak-chaos needs root on Linux: it mounts a small tmpfs as a disk to fill" >&2
+  echo "make soak-chaos needs root on Linux: it mounts disks to fill" >&2
   exit 1
 fi
 scripts/install-packages.sh "PgBouncer and of wrong clocks" "pgbouncer faketime" "pgbouncer faketime"

@@ -110,7 +110,7 @@ async def _keep_database(stage: Stage) -> None:
 def main() -> None:
     given = _arguments()
     if os.geteuid() != 0 or sys.platform != "linux":
-        sys.exit("make soak-chaos needs root on Linux: it mounts a small tmpfs as a disk to fill")
+        sys.exit("make soak-chaos needs root on Linux: it mounts disks to fill")
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     folder = Path(tempfile.mkdtemp(prefix="mpb-chaos-", dir=os.environ.get("TMPDIR", "/tmp")))
     folder.chmod(0o711)

@@ -1,7 +1,7 @@
 """PostgreSQL that can be killed, frozen, made read-only, and run out of disk.
 
-It flushes what it commits, and its data is on disk; only the write-ahead log is on a small tmpfs,
-as that is a disk which can be full for a while without harm to this machine.
+Its data and its write-ahead log have a disk each. A full one of the log ends the server; with a
+full one of the data it goes on, and refuses what needs more room.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,9 @@ import asyncpg
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres, EmbeddedPostgresError
 from tests.chaos.clock import Clock
+from tests.chaos.disk import Disk
 
-WAL_MEGABYTES = 160
-HEALED_MEGABYTES = 192
+DATA_MEGABYTES, WAL_MEGABYTES = 4096, 192
 _OPTIONS = """
 min_wal_size = 32MB
 max_wal_size = 64MB
@@ -27,6 +28,12 @@ checkpoint_timeout = 30s
 log_min_duration_statement = 5s
 log_lock_waits = on
 """
+
+_USE_UP = {
+    "data": "CREATE TEMP TABLE filling AS SELECT md5(n::text) FROM generate_series(1, 50000) n",
+    "log": "SELECT pg_switch_wal(), pg_current_xact_id()",
+}
+"""What takes more room on a disk, by its name."""
 
 
 @dataclass
@@ -37,14 +44,17 @@ class Database:
     port: int
     logs: Path
     starts: int = 0
-    full: int = 0
+    full: Counter[str] = field(default_factory=Counter)
     server: EmbeddedPostgres = field(init=False)
     watcher: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        self.server = EmbeddedPostgres(self.folder / "data", port=self.port, durable=True)
-        self.wal = self.folder / "wal"
-        self.ballast = self.wal / "ballast"
+        self.disks = {
+            "data": Disk(self.folder / "disk", DATA_MEGABYTES),
+            "log": Disk(self.folder / "wal", WAL_MEGABYTES),
+        }
+        data = self.disks["data"].folder / "data"
+        self.server = EmbeddedPostgres(data, port=self.port, durable=True)
         self.clock = Clock(self.folder / "clock-of-postgres")
 
     @property
@@ -54,6 +64,8 @@ class Database:
 
     def create(self) -> None:
         """Make an empty database, with the write-ahead log on a disk of its own."""
+        for disk in self.disks.values():
+            disk.mount()
         self.server.start()
         self.server.create_database("billing")
         self.server.stop()
@@ -70,14 +82,12 @@ class Database:
 
     def _move_wal(self) -> None:
         owner = self.server.data_dir.stat()
-        self.wal.mkdir()
-        _mount("-t", "tmpfs", "-o", f"size={WAL_MEGABYTES}m", "chaos", str(self.wal))
-        wal = self.server.data_dir / "pg_wal"
-        subprocess.run(["cp", "-a", f"{wal}/.", str(self.wal)], check=True)
-        os.chown(self.wal, owner.st_uid, owner.st_gid)
-        self.wal.chmod(0o700)
-        subprocess.run(["rm", "-r", str(wal)], check=True)
-        wal.symlink_to(self.wal)
+        before, wal = self.server.data_dir / "pg_wal", self.disks["log"].folder
+        subprocess.run(["cp", "-a", f"{before}/.", str(wal)], check=True)
+        os.chown(wal, owner.st_uid, owner.st_gid)
+        wal.chmod(0o700)
+        subprocess.run(["rm", "-r", str(before)], check=True)
+        before.symlink_to(wal)
 
     def watch(self) -> None:
         """Keep it running."""
@@ -133,29 +143,23 @@ class Database:
             for pid in frozen:
                 _send(pid, signal.SIGCONT)
 
-    async def fill_disk(self, seconds: float) -> None:
-        """Fill the disk of the write-ahead log, until the server has noticed, and for so long."""
+    async def fill_disk(self, name: str, seconds: float) -> None:
+        """Fill a disk, until the server has noticed, and for so long."""
+        disk = self.disks[name]
         try:
-            await asyncio.to_thread(self._fill)
-            await self._use_up_wal()
-            self.full += 1
+            await asyncio.to_thread(disk.fill)
+            await self._use_up(_USE_UP[name])
+            self.full[name] += 1
             await asyncio.sleep(seconds)
         finally:
-            _mount("-o", f"remount,size={HEALED_MEGABYTES}m", str(self.wal))
-            self.ballast.unlink(missing_ok=True)
-            _mount("-o", f"remount,size={WAL_MEGABYTES}m", str(self.wal))
+            await asyncio.to_thread(disk.free)
 
-    def _fill(self) -> None:
-        with self.ballast.open("wb", buffering=0) as ballast, suppress(OSError):
-            while True:
-                ballast.write(bytes(65536))
-
-    async def _use_up_wal(self) -> None:
-        """Switch to new segments of the log until there is no space for one."""
+    async def _use_up(self, statement: str) -> None:
+        """Take more room until there is none."""
         until = time.monotonic() + 20
         while time.monotonic() < until and _lives(self._postmaster()):
             try:
-                await self.execute("SELECT pg_switch_wal(), pg_current_xact_id()")
+                await self.execute(statement)
             except (OSError, TimeoutError, asyncpg.PostgresError):
                 return
 
@@ -192,11 +196,8 @@ class Database:
                 await self.watcher
         self._keep_log()
         await asyncio.to_thread(self.server.stop)
-        await asyncio.to_thread(subprocess.run, ["umount", str(self.wal)], check=False)
-
-
-def _mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True)
+        for disk in self.disks.values():
+            await asyncio.to_thread(disk.unmount)
 
 
 def _lives(pid: int) -> bool:

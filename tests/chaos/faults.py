@@ -67,7 +67,8 @@ def _others_of(stage: Stage) -> list[Fault]:
     return [
         *(_freeze_of(kind) for kind in kinds),
         _freeze_database,
-        _fill_disk,
+        _fill_disk_of("data"),
+        _fill_disk_of("log"),
         _refuse_writes,
         _put_clock_wrong,
         _put_all_clocks_wrong,
@@ -109,9 +110,12 @@ async def _freeze_database(stage: Stage, chance: random.Random) -> str:
     return "SIGSTOP and SIGCONT to PostgreSQL"
 
 
-async def _fill_disk(stage: Stage, chance: random.Random) -> str:
-    await stage.database.fill_disk(_seconds(chance) / 2)
-    return "disk of the write-ahead log full"
+def _fill_disk_of(name: str) -> Fault:
+    async def fill(stage: Stage, chance: random.Random) -> str:
+        await stage.database.fill_disk(name, _seconds(chance))
+        return f"disk of PostgreSQL's {name} full"
+
+    return fill
 
 
 async def _refuse_writes(stage: Stage, chance: random.Random) -> str:

@@ -23,7 +23,7 @@ def report(stage: Stage, breaker: Breaker, verdict: Verdict, seconds: float) -> 
         f"{len(road.acknowledged)} events in them; other answers: {_others(stage)}",
         f"{breaker.kills} kills, {breaker.others} other faults",
         f"PostgreSQL started {stage.database.starts} times more",
-        f"its disk was full {stage.database.full} times",
+        f"its disks were full: {dict(stage.database.full)}",
         ", ".join(orders),
         f"failed requests: {stage.responses.failures()}",
         f"longest gap: {stage.responses.longest_gap():.1f} s",

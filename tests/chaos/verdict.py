@@ -32,6 +32,9 @@ SELECT 'event ' || id || ' ' || status, 1 FROM stripe_events WHERE status IN ('r
 UNION ALL
 SELECT 'work ' || subscription_id, 1 FROM provisioning_work WHERE version > done_version
 UNION ALL
+SELECT 'request without an outcome, ' || a.action || ' ' || a.details, 1
+FROM billing_audit_unsettled AS u JOIN billing_audit_entries AS a ON a.id = u.entry_id
+UNION ALL
 SELECT 'trouble ' || trouble || ' ' || coalesce(object_id, '') || ' ' || coalesce(detail, ''), 1
 FROM billing_trouble
 """
@@ -85,9 +88,15 @@ async def judge(stage: Stage) -> Verdict:
     verdict.add("accounts twice", made_twice(stage.journal.read_text(), accounts))
     verdict.add("accounts differ", differing_accounts(truth, mirrored, accounts))
     verdict.add("promises broken", broken_promises(bought, truth, mirrored))
-    verdict.add("answers nobody expects", stage.customers.surprises)
+    verdict.add("answers nobody expects", [*stage.customers.surprises, *_crashes(stage)])
     verdict.add("reconcile finds", await _reconciled(stage))
     return verdict
+
+
+def _crashes(stage: Stage) -> list[str]:
+    """Return how often the service has failed without saying why: what is away is a 502 or 503."""
+    count = sum(response.status == 500 for response in stage.responses.all)
+    return [f"500, {count} times"] if count else []
 
 
 async def _until_settled(stage: Stage) -> list[str]:
