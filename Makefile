@@ -88,7 +88,7 @@ test-container: $(SET_UP) ## Build the container image and buy something from it
 	@scripts/test-container.sh $(ARGS)
 
 .PHONY: test-install
-test-install: $(SET_UP) ## Set up, restore and upgrade a bare Debian by the documents' lines (root on Debian; 8 minutes)
+test-install: $(SET_UP) ## Set up, restore and upgrade a bare Debian by the documents' lines (root on Debian; 10 minutes)
 	@scripts/test-install.sh $(ARGS)
 
 .PHONY: check
