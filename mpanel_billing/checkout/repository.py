@@ -364,7 +364,6 @@ async def fail_attempt(conn: Connection, attempt: Attempt, error: str) -> None:
 
 async def claim_idempotency_key(conn: Connection, key: str, request_hash: bytes) -> ClaimedKey:
     """Claim a client's key until the transaction ends; after 24 hours a key counts as new."""
-    await _queries.forget_idempotency_key.execute(conn, key=key)
     row = await _queries.claim_idempotency_key.fetch_one(conn, key=key, request_hash=request_hash)
     assert row is not None  # noqa: S101 - an upsert with RETURNING returns or raises
     return ClaimedKey(row["same_request"], row["subscription_id"], row["response"])

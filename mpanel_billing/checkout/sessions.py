@@ -219,7 +219,7 @@ async def _open_session(checkout: Checkout, purchase: Purchase, attempt: Attempt
         )
     except StripeError as error:
         return await _recover(checkout, attempt, error)
-    async with transaction(checkout.mirror.pool) as conn:
+    async with acquired(checkout.mirror.pool) as conn:
         opened = await repository.open_attempt(conn, attempt, session)
     if not opened:
         await _yield_to_other(checkout, attempt, session)
@@ -238,8 +238,8 @@ async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attemp
         attempt.params["customer"],
         f"customer-{attempt.subscription_id}-{attempt.attempt}",
     )
-    async with transaction(checkout.mirror.pool) as conn:
-        existing = purchase.existing.on_new_stripe_customer() if purchase.existing else None
+    existing = purchase.existing.on_new_stripe_customer() if purchase.existing else None
+    async with acquired(checkout.mirror.pool) as conn:
         await repository.store_stripe_customer(conn, attempt, customer_id, existing)
     return customer_id
 

@@ -504,19 +504,22 @@ FROM checkout_sessions AS c
 WHERE c.subscription_id = :subscription_id
   AND c.attempt = :attempt;
 
--- name: forget_idempotency_key(key)!
--- A key may be reused from this moment on, even if it has not been pruned yet.
-DELETE FROM idempotency_keys
-WHERE key = :key
-  AND created_at < now() - interval '24 hours';
-
 -- name: claim_idempotency_key(key, request_hash)^
--- Waits for another process that claims the same key. The update changes nothing; it makes the
--- statement lock and return the row of an earlier claim.
+-- Waits for another process that claims the same key; the update makes the statement lock and return
+-- the row of an earlier claim. After a day the key may be used for another request, even if it has not
+-- been pruned yet.
 INSERT INTO idempotency_keys AS k (key, request_hash)
 VALUES (:key, :request_hash)
 ON CONFLICT (key) DO UPDATE
-SET key = excluded.key
+SET (request_hash, subscription_id, status, response, created_at) = (
+    SELECT
+        CASE WHEN is_over THEN excluded.request_hash ELSE k.request_hash END,
+        CASE WHEN NOT is_over THEN k.subscription_id END,
+        CASE WHEN NOT is_over THEN k.status END,
+        CASE WHEN NOT is_over THEN k.response END,
+        CASE WHEN is_over THEN excluded.created_at ELSE k.created_at END
+    FROM (SELECT k.created_at < now() - interval '24 hours' AS is_over) AS age
+)
 RETURNING
     k.request_hash = :request_hash AS same_request,
     k.subscription_id,
@@ -528,9 +531,11 @@ SET subscription_id = :subscription_id
 WHERE key = :key;
 
 -- name: store_idempotent_response(key, status, response)!
+-- Lost with the server, the request finds the same page again by its order.
 UPDATE idempotency_keys
 SET status = :status,
     response = :response
+FROM (SELECT set_config('synchronous_commit', 'off', TRUE)) AS relaxed
 WHERE key = :key;
 
 -- name: get_order_of_session(stripe_session_id)^
