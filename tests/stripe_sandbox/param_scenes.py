@@ -41,6 +41,7 @@ CHANGED = (
     "quantity",
 )
 BIGGER = {**ITEM, "price": "$bigger"}
+UNPAID = {"id": "$unpaid_soon_item", "price": "$bigger"}
 BILLED = {"items": [BIGGER], "proration_behavior": "always_invoice"}
 
 ONLY_VALUES = {
@@ -214,7 +215,7 @@ SCENES: dict[str, Scene] = {
             **data("items", PLAN, *TERMS, **ITEM),
             "items.id": case("$subscription_item", items=[{"price": "$bigger"}]),
             "discounts.discount": case(index="1", discounts=[{"coupon": "$coupon"}]),
-            "payment_behavior": case(default_payment_method="$failing", **BILLED),
+            "payment_behavior": case(of="unpaid_soon", **{**BILLED, "items": [UNPAID]}),
             "proration_behavior": case(items=[BIGGER]),
             "proration_date": case(START, START + DAY, items=[BIGGER]),
             **one_time("add_invoice_items", PERIOD),

@@ -59,6 +59,8 @@ def _add_customers(desk: Desk) -> None:
     do("POST /customers", keep="elsewhere", email="carl@example.com",
        payment_method="pm_card_visa",
        invoice_settings={"default_payment_method": "pm_card_visa"})  # fmt: skip
+    do("POST /customers", keep="broke", test_clock="$clock", payment_method="pm_card_visa",
+       invoice_settings={"default_payment_method": "pm_card_visa"})  # fmt: skip
     do("POST /customers", keep="fresh", email="dora@example.com", payment_method="pm_card_visa",
        test_clock="$clock",
        invoice_settings={"default_payment_method": "pm_card_visa"})  # fmt: skip
@@ -77,6 +79,7 @@ def _add_subscriptions(desk: Desk) -> None:
         ("scheduled", "$customer", {}),
         ("scheduled_to_end", "$customer", {}),
         ("incomplete", "$poor", {}),
+        ("unpaid_soon", "$broke", {}),
         ("unclocked", "$elsewhere", {}),
         ("cardless_trial", "$cardless", {"trial_period_days": 10}),
     ):
@@ -86,6 +89,8 @@ def _add_subscriptions(desk: Desk) -> None:
         desk.names[f"{name}_invoice"] = made["latest_invoice"]
         if made["discounts"]:
             desk.names[f"{name}_discount"] = made["discounts"][0]
+    do("POST /customers/{id}", of="broke",
+       invoice_settings={"default_payment_method": "pm_card_chargeCustomerFail"})  # fmt: skip
     do("POST /subscription_schedules", keep="schedule", from_subscription="$scheduled")
     do("POST /subscription_schedules", keep="ending", from_subscription="$scheduled_to_end")
     do("POST /subscription_schedules/{id}", of="ending", end_behavior="cancel")

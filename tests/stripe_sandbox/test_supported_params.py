@@ -162,12 +162,3 @@ async def test_params_of_line_items_and_one_time_items_are_refused_too(shop):
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await shop.api.v1.subscriptions.update_async(subscription.id, {"add_invoice_items": [once]})
     assert refused.value.param == "add_invoice_items[0][tax_rates]"
-
-
-async def test_pending_updates_are_refused(shop):
-    subscription = await shop.buy()
-    with pytest.raises(stripe.InvalidRequestError) as refused:
-        await shop.api.v1.subscriptions.update_async(
-            subscription.id, {"payment_behavior": "pending_if_incomplete"}
-        )
-    assert refused.value.param == "payment_behavior"

@@ -1,6 +1,7 @@
 """Dunning: the status of a subscription after a payment attempt."""
 
 from stripe_sandbox.billing.invoices import collect, invoices_of, subscription_of
+from stripe_sandbox.billing.pending_updates import apply_if_paid
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
     cancel_subscription,
@@ -34,7 +35,9 @@ def settle(world: World, invoice: Document, *, failed: bool, ends_retries: bool 
     _set_delinquent(world, subscription)
     if failed:
         _mark_past_due(world, subscription, invoice, ends_retries=ends_retries)
-    elif subscription["status"] in IN_ARREARS and _is_latest(subscription, invoice):
+        return
+    subscription = apply_if_paid(world, subscription, invoice)
+    if subscription["status"] in IN_ARREARS and _is_latest(subscription, invoice):
         set_status(subscription, "trialing" if _in_trial(world, subscription) else "active")
         world.change(subscription)
 

@@ -9,6 +9,7 @@ from stripe_sandbox.billing.invoices import (
     subscription_of,
     void_invoice,
 )
+from stripe_sandbox.billing.pending_updates import expire_pending, pending_due
 from stripe_sandbox.billing.periods import DAY, HOUR, earliest_end, next_end
 from stripe_sandbox.billing.preview import preview_invoice
 from stripe_sandbox.billing.subscriptions import (
@@ -38,7 +39,7 @@ def subscription_due(world: World, subscription: ReadOnly) -> int | None:
         return int(subscription["created"]) + INCOMPLETE_LIFETIME
     if status == "canceled":
         return marks.get("leftovers_due")
-    moments = [subscription["cancel_at"]]
+    moments = [subscription["cancel_at"], pending_due(subscription)]
     if status in RUNNING:
         moments += [
             earliest_end(subscription),
@@ -84,6 +85,8 @@ def advance_subscription(world: World, subscription: Document) -> None:
         if not world.choices.upcoming_invoice_ids:
             del upcoming["id"]
         world.announce("invoice.upcoming", upcoming)
+    elif _is_past(pending_due(subscription), now):
+        expire_pending(world, subscription)
     elif _is_past(subscription["cancel_at"], now):
         cancel_subscription(world, subscription)
     elif _is_past((subscription["pause_collection"] or {}).get("resumes_at"), now):

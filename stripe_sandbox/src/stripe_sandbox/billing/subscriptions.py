@@ -283,6 +283,7 @@ def cancel_subscription(
         "canceled_at": subscription["canceled_at"] or now,
         "ended_at": now,
         "pause_collection": None,
+        "pending_update": None,
     }
     if world.choices.ended_flag == "cleared":
         subscription["cancel_at_period_end"] = False

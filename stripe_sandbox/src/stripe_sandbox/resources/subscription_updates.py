@@ -11,6 +11,7 @@ from stripe_sandbox.billing.changes import (
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.lines import add_invoice_item
+from stripe_sandbox.billing.pending_updates import drop_pending, update_if_paid
 from stripe_sandbox.billing.periods import earliest_end
 from stripe_sandbox.billing.subscription_schedules import (
     follow_items,
@@ -23,7 +24,7 @@ from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call
 from stripe_sandbox.resources.invoice_items import ONE_TIME, one_time_charges
 from stripe_sandbox.resources.prices import RECURRING_AMOUNT, named_price
-from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.supported import supports
 from stripe_sandbox.world import World
 
 NEW_ITEM = supports(
@@ -39,16 +40,21 @@ UPDATE = supports(
     "discounts",
     "metadata",
     "pause_collection",
+    "payment_behavior",
     "proration_behavior",
     "proration_date",
     "trial_end",
     add_invoice_items=ONE_TIME,
     items=CHANGED_ITEM,
-    payment_behavior=one_of("allow_incomplete", "default_incomplete", "error_if_incomplete"),
     payment_settings=supports("save_default_payment_method"),
     trial_settings=supports(end_behavior=supports("missing_payment_method")),
 )
 PLAIN = ("description", "default_payment_method")
+
+
+BILLED = frozenset({"add_invoice_items", "items", "trial_end"})
+PENDING = BILLED | {"metadata", "payment_behavior", "proration_behavior", "proration_date"}
+"""What an update can change that stays pending until it is paid."""
 
 
 def chosen_payment_method(call: Call, customer_id: str) -> str | None:
@@ -64,7 +70,10 @@ def update(call: Call) -> Document:
     world = call.world
     subscription = world.find("subscription", call.id)
     _refuse_when_over(call, subscription)
+    _refuse_with_pending(call)
     chosen_payment_method(call, subscription["customer"])
+    if call.params.keys() & BILLED:
+        subscription = drop_pending(world, subscription)
     subscription |= call.pick(*PLAIN)
     subscription["payment_settings"] |= call.get("payment_settings", {})
     if "metadata" in call.params:
@@ -82,6 +91,15 @@ def update(call: Call) -> Document:
     else:
         world.change(subscription)
     return world.find("subscription", call.id)
+
+
+def _refuse_with_pending(call: Call) -> None:
+    """Raise ApiError for what cannot be changed by an update that may stay pending."""
+    if call.get("payment_behavior") != "pending_if_incomplete":
+        return
+    for name in call.params.keys() - PENDING:
+        message = f"`payment_behavior=pending_if_incomplete` does not go together with `{name}`."
+        raise invalid(message, param=name)
 
 
 def _refuse_when_over(call: Call, subscription: ReadOnly) -> None:
@@ -173,8 +191,11 @@ def _invoice_now(call: Call, subscription: Document, *, new_period: bool) -> Non
     """Invoice now, and announce everything that changed on the subscription."""
     world = call.world
     before = world.find("subscription", subscription["id"])
-    strict = call.get("payment_behavior") == "error_if_incomplete"
     _follow_period_end(subscription)
+    if call.get("payment_behavior") == "pending_if_incomplete":
+        update_if_paid(world, subscription, new_period=new_period)
+        return
+    strict = call.get("payment_behavior") == "error_if_incomplete"
     world.change(subscription)
     invoice_now(world, subscription, new_period=new_period, strict=strict)
     after = world.find("subscription", subscription["id"])

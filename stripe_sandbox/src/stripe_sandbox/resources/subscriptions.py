@@ -258,6 +258,7 @@ CREATE = supports(
     cancel_at=one_of(int),
     collection_method=one_of("charge_automatically"),
     items=NEW_ITEM,
+    payment_behavior=one_of("allow_incomplete", "default_incomplete", "error_if_incomplete"),
 )
 
 OPERATIONS = (
