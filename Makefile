@@ -65,6 +65,10 @@ reliability: $(SET_UP) ## Break things under load, and write the results to docs
 	@scripts/install-fault-tools.sh
 	@WRITE_RELIABILITY=1 $(BIN)/pytest -rs tests/faults $(ARGS)
 
+.PHONY: sandbox-table
+sandbox-table: $(SET_UP) ## Write the table of the sandbox's operations into docs/sandbox.md
+	@WRITE_SANDBOX_TABLE=1 $(BIN)/pytest -q tests/stripe_sandbox/test_param_effects.py $(ARGS)
+
 .PHONY: test-pm2
 test-pm2: $(SET_UP) ## Test the service under real PM2, from npm
 	@scripts/test-pm2.sh $(ARGS)

@@ -34,7 +34,10 @@ def as_form(value: Any, names: Mapping[str, str]) -> Any:
 
 @dataclass
 class Desk:
-    """`names` are the ids of what has been made, by a short name."""
+    """`names` are the ids of what has been made, by a short name.
+
+    `sent` are the types of the events that operations have sent, by their name.
+    """
 
     world: World = field(
         default_factory=lambda: make_world(
@@ -42,6 +45,7 @@ class Desk:
         )
     )
     names: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, set[str]] = field(default_factory=dict)
 
     def do(self, call: str, /, of: str = "", keep: str = "", **params: Any) -> dict[str, Any]:
         """Perform an operation for good; `of` names the object in the path, `keep` the result."""
@@ -75,6 +79,7 @@ class Desk:
                 if error.status != 402:
                     raise
                 answer = error.body
+            self._note_events(operation)
             if after:
                 after(self, answer)
             text = json.dumps([answer, self._changed()], sort_keys=True, default=str)
@@ -93,17 +98,12 @@ class Desk:
                 self.world.ids._random.setstate(state)
         return False
 
+    def _note_events(self, operation: Operation) -> None:
+        store = self.world.store
+        found = [store.peek(*key) for key in store._journal or {} if key[0] == "event"]
+        seen = self.sent.setdefault(f"{operation.method} {operation.path}", set())
+        seen.update(event["type"] for event in found if event)
+
     def _changed(self) -> list[Any]:
         store = self.world.store
         return [[*key, store.peek(*key)] for key in store._journal or {}]
-
-    def events(self, operation: Operation, of: str, form: dict[str, Any]) -> set[str]:
-        """Return the types of the events that an operation sends."""
-        with self.world.store.rehearsal():
-            try:
-                self.perform(operation, of, form)
-            except ApiError as error:
-                if error.status != 402:
-                    raise
-            keys = [key for key in self.world.store._journal or {} if key[0] == "event"]
-            return {self.world.store.peek(*key)["type"] for key in keys}

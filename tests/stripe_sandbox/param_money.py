@@ -27,6 +27,7 @@ def add_money(desk: Desk) -> None:
        payment_method="$amex")  # fmt: skip
     do("POST /credit_notes", keep="note", invoice="$subscription_invoice", amount=100,
        credit_amount=100)  # fmt: skip
+    do("POST /credit_notes", keep="open_note", invoice="$open", amount=100)
     made = do("POST /customers/{id}/balance_transactions", of="customer", amount=-5, currency="usd")
     desk.names["movement"] = f"{desk.names['customer']}/{made['id']}"
     do("POST /customers/{id}/balance_transactions", of="customer", amount=5, currency="usd")

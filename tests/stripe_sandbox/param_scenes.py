@@ -62,6 +62,19 @@ TIERED = {
 SCENES: dict[str, Scene] = {
     **MONEY,
     **SCHEDULES,
+    "POST /checkout/sessions/{id}/expire": scene("session"),
+    "DELETE /coupons/{id}": scene("coupon"),
+    "POST /credit_notes/{id}/void": scene("open_note"),
+    "POST /disputes/{id}/close": scene("dispute"),
+    "DELETE /customers/{id}": scene("customer"),
+    "DELETE /invoiceitems/{id}": scene("item"),
+    "DELETE /invoices/{id}": scene("draft"),
+    "POST /invoices/{id}/void": scene("open"),
+    "POST /invoices/{id}/mark_uncollectible": scene("open"),
+    "POST /payment_methods/{id}/detach": scene("amex"),
+    "DELETE /products/{id}": scene("unsold"),
+    "DELETE /test_helpers/test_clocks/{id}": scene("late_clock"),
+    "DELETE /webhook_endpoints/{id}": scene("endpoint"),
     "GET /checkout/sessions": scene(cases={"customer_details.email": case("new@example.com", "x")}),
     "GET /customers/{id}/payment_methods": scene("customer"),
     "POST /billing_portal/sessions": scene(
@@ -124,7 +137,7 @@ SCENES: dict[str, Scene] = {
     "POST /promotion_codes/{id}": scene("code"),
     "POST /test_helpers/test_clocks": scene(frozen_time=START),
     "POST /test_helpers/test_clocks/{id}/advance": scene(
-        "clock", cases={"frozen_time": case(START + DAY, START + 2 * DAY)}
+        "clock", cases={"frozen_time": case(START + DAY, START + 45 * DAY)}
     ),
     "POST /webhook_endpoints": scene(url=URL, enabled_events=["*"]),
     "POST /webhook_endpoints/{id}": scene("endpoint"),

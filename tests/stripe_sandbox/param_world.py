@@ -32,6 +32,7 @@ def _add_catalogue(desk: Desk) -> None:
         do("POST /prices", keep=name, currency="usd", product="$product", unit_amount=amount,
            lookup_key=name, **recurring)  # fmt: skip
     do("POST /prices", keep="of_other", currency="usd", product="$other_product", unit_amount=100)
+    do("POST /products", keep="unsold", name="Never sold")
     do("POST /coupons", keep="coupon", percent_off=50, duration="forever", id="HALF")
     do("POST /coupons", keep="less", percent_off=10, duration="repeating", duration_in_months=3)
     do("POST /promotion_codes", keep="code", promotion={"type": "coupon", "coupon": "$coupon"},

@@ -1,5 +1,6 @@
 """Each declared param makes a difference: in the answer, in what is stored, or in what follows."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from stripe_sandbox.errors import ApiError
 from stripe_sandbox.operations import Operation
 from stripe_sandbox.resources import OPERATIONS
 from stripe_sandbox.supported import OneOf, Supported
+from tests.stripe_sandbox import operations_table
 from tests.stripe_sandbox.conftest import START
 from tests.stripe_sandbox.desk import BY_NAME, Desk, as_form
 from tests.stripe_sandbox.param_cases import VALUES, Scene
@@ -86,18 +88,33 @@ class Place:
         return {**others, key: {**held, self.index: filled} if listed else filled}
 
 
-WITH_PARAMS = [operation for operation in OPERATIONS if operation.supports.parts]
-
-
-@pytest.mark.parametrize("operation", WITH_PARAMS, ids=lambda one: f"{one.method} {one.path}")
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method} {one.path}")
 def test_every_supported_param_makes_a_difference(desk, operation):
-    problems = {
+    assert problems_of(desk, operation) == {}
+
+
+def test_the_page_lists_what_each_operation_takes_and_sends(desk):
+    """WRITE_SANDBOX_TABLE=1 writes the list."""
+    for operation in OPERATIONS:
+        if f"{operation.method} {operation.path}" not in desk.sent:
+            problems_of(desk, operation)
+    table = operations_table.render(desk.sent)
+    if os.environ.get("WRITE_SANDBOX_TABLE"):
+        operations_table.write(table)
+    assert operations_table.written() == table, "make sandbox-table writes it"
+
+
+def problems_of(desk: Desk, operation: Operation) -> dict[str, str]:
+    """Return what is wrong with an operation's params; it is performed at least once."""
+    if operation.method != "GET" and not operation.supports.parts:
+        scene = SCENES[f"{operation.method} {operation.path}"]
+        desk.outcome(operation, scene.of, as_form(scene.given, desk.names))
+    return {
         ".".join(path): problem
         for path, values in declared(operation.params, operation.supports)
         if (f"{operation.method} {operation.path}", ".".join(path)) not in ONLY_VALUES
         if (problem := overlooked(desk, operation, path, values))
     }
-    assert problems == {}
 
 
 def test_every_scene_is_of_an_operation():
