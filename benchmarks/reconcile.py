@@ -1,10 +1,14 @@
-"""How fast a reconcile is compared with the bare API, and that its memory does not grow.
+"""What a reconcile costs, next to the bare lists, and that its memory does not grow.
 
-The sandbox holds the subscriptions, each with its customer, a paid invoice and its payment. The
-first run fills an empty mirror, the next ones compare and find no difference. The bare lister
-requests the same pages at the same concurrency and discards them: the API's own limit.
+Stripe is a fake that makes the objects of its lists from their number (`benchmarks.stripe_lists`),
+at the ceiling of Stripe's rate limit. The first run fills an empty mirror, the next compares and
+finds no difference. The bare lister requests the same pages, also by the SDK, and discards them. A
+run over a tenth of the objects shows whether memory grows with them. CPU is that of the whole
+process, start-up included.
 
-    python -m benchmarks.reconcile [--subscriptions 10000] [--runs 1]
+Exits with 1 if comparing takes more than MOST_CPU, or memory grows by more than MOST_GROWTH.
+
+    python -m benchmarks.reconcile [--objects 50000]     # 1000000 takes about ten minutes
 """
 
 import argparse
@@ -14,79 +18,64 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import stripe
-
-from benchmarks.servers import free_port, scratch_folder
+from benchmarks.servers import free_port, scratch_folder, server
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.mirror.types import COMPARED, MIRRORED_BY_NAME
 from mpanel_billing.reconciliation.walk import CONCURRENCY
 from mpanel_billing.settings import load_settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
-from stripe_sandbox.client import SandboxClient
 
-KEY = "sk_test_benchmark"
+PER_SUBSCRIPTION = 4
+"""Objects: the subscription, its customer, its invoice, and the payment of that."""
+MOST_CPU = 0.010
+"""Seconds of CPU per 100 objects, a page, of comparing without a difference."""
+MOST_GROWTH = 4.0
+"""MB that ten times as many objects may add to the peak."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a process used: wall-clock and CPU seconds, and its peak memory in MiB."""
+    """What a process used for objects: wall-clock and CPU seconds, and its peak memory in MB."""
 
+    objects: int
     seconds: float
     cpu: float
     memory: float
 
-    def show(self, what: str, objects: int) -> None:
+    @property
+    def cpu_per_page(self) -> float:
+        """Seconds of CPU per 100 objects."""
+        return self.cpu / self.objects * 100
+
+    def show(self, what: str) -> None:
         print(
-            f"{what:<28} {objects:>8,} objects  {self.seconds:7.1f} s  "
-            f"{objects / self.seconds:7,.0f} objects/s  CPU {self.cpu:6.1f} s  "
-            f"{self.memory:5.0f} MiB peak",
+            f"{what:<26} {self.objects:>9,} objects  {self.seconds:7.1f} s  "
+            f"{self.objects / self.seconds:7,.0f} objects/s  CPU {self.cpu:6.1f} s, "
+            f"{self.cpu_per_page * 1000:5.1f} ms per 100  {self.memory:5.0f} MB peak",
             flush=True,
         )
 
 
-def measure(arguments: list[str], environment: dict[str, str]) -> Figures:
+def measure(arguments: list[str], environment: dict[str, str], objects: int) -> Figures:
     """Run a module with this interpreter until it exits."""
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{arguments} exited with {process.returncode}")
-    return Figures(time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
-
-
-async def seed(url: str, count: int) -> None:
-    """Sell one subscription, and copy it `count` times, spread over a year."""
-    http = stripe.AIOHTTPClient()
-    api = stripe.StripeClient(KEY, http_client=http, base_addresses={"api": url}).v1
-    price = await api.prices.create_async(
-        {
-            "currency": "usd",
-            "unit_amount": 799,
-            "recurring": {"interval": "month"},
-            "product_data": {"name": "Starter"},
-        }
-    )
-    customer = await api.customers.create_async(
-        {
-            "email": "ada@example.com",
-            "name": "Ada",
-            "payment_method": "pm_card_visa",
-            "invoice_settings": {"default_payment_method": "pm_card_visa"},
-        }
-    )
-    sold = await api.subscriptions.create_async(
-        {"customer": customer.id, "items": [{"price": price.id}]}
-    )
-    await http.close_async()
-    async with SandboxClient(url) as sandbox:
-        await sandbox.copy_subscription(sold.id, count - 1, days=365)
+    seconds = time.monotonic() - started
+    return Figures(objects, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 async def list_all() -> None:
@@ -108,34 +97,29 @@ async def list_all() -> None:
     await gateway.close()
 
 
-def compare(count: int, runs: int, folder: Path) -> None:
-    """Print the figures for that many subscriptions."""
+def compare(objects: int, folder: Path) -> Figures:
+    """Print what runs over that many objects cost; return the figures of comparing."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    server = EmbeddedPostgres(folder / "postgres")
-    server.start()
-    sandbox = subprocess.Popen(
-        [sys.executable, "-m", "mpanel_billing", "sandbox", "--port", str(port)],
-        stdout=subprocess.PIPE,
-    )
-    try:
-        if sandbox.stdout is not None:
-            sandbox.stdout.readline()
-        server.create_database("bench")
-        asyncio.run(migrate(server.url("bench")))
-        asyncio.run(seed(url, count))
-        run_all(count, runs, environment(server.url("bench"), url))
-    finally:
-        sandbox.terminate()
-        sandbox.wait(10)
-        server.stop()
+    subscriptions = objects // PER_SUBSCRIPTION
+    command = [sys.executable, "-m", "benchmarks.stripe_lists", str(port), str(subscriptions)]
+    with EmbeddedPostgres(folder) as postgres, server(command, port, {}):
+        postgres.create_database("bench")
+        url = postgres.url("bench")
+        asyncio.run(migrate(url))
+        settings = environment(url, f"http://127.0.0.1:{port}")
+        reconcile = ["mpanel_billing", "reconcile"]
+        measure(reconcile, settings, objects).show("fills an empty mirror")
+        measure(["benchmarks.reconcile", "--bare"], settings, objects).show("bare lister")
+        compared = measure(reconcile, settings, objects)
+        compared.show("compares, nothing differs")
+        return compared
 
 
 def environment(database_url: str, stripe_url: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": database_url,
-        "STRIPE_SECRET_KEY": KEY,
+        "STRIPE_SECRET_KEY": "sk_test_benchmark",
         "STRIPE_WEBHOOK_SECRET": "whsec_benchmark",
         "STRIPE_API_BASE": stripe_url,
         "APP_URL": "http://panel.test",
@@ -144,26 +128,27 @@ def environment(database_url: str, stripe_url: str) -> dict[str, str]:
     }
 
 
-def run_all(count: int, runs: int, settings: dict[str, str]) -> None:
-    objects = 4 * count
-    reconcile = ["mpanel_billing", "reconcile"]
-    measure([*reconcile], settings).show("fills an empty mirror", objects)
-    for _ in range(runs):
-        measure(["benchmarks.reconcile", "--bare"], settings).show("bare lister", objects)
-        measure([*reconcile], settings).show("compares, nothing differs", objects)
+def exceeded_limits(few: Figures, many: Figures) -> Iterator[str]:
+    """Yield a sentence for each limit that is exceeded; `few` are a tenth of the objects."""
+    if many.cpu_per_page > MOST_CPU:
+        used = many.cpu_per_page * 1000
+        yield f"100 objects take {used:.1f} ms of CPU, more than {MOST_CPU * 1000:.0f}"
+    if many.memory > few.memory + MOST_GROWTH:
+        yield f"memory grows from {few.memory:.0f} to {many.memory:.0f} MB"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subscriptions", type=int, default=10_000)
-    parser.add_argument("--runs", type=int, default=1)
+    parser = argparse.ArgumentParser(prog="benchmarks.reconcile", description=__doc__)
+    parser.add_argument("--objects", type=int, default=50_000)
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.bare:
         asyncio.run(list_all())
         return
     with scratch_folder() as folder:
-        compare(given.subscriptions, given.runs, folder)
+        few = compare(given.objects // 10, folder / "few")
+        many = compare(given.objects, folder / "many")
+    sys.exit("\n".join(exceeded_limits(few, many)))
 
 
 if __name__ == "__main__":

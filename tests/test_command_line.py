@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from mpanel_billing.cli.program import build_app
+from mpanel_billing.cli.commands import build_app
 from tests.commands import run_command
 
 

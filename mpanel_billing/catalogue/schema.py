@@ -87,7 +87,7 @@ class EntryAmount:
 class Entry(BaseModel):
     """Strict: no conversions, no unknown fields."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
 class ProductEntry(Entry):

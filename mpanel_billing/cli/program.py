@@ -1,4 +1,4 @@
-"""The program behind the command line: its commands, and its errors as sentences."""
+"""The program behind the command line: runs a command, and turns its errors into sentences."""
 
 import sys
 from collections.abc import Sequence
@@ -6,10 +6,8 @@ from importlib import import_module
 from typing import NoReturn
 
 import asyncpg
-import typer
 
-from mpanel_billing import __version__
-from mpanel_billing.cli import ABOUT, COMMANDS, WRONG_SETTINGS
+from mpanel_billing.cli import COMMANDS, WRONG_SETTINGS
 from mpanel_billing.errors import (
     BillingError,
     DatabaseUnavailableError,
@@ -25,57 +23,11 @@ _SCHEMA_ERRORS = (
 )
 """Errors of a database whose schema is missing or outdated."""
 
+LASTING = frozenset({"serve", "worker"})
+"""Commands that run for weeks; they take no options."""
 
-_PASSED_ON = {
-    "allow_extra_args": True,
-    "ignore_unknown_options": True,
-    "help_option_names": [],
-}
-_CONTEXT_SETTINGS = {"sandbox": _PASSED_ON}
-"""Commands whose options another program declares."""
-
-
-def build_app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the program for these arguments.
-
-    If they begin with a command, only its module is loaded: loading all takes half a second, which
-    `dev` would pay for each process that it starts.
-    """
-    app = typer.Typer(
-        help=ABOUT,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-    )
-    app.callback()(_root)
-    named = arguments[0] if arguments else ""
-    for name in [named] if named in COMMANDS else COMMANDS:
-        _add(app, name)
-    return app
-
-
-def _add(app: typer.Typer, name: str) -> None:
-    module, _, attribute = COMMANDS[name].partition(":")
-    command = getattr(import_module(module), attribute)
-    if isinstance(command, typer.Typer):
-        app.add_typer(command, name=name)
-    else:
-        app.command(name, context_settings=_CONTEXT_SETTINGS.get(name))(command)
-
-
-def _print_version(value: bool) -> None:
-    if value:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-def _root(
-    *,
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
-    pass
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -86,7 +38,7 @@ def run(arguments: Sequence[str]) -> None:
     if not all(map(_is_text, arguments)):
         _fail("an argument is not valid UTF-8")
     try:
-        build_app(arguments)()
+        _run(arguments)
     except SettingsError as error:
         _fail(str(error), WRONG_SETTINGS)
     except BillingError as error:
@@ -98,6 +50,19 @@ def run(arguments: Sequence[str]) -> None:
         )
     except asyncpg.InsufficientPrivilegeError as error:
         _fail(f"the user of DATABASE_URL lacks a privilege: {error}")
+    except KeyboardInterrupt:  # while a process starts; typer turns those of other commands
+        sys.exit(INTERRUPTED)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    """Run it; those that last do without typer, which would stay in memory and has no say there."""
+    if len(arguments) == 1 and arguments[0] in LASTING:
+        module, _, function = COMMANDS[arguments[0]].partition(":")
+        getattr(import_module(module), function)()
+        return
+    from mpanel_billing.cli.commands import build_app  # noqa: PLC0415 - see above
+
+    build_app(arguments)()
 
 
 def _fail(sentence: str, status: int = 1) -> NoReturn:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
-import stripe
 
 from mpanel_billing.errors import (
     PaymentFailedError,
@@ -18,6 +17,7 @@ from mpanel_billing.errors import (
     SubscriptionScheduledError,
 )
 from mpanel_billing.stripe_gateway.budget import within_budget
+from mpanel_billing.stripe_gateway.sdk import stripe
 
 _DEFAULT_RETRY_AFTER_SECONDS = 10
 _LONGEST_RETRY_AFTER_SECONDS = 600

@@ -5,11 +5,10 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Self, cast
+from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
-import stripe
 
 from mpanel_billing.errors import StripeUnavailableError
 from mpanel_billing.settings import StripeSettings
@@ -20,7 +19,8 @@ from mpanel_billing.stripe_gateway.objects import (
     Page,
     Resource,
 )
-from mpanel_billing.stripe_gateway.transport import CountingClient
+from mpanel_billing.stripe_gateway.sdk import stripe
+from mpanel_billing.stripe_gateway.transport import CountingClient, KeptContent
 
 API_VERSION = stripe.api_version or ""
 """The version of the pinned SDK, and of our webhook endpoints."""
@@ -84,11 +84,11 @@ class StripeGateway:
         """
         started = time.monotonic()
         async with translated():
-            response = await self.client.raw_request_async("get", path, **params)
+            with KeptContent() as kept:
+                response = await self.client.raw_request_async("get", path, **params)
         took = math.ceil(time.monotonic() - started)
         as_of = read_date(response.headers)
-        content = cast("Mapping[str, Any]", response.data)
-        return content, as_of - timedelta(seconds=took), as_of
+        return kept.take(), as_of - timedelta(seconds=took), as_of
 
     async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
         """Return all items of a subscription, with their discounts and the coupons of these.

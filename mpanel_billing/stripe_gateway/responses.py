@@ -1,10 +1,12 @@
 """Is a successful response what was asked for? A proxy or an outage can put anything into a 200."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
-import stripe
 from yarl import URL
+
+from mpanel_billing.stripe_gateway.sdk import stripe
 
 _OBJECTS: Mapping[str, str] = {
     "account": "account",
@@ -37,8 +39,8 @@ _ALONE = frozenset({"account", "balance"})
 _NOT_IDS = frozenset({"create_preview", "search"})
 
 
-def check_response(method: str, url: str, resource: str, content: bytes) -> None:
-    """Raise stripe.APIError unless the body of a 2xx is an object of the kind, and id, asked for.
+def check_response(method: str, url: str, resource: str, content: bytes) -> Mapping[str, Any]:
+    """Return the JSON of a 2xx; stripe.APIError unless it is of the kind, and id, asked for.
 
     Whether Stripe has acted is unknown then.
     """
@@ -47,17 +49,18 @@ def check_response(method: str, url: str, resource: str, content: bytes) -> None
     if _lists(method, resource, rest):
         if not isinstance(found.get("data"), list) or "has_more" not in found:
             raise _odd("is no list")
-        return
+        return found
     wanted = _OBJECTS.get(resource)
     if wanted is None or (len(rest) > 1 and method.upper() == "DELETE"):
-        return
+        return found
     if found["object"] != wanted or (resource not in _ALONE and not found.get("id")):
         raise _odd(f"is not a {wanted}")
     if rest[0] and rest[0] not in _NOT_IDS and found["id"] != rest[0]:
         raise _odd(f"is another {wanted}")
+    return found
 
 
-def _read(content: bytes) -> Mapping[str, object]:
+def _read(content: bytes) -> Mapping[str, Any]:
     try:
         found = orjson.loads(content)
     except orjson.JSONDecodeError:

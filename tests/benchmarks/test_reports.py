@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
-from benchmarks import compare, peers
+from benchmarks import compare, peers, reconcile
 from benchmarks.memory import AT_REST, LIMITS, Memory, exceeded_limits
 from benchmarks.peers import BARE, OURS, THEIRS
+from benchmarks.stripe_lists import Account
 from benchmarks.webhooks import Figures
 
 SMAPS = """\
@@ -55,3 +57,34 @@ def test_a_comparison_needs_a_commit() -> None:
     with pytest.raises(SystemExit, match="BASE: there is no commit 'nowhere'"):
         compare.resolve("nowhere")
     assert len(compare.resolve("HEAD")) == 40
+
+
+def test_the_fake_lists_are_paged_and_filtered_as_stripes() -> None:
+    account = Account(250)
+    page = orjson.loads(account.page("subscriptions", {"limit": "100"}))
+    newest, oldest = page["data"][0], page["data"][-1]
+    assert (len(page["data"]), page["has_more"]) == (100, True)
+    assert (newest["id"], oldest["id"]) == ("sub_00000000000249", "sub_00000000000150")
+    before = {"limit": "100", "starting_after": oldest["id"]}
+    since = {**before, "created[gte]": str(oldest["created"] - 10)}
+    following = orjson.loads(account.page("subscriptions", before))["data"]
+    assert following[0]["id"] == "sub_00000000000149"
+    assert orjson.loads(account.page("subscriptions", since)) == {
+        "object": "list",
+        "data": [],
+        "has_more": False,
+    }
+    until = {"limit": "100", "created[lt]": str(oldest["created"] + 1)}
+    assert orjson.loads(account.page("subscriptions", until))["data"][0] == oldest
+    assert orjson.loads(account.page("refunds", {"limit": "100"}))["data"] == []
+
+
+def test_a_reconcile_may_neither_take_long_nor_grow() -> None:
+    few = reconcile.Figures(objects=5000, seconds=1, cpu=1, memory=70)
+    many = reconcile.Figures(objects=50_000, seconds=9, cpu=4.9, memory=73)
+    assert list(reconcile.exceeded_limits(few, many)) == []
+    slow = reconcile.Figures(objects=50_000, seconds=9, cpu=6, memory=80)
+    assert list(reconcile.exceeded_limits(few, slow)) == [
+        "100 objects take 12.0 ms of CPU, more than 10",
+        "memory grows from 70 to 80 MB",
+    ]

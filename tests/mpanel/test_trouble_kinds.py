@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 import typer.main
 
-from mpanel_billing.cli.program import build_app
+from mpanel_billing.cli.commands import build_app
 from mpanel_billing.resources import ROOT, SQL
 from tests.mpanel.databases import connected
 

@@ -1,12 +1,13 @@
 """A 200 that is not what was asked for, and a Stripe that takes too long."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from stripe import StripeResponse
 
 from mpanel_billing.errors import StripeUnavailableError
 from mpanel_billing.http import middleware
@@ -56,6 +57,22 @@ ODD = {
     "without an id": '{"object": "customer"}',
     "another customer": '{"object": "customer", "id": "cus_2"}',
 }
+
+
+async def test_a_page_is_parsed_once(says: Says, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    class SeenResponse(StripeResponse):
+        def __init__(self, body: str, code: int, headers: Mapping[str, str]) -> None:
+            parsed.append(body)
+            super().__init__(body, code, headers)
+
+    monkeypatch.setattr("stripe._api_requestor.StripeResponse", SeenResponse)
+    customer = '{"object": "customer", "id": "cus_1"}'
+    gateway = await says(f'{{"object": "list", "data": [{customer}], "has_more": false}}')
+    page = await gateway.list_page(Resource("/v1/customers"), {})
+    assert page.objects == [{"object": "customer", "id": "cus_1"}]
+    assert parsed == ["{}"]  # all that the SDK gets to see
 
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)

@@ -1,4 +1,7 @@
-"""What request and response models share: camelCase keys, times, and types of form fields."""
+"""What request and response models share: camelCase keys, times, and types of form fields.
+
+Each is built when it is first used: most processes never use most of them.
+"""
 
 import unicodedata
 from collections.abc import Mapping
@@ -58,6 +61,7 @@ class Schema(BaseModel):
         populate_by_name=True,
         frozen=True,
         json_schema_serialization_defaults_required=True,
+        defer_build=True,
     )
 
     @classmethod
@@ -79,7 +83,7 @@ class Request(BaseModel):
     address`).
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, defer_build=True)
     labels: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
 

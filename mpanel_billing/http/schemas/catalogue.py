@@ -15,7 +15,7 @@ class ProductsQuery(Request):
 
 
 class _Schema(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class TermSchema(_Schema):

@@ -9,7 +9,7 @@ from mpanel_billing.http.schemas.base import Moment
 
 
 class _Schema(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, defer_build=True)
 
 
 class UpResponse(_Schema):
