@@ -49,7 +49,9 @@ SENTENCES = {
     "doctor": "Check settings, database, schema, catalogue, Stripe, webhooks, worker and queue.",
     "stripe": "Set up the Stripe account.",
     "prune": "Prune events, logs, keys and the personal data of unpaid orders after KEEP_..._DAYS.",
-    "unpack": "Write the example settings, catalogue, systemd units, documents and others to a folder.",
+    "unpack": (
+        "Write the example settings, catalogue, systemd units, documents and others to a folder."
+    ),
     "sandbox": "Run the Stripe sandbox until Ctrl-C; takes the options of `stripe-sandbox`.",
     "dev": "Run PostgreSQL, the Stripe sandbox, the API and the worker here until Ctrl-C.",
 }
