@@ -19,6 +19,7 @@ from tests.stripe_sandbox.param_cases import (
 )
 from tests.stripe_sandbox.param_money import MONEY
 from tests.stripe_sandbox.param_schedules import SCHEDULES
+from tests.stripe_sandbox.param_terms import TERM_SCENES
 
 PERIOD = {"start": {"type": "timestamp", "timestamp": START + 1},
           "end": {"type": "timestamp", "timestamp": START + DAY}}  # fmt: skip
@@ -48,7 +49,7 @@ ONLY_VALUES = {
     ("POST /credit_notes", "refunds.type"),
     ("GET /credit_notes/preview", "refunds.type"),
     ("POST /prices", "recurring.usage_type"),
-    ("POST /subscriptions", "collection_method"),
+    ("POST /subscriptions/{id}/pause", "type"),
 }
 """Params whose only supported value is what Stripe takes without them; the others are refused."""
 
@@ -62,6 +63,7 @@ TIERED = {
 SCENES: dict[str, Scene] = {
     **MONEY,
     **SCHEDULES,
+    **TERM_SCENES,
     "POST /checkout/sessions/{id}/expire": scene("session"),
     "DELETE /coupons/{id}": scene("coupon"),
     "POST /credit_notes/{id}/void": scene("open_note"),
@@ -164,10 +166,6 @@ SCENES: dict[str, Scene] = {
         },
     ),
     "POST /invoiceitems/{id}": scene("item"),
-    "POST /invoices": scene(
-        customer="$customer",
-        cases={"customer": case(), "subscription": case("$subscription")},
-    ),
     "POST /invoices/create_preview": scene(
         subscription="$subscription",
         cases={
@@ -193,7 +191,6 @@ SCENES: dict[str, Scene] = {
             ),
         },
     ),
-    "POST /invoices/{id}": scene("draft"),
     "POST /invoices/{id}/finalize": scene("draft"),
     "POST /invoices/{id}/pay": scene(
         "open",
@@ -209,7 +206,11 @@ SCENES: dict[str, Scene] = {
             **one_time("add_invoice_items", PERIOD),
             "billing_cycle_anchor": case(START + DAY, proration_behavior="none"),
             "cancel_at": case(START + DAY),
+            "collection_method": case(
+                "send_invoice", refused=("charge_automatically",), days_until_due=30
+            ),
             "customer": case(),
+            "days_until_due": case(10, 11, collection_method="send_invoice"),
             "items.price": case(),
             "items.plan": nest("items", {}),
             **{
@@ -224,6 +225,10 @@ SCENES: dict[str, Scene] = {
     "POST /subscriptions/{id}": scene(
         "subscription",
         cases={
+            "collection_method": case(
+                "send_invoice", refused=("charge_automatically",), days_until_due=30
+            ),
+            "days_until_due": case(10, 11, collection_method="send_invoice"),
             **entry("items", *CHANGED, **ITEM),
             **data("items", PLAN, *TERMS, **ITEM),
             "items.id": case("$subscription_item", items=[{"price": "$bigger"}]),

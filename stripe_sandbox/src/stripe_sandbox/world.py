@@ -46,7 +46,7 @@ class Dunning:
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
-    final: Literal["cancel", "unpaid", "past_due"] = "cancel"
+    final: Literal["cancel", "pause", "unpaid", "past_due"] = "cancel"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stripe_sandbox.billing.discounts import replace_discounts
+from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import collect, finalize_invoice
 from stripe_sandbox.billing.payments import as_api_error
@@ -134,6 +135,9 @@ def invoice_now(world: World, subscription: Document, *, new_period: bool, stric
     invoice = bill_subscription(world, subscription, lines, reason="subscription_update")
     world.save(subscription)
     invoice = finalize_invoice(world, invoice)
+    if invoice["status"] == "open" and is_sent(invoice):
+        send(world, invoice)
+        return
     if invoice["status"] != "open":
         return
     decline = collect(world, invoice)

@@ -5,6 +5,7 @@ from stripe_sandbox.billing.pending_updates import apply_if_paid
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
     cancel_subscription,
+    pause,
     set_status,
 )
 from stripe_sandbox.cards import Decline
@@ -76,6 +77,20 @@ def _mark_past_due(
 def _end_retries(world: World, subscription: Document) -> None:
     if world.dunning.final == "cancel":
         cancel_subscription(world, subscription, reason="payment_failed")
+    elif world.dunning.final == "pause":
+        _pause(world, subscription)
+    else:
+        set_status(subscription, world.dunning.final)
+        world.change(subscription)
+
+
+def _pause(world: World, subscription: Document) -> None:
+    """Pause a subscription that is not paid; one that cannot be paused is canceled instead."""
+    classic = subscription["billing_mode"]["type"] == "classic"
+    if classic or subscription["schedule"] is not None:
+        cancel_subscription(world, subscription, reason="payment_failed")
         return
-    set_status(subscription, world.dunning.final)
-    world.change(subscription)
+    now = world.time_of(subscription)
+    for item in subscription["items"]["data"]:
+        item["current_period_end"] = min(item["current_period_end"], now)
+    pause(world, subscription, now, cause="final_payment_failure")

@@ -61,6 +61,8 @@ class NewInvoice:
     period: tuple[int, int]
     subscription: ReadOnly | None = None
     discounts: tuple[str, ...] = ()
+    collection_method: str | None = None
+    days_until_due: int | None = None
 
 
 def pull_pending_items(
@@ -101,6 +103,7 @@ def assemble_invoice(
             **BLANK,
             "id": invoice_id,
             "billing_reason": bill.reason,
+            **_collection(world, bill, due_at),
             "created": due_at or world.time_of(bill.customer),
             "currency": bill.currency,
             "lines": list_object(bill.lines, f"/v1/invoices/{invoice_id}/lines"),
@@ -113,6 +116,16 @@ def assemble_invoice(
             **_amounts(world, bill),
         }
     )
+
+
+def _collection(world: World, bill: NewInvoice, due_at: int | None) -> Document:
+    """Return how the invoice is collected: as told, or as its subscription's are."""
+    holder = bill.subscription or {"collection_method": "charge_automatically"}
+    method = bill.collection_method or holder["collection_method"]
+    days = holder.get("days_until_due") if bill.days_until_due is None else bill.days_until_due
+    created = due_at or world.time_of(bill.customer)
+    due = created + days * DAY if method == "send_invoice" and days is not None else None
+    return {"collection_method": method, "due_date": due}
 
 
 def _take_item(world: World, line: ReadOnly, invoice_id: str) -> None:
@@ -189,6 +202,8 @@ def finalize_invoice(world: World, invoice: Document) -> Document:
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize it.")
     now = world.time_of(invoice)
+    if invoice["due_date"] is not None:
+        invoice["due_date"] = max(invoice["due_date"] - invoice["created"] + now, now)
     invoice |= {
         "automatically_finalizes_at": None,
         "effective_at": now,
@@ -303,6 +318,8 @@ def _next_attempt(world: World, invoice: ReadOnly) -> int | None:
     days, attempts = world.dunning.retry_days, invoice["attempt_count"]
     subscription = subscription_of(world, invoice)
     first = subscription is None or subscription["status"] == "incomplete"
+    if invoice["collection_method"] == "send_invoice":
+        return None
     if first or not invoice["auto_advance"] or attempts > len(days):
         return None
     return world.time_of(invoice) + int(days[attempts - 1]) * DAY

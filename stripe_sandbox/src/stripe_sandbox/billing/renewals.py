@@ -1,6 +1,7 @@
 """What happens to subscriptions and invoices with time: trial ends, renewals, retries."""
 
 from stripe_sandbox.billing.customers import method_for
+from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.invoices import (
     finalize_invoice,
@@ -18,6 +19,7 @@ from stripe_sandbox.billing.subscriptions import (
     has_pending_items,
     mark,
     marks_of,
+    pause,
     set_status,
     term_lines,
 )
@@ -139,17 +141,6 @@ def survives_trial(world: World, subscription: Document, now: int) -> bool:
     return False
 
 
-def pause(world: World, subscription: Document, now: int) -> None:
-    """Pause a subscription whose trial ended without a payment method."""
-    set_status(subscription, "paused")
-    cause = {"type": "trial_end_without_payment_method"}
-    subscription["status_details"] = {
-        "paused": {"subscription": cause, "transitioned_at": now, "type": "subscription"}
-    }
-    subscription = world.change(subscription)
-    world.announce("customer.subscription.paused", subscription)
-
-
 def renew(world: World, subscription: Document, now: int, *, reason: str) -> Document:
     """Begin the next period of every item whose period has ended; return the draft invoice."""
     due = [i for i in subscription["items"]["data"] if i["current_period_end"] <= now]
@@ -189,7 +180,9 @@ def advance_invoice(world: World, invoice: Document) -> None:
     """Finalize a draft, or retry an open invoice."""
     if invoice["status"] == "draft":
         invoice = finalize_invoice(world, invoice)
-    if invoice["status"] == "open":
+    if invoice["status"] == "open" and is_sent(invoice):
+        send(world, invoice)
+    elif invoice["status"] == "open":
         collect_unless_paused(world, invoice)
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from stripe_sandbox.billing.checkout import expire_session
 from stripe_sandbox.billing.consequences import bring_about
 from stripe_sandbox.billing.disputes import lapse_dispute
+from stripe_sandbox.billing.due_invoices import FALLS_DUE, fall_due
 from stripe_sandbox.billing.later import KIND as TASK
 from stripe_sandbox.billing.later import take_task, task_due
 from stripe_sandbox.billing.phases import (
@@ -62,6 +63,7 @@ def _run_task(world: World, task: Document) -> None:
 
 TASKS: dict[str, Callable[[World, Document], None]] = {
     EXPIRES: announce_expiry,
+    FALLS_DUE: fall_due,
     "bring_about": bring_about,
     "lapse_dispute": lapse_dispute,
     "settle_refund": settle_refund,

@@ -251,6 +251,14 @@ def bill_first_invoice(
 
     `once` is charged now, even during a trial.
     """
+    return finalize_invoice(world, draft_first_invoice(world, subscription, once))
+
+
+def draft_first_invoice(
+    world: World, subscription: Document, once: list[NewInvoiceItem]
+) -> Document:
+    """Create a subscription's first invoice, and save the subscription."""
+    customer = world.find("customer", subscription["customer"])
     items = [add_invoice_item(world, customer, charge) for charge in once]
     for item in items:
         world.announce("invoiceitem.created", item)
@@ -258,7 +266,7 @@ def bill_first_invoice(
     lines = term_lines(world, subscription, subscription["items"]["data"], is_trial=is_trial)
     invoice = bill_subscription(world, subscription, lines, reason="subscription_create")
     world.save(subscription)
-    return finalize_invoice(world, invoice)
+    return invoice
 
 
 def set_status(subscription: Document, status: str) -> None:
@@ -266,6 +274,20 @@ def set_status(subscription: Document, status: str) -> None:
     subscription["status"] = status
     if status != "paused":
         subscription["status_details"] = None
+
+
+def pause(
+    world: World,
+    subscription: Document,
+    now: int,
+    cause: str = "trial_end_without_payment_method",
+) -> None:
+    """Pause a subscription, by default because its trial ended without a payment method."""
+    set_status(subscription, "paused")
+    details = {"subscription": {"type": cause}, "transitioned_at": now, "type": "subscription"}
+    subscription["status_details"] = {"paused": details}
+    subscription = world.change(subscription)
+    world.announce("customer.subscription.paused", subscription)
 
 
 def cancel_subscription(

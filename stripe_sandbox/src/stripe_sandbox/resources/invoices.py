@@ -18,6 +18,7 @@ from stripe.params import (
 
 from stripe_sandbox.billing.changes import change_items, end_trial
 from stripe_sandbox.billing.customers import check_owner
+from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import attempt_payment, settle
 from stripe_sandbox.billing.invoices import (
     NewInvoice,
@@ -42,6 +43,7 @@ from stripe_sandbox.operations import (
     listing,
     retrieve,
 )
+from stripe_sandbox.resources.invoice_due_dates import is_due, set_due_date
 from stripe_sandbox.resources.invoice_items import one_time_charge
 from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
 from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
@@ -68,9 +70,12 @@ def create(call: Call) -> Document:
         lines=[] if leaves_out else pull_pending_items(world, customer, subscription_id, currency),
         period=(now, now),
         subscription=subscription,
+        collection_method=call.get("collection_method"),
+        days_until_due=call.get("days_until_due"),
     )
     invoice = draft_invoice(world, bill, auto_advance=call.get("auto_advance", False))
     invoice |= {"metadata": call.get("metadata", {}), "description": call.get("description")}
+    set_due_date(call, invoice)
     return world.save(invoice)
 
 
@@ -135,7 +140,11 @@ def _preview_renewal(call: Call, subscription: Document) -> Document:
 def update(call: Call) -> Document:
     """Update an invoice."""
     invoice = call.world.find("invoice", call.id)
-    invoice |= call.pick("auto_advance", "description", "footer", "default_payment_method")
+    invoice |= call.pick(
+        "auto_advance", "collection_method", "description", "footer", "default_payment_method"
+    )
+    if call.params.keys() & {"collection_method", "days_until_due", "due_date"}:
+        set_due_date(call, invoice)
     if "metadata" in call.params:
         invoice["metadata"] = merge_metadata(invoice["metadata"], call.params["metadata"])
     return call.world.change(invoice)
@@ -158,7 +167,10 @@ def delete(call: Call) -> Document:
 def finalize(call: Call) -> Document:
     """Finalize a draft, and collect it if it advances automatically."""
     invoice = finalize_invoice(call.world, call.world.find("invoice", call.id))
-    if invoice["status"] == "open" and call.get("auto_advance", invoice["auto_advance"]):
+    advances = call.get("auto_advance", invoice["auto_advance"])
+    if invoice["status"] == "open" and advances and is_sent(invoice):
+        send(call.world, invoice)
+    elif invoice["status"] == "open" and advances:
         attempt_payment(call.world, invoice)
     return call.world.find("invoice", call.id)
 
@@ -223,11 +235,14 @@ def _pays_with(payment: ReadOnly, wanted: ReadOnly) -> bool:
     return all(payment["payment"].get(name) == value for name, value in wanted.items())
 
 
-FILTERS: dict[str, Filter] = {"subscription": _has_subscription}
+FILTERS: dict[str, Filter] = {"due_date": is_due, "subscription": _has_subscription}
 PATH = "/invoices"
 ONE = f"{PATH}/{{id}}"
 CREATE = supports(
     "auto_advance",
+    "collection_method",
+    "days_until_due",
+    "due_date",
     "currency",
     "customer",
     "description",
@@ -252,7 +267,16 @@ PREVIEW = supports(
         trial_end=one_of("now"),
     ),
 )
-UPDATE = supports("auto_advance", "default_payment_method", "description", "footer", "metadata")
+UPDATE = supports(
+    "auto_advance",
+    "collection_method",
+    "days_until_due",
+    "due_date",
+    "default_payment_method",
+    "description",
+    "footer",
+    "metadata",
+)
 PAY = supports("off_session", "paid_out_of_band", "payment_method")
 
 OPERATIONS = (
@@ -263,7 +287,7 @@ OPERATIONS = (
         PATH,
         InvoiceListParams,
         listing("invoice", **FILTERS),
-        supports("collection_method", "created", "customer", "status", "subscription"),
+        supports("collection_method", "created", "customer", "due_date", "status", "subscription"),
     ),
     Operation("GET", ONE, InvoiceRetrieveParams, retrieve("invoice")),
     Operation("POST", ONE, InvoiceUpdateParams, update, UPDATE),

@@ -72,7 +72,7 @@ def _create_from(call: Call) -> Document:
             f"`{subscription['schedule']}`.",
             param="from_subscription",
         )
-    if subscription["status"] in FINAL_STATUSES | {"incomplete"}:
+    if subscription["status"] in FINAL_STATUSES | {"incomplete", "paused"}:
         message = f"You cannot migrate a subscription that is `{subscription['status']}`."
         raise invalid(message, param="from_subscription")
     schedule = create_from(world, subscription, call.get("metadata", {}))

@@ -35,6 +35,8 @@ UPDATE = supports(
     "cancel_at",
     "cancel_at_period_end",
     "cancellation_details",
+    "collection_method",
+    "days_until_due",
     "default_payment_method",
     "description",
     "discounts",
@@ -76,6 +78,7 @@ def update(call: Call) -> Document:
         subscription = drop_pending(world, subscription)
     subscription |= call.pick(*PLAIN)
     subscription["payment_settings"] |= call.get("payment_settings", {})
+    set_collection(call, subscription)
     if "metadata" in call.params:
         subscription["metadata"] = merge_metadata(subscription["metadata"], call.params["metadata"])
     if "discounts" in call.params:
@@ -100,6 +103,25 @@ def _refuse_with_pending(call: Call) -> None:
     for name in call.params.keys() - PENDING:
         message = f"`payment_behavior=pending_if_incomplete` does not go together with `{name}`."
         raise invalid(message, param=name)
+
+
+def set_collection(call: Call, subscription: Document) -> None:
+    """Set how invoices are collected; those that are sent need `days_until_due`."""
+    subscription["collection_method"] = call.get(
+        "collection_method", subscription["collection_method"]
+    )
+    subscription |= call.pick("days_until_due")
+    if subscription["collection_method"] == "send_invoice":
+        if subscription["days_until_due"] is None:
+            raise invalid(
+                "If collection_method is `send_invoice`, you must specify `days_until_due`.",
+                param="days_until_due",
+            )
+    elif call.get("days_until_due") is not None:
+        message = "You can only set `days_until_due` if `collection_method` is `send_invoice`."
+        raise invalid(message, param="days_until_due")
+    else:
+        subscription["days_until_due"] = None
 
 
 def _refuse_when_over(call: Call, subscription: ReadOnly) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 from stripe.params import (
     SubscriptionCancelParams,
     SubscriptionCreateParams,
-    SubscriptionItemListParams,
     SubscriptionListParams,
     SubscriptionResumeParams,
     SubscriptionRetrieveParams,
@@ -21,6 +20,7 @@ from stripe_sandbox.billing.changes import (
 from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.dunning import attempt_payment
+from stripe_sandbox.billing.lines import NewInvoiceItem
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import DAY, earliest_end, restart_period
 from stripe_sandbox.billing.setup_intents import open_pending_setup
@@ -31,6 +31,7 @@ from stripe_sandbox.billing.subscriptions import (
     bill_first_invoice,
     cancel_subscription,
     create_subscription,
+    draft_first_invoice,
     set_status,
 )
 from stripe_sandbox.documents import Document, ReadOnly
@@ -50,6 +51,7 @@ from stripe_sandbox.resources.subscription_updates import (
     UPDATE,
     chosen_payment_method,
     refuse_past,
+    set_collection,
     update,
 )
 from stripe_sandbox.supported import one_of, supports
@@ -59,7 +61,8 @@ from stripe_sandbox.world import World
 def create(call: Call) -> Document:
     """Create a subscription and collect its first invoice, unless it is `default_incomplete`.
 
-    Until its `billing_cycle_anchor` it is free, and nothing is invoiced.
+    Until its `billing_cycle_anchor` it is free, and nothing is invoiced. With `send_invoice` it is
+    active at once, and its first invoice a draft for an hour.
     """
     world = call.world
     customer = world.find("customer", _required(call, "customer"), "customer")
@@ -67,6 +70,7 @@ def create(call: Call) -> Document:
     new = _terms(call, customer)
     subscription = create_subscription(world, new, "trialing" if new.trial_end else "active")
     subscription["payment_settings"] |= call.get("payment_settings", {})
+    set_collection(call, subscription)
     replace_discounts(world, subscription, subscription, call.get("discounts"))
     for item, given in zip(subscription["items"]["data"], call.get("items"), strict=True):
         replace_discounts(world, subscription, item, given.get("discounts"), "items")
@@ -77,6 +81,8 @@ def create(call: Call) -> Document:
         world.announce("customer.subscription.created", subscription)
         return subscription
     charges = one_time_charges(call, subscription)
+    if subscription["collection_method"] == "send_invoice":
+        return _bill_by_invoice(world, subscription, charges)
     invoice = bill_first_invoice(world, customer, subscription, charges)
     if invoice["status"] == "open":
         set_status(subscription, "incomplete")
@@ -87,6 +93,15 @@ def create(call: Call) -> Document:
     if invoice["status"] == "open" and call.get("payment_behavior") != "default_incomplete":
         _charge_first(call, customer, subscription, invoice)
     return world.find("subscription", subscription["id"])
+
+
+def _bill_by_invoice(
+    world: World, subscription: Document, charges: list[NewInvoiceItem]
+) -> Document:
+    draft_first_invoice(world, subscription, charges)
+    subscription = world.save(subscription)
+    world.announce("customer.subscription.created", subscription)
+    return subscription
 
 
 def _required(call: Call, name: str) -> Any:
@@ -215,12 +230,6 @@ def resume(call: Call) -> Document:
     return subscription
 
 
-def list_items(call: Call) -> Listing:
-    """List a subscription's items."""
-    subscription = call.world.find("subscription", _required(call, "subscription"), "subscription")
-    return Listing(subscription["items"]["data"])
-
-
 _NOT_CANCELED = "not canceled"
 """The default filter of lists."""
 
@@ -256,7 +265,6 @@ CREATE = supports(
     base=UPDATE.without("cancellation_details", "pause_collection", "proration_date"),
     billing_mode=supports("type"),
     cancel_at=one_of(int),
-    collection_method=one_of("charge_automatically"),
     items=NEW_ITEM,
     payment_behavior=one_of("allow_incomplete", "default_incomplete", "error_if_incomplete"),
 )
@@ -287,12 +295,5 @@ OPERATIONS = (
         SubscriptionResumeParams,
         resume,
         supports("billing_cycle_anchor", "proration_behavior", "proration_date"),
-    ),
-    Operation(
-        "GET",
-        "/subscription_items",
-        SubscriptionItemListParams,
-        list_items,
-        supports("subscription"),
     ),
 )
