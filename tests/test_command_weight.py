@@ -74,7 +74,7 @@ def test_commands_that_only_look_load_neither_the_stripe_sdk_nor_aiohttp(
     settings = service_environment(database_url, "http://127.0.0.1:1")
     for words, (status, names) in loaded_by(LOOKS, settings).items():
         assert status == 0, words
-        assert names.isdisjoint({"aiohttp", "prometheus_client", "stripe"}), words
+        assert names.isdisjoint({"aiohttp", "pgqueuer", "prometheus_client", "stripe"}), words
 
 
 def test_the_list_says_of_each_command_what_its_own_help_says() -> None:

@@ -49,7 +49,7 @@ def test_a_web_process_loads_nothing_of_the_worker() -> None:
     loaded = loaded_by("serve")
     assert "mpanel_billing.http.app" in loaded
     assert not {name for name in loaded if name.startswith("mpanel_billing.worker")}
-    assert loaded.isdisjoint(UNUSED)
+    assert loaded.isdisjoint({"pgqueuer", *UNUSED})
 
 
 def test_a_worker_loads_nothing_of_the_web_process() -> None:

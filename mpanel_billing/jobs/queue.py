@@ -5,13 +5,10 @@ run again. The dedupe key carries the version of the row, because PgQueuer's als
 jobs: a change during the job for an older version needs its own.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
-
-from pgqueuer import AsyncpgDriver, Queries
 
 from mpanel_billing.database.queries import Connection
 
@@ -93,26 +90,13 @@ class _Trigger(NamedTuple):
 async def _enqueue(conn: Connection, triggers: Sequence[_Trigger], priority: int = USUAL) -> None:
     if not triggers:
         return
-    # PgQueuer's driver is typed for a connection; the pool's proxy behaves like one
-    queries = Queries(_EnqueueDriver(conn))  # type: ignore[arg-type]
-    await queries.enqueue(
+    from mpanel_billing.jobs.enqueueing import enqueue  # noqa: PLC0415 - see there
+
+    await enqueue(
+        conn,
         [each.entrypoint for each in triggers],
         [each.id_.encode() for each in triggers],
-        [priority] * len(triggers),
-        execute_after=[timedelta(seconds=each.delay_seconds) for each in triggers],
-        dedupe_key=[f"{each.entrypoint}:{each.id_}:{each.version}" for each in triggers],
-        on_conflict="skip",
+        keys=[f"{each.entrypoint}:{each.id_}:{each.version}" for each in triggers],
+        delays=[timedelta(seconds=each.delay_seconds) for each in triggers],
+        priority=priority,
     )
-
-
-class _EnqueueDriver(AsyncpgDriver):
-    """Runs PgQueuer's enqueue statement on one of our connections.
-
-    PgQueuer passes the headers as JSON texts in the last argument; our connections encode JSON
-    themselves and would encode them twice.
-    """
-
-    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
-        *others, headers = args
-        decoded = [json.loads(text) for text in cast("list[str]", headers)]
-        return await super().fetch(query, *others, decoded)

@@ -109,7 +109,7 @@ async def test_an_unreachable_collector_blocks_nothing(
 LOAD_ALL = """
 import asyncio, sys
 from mpanel_billing.cli import WRONG_SETTINGS
-from mpanel_billing.cli import processes
+from mpanel_billing.cli import serve, worker
 from mpanel_billing.http.app import create_app
 from mpanel_billing.worker.process import work
 from mpanel_billing.settings import load_settings
