@@ -94,6 +94,16 @@ CREATE TYPE pgqueuer_status AS ENUM (
     'failed'
 );
 
+CREATE FUNCTION billing_announce_catalogue() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_catalog.pg_notify('billing_catalogue', '');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_announce_catalogue() IS 'Tells web processes that products or prices have changed';
+
 CREATE FUNCTION billing_audit_append_only() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -3348,6 +3358,10 @@ CREATE STATISTICS provisioning_work_paid_after_end_stats ON (inputs ->> 'paidAft
 CREATE STATISTICS provisioning_work_payable_after_end_stats ON ((inputs ->> 'payableAfterEnd'::text)::boolean) FROM provisioning_work;
 
 CREATE STATISTICS provisioning_work_undone_stats ON (version > done_version) FROM provisioning_work;
+
+CREATE TRIGGER billing_announce_catalogue AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON prices FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_catalogue();
+
+CREATE TRIGGER billing_announce_catalogue AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON products FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_catalogue();
 
 CREATE TRIGGER billing_audit_append_only BEFORE DELETE OR UPDATE ON billing_audit_entries FOR EACH ROW EXECUTE FUNCTION billing_audit_append_only();
 

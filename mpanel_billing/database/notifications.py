@@ -1,10 +1,11 @@
-"""Notifications of changed subscriptions: one LISTEN connection per process."""
+"""Notifications of what changes in the database: one LISTEN connection per process."""
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 from uuid import UUID
 
 from mpanel_billing.database import repository
@@ -14,20 +15,34 @@ from mpanel_billing.database.queries import Connection
 
 logger = logging.getLogger(__name__)
 
-CHANNEL = "billing_subscription"
-"""The payload is the id of the changed subscription."""
-
 RECONNECT_SECONDS = 1.0
-HEARTBEAT_SECONDS = 30.0
+HEARTBEAT_SECONDS = 5.0
 """How long a dead connection may go unnoticed."""
+
+
+class Listener(Protocol):
+    """What is told of the notifications of one channel."""
+
+    channel: str
+
+    def begin(self) -> None:
+        """Handle that the process listens from now on: it may have missed what was before."""
+
+    def hear(self, payload: str) -> None:
+        """Handle a notification."""
+
+    def end(self) -> None:
+        """Handle that the connection is lost: until `begin`, notifications are missed."""
 
 
 class SubscriptionChanges:
     """Wakes the watchers of a subscription when a transaction that changed it commits."""
 
-    def __init__(self, database_url: str) -> None:
-        """Keep the URL; `listen` connects."""
-        self._url = database_url
+    channel = "billing_subscription"
+    """The payload is the id of the changed subscription."""
+
+    def __init__(self) -> None:
+        """Watch nothing yet."""
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
 
     @contextmanager
@@ -47,48 +62,72 @@ class SubscriptionChanges:
             if not watchers:
                 self._watchers.pop(subscription_id, None)
 
-    async def listen(self) -> None:
-        """Listen until cancelled, with a new connection whenever the old one is lost."""
-        warned = False
-        while True:
-            try:
-                await self._listen_once()
-                warned = False
-            except CONNECTION_ERRORS as error:
-                level = logging.DEBUG if warned else logging.ERROR
-                reason = error or type(error).__name__
-                logger.log(level, "the database is unavailable: %s; retrying", reason)
-                warned = True
-            await asyncio.sleep(RECONNECT_SECONDS)
+    def begin(self) -> None:
+        """Wake everyone: their subscriptions may have changed meanwhile."""
+        for watchers in self._watchers.values():
+            for event in watchers:
+                event.set()
 
-    async def _listen_once(self) -> None:
-        conn = await connect(
-            self._url,
-            command_timeout=CONNECT_TIMEOUT_SECONDS,
-            server_settings={"application_name": "mpanel-billing listener"},
-        )
-        lost = asyncio.Event()
-        conn.add_termination_listener(lambda _: lost.set())
+    def hear(self, payload: str) -> None:
+        """Wake who watches the subscription."""
         try:
-            await conn.add_listener(CHANNEL, self._wake)
-            self._wake_all()
-            await _keep_alive(conn, lost)
-        finally:
-            conn.terminate()
-
-    def _wake(self, _conn: object, _pid: int, _channel: str, payload: object) -> None:
-        try:
-            subscription_id = UUID(str(payload))
+            subscription_id = UUID(payload)
         except ValueError:
-            logger.warning("%s carried %r, which is not an id", CHANNEL, payload)
+            logger.warning("%s carried %r, which is not an id", self.channel, payload)
             return
         for event in self._watchers.get(subscription_id, ()):
             event.set()
 
-    def _wake_all(self) -> None:
-        for watchers in self._watchers.values():
-            for event in watchers:
-                event.set()
+    def end(self) -> None:
+        """Do nothing: watchers are woken when the process listens again."""
+
+
+async def listen(database_url: str, listeners: Sequence[Listener]) -> None:
+    """Listen until cancelled, with a new connection whenever the old one is lost."""
+    warned = False
+    while True:
+        try:
+            await _listen_once(database_url, listeners)
+            warned = False
+        except CONNECTION_ERRORS as error:
+            level = logging.DEBUG if warned else logging.ERROR
+            reason = error or type(error).__name__
+            logger.log(level, "the database is unavailable: %s; retrying", reason)
+            warned = True
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _listen_once(database_url: str, listeners: Sequence[Listener]) -> None:
+    conn = await connect(
+        database_url,
+        command_timeout=CONNECT_TIMEOUT_SECONDS,
+        server_settings={"application_name": "mpanel-billing listener"},
+    )
+    lost = asyncio.Event()
+    conn.add_termination_listener(lambda _: lost.set())
+    try:
+        for listener in listeners:
+            await conn.add_listener(listener.channel, _passing_on(listener))
+        for listener in listeners:
+            listener.begin()
+        await _keep_alive(conn, lost)
+    finally:
+        for listener in listeners:
+            listener.end()
+        conn.terminate()
+
+
+class _PassingOn(Protocol):
+    """What asyncpg calls with each notification."""
+
+    def __call__(self, conn: object, pid: int, channel: str, payload: object) -> None: ...
+
+
+def _passing_on(listener: Listener) -> _PassingOn:
+    def hear(conn: object, pid: int, channel: str, payload: object) -> None:
+        listener.hear(str(payload))
+
+    return hear
 
 
 async def _keep_alive(conn: Connection, lost: asyncio.Event) -> None:

@@ -9,10 +9,11 @@ from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.access.signed import Signer
 from mpanel_billing.background import background
+from mpanel_billing.catalogue.kept import KeptCatalogue
 from mpanel_billing.checkout.order_watcher import OrderWatcher, RefreshLimit
 from mpanel_billing.checkout.session_params import PaymentTerms
 from mpanel_billing.checkout.sessions import Checkout
-from mpanel_billing.database.notifications import SubscriptionChanges
+from mpanel_billing.database.notifications import SubscriptionChanges, listen
 from mpanel_billing.domains.reserved import load_reserved_names
 from mpanel_billing.http import keys
 from mpanel_billing.http.browser import remember_browser
@@ -108,17 +109,19 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _checkout(app: web.Application) -> AsyncIterator[None]:
-    """Set up checkout, and listen for changes of orders."""
+    """Set up checkout, and listen for changes of orders and of the catalogue."""
     settings = app[keys.SETTINGS]
     terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
-    changes = SubscriptionChanges(settings.direct_url)
+    changes = SubscriptionChanges()
+    kept = KeptCatalogue(app[keys.POOL], livemode=settings.livemode)
     persons = PersonHasher(settings.person_secret)
     reserved = load_reserved_names(
         settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
     )
     app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], changes, terms, persons, reserved)
     app[keys.ORDER_WATCHER] = OrderWatcher(app[keys.CHECKOUT], RefreshLimit(), app[SHUTDOWN])
-    async with background(changes.listen()):
+    app[keys.CATALOGUE] = kept
+    async with background(listen(settings.direct_url, (changes, kept))):
         yield
 
 

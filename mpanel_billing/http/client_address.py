@@ -1,6 +1,7 @@
 """The client's address, behind proxies that forward it."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import hdrs, web
@@ -15,6 +16,8 @@ UNKNOWN = "unknown"
 
 def client_of(request: web.Request) -> str:
     """Return the client of a request: its IPv4 address, or its IPv6 network."""
+    if hdrs.X_FORWARDED_FOR not in request.headers:
+        return _peer_name(request.remote or "")
     return client_name(address_of(request))
 
 
@@ -69,6 +72,12 @@ def client_name(client: Address | None) -> str:
     return str(client) if client else UNKNOWN
 
 
+@lru_cache(maxsize=10_000)
+def _peer_name(peer: str) -> str:
+    return client_name(_read(peer))
+
+
+@lru_cache(maxsize=10_000)
 def _read(text: str) -> Address | None:
     """Parse an address with an optional port and zone; None if it is not one."""
     host = text.strip()

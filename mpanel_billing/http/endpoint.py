@@ -13,7 +13,6 @@ docstring is the summary in the API description.
 """
 
 import functools
-import hashlib
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from http import HTTPStatus
 from typing import Any, Generic, TypedDict, TypeVar, get_args, get_type_hints, overload
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypeVar as TypeVarWithDefault
 from typing_extensions import Unpack
@@ -40,7 +40,7 @@ from mpanel_billing.http.request import (
     read_query,
     validate,
 )
-from mpanel_billing.http.schemas.base import OwnerRequest, StrictRequest
+from mpanel_billing.http.schemas.base import CacheableResponse, OwnerRequest, StrictRequest
 
 PathT_co = TypeVarWithDefault("PathT_co", covariant=True, bound=Path | None, default=None)
 QueryT_co = TypeVarWithDefault("QueryT_co", covariant=True, bound=BaseModel | None, default=None)
@@ -215,6 +215,12 @@ def _check_models(operation: Operation) -> None:
     if operation.is_strict and any(one.model_config.get("extra") != "forbid" for one in models):
         msg = f"the models of {operation.address} must forbid unknown keys"
         raise TypeError(msg)
+    response, *not_modified = operation.responses.values()
+    if not_modified and not (
+        isinstance(response, type) and issubclass(response, CacheableResponse)
+    ):
+        msg = f"{operation.address} must return a CacheableResponse"
+        raise TypeError(msg)
     if operation.is_billing and not any(issubclass(one, OwnerRequest) for one in models):
         msg = f"{operation.address} must take its customer, as an OwnerRequest"
         raise TypeError(msg)
@@ -350,31 +356,31 @@ async def _no_body(_: web.Request) -> dict[str, Any]:
 def _writer(operation: Operation) -> Callable[[web.Request, BaseModel], web.Response]:
     (status, model), *not_modified = operation.responses.items()
     assert isinstance(model, type)  # noqa: S101 - an endpoint returns a model
+    if not_modified:
+        return _revalidated
     to_json = TypeAdapter(model).dump_json
 
     def write(_: web.Request, returned: BaseModel) -> web.Response:
-        return web.Response(
-            body=to_json(returned, by_alias=True),
-            status=status,
-            content_type="application/json",
-            charset="utf-8",
-            headers={"Cache-Control": "no-store"},
-        )
+        body = to_json(returned, by_alias=True)
+        return web.Response(body=body, status=status, headers=_UNCACHED)
 
-    def write_cached(request: web.Request, returned: BaseModel) -> web.Response:
-        return _revalidated(request, to_json(returned, by_alias=True))
-
-    return write_cached if not_modified else write
+    return write
 
 
-def _revalidated(request: web.Request, body: bytes) -> web.Response:
+_JSON = "application/json; charset=utf-8"
+_UNCACHED = CIMultiDict({hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: "no-store"})
+_REVALIDATED = CIMultiDict({hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: CACHE_CONTROL})
+
+
+def _revalidated(request: web.Request, returned: BaseModel) -> web.Response:
     """Return the body with its ETag, or 304 if the client has it already."""
-    etag = hashlib.sha256(body).hexdigest()[:32]
+    assert isinstance(returned, CacheableResponse)  # noqa: S101 - what a cached endpoint returns
+    body, etag = returned.written
     known = request.if_none_match or ()
-    if any(tag.value in {etag, "*"} for tag in known):
+    if any(tag.value in {etag.strip('"'), "*"} for tag in known):
         response = web.Response(status=HTTPStatus.NOT_MODIFIED)
+        response.headers[hdrs.CACHE_CONTROL] = CACHE_CONTROL
     else:
-        response = web.Response(body=body, content_type="application/json", charset="utf-8")
-    response.etag = etag
-    response.headers["Cache-Control"] = CACHE_CONTROL
+        response = web.Response(body=body, headers=_REVALIDATED)
+    response.headers[hdrs.ETAG] = etag
     return response

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.access.signed import Signer
+from mpanel_billing.catalogue.kept import KeptCatalogue
 from mpanel_billing.checkout.order_watcher import OrderWatcher
 from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import Pool
@@ -21,6 +22,7 @@ WEBHOOK_SECRETS: web.AppKey[Sequence[bytes]] = web.AppKey("webhook_secrets")
 """The secrets that Stripe may have signed with; several while one is being rolled."""
 EVENTS = web.AppKey("events", EventBatcher)
 FIGURES = web.AppKey("figures", FigureReader)
+CATALOGUE = web.AppKey("catalogue", KeptCatalogue)
 CHECKOUT = web.AppKey("checkout", Checkout)
 MIRROR = web.AppKey("mirror", Mirror)
 KEY_RING = web.AppKey("key_ring", KeyRing)

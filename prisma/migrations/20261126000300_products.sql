@@ -136,7 +136,25 @@ COMMENT ON COLUMN catalogue_edits.product_id IS 'The edited product';
 COMMENT ON COLUMN catalogue_edits.after_subscription_id IS 'Subscriptions up to this one have been triggered; the sweep continues after it';
 COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';
 
+-- Web processes keep the public catalogue in memory until something in it changes, whoever changes it.
+CREATE FUNCTION billing_announce_catalogue() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.pg_notify('billing_catalogue', '');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_announce_catalogue() IS 'Tells web processes that products or prices have changed';
+CREATE TRIGGER billing_announce_catalogue
+AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON products
+FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_catalogue();
+CREATE TRIGGER billing_announce_catalogue
+AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON prices
+FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_catalogue();
+
 -- migrate:down
+DROP TRIGGER billing_announce_catalogue ON prices;
+DROP TRIGGER billing_announce_catalogue ON products;
+DROP FUNCTION billing_announce_catalogue();
 DROP TABLE catalogue_edits;
 DROP TABLE coupons;
 DROP TABLE prices;

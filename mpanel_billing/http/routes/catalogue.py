@@ -2,7 +2,6 @@
 
 from mpanel_billing.catalogue import bridge
 from mpanel_billing.catalogue.model import Catalogue
-from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Call, Endpoints
@@ -26,14 +25,22 @@ class ProductPath(Path):
 @routes.endpoint("GET", "/api/public/plans", limit="lookups", cached=True)
 async def list_plans(call: Call) -> PlansResponse:
     """Return the plans and the terms that each is sold for."""
-    return PlansResponse.model_validate(bridge.plans_body(await _catalogue(call)))
+    return await call.app[keys.CATALOGUE].get(PlansResponse, _plans)
+
+
+def _plans(catalogue: Catalogue) -> PlansResponse:
+    return PlansResponse.model_validate(bridge.plans_body(catalogue))
 
 
 @routes.endpoint("GET", "/api/marketing-api/products/catalog", limit="lookups", cached=True)
 async def list_products(call: Call[None, ProductsQuery]) -> ProductsResponse:
     """Return plans and add-ons, all or those of one category."""
-    listed = bridge.products_body(await _catalogue(call), call.query.category)
-    return ProductsResponse.model_validate(listed)
+    category = call.query.category
+
+    def products(catalogue: Catalogue) -> ProductsResponse:
+        return ProductsResponse.model_validate(bridge.products_body(catalogue, category))
+
+    return await call.app[keys.CATALOGUE].get((ProductsResponse, category), products)
 
 
 @routes.endpoint(
@@ -45,10 +52,9 @@ async def list_products(call: Call[None, ProductsQuery]) -> ProductsResponse:
 )
 async def get_product(call: Call[ProductPath]) -> ProductResponse:
     """Return one plan or add-on, by its code."""
-    found = bridge.product_body(await _catalogue(call), call.path.id)
-    return ProductResponse.model_validate(found)
+    code = call.path.id
 
+    def product(catalogue: Catalogue) -> ProductResponse:
+        return ProductResponse.model_validate(bridge.product_body(catalogue, code))
 
-async def _catalogue(call: Call[ProductPath | None, ProductsQuery | None]) -> Catalogue:
-    livemode = call.app[keys.SETTINGS].livemode
-    return await read_catalogue(call.app[keys.POOL], livemode=livemode)
+    return await call.app[keys.CATALOGUE].get((ProductResponse, code), product)

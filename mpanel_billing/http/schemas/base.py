@@ -3,9 +3,11 @@
 Each is built when it is first used: most processes never use most of them.
 """
 
+import hashlib
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
@@ -74,6 +76,18 @@ class Response(Schema):
     """The body of a successful response."""
 
     success: Literal[True] = True
+
+
+class CacheableResponse(BaseModel):
+    """A response with an ETag, which a handler may return again and again while it is true."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @cached_property
+    def written(self) -> tuple[bytes, str]:
+        """Its JSON and the ETag of that."""
+        body = self.model_dump_json(by_alias=True).encode()
+        return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 class Request(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from mpanel_billing.http.schemas.base import Request
+from mpanel_billing.http.schemas.base import CacheableResponse, Request
 
 
 class ProductsQuery(Request):
@@ -41,7 +41,7 @@ class PlanSchema(_Schema):
     billing: tuple[TermSchema, ...]
 
 
-class PlansResponse(_Schema):
+class PlansResponse(CacheableResponse):
     """The plans on sale."""
 
     plans: tuple[PlanSchema, ...]
@@ -67,7 +67,7 @@ class TotalSchema(_Schema):
     total: int
 
 
-class ProductsResponse(_Schema):
+class ProductsResponse(CacheableResponse):
     """Plans and add-ons."""
 
     success: Literal[True]
@@ -75,7 +75,7 @@ class ProductsResponse(_Schema):
     meta: TotalSchema
 
 
-class ProductResponse(_Schema):
+class ProductResponse(CacheableResponse):
     """One plan or add-on."""
 
     success: Literal[True]
