@@ -2,7 +2,16 @@
 
 import sys
 
-from benchmarks import compare, mixed, peers, provisioning, purchase, responses, webhooks
+from benchmarks import (
+    compare,
+    mixed,
+    peers,
+    provisioning,
+    purchase,
+    reads,
+    responses,
+    webhooks,
+)
 
 OTHERS = {
     "compare": compare.main,
@@ -10,6 +19,7 @@ OTHERS = {
     "peers": peers.main,
     "provisioning": provisioning.main,
     "purchase": purchase.main,
+    "reads": reads.main,
     "responses": responses.main,
 }
 

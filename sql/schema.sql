@@ -329,6 +329,29 @@ END
 $$;
 COMMENT ON FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) IS 'What items of a subscription are charged at a time, in minor units after discounts';
 
+CREATE FUNCTION billing_note_revenue() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    changed uuid[];
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_TABLE_NAME = 'subscriptions' THEN
+        changed := ARRAY[OLD.id, NEW.id];
+    ELSE
+        changed := ARRAY[OLD.subscription_id, NEW.subscription_id];
+    END IF;
+    INSERT INTO billing_revenue_changes (subscription_id)
+    SELECT DISTINCT noted.id
+    FROM unnest(changed) AS noted (id)
+    WHERE noted.id IS NOT NULL
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_revenue() IS 'Notes that the revenue of a subscription may have changed, with the rights of its owner';
+
 CREATE FUNCTION billing_receive_events_v1(keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb) RETURNS SETOF text
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -759,6 +782,68 @@ CREATE FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscriptio
 $$;
 COMMENT ON FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscription_snapshot, stored jsonb) IS 'What a subscription entitles to, as far as Stripe says; a change of this value makes work for provisioning';
 
+CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TABLE(livemode boolean, currency text, amount numeric, changes_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        s.livemode,
+        i.currency,
+        coalesce(
+            sum(coalesce(net.amount, i.unit_amount * coalesce(i.quantity, 0)) / term.months),
+            0
+        ),
+        (
+            SELECT min(d.ends_at)
+            FROM subscription_discounts AS d
+            WHERE d.subscription_id = s.id
+              AND d.ends_at > now()
+        )
+    FROM subscriptions AS s
+    JOIN subscription_items AS i
+        ON i.subscription_id = s.id
+    CROSS JOIN LATERAL (
+        SELECT (i.interval_count * CASE i.recurring_interval
+            WHEN 'year' THEN 12
+            WHEN 'month' THEN 1
+            WHEN 'week' THEN 12 / 52.0
+            WHEN 'day' THEN 12 / 365.0
+        END)::numeric AS months
+    ) AS term
+    LEFT JOIN LATERAL (
+        -- an invoice has the items of one term; what takes an amount off each invoice counts where
+        -- invoices are the most frequent
+        SELECT n.amount
+        FROM (
+            SELECT
+                array_agg(other.id) FILTER (WHERE other.months = term.months) AS item_ids,
+                min(other.months) = term.months AS most_frequent
+            FROM (
+                SELECT
+                    o.id,
+                    (o.interval_count * CASE o.recurring_interval
+                        WHEN 'year' THEN 12
+                        WHEN 'month' THEN 1
+                        WHEN 'week' THEN 12 / 52.0
+                        WHEN 'day' THEN 12 / 365.0
+                    END)::numeric AS months
+                FROM subscription_items AS o
+                WHERE o.subscription_id = s.id
+            ) AS other
+            HAVING EXISTS (
+                SELECT 1
+                FROM subscription_discounts AS d
+                WHERE d.subscription_id = s.id
+            )
+        ) AS billed
+        CROSS JOIN LATERAL billing_net_amounts_v1(s.id, billed.item_ids, now(), FALSE, billed.most_frequent) AS n
+        WHERE n.item_id = i.id
+    ) AS net ON TRUE
+    WHERE s.id = of_subscription
+      AND s.stripe_status IN ('active', 'past_due')
+    GROUP BY s.id, s.livemode, i.currency
+$$;
+COMMENT ON FUNCTION billing_subscription_revenue_v1(of_subscription uuid) IS 'What a subscription adds to the monthly recurring revenue: minor units by currency, not rounded';
+
 CREATE FUNCTION fn_pgqueuer_changed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1113,196 +1198,76 @@ ALTER TABLE billing_leniency ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE subscription_discounts (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
+CREATE TABLE billing_revenue (
     subscription_id uuid NOT NULL,
-    stripe_discount_id text NOT NULL,
-    stripe_subscription_item_id text,
-    "position" integer NOT NULL,
-    stripe_coupon_id text,
-    coupon_name text,
-    percent_off numeric,
-    amount_off bigint,
-    currency text,
-    duration text,
-    stripe_product_ids text[],
-    starts_at timestamp with time zone,
-    ends_at timestamp with time zone,
-    fetched boolean NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT subscription_discounts_amount_off_check CHECK ((amount_off >= 0)),
-    CONSTRAINT subscription_discounts_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT subscription_discounts_percent_off_check CHECK (((percent_off >= (0)::numeric) AND (percent_off <= (100)::numeric)))
-);
-COMMENT ON TABLE subscription_discounts IS 'The discounts of subscriptions and of their items, as Stripe has them';
-COMMENT ON COLUMN subscription_discounts.id IS 'Our id';
-COMMENT ON COLUMN subscription_discounts.subscription_id IS 'The subscription';
-COMMENT ON COLUMN subscription_discounts.stripe_discount_id IS 'di_...';
-COMMENT ON COLUMN subscription_discounts.stripe_subscription_item_id IS 'si_... of the only item that it is for; null: the whole subscription';
-COMMENT ON COLUMN subscription_discounts."position" IS 'The order in which discounts apply, each to what the ones before left; those of items come first';
-COMMENT ON COLUMN subscription_discounts.stripe_coupon_id IS 'The coupon''s id; null: not known yet, Stripe is being asked';
-COMMENT ON COLUMN subscription_discounts.coupon_name IS 'What customers see on invoices';
-COMMENT ON COLUMN subscription_discounts.percent_off IS 'Percent that it takes off; null: it takes off an amount';
-COMMENT ON COLUMN subscription_discounts.amount_off IS 'Minor units of currency that it takes off each invoice; null: it takes off a percentage';
-COMMENT ON COLUMN subscription_discounts.currency IS 'ISO 4217, lower case, of amount_off';
-COMMENT ON COLUMN subscription_discounts.duration IS 'once, repeating or forever: for one invoice, until ends_at, or always';
-COMMENT ON COLUMN subscription_discounts.stripe_product_ids IS 'prod_... of the only products that it is for; null: all';
-COMMENT ON COLUMN subscription_discounts.starts_at IS 'When it was given';
-COMMENT ON COLUMN subscription_discounts.ends_at IS 'Until when it applies; null: no end';
-COMMENT ON COLUMN subscription_discounts.fetched IS 'Whether Stripe was asked for its coupon: events carry ids, and not what a coupon is limited to';
-COMMENT ON COLUMN subscription_discounts.created_at IS 'When this row was created';
-COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last changed';
-
-CREATE TABLE subscription_items (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    subscription_id uuid NOT NULL,
-    price_id uuid,
-    stripe_subscription_item_id text,
-    stripe_price_id text,
-    stripe_product_id text,
-    quantity bigint,
-    unit_amount bigint,
     currency text NOT NULL,
-    recurring_interval text,
-    interval_count integer,
-    current_period_start timestamp with time zone,
-    current_period_end timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT subscription_items_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT subscription_items_interval_count_check CHECK ((interval_count > 0)),
-    CONSTRAINT subscription_items_quantity_check CHECK ((quantity >= 0)),
-    CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'year'::text])))
-)
-WITH (fillfactor='85');
-COMMENT ON TABLE subscription_items IS 'What a subscription charges each term; while it is provisional, what was ordered';
-COMMENT ON COLUMN subscription_items.id IS 'Our id';
-COMMENT ON COLUMN subscription_items.subscription_id IS 'The subscription';
-COMMENT ON COLUMN subscription_items.price_id IS 'Price in the catalogue; null: not in it';
-COMMENT ON COLUMN subscription_items.stripe_subscription_item_id IS 'si_...; null until Stripe has created it';
-COMMENT ON COLUMN subscription_items.stripe_price_id IS 'price_... at Stripe';
-COMMENT ON COLUMN subscription_items.stripe_product_id IS 'prod_... of the price: places an item whose price is not in the catalogue';
-COMMENT ON COLUMN subscription_items.quantity IS 'Null: metered';
-COMMENT ON COLUMN subscription_items.unit_amount IS 'Minor units; null: not a whole number, or tiered';
-COMMENT ON COLUMN subscription_items.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN subscription_items.recurring_interval IS 'Unit of the term: day, week, month, year';
-COMMENT ON COLUMN subscription_items.interval_count IS 'Units in a term';
-COMMENT ON COLUMN subscription_items.current_period_start IS 'Start of the current term';
-COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current term';
-COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
-COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
+    livemode boolean NOT NULL,
+    amount numeric NOT NULL,
+    changes_at timestamp with time zone
+);
+COMMENT ON TABLE billing_revenue IS 'What each subscription adds to billing_revenue_sums';
+COMMENT ON COLUMN billing_revenue.subscription_id IS 'The subscription; its row may have been deleted since';
+COMMENT ON COLUMN billing_revenue.currency IS 'ISO 4217, lower case, of its items';
+COMMENT ON COLUMN billing_revenue.livemode IS 'Whether it is in Stripe''s live mode';
+COMMENT ON COLUMN billing_revenue.amount IS 'Minor units per month, not rounded';
+COMMENT ON COLUMN billing_revenue.changes_at IS 'When time alone changes it: the end of a discount; null: never';
 
-CREATE TABLE subscriptions (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid,
-    customer_id uuid,
-    product_id uuid,
-    status character varying(50) DEFAULT 'active'::character varying,
-    billing_cycle character varying(50),
-    price numeric(10,2) NOT NULL,
-    next_billing_date date,
-    next_due_date date,
-    auto_renew boolean DEFAULT true,
-    metadata jsonb DEFAULT '{}'::jsonb,
-    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    billing_provider text,
-    livemode boolean,
-    stripe_status text,
-    stripe_customer_id text,
-    stripe_subscription_id text,
-    stripe_payment_intent_id text,
-    checkout_session_id text,
-    currency text,
-    amount bigint,
-    current_period_start timestamp with time zone,
-    current_period_end timestamp with time zone,
-    trial_end timestamp with time zone,
-    cancel_at_period_end boolean,
-    cancel_at timestamp with time zone,
-    canceled_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    collection_paused boolean,
-    collection_behavior text,
-    stripe_schedule_id text,
-    entitlement jsonb,
-    initial_payment_settled boolean,
-    order_paid boolean,
-    stripe_as_of_since timestamp with time zone,
-    stripe_as_of timestamp with time zone,
-    stripe_event_id text,
-    CONSTRAINT billing_subscriptions_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
-    CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
-    CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
-    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ((ARRAY['provisional'::character varying, 'pending'::character varying, 'active'::character varying, 'suspended'::character varying, 'cancelled'::character varying, 'expired'::character varying])::text[])))),
-    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['incomplete'::text, 'incomplete_expired'::text, 'trialing'::text, 'active'::text, 'past_due'::text, 'unpaid'::text, 'paused'::text, 'canceled'::text])))
+CREATE TABLE billing_revenue_changes (
+    subscription_id uuid NOT NULL,
+    changed_in xid8 DEFAULT pg_current_xact_id() NOT NULL
 )
-WITH (fillfactor='85');
-COMMENT ON TABLE subscriptions IS 'What was ordered; rows that Stripe bills have a billing_provider';
-COMMENT ON COLUMN subscriptions.billing_provider IS 'stripe: Stripe bills this row, and mPanel''s own biller must never see it as due; null: mPanel bills it';
-COMMENT ON COLUMN subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN subscriptions.stripe_status IS 'Stripe''s status; status is ours';
-COMMENT ON COLUMN subscriptions.stripe_customer_id IS 'cus_... that is charged; a new one for each order by an unverified buyer';
-COMMENT ON COLUMN subscriptions.stripe_subscription_id IS 'sub_...; null until the order is paid';
-COMMENT ON COLUMN subscriptions.stripe_payment_intent_id IS 'Payment of the latest invoice that has one';
-COMMENT ON COLUMN subscriptions.checkout_session_id IS 'The latest Checkout session of the order; older ones are in checkout_sessions';
-COMMENT ON COLUMN subscriptions.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN subscriptions.amount IS 'Recurring total per term in minor units of currency, before discounts; price is the same in major units';
-COMMENT ON COLUMN subscriptions.current_period_start IS 'Earliest start of its items';
-COMMENT ON COLUMN subscriptions.current_period_end IS 'Earliest end of its items';
-COMMENT ON COLUMN subscriptions.trial_end IS 'End of the free trial; null: none';
-COMMENT ON COLUMN subscriptions.cancel_at_period_end IS 'Whether it ends with the current period';
-COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planned';
-COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
-COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
-COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
-COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
-COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; none is made here';
-COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
-COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
-COMMENT ON COLUMN subscriptions.order_paid IS 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain';
-COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
-COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN subscriptions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+COMMENT ON TABLE billing_revenue_changes IS 'Subscriptions that may add something else than billing_revenue has';
+COMMENT ON COLUMN billing_revenue_changes.subscription_id IS 'The subscription; its row may have been deleted';
+COMMENT ON COLUMN billing_revenue_changes.changed_in IS 'The transaction that changed it: no two share a row, so none waits and none is overlooked';
+
+CREATE TABLE billing_revenue_sums (
+    livemode boolean NOT NULL,
+    currency text NOT NULL,
+    subscriptions bigint NOT NULL,
+    amount numeric NOT NULL
+)
+WITH (fillfactor='50');
+COMMENT ON TABLE billing_revenue_sums IS 'The sums of billing_revenue; rows change every minute in place, on half-empty pages';
+COMMENT ON COLUMN billing_revenue_sums.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_revenue_sums.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_revenue_sums.subscriptions IS 'How many subscriptions have items in it';
+COMMENT ON COLUMN billing_revenue_sums.amount IS 'Minor units per month, not rounded';
 
 CREATE VIEW billing_mrr AS
- SELECT s.livemode,
-    i.currency,
-    count(DISTINCT s.id) AS subscriptions,
-    (round(sum((COALESCE(net.amount, ((i.unit_amount * COALESCE(i.quantity, (0)::bigint)))::numeric) / term.months))))::bigint AS mrr
-   FROM (((subscriptions s
-     JOIN subscription_items i ON ((i.subscription_id = s.id)))
-     CROSS JOIN LATERAL ( SELECT ((i.interval_count)::numeric *
-                CASE i.recurring_interval
-                    WHEN 'year'::text THEN (12)::numeric
-                    WHEN 'month'::text THEN (1)::numeric
-                    WHEN 'week'::text THEN ((12)::numeric / 52.0)
-                    WHEN 'day'::text THEN ((12)::numeric / 365.0)
-                    ELSE NULL::numeric
-                END) AS months) term)
-     LEFT JOIN LATERAL ( SELECT n.amount
-           FROM (( SELECT array_agg(other.id) FILTER (WHERE (other.months = term.months)) AS item_ids,
-                    (min(other.months) = term.months) AS most_frequent
-                   FROM ( SELECT o.id,
-                            ((o.interval_count)::numeric *
-                                CASE o.recurring_interval
-                                    WHEN 'year'::text THEN (12)::numeric
-                                    WHEN 'month'::text THEN (1)::numeric
-                                    WHEN 'week'::text THEN ((12)::numeric / 52.0)
-                                    WHEN 'day'::text THEN ((12)::numeric / 365.0)
-                                    ELSE NULL::numeric
-                                END) AS months
-                           FROM subscription_items o
-                          WHERE (o.subscription_id = s.id)) other
-                 HAVING (EXISTS ( SELECT 1
-                           FROM subscription_discounts d
-                          WHERE (d.subscription_id = s.id)))) billed
-             CROSS JOIN LATERAL billing_net_amounts_v1(s.id, billed.item_ids, now(), false, billed.most_frequent) n(item_id, amount))
-          WHERE (n.item_id = i.id)) net ON (true))
-  WHERE (s.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))
-  GROUP BY s.livemode, i.currency;
+ WITH changed AS MATERIALIZED (
+         SELECT c.subscription_id
+           FROM billing_revenue_changes c
+        UNION
+         SELECT r.subscription_id
+           FROM billing_revenue r
+          WHERE (r.changes_at <= now())
+        )
+ SELECT livemode,
+    currency,
+    (sum(subscriptions))::bigint AS subscriptions,
+    (round(sum(amount)))::bigint AS mrr
+   FROM ( SELECT kept.livemode,
+            kept.currency,
+            kept.subscriptions,
+            kept.amount
+           FROM billing_revenue_sums kept
+        UNION ALL
+         SELECT before.livemode,
+            before.currency,
+            '-1'::integer,
+            (- before.amount)
+           FROM (changed
+             JOIN billing_revenue before ON ((before.subscription_id = changed.subscription_id)))
+        UNION ALL
+         SELECT added_1.livemode,
+            added_1.currency,
+            1,
+            added_1.amount
+           FROM (changed
+             CROSS JOIN LATERAL billing_subscription_revenue_v1(changed.subscription_id) added_1(livemode, currency, amount, changes_at))) added
+  GROUP BY livemode, currency
+ HAVING (sum(subscriptions) > (0)::numeric);
 COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue per currency in minor units, without trials; after discounts, except those for one invoice';
 COMMENT ON COLUMN billing_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
@@ -1524,6 +1489,80 @@ COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe
 COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
 COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
 COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
+
+CREATE TABLE subscriptions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    customer_id uuid,
+    product_id uuid,
+    status character varying(50) DEFAULT 'active'::character varying,
+    billing_cycle character varying(50),
+    price numeric(10,2) NOT NULL,
+    next_billing_date date,
+    next_due_date date,
+    auto_renew boolean DEFAULT true,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    billing_provider text,
+    livemode boolean,
+    stripe_status text,
+    stripe_customer_id text,
+    stripe_subscription_id text,
+    stripe_payment_intent_id text,
+    checkout_session_id text,
+    currency text,
+    amount bigint,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone,
+    trial_end timestamp with time zone,
+    cancel_at_period_end boolean,
+    cancel_at timestamp with time zone,
+    canceled_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    collection_paused boolean,
+    collection_behavior text,
+    stripe_schedule_id text,
+    entitlement jsonb,
+    initial_payment_settled boolean,
+    order_paid boolean,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    CONSTRAINT billing_subscriptions_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
+    CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
+    CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
+    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ((ARRAY['provisional'::character varying, 'pending'::character varying, 'active'::character varying, 'suspended'::character varying, 'cancelled'::character varying, 'expired'::character varying])::text[])))),
+    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['incomplete'::text, 'incomplete_expired'::text, 'trialing'::text, 'active'::text, 'past_due'::text, 'unpaid'::text, 'paused'::text, 'canceled'::text])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE subscriptions IS 'What was ordered; rows that Stripe bills have a billing_provider';
+COMMENT ON COLUMN subscriptions.billing_provider IS 'stripe: Stripe bills this row, and mPanel''s own biller must never see it as due; null: mPanel bills it';
+COMMENT ON COLUMN subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN subscriptions.stripe_status IS 'Stripe''s status; status is ours';
+COMMENT ON COLUMN subscriptions.stripe_customer_id IS 'cus_... that is charged; a new one for each order by an unverified buyer';
+COMMENT ON COLUMN subscriptions.stripe_subscription_id IS 'sub_...; null until the order is paid';
+COMMENT ON COLUMN subscriptions.stripe_payment_intent_id IS 'Payment of the latest invoice that has one';
+COMMENT ON COLUMN subscriptions.checkout_session_id IS 'The latest Checkout session of the order; older ones are in checkout_sessions';
+COMMENT ON COLUMN subscriptions.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscriptions.amount IS 'Recurring total per term in minor units of currency, before discounts; price is the same in major units';
+COMMENT ON COLUMN subscriptions.current_period_start IS 'Earliest start of its items';
+COMMENT ON COLUMN subscriptions.current_period_end IS 'Earliest end of its items';
+COMMENT ON COLUMN subscriptions.trial_end IS 'End of the free trial; null: none';
+COMMENT ON COLUMN subscriptions.cancel_at_period_end IS 'Whether it ends with the current period';
+COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planned';
+COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
+COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
+COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
+COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
+COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; none is made here';
+COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
+COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
+COMMENT ON COLUMN subscriptions.order_paid IS 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain';
+COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
+COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN subscriptions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
 
 CREATE VIEW billing_unpaid_terms AS
  SELECT s.id AS subscription_id,
@@ -1779,6 +1818,45 @@ COMMENT ON COLUMN stripe_refetches.leased_until IS 'Until then only the worker w
 COMMENT ON COLUMN stripe_refetches.tied_at IS 'Latest second that snapshots of undecided order may be of: not fetched once the row is of a later one; null: in any case';
 COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'When the sweep fetches it, unless a job was faster';
 COMMENT ON COLUMN stripe_refetches.requested_at IS 'When it was first requested';
+
+CREATE TABLE subscription_items (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid NOT NULL,
+    price_id uuid,
+    stripe_subscription_item_id text,
+    stripe_price_id text,
+    stripe_product_id text,
+    quantity bigint,
+    unit_amount bigint,
+    currency text NOT NULL,
+    recurring_interval text,
+    interval_count integer,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT subscription_items_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT subscription_items_interval_count_check CHECK ((interval_count > 0)),
+    CONSTRAINT subscription_items_quantity_check CHECK ((quantity >= 0)),
+    CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'year'::text])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE subscription_items IS 'What a subscription charges each term; while it is provisional, what was ordered';
+COMMENT ON COLUMN subscription_items.id IS 'Our id';
+COMMENT ON COLUMN subscription_items.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_items.price_id IS 'Price in the catalogue; null: not in it';
+COMMENT ON COLUMN subscription_items.stripe_subscription_item_id IS 'si_...; null until Stripe has created it';
+COMMENT ON COLUMN subscription_items.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN subscription_items.stripe_product_id IS 'prod_... of the price: places an item whose price is not in the catalogue';
+COMMENT ON COLUMN subscription_items.quantity IS 'Null: metered';
+COMMENT ON COLUMN subscription_items.unit_amount IS 'Minor units; null: not a whole number, or tiered';
+COMMENT ON COLUMN subscription_items.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscription_items.recurring_interval IS 'Unit of the term: day, week, month, year';
+COMMENT ON COLUMN subscription_items.interval_count IS 'Units in a term';
+COMMENT ON COLUMN subscription_items.current_period_start IS 'Start of the current term';
+COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current term';
+COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
 
 CREATE TABLE tenant_services (
     subscription_id uuid NOT NULL,
@@ -2085,7 +2163,7 @@ UNION ALL
     u.since,
     u.detail
    FROM billing_unpaid_terms u
-  WHERE (COALESCE(u.next_payment_attempt, '-infinity'::timestamp with time zone) <= (now() - '1 day'::interval))
+  WHERE ((u.next_payment_attempt IS NULL) OR (u.next_payment_attempt <= (now() - '1 day'::interval)))
 UNION ALL
  SELECT 'nothing_owed'::text AS trouble,
     s.id AS subscription_id,
@@ -2261,6 +2339,47 @@ COMMENT ON COLUMN customers.stripe_customer_paid_at IS 'When the payment was mad
 COMMENT ON COLUMN customers.joined_id IS 'The record of their account, once its address was verified and everything here moved there; null: it stands for itself';
 COMMENT ON COLUMN customers.joined_at IS 'When it joined that record';
 COMMENT ON COLUMN customers.metadata IS 'firstSubscriptionId: the order that created this customer';
+
+CREATE TABLE subscription_discounts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid NOT NULL,
+    stripe_discount_id text NOT NULL,
+    stripe_subscription_item_id text,
+    "position" integer NOT NULL,
+    stripe_coupon_id text,
+    coupon_name text,
+    percent_off numeric,
+    amount_off bigint,
+    currency text,
+    duration text,
+    stripe_product_ids text[],
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    fetched boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT subscription_discounts_amount_off_check CHECK ((amount_off >= 0)),
+    CONSTRAINT subscription_discounts_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT subscription_discounts_percent_off_check CHECK (((percent_off >= (0)::numeric) AND (percent_off <= (100)::numeric)))
+);
+COMMENT ON TABLE subscription_discounts IS 'The discounts of subscriptions and of their items, as Stripe has them';
+COMMENT ON COLUMN subscription_discounts.id IS 'Our id';
+COMMENT ON COLUMN subscription_discounts.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_discounts.stripe_discount_id IS 'di_...';
+COMMENT ON COLUMN subscription_discounts.stripe_subscription_item_id IS 'si_... of the only item that it is for; null: the whole subscription';
+COMMENT ON COLUMN subscription_discounts."position" IS 'The order in which discounts apply, each to what the ones before left; those of items come first';
+COMMENT ON COLUMN subscription_discounts.stripe_coupon_id IS 'The coupon''s id; null: not known yet, Stripe is being asked';
+COMMENT ON COLUMN subscription_discounts.coupon_name IS 'What customers see on invoices';
+COMMENT ON COLUMN subscription_discounts.percent_off IS 'Percent that it takes off; null: it takes off an amount';
+COMMENT ON COLUMN subscription_discounts.amount_off IS 'Minor units of currency that it takes off each invoice; null: it takes off a percentage';
+COMMENT ON COLUMN subscription_discounts.currency IS 'ISO 4217, lower case, of amount_off';
+COMMENT ON COLUMN subscription_discounts.duration IS 'once, repeating or forever: for one invoice, until ends_at, or always';
+COMMENT ON COLUMN subscription_discounts.stripe_product_ids IS 'prod_... of the only products that it is for; null: all';
+COMMENT ON COLUMN subscription_discounts.starts_at IS 'When it was given';
+COMMENT ON COLUMN subscription_discounts.ends_at IS 'Until when it applies; null: no end';
+COMMENT ON COLUMN subscription_discounts.fetched IS 'Whether Stripe was asked for its coupon: events carry ids, and not what a coupon is limited to';
+COMMENT ON COLUMN subscription_discounts.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last changed';
 
 CREATE VIEW billing_overview AS
  SELECT s.id AS subscription_id,
@@ -3017,6 +3136,15 @@ ALTER TABLE ONLY billing_reconcile_slices
 ALTER TABLE ONLY billing_retention
     ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
+ALTER TABLE ONLY billing_revenue_changes
+    ADD CONSTRAINT billing_revenue_changes_pkey PRIMARY KEY (subscription_id, changed_in);
+
+ALTER TABLE ONLY billing_revenue
+    ADD CONSTRAINT billing_revenue_pkey PRIMARY KEY (subscription_id, currency);
+
+ALTER TABLE ONLY billing_revenue_sums
+    ADD CONSTRAINT billing_revenue_sums_pkey PRIMARY KEY (livemode, currency);
+
 ALTER TABLE ONLY billing_schema_objects
     ADD CONSTRAINT billing_schema_objects_pkey PRIMARY KEY (id);
 
@@ -3191,7 +3319,7 @@ CASE
     ELSE (((domain_name)::text || '.'::text) || ltrim((tld)::text, '.'::text))
 END)) text_pattern_ops);
 
-CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)));
+CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_status, next_payment_attempt, subscription_id, stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)) OR (stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])));
 
 CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created) WHERE (stripe_invoice_id IS NOT NULL);
 
@@ -3224,6 +3352,8 @@ CREATE INDEX billing_reconcile_runs_started_idx ON billing_reconcile_runs USING 
 CREATE UNIQUE INDEX billing_reconcile_runs_unfinished_key ON billing_reconcile_runs USING btree ((true)) WHERE (finished_at IS NULL);
 
 CREATE INDEX billing_refetches_failing_idx ON stripe_refetches USING btree (requested_at) WHERE (last_error IS NOT NULL);
+
+CREATE INDEX billing_revenue_changing_idx ON billing_revenue USING btree (changes_at) WHERE (changes_at IS NOT NULL);
 
 CREATE INDEX billing_services_idle_idx ON tenant_services USING btree (subscription_id) WHERE (actual = ANY (ARRAY['absent'::text, 'suspended'::text]));
 
@@ -3337,6 +3467,8 @@ CREATE INDEX stripe_events_received_idx ON stripe_events USING btree (received_a
 
 CREATE INDEX stripe_events_unhandled_idx ON stripe_events USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 
+CREATE INDEX stripe_events_without_effect_idx ON stripe_events USING btree (status, received_at) WHERE (status = ANY (ARRAY['stale'::text, 'ignored'::text]));
+
 CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
 
 CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds USING btree (stripe_payment_intent_id);
@@ -3370,6 +3502,18 @@ CREATE TRIGGER billing_audit_list_unsettled AFTER INSERT ON billing_audit_entrie
 CREATE TRIGGER billing_audit_no_truncate BEFORE TRUNCATE ON billing_audit_entries FOR EACH STATEMENT EXECUTE FUNCTION billing_audit_append_only();
 
 CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
+
+CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_items FOR EACH ROW WHEN (((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old.stripe_product_id IS DISTINCT FROM new.stripe_product_id)) OR (old.quantity IS DISTINCT FROM new.quantity)) OR (old.unit_amount IS DISTINCT FROM new.unit_amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.recurring_interval IS DISTINCT FROM new.recurring_interval)) OR (old.interval_count IS DISTINCT FROM new.interval_count))) EXECUTE FUNCTION billing_note_revenue();
+
+CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((((COALESCE((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false) IS DISTINCT FROM COALESCE((new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false)) OR (old.id IS DISTINCT FROM new.id)) OR (old.livemode IS DISTINCT FROM new.livemode)) OR (old.currency IS DISTINCT FROM new.currency))) EXECUTE FUNCTION billing_note_revenue();
+
+CREATE TRIGGER billing_note_lost_revenue AFTER DELETE ON subscriptions FOR EACH ROW WHEN ((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))) EXECUTE FUNCTION billing_note_revenue();
+
+CREATE TRIGGER billing_note_new_revenue AFTER INSERT ON subscriptions FOR EACH ROW WHEN ((new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))) EXECUTE FUNCTION billing_note_revenue();
+
+CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE OR UPDATE ON subscription_discounts FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
+
+CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_items FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT ON pgqueuer REFERENCING NEW TABLE AS enqueued FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
 

@@ -232,10 +232,15 @@ def _describe(error: Exception) -> str:
     return error_text(error)
 
 
-async def list_events(pool: Pool, status: str | None, most: int) -> Sequence[Mapping[str, Any]]:
-    """Return the newest events, of one status or of all, without their payloads."""
-    async with acquired(pool) as conn:
-        return [dict(row) for row in await repository.list_events(conn, status, most)]
+async def list_events(
+    pool: Pool, status: str | None, most: int, before: str | None = None
+) -> Sequence[Mapping[str, Any]]:
+    """Return the newest events, of one status or of all, without their payloads.
+
+    With `before`, an event's id, those received before it; none if it is unknown.
+    """
+    async with transaction(pool) as conn:
+        return [dict(row) for row in await repository.list_events(conn, status, before, most)]
 
 
 async def show_event(pool: Pool, event_id: str) -> Mapping[str, Any]:

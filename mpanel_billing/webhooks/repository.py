@@ -87,9 +87,12 @@ async def list_due_events(conn: Connection, most: int) -> list[tuple[str, int]]:
     return [(row["id"], row["attempts"]) for row in rows]
 
 
-async def list_events(conn: Connection, status: str | None, most: int) -> Sequence[asyncpg.Record]:
-    """Return the newest events, of one status or of all."""
-    return await _queries.list_events.fetch(conn, status=status, most=most)
+async def list_events(
+    conn: Connection, status: str | None, before: str | None, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return the newest events before one, of one status or of all; in a transaction of its own."""
+    await _queries.plan_for_values.execute(conn)
+    return await _queries.list_events.fetch(conn, status=status, before=before, most=most)
 
 
 async def get_event(conn: Connection, event_id: str) -> asyncpg.Record | None:

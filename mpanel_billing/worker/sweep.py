@@ -22,6 +22,7 @@ from mpanel_billing.provisioning.repository.runs import (
     renew_edited,
 )
 from mpanel_billing.reconciliation.repository import list_stopped_runs
+from mpanel_billing.revenue.service import fold_revenue
 from mpanel_billing.subscriptions.joining import join_accounts
 from mpanel_billing.webhooks.repository import list_due_events
 
@@ -50,6 +51,7 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
         }
     counts["edited"] = await _sweep_edits(pool)
     counts["accounts"] = await join_accounts(pool, MOST)
+    await fold_revenue(pool)
     if any(counts.values()):
         logger.info("due work triggered", extra=counts)
     return MappingProxyType(counts)

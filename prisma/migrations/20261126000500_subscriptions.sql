@@ -182,6 +182,102 @@ COMMENT ON COLUMN subscription_discounts.fetched IS 'Whether Stripe was asked fo
 COMMENT ON COLUMN subscription_discounts.created_at IS 'When this row was created';
 COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last changed';
 
+-- The monthly recurring revenue is a sum over all subscriptions that are billed. What each adds to it is
+-- stored, and so is the sum; the worker brings both up to date every minute. Triggers note which
+-- subscriptions have changed since: a row of its own for each transaction, so that none waits for another. The
+-- view billing_mrr reads the sum and calculates those again (docs/decisions/0031-revenue-kept-as-a-sum.md).
+CREATE TABLE billing_revenue (
+    subscription_id uuid NOT NULL,
+    currency text NOT NULL,
+    livemode boolean NOT NULL,
+    amount numeric NOT NULL,
+    changes_at timestamptz,
+    PRIMARY KEY (subscription_id, currency)
+);
+CREATE INDEX billing_revenue_changing_idx ON billing_revenue (changes_at)
+WHERE changes_at IS NOT NULL;
+COMMENT ON TABLE billing_revenue IS 'What each subscription adds to billing_revenue_sums';
+COMMENT ON COLUMN billing_revenue.subscription_id IS 'The subscription; its row may have been deleted since';
+COMMENT ON COLUMN billing_revenue.currency IS 'ISO 4217, lower case, of its items';
+COMMENT ON COLUMN billing_revenue.livemode IS 'Whether it is in Stripe''s live mode';
+COMMENT ON COLUMN billing_revenue.amount IS 'Minor units per month, not rounded';
+COMMENT ON COLUMN billing_revenue.changes_at IS 'When time alone changes it: the end of a discount; null: never';
+
+CREATE TABLE billing_revenue_sums (
+    livemode boolean NOT NULL,
+    currency text NOT NULL,
+    subscriptions bigint NOT NULL,
+    amount numeric NOT NULL,
+    PRIMARY KEY (livemode, currency)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE billing_revenue_sums IS 'The sums of billing_revenue; rows change every minute in place, on half-empty pages';
+COMMENT ON COLUMN billing_revenue_sums.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_revenue_sums.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_revenue_sums.subscriptions IS 'How many subscriptions have items in it';
+COMMENT ON COLUMN billing_revenue_sums.amount IS 'Minor units per month, not rounded';
+
+-- Every row is deleted within minutes: vacuumed after 1,000, it stays a few pages.
+CREATE TABLE billing_revenue_changes (
+    subscription_id uuid NOT NULL,
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (subscription_id, changed_in)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE billing_revenue_changes IS 'Subscriptions that may add something else than billing_revenue has';
+COMMENT ON COLUMN billing_revenue_changes.subscription_id IS 'The subscription; its row may have been deleted';
+COMMENT ON COLUMN billing_revenue_changes.changed_in IS 'The transaction that changed it: no two share a row, so none waits and none is overlooked';
+
+-- With the rights of its owner, as billing_keep_deleted_subscription: mPanel changes subscriptions too.
+CREATE FUNCTION billing_note_revenue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    changed uuid[];
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_TABLE_NAME = 'subscriptions' THEN
+        changed := ARRAY[OLD.id, NEW.id];
+    ELSE
+        changed := ARRAY[OLD.subscription_id, NEW.subscription_id];
+    END IF;
+    INSERT INTO billing_revenue_changes (subscription_id)
+    SELECT DISTINCT noted.id
+    FROM unnest(changed) AS noted (id)
+    WHERE noted.id IS NOT NULL
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_revenue() IS 'Notes that the revenue of a subscription may have changed, with the rights of its owner';
+REVOKE EXECUTE ON FUNCTION billing_note_revenue() FROM PUBLIC;
+
+CREATE TRIGGER billing_note_revenue
+AFTER INSERT OR DELETE ON subscription_items
+FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
+-- most renewals change periods only
+CREATE TRIGGER billing_note_changed_revenue
+AFTER UPDATE ON subscription_items
+FOR EACH ROW WHEN ((
+    OLD.subscription_id,
+    OLD.stripe_subscription_item_id,
+    OLD.stripe_product_id,
+    OLD.quantity,
+    OLD.unit_amount,
+    OLD.currency,
+    OLD.recurring_interval,
+    OLD.interval_count
+) IS DISTINCT FROM (
+    NEW.subscription_id,
+    NEW.stripe_subscription_item_id,
+    NEW.stripe_product_id,
+    NEW.quantity,
+    NEW.unit_amount,
+    NEW.currency,
+    NEW.recurring_interval,
+    NEW.interval_count
+)) EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_revenue
+AFTER INSERT OR UPDATE OR DELETE ON subscription_discounts
+FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
+
 -- What is kept of a subscription that mPanel deletes with its tenant or customer while Stripe still
 -- knows it, and which subscriptions were brought back from what Stripe knows.
 CREATE TABLE billing_deleted_subscriptions (
@@ -301,6 +397,10 @@ DROP TABLE billing_adoptions;
 DROP TABLE billing_deleted_subscriptions;
 DROP TABLE subscription_discounts;
 DROP TABLE subscription_items;
+DROP FUNCTION billing_note_revenue();
+DROP TABLE billing_revenue_changes;
+DROP TABLE billing_revenue_sums;
+DROP TABLE billing_revenue;
 DO $$
 BEGIN
     IF EXISTS (

@@ -28,6 +28,8 @@ WHERE status IN ('received', 'failed');
 CREATE INDEX stripe_events_oldest_unhandled_idx ON stripe_events (received_at)
 WHERE status IN ('received', 'failed');
 CREATE INDEX stripe_events_received_idx ON stripe_events (received_at);
+CREATE INDEX stripe_events_without_effect_idx ON stripe_events (status, received_at)
+WHERE status IN ('stale', 'ignored');
 COMMENT ON TABLE stripe_events IS 'The inbox: every event that we acknowledged to Stripe';
 COMMENT ON COLUMN stripe_events.id IS 'evt_...; takes effect at most once';
 COMMENT ON COLUMN stripe_events.type IS 'invoice.paid, customer.subscription.updated, ...';

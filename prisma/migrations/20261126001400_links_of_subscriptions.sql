@@ -11,6 +11,35 @@ BEFORE DELETE ON subscriptions
 FOR EACH ROW WHEN (OLD.billing_provider = 'stripe')
 EXECUTE FUNCTION billing_keep_deleted_subscription();
 
+-- The statuses of billing_subscription_revenue_v1.
+CREATE TRIGGER billing_note_new_revenue
+AFTER INSERT ON subscriptions
+FOR EACH ROW WHEN (NEW.stripe_status IN ('active', 'past_due'))
+EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_changed_revenue
+AFTER UPDATE ON subscriptions
+FOR EACH ROW WHEN (
+    (
+        coalesce(OLD.stripe_status IN ('active', 'past_due'), FALSE),
+        OLD.id,
+        OLD.livemode,
+        OLD.currency
+    ) IS DISTINCT FROM (
+        coalesce(NEW.stripe_status IN ('active', 'past_due'), FALSE),
+        NEW.id,
+        NEW.livemode,
+        NEW.currency
+    )
+)
+EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_lost_revenue
+AFTER DELETE ON subscriptions
+FOR EACH ROW WHEN (OLD.stripe_status IN ('active', 'past_due'))
+EXECUTE FUNCTION billing_note_revenue();
+
 -- migrate:down
+DROP TRIGGER billing_note_lost_revenue ON subscriptions;
+DROP TRIGGER billing_note_changed_revenue ON subscriptions;
+DROP TRIGGER billing_note_new_revenue ON subscriptions;
 DROP TRIGGER billing_keep_deleted_subscription ON subscriptions;
 ALTER TABLE tenants DROP CONSTRAINT billing_tenants_subscription_fkey;

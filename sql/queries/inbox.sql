@@ -28,6 +28,7 @@
 -- CREATE INDEX stripe_events_oldest_unhandled_idx ON stripe_events USING btree (received_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 -- CREATE INDEX stripe_events_received_idx ON stripe_events USING btree (received_at);
 -- CREATE INDEX stripe_events_unhandled_idx ON stripe_events USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
+-- CREATE INDEX stripe_events_without_effect_idx ON stripe_events USING btree (status, received_at) WHERE (status = ANY (ARRAY['stale'::text, 'ignored'::text]));
 
 -- name: insert_events(keys, events, payloads)
 -- Returns the ids that are new: an event takes effect at most once. Payloads are as Stripe sent
@@ -156,8 +157,12 @@ WHERE e.status IN ('received', 'failed')
 ORDER BY e.next_attempt_at
 LIMIT :most;
 
--- name: list_events(status, most)
--- For people: newest first; null matches any status.
+-- name: plan_for_values()$
+-- For this transaction: each status has an index of its own, and one plan for all would use none.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', TRUE);
+
+-- name: list_events(status, before, most)
+-- For people: newest first; null matches any status. The next page begins before the last event of this one.
 SELECT
     e.id,
     e.type,
@@ -169,8 +174,26 @@ SELECT
     e.next_attempt_at,
     coalesce(e.reason, e.last_error) AS detail
 FROM stripe_events AS e
-WHERE :status::text IS NULL
-   OR e.status = :status::text
+WHERE (:status::text IS NULL OR e.status = :status)
+  AND (
+      :before::text IS NULL
+      -- the first finds the place in the index
+      OR e.received_at <= (
+          SELECT b.received_at
+          FROM stripe_events AS b
+          WHERE b.id = :before
+      )
+  )
+  AND (
+      :before::text IS NULL
+      OR (e.received_at, e.id) < (
+          SELECT
+              b.received_at,
+              b.id
+          FROM stripe_events AS b
+          WHERE b.id = :before
+      )
+  )
 ORDER BY e.received_at DESC, e.id DESC
 LIMIT :most;
 

@@ -823,10 +823,10 @@ finished AS (
       AND (SELECT count(*) FROM page) < :most::integer
 ),
 locked AS MATERIALIZED (
+    -- by key, however many the planner expects: its plan is made for any page
     SELECT w.subscription_id
     FROM provisioning_work AS w
-    JOIN page
-        ON page.subscription_id = w.subscription_id
+    WHERE w.subscription_id = ANY(ARRAY(SELECT page.subscription_id FROM page))
     ORDER BY w.subscription_id
     FOR NO KEY UPDATE OF w
 )
@@ -836,8 +836,7 @@ SET version = w.version + 1,
     -- not after a minute: while many jobs wait, the sweep would find only these due
     wake_at = now() + interval '15 minutes',
     updated_at = now()
-FROM locked
-WHERE w.subscription_id = locked.subscription_id
+WHERE w.subscription_id = ANY(ARRAY(SELECT locked.subscription_id FROM locked))
 RETURNING w.subscription_id, w.version;
 
 -- name: has_edits()$

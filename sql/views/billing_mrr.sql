@@ -1,52 +1,46 @@
--- Monthly recurring revenue. Each item is converted from its own term.
+-- Monthly recurring revenue: the sum that the worker keeps, without what it has of subscriptions that have
+-- changed since, and with what these add now. It is right at any moment, whether a worker runs or not.
 CREATE OR REPLACE VIEW billing_mrr AS
+WITH changed AS MATERIALIZED (
+    SELECT c.subscription_id
+    FROM billing_revenue_changes AS c
+    UNION
+    SELECT r.subscription_id
+    FROM billing_revenue AS r
+    WHERE r.changes_at <= now()
+)
 SELECT
-    s.livemode,
-    i.currency,
-    count(DISTINCT s.id) AS subscriptions,
-    round(sum(coalesce(net.amount, i.unit_amount * coalesce(i.quantity, 0)) / term.months))::bigint AS mrr
-FROM subscriptions AS s
-JOIN subscription_items AS i
-    ON i.subscription_id = s.id
-CROSS JOIN LATERAL (
-    SELECT (i.interval_count * CASE i.recurring_interval
-        WHEN 'year' THEN 12
-        WHEN 'month' THEN 1
-        WHEN 'week' THEN 12 / 52.0
-        WHEN 'day' THEN 12 / 365.0
-    END)::numeric AS months
-) AS term
-LEFT JOIN LATERAL (
-    -- an invoice has the items of one term; what takes an amount off each invoice counts where
-    -- invoices are the most frequent
-    SELECT n.amount
-    FROM (
-        SELECT
-            array_agg(other.id) FILTER (WHERE other.months = term.months) AS item_ids,
-            min(other.months) = term.months AS most_frequent
-        FROM (
-            SELECT
-                o.id,
-                (o.interval_count * CASE o.recurring_interval
-                    WHEN 'year' THEN 12
-                    WHEN 'month' THEN 1
-                    WHEN 'week' THEN 12 / 52.0
-                    WHEN 'day' THEN 12 / 365.0
-                END)::numeric AS months
-            FROM subscription_items AS o
-            WHERE o.subscription_id = s.id
-        ) AS other
-        HAVING EXISTS (
-            SELECT 1
-            FROM subscription_discounts AS d
-            WHERE d.subscription_id = s.id
-        )
-    ) AS billed
-    CROSS JOIN LATERAL billing_net_amounts_v1(s.id, billed.item_ids, now(), FALSE, billed.most_frequent) AS n
-    WHERE n.item_id = i.id
-) AS net ON TRUE
-WHERE s.stripe_status IN ('active', 'past_due')
-GROUP BY s.livemode, i.currency;
+    added.livemode,
+    added.currency,
+    sum(added.subscriptions)::bigint AS subscriptions,
+    round(sum(added.amount))::bigint AS mrr
+FROM (
+    SELECT
+        kept.livemode,
+        kept.currency,
+        kept.subscriptions,
+        kept.amount
+    FROM billing_revenue_sums AS kept
+    UNION ALL
+    SELECT
+        before.livemode,
+        before.currency,
+        -1,
+        -before.amount
+    FROM changed
+    JOIN billing_revenue AS before
+        ON before.subscription_id = changed.subscription_id
+    UNION ALL
+    SELECT
+        added.livemode,
+        added.currency,
+        1,
+        added.amount
+    FROM changed
+    CROSS JOIN LATERAL billing_subscription_revenue_v1(changed.subscription_id) AS added
+) AS added
+GROUP BY added.livemode, added.currency
+HAVING sum(added.subscriptions) > 0;
 COMMENT ON VIEW billing_mrr IS 'Monthly recurring revenue per currency in minor units, without trials; after discounts, except those for one invoice';
 COMMENT ON COLUMN billing_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';

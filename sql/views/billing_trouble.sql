@@ -386,7 +386,7 @@ SELECT
     u.detail
 FROM billing_unpaid_terms AS u
 -- a try that is a day late has been lost
-WHERE coalesce(u.next_payment_attempt, '-infinity') <= now() - interval '1 day'
+WHERE (u.next_payment_attempt IS NULL OR u.next_payment_attempt <= now() - interval '1 day')
 UNION ALL
 SELECT
     'nothing_owed',

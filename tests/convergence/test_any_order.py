@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.http import keys
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.revenue.service import fold_revenue
 from tests import stripe_objects as made
 from tests.convergence.lifecycles import LIVES, disordered
 from tests.convergence.rows import CATALOGUE, MIRRORED, live_all, mirrored_rows, run_refetches
 from tests.convergence.stripe_stub import create_stripe_stub
+from tests.revenue import shown_and_true_revenue
 from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
 
 EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "60"))
@@ -84,13 +86,16 @@ async def compare(world: World, plans: Sequence[Mapping[str, Any]], chance: Any)
     events = [event for life in wild for event in life.events]
     dropped = chance.sample(events, chance.randint(0, min(2, len(events) - 1)))
     told = disordered([event for event in events if event not in dropped], chance)
-    await asyncio.gather(*(world.deliver(told[n::CONNECTIONS]) for n in range(CONNECTIONS)))
+    delivering = (world.deliver(told[n::CONNECTIONS]) for n in range(CONNECTIONS))
+    await asyncio.gather(*delivering, fold_revenue(world.pool))
     await world.repair(dropped)
     await run_refetches(world.mirror)
     for table in MIRRORED:
         in_order = await mirrored_rows(world.pool, table, f"calm{number}n")
         in_disorder = await mirrored_rows(world.pool, table, f"wild{number}n")
         assert in_disorder == in_order, (table, [event["type"] for event in told])
+    shown, true = await shown_and_true_revenue(world.pool)
+    assert shown == true
 
 
 def test_any_order_duplication_delay_and_loss_of_events_leaves_the_same_rows(

@@ -1,10 +1,16 @@
 -- Many subscriptions with all that hangs on them; three in two hundred are in trouble. The
--- setting billing.subscriptions says how many.
+-- setting billing.subscriptions says how many. With billing.one_in_trouble only one of so many of
+-- the troubled is; the debts of the others are still tried to be collected.
 
 CREATE TEMPORARY TABLE made AS
 SELECT n, gen_random_uuid() AS subscription_id, gen_random_uuid() AS customer_id,
-    gen_random_uuid() AS tenant_id, n % 200 AS kind
-FROM generate_series(1, current_setting('billing.subscriptions')::integer) AS n;
+    gen_random_uuid() AS tenant_id, troubled,
+    CASE WHEN troubled OR n % 200 IN (1, 2, 3) THEN n % 200 ELSE 10 END AS kind
+FROM (
+    SELECT n, n / 200 % coalesce(current_setting('billing.one_in_trouble', TRUE), '1')::integer = 0
+        AS troubled
+    FROM generate_series(1, current_setting('billing.subscriptions')::integer) AS n
+) AS numbered;
 
 INSERT INTO tenants (id, name, domain)
 SELECT tenant_id, 'Tenant ' || n, 'tenant-' || n || '.example' FROM made;
@@ -45,13 +51,13 @@ CROSS JOIN (SELECT id, stripe_price_id FROM prices WHERE lookup_key = 'many_mont
 INSERT INTO invoices (tenant_id, customer_id, invoice_number, status, subtotal, total, currency,
     subscription_id, livemode, stripe_invoice_id, stripe_subscription_id, stripe_status, amount_due,
     amount_paid, amount_remaining, stripe_created, finalized_at, stripe_as_of_since, stripe_as_of,
-    attempt_count)
+    attempt_count, next_payment_attempt)
 SELECT tenant_id, customer_id, 'in_' || n || '_' || month, 'paid', 7.99, 7.99, 'USD',
     subscription_id, TRUE, 'in_' || n || '_' || month, 'sub_' || n,
     CASE WHEN kind = 1 AND month = 3 THEN 'open' ELSE 'paid' END, 799,
     CASE WHEN kind = 1 AND month = 3 THEN 0 ELSE 799 END,
     CASE WHEN kind = 1 AND month = 3 THEN 799 ELSE 0 END,
-    created, created, now(), now(), 1
+    created, created, now(), now(), 1, CASE WHEN NOT troubled THEN now() + interval '3 days' END
 FROM made CROSS JOIN generate_series(1, 3) AS month
 CROSS JOIN LATERAL (SELECT now() - (3 - month) * interval '30 days' - n * interval '1 second') AS at (created);
 
@@ -69,6 +75,10 @@ SELECT subscription_id, type, 'active', CASE kind WHEN 0 THEN 'absent' ELSE 'act
     type || n, CASE kind WHEN 0 THEN 5 ELSE 0 END, CASE kind WHEN 0 THEN 'HTTP 503' END
 FROM made CROSS JOIN unnest(ARRAY['hosting', 'email']) AS type;
 
+INSERT INTO billing_trials (subscription_id, product_id, customer_id, livemode, vouched, to_end)
+SELECT made.subscription_id, products.id, made.customer_id, TRUE, FALSE, FALSE
+FROM made CROSS JOIN products WHERE made.kind = 3 AND products.code = 'many';
+
 INSERT INTO checkout_sessions (subscription_id, attempt, stripe_session_id, livemode, params, status)
 SELECT subscription_id, 1, 'cs_' || n, TRUE, '{}', 'complete' FROM made;
 
@@ -76,9 +86,10 @@ INSERT INTO orders (subscription_id, customer_id, fingerprint)
 SELECT subscription_id, customer_id, '\x00' FROM made;
 
 INSERT INTO stripe_events (id, type, livemode, created, object_id, payload, status, last_error,
-    applied_at)
+    received_at, applied_at)
 SELECT 'evt_' || n, 'invoice.paid', TRUE, now(), 'in_' || n, '{}',
-    CASE kind WHEN 4 THEN 'failed' ELSE 'applied' END, CASE kind WHEN 4 THEN 'Traceback' END, now()
+    CASE kind WHEN 4 THEN 'failed' ELSE 'applied' END, CASE kind WHEN 4 THEN 'Traceback' END,
+    now() - n * interval '1 second', now()
 FROM made;
 
 ANALYZE;

@@ -1,7 +1,6 @@
 """The three views over many subscriptions: right, and by index where one is due.
 
-At a hundred thousand subscriptions billing_trouble takes a tenth of a second, billing_mrr half a
-second and all of billing_overview about two; they were measured with SUBSCRIPTIONS at 100,000.
+What they cost at a million subscriptions is measured by `python -m benchmarks reads`.
 """
 
 from collections import Counter

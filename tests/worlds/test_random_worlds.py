@@ -99,8 +99,8 @@ FAULTS = {
         "WHERE s.stripe_schedule_id IS NOT NULL",
     ),
     "what Stripe will try again is overdue": (
-        "WHERE coalesce(u.next_payment_attempt, '-infinity') <= now() - interval '1 day'\n",
-        "",
+        "u.next_payment_attempt <= now() - interval '1 day'",
+        "TRUE",
     ),
     "a trial after a trial is not seen": (
         "later.stripe_status = 'trialing'",

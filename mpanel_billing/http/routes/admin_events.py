@@ -33,8 +33,11 @@ routes = Endpoints("admin")
 
 @routes.endpoint("GET", "/api/admin/events", scope="admin:read")
 async def get_events(call: KeyedCall[None, EventsQuery]) -> EventsResponse:
-    """Return the latest events."""
-    rows = await list_events(call.app[keys.POOL], call.query.status, call.query.limit)
+    """Return the latest events; `before` is the last one of the page before."""
+    query = call.query
+    rows = await list_events(
+        call.app[keys.POOL], query.status or None, query.limit, query.before or None
+    )
     return EventsResponse(events=tuple(EventSchema.of_row(row) for row in rows))
 
 

@@ -26,6 +26,9 @@ class EventsQuery(StrictRequest):
 
     status: Status | None = Field(None, description="Only events with this status.")
     limit: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="The most to return.")] = 50
+    before: SearchText | None = Field(
+        None, description="Only events received before that one: the last of the page before."
+    )
 
 
 class ReplayFailedQuery(StrictRequest):
@@ -112,7 +115,7 @@ class EventDetailSchema(Schema):
 
 
 class EventsResponse(Response):
-    """The newest events."""
+    """The newest events, or those before an event."""
 
     events: tuple[EventSchema, ...]
 

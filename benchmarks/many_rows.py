@@ -1,0 +1,112 @@
+"""A database with many subscriptions and all that hangs on them."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+
+from benchmarks.servers import scratch_folder
+from mpanel_billing.database.migrations import migrate
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.resources import ROOT
+
+SETTINGS = (
+    "shared_buffers = '4GB'",
+    "maintenance_work_mem = '512MB'",
+    "max_wal_size = '4GB'",
+    "synchronous_commit = 'off'",
+)
+_ROWS = ROOT / "tests" / "mpanel" / "many_rows.sql"
+_ONE_IN_TROUBLE = 20
+"""Of the subscriptions that many_rows.sql has in trouble, one in so many: 0.075 % of all."""
+
+
+_INDEXES = """
+SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition
+FROM pg_index AS i
+JOIN pg_class AS t ON t.oid = i.indrelid AND t.relnamespace = current_schema()::regnamespace
+WHERE NOT i.indisunique
+  AND t.relname !~ 'pgqueuer'
+"""
+_REVENUE = """
+INSERT INTO billing_revenue (subscription_id, currency, livemode, amount, changes_at)
+SELECT s.id, r.currency, r.livemode, r.amount, r.changes_at
+FROM subscriptions AS s
+CROSS JOIN LATERAL billing_subscription_revenue_v1(s.id) AS r;
+INSERT INTO billing_revenue_sums (livemode, currency, subscriptions, amount)
+SELECT livemode, currency, count(*), sum(amount)
+FROM billing_revenue
+GROUP BY livemode, currency
+"""
+_AUDIT = """
+INSERT INTO billing_audit_entries (actor, action, target_type, target_id, outcome)
+SELECT 'cli:ada@host', 'subscription.retry', 'subscription', id::text, 'done'
+FROM subscriptions
+LIMIT 20000
+"""
+_LARGE_CUSTOMER = """
+UPDATE subscriptions
+SET customer_id = (SELECT customer_id FROM subscriptions WHERE stripe_subscription_id = 'sub_1')
+WHERE stripe_subscription_id IN (SELECT 'sub_' || n FROM generate_series(1, 3000) AS n);
+UPDATE invoices AS i
+SET customer_id = s.customer_id
+FROM subscriptions AS s
+WHERE s.id = i.subscription_id
+  AND s.customer_id = (SELECT customer_id FROM subscriptions WHERE stripe_subscription_id = 'sub_1')
+"""
+
+
+@contextmanager
+def kept_or_scratch(kept: Path | None) -> Iterator[Path]:
+    if kept:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    with scratch_folder() as folder:
+        yield folder
+
+
+async def prepare(postgres: EmbeddedPostgres, subscriptions: int) -> str:
+    """Return the URL of a database with the rows, which may be there from the last time."""
+    name = f"reads_{subscriptions}"
+    url = postgres.url(name)
+    if not postgres.has_database(name):
+        postgres.create_database(name)
+        await migrate(url)
+        conn = await asyncpg.connect(url)
+        for setting in SETTINGS:
+            await conn.execute(f"ALTER SYSTEM SET {setting}")
+        await fill(conn, subscriptions)
+        await conn.close()
+    postgres.stop()
+    postgres.start()
+    return url
+
+
+async def fill(conn: Connection, subscriptions: int) -> None:
+    """Make the rows without indexes and triggers, then the indexes."""
+    indexes = await conn.fetch(_INDEXES)
+    for index in indexes:
+        await conn.execute(f"DROP INDEX {index['name']}")
+    await conn.execute("SET session_replication_role = replica")
+    await conn.execute(f"SET billing.subscriptions = {subscriptions}")
+    await conn.execute(f"SET billing.one_in_trouble = {_ONE_IN_TROUBLE}")
+    for statement in _ROWS.read_text().split(";\n"):
+        await _run(conn, statement)
+    for index in indexes:
+        await _run(conn, index["definition"])
+    for statement in (*_REVENUE.split(";"), _AUDIT, *_LARGE_CUSTOMER.split(";\n")):
+        await _run(conn, statement)
+    await conn.execute("DROP TABLE made")
+    await _run(conn, "VACUUM ANALYZE")
+
+
+async def _run(conn: Connection, statement: str) -> None:
+    began = time.perf_counter()
+    await conn.execute(statement, timeout=3600)
+    took, text = time.perf_counter() - began, " ".join(statement.split())
+    if took > 1:
+        print(f"{took:6.1f} s  {text[:80]}", flush=True)
