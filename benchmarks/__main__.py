@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks import (
+    bloat,
     compare,
     mixed,
     peers,
@@ -14,6 +15,7 @@ from benchmarks import (
 )
 
 OTHERS = {
+    "bloat": bloat.main,
     "compare": compare.main,
     "mixed": mixed.main,
     "peers": peers.main,

@@ -58,6 +58,11 @@ async def test_failed_events_are_listed_shown_and_replayed(
     answer = await client.get("/api/admin/events?status=failed&limit=2", headers=HEADERS)
     listed = (await answer.json())["events"]
     assert [event["id"] for event in listed] == ["evt_2", "evt_1"]
+    for before, left in (("evt_1", ["evt_0"]), ("evt_0", []), ("evt_unknown", [])):
+        answer = await client.get(
+            f"/api/admin/events?status=failed&limit=2&before={before}", headers=HEADERS
+        )
+        assert [event["id"] for event in (await answer.json())["events"]] == left
     shown = await (await client.get("/api/admin/events/evt_1", headers=HEADERS)).json()
     assert "CheckViolationError" in shown["event"]["lastError"]
     assert shown["event"]["payload"]["id"] == "evt_1"
