@@ -19,6 +19,7 @@ from stripe_sandbox.documents import IdSource
 from stripe_sandbox.faults import Faults, RateLimit
 from stripe_sandbox.hosted.authentication import AuthenticationPages
 from stripe_sandbox.hosted.checkout import CheckoutPages
+from stripe_sandbox.hosted.invoices import InvoicePages
 from stripe_sandbox.hosted.portal import CustomerPages
 from stripe_sandbox.outbox import Outbox, WebhookTarget
 from stripe_sandbox.resources import OPERATIONS
@@ -63,6 +64,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)
+    InvoicePages(world).add_routes(app)
     AuthenticationPages(world).add_routes(app)
     Control(world, faults, rate_limit, dispatcher, wall_clock).add_routes(app)
     Banks(world).add_routes(app)

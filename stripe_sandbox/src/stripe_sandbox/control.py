@@ -8,7 +8,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stripe_sandbox.billing.customers import attach_payment_method, create_payment_method
+from stripe_sandbox.billing.customers import (
+    attach_payment_method,
+    create_payment_method,
+    use_card,
+)
 from stripe_sandbox.billing.schedule import CLOCK, WallClock, advance_clock
 from stripe_sandbox.cards import find_card
 from stripe_sandbox.copies import copy_subscription
@@ -221,12 +225,7 @@ class Control:
         customer = world.find("customer", wanted.customer, "customer")
         method = create_payment_method(world, find_card(wanted.number))
         method = attach_payment_method(world, method["id"], customer, "number")
-        customer["invoice_settings"]["default_payment_method"] = method["id"]
-        world.change(customer)
-        for subscription in list(world.store.all("subscription")):
-            if subscription["customer"] == customer["id"] and subscription["ended_at"] is None:
-                changed = {**subscription, "default_payment_method": method["id"]}
-                world.change(changed)
+        use_card(world, customer["id"], method["id"])
         return method
 
     async def authenticate(self, request: web.Request) -> web.Response:

@@ -140,6 +140,16 @@ def detach_payment_method(world: World, method_id: str) -> Document:
     return method
 
 
+def use_card(world: World, customer_id: str, method_id: str) -> None:
+    """Make a payment method the default of a customer and of their subscriptions."""
+    customer = world.find("customer", customer_id)
+    customer["invoice_settings"]["default_payment_method"] = method_id
+    world.change(customer)
+    for subscription in list(world.store.all("subscription")):
+        if subscription["customer"] == customer_id and subscription["ended_at"] is None:
+            world.change({**subscription, "default_payment_method": method_id})
+
+
 def _clear_default(world: World, customer_id: str, method_id: str) -> None:
     """Take a detached payment method out of where it was the default."""
     customer = world.store.get("customer", customer_id)

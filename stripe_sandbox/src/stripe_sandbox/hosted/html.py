@@ -77,6 +77,18 @@ def render_notice(title: str, sentence: str, link: tuple[str, str] | None = None
     return render_page(title, body)
 
 
+def not_found() -> str:
+    """Return the page for an unknown id."""
+    return render_notice(
+        "Something went wrong", "The page you were looking for could not be found."
+    )
+
+
+def card_fields(wrong_field: str | None = None) -> str:
+    """Return the fields of a card, empty."""
+    return "".join(_field(field, "", wrong_field) for field in CARD_FIELDS)
+
+
 def render_checkout(
     world: World,
     session: ReadOnly,

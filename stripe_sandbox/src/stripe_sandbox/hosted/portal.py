@@ -1,23 +1,38 @@
-"""The customer portal and the hosted invoice page."""
+"""The customer portal: subscriptions to cancel, the card, and invoices."""
 
 from html import escape
 
 from aiohttp import web
 
 from stripe_sandbox.billing.changes import schedule_cancellation
+from stripe_sandbox.billing.customers import create_payment_method, use_card
 from stripe_sandbox.billing.periods import earliest_end
+from stripe_sandbox.billing.setup_intents import confirm_setup, open_setup
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
-from stripe_sandbox.documents import ReadOnly
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import ApiError, card_error
+from stripe_sandbox.hosted.card_form import FormError, read_buyer
 from stripe_sandbox.hosted.checkout import html_response
-from stripe_sandbox.hosted.html import render_notice, render_page
+from stripe_sandbox.hosted.html import card_fields, not_found, render_page
 from stripe_sandbox.money import format_amount
 from stripe_sandbox.world import World
 
 PORTAL = "billing_portal.session"
+REASONS = (
+    "too_expensive",
+    "missing_features",
+    "switched_service",
+    "unused",
+    "customer_service",
+    "too_complex",
+    "low_quality",
+    "other",
+)
+"""Stripe's `cancellation_details.feedback`."""
 
 
 class CustomerPages:
-    """Serves `/p/session/{id}` and `/i/{id}`."""
+    """Serves `/p/session/{id}`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -25,70 +40,123 @@ class CustomerPages:
     def add_routes(self, app: web.Application) -> None:
         """Add the routes."""
         app.router.add_get("/p/session/{id}", self.show_portal)
-        app.router.add_post("/p/session/{id}", self.change_subscription)
-        app.router.add_get("/i/{id}", self.show_invoice)
+        app.router.add_post("/p/session/{id}", self.change)
 
     async def show_portal(self, request: web.Request) -> web.Response:
         """Show the customer's subscriptions, each with a button to cancel or to keep it."""
         session = self._world.store.peek(PORTAL, request.match_info["id"])
         if session is None:
-            return _missing()
+            return html_response(404, not_found())
+        return html_response(200, self._page(session))
+
+    def _page(self, session: ReadOnly, error: str = "", wrong_field: str | None = None) -> str:
         mine = [s for s in self._world.store.all("subscription")
                 if s["customer"] == session["customer"]
                 and s["status"] not in FINAL_STATUSES]  # fmt: skip
         forms = "".join(_subscription_form(one) for one in mine)
         back = session["return_url"]
         link = f'<p><a href="{escape(back)}">Back</a></p>' if back else ""
-        return html_response(200, render_page("Your subscriptions", forms + link))
+        alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
+        body = forms + alert + _card_form(wrong_field) + self._invoices(session) + link
+        return render_page("Your subscriptions", body)
 
-    async def change_subscription(self, request: web.Request) -> web.Response:
-        """Cancel the subscription with `cancel_at`, as Stripe's portal does, or keep it."""
+    def _invoices(self, session: ReadOnly) -> str:
+        """Return links to the customer's invoices, newest first."""
+        mine = (
+            invoice
+            for invoice in self._world.store.newest_first("invoice")
+            if invoice["customer"] == session["customer"] and invoice["status"] != "draft"
+        )
+        rows = "".join(_invoice_row(invoice) for invoice in mine)
+        return f"<h2>Invoices</h2><table>{rows}</table>" if rows else ""
+
+    async def change(self, request: web.Request) -> web.Response:
+        """Cancel a subscription or keep it, or take another card."""
         session = self._world.store.peek(PORTAL, request.match_info["id"])
-        form = await request.post()
-        found = self._world.store.get("subscription", str(form.get("subscription", "")))
-        if session is None or found is None or found["customer"] != session["customer"]:
-            return _missing()
-        with self._world.store.transaction():
-            found["cancel_at_period_end"] = False
-            until = earliest_end(found) if form.get("action") == "cancel" else None
-            schedule_cancellation(self._world, found, until)
-            self._world.change(found)
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        if session is None:
+            return html_response(404, not_found())
+        try:
+            with self._world.store.transaction():
+                known = self._do(session, form)
+        except FormError as error:
+            page = self._page(session, error.message, error.field)
+            return html_response(400, page)
+        except ApiError as error:
+            return html_response(402, self._page(session, str(error)))
+        if not known:
+            return html_response(404, not_found())
         raise web.HTTPSeeOther(request.path)
 
-    async def show_invoice(self, request: web.Request) -> web.Response:
-        """Show an invoice's line items and the amount due."""
-        invoice = self._world.store.peek("invoice", request.match_info["id"])
-        if invoice is None:
-            return _missing()
-        return html_response(200, render_page(f"Invoice {invoice['number']}", _invoice(invoice)))
+    def _do(self, session: ReadOnly, form: dict[str, str]) -> bool:
+        if form.get("action") == "card":
+            self._replace_card(session, form)
+            return True
+        found = self._world.store.get("subscription", form.get("subscription", ""))
+        if found is None or found["customer"] != session["customer"]:
+            return False
+        self._change_end(found, form)
+        return True
 
+    def _change_end(self, subscription: Document, form: dict[str, str]) -> None:
+        """Cancel with `cancel_at`, as Stripe's portal does, and keep the reason; or keep it."""
+        cancels = form.get("action") == "cancel"
+        subscription["cancel_at_period_end"] = False
+        until = earliest_end(subscription) if cancels else None
+        schedule_cancellation(self._world, subscription, until)
+        reason = form.get("feedback") if cancels else None
+        subscription["cancellation_details"] |= {
+            "comment": (form.get("comment") if cancels else None) or None,
+            "feedback": reason if reason in REASONS else None,
+        }
+        self._world.change(subscription)
 
-def _missing() -> web.Response:
-    notice = render_notice(
-        "Something went wrong", "The page you were looking for could not be found."
-    )
-    return html_response(404, notice)
+    def _replace_card(self, session: ReadOnly, form: dict[str, str]) -> None:
+        """Set up another card for the customer and their subscriptions."""
+        world = self._world
+        customer = world.find("customer", session["customer"])
+        buyer = read_buyer(form, world.time_of(customer), with_card=True)
+        if buyer.card is None:
+            raise FormError("cardNumber", "Your card number is incomplete.")
+        method = create_payment_method(
+            world, buyer.card, expiry=buyer.expiry, name=buyer.name, email=customer["email"]
+        )
+        intent = open_setup(world, {"customer": customer["id"]})
+        decline = confirm_setup(world, intent, method["id"], authenticated=True)
+        if decline:
+            raise card_error(decline.message, code=decline.code, decline_code=decline.decline_code)
+        use_card(world, customer["id"], method["id"])
 
 
 def _subscription_form(subscription: ReadOnly) -> str:
     ends = subscription["cancel_at"] is not None
     action, label = ("keep", "Don't cancel") if ends else ("cancel", "Cancel subscription")
     title = escape(subscription["description"] or subscription["id"])
+    reasons = "" if ends else REASON_FIELDS
     return f"""<form method="post">
 <h2>{title}</h2>
 <p class="note">{escape(subscription["status"])}{", will be cancelled" if ends else ""}</p>
 <input type="hidden" name="subscription" value="{escape(subscription["id"])}">
+{reasons}
 <button type="submit" name="action" value="{action}" class="quiet">{label}</button>
 </form>"""
 
 
-def _invoice(invoice: ReadOnly) -> str:
-    currency = invoice["currency"]
-    rows = [(line["description"], line["amount"]) for line in invoice["lines"]["data"]]
-    rows.append(("Amount due", invoice["amount_remaining"]))
-    cells = (
-        f'<tr><th scope="row">{escape(name or "")}</th>'
-        f"<td>{escape(format_amount(amount, currency))}</td></tr>"
-        for name, amount in rows
-    )
-    return f"<p>{escape(invoice['status'])}</p><table>{''.join(cells)}</table>"
+_OPTIONS = "".join(f'<option value="{one}">{one.replace("_", " ")}</option>' for one in REASONS)
+REASON_FIELDS = f"""<label>Why do you cancel? (optional)
+<select name="feedback"><option value=""></option>{_OPTIONS}</select></label>
+<label>Anything else? (optional) <input name="comment"></label>"""
+
+
+def _card_form(wrong_field: str | None) -> str:
+    return f"""<form method="post">
+<h2>Payment method</h2>
+{card_fields(wrong_field)}
+<button type="submit" name="action" value="card">Use this card</button>
+</form>"""
+
+
+def _invoice_row(invoice: ReadOnly) -> str:
+    total = escape(format_amount(invoice["total"], invoice["currency"]))
+    link = f'<a href="/i/{escape(invoice["id"])}">{escape(invoice["number"])}</a>'
+    return f"<tr><td>{link}</td><td>{escape(invoice['status'])}</td><td>{total}</td></tr>"

@@ -1,0 +1,92 @@
+"""The hosted invoice page, which takes a payment while the invoice is open."""
+
+from html import escape
+
+from aiohttp import web
+
+from stripe_sandbox.billing.customers import attach_payment_method, create_payment_method
+from stripe_sandbox.billing.dunning import settle
+from stripe_sandbox.billing.invoices import charge_invoice
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import ApiError, card_error
+from stripe_sandbox.hosted.card_form import FormError, read_buyer
+from stripe_sandbox.hosted.checkout import html_response
+from stripe_sandbox.hosted.html import card_fields, not_found, render_page
+from stripe_sandbox.money import format_amount
+from stripe_sandbox.world import World
+
+
+class InvoicePages:
+    """Serves `/i/{id}`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_get("/i/{id}", self.show)
+        app.router.add_post("/i/{id}", self.pay)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Show an invoice's line items and the amount due, with a form to pay an open one."""
+        invoice = self._world.store.peek("invoice", request.match_info["id"])
+        if invoice is None or invoice["status"] == "draft":
+            return html_response(404, not_found())
+        return html_response(200, _page(invoice))
+
+    async def pay(self, request: web.Request) -> web.Response:
+        """Pay an open invoice with a new card, which the customer keeps."""
+        invoice = self._world.store.get("invoice", request.match_info["id"])
+        if invoice is None or invoice["status"] == "draft":
+            return html_response(404, not_found())
+        if invoice["status"] != "open":
+            return html_response(410, _page(invoice))
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        try:
+            with self._world.store.transaction():
+                self._take_payment(invoice, form)
+        except FormError as error:
+            return html_response(400, _page(invoice, error.message, error.field))
+        except ApiError as error:
+            return html_response(402, _page(invoice, str(error)))
+        raise web.HTTPSeeOther(request.path)
+
+    def _take_payment(self, invoice: Document, form: dict[str, str]) -> None:
+        """Charge a card; a declined one is not kept, and its attempt leaves no trace."""
+        world = self._world
+        buyer = read_buyer(form, world.time_of(invoice), with_card=True)
+        if buyer.card is None:
+            raise FormError("cardNumber", "Your card number is incomplete.")
+        customer = world.find("customer", invoice["customer"])
+        method = create_payment_method(
+            world, buyer.card, expiry=buyer.expiry, name=buyer.name, email=customer["email"]
+        )
+        attach_payment_method(world, method["id"], customer, "payment_method")
+        decline = charge_invoice(world, invoice, method["id"], buyer_present=True, manual=True)
+        if decline:
+            raise card_error(decline.message, code=decline.code, decline_code=decline.decline_code)
+        settle(world, invoice, failed=False)
+
+
+def _page(invoice: ReadOnly, error: str | None = None, wrong_field: str | None = None) -> str:
+    alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
+    form = ""
+    if invoice["status"] == "open":
+        due = format_amount(invoice["amount_remaining"], invoice["currency"])
+        form = f"""<form method="post">
+{card_fields(wrong_field)}
+<button type="submit">Pay {escape(due)}</button>
+</form>"""
+    return render_page(f"Invoice {invoice['number']}", _invoice(invoice) + alert + form)
+
+
+def _invoice(invoice: ReadOnly) -> str:
+    currency = invoice["currency"]
+    rows = [(line["description"], line["amount"]) for line in invoice["lines"]["data"]]
+    rows.append(("Amount due", invoice["amount_remaining"]))
+    cells = (
+        f'<tr><th scope="row">{escape(name or "")}</th>'
+        f"<td>{escape(format_amount(amount, currency))}</td></tr>"
+        for name, amount in rows
+    )
+    return f"<p>{escape(invoice['status'])}</p><table>{''.join(cells)}</table>"
