@@ -58,7 +58,7 @@ dev: $(SET_UP) ## Run everything locally: PostgreSQL, sandbox, API, worker (ARGS
 test: $(SET_UP) ## Run all tests that have no target of their own
 	@scripts/install-browser.sh
 	@scripts/install-fault-tools.sh
-	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/wheel --ignore=tests/ha --ignore=tests/container --ignore=tests/install $(ARGS)
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/node --ignore=tests/wheel --ignore=tests/ha --ignore=tests/container --ignore=tests/install $(ARGS)
 
 .PHONY: reliability
 reliability: $(SET_UP) ## Break things under load, and write the results to docs/reliability.md
@@ -72,6 +72,10 @@ sandbox-table: $(SET_UP) ## Write the table of the sandbox's operations into doc
 .PHONY: test-pm2
 test-pm2: $(SET_UP) ## Test the service under real PM2, from npm
 	@scripts/test-pm2.sh $(ARGS)
+
+.PHONY: test-node
+test-node: $(SET_UP) ## Verify messages as mPanel does, with the library from npm
+	@scripts/test-node.sh $(ARGS)
 
 .PHONY: test-wheel
 test-wheel: $(SET_UP) ## Test an installation: pinned packages, and the wheel from any folder

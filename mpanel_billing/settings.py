@@ -65,6 +65,8 @@ class DatabaseSettings(CatalogueSettings):
     keep_provisioning_log_days: int = Field(default=365, ge=1, le=36_500)
     keep_idempotency_keys_days: int = Field(default=1, ge=1, le=36_500)
     keep_job_log_days: int = Field(default=7, ge=1, le=36_500)
+    # the last attempt to deliver one is made after three days
+    keep_messages_days: int = Field(default=90, ge=4, le=36_500)
     keep_audit_days: int = Field(default=3650, ge=90, le=36_500)
     audit_database_url: SecretStr | None = None
     # a recovery link works for 30 days after the day of the payment page
@@ -220,6 +222,9 @@ class Settings(DatabaseSettings, StripeSettings):
     provisioning_concurrency: int = Field(default=10, ge=1, le=1000)
     provisioning_services: dict[str, ServiceSettings] = {}
 
+    panel_subscription_url: str | None = None
+    panel_invoice_url: str | None = None
+
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
 
@@ -298,6 +303,14 @@ class Settings(DatabaseSettings, StripeSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("panel_subscription_url", "panel_invoice_url")
+    @classmethod
+    def _is_link(cls, value: str | None) -> str | None:
+        if value and not (value.startswith(("https://", "http://")) and "{id}" in value):
+            msg = "must be like https://panel.example.com/subscriptions/{id}"
+            raise ValueError(msg)
+        return value
+
     @field_validator("cors_origin")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -312,6 +325,12 @@ class Settings(DatabaseSettings, StripeSettings):
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The proxies whose X-Forwarded-For is trusted."""
         return tuple(ip_network(item) for item in self.trusted_proxies)
+
+    @property
+    def panel_links(self) -> Mapping[str, str]:
+        """The addresses in mPanel by object, with `{id}` for its id."""
+        links = {"subscription": self.panel_subscription_url, "invoice": self.panel_invoice_url}
+        return {name: link for name, link in links.items() if link}
 
     @property
     def person_secret(self) -> bytes:

@@ -160,6 +160,18 @@ CREATE FUNCTION billing_email_hash_v1(email text) RETURNS text
 $$;
 COMMENT ON FUNCTION billing_email_hash_v1(email text) IS 'Keyed SHA-256 of an e-mail address in lower case; null for none';
 
+CREATE FUNCTION billing_is_wanted(message_type text, wanted text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT EXISTS (
+        SELECT 1
+        FROM unnest(wanted) AS w (type)
+        WHERE message_type = w.type
+           OR (w.type LIKE '%*' AND starts_with(message_type, rtrim(w.type, '*')))
+    )
+$$;
+COMMENT ON FUNCTION billing_is_wanted(message_type text, wanted text[]) IS 'Whether a type is one of those that a receiver gets';
+
 CREATE FUNCTION billing_keep_deleted_subscription() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -731,6 +743,39 @@ CREATE FUNCTION billing_record_additions(version text) RETURNS void
 $$;
 COMMENT ON FUNCTION billing_record_additions(version text) IS 'Records the tables and columns that this transaction has added';
 
+CREATE FUNCTION billing_record_message(message_type text, object text, transition text, is_live boolean, subscription uuid, customer uuid, occurred timestamp with time zone, content jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$
+    WITH recorded AS (
+        INSERT INTO billing_messages AS m (
+            id, type, object_id, version, livemode, subscription_id, customer_id, occurred_at, data
+        )
+        SELECT
+            'msg_' || left(
+                encode(sha256(convert_to(concat_ws(' ', message_type, object, transition), 'UTF8')), 'hex'), 32
+            ),
+            message_type,
+            object,
+            transition,
+            is_live,
+            subscription,
+            customer,
+            occurred,
+            content
+        WHERE occurred > now() - interval '3 days'
+          AND current_setting('mpanel_billing.messages', TRUE) IS DISTINCT FROM 'off'
+          AND EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = is_live)
+        ON CONFLICT (id) DO UPDATE
+        SET data = excluded.data
+        WHERE m.created_at = now()
+          AND m.addressed_at IS NULL
+        RETURNING m.id
+    )
+    SELECT pg_notify('billing_messages', '')
+    FROM recorded
+$$;
+COMMENT ON FUNCTION billing_record_message(message_type text, object text, transition text, is_live boolean, subscription uuid, customer uuid, occurred timestamp with time zone, content jsonb) IS 'Records a transition once, for those who are told';
+
 CREATE FUNCTION billing_revert_additions(version text) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -781,6 +826,103 @@ CREATE FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscriptio
     )
 $$;
 COMMENT ON FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscription_snapshot, stored jsonb) IS 'What a subscription entitles to, as far as Stripe says; a change of this value makes work for provisioning';
+
+CREATE TABLE subscriptions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    customer_id uuid,
+    product_id uuid,
+    status character varying(50) DEFAULT 'active'::character varying,
+    billing_cycle character varying(50),
+    price numeric(10,2) NOT NULL,
+    next_billing_date date,
+    next_due_date date,
+    auto_renew boolean DEFAULT true,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    billing_provider text,
+    livemode boolean,
+    stripe_status text,
+    stripe_customer_id text,
+    stripe_subscription_id text,
+    stripe_payment_intent_id text,
+    checkout_session_id text,
+    currency text,
+    amount bigint,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone,
+    trial_end timestamp with time zone,
+    cancel_at_period_end boolean,
+    cancel_at timestamp with time zone,
+    canceled_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    collection_paused boolean,
+    collection_behavior text,
+    stripe_schedule_id text,
+    entitlement jsonb,
+    initial_payment_settled boolean,
+    order_paid boolean,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    CONSTRAINT billing_subscriptions_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
+    CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
+    CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
+    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ((ARRAY['provisional'::character varying, 'pending'::character varying, 'active'::character varying, 'suspended'::character varying, 'cancelled'::character varying, 'expired'::character varying])::text[])))),
+    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['incomplete'::text, 'incomplete_expired'::text, 'trialing'::text, 'active'::text, 'past_due'::text, 'unpaid'::text, 'paused'::text, 'canceled'::text])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE subscriptions IS 'What was ordered; rows that Stripe bills have a billing_provider';
+COMMENT ON COLUMN subscriptions.billing_provider IS 'stripe: Stripe bills this row, and mPanel''s own biller must never see it as due; null: mPanel bills it';
+COMMENT ON COLUMN subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN subscriptions.stripe_status IS 'Stripe''s status; status is ours';
+COMMENT ON COLUMN subscriptions.stripe_customer_id IS 'cus_... that is charged; a new one for each order by an unverified buyer';
+COMMENT ON COLUMN subscriptions.stripe_subscription_id IS 'sub_...; null until the order is paid';
+COMMENT ON COLUMN subscriptions.stripe_payment_intent_id IS 'Payment of the latest invoice that has one';
+COMMENT ON COLUMN subscriptions.checkout_session_id IS 'The latest Checkout session of the order; older ones are in checkout_sessions';
+COMMENT ON COLUMN subscriptions.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscriptions.amount IS 'Recurring total per term in minor units of currency, before discounts; price is the same in major units';
+COMMENT ON COLUMN subscriptions.current_period_start IS 'Earliest start of its items';
+COMMENT ON COLUMN subscriptions.current_period_end IS 'Earliest end of its items';
+COMMENT ON COLUMN subscriptions.trial_end IS 'End of the free trial; null: none';
+COMMENT ON COLUMN subscriptions.cancel_at_period_end IS 'Whether it ends with the current period';
+COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planned';
+COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
+COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
+COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
+COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
+COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; none is made here';
+COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
+COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
+COMMENT ON COLUMN subscriptions.order_paid IS 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain';
+COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
+COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN subscriptions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+
+CREATE FUNCTION billing_subscription_message(s subscriptions) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object(
+        'id', s.id,
+        'stripeSubscriptionId', s.stripe_subscription_id,
+        'status', s.status,
+        'stripeStatus', s.stripe_status,
+        'plan', (SELECT jsonb_build_object('code', p.code, 'name', p.name) FROM products AS p WHERE p.id = s.product_id),
+        'addons', coalesce(s.metadata -> 'addonIds', '[]'),
+        'billingCycle', s.billing_cycle,
+        'amount', s.amount,
+        'currency', s.currency,
+        'currentPeriodStart', s.current_period_start,
+        'currentPeriodEnd', s.current_period_end,
+        'trialEnd', s.trial_end,
+        'cancelAtPeriodEnd', coalesce(s.cancel_at_period_end, FALSE),
+        'cancelAt', s.cancel_at,
+        'endedAt', s.ended_at
+    )
+$$;
+COMMENT ON FUNCTION billing_subscription_message(s subscriptions) IS 'A subscription as messages tell it';
 
 CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TABLE(livemode boolean, currency text, amount numeric, changes_at timestamp with time zone)
     LANGUAGE sql STABLE
@@ -843,6 +985,229 @@ CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TA
     GROUP BY s.id, s.livemode, i.currency
 $$;
 COMMENT ON FUNCTION billing_subscription_revenue_v1(of_subscription uuid) IS 'What a subscription adds to the monthly recurring revenue: minor units by currency, not rounded';
+
+CREATE FUNCTION billing_tell_invoice() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    status_before text := 'draft';
+    attempts_before integer := 0;
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_OP = 'UPDATE' THEN
+        status_before := OLD.stripe_status;
+        attempts_before := OLD.attempt_count;
+    END IF;
+    PERFORM billing_record_message(
+        'invoice.' || told.type, NEW.stripe_invoice_id, told.version, NEW.livemode, NEW.subscription_id,
+        NEW.customer_id, told.occurred,
+        jsonb_build_object('invoice', jsonb_build_object(
+            'id', NEW.id,
+            'stripeInvoiceId', NEW.stripe_invoice_id,
+            'number', NEW.stripe_number,
+            'status', NEW.stripe_status,
+            'billingReason', NEW.billing_reason,
+            'currency', lower(NEW.currency),
+            'amountDue', NEW.amount_due,
+            'amountPaid', NEW.amount_paid,
+            'amountRemaining', NEW.amount_remaining,
+            'periodStart', NEW.period_start,
+            'periodEnd', NEW.period_end,
+            'dueAt', NEW.due_at,
+            'attemptCount', NEW.attempt_count,
+            'nextPaymentAttempt', NEW.next_payment_attempt,
+            'hostedInvoiceUrl', NEW.hosted_invoice_url,
+            'invoicePdf', NEW.invoice_pdf
+        ))
+    )
+    FROM (
+        VALUES
+            (
+                'created',
+                status_before = 'draft',
+                'created',
+                coalesce(NEW.finalized_at, NEW.stripe_created)
+            ),
+            (
+                'paid',
+                NEW.stripe_status = 'paid' AND status_before <> 'paid',
+                'paid',
+                coalesce(NEW.paid_date AT TIME ZONE 'UTC', NEW.stripe_created)
+            ),
+            (
+                'failed',
+                NEW.stripe_status = 'open' AND NEW.attempt_count > coalesce(attempts_before, 0),
+                NEW.attempt_count::text,
+                now()
+            )
+    ) AS told (type, happened, version, occurred)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_invoice() IS 'Records the transitions of an invoice';
+
+CREATE FUNCTION billing_tell_order() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'order.placed', s.id::text, 'placed', s.livemode, s.id, s.customer_id, NEW.created_at,
+        jsonb_build_object('subscription', billing_subscription_message(s))
+    )
+    FROM subscriptions AS s
+    WHERE s.id = NEW.subscription_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_order() IS 'Records order.placed';
+
+CREATE FUNCTION billing_tell_refund() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'refund.' || told.type, NEW.stripe_refund_id, told.type, NEW.livemode, NULL, NULL, told.occurred,
+        jsonb_build_object('refund', jsonb_build_object(
+            'stripeRefundId', NEW.stripe_refund_id,
+            'status', NEW.status,
+            'amount', NEW.amount,
+            'currency', NEW.currency,
+            'reason', NEW.reason
+        ))
+    )
+    FROM (
+        VALUES
+            ('created', TG_OP = 'INSERT', NEW.stripe_created),
+            ('succeeded', NEW.status = 'succeeded', coalesce(NEW.stripe_as_of, now())),
+            ('failed', NEW.status IN ('failed', 'canceled'), now())
+    ) AS told (type, happened, occurred)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_refund() IS 'Records the transitions of a refund';
+
+CREATE FUNCTION billing_tell_service() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'tenant.changed', t.id::text, extract(epoch FROM now())::text, s.livemode, s.id, s.customer_id, now(),
+        jsonb_build_object(
+            'tenant', jsonb_build_object('id', t.id, 'status', t.status),
+            'service', jsonb_build_object('productType', NEW.product_type, 'state', NEW.actual, 'resources', NEW.resources)
+        )
+    )
+    FROM subscriptions AS s
+    JOIN tenants AS t
+        ON t.id = s.tenant_id
+    WHERE s.id = NEW.subscription_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_service() IS 'Records tenant.changed';
+
+CREATE FUNCTION billing_tell_subscription() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    content jsonb;
+    moment text := extract(epoch FROM now())::text;
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    content := jsonb_build_object('subscription', billing_subscription_message(NEW));
+    PERFORM billing_record_message(
+        'subscription.' || told.type, NEW.id::text, told.version, NEW.livemode, NEW.id, NEW.customer_id,
+        told.occurred,
+        content || CASE
+            WHEN told.type = 'changed'
+                THEN jsonb_build_object('before', billing_subscription_message(OLD))
+            ELSE '{}'
+        END
+    )
+    FROM (
+        VALUES
+            ('activated', NEW.status = 'active' AND OLD.status <> 'suspended' AND OLD.status <> 'active', 'activated', now()),
+            ('resumed', NEW.status = 'active' AND OLD.status = 'suspended', moment, now()),
+            ('suspended', NEW.status = 'suspended' AND OLD.status <> 'suspended', moment, now()),
+            ('ended', NEW.status = 'cancelled' AND OLD.status <> 'cancelled', 'ended', coalesce(NEW.ended_at, now())),
+            (
+                'past_due',
+                NEW.stripe_status IN ('past_due', 'unpaid')
+                    AND OLD.stripe_status IS DISTINCT FROM 'past_due'
+                    AND OLD.stripe_status IS DISTINCT FROM 'unpaid',
+                extract(epoch FROM NEW.current_period_start)::text,
+                now()
+            ),
+            (
+                'renewed',
+                NEW.current_period_start > OLD.current_period_start
+                    AND NEW.status NOT IN ('provisional', 'cancelled', 'expired'),
+                extract(epoch FROM NEW.current_period_start)::text,
+                NEW.current_period_start
+            ),
+            (
+                'cancelled',
+                (coalesce(NEW.cancel_at_period_end, FALSE) OR NEW.cancel_at IS NOT NULL)
+                    AND NEW.status <> 'cancelled'
+                    AND (coalesce(NEW.cancel_at_period_end, FALSE), NEW.cancel_at)
+                        IS DISTINCT FROM (coalesce(OLD.cancel_at_period_end, FALSE), OLD.cancel_at),
+                extract(epoch FROM coalesce(NEW.canceled_at, now()))::text,
+                coalesce(NEW.canceled_at, now())
+            ),
+            (
+                'changed',
+                OLD.stripe_status IS NOT NULL
+                    AND OLD.status NOT IN ('provisional', 'expired')
+                    AND NEW.status <> 'cancelled'
+                    AND (NEW.product_id, NEW.billing_cycle, NEW.amount, NEW.currency, NEW.metadata -> 'addonIds')
+                        IS DISTINCT FROM
+                        (OLD.product_id, OLD.billing_cycle, OLD.amount, OLD.currency, OLD.metadata -> 'addonIds'),
+                moment,
+                now()
+            )
+    ) AS told (type, happened, version, occurred)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_subscription() IS 'Records the transitions of a subscription';
+
+CREATE FUNCTION billing_tell_tenant() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    moment text := extract(epoch FROM now())::text;
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'tenant.' || told.type, NEW.id::text, told.version, s.livemode, s.id, s.customer_id, now(),
+        jsonb_build_object('tenant', jsonb_build_object('id', NEW.id, 'status', NEW.status))
+    )
+    FROM subscriptions AS s
+    CROSS JOIN (
+        VALUES
+            ('ready', NEW.status = 'active' AND OLD.status <> 'suspended', 'ready'),
+            ('resumed', NEW.status = 'active' AND OLD.status = 'suspended', moment),
+            ('suspended', NEW.status = 'suspended', moment),
+            ('terminated', NEW.status = 'cancelled', 'terminated')
+    ) AS told (type, happened, version)
+    WHERE s.id = NEW.billing_subscription_id
+      AND told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_tenant() IS 'Records the transitions of a tenant';
 
 CREATE FUNCTION fn_pgqueuer_changed() RETURNS trigger
     LANGUAGE plpgsql
@@ -1095,6 +1460,37 @@ COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator 
 COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
 COMMENT ON COLUMN billing_deleted_subscriptions.claimed_until IS 'Until when the decision of one operator is carried out; others are refused';
 
+CREATE TABLE billing_deliveries (
+    message_id text NOT NULL,
+    receiver_id uuid NOT NULL,
+    subscription_id uuid,
+    sequence bigint,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT now(),
+    tried_at timestamp with time zone,
+    last_status integer,
+    last_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_deliveries_attempts_check CHECK ((attempts >= 0)),
+    CONSTRAINT billing_deliveries_check CHECK (((state = 'waiting'::text) = (next_attempt_at IS NOT NULL))),
+    CONSTRAINT billing_deliveries_check1 CHECK (((state <> 'given_up'::text) OR (last_error IS NOT NULL))),
+    CONSTRAINT billing_deliveries_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'delivered'::text, 'given_up'::text])))
+)
+WITH (fillfactor='70');
+COMMENT ON TABLE billing_deliveries IS 'One message for one receiver';
+COMMENT ON COLUMN billing_deliveries.message_id IS 'The message';
+COMMENT ON COLUMN billing_deliveries.receiver_id IS 'The receiver';
+COMMENT ON COLUMN billing_deliveries.subscription_id IS 'As in the message';
+COMMENT ON COLUMN billing_deliveries.sequence IS 'As in the message: a later one waits until the first attempt of an earlier one has ended';
+COMMENT ON COLUMN billing_deliveries.state IS 'waiting: for its next attempt; delivered: accepted by the receiver; given_up: after the last attempt';
+COMMENT ON COLUMN billing_deliveries.attempts IS 'How often it was sent since it was last requested';
+COMMENT ON COLUMN billing_deliveries.next_attempt_at IS 'When it is sent next; during an attempt, when another process may repeat it; infinity while the receiver is disabled';
+COMMENT ON COLUMN billing_deliveries.tried_at IS 'When the latest attempt ended; null: none has';
+COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest response; null: none came';
+COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
+COMMENT ON COLUMN billing_deliveries.created_at IS 'When it was created';
+
 CREATE TABLE billing_erasure_key (
     singleton boolean DEFAULT true NOT NULL,
     key bytea NOT NULL,
@@ -1198,6 +1594,60 @@ ALTER TABLE billing_leniency ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE billing_message_sequences (
+    subscription_id uuid NOT NULL,
+    latest bigint NOT NULL,
+    CONSTRAINT billing_message_sequences_latest_check CHECK ((latest > 0))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE billing_message_sequences IS 'The number of the latest message of each subscription';
+COMMENT ON COLUMN billing_message_sequences.subscription_id IS 'The subscription';
+COMMENT ON COLUMN billing_message_sequences.latest IS 'The number';
+
+CREATE TABLE billing_messages (
+    id text NOT NULL,
+    "position" bigint NOT NULL,
+    type text NOT NULL,
+    object_id text NOT NULL,
+    version text NOT NULL,
+    livemode boolean NOT NULL,
+    subscription_id uuid,
+    customer_id uuid,
+    sequence bigint,
+    occurred_at timestamp with time zone NOT NULL,
+    data jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    addressed_at timestamp with time zone,
+    CONSTRAINT billing_messages_check CHECK (((sequence IS NULL) OR ((subscription_id IS NOT NULL) AND (addressed_at IS NOT NULL)))),
+    CONSTRAINT billing_messages_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
+    CONSTRAINT billing_messages_id_check CHECK ((id ~ '^msg_[0-9a-f]{32}$'::text)),
+    CONSTRAINT billing_messages_sequence_check CHECK ((sequence > 0)),
+    CONSTRAINT billing_messages_type_check CHECK ((type ~ '^[a-z]+\.[a-z_]+$'::text))
+);
+COMMENT ON TABLE billing_messages IS 'What mPanel is told: one row for each transition. They hold no personal data: names and addresses are added when a message is sent';
+COMMENT ON COLUMN billing_messages.id IS 'Hash of type, object and version: the same transition has the same id, after a restored backup too';
+COMMENT ON COLUMN billing_messages."position" IS 'Grows with each message';
+COMMENT ON COLUMN billing_messages.type IS 'subscription.activated, invoice.paid, ...: docs/messages.md lists them';
+COMMENT ON COLUMN billing_messages.object_id IS 'Id of what changed: ours for subscriptions and tenants, Stripe''s for invoices and refunds';
+COMMENT ON COLUMN billing_messages.version IS 'Which transition of the object: what can happen once has a fixed word, a term its start, others their time';
+COMMENT ON COLUMN billing_messages.livemode IS 'Whether it is about Stripe''s live mode';
+COMMENT ON COLUMN billing_messages.subscription_id IS 'The subscription that it is about; null: none is known';
+COMMENT ON COLUMN billing_messages.customer_id IS 'Its customer; null: none is known';
+COMMENT ON COLUMN billing_messages.sequence IS 'Number among the messages of the subscription, without gaps; null: not addressed yet, or no subscription';
+COMMENT ON COLUMN billing_messages.occurred_at IS 'When it happened, by Stripe''s clock where Stripe says so';
+COMMENT ON COLUMN billing_messages.data IS 'The object as it was then; amounts in minor units';
+COMMENT ON COLUMN billing_messages.created_at IS 'When the transition was recorded here';
+COMMENT ON COLUMN billing_messages.addressed_at IS 'When it got its number and its deliveries; null: not yet';
+
+ALTER TABLE billing_messages ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_messages_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE billing_revenue (
     subscription_id uuid NOT NULL,
     currency text NOT NULL,
@@ -1273,6 +1723,43 @@ COMMENT ON COLUMN billing_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
 COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency per month';
+
+CREATE TABLE billing_receivers (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    url text NOT NULL,
+    livemode boolean NOT NULL,
+    types text[] NOT NULL,
+    secret text NOT NULL,
+    former_secret text,
+    former_secret_until timestamp with time zone,
+    failing_since timestamp with time zone,
+    disabled_at timestamp with time zone,
+    disabled_reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    CONSTRAINT billing_receivers_check CHECK (((former_secret IS NULL) = (former_secret_until IS NULL))),
+    CONSTRAINT billing_receivers_check1 CHECK (((disabled_at IS NULL) = (disabled_reason IS NULL))),
+    CONSTRAINT billing_receivers_former_secret_check CHECK ((former_secret ~ '^whsec_[0-9A-Za-z+/=]+$'::text)),
+    CONSTRAINT billing_receivers_name_check CHECK ((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text)),
+    CONSTRAINT billing_receivers_secret_check CHECK ((secret ~ '^whsec_[0-9A-Za-z+/=]+$'::text)),
+    CONSTRAINT billing_receivers_types_check CHECK ((cardinality(types) > 0)),
+    CONSTRAINT billing_receivers_url_check CHECK ((url ~ '^https?://'::text))
+);
+COMMENT ON TABLE billing_receivers IS 'Where messages are sent to';
+COMMENT ON COLUMN billing_receivers.id IS 'Our id';
+COMMENT ON COLUMN billing_receivers.name IS 'Name, chosen by the operator';
+COMMENT ON COLUMN billing_receivers.url IS 'Messages are POSTed to it';
+COMMENT ON COLUMN billing_receivers.livemode IS 'It gets what is about this mode of Stripe';
+COMMENT ON COLUMN billing_receivers.types IS 'The types it gets: invoice.paid, invoice.*, or * for all';
+COMMENT ON COLUMN billing_receivers.secret IS 'Key of the signatures, as Standard Webhooks writes it';
+COMMENT ON COLUMN billing_receivers.former_secret IS 'The key before the last roll: messages are signed with both for a time';
+COMMENT ON COLUMN billing_receivers.former_secret_until IS 'Until then; null: there is only one key';
+COMMENT ON COLUMN billing_receivers.failing_since IS 'First failure since the last success; null: the latest attempt succeeded';
+COMMENT ON COLUMN billing_receivers.disabled_at IS 'Nothing is sent since then; what there is to send waits. Null: enabled';
+COMMENT ON COLUMN billing_receivers.disabled_reason IS 'Why: by whom, or which failure';
+COMMENT ON COLUMN billing_receivers.created_at IS 'When it was added';
+COMMENT ON COLUMN billing_receivers.created_by IS 'Who added it';
 
 CREATE TABLE billing_reconcile_drift (
     run_id uuid NOT NULL,
@@ -1489,80 +1976,6 @@ COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe
 COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
 COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
 COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
-
-CREATE TABLE subscriptions (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid,
-    customer_id uuid,
-    product_id uuid,
-    status character varying(50) DEFAULT 'active'::character varying,
-    billing_cycle character varying(50),
-    price numeric(10,2) NOT NULL,
-    next_billing_date date,
-    next_due_date date,
-    auto_renew boolean DEFAULT true,
-    metadata jsonb DEFAULT '{}'::jsonb,
-    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    billing_provider text,
-    livemode boolean,
-    stripe_status text,
-    stripe_customer_id text,
-    stripe_subscription_id text,
-    stripe_payment_intent_id text,
-    checkout_session_id text,
-    currency text,
-    amount bigint,
-    current_period_start timestamp with time zone,
-    current_period_end timestamp with time zone,
-    trial_end timestamp with time zone,
-    cancel_at_period_end boolean,
-    cancel_at timestamp with time zone,
-    canceled_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    collection_paused boolean,
-    collection_behavior text,
-    stripe_schedule_id text,
-    entitlement jsonb,
-    initial_payment_settled boolean,
-    order_paid boolean,
-    stripe_as_of_since timestamp with time zone,
-    stripe_as_of timestamp with time zone,
-    stripe_event_id text,
-    CONSTRAINT billing_subscriptions_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
-    CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
-    CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
-    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ((ARRAY['provisional'::character varying, 'pending'::character varying, 'active'::character varying, 'suspended'::character varying, 'cancelled'::character varying, 'expired'::character varying])::text[])))),
-    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['incomplete'::text, 'incomplete_expired'::text, 'trialing'::text, 'active'::text, 'past_due'::text, 'unpaid'::text, 'paused'::text, 'canceled'::text])))
-)
-WITH (fillfactor='85');
-COMMENT ON TABLE subscriptions IS 'What was ordered; rows that Stripe bills have a billing_provider';
-COMMENT ON COLUMN subscriptions.billing_provider IS 'stripe: Stripe bills this row, and mPanel''s own biller must never see it as due; null: mPanel bills it';
-COMMENT ON COLUMN subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN subscriptions.stripe_status IS 'Stripe''s status; status is ours';
-COMMENT ON COLUMN subscriptions.stripe_customer_id IS 'cus_... that is charged; a new one for each order by an unverified buyer';
-COMMENT ON COLUMN subscriptions.stripe_subscription_id IS 'sub_...; null until the order is paid';
-COMMENT ON COLUMN subscriptions.stripe_payment_intent_id IS 'Payment of the latest invoice that has one';
-COMMENT ON COLUMN subscriptions.checkout_session_id IS 'The latest Checkout session of the order; older ones are in checkout_sessions';
-COMMENT ON COLUMN subscriptions.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN subscriptions.amount IS 'Recurring total per term in minor units of currency, before discounts; price is the same in major units';
-COMMENT ON COLUMN subscriptions.current_period_start IS 'Earliest start of its items';
-COMMENT ON COLUMN subscriptions.current_period_end IS 'Earliest end of its items';
-COMMENT ON COLUMN subscriptions.trial_end IS 'End of the free trial; null: none';
-COMMENT ON COLUMN subscriptions.cancel_at_period_end IS 'Whether it ends with the current period';
-COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planned';
-COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
-COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
-COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
-COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
-COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; none is made here';
-COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
-COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
-COMMENT ON COLUMN subscriptions.order_paid IS 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain';
-COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
-COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN subscriptions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
 
 CREATE VIEW billing_unpaid_terms AS
  SELECT s.id AS subscription_id,
@@ -2298,7 +2711,25 @@ UNION ALL
                    FROM billing_reconcile_runs whole
                   WHERE ((NOT whole.dry_run) AND (whole.since_days IS NULL) AND (whole.outcome = ANY (ARRAY['clean'::text, 'repaired'::text, 'drift'::text])))), '-infinity'::timestamp with time zone)))) latest
      JOIN billing_reconcile_drift d ON (((d.run_id = latest.id) AND (NOT d.repaired))))
-     LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)));
+     LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)))
+UNION ALL
+ SELECT 'receiver_disabled'::text AS trouble,
+    NULL::uuid AS subscription_id,
+    r.name AS object_id,
+    r.disabled_at AS since,
+    ((r.url || ': '::text) || r.disabled_reason) AS detail
+   FROM billing_receivers r
+  WHERE ((r.disabled_at IS NOT NULL) AND (r.failing_since IS NOT NULL))
+UNION ALL
+ SELECT 'not_delivered'::text AS trouble,
+    d.subscription_id,
+    d.message_id AS object_id,
+    d.tried_at AS since,
+    ((((m.type || ' to '::text) || r.name) || ': '::text) || d.last_error) AS detail
+   FROM ((billing_deliveries d
+     JOIN billing_messages m ON ((m.id = d.message_id)))
+     JOIN billing_receivers r ON ((r.id = d.receiver_id)))
+  WHERE (d.state = 'given_up'::text);
 COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
 COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
@@ -2505,7 +2936,7 @@ CREATE TABLE billing_retention (
     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     pruned_rows bigint DEFAULT 0 NOT NULL,
     pruned_at timestamp with time zone,
-    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'unpaid_orders'::text])))
+    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text])))
 );
 COMMENT ON TABLE billing_retention IS 'What is pruned by age, and the progress';
 COMMENT ON COLUMN billing_retention.subject IS 'What is pruned; how long it is kept is a setting (KEEP_..._DAYS)';
@@ -2570,7 +3001,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A receiver has not accepted a message in ten attempts over three days. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -3097,6 +3528,9 @@ ALTER TABLE ONLY billing_changes
 ALTER TABLE ONLY billing_deleted_subscriptions
     ADD CONSTRAINT billing_deleted_subscriptions_pkey PRIMARY KEY (subscription_id);
 
+ALTER TABLE ONLY billing_deliveries
+    ADD CONSTRAINT billing_deliveries_pkey PRIMARY KEY (receiver_id, message_id);
+
 ALTER TABLE ONLY billing_erasure_key
     ADD CONSTRAINT billing_erasure_key_pkey PRIMARY KEY (singleton);
 
@@ -3120,6 +3554,18 @@ ALTER TABLE ONLY billing_leniency
 
 ALTER TABLE ONLY billing_leniency
     ADD CONSTRAINT billing_leniency_subscription_id_key UNIQUE (subscription_id);
+
+ALTER TABLE ONLY billing_message_sequences
+    ADD CONSTRAINT billing_message_sequences_pkey PRIMARY KEY (subscription_id);
+
+ALTER TABLE ONLY billing_messages
+    ADD CONSTRAINT billing_messages_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_receivers
+    ADD CONSTRAINT billing_receivers_name_key UNIQUE (name);
+
+ALTER TABLE ONLY billing_receivers
+    ADD CONSTRAINT billing_receivers_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY billing_reconcile_drift
     ADD CONSTRAINT billing_reconcile_drift_pkey PRIMARY KEY (run_id, object_id, field);
@@ -3313,6 +3759,14 @@ CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
 
 CREATE INDEX billing_deleted_subscriptions_stripe_idx ON billing_deleted_subscriptions USING btree (stripe_subscription_id) WHERE (settled_at IS NULL);
 
+CREATE INDEX billing_deliveries_due_idx ON billing_deliveries USING btree (receiver_id, next_attempt_at) WHERE (state = 'waiting'::text);
+
+CREATE INDEX billing_deliveries_given_up_idx ON billing_deliveries USING btree (tried_at) WHERE (state = 'given_up'::text);
+
+CREATE INDEX billing_deliveries_message_idx ON billing_deliveries USING btree (message_id);
+
+CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries USING btree (receiver_id, subscription_id, sequence) WHERE ((state = 'waiting'::text) AND (tried_at IS NULL));
+
 CREATE INDEX billing_domains_name_idx ON domains USING btree (reverse(lower(
 CASE
     WHEN ((domain_name)::text ~~ '%.%'::text) THEN (domain_name)::text
@@ -3336,6 +3790,12 @@ CREATE INDEX billing_items_price_subscription_idx ON subscription_items USING bt
 CREATE INDEX billing_items_unknown_price_idx ON subscription_items USING btree (stripe_price_id, subscription_id) WHERE (price_id IS NULL);
 
 CREATE INDEX billing_kept_payments_subscription_idx ON billing_kept_payments USING btree (subscription_id);
+
+CREATE INDEX billing_messages_created_idx ON billing_messages USING btree (created_at);
+
+CREATE INDEX billing_messages_new_idx ON billing_messages USING btree ("position") WHERE (addressed_at IS NULL);
+
+CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages USING btree (subscription_id, sequence) WHERE (sequence IS NOT NULL);
 
 CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id) WHERE (left_open <> '{}'::uuid[]);
 
@@ -3368,6 +3828,8 @@ CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions 
 CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
 
 CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
+
+CREATE INDEX billing_subscriptions_trial_idx ON subscriptions USING btree (trial_end) WHERE (stripe_status = 'trialing'::text);
 
 CREATE INDEX billing_tenants_domain_idx ON tenants USING btree (reverse(lower((domain)::text)) text_pattern_ops);
 
@@ -3515,6 +3977,22 @@ CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE OR UPDATE ON subscrip
 
 CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_items FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
+CREATE TRIGGER billing_tell_invoice AFTER UPDATE ON invoices FOR EACH ROW WHEN (((new.stripe_status = ANY (ARRAY['open'::text, 'paid'::text, 'uncollectible'::text])) AND ((old.stripe_status IS DISTINCT FROM new.stripe_status) OR (old.attempt_count IS DISTINCT FROM new.attempt_count)))) EXECUTE FUNCTION billing_tell_invoice();
+
+CREATE TRIGGER billing_tell_new_invoice AFTER INSERT ON invoices FOR EACH ROW WHEN ((new.stripe_status = ANY (ARRAY['open'::text, 'paid'::text, 'uncollectible'::text]))) EXECUTE FUNCTION billing_tell_invoice();
+
+CREATE TRIGGER billing_tell_new_refund AFTER INSERT ON stripe_refunds FOR EACH ROW EXECUTE FUNCTION billing_tell_refund();
+
+CREATE TRIGGER billing_tell_order AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION billing_tell_order();
+
+CREATE TRIGGER billing_tell_refund AFTER UPDATE ON stripe_refunds FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_refund();
+
+CREATE TRIGGER billing_tell_service AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((old.actual = 'active'::text) AND (new.actual = 'active'::text) AND (old.resources IS DISTINCT FROM new.resources))) EXECUTE FUNCTION billing_tell_service();
+
+CREATE TRIGGER billing_tell_subscription AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((new.billing_provider = 'stripe'::text) AND (((((((((((old.status)::text IS DISTINCT FROM (new.status)::text) OR (old.stripe_status IS DISTINCT FROM new.stripe_status)) OR (old.current_period_start IS DISTINCT FROM new.current_period_start)) OR (old.cancel_at_period_end IS DISTINCT FROM new.cancel_at_period_end)) OR (old.cancel_at IS DISTINCT FROM new.cancel_at)) OR (old.product_id IS DISTINCT FROM new.product_id)) OR ((old.billing_cycle)::text IS DISTINCT FROM (new.billing_cycle)::text)) OR (old.amount IS DISTINCT FROM new.amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR ((old.metadata -> 'addonIds'::text) IS DISTINCT FROM (new.metadata -> 'addonIds'::text))))) EXECUTE FUNCTION billing_tell_subscription();
+
+CREATE TRIGGER billing_tell_tenant AFTER UPDATE ON tenants FOR EACH ROW WHEN (((new.billing_subscription_id IS NOT NULL) AND ((old.status)::text IS DISTINCT FROM (new.status)::text))) EXECUTE FUNCTION billing_tell_tenant();
+
 CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT ON pgqueuer REFERENCING NEW TABLE AS enqueued FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
 
 CREATE TRIGGER tg_pgqueuer_ended AFTER DELETE ON pgqueuer FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
@@ -3527,6 +4005,12 @@ ALTER TABLE ONLY billing_changes
 
 ALTER TABLE ONLY billing_changes
     ADD CONSTRAINT billing_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_deliveries
+    ADD CONSTRAINT billing_deliveries_message_id_fkey FOREIGN KEY (message_id) REFERENCES billing_messages(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_deliveries
+    ADD CONSTRAINT billing_deliveries_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES billing_receivers(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY invoices
     ADD CONSTRAINT billing_invoices_subscription_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;

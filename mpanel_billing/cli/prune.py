@@ -18,6 +18,7 @@ _NAMES = {
     "provisioning_log": "provisioning log",
     "idempotency_keys": "idempotency keys",
     "job_log": "job log",
+    "messages": "messages",
     "unpaid_orders": "unpaid orders",
 }
 

@@ -57,6 +57,10 @@ def reconcile(
         bool,
         typer.Option("--restored", help="A restored backup: start over (docs/backup.md)."),
     ] = False,
+    announce: Annotated[
+        bool,
+        typer.Option("--announce", help="Tell mPanel what is repaired (docs/messages.md)."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare the mirror with Stripe and the accounts, and repair what differs.
@@ -70,10 +74,10 @@ def reconcile(
     report = _JsonReport() if as_json else _TextReport()
     if object_id is None:
         reconciling = _reconcile_all(
-            since, report, dry_run=dry_run, restart=restart, restored=restored
+            since, report, dry_run=dry_run, restart=restart, restored=restored, announce=announce
         )
     else:
-        reconciling = _reconcile_one(object_id, report, dry_run=dry_run)
+        reconciling = _reconcile_one(object_id, report, dry_run=dry_run, announce=announce)
     if _run(reconciling):
         raise typer.Exit(DRIFT_REMAINS)
 
@@ -134,10 +138,16 @@ _Report = _TextReport | _JsonReport
 
 
 async def _reconcile_all(
-    since: int | None, report: _Report, *, dry_run: bool, restart: bool, restored: bool
+    since: int | None,
+    report: _Report,
+    *,
+    dry_run: bool,
+    restart: bool,
+    restored: bool,
+    announce: bool,
 ) -> int:
     """Reconcile everything; return the number of objects that still differ."""
-    async with _open_context() as (context, line):
+    async with _open_context(announce=announce) as (context, line):
         by = command_line_actor()
         if restored:
             await runs.mark_restored(context.mirror.pool, by)
@@ -174,9 +184,9 @@ async def _report(context: ReconcileContext, report: _Report, run_id: UUID) -> i
     return left
 
 
-async def _reconcile_one(object_id: str, report: _Report, *, dry_run: bool) -> int:
+async def _reconcile_one(object_id: str, report: _Report, *, dry_run: bool, announce: bool) -> int:
     """Reconcile one object; return the number of fields that still differ."""
-    async with _open_context() as (context, _):
+    async with _open_context(announce=announce) as (context, _):
         drift = await reconcile_object(context, object_id, dry_run=dry_run, by=command_line_actor())
     report.begin()
     for each in drift:
@@ -198,7 +208,7 @@ def _figures_of(drift: Sequence[Drift]) -> Mapping[str, Any]:
 
 
 @asynccontextmanager
-async def _open_context() -> AsyncIterator[tuple[ReconcileContext, ProgressLine]]:
+async def _open_context(*, announce: bool) -> AsyncIterator[tuple[ReconcileContext, ProgressLine]]:
     settings = load_settings()
     line = ProgressLine(sys.stderr)
     async with AsyncExitStack() as stack:
@@ -206,5 +216,5 @@ async def _open_context() -> AsyncIterator[tuple[ReconcileContext, ProgressLine]
         drivers = await stack.enter_async_context(open_drivers(settings))
         gateway = await stack.enter_async_context(open_gateway(settings))
         stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))
-        mirror = Mirror(pool, stripe, settings.livemode)
+        mirror = Mirror(pool, stripe, settings.livemode, silent=not announce)
         yield ReconcileContext(mirror, drivers, on_progress=line.show), line

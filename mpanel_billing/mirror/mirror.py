@@ -43,11 +43,15 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """The rows in `pool` that mirror one account and mode of `stripe` (rule 14)."""
+    """The rows in `pool` that mirror one account and mode of `stripe` (rule 14).
+
+    A `silent` one tells mPanel nothing of what it fetches and applies: that may be long over.
+    """
 
     pool: Pool
     stripe: "StripeGateway"
     livemode: bool
+    silent: bool = False
 
     async def apply(self, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
         """Do as `apply_snapshots`, in a transaction of its own; after a deadlock, try again.
@@ -61,6 +65,8 @@ class Mirror:
 
     async def _apply_once(self, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
         async with transaction(self.pool) as conn:
+            if self.silent:
+                await repository.silence_messages(conn)
             return await apply_snapshots(conn, snapshots)
 
     async def refresh(self, object_type: str, object_id: str) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ _refetches = load_queries("refetches")
 _refunds = load_queries("refunds")
 _adoptions = load_queries("adoptions")
 _privacy = load_queries("privacy")
+_messages = load_queries("messages")
 
 _BY_TYPE = {each.object_type: load_queries(each.query_file) for each in MIRRORED}
 _WRITES_LATER = {
@@ -54,6 +55,11 @@ class Derived:
 async def lock_objects(conn: Connection, keys: Sequence[str]) -> None:
     """Lock each object until the transaction ends; keys must be in the global order."""
     await _subscriptions.lock_objects.execute(conn, keys=keys)
+
+
+async def silence_messages(conn: Connection) -> None:
+    """Let mPanel be told nothing of what the transaction changes."""
+    await _messages.silence_messages.fetch_value(conn)
 
 
 async def list_erased(conn: Connection, people: Sequence[Person]) -> set[str]:

@@ -14,6 +14,7 @@ def _words(text: str) -> frozenset[str]:
 ERASED: Mapping[str, frozenset[str]] = {
     "billing_changes": _words("request_key params last_error"),
     "billing_deleted_subscriptions": _words("subscription services charges"),
+    "billing_deliveries": _words("last_error"),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
     "billing_reconcile_drift": _words("ours found"),
@@ -79,12 +80,16 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_deleted_subscriptions": _words(
         "stripe_subscription_id stripe_customer_id stripe_status settled_how"
     ),
+    "billing_deliveries": _words("message_id state"),
     "billing_erasure_key": _words("key"),
     "billing_erasures": _words("kind reason"),
     "billing_ignored_prices": _words("stripe_price_id reason set_by"),
     "billing_kept_payments": _words("stripe_invoice_id currency kept_by"),
     "billing_key_usage": _words("key_id measure"),
     "billing_leniency": _words("set_by"),
+    # names and addresses are only added when a message is sent
+    "billing_messages": _words("id type object_id version data"),
+    "billing_receivers": _words("name url types secret former_secret disabled_reason created_by"),
     "billing_reconcile_drift": _words("object_type object_id field"),
     "billing_reconcile_marks": _words("object_id"),
     "billing_reconcile_runs": _words("started_by outcome last_error"),

@@ -22,6 +22,7 @@ _BATCHES = {
     "provisioning_log": _queries.prune_provisioning_log,
     "idempotency_keys": _queries.prune_idempotency_keys,
     "job_log": _queries.prune_job_log,
+    "messages": _queries.prune_messages,
 }
 
 COUNTED_UP_TO = 100_000
@@ -36,6 +37,7 @@ class Ages:
     provisioning_log: int
     idempotency_keys: int
     job_log: int
+    messages: int
     unpaid_orders: int
 
 

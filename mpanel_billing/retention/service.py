@@ -26,6 +26,7 @@ def ages_of(settings: DatabaseSettings) -> Ages:
         provisioning_log=settings.keep_provisioning_log_days,
         idempotency_keys=settings.keep_idempotency_keys_days,
         job_log=settings.keep_job_log_days,
+        messages=settings.keep_messages_days,
         unpaid_orders=settings.keep_unpaid_orders_days,
     )
 

@@ -30,6 +30,7 @@ from mpanel_billing.database.pool import (
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
+from mpanel_billing.messages.sending import CHANNEL, open_sender
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
@@ -170,9 +171,14 @@ async def _open_queue(
         register(queue, provisioning, progress)
         schedule_pruning(queue, pool, ages_of(settings))
         stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))
-        context = ReconcileContext(Mirror(pool, stripe, settings.livemode), drivers)
+        mirror = Mirror(pool, stripe, settings.livemode, silent=True)
+        context = ReconcileContext(mirror, drivers)
         schedule_reconciling(queue, context, settings.reconcile_hour, progress)
         await _listen(queue)
+        sender = await stack.enter_async_context(open_sender(pool, settings.panel_links))
+        woken = asyncio.Event()
+        await queue.connection.add_listener(CHANNEL, lambda _: woken.set())
+        await stack.enter_async_context(background(sender.run(woken)))
         await trigger_undone(pool, clock)
         logger.info("worker ready")
         signal_ready()

@@ -14,6 +14,7 @@ from mpanel_billing.jobs.queue import (
     enqueue_reconcile,
     enqueue_refetches,
 )
+from mpanel_billing.messages.receivers import record_trial_endings
 from mpanel_billing.mirror.repository import list_due_refetches
 from mpanel_billing.provisioning.lease import LEASE_SECONDS, Clock, database_clock
 from mpanel_billing.provisioning.repository.runs import (
@@ -52,6 +53,7 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     counts["edited"] = await _sweep_edits(pool)
     counts["accounts"] = await join_accounts(pool, MOST)
     await fold_revenue(pool)
+    await record_trial_endings(pool)
     if any(counts.values()):
         logger.info("due work triggered", extra=counts)
     return MappingProxyType(counts)

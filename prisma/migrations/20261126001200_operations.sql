@@ -240,7 +240,7 @@ COMMENT ON COLUMN billing_reconcile_drift.found_at IS 'When it was found';
 
 CREATE TABLE billing_retention (
     subject text PRIMARY KEY CHECK (subject IN (
-        'event_payloads', 'events', 'provisioning_log', 'idempotency_keys', 'job_log', 'unpaid_orders'
+        'event_payloads', 'events', 'provisioning_log', 'idempotency_keys', 'job_log', 'messages', 'unpaid_orders'
     )),
     pruned_until timestamptz NOT NULL DEFAULT '-infinity',
     pruned_rows bigint NOT NULL DEFAULT 0,
@@ -252,7 +252,7 @@ COMMENT ON COLUMN billing_retention.pruned_until IS 'Everything older has been p
 COMMENT ON COLUMN billing_retention.pruned_rows IS 'Rows pruned by all runs together';
 COMMENT ON COLUMN billing_retention.pruned_at IS 'When a run last finished';
 INSERT INTO billing_retention (subject)
-VALUES ('event_payloads'), ('events'), ('provisioning_log'), ('idempotency_keys'), ('job_log'), ('unpaid_orders');
+VALUES ('event_payloads'), ('events'), ('provisioning_log'), ('idempotency_keys'), ('job_log'), ('messages'), ('unpaid_orders');
 
 -- migrate:down
 DROP TABLE billing_retention;

@@ -450,6 +450,15 @@ blanked_invoices AS (
     WHERE stripe_invoice_id IS NOT NULL
       AND (customer_id = ANY(:customers::uuid[]) OR subscription_id = ANY(:subscriptions::uuid[]))
     RETURNING id
+),
+blanked_deliveries AS (
+    UPDATE billing_deliveries AS d
+    SET last_error = 'erased'
+    FROM billing_messages AS m
+    WHERE m.id = d.message_id
+      AND m.subscription_id = ANY(:subscriptions::uuid[])
+      AND d.last_error IS NOT NULL
+    RETURNING d.message_id
 )
 SELECT counted.table_name, counted.rows
 FROM (
@@ -486,6 +495,8 @@ FROM (
     SELECT 'tenants', (SELECT count(*) FROM blanked_tenants)
     UNION ALL
     SELECT 'invoices', (SELECT count(*) FROM blanked_invoices)
+    UNION ALL
+    SELECT 'billing_deliveries', (SELECT count(*) FROM blanked_deliveries)
 ) AS counted
 WHERE counted.rows > 0
 ORDER BY counted.table_name;
@@ -746,6 +757,18 @@ SELECT jsonb_build_object(
     ),
     'stripe_refetches', (
         SELECT jsonb_agg(to_jsonb(t)) FROM stripe_refetches AS t WHERE t.object_id = ANY(:object_ids::text[])
+    ),
+    'billing_messages', (
+        SELECT jsonb_agg(to_jsonb(t) ORDER BY t.position)
+        FROM billing_messages AS t
+        WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
+    'billing_deliveries', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM billing_deliveries AS t
+        WHERE t.message_id IN (
+            SELECT m.id FROM billing_messages AS m WHERE m.subscription_id = ANY(:subscriptions::uuid[])
+        )
     ),
     'billing_kept_payments', (
         SELECT jsonb_agg(to_jsonb(t))

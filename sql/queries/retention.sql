@@ -9,7 +9,7 @@
 --     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
 --     pruned_rows bigint DEFAULT 0 NOT NULL,
 --     pruned_at timestamp with time zone,
---     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'unpaid_orders'::text])))
+--     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text])))
 -- );
 -- ALTER TABLE ONLY billing_retention ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
@@ -135,6 +135,26 @@ SELECT
     max(pruned.created) AS until
 FROM pruned;
 
+-- name: prune_messages(keep_days, since)^
+-- With their deliveries, those that wait for a disabled receiver too.
+WITH pruned AS (
+    DELETE FROM billing_messages
+    WHERE ctid = ANY(ARRAY(
+        SELECT m.ctid
+        FROM billing_messages AS m
+        WHERE m.created_at >= :since::timestamptz
+          AND m.created_at < now() - make_interval(days => :keep_days::integer)
+        ORDER BY m.created_at
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING created_at
+)
+SELECT
+    count(*) AS rows,
+    max(pruned.created_at) AS until
+FROM pruned;
+
 -- name: list_unpaid_orders(keep_days)^
 -- Each order is looked at once, when it is old enough; billing_retention has how far. Their customer
 -- records and Stripe customers are returned too if nothing else needs them. 200 at a time.
@@ -250,7 +270,7 @@ SET pruned_rows = pruned_rows + :rows::bigint,
     pruned_at = CASE WHEN :rows::bigint = 0 THEN now() ELSE pruned_at END
 WHERE subject = :subject;
 
--- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log, unpaid_orders)^
+-- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log, messages, unpaid_orders)^
 -- Rows older than that many days, each kind counted up to 100,001: counting all can take minutes.
 SELECT
     (
@@ -306,6 +326,15 @@ SELECT
             LIMIT 100001
         ) AS old
     ) AS job_log,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM billing_messages AS m
+            WHERE m.created_at < now() - make_interval(days => :messages::integer)
+            LIMIT 100001
+        ) AS old
+    ) AS messages,
     (
         SELECT count(*)
         FROM (

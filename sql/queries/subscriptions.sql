@@ -58,6 +58,7 @@
 -- CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
 -- CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
 -- CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
+-- CREATE INDEX billing_subscriptions_trial_idx ON subscriptions USING btree (trial_end) WHERE (stripe_status = 'trialing'::text);
 --
 -- CREATE TABLE subscription_items (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,

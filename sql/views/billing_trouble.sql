@@ -608,7 +608,30 @@ JOIN billing_reconcile_drift AS d
     ON d.run_id = latest.id
     AND NOT d.repaired
 LEFT JOIN subscriptions AS s
-    ON s.stripe_subscription_id = d.object_id;
+    ON s.stripe_subscription_id = d.object_id
+UNION ALL
+SELECT
+    'receiver_disabled',
+    NULL,
+    r.name,
+    r.disabled_at,
+    r.url || ': ' || r.disabled_reason
+FROM billing_receivers AS r
+WHERE r.disabled_at IS NOT NULL
+  AND r.failing_since IS NOT NULL
+UNION ALL
+SELECT
+    'not_delivered',
+    d.subscription_id,
+    d.message_id,
+    d.tried_at,
+    m.type || ' to ' || r.name || ': ' || d.last_error
+FROM billing_deliveries AS d
+JOIN billing_messages AS m
+    ON m.id = d.message_id
+JOIN billing_receivers AS r
+    ON r.id = d.receiver_id
+WHERE d.state = 'given_up';
 COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
 COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';

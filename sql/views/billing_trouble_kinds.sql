@@ -185,6 +185,20 @@ FROM (
         'mpanel-billing reconcile --object OBJECT'
     ),
     (
+        'receiver_disabled',
+        'trouble',
+        'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.',
+        'receivers enable, once it works again: it gets all that has waited; or receivers remove',
+        'mpanel-billing receivers enable RECEIVER'
+    ),
+    (
+        'not_delivered',
+        'trouble',
+        'A receiver has not accepted a message in ten attempts over three days. object_id is the message.',
+        'deliveries resend, once the receiver accepts it; or deliveries dismiss',
+        'mpanel-billing deliveries resend MESSAGE'
+    ),
+    (
         'dunning',
         'watch',
         'A term is due and unpaid, and Stripe will try again to collect it.',

@@ -92,4 +92,15 @@ SELECT 'evt_' || n, 'invoice.paid', TRUE, now(), 'in_' || n, '{}',
     now() - n * interval '1 second', now()
 FROM made;
 
+INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
+VALUES ('panel', 'https://panel.test/', TRUE, '{*}', 'whsec_abc', 'grace');
+INSERT INTO billing_messages (id, type, object_id, version, livemode, subscription_id, sequence,
+    occurred_at, addressed_at, data)
+SELECT 'msg_' || lpad(to_hex(n), 32, '0'), 'invoice.paid', 'in_' || n, 'paid', TRUE, subscription_id, 1,
+    now(), now(), '{}'
+FROM made;
+INSERT INTO billing_deliveries (message_id, receiver_id, subscription_id, sequence, state, next_attempt_at)
+SELECT m.id, r.id, m.subscription_id, 1, 'delivered', NULL
+FROM billing_messages AS m CROSS JOIN billing_receivers AS r;
+
 ANALYZE;

@@ -11,7 +11,7 @@ from tests.inline_worker import InlineWorker
 from tests.privacy.conftest import ADA, NEEDLES, places_of
 from tests.service import Service
 
-AGES = Ages(36_500, 36_500, 36_500, 36_500, 36_500, unpaid_orders=90)
+AGES = Ages(36_500, 36_500, 36_500, 36_500, 36_500, 36_500, unpaid_orders=90)
 DOMAIN = {"mode": "register", "value": "qxlovelace.com"}
 
 

@@ -353,6 +353,8 @@ ELSEWHERE = {
     "paid_after_end": "test_after_end.py",
     "open_after_end": "test_after_end.py",
     "drift": "tests/reconciliation/test_drift.py",
+    "receiver_disabled": "tests/messages/test_sending.py",
+    "not_delivered": "tests/messages/test_sending.py",
 }
 """Kinds whose worlds need more than this system: where they are shown, and their near misses."""
 

@@ -13,6 +13,7 @@ AGES = Ages(
     provisioning_log=365,
     idempotency_keys=1,
     job_log=7,
+    messages=90,
     unpaid_orders=90,
 )
 

@@ -22,14 +22,22 @@ BATCHES = (
     "prune_provisioning_log",
     "prune_idempotency_keys",
     "prune_job_log",
+    "prune_messages",
 )
 VALUES = {"keep_days": "90", "since": "'-infinity'"}
-TABLES = ("stripe_events", "idempotency_keys", "pgqueuer_log", "provisioning_log")
+TABLES = (
+    "stripe_events",
+    "idempotency_keys",
+    "pgqueuer_log",
+    "provisioning_log",
+    "billing_messages",
+)
 INDEXES = {
     "stripe_events_received_idx",
     "provisioning_log_created_idx",
     "idempotency_keys_created_idx",
     "pgqueuer_log_created",
+    "billing_messages_created_idx",
 }
 
 
@@ -57,9 +65,9 @@ async def put_logs_and_keys(pool: Pool, inbox: Inbox) -> None:
 
 async def test_logs_and_keys_go_at_their_age(pool: Pool, inbox: Inbox, cellar: Cellar) -> None:
     await put_logs_and_keys(pool, inbox)
-    due = dict.fromkeys(("event_payloads", "events", "unpaid_orders"), 0) | dict.fromkeys(
-        ("provisioning_log", "idempotency_keys", "job_log"), 1
-    )
+    due = dict.fromkeys(
+        ("event_payloads", "events", "messages", "unpaid_orders"), 0
+    ) | dict.fromkeys(("provisioning_log", "idempotency_keys", "job_log"), 1)
     assert await count_prunable(pool, AGES) == due
     assert await prune(pool, AGES) == due
     assert await cellar.count("provisioning_log") == 1
@@ -103,6 +111,13 @@ async def fill_tables(pool: Pool, inbox: Inbox, cellar: Cellar) -> None:
     await pool.execute(
         """INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint, created)
            SELECT n, 'successful', 0, 'provision', now() - make_interval(mins => n)
+           FROM generate_series(1, 20000) AS n"""
+    )
+    await pool.execute(
+        """INSERT INTO billing_messages (id, type, object_id, version, livemode, occurred_at, data,
+               created_at)
+           SELECT 'msg_' || lpad(to_hex(n), 32, '0'), 'invoice.paid', 'in_' || n, 'paid', FALSE,
+               now(), '{}', now() - make_interval(mins => n)
            FROM generate_series(1, 20000) AS n"""
     )
     for table in TABLES:

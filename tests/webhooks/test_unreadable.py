@@ -52,6 +52,7 @@ ALL = Ages(
     provisioning_log=0,
     idempotency_keys=0,
     job_log=0,
+    messages=0,
     unpaid_orders=0,
 )
 

@@ -1,0 +1,1 @@
+"""Messages to mPanel about what has changed, by the Standard Webhooks specification."""

@@ -1,0 +1,489 @@
+-- Messages to mPanel: an outbox that triggers write, in the transaction that changes something. How and
+-- why: docs/decisions/0030-messages-by-triggers.md.
+
+-- migrate:up
+CREATE TABLE billing_receivers (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name text NOT NULL UNIQUE CHECK (name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'),
+    url text NOT NULL CHECK (url ~ '^https?://'),
+    livemode boolean NOT NULL,
+    types text[] NOT NULL CHECK (cardinality(types) > 0),
+    secret text NOT NULL CHECK (secret ~ '^whsec_[0-9A-Za-z+/=]+$'),
+    former_secret text CHECK (former_secret ~ '^whsec_[0-9A-Za-z+/=]+$'),
+    former_secret_until timestamptz,
+    failing_since timestamptz,
+    disabled_at timestamptz,
+    disabled_reason text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by text NOT NULL,
+    CHECK ((former_secret IS NULL) = (former_secret_until IS NULL)),
+    CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
+);
+COMMENT ON TABLE billing_receivers IS 'Where messages are sent to';
+COMMENT ON COLUMN billing_receivers.id IS 'Our id';
+COMMENT ON COLUMN billing_receivers.name IS 'Name, chosen by the operator';
+COMMENT ON COLUMN billing_receivers.url IS 'Messages are POSTed to it';
+COMMENT ON COLUMN billing_receivers.livemode IS 'It gets what is about this mode of Stripe';
+COMMENT ON COLUMN billing_receivers.types IS 'The types it gets: invoice.paid, invoice.*, or * for all';
+COMMENT ON COLUMN billing_receivers.secret IS 'Key of the signatures, as Standard Webhooks writes it';
+COMMENT ON COLUMN billing_receivers.former_secret IS 'The key before the last roll: messages are signed with both for a time';
+COMMENT ON COLUMN billing_receivers.former_secret_until IS 'Until then; null: there is only one key';
+COMMENT ON COLUMN billing_receivers.failing_since IS 'First failure since the last success; null: the latest attempt succeeded';
+COMMENT ON COLUMN billing_receivers.disabled_at IS 'Nothing is sent since then; what there is to send waits. Null: enabled';
+COMMENT ON COLUMN billing_receivers.disabled_reason IS 'Why: by whom, or which failure';
+COMMENT ON COLUMN billing_receivers.created_at IS 'When it was added';
+COMMENT ON COLUMN billing_receivers.created_by IS 'Who added it';
+
+CREATE TABLE billing_messages (
+    id text PRIMARY KEY CHECK (id ~ '^msg_[0-9a-f]{32}$'),
+    position bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    type text NOT NULL CHECK (type ~ '^[a-z]+\.[a-z_]+$'),
+    object_id text NOT NULL,
+    version text NOT NULL,
+    livemode boolean NOT NULL,
+    subscription_id uuid,
+    customer_id uuid,
+    sequence bigint CHECK (sequence > 0),
+    occurred_at timestamptz NOT NULL,
+    data jsonb NOT NULL CHECK (jsonb_typeof(data) = 'object'),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    addressed_at timestamptz,
+    CHECK (sequence IS NULL OR (subscription_id IS NOT NULL AND addressed_at IS NOT NULL))
+);
+CREATE INDEX billing_messages_new_idx ON billing_messages (position)
+WHERE addressed_at IS NULL;
+CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages (subscription_id, sequence)
+WHERE sequence IS NOT NULL;
+CREATE INDEX billing_messages_created_idx ON billing_messages (created_at);
+COMMENT ON TABLE billing_messages IS 'What mPanel is told: one row for each transition. They hold no personal data: names and addresses are added when a message is sent';
+COMMENT ON COLUMN billing_messages.id IS 'Hash of type, object and version: the same transition has the same id, after a restored backup too';
+COMMENT ON COLUMN billing_messages.position IS 'Grows with each message';
+COMMENT ON COLUMN billing_messages.type IS 'subscription.activated, invoice.paid, ...: docs/messages.md lists them';
+COMMENT ON COLUMN billing_messages.object_id IS 'Id of what changed: ours for subscriptions and tenants, Stripe''s for invoices and refunds';
+COMMENT ON COLUMN billing_messages.version IS 'Which transition of the object: what can happen once has a fixed word, a term its start, others their time';
+COMMENT ON COLUMN billing_messages.livemode IS 'Whether it is about Stripe''s live mode';
+COMMENT ON COLUMN billing_messages.subscription_id IS 'The subscription that it is about; null: none is known';
+COMMENT ON COLUMN billing_messages.customer_id IS 'Its customer; null: none is known';
+COMMENT ON COLUMN billing_messages.sequence IS 'Number among the messages of the subscription, without gaps; null: not addressed yet, or no subscription';
+COMMENT ON COLUMN billing_messages.occurred_at IS 'When it happened, by Stripe''s clock where Stripe says so';
+COMMENT ON COLUMN billing_messages.data IS 'The object as it was then; amounts in minor units';
+COMMENT ON COLUMN billing_messages.created_at IS 'When the transition was recorded here';
+COMMENT ON COLUMN billing_messages.addressed_at IS 'When it got its number and its deliveries; null: not yet';
+
+-- Written by the one process that addresses messages, not by those that change something: they would
+-- wait for each other.
+CREATE TABLE billing_message_sequences (
+    subscription_id uuid PRIMARY KEY,
+    latest bigint NOT NULL CHECK (latest > 0)
+) WITH (fillfactor = 85);
+COMMENT ON TABLE billing_message_sequences IS 'The number of the latest message of each subscription';
+COMMENT ON COLUMN billing_message_sequences.subscription_id IS 'The subscription';
+COMMENT ON COLUMN billing_message_sequences.latest IS 'The number';
+
+CREATE TABLE billing_deliveries (
+    message_id text NOT NULL REFERENCES billing_messages ON DELETE CASCADE,
+    receiver_id uuid NOT NULL REFERENCES billing_receivers ON DELETE CASCADE,
+    subscription_id uuid,
+    sequence bigint,
+    state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'given_up')),
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    next_attempt_at timestamptz DEFAULT now(),
+    tried_at timestamptz,
+    last_status integer,
+    last_error text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (receiver_id, message_id),
+    CHECK ((state = 'waiting') = (next_attempt_at IS NOT NULL)),
+    CHECK (state <> 'given_up' OR last_error IS NOT NULL)
+) WITH (fillfactor = 70);
+CREATE INDEX billing_deliveries_message_idx ON billing_deliveries (message_id);
+CREATE INDEX billing_deliveries_due_idx ON billing_deliveries (receiver_id, next_attempt_at)
+WHERE state = 'waiting';
+CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries (receiver_id, subscription_id, sequence)
+WHERE state = 'waiting' AND tried_at IS NULL;
+CREATE INDEX billing_deliveries_given_up_idx ON billing_deliveries (tried_at)
+WHERE state = 'given_up';
+COMMENT ON TABLE billing_deliveries IS 'One message for one receiver';
+COMMENT ON COLUMN billing_deliveries.message_id IS 'The message';
+COMMENT ON COLUMN billing_deliveries.receiver_id IS 'The receiver';
+COMMENT ON COLUMN billing_deliveries.subscription_id IS 'As in the message';
+COMMENT ON COLUMN billing_deliveries.sequence IS 'As in the message: a later one waits until the first attempt of an earlier one has ended';
+COMMENT ON COLUMN billing_deliveries.state IS 'waiting: for its next attempt; delivered: accepted by the receiver; given_up: after the last attempt';
+COMMENT ON COLUMN billing_deliveries.attempts IS 'How often it was sent since it was last requested';
+COMMENT ON COLUMN billing_deliveries.next_attempt_at IS 'When it is sent next; during an attempt, when another process may repeat it; infinity while the receiver is disabled';
+COMMENT ON COLUMN billing_deliveries.tried_at IS 'When the latest attempt ended; null: none has';
+COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest response; null: none came';
+COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
+COMMENT ON COLUMN billing_deliveries.created_at IS 'When it was created';
+
+CREATE FUNCTION billing_is_wanted(message_type text, wanted text[]) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT EXISTS (
+        SELECT 1
+        FROM unnest(wanted) AS w (type)
+        WHERE message_type = w.type
+           OR (w.type LIKE '%*' AND starts_with(message_type, rtrim(w.type, '*')))
+    )
+$$;
+COMMENT ON FUNCTION billing_is_wanted(text, text[]) IS 'Whether a type is one of those that a receiver gets';
+
+-- Nothing is recorded while nobody receives, for what happened more than three days ago (it was
+-- imported, or found by comparing), and in a transaction that asks for silence. Within a transaction the
+-- latest state counts.
+CREATE FUNCTION billing_record_message(
+    message_type text,
+    object text,
+    transition text,
+    is_live boolean,
+    subscription uuid,
+    customer uuid,
+    occurred timestamptz,
+    content jsonb
+) RETURNS void LANGUAGE sql AS $$
+    WITH recorded AS (
+        INSERT INTO billing_messages AS m (
+            id, type, object_id, version, livemode, subscription_id, customer_id, occurred_at, data
+        )
+        SELECT
+            'msg_' || left(
+                encode(sha256(convert_to(concat_ws(' ', message_type, object, transition), 'UTF8')), 'hex'), 32
+            ),
+            message_type,
+            object,
+            transition,
+            is_live,
+            subscription,
+            customer,
+            occurred,
+            content
+        WHERE occurred > now() - interval '3 days'
+          AND current_setting('mpanel_billing.messages', TRUE) IS DISTINCT FROM 'off'
+          AND EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = is_live)
+        ON CONFLICT (id) DO UPDATE
+        SET data = excluded.data
+        WHERE m.created_at = now()
+          AND m.addressed_at IS NULL
+        RETURNING m.id
+    )
+    SELECT pg_notify('billing_messages', '')
+    FROM recorded
+$$;
+COMMENT ON FUNCTION billing_record_message(text, text, text, boolean, uuid, uuid, timestamptz, jsonb) IS 'Records a transition once, for those who are told';
+
+CREATE FUNCTION billing_subscription_message(s subscriptions) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object(
+        'id', s.id,
+        'stripeSubscriptionId', s.stripe_subscription_id,
+        'status', s.status,
+        'stripeStatus', s.stripe_status,
+        'plan', (SELECT jsonb_build_object('code', p.code, 'name', p.name) FROM products AS p WHERE p.id = s.product_id),
+        'addons', coalesce(s.metadata -> 'addonIds', '[]'),
+        'billingCycle', s.billing_cycle,
+        'amount', s.amount,
+        'currency', s.currency,
+        'currentPeriodStart', s.current_period_start,
+        'currentPeriodEnd', s.current_period_end,
+        'trialEnd', s.trial_end,
+        'cancelAtPeriodEnd', coalesce(s.cancel_at_period_end, FALSE),
+        'cancelAt', s.cancel_at,
+        'endedAt', s.ended_at
+    )
+$$;
+COMMENT ON FUNCTION billing_subscription_message(subscriptions) IS 'A subscription as messages tell it';
+
+-- The triggers run with the rights of the functions' owner: mPanel's role changes these tables too, and
+-- need not have rights on ours. A row that changes nothing that is told costs the comparison in WHEN.
+CREATE FUNCTION billing_tell_order() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'order.placed', s.id::text, 'placed', s.livemode, s.id, s.customer_id, NEW.created_at,
+        jsonb_build_object('subscription', billing_subscription_message(s))
+    )
+    FROM subscriptions AS s
+    WHERE s.id = NEW.subscription_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_order() IS 'Records order.placed';
+CREATE TRIGGER billing_tell_order AFTER INSERT ON orders
+FOR EACH ROW EXECUTE FUNCTION billing_tell_order();
+
+CREATE FUNCTION billing_tell_subscription() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    content jsonb;
+    moment text := extract(epoch FROM now())::text;
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    content := jsonb_build_object('subscription', billing_subscription_message(NEW));
+    PERFORM billing_record_message(
+        'subscription.' || told.type, NEW.id::text, told.version, NEW.livemode, NEW.id, NEW.customer_id,
+        told.occurred,
+        content || CASE
+            WHEN told.type = 'changed'
+                THEN jsonb_build_object('before', billing_subscription_message(OLD))
+            ELSE '{}'
+        END
+    )
+    FROM (
+        VALUES
+            ('activated', NEW.status = 'active' AND OLD.status <> 'suspended' AND OLD.status <> 'active', 'activated', now()),
+            ('resumed', NEW.status = 'active' AND OLD.status = 'suspended', moment, now()),
+            ('suspended', NEW.status = 'suspended' AND OLD.status <> 'suspended', moment, now()),
+            ('ended', NEW.status = 'cancelled' AND OLD.status <> 'cancelled', 'ended', coalesce(NEW.ended_at, now())),
+            (
+                'past_due',
+                NEW.stripe_status IN ('past_due', 'unpaid')
+                    AND OLD.stripe_status IS DISTINCT FROM 'past_due'
+                    AND OLD.stripe_status IS DISTINCT FROM 'unpaid',
+                extract(epoch FROM NEW.current_period_start)::text,
+                now()
+            ),
+            (
+                'renewed',
+                NEW.current_period_start > OLD.current_period_start
+                    AND NEW.status NOT IN ('provisional', 'cancelled', 'expired'),
+                extract(epoch FROM NEW.current_period_start)::text,
+                NEW.current_period_start
+            ),
+            (
+                'cancelled',
+                (coalesce(NEW.cancel_at_period_end, FALSE) OR NEW.cancel_at IS NOT NULL)
+                    AND NEW.status <> 'cancelled'
+                    AND (coalesce(NEW.cancel_at_period_end, FALSE), NEW.cancel_at)
+                        IS DISTINCT FROM (coalesce(OLD.cancel_at_period_end, FALSE), OLD.cancel_at),
+                extract(epoch FROM coalesce(NEW.canceled_at, now()))::text,
+                coalesce(NEW.canceled_at, now())
+            ),
+            (
+                'changed',
+                OLD.stripe_status IS NOT NULL
+                    AND OLD.status NOT IN ('provisional', 'expired')
+                    AND NEW.status <> 'cancelled'
+                    AND (NEW.product_id, NEW.billing_cycle, NEW.amount, NEW.currency, NEW.metadata -> 'addonIds')
+                        IS DISTINCT FROM
+                        (OLD.product_id, OLD.billing_cycle, OLD.amount, OLD.currency, OLD.metadata -> 'addonIds'),
+                moment,
+                now()
+            )
+    ) AS told (type, happened, version, occurred)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_subscription() IS 'Records the transitions of a subscription';
+CREATE TRIGGER billing_tell_subscription AFTER UPDATE ON subscriptions
+FOR EACH ROW WHEN (
+    NEW.billing_provider = 'stripe'
+    AND (
+        OLD.status,
+        OLD.stripe_status,
+        OLD.current_period_start,
+        OLD.cancel_at_period_end,
+        OLD.cancel_at,
+        OLD.product_id,
+        OLD.billing_cycle,
+        OLD.amount,
+        OLD.currency,
+        OLD.metadata -> 'addonIds'
+    ) IS DISTINCT FROM (
+        NEW.status,
+        NEW.stripe_status,
+        NEW.current_period_start,
+        NEW.cancel_at_period_end,
+        NEW.cancel_at,
+        NEW.product_id,
+        NEW.billing_cycle,
+        NEW.amount,
+        NEW.currency,
+        NEW.metadata -> 'addonIds'
+    )
+) EXECUTE FUNCTION billing_tell_subscription();
+
+-- One function for new and for changed rows: an invoice that is first seen paid was issued too.
+CREATE FUNCTION billing_tell_invoice() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    status_before text := 'draft';
+    attempts_before integer := 0;
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_OP = 'UPDATE' THEN
+        status_before := OLD.stripe_status;
+        attempts_before := OLD.attempt_count;
+    END IF;
+    PERFORM billing_record_message(
+        'invoice.' || told.type, NEW.stripe_invoice_id, told.version, NEW.livemode, NEW.subscription_id,
+        NEW.customer_id, told.occurred,
+        jsonb_build_object('invoice', jsonb_build_object(
+            'id', NEW.id,
+            'stripeInvoiceId', NEW.stripe_invoice_id,
+            'number', NEW.stripe_number,
+            'status', NEW.stripe_status,
+            'billingReason', NEW.billing_reason,
+            'currency', lower(NEW.currency),
+            'amountDue', NEW.amount_due,
+            'amountPaid', NEW.amount_paid,
+            'amountRemaining', NEW.amount_remaining,
+            'periodStart', NEW.period_start,
+            'periodEnd', NEW.period_end,
+            'dueAt', NEW.due_at,
+            'attemptCount', NEW.attempt_count,
+            'nextPaymentAttempt', NEW.next_payment_attempt,
+            'hostedInvoiceUrl', NEW.hosted_invoice_url,
+            'invoicePdf', NEW.invoice_pdf
+        ))
+    )
+    FROM (
+        VALUES
+            (
+                'created',
+                status_before = 'draft',
+                'created',
+                coalesce(NEW.finalized_at, NEW.stripe_created)
+            ),
+            (
+                'paid',
+                NEW.stripe_status = 'paid' AND status_before <> 'paid',
+                'paid',
+                coalesce(NEW.paid_date AT TIME ZONE 'UTC', NEW.stripe_created)
+            ),
+            (
+                'failed',
+                NEW.stripe_status = 'open' AND NEW.attempt_count > coalesce(attempts_before, 0),
+                NEW.attempt_count::text,
+                now()
+            )
+    ) AS told (type, happened, version, occurred)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_invoice() IS 'Records the transitions of an invoice';
+CREATE TRIGGER billing_tell_new_invoice AFTER INSERT ON invoices
+FOR EACH ROW WHEN (NEW.stripe_status IN ('open', 'paid', 'uncollectible'))
+EXECUTE FUNCTION billing_tell_invoice();
+CREATE TRIGGER billing_tell_invoice AFTER UPDATE ON invoices
+FOR EACH ROW WHEN (
+    NEW.stripe_status IN ('open', 'paid', 'uncollectible')
+    AND (OLD.stripe_status, OLD.attempt_count) IS DISTINCT FROM (NEW.stripe_status, NEW.attempt_count)
+) EXECUTE FUNCTION billing_tell_invoice();
+
+CREATE FUNCTION billing_tell_refund() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'refund.' || told.type, NEW.stripe_refund_id, told.type, NEW.livemode, NULL, NULL, told.occurred,
+        jsonb_build_object('refund', jsonb_build_object(
+            'stripeRefundId', NEW.stripe_refund_id,
+            'status', NEW.status,
+            'amount', NEW.amount,
+            'currency', NEW.currency,
+            'reason', NEW.reason
+        ))
+    )
+    FROM (
+        VALUES
+            ('created', TG_OP = 'INSERT', NEW.stripe_created),
+            ('succeeded', NEW.status = 'succeeded', coalesce(NEW.stripe_as_of, now())),
+            ('failed', NEW.status IN ('failed', 'canceled'), now())
+    ) AS told (type, happened, occurred)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_refund() IS 'Records the transitions of a refund';
+CREATE TRIGGER billing_tell_new_refund AFTER INSERT ON stripe_refunds
+FOR EACH ROW EXECUTE FUNCTION billing_tell_refund();
+CREATE TRIGGER billing_tell_refund AFTER UPDATE ON stripe_refunds
+FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION billing_tell_refund();
+
+CREATE FUNCTION billing_tell_tenant() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    moment text := extract(epoch FROM now())::text;
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'tenant.' || told.type, NEW.id::text, told.version, s.livemode, s.id, s.customer_id, now(),
+        jsonb_build_object('tenant', jsonb_build_object('id', NEW.id, 'status', NEW.status))
+    )
+    FROM subscriptions AS s
+    CROSS JOIN (
+        VALUES
+            ('ready', NEW.status = 'active' AND OLD.status <> 'suspended', 'ready'),
+            ('resumed', NEW.status = 'active' AND OLD.status = 'suspended', moment),
+            ('suspended', NEW.status = 'suspended', moment),
+            ('terminated', NEW.status = 'cancelled', 'terminated')
+    ) AS told (type, happened, version)
+    WHERE s.id = NEW.billing_subscription_id
+      AND told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_tenant() IS 'Records the transitions of a tenant';
+CREATE TRIGGER billing_tell_tenant AFTER UPDATE ON tenants
+FOR EACH ROW WHEN (NEW.billing_subscription_id IS NOT NULL AND OLD.status IS DISTINCT FROM NEW.status)
+EXECUTE FUNCTION billing_tell_tenant();
+
+CREATE FUNCTION billing_tell_service() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'tenant.changed', t.id::text, extract(epoch FROM now())::text, s.livemode, s.id, s.customer_id, now(),
+        jsonb_build_object(
+            'tenant', jsonb_build_object('id', t.id, 'status', t.status),
+            'service', jsonb_build_object('productType', NEW.product_type, 'state', NEW.actual, 'resources', NEW.resources)
+        )
+    )
+    FROM subscriptions AS s
+    JOIN tenants AS t
+        ON t.id = s.tenant_id
+    WHERE s.id = NEW.subscription_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_service() IS 'Records tenant.changed';
+CREATE TRIGGER billing_tell_service AFTER UPDATE ON tenant_services
+FOR EACH ROW WHEN (
+    OLD.actual = 'active'
+    AND NEW.actual = 'active'
+    AND OLD.resources IS DISTINCT FROM NEW.resources
+) EXECUTE FUNCTION billing_tell_service();
+
+-- A trigger needs no right to fire; without it nobody can make one of theirs run these.
+REVOKE EXECUTE ON FUNCTION
+    billing_record_message(text, text, text, boolean, uuid, uuid, timestamptz, jsonb),
+    billing_tell_order(),
+    billing_tell_subscription(),
+    billing_tell_invoice(),
+    billing_tell_refund(),
+    billing_tell_tenant(),
+    billing_tell_service()
+FROM PUBLIC;
+
+-- migrate:down
+DROP TRIGGER billing_tell_service ON tenant_services;
+DROP TRIGGER billing_tell_tenant ON tenants;
+DROP TRIGGER billing_tell_refund ON stripe_refunds;
+DROP TRIGGER billing_tell_new_refund ON stripe_refunds;
+DROP TRIGGER billing_tell_invoice ON invoices;
+DROP TRIGGER billing_tell_new_invoice ON invoices;
+DROP TRIGGER billing_tell_subscription ON subscriptions;
+DROP TRIGGER billing_tell_order ON orders;
+DROP FUNCTION billing_tell_service();
+DROP FUNCTION billing_tell_tenant();
+DROP FUNCTION billing_tell_refund();
+DROP FUNCTION billing_tell_invoice();
+DROP FUNCTION billing_tell_subscription();
+DROP FUNCTION billing_tell_order();
+DROP FUNCTION billing_subscription_message(subscriptions);
+DROP FUNCTION billing_record_message(text, text, text, boolean, uuid, uuid, timestamptz, jsonb);
+DROP FUNCTION billing_is_wanted(text, text[]);
+DROP TABLE billing_deliveries;
+DROP TABLE billing_message_sequences;
+DROP TABLE billing_messages;
+DROP TABLE billing_receivers;

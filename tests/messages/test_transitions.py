@@ -1,0 +1,201 @@
+"""Which changes are told, what is said of them, and which are not."""
+
+import time
+from typing import Any
+
+import pytest
+
+from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.messages.receivers import record_trial_endings
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+from tests.messages.conftest import Panel
+
+NOW = int(time.time())
+MONTH = 30 * 86_400
+
+
+@pytest.fixture(autouse=True)
+async def receiver(pool: Pool, panel: Panel) -> None:
+    await panel.add(pool)
+
+
+async def told(pool: Pool) -> list[str]:
+    rows = await pool.fetch("SELECT type FROM billing_messages ORDER BY position")
+    return [row["type"] for row in rows]
+
+
+async def data(pool: Pool, type_: str) -> dict[str, Any]:
+    content: dict[str, Any] = await pool.fetchval(
+        "SELECT data FROM billing_messages WHERE type = $1", type_
+    )
+    return content
+
+
+def subscription(**more: Any) -> dict[str, Any]:
+    return made.subscription(**{"start": NOW, "end": NOW + MONTH} | more)
+
+
+def invoice(status: str, **more: Any) -> dict[str, Any]:
+    finalized = {"finalized_at": NOW, "paid_at": NOW if status == "paid" else None}
+    return made.invoice(status=status, created=NOW, status_transitions=finalized, **more)
+
+
+async def test_an_invoice_is_issued_fails_and_is_paid(pool: Pool, inbox: Inbox) -> None:
+    await inbox.deliver("customer.subscription.created", subscription(), created=NOW)
+    await inbox.deliver("invoice.created", invoice("draft"), created=NOW)
+    assert await told(pool) == []
+    failed = invoice("open", attempt_count=1)
+    await inbox.deliver("invoice.payment_failed", failed, created=NOW + 1)
+    await inbox.deliver("invoice.updated", failed, created=NOW + 2)
+    await inbox.deliver("invoice.paid", invoice("paid", attempt_count=2), created=NOW + 3)
+    assert await told(pool) == ["invoice.created", "invoice.failed", "invoice.paid"]
+    paid = (await data(pool, "invoice.paid"))["invoice"]
+    assert (paid["status"], paid["amountPaid"], paid["currency"]) == ("paid", 799, "usd")
+
+
+async def test_an_invoice_that_is_first_seen_paid_was_issued_too(pool: Pool, inbox: Inbox) -> None:
+    """Whatever order webhooks come in; a failure that is over is not told."""
+    await inbox.deliver("invoice.paid", invoice("paid", attempt_count=2), created=NOW + 3)
+    await inbox.deliver("invoice.payment_failed", invoice("open", attempt_count=1), created=NOW)
+    await inbox.deliver("invoice.created", invoice("draft"), created=NOW)
+    assert sorted(await told(pool)) == ["invoice.created", "invoice.paid"]
+
+
+async def test_what_happened_long_ago_is_not_told(pool: Pool, inbox: Inbox) -> None:
+    """As when an account is imported."""
+    long_ago = NOW - 4 * 86_400
+    old = made.invoice(
+        status="paid",
+        created=long_ago,
+        status_transitions={"finalized_at": long_ago, "paid_at": long_ago},
+    )
+    await inbox.deliver("invoice.paid", old, created=NOW)
+    assert await told(pool) == []
+
+
+async def test_a_transaction_can_ask_for_silence(pool: Pool, inbox: Inbox) -> None:
+    await inbox.deliver("invoice.created", invoice("draft"), created=NOW)
+    async with transaction(pool) as conn:
+        await conn.execute("SELECT set_config('mpanel_billing.messages', 'off', TRUE)")
+        await conn.execute("UPDATE invoices SET stripe_status = 'open'")
+    assert await told(pool) == []
+    await pool.execute("UPDATE invoices SET stripe_status = 'draft'")
+    await pool.execute("UPDATE invoices SET stripe_status = 'open'")
+    assert await told(pool) == ["invoice.created"]
+
+
+async def test_nothing_is_recorded_while_nobody_receives(pool: Pool, inbox: Inbox) -> None:
+    await pool.execute("DELETE FROM billing_receivers")
+    await inbox.deliver("invoice.paid", invoice("paid"), created=NOW)
+    assert await told(pool) == []
+
+
+async def test_a_receiver_of_live_mode_gets_nothing_of_test_mode(pool: Pool, inbox: Inbox) -> None:
+    await pool.execute("UPDATE billing_receivers SET livemode = TRUE")
+    await inbox.deliver("invoice.paid", invoice("paid"), created=NOW)
+    assert await told(pool) == []
+
+
+async def begun(pool: Pool, inbox: Inbox) -> None:
+    """A subscription that has been served for a while."""
+    await inbox.deliver("customer.subscription.created", subscription(), created=NOW)
+    await inbox.deliver("invoice.paid", invoice("paid"), created=NOW)
+    await pool.execute("UPDATE subscriptions SET status = 'active'")
+    await pool.execute("DELETE FROM billing_messages")
+
+
+async def test_a_renewal_begins_a_term_once(pool: Pool, inbox: Inbox) -> None:
+    await begun(pool, inbox)
+    renewed = subscription(start=NOW + 10, end=NOW + MONTH)
+    await inbox.deliver("customer.subscription.updated", renewed, created=NOW + 10)
+    await inbox.deliver("customer.subscription.updated", renewed, created=NOW + 11)
+    assert await told(pool) == ["subscription.renewed"]
+
+
+async def test_an_update_that_changes_nothing_is_not_told(pool: Pool, inbox: Inbox) -> None:
+    await begun(pool, inbox)
+    same = subscription(metadata={"note": "x"})
+    await inbox.deliver("customer.subscription.updated", same, created=NOW + 10)
+    assert await told(pool) == []
+
+
+async def test_a_change_says_how_it_was(pool: Pool, inbox: Inbox) -> None:
+    await begun(pool, inbox)
+    larger = subscription(price="price_2", amount=1499)
+    await inbox.deliver("customer.subscription.updated", larger, created=NOW + 10)
+    assert await told(pool) == ["subscription.changed"]
+    changed = await data(pool, "subscription.changed")
+    assert (changed["before"]["amount"], changed["subscription"]["amount"]) == (799, 1499)
+
+
+async def test_a_cancellation_and_the_end(pool: Pool, inbox: Inbox) -> None:
+    await begun(pool, inbox)
+    ending = subscription(cancel_at_period_end=True, canceled_at=NOW + 10)
+    await inbox.deliver("customer.subscription.updated", ending, created=NOW + 10)
+    assert await told(pool) == ["subscription.cancelled"]
+    kept = subscription()
+    await inbox.deliver("customer.subscription.updated", kept, created=NOW + 11)
+    assert await told(pool) == ["subscription.cancelled"]
+    ended = subscription(status="canceled", ended_at=NOW + 12, canceled_at=NOW + 12)
+    await inbox.deliver("customer.subscription.deleted", ended, created=NOW + 12)
+    assert await told(pool) == ["subscription.cancelled", "subscription.ended"]
+
+
+async def test_a_failed_payment_for_a_term_is_told_once(pool: Pool, inbox: Inbox) -> None:
+    await begun(pool, inbox)
+    for second, status in enumerate(("past_due", "unpaid", "past_due")):
+        late = subscription(status=status)
+        await inbox.deliver("customer.subscription.updated", late, created=NOW + 10 + second)
+    assert await told(pool) == ["subscription.past_due"]
+
+
+async def test_suspension_and_resumption(pool: Pool, inbox: Inbox) -> None:
+    await begun(pool, inbox)
+    for status in ("suspended", "active", "suspended"):
+        await pool.execute("UPDATE subscriptions SET status = $1", status)
+    assert await told(pool) == [
+        "subscription.suspended",
+        "subscription.resumed",
+        "subscription.suspended",
+    ]
+
+
+async def test_two_writes_of_a_transaction_are_one_message(pool: Pool, inbox: Inbox) -> None:
+    await begun(pool, inbox)
+    async with transaction(pool) as conn:
+        await conn.execute("UPDATE subscriptions SET amount = 900, billing_cycle = 'monthly'")
+        await conn.execute("UPDATE subscriptions SET billing_cycle = 'annually'")
+    assert await told(pool) == ["subscription.changed"]
+    changed = (await data(pool, "subscription.changed"))["subscription"]
+    assert (changed["amount"], changed["billingCycle"]) == (900, "annually")
+
+
+async def test_a_refund_is_made_and_succeeds_or_fails(pool: Pool, inbox: Inbox) -> None:
+    pending = made.refund(status="pending", created=NOW)
+    await inbox.deliver("refund.created", pending, created=NOW)
+    await inbox.deliver("refund.updated", {**pending, "status": "succeeded"}, created=NOW + 1)
+    await inbox.deliver("refund.failed", {**pending, "status": "failed"}, created=NOW + 2)
+    assert await told(pool) == ["refund.created", "refund.succeeded", "refund.failed"]
+
+
+async def test_the_end_of_a_trial_is_announced_once(pool: Pool, inbox: Inbox) -> None:
+    soon = subscription(status="trialing", trial_end=NOW + 2 * 86_400, end=NOW + 2 * 86_400)
+    late = subscription(id_="sub_2", status="trialing", trial_end=NOW + 9 * 86_400)
+    for trial in (soon, late):
+        await inbox.deliver("customer.subscription.created", trial, created=NOW)
+    for _ in range(2):
+        await record_trial_endings(pool)
+    assert await told(pool) == ["trial.ending"]
+    assert (await data(pool, "trial.ending"))["subscription"]["stripeSubscriptionId"] == "sub_1"
+
+
+async def test_the_same_transition_has_the_same_id_after_a_restore(
+    pool: Pool, inbox: Inbox
+) -> None:
+    await inbox.deliver("invoice.paid", invoice("paid"), created=NOW)
+    ids = {row["id"] for row in await pool.fetch("SELECT id FROM billing_messages")}
+    for table in ("billing_messages", "invoices", "stripe_events"):
+        await pool.execute(f"DELETE FROM {table}")
+    await inbox.deliver("invoice.paid", invoice("paid"), created=NOW)
+    assert {row["id"] for row in await pool.fetch("SELECT id FROM billing_messages")} == ids
