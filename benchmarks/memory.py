@@ -27,8 +27,12 @@ from tests.faults.deployment import Deployment, open_deployment
 from tests.processes import running_api, running_worker
 
 AT_REST, FIRST_PURCHASE, AFTER_EVENTS = "at rest", "after a purchase", "after the events"
-LIMITS: Mapping[str, float] = {AT_REST: 66, FIRST_PURCHASE: 69, AFTER_EVENTS: 75}
-"""The most RSS that a process may have, in MB (of 1,048,576 bytes)."""
+LIMITS: Mapping[str, Mapping[str, float]] = {
+    AT_REST: {"web": 69, "worker": 66},
+    FIRST_PURCHASE: {"web": 75, "worker": 67},
+    AFTER_EVENTS: {"web": 78, "worker": 68},
+}
+"""The most RSS, in MB (of 1,048,576 bytes): what each has, and 1 to 3 for noise."""
 READY_CPU_SECONDS = 1.0
 """The most CPU until `serve` is ready; on an idle machine it is also the time."""
 
@@ -118,8 +122,8 @@ def _report(when: str, pids: Mapping[str, int]) -> list[str]:
 def exceeded_limits(when: str, found: Mapping[str, Memory]) -> Iterator[str]:
     """Yield a sentence for each process with more RSS than it may have then."""
     for name, memory in found.items():
-        if memory.rss > LIMITS[when]:
-            yield f"{name} has {memory.rss:.1f} MB {when}, more than {LIMITS[when]:.0f}"
+        if memory.rss > (most := LIMITS[when][name]):
+            yield f"{name} has {memory.rss:.1f} MB {when}, more than {most:.0f}"
 
 
 if __name__ == "__main__":
