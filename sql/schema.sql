@@ -104,6 +104,266 @@ END
 $$;
 COMMENT ON FUNCTION billing_announce_catalogue() IS 'Tells web processes that products or prices have changed';
 
+CREATE FUNCTION billing_apply_clear_v1(customers jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS text[]
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    applied text[] := '{}';
+    clear jsonb;
+    ids text[];
+    named text[];
+    touched text[] := '{}';
+    ordered uuid[] := '{}';
+    requests jsonb := '[]';
+    changed uuid[];
+    entrypoints text[] := '{}';
+    triggered text[] := '{}';
+    versions bigint[] := '{}';
+    more text[];
+    more_versions bigint[];
+    delays double precision[] := '{}';
+    more_delays double precision[];
+BEGIN
+    IF customers IS NOT NULL THEN
+        SELECT
+            jsonb_agg(s.snapshot),
+            array_agg(s.snapshot ->> 'object_id')
+        INTO clear, ids
+        FROM jsonb_array_elements(billing_apply_clear_v1.customers) AS s (snapshot)
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM stripe_customers AS mirror
+            WHERE mirror.id = s.snapshot ->> 'object_id'
+              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
+        )
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_erasures AS erased
+              WHERE erased.identifier IN (
+                  s.snapshot ->> 'object_id', billing_email_hash_v1(s.snapshot ->> 'email')
+              )
+          );
+        IF clear IS NOT NULL THEN
+            PERFORM billing_write_customers_v1(clear);
+            applied := applied || ids;
+        END IF;
+    END IF;
+    IF refunds IS NOT NULL THEN
+        SELECT
+            jsonb_agg(s.snapshot),
+            array_agg(s.snapshot ->> 'object_id')
+        INTO clear, ids
+        FROM jsonb_array_elements(billing_apply_clear_v1.refunds) AS s (snapshot)
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM stripe_refunds AS mirror
+            WHERE mirror.stripe_refund_id = s.snapshot ->> 'object_id'
+              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
+        );
+        IF clear IS NOT NULL THEN
+            PERFORM billing_write_refunds_v1(clear);
+            applied := applied || ids;
+        END IF;
+    END IF;
+    IF payments IS NOT NULL THEN
+        SELECT
+            jsonb_agg(s.snapshot),
+            array_agg(s.snapshot ->> 'object_id')
+        INTO clear, ids
+        FROM jsonb_array_elements(billing_apply_clear_v1.payments) AS s (snapshot)
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM invoice_payments AS mirror
+            WHERE mirror.stripe_invoice_payment_id = s.snapshot ->> 'object_id'
+              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
+        );
+        IF clear IS NOT NULL THEN
+            PERFORM billing_write_invoice_payments_v1(clear);
+            applied := applied || ids;
+        END IF;
+    END IF;
+    IF invoices IS NOT NULL THEN
+        SELECT jsonb_agg(s.snapshot)
+        INTO clear
+        FROM jsonb_array_elements(billing_apply_clear_v1.invoices) AS s (snapshot)
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM invoices AS mirror
+            WHERE mirror.stripe_invoice_id = s.snapshot ->> 'object_id'
+              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
+        );
+        IF clear IS NOT NULL THEN
+            SELECT
+                array_agg(w.object_id),
+                array_agg(s.snapshot ->> 'stripe_subscription_id') FILTER (WHERE w.affects_derived)
+            INTO ids, named
+            FROM billing_write_invoices_v1(clear, 'decided') AS w
+            JOIN jsonb_array_elements(clear) AS s (snapshot)
+                ON s.snapshot ->> 'object_id' = w.object_id;
+            applied := applied || ids;
+            touched := touched || named;
+        END IF;
+    END IF;
+    IF subscriptions IS NOT NULL THEN
+        SELECT
+            jsonb_agg(s.snapshot || jsonb_build_object(
+                'subscription_id', coalesce(placed.subscription_id::text, s.snapshot ->> 'new_subscription_id'),
+                'customer_id', coalesce(placed.customer_id::text, s.snapshot ->> 'new_customer_id')
+            )),
+            coalesce(
+                jsonb_agg(DISTINCT jsonb_build_object(
+                    'object_type', 'customer',
+                    'object_id', s.snapshot ->> 'stripe_customer_id',
+                    'reason', 'unknown customer'
+                )) FILTER (
+                    WHERE placed.as_of IS NULL
+                      AND placed.customer_id IS NULL
+                ),
+                '[]'
+            )
+        INTO clear, requests
+        FROM jsonb_array_elements(billing_apply_clear_v1.subscriptions) AS s (snapshot)
+        CROSS JOIN LATERAL billing_place_subscription_v1(
+            s.snapshot ->> 'object_id',
+            s.snapshot ->> 'stripe_customer_id',
+            (s.snapshot ->> 'order_id')::uuid
+        ) AS placed
+        WHERE (placed.as_of < (s.snapshot ->> 'since')::timestamptz) IS NOT FALSE
+          AND placed.deleted_id IS NULL
+          AND NOT placed.order_is_missing;
+        IF clear IS NOT NULL THEN
+            SELECT
+                array_agg(w.object_id),
+                array_agg(w.object_id) FILTER (WHERE w.affects_derived)
+            INTO ids, named
+            FROM billing_write_subscriptions_v1(clear, 'decided') AS w;
+            applied := applied || ids;
+            touched := touched || named;
+            SELECT requests || coalesce(jsonb_agg(jsonb_build_object(
+                'object_type', 'subscription', 'object_id', lacking.object_id, 'reason', lacking.reason
+            )), '[]')
+            INTO requests
+            FROM (
+                SELECT
+                    s.snapshot ->> 'object_id' AS object_id,
+                    CASE
+                        WHEN s.snapshot -> 'discounts' <> '[]' AND EXISTS (
+                            SELECT 1
+                            FROM subscription_discounts AS d
+                            WHERE d.subscription_id = (s.snapshot ->> 'subscription_id')::uuid
+                              AND NOT d.fetched
+                        ) THEN 'has a new discount'
+                        WHEN s.snapshot -> 'items_complete' = 'false'
+                            THEN 'has more items than an event carries'
+                    END AS reason
+                FROM jsonb_array_elements(clear) AS s (snapshot)
+            ) AS lacking
+            WHERE lacking.reason IS NOT NULL;
+        END IF;
+    END IF;
+    IF sessions IS NOT NULL THEN
+        SELECT
+            jsonb_agg(s.snapshot || jsonb_build_object(
+                'subscription_id', placed.subscription_id, 'attempt', placed.attempt
+            )),
+            array_agg(s.snapshot ->> 'object_id'),
+            array_agg(placed.subscription_id),
+            array_agg(s.snapshot ->> 'stripe_subscription_id')
+        INTO clear, ids, ordered, named
+        FROM jsonb_array_elements(billing_apply_clear_v1.sessions) AS s (snapshot)
+        CROSS JOIN LATERAL billing_place_session_v1(
+            s.snapshot ->> 'object_id',
+            (s.snapshot ->> 'order_id')::uuid,
+            (s.snapshot ->> 'attempt')::integer,
+            s.snapshot ->> 'stripe_customer_id'
+        ) AS placed
+        WHERE (placed.as_of < (s.snapshot ->> 'since')::timestamptz) IS NOT FALSE
+          AND (placed.order_stripe_subscription_id <> s.snapshot ->> 'stripe_subscription_id') IS NOT TRUE;
+        IF clear IS NOT NULL THEN
+            PERFORM billing_write_sessions_v1(clear);
+            applied := applied || ids;
+            touched := touched || named;
+        END IF;
+    END IF;
+
+    -- payments, refunds, and sessions without a subscription, do not name theirs
+    IF payments IS NOT NULL OR refunds IS NOT NULL OR ordered <> '{}' THEN
+        SELECT touched || array_agg(found.stripe_subscription_id)
+        INTO touched
+        FROM (
+            SELECT i.stripe_subscription_id
+            FROM jsonb_array_elements(billing_apply_clear_v1.payments) AS s (snapshot)
+            JOIN invoices AS i
+                ON i.stripe_invoice_id = s.snapshot ->> 'stripe_invoice_id'
+            WHERE s.snapshot ->> 'object_id' = ANY(applied)
+            UNION
+            SELECT i.stripe_subscription_id
+            FROM jsonb_array_elements(billing_apply_clear_v1.refunds) AS s (snapshot)
+            JOIN invoice_payments AS p
+                ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
+            JOIN invoices AS i
+                ON i.stripe_invoice_id = p.stripe_invoice_id
+            WHERE s.snapshot ->> 'object_id' = ANY(applied)
+            UNION
+            SELECT o.stripe_subscription_id
+            FROM subscriptions AS o
+            WHERE o.id = ANY(ordered)
+        ) AS found;
+    END IF;
+    SELECT array_agg(DISTINCT told.id)
+    INTO touched
+    FROM unnest(touched) AS told (id)
+    WHERE told.id IS NOT NULL;
+    IF EXISTS (
+        SELECT 1
+        FROM unnest(touched) AS told (id)
+        WHERE NOT pg_try_advisory_xact_lock(hashtextextended('sub:' || told.id, 0))
+    ) THEN
+        RAISE EXCEPTION 'another transaction has a subscription of these' USING ERRCODE = 'lock_not_available';
+    END IF;
+
+    -- most first sights of an invoice are of a subscription that has none either
+    IF ordered <> '{}' OR EXISTS (
+        SELECT 1
+        FROM subscriptions AS o
+        WHERE o.stripe_subscription_id = ANY(touched)
+    ) THEN
+        SELECT
+            array_agg(d.subscription_id) FILTER (WHERE d.changed),
+            array_agg(d.subscription_id::text) FILTER (WHERE d.work_version IS NOT NULL),
+            array_agg(d.work_version) FILTER (WHERE d.work_version IS NOT NULL)
+        INTO changed, more, more_versions
+        FROM billing_derive_v1(touched, ordered) AS d;
+        PERFORM pg_notify('billing_subscription', told.id::text)
+        FROM unnest(changed) AS told (id);
+        IF more IS NOT NULL THEN
+            triggered := more;
+            versions := more_versions;
+            delays := array_fill(0.0::double precision, ARRAY[cardinality(more)]);
+            entrypoints := array_fill('provision'::text, ARRAY[cardinality(more)]);
+        END IF;
+    END IF;
+    IF requests <> '[]' THEN
+        SELECT
+            array_agg(r.object_id),
+            array_agg(r.version),
+            array_agg(r.delay_seconds)
+        INTO more, more_versions, more_delays
+        FROM billing_request_refetches_v1(requests) AS r;
+        triggered := triggered || more;
+        versions := versions || more_versions;
+        delays := delays || more_delays;
+        entrypoints := entrypoints || array_fill('refetch'::text, ARRAY[cardinality(more)]);
+    END IF;
+    IF triggered <> '{}' THEN
+        PERFORM billing_enqueue_v1(entrypoints, triggered, versions, delays, headers);
+    END IF;
+    RETURN applied;
+END
+$$;
+COMMENT ON FUNCTION billing_apply_clear_v1(customers jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Applies the snapshots of events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
+
 CREATE FUNCTION billing_audit_append_only() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -130,6 +390,450 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+CREATE FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[]) RETURNS TABLE(subscription_id uuid, changed boolean, work_version bigint)
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH touched AS MATERIALIZED (
+        SELECT
+            s.id,
+            s.customer_id,
+            s.tenant_id,
+            s.status,
+            s.stripe_status,
+            s.stripe_subscription_id,
+            s.stripe_customer_id,
+            s.entitlement,
+            s.metadata -> 'freeDomain' = 'true' AS has_free_domain
+        FROM (
+            SELECT mirrored.id
+            FROM unnest(billing_derive_v1.stripe_subscription_ids) AS told (stripe_subscription_id)
+            JOIN subscriptions AS mirrored
+                ON mirrored.stripe_subscription_id = told.stripe_subscription_id
+            UNION
+            SELECT ordered.id
+            FROM unnest(billing_derive_v1.subscription_ids) AS ordered (id)
+        ) AS named
+        JOIN subscriptions AS s
+            ON s.id = named.id
+        WHERE s.billing_provider = 'stripe'
+    ),
+    invoiced AS (
+        SELECT
+            t.id,
+            bool_or(i.stripe_status = 'paid') AS settled,
+            bool_or(i.pays_order) AS order_paid,
+            min(i.paid_at) FILTER (WHERE i.stripe_status = 'paid' AND i.amount_paid > 0) AS first_paid_at,
+            (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
+                FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
+            min(i.owed_since) FILTER (
+                WHERE i.stripe_status = 'open'
+                   OR (i.stripe_status = 'uncollectible' AND i.last_paid IS NULL)
+                   OR (i.stripe_status = 'uncollectible' AND i.stripe_created > i.last_paid)
+            ) AS owed_since,
+            jsonb_agg(
+                jsonb_build_object(
+                    'invoice', i.stripe_invoice_id, 'amount', i.paid_after_end, 'currency', i.currency
+                )
+                ORDER BY i.stripe_created, i.stripe_invoice_id
+            ) FILTER (WHERE i.paid_after_end > 0) AS paid_after_end,
+            bool_or(i.stripe_status IN ('open', 'uncollectible') AND i.billing_reason IS DISTINCT FROM 'manual') AS payable
+        FROM touched AS t
+        CROSS JOIN LATERAL (
+            SELECT
+                bool_and(c.state = 'attached') AS all_added,
+                max(c.stripe_created) AS last_added
+            FROM subscription_charges AS c
+            WHERE c.subscription_id = t.id
+              AND c.kind = 'one_time'
+              AND c.state <> 'with_checkout'
+        ) AS added
+        CROSS JOIN LATERAL (
+            SELECT
+                listed.stripe_invoice_id,
+                listed.stripe_status,
+                listed.stripe_created,
+                listed.stripe_payment_intent_id,
+                listed.billing_reason,
+                listed.amount_paid,
+                coalesce(listed.paid_date AT TIME ZONE 'UTC', listed.stripe_created) AS paid_at,
+                -- of what is billed for terms: since it was finalized, once a payment has failed; a sent
+                -- one since it is due. One that was written off is owed until a later one is paid
+                CASE
+                    WHEN listed.billing_reason = 'manual' THEN NULL
+                    WHEN listed.collection_method = 'send_invoice'
+                        THEN coalesce(listed.due_at, listed.finalized_at, listed.stripe_created)
+                    WHEN listed.attempt_count > 0 THEN coalesce(listed.finalized_at, listed.stripe_created)
+                END AS owed_since,
+                max(listed.stripe_created) FILTER (
+                    WHERE listed.stripe_status = 'paid'
+                      AND listed.billing_reason IS DISTINCT FROM 'manual'
+                ) OVER () AS last_paid,
+                lower(listed.currency) AS currency,
+                -- money for all that was ordered: what a trial's invoice left out is not paid with it, nor a
+                -- domain that only a long term includes with a shorter one. Credit counts, which was paid
+                -- before; what was given back does not
+                listed.stripe_status = 'paid'
+                    AND listed.total > 0
+                    AND listed.billing_reason IS DISTINCT FROM 'manual'
+                    AND (t.has_free_domain IS NOT TRUE OR listed.period_end >= listed.period_start + interval '360 days')
+                    AND added.all_added IS NOT FALSE
+                    AND (added.last_added < listed.stripe_created) IS NOT FALSE
+                    AND (
+                        listed.amount_paid = 0
+                        OR listed.amount_paid > (
+                            SELECT coalesce(sum(r.amount), 0)
+                            FROM invoice_payments AS p
+                            JOIN stripe_refunds AS r
+                                ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+                            WHERE p.stripe_invoice_id = listed.stripe_invoice_id
+                              AND r.status NOT IN ('failed', 'canceled')
+                        )
+                    ) AS pays_order,
+                -- what the host keeps of an invoice that was open at the end and was paid later; the
+                -- bill for what was used before, which Stripe makes at the end, is not meant
+                CASE
+                    WHEN listed.stripe_status = 'paid'
+                        AND listed.billing_reason IS DISTINCT FROM 'manual'
+                        AND listed.stripe_created < (t.entitlement ->> 'endedAt')::timestamptz
+                        AND listed.paid_date AT TIME ZONE 'UTC' > (t.entitlement ->> 'endedAt')::timestamptz
+                        AND NOT EXISTS (
+                            SELECT 1
+                            FROM billing_kept_payments AS kept
+                            WHERE kept.stripe_invoice_id = listed.stripe_invoice_id
+                        )
+                        AND NOT EXISTS (
+                            SELECT 1
+                            FROM billing_takeovers AS revival
+                            WHERE revival.predecessor_id = t.id
+                              AND revival.done_at IS NOT NULL
+                              AND listed.stripe_invoice_id = ANY(revival.settles)
+                        )
+                        THEN listed.amount_paid - (
+                            SELECT coalesce(sum(r.amount), 0)
+                            FROM invoice_payments AS p
+                            JOIN stripe_refunds AS r
+                                ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+                            WHERE p.stripe_invoice_id = listed.stripe_invoice_id
+                              AND r.status NOT IN ('failed', 'canceled')
+                        )
+                END AS paid_after_end
+            FROM invoices AS listed
+            WHERE listed.stripe_subscription_id = t.stripe_subscription_id
+        ) AS i
+        GROUP BY t.id
+    ),
+    sold AS (
+        SELECT
+            t.id,
+            bool_or(c.status = 'complete' AND c.payment_status IN ('paid', 'no_payment_required')) AS settled,
+            bool_and(c.status = 'expired') AS all_expired
+        FROM touched AS t
+        JOIN checkout_sessions AS c
+            ON c.subscription_id = t.id
+        GROUP BY t.id
+    ),
+    itemised AS (
+        SELECT
+            t.id,
+            (array_agg(product.id ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
+            (array_agg(product.code ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
+            coalesce(
+                (array_agg(term.cycle ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1],
+                CASE WHEN count(DISTINCT coalesce(term.cycle, '')) = 1 THEN min(term.cycle) END
+            ) AS cycle,
+            coalesce(
+                jsonb_agg(DISTINCT product.code) FILTER (WHERE product.kind = 'addon'),
+                '[]'
+            ) AS addon_codes
+        FROM touched AS t
+        JOIN subscription_items AS i
+            ON i.subscription_id = t.id
+        CROSS JOIN LATERAL (
+            SELECT CASE i.interval_count * CASE i.recurring_interval WHEN 'month' THEN 1 WHEN 'year' THEN 12 END
+                WHEN 1 THEN 'monthly'
+                WHEN 3 THEN 'quarterly'
+                WHEN 6 THEN 'semi-annually'
+                WHEN 12 THEN 'annually'
+                WHEN 24 THEN 'biennially'
+                WHEN 36 THEN 'triennially'
+            END AS cycle
+        ) AS term
+        LEFT JOIN prices AS p
+            ON p.id = i.price_id
+        LEFT JOIN products AS product
+            ON product.id = coalesce(p.product_id, (
+                SELECT sold.id
+                FROM products AS sold
+                WHERE sold.stripe_product_id = i.stripe_product_id
+                  AND sold.code IS NOT NULL
+            ))
+        GROUP BY t.id
+    ),
+    reordered AS (
+        -- metadata holds what was ordered; once something else is charged, for whatever reason, it
+        -- holds that
+        SELECT
+            s.id,
+            s.metadata || jsonb_build_object(
+                'planId', i.plan_code,
+                'billingCycle', i.cycle,
+                'addonIds', i.addon_codes,
+                'productTypes', (
+                    SELECT coalesce(jsonb_agg(given.kind ORDER BY given.place), '[]')
+                    FROM (
+                        SELECT
+                            listed.kind,
+                            min(listed.place) AS place
+                        FROM (
+                            SELECT
+                                kinds.kind,
+                                row_number() OVER (
+                                    ORDER BY product.kind <> 'plan', product.code, kinds.place
+                                ) AS place
+                            FROM products AS product
+                            CROSS JOIN LATERAL unnest(product.product_types)
+                                WITH ORDINALITY AS kinds (kind, place)
+                            WHERE product.code = i.plan_code
+                               OR i.addon_codes ? product.code
+                        ) AS listed
+                        GROUP BY listed.kind
+                    ) AS given
+                )
+            ) AS metadata
+        FROM itemised AS i
+        JOIN subscriptions AS s
+            ON s.id = i.id
+        WHERE s.metadata ? 'planId'
+          AND (
+              s.metadata ->> 'planId' <> i.plan_code
+              OR s.metadata ->> 'billingCycle' IS DISTINCT FROM i.cycle
+              OR NOT s.metadata -> 'addonIds' @> i.addon_codes
+              OR NOT i.addon_codes @> (s.metadata -> 'addonIds')
+          )
+          AND i.plan_code IS NOT NULL
+    ),
+    derived AS MATERIALIZED (
+        SELECT
+            t.id,
+            t.customer_id,
+            t.tenant_id,
+            t.stripe_subscription_id,
+            settling.settled,
+            coalesce(invoiced.order_paid, FALSE) AS order_paid,
+            invoiced.payment_intent_id,
+            itemised.plan_id,
+            itemised.cycle,
+            t.status AS status_before,
+            CASE
+                WHEN t.stripe_status = 'canceled' THEN 'cancelled'
+                WHEN t.stripe_status = 'incomplete_expired' THEN 'expired'
+                WHEN t.stripe_subscription_id IS NULL AND sold.all_expired THEN 'expired'
+            END AS end_status,
+            t.stripe_status <> 'incomplete' AND settling.settled AS begun,
+            t.entitlement || jsonb_build_object(
+                'settled', settling.settled,
+                'orderPaid', coalesce(invoiced.order_paid, FALSE),
+                'owedSince', CASE
+                    -- Stripe calls it active if a later term is paid: that is no debt to suspend for, but trouble
+                    WHEN t.stripe_status NOT IN ('incomplete', 'incomplete_expired', 'canceled') THEN invoiced.owed_since
+                END,
+                'paidAfterEnd', invoiced.paid_after_end,
+                'payableAfterEnd', t.stripe_status IN ('canceled', 'incomplete_expired') AND coalesce(invoiced.payable, FALSE)
+            ) AS inputs,
+            t.stripe_status IS NOT NULL AS mirrored
+        FROM touched AS t
+        LEFT JOIN invoiced
+            ON invoiced.id = t.id
+        LEFT JOIN sold
+            ON sold.id = t.id
+        LEFT JOIN itemised
+            ON itemised.id = t.id
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(invoiced.settled, FALSE)
+                OR coalesce(sold.settled, FALSE)
+                -- it is paid for by what its predecessor had paid
+                OR EXISTS (
+                    SELECT 1
+                    FROM billing_takeovers AS revival
+                    WHERE revival.subscription_id = t.id
+                      AND revival.reason = 'revived'
+                      AND revival.done_at IS NOT NULL
+                ) AS settled
+        ) AS settling
+    ),
+    updated AS (
+        -- a status set by the worker stays, unless Stripe ends or starts the subscription
+        UPDATE subscriptions AS s
+        SET status = coalesce(
+                d.end_status,
+                CASE WHEN d.begun AND s.status IN ('provisional', 'expired') THEN 'pending' END,
+                s.status
+            ),
+            initial_payment_settled = d.settled,
+            order_paid = d.order_paid,
+            stripe_payment_intent_id = coalesce(d.payment_intent_id, s.stripe_payment_intent_id),
+            product_id = coalesce(d.plan_id, s.product_id),
+            -- null: the plan has a term that mPanel has no word for
+            billing_cycle = CASE WHEN d.mirrored THEN d.cycle ELSE s.billing_cycle END,
+            metadata = coalesce(r.metadata, s.metadata),
+            updated_at = now()
+        FROM derived AS d
+        LEFT JOIN reordered AS r
+            ON r.id = d.id
+        WHERE s.id = d.id
+          AND (
+              s.status <> d.end_status
+              OR (d.end_status IS NULL AND d.begun AND s.status IN ('provisional', 'expired'))
+              OR s.initial_payment_settled IS DISTINCT FROM d.settled
+              OR s.order_paid IS DISTINCT FROM d.order_paid
+              OR s.stripe_payment_intent_id <> d.payment_intent_id
+              OR (s.stripe_payment_intent_id IS NULL AND d.payment_intent_id IS NOT NULL)
+              OR s.product_id <> d.plan_id
+              OR (s.product_id IS NULL AND d.plan_id IS NOT NULL)
+              OR (d.mirrored AND s.billing_cycle IS DISTINCT FROM d.cycle)
+              OR r.metadata IS NOT NULL
+          )
+        RETURNING s.id, s.status
+    ),
+    linked AS (
+        UPDATE invoices AS i
+        SET subscription_id = d.id,
+            customer_id = d.customer_id,
+            tenant_id = d.tenant_id,
+            updated_at = now()
+        FROM derived AS d
+        WHERE i.stripe_subscription_id = d.stripe_subscription_id
+          AND (i.subscription_id, i.customer_id, i.tenant_id)
+              IS DISTINCT FROM (d.id, d.customer_id, d.tenant_id)
+        RETURNING i.id
+    ),
+    principal AS (
+        -- the first payment for an order that nobody vouches for decides on the principal Stripe customer,
+        -- where a vouched order, or an earlier payment, has not: whichever event comes first. Without an
+        -- account, its buyer's details count, not those of who ordered at the address first and did not pay
+        UPDATE customers AS c
+        SET stripe_customer_id = paid.stripe_customer_id,
+            stripe_customer_paid_at = paid.first_paid_at,
+            (
+                name, company_name, phone, address_line1, address_line2, city, state, postal_code, country
+            ) = (
+                SELECT
+                    paid.buyer ->> 'name',
+                    paid.buyer -> 'metadata' ->> 'company',
+                    paid.buyer ->> 'phone',
+                    paid.buyer -> 'address' ->> 'line1',
+                    paid.buyer -> 'address' ->> 'line2',
+                    paid.buyer -> 'address' ->> 'city',
+                    paid.buyer -> 'address' ->> 'state',
+                    paid.buyer -> 'address' ->> 'postal_code',
+                    paid.buyer -> 'address' ->> 'country'
+                WHERE paid.buyer IS NOT NULL
+                  AND c.user_id IS NULL
+                  AND c.metadata ->> 'firstSubscriptionId' <> paid.subscription_id::text
+                UNION ALL
+                SELECT
+                    c.name,
+                    c.company_name,
+                    c.phone,
+                    c.address_line1,
+                    c.address_line2,
+                    c.city,
+                    c.state,
+                    c.postal_code,
+                    c.country
+                WHERE (
+                    paid.buyer IS NOT NULL
+                    AND c.user_id IS NULL
+                    AND c.metadata ->> 'firstSubscriptionId' <> paid.subscription_id::text
+                ) IS NOT TRUE
+            ),
+            updated_at = now()
+        FROM (
+            SELECT DISTINCT ON (t.customer_id)
+                t.id AS subscription_id,
+                t.customer_id,
+                t.stripe_customer_id,
+                invoiced.first_paid_at,
+                (
+                    SELECT x.params -> 'customer'
+                    FROM checkout_sessions AS x
+                    WHERE x.subscription_id = t.id
+                    ORDER BY x.attempt
+                    LIMIT 1
+                ) AS buyer
+            FROM touched AS t
+            JOIN invoiced
+                ON invoiced.id = t.id
+                AND invoiced.first_paid_at IS NOT NULL
+            JOIN orders AS o
+                ON o.subscription_id = t.id
+                AND NOT o.vouched
+            JOIN stripe_customers AS known
+                ON known.id = t.stripe_customer_id
+                AND NOT known.deleted
+            ORDER BY t.customer_id, invoiced.first_paid_at, t.stripe_customer_id
+        ) AS paid
+        WHERE c.id = paid.customer_id
+          AND c.stripe_customer_id IS DISTINCT FROM paid.stripe_customer_id
+          AND (
+              c.stripe_customer_id IS NULL
+              OR (c.stripe_customer_paid_at, c.stripe_customer_id)
+                  > (paid.first_paid_at, paid.stripe_customer_id)
+          )
+        RETURNING c.id
+    ),
+    work AS (
+        -- if the enqueued job is lost, the sweep takes the work in a minute
+        INSERT INTO provisioning_work AS w (subscription_id, inputs, wake_at)
+        SELECT d.id, d.inputs, now() + interval '1 minute'
+        FROM derived AS d
+        WHERE d.mirrored
+        ON CONFLICT (subscription_id) DO UPDATE
+        SET inputs = excluded.inputs,
+            version = w.version + 1,
+            attempts = 0,
+            wake_at = excluded.wake_at,
+            updated_at = now()
+        WHERE w.inputs IS DISTINCT FROM excluded.inputs
+        RETURNING w.subscription_id, w.version
+    )
+    SELECT
+        d.id AS subscription_id,
+        coalesce(u.status <> d.status_before, FALSE) AS changed,
+        due.version AS work_version
+    FROM derived AS d
+    LEFT JOIN updated AS u
+        ON u.id = d.id
+    LEFT JOIN LATERAL (
+        -- while it waits for its first payment and has nothing, a run finds nothing to do: most often the
+        -- payment is the next event. If it is not, the sweep runs it
+        SELECT w.version
+        FROM work AS w
+        WHERE w.subscription_id = d.id
+          AND (
+              d.begun
+              OR d.end_status IS NOT NULL
+              OR EXISTS (SELECT 1 FROM tenant_services AS account WHERE account.subscription_id = d.id)
+              OR EXISTS (SELECT 1 FROM billing_takeovers AS takeover WHERE takeover.subscription_id = d.id)
+              OR EXISTS (SELECT 1 FROM billing_adoptions AS adoption WHERE adoption.subscription_id = d.id)
+          )
+    ) AS due ON TRUE
+    WHERE u.status <> d.status_before
+       OR due.version IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[]) IS 'Derives status, links, payment and work of subscriptions from the mirrored rows; returns those whose status changed, and the new work';
 
 CREATE FUNCTION billing_describe(described_table text, described_column text, description text) RETURNS void
     LANGUAGE plpgsql
@@ -159,6 +863,48 @@ CREATE FUNCTION billing_email_hash_v1(email text) RETURNS text
     FROM billing_erasure_key AS k
 $$;
 COMMENT ON FUNCTION billing_email_hash_v1(email text) IS 'Keyed SHA-256 of an e-mail address in lower case; null for none';
+
+CREATE FUNCTION billing_enqueue_v1(entrypoints text[], ids text[], versions bigint[], delays double precision[], headers jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    WITH queued AS (
+        INSERT INTO pgqueuer (priority, entrypoint, payload, execute_after, dedupe_key, headers, status)
+        SELECT
+            0,
+            wanted.entrypoint,
+            convert_to(wanted.id, 'UTF8'),
+            now() + make_interval(secs => wanted.delay),
+            wanted.entrypoint || ':' || wanted.id || ':' || wanted.version,
+            billing_enqueue_v1.headers,
+            'queued'
+        FROM unnest(
+            billing_enqueue_v1.entrypoints,
+            billing_enqueue_v1.ids,
+            billing_enqueue_v1.versions,
+            billing_enqueue_v1.delays
+        ) AS wanted (entrypoint, id, version, delay)
+        ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+        DO NOTHING
+        RETURNING id, entrypoint, priority
+    )
+    INSERT INTO pgqueuer_log (job_id, status, entrypoint, priority)
+    SELECT
+        q.id,
+        'queued',
+        q.entrypoint,
+        q.priority
+    FROM queued AS q;
+END
+$$;
+COMMENT ON FUNCTION billing_enqueue_v1(entrypoints text[], ids text[], versions bigint[], delays double precision[], headers jsonb) IS 'Triggers jobs as PgQueuer does; one that waits or runs already for the same version is skipped';
 
 CREATE FUNCTION billing_is_wanted(message_type text, wanted text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -364,18 +1110,102 @@ END
 $$;
 COMMENT ON FUNCTION billing_note_revenue() IS 'Notes that the revenue of a subscription may have changed, with the rights of its owner';
 
-CREATE FUNCTION billing_receive_events_v1(keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb) RETURNS SETOF text
+CREATE FUNCTION billing_place_session_v1(object_id text, order_id uuid, named_attempt integer, stripe_customer_id text) RETURNS TABLE(subscription_id uuid, attempt integer, since timestamp with time zone, as_of timestamp with time zone, event_id text, status text, payment_status text, order_stripe_subscription_id text)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        coalesce(mirror.subscription_id, creating.subscription_id, ordered.id),
+        coalesce(mirror.attempt, creating.attempt, coalesce(latest.attempt, 0) + 1),
+        mirror.stripe_as_of_since,
+        mirror.stripe_as_of,
+        mirror.stripe_event_id,
+        mirror.status,
+        mirror.payment_status,
+        ordered.stripe_subscription_id
+    FROM (SELECT 1) AS told
+    LEFT JOIN checkout_sessions AS mirror
+        ON mirror.stripe_session_id = billing_place_session_v1.object_id
+    LEFT JOIN subscriptions AS ordered
+        ON ordered.id = billing_place_session_v1.order_id
+        AND ordered.billing_provider = 'stripe'
+        AND ordered.stripe_customer_id = billing_place_session_v1.stripe_customer_id
+    LEFT JOIN checkout_sessions AS creating
+        ON creating.subscription_id = ordered.id
+        AND creating.attempt = billing_place_session_v1.named_attempt
+        AND creating.stripe_session_id IS NULL
+    LEFT JOIN LATERAL (
+        SELECT max(c.attempt) AS attempt
+        FROM checkout_sessions AS c
+        WHERE c.subscription_id = ordered.id
+    ) AS latest ON TRUE
+    WHERE coalesce(mirror.subscription_id, ordered.id) IS NOT NULL
+$$;
+COMMENT ON FUNCTION billing_place_session_v1(object_id text, order_id uuid, named_attempt integer, stripe_customer_id text) IS 'Where a Checkout session belongs: its order and its attempt; no row if there is no order for it';
+
+CREATE FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id text, order_id uuid) RETURNS TABLE(subscription_id uuid, customer_id uuid, since timestamp with time zone, as_of timestamp with time zone, event_id text, stripe_status text, deleted_id uuid, order_is_missing boolean)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        coalesce(mirrored.id, ordered.id),
+        coalesce(known.customer_id, mirrored.customer_id, ordered.customer_id),
+        mirrored.stripe_as_of_since,
+        mirrored.stripe_as_of,
+        mirrored.stripe_event_id,
+        mirrored.stripe_status,
+        deleted.subscription_id,
+        billing_place_subscription_v1.order_id IS NOT NULL
+            AND mirrored.id IS NULL
+            AND NOT EXISTS (
+                SELECT 1
+                FROM subscriptions AS s
+                WHERE s.id = billing_place_subscription_v1.order_id
+            )
+    FROM (SELECT 1) AS told
+    LEFT JOIN subscriptions AS mirrored
+        ON mirrored.stripe_subscription_id = billing_place_subscription_v1.object_id
+    LEFT JOIN subscriptions AS ordered
+        ON ordered.id = billing_place_subscription_v1.order_id
+        AND mirrored.id IS NULL
+        AND ordered.stripe_subscription_id IS NULL
+        AND ordered.billing_provider = 'stripe'
+        AND ordered.stripe_customer_id = billing_place_subscription_v1.stripe_customer_id
+    LEFT JOIN stripe_customers AS known
+        ON known.id = billing_place_subscription_v1.stripe_customer_id
+    LEFT JOIN LATERAL (
+        -- its row was deleted here, as that of the order itself or as one of its own
+        SELECT d.subscription_id
+        FROM billing_deleted_subscriptions AS d
+        WHERE mirrored.id IS NULL
+          AND d.settled_at IS NULL
+          AND (
+              d.stripe_subscription_id = billing_place_subscription_v1.object_id
+              OR (
+                  d.subscription_id = billing_place_subscription_v1.order_id
+                  AND d.stripe_subscription_id IS NULL
+              )
+          )
+        LIMIT 1
+    ) AS deleted ON TRUE
+$$;
+COMMENT ON FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id text, order_id uuid) IS 'Where a Stripe subscription belongs: the row that mirrors it, or the order it names on the same Stripe customer';
+
+CREATE FUNCTION billing_receive_events_v2(keys text[], events jsonb, payloads text[], customers jsonb, refunds jsonb, payments jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS SETOF text
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_material TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     SET lock_timeout TO '100ms'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
 DECLARE
     billed text[];
     renewed text[];
+    applied text[];
+    other_invoices jsonb := invoices;
+    other_subscriptions jsonb := subscriptions;
 BEGIN
     -- the locks of lock_objects; never waited for, so in any order
     IF (
@@ -385,7 +1215,8 @@ BEGIN
         RETURN;
     END IF;
     -- from here on, statements see all that was committed before the locks were taken
-    IF invoices IS NOT NULL THEN
+    -- payments are written before the invoices that wait for them
+    IF invoices IS NOT NULL AND payments IS NULL THEN
         WITH billed AS (
             INSERT INTO invoices AS mirror (
                 subscription_id,
@@ -465,7 +1296,7 @@ BEGIN
                 s.event_id,
                 s.stripe_created AT TIME ZONE 'UTC'
             FROM jsonb_populate_recordset(
-                NULL::billing_invoice_snapshot, billing_receive_events_v1.invoices
+                NULL::billing_invoice_snapshot, billing_receive_events_v2.invoices
             ) AS s
             CROSS JOIN LATERAL (
                 SELECT
@@ -496,6 +1327,14 @@ BEGIN
                   OR s.billing_reason = 'manual'
                   OR (s.collection_method IS DISTINCT FROM 'send_invoice' AND s.attempt_count = 0)
               ) IS TRUE
+              -- an older one leaves no lock on the row, and so nothing to commit
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM invoices AS known
+                  WHERE known.stripe_invoice_id = s.object_id
+                    AND known.stripe_as_of >= s.since
+                  OFFSET 0
+              )
               AND NOT EXISTS (
                   SELECT 1
                   FROM invoice_payments AS p
@@ -565,8 +1404,12 @@ BEGIN
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
+        SELECT jsonb_agg(s.snapshot)
+        INTO other_invoices
+        FROM jsonb_array_elements(billing_receive_events_v2.invoices) AS s (snapshot)
+        WHERE (s.snapshot ->> 'object_id' = ANY(billed)) IS NOT TRUE;
     END IF;
-    IF subscriptions IS NOT NULL THEN
+    IF renewals IS NOT NULL THEN
         WITH renewed AS (
             UPDATE subscriptions AS mirror
             SET stripe_status = s.stripe_status,
@@ -589,7 +1432,7 @@ BEGIN
                 stripe_event_id = s.event_id,
                 updated_at = now()
             FROM jsonb_populate_recordset(
-                NULL::billing_subscription_snapshot, billing_receive_events_v1.subscriptions
+                NULL::billing_subscription_snapshot, billing_receive_events_v2.renewals
             ) AS s
             WHERE mirror.stripe_subscription_id = s.object_id
               AND mirror.stripe_as_of < s.since
@@ -607,7 +1450,7 @@ BEGIN
                   FROM subscription_items AS item
                   WHERE item.subscription_id = mirror.id
               )
-              -- a snapshot with discounts does not come here: these have ended
+              -- a renewal has none: these have ended
               AND NOT EXISTS (
                   SELECT 1
                   FROM subscription_discounts AS discount
@@ -674,8 +1517,17 @@ BEGIN
         )
         SELECT array_agg(r.object_id) INTO renewed
         FROM renewed AS r;
+        SELECT nullif(coalesce(subscriptions, '[]') || coalesce(jsonb_agg(s.snapshot), '[]'), '[]')
+        INTO other_subscriptions
+        FROM jsonb_array_elements(billing_receive_events_v2.renewals) AS s (snapshot)
+        WHERE (s.snapshot ->> 'object_id' = ANY(renewed)) IS NOT TRUE;
     END IF;
-    IF billed IS NULL AND renewed IS NULL THEN
+    IF coalesce(customers, refunds, payments, other_invoices, other_subscriptions, sessions) IS NOT NULL THEN
+        applied := billing_apply_clear_v1(
+            customers, refunds, payments, other_invoices, other_subscriptions, sessions, headers
+        );
+    END IF;
+    IF billed IS NULL AND renewed IS NULL AND (applied <> '{}') IS NOT TRUE THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -697,11 +1549,14 @@ BEGIN
         e.created,
         e.livemode,
         e.object_id,
-        e.payload::jsonb,
+        CASE
+            WHEN (SELECT EXISTS (SELECT 1 FROM billing_erasures)) THEN billing_kept_payload_v1(e.payload::jsonb)
+            ELSE e.payload::jsonb
+        END,
         'applied',
         now()
     FROM ROWS FROM (
-        jsonb_to_recordset(billing_receive_events_v1.events) AS (
+        jsonb_to_recordset(billing_receive_events_v2.events) AS (
             id text,
             type text,
             api_version text,
@@ -711,11 +1566,11 @@ BEGIN
         ),
         unnest(payloads)
     ) AS e (id, type, api_version, created, livemode, object_id, payload)
-    WHERE e.object_id = ANY(billed || renewed)
+    WHERE e.object_id = ANY(billed || renewed || applied)
     RETURNING id;
 END
 $$;
-COMMENT ON FUNCTION billing_receive_events_v1(keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb) IS 'Keeps and applies the events that are newer than their rows and affect nothing derived; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_receive_events_v2(keys text[], events jsonb, payloads text[], customers jsonb, refunds jsonb, payments jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Keeps and applies the events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
 
 CREATE FUNCTION billing_record_additions(version text) RETURNS void
     LANGUAGE sql
@@ -775,6 +1630,67 @@ CREATE FUNCTION billing_record_message(message_type text, object text, transitio
     FROM recorded
 $$;
 COMMENT ON FUNCTION billing_record_message(message_type text, object text, transition text, is_live boolean, subscription uuid, customer uuid, occurred timestamp with time zone, content jsonb) IS 'Records a transition once, for those who are told';
+
+CREATE FUNCTION billing_request_refetches_v1(requests jsonb) RETURNS TABLE(object_id text, version bigint, delay_seconds double precision)
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    INSERT INTO stripe_refetches AS r (object_id, object_type, reason, version, tied_at, next_attempt_at)
+    SELECT
+        q.object_id,
+        q.object_type,
+        q.reason,
+        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+        q.tied_at,
+        now() + interval '1 minute'
+    FROM jsonb_to_recordset(billing_request_refetches_v1.requests) AS q (
+        object_id text, object_type text, reason text, tied_at timestamptz
+    )
+    ON CONFLICT (object_id) DO UPDATE
+    SET version = CASE
+            WHEN r.leased_until IS NULL AND r.last_error IS NULL AND r.reason <> 'awaited' THEN r.version
+            ELSE r.version + 1
+        END,
+        reason = excluded.reason,
+        -- whatever is asked in any case stays so
+        tied_at = CASE
+            WHEN r.tied_at IS NOT NULL AND excluded.tied_at IS NOT NULL
+                THEN greatest(r.tied_at, excluded.tied_at)
+        END,
+        attempts = 0
+    RETURNING
+        r.object_id,
+        r.version,
+        CASE
+            WHEN r.tied_at IS NULL THEN 0.0
+            WHEN r.object_type = 'checkout.session' THEN 0.0
+            WHEN EXISTS (
+                SELECT 1
+                FROM subscriptions AS s
+                WHERE s.stripe_subscription_id = r.object_id
+                  AND s.status NOT IN ('active', 'cancelled')
+            ) THEN 0.0
+            WHEN EXISTS (
+                SELECT 1
+                FROM invoices AS i
+                JOIN subscriptions AS s
+                    ON s.stripe_subscription_id = i.stripe_subscription_id
+                WHERE i.stripe_invoice_id = r.object_id
+                  AND s.status NOT IN ('active', 'cancelled')
+            ) THEN 0.0
+            ELSE 2.0
+        END::double precision AS delay_seconds;
+END
+$$;
+COMMENT ON FUNCTION billing_request_refetches_v1(requests jsonb) IS 'Requests that objects are fetched from Stripe; returns the versions of the requests, and the seconds until they are due';
 
 CREATE FUNCTION billing_revert_additions(version text) RETURNS void
     LANGUAGE plpgsql
@@ -1208,6 +2124,1065 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_tell_tenant() IS 'Records the transitions of a tenant';
+
+CREATE FUNCTION billing_write_customers_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    WITH snapshots AS MATERIALIZED (
+        SELECT s.*
+        FROM jsonb_to_recordset(billing_write_customers_v1.snapshots) AS s (
+            object_id text,
+            livemode boolean,
+            email text,
+            name text,
+            deleted boolean,
+            balances jsonb,
+            balances_complete boolean,
+            since timestamptz,
+            as_of timestamptz,
+            event_id text
+        )
+    ),
+    written AS (
+        INSERT INTO stripe_customers AS mirror (
+            id,
+            livemode,
+            email,
+            name,
+            deleted,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id
+        )
+        SELECT
+            s.object_id,
+            s.livemode,
+            s.email,
+            s.name,
+            s.deleted,
+            s.since,
+            s.as_of,
+            s.event_id
+        FROM snapshots AS s
+        ON CONFLICT (id) DO UPDATE
+        SET email = CASE WHEN excluded.deleted THEN mirror.email ELSE excluded.email END,
+            name = CASE WHEN excluded.deleted THEN mirror.name ELSE excluded.name END,
+            deleted = excluded.deleted,
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        RETURNING id, email, name, deleted
+    ),
+    cleared AS (
+        DELETE FROM stripe_customer_balances AS b
+        USING snapshots AS s
+        WHERE b.stripe_customer_id = s.object_id
+          AND s.balances_complete
+          AND NOT s.balances ? b.currency
+        RETURNING b.currency
+    ),
+    balanced AS (
+        -- a balance of zero needs no row, unless there has been another one
+        INSERT INTO stripe_customer_balances AS b (stripe_customer_id, currency, balance)
+        SELECT
+            s.object_id,
+            listed.currency,
+            listed.balance::bigint
+        FROM snapshots AS s
+        CROSS JOIN LATERAL jsonb_each_text(s.balances) AS listed (currency, balance)
+        WHERE listed.balance <> '0'
+           OR EXISTS (
+               SELECT 1
+               FROM stripe_customer_balances AS before
+               WHERE before.stripe_customer_id = s.object_id
+                 AND before.currency = listed.currency
+           )
+        ON CONFLICT (stripe_customer_id, currency) DO UPDATE
+        SET balance = excluded.balance,
+            updated_at = now()
+        WHERE b.balance <> excluded.balance
+        RETURNING b.currency
+    )
+    -- what someone paid for at the address of an account does not rename its owner
+    UPDATE customers AS c
+    SET email = CASE WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.email, c.email) ELSE c.email END,
+        name = CASE WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.name, c.name) ELSE c.name END,
+        stripe_customer_id = CASE WHEN w.deleted THEN NULL ELSE c.stripe_customer_id END,
+        stripe_customer_paid_at = CASE WHEN w.deleted THEN NULL ELSE c.stripe_customer_paid_at END,
+        updated_at = now()
+    FROM written AS w
+    WHERE c.stripe_customer_id = w.id;
+END
+$$;
+COMMENT ON FUNCTION billing_write_customers_v1(snapshots jsonb) IS 'Writes snapshots of customers, with their balances';
+
+CREATE FUNCTION billing_write_invoice_payments_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    WITH written AS (
+        INSERT INTO invoice_payments AS mirror (
+            stripe_invoice_payment_id,
+            stripe_invoice_id,
+            livemode,
+            stripe_payment_intent_id,
+            stripe_charge_id,
+            amount_paid,
+            currency,
+            status,
+            stripe_created,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id
+        )
+        SELECT
+            s.object_id,
+            s.stripe_invoice_id,
+            s.livemode,
+            s.stripe_payment_intent_id,
+            s.stripe_charge_id,
+            s.amount_paid,
+            s.currency,
+            s.status,
+            s.stripe_created,
+            s.since,
+            s.as_of,
+            s.event_id
+        FROM jsonb_to_recordset(billing_write_invoice_payments_v1.snapshots) AS s (
+            object_id text,
+            stripe_invoice_id text,
+            livemode boolean,
+            stripe_payment_intent_id text,
+            stripe_charge_id text,
+            amount_paid bigint,
+            currency text,
+            status text,
+            stripe_created timestamptz,
+            since timestamptz,
+            as_of timestamptz,
+            event_id text
+        )
+        ON CONFLICT (stripe_invoice_payment_id) DO UPDATE
+        SET stripe_invoice_id = excluded.stripe_invoice_id,
+            stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+            stripe_charge_id = excluded.stripe_charge_id,
+            amount_paid = excluded.amount_paid,
+            currency = excluded.currency,
+            status = excluded.status,
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        RETURNING
+            stripe_invoice_payment_id,
+            stripe_invoice_id,
+            stripe_payment_intent_id,
+            status,
+            stripe_created
+    ),
+    arrived AS (
+        -- a paid invoice waits for its payment
+        DELETE FROM stripe_refetches AS awaited
+        USING written AS w
+        WHERE awaited.object_id = w.stripe_invoice_id
+          AND awaited.reason = 'awaited'
+    ),
+    latest AS (
+        SELECT DISTINCT ON (p.stripe_invoice_id)
+            p.stripe_invoice_id,
+            p.stripe_payment_intent_id
+        FROM (
+            SELECT
+                w.stripe_invoice_payment_id,
+                w.stripe_invoice_id,
+                w.stripe_payment_intent_id,
+                w.status,
+                w.stripe_created
+            FROM written AS w
+            UNION ALL
+            SELECT
+                other.stripe_invoice_payment_id,
+                other.stripe_invoice_id,
+                other.stripe_payment_intent_id,
+                other.status,
+                other.stripe_created
+            FROM invoice_payments AS other
+            WHERE other.stripe_invoice_id IN (SELECT w.stripe_invoice_id FROM written AS w)
+              AND other.stripe_invoice_payment_id NOT IN (
+                  SELECT w.stripe_invoice_payment_id FROM written AS w
+              )
+        ) AS p
+        WHERE p.status = 'paid'
+          AND p.stripe_payment_intent_id IS NOT NULL
+        ORDER BY p.stripe_invoice_id, p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+    )
+    UPDATE invoices AS i
+    SET stripe_payment_intent_id = latest.stripe_payment_intent_id,
+        updated_at = now()
+    FROM latest
+    WHERE i.stripe_invoice_id = latest.stripe_invoice_id
+      AND i.stripe_payment_intent_id IS DISTINCT FROM latest.stripe_payment_intent_id;
+END
+$$;
+COMMENT ON FUNCTION billing_write_invoice_payments_v1(snapshots jsonb) IS 'Writes snapshots of payments of invoices, and links the invoices to them';
+
+CREATE FUNCTION billing_write_invoices_v1(snapshots jsonb, rule text) RETURNS TABLE(object_id text, affects_derived boolean)
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH written AS (
+        INSERT INTO invoices AS mirror (
+            subscription_id,
+            tenant_id,
+            customer_id,
+            invoice_number,
+            status,
+            subtotal,
+            tax_amount,
+            total,
+            currency,
+            due_date,
+            paid_date,
+            livemode,
+            stripe_invoice_id,
+            stripe_subscription_id,
+            stripe_customer_id,
+            stripe_number,
+            stripe_status,
+            billing_reason,
+            collection_method,
+            auto_advance,
+            finalization_error,
+            finalized_at,
+            due_at,
+            amount_due,
+            amount_paid,
+            amount_remaining,
+            period_start,
+            period_end,
+            attempt_count,
+            next_payment_attempt,
+            hosted_invoice_url,
+            invoice_pdf,
+            stripe_payment_intent_id,
+            stripe_created,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id,
+            created_at
+        )
+        SELECT
+            billed.id,
+            billed.tenant_id,
+            coalesce(billed.customer_id, (
+                SELECT known.customer_id
+                FROM stripe_customers AS known
+                WHERE known.id = s.stripe_customer_id
+            )),
+            s.invoice_number,
+            s.status,
+            least(s.subtotal, 99999999.99),
+            least(s.tax_amount, 99999999.99),
+            least(s.total, 99999999.99),
+            upper(s.currency),
+            coalesce(s.due_date, s.stripe_created)::date,
+            s.paid_at AT TIME ZONE 'UTC',
+            s.livemode,
+            s.object_id,
+            s.stripe_subscription_id,
+            s.stripe_customer_id,
+            s.stripe_number,
+            s.stripe_status,
+            s.billing_reason,
+            s.collection_method,
+            s.auto_advance,
+            s.finalization_error,
+            s.finalized_at,
+            s.due_date,
+            s.amount_due,
+            s.amount_paid,
+            s.amount_remaining,
+            s.period_start,
+            s.period_end,
+            s.attempt_count,
+            s.next_payment_attempt,
+            s.hosted_invoice_url,
+            s.invoice_pdf,
+            coalesce(s.stripe_payment_intent_id, paid.stripe_payment_intent_id),
+            s.stripe_created,
+            s.since,
+            s.as_of,
+            s.event_id,
+            s.stripe_created AT TIME ZONE 'UTC'
+        FROM jsonb_populate_recordset(NULL::billing_invoice_snapshot, billing_write_invoices_v1.snapshots) AS s
+        LEFT JOIN LATERAL (
+            -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the table
+            SELECT
+                o.id,
+                o.tenant_id,
+                o.customer_id
+            FROM subscriptions AS o
+            WHERE o.stripe_subscription_id = s.stripe_subscription_id
+            OFFSET 0
+        ) AS billed ON TRUE
+        LEFT JOIN LATERAL (
+            -- the payment's event may arrive before the invoice's
+            SELECT p.stripe_payment_intent_id
+            FROM invoice_payments AS p
+            WHERE p.stripe_invoice_id = s.object_id
+              AND p.status = 'paid'
+            ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+            LIMIT 1
+        ) AS paid ON TRUE
+        ON CONFLICT (stripe_invoice_id) DO UPDATE
+        SET subscription_id = coalesce(excluded.subscription_id, mirror.subscription_id),
+            tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
+            customer_id = coalesce(excluded.customer_id, mirror.customer_id),
+            status = excluded.status,
+            subtotal = excluded.subtotal,
+            tax_amount = excluded.tax_amount,
+            total = excluded.total,
+            currency = excluded.currency,
+            due_date = excluded.due_date,
+            paid_date = excluded.paid_date,
+            stripe_subscription_id = coalesce(excluded.stripe_subscription_id, mirror.stripe_subscription_id),
+            stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
+            stripe_number = excluded.stripe_number,
+            stripe_status = excluded.stripe_status,
+            billing_reason = excluded.billing_reason,
+            collection_method = excluded.collection_method,
+            auto_advance = excluded.auto_advance,
+            finalization_error = excluded.finalization_error,
+            finalized_at = excluded.finalized_at,
+            due_at = excluded.due_at,
+            amount_due = excluded.amount_due,
+            amount_paid = excluded.amount_paid,
+            amount_remaining = excluded.amount_remaining,
+            period_start = excluded.period_start,
+            period_end = excluded.period_end,
+            attempt_count = excluded.attempt_count,
+            next_payment_attempt = excluded.next_payment_attempt,
+            hosted_invoice_url = excluded.hosted_invoice_url,
+            invoice_pdf = excluded.invoice_pdf,
+            -- the one with which it was to be paid need not be the one that paid it
+            stripe_payment_intent_id = coalesce(
+                excluded.stripe_payment_intent_id,
+                CASE
+                    WHEN excluded.stripe_status <> 'paid' OR mirror.stripe_status = 'paid'
+                    THEN mirror.stripe_payment_intent_id
+                END
+            ),
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        WHERE billing_write_invoices_v1.rule = 'decided'
+           OR mirror.stripe_as_of < excluded.stripe_as_of_since
+        RETURNING
+            stripe_invoice_id,
+            stripe_subscription_id,
+            stripe_status,
+            total,
+            amount_paid,
+            stripe_payment_intent_id,
+            stripe_event_id
+    ),
+    awaited AS (
+        INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
+        SELECT
+            w.stripe_invoice_id,
+            'invoice',
+            'awaited',
+            now() + interval '1 minute'
+        FROM written AS w
+        WHERE w.stripe_status = 'paid'
+          AND w.amount_paid > 0
+          AND w.stripe_payment_intent_id IS NULL
+          AND w.stripe_event_id IS NOT NULL
+        ON CONFLICT (object_id) DO NOTHING
+        RETURNING object_id
+    )
+    SELECT
+        w.stripe_invoice_id AS object_id,
+        w.stripe_payment_intent_id IS NOT NULL
+            OR billed.initial_payment_settled IS NOT TRUE
+            OR billed.stripe_status NOT IN ('trialing', 'active', 'incomplete')
+            OR (billed.order_paid IS NOT TRUE AND w.stripe_status = 'paid' AND w.total > 0)
+            -- what is owed: these may add to it, and with a debt any invoice may settle it
+            OR w.stripe_status NOT IN ('draft', 'paid')
+            OR billed.owes IS NOT FALSE AS affects_derived
+    FROM written AS w
+    LEFT JOIN LATERAL (
+        SELECT
+            o.initial_payment_settled,
+            o.order_paid,
+            o.stripe_status,
+            work.inputs ->> 'owedSince' IS NOT NULL AS owes
+        FROM subscriptions AS o
+        LEFT JOIN provisioning_work AS work
+            ON work.subscription_id = o.id
+        WHERE o.stripe_subscription_id = w.stripe_subscription_id
+        OFFSET 0
+    ) AS billed ON TRUE;
+END
+$$;
+COMMENT ON FUNCTION billing_write_invoices_v1(snapshots jsonb, rule text) IS 'Writes snapshots of invoices; returns which affect derived columns';
+
+CREATE FUNCTION billing_write_refunds_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO stripe_refunds AS mirror (
+        stripe_refund_id,
+        livemode,
+        stripe_payment_intent_id,
+        stripe_charge_id,
+        amount,
+        currency,
+        status,
+        reason,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.livemode,
+        s.stripe_payment_intent_id,
+        s.stripe_charge_id,
+        s.amount,
+        s.currency,
+        s.status,
+        s.reason,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(billing_write_refunds_v1.snapshots) AS s (
+        object_id text,
+        livemode boolean,
+        stripe_payment_intent_id text,
+        stripe_charge_id text,
+        amount bigint,
+        currency text,
+        status text,
+        reason text,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_refund_id) DO UPDATE
+    SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+        stripe_charge_id = excluded.stripe_charge_id,
+        amount = excluded.amount,
+        currency = excluded.currency,
+        status = excluded.status,
+        reason = excluded.reason,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now();
+END
+$$;
+COMMENT ON FUNCTION billing_write_refunds_v1(snapshots jsonb) IS 'Writes snapshots of refunds';
+
+CREATE FUNCTION billing_write_sessions_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    WITH snapshots AS MATERIALIZED (
+        SELECT
+            s.subscription_id,
+            s.attempt,
+            s.object_id,
+            s.livemode,
+            s.status,
+            s.payment_status,
+            s.stripe_subscription_id,
+            s.stripe_customer_id,
+            s.url,
+            s.recovery_url,
+            s.recovered_from,
+            s.expires_at,
+            s.since,
+            s.as_of,
+            s.event_id
+        FROM jsonb_to_recordset(billing_write_sessions_v1.snapshots) AS s (
+            subscription_id uuid,
+            attempt integer,
+            object_id text,
+            livemode boolean,
+            status text,
+            payment_status text,
+            stripe_subscription_id text,
+            stripe_customer_id text,
+            url text,
+            recovery_url text,
+            recovered_from text,
+            expires_at timestamptz,
+            since timestamptz,
+            as_of timestamptz,
+            event_id text
+        )
+    ),
+    written AS (
+        INSERT INTO checkout_sessions AS mirror (
+            subscription_id,
+            attempt,
+            stripe_session_id,
+            stripe_subscription_id,
+            stripe_customer_id,
+            livemode,
+            params,
+            url,
+            status,
+            payment_status,
+            recovery_url,
+            recovered_from,
+            expires_at,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id
+        )
+        SELECT
+            s.subscription_id,
+            s.attempt,
+            s.object_id,
+            s.stripe_subscription_id,
+            s.stripe_customer_id,
+            s.livemode,
+            '{}',
+            s.url,
+            s.status,
+            s.payment_status,
+            s.recovery_url,
+            s.recovered_from,
+            s.expires_at,
+            s.since,
+            s.as_of,
+            s.event_id
+        FROM snapshots AS s
+        ON CONFLICT (subscription_id, attempt) DO UPDATE
+        SET stripe_session_id = excluded.stripe_session_id,
+            stripe_subscription_id = excluded.stripe_subscription_id,
+            stripe_customer_id = excluded.stripe_customer_id,
+            url = coalesce(excluded.url, mirror.url),
+            status = excluded.status,
+            payment_status = excluded.payment_status,
+            recovery_url = coalesce(excluded.recovery_url, mirror.recovery_url),
+            recovered_from = excluded.recovered_from,
+            expires_at = excluded.expires_at,
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        RETURNING mirror.subscription_id, mirror.attempt, mirror.stripe_session_id
+    ),
+    awaited AS (
+        -- its subscription in a minute, unless that is mirrored or its own event arrives first
+        INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
+        SELECT
+            s.stripe_subscription_id,
+            'subscription',
+            'awaited',
+            now() + interval '1 minute'
+        FROM snapshots AS s
+        WHERE s.event_id IS NOT NULL
+          AND s.stripe_subscription_id IS NOT NULL
+          AND NOT EXISTS (
+              SELECT 1
+              FROM subscriptions AS o
+              WHERE o.stripe_subscription_id = s.stripe_subscription_id
+                AND o.stripe_as_of IS NOT NULL
+          )
+        ON CONFLICT (object_id) DO NOTHING
+    )
+    -- the order gets its latest session, and its subscription unless another row has it
+    UPDATE subscriptions AS o
+    SET checkout_session_id = s.object_id,
+        stripe_subscription_id = CASE
+            WHEN o.stripe_subscription_id IS NULL AND NOT EXISTS (
+                SELECT 1
+                FROM subscriptions AS other
+                WHERE other.stripe_subscription_id = s.stripe_subscription_id
+            ) THEN s.stripe_subscription_id
+            ELSE o.stripe_subscription_id
+        END,
+        updated_at = now()
+    FROM snapshots AS s
+    WHERE o.id = s.subscription_id
+      AND EXISTS (SELECT 1 FROM written AS w WHERE w.stripe_session_id = s.object_id)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM checkout_sessions AS later
+          WHERE later.subscription_id = s.subscription_id
+            AND later.attempt > s.attempt
+            AND later.stripe_session_id IS NOT NULL
+      );
+END
+$$;
+COMMENT ON FUNCTION billing_write_sessions_v1(snapshots jsonb) IS 'Writes snapshots of Checkout sessions, and links their orders to them';
+
+CREATE FUNCTION billing_write_subscriptions_v1(snapshots jsonb, rule text) RETURNS TABLE(object_id text, affects_derived boolean)
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH snapshots AS MATERIALIZED (
+        SELECT
+            coalesce(s.subscription_id, mirror.id) AS subscription_id,
+            coalesce(
+                -- Stripe's metadata may name a record that has joined that of an account since
+                (
+                    SELECT account.id
+                    FROM customers AS joined
+                    JOIN customers AS account
+                        ON account.id = joined.joined_id
+                    WHERE joined.id = s.customer_id
+                ),
+                s.customer_id,
+                mirror.customer_id
+            ) AS customer_id,
+            s.object_id,
+            s.stripe_customer_id,
+            s.livemode,
+            s.stripe_status,
+            s.currency,
+            s.amount,
+            s.price,
+            s.current_period_start,
+            s.current_period_end,
+            s.trial_end,
+            s.cancel_at_period_end,
+            s.cancel_at,
+            s.canceled_at,
+            s.ended_at,
+            s.collection_paused,
+            s.collection_behavior,
+            s.stripe_schedule_id,
+            s.items,
+            s.items_complete,
+            s.discounts,
+            s.since,
+            s.as_of,
+            s.event_id,
+            judged.entitlement,
+            judged.affects_derived
+        FROM jsonb_populate_recordset(NULL::billing_subscription_snapshot, billing_write_subscriptions_v1.snapshots) AS s
+        LEFT JOIN LATERAL (
+            -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the table
+            SELECT
+                m.id,
+                m.customer_id,
+                m.entitlement,
+                m.stripe_as_of
+            FROM subscriptions AS m
+            WHERE m.stripe_subscription_id = s.object_id
+            OFFSET 0
+        ) AS mirror ON TRUE
+        CROSS JOIN LATERAL (
+            SELECT
+                judged.entitlement,
+                judged.entitlement IS DISTINCT FROM mirror.entitlement AS affects_derived
+            FROM (
+                SELECT billing_subscription_entitlement_v1(s, mirror.entitlement) AS entitlement
+            ) AS judged
+            OFFSET 0
+        ) AS judged
+        WHERE billing_write_subscriptions_v1.rule = 'decided'
+           OR (billing_write_subscriptions_v1.rule = 'later' AND mirror.stripe_as_of < s.since)
+    ),
+    new_customers AS (
+        -- a subscription made outside our checkout brings its customer with it
+        INSERT INTO customers (id, stripe_customer_id, email, name, currency)
+        SELECT DISTINCT ON (s.customer_id)
+            s.customer_id,
+            s.stripe_customer_id,
+            known.email,
+            known.name,
+            upper(s.currency)
+        FROM snapshots AS s
+        LEFT JOIN stripe_customers AS known
+            ON known.id = s.stripe_customer_id
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM customers AS c
+            WHERE c.id = s.customer_id
+        )
+        ORDER BY s.customer_id
+        RETURNING id
+    ),
+    known_customers AS (
+        INSERT INTO stripe_customers (id, customer_id, livemode)
+        SELECT DISTINCT ON (s.stripe_customer_id)
+            s.stripe_customer_id,
+            s.customer_id,
+            s.livemode
+        FROM snapshots AS s
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM stripe_customers AS linked
+            WHERE linked.id = s.stripe_customer_id
+              AND linked.customer_id IS NOT NULL
+        )
+        ORDER BY s.stripe_customer_id
+        ON CONFLICT (id) DO UPDATE
+        SET customer_id = excluded.customer_id,
+            updated_at = now()
+        WHERE stripe_customers.customer_id IS NULL
+        RETURNING id
+    ),
+    written AS (
+        INSERT INTO subscriptions AS mirror (
+            id,
+            customer_id,
+            status,
+            billing_provider,
+            livemode,
+            stripe_subscription_id,
+            stripe_customer_id,
+            stripe_status,
+            currency,
+            amount,
+            price,
+            auto_renew,
+            next_due_date,
+            current_period_start,
+            current_period_end,
+            trial_end,
+            cancel_at_period_end,
+            cancel_at,
+            canceled_at,
+            ended_at,
+            collection_paused,
+            collection_behavior,
+            stripe_schedule_id,
+            entitlement,
+            initial_payment_settled,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id
+        )
+        SELECT
+            s.subscription_id,
+            s.customer_id,
+            'provisional',
+            'stripe',
+            s.livemode,
+            s.object_id,
+            s.stripe_customer_id,
+            s.stripe_status,
+            s.currency,
+            s.amount,
+            least(s.price, 99999999.99),
+            FALSE,
+            s.current_period_end::date,
+            s.current_period_start,
+            s.current_period_end,
+            s.trial_end,
+            s.cancel_at_period_end,
+            s.cancel_at,
+            s.canceled_at,
+            s.ended_at,
+            s.collection_paused,
+            s.collection_behavior,
+            s.stripe_schedule_id,
+            s.entitlement,
+            FALSE,
+            s.since,
+            s.as_of,
+            s.event_id
+        FROM snapshots AS s
+        ON CONFLICT (id) DO UPDATE
+        SET stripe_subscription_id = excluded.stripe_subscription_id,
+            stripe_customer_id = excluded.stripe_customer_id,
+            stripe_status = excluded.stripe_status,
+            currency = excluded.currency,
+            amount = excluded.amount,
+            price = excluded.price,
+            next_due_date = excluded.next_due_date,
+            current_period_start = excluded.current_period_start,
+            current_period_end = excluded.current_period_end,
+            trial_end = excluded.trial_end,
+            cancel_at_period_end = excluded.cancel_at_period_end,
+            cancel_at = excluded.cancel_at,
+            canceled_at = excluded.canceled_at,
+            ended_at = excluded.ended_at,
+            collection_paused = excluded.collection_paused,
+            collection_behavior = excluded.collection_behavior,
+            stripe_schedule_id = excluded.stripe_schedule_id,
+            entitlement = excluded.entitlement,
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        RETURNING id
+    ),
+    items AS MATERIALIZED (
+        SELECT
+            s.subscription_id,
+            i.stripe_subscription_item_id,
+            i.stripe_price_id,
+            i.stripe_product_id,
+            i.quantity,
+            i.unit_amount,
+            i.currency,
+            i.recurring_interval,
+            i.interval_count,
+            i.current_period_start,
+            i.current_period_end
+        FROM snapshots AS s
+        CROSS JOIN LATERAL jsonb_populate_recordset(
+            NULL::billing_subscription_item_snapshot, s.items
+        ) AS i
+    ),
+    removed AS (
+        -- items missing from an incomplete list may still exist
+        DELETE FROM subscription_items AS mirror
+        USING snapshots AS s
+        WHERE mirror.subscription_id = s.subscription_id
+          AND s.items_complete
+          AND (
+              mirror.stripe_subscription_item_id IS NULL
+              OR NOT EXISTS (
+                  SELECT 1
+                  FROM items AS i
+                  WHERE i.stripe_subscription_item_id = mirror.stripe_subscription_item_id
+              )
+          )
+        RETURNING mirror.id
+    ),
+    itemised AS (
+        INSERT INTO subscription_items AS mirror (
+            subscription_id,
+            price_id,
+            stripe_subscription_item_id,
+            stripe_price_id,
+            stripe_product_id,
+            quantity,
+            unit_amount,
+            currency,
+            recurring_interval,
+            interval_count,
+            current_period_start,
+            current_period_end
+        )
+        SELECT
+            i.subscription_id,
+            (SELECT p.id FROM prices AS p WHERE p.stripe_price_id = i.stripe_price_id),
+            i.stripe_subscription_item_id,
+            i.stripe_price_id,
+            i.stripe_product_id,
+            i.quantity,
+            i.unit_amount,
+            i.currency,
+            i.recurring_interval,
+            i.interval_count,
+            i.current_period_start,
+            i.current_period_end
+        FROM items AS i
+        ON CONFLICT (stripe_subscription_item_id) DO UPDATE
+        SET subscription_id = excluded.subscription_id,
+            price_id = excluded.price_id,
+            stripe_price_id = excluded.stripe_price_id,
+            stripe_product_id = excluded.stripe_product_id,
+            quantity = excluded.quantity,
+            unit_amount = excluded.unit_amount,
+            currency = excluded.currency,
+            recurring_interval = excluded.recurring_interval,
+            interval_count = excluded.interval_count,
+            current_period_start = excluded.current_period_start,
+            current_period_end = excluded.current_period_end,
+            updated_at = now()
+        WHERE (
+            mirror.subscription_id,
+            mirror.price_id,
+            mirror.stripe_price_id,
+            mirror.stripe_product_id,
+            mirror.quantity,
+            mirror.unit_amount,
+            mirror.currency,
+            mirror.recurring_interval,
+            mirror.interval_count,
+            mirror.current_period_start,
+            mirror.current_period_end
+        ) IS DISTINCT FROM (
+            excluded.subscription_id,
+            excluded.price_id,
+            excluded.stripe_price_id,
+            excluded.stripe_product_id,
+            excluded.quantity,
+            excluded.unit_amount,
+            excluded.currency,
+            excluded.recurring_interval,
+            excluded.interval_count,
+            excluded.current_period_start,
+            excluded.current_period_end
+        )
+        RETURNING mirror.id
+    ),
+    discounts AS MATERIALIZED (
+        SELECT
+            s.subscription_id,
+            d.stripe_discount_id,
+            d.stripe_subscription_item_id,
+            d.position,
+            d.stripe_coupon_id,
+            d.coupon_name,
+            d.percent_off,
+            d.amount_off,
+            d.currency,
+            d.duration,
+            d.stripe_product_ids,
+            d.starts_at,
+            d.ends_at,
+            d.has_terms,
+            d.has_terms AND s.event_id IS NULL AS fetched
+        FROM snapshots AS s
+        CROSS JOIN LATERAL jsonb_to_recordset(s.discounts) AS d (
+            stripe_discount_id text,
+            stripe_subscription_item_id text,
+            position integer,
+            stripe_coupon_id text,
+            coupon_name text,
+            percent_off numeric,
+            amount_off bigint,
+            currency text,
+            duration text,
+            stripe_product_ids text[],
+            starts_at timestamptz,
+            ends_at timestamptz,
+            has_terms boolean
+        )
+    ),
+    withdrawn AS (
+        -- the discounts of items that an incomplete list leaves out may still exist
+        DELETE FROM subscription_discounts AS mirror
+        USING snapshots AS s
+        WHERE mirror.subscription_id = s.subscription_id
+          AND (s.items_complete OR mirror.stripe_subscription_item_id IS NULL)
+          AND NOT EXISTS (
+              SELECT 1
+              FROM discounts AS d
+              WHERE d.subscription_id = mirror.subscription_id
+                AND d.stripe_discount_id = mirror.stripe_discount_id
+                AND d.stripe_subscription_item_id IS NOT DISTINCT FROM mirror.stripe_subscription_item_id
+          )
+        RETURNING mirror.id
+    ),
+    discounted AS (
+        -- most events carry the ids only: what is known of a coupon stays
+        INSERT INTO subscription_discounts AS mirror (
+            subscription_id,
+            stripe_discount_id,
+            stripe_subscription_item_id,
+            position,
+            stripe_coupon_id,
+            coupon_name,
+            percent_off,
+            amount_off,
+            currency,
+            duration,
+            stripe_product_ids,
+            starts_at,
+            ends_at,
+            fetched
+        )
+        SELECT
+            d.subscription_id,
+            d.stripe_discount_id,
+            d.stripe_subscription_item_id,
+            d.position,
+            d.stripe_coupon_id,
+            d.coupon_name,
+            d.percent_off,
+            d.amount_off,
+            d.currency,
+            d.duration,
+            d.stripe_product_ids,
+            d.starts_at,
+            d.ends_at,
+            d.fetched
+        FROM discounts AS d
+        ON CONFLICT (subscription_id, stripe_discount_id, (coalesce(stripe_subscription_item_id, ''))) DO UPDATE
+        SET position = excluded.position,
+            stripe_coupon_id = coalesce(excluded.stripe_coupon_id, mirror.stripe_coupon_id),
+            coupon_name = coalesce(excluded.coupon_name, mirror.coupon_name),
+            percent_off = CASE WHEN excluded.duration IS NULL THEN mirror.percent_off ELSE excluded.percent_off END,
+            amount_off = CASE WHEN excluded.duration IS NULL THEN mirror.amount_off ELSE excluded.amount_off END,
+            currency = CASE WHEN excluded.duration IS NULL THEN mirror.currency ELSE excluded.currency END,
+            duration = coalesce(excluded.duration, mirror.duration),
+            stripe_product_ids = CASE
+                WHEN excluded.fetched THEN coalesce(excluded.stripe_product_ids, mirror.stripe_product_ids)
+                ELSE mirror.stripe_product_ids
+            END,
+            starts_at = coalesce(excluded.starts_at, mirror.starts_at),
+            ends_at = CASE WHEN excluded.starts_at IS NULL THEN mirror.ends_at ELSE excluded.ends_at END,
+            fetched = mirror.fetched OR excluded.fetched,
+            updated_at = now()
+        RETURNING mirror.id
+    ),
+    arrived AS (
+        -- a session has told of it, and its own event was awaited
+        DELETE FROM stripe_refetches AS awaited
+        USING snapshots AS s
+        WHERE awaited.object_id = s.object_id
+          AND awaited.reason = 'awaited'
+    )
+    SELECT
+        s.object_id,
+        s.affects_derived
+    FROM snapshots AS s;
+END
+$$;
+COMMENT ON FUNCTION billing_write_subscriptions_v1(snapshots jsonb, rule text) IS 'Writes snapshots of subscriptions with their items, discounts and customers; returns which affect derived columns';
 
 CREATE FUNCTION fn_pgqueuer_changed() RETURNS trigger
     LANGUAGE plpgsql

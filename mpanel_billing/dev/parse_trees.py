@@ -37,7 +37,9 @@ _LOCKED = re.compile(r"^LOCK TABLE (\w+)", re.MULTILINE)
 
 _READ = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+)")
 _INSERTED = re.compile(r"\bINSERT INTO (\w+)(?:\s+AS \w+)?\s*\(([^)]*)\)")
-_UPDATED = re.compile(r"\bUPDATE (\w+)|\bINSERT INTO (\w+)[^;]*\bDO UPDATE\b")
+_UPDATED = re.compile(
+    r"\bUPDATE (\w+)|\bINSERT INTO (\w+)(?:(?!\bINSERT INTO\b)[^;])*\bDO UPDATE\b"
+)
 _DELETED = re.compile(r"\bDELETE FROM (\w+)")
 _ASSIGNED = re.compile(r"(?:\bSET|,)\s+(\w+) = ")
 

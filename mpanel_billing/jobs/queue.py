@@ -5,12 +5,14 @@ run again. The dedupe key carries the version of the row, because PgQueuer's als
 jobs: a change during the job for an older version needs its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection
+from mpanel_billing.jobs import repository
+from mpanel_billing.telemetry.tracing import active_tracing
 
 PROVISION = "provision"
 REFETCH = "refetch"
@@ -27,15 +29,20 @@ Requests: TypeAlias = Sequence[tuple[str, int, float]]
 """Objects to refetch: id, version of the row in stripe_refetches, seconds until then."""
 
 
+def trigger_headers() -> Mapping[str, Any] | None:
+    """Return the headers of jobs that the database enqueues; None unless this process traces."""
+    spans = active_tracing()
+    return spans.job_headers() if spans else None
+
+
 async def enqueue_triggers(conn: Connection, work: Work, refetches: Requests) -> None:
     """Trigger provisioning and refetches by one statement: each costs a round trip."""
-    await _enqueue(
-        conn,
-        [
-            *(_Trigger(PROVISION, str(id_), version) for id_, version in work),
-            *(_Trigger(REFETCH, id_, version, seconds) for id_, version, seconds in refetches),
-        ],
-    )
+    triggers = [
+        *((PROVISION, str(id_), version, 0.0) for id_, version in work),
+        *((REFETCH, id_, version, seconds) for id_, version, seconds in refetches),
+    ]
+    if triggers:
+        await repository.enqueue_triggers(conn, triggers, trigger_headers())
 
 
 async def enqueue_provisioning(

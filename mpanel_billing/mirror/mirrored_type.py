@@ -91,7 +91,7 @@ class MirroredType(Generic[F]):
     `comparison`: None if reconcile leaves the type out (Stripe cannot list it by what we need).
     `batch_key`: what no two snapshots of one transaction may share.
     `columns`: of our row, beyond the facts. `place`: the keys of the row, given the stored one.
-    `fast_path`: whether a snapshot may be written without reading anything first; None: never.
+    `new_ids`: of the rows that a snapshot may be the first to make.
     `person`: the person whose data the facts have; None: nobody. `anonymous`: the
     facts without it.
     `complete`: fetches what a fetched object lacks. `contained`: other mirrored objects in it.
@@ -109,7 +109,7 @@ class MirroredType(Generic[F]):
     batch_key: Callable[[F], str] = _object_id
     columns: Callable[[F], Mapping[str, Any]] = _no_columns
     place: Callable[[F, Row | None, dict[str, UUID]], Mapping[str, Any]] = _no_place
-    fast_path: Callable[[F], bool] | None = None
+    new_ids: Callable[[F], Mapping[str, Any]] = _no_columns
     person: Callable[[F], Person | None] = _about_nobody
     anonymous: Callable[[F], F] = _as_it_is
     complete: (

@@ -211,16 +211,6 @@ async def request_refetches(
     return [(row["object_id"], row["version"], row["delay_seconds"]) for row in rows]
 
 
-async def await_objects(conn: Connection, requests: Sequence[Mapping[str, str]]) -> None:
-    """Request a delayed refetch of objects whose own events should arrive first."""
-    await _refetches.await_objects.execute(conn, requests=requests)
-
-
-async def clear_awaited(conn: Connection, object_ids: Sequence[str]) -> None:
-    """Delete the requests for awaited objects whose events have arrived."""
-    await _refetches.clear_awaited.execute(conn, object_ids=object_ids)
-
-
 async def lease_refetch(
     conn: Connection, object_id: str, lease_seconds: float
 ) -> asyncpg.Record | None:

@@ -65,6 +65,12 @@ def row_of(snapshot: Snapshot) -> dict[str, Any]:
     return row
 
 
+def first_row_of(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the same, with the ids of the rows that it may be the first to make."""
+    mirrored = MIRRORED_BY_NAME[snapshot.object_type]
+    return {**row_of(snapshot), **mirrored.new_ids(snapshot.facts)}
+
+
 def _place(
     snapshot: Snapshot, stored: Row | None, new_customers: dict[str, UUID]
 ) -> dict[str, Any]:

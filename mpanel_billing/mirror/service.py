@@ -282,11 +282,7 @@ async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
 
 
 async def _request_refetches(conn: Connection, batch: _Batch) -> Requests:
-    """Request what the snapshots leave open, and return it; delete the requests they fulfil."""
-    if paid := _paid_invoices(batch.applied):
-        await repository.clear_awaited(conn, paid)
-    if awaited := _awaited(batch.applied):
-        await repository.await_objects(conn, awaited)
+    """Request what the snapshots leave open, and return it."""
     coupons = await requests_for_coupons(conn, batch.applied)
     # of two requests for an object, the one that is asked in any case
     requests = {each["object_id"]: each for each in (*batch.undecided, *_requests(batch), *coupons)}
@@ -302,21 +298,6 @@ def _refunded_payments(applied: Sequence[Snapshot]) -> list[str]:
         s.facts.stripe_payment_intent_id
         for s in applied
         if isinstance(s.facts, RefundFacts) and s.facts.stripe_payment_intent_id is not None
-    ]
-
-
-def _awaited(applied: Sequence[Snapshot]) -> list[dict[str, str]]:
-    """Return the objects whose own events should follow, but might not.
-
-    These are the subscriptions of completed sessions. The query that writes invoices requests
-    their payments.
-    """
-    return [
-        {"object_id": s.facts.stripe_subscription_id, "object_type": "subscription"}
-        for s in applied
-        if isinstance(s.facts, SessionFacts)
-        and s.version.event_id is not None
-        and s.facts.stripe_subscription_id is not None
     ]
 
 

@@ -73,6 +73,12 @@ class Spans:
 
         return trace_request
 
+    def job_headers(self) -> dict[str, Any]:
+        """Return the headers of a job that the database enqueues, as PgQueuer reads them."""
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        return {"otel": carrier}
+
     def watch_connection(self, connection: Any, names: Callable[[str], str]) -> None:
         """Create a span for every statement on a connection; `names` maps its text to a name."""
 

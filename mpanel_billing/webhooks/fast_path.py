@@ -1,13 +1,14 @@
 """The fast path: most events are kept and applied in one round trip to the database.
 
-It takes events whose snapshot is newer than its row by a later second and affects nothing derived:
-the renewals of a continuing subscription, and its invoices. The database decides which those are,
-in the transaction that writes them; it leaves the others for the full path. Why:
-docs/decisions/0007-fast-path-in-one-round-trip.md.
+It takes events whose order is clear: those of objects that are not mirrored yet, and those that are
+newer than their row by a later second. The database finds out which those are, in the transaction
+that writes them; it leaves the others for the full path. Why:
+docs/decisions/0007-fast-path-in-one-round-trip.md and 0031-first-sights-in-one-round-trip.md.
 """
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -15,10 +16,11 @@ import orjson
 
 from mpanel_billing.database.pool import CONNECTION_ERRORS, encode_json
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.mirror.rows import row_of
+from mpanel_billing.jobs.queue import trigger_headers
+from mpanel_billing.mirror.rows import first_row_of
 from mpanel_billing.mirror.service import APPLIED, is_first, lock_keys
 from mpanel_billing.mirror.snapshot import Snapshot
-from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
+from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 from mpanel_billing.telemetry.quoting import sentence_of
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.event import Event
@@ -26,7 +28,17 @@ from mpanel_billing.webhooks.inbox import inbox_row
 
 logger = logging.getLogger(__name__)
 
-_OBJECT_TYPES = tuple(each.object_type for each in MIRRORED if each.fast_path is not None)
+_GROUPS: Mapping[str, str] = {
+    "customer": "customers",
+    "refund": "refunds",
+    "invoice_payment": "payments",
+    "invoice": "invoices",
+    "subscription": "subscriptions",
+    "checkout.session": "sessions",
+}
+"""The parameter that takes the rows of each type."""
+_RENEWALS = "renewals"
+"""The parameter that takes the subscriptions which may have renewed, and no more."""
 
 
 class FastPathEvent(NamedTuple):
@@ -37,7 +49,7 @@ class FastPathEvent(NamedTuple):
     """
 
     id: str
-    object_type: str
+    group: str
     keys: Sequence[str]
     inbox_row: orjson.Fragment
     mirror_row: orjson.Fragment
@@ -47,15 +59,15 @@ class FastPathEvent(NamedTuple):
 def prepare_fast_path(event: Event) -> FastPathEvent | None:
     """Prepare an event for the fast path; None if it needs the full path in any case."""
     snapshot = event.snapshot
-    if snapshot is None or not _may_take_fast_path(snapshot):
+    if snapshot is None or snapshot.version.test_clock:
         return None
     try:
-        mirror_row = encode_json(row_of(snapshot))
+        mirror_row = encode_json(first_row_of(snapshot))
     except orjson.JSONEncodeError:
         return None  # an amount beyond 64 bits: the full path keeps the event with its error
     return FastPathEvent(
         id=event.id,
-        object_type=snapshot.object_type,
+        group=_RENEWALS if _may_be_renewal(snapshot) else _GROUPS[snapshot.object_type],
         keys=lock_keys([snapshot]),
         inbox_row=orjson.Fragment(encode_json(inbox_row(event, APPLIED))),
         mirror_row=orjson.Fragment(mirror_row),
@@ -63,13 +75,11 @@ def prepare_fast_path(event: Event) -> FastPathEvent | None:
     )
 
 
-def _may_take_fast_path(snapshot: Snapshot) -> bool:
-    """Whether the snapshot alone is enough to write the rows, if its subscription is known."""
-    version = snapshot.version
-    if version.test_clock or is_first(snapshot):
+def _may_be_renewal(snapshot: Snapshot) -> bool:
+    facts = snapshot.facts
+    if not isinstance(facts, SubscriptionFacts) or is_first(snapshot):
         return False
-    may = MIRRORED_BY_NAME[snapshot.object_type].fast_path
-    return may is not None and may(snapshot.facts)
+    return facts.items_complete and not facts.discounts
 
 
 async def receive_on_fast_path(conn: Connection, events: Sequence[FastPathEvent]) -> set[str]:
@@ -78,10 +88,9 @@ async def receive_on_fast_path(conn: Connection, events: Sequence[FastPathEvent]
     The events must be of different objects. Those returned are committed, so `conn` must not be in
     a transaction; the others are untouched.
     """
-    rows = {
-        object_type: [event.mirror_row for event in events if event.object_type == object_type]
-        for object_type in _OBJECT_TYPES
-    }
+    rows: defaultdict[str, list[orjson.Fragment]] = defaultdict(list)
+    for event in events:
+        rows[event.group].append(event.mirror_row)
     try:
         return await repository.receive_events(
             conn,
@@ -89,6 +98,7 @@ async def receive_on_fast_path(conn: Connection, events: Sequence[FastPathEvent]
             [event.payload for event in events],
             rows,
             [key for event in events for key in event.keys],
+            headers=trigger_headers(),
         )
     except asyncpg.LockNotAvailableError:
         # another transaction is changing a row: the full path waits without blocking others

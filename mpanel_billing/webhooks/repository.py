@@ -45,19 +45,27 @@ async def receive_events(
     payloads: Sequence[str],
     rows: Mapping[str, Sequence[orjson.Fragment]],
     keys: Sequence[str],
+    *,
+    headers: Mapping[str, Any] | None,
 ) -> set[str]:
     """Keep and apply the events that can take the fast path, committed; return their ids.
 
-    `events` are inbox rows as JSON, `rows` the mirror's rows of `invoice` and `subscription`, and
-    `keys` the objects to lock.
+    `events` are inbox rows as JSON, `rows` the mirror's rows by the parameter of the query, `keys`
+    the objects to lock, and `headers` those of the jobs that follow.
     """
     received = await _queries.receive_events.fetch(
         conn,
         keys=keys,
         events=events,
         payloads=payloads,
-        invoices=rows["invoice"] or None,
-        subscriptions=rows["subscription"] or None,
+        customers=rows.get("customers"),
+        refunds=rows.get("refunds"),
+        payments=rows.get("payments"),
+        invoices=rows.get("invoices"),
+        renewals=rows.get("renewals"),
+        subscriptions=rows.get("subscriptions"),
+        sessions=rows.get("sessions"),
+        headers=headers,
     )
     return {row["id"] for row in received}
 

@@ -408,7 +408,7 @@ WHERE subscription_id = ANY(:subscription_ids::uuid[])
 -- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id, is_principal, replaced)!
 -- Until the session exists, what Stripe reports about the order is linked by its Stripe customer. It
 -- becomes the principal one for a vouched order only, in the place of `replaced` (null: there is none).
--- The first payment of another order decides elsewhere: derive, in subscriptions.sql.
+-- The first payment of another order decides elsewhere: billing_derive_v1.
 WITH attempt AS (
     UPDATE checkout_sessions
     SET stripe_customer_id = :stripe_customer_id,

@@ -35,18 +35,16 @@
 -- CREATE INDEX checkout_sessions_open_idx ON checkout_sessions USING btree (updated_at) WHERE (status = ANY (ARRAY['creating'::text, 'open'::text]));
 
 -- name: list_stored(object_ids, order_ids, attempts, stripe_customer_ids, sinces)
--- By its id; else the attempt whose session was being created when Stripe's response was lost; else
--- the order that it names, on the same Stripe customer (a recovered session).
 SELECT
     i.object_id,
-    coalesce(mirror.subscription_id, creating.subscription_id, ordered.id) AS subscription_id,
-    coalesce(mirror.attempt, creating.attempt, coalesce(latest.attempt, 0) + 1) AS attempt,
-    mirror.stripe_as_of_since AS since,
-    mirror.stripe_as_of AS as_of,
-    mirror.stripe_event_id AS event_id,
-    mirror.status,
-    mirror.payment_status,
-    ordered.stripe_subscription_id AS order_stripe_subscription_id,
+    placed.subscription_id,
+    placed.attempt,
+    placed.since,
+    placed.as_of,
+    placed.event_id,
+    placed.status,
+    placed.payment_status,
+    placed.order_stripe_subscription_id,
     e.type AS event_type,
     e.payload
 FROM unnest(
@@ -56,134 +54,12 @@ FROM unnest(
     :stripe_customer_ids::text[],
     :sinces::timestamptz[]
 ) AS i (object_id, order_id, attempt, stripe_customer_id, since)
-LEFT JOIN checkout_sessions AS mirror
-    ON mirror.stripe_session_id = i.object_id
-LEFT JOIN subscriptions AS ordered
-    ON ordered.id = i.order_id
-    AND ordered.billing_provider = 'stripe'
-    AND ordered.stripe_customer_id = i.stripe_customer_id
-LEFT JOIN checkout_sessions AS creating
-    ON creating.subscription_id = ordered.id
-    AND creating.attempt = i.attempt
-    AND creating.stripe_session_id IS NULL
-LEFT JOIN LATERAL (
-    SELECT max(c.attempt) AS attempt
-    FROM checkout_sessions AS c
-    WHERE c.subscription_id = ordered.id
-) AS latest ON TRUE
+CROSS JOIN LATERAL billing_place_session_v1(
+    i.object_id, i.order_id, i.attempt, i.stripe_customer_id
+) AS placed
 LEFT JOIN stripe_events AS e
-    ON e.id = mirror.stripe_event_id
-    AND i.since <= mirror.stripe_as_of
-WHERE coalesce(mirror.subscription_id, ordered.id) IS NOT NULL;
+    ON e.id = placed.event_id
+    AND i.since <= placed.as_of;
 
 -- name: write_snapshots(snapshots)!
-WITH snapshots AS MATERIALIZED (
-    SELECT
-        s.subscription_id,
-        s.attempt,
-        s.object_id,
-        s.livemode,
-        s.status,
-        s.payment_status,
-        s.stripe_subscription_id,
-        s.stripe_customer_id,
-        s.url,
-        s.recovery_url,
-        s.recovered_from,
-        s.expires_at,
-        s.since,
-        s.as_of,
-        s.event_id
-    FROM jsonb_to_recordset(:snapshots::jsonb) AS s (
-        subscription_id uuid,
-        attempt integer,
-        object_id text,
-        livemode boolean,
-        status text,
-        payment_status text,
-        stripe_subscription_id text,
-        stripe_customer_id text,
-        url text,
-        recovery_url text,
-        recovered_from text,
-        expires_at timestamptz,
-        since timestamptz,
-        as_of timestamptz,
-        event_id text
-    )
-),
-written AS (
-    INSERT INTO checkout_sessions AS mirror (
-        subscription_id,
-        attempt,
-        stripe_session_id,
-        stripe_subscription_id,
-        stripe_customer_id,
-        livemode,
-        params,
-        url,
-        status,
-        payment_status,
-        recovery_url,
-        recovered_from,
-        expires_at,
-        stripe_as_of_since,
-        stripe_as_of,
-        stripe_event_id
-    )
-    SELECT
-        s.subscription_id,
-        s.attempt,
-        s.object_id,
-        s.stripe_subscription_id,
-        s.stripe_customer_id,
-        s.livemode,
-        '{}',
-        s.url,
-        s.status,
-        s.payment_status,
-        s.recovery_url,
-        s.recovered_from,
-        s.expires_at,
-        s.since,
-        s.as_of,
-        s.event_id
-    FROM snapshots AS s
-    ON CONFLICT (subscription_id, attempt) DO UPDATE
-    SET stripe_session_id = excluded.stripe_session_id,
-        stripe_subscription_id = excluded.stripe_subscription_id,
-        stripe_customer_id = excluded.stripe_customer_id,
-        url = coalesce(excluded.url, mirror.url),
-        status = excluded.status,
-        payment_status = excluded.payment_status,
-        recovery_url = coalesce(excluded.recovery_url, mirror.recovery_url),
-        recovered_from = excluded.recovered_from,
-        expires_at = excluded.expires_at,
-        stripe_as_of_since = excluded.stripe_as_of_since,
-        stripe_as_of = excluded.stripe_as_of,
-        stripe_event_id = excluded.stripe_event_id,
-        updated_at = now()
-    RETURNING mirror.subscription_id, mirror.attempt, mirror.stripe_session_id
-)
--- the order gets its latest session, and its subscription unless another row has it
-UPDATE subscriptions AS o
-SET checkout_session_id = s.object_id,
-    stripe_subscription_id = CASE
-        WHEN o.stripe_subscription_id IS NULL AND NOT EXISTS (
-            SELECT 1
-            FROM subscriptions AS other
-            WHERE other.stripe_subscription_id = s.stripe_subscription_id
-        ) THEN s.stripe_subscription_id
-        ELSE o.stripe_subscription_id
-    END,
-    updated_at = now()
-FROM snapshots AS s
-WHERE o.id = s.subscription_id
-  AND EXISTS (SELECT 1 FROM written AS w WHERE w.stripe_session_id = s.object_id)
-  AND NOT EXISTS (
-      SELECT 1
-      FROM checkout_sessions AS later
-      WHERE later.subscription_id = s.subscription_id
-        AND later.attempt > s.attempt
-        AND later.stripe_session_id IS NOT NULL
-  );
+SELECT billing_write_sessions_v1(:snapshots::jsonb);

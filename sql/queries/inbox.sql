@@ -109,12 +109,23 @@ WHERE (SELECT count(*) FROM locked) >= 0
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
--- name: receive_events(keys, events, payloads, invoices, subscriptions)
--- The fast path: keeps and applies, in one round trip and its own transaction, the events that are
--- newer than their rows and affect nothing derived. Returns their ids; the others are untouched.
+-- name: receive_events(keys, events, payloads, customers, refunds, payments, invoices, renewals, subscriptions, sessions, headers)
+-- The fast path: keeps and applies, in one round trip and its own transaction, the events whose order is
+-- clear. Returns their ids; the others are untouched. `renewals` are the subscriptions that may be one.
+-- What follows is triggered by jobs with the headers.
 SELECT received.id
-FROM billing_receive_events_v1(
-    :keys::text[], :events::jsonb, :payloads::text[], :invoices::jsonb, :subscriptions::jsonb
+FROM billing_receive_events_v2(
+    :keys::text[],
+    :events::jsonb,
+    :payloads::text[],
+    :customers::jsonb,
+    :refunds::jsonb,
+    :payments::jsonb,
+    :invoices::jsonb,
+    :renewals::jsonb,
+    :subscriptions::jsonb,
+    :sessions::jsonb,
+    :headers::jsonb
 ) AS received (id);
 
 -- name: mark_events(outcomes)!

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.database.queries import load_queries
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.mirrored_type import MirroredType
 from mpanel_billing.mirror.repository import list_compared
@@ -195,12 +196,11 @@ async def context(pool: Pool) -> AsyncIterator[ReconcileContext]:
 
 def written_columns(mirrored: MirroredType[Any]) -> Iterator[tuple[str, str]]:
     """Yield table and column of what a snapshot of the type writes in its tables."""
-    text = (SQL / "queries" / f"{mirrored.query_file}.sql").read_text()
-    statement = re.search(
-        r"^-- name: write_snapshots.*?(?=^-- name: )", text, re.MULTILINE | re.DOTALL
-    )
-    assert statement
-    for table, columns in re.findall(r"INSERT INTO (\w+)(?: AS \w+)? \(([^)]*)\)", statement[0]):
+    query = load_queries(mirrored.query_file).by_name["write_snapshots"]
+    routine = re.search(r"billing_write_\w+", query.sql)
+    assert routine
+    text = (SQL / "routines" / f"{routine[0]}.sql").read_text()
+    for table, columns in re.findall(r"INSERT INTO (\w+)(?: AS \w+)? \(([^)]*)\)", text):
         if table in TABLES[mirrored.object_type]:
             yield from ((table, column.strip()) for column in columns.split(","))
 

@@ -224,11 +224,11 @@ def test_a_discount_twice_in_one_payload_counts_once() -> None:
     assert found == [("di_1", "si_1"), ("di_1", None)]
 
 
-def test_a_subscription_with_discounts_takes_the_full_path() -> None:
-    with_one = event_of(UPDATED, with_discounts("di_1"), created=LATER)
-    without = event_of(UPDATED, with_discounts(), created=LATER)
-    assert prepare_fast_path(with_one) is None
-    assert prepare_fast_path(without) is not None
+def test_a_subscription_with_discounts_is_not_written_as_a_renewal() -> None:
+    discounted = event_of(UPDATED, with_discounts("di_1"), created=LATER)
+    plain = event_of(UPDATED, with_discounts(), created=LATER)
+    prepared = [prepare_fast_path(event) for event in (discounted, plain)]
+    assert [each and each.group for each in prepared] == ["subscriptions", "renewals"]
 
 
 def test_what_differs_of_discounts_is_drift() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from mpanel_billing.privacy.repository import Who
 from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.runs import mark_restored
 from mpanel_billing.settings import DatabaseSettings
-from mpanel_billing.webhooks.event import Selection, parse_event
+from mpanel_billing.webhooks.event import Event, Selection, parse_event
 from mpanel_billing.webhooks.fast_path import prepare_fast_path, receive_on_fast_path
 from mpanel_billing.webhooks.inbox import replay_failed_events, replay_ignored_events
 from mpanel_billing.webhooks.jsonb import Body
@@ -133,22 +133,43 @@ async def test_an_event_that_waits_for_the_erasure_is_kept_without_its_payload(p
     assert row["payload"] is None
 
 
-async def test_the_fast_path_leaves_events_of_erased_customers_alone(inbox: Inbox) -> None:
+async def test_the_fast_path_keeps_no_payload_of_erased_customers(inbox: Inbox) -> None:
     await inbox.deliver("customer.subscription.created", made.subscription())
     await inbox.deliver("invoice.paid", made.invoice("in_1"))
-    renewal = made.event(
-        "customer.subscription.updated", made.subscription(), created=LONG_AGO + 60, id_="evt_r"
-    )
-    event = prepare_fast_path(parse_event(Body.of(renewal), livemode=False))
-    assert event is not None
+    told = [
+        made.event("customer.subscription.updated", made.subscription(), created=LONG_AGO + 60),
+        made.event("invoice.paid", made.invoice("in_2"), created=LONG_AGO + 60),
+    ]
+    events = [parse_event(Body.of(event), livemode=False) for event in told]
     await inbox.pool.execute(
         "INSERT INTO billing_erasures VALUES ('cus_1', 'stripe_customer', 'request')"
     )
+    ids = {event.id for event in events}
+    assert await received_on_fast_path(inbox, events) == ids
+    payloads = "SELECT count(payload) FROM stripe_events WHERE id = ANY($1)"
+    assert await inbox.pool.fetchval(payloads, ids) == 0
+
+
+@pytest.mark.parametrize(
+    "identifier", ["'cus_1'", "billing_email_hash_v1('ADA@example.com')"], ids=["id", "address"]
+)
+async def test_the_fast_path_leaves_erased_customers_to_the_full_path(
+    inbox: Inbox, identifier: str
+) -> None:
+    about = {"id": "cus_1", "object": "customer", "email": "ada@example.com", "name": "Ada"}
+    payload = made.event("customer.updated", about, created=LONG_AGO)
+    event = parse_event(Body.of(payload), livemode=False)
+    await inbox.pool.execute(
+        f"INSERT INTO billing_erasures VALUES ({identifier}, 'stripe_customer', 'request')"
+    )
+    assert await received_on_fast_path(inbox, [event]) == set()
+    assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_customers") == 0
+
+
+async def received_on_fast_path(inbox: Inbox, events: Sequence[Event]) -> set[str]:
+    ready = [event for event in map(prepare_fast_path, events) if event]
     async with inbox.pool.acquire() as conn:
-        assert await receive_on_fast_path(conn, [event]) == set()
-    await inbox.pool.execute("DELETE FROM billing_erasures")
-    async with inbox.pool.acquire() as conn:
-        assert await receive_on_fast_path(conn, [event]) == {"evt_r"}
+        return await receive_on_fast_path(conn, ready)
 
 
 async def test_unfinished_events_are_replaced_by_a_refetch(past: Past) -> None:

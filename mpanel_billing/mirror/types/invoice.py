@@ -294,6 +294,5 @@ INVOICE = MirroredType(
         buried=_buried,
     ),
     columns=_columns,
-    fast_path=lambda facts: facts.stripe_subscription_id is not None,
     contained=_payments,
 )

@@ -238,6 +238,13 @@ def _place(
     }
 
 
+def _new_ids(facts: SubscriptionFacts) -> Mapping[str, Any]:
+    return {
+        "new_subscription_id": uuid5(_ROWS, facts.object_id),
+        "new_customer_id": uuid5(_ROWS, facts.stripe_customer_id),
+    }
+
+
 def is_lost_order(facts: SubscriptionFacts, stored: Row | None) -> bool:
     """Whether it is an order of ours whose row is missing, on the Stripe customer of its buyer."""
     if stored is None or facts.lost_order is None or not stored["order_is_missing"]:
@@ -336,6 +343,6 @@ SUBSCRIPTION = MirroredType(
     anonymous=_anonymous,
     columns=_columns,
     place=_place,
-    fast_path=lambda facts: facts.items_complete and not facts.discounts,
+    new_ids=_new_ids,
     complete=_with_all_items,
 )

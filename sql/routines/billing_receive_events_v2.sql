@@ -1,19 +1,31 @@
--- The fast path of an event: takes the locks, then writes the invoices, the subscriptions and their
--- events. Keeps and applies each event that is newer than its row by a whole second and affects
--- nothing derived, and returns the ids of these. The others stay untouched for the full path, which
--- waits for locks.
+-- The fast path of events, in one round trip and its own transaction: takes the locks, applies each event
+-- whose order is clear, keeps it, and returns the ids of these. The others stay untouched for the full
+-- path, which waits for locks and decides.
+-- Two statements come first for what is most frequent: the renewal of a continuing subscription and its
+-- invoice, which affect nothing derived. They write what the writers of subscriptions and invoices
+-- would write of existing rows. billing_apply_clear_v1 takes the rest. `renewals` are the subscriptions
+-- that may be renewals: not just created, without discounts, and with all their items.
 -- A type that is not in the batch costs nothing: to set up a statement takes longer than to write
 -- a row with it.
 -- Here an advisory lock that is taken is not waited for, and a row lock only briefly; that one
 -- aborts the whole call, and so does an event that is in the inbox already.
 -- Joins that read whole tables are disabled: they pay off while tables are small, but plans are kept.
 -- The statements have to begin after the locks are taken to see what was committed before: hence a
--- function. What it writes is what write_snapshots of subscriptions.sql and invoices.sql write
--- of existing rows if nothing derived is affected.
--- Code that is running calls it by its name and its parameters: a change of either is a _v2.
+-- function.
+-- Code that is running calls it by its name and its parameters: a change of either is a _v3.
 
-CREATE OR REPLACE FUNCTION billing_receive_events_v1(
-    keys text[], events jsonb, payloads text[], invoices jsonb, subscriptions jsonb
+CREATE OR REPLACE FUNCTION billing_receive_events_v2(
+    keys text[],
+    events jsonb,
+    payloads text[],
+    customers jsonb,
+    refunds jsonb,
+    payments jsonb,
+    invoices jsonb,
+    renewals jsonb,
+    subscriptions jsonb,
+    sessions jsonb,
+    headers jsonb
 )
 RETURNS SETOF text
 LANGUAGE plpgsql
@@ -21,12 +33,17 @@ SET enable_hashjoin = off
 SET enable_material = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
+SET jit = off
 SET lock_timeout = '100ms'
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
     billed text[];
     renewed text[];
+    applied text[];
+    other_invoices jsonb := invoices;
+    other_subscriptions jsonb := subscriptions;
 BEGIN
     -- the locks of lock_objects; never waited for, so in any order
     IF (
@@ -36,7 +53,8 @@ BEGIN
         RETURN;
     END IF;
     -- from here on, statements see all that was committed before the locks were taken
-    IF invoices IS NOT NULL THEN
+    -- payments are written before the invoices that wait for them
+    IF invoices IS NOT NULL AND payments IS NULL THEN
         WITH billed AS (
             INSERT INTO invoices AS mirror (
                 subscription_id,
@@ -116,7 +134,7 @@ BEGIN
                 s.event_id,
                 s.stripe_created AT TIME ZONE 'UTC'
             FROM jsonb_populate_recordset(
-                NULL::billing_invoice_snapshot, billing_receive_events_v1.invoices
+                NULL::billing_invoice_snapshot, billing_receive_events_v2.invoices
             ) AS s
             CROSS JOIN LATERAL (
                 SELECT
@@ -147,6 +165,14 @@ BEGIN
                   OR s.billing_reason = 'manual'
                   OR (s.collection_method IS DISTINCT FROM 'send_invoice' AND s.attempt_count = 0)
               ) IS TRUE
+              -- an older one leaves no lock on the row, and so nothing to commit
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM invoices AS known
+                  WHERE known.stripe_invoice_id = s.object_id
+                    AND known.stripe_as_of >= s.since
+                  OFFSET 0
+              )
               AND NOT EXISTS (
                   SELECT 1
                   FROM invoice_payments AS p
@@ -216,8 +242,12 @@ BEGIN
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
+        SELECT jsonb_agg(s.snapshot)
+        INTO other_invoices
+        FROM jsonb_array_elements(billing_receive_events_v2.invoices) AS s (snapshot)
+        WHERE (s.snapshot ->> 'object_id' = ANY(billed)) IS NOT TRUE;
     END IF;
-    IF subscriptions IS NOT NULL THEN
+    IF renewals IS NOT NULL THEN
         WITH renewed AS (
             UPDATE subscriptions AS mirror
             SET stripe_status = s.stripe_status,
@@ -240,7 +270,7 @@ BEGIN
                 stripe_event_id = s.event_id,
                 updated_at = now()
             FROM jsonb_populate_recordset(
-                NULL::billing_subscription_snapshot, billing_receive_events_v1.subscriptions
+                NULL::billing_subscription_snapshot, billing_receive_events_v2.renewals
             ) AS s
             WHERE mirror.stripe_subscription_id = s.object_id
               AND mirror.stripe_as_of < s.since
@@ -258,7 +288,7 @@ BEGIN
                   FROM subscription_items AS item
                   WHERE item.subscription_id = mirror.id
               )
-              -- a snapshot with discounts does not come here: these have ended
+              -- a renewal has none: these have ended
               AND NOT EXISTS (
                   SELECT 1
                   FROM subscription_discounts AS discount
@@ -325,8 +355,17 @@ BEGIN
         )
         SELECT array_agg(r.object_id) INTO renewed
         FROM renewed AS r;
+        SELECT nullif(coalesce(subscriptions, '[]') || coalesce(jsonb_agg(s.snapshot), '[]'), '[]')
+        INTO other_subscriptions
+        FROM jsonb_array_elements(billing_receive_events_v2.renewals) AS s (snapshot)
+        WHERE (s.snapshot ->> 'object_id' = ANY(renewed)) IS NOT TRUE;
     END IF;
-    IF billed IS NULL AND renewed IS NULL THEN
+    IF coalesce(customers, refunds, payments, other_invoices, other_subscriptions, sessions) IS NOT NULL THEN
+        applied := billing_apply_clear_v1(
+            customers, refunds, payments, other_invoices, other_subscriptions, sessions, headers
+        );
+    END IF;
+    IF billed IS NULL AND renewed IS NULL AND (applied <> '{}') IS NOT TRUE THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -348,11 +387,14 @@ BEGIN
         e.created,
         e.livemode,
         e.object_id,
-        e.payload::jsonb,
+        CASE
+            WHEN (SELECT EXISTS (SELECT 1 FROM billing_erasures)) THEN billing_kept_payload_v1(e.payload::jsonb)
+            ELSE e.payload::jsonb
+        END,
         'applied',
         now()
     FROM ROWS FROM (
-        jsonb_to_recordset(billing_receive_events_v1.events) AS (
+        jsonb_to_recordset(billing_receive_events_v2.events) AS (
             id text,
             type text,
             api_version text,
@@ -362,8 +404,8 @@ BEGIN
         ),
         unnest(payloads)
     ) AS e (id, type, api_version, created, livemode, object_id, payload)
-    WHERE e.object_id = ANY(billed || renewed)
+    WHERE e.object_id = ANY(billed || renewed || applied)
     RETURNING id;
 END
 $$;
-COMMENT ON FUNCTION billing_receive_events_v1(text[], jsonb, text[], jsonb, jsonb) IS 'Keeps and applies the events that are newer than their rows and affect nothing derived; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_receive_events_v2(text[], jsonb, text[], jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb) IS 'Keeps and applies the events whose order is clear, with all that follows; returns their ids and leaves the others untouched';

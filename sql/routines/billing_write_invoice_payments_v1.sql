@@ -1,0 +1,119 @@
+-- Code that is running calls it by its name and its parameters: a change of either is a _v2.
+
+CREATE OR REPLACE FUNCTION billing_write_invoice_payments_v1(snapshots jsonb)
+RETURNS void
+LANGUAGE plpgsql
+SET enable_hashjoin = off
+SET enable_material = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    WITH written AS (
+        INSERT INTO invoice_payments AS mirror (
+            stripe_invoice_payment_id,
+            stripe_invoice_id,
+            livemode,
+            stripe_payment_intent_id,
+            stripe_charge_id,
+            amount_paid,
+            currency,
+            status,
+            stripe_created,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id
+        )
+        SELECT
+            s.object_id,
+            s.stripe_invoice_id,
+            s.livemode,
+            s.stripe_payment_intent_id,
+            s.stripe_charge_id,
+            s.amount_paid,
+            s.currency,
+            s.status,
+            s.stripe_created,
+            s.since,
+            s.as_of,
+            s.event_id
+        FROM jsonb_to_recordset(billing_write_invoice_payments_v1.snapshots) AS s (
+            object_id text,
+            stripe_invoice_id text,
+            livemode boolean,
+            stripe_payment_intent_id text,
+            stripe_charge_id text,
+            amount_paid bigint,
+            currency text,
+            status text,
+            stripe_created timestamptz,
+            since timestamptz,
+            as_of timestamptz,
+            event_id text
+        )
+        ON CONFLICT (stripe_invoice_payment_id) DO UPDATE
+        SET stripe_invoice_id = excluded.stripe_invoice_id,
+            stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+            stripe_charge_id = excluded.stripe_charge_id,
+            amount_paid = excluded.amount_paid,
+            currency = excluded.currency,
+            status = excluded.status,
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        RETURNING
+            stripe_invoice_payment_id,
+            stripe_invoice_id,
+            stripe_payment_intent_id,
+            status,
+            stripe_created
+    ),
+    arrived AS (
+        -- a paid invoice waits for its payment
+        DELETE FROM stripe_refetches AS awaited
+        USING written AS w
+        WHERE awaited.object_id = w.stripe_invoice_id
+          AND awaited.reason = 'awaited'
+    ),
+    latest AS (
+        SELECT DISTINCT ON (p.stripe_invoice_id)
+            p.stripe_invoice_id,
+            p.stripe_payment_intent_id
+        FROM (
+            SELECT
+                w.stripe_invoice_payment_id,
+                w.stripe_invoice_id,
+                w.stripe_payment_intent_id,
+                w.status,
+                w.stripe_created
+            FROM written AS w
+            UNION ALL
+            SELECT
+                other.stripe_invoice_payment_id,
+                other.stripe_invoice_id,
+                other.stripe_payment_intent_id,
+                other.status,
+                other.stripe_created
+            FROM invoice_payments AS other
+            WHERE other.stripe_invoice_id IN (SELECT w.stripe_invoice_id FROM written AS w)
+              AND other.stripe_invoice_payment_id NOT IN (
+                  SELECT w.stripe_invoice_payment_id FROM written AS w
+              )
+        ) AS p
+        WHERE p.status = 'paid'
+          AND p.stripe_payment_intent_id IS NOT NULL
+        ORDER BY p.stripe_invoice_id, p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+    )
+    UPDATE invoices AS i
+    SET stripe_payment_intent_id = latest.stripe_payment_intent_id,
+        updated_at = now()
+    FROM latest
+    WHERE i.stripe_invoice_id = latest.stripe_invoice_id
+      AND i.stripe_payment_intent_id IS DISTINCT FROM latest.stripe_payment_intent_id;
+END
+$$;
+COMMENT ON FUNCTION billing_write_invoice_payments_v1(jsonb) IS 'Writes snapshots of payments of invoices, and links the invoices to them';

@@ -1,0 +1,215 @@
+-- Rules as in subscriptions.sql; `later` also writes an invoice that is not stored yet.
+-- Schedules a request to Stripe for the payment of a paid invoice: no event of
+-- the invoice carries it on current API versions. It is dropped if the payment's event comes first.
+-- Code that is running calls it by its name and its parameters: a change of either is a _v2.
+
+CREATE OR REPLACE FUNCTION billing_write_invoices_v1(snapshots jsonb, rule text)
+RETURNS TABLE (object_id text, affects_derived boolean)
+LANGUAGE plpgsql
+SET enable_hashjoin = off
+SET enable_material = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH written AS (
+        INSERT INTO invoices AS mirror (
+            subscription_id,
+            tenant_id,
+            customer_id,
+            invoice_number,
+            status,
+            subtotal,
+            tax_amount,
+            total,
+            currency,
+            due_date,
+            paid_date,
+            livemode,
+            stripe_invoice_id,
+            stripe_subscription_id,
+            stripe_customer_id,
+            stripe_number,
+            stripe_status,
+            billing_reason,
+            collection_method,
+            auto_advance,
+            finalization_error,
+            finalized_at,
+            due_at,
+            amount_due,
+            amount_paid,
+            amount_remaining,
+            period_start,
+            period_end,
+            attempt_count,
+            next_payment_attempt,
+            hosted_invoice_url,
+            invoice_pdf,
+            stripe_payment_intent_id,
+            stripe_created,
+            stripe_as_of_since,
+            stripe_as_of,
+            stripe_event_id,
+            created_at
+        )
+        SELECT
+            billed.id,
+            billed.tenant_id,
+            coalesce(billed.customer_id, (
+                SELECT known.customer_id
+                FROM stripe_customers AS known
+                WHERE known.id = s.stripe_customer_id
+            )),
+            s.invoice_number,
+            s.status,
+            least(s.subtotal, 99999999.99),
+            least(s.tax_amount, 99999999.99),
+            least(s.total, 99999999.99),
+            upper(s.currency),
+            coalesce(s.due_date, s.stripe_created)::date,
+            s.paid_at AT TIME ZONE 'UTC',
+            s.livemode,
+            s.object_id,
+            s.stripe_subscription_id,
+            s.stripe_customer_id,
+            s.stripe_number,
+            s.stripe_status,
+            s.billing_reason,
+            s.collection_method,
+            s.auto_advance,
+            s.finalization_error,
+            s.finalized_at,
+            s.due_date,
+            s.amount_due,
+            s.amount_paid,
+            s.amount_remaining,
+            s.period_start,
+            s.period_end,
+            s.attempt_count,
+            s.next_payment_attempt,
+            s.hosted_invoice_url,
+            s.invoice_pdf,
+            coalesce(s.stripe_payment_intent_id, paid.stripe_payment_intent_id),
+            s.stripe_created,
+            s.since,
+            s.as_of,
+            s.event_id,
+            s.stripe_created AT TIME ZONE 'UTC'
+        FROM jsonb_populate_recordset(NULL::billing_invoice_snapshot, billing_write_invoices_v1.snapshots) AS s
+        LEFT JOIN LATERAL (
+            -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the table
+            SELECT
+                o.id,
+                o.tenant_id,
+                o.customer_id
+            FROM subscriptions AS o
+            WHERE o.stripe_subscription_id = s.stripe_subscription_id
+            OFFSET 0
+        ) AS billed ON TRUE
+        LEFT JOIN LATERAL (
+            -- the payment's event may arrive before the invoice's
+            SELECT p.stripe_payment_intent_id
+            FROM invoice_payments AS p
+            WHERE p.stripe_invoice_id = s.object_id
+              AND p.status = 'paid'
+            ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+            LIMIT 1
+        ) AS paid ON TRUE
+        ON CONFLICT (stripe_invoice_id) DO UPDATE
+        SET subscription_id = coalesce(excluded.subscription_id, mirror.subscription_id),
+            tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
+            customer_id = coalesce(excluded.customer_id, mirror.customer_id),
+            status = excluded.status,
+            subtotal = excluded.subtotal,
+            tax_amount = excluded.tax_amount,
+            total = excluded.total,
+            currency = excluded.currency,
+            due_date = excluded.due_date,
+            paid_date = excluded.paid_date,
+            stripe_subscription_id = coalesce(excluded.stripe_subscription_id, mirror.stripe_subscription_id),
+            stripe_customer_id = coalesce(excluded.stripe_customer_id, mirror.stripe_customer_id),
+            stripe_number = excluded.stripe_number,
+            stripe_status = excluded.stripe_status,
+            billing_reason = excluded.billing_reason,
+            collection_method = excluded.collection_method,
+            auto_advance = excluded.auto_advance,
+            finalization_error = excluded.finalization_error,
+            finalized_at = excluded.finalized_at,
+            due_at = excluded.due_at,
+            amount_due = excluded.amount_due,
+            amount_paid = excluded.amount_paid,
+            amount_remaining = excluded.amount_remaining,
+            period_start = excluded.period_start,
+            period_end = excluded.period_end,
+            attempt_count = excluded.attempt_count,
+            next_payment_attempt = excluded.next_payment_attempt,
+            hosted_invoice_url = excluded.hosted_invoice_url,
+            invoice_pdf = excluded.invoice_pdf,
+            -- the one with which it was to be paid need not be the one that paid it
+            stripe_payment_intent_id = coalesce(
+                excluded.stripe_payment_intent_id,
+                CASE
+                    WHEN excluded.stripe_status <> 'paid' OR mirror.stripe_status = 'paid'
+                    THEN mirror.stripe_payment_intent_id
+                END
+            ),
+            stripe_as_of_since = excluded.stripe_as_of_since,
+            stripe_as_of = excluded.stripe_as_of,
+            stripe_event_id = excluded.stripe_event_id,
+            updated_at = now()
+        WHERE billing_write_invoices_v1.rule = 'decided'
+           OR mirror.stripe_as_of < excluded.stripe_as_of_since
+        RETURNING
+            stripe_invoice_id,
+            stripe_subscription_id,
+            stripe_status,
+            total,
+            amount_paid,
+            stripe_payment_intent_id,
+            stripe_event_id
+    ),
+    awaited AS (
+        INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at)
+        SELECT
+            w.stripe_invoice_id,
+            'invoice',
+            'awaited',
+            now() + interval '1 minute'
+        FROM written AS w
+        WHERE w.stripe_status = 'paid'
+          AND w.amount_paid > 0
+          AND w.stripe_payment_intent_id IS NULL
+          AND w.stripe_event_id IS NOT NULL
+        ON CONFLICT (object_id) DO NOTHING
+        RETURNING object_id
+    )
+    SELECT
+        w.stripe_invoice_id AS object_id,
+        w.stripe_payment_intent_id IS NOT NULL
+            OR billed.initial_payment_settled IS NOT TRUE
+            OR billed.stripe_status NOT IN ('trialing', 'active', 'incomplete')
+            OR (billed.order_paid IS NOT TRUE AND w.stripe_status = 'paid' AND w.total > 0)
+            -- what is owed: these may add to it, and with a debt any invoice may settle it
+            OR w.stripe_status NOT IN ('draft', 'paid')
+            OR billed.owes IS NOT FALSE AS affects_derived
+    FROM written AS w
+    LEFT JOIN LATERAL (
+        SELECT
+            o.initial_payment_settled,
+            o.order_paid,
+            o.stripe_status,
+            work.inputs ->> 'owedSince' IS NOT NULL AS owes
+        FROM subscriptions AS o
+        LEFT JOIN provisioning_work AS work
+            ON work.subscription_id = o.id
+        WHERE o.stripe_subscription_id = w.stripe_subscription_id
+        OFFSET 0
+    ) AS billed ON TRUE;
+END
+$$;
+COMMENT ON FUNCTION billing_write_invoices_v1(jsonb, text) IS 'Writes snapshots of invoices; returns which affect derived columns';

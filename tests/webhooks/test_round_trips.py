@@ -1,0 +1,109 @@
+"""How often an event goes to the database: once, unless something has to be decided in Python."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.database.queries import load_queries, name_of
+from mpanel_billing.mirror.reading import ORDER_METADATA_KEY
+from mpanel_billing.webhooks.batching import EventBatcher
+from mpanel_billing.webhooks.event import Event
+from tests import stripe_objects as made
+from tests.inbox import Inbox
+from tests.webhooks.pair import LATER, Pair, bill, event_of, renewal
+
+load_queries("inbox")
+ONE = ["inbox.receive_events"]
+
+
+@asynccontextmanager
+async def statements(pool: Pool) -> AsyncIterator[list[str]]:
+    """Yield the statements that the pool's connections send from now on, by name."""
+    sent: list[str] = []
+
+    def note(query: Any) -> None:
+        sent.append(name_of(query.query))
+
+    async with AsyncExitStack() as held:
+        conns: list[Any] = [
+            await held.enter_async_context(pool.acquire()) for _ in range(pool.get_max_size())
+        ]
+        for conn in conns:
+            conn.add_query_logger(note)
+    yield sent
+
+
+def created(number: int, **more: Any) -> Event:
+    about = made.subscription(f"sub_{number}", customer=f"cus_{number}", **more)
+    return event_of("customer.subscription.created", about)
+
+
+FIRST_SIGHTS = {
+    "a subscription": created(9),
+    "a subscription that is first seen changed": renewal("sub_9"),
+    "a subscription with a discount": created(9, discounts=["di_9"]),
+    "an invoice of an unknown subscription": bill("in_9", subscription="sub_9"),
+    "an invoice of no subscription": bill("in_9", subscription=None),
+    "a customer": event_of(
+        "customer.created", {"id": "cus_9", "object": "customer", "email": "nine@example.com"}
+    ),
+    "a payment": event_of("invoice_payment.paid", made.invoice_payment("inpay_9")),
+    "a refund": event_of("refund.created", made.refund("re_9")),
+}
+CHANGES = {
+    "a renewal": renewal(),
+    "the invoice of a renewal": bill(),
+    "another plan": renewal(price="price_2"),
+    "a failed payment": renewal(status="past_due"),
+    "an end": event_of("customer.subscription.deleted", made.subscription(status="canceled")),
+}
+
+
+@pytest.mark.parametrize("event", (FIRST_SIGHTS | CHANGES).values(), ids=FIRST_SIGHTS | CHANGES)
+async def test_an_event_takes_one_round_trip_with_all_that_follows(
+    pair: Pair, event: Event
+) -> None:
+    assert await _sent_for(pair.inbox.pool, [event]) == ONE
+
+
+async def test_a_batch_of_all_types_takes_one_round_trip(pair: Pair) -> None:
+    events = [*FIRST_SIGHTS.values(), *CHANGES.values()]
+    distinct = list({event.batch_key: event for event in events}.values())
+    assert await pair.receive_on_fast_path(*distinct) == {event.id for event in distinct}
+
+
+async def test_what_a_purchase_sends_takes_one_round_trip_each(inbox: Inbox) -> None:
+    order = await inbox.order()
+    metadata = {ORDER_METADATA_KEY: str(order)}
+    session = made.session(order=str(order))
+    told = [
+        event_of("checkout.session.completed", session),
+        event_of("customer.subscription.created", made.subscription(metadata=metadata)),
+        event_of("invoice.paid", made.invoice(), created=LATER + 1),
+        event_of("invoice_payment.paid", made.invoice_payment(), created=LATER + 1),
+        renewal(created=LATER + 2, metadata=metadata),
+    ]
+    assert await _sent_for(inbox.pool, told) == ONE * len(told)
+    assert (await inbox.subscription())["status"] == "pending"
+
+
+async def test_an_attempt_that_does_nothing_leaves_nothing_to_commit(pair: Pair) -> None:
+    """Without a transaction id there is no record of a commit to flush."""
+    pool = pair.inbox.pool
+    older = [renewal(created=LATER - 600), bill("in_first_1", created=LATER - 600)]
+    before = await pool.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+    for event in older:
+        assert await pair.receive_on_fast_path(event) == set()
+    assert await pool.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text") == before
+
+
+async def _sent_for(pool: Pool, events: Sequence[Event]) -> list[str]:
+    batcher = EventBatcher(pool)
+    async with statements(pool) as sent:
+        sent.clear()
+        for event in events:
+            assert (await batcher.receive(event)).status == "applied"
+        return list(sent)
