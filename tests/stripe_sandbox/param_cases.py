@@ -60,6 +60,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "product": ("$product", "$other_product"),
     "promotion_code": ("$code", "$less_code"),
     "subscription": ("$subscription", "$trial"),
+    "default_tax_rates": (["$vat"],),
+    "tax_rates": (["$vat"],),
     "test_clock": ("$clock",),
     "unit_amount": (500, 600),
     "unit_amount_decimal": (500, 600),
@@ -83,6 +85,7 @@ def nest(container: str, given: dict[str, Any]) -> Scene:
 
 
 ONCE = {"price": "$domain"}
+DISCOUNTS = ("coupon", "discount", "promotion_code")
 AMOUNT = {"currency": "usd", "product": "$product", "unit_amount": 400}
 PLAN = {**AMOUNT, "recurring": {"interval": "month"}}
 AMOUNTS = ("currency", "product", "tax_behavior", "unit_amount", "unit_amount_decimal")
@@ -100,7 +103,8 @@ def one_time(container: str, period: dict[str, Any]) -> dict[str, Scene]:
     bounds = [f"period.{name}" for name in ("start", "end")]
     inner = [f"{name}.{part}" for name in bounds for part in ("timestamp", "type")]
     return {
-        **entry(container, "discountable", "metadata", "quantity", **ONCE),
+        **entry(container, "discountable", "metadata", "quantity", "tax_rates", **ONCE),
+        **entry(container, *(f"discounts.{name}" for name in DISCOUNTS), **ONCE),
         **entry(container, *bounds, *inner, **ONCE, period=period),
         f"{container}.price": case("$domain", "$setup"),
         **data(container, AMOUNT),

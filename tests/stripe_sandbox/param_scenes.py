@@ -40,6 +40,7 @@ CHANGED = (
     "plan",
     "price",
     "quantity",
+    "tax_rates",
 )
 BIGGER = {**ITEM, "price": "$bigger"}
 UNPAID = {"id": "$unpaid_soon_item", "price": "$bigger"}
@@ -141,6 +142,10 @@ SCENES: dict[str, Scene] = {
     "POST /test_helpers/test_clocks/{id}/advance": scene(
         "clock", cases={"frozen_time": case(START + DAY, START + 45 * DAY)}
     ),
+    "POST /tax_rates": scene(
+        display_name="VAT", percentage=10, inclusive=False, cases={"percentage": case(5, 6)}
+    ),
+    "POST /tax_rates/{id}": scene("vat"),
     "POST /webhook_endpoints": scene(url=URL, enabled_events=["*"]),
     "POST /webhook_endpoints/{id}": scene("endpoint"),
     "POST /payment_methods/{id}/attach": scene("pm_card_visa"),

@@ -40,6 +40,7 @@ def _add_catalogue(desk: Desk) -> None:
     do("POST /promotion_codes", keep="code", promotion={"type": "coupon", "coupon": "$coupon"},
        code="SPRING")  # fmt: skip
     do("POST /promotion_codes", keep="less_code", promotion={"type": "coupon", "coupon": "$less"})
+    do("POST /tax_rates", keep="vat", display_name="VAT", percentage=20, inclusive=False)
     do("POST /webhook_endpoints", keep="endpoint", url="https://shop.example/hook",
        enabled_events=["quote.created"])  # fmt: skip
 

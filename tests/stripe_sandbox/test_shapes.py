@@ -1,5 +1,7 @@
 """Every object has the fields and types that the SDK's classes declare."""
 
+from typing import Any
+
 import pytest
 import stripe
 from aiohttp import ClientSession
@@ -47,8 +49,12 @@ async def live_a_little(shop: Shop) -> None:
     await shop.driver.advance_clock(clock, START + 24 * DAY)
     await shop.driver.replace_card(customer)
     await v1.invoices.pay_async((await shop.invoices(subscription.id))[-1].id)
+    vat = await v1.tax_rates.create_async(
+        {"display_name": "VAT", "percentage": 20, "inclusive": True}
+    )
+    added: Any = {"price": shop.prices["bigger"], "tax_rates": [vat.id]}
     await v1.subscriptions.update_async(
-        subscription.id, {"items": [{"price": shop.prices["bigger"]}], "cancel_at_period_end": True}
+        subscription.id, {"items": [added], "cancel_at_period_end": True}
     )
     await v1.subscriptions.update_async(
         subscription.id, {"pause_collection": {"behavior": "void"}, "trial_settings": {

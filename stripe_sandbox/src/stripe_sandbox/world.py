@@ -26,6 +26,7 @@ NOUNS = {
     "payment_method": "PaymentMethod",
     "promotion_code": "promotion code",
     "subscription_schedule": "subscription schedule",
+    "tax_rate": "tax rate",
     "test_helpers.test_clock": "test clock",
     "webhook_endpoint": "webhook endpoint",
 }

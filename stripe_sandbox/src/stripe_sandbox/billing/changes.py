@@ -24,6 +24,7 @@ from stripe_sandbox.billing.subscriptions import (
     set_status,
     term_lines,
 )
+from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, no_such
 from stripe_sandbox.world import World
@@ -94,6 +95,7 @@ def _change_item(
         priced = PricedItem(price, param.get("quantity") or 1, param.get("metadata") or {})
         item = new_item(world, subscription, priced, at)
         replace_discounts(world, subscription, item, param.get("discounts"), "items")
+        item["tax_rates"] = find_rates(world, param.get("tax_rates"), "items")
         items.append(item)
         return ItemChange(None, item, span_of(subscription, item))
     item = _find_item(items, param["id"])
@@ -104,6 +106,8 @@ def _change_item(
     _update_item(item, param, price)
     if "discounts" in param:
         replace_discounts(world, subscription, item, param["discounts"], "items")
+    if "tax_rates" in param:
+        item["tax_rates"] = find_rates(world, param["tax_rates"], "items")
     unchanged = before["price"] == item["price"] and before["quantity"] == item["quantity"]
     return ItemChange(None, None, span) if unchanged else ItemChange(before, dict(item), span)
 

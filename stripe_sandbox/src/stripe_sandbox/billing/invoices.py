@@ -10,6 +10,7 @@ from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.discounts import discount_lines
 from stripe_sandbox.billing.lines import item_line, pending_items
 from stripe_sandbox.billing.periods import DAY, HOUR
+from stripe_sandbox.billing.taxes import sum_of, tax_lines
 from stripe_sandbox.cards import AUTHENTICATION, Decline
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
@@ -106,6 +107,7 @@ def assemble_invoice(
             **_collection(world, bill, due_at),
             "created": due_at or world.time_of(bill.customer),
             "currency": bill.currency,
+            "default_tax_rates": list((bill.subscription or {}).get("default_tax_rates") or []),
             "lines": list_object(bill.lines, f"/v1/invoices/{invoice_id}/lines"),
             "next_payment_attempt": due_at + HOUR if due_at else None,
             "parent": _parent(bill.subscription),
@@ -159,7 +161,9 @@ def _parent(subscription: ReadOnly | None) -> Document | None:
 def _amounts(world: World, bill: NewInvoice) -> Document:
     subtotal = sum(line["amount"] for line in bill.lines)
     taken = _discount(world, bill)
-    total = subtotal - sum(taken.values())
+    net = subtotal - sum(taken.values())
+    taxes = tax_lines(world, bill.lines, bill.customer, bill.subscription)
+    included, total = sum_of(taxes, "inclusive"), net + sum_of(taxes, "exclusive")
     balance = bill.customer["balance"] or 0
     due = _amount_due(total + balance, bill.currency)
     return {
@@ -169,14 +173,14 @@ def _amounts(world: World, bill: NewInvoice) -> Document:
         "discounts": list(bill.discounts),
         "starting_balance": balance,
         "subtotal": subtotal,
-        "subtotal_excluding_tax": subtotal,
+        "subtotal_excluding_tax": subtotal - included,
         "total": total,
         "total_discount_amounts": [{"amount": a, "discount": d} for d, a in taken.items()],
-        "total_excluding_tax": total,
+        "total_excluding_tax": net - included,
         "total_pretax_credit_amounts": [
             {"amount": a, "discount": d, "type": "discount"} for d, a in taken.items()
         ],
-        "total_taxes": [],
+        "total_taxes": taxes,
     }
 
 

@@ -30,6 +30,7 @@ class NewInvoiceItem:
     proration: bool = False
     subscription: str | None = None
     subscription_item: str | None = None
+    tax_rates: tuple[ReadOnly, ...] = ()
 
 
 def pricing(price: ReadOnly | None, unit_amount: int) -> Document:
@@ -162,7 +163,7 @@ def add_invoice_item(world: World, customer: ReadOnly, charge: NewInvoiceItem) -
             "proration": charge.proration,
             "quantity": charge.quantity,
             "quantity_decimal": str(charge.quantity),
-            "tax_rates": [],
+            "tax_rates": list(charge.tax_rates),
             "test_clock": world.clock_of(customer),
         }
     )

@@ -180,6 +180,7 @@ def _proration(
         proration=True,
         subscription=subscription["id"],
         subscription_item=item["id"],
+        tax_rates=tuple(item["tax_rates"]),
     )
 
 

@@ -26,6 +26,7 @@ from stripe_sandbox.resources import (
     subscription_pauses,
     subscription_schedules,
     subscriptions,
+    tax_rates,
     test_clocks,
     webhook_endpoints,
 )
@@ -57,6 +58,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         subscription_pauses,
         subscription_schedules,
         subscriptions,
+        tax_rates,
         test_clocks,
         webhook_endpoints,
     )

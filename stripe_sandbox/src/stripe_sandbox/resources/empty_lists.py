@@ -8,7 +8,6 @@ from stripe.params import (
     ReviewListParams,
     ShippingRateListParams,
     TaxIdListParams,
-    TaxRateListParams,
     TopupListParams,
     TransferListParams,
 )
@@ -27,7 +26,6 @@ LISTS: dict[str, type] = {
     "/reviews": ReviewListParams,
     "/shipping_rates": ShippingRateListParams,
     "/tax_ids": TaxIdListParams,
-    "/tax_rates": TaxRateListParams,
     "/topups": TopupListParams,
     "/transfers": TransferListParams,
 }

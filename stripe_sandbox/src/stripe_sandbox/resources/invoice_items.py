@@ -16,6 +16,7 @@ from stripe_sandbox.billing.discounts import Redemption, redeem
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period, earliest_end
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
+from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
@@ -29,6 +30,7 @@ from stripe_sandbox.operations import (
 from stripe_sandbox.resources import prices
 from stripe_sandbox.resources.prices import named_price
 from stripe_sandbox.supported import supports
+from stripe_sandbox.world import World
 
 
 def create(call: Call) -> Document:
@@ -49,8 +51,11 @@ def create(call: Call) -> Document:
         quantity=quantity,
         metadata=call.get("metadata", {}),
         discountable=call.get("discountable", True),
-        discounts=_discounts(call, customer, price["currency"] if price else _currency(call)),
+        discounts=_discounts(
+            world, call.params, customer["id"], price["currency"] if price else _currency(call)
+        ),
         subscription=call.get("subscription"),
+        tax_rates=tuple(find_rates(world, call.get("tax_rates"), "tax_rates")),
     )
     item = add_invoice_item(world, customer, charge)
     world.announce("invoiceitem.created", item)
@@ -109,9 +114,10 @@ def _period(call: Call, now: int) -> Period:
     return Period(given["start"], given["end"]) if given else Period(now, now)
 
 
-def _discounts(call: Call, customer: ReadOnly, currency: str) -> tuple[str, ...]:
-    redemption = Redemption(currency, call.world.time_of(customer), customer["id"])
-    return tuple(redeem(call.world, given, redemption)["id"] for given in call.get("discounts", []))
+def _discounts(world: World, given: ReadOnly, customer_id: str, currency: str) -> tuple[str, ...]:
+    now = world.time_of({"customer": customer_id})
+    redemption = Redemption(currency, now, customer_id)
+    return tuple(redeem(world, one, redemption)["id"] for one in given.get("discounts") or [])
 
 
 def one_time_charges(call: Call, subscription: ReadOnly) -> list[NewInvoiceItem]:
@@ -139,7 +145,9 @@ def one_time_charge(
         quantity=quantity,
         metadata=given.get("metadata") or {},
         discountable=given.get("discountable", True),
+        discounts=_discounts(call.world, given, subscription["customer"], price["currency"]),
         subscription=subscription["id"],
+        tax_rates=tuple(find_rates(call.world, given.get("tax_rates"), param)),
     )
 
 
@@ -207,10 +215,12 @@ def _made_within(item: ReadOnly, bounds: Any) -> bool:
 
 ONE_TIME = supports(
     "discountable",
+    "discounts",
     "metadata",
     "period",
     "price",
     "quantity",
+    "tax_rates",
     price_data=prices.AMOUNT,
 )
 """What `add_invoice_items` has in every operation."""
@@ -223,6 +233,7 @@ CREATE = supports(
     "pricing",
     "quantity",
     "subscription",
+    "tax_rates",
     "unit_amount_decimal",
     base=UPDATE,
     price_data=prices.AMOUNT,

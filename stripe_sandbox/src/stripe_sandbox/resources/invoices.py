@@ -258,7 +258,14 @@ PREVIEW = supports(
     "customer",
     "subscription",
     invoice_items=supports(
-        "discountable", "metadata", "period", "price", "quantity", price_data=UNTAXED
+        "discountable",
+        "discounts",
+        "metadata",
+        "period",
+        "price",
+        "quantity",
+        "tax_rates",
+        price_data=UNTAXED,
     ),
     subscription_details=supports(
         "proration_behavior",

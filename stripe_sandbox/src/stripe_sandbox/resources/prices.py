@@ -12,7 +12,15 @@ from stripe_sandbox.billing.subscriptions import plan_of
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
-from stripe_sandbox.operations import Call, Filter, Listing, Operation, listing, retrieve
+from stripe_sandbox.operations import (
+    Call,
+    Filter,
+    Listing,
+    Operation,
+    is_in_range,
+    listing,
+    retrieve,
+)
 from stripe_sandbox.resources import products
 from stripe_sandbox.resources.price_schemes import scheme_of
 from stripe_sandbox.supported import one_of, supports
@@ -150,8 +158,11 @@ def list_plans(call: Call) -> Listing:
     plans = (
         plan_of(price) for price in call.world.store.newest_first("price") if price["recurring"]
     )
-    wanted = call.params.items()
-    return Listing([plan for plan in plans if all(plan[name] == value for name, value in wanted)])
+    wanted = dict(call.params)
+    bounds = wanted.pop("created", None)
+    if bounds is not None:
+        plans = (plan for plan in plans if is_in_range(plan["created"], bounds))
+    return Listing([one for one in plans if all(one[n] == v for n, v in wanted.items())])
 
 
 FILTERS: dict[str, Filter] = {"lookup_keys": _has_lookup_key, "recurring": _matches_recurring}
@@ -179,8 +190,10 @@ CREATE = supports(
     ),
 )
 
+PLANS = supports("active", "created", "product")
+
 OPERATIONS = (
-    Operation("GET", "/plans", PlanListParams, list_plans, supports("active", "product")),
+    Operation("GET", "/plans", PlanListParams, list_plans, PLANS),
     Operation("POST", "/prices", PriceCreateParams, create, CREATE),
     Operation(
         "GET",

@@ -15,7 +15,7 @@ from stripe_sandbox.resources.subscription_updates import NEW_ITEM, UPDATE, upda
 from stripe_sandbox.supported import supports
 
 HOW = ("payment_behavior", "proration_behavior", "proration_date")
-WHAT = ("discounts", "metadata", "plan", "price", "price_data", "quantity")
+WHAT = tuple(NEW_ITEM.parts)
 
 
 def create(call: Call) -> Document:

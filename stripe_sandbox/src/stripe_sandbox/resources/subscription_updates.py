@@ -19,6 +19,7 @@ from stripe_sandbox.billing.subscription_schedules import (
     refuse_scheduled_items,
 )
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
+from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call
@@ -28,7 +29,7 @@ from stripe_sandbox.supported import supports
 from stripe_sandbox.world import World
 
 NEW_ITEM = supports(
-    "discounts", "metadata", "plan", "price", "quantity", price_data=RECURRING_AMOUNT
+    "discounts", "metadata", "plan", "price", "quantity", "tax_rates", price_data=RECURRING_AMOUNT
 )
 CHANGED_ITEM = supports("deleted", "id", base=NEW_ITEM)
 UPDATE = supports(
@@ -38,6 +39,7 @@ UPDATE = supports(
     "collection_method",
     "days_until_due",
     "default_payment_method",
+    "default_tax_rates",
     "description",
     "discounts",
     "metadata",
@@ -81,6 +83,9 @@ def update(call: Call) -> Document:
     set_collection(call, subscription)
     if "metadata" in call.params:
         subscription["metadata"] = merge_metadata(subscription["metadata"], call.params["metadata"])
+    if "default_tax_rates" in call.params:
+        rates = find_rates(world, call.params["default_tax_rates"], "default_tax_rates")
+        subscription["default_tax_rates"] = rates
     if "discounts" in call.params:
         replace_discounts(world, subscription, subscription, call.params["discounts"])
     if call.get("trial_settings"):

@@ -34,6 +34,7 @@ from stripe_sandbox.billing.subscriptions import (
     draft_first_invoice,
     set_status,
 )
+from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
 from stripe_sandbox.operations import (
@@ -41,6 +42,7 @@ from stripe_sandbox.operations import (
     Filter,
     Listing,
     Operation,
+    is_in_range,
     listing,
     retrieve,
 )
@@ -74,6 +76,9 @@ def create(call: Call) -> Document:
     replace_discounts(world, subscription, subscription, call.get("discounts"))
     for item, given in zip(subscription["items"]["data"], call.get("items"), strict=True):
         replace_discounts(world, subscription, item, given.get("discounts"), "items")
+        item["tax_rates"] = find_rates(world, given.get("tax_rates"), "items")
+    rates = find_rates(world, call.get("default_tax_rates"), "default_tax_rates")
+    subscription["default_tax_rates"] = rates
     if call.get("cancel_at_period_end"):
         schedule_cancellation(world, subscription, earliest_end(subscription))
     if new.billing_cycle_anchor:
@@ -248,7 +253,27 @@ def _has_price(subscription: ReadOnly, price: str) -> bool:
     return any(item["price"]["id"] == price for item in subscription["items"]["data"])
 
 
-FILTERS: dict[str, Filter] = {"status": _has_status, "price": _has_price, "plan": _has_price}
+def _has_automatic_tax(subscription: ReadOnly, wanted: ReadOnly) -> bool:
+    return bool(subscription["automatic_tax"]["enabled"] == wanted["enabled"])
+
+
+def _ends_within(subscription: ReadOnly, bounds: Any) -> bool:
+    return is_in_range(earliest_end(subscription), bounds)
+
+
+def _starts_within(subscription: ReadOnly, bounds: Any) -> bool:
+    starts = [item["current_period_start"] for item in subscription["items"]["data"]]
+    return is_in_range(max(starts), bounds)
+
+
+FILTERS: dict[str, Filter] = {
+    "automatic_tax": _has_automatic_tax,
+    "current_period_end": _ends_within,
+    "current_period_start": _starts_within,
+    "plan": _has_price,
+    "price": _has_price,
+    "status": _has_status,
+}
 
 
 def list_subscriptions(call: Call) -> Document | Listing:
@@ -276,9 +301,7 @@ OPERATIONS = (
         PATH,
         SubscriptionListParams,
         list_subscriptions,
-        supports(
-            "collection_method", "created", "customer", "plan", "price", "status", "test_clock"
-        ),
+        supports(*FILTERS, "collection_method", "created", "customer", "test_clock"),
     ),
     Operation("GET", f"{PATH}/{{id}}", SubscriptionRetrieveParams, retrieve("subscription")),
     Operation("POST", f"{PATH}/{{id}}", SubscriptionUpdateParams, update, UPDATE),
