@@ -3931,7 +3931,8 @@ CREATE TABLE provisioning_work (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
     CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
-);
+)
+WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.02');
 COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
 COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
 COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';

@@ -22,7 +22,9 @@ CREATE TABLE provisioning_work (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK (done_version <= version),
     CONSTRAINT provisioning_work_lease_check CHECK ((lease_token IS NULL) = (leased_until IS NULL))
-);
+-- Two of three updates change when the row is due, which is indexed: vacuum has to remove their index
+-- entries, and comes ten times as early as by default. The others stay on their page.
+) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX provisioning_work_due_idx ON provisioning_work (wake_at)
 WHERE wake_at IS NOT NULL;
 -- Few rows are undone, owe or were paid after their end. The planner has to know, or it reads the whole

@@ -45,7 +45,8 @@
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
 --     CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
--- );
+-- )
+-- WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.02');
 -- ALTER TABLE ONLY provisioning_work ADD CONSTRAINT provisioning_work_pkey PRIMARY KEY (subscription_id);
 -- ALTER TABLE ONLY provisioning_work ADD CONSTRAINT provisioning_work_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work USING btree (debt_unconfirmed_since) WHERE (debt_unconfirmed_since IS NOT NULL);
