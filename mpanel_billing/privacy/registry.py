@@ -95,6 +95,8 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_reconcile_runs": _words("started_by outcome last_error"),
     "billing_reconcile_slices": _words("step subject cursor_id"),
     "billing_retention": _words("subject"),
+    "billing_revenue": _words("currency"),
+    "billing_revenue_sums": _words("currency"),
     "billing_schema_migrations": _words("version"),
     "billing_schema_objects": _words("migration table_name column_name"),
     "billing_schema_texts": _words("file digest"),
