@@ -628,6 +628,7 @@ BEGIN
             t.customer_id,
             t.tenant_id,
             t.stripe_subscription_id,
+            t.stripe_status,
             settling.settled,
             coalesce(invoiced.order_paid, FALSE) AS order_paid,
             invoiced.payment_intent_id,
@@ -795,42 +796,52 @@ BEGIN
     ),
     work AS (
         -- if the enqueued job is lost, the sweep takes the work in a minute
-        INSERT INTO provisioning_work AS w (subscription_id, inputs, wake_at)
-        SELECT d.id, d.inputs, now() + interval '1 minute'
+        INSERT INTO provisioning_work AS w (subscription_id, inputs, done_version, wake_at)
+        SELECT
+            d.id,
+            d.inputs,
+            CASE WHEN idle.is_idle THEN 1 ELSE 0 END,
+            CASE WHEN NOT idle.is_idle THEN now() + interval '1 minute' END
         FROM derived AS d
+        CROSS JOIN LATERAL (
+            -- what waits for its first payment and has nothing: a run would find nothing to do, and the
+            -- payment is usually the next event
+            SELECT
+                NOT d.begun
+                AND d.stripe_status IN ('incomplete', 'active')
+                AND NOT EXISTS (SELECT 1 FROM tenant_services AS had WHERE had.subscription_id = d.id)
+                AND NOT EXISTS (SELECT 1 FROM billing_takeovers AS had WHERE had.subscription_id = d.id)
+                AND NOT EXISTS (SELECT 1 FROM billing_adoptions AS had WHERE had.subscription_id = d.id)
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM subscription_charges AS had
+                    WHERE had.subscription_id = d.id
+                      AND had.state <> 'with_checkout'
+                ) AS is_idle
+        ) AS idle
         WHERE d.mirrored
         ON CONFLICT (subscription_id) DO UPDATE
         SET inputs = excluded.inputs,
             version = w.version + 1,
+            done_version = CASE WHEN excluded.done_version = 1 THEN w.version + 1 ELSE w.done_version END,
             attempts = 0,
             wake_at = excluded.wake_at,
             updated_at = now()
         WHERE w.inputs IS DISTINCT FROM excluded.inputs
-        RETURNING w.subscription_id, w.version
+        RETURNING w.subscription_id, w.version, w.done_version
     )
     SELECT
         d.id AS subscription_id,
         coalesce(u.status <> d.status_before, FALSE) AS changed,
-        due.version AS work_version
+        w.version AS work_version
     FROM derived AS d
     LEFT JOIN updated AS u
         ON u.id = d.id
-    LEFT JOIN LATERAL (
-        -- while it waits for its first payment and has nothing, a run finds nothing to do: most often the
-        -- payment is the next event. If it is not, the sweep runs it
-        SELECT w.version
-        FROM work AS w
-        WHERE w.subscription_id = d.id
-          AND (
-              d.begun
-              OR d.end_status IS NOT NULL
-              OR EXISTS (SELECT 1 FROM tenant_services AS account WHERE account.subscription_id = d.id)
-              OR EXISTS (SELECT 1 FROM billing_takeovers AS takeover WHERE takeover.subscription_id = d.id)
-              OR EXISTS (SELECT 1 FROM billing_adoptions AS adoption WHERE adoption.subscription_id = d.id)
-          )
-    ) AS due ON TRUE
+    LEFT JOIN work AS w
+        ON w.subscription_id = d.id
+        AND w.version > w.done_version
     WHERE u.status <> d.status_before
-       OR due.version IS NOT NULL;
+       OR w.version IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[]) IS 'Derives status, links, payment and work of subscriptions from the mirrored rows; returns those whose status changed, and the new work';

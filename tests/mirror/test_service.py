@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.worker.sweep import sweep
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 
@@ -245,13 +244,26 @@ async def test_only_a_relevant_change_enqueues_a_job(inbox: Inbox) -> None:
     assert await inbox.pool.fetchval(jobs) == 2
 
 
-async def test_a_subscription_that_waits_for_its_first_payment_is_left_to_the_sweep(
+async def test_there_is_nothing_to_do_for_a_subscription_that_waits_for_its_first_payment(
     inbox: Inbox,
 ) -> None:
-    await inbox.deliver("customer.subscription.created", made.subscription(), created=T)
-    assert (await sweep(inbox.pool))["provisioning"] == 0
-    await inbox.pool.execute("UPDATE provisioning_work SET wake_at = wake_at - interval '1 minute'")
-    assert (await sweep(inbox.pool))["provisioning"] == 1
+    left = "SELECT version - done_version AS undone, wake_at FROM provisioning_work"
+    for status in ("incomplete", "active"):
+        subscription = made.subscription(status=status)
+        created = T + (status == "active")
+        await inbox.deliver("customer.subscription.updated", subscription, created=created)
+        assert tuple(await inbox.row(left)) == (0, None)
+    await inbox.deliver("invoice.paid", made.invoice(), created=T)
+    assert (await inbox.row(left))["undone"] == 1
+
+
+@pytest.mark.parametrize("status", ["trialing", "past_due", "paused"])
+async def test_what_may_concern_others_before_the_first_payment_is_run(
+    inbox: Inbox, status: str
+) -> None:
+    await inbox.deliver("customer.subscription.created", made.subscription(status=status))
+    assert await inbox.pool.fetchval("SELECT count(*) FROM pgqueuer") >= 1
+    assert await inbox.pool.fetchval("SELECT version - done_version FROM provisioning_work") == 1
 
 
 async def test_a_row_that_stripe_bills_is_never_due_to_mpanels_biller(inbox: Inbox) -> None:
