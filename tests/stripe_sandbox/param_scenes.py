@@ -82,7 +82,11 @@ SCENES: dict[str, Scene] = {
     "GET /customers/{id}/payment_methods": scene("customer"),
     "POST /billing_portal/sessions": scene(
         customer="$customer",
-        cases={"customer": case(), "return_url": case(URL)},
+        cases={
+            "configuration": case("$portal_configuration"),
+            "customer": case(),
+            "return_url": case(URL),
+        },
     ),
     "POST /coupons": scene(
         percent_off=20,

@@ -6,6 +6,7 @@ from tests.stripe_sandbox.param_cases import AMOUNTS, PLAN, TERMS, Scene, case, 
 
 SENT = {"collection_method": "send_invoice"}
 DUE = {"days_until_due": 30}
+OFFERED = {"invoice_history": {"enabled": True}}
 
 
 def add_terms(desk: Desk) -> None:
@@ -20,6 +21,7 @@ def add_terms(desk: Desk) -> None:
                    items=[{"price": "$monthly"}, {"price": "$extra"}])  # fmt: skip
     desk.names["declining_item"] = made["items"]["data"][0]["id"]
     desk.do("POST /subscriptions/{id}", of="declining", default_payment_method="$declined_card")
+    desk.do("POST /billing_portal/configurations", keep="portal_configuration", features=OFFERED)
     desk.do("POST /invoiceitems", customer="$declined", amount=900, currency="usd")
     desk.do("POST /invoices", keep="to_send", customer="$declined", **SENT, **DUE)
 
@@ -59,6 +61,9 @@ TERM_SCENES: dict[str, Scene] = {
         },
     ),
     "POST /invoices/{id}/send": scene("to_send"),
+    "POST /billing_portal/configurations": scene(features=OFFERED),
+    "POST /billing_portal/configurations/{id}": scene("portal_configuration"),
+    "GET /billing_portal/configurations": scene(cases={"is_default": case(True, False)}),
     "POST /subscriptions/{id}/pause": scene("declining"),
     "POST /invoices": scene(
         customer="$customer",

@@ -84,3 +84,29 @@ async def test_a_hosted_invoice_takes_a_payment(shop, driver):
     paid = await shop.api.v1.invoices.retrieve_async(invoice.id)
     assert (paid.status, paid.amount_paid) == ("paid", 1000)
     assert (await post(invoice.hosted_invoice_url, CARD))[0] == 410
+
+
+async def test_a_configuration_says_what_the_portal_offers(shop, bought, driver):
+    subscription, _ = bought
+    configurations = shop.api.v1.billing_portal.configurations
+    made = await configurations.create_async(
+        {"features": {"payment_method_update": {"enabled": True}}, "metadata": {"a": "b"}}
+    )
+    session = await shop.api.v1.billing_portal.sessions.create_async(
+        {"customer": subscription.customer, "configuration": made.id}
+    )
+    assert session.configuration == made.id
+    async with ClientSession() as browser, browser.get(session.url) as page:
+        text = await page.text()
+    assert ("Use this card" in text, "Cancel subscription" in text) == (True, False)
+    form = {"subscription": subscription.id, "action": "cancel"}
+    assert (await post(session.url, form))[0] == 404
+    changed = await configurations.update_async(
+        made.id, {"features": {"subscription_cancel": {"enabled": True}}}
+    )
+    assert changed.features.payment_method_update.enabled
+    assert (await post(session.url, form))[0] == 303
+    listed = await configurations.list_async({"is_default": False})
+    assert [one.id for one in listed.data] == [made.id]
+    await driver.wait_idle()
+    assert "billing_portal.configuration.updated" in shop.receiver.types()

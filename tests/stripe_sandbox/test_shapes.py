@@ -42,6 +42,9 @@ async def live_a_little(shop: Shop) -> None:
         subscription_data={"trial_period_days": 14, "metadata": {"a": "b"}},
         custom_text={"submit": {"message": "Thank you"}},
     )
+    await v1.billing_portal.configurations.create_async(
+        {"features": {"invoice_history": {"enabled": True}}}
+    )
     await v1.billing_portal.sessions.create_async({"customer": customer})
     await shop.driver.replace_card(customer, "4000000000000341")
     await shop.driver.advance_clock(clock, START + 20 * DAY)

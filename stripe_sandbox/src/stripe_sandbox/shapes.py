@@ -80,6 +80,7 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.SubscriptionSchedule,
         stripe.TaxRate,
         stripe.WebhookEndpoint,
+        stripe.billing_portal.Configuration,
         stripe.billing_portal.Session,
         stripe.checkout.Session,
         stripe.radar.EarlyFraudWarning,

@@ -53,12 +53,21 @@ class CustomerPages:
         mine = [s for s in self._world.store.all("subscription")
                 if s["customer"] == session["customer"]
                 and s["status"] not in FINAL_STATUSES]  # fmt: skip
-        forms = "".join(_subscription_form(one) for one in mine)
+        features = self._features(session)
+        cancels = _allows(features, "subscription_cancel")
+        forms = "".join(_subscription_form(one, cancels=cancels) for one in mine)
         back = session["return_url"]
         link = f'<p><a href="{escape(back)}">Back</a></p>' if back else ""
         alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
-        body = forms + alert + _card_form(wrong_field) + self._invoices(session) + link
+        card = _card_form(wrong_field) if _allows(features, "payment_method_update") else ""
+        listed = self._invoices(session) if _allows(features, "invoice_history") else ""
+        body = forms + alert + card + listed + link
         return render_page("Your subscriptions", body)
+
+    def _features(self, session: ReadOnly) -> ReadOnly | None:
+        """Return what the session's configuration allows; None without one: everything."""
+        found = self._world.store.peek("billing_portal.configuration", session["configuration"])
+        return found["features"] if found else None
 
     def _invoices(self, session: ReadOnly) -> str:
         """Return links to the customer's invoices, newest first."""
@@ -89,6 +98,10 @@ class CustomerPages:
         raise web.HTTPSeeOther(request.path)
 
     def _do(self, session: ReadOnly, form: dict[str, str]) -> bool:
+        features = self._features(session)
+        needed = "payment_method_update" if form.get("action") == "card" else "subscription_cancel"
+        if not _allows(features, needed):
+            return False
         if form.get("action") == "card":
             self._replace_card(session, form)
             return True
@@ -128,17 +141,22 @@ class CustomerPages:
         use_card(world, customer["id"], method["id"])
 
 
-def _subscription_form(subscription: ReadOnly) -> str:
+def _allows(features: ReadOnly | None, name: str) -> bool:
+    return features is None or bool(features[name]["enabled"])
+
+
+def _subscription_form(subscription: ReadOnly, *, cancels: bool) -> str:
     ends = subscription["cancel_at"] is not None
     action, label = ("keep", "Don't cancel") if ends else ("cancel", "Cancel subscription")
     title = escape(subscription["description"] or subscription["id"])
     reasons = "" if ends else REASON_FIELDS
+    submit = f'<button type="submit" name="action" value="{action}" class="quiet">{label}</button>'
+    button = reasons + submit if cancels else ""
     return f"""<form method="post">
 <h2>{title}</h2>
 <p class="note">{escape(subscription["status"])}{", will be cancelled" if ends else ""}</p>
 <input type="hidden" name="subscription" value="{escape(subscription["id"])}">
-{reasons}
-<button type="submit" name="action" value="{action}" class="quiet">{label}</button>
+{button}
 </form>"""
 
 

@@ -5,6 +5,7 @@ from stripe.params.billing_portal import SessionCreateParams
 from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Operation
+from stripe_sandbox.resources.portal_configurations import KIND as CONFIGURATION
 from stripe_sandbox.supported import supports
 
 CONFIGURATION_ID = "bpc_1SandboxSandboxSandbox00"
@@ -19,12 +20,15 @@ def create(call: Call) -> Document:
     return_url = call.get("return_url")
     if return_url and not return_url.startswith(("http://", "https://")):
         raise invalid("Not a valid URL", param="return_url", code="url_invalid")
+    configuration = call.get("configuration")
+    if configuration and not world.find(CONFIGURATION, configuration, "configuration")["active"]:
+        raise invalid("This configuration is not active.", param="configuration")
     session_id = world.ids.next("bps")
     return world.add(
         {
             "id": session_id,
             "object": "billing_portal.session",
-            "configuration": CONFIGURATION_ID,
+            "configuration": configuration or CONFIGURATION_ID,
             "created": world.now(),
             "customer": customer["id"],
             "livemode": False,
@@ -35,6 +39,6 @@ def create(call: Call) -> Document:
     )
 
 
-CREATE = supports("customer", "locale", "return_url")
+CREATE = supports("configuration", "customer", "locale", "return_url")
 
 OPERATIONS = (Operation("POST", "/billing_portal/sessions", SessionCreateParams, create, CREATE),)

@@ -1,0 +1,118 @@
+"""`/v1/billing_portal/configurations`: what a customer may do in the portal."""
+
+from stripe.params.billing_portal import (
+    ConfigurationCreateParams,
+    ConfigurationListParams,
+    ConfigurationRetrieveParams,
+    ConfigurationUpdateParams,
+)
+
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.operations import Call, Operation, listing, retrieve
+from stripe_sandbox.supported import supports
+
+KIND = "billing_portal.configuration"
+
+BLANK_FEATURES: ReadOnly = {
+    "customer_update": {"allowed_updates": [], "enabled": False},
+    "invoice_history": {"enabled": False},
+    "payment_method_update": {"enabled": False},
+    "subscription_cancel": {
+        "cancellation_reason": {"enabled": False, "options": []},
+        "enabled": False,
+        "mode": "at_period_end",
+        "proration_behavior": "none",
+    },
+    "subscription_pause": {
+        "duration": {"interval_options": [], "type": "interval_options"},
+        "enabled": False,
+    },
+    "subscription_update": {
+        "default_allowed_updates": [],
+        "enabled": False,
+        "proration_behavior": "none",
+        "schedule_at_period_end": {"conditions": []},
+        "trial_update_behavior": "end_trial",
+    },
+}
+
+
+def create(call: Call) -> Document:
+    """Create a configuration; what it does not name is off."""
+    world = call.world
+    configuration = world.add(
+        {
+            "id": world.ids.next("bpc"),
+            "object": KIND,
+            "active": True,
+            "business_profile": call.get("business_profile", {}),
+            "created": world.now(),
+            "default_return_url": call.get("default_return_url"),
+            "features": _merged(BLANK_FEATURES, call.get("features", {})),
+            "is_default": False,
+            "livemode": False,
+            "login_page": {"enabled": False},
+            "metadata": call.get("metadata", {}),
+            "name": call.get("name"),
+            "updated": world.now(),
+        }
+    )
+    world.announce(f"{KIND}.created", configuration)
+    return configuration
+
+
+def _merged(current: ReadOnly, given: ReadOnly) -> Document:
+    """Return the features after an update; each keeps what is not named."""
+    merged: Document = dict(current)
+    for name, value in given.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merged(merged[name], value) if nested else value
+    return merged
+
+
+def update(call: Call) -> Document:
+    """Update a configuration."""
+    configuration = call.world.find(KIND, call.id)
+    configuration |= call.pick("active", "default_return_url", "name")
+    for name in ("business_profile", "features"):
+        configuration[name] = _merged(configuration[name], call.get(name, {}))
+    if "metadata" in call.params:
+        given = call.params["metadata"]
+        configuration["metadata"] = merge_metadata(configuration["metadata"], given)
+    configuration["updated"] = call.world.now()
+    return call.world.change(configuration)
+
+
+PATH = "/billing_portal/configurations"
+ENABLED = supports("enabled")
+FEATURES = supports(
+    customer_update=supports("allowed_updates", "enabled"),
+    invoice_history=ENABLED,
+    payment_method_update=ENABLED,
+    subscription_cancel=supports(
+        "enabled", "mode", cancellation_reason=supports("enabled", "options")
+    ),
+    subscription_update=ENABLED,
+)
+CREATE = supports(
+    "default_return_url",
+    "metadata",
+    "name",
+    business_profile=supports("headline", "privacy_policy_url", "terms_of_service_url"),
+    features=FEATURES,
+)
+
+OPERATIONS = (
+    Operation("POST", PATH, ConfigurationCreateParams, create, CREATE),
+    Operation(
+        "GET", PATH, ConfigurationListParams, listing(KIND), supports("active", "is_default")
+    ),
+    Operation("GET", f"{PATH}/{{id}}", ConfigurationRetrieveParams, retrieve(KIND)),
+    Operation(
+        "POST",
+        f"{PATH}/{{id}}",
+        ConfigurationUpdateParams,
+        update,
+        supports("active", base=CREATE),
+    ),
+)
