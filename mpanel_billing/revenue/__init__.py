@@ -1,1 +1,1 @@
-"""The monthly recurring revenue, kept as a sum (docs/decisions/0031-revenue-kept-as-a-sum.md)."""
+"""The monthly recurring revenue, kept as a sum (docs/decisions/0033-revenue-kept-as-a-sum.md)."""

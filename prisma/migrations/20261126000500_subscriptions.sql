@@ -185,7 +185,7 @@ COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last c
 -- The monthly recurring revenue is a sum over all subscriptions that are billed. What each adds to it is
 -- stored, and so is the sum; the worker brings both up to date every minute. Triggers note which
 -- subscriptions have changed since: a row of its own for each transaction, so that none waits for another. The
--- view billing_mrr reads the sum and calculates those again (docs/decisions/0031-revenue-kept-as-a-sum.md).
+-- view billing_mrr reads the sum and calculates those again (docs/decisions/0033-revenue-kept-as-a-sum.md).
 CREATE TABLE billing_revenue (
     subscription_id uuid NOT NULL,
     currency text NOT NULL,

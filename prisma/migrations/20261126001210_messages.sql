@@ -1,5 +1,5 @@
 -- Messages to mPanel: an outbox that triggers write, in the transaction that changes something. How and
--- why: docs/decisions/0030-messages-by-triggers.md.
+-- why: docs/decisions/0034-messages-by-triggers.md.
 
 -- migrate:up
 CREATE TABLE billing_receivers (
