@@ -1411,7 +1411,10 @@ BEGIN
                 now() + interval '1 minute'
             FROM billed AS b
             WHERE b.awaits_payment
-            ON CONFLICT (object_id) DO NOTHING
+            ON CONFLICT (object_id) DO UPDATE
+            -- a question of a tie is dropped once a later second has come; this one stays
+            SET tied_at = NULL
+            WHERE stripe_refetches.tied_at IS NOT NULL
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
@@ -1614,7 +1617,7 @@ CREATE FUNCTION billing_record_message(message_type text, object text, transitio
     AS $$
     WITH recorded AS (
         INSERT INTO billing_messages AS m (
-            id, type, object_id, version, livemode, subscription_id, customer_id, occurred_at, data
+            id, type, object_id, transition, livemode, subscription_id, customer_id, occurred_at, data
         )
         SELECT
             'msg_' || left(
@@ -1632,7 +1635,11 @@ CREATE FUNCTION billing_record_message(message_type text, object text, transitio
           AND current_setting('mpanel_billing.messages', TRUE) IS DISTINCT FROM 'off'
           AND EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = is_live)
         ON CONFLICT (id) DO UPDATE
-        SET data = excluded.data
+        -- what was before the transaction stays
+        SET data = excluded.data || CASE
+            WHEN m.data ? 'before' THEN jsonb_build_object('before', m.data -> 'before')
+            ELSE '{}'
+        END
         WHERE m.created_at = now()
           AND m.addressed_at IS NULL
         RETURNING m.id
@@ -1966,7 +1973,8 @@ BEGIN
                 'failed',
                 NEW.stripe_status = 'open' AND NEW.attempt_count > coalesce(attempts_before, 0),
                 NEW.attempt_count::text,
-                now()
+                -- what is first seen may have failed long ago
+                CASE WHEN TG_OP = 'INSERT' THEN coalesce(NEW.finalized_at, NEW.stripe_created) ELSE now() END
             )
     ) AS told (type, happened, version, occurred)
     WHERE told.happened;
@@ -1999,7 +2007,8 @@ CREATE FUNCTION billing_tell_refund() RETURNS trigger
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     PERFORM billing_record_message(
-        'refund.' || told.type, NEW.stripe_refund_id, told.type, NEW.livemode, NULL, NULL, told.occurred,
+        'refund.' || told.type, NEW.stripe_refund_id, told.type, NEW.livemode, NULL, NULL,
+        CASE WHEN TG_OP = 'INSERT' THEN NEW.stripe_created ELSE now() END,
         jsonb_build_object('refund', jsonb_build_object(
             'stripeRefundId', NEW.stripe_refund_id,
             'status', NEW.status,
@@ -2010,10 +2019,10 @@ BEGIN
     )
     FROM (
         VALUES
-            ('created', TG_OP = 'INSERT', NEW.stripe_created),
-            ('succeeded', NEW.status = 'succeeded', coalesce(NEW.stripe_as_of, now())),
-            ('failed', NEW.status IN ('failed', 'canceled'), now())
-    ) AS told (type, happened, occurred)
+            ('created', TG_OP = 'INSERT'),
+            ('succeeded', NEW.status = 'succeeded'),
+            ('failed', NEW.status IN ('failed', 'canceled'))
+    ) AS told (type, happened)
     WHERE told.happened;
     RETURN NULL;
 END
@@ -2072,7 +2081,7 @@ BEGIN
                 NEW.stripe_status IN ('past_due', 'unpaid')
                     AND OLD.stripe_status IS DISTINCT FROM 'past_due'
                     AND OLD.stripe_status IS DISTINCT FROM 'unpaid',
-                extract(epoch FROM NEW.current_period_start)::text,
+                coalesce(extract(epoch FROM NEW.current_period_start)::text, moment),
                 now()
             ),
             (
@@ -2088,8 +2097,23 @@ BEGIN
                     AND NEW.status <> 'cancelled'
                     AND (coalesce(NEW.cancel_at_period_end, FALSE), NEW.cancel_at)
                         IS DISTINCT FROM (coalesce(OLD.cancel_at_period_end, FALSE), OLD.cancel_at),
-                extract(epoch FROM coalesce(NEW.canceled_at, now()))::text,
+                concat_ws(
+                    ' ',
+                    extract(epoch FROM coalesce(NEW.canceled_at, now())),
+                    extract(epoch FROM NEW.cancel_at),
+                    NEW.cancel_at_period_end
+                ),
                 coalesce(NEW.canceled_at, now())
+            ),
+            (
+                'kept',
+                (coalesce(OLD.cancel_at_period_end, FALSE) OR OLD.cancel_at IS NOT NULL)
+                    AND NOT coalesce(NEW.cancel_at_period_end, FALSE)
+                    AND NEW.cancel_at IS NULL
+                    AND NEW.status <> 'cancelled'
+                    AND NEW.stripe_status IS DISTINCT FROM 'canceled',
+                moment,
+                now()
             ),
             (
                 'changed',
@@ -2534,7 +2558,10 @@ BEGIN
           AND w.amount_paid > 0
           AND w.stripe_payment_intent_id IS NULL
           AND w.stripe_event_id IS NOT NULL
-        ON CONFLICT (object_id) DO NOTHING
+        ON CONFLICT (object_id) DO UPDATE
+        -- a question of a tie is dropped once a later second has come; this one stays
+        SET tied_at = NULL
+        WHERE stripe_refetches.tied_at IS NOT NULL
         RETURNING object_id
     )
     SELECT
@@ -3471,7 +3498,7 @@ COMMENT ON COLUMN billing_deliveries.subscription_id IS 'As in the message';
 COMMENT ON COLUMN billing_deliveries.sequence IS 'As in the message: a later one waits until the first attempt of an earlier one has ended';
 COMMENT ON COLUMN billing_deliveries.state IS 'waiting: for its next attempt; delivered: accepted by the receiver; given_up: after the last attempt';
 COMMENT ON COLUMN billing_deliveries.attempts IS 'How often it was sent since it was last requested';
-COMMENT ON COLUMN billing_deliveries.next_attempt_at IS 'When it is sent next; during an attempt, when another process may repeat it; infinity while the receiver is disabled';
+COMMENT ON COLUMN billing_deliveries.next_attempt_at IS 'When it is sent next; during an attempt, when another process may repeat it';
 COMMENT ON COLUMN billing_deliveries.tried_at IS 'When the latest attempt ended; null: none has';
 COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest response; null: none came';
 COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
@@ -3595,7 +3622,7 @@ CREATE TABLE billing_messages (
     "position" bigint NOT NULL,
     type text NOT NULL,
     object_id text NOT NULL,
-    version text NOT NULL,
+    transition text NOT NULL,
     livemode boolean NOT NULL,
     subscription_id uuid,
     customer_id uuid,
@@ -3611,11 +3638,11 @@ CREATE TABLE billing_messages (
     CONSTRAINT billing_messages_type_check CHECK ((type ~ '^[a-z]+\.[a-z_]+$'::text))
 );
 COMMENT ON TABLE billing_messages IS 'What mPanel is told: one row for each transition. They hold no personal data: names and addresses are added when a message is sent';
-COMMENT ON COLUMN billing_messages.id IS 'Hash of type, object and version: the same transition has the same id, after a restored backup too';
+COMMENT ON COLUMN billing_messages.id IS 'Hash of type, object and transition: what happens once, or once a term, has the same id after a restored backup too';
 COMMENT ON COLUMN billing_messages."position" IS 'Grows with each message';
 COMMENT ON COLUMN billing_messages.type IS 'subscription.activated, invoice.paid, ...: docs/messages.md lists them';
 COMMENT ON COLUMN billing_messages.object_id IS 'Id of what changed: ours for subscriptions and tenants, Stripe''s for invoices and refunds';
-COMMENT ON COLUMN billing_messages.version IS 'Which transition of the object: what can happen once has a fixed word, a term its start, others their time';
+COMMENT ON COLUMN billing_messages.transition IS 'Which transition of the object: what can happen once has a fixed word, a term its start, others their time';
 COMMENT ON COLUMN billing_messages.livemode IS 'Whether it is about Stripe''s live mode';
 COMMENT ON COLUMN billing_messages.subscription_id IS 'The subscription that it is about; null: none is known';
 COMMENT ON COLUMN billing_messages.customer_id IS 'Its customer; null: none is known';
@@ -4720,7 +4747,7 @@ UNION ALL
 COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
 COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
-COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, or a product type';
+COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a receiver or a message';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
 COMMENT ON COLUMN billing_trouble.detail IS 'Description';
 
@@ -4988,7 +5015,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A receiver has not accepted a message in ten attempts over three days. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';

@@ -70,7 +70,9 @@ def reconcile(
     if restored and (object_id is not None or dry_run):
         raise typer.BadParameter("--restored cannot be combined with --object or --dry-run")
     if object_id is not None and (since is not None or restart):
-        raise typer.BadParameter("--object can only be combined with --dry-run and --json")
+        raise typer.BadParameter(
+            "--object can only be combined with --dry-run, --announce and --json"
+        )
     report = _JsonReport() if as_json else _TextReport()
     if object_id is None:
         reconciling = _reconcile_all(

@@ -40,5 +40,5 @@ def delay_after(attempts: int, retry_after: float | None = None) -> timedelta | 
     """
     if attempts > len(RETRIES):
         return None
-    asked = timedelta(seconds=retry_after or 0)
-    return max(RETRIES[attempts - 1], min(asked, _LONGEST_WAIT))
+    asked = timedelta(seconds=min(retry_after or 0, _LONGEST_WAIT.total_seconds()))
+    return max(RETRIES[attempts - 1], asked)

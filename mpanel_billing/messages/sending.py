@@ -63,7 +63,7 @@ class Sender:
             serving: dict[UUID, asyncio.Task[None]] = {}
             while True:
                 woken.clear()
-                pause = await self._start_due(tasks, serving)
+                pause = await self._start_due(tasks, serving, woken)
                 try:
                     async with asyncio.timeout(pause):
                         await woken.wait()
@@ -71,7 +71,10 @@ class Sender:
                     continue
 
     async def _start_due(
-        self, tasks: asyncio.TaskGroup, serving: dict[UUID, asyncio.Task[None]]
+        self,
+        tasks: asyncio.TaskGroup,
+        serving: dict[UUID, asyncio.Task[None]],
+        woken: asyncio.Event,
     ) -> float:
         """Serve each receiver that has something due, apart from the others.
 
@@ -85,7 +88,7 @@ class Sender:
         for receiver_id, seconds in due.items():
             running = serving.get(receiver_id)
             if seconds <= 0 and (running is None or running.done()):
-                serving[receiver_id] = tasks.create_task(self._serve(receiver_id))
+                serving[receiver_id] = tasks.create_task(self._serve(receiver_id, woken))
         later = [seconds for seconds in due.values() if seconds > 0]
         return min([*later, _LONGEST_PAUSE])
 
@@ -99,12 +102,17 @@ class Sender:
         async with acquired(self.pool) as conn:
             return await repository.list_due_receivers(conn)
 
-    async def _serve(self, receiver_id: UUID) -> None:
+    async def _serve(self, receiver_id: UUID, woken: asyncio.Event) -> None:
+        """Send while something is due; what came in the meantime is looked for once more."""
+        sent = 0
         try:
-            while await self.send_due(receiver_id):
-                pass
+            while count := await self.send_due(receiver_id):
+                sent += count
         except (DatabaseUnavailableError, *CONNECTION_ERRORS):
             logger.warning("deliveries wait: the database is unavailable")
+            return
+        if sent:
+            woken.set()
 
     async def send_due(self, receiver_id: UUID) -> int:
         """Make one attempt for each delivery that is due, and return how many there were."""

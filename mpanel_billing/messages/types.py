@@ -9,7 +9,7 @@ ALL = "*"
 
 TYPES: Mapping[str, str] = MappingProxyType(
     {
-        "order.placed": "A buyer was sent to the payment page.",
+        "order.placed": "An order was recorded; its buyer is sent to the payment page.",
         "subscription.activated": "It is paid or on trial, and its services are ready.",
         "subscription.changed": "Plan, add-ons, term or amount changed; `before` is how it was.",
         "subscription.renewed": "A new term has begun; invoice.paid says that it is paid.",
@@ -17,6 +17,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "subscription.suspended": "Its services were suspended.",
         "subscription.resumed": "It is served again, or for the first time after a suspension.",
         "subscription.cancelled": "It will end: at `cancelAt`, or with its term.",
+        "subscription.kept": "A cancellation was withdrawn: it will not end.",
         "subscription.ended": "It has ended; its accounts are kept for RETENTION_DAYS.",
         "trial.ending": "Its trial ends within three days; then it is charged, unless it will end.",
         "invoice.created": "An invoice was issued.",

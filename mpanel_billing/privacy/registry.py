@@ -88,7 +88,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_key_usage": _words("key_id measure"),
     "billing_leniency": _words("set_by"),
     # names and addresses are only added when a message is sent
-    "billing_messages": _words("id type object_id version data"),
+    "billing_messages": _words("id type object_id transition data"),
     "billing_receivers": _words("name url types secret former_secret disabled_reason created_by"),
     "billing_reconcile_drift": _words("object_type object_id field"),
     "billing_reconcile_marks": _words("object_id"),

@@ -39,7 +39,7 @@ CREATE TABLE billing_messages (
     position bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     type text NOT NULL CHECK (type ~ '^[a-z]+\.[a-z_]+$'),
     object_id text NOT NULL,
-    version text NOT NULL,
+    transition text NOT NULL,
     livemode boolean NOT NULL,
     subscription_id uuid,
     customer_id uuid,
@@ -56,11 +56,11 @@ CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages (subscript
 WHERE sequence IS NOT NULL;
 CREATE INDEX billing_messages_created_idx ON billing_messages (created_at);
 COMMENT ON TABLE billing_messages IS 'What mPanel is told: one row for each transition. They hold no personal data: names and addresses are added when a message is sent';
-COMMENT ON COLUMN billing_messages.id IS 'Hash of type, object and version: the same transition has the same id, after a restored backup too';
+COMMENT ON COLUMN billing_messages.id IS 'Hash of type, object and transition: what happens once, or once a term, has the same id after a restored backup too';
 COMMENT ON COLUMN billing_messages.position IS 'Grows with each message';
 COMMENT ON COLUMN billing_messages.type IS 'subscription.activated, invoice.paid, ...: docs/messages.md lists them';
 COMMENT ON COLUMN billing_messages.object_id IS 'Id of what changed: ours for subscriptions and tenants, Stripe''s for invoices and refunds';
-COMMENT ON COLUMN billing_messages.version IS 'Which transition of the object: what can happen once has a fixed word, a term its start, others their time';
+COMMENT ON COLUMN billing_messages.transition IS 'Which transition of the object: what can happen once has a fixed word, a term its start, others their time';
 COMMENT ON COLUMN billing_messages.livemode IS 'Whether it is about Stripe''s live mode';
 COMMENT ON COLUMN billing_messages.subscription_id IS 'The subscription that it is about; null: none is known';
 COMMENT ON COLUMN billing_messages.customer_id IS 'Its customer; null: none is known';
@@ -110,7 +110,7 @@ COMMENT ON COLUMN billing_deliveries.subscription_id IS 'As in the message';
 COMMENT ON COLUMN billing_deliveries.sequence IS 'As in the message: a later one waits until the first attempt of an earlier one has ended';
 COMMENT ON COLUMN billing_deliveries.state IS 'waiting: for its next attempt; delivered: accepted by the receiver; given_up: after the last attempt';
 COMMENT ON COLUMN billing_deliveries.attempts IS 'How often it was sent since it was last requested';
-COMMENT ON COLUMN billing_deliveries.next_attempt_at IS 'When it is sent next; during an attempt, when another process may repeat it; infinity while the receiver is disabled';
+COMMENT ON COLUMN billing_deliveries.next_attempt_at IS 'When it is sent next; during an attempt, when another process may repeat it';
 COMMENT ON COLUMN billing_deliveries.tried_at IS 'When the latest attempt ended; null: none has';
 COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest response; null: none came';
 COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
@@ -141,7 +141,7 @@ CREATE FUNCTION billing_record_message(
 ) RETURNS void LANGUAGE sql AS $$
     WITH recorded AS (
         INSERT INTO billing_messages AS m (
-            id, type, object_id, version, livemode, subscription_id, customer_id, occurred_at, data
+            id, type, object_id, transition, livemode, subscription_id, customer_id, occurred_at, data
         )
         SELECT
             'msg_' || left(
@@ -159,7 +159,11 @@ CREATE FUNCTION billing_record_message(
           AND current_setting('mpanel_billing.messages', TRUE) IS DISTINCT FROM 'off'
           AND EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = is_live)
         ON CONFLICT (id) DO UPDATE
-        SET data = excluded.data
+        -- what was before the transaction stays
+        SET data = excluded.data || CASE
+            WHEN m.data ? 'before' THEN jsonb_build_object('before', m.data -> 'before')
+            ELSE '{}'
+        END
         WHERE m.created_at = now()
           AND m.addressed_at IS NULL
         RETURNING m.id
@@ -237,7 +241,7 @@ BEGIN
                 NEW.stripe_status IN ('past_due', 'unpaid')
                     AND OLD.stripe_status IS DISTINCT FROM 'past_due'
                     AND OLD.stripe_status IS DISTINCT FROM 'unpaid',
-                extract(epoch FROM NEW.current_period_start)::text,
+                coalesce(extract(epoch FROM NEW.current_period_start)::text, moment),
                 now()
             ),
             (
@@ -253,8 +257,23 @@ BEGIN
                     AND NEW.status <> 'cancelled'
                     AND (coalesce(NEW.cancel_at_period_end, FALSE), NEW.cancel_at)
                         IS DISTINCT FROM (coalesce(OLD.cancel_at_period_end, FALSE), OLD.cancel_at),
-                extract(epoch FROM coalesce(NEW.canceled_at, now()))::text,
+                concat_ws(
+                    ' ',
+                    extract(epoch FROM coalesce(NEW.canceled_at, now())),
+                    extract(epoch FROM NEW.cancel_at),
+                    NEW.cancel_at_period_end
+                ),
                 coalesce(NEW.canceled_at, now())
+            ),
+            (
+                'kept',
+                (coalesce(OLD.cancel_at_period_end, FALSE) OR OLD.cancel_at IS NOT NULL)
+                    AND NOT coalesce(NEW.cancel_at_period_end, FALSE)
+                    AND NEW.cancel_at IS NULL
+                    AND NEW.status <> 'cancelled'
+                    AND NEW.stripe_status IS DISTINCT FROM 'canceled',
+                moment,
+                now()
             ),
             (
                 'changed',
@@ -353,7 +372,8 @@ BEGIN
                 'failed',
                 NEW.stripe_status = 'open' AND NEW.attempt_count > coalesce(attempts_before, 0),
                 NEW.attempt_count::text,
-                now()
+                -- what is first seen may have failed long ago
+                CASE WHEN TG_OP = 'INSERT' THEN coalesce(NEW.finalized_at, NEW.stripe_created) ELSE now() END
             )
     ) AS told (type, happened, version, occurred)
     WHERE told.happened;
@@ -375,7 +395,8 @@ SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     PERFORM billing_record_message(
-        'refund.' || told.type, NEW.stripe_refund_id, told.type, NEW.livemode, NULL, NULL, told.occurred,
+        'refund.' || told.type, NEW.stripe_refund_id, told.type, NEW.livemode, NULL, NULL,
+        CASE WHEN TG_OP = 'INSERT' THEN NEW.stripe_created ELSE now() END,
         jsonb_build_object('refund', jsonb_build_object(
             'stripeRefundId', NEW.stripe_refund_id,
             'status', NEW.status,
@@ -386,10 +407,10 @@ BEGIN
     )
     FROM (
         VALUES
-            ('created', TG_OP = 'INSERT', NEW.stripe_created),
-            ('succeeded', NEW.status = 'succeeded', coalesce(NEW.stripe_as_of, now())),
-            ('failed', NEW.status IN ('failed', 'canceled'), now())
-    ) AS told (type, happened, occurred)
+            ('created', TG_OP = 'INSERT'),
+            ('succeeded', NEW.status = 'succeeded'),
+            ('failed', NEW.status IN ('failed', 'canceled'))
+    ) AS told (type, happened)
     WHERE told.happened;
     RETURN NULL;
 END

@@ -32,7 +32,7 @@
 --     "position" bigint NOT NULL,
 --     type text NOT NULL,
 --     object_id text NOT NULL,
---     version text NOT NULL,
+--     transition text NOT NULL,
 --     livemode boolean NOT NULL,
 --     subscription_id uuid,
 --     customer_id uuid,
@@ -134,23 +134,13 @@ RETURNING TRUE;
 
 -- name: disable_receiver(name, reason, by_operator)$
 -- What waits stays for later. Who disables it knows that it fails.
-WITH disabled AS (
-    UPDATE billing_receivers
-    SET disabled_at = now(),
-        disabled_reason = :reason,
-        failing_since = CASE WHEN NOT :by_operator::boolean THEN failing_since END
-    WHERE name = :name
-      AND disabled_at IS NULL
-    RETURNING id
-),
-held AS (
-    UPDATE billing_deliveries AS d
-    SET next_attempt_at = 'infinity'
-    FROM disabled
-    WHERE d.receiver_id = disabled.id
-      AND d.state = 'waiting'
-)
-SELECT disabled.id IS NOT NULL FROM disabled;
+UPDATE billing_receivers
+SET disabled_at = now(),
+    disabled_reason = :reason,
+    failing_since = CASE WHEN NOT :by_operator::boolean THEN failing_since END
+WHERE name = :name
+  AND disabled_at IS NULL
+RETURNING TRUE;
 
 -- name: enable_receiver(name)$
 WITH enabled AS (
@@ -261,13 +251,12 @@ addressed AS (
     WHERE m.id = n.id
 ),
 sent AS (
-    INSERT INTO billing_deliveries (message_id, receiver_id, subscription_id, sequence, next_attempt_at)
+    INSERT INTO billing_deliveries (message_id, receiver_id, subscription_id, sequence)
     SELECT
         n.id,
         r.id,
         n.subscription_id,
-        n.sequence,
-        CASE WHEN r.disabled_at IS NULL THEN now() ELSE 'infinity' END
+        n.sequence
     FROM numbered AS n
     JOIN billing_receivers AS r
         ON r.livemode = n.livemode
@@ -287,7 +276,6 @@ CROSS JOIN LATERAL (
     FROM billing_deliveries AS d
     WHERE d.receiver_id = r.id
       AND d.state = 'waiting'
-      AND d.next_attempt_at < 'infinity'
     ORDER BY d.next_attempt_at
     LIMIT 1
 ) AS soonest
@@ -313,7 +301,11 @@ WITH due AS MATERIALIZED (
       )
     ORDER BY d.next_attempt_at, d.message_id
     LIMIT (
-        SELECT CASE WHEN r.failing_since IS NULL THEN :most::integer ELSE 1 END
+        SELECT CASE
+            WHEN r.disabled_at IS NOT NULL THEN 0
+            WHEN r.failing_since IS NULL THEN :most::integer
+            ELSE 1
+        END
         FROM billing_receivers AS r
         WHERE r.id = :receiver_id::uuid
     )
@@ -417,7 +409,7 @@ SELECT
     d.state,
     d.attempts,
     d.tried_at,
-    nullif(d.next_attempt_at, 'infinity') AS next_attempt_at,
+    CASE WHEN r.disabled_at IS NULL THEN d.next_attempt_at END AS next_attempt_at,
     d.last_status,
     d.last_error
 FROM billing_deliveries AS d
@@ -436,7 +428,7 @@ SELECT
     m.id,
     m.type,
     m.object_id,
-    m.version,
+    m.transition,
     m.livemode,
     m.subscription_id,
     m.sequence,
@@ -452,7 +444,7 @@ SELECT
     d.state,
     d.attempts,
     d.tried_at,
-    nullif(d.next_attempt_at, 'infinity') AS next_attempt_at,
+    CASE WHEN r.disabled_at IS NULL THEN d.next_attempt_at END AS next_attempt_at,
     d.last_status,
     d.last_error
 FROM billing_deliveries AS d
@@ -465,13 +457,12 @@ ORDER BY r.name;
 -- Sends again what matches, under the same ids. A receiver that is named gets what it was not sent
 -- before too, if it is of its types. Returns how many.
 WITH requested AS (
-    INSERT INTO billing_deliveries AS d (message_id, receiver_id, subscription_id, sequence, next_attempt_at)
+    INSERT INTO billing_deliveries AS d (message_id, receiver_id, subscription_id, sequence)
     SELECT
         m.id,
         r.id,
         m.subscription_id,
-        m.sequence,
-        CASE WHEN r.disabled_at IS NULL THEN now() ELSE 'infinity' END
+        m.sequence
     FROM billing_messages AS m
     JOIN billing_receivers AS r
         ON r.livemode = m.livemode

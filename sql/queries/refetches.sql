@@ -94,7 +94,8 @@ SELECT
     now() + make_interval(secs => :retry_in_seconds::double precision)
 FROM jsonb_to_recordset(:failed::jsonb) AS f (object_id text, object_type text, error text)
 ON CONFLICT (object_id) DO UPDATE
-SET last_error = excluded.last_error;
+SET last_error = excluded.last_error,
+    tied_at = NULL;
 
 -- name: list_due_refetches(most)
 SELECT

@@ -238,7 +238,10 @@ BEGIN
                 now() + interval '1 minute'
             FROM billed AS b
             WHERE b.awaits_payment
-            ON CONFLICT (object_id) DO NOTHING
+            ON CONFLICT (object_id) DO UPDATE
+            -- a question of a tie is dropped once a later second has come; this one stays
+            SET tied_at = NULL
+            WHERE stripe_refetches.tied_at IS NOT NULL
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;

@@ -185,7 +185,10 @@ BEGIN
           AND w.amount_paid > 0
           AND w.stripe_payment_intent_id IS NULL
           AND w.stripe_event_id IS NOT NULL
-        ON CONFLICT (object_id) DO NOTHING
+        ON CONFLICT (object_id) DO UPDATE
+        -- a question of a tie is dropped once a later second has come; this one stays
+        SET tied_at = NULL
+        WHERE stripe_refetches.tied_at IS NOT NULL
         RETURNING object_id
     )
     SELECT

@@ -194,7 +194,7 @@ FROM (
     (
         'not_delivered',
         'trouble',
-        'A receiver has not accepted a message in ten attempts over three days. object_id is the message.',
+        'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.',
         'deliveries resend, once the receiver accepts it; or deliveries dismiss',
         'mpanel-billing deliveries resend MESSAGE'
     ),

@@ -24,7 +24,7 @@ DELIVERY = "SELECT * FROM billing_deliveries"
 CLAIMED = (
     "UPDATE billing_deliveries SET attempts = 1, next_attempt_at = now() + interval '60 seconds'"
 )
-LATER = "UPDATE billing_deliveries SET next_attempt_at = now() WHERE next_attempt_at < 'infinity'"
+LATER = "UPDATE billing_deliveries SET next_attempt_at = now() WHERE state = 'waiting'"
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_a_signature_is_of_id_time_and_body() -> None:
     assert not is_verified(secret, '{"a":1}', old)
 
 
-@given(st.integers(1, 20), st.none() | st.floats(0, 1e7))
+@given(st.integers(1, 20), st.none() | st.floats(0, 1e300))
 def test_ten_attempts_take_three_days(attempts: int, asked: float | None) -> None:
     delay = delay_after(attempts, asked)
     assert (delay is None) == (attempts > len(RETRIES))

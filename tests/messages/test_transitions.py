@@ -136,10 +136,10 @@ async def test_a_cancellation_and_the_end(pool: Pool, inbox: Inbox) -> None:
     assert await told(pool) == ["subscription.cancelled"]
     kept = subscription()
     await inbox.deliver("customer.subscription.updated", kept, created=NOW + 11)
-    assert await told(pool) == ["subscription.cancelled"]
+    assert await told(pool) == ["subscription.cancelled", "subscription.kept"]
     ended = subscription(status="canceled", ended_at=NOW + 12, canceled_at=NOW + 12)
     await inbox.deliver("customer.subscription.deleted", ended, created=NOW + 12)
-    assert await told(pool) == ["subscription.cancelled", "subscription.ended"]
+    assert (await told(pool))[2:] == ["subscription.ended"]
 
 
 async def test_a_failed_payment_for_a_term_is_told_once(pool: Pool, inbox: Inbox) -> None:
@@ -167,8 +167,10 @@ async def test_two_writes_of_a_transaction_are_one_message(pool: Pool, inbox: In
         await conn.execute("UPDATE subscriptions SET amount = 900, billing_cycle = 'monthly'")
         await conn.execute("UPDATE subscriptions SET billing_cycle = 'annually'")
     assert await told(pool) == ["subscription.changed"]
-    changed = (await data(pool, "subscription.changed"))["subscription"]
+    told_of = await data(pool, "subscription.changed")
+    changed, before = told_of["subscription"], told_of["before"]
     assert (changed["amount"], changed["billingCycle"]) == (900, "annually")
+    assert (before["amount"], before["billingCycle"]) == (799, "monthly")
 
 
 async def test_a_refund_is_made_and_succeeds_or_fails(pool: Pool, inbox: Inbox) -> None:

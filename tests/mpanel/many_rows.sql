@@ -94,7 +94,7 @@ FROM made;
 
 INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
 VALUES ('panel', 'https://panel.test/', TRUE, '{*}', 'whsec_abc', 'grace');
-INSERT INTO billing_messages (id, type, object_id, version, livemode, subscription_id, sequence,
+INSERT INTO billing_messages (id, type, object_id, transition, livemode, subscription_id, sequence,
     occurred_at, addressed_at, data)
 SELECT 'msg_' || lpad(to_hex(n), 32, '0'), 'invoice.paid', 'in_' || n, 'paid', TRUE, subscription_id, 1,
     now(), now(), '{}'

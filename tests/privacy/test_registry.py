@@ -41,8 +41,8 @@ WITH receiver AS (
     INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
     VALUES ('panel', 'https://panel.test/', FALSE, '{*}', 'whsec_abc', 'grace') RETURNING id
 ), message AS (
-    INSERT INTO billing_messages (id, type, object_id, version, livemode, subscription_id, sequence,
-        occurred_at, addressed_at, data)
+    INSERT INTO billing_messages (id, type, object_id, transition, livemode, subscription_id,
+        sequence, occurred_at, addressed_at, data)
     VALUES ('msg_' || repeat('0', 32), 'order.placed', $2, 'placed', FALSE, $2, 1, now(), now(),
         '{}')
     RETURNING id

@@ -114,8 +114,8 @@ async def fill_tables(pool: Pool, inbox: Inbox, cellar: Cellar) -> None:
            FROM generate_series(1, 20000) AS n"""
     )
     await pool.execute(
-        """INSERT INTO billing_messages (id, type, object_id, version, livemode, occurred_at, data,
-               created_at)
+        """INSERT INTO billing_messages (id, type, object_id, transition, livemode, occurred_at,
+               data, created_at)
            SELECT 'msg_' || lpad(to_hex(n), 32, '0'), 'invoice.paid', 'in_' || n, 'paid', FALSE,
                now(), '{}', now() - make_interval(mins => n)
            FROM generate_series(1, 20000) AS n"""

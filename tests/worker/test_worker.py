@@ -151,7 +151,8 @@ async def test_stopping_is_bounded_and_hands_over_unfinished_jobs(
         await wait_until_ordered(server)
         assert await worker.stop() == 0
     work = await system.work()
-    assert (work["lease_token"], work["done_version"]) == (None, 0)
+    assert work["lease_token"] is None
+    assert work["done_version"] < work["version"]
     assert (await system.service())["pending_action"] == "create"
     assert (await sweep(system.pool))["provisioning"] == 1
 
