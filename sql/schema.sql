@@ -3770,7 +3770,7 @@ COMMENT ON COLUMN billing_receivers.former_secret IS 'The key before the last ro
 COMMENT ON COLUMN billing_receivers.former_secret_until IS 'Until then; null: there is only one key';
 COMMENT ON COLUMN billing_receivers.failing_since IS 'First failure since the last success; null: the latest attempt succeeded';
 COMMENT ON COLUMN billing_receivers.disabled_at IS 'Nothing is sent since then; what there is to send waits. Null: enabled';
-COMMENT ON COLUMN billing_receivers.disabled_reason IS 'Why: by whom, or which failure';
+COMMENT ON COLUMN billing_receivers.disabled_reason IS 'Why: the operator, or the failure';
 COMMENT ON COLUMN billing_receivers.created_at IS 'When it was added';
 COMMENT ON COLUMN billing_receivers.created_by IS 'Who added it';
 
@@ -5775,9 +5775,9 @@ CREATE INDEX billing_deleted_subscriptions_stripe_idx ON billing_deleted_subscri
 
 CREATE INDEX billing_deliveries_due_idx ON billing_deliveries USING btree (receiver_id, next_attempt_at) WHERE (state = 'waiting'::text);
 
-CREATE INDEX billing_deliveries_given_up_idx ON billing_deliveries USING btree (tried_at) WHERE (state = 'given_up'::text);
-
 CREATE INDEX billing_deliveries_message_idx ON billing_deliveries USING btree (message_id);
+
+CREATE INDEX billing_deliveries_unfinished_idx ON billing_deliveries USING btree (state, created_at) WHERE (state <> 'delivered'::text);
 
 CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries USING btree (receiver_id, subscription_id, sequence) WHERE ((state = 'waiting'::text) AND (tried_at IS NULL));
 
@@ -5809,7 +5809,9 @@ CREATE INDEX billing_messages_created_idx ON billing_messages USING btree (creat
 
 CREATE INDEX billing_messages_new_idx ON billing_messages USING btree ("position") WHERE (addressed_at IS NULL);
 
-CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages USING btree (subscription_id, sequence) WHERE (sequence IS NOT NULL);
+CREATE UNIQUE INDEX billing_messages_position_key ON billing_messages USING btree ("position");
+
+CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages USING btree (subscription_id, sequence);
 
 CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id) WHERE (left_open <> '{}'::uuid[]);
 

@@ -11,7 +11,7 @@ from mpanel_billing.database.pool import Pool
 Made = TypeVar("Made")
 
 _MOST_KEPT = 1000
-"""More than there are products; whoever makes up categories cannot fill the memory."""
+"""More than there are products; made-up categories cannot fill the memory."""
 
 
 class KeptCatalogue:

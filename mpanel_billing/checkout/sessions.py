@@ -7,13 +7,11 @@ the same order posted again continues where it stopped.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
-
-import asyncpg
 
 from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.catalogue.model import Catalogue
@@ -26,7 +24,7 @@ from mpanel_billing.checkout.purchase import Purchase
 from mpanel_billing.checkout.repository import Attempt
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError, PaymentTerms
 from mpanel_billing.database.notifications import SubscriptionChanges
-from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.reserved import ReservedNames
 from mpanel_billing.errors import (
@@ -48,10 +46,7 @@ from mpanel_billing.stripe_gateway.hosted_pages import (
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 RETRY_SECONDS = 5
-_DEADLOCK_RETRIES = 3
 
 MAX_WAIT_SECONDS = 10.0
 """How long a repeated order waits for the session that another request is creating."""
@@ -214,16 +209,6 @@ def _key_reused() -> ConflictError:
     )
 
 
-async def _again_after_deadlock(pool: Pool, write: Callable[[Connection], Awaitable[T]]) -> T:
-    """Run a statement, and again if it was rolled back: Stripe's webhooks write the same rows."""
-    for _ in range(_DEADLOCK_RETRIES):
-        with suppress(asyncpg.DeadlockDetectedError):
-            async with acquired(pool) as conn:
-                return await write(conn)
-    async with acquired(pool) as conn:
-        return await write(conn)
-
-
 async def _open_session(checkout: Checkout, purchase: Purchase, attempt: Attempt) -> PaymentPage:
     try:
         customer_id = await _ensure_stripe_customer(checkout, purchase, attempt)
@@ -234,9 +219,8 @@ async def _open_session(checkout: Checkout, purchase: Purchase, attempt: Attempt
         )
     except StripeError as error:
         return await _recover(checkout, attempt, error)
-    opened = await _again_after_deadlock(
-        checkout.mirror.pool, lambda conn: repository.open_attempt(conn, attempt, session)
-    )
+    async with acquired(checkout.mirror.pool) as conn:
+        opened = await repository.open_attempt(conn, attempt, session)
     if not opened:
         await _yield_to_other(checkout, attempt, session)
     return PaymentPage(session.url, session.id, attempt.subscription_id)
@@ -255,10 +239,8 @@ async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attemp
         f"customer-{attempt.subscription_id}-{attempt.attempt}",
     )
     existing = purchase.existing.on_new_stripe_customer() if purchase.existing else None
-    await _again_after_deadlock(
-        checkout.mirror.pool,
-        lambda conn: repository.store_stripe_customer(conn, attempt, customer_id, existing),
-    )
+    async with acquired(checkout.mirror.pool) as conn:
+        await repository.store_stripe_customer(conn, attempt, customer_id, existing)
     return customer_id
 
 

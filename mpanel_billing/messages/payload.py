@@ -1,4 +1,4 @@
-"""The body of a message: what was recorded, and whom it concerns as they are now."""
+"""The body of a message: what was recorded, and its customer as they are now."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -30,7 +30,7 @@ COMMENT ON COLUMN billing_receivers.former_secret IS 'The key before the last ro
 COMMENT ON COLUMN billing_receivers.former_secret_until IS 'Until then; null: there is only one key';
 COMMENT ON COLUMN billing_receivers.failing_since IS 'First failure since the last success; null: the latest attempt succeeded';
 COMMENT ON COLUMN billing_receivers.disabled_at IS 'Nothing is sent since then; what there is to send waits. Null: enabled';
-COMMENT ON COLUMN billing_receivers.disabled_reason IS 'Why: by whom, or which failure';
+COMMENT ON COLUMN billing_receivers.disabled_reason IS 'Why: the operator, or the failure';
 COMMENT ON COLUMN billing_receivers.created_at IS 'When it was added';
 COMMENT ON COLUMN billing_receivers.created_by IS 'Who added it';
 
@@ -52,8 +52,8 @@ CREATE TABLE billing_messages (
 );
 CREATE INDEX billing_messages_new_idx ON billing_messages (position)
 WHERE addressed_at IS NULL;
-CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages (subscription_id, sequence)
-WHERE sequence IS NOT NULL;
+CREATE UNIQUE INDEX billing_messages_position_key ON billing_messages (position);
+CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages (subscription_id, sequence);
 CREATE INDEX billing_messages_created_idx ON billing_messages (created_at);
 COMMENT ON TABLE billing_messages IS 'What mPanel is told: one row for each transition. They hold no personal data: names and addresses are added when a message is sent';
 COMMENT ON COLUMN billing_messages.id IS 'Hash of type, object and transition: what happens once, or once a term, has the same id after a restored backup too';
@@ -101,8 +101,8 @@ CREATE INDEX billing_deliveries_due_idx ON billing_deliveries (receiver_id, next
 WHERE state = 'waiting';
 CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries (receiver_id, subscription_id, sequence)
 WHERE state = 'waiting' AND tried_at IS NULL;
-CREATE INDEX billing_deliveries_given_up_idx ON billing_deliveries (tried_at)
-WHERE state = 'given_up';
+CREATE INDEX billing_deliveries_unfinished_idx ON billing_deliveries (state, created_at)
+WHERE state <> 'delivered';
 COMMENT ON TABLE billing_deliveries IS 'One message for one receiver';
 COMMENT ON COLUMN billing_deliveries.message_id IS 'The message';
 COMMENT ON COLUMN billing_deliveries.receiver_id IS 'The receiver';

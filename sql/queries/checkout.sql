@@ -408,6 +408,7 @@ WHERE subscription_id = ANY(:subscription_ids::uuid[])
 -- name: store_stripe_customer(subscription_id, attempt, stripe_customer_id, is_principal, replaced)!
 -- Until the session exists, what Stripe reports about the order is linked by its Stripe customer. It
 -- becomes the principal one for a vouched order only, in the place of `replaced` (null: there is none).
+-- The attempt is locked before its subscription, as in open_attempt: both run at once for one order.
 -- The first payment of another order decides elsewhere: billing_derive_v1.
 WITH attempt AS (
     UPDATE checkout_sessions
@@ -418,20 +419,20 @@ WITH attempt AS (
     RETURNING livemode
 ),
 ordered AS (
-    UPDATE subscriptions
+    UPDATE subscriptions AS s
     SET stripe_customer_id = :stripe_customer_id,
         updated_at = now()
-    WHERE id = :subscription_id
-    RETURNING id, customer_id
+    FROM attempt
+    WHERE s.id = :subscription_id
+    RETURNING s.id, s.customer_id, attempt.livemode
 ),
 known AS (
     INSERT INTO stripe_customers AS s (id, customer_id, livemode)
     SELECT
         :stripe_customer_id,
         ordered.customer_id,
-        attempt.livemode
+        ordered.livemode
     FROM ordered
-    CROSS JOIN attempt
     ON CONFLICT (id) DO UPDATE
     SET customer_id = excluded.customer_id,
         updated_at = now()

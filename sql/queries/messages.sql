@@ -50,7 +50,8 @@
 -- ALTER TABLE ONLY billing_messages ADD CONSTRAINT billing_messages_pkey PRIMARY KEY (id);
 -- CREATE INDEX billing_messages_created_idx ON billing_messages USING btree (created_at);
 -- CREATE INDEX billing_messages_new_idx ON billing_messages USING btree ("position") WHERE (addressed_at IS NULL);
--- CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages USING btree (subscription_id, sequence) WHERE (sequence IS NOT NULL);
+-- CREATE UNIQUE INDEX billing_messages_position_key ON billing_messages USING btree ("position");
+-- CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages USING btree (subscription_id, sequence);
 --
 -- CREATE TABLE billing_message_sequences (
 --     subscription_id uuid NOT NULL,
@@ -82,8 +83,8 @@
 -- ALTER TABLE ONLY billing_deliveries ADD CONSTRAINT billing_deliveries_message_id_fkey FOREIGN KEY (message_id) REFERENCES billing_messages(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY billing_deliveries ADD CONSTRAINT billing_deliveries_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES billing_receivers(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_deliveries_due_idx ON billing_deliveries USING btree (receiver_id, next_attempt_at) WHERE (state = 'waiting'::text);
--- CREATE INDEX billing_deliveries_given_up_idx ON billing_deliveries USING btree (tried_at) WHERE (state = 'given_up'::text);
 -- CREATE INDEX billing_deliveries_message_idx ON billing_deliveries USING btree (message_id);
+-- CREATE INDEX billing_deliveries_unfinished_idx ON billing_deliveries USING btree (state, created_at) WHERE (state <> 'delivered'::text);
 -- CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries USING btree (receiver_id, subscription_id, sequence) WHERE ((state = 'waiting'::text) AND (tried_at IS NULL));
 
 -- name: insert_receiver(name, url, livemode, types, secret, created_by)$
@@ -397,7 +398,57 @@ WHERE id = :receiver_id::uuid
 RETURNING failing_since;
 
 -- name: list_deliveries(state, receiver, subscription_id, most)
--- The latest first.
+-- The latest message first. One branch runs: what is not delivered is found among just that, what is
+-- about a subscription by it, and everything else backwards from the latest message.
+WITH chosen AS (
+    (
+        SELECT
+            d.message_id,
+            d.receiver_id
+        FROM billing_deliveries AS d
+        JOIN billing_receivers AS r
+            ON r.id = d.receiver_id
+        WHERE d.state <> 'delivered'
+          AND d.state = :state::text
+          AND :subscription_id::uuid IS NULL
+          AND r.name = coalesce(:receiver::text, r.name)
+        ORDER BY d.created_at DESC
+        LIMIT :most::integer
+    )
+    UNION ALL
+    (
+        SELECT
+            d.message_id,
+            d.receiver_id
+        FROM billing_messages AS m
+        JOIN billing_deliveries AS d
+            ON d.message_id = m.id
+        JOIN billing_receivers AS r
+            ON r.id = d.receiver_id
+        WHERE m.subscription_id = :subscription_id::uuid
+          AND d.state = coalesce(:state::text, d.state)
+          AND r.name = coalesce(:receiver::text, r.name)
+        ORDER BY m.sequence DESC
+        LIMIT :most::integer
+    )
+    UNION ALL
+    (
+        SELECT
+            d.message_id,
+            d.receiver_id
+        FROM billing_messages AS m
+        JOIN billing_deliveries AS d
+            ON d.message_id = m.id
+        JOIN billing_receivers AS r
+            ON r.id = d.receiver_id
+        WHERE coalesce(:state::text, 'delivered') = 'delivered'
+          AND :subscription_id::uuid IS NULL
+          AND d.state = coalesce(:state::text, d.state)
+          AND r.name = coalesce(:receiver::text, r.name)
+        ORDER BY m.position DESC
+        LIMIT :most::integer
+    )
+)
 SELECT
     m.id,
     m.type,
@@ -412,16 +463,15 @@ SELECT
     CASE WHEN r.disabled_at IS NULL THEN d.next_attempt_at END AS next_attempt_at,
     d.last_status,
     d.last_error
-FROM billing_deliveries AS d
+FROM chosen
+JOIN billing_deliveries AS d
+    ON d.receiver_id = chosen.receiver_id
+    AND d.message_id = chosen.message_id
 JOIN billing_messages AS m
     ON m.id = d.message_id
 JOIN billing_receivers AS r
     ON r.id = d.receiver_id
-WHERE d.state = coalesce(:state::text, d.state)
-  AND r.name = coalesce(:receiver::text, r.name)
-  AND (:subscription_id::uuid IS NULL OR m.subscription_id = :subscription_id::uuid)
-ORDER BY m.position DESC, r.name
-LIMIT :most::integer;
+ORDER BY m.position DESC, r.name;
 
 -- name: get_message(id)^
 SELECT
@@ -455,8 +505,16 @@ ORDER BY r.name;
 
 -- name: resend(id, receiver, since, until, only_given_up)$
 -- Sends again what matches, under the same ids. A receiver that is named gets what it was not sent
--- before too, if it is of its types. Returns how many.
-WITH requested AS (
+-- before too, if it is of its types. Returns how many. A single message is found by its time.
+WITH bounds AS (
+    SELECT
+        coalesce(:since::timestamptz, named.created_at, '-infinity') AS since,
+        coalesce(:until::timestamptz, named.created_at + interval '1 microsecond', 'infinity') AS until
+    FROM (
+        SELECT (SELECT n.created_at FROM billing_messages AS n WHERE n.id = :id::text) AS created_at
+    ) AS named
+),
+requested AS (
     INSERT INTO billing_deliveries AS d (message_id, receiver_id, subscription_id, sequence)
     SELECT
         m.id,
@@ -471,8 +529,8 @@ WITH requested AS (
         AND before.receiver_id = r.id
     WHERE m.addressed_at IS NOT NULL
       AND (:id::text IS NULL OR m.id = :id::text)
-      AND (:since::timestamptz IS NULL OR m.created_at >= :since::timestamptz)
-      AND (:until::timestamptz IS NULL OR m.created_at < :until::timestamptz)
+      AND m.created_at >= (SELECT bounds.since FROM bounds)
+      AND m.created_at < (SELECT bounds.until FROM bounds)
       AND r.name = coalesce(:receiver::text, r.name)
       AND (NOT :only_given_up::boolean OR before.state = 'given_up')
       AND (

@@ -59,7 +59,7 @@ OF_TROUBLE = (
     "billing_services_idle_idx",
     "billing_services_unsettled_idx",
     "billing_trials_second_idx",
-    "billing_deliveries_given_up_idx",
+    "billing_deliveries_unfinished_idx",
 )
 WATCHED = (
     "provisioning_work_owed_idx",

@@ -11,10 +11,9 @@ KIND = "balance_transaction"
 PENDING_DAYS = 2
 CARD_FEE = (2.9, 30)
 FOREIGN_CARD_PERCENT = 1.5
-BANK_DEBIT_FEE = (0.8, 500)
 DISPUTE_FEE = 1500
-"""Stripe's fees in the United States: stripe.com/pricing. A percentage and minor units; a bank
-debit costs a percentage and at most the second; a dispute costs a fixed sum.
+"""Stripe's fees in the United States: stripe.com/pricing. A percentage and minor units; a
+dispute costs a fixed sum.
 """
 
 
