@@ -164,7 +164,7 @@ resumed AS (
 notified AS MATERIALIZED (
     SELECT pg_notify('billing_messages', '') FROM enabled
 )
-SELECT count(*) > 0 FROM notified HAVING count(*) > 0;
+SELECT TRUE FROM notified;
 
 -- name: delete_receiver(name)$
 DELETE FROM billing_receivers
@@ -549,7 +549,8 @@ notified AS MATERIALIZED (
     FROM (SELECT 1 FROM requested LIMIT 1) AS one
 )
 SELECT
-    count(*) + (SELECT 0 * count(*) FROM notified)
+    count(*),
+    (SELECT count(*) FROM notified) AS notifications
 FROM requested;
 
 -- name: dismiss(id, receiver)$
