@@ -11,24 +11,32 @@ from tests.faults.reliability_document import ReliabilityDocument
 
 FULL_SECONDS = 2.0
 
-REFUSE = """
-CREATE FUNCTION refuse_to_grow() RETURNS trigger LANGUAGE plpgsql AS $$
+WRITING = """
+CREATE OR REPLACE FUNCTION grow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+    {}
 END $$
 """
+FULL = (
+    "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';"
+)
+ROOM = "RETURN NULL;"
 
 
 @asynccontextmanager
 async def full_disk(deployment: Deployment, *tables: str) -> AsyncIterator[None]:
-    """Fail every insert into the tables as PostgreSQL does when their files cannot grow."""
-    triggers = [
-        f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} EXECUTE FUNCTION refuse_to_grow()"
-        for table in tables
-    ]
-    await deployment.pool.execute(";".join([REFUSE, *triggers]))
+    """Fail every insert into the tables as PostgreSQL does when their files cannot grow.
+
+    Each table is locked on its own, and only before: several at once would deadlock with the load.
+    """
+    await deployment.pool.execute(WRITING.format(ROOM))
+    for table in tables:
+        await deployment.pool.execute(
+            f"CREATE TRIGGER disk BEFORE INSERT ON {table} EXECUTE FUNCTION grow()"
+        )
+    await deployment.pool.execute(WRITING.format(FULL))
     yield
-    await deployment.pool.execute("DROP FUNCTION refuse_to_grow CASCADE")
+    await deployment.pool.execute(WRITING.format(ROOM))
 
 
 async def test_a_disk_that_is_full_for_a_while(
