@@ -22,6 +22,8 @@ from stripe_sandbox.hosted.checkout import CheckoutPages
 from stripe_sandbox.hosted.invoices import InvoicePages
 from stripe_sandbox.hosted.portal import CustomerPages
 from stripe_sandbox.outbox import Outbox, WebhookTarget
+from stripe_sandbox.records import Records
+from stripe_sandbox.request_log import RequestLog
 from stripe_sandbox.resources import OPERATIONS
 from stripe_sandbox.store import Store
 from stripe_sandbox.world import Choices, Dunning, World
@@ -34,8 +36,9 @@ class SandboxConfig:
     """Settings of a sandbox.
 
     `port` 0 picks a free port. `public_url` is the base of page addresses; by default, pages use
-    the host of the latest API request. `state_file` keeps all data across restarts. `seed` makes
-    ids and disturbed webhook delivery repeatable.
+    the host of the latest API request. `state_file` keeps all data across restarts. `fixtures` is
+    a file that fills a sandbox without objects (see fixtures.py). `seed` makes ids and disturbed
+    webhook delivery repeatable.
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +46,7 @@ class SandboxConfig:
     public_url: str | None = None
     webhooks: tuple[WebhookTarget, ...] = ()
     state_file: Path | None = None
+    fixtures: Path | None = None
     retry_delays: tuple[float, ...] = DEFAULT_RETRY_DELAYS
     seed: int | None = None
     dunning: Dunning = field(default_factory=Dunning)
@@ -57,8 +61,14 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     rate_limit = RateLimit()
     dispatcher = Dispatcher(store, world.outbox, config.retry_delays)
     wall_clock = WallClock(world)
+    requests = RequestLog()
     app = web.Application(
-        middlewares=[_date_responses(world), render_errors, _follow_host(world, config)]
+        middlewares=[
+            _date_responses(world),
+            render_errors,
+            requests.recording(),
+            _follow_host(world, config),
+        ]
     )
     app[WORLD] = world
     Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
@@ -68,6 +78,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     AuthenticationPages(world).add_routes(app)
     Control(world, faults, rate_limit, dispatcher, wall_clock).add_routes(app)
     Banks(world).add_routes(app)
+    Records(requests).add_routes(app)
     app.cleanup_ctx.append(_running(world, dispatcher, wall_clock, config))
     return app
 

@@ -5,7 +5,7 @@ from html import unescape
 from html.parser import HTMLParser
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from aiohttp import ClientResponseError, ClientSession
 
@@ -186,6 +186,15 @@ class SandboxClient:
         """Let a refund fail; return its status."""
         result = await self._call("POST", f"/_sandbox/refunds/{refund}", body={})
         return str(result["status"])
+
+    async def requests(self, **filters: str) -> list[Document]:
+        """List the latest API requests, newest first (see records.RequestFilter)."""
+        path = f"/_sandbox/requests?{urlencode(filters)}"
+        return list((await self._call("GET", path))["data"])
+
+    async def load_fixtures(self, content: Document) -> Document:
+        """Send the requests of a fixtures file; return their objects by the entries' names."""
+        return await self._call("POST", "/_sandbox/fixtures", body=content)
 
     async def reset(self) -> None:
         """Delete everything in the sandbox."""

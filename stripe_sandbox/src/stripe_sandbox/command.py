@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stripe_sandbox.app import SandboxConfig
+from stripe_sandbox.fixtures import FixtureError
 from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.server import serve_sandbox
 from stripe_sandbox.world import Choices
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-sandbox") -
         parser.error("--webhook-url and --webhook-secret go together")
     try:
         asyncio.run(serve_sandbox(_config(given)))
+    except FixtureError as error:
+        sys.exit(f"{prog}: {error}")
     except OSError as error:
         address = f"{given.host}:{given.port}"
         sys.exit(f"{prog}: cannot listen on {address}: {error.strerror}; see --port")
@@ -44,6 +47,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="send only events of this type; may be repeated",
     )
     add("--state", type=Path, metavar="FILE", help="keep all data in this file across restarts")
+    add(
+        "--fixtures",
+        type=Path,
+        metavar="FILE",
+        help="fill a sandbox without objects from a file in the format of `stripe fixtures`",
+    )
     add(
         "--event-time",
         choices=["real", "clock"],
@@ -99,6 +108,7 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         public_url=given.public_url,
         webhooks=target,
         state_file=given.state,
+        fixtures=given.fixtures,
         seed=given.seed,
         choices=Choices(
             given.event_time,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from stripe_sandbox.app import WORLD, SandboxConfig, create_sandbox_app
+from stripe_sandbox.fixtures import load_file
 from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.world import World
 
@@ -35,7 +36,10 @@ class Sandbox:
 
 @asynccontextmanager
 async def running_sandbox(config: SandboxConfig) -> AsyncIterator[Sandbox]:
-    """Run a sandbox during the block; raises OSError if the port is taken."""
+    """Run a sandbox during the block.
+
+    Raises OSError if the port is taken, FixtureError if the fixtures cannot be loaded.
+    """
     app = create_sandbox_app(config)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
@@ -43,13 +47,16 @@ async def running_sandbox(config: SandboxConfig) -> AsyncIterator[Sandbox]:
         await web.TCPSite(runner, config.host, config.port).start()
         port = int(runner.addresses[0][1])
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host  # noqa: S104 - any address
-        yield Sandbox(f"http://{host}:{port}", port, app)
+        sandbox = Sandbox(f"http://{host}:{port}", port, app)
+        if config.fixtures and sandbox.world.store.is_empty():
+            await load_file(sandbox.url, config.fixtures)
+        yield sandbox
     finally:
         await runner.cleanup()
 
 
 async def serve_sandbox(config: SandboxConfig) -> None:
-    """Run a sandbox until SIGINT or SIGTERM; raises OSError if the port is taken."""
+    """Run a sandbox until SIGINT or SIGTERM; raises as `running_sandbox` does."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

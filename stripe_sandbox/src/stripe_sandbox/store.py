@@ -43,6 +43,10 @@ class Store:
         """Return whether any object has the id."""
         return any(object_id in documents for documents in self._documents.values())
 
+    def is_empty(self) -> bool:
+        """Return whether there is no object at all."""
+        return not any(self._documents.values())
+
     def get(self, kind: str, object_id: str) -> Document | None:
         """Return a copy of the object, or None."""
         return deepcopy(self._documents[kind].get(object_id))
