@@ -1,0 +1,142 @@
+"""Payments, their refunds and disputes; Checkout, payment links, the customer portal."""
+
+from tests.sandbox_peers.calls import call, crud
+
+PAYMENT = {
+    "amount": 2000,
+    "currency": "usd",
+    "customer": "$customer",
+    "payment_method": "$default_card",
+}
+CONFIRMED = {**PAYMENT, "confirm": True, "return_url": "https://shop.example/"}
+LIST = {"limit": 3}
+SESSION = {
+    "mode": "subscription",
+    "success_url": "https://shop.example/thanks",
+    "line_items": [{"price": "$monthly", "quantity": 1}],
+}
+
+PAYMENTS = [
+    call("payment_intents.create", PAYMENT, payment="id"),
+    call("payment_intents.retrieve", "$payment"),
+    call("payment_intents.update", "$payment", {"description": "An order"}),
+    call("payment_intents.confirm", "$payment", {"return_url": "https://shop.example/"}),
+    call("payment_intents.list", LIST),
+    call("payment_intents.search", {"query": "status:'succeeded'"}),
+    call("payment_intents.amount_details_line_items.list", "$payment"),
+    call("payment_intents.create", PAYMENT, abandoned="id"),
+    call("payment_intents.cancel", "$abandoned"),
+    call(
+        "payment_intents.create",
+        {**CONFIRMED, "capture_method": "manual"},
+        authorized="id",
+    ),
+    call("payment_intents.capture", "$authorized", {"amount_to_capture": 1500}),
+    call(
+        "payment_intents.create",
+        {
+            **CONFIRMED,
+            "capture_method": "manual",
+            "payment_method_options": {
+                "card": {"request_incremental_authorization": "if_available"}
+            },
+        },
+        growing="id",
+    ),
+    call("payment_intents.increment_authorization", "$growing", {"amount": 2500}),
+    call("setup_intents.create", {"customer": "$customer"}, setup="id"),
+    call("setup_intents.retrieve", "$setup"),
+    call("setup_intents.update", "$setup", {"description": "A card"}),
+    call(
+        "setup_intents.confirm",
+        "$setup",
+        {"payment_method": "pm_card_visa", "return_url": "https://shop.example/"},
+        mandate="mandate",
+    ),
+    call("setup_intents.list", LIST),
+    call("setup_attempts.list", {"setup_intent": "$setup"}),
+    call("setup_intents.create", {}, abandoned_setup="id"),
+    call("setup_intents.cancel", "$abandoned_setup"),
+    call("charges.create", {"amount": 900, "currency": "usd", "source": "tok_visa"}, charge="id"),
+    call("charges.retrieve", "$charge"),
+    call("charges.update", "$charge", {"description": "At the counter"}),
+    call("charges.list", LIST),
+    call("charges.search", {"query": "amount>500"}),
+    call(
+        "charges.create",
+        {"amount": 900, "currency": "usd", "source": "tok_visa", "capture": False},
+        held="id",
+    ),
+    call("charges.capture", "$held"),
+    call("refunds.create", {"charge": "$charge", "amount": 100}, refund="id"),
+    call("refunds.retrieve", "$refund"),
+    call("refunds.update", "$refund", {"metadata": {"a": "b"}}),
+    call("refunds.list", LIST),
+    call("charges.create", {"amount": 800, "currency": "usd", "source": "tok_createDispute"}),
+    call("disputes.list", LIST, dispute="data.0.id"),
+    call("disputes.retrieve", "$dispute"),
+    call("disputes.update", "$dispute", {"evidence": {"product_description": "Hosting"}}),
+    call("disputes.close", "$dispute"),
+    call(
+        "charges.create",
+        {"amount": 800, "currency": "usd", "source": "tok_createIssuerFraudRecord"},
+    ),
+    call("radar.early_fraud_warnings.list", LIST, warning="data.0.id"),
+    call("radar.early_fraud_warnings.retrieve", "$warning"),
+    call("charges.create", {"amount": 800, "currency": "usd", "source": "tok_riskLevelElevated"}),
+    call("reviews.list", LIST, review="data.0.id"),
+    call("reviews.retrieve", "$review"),
+    call("reviews.approve", "$review"),
+    *crud(
+        "radar.value_lists",
+        "value_list",
+        {"alias": "spam", "name": "Spam", "item_type": "email"},
+        {"name": "Spammers"},
+    ),
+    call(
+        "radar.value_list_items.create",
+        {"value_list": "$value_list", "value": "x@example.com"},
+        listed_value="id",
+    ),
+    call("radar.value_list_items.retrieve", "$listed_value"),
+    call("radar.value_list_items.list", {"value_list": "$value_list"}),
+    call("radar.value_list_items.delete", "$listed_value"),
+    call("radar.value_lists.delete", "$value_list"),
+    call(
+        "test_helpers.confirmation_tokens.create",
+        {"payment_method": "pm_card_visa"},
+        confirmation="id",
+    ),
+    call("confirmation_tokens.retrieve", "$confirmation"),
+]
+
+PAGES = [
+    call("checkout.sessions.create", SESSION, session="id"),
+    call("checkout.sessions.retrieve", "$session"),
+    call("checkout.sessions.update", "$session", {"metadata": {"a": "b"}}),
+    call("checkout.sessions.list", LIST),
+    call("checkout.sessions.line_items.list", "$session"),
+    call("checkout.sessions.expire", "$session"),
+    *crud(
+        "payment_links",
+        "link",
+        {"line_items": [{"price": "$once", "quantity": 1}]},
+        {"metadata": {"a": "b"}},
+    ),
+    call("payment_links.line_items.list", "$link"),
+    *crud(
+        "billing_portal.configurations",
+        "portal",
+        {"features": {"invoice_history": {"enabled": True}}},
+        {"default_return_url": "https://shop.example/"},
+    ),
+    call("billing_portal.sessions.create", {"customer": "$customer"}),
+    *crud(
+        "payment_method_configurations",
+        "methods",
+        {"name": "Shop"},
+        {"card": {"display_preference": {"preference": "on"}}},
+    ),
+    *crud("payment_method_domains", "domain", {"domain_name": "shop.example"}, {"enabled": True}),
+    call("payment_method_domains.validate", "$domain"),
+]

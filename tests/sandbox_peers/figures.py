@@ -1,0 +1,53 @@
+"""The table in docs/sandbox.md of what each client of others can do with the sandbox."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
+BEGIN, END = "<!-- peers: make test-sandbox-peers -->", "<!-- end of peers -->"
+HEAD = ("| client | version | passed | skipped, and why |", "|---|---|---|---|")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a client does: `total` leaves out what is skipped, which has its reasons by name."""
+
+    client: str
+    version: str
+    passed: int
+    total: int
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    def row(self) -> str:
+        """Return the client's row of the table."""
+        done = f"{self.passed} of {self.total}"
+        return f"| {self.client} | {self.version} | {done} | {self._reasons()} |"
+
+    def _reasons(self) -> str:
+        names: dict[str, list[str]] = {}
+        for name, reason in self.skipped.items():
+            names.setdefault(reason, []).append(name)
+        return "; ".join(f"{', '.join(sorted(of))}: {reason}" for reason, of in names.items())
+
+
+def hold(figures: Figures) -> None:
+    """Assert that the page has these figures; WRITE_SANDBOX_PEERS=1 writes them."""
+    if os.environ.get("WRITE_SANDBOX_PEERS"):
+        _write(figures)
+    assert figures.row() in _rows(), "WRITE_SANDBOX_PEERS=1 make test-sandbox-peers writes them"
+
+
+def _rows() -> list[str]:
+    inside = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+    return [row for row in inside.strip().splitlines() if row not in HEAD]
+
+
+def _write(figures: Figures) -> None:
+    others = [row for row in _rows() if not row.startswith(f"| {figures.client} |")]
+    table = "\n".join([*HEAD, *sorted([*others, figures.row()])])
+    pattern = f"{re.escape(BEGIN)}.*?{re.escape(END)}"
+    text = PAGE.read_text()
+    PAGE.write_text(re.sub(pattern, lambda _: f"{BEGIN}\n{table}\n{END}", text, flags=re.DOTALL))
