@@ -180,6 +180,7 @@ def _note_scene() -> Scene:
             "lines.description": case(**lines),
             "lines.unit_amount": case(50, **lines),
             "lines.quantity": case(2, **lines),
+            "lines.tax_rates": case(["$vat"], **{**lines, "credit_amount": 120}),
             "lines.amount": case(100, amount=None, credit_amount=90, lines=[of_invoice]),
             "lines.invoice_line_item": case(
                 "$invoice_line",

@@ -190,6 +190,7 @@ SCENES: dict[str, Scene] = {
                     *values, subscription_details={"items": [{**ITEM, "price": "$bigger"}]}
                 )
                 for name, values in (
+                    ("default_tax_rates", ()),
                     ("proration_behavior", ()),
                     ("proration_date", (START, START + DAY)),
                 )
@@ -273,7 +274,7 @@ SCENES: dict[str, Scene] = {
             ),
             "subscription_data.trial_end": case(START + 3 * DAY),
             "success_url": case(URL, f"{URL}2"),
-            **entry("line_items", "price", "quantity", **BUYS),
+            **entry("line_items", "price", "quantity", "tax_rates", **BUYS),
             **entry(
                 "line_items",
                 *(f"adjustable_quantity.{name}" for name in ("enabled", "minimum")),

@@ -9,6 +9,7 @@ SOLD = {"items": [{"price": "$monthly"}]}
 VALUES = {
     "billing_cycle_anchor": ("phase_start",),
     "default_payment_method": (),
+    "default_tax_rates": (),
     "description": (),
     "discounts.coupon": (),
     "discounts.discount": ("$subscription_discount",),
@@ -26,6 +27,7 @@ OF_ITEMS = {
     "metadata": (),
     "price": (),
     "quantity": (),
+    "tax_rates": (),
 }
 
 

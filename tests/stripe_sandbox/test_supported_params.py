@@ -153,7 +153,8 @@ async def test_params_of_items_are_refused_too(shop, by):
 
 
 async def test_params_of_line_items_are_refused_too(shop):
-    line = shop.lines("monthly")[0] | {"tax_rates": ["txr_x"]}
+    line = shop.lines("monthly")[0] | {"price_data": {"currency": "usd", "product_data": {
+        "name": "x", "tax_details": {"tax_code": "x"}}}}  # fmt: skip
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await shop.open(line_items=[line])
-    assert refused.value.param == "line_items[0][tax_rates]"
+    assert refused.value.param == "line_items[0][price_data][product_data][tax_details]"

@@ -8,6 +8,7 @@ from stripe_sandbox.billing.discounts import Redemption, find_coupon, reduce_amo
 from stripe_sandbox.billing.lines import describe_price
 from stripe_sandbox.billing.periods import DAY
 from stripe_sandbox.billing.subscriptions import PricedItem
+from stripe_sandbox.billing.taxes import EXEMPT, taxes_on
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
@@ -22,6 +23,7 @@ class Cart:
     items: list[PricedItem]
     subscription_data: ReadOnly = field(default_factory=dict)
     discounts: list[ReadOnly] = field(default_factory=list)
+    default_tax_rates: tuple[ReadOnly, ...] = ()
 
     @property
     def currency(self) -> str:
@@ -35,6 +37,10 @@ class Cart:
     def one_time(self) -> list[PricedItem]:
         """Return the items charged once, on the first invoice."""
         return [one for one in self.items if one.price["type"] == "one_time" and one.quantity]
+
+    def rates_of(self, item: PricedItem) -> tuple[ReadOnly, ...]:
+        """Return the tax rates of an item: its own, or those of the subscription."""
+        return item.tax_rates or self.default_tax_rates
 
     def has_trial(self) -> bool:
         """Return whether the subscription begins with a trial."""
@@ -51,7 +57,7 @@ class Cart:
 
 
 def price_cart(world: World, cart: Cart, customer: str | None) -> list[Document]:
-    """Return the session's line items with what is due today, after discounts.
+    """Return the session's line items with what is due today, after discounts, and its taxes.
 
     Raises ApiError for discounts that cannot be redeemed.
     """
@@ -67,8 +73,12 @@ def price_cart(world: World, cart: Cart, customer: str | None) -> list[Document]
         coupon, _ = find_coupon(world, given, redemption, "discounts[0]")
         products = [item.price["product"] for item in cart.items]
         reductions = reduce_amounts(amounts, products, coupon)
+    buyer = world.store.peek("customer", customer) if customer else None
+    reason = EXEMPT.get(buyer["tax_exempt"]) if buyer else None
     return [
-        _line_item(world, item, amount, reduction)
+        _line_item(
+            world, item, amount, reduction, _taxes(amount - reduction, cart.rates_of(item), reason)
+        )
         for item, amount, reduction in zip(cart.items, amounts, reductions, strict=True)
     ]
 
@@ -78,7 +88,10 @@ def _due_today(cart: Cart, item: PricedItem) -> int:
     return 0 if waits_for_trial else amount_of(item.price, item.quantity)
 
 
-def _line_item(world: World, item: PricedItem, amount: int, reduction: int) -> Document:
+def _line_item(
+    world: World, item: PricedItem, amount: int, reduction: int, taxes: list[Document]
+) -> Document:
+    added = sum(tax["amount"] for tax in taxes if not tax["rate"]["inclusive"])
     return shapes.complete(
         {
             "id": world.ids.next("li"),
@@ -86,17 +99,25 @@ def _line_item(world: World, item: PricedItem, amount: int, reduction: int) -> D
             "adjustable_quantity": item.adjustable,
             "amount_discount": reduction,
             "amount_subtotal": amount,
-            "amount_tax": 0,
-            "amount_total": amount - reduction,
+            "amount_tax": sum(tax["amount"] for tax in taxes),
+            "amount_total": amount - reduction + added,
             "currency": item.price["currency"],
             "description": describe_price(world, item.price),
             "discounts": [],
             "metadata": dict(item.metadata),
             "price": dict(item.price),
             "quantity": item.quantity,
-            "taxes": [],
+            "taxes": taxes,
         }
     )
+
+
+def _taxes(net: int, rates: tuple[ReadOnly, ...], reason: str | None) -> list[Document]:
+    told = ("amount", "taxability_reason", "taxable_amount")
+    return [
+        {**{name: tax[name] for name in told}, "rate": dict(rate)}
+        for tax, rate in zip(taxes_on(net, rates, reason), rates, strict=True)
+    ]
 
 
 def keep_cart(world: World, session_id: str, cart: Cart, lines: list[Document]) -> None:
@@ -106,6 +127,8 @@ def keep_cart(world: World, session_id: str, cart: Cart, lines: list[Document]) 
         "line_items": lines,
         "subscription_data": dict(cart.subscription_data),
         "discounts": [dict(given) for given in cart.discounts],
+        "default_tax_rates": list(cart.default_tax_rates),
+        "tax_rates": [list(item.tax_rates) for item in cart.items],
     }
     world.store.put(CART, kept)
 
@@ -114,10 +137,17 @@ def cart_of(world: World, session_id: str) -> Cart:
     """Return the session's cart."""
     kept = world.store.peek(CART, session_id) or {}
     items = [
-        PricedItem(line["price"], line["quantity"], line["metadata"], line["adjustable_quantity"])
-        for line in kept["line_items"]
+        PricedItem(
+            line["price"],
+            line["quantity"],
+            line["metadata"],
+            line["adjustable_quantity"],
+            tuple(rates),
+        )
+        for line, rates in zip(kept["line_items"], kept["tax_rates"], strict=True)
     ]
-    return Cart(items, kept["subscription_data"], kept["discounts"])
+    defaults = tuple(kept["default_tax_rates"])
+    return Cart(items, kept["subscription_data"], kept["discounts"], defaults)
 
 
 def line_items_of(world: World, session_id: str) -> list[Document]:

@@ -25,7 +25,7 @@ def change_cart(
     items = [
         _with_quantity(item, quantities.get(index), index) for index, item in enumerate(cart.items)
     ]
-    changed = Cart(items, cart.subscription_data, cart.discounts)
+    changed = replace(cart, items=items)
     if not changed.recurring():
         raise invalid("At least one subscription has to stay in the order.", param="line_items")
     if code:

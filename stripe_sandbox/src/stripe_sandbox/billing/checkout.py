@@ -86,16 +86,16 @@ def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
 def due_today(lines: list[Document], cart: Cart) -> Document:
     """Return the session's amounts and discounts; raises ApiError below the minimum charge."""
     subtotal = sum(line["amount_subtotal"] for line in lines)
-    discount = sum(line["amount_discount"] for line in lines)
-    _check_minimum(subtotal - discount, cart.currency)
+    total = sum(line["amount_total"] for line in lines)
+    _check_minimum(total, cart.currency)
     return {
         "amount_subtotal": subtotal,
-        "amount_total": subtotal - discount,
+        "amount_total": total,
         "discounts": [_session_discount(given) for given in cart.discounts],
         "total_details": {
-            "amount_discount": discount,
+            "amount_discount": sum(line["amount_discount"] for line in lines),
             "amount_shipping": 0,
-            "amount_tax": 0,
+            "amount_tax": sum(line["amount_tax"] for line in lines),
         },
     }
 
@@ -179,6 +179,7 @@ def _begin_subscription(
         default_payment_method=method_id,
         missing_payment_method=behavior.get("missing_payment_method", "create_invoice"),
         billing_mode=(data.get("billing_mode") or {}).get("type", "flexible"),
+        default_tax_rates=cart.default_tax_rates,
     )
     subscription = create_subscription(world, new, "trialing" if trial_end else "active")
     redemption = Redemption(
@@ -209,6 +210,7 @@ def _one_time_charge(
         quantity=item.quantity,
         metadata=item.metadata,
         subscription=subscription_id,
+        tax_rates=item.tax_rates,
     )
 
 

@@ -1,6 +1,8 @@
-"""The lines of a credit note."""
+"""The lines of a credit note, with their discounts and taxes."""
 
 from stripe_sandbox import shapes
+from stripe_sandbox.billing.invoice_amounts import as_credits
+from stripe_sandbox.billing.taxes import EXEMPT, find_rates, taxes_on
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, missing_param, no_such
 from stripe_sandbox.world import World
@@ -27,11 +29,15 @@ def _given_line(world: World, invoice: ReadOnly, given: ReadOnly, path: str) -> 
     for name in ("quantity", "unit_amount"):
         if given.get(name) is None:
             raise missing_param(f"{path}[{name}]")
+    amount = given["unit_amount"] * given["quantity"]
+    rates = find_rates(world, given.get("tax_rates"), f"{path}[tax_rates]")
     return _line(
         world,
-        amount=given["unit_amount"] * given["quantity"],
+        amount=amount,
         description=given.get("description"),
         quantity=given["quantity"],
+        tax_rates=rates,
+        taxes=taxes_on(amount, rates, EXEMPT.get(invoice["customer_tax_exempt"])),
         type="custom_line_item",
         unit_amount=given["unit_amount"],
         unit_amount_decimal=str(given["unit_amount"]),
@@ -40,6 +46,9 @@ def _given_line(world: World, invoice: ReadOnly, given: ReadOnly, path: str) -> 
 
 def _of_invoice(world: World, invoice: ReadOnly, given: ReadOnly, path: str) -> Document:
     line_id = given.get("invoice_line_item")
+    if given.get("tax_rates"):
+        message = "You can only set `tax_rates` for lines of type `custom_line_item`."
+        raise invalid(message, param=f"{path}[tax_rates]")
     line = next((one for one in invoice["lines"]["data"] if one["id"] == line_id), None)
     if line is None:
         raise no_such("invoice line item", str(line_id), f"{path}[invoice_line_item]")
@@ -51,16 +60,33 @@ def _of_invoice(world: World, invoice: ReadOnly, given: ReadOnly, path: str) -> 
         {**one, "amount": one["amount"] * amount // (line["amount"] or 1)}
         for one in line["discount_amounts"]
     ]
+    discount = sum(one["amount"] for one in taken)
+    taxes, rates = _taxes(world, line, amount - discount)
     return _line(
         world,
         amount=amount,
         description=given.get("description") or line["description"],
-        discount_amount=sum(one["amount"] for one in taken),
+        discount_amount=discount,
         discount_amounts=taken,
         invoice_line_item=line["id"],
+        pretax_credit_amounts=as_credits(taken),
         quantity=quantity,
+        tax_rates=rates,
+        taxes=taxes,
         type="invoice_line_item",
     )
+
+
+def _taxes(world: World, line: ReadOnly, amount: int) -> tuple[list[Document], list[Document]]:
+    """Return the taxes of an amount credited of an invoice line, and their rates."""
+    known = line["taxes"]
+    rates = [world.find("tax_rate", tax["tax_rate_details"]["tax_rate"]) for tax in known]
+    taxes = taxes_on(amount, rates)
+    for tax, of_line in zip(taxes, known, strict=True):
+        tax["taxability_reason"] = of_line["taxability_reason"]
+        if not of_line["taxable_amount"]:
+            tax |= {"amount": 0, "taxable_amount": 0}
+    return taxes, rates
 
 
 def _line(world: World, **values: object) -> Document:

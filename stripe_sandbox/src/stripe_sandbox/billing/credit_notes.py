@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from stripe_sandbox.billing import payments
 from stripe_sandbox.billing.credit_note_lines import lines_of_note
 from stripe_sandbox.billing.customer_balance import change_balance
+from stripe_sandbox.billing.invoice_amounts import as_credits
 from stripe_sandbox.billing.invoices import mark_paid
 from stripe_sandbox.billing.refunds import NewRefund, make_refund
+from stripe_sandbox.billing.taxes import sum_of, totals
 from stripe_sandbox.documents import Document, ReadOnly, list_object
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.money import format_amount
@@ -68,9 +70,8 @@ def _assemble(world: World, invoice: ReadOnly, new: NewCreditNote) -> Document:
         raise invalid(message, param="invoice")
     note_id = world.ids.next("cn")
     lines = lines_of_note(world, invoice, new.amount, new.lines)
-    subtotal = sum(line["amount"] for line in lines)
-    discount = sum(line["discount_amount"] for line in lines)
-    total = subtotal - discount
+    sums = _sums(lines)
+    total = sums["total"]
     _check_total(invoice, total)
     before = min(total, invoice["amount_remaining"]) if invoice["status"] != "paid" else 0
     now = world.time_of(invoice)
@@ -82,8 +83,7 @@ def _assemble(world: World, invoice: ReadOnly, new: NewCreditNote) -> Document:
         "created": now,
         "currency": invoice["currency"],
         "customer": invoice["customer"],
-        "discount_amount": discount,
-        "discount_amounts": [],
+        **sums,
         "effective_at": new.effective_at or now,
         "invoice": invoice["id"],
         "lines": list_object(lines, f"/v1/credit_notes/{note_id}/lines"),
@@ -95,16 +95,31 @@ def _assemble(world: World, invoice: ReadOnly, new: NewCreditNote) -> Document:
         "pdf": f"{world.base_url}/credit_notes/{note_id}/pdf",
         "post_payment_amount": total - before,
         "pre_payment_amount": before,
-        "pretax_credit_amounts": [],
         "reason": new.reason,
         "refunds": [],
         "status": "issued",
-        "subtotal": subtotal,
-        "subtotal_excluding_tax": subtotal,
-        "total": total,
-        "total_excluding_tax": total,
-        "total_taxes": [],
         "type": _type(before, total - before),
+    }
+
+
+def _sums(lines: list[Document]) -> Document:
+    """Return what the lines add up to, with their discounts and taxes, in minor units."""
+    subtotal, taxes = sum(line["amount"] for line in lines), totals(lines)
+    discount = sum(line["discount_amount"] for line in lines)
+    included = sum_of(taxes, "inclusive")
+    taken: dict[str, int] = {}
+    for one in (one for line in lines for one in line["discount_amounts"]):
+        taken[one["discount"]] = taken.get(one["discount"], 0) + one["amount"]
+    amounts = [{"amount": amount, "discount": one} for one, amount in taken.items()]
+    return {
+        "discount_amount": discount,
+        "discount_amounts": amounts,
+        "pretax_credit_amounts": as_credits(amounts),
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal - included,
+        "total": subtotal - discount + sum_of(taxes, "exclusive"),
+        "total_excluding_tax": subtotal - discount - included,
+        "total_taxes": taxes,
     }
 
 

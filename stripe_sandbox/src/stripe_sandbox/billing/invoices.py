@@ -7,14 +7,13 @@ from stripe_sandbox import shapes
 from stripe_sandbox.billing import payments
 from stripe_sandbox.billing.customer_balance import change_balance
 from stripe_sandbox.billing.customers import method_for
-from stripe_sandbox.billing.discounts import discount_lines
+from stripe_sandbox.billing.invoice_amounts import sums, take_discounts, tax_again
 from stripe_sandbox.billing.lines import item_line, pending_items
 from stripe_sandbox.billing.periods import DAY, HOUR
-from stripe_sandbox.billing.taxes import sum_of, tax_lines
+from stripe_sandbox.billing.taxes import tax_lines
 from stripe_sandbox.cards import AUTHENTICATION, Decline
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
-from stripe_sandbox.money import minimum_charge
 from stripe_sandbox.world import World
 
 NO_CARD = Decline(
@@ -64,6 +63,12 @@ class NewInvoice:
     discounts: tuple[str, ...] = ()
     collection_method: str | None = None
     days_until_due: int | None = None
+    default_tax_rates: tuple[ReadOnly, ...] = ()
+
+    def rates(self) -> list[ReadOnly]:
+        """Return the default tax rates: the invoice's own, or those of its subscription."""
+        held = self.subscription["default_tax_rates"] if self.subscription else None
+        return list(self.default_tax_rates or held or [])
 
 
 def pull_pending_items(
@@ -99,6 +104,8 @@ def assemble_invoice(
     """
     for line in bill.lines:
         line["invoice"] = invoice_id
+    taken = take_discounts(world, bill.lines, bill.discounts)
+    tax_lines(world, bill.lines, bill.customer, bill.subscription, bill.rates())
     return shapes.complete(
         {
             **BLANK,
@@ -107,7 +114,8 @@ def assemble_invoice(
             **_collection(world, bill, due_at),
             "created": due_at or world.time_of(bill.customer),
             "currency": bill.currency,
-            "default_tax_rates": list((bill.subscription or {}).get("default_tax_rates") or []),
+            "default_tax_rates": bill.rates(),
+            "discounts": list(bill.discounts),
             "lines": list_object(bill.lines, f"/v1/invoices/{invoice_id}/lines"),
             "next_payment_attempt": due_at + HOUR if due_at else None,
             "parent": _parent(bill.subscription),
@@ -115,7 +123,7 @@ def assemble_invoice(
             "period_start": bill.period[0],
             "test_clock": world.clock_of(bill.customer),
             **_bill_to(bill.customer),
-            **_amounts(world, bill),
+            **sums(bill.lines, taken, bill.customer["balance"] or 0, bill.currency),
         }
     )
 
@@ -158,46 +166,6 @@ def _parent(subscription: ReadOnly | None) -> Document | None:
     return {"subscription_details": details, "type": "subscription_details"}
 
 
-def _amounts(world: World, bill: NewInvoice) -> Document:
-    subtotal = sum(line["amount"] for line in bill.lines)
-    taken = _discount(world, bill)
-    net = subtotal - sum(taken.values())
-    taxes = tax_lines(world, bill.lines, bill.customer, bill.subscription)
-    included, total = sum_of(taxes, "inclusive"), net + sum_of(taxes, "exclusive")
-    balance = bill.customer["balance"] or 0
-    due = _amount_due(total + balance, bill.currency)
-    return {
-        "amount_due": due,
-        "amount_overpaid": 0,
-        "amount_remaining": due,
-        "discounts": list(bill.discounts),
-        "starting_balance": balance,
-        "subtotal": subtotal,
-        "subtotal_excluding_tax": subtotal - included,
-        "total": total,
-        "total_discount_amounts": [{"amount": a, "discount": d} for d, a in taken.items()],
-        "total_excluding_tax": net - included,
-        "total_pretax_credit_amounts": [
-            {"amount": a, "discount": d, "type": "discount"} for d, a in taken.items()
-        ],
-        "total_taxes": taxes,
-    }
-
-
-def _amount_due(amount: int, currency: str) -> int:
-    """Return what to charge; less than the minimum charge goes to the customer's balance."""
-    return amount if amount >= minimum_charge(currency) else 0
-
-
-def _discount(world: World, bill: NewInvoice) -> Document:
-    """Apply discounts: those of each line first, then those of the invoice."""
-    totals: Document = {}
-    for line in bill.lines:
-        for discount_id, amount in discount_lines(world, [line], line["discounts"]).items():
-            totals[discount_id] = totals.get(discount_id, 0) + amount
-    return totals | discount_lines(world, bill.lines, bill.discounts)
-
-
 def finalize_invoice(world: World, invoice: Document) -> Document:
     """Finalize a draft; if nothing is due, it is paid at once.
 
@@ -206,6 +174,7 @@ def finalize_invoice(world: World, invoice: Document) -> Document:
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize it.")
     now = world.time_of(invoice)
+    _follow_customer(world, invoice)
     if invoice["due_date"] is not None:
         invoice["due_date"] = max(invoice["due_date"] - invoice["created"] + now, now)
     invoice |= {
@@ -224,6 +193,14 @@ def finalize_invoice(world: World, invoice: Document) -> Document:
         return mark_paid(world, invoice)
     payments.open_payment(world, invoice)
     return invoice
+
+
+def _follow_customer(world: World, invoice: Document) -> None:
+    """Write the customer as they are now on a draft, with the taxes if they are exempt or not."""
+    customer, before = world.find("customer", invoice["customer"]), invoice["customer_tax_exempt"]
+    invoice |= _bill_to(customer)
+    if invoice["customer_tax_exempt"] != before:
+        tax_again(world, invoice, customer, subscription_of(world, invoice))
 
 
 def _take_number(world: World, customer_id: str) -> str:

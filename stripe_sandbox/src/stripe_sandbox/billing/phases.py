@@ -63,6 +63,7 @@ def _enter(world: World, schedule: ReadOnly, phase: ReadOnly, *, proration: str)
 def _apply_settings(world: World, subscription: Document, phase: ReadOnly) -> None:
     metadata = merge_metadata(subscription["metadata"], phase["metadata"])
     subscription["metadata"] = metadata
+    subscription["default_tax_rates"] = phase["default_tax_rates"]
     for name in ("default_payment_method", "description"):
         subscription[name] = phase[name] or subscription[name]
 
@@ -80,7 +81,14 @@ def change_current_phase(world: World, schedule: Document, known: ReadOnly, pror
     """Apply what has changed in the current phase to the subscription at once."""
     start = schedule["current_phase"]["start_date"]
     phase = next(one for one in schedule["phases"] if one["start_date"] == start)
-    told = ("items", "discounts", "metadata", "default_payment_method", "description")
+    told = (
+        "items",
+        "default_payment_method",
+        "default_tax_rates",
+        "description",
+        "discounts",
+        "metadata",
+    )
     if any(phase[name] != known[name] for name in told):
         kept = {**phase, "billing_cycle_anchor": None}
         _enter(world, schedule, kept, proration=proration)
@@ -105,7 +113,7 @@ def _changes(
     for position, item in enumerate(wanted):
         price = world.find("price", item["price"])
         place = {"id": items[position]["id"]} if position < len(items) else {}
-        told = {name: item[name] for name in ("metadata", "quantity")}
+        told = {name: item[name] for name in ("metadata", "quantity", "tax_rates")}
         changes.append(({**place, **told, "discounts": _given(item["discounts"])}, price))
     surplus = items[len(wanted) :]
     return [*changes, *(({"id": item["id"], "deleted": True}, None) for item in surplus)]
@@ -126,8 +134,10 @@ def start_schedule(world: World, schedule: Document) -> Document:
     )
     subscription = create_subscription(world, new, "active")
     _apply_discounts(world, subscription, phase)
+    subscription["default_tax_rates"] = phase["default_tax_rates"]
     for item, told in zip(subscription["items"]["data"], phase["items"], strict=True):
         replace_discounts(world, subscription, item, _given(told["discounts"]), "items")
+        item["tax_rates"] = told["tax_rates"]
     subscription["schedule"] = schedule["id"]
     set_end(world, subscription, schedule)
     lines = term_lines(world, subscription, subscription["items"]["data"])

@@ -21,6 +21,7 @@ def create_from(world: World, subscription: Document, metadata: ReadOnly) -> Doc
         start,
         earliest_end(subscription),
         items,
+        default_tax_rates=subscription["default_tax_rates"],
         discounts=_held(subscription),
     )
     schedule = make_schedule(
@@ -72,6 +73,7 @@ def make_phase(currency: str, start: int, end: int, items: list[Document], **mor
     return {
         "add_invoice_items": [],
         "currency": currency,
+        "default_tax_rates": [],
         "discounts": [],
         "end_date": end,
         "items": [_phase_item(item) for item in items],
@@ -91,7 +93,7 @@ def _phase_item(item: ReadOnly) -> Document:
         "plan": price,
         "price": price,
         "quantity": item.get("quantity"),
-        "tax_rates": [],
+        "tax_rates": item["tax_rates"],
     }
 
 
@@ -136,6 +138,7 @@ def follow_items(world: World, subscription: ReadOnly) -> None:
         if phase["start_date"] == start:
             phase["items"] = [_phase_item(item) for item in subscription["items"]["data"]]
             phase["discounts"] = _held(subscription)
+            phase["default_tax_rates"] = subscription["default_tax_rates"]
     world.change(schedule)
 
 

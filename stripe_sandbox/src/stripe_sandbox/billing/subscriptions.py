@@ -53,6 +53,7 @@ class PricedItem:
     quantity: int = 1
     metadata: ReadOnly = field(default_factory=dict)
     adjustable: ReadOnly | None = None
+    tax_rates: tuple[ReadOnly, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class NewSubscription:
     cancel_at: int | None = None
     cancel_at_period_end: bool = False
     billing_mode: str = "flexible"
+    default_tax_rates: tuple[ReadOnly, ...] = ()
 
 
 def create_subscription(world: World, new: NewSubscription, status: str) -> Document:
@@ -92,6 +94,7 @@ def create_subscription(world: World, new: NewSubscription, status: str) -> Docu
             "currency": new.items[0].price["currency"],
             "customer": new.customer["id"],
             "default_payment_method": new.default_payment_method,
+            "default_tax_rates": list(new.default_tax_rates),
             "description": new.description,
             "items": list_object(items, f"/v1/subscription_items?subscription={subscription_id}"),
             "metadata": dict(new.metadata),
@@ -159,7 +162,7 @@ def make_item(world: World, item: PricedItem, subscription_id: str, period: Peri
             "price": dict(item.price),
             "quantity": item.quantity,
             "subscription": subscription_id,
-            "tax_rates": [],
+            "tax_rates": list(item.tax_rates),
         }
     )
 

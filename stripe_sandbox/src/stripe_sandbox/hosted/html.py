@@ -135,6 +135,9 @@ def _summary(session: ReadOnly, lines: Iterable[ReadOnly]) -> str:
     discount = session["total_details"]["amount_discount"]
     if discount:
         rows.append(_row("Discount", -discount, currency))
+    tax = session["amount_total"] - session["amount_subtotal"] + discount
+    if tax:
+        rows.append(_row("Tax", tax, currency))
     total = format_amount(session["amount_total"], currency)
     rows.append(
         f'<tr class="total"><th scope="row">Total due today</th>'

@@ -17,6 +17,7 @@ from stripe_sandbox.billing.checkout import expire_session, open_session
 from stripe_sandbox.billing.lines import check_currency_of
 from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.subscriptions import PricedItem, refuse_repeated
+from stripe_sandbox.billing.taxes import check_behavior, find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import (
@@ -61,7 +62,9 @@ def create(call: Call) -> Document:
     _check_buyer(call)
     _check_expiry(call)
     data = call.get("subscription_data", {})
-    cart = Cart(_items(call), data, _discounts(call))
+    path = "subscription_data[default_tax_rates]"
+    defaults = find_rates(call.world, data.get("default_tax_rates"), path)
+    cart = Cart(_items(call), data, _discounts(call), tuple(defaults))
     _check_cart(cart)
     if call.get("customer"):
         check_currency_of(call.world, call.get("customer"), cart.currency)
@@ -127,9 +130,9 @@ def _item(call: Call, line: ReadOnly, path: str) -> PricedItem:
         raise missing_param(f"{path}[quantity]")
     if quantity < 1:
         raise invalid("Invalid quantity: must be at least 1.", param=f"{path}[quantity]")
-    return PricedItem(
-        price, quantity, line.get("metadata") or {}, _adjustable(line, quantity, path)
-    )
+    rates = find_rates(call.world, line.get("tax_rates"), f"{path}[tax_rates]")
+    adjustable = _adjustable(line, quantity, path)
+    return PricedItem(price, quantity, line.get("metadata") or {}, adjustable, tuple(rates))
 
 
 def _adjustable(line: ReadOnly, quantity: int, path: str) -> Document | None:
@@ -167,6 +170,8 @@ def _check_cart(cart: Cart) -> None:
         message = "You must provide at least one recurring price in `subscription` mode."
         raise invalid(message, param="line_items")
     refuse_repeated([item.price["id"] for item in recurring])
+    for item in cart.items:
+        check_behavior(item.price, cart.rates_of(item))
     if max(len(recurring), len(cart.one_time())) > MAX_LINES:
         raise invalid(f"At most {MAX_LINES} line items of a kind are allowed.", param="line_items")
     terms = {(i.price["recurring"]["interval"], i.price["recurring"]["interval_count"])
@@ -230,10 +235,12 @@ CREATE = supports(
         "metadata",
         "price",
         "quantity",
+        "tax_rates",
         price_data=supports(base=prices.RECURRING_AMOUNT, product_data=PRODUCT),
     ),
     mode=one_of("subscription"),
     subscription_data=supports(
+        "default_tax_rates",
         "description",
         "metadata",
         "trial_end",

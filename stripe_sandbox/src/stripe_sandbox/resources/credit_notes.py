@@ -81,7 +81,9 @@ def void(call: Call) -> Document:
 
 PATH = "/credit_notes"
 ONE = f"{PATH}/{{id}}"
-LINES = supports("amount", "description", "invoice_line_item", "quantity", "type", "unit_amount")
+LINES = supports(
+    "amount", "description", "invoice_line_item", "quantity", "tax_rates", "type", "unit_amount"
+)
 LINED = supports("amount", "invoice", lines=LINES)
 NEW = supports(
     "credit_amount",

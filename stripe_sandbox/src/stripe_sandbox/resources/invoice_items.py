@@ -16,7 +16,7 @@ from stripe_sandbox.billing.discounts import Redemption, redeem
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period, earliest_end
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
-from stripe_sandbox.billing.taxes import find_rates
+from stripe_sandbox.billing.taxes import check_behavior, find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
@@ -40,7 +40,8 @@ def create(call: Call) -> Document:
         raise missing_param("customer")
     customer = world.find("customer", call.get("customer"), "customer")
     _check_subscription(call)
-    price = _price(call)
+    price, rates = _price(call), find_rates(world, call.get("tax_rates"), "tax_rates")
+    check_behavior(price, rates)
     amount, quantity = _amount(call, price), call.get("quantity", 1)
     charge = NewInvoiceItem(
         amount=amount,
@@ -55,7 +56,7 @@ def create(call: Call) -> Document:
             world, call.params, customer["id"], price["currency"] if price else _currency(call)
         ),
         subscription=call.get("subscription"),
-        tax_rates=tuple(find_rates(world, call.get("tax_rates"), "tax_rates")),
+        tax_rates=tuple(rates),
     )
     item = add_invoice_item(world, customer, charge)
     world.announce("invoiceitem.created", item)
@@ -135,6 +136,8 @@ def one_time_charge(
     price = named_price(call, given, param)
     if price is None:
         raise missing_param(param)
+    rates = find_rates(call.world, given.get("tax_rates"), param)
+    check_behavior(price, rates or subscription["default_tax_rates"] or [])
     quantity, now = given.get("quantity", 1), call.world.time_of(subscription)
     return NewInvoiceItem(
         amount=amount_of(price, quantity),
@@ -147,7 +150,7 @@ def one_time_charge(
         discountable=given.get("discountable", True),
         discounts=_discounts(call.world, given, subscription["customer"], price["currency"]),
         subscription=subscription["id"],
-        tax_rates=tuple(find_rates(call.world, given.get("tax_rates"), param)),
+        tax_rates=tuple(rates),
     )
 
 
@@ -192,6 +195,8 @@ def update(call: Call) -> Document:
         item |= {"amount": call.get("amount"), "net_amount": call.get("amount")}
     if call.get("period"):
         item["period"] = dict(call.get("period"))
+    if "tax_rates" in call.params:
+        item["tax_rates"] = find_rates(call.world, call.get("tax_rates"), "tax_rates")
     if "metadata" in call.params:
         item["metadata"] = merge_metadata(item["metadata"], call.params["metadata"])
     return call.world.save(item)
@@ -225,7 +230,7 @@ ONE_TIME = supports(
 )
 """What `add_invoice_items` has in every operation."""
 
-UPDATE = supports("amount", "description", "discountable", "metadata", "period")
+UPDATE = supports("amount", "description", "discountable", "metadata", "period", "tax_rates")
 CREATE = supports(
     "currency",
     "customer",
@@ -233,7 +238,6 @@ CREATE = supports(
     "pricing",
     "quantity",
     "subscription",
-    "tax_rates",
     "unit_amount_decimal",
     base=UPDATE,
     price_data=prices.AMOUNT,

@@ -20,6 +20,7 @@ from stripe_sandbox.billing.changes import change_items, end_trial
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import attempt_payment, settle
+from stripe_sandbox.billing.invoice_amounts import tax_again
 from stripe_sandbox.billing.invoices import (
     NewInvoice,
     charge_invoice,
@@ -28,11 +29,13 @@ from stripe_sandbox.billing.invoices import (
     mark_paid,
     mark_uncollectible,
     pull_pending_items,
+    subscription_of,
     void_invoice,
 )
 from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
+from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import ApiError, invalid, missing_param
 from stripe_sandbox.operations import (
@@ -48,6 +51,8 @@ from stripe_sandbox.resources.invoice_items import one_time_charge
 from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
 from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
 from stripe_sandbox.supported import one_of, supports
+
+RATES = "default_tax_rates"
 
 
 def create(call: Call) -> Document:
@@ -72,6 +77,7 @@ def create(call: Call) -> Document:
         subscription=subscription,
         collection_method=call.get("collection_method"),
         days_until_due=call.get("days_until_due"),
+        default_tax_rates=tuple(find_rates(world, call.get("default_tax_rates"), RATES)),
     )
     invoice = draft_invoice(world, bill, auto_advance=call.get("auto_advance", False))
     invoice |= {"metadata": call.get("metadata", {}), "description": call.get("description")}
@@ -93,6 +99,10 @@ def preview(call: Call) -> Document:
             message = "The subscription does not belong to this customer."
             raise invalid(message, param="subscription")
         _add_invoice_items(call, subscription)
+        if "default_tax_rates" in details:
+            given = details["default_tax_rates"]
+            path = f"subscription_details[{RATES}]"
+            subscription[RATES] = find_rates(call.world, given, path)
         if details.get("items"):
             return _preview_change(call, subscription, details)
         return _preview_renewal(call, subscription)
@@ -147,7 +157,19 @@ def update(call: Call) -> Document:
         set_due_date(call, invoice)
     if "metadata" in call.params:
         invoice["metadata"] = merge_metadata(invoice["metadata"], call.params["metadata"])
+    if RATES in call.params:
+        _change_rates(call, invoice)
     return call.world.change(invoice)
+
+
+def _change_rates(call: Call, invoice: Document) -> None:
+    if invoice["status"] != "draft":
+        message = "Finalized invoices can't be updated in this way"
+        raise invalid(message, param=RATES, code="invoice_not_editable")
+    world = call.world
+    invoice[RATES] = find_rates(world, call.get(RATES), RATES)
+    customer = world.find("customer", invoice["customer"])
+    tax_again(world, invoice, customer, subscription_of(world, invoice))
 
 
 def delete(call: Call) -> Document:
@@ -241,6 +263,7 @@ ONE = f"{PATH}/{{id}}"
 CREATE = supports(
     "auto_advance",
     "collection_method",
+    "default_tax_rates",
     "days_until_due",
     "due_date",
     "currency",
@@ -268,6 +291,7 @@ PREVIEW = supports(
         price_data=UNTAXED,
     ),
     subscription_details=supports(
+        "default_tax_rates",
         "proration_behavior",
         "proration_date",
         items=PREVIEWED_ITEM,
@@ -277,6 +301,7 @@ PREVIEW = supports(
 UPDATE = supports(
     "auto_advance",
     "collection_method",
+    "default_tax_rates",
     "days_until_due",
     "due_date",
     "default_payment_method",

@@ -3,6 +3,7 @@
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.periods import add_interval
 from stripe_sandbox.billing.subscription_schedules import make_phase
+from stripe_sandbox.billing.taxes import check_behavior, find_rates
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call
@@ -11,9 +12,10 @@ from stripe_sandbox.supported import one_of, supports
 
 PLAIN = ("billing_cycle_anchor", "default_payment_method", "description")
 DISCOUNTS = supports("coupon", "discount", "promotion_code")
-ITEM = supports("metadata", "plan", "price", "quantity", discounts=DISCOUNTS)
+ITEM = supports("metadata", "plan", "price", "quantity", "tax_rates", discounts=DISCOUNTS)
 PHASE = supports(
     *PLAIN,
+    "default_tax_rates",
     "duration",
     "metadata",
     "proration_behavior",
@@ -47,11 +49,15 @@ def _phase(call: Call, customer_id: str, given: ReadOnly, start: int, index: int
     if method:
         check_owner(call.world, method, customer_id, f"{path}[default_payment_method]")
     items = [_item(call, one, f"{path}[items][{i}]") for i, one in enumerate(given["items"])]
+    rates = _rates(call, given, path, "default_tax_rates")
+    for item in items:
+        check_behavior(item["price"], item["tax_rates"] or rates)
     return make_phase(
         items[0]["price"]["currency"],
         start,
         _end(given, items, start, path),
         items,
+        default_tax_rates=rates,
         discounts=_discounts(call, given, f"{path}[discounts]"),
         metadata=given.get("metadata") or {},
         proration_behavior=given.get("proration_behavior") or "create_prorations",
@@ -68,7 +74,12 @@ def _item(call: Call, given: ReadOnly, path: str) -> Document:
         "metadata": given.get("metadata") or {},
         "price": price,
         "quantity": given.get("quantity") or 1,
+        "tax_rates": _rates(call, given, path, "tax_rates"),
     }
+
+
+def _rates(call: Call, given: ReadOnly, path: str, name: str) -> list[Document]:
+    return find_rates(call.world, given.get(name), f"{path}[{name}]")
 
 
 def _discounts(call: Call, given: ReadOnly, path: str) -> list[Document]:

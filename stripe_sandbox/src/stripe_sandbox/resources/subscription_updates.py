@@ -19,7 +19,7 @@ from stripe_sandbox.billing.subscription_schedules import (
     refuse_scheduled_items,
 )
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
-from stripe_sandbox.billing.taxes import find_rates
+from stripe_sandbox.billing.taxes import check_items, find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call
@@ -94,6 +94,8 @@ def update(call: Call) -> Document:
         subscription["pause_collection"] = call.params["pause_collection"]
     _change_cancellation(call, subscription)
     bills_now, new_period = _change_terms(call, subscription)
+    if call.params.keys() & {"default_tax_rates", "items"}:
+        check_items(subscription)
     if bills_now:
         _invoice_now(call, subscription, new_period=new_period)
     else:

@@ -34,7 +34,7 @@ from stripe_sandbox.billing.subscriptions import (
     draft_first_invoice,
     set_status,
 )
-from stripe_sandbox.billing.taxes import find_rates
+from stripe_sandbox.billing.taxes import check_items, find_rates
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
 from stripe_sandbox.operations import (
@@ -79,6 +79,7 @@ def create(call: Call) -> Document:
         item["tax_rates"] = find_rates(world, given.get("tax_rates"), "items")
     rates = find_rates(world, call.get("default_tax_rates"), "default_tax_rates")
     subscription["default_tax_rates"] = rates
+    check_items(subscription)
     if call.get("cancel_at_period_end"):
         schedule_cancellation(world, subscription, earliest_end(subscription))
     if new.billing_cycle_anchor:
