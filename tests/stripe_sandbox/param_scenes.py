@@ -19,6 +19,7 @@ from tests.stripe_sandbox.param_cases import (
 )
 from tests.stripe_sandbox.param_money import MONEY
 from tests.stripe_sandbox.param_schedules import SCHEDULES
+from tests.stripe_sandbox.param_search import SEARCHES
 from tests.stripe_sandbox.param_terms import TERM_SCENES
 
 PERIOD = {"start": {"type": "timestamp", "timestamp": START + 1},
@@ -64,6 +65,7 @@ TIERED = {
 SCENES: dict[str, Scene] = {
     **MONEY,
     **SCHEDULES,
+    **SEARCHES,
     **TERM_SCENES,
     "POST /checkout/sessions/{id}/expire": scene("session"),
     "DELETE /coupons/{id}": scene("coupon"),

@@ -3,6 +3,7 @@
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
 from tests.stripe_sandbox.param_money import add_money
+from tests.stripe_sandbox.param_search import add_cursors
 from tests.stripe_sandbox.param_terms import add_terms
 
 PRICES = (
@@ -23,6 +24,7 @@ def populate(desk: Desk) -> None:
     _add_sessions(desk)
     add_money(desk)
     add_terms(desk)
+    add_cursors(desk)
 
 
 def _add_catalogue(desk: Desk) -> None:

@@ -51,9 +51,9 @@ async def test_choices_are_listed_with_or(api):
 
 
 async def test_search_is_not_mistaken_for_an_id(sandbox):
-    status, _, error = await fetch(sandbox, "customers/search?query=x")
+    status, _, error = await fetch(sandbox, "coupons/search?query=x")
     assert status == 404
-    assert error["message"] == "Unrecognized request URL (GET: /v1/customers/search)."
+    assert error["message"] == "Unrecognized request URL (GET: /v1/coupons/search)."
 
 
 async def test_a_preview_with_nothing_to_come_is_404(shop):

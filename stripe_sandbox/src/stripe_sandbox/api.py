@@ -17,8 +17,8 @@ from stripe_sandbox.errors import ApiError
 from stripe_sandbox.expansion import expand
 from stripe_sandbox.faults import Fault, Faults, RateLimit
 from stripe_sandbox.idempotency import IdempotencyKeys, digest
-from stripe_sandbox.operations import Call, Listing, Operation
-from stripe_sandbox.pagination import cut_page, take_cursors
+from stripe_sandbox.operations import Call, Listing, Operation, SearchResult
+from stripe_sandbox.pagination import cut_page, cut_search_page, take_cursors
 from stripe_sandbox.params import check_params, decode_form
 from stripe_sandbox.shapes import as_sent
 from stripe_sandbox.versions import is_known_version
@@ -27,6 +27,9 @@ from stripe_sandbox.world import ACCOUNT_ID, API_VERSION, Origin, World
 TEST_KEYS = ("sk_test_", "rk_test_")
 ANY_ID = "{id:(?!search$)[^/]+}"
 """An id in a path; `search` is a path of its own."""
+
+TOTAL = "total_count"
+"""What a search counts only if it is expanded."""
 
 LOGS = f"https://dashboard.stripe.com/{ACCOUNT_ID}/test/workbench/logs/"
 LIVE_KEYS = ("sk_live_", "rk_live_")
@@ -146,7 +149,10 @@ class Api:
         paths = params.pop("expand", None) or []
         cursors = take_cursors(params)
         result = task.operation.handle(Call(self._world, task.ids, params))
-        if isinstance(result, Listing):
+        if isinstance(result, SearchResult):
+            result = cut_search_page(result, cursors, task.path, counts=TOTAL in paths)
+            paths = [path for path in paths if path != TOTAL]
+        elif isinstance(result, Listing):
             result = cut_page(result, cursors, task.path)
             result["data"] = deepcopy(result["data"])
         return expand(self._world, as_sent(result), paths)

@@ -17,6 +17,7 @@ from stripe_sandbox.shapes import CLASSES, as_sent, fields_of
 from stripe_sandbox.world import World
 
 MAX_DEPTH = 4
+LISTS = frozenset({"list", "search_result"})
 
 
 def expand(world: World, document: Document, paths: list[str]) -> Document:
@@ -28,7 +29,7 @@ def expand(world: World, document: Document, paths: list[str]) -> Document:
                 f"You cannot expand more than {MAX_DEPTH} levels of a property. Property: {path}"
             )
             raise invalid(message, param="expand")
-        if document["object"] == "list" and steps[0] != "data":
+        if document["object"] in LISTS and steps[0] != "data":
             raise _refusal(path, f" You may want to try expanding 'data.{path}' instead.")
         _walk(world, document, None, steps, path)
     return document
@@ -43,7 +44,7 @@ def _walk(
             _walk(world, item, declared, steps, path)
     elif isinstance(node, dict) and steps:
         step, rest = steps[0], steps[1:]
-        if node.get("object") == "list":
+        if node.get("object") in LISTS:
             if step != "data":
                 raise _refusal(path)
             _walk(world, node["data"], None, rest, path)

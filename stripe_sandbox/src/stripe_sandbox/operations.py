@@ -46,6 +46,13 @@ class Listing:
     after: Callable[[str], Iterable[ReadOnly]] | None = None
 
 
+@dataclass(frozen=True)
+class SearchResult(Listing):
+    """The objects that match a search; `page` is the cursor of the request, if it has one."""
+
+    page: str | None = None
+
+
 Handler = Callable[[Call], Document | Listing]
 Filter = Callable[[ReadOnly, Any], bool]
 

@@ -1,12 +1,14 @@
 """Pagination: `limit`, `starting_after`, `ending_before`, `has_more`."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
+from copy import deepcopy
 from itertools import islice
 from typing import Any
 
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, no_such
-from stripe_sandbox.operations import Listing
+from stripe_sandbox.operations import Listing, SearchResult
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
@@ -30,6 +32,39 @@ def cut_page(found: Listing, cursors: Document, url: str) -> Document:
         following = list(islice(_following(found, cursors), limit + 1))
         page, more = following[:limit], len(following) > limit
     return {"object": "list", "data": page, "has_more": more, "url": url}
+
+
+def cut_search_page(found: SearchResult, cursors: Document, url: str, *, counts: bool) -> Document:
+    """Return one page of what a search has found, newest first, as a search result.
+
+    `next_page` is the `page` of the next request; `counts` adds the `total_count`. Raises
+    ApiError for a limit outside 1 to 100, and for a page that no search has named.
+    """
+    limit, documents = _limit(cursors), list(found.documents)
+    start = _place_after(documents, found.page) if found.page else 0
+    page = documents[start : start + limit]
+    more = len(documents) > start + limit
+    result: Document = {
+        "object": "search_result",
+        "data": deepcopy(page),
+        "has_more": more,
+        "next_page": page_after(page[-1]["id"]) if more else None,
+        "url": url,
+    }
+    return {**result, "total_count": len(documents)} if counts else result
+
+
+def page_after(object_id: str) -> str:
+    """Return the cursor of the page of a search that begins after an object."""
+    return urlsafe_b64encode(object_id.encode()).decode()
+
+
+def _place_after(documents: list[ReadOnly], page: str) -> int:
+    try:
+        last = urlsafe_b64decode(page).decode()
+        return [document["id"] for document in documents].index(last) + 1
+    except ValueError:
+        raise invalid(f"Invalid page: {page}", param="page") from None
 
 
 def _page_before(
