@@ -3420,7 +3420,7 @@ CREATE TABLE billing_changes (
     CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
     CONSTRAINT billing_changes_check1 CHECK (((kind = 'refund'::text) = (invoice_id IS NOT NULL))),
     CONSTRAINT billing_changes_check2 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
-    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text]))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text]))),
     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
@@ -3428,7 +3428,7 @@ COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at St
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: a refund';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, cancel, resume or refund';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, cancel, resume, revive or refund';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
@@ -3736,6 +3736,30 @@ COMMENT ON COLUMN billing_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
 COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency per month';
+
+CREATE TABLE billing_planned_changes (
+    stripe_schedule_id text NOT NULL,
+    subscription_id uuid NOT NULL,
+    plan_code text NOT NULL,
+    billing_cycle text NOT NULL,
+    addon_codes text[] NOT NULL,
+    effective_at timestamp with time zone NOT NULL,
+    subtotal bigint NOT NULL,
+    amount bigint NOT NULL,
+    planned_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_planned_changes IS 'Subscription schedules at Stripe that were made here: each changes a subscription at the end of a term. It counts while subscriptions.stripe_schedule_id names it';
+COMMENT ON COLUMN billing_planned_changes.stripe_schedule_id IS 'sub_sched_...';
+COMMENT ON COLUMN billing_planned_changes.subscription_id IS 'What it changes';
+COMMENT ON COLUMN billing_planned_changes.plan_code IS 'The plan afterwards';
+COMMENT ON COLUMN billing_planned_changes.billing_cycle IS 'The term afterwards';
+COMMENT ON COLUMN billing_planned_changes.addon_codes IS 'The add-ons afterwards, sorted';
+COMMENT ON COLUMN billing_planned_changes.effective_at IS 'When the change begins: the end of the term in which it was asked for';
+COMMENT ON COLUMN billing_planned_changes.subtotal IS 'Minor units of the first term afterwards, before discounts';
+COMMENT ON COLUMN billing_planned_changes.amount IS 'Minor units of the first invoice afterwards, as previewed: after discounts, before the balance';
+COMMENT ON COLUMN billing_planned_changes.planned_at IS 'When Stripe took the change; null: the schedule was made, and changes nothing yet';
+COMMENT ON COLUMN billing_planned_changes.created_at IS 'When the schedule was made';
 
 CREATE TABLE billing_receivers (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -4139,6 +4163,7 @@ CREATE TABLE products (
     max_per_customer integer,
     card_required boolean DEFAULT false,
     free_domain boolean DEFAULT false,
+    allowed_changes text[],
     category text,
     features text[] DEFAULT '{}'::text[],
     resources jsonb DEFAULT '{}'::jsonb,
@@ -4157,6 +4182,7 @@ COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: 
 COMMENT ON COLUMN products.max_per_customer IS 'How many of a plan one customer may have at a time; null: any number';
 COMMENT ON COLUMN products.card_required IS 'Checkout asks for a card even if nothing is due';
 COMMENT ON COLUMN products.free_domain IS 'A term of twelve months or more includes the first domain of the order';
+COMMENT ON COLUMN products.allowed_changes IS 'Codes of the plans that a plan may be changed to; null: any';
 COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
 COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
 COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
@@ -4567,7 +4593,9 @@ UNION ALL
     s.stripe_as_of AS since,
     'the schedule was not made here, and changes the subscription at Stripe'::text AS detail
    FROM subscriptions s
-  WHERE ((s.stripe_schedule_id IS NOT NULL) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))
+  WHERE ((s.stripe_schedule_id IS NOT NULL) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])) AND (NOT (EXISTS ( SELECT 1
+           FROM billing_planned_changes planned
+          WHERE (planned.stripe_schedule_id = s.stripe_schedule_id)))))
 UNION ALL
  SELECT 'item_unplaced'::text AS trouble,
     i.subscription_id,
@@ -4860,7 +4888,10 @@ CREATE VIEW billing_overview AS
     net.discounts,
     COALESCE(net.next_charge, due.subtotal) AS next_charge,
     s.stripe_subscription_id,
-    s.stripe_customer_id
+    s.stripe_customer_id,
+    ( SELECT ((((p.plan_code || ' '::text) || p.billing_cycle) || ' from '::text) || ((p.effective_at AT TIME ZONE 'UTC'::text))::date)
+           FROM billing_planned_changes p
+          WHERE ((p.stripe_schedule_id = s.stripe_schedule_id) AND (p.planned_at IS NOT NULL) AND (p.effective_at >= s.current_period_end))) AS planned_change
    FROM ((((subscriptions s
      LEFT JOIN LATERAL ( SELECT listed.ends_at,
             (sum(listed.amount))::bigint AS subtotal,
@@ -4913,6 +4944,7 @@ COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it 
 COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
+COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 
 CREATE UNLOGGED TABLE billing_reconcile_marks (
     object_id text NOT NULL
@@ -5575,6 +5607,9 @@ ALTER TABLE ONLY billing_message_sequences
 ALTER TABLE ONLY billing_messages
     ADD CONSTRAINT billing_messages_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY billing_planned_changes
+    ADD CONSTRAINT billing_planned_changes_pkey PRIMARY KEY (stripe_schedule_id);
+
 ALTER TABLE ONLY billing_receivers
     ADD CONSTRAINT billing_receivers_name_key UNIQUE (name);
 
@@ -5817,6 +5852,8 @@ CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id
 
 CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
 
+CREATE INDEX billing_planned_changes_subscription_idx ON billing_planned_changes USING btree (subscription_id);
+
 CREATE UNIQUE INDEX billing_products_code_key ON products USING btree (code);
 
 CREATE UNIQUE INDEX billing_products_stripe_product_key ON products USING btree (stripe_product_id) WHERE (code IS NOT NULL);
@@ -6042,6 +6079,9 @@ ALTER TABLE ONLY billing_leniency
 
 ALTER TABLE ONLY billing_leniency
     ADD CONSTRAINT billing_leniency_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_planned_changes
+    ADD CONSTRAINT billing_planned_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_reconcile_drift
     ADD CONSTRAINT billing_reconcile_drift_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;

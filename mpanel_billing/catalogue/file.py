@@ -155,12 +155,17 @@ def _odd_amounts(file: CatalogueFile) -> Iterator[Found]:
 
 
 def _odd_plans(file: CatalogueFile) -> Iterator[Found]:
+    codes = {plan.code for plan in file.plans}
     for index, plan in enumerate(file.plans):
         costs_nothing = any(
             amount.amount == 0 and amount.billing_cycle for amount in plan.amounts(file.currency)
         )
         if plan.free_domain and costs_nothing:
             yield ("plans", index, "free_domain"), "must be false for a plan with a price of 0"
+        for place, code in enumerate(plan.allowed_changes or ()):
+            if code not in codes:
+                path = ("plans", index, "allowed_changes", place)
+                yield path, f"{code!r} is not a plan of this file"
 
 
 def _odd_coupons(file: CatalogueFile) -> Iterator[Found]:

@@ -34,7 +34,7 @@ class Product:
 
     Of plans: a customer may have `max_per_customer` of them at a time, None without a limit;
     `card_required`, even if nothing is due; `free_domain`: a long term includes the order's first
-    domain.
+    domain; `allowed_changes`: the plans it may be changed to, None for any.
     """
 
     id: UUID
@@ -53,6 +53,7 @@ class Product:
     max_per_customer: int | None = None
     card_required: bool = False
     free_domain: bool = False
+    allowed_changes: tuple[str, ...] | None = None
 
     def price_for(self, cycle: str | None, currency: str) -> Price | None:
         """Return the price for a term (None: one-time) in a currency."""

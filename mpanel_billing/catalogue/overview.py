@@ -74,6 +74,7 @@ def _product_json(product: Product) -> dict[str, Any]:
         "max_per_customer": product.max_per_customer,
         "card_required": product.card_required,
         "free_domain": product.free_domain,
+        "allowed_changes": product.allowed_changes,
         "stripe_product_id": product.stripe_product_id,
         "prices": [
             {

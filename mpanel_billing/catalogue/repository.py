@@ -195,6 +195,7 @@ def _upserted(rows: Sequence[asyncpg.Record]) -> Upserted:
 
 def _product(row: Row) -> Product:
     prices = sorted((_price(price) for price in row["prices"]), key=_position)
+    allowed = row["allowed_changes"]
     return Product(
         id=UUID(row["id"]),
         code=row["code"],
@@ -212,6 +213,7 @@ def _product(row: Row) -> Product:
         max_per_customer=row["max_per_customer"],
         card_required=row["card_required"],
         free_domain=row["free_domain"],
+        allowed_changes=None if allowed is None else tuple(allowed),
     )
 
 

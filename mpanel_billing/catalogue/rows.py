@@ -72,6 +72,7 @@ def _product_row(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Ro
         "max_per_customer": plan.max_per_customer if plan else None,
         "card_required": plan.card_required if plan else False,
         "free_domain": plan.free_domain if plan else False,
+        "allowed_changes": plan.allowed_changes if plan else None,
         "category": recurring.category if recurring else kind,
         "features": recurring.features if recurring else (),
         "resources": recurring.resources if recurring else {},

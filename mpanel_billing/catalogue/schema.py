@@ -132,12 +132,14 @@ class PlanEntry(RecurringEntry):
 
     `max_per_customer` living ones, None without a limit. `card_required`: also if nothing is due.
     `free_domain`: with a term of twelve months or more, the order's first domain is free.
+    `allowed_changes`: the plans it may be changed to, None for any.
     """
 
     trial_days: Annotated[int, Field(ge=0, le=730)] = 0
     max_per_customer: Limit | None = None
     card_required: bool = False
     free_domain: bool = False
+    allowed_changes: Many[Code] | None = None
 
 
 class AddonEntry(RecurringEntry):

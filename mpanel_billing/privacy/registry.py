@@ -89,6 +89,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_leniency": _words("set_by"),
     # names and addresses are only added when a message is sent
     "billing_messages": _words("id type object_id transition data"),
+    "billing_planned_changes": _words("stripe_schedule_id plan_code billing_cycle addon_codes"),
     "billing_receivers": _words("name url types secret former_secret disabled_reason created_by"),
     "billing_reconcile_drift": _words("object_type object_id field"),
     "billing_reconcile_marks": _words("object_id"),
@@ -126,7 +127,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "prices": _words("billing_cycle currency lookup_key stripe_price_id"),
     "products": _words(
         "name description type billing_cycle currency status metadata code kind product_types"
-        " category features resources stripe_product_id"
+        " category features resources stripe_product_id allowed_changes"
     ),
     "provisioning_holds": _words("placed_by lifted_by"),
     "provisioning_log": _words("product_type driver action idempotency_key outcome"),

@@ -25,7 +25,9 @@ _BAD_REQUEST = 400
 _CONFLICT = 409
 _SERVER_ERROR = 500
 _ACTION_REQUIRED = ("requires_action", "authentication_required")
-_SCHEDULED = re.compile(r"managed by the subscription schedule\W+(sub_sched_\w+)")
+_SCHEDULED = re.compile(
+    r"(?:managed by the subscription schedule|already attached to a schedule)\W+(sub_sched_\w+)"
+)
 """Stripe gives this refusal no code: only its sentence says why, and which schedule it is."""
 
 

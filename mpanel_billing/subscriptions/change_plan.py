@@ -5,7 +5,7 @@ must be what was shown; without one, the change is made at the present prices.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,13 @@ from mpanel_billing.subscriptions.lifecycle import (
     refresh,
     require_changeable,
 )
-from mpanel_billing.subscriptions.preview import ChangePreview, ask_stripe, change_details
+from mpanel_billing.subscriptions.planning import StripeItems, list_items, planned_params
+from mpanel_billing.subscriptions.preview import (
+    ChangePreview,
+    ask_stripe,
+    change_details,
+    end_of_term,
+)
 from mpanel_billing.subscriptions.promise import (
     LIFETIME,
     Promise,
@@ -36,6 +42,7 @@ from mpanel_billing.subscriptions.promise import (
     preview_outdated,
 )
 from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.schedules import releasing
 from mpanel_billing.subscriptions.stripe_requests import NEVER
 from mpanel_billing.subscriptions.unpaid import Unpaid, find_unpaid, pay, refuse_unpaid
 
@@ -60,7 +67,8 @@ async def preview_plan_change(
     found = await _look(mirror, request, plan)
     preview = await _preview(mirror, found)
     state, sums = hash_state(found.held), hash_sums(found.change, preview)
-    promise = Promise(found.held.id, plan, preview.at, state, sums)
+    pinned = replace(plan, when="period_end" if found.change.waits else "now")
+    promise = Promise(found.held.id, pinned, preview.at, state, sums)
     return PlanChangePreview(preview, promise, await find_unpaid(mirror, found.held, found.billed))
 
 
@@ -71,6 +79,7 @@ class _Prepared:
     state: str
     change: PlanChange
     preview: ChangePreview
+    items: StripeItems
 
 
 async def change_plan(
@@ -98,7 +107,7 @@ async def change_plan(
         if not change.items:
             return None
         _require_same(prepared, held, change)
-        return _update_params(change, plan, prepared[-1].preview)
+        return _params(prepared[-1], held, plan)
 
     return await make_change(
         mirror,
@@ -142,7 +151,22 @@ async def _load_by(
     catalogue = await load_catalogue(conn, livemode=mirror.livemode)
     change = plan_change(held, plan, catalogue)
     await _refuse_one_too_many(conn, held, catalogue.plans[plan.plan_code], mirror.livemode)
-    return held, change
+    return held, _unless_planned(held, change)
+
+
+def _unless_planned(held: Subscription, change: PlanChange) -> PlanChange:
+    """Return the change, without items if just that is planned; ConflictError for another one."""
+    to_come = held.to_come
+    if to_come is None or not change.items:
+        return change
+    wanted = (change.metadata["planId"], change.metadata["billingCycle"], change.addon_codes)
+    if change.waits and wanted == (to_come.plan_code, to_come.billing_cycle, to_come.addon_codes):
+        return replace(change, items=())
+    raise ConflictError(
+        f"A change to {to_come.plan_name or to_come.plan_code} is planned for"
+        f" {to_come.effective_at:%Y-%m-%d}. Undo it first.",
+        code="change_planned",
+    )
 
 
 async def _refuse_one_too_many(
@@ -171,8 +195,9 @@ async def _prepare(
     found = await _look(mirror, request, plan)
     preview = await _keep(mirror, found, promise) if promise else await _preview(mirror, found)
     unpaid = await find_unpaid(mirror, found.held, found.billed)
-    if unpaid is None:
-        return _Prepared(hash_state(found.held), found.change, preview)
+    if unpaid is None or found.change.waits:
+        items = await _items(mirror, found)
+        return _Prepared(hash_state(found.held), found.change, preview, items)
     refuse_unpaid(unpaid, pay_first=pay_first)
     await pay(mirror, request.by, found.held, unpaid)
     return await _prepare(mirror, request, plan, promise, pay_first=False)
@@ -207,6 +232,19 @@ def _require_same(prepared: list[_Prepared], held: Subscription, change: PlanCha
         code="change_in_progress",
         retry_after=1,
     )
+
+
+async def _items(mirror: Mirror, found: _Found) -> StripeItems:
+    """Return the items that a later change is made of; none for one that is made now."""
+    return await list_items(mirror, found.held) if found.change.waits else {}
+
+
+def _params(prepared: _Prepared, held: Subscription, plan: PlanRequest) -> dict[str, Any]:
+    change, preview = prepared.change, prepared.preview
+    if not change.waits:
+        return {**_update_params(change, plan, preview), **releasing(held)}
+    planned = planned_params(change, plan, prepared.items, preview, end_of_term(held))
+    return {**planned, **releasing(held)}
 
 
 def _update_params(change: PlanChange, plan: PlanRequest, preview: ChangePreview) -> dict[str, Any]:

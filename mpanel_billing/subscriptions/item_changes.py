@@ -15,6 +15,7 @@ from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.session_params import LONGEST_METADATA_VALUE, CatalogueNotPushedError
 from mpanel_billing.errors import ConflictError, InvalidRequestError
 from mpanel_billing.subscriptions.records import Item, Subscription
+from mpanel_billing.subscriptions.timing import When, waits
 
 Proration = Literal["always_invoice", "create_prorations", "none"]
 """Stripe's values: charge the difference now, with the next invoice, or never."""
@@ -22,12 +23,16 @@ Proration = Literal["always_invoice", "create_prorations", "none"]
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """The plan, term and add-ons requested; `addon_codes` None keeps the add-ons."""
+    """The plan, term and add-ons requested; `addon_codes` None keeps the add-ons.
+
+    `when` None: a downgrade waits for the end of the term, anything else is made now.
+    """
 
     plan_code: str
     billing_cycle: str
     addon_codes: tuple[str, ...] | None = None
     proration: Proration = "always_invoice"
+    when: When | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class PlanChange:
     changes, so a new one begins immediately unless there is still a trial. `ends_trial`: the plan
     is sold without a trial, so the current one ends. `recurring` is the price of each term
     afterwards, in minor units, before discounts. `metadata` is for Stripe's dashboard; our rows
-    take theirs from the mirrored items.
+    take theirs from the mirrored items. `addon_codes` are the add-ons afterwards, sorted. `waits`:
+    it is made at the end of the term.
     """
 
     items: tuple[dict[str, Any], ...]
@@ -47,6 +53,8 @@ class PlanChange:
     begins_new_term: bool
     ends_trial: bool
     recurring: int
+    addon_codes: tuple[str, ...]
+    waits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +70,37 @@ def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) 
     """Return the change; the subscription's currency stays the same.
 
     InvalidRequestError for what is not sold (see `price_order`), or if an item outside the
-    catalogue would have to change its term; ConflictError unless the subscription has one plan.
+    catalogue would have to change its term; ConflictError unless the subscription has one plan,
+    for a change that the catalogue does not allow, and as `waits`.
     """
     plan = _the_plan(held)
+    _refuse_what_is_not_allowed(plan, request, catalogue)
     _refuse_foreign_terms(held, request)
     priced = price_order(catalogue, _order(held, request))
     changes = [
         *_item_changes(held, request, {line.code: line for line in priced.lines if line.recurring})
     ]
+    items = tuple(change.params for change in changes if change.params)
+    setup_prices = _setup_prices(held, priced)
+    recurring = sum(change.amount for change in changes)
     return PlanChange(
-        items=tuple(change.params for change in changes if change.params),
-        setup_prices=_setup_prices(held, priced),
+        items=items,
+        setup_prices=setup_prices,
         metadata=_metadata(request, changes, catalogue),
         begins_new_term=plan.billing_cycle != request.billing_cycle,
         ends_trial=held.stripe_status == "trialing" and not priced.plan.trial_days,
-        recurring=sum(change.amount for change in changes),
+        recurring=recurring,
+        addon_codes=_addon_codes(request, changes),
+        waits=bool(items)
+        and waits(
+            held,
+            request.plan_code,
+            request.billing_cycle,
+            recurring,
+            catalogue,
+            has_setup_fee=bool(setup_prices),
+            when=request.when,
+        ),
     )
 
 
@@ -88,6 +112,19 @@ def _the_plan(held: Subscription) -> Item:
             code="no_plan_to_change",
         )
     return plans[0]
+
+
+def _refuse_what_is_not_allowed(plan: Item, request: PlanRequest, catalogue: Catalogue) -> None:
+    """Keep to the catalogue's `allowed_changes` of the present plan, if it is still sold."""
+    sold = catalogue.plans.get(plan.code or "")
+    allowed = sold.allowed_changes if sold else None
+    if allowed is None or request.plan_code in {plan.code, *allowed}:
+        return
+    raise ConflictError(
+        f"{plan.name} cannot be changed to this plan.",
+        code="change_not_allowed",
+        fields={"planId": f"must be one of: {', '.join(allowed)}" if allowed else "cannot change"},
+    )
 
 
 def _refuse_foreign_terms(held: Subscription, request: PlanRequest) -> None:
@@ -152,6 +189,11 @@ def _setup_prices(held: Subscription, priced: PricedOrder) -> tuple[str, ...]:
     had = {item.code for item in held.items}
     fees = (line for line in priced.lines if line.kind == "fee")
     return tuple(_stripe_price(line) for line in fees if line.code not in had)
+
+
+def _addon_codes(request: PlanRequest, changes: list[_ItemChange]) -> tuple[str, ...]:
+    codes = [change.code for change in changes if change.code and change.code != request.plan_code]
+    return tuple(sorted(codes))
 
 
 def _metadata(

@@ -29,6 +29,13 @@ from mpanel_billing.stripe_gateway.subscriptions import (
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription, require_subscription
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository import Change, Kind
+from mpanel_billing.subscriptions.schedules import (
+    PLANNED,
+    RELEASE,
+    plan_ahead,
+    release_first,
+    releasing,
+)
 from mpanel_billing.subscriptions.stripe_requests import (
     NEVER,
     Decide,
@@ -76,7 +83,7 @@ async def cancel(
             return None
         details = {"cancellation_details": {"comment": reason}} if reason else {}
         if at_period_end:
-            return {"cancel_at_period_end": True, **details}
+            return {"cancel_at_period_end": True, **details, **releasing(held)}
         return {AT_ONCE: True, **details}
 
     asked = {"atPeriodEnd": at_period_end, "reason": reason}
@@ -94,9 +101,24 @@ async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
                 code="not_cancelled",
             )
         # the portal sets a date instead of the flag; Stripe accepts only one of the two
-        return {"cancel_at_period_end": False} if held.cancel_at_period_end else {"cancel_at": ""}
+        end = {"cancel_at_period_end": False} if held.cancel_at_period_end else {"cancel_at": ""}
+        return {**end, **releasing(held)}
 
     return await make_change(mirror, request, "resume", {}, decide)
+
+
+async def undo_change(mirror: Mirror, request: ChangeRequest) -> Changed:
+    """Keep the plan: release the schedule that would change it; ConflictError if there is none."""
+
+    async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        held = await require_changeable(conn, mirror, request)
+        if held.to_come is None:
+            raise ConflictError(
+                "No change of this subscription is planned.", code="no_change_planned"
+            )
+        return releasing(held)
+
+    return await make_change(mirror, request, "undo_change", {}, decide)
 
 
 async def require_changeable(
@@ -157,16 +179,26 @@ def _sender(mirror: Mirror, held: Subscription) -> Send:
     """Return the function that sends a change of the subscription to Stripe."""
     stripe_id = held.stripe_id or ""
 
-    async def send(change: Change) -> None:
-        params = dict(change.params)
-        if params.pop(AT_ONCE, False):
-            with suppress(StripeObjectMissingError):  # it has ended: an earlier response was lost
-                await cancel_subscription(mirror.stripe, stripe_id, params)
+    async def send(change: Change) -> str | None:
+        await release_first(mirror, change)
+        schedule_id = None
+        if PLANNED in change.params:
+            schedule_id = await plan_ahead(mirror, change, stripe_id)
         else:
-            await update_subscription(mirror.stripe, stripe_id, params, change.idempotency_key)
+            await _send_at_once(mirror, change, stripe_id)
         await _refresh_after(mirror, stripe_id)
+        return schedule_id
 
     return send
+
+
+async def _send_at_once(mirror: Mirror, change: Change, stripe_id: str) -> None:
+    params = {name: value for name, value in change.params.items() if name != RELEASE}
+    if params.pop(AT_ONCE, False):
+        with suppress(StripeObjectMissingError):  # it has ended: an earlier response was lost
+            await cancel_subscription(mirror.stripe, stripe_id, params)
+    elif params:
+        await update_subscription(mirror.stripe, stripe_id, params, change.idempotency_key)
 
 
 async def _refresh_after(mirror: Mirror, stripe_id: str) -> None:

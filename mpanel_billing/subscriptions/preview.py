@@ -1,10 +1,10 @@
 """Preview what a plan change would cost, by asking Stripe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mpanel_billing.errors import StripeError
+from mpanel_billing.errors import ConflictError, StripeError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.billed import CORRECTION
 from mpanel_billing.stripe_gateway.subscriptions import (
@@ -71,6 +71,8 @@ def _unix(moment: datetime) -> int:
 class ChangePreview:
     """The cost of a change; amounts are in minor units of `currency`.
 
+    `effective_at` is the end of the term at which it is made; None: now.
+
     `due_now` is charged immediately (after the customer's credit balance), `credited` is added to
     that balance instead. `invoice` has the lines of the next invoice affected: the immediate one,
     if there is one. `next` is the charge after that (before discounts if a new term starts now);
@@ -88,6 +90,7 @@ class ChangePreview:
     recurring: int
     at: datetime | None
     correction: Correction | None = None
+    effective_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ async def ask_stripe(
     if not change.items:
         return _unaffected(held, change)
     question = _Question(mirror, held, change, proration, at, correction)
+    if change.waits:
+        return await _later(question)
     invoice = await _next_invoice(question)
     if invoice is None:
         return await _at_the_end(question)
@@ -151,6 +156,53 @@ async def ask_stripe(
         at=invoice.proration_date,
         correction=correction,
     )
+
+
+async def _later(question: _Question) -> ChangePreview:
+    """Return the cost of a change at the end of the term, when nothing is prorated.
+
+    Stripe is asked for the next invoice with the new items. One for another term would be due now
+    by its dates, but has the same lines.
+    """
+    held, change = question.held, question.change
+    invoice = await question.ask("none")
+    effective_at = end_of_term(held)
+    if change.begins_new_term:
+        invoice = _moved(invoice, effective_at)
+    return ChangePreview(
+        changes=True,
+        currency=invoice.currency,
+        due_now=0,
+        credited=0,
+        invoice=invoice,
+        next=Charge(invoice.amount_due, effective_at),
+        recurring=change.recurring,
+        at=None,
+        effective_at=effective_at,
+    )
+
+
+def end_of_term(held: Subscription) -> datetime:
+    """Return when the running term of the plan ends."""
+    moment = held.plan.current_period_end if held.plan else None
+    found = moment or held.current_period_end
+    if found is None:
+        raise ConflictError("This subscription has no term that ends.", code="no_term_to_end")
+    return found
+
+
+def _moved(invoice: Preview, start: datetime) -> Preview:
+    """Return the invoice with the lines of its new term from then on."""
+    begins = min((one.period_start for one in invoice.lines), default=start)
+    lines = tuple(
+        replace(
+            line,
+            period_start=line.period_start + (start - begins),
+            period_end=line.period_end + (start - begins),
+        )
+        for line in invoice.lines
+    )
+    return replace(invoice, lines=lines)
 
 
 async def _next_invoice(question: _Question) -> Preview | None:

@@ -144,6 +144,7 @@ def hash_sums(change: PlanChange, preview: ChangePreview) -> str:
             "ends_trial": change.ends_trial,
             "currency": preview.currency,
             "sums": [preview.due_now, preview.credited, preview.recurring],
+            "effective_at": preview.effective_at,
             "next": preview.next.amount if preview.next else None,
             "lines": [[line.amount, line.proration] for line in lines],
         }

@@ -120,6 +120,34 @@ class NextCharge:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """A change at the end of a term, which a schedule of ours makes.
+
+    `subtotal` and `amount` are those of the first invoice afterwards, in minor units: before
+    discounts, and after them as previewed. `is_pending`: it is still to come.
+    """
+
+    schedule_id: str
+    plan_code: str
+    plan_name: str | None
+    billing_cycle: str
+    addon_codes: tuple[str, ...]
+    effective_at: datetime
+    subtotal: int
+    amount: int
+    is_pending: bool
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Read a planned change from a row of `list_subscriptions`."""
+        read = {
+            "effective_at": datetime.fromisoformat(fields["effective_at"]),
+            "addon_codes": tuple(fields["addon_codes"]),
+        }
+        return cls(**{**fields, **read})
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """The tenant of a subscription."""
 
@@ -134,7 +162,8 @@ class Subscription:
 
     Items may have different terms: `billing_cycle` is that of the plan, `amount` has each item
     once, and `due_at`, `due_subtotal` and `due_net` (after discounts) are of those that end first.
-    `balance` is that of its Stripe customer in its currency, as in `Balance`.
+    `balance` is that of its Stripe customer in its currency, as in `Balance`. `planned` is what a
+    schedule of ours makes, or has made, of it.
 
     `status` is mPanel's, `stripe_status` Stripe's; `stripe_status` and `stripe_id` are None for an
     unpaid order. Times are UTC.
@@ -165,6 +194,7 @@ class Subscription:
     tenant: Tenant | None
     discounts: Sequence[Discount]
     items: Sequence[Item]
+    planned: Planned | None = None
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:
@@ -172,7 +202,7 @@ class Subscription:
         same = {
             name: row[name]
             for name in cls.__slots__
-            if name not in {"stripe_id", "tenant", "discounts", "items"}
+            if name not in {"stripe_id", "tenant", "discounts", "items", "planned"}
         }
         tenant = (
             Tenant(row["tenant_id"], row["tenant_domain"], row["tenant_status"])
@@ -185,6 +215,7 @@ class Subscription:
             tenant=tenant,
             discounts=tuple(Discount.of(fields) for fields in row["discounts"]),
             items=tuple(Item.of(fields) for fields in row["items"]),
+            planned=Planned.of(row["planned"]) if row["planned"] else None,
         )
 
     @property
@@ -196,6 +227,11 @@ class Subscription:
     def will_end(self) -> bool:
         """Whether it is set to end: at the end of its period, or on a set date."""
         return not self.is_over and (self.cancel_at_period_end or self.cancel_at is not None)
+
+    @property
+    def to_come(self) -> Planned | None:
+        """The change that is planned for the end of the term."""
+        return self.planned if self.planned and self.planned.is_pending else None
 
     @property
     def plan(self) -> Item | None:
@@ -222,10 +258,12 @@ class Subscription:
         """The next charge; None: there is none, as it stands."""
         if self.next_charge_at is None:
             return None
-        amount = self.due_net or 0
+        subtotal, amount = self.due_subtotal or 0, self.due_net or 0
+        if self.to_come and self.to_come.effective_at <= self.next_charge_at:
+            subtotal, amount = self.to_come.subtotal, self.to_come.amount
         return NextCharge(
             at=self.next_charge_at,
-            subtotal=self.due_subtotal or 0,
+            subtotal=subtotal,
             amount=amount,
             balance=max(self.balance, -amount),
         )

@@ -11,7 +11,7 @@ from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.subscriptions.paging import Span
 from mpanel_billing.subscriptions.records import Balance, Invoice, Payment, Refund, Subscription
 
-Kind = Literal["change_plan", "cancel", "resume", "revive", "refund"]
+Kind = Literal["change_plan", "undo_change", "cancel", "resume", "revive", "refund"]
 State = Literal["asking", "unanswered", "done", "failed"]
 
 _queries = load_queries("customer_records")
@@ -343,6 +343,20 @@ async def resume_change(
 async def note_done(conn: Connection, change: Change) -> None:
     """Store that the result of a failed change is there."""
     await _changes.note_done.execute(conn, id=change.id)
+
+
+async def note_schedule(
+    conn: Connection, stripe_schedule_id: str, subscription_id: UUID, **planned: object
+) -> None:
+    """Store that a schedule is ours, and what it is made for."""
+    await _changes.note_schedule.execute(
+        conn, stripe_schedule_id=stripe_schedule_id, subscription_id=subscription_id, **planned
+    )
+
+
+async def note_planned(conn: Connection, stripe_schedule_id: str) -> None:
+    """Store that a schedule of ours has its phases."""
+    await _changes.note_planned.execute(conn, stripe_schedule_id=stripe_schedule_id)
 
 
 async def close_change(

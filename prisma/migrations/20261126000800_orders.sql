@@ -201,7 +201,9 @@ CREATE TABLE billing_changes (
     subscription_id uuid REFERENCES subscriptions ON DELETE CASCADE,
     invoice_id uuid, -- references invoices: see invoice_links, which locks that table
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id)) STORED,
-    kind text NOT NULL CHECK (kind IN ('change_plan', 'cancel', 'resume', 'revive', 'refund')),
+    kind text NOT NULL CHECK (kind IN (
+        'change_plan', 'undo_change', 'cancel', 'resume', 'revive', 'refund'
+    )),
     request_key text,
     request_hash bytea NOT NULL,
     params jsonb NOT NULL,
@@ -230,7 +232,7 @@ COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at St
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: a refund';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, cancel, resume or refund';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, cancel, resume, revive or refund';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
@@ -243,7 +245,33 @@ COMMENT ON COLUMN billing_changes.leased_until IS 'Until then the process that a
 COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';
 COMMENT ON COLUMN billing_changes.updated_at IS 'When its state last changed';
 
+CREATE TABLE billing_planned_changes (
+    stripe_schedule_id text PRIMARY KEY,
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    plan_code text NOT NULL,
+    billing_cycle text NOT NULL,
+    addon_codes text[] NOT NULL,
+    effective_at timestamptz NOT NULL,
+    subtotal bigint NOT NULL,
+    amount bigint NOT NULL,
+    planned_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX billing_planned_changes_subscription_idx ON billing_planned_changes (subscription_id);
+COMMENT ON TABLE billing_planned_changes IS 'Subscription schedules at Stripe that were made here: each changes a subscription at the end of a term. It counts while subscriptions.stripe_schedule_id names it';
+COMMENT ON COLUMN billing_planned_changes.stripe_schedule_id IS 'sub_sched_...';
+COMMENT ON COLUMN billing_planned_changes.subscription_id IS 'What it changes';
+COMMENT ON COLUMN billing_planned_changes.plan_code IS 'The plan afterwards';
+COMMENT ON COLUMN billing_planned_changes.billing_cycle IS 'The term afterwards';
+COMMENT ON COLUMN billing_planned_changes.addon_codes IS 'The add-ons afterwards, sorted';
+COMMENT ON COLUMN billing_planned_changes.effective_at IS 'When the change begins: the end of the term in which it was asked for';
+COMMENT ON COLUMN billing_planned_changes.subtotal IS 'Minor units of the first term afterwards, before discounts';
+COMMENT ON COLUMN billing_planned_changes.amount IS 'Minor units of the first invoice afterwards, as previewed: after discounts, before the balance';
+COMMENT ON COLUMN billing_planned_changes.planned_at IS 'When Stripe took the change; null: the schedule was made, and changes nothing yet';
+COMMENT ON COLUMN billing_planned_changes.created_at IS 'When the schedule was made';
+
 -- migrate:down
+DROP TABLE billing_planned_changes;
 DROP TABLE billing_changes;
 DROP TABLE idempotency_keys;
 DROP TABLE billing_trials;

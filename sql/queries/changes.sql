@@ -1,6 +1,6 @@
 -- Changes requested from Stripe for a customer; one at a time per subscription or invoice.
 
--- Tables: billing_changes
+-- Tables: billing_changes, billing_planned_changes
 --
 -- CREATE TABLE billing_changes (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -23,7 +23,7 @@
 --     CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
 --     CONSTRAINT billing_changes_check1 CHECK (((kind = 'refund'::text) = (invoice_id IS NOT NULL))),
 --     CONSTRAINT billing_changes_check2 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
---     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text]))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text]))),
 --     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
@@ -34,6 +34,22 @@
 -- CREATE UNIQUE INDEX billing_changes_request_key_key ON billing_changes USING btree (request_key) WHERE (request_key IS NOT NULL);
 -- CREATE INDEX billing_changes_subject_idx ON billing_changes USING btree (subject_id, created_at);
 -- CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (subscription_id);
+--
+-- CREATE TABLE billing_planned_changes (
+--     stripe_schedule_id text NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     plan_code text NOT NULL,
+--     billing_cycle text NOT NULL,
+--     addon_codes text[] NOT NULL,
+--     effective_at timestamp with time zone NOT NULL,
+--     subtotal bigint NOT NULL,
+--     amount bigint NOT NULL,
+--     planned_at timestamp with time zone,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_planned_changes ADD CONSTRAINT billing_planned_changes_pkey PRIMARY KEY (stripe_schedule_id);
+-- ALTER TABLE ONLY billing_planned_changes ADD CONSTRAINT billing_planned_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_planned_changes_subscription_idx ON billing_planned_changes USING btree (subscription_id);
 
 -- name: lock_subject(subject_id)!
 -- Serialises checking for a running change and starting one.
@@ -186,3 +202,32 @@ SET state = :state,
 WHERE c.id = :id::uuid
   AND c.attempt = :attempt
   AND c.state = 'asking';
+
+-- name: note_schedule(stripe_schedule_id, subscription_id, plan_code, billing_cycle, addon_codes, effective_at, subtotal, amount)!
+-- Before the schedule has its phases: from now on it is known to be ours.
+INSERT INTO billing_planned_changes (
+    stripe_schedule_id,
+    subscription_id,
+    plan_code,
+    billing_cycle,
+    addon_codes,
+    effective_at,
+    subtotal,
+    amount
+)
+VALUES (
+    :stripe_schedule_id,
+    :subscription_id::uuid,
+    :plan_code,
+    :billing_cycle,
+    :addon_codes::text[],
+    :effective_at::timestamptz,
+    :subtotal,
+    :amount
+)
+ON CONFLICT (stripe_schedule_id) DO NOTHING;
+
+-- name: note_planned(stripe_schedule_id)!
+UPDATE billing_planned_changes
+SET planned_at = coalesce(planned_at, now())
+WHERE stripe_schedule_id = :stripe_schedule_id;

@@ -182,7 +182,22 @@ SELECT
           AND b.currency = s.currency
     ), 0) AS balance,
     coalesce(discounted.discounts, '[]') AS discounts,
-    coalesce(charged.items, '[]') AS items
+    coalesce(charged.items, '[]') AS items,
+    (
+        SELECT jsonb_build_object(
+            'schedule_id', p.stripe_schedule_id,
+            'plan_code', p.plan_code,
+            'plan_name', (SELECT product.name FROM products AS product WHERE product.code = p.plan_code),
+            'billing_cycle', p.billing_cycle,
+            'addon_codes', p.addon_codes,
+            'effective_at', p.effective_at,
+            'subtotal', p.subtotal,
+            'amount', p.amount,
+            'is_pending', p.planned_at IS NOT NULL AND p.effective_at >= s.current_period_end
+        )
+        FROM billing_planned_changes AS p
+        WHERE p.stripe_schedule_id = s.stripe_schedule_id
+    ) AS planned
 FROM subscriptions AS s
 LEFT JOIN tenants AS t
     ON t.id = s.tenant_id

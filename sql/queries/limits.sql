@@ -219,7 +219,8 @@ WHERE s.id = :subscription_id::uuid
 ON CONFLICT (subscription_id) DO NOTHING;
 
 -- name: count_plans(subscription_id, customer_id, livemode, product_id, code)$
--- A customer's other subscriptions that have the plan, or are being changed to it.
+-- A customer's other subscriptions that have the plan, are being changed to it, or will be at the end
+-- of their term.
 SELECT count(*)
 FROM subscriptions AS s
 WHERE s.customer_id = :customer_id::uuid
@@ -235,6 +236,13 @@ WHERE s.customer_id = :customer_id::uuid
           WHERE c.subscription_id = s.id
             AND c.kind = 'change_plan'
             AND c.state IN ('asking', 'unanswered')
-            AND c.params #>> '{metadata,planId}' = :code::text
+            AND coalesce(c.params #>> '{metadata,planId}', c.params #>> '{planned,metadata,planId}') = :code::text
+      )
+      OR EXISTS (
+          SELECT 1
+          FROM billing_planned_changes AS p
+          WHERE p.stripe_schedule_id = s.stripe_schedule_id
+            AND p.plan_code = :code::text
+            AND p.effective_at >= s.current_period_end
       )
   );

@@ -695,6 +695,9 @@ SELECT jsonb_build_object(
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
            OR t.invoice_id IN (SELECT i.id FROM invoices AS i WHERE i.customer_id = ANY(:customers::uuid[]))
     ),
+    'billing_planned_changes', (
+        SELECT jsonb_agg(to_jsonb(t)) FROM billing_planned_changes AS t WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
     'billing_deleted_subscriptions', (
         SELECT jsonb_agg(to_jsonb(t))
         FROM billing_deleted_subscriptions AS t

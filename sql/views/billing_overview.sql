@@ -41,7 +41,14 @@ SELECT
     net.discounts,
     coalesce(net.next_charge, due.subtotal) AS next_charge,
     s.stripe_subscription_id,
-    s.stripe_customer_id
+    s.stripe_customer_id,
+    (
+        SELECT p.plan_code || ' ' || p.billing_cycle || ' from ' || (p.effective_at AT TIME ZONE 'UTC')::date
+        FROM billing_planned_changes AS p
+        WHERE p.stripe_schedule_id = s.stripe_schedule_id
+          AND p.planned_at IS NOT NULL
+          AND p.effective_at >= s.current_period_end
+    ) AS planned_change
 FROM subscriptions AS s
 LEFT JOIN LATERAL (
     -- items may have different terms: the next invoice has those that end first
@@ -114,3 +121,4 @@ COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it 
 COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
+COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';

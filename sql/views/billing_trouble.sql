@@ -347,6 +347,11 @@ SELECT
 FROM subscriptions AS s
 WHERE s.stripe_schedule_id IS NOT NULL
   AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_planned_changes AS planned
+      WHERE planned.stripe_schedule_id = s.stripe_schedule_id
+  )
 UNION ALL
 SELECT
     'item_unplaced',

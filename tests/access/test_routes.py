@@ -54,6 +54,7 @@ tests/subscriptions."""
 READING = {route for route in GUARDED if route[0] in {"GET", "HEAD"}} | ONLY_LOOKING
 CHANGING = {*GUARDED} - READING
 ANOTHER_PLAN = {"planId": "premium", "billingCycle": "monthly"}
+LESS = {"planId": "starter", "billingCycle": "monthly"}
 REQUIRED = {
     ("POST", "/api/billing/subscriptions/{id}/preview-change"): ANOTHER_PLAN,
     ("POST", "/api/billing/subscriptions/{id}/change-plan"): ANOTHER_PLAN,
@@ -326,6 +327,8 @@ async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
     acts: list[tuple[str, str, str, object]] = [
         ("/api/billing/portal-session", "customer.portal", customer, {"customerId": customer}),
         (f"{one}/change-plan", "subscription.change_plan", id_, ANOTHER_PLAN),
+        (f"{one}/change-plan", "subscription.change_plan", id_, LESS),
+        (f"{one}/undo-change", "subscription.undo_change", id_, {}),
         (f"{one}/cancel", "subscription.cancel", id_, {"atPeriodEnd": True}),
         (f"{one}/resume", "subscription.resume", id_, {}),
         ("/api/billing/invoices/{id}/refund", "invoice.refund", invoice, {"amount": 100}),

@@ -165,6 +165,11 @@ def test_a_small_file_is_right() -> None:
         ),
         (
             "setup_fee = 500",
+            'allowed_changes = ["large"]',
+            "9: plans[0].allowed_changes[0]: 'large' is not a plan of this file",
+        ),
+        (
+            "setup_fee = 500",
             "max_per_customer = 0",
             "9: plans[0].max_per_customer: should be greater than 0, not 0",
         ),

@@ -100,6 +100,7 @@ TABLES_OF_A_SUBSCRIPTION = (
     "tenant_services",
     "idempotency_keys",
     "billing_changes",
+    "billing_planned_changes",
 )
 
 
@@ -173,6 +174,11 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
         (
             "INSERT INTO billing_changes (subscription_id, kind, request_hash, params, state)"
             " VALUES ($1, 'cancel', 'x', '{}', 'done')"
+        ),
+        (
+            "INSERT INTO billing_planned_changes (stripe_schedule_id, subscription_id, plan_code,"
+            " billing_cycle, addon_codes, effective_at, subtotal, amount)"
+            " VALUES ('sub_sched_1', $1, 'starter', 'monthly', '{}', now(), 799, 799)"
         ),
         "INSERT INTO billing_adoptions (subscription_id, source) VALUES ($1, 'stripe')",
         (

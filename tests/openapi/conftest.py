@@ -148,6 +148,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         billing: {"id": ids[0], "customerId": customer},
         f"{billing}/preview-change": {"id": ids[1], "body": plan},
         f"{billing}/change-plan": {"id": ids[1], "body": plan},
+        f"{billing}/undo-change": {"id": ids[1], "body": {}},
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
         f"{billing}/resume": {"id": ids[2], "body": {}},
         "/api/billing/invoices": {"customerId": customer},

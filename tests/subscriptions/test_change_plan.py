@@ -133,8 +133,8 @@ async def test_another_term_begins_at_once_and_is_previewed_so(
     assert year_end[:10] == body["subscription"]["currentPeriodEnd"][:10]
 
 
-async def test_a_downgrade_is_credited(backend: Backend, bought: str) -> None:
-    change = {"planId": "starter", "billingCycle": "monthly", "addonIds": []}
+async def test_a_downgrade_that_is_made_at_once_is_credited(backend: Backend, bought: str) -> None:
+    change = {"planId": "starter", "billingCycle": "monthly", "addonIds": [], "when": "now"}
     shown = await backend.done(f"subscriptions/{bought}/preview-change", change)
     body = await backend.done(f"subscriptions/{bought}/change-plan", change)
     assert shown["dueNow"] == 0
@@ -356,7 +356,7 @@ async def test_a_customer_changes_to_a_free_plan_once(
     second = await backend.service.buy(order_a | {"planId": "business"})
     await backend.worker.catch_up()
     ids = [bought, str(second["subscriptionId"])]
-    free = {"planId": "student", "billingCycle": "monthly", "addonIds": []}
+    free = {"planId": "student", "billingCycle": "monthly", "addonIds": [], "when": "now"}
     responses = await asyncio.gather(
         *(backend.post(f"subscriptions/{id_}/change-plan", free) for id_ in ids)
     )

@@ -11,7 +11,12 @@ from mpanel_billing.subscriptions.kept import unearned_credit
 from tests.subscriptions.conftest import Backend
 
 PREMIUM: dict[str, Any] = {"planId": "premium", "billingCycle": "monthly"}
-LESS: dict[str, Any] = {"planId": "starter", "billingCycle": "monthly", "addonIds": []}
+LESS: dict[str, Any] = {
+    "planId": "starter",
+    "billingCycle": "monthly",
+    "addonIds": [],
+    "when": "now",
+}
 MORE: dict[str, Any] = LESS | {"addonIds": ["addon-backups-daily"]}
 PAID = 1298
 DAY = 86_400

@@ -29,6 +29,9 @@ SELECT 're_' || stripe_invoice_id, TRUE, 'pi_' || stripe_invoice_id, 1, 'usd', '
 FROM invoices;
 INSERT INTO billing_changes (subscription_id, kind, request_key, request_hash, params, state)
 SELECT id, 'cancel', id::text, 'x', '{}', 'done' FROM subscriptions;
+INSERT INTO billing_planned_changes (stripe_schedule_id, subscription_id, plan_code, billing_cycle,
+    addon_codes, effective_at, subtotal, amount)
+SELECT 'sub_sched_' || id, id, 'starter', 'monthly', '{}', now(), 1, 1 FROM subscriptions;
 INSERT INTO stripe_customers (id, customer_id, livemode)
 SELECT stripe_customer_id, customer_id, TRUE FROM subscriptions;
 INSERT INTO stripe_customer_balances (stripe_customer_id, currency, balance)

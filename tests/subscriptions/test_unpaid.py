@@ -9,7 +9,12 @@ import pytest
 from tests.subscriptions.conftest import NO_FUNDS_LATER, Backend
 
 PREMIUM: dict[str, Any] = {"planId": "premium", "billingCycle": "monthly"}
-LESS: dict[str, Any] = {"planId": "starter", "billingCycle": "monthly", "addonIds": []}
+LESS: dict[str, Any] = {
+    "planId": "starter",
+    "billingCycle": "monthly",
+    "addonIds": [],
+    "when": "now",
+}
 MONTH = 1298
 """A month of what was bought."""
 

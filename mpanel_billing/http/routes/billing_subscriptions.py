@@ -24,6 +24,7 @@ from mpanel_billing.http.schemas.subscriptions import (
     SubscriptionResponse,
     SubscriptionSchema,
     SubscriptionsResponse,
+    UndoChangeRequest,
 )
 from mpanel_billing.subscriptions import lifecycle
 from mpanel_billing.subscriptions.change_plan import change_plan, preview_plan_change
@@ -47,10 +48,19 @@ _NOT_SOLD = (
     "currency_not_sold",
     "cycle_not_sold",
     "invalid_request",
+    "setup_fee_due",
     "term_cannot_change",
     "unknown_addon",
     "unknown_cycle",
     "unknown_plan",
+)
+_NOT_PLANNABLE = (
+    "change_not_allowed",
+    "change_planned",
+    "no_plan_to_change",
+    "no_term_to_end",
+    "plan_limit_reached",
+    "subscription_ending",
 )
 _NOT_CHANGEABLE = (
     "change_in_progress",
@@ -93,12 +103,7 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> SubscriptionResponse:
     refusals={
         **_UNKNOWN,
         **_SCHEDULED,
-        ConflictError: (
-            "no_plan_to_change",
-            "not_paid",
-            "plan_limit_reached",
-            "subscription_ended",
-        ),
+        ConflictError: (*_NOT_PLANNABLE, "not_paid", "subscription_ended"),
         InvalidRequestError: _NOT_SOLD,
         CatalogueNotPushedError: (),
     },
@@ -109,7 +114,11 @@ async def post_preview(
     """Return what a change of plan would cost, and a token that makes it at that price."""
     body = call.body
     plan = PlanRequest(
-        body.plan_id, canonical_cycle(body.billing_cycle), body.addon_ids, body.proration_behavior
+        body.plan_id,
+        canonical_cycle(body.billing_cycle),
+        body.addon_ids,
+        body.proration_behavior,
+        body.when,
     )
     previewed = await preview_plan_change(call.app[keys.MIRROR], _request(call), plan)
     signed = sign_promise(call.app[keys.PREVIEW_SIGNER], previewed.promise)
@@ -127,9 +136,8 @@ async def post_preview(
         **_SCHEDULED,
         ConflictError: (
             *_NOT_CHANGEABLE,
-            "no_plan_to_change",
+            *_NOT_PLANNABLE,
             "payment_processing",
-            "plan_limit_reached",
             "preview_outdated",
             "unpaid_invoice",
         ),
@@ -192,6 +200,24 @@ async def post_resume(
     )
 
 
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/undo-change",
+    scope="billing:change",
+    idempotent=True,
+    body_optional=True,
+    calls_stripe=True,
+    refusals={**_UNKNOWN, **_SCHEDULED, ConflictError: (*_NOT_CHANGEABLE, "no_change_planned")},
+)
+async def post_undo_change(
+    call: KeyedCall[IdPath, None, UndoChangeRequest],
+) -> SubscriptionChangeResponse:
+    """Keep the plan that a planned change would replace; honours `Idempotency-Key`."""
+    return SubscriptionChangeResponse.of(
+        await lifecycle.undo_change(call.app[keys.MIRROR], _request(call))
+    )
+
+
 def _request(call: KeyedCall[IdPath, None, OwnerRequest]) -> ChangeRequest:
     return ChangeRequest(call.actor, call.path.id, call.body.named, call.idempotency_key)
 
@@ -211,4 +237,5 @@ def _plan_request(body: ChangePlanRequest) -> PlanRequest:
         canonical_cycle(cycle),
         body.addon_ids,
         body.proration_behavior or "always_invoice",
+        body.when,
     )

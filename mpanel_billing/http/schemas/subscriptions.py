@@ -24,6 +24,7 @@ from mpanel_billing.subscriptions.item_changes import Proration
 from mpanel_billing.subscriptions.lifecycle import Changed
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.promise import SignedPromise
+from mpanel_billing.subscriptions.timing import When
 
 MOST_ADDONS = 50
 
@@ -54,6 +55,7 @@ class PreviewRequest(OwnerRequest):
     billing_cycle: Cycle
     addon_ids: Addons | None = None
     proration_behavior: Proration = "always_invoice"
+    when: When | None = None
 
 
 def _refuse_date(_: object) -> None:
@@ -72,6 +74,7 @@ class ChangePlanRequest(OwnerRequest):
     billing_cycle: Cycle | None = None
     addon_ids: Addons | None = None
     proration_behavior: Proration | None = None
+    when: When | None = None
     pay_first: Annotated[bool, Field(strict=True)] = False
     proration_date: Annotated[
         None,
@@ -90,7 +93,7 @@ class ChangePlanRequest(OwnerRequest):
 
     def require_only_token(self) -> None:
         """Refuse anything that the token has already; InvalidRequestError."""
-        pinned = {"plan_id", "billing_cycle", "addon_ids", "proration_behavior"}
+        pinned = {"plan_id", "billing_cycle", "addon_ids", "proration_behavior", "when"}
         if twice := sorted(pinned & self.model_fields_set):
             names = [to_camel(name) for name in twice]
             raise InvalidRequestError(
@@ -107,6 +110,10 @@ class CancelRequest(OwnerRequest):
 
 
 class ResumeRequest(OwnerRequest):
+    """The subscription's owner."""
+
+
+class UndoChangeRequest(OwnerRequest):
     """The subscription's owner."""
 
 
@@ -202,6 +209,34 @@ class NextChargeSchema(ChargeSchema):
         )
 
 
+class PlannedChangeSchema(Schema):
+    """A change at the end of the term: what the subscription has from `effectiveAt` on.
+
+    `recurring` is the price of each term from then on, before discounts.
+    """
+
+    plan_id: str
+    plan_name: str | None
+    billing_cycle: str
+    addon_ids: tuple[str, ...]
+    effective_at: Moment
+    recurring: int
+    currency: str
+
+    @classmethod
+    def of(cls, planned: records.Planned, currency: str) -> Self:
+        """Build the object from a planned change."""
+        return cls(
+            plan_id=planned.plan_code,
+            plan_name=planned.plan_name,
+            billing_cycle=planned.billing_cycle,
+            addon_ids=planned.addon_codes,
+            effective_at=planned.effective_at,
+            recurring=planned.subtotal,
+            currency=currency,
+        )
+
+
 class SubscriptionSchema(Schema):
     """A subscription: `status` is mPanel's, `stripeStatus` Stripe's."""
 
@@ -226,6 +261,7 @@ class SubscriptionSchema(Schema):
     ended_at: Moment | None
     collection_paused: bool
     next_charge: NextChargeSchema | None
+    planned_change: PlannedChangeSchema | None
     tenant: TenantSchema | None
     created_at: Moment
 
@@ -255,6 +291,9 @@ class SubscriptionSchema(Schema):
             ended_at=held.ended_at,
             collection_paused=held.collection_paused,
             next_charge=NextChargeSchema.of(following, held.currency) if following else None,
+            planned_change=PlannedChangeSchema.of(held.to_come, held.currency)
+            if held.to_come
+            else None,
             tenant=TenantSchema(id=tenant.id, domain=tenant.domain, status=tenant.status)
             if tenant
             else None,
@@ -357,6 +396,7 @@ class PlanChangePreviewResponse(Response):
     recurring: int
     proration_behavior: Proration
     proration_date: Moment | None
+    effective_at: Moment | None
     unpaid: UnpaidSchema | None
     preview_token: str
     valid_until: Moment
@@ -390,6 +430,7 @@ class PlanChangePreviewResponse(Response):
             recurring=preview.recurring,
             proration_behavior=promise.plan.proration,
             proration_date=preview.at,
+            effective_at=preview.effective_at,
             unpaid=UnpaidSchema(
                 amount=unpaid.amount, currency=unpaid.currency, processing=unpaid.is_processing
             )

@@ -78,7 +78,6 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.Subscription,
         stripe.SubscriptionItem,
         stripe.SubscriptionSchedule,
-        stripe.TaxId,
         stripe.TaxRate,
         stripe.WebhookEndpoint,
         stripe.billing_portal.Configuration,

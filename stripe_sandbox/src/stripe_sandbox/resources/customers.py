@@ -15,7 +15,6 @@ from stripe_sandbox.billing.customers import (
     make_customer,
 )
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, cancel_subscription
-from stripe_sandbox.billing.tax_ids import drop_tax_ids, make_tax_id
 from stripe_sandbox.cards import find_token
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
@@ -48,9 +47,6 @@ def create(call: Call) -> Document:
     values = {name: value for name, value in call.pick(*PLAIN).items() if value is not None}
     customer = make_customer(world, values | {"metadata": call.get("metadata", {})}, clock)
     _note_balance(call, customer | {"balance": 0}, "initial")
-    for index, given in enumerate(call.get("tax_id_data", [])):
-        path = f"tax_id_data[{index}][value]"
-        make_tax_id(world, customer, given["type"], given["value"], path)
     if call.get("payment_method"):
         attach_payment_method(world, call.get("payment_method"), customer, "payment_method")
     if call.get("invoice_settings"):
@@ -125,7 +121,6 @@ def delete(call: Call) -> Document:
     for item in list(world.store.all("invoiceitem")):
         if item["customer"] == call.id and item["invoice"] is None:
             world.store.delete("invoiceitem", item["id"])
-    drop_tax_ids(world, call.id)
     world.announce("customer.deleted", customer)
     world.store.delete("customer", call.id)
     stub = {"id": call.id, "object": "customer", "deleted": True}
@@ -133,9 +128,7 @@ def delete(call: Call) -> Document:
     return stub
 
 
-CREATE = supports(
-    *PLAIN, "invoice_settings", "metadata", "payment_method", "tax_id_data", "test_clock"
-)
+CREATE = supports(*PLAIN, "invoice_settings", "metadata", "payment_method", "test_clock")
 
 OPERATIONS = (
     Operation("POST", "/customers", CustomerCreateParams, create, CREATE),
@@ -152,7 +145,7 @@ OPERATIONS = (
         "/customers/{id}",
         CustomerUpdateParams,
         update,
-        CREATE.without("payment_method", "tax_id_data", "test_clock"),
+        CREATE.without("payment_method", "test_clock"),
     ),
     Operation("DELETE", "/customers/{id}", CustomerDeleteParams, delete),
 )

@@ -7,6 +7,7 @@ from stripe.params import (
     QuoteListParams,
     ReviewListParams,
     ShippingRateListParams,
+    TaxIdListParams,
     TopupListParams,
     TransferListParams,
 )
@@ -24,6 +25,7 @@ LISTS: dict[str, type] = {
     "/quotes": QuoteListParams,
     "/reviews": ReviewListParams,
     "/shipping_rates": ShippingRateListParams,
+    "/tax_ids": TaxIdListParams,
     "/topups": TopupListParams,
     "/transfers": TransferListParams,
 }

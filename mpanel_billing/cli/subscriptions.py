@@ -1,0 +1,119 @@
+"""`mpanel-billing change` and `undo-change`: what /api/billing does, for support."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import typer
+
+from mpanel_billing.access.audit import command_line_actor
+from mpanel_billing.catalogue.cycles import canonical_cycle
+from mpanel_billing.cli.database import with_mirror
+from mpanel_billing.cli.options import Subscription
+from mpanel_billing.cli.output import moment_text, print_line
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.money import format_money
+from mpanel_billing.provisioning import operations
+
+if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than most commands
+    from mpanel_billing.subscriptions.change_plan import PlanChangePreview
+    from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
+
+Result = TypeVar("Result")
+
+Key = Annotated[str | None, typer.Option("--key", help="The same key again gets the first result.")]
+
+
+def change(
+    subscription: Subscription,
+    *,
+    plan: Annotated[str, typer.Option(help="Code of the plan.")],
+    cycle: Annotated[str, typer.Option(help="The term, such as monthly or annually.")],
+    addon: Annotated[
+        list[str] | None, typer.Option(help="Code of an add-on; those not named go.")
+    ] = None,
+    when: Annotated[
+        Literal["now", "period_end"] | None,
+        typer.Option(help="Without it, less waits for the end of the term."),
+    ] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Only show what it costs.")] = False,
+    pay_first: Annotated[
+        bool, typer.Option("--pay-first", help="Charge what is unpaid of the term before.")
+    ] = False,
+    key: Key = None,
+) -> None:
+    """Change the plan, term or add-ons of a subscription, or show what that costs."""
+    from mpanel_billing.subscriptions import change_plan  # noqa: PLC0415 - see above
+    from mpanel_billing.subscriptions.item_changes import PlanRequest  # noqa: PLC0415
+
+    addons = tuple(addon) if addon else None
+    wanted = PlanRequest(plan, canonical_cycle(cycle), addons, when=when)
+    if preview:
+        found = _run(
+            subscription,
+            key,
+            lambda mirror, request: change_plan.preview_plan_change(mirror, request, wanted),
+        )
+        _print_preview(found)
+        return
+    _print_changed(
+        _run(
+            subscription,
+            key,
+            lambda mirror, request: change_plan.change_plan(
+                mirror, request, wanted, pay_first=pay_first
+            ),
+        )
+    )
+
+
+def undo_change(subscription: Subscription, *, key: Key = None) -> None:
+    """Keep the plan: undo a change that is planned for the end of the term."""
+    from mpanel_billing.subscriptions import lifecycle  # noqa: PLC0415 - see above
+
+    _print_changed(_run(subscription, key, lifecycle.undo_change))
+
+
+def _run(
+    subscription: str, key: str | None, do: "Callable[[Mirror, ChangeRequest], Awaitable[Result]]"
+) -> Result:
+    from mpanel_billing.subscriptions.lifecycle import ChangeRequest  # noqa: PLC0415 - see above
+    from mpanel_billing.subscriptions.lookup import CustomerRef  # noqa: PLC0415
+
+    by = command_line_actor()
+
+    async def run(mirror: Mirror) -> Result:
+        id_ = await operations.find_subscription(mirror.pool, subscription)
+        return await do(mirror, ChangeRequest(by, id_, CustomerRef(), key))
+
+    return with_mirror(run)
+
+
+def _print_preview(found: "PlanChangePreview") -> None:
+    preview = found.preview
+    if not preview.changes:
+        typer.echo("it is like that already")
+        return
+    when = f"at {moment_text(preview.effective_at)}" if preview.effective_at else "now"
+    typer.echo(f"takes effect {when}")
+    for name, amount in (("due now", preview.due_now), ("credited", preview.credited)):
+        typer.echo(f"{name}: {format_money(amount, preview.currency)}")
+    for line in preview.invoice.lines if preview.invoice else ():
+        print_line(f"  {format_money(line.amount, preview.currency)}  {line.description}")
+    if preview.next:
+        at = f" at {moment_text(preview.next.at)}" if preview.next.at else ""
+        typer.echo(f"next charge: {format_money(preview.next.amount, preview.currency)}{at}")
+
+
+def _print_changed(done: "Changed") -> None:
+    held = done.subscription
+    if not done.changed:
+        typer.echo("it is like that already")
+        return
+    plan = f"{held.plan.code} {held.plan.billing_cycle}" if held.plan else "no plan"
+    to_come = held.to_come
+    then = (
+        f", {to_come.plan_code} {to_come.billing_cycle} from {moment_text(to_come.effective_at)}"
+        if to_come
+        else ""
+    )
+    print_line(f"{held.stripe_id} is {held.stripe_status}: {plan}{then}")

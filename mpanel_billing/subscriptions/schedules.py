@@ -1,0 +1,94 @@
+"""Changes at the end of a term: a schedule at Stripe makes them, and is ours.
+
+Stripe makes a schedule of a subscription in one call, and takes its phases in another. Between the
+two our row names the schedule, so it is known as ours whatever happens next.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.errors import StripeError, SubscriptionScheduledError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.schedules import (
+    create_schedule,
+    find_schedule,
+    release_schedule,
+    update_schedule,
+)
+from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.phases import phases_of
+from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.repository import Change
+
+PLANNED = "planned"
+"""Marks the params of a change that a schedule makes at the end of the term."""
+
+RELEASE = "release"
+"""Among the params of a change: the schedule of ours that is released first."""
+
+
+def releasing(held: Subscription) -> dict[str, Any]:
+    """Return the param that releases the schedule of ours, if the subscription has one."""
+    return {RELEASE: held.planned.schedule_id} if held.planned else {}
+
+
+async def release_first(mirror: Mirror, change: Change) -> None:
+    """Release the schedule that a change has to, if any."""
+    if schedule_id := change.params.get(RELEASE):
+        key = f"{change.idempotency_key}-release"
+        await release_schedule(mirror.stripe, schedule_id, key)
+
+
+async def plan_ahead(mirror: Mirror, change: Change, stripe_subscription_id: str) -> str:
+    """Have Stripe make the change at the end of the term; return the schedule's id.
+
+    If Stripe refuses it, the schedule is released: nothing is left.
+    """
+    planned = change.params[PLANNED]
+    schedule = await _make(mirror, change, stripe_subscription_id)
+    schedule_id: str = schedule["id"]
+    async with acquired(mirror.pool) as conn:
+        await repository.note_schedule(conn, schedule_id, change.subject_id, **_row(planned))
+    params = {
+        "phases": phases_of(schedule, planned),
+        "end_behavior": "release",
+        "proration_behavior": "none",
+        "metadata": {"subscriptionId": str(change.subject_id), "changeId": str(change.id)},
+    }
+    key = change.idempotency_key
+    try:
+        await update_schedule(mirror.stripe, schedule_id, params, f"{key}-phases")
+    except StripeError as error:
+        if error.definite:
+            await release_schedule(mirror.stripe, schedule_id, f"{key}-undo")
+        raise
+    async with acquired(mirror.pool) as conn:
+        await repository.note_planned(conn, schedule_id)
+    return schedule_id
+
+
+async def _make(mirror: Mirror, change: Change, stripe_subscription_id: str) -> Mapping[str, Any]:
+    """Make the schedule; after an earlier failure it may be there, as Stripe makes it."""
+    try:
+        return await create_schedule(mirror.stripe, stripe_subscription_id, change.idempotency_key)
+    except SubscriptionScheduledError:
+        if change.attempt == 1:
+            raise
+        found = await find_schedule(mirror.stripe, stripe_subscription_id)
+        if found is None or len(found["phases"]) != 1 or found["metadata"]:
+            raise
+        return found
+
+
+def _row(planned: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = planned["metadata"]
+    return {
+        "plan_code": metadata["planId"],
+        "billing_cycle": metadata["billingCycle"],
+        "addon_codes": planned["addons"],
+        "effective_at": datetime.fromtimestamp(planned["at"], UTC),
+        "subtotal": planned["subtotal"],
+        "amount": planned["amount"],
+    }
