@@ -21,6 +21,7 @@ CREATE TYPE billing_invoice_snapshot AS (
     auto_advance boolean,
     finalization_error text,
     finalized_at timestamp with time zone,
+    amount_invoiced bigint,
     amount_due bigint,
     amount_paid bigint,
     amount_remaining bigint,
@@ -104,7 +105,7 @@ END
 $$;
 COMMENT ON FUNCTION billing_announce_catalogue() IS 'Tells web processes that products or prices have changed';
 
-CREATE FUNCTION billing_apply_clear_v1(customers jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS text[]
+CREATE FUNCTION billing_apply_clear_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS text[]
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -115,6 +116,7 @@ DECLARE
     named text[];
     touched text[] := '{}';
     ordered uuid[] := '{}';
+    repaid text[];
     requests jsonb := '[]';
     changed uuid[];
     entrypoints text[] := '{}';
@@ -146,6 +148,28 @@ BEGIN
           );
         IF clear IS NOT NULL THEN
             PERFORM billing_write_customers_v1(clear);
+            applied := applied || ids;
+        END IF;
+    END IF;
+    IF charges IS NOT NULL THEN
+        SELECT
+            jsonb_agg(s.snapshot),
+            array_agg(s.snapshot ->> 'object_id')
+        INTO clear, ids
+        FROM jsonb_array_elements(billing_apply_clear_v1.charges) AS s (snapshot)
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM stripe_charges AS mirror
+            WHERE mirror.stripe_charge_id = s.snapshot ->> 'object_id'
+              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
+        )
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_erasures AS erased
+              WHERE erased.identifier = s.snapshot ->> 'stripe_customer_id'
+          );
+        IF clear IS NOT NULL THEN
+            PERFORM billing_write_charges_v1(clear);
             applied := applied || ids;
         END IF;
     END IF;
@@ -323,6 +347,23 @@ BEGIN
         RAISE EXCEPTION 'another transaction has a subscription of these' USING ERRCODE = 'lock_not_available';
     END IF;
 
+    IF refunds IS NOT NULL THEN
+        SELECT array_agg(DISTINCT p.stripe_invoice_id)
+        INTO repaid
+        FROM jsonb_array_elements(billing_apply_clear_v1.refunds) AS s (snapshot)
+        JOIN invoice_payments AS p
+            ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
+        WHERE s.snapshot ->> 'object_id' = ANY(applied);
+        IF EXISTS (
+            SELECT 1
+            FROM unnest(repaid) AS told (id)
+            WHERE NOT pg_try_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
+        ) THEN
+            RAISE EXCEPTION 'another transaction has an invoice of these' USING ERRCODE = 'lock_not_available';
+        END IF;
+        PERFORM billing_note_taken_back_v1(repaid);
+    END IF;
+
     -- most first sights of an invoice are of a subscription that has none either
     IF ordered <> '{}' OR EXISTS (
         SELECT 1
@@ -362,7 +403,7 @@ BEGIN
     RETURN applied;
 END
 $$;
-COMMENT ON FUNCTION billing_apply_clear_v1(customers jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Applies the snapshots of events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_apply_clear_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Applies the snapshots of events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
 
 CREATE FUNCTION billing_audit_append_only() RETURNS trigger
     LANGUAGE plpgsql
@@ -1121,6 +1162,43 @@ END
 $$;
 COMMENT ON FUNCTION billing_note_revenue() IS 'Notes that the revenue of a subscription may have changed, with the rights of its owner';
 
+CREATE FUNCTION billing_note_taken_back_v1(stripe_invoice_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+BEGIN
+    UPDATE invoices AS i
+    SET amount_refunded = back.refunded,
+        amount_credited = noted.credited,
+        amount_disputed = back.disputed,
+        disputed_since = back.disputed_since,
+        status = billing_refunded_status_v1(i.status, i.amount_invoiced, back.refunded + noted.credited),
+        updated_at = now()
+    FROM unnest(billing_note_taken_back_v1.stripe_invoice_ids) AS named (id)
+    CROSS JOIN LATERAL (
+        SELECT array_agg(DISTINCT p.stripe_payment_intent_id) AS stripe_payment_intent_ids
+        FROM invoice_payments AS p
+        WHERE p.stripe_invoice_id = named.id
+    ) AS paid
+    CROSS JOIN LATERAL billing_taken_back_v1(paid.stripe_payment_intent_ids) AS back
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(n.amount_to_balance + n.amount_out_of_band), 0)::bigint AS credited
+        FROM stripe_credit_notes AS n
+        WHERE n.stripe_invoice_id = named.id
+          AND n.status = 'issued'
+    ) AS noted
+    WHERE i.stripe_invoice_id = named.id
+      AND (i.amount_refunded, i.amount_credited, i.amount_disputed, i.disputed_since)
+          IS DISTINCT FROM (back.refunded, noted.credited, back.disputed, back.disputed_since);
+END
+$$;
+COMMENT ON FUNCTION billing_note_taken_back_v1(stripe_invoice_ids text[]) IS 'Writes what refunds, credit notes and disputes have taken back of invoices';
+
 CREATE FUNCTION billing_place_session_v1(object_id text, order_id uuid, named_attempt integer, stripe_customer_id text) RETURNS TABLE(subscription_id uuid, attempt integer, since timestamp with time zone, as_of timestamp with time zone, event_id text, status text, payment_status text, order_stripe_subscription_id text)
     LANGUAGE sql STABLE
     AS $$
@@ -1200,7 +1278,7 @@ CREATE FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id
 $$;
 COMMENT ON FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id text, order_id uuid) IS 'Where a Stripe subscription belongs: the row that mirrors it, or the order it names on the same Stripe customer';
 
-CREATE FUNCTION billing_receive_events_v2(keys text[], events jsonb, payloads text[], customers jsonb, refunds jsonb, payments jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS SETOF text
+CREATE FUNCTION billing_receive_events_v2(keys text[], events jsonb, payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS SETOF text
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_material TO 'off'
@@ -1253,6 +1331,7 @@ BEGIN
                 finalization_error,
                 finalized_at,
                 due_at,
+                amount_invoiced,
                 amount_due,
                 amount_paid,
                 amount_remaining,
@@ -1292,6 +1371,7 @@ BEGIN
                 s.finalization_error,
                 s.finalized_at,
                 s.due_date,
+                s.amount_invoiced,
                 s.amount_due,
                 s.amount_paid,
                 s.amount_remaining,
@@ -1355,6 +1435,12 @@ BEGIN
               )
               AND NOT EXISTS (
                   SELECT 1
+                  FROM stripe_credit_notes AS n
+                  WHERE n.stripe_invoice_id = s.object_id
+                  OFFSET 0
+              )
+              AND NOT EXISTS (
+                  SELECT 1
                   FROM billing_erasures AS erased
                   WHERE erased.identifier = s.stripe_customer_id
                   OFFSET 0
@@ -1380,6 +1466,7 @@ BEGIN
                 finalization_error = excluded.finalization_error,
                 finalized_at = excluded.finalized_at,
                 due_at = excluded.due_at,
+                amount_invoiced = excluded.amount_invoiced,
                 amount_due = excluded.amount_due,
                 amount_paid = excluded.amount_paid,
                 amount_remaining = excluded.amount_remaining,
@@ -1536,9 +1623,9 @@ BEGIN
         FROM jsonb_array_elements(billing_receive_events_v2.renewals) AS s (snapshot)
         WHERE (s.snapshot ->> 'object_id' = ANY(renewed)) IS NOT TRUE;
     END IF;
-    IF coalesce(customers, refunds, payments, other_invoices, other_subscriptions, sessions) IS NOT NULL THEN
+    IF coalesce(customers, charges, refunds, payments, other_invoices, other_subscriptions, sessions) IS NOT NULL THEN
         applied := billing_apply_clear_v1(
-            customers, refunds, payments, other_invoices, other_subscriptions, sessions, headers
+            customers, charges, refunds, payments, other_invoices, other_subscriptions, sessions, headers
         );
     END IF;
     IF billed IS NULL AND renewed IS NULL AND (applied <> '{}') IS NOT TRUE THEN
@@ -1584,7 +1671,7 @@ BEGIN
     RETURNING id;
 END
 $$;
-COMMENT ON FUNCTION billing_receive_events_v2(keys text[], events jsonb, payloads text[], customers jsonb, refunds jsonb, payments jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Keeps and applies the events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_receive_events_v2(keys text[], events jsonb, payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Keeps and applies the events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
 
 CREATE FUNCTION billing_record_additions(version text) RETURNS void
     LANGUAGE sql
@@ -1648,6 +1735,17 @@ CREATE FUNCTION billing_record_message(message_type text, object text, transitio
     FROM recorded
 $$;
 COMMENT ON FUNCTION billing_record_message(message_type text, object text, transition text, is_live boolean, subscription uuid, customer uuid, occurred timestamp with time zone, content jsonb) IS 'Records a transition once, for those who are told';
+
+CREATE FUNCTION billing_refunded_status_v1(status text, invoiced bigint, given_back numeric) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT CASE
+        WHEN status NOT IN ('paid', 'refunded') THEN status
+        WHEN invoiced > 0 AND given_back >= invoiced THEN 'refunded'
+        ELSE 'paid'
+    END
+$$;
+COMMENT ON FUNCTION billing_refunded_status_v1(status text, invoiced bigint, given_back numeric) IS 'mPanel''s status of an invoice, of which so many minor units were given back';
 
 CREATE FUNCTION billing_request_refetches_v1(requests jsonb) RETURNS TABLE(object_id text, version bigint, delay_seconds double precision)
     LANGUAGE plpgsql
@@ -1920,6 +2018,32 @@ CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TA
 $$;
 COMMENT ON FUNCTION billing_subscription_revenue_v1(of_subscription uuid) IS 'What a subscription adds to the monthly recurring revenue: minor units by currency, not rounded';
 
+CREATE FUNCTION billing_taken_back_v1(stripe_payment_intent_ids text[]) RETURNS TABLE(refunded bigint, disputed bigint, disputed_since timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        coalesce((
+            SELECT sum(r.amount)
+            FROM stripe_refunds AS r
+            WHERE r.stripe_payment_intent_id = ANY(billing_taken_back_v1.stripe_payment_intent_ids)
+              AND r.status NOT IN ('failed', 'canceled')
+        ), 0)::bigint,
+        coalesce(taken.amount, 0)::bigint,
+        taken.since
+    FROM (
+        -- the bank has the money: from the chargeback on, unless it is won
+        SELECT
+            sum(d.amount) AS amount,
+            min(d.stripe_created) AS since
+        FROM stripe_disputes AS d
+        WHERE d.stripe_payment_intent_id = ANY(billing_taken_back_v1.stripe_payment_intent_ids)
+          AND d.status IN (
+              'needs_response', 'under_review', 'appeal_needs_response', 'appeal_under_review', 'lost'
+          )
+    ) AS taken
+$$;
+COMMENT ON FUNCTION billing_taken_back_v1(stripe_payment_intent_ids text[]) IS 'What refunds, and disputes that are open or lost, have taken back of payments, in minor units';
+
 CREATE FUNCTION billing_tell_invoice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -2160,6 +2284,200 @@ END
 $$;
 COMMENT ON FUNCTION billing_tell_tenant() IS 'Records the transitions of a tenant';
 
+CREATE FUNCTION billing_write_charges_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO stripe_charges AS mirror (
+        stripe_charge_id,
+        livemode,
+        stripe_payment_intent_id,
+        stripe_customer_id,
+        amount,
+        amount_captured,
+        amount_refunded,
+        currency,
+        status,
+        failure_code,
+        decline_code,
+        decline_reason,
+        card_brand,
+        card_last4,
+        card_exp_month,
+        card_exp_year,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.livemode,
+        s.stripe_payment_intent_id,
+        s.stripe_customer_id,
+        s.amount,
+        s.amount_captured,
+        s.amount_refunded,
+        s.currency,
+        s.status,
+        s.failure_code,
+        s.decline_code,
+        s.decline_reason,
+        s.card_brand,
+        s.card_last4,
+        s.card_exp_month,
+        s.card_exp_year,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(billing_write_charges_v1.snapshots) AS s (
+        object_id text,
+        livemode boolean,
+        stripe_payment_intent_id text,
+        stripe_customer_id text,
+        amount bigint,
+        amount_captured bigint,
+        amount_refunded bigint,
+        currency text,
+        status text,
+        failure_code text,
+        decline_code text,
+        decline_reason text,
+        card_brand text,
+        card_last4 text,
+        card_exp_month smallint,
+        card_exp_year smallint,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_charge_id) DO UPDATE
+    SET stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+        stripe_customer_id = excluded.stripe_customer_id,
+        amount = excluded.amount,
+        amount_captured = excluded.amount_captured,
+        amount_refunded = excluded.amount_refunded,
+        currency = excluded.currency,
+        status = excluded.status,
+        failure_code = excluded.failure_code,
+        decline_code = excluded.decline_code,
+        decline_reason = excluded.decline_reason,
+        card_brand = excluded.card_brand,
+        card_last4 = excluded.card_last4,
+        card_exp_month = excluded.card_exp_month,
+        card_exp_year = excluded.card_exp_year,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now();
+END
+$$;
+COMMENT ON FUNCTION billing_write_charges_v1(snapshots jsonb) IS 'Writes snapshots of charges';
+
+CREATE FUNCTION billing_write_credit_notes_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO stripe_credit_notes AS mirror (
+        stripe_credit_note_id,
+        livemode,
+        stripe_invoice_id,
+        stripe_customer_id,
+        stripe_number,
+        status,
+        amount,
+        amount_before_payment,
+        amount_refunded,
+        amount_to_balance,
+        amount_out_of_band,
+        currency,
+        reason,
+        memo,
+        pdf,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.livemode,
+        s.stripe_invoice_id,
+        s.stripe_customer_id,
+        s.stripe_number,
+        s.status,
+        s.amount,
+        s.amount_before_payment,
+        s.amount_refunded,
+        s.amount_to_balance,
+        s.amount_out_of_band,
+        s.currency,
+        s.reason,
+        s.memo,
+        s.pdf,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(billing_write_credit_notes_v1.snapshots) AS s (
+        object_id text,
+        livemode boolean,
+        stripe_invoice_id text,
+        stripe_customer_id text,
+        stripe_number text,
+        status text,
+        amount bigint,
+        amount_before_payment bigint,
+        amount_refunded bigint,
+        amount_to_balance bigint,
+        amount_out_of_band bigint,
+        currency text,
+        reason text,
+        memo text,
+        pdf text,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_credit_note_id) DO UPDATE
+    SET stripe_invoice_id = excluded.stripe_invoice_id,
+        stripe_customer_id = excluded.stripe_customer_id,
+        stripe_number = excluded.stripe_number,
+        status = excluded.status,
+        amount = excluded.amount,
+        amount_before_payment = excluded.amount_before_payment,
+        amount_refunded = excluded.amount_refunded,
+        amount_to_balance = excluded.amount_to_balance,
+        amount_out_of_band = excluded.amount_out_of_band,
+        currency = excluded.currency,
+        reason = excluded.reason,
+        memo = excluded.memo,
+        pdf = excluded.pdf,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now();
+END
+$$;
+COMMENT ON FUNCTION billing_write_credit_notes_v1(snapshots jsonb) IS 'Writes snapshots of credit notes';
+
 CREATE FUNCTION billing_write_customers_v1(snapshots jsonb) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2260,6 +2578,160 @@ END
 $$;
 COMMENT ON FUNCTION billing_write_customers_v1(snapshots jsonb) IS 'Writes snapshots of customers, with their balances';
 
+CREATE FUNCTION billing_write_disputes_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO stripe_disputes AS mirror (
+        stripe_dispute_id,
+        livemode,
+        stripe_charge_id,
+        stripe_payment_intent_id,
+        status,
+        reason,
+        amount,
+        currency,
+        fee,
+        fee_currency,
+        movements,
+        is_charge_refundable,
+        evidence_due_at,
+        has_evidence,
+        submissions,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.livemode,
+        s.stripe_charge_id,
+        s.stripe_payment_intent_id,
+        s.status,
+        s.reason,
+        s.amount,
+        s.currency,
+        s.fee,
+        s.fee_currency,
+        s.movements,
+        s.is_charge_refundable,
+        s.evidence_due_at,
+        s.has_evidence,
+        s.submissions,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(billing_write_disputes_v1.snapshots) AS s (
+        object_id text,
+        livemode boolean,
+        stripe_charge_id text,
+        stripe_payment_intent_id text,
+        status text,
+        reason text,
+        amount bigint,
+        currency text,
+        fee bigint,
+        fee_currency text,
+        movements integer,
+        is_charge_refundable boolean,
+        evidence_due_at timestamptz,
+        has_evidence boolean,
+        submissions integer,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_dispute_id) DO UPDATE
+    SET stripe_charge_id = excluded.stripe_charge_id,
+        stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+        status = excluded.status,
+        reason = excluded.reason,
+        amount = excluded.amount,
+        currency = excluded.currency,
+        fee = excluded.fee,
+        fee_currency = excluded.fee_currency,
+        movements = excluded.movements,
+        is_charge_refundable = excluded.is_charge_refundable,
+        evidence_due_at = excluded.evidence_due_at,
+        has_evidence = excluded.has_evidence,
+        submissions = excluded.submissions,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now();
+END
+$$;
+COMMENT ON FUNCTION billing_write_disputes_v1(snapshots jsonb) IS 'Writes snapshots of disputes';
+
+CREATE FUNCTION billing_write_fraud_warnings_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO stripe_fraud_warnings AS mirror (
+        stripe_fraud_warning_id,
+        livemode,
+        stripe_charge_id,
+        stripe_payment_intent_id,
+        fraud_type,
+        actionable,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.livemode,
+        s.stripe_charge_id,
+        s.stripe_payment_intent_id,
+        s.fraud_type,
+        s.actionable,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(billing_write_fraud_warnings_v1.snapshots) AS s (
+        object_id text,
+        livemode boolean,
+        stripe_charge_id text,
+        stripe_payment_intent_id text,
+        fraud_type text,
+        actionable boolean,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_fraud_warning_id) DO UPDATE
+    SET stripe_charge_id = excluded.stripe_charge_id,
+        stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+        fraud_type = excluded.fraud_type,
+        actionable = excluded.actionable,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now();
+END
+$$;
+COMMENT ON FUNCTION billing_write_fraud_warnings_v1(snapshots jsonb) IS 'Writes snapshots of early fraud warnings';
+
 CREATE FUNCTION billing_write_invoice_payments_v1(snapshots jsonb) RETURNS void
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2338,10 +2810,14 @@ BEGIN
         WHERE awaited.object_id = w.stripe_invoice_id
           AND awaited.reason = 'awaited'
     ),
-    latest AS (
-        SELECT DISTINCT ON (p.stripe_invoice_id)
+    paid AS (
+        SELECT
             p.stripe_invoice_id,
-            p.stripe_payment_intent_id
+            (
+                array_agg(p.stripe_payment_intent_id ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC)
+                    FILTER (WHERE p.status = 'paid')
+            )[1] AS latest,
+            array_agg(DISTINCT p.stripe_payment_intent_id) AS stripe_payment_intent_ids
         FROM (
             SELECT
                 w.stripe_invoice_payment_id,
@@ -2363,16 +2839,26 @@ BEGIN
                   SELECT w.stripe_invoice_payment_id FROM written AS w
               )
         ) AS p
-        WHERE p.status = 'paid'
-          AND p.stripe_payment_intent_id IS NOT NULL
-        ORDER BY p.stripe_invoice_id, p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+        WHERE p.stripe_payment_intent_id IS NOT NULL
+        GROUP BY p.stripe_invoice_id
     )
     UPDATE invoices AS i
-    SET stripe_payment_intent_id = latest.stripe_payment_intent_id,
+    SET stripe_payment_intent_id = coalesce(paid.latest, i.stripe_payment_intent_id),
+        amount_refunded = back.refunded,
+        amount_disputed = back.disputed,
+        disputed_since = back.disputed_since,
+        status = billing_refunded_status_v1(i.status, i.amount_invoiced, back.refunded + i.amount_credited),
         updated_at = now()
-    FROM latest
-    WHERE i.stripe_invoice_id = latest.stripe_invoice_id
-      AND i.stripe_payment_intent_id IS DISTINCT FROM latest.stripe_payment_intent_id;
+    FROM paid
+    -- a refund or a dispute may arrive before the payment that it takes back
+    CROSS JOIN LATERAL billing_taken_back_v1(paid.stripe_payment_intent_ids) AS back
+    WHERE i.stripe_invoice_id = paid.stripe_invoice_id
+      AND (
+          i.stripe_payment_intent_id IS DISTINCT FROM coalesce(paid.latest, i.stripe_payment_intent_id)
+          OR i.amount_refunded <> back.refunded
+          OR i.amount_disputed <> back.disputed
+          OR i.disputed_since IS DISTINCT FROM back.disputed_since
+      );
 END
 $$;
 COMMENT ON FUNCTION billing_write_invoice_payments_v1(snapshots jsonb) IS 'Writes snapshots of payments of invoices, and links the invoices to them';
@@ -2414,6 +2900,11 @@ BEGIN
             finalization_error,
             finalized_at,
             due_at,
+            amount_invoiced,
+            amount_refunded,
+            amount_credited,
+            amount_disputed,
+            disputed_since,
             amount_due,
             amount_paid,
             amount_remaining,
@@ -2439,7 +2930,7 @@ BEGIN
                 WHERE known.id = s.stripe_customer_id
             )),
             s.invoice_number,
-            s.status,
+            billing_refunded_status_v1(s.status, s.amount_invoiced, back.refunded + noted.credited),
             least(s.subtotal, 99999999.99),
             least(s.tax_amount, 99999999.99),
             least(s.total, 99999999.99),
@@ -2458,6 +2949,11 @@ BEGIN
             s.finalization_error,
             s.finalized_at,
             s.due_date,
+            s.amount_invoiced,
+            back.refunded,
+            noted.credited,
+            back.disputed,
+            back.disputed_since,
             s.amount_due,
             s.amount_paid,
             s.amount_remaining,
@@ -2485,14 +2981,23 @@ BEGIN
             OFFSET 0
         ) AS billed ON TRUE
         LEFT JOIN LATERAL (
-            -- the payment's event may arrive before the invoice's
-            SELECT p.stripe_payment_intent_id
+            -- the payments' events may arrive before the invoice's
+            SELECT
+                (
+                    array_agg(p.stripe_payment_intent_id ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC)
+                        FILTER (WHERE p.status = 'paid')
+                )[1] AS stripe_payment_intent_id,
+                array_agg(DISTINCT p.stripe_payment_intent_id) AS stripe_payment_intent_ids
             FROM invoice_payments AS p
             WHERE p.stripe_invoice_id = s.object_id
-              AND p.status = 'paid'
-            ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
-            LIMIT 1
         ) AS paid ON TRUE
+        CROSS JOIN LATERAL billing_taken_back_v1(paid.stripe_payment_intent_ids) AS back
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(n.amount_to_balance + n.amount_out_of_band), 0)::bigint AS credited
+            FROM stripe_credit_notes AS n
+            WHERE n.stripe_invoice_id = s.object_id
+              AND n.status = 'issued'
+        ) AS noted
         ON CONFLICT (stripe_invoice_id) DO UPDATE
         SET subscription_id = coalesce(excluded.subscription_id, mirror.subscription_id),
             tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
@@ -2514,6 +3019,11 @@ BEGIN
             finalization_error = excluded.finalization_error,
             finalized_at = excluded.finalized_at,
             due_at = excluded.due_at,
+            amount_invoiced = excluded.amount_invoiced,
+            amount_refunded = excluded.amount_refunded,
+            amount_credited = excluded.amount_credited,
+            amount_disputed = excluded.amount_disputed,
+            disputed_since = excluded.disputed_since,
             amount_due = excluded.amount_due,
             amount_paid = excluded.amount_paid,
             amount_remaining = excluded.amount_remaining,
@@ -3924,6 +4434,11 @@ CREATE TABLE invoices (
     finalization_error text,
     finalized_at timestamp with time zone,
     due_at timestamp with time zone,
+    amount_invoiced bigint,
+    amount_refunded bigint DEFAULT 0 NOT NULL,
+    amount_credited bigint DEFAULT 0 NOT NULL,
+    amount_disputed bigint DEFAULT 0 NOT NULL,
+    disputed_since timestamp with time zone,
     amount_due bigint,
     amount_paid bigint,
     amount_remaining bigint,
@@ -3957,6 +4472,11 @@ COMMENT ON COLUMN invoices.auto_advance IS 'Whether Stripe finalizes and collect
 COMMENT ON COLUMN invoices.finalization_error IS 'Why Stripe could not finalize it; null: it has not failed';
 COMMENT ON COLUMN invoices.finalized_at IS 'When Stripe finalized it; null: a draft';
 COMMENT ON COLUMN invoices.due_at IS 'When a sent invoice is due; null: it is charged. due_date is for people';
+COMMENT ON COLUMN invoices.amount_invoiced IS 'Minor units in all, less what credit notes took off before it was paid';
+COMMENT ON COLUMN invoices.amount_refunded IS 'Minor units refunded of its payments, those under way included';
+COMMENT ON COLUMN invoices.amount_credited IS 'Minor units given back by credit notes without a refund: to the balance, or outside of Stripe';
+COMMENT ON COLUMN invoices.amount_disputed IS 'Minor units that disputes have taken and not given back';
+COMMENT ON COLUMN invoices.disputed_since IS 'Since when a dispute has taken money of it; null: none has, or it was given back';
 COMMENT ON COLUMN invoices.amount_due IS 'Minor units, like amount_paid and amount_remaining; subtotal, tax_amount and total are in major units';
 COMMENT ON COLUMN invoices.amount_paid IS 'Minor units paid so far';
 COMMENT ON COLUMN invoices.amount_remaining IS 'Minor units still to be paid';
@@ -4258,7 +4778,7 @@ CREATE TABLE stripe_refetches (
     tied_at timestamp with time zone,
     next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
     requested_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text])))
+    CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text, 'charge'::text, 'credit_note'::text, 'dispute'::text, 'radar.early_fraud_warning'::text])))
 );
 COMMENT ON TABLE stripe_refetches IS 'Objects to fetch from Stripe, because their events do not decide their state; a row is deleted when the fetched object is applied';
 COMMENT ON COLUMN stripe_refetches.object_id IS 'Id at Stripe';
@@ -5400,6 +5920,115 @@ ALTER TABLE provisioning_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE stripe_charges (
+    stripe_charge_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_customer_id text,
+    amount bigint NOT NULL,
+    amount_captured bigint NOT NULL,
+    amount_refunded bigint NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL,
+    failure_code text,
+    decline_code text,
+    decline_reason text,
+    card_brand text,
+    card_last4 text,
+    card_exp_month smallint,
+    card_exp_year smallint,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_charges_amount_captured_check CHECK ((amount_captured >= 0)),
+    CONSTRAINT stripe_charges_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_charges_amount_refunded_check CHECK ((amount_refunded >= 0)),
+    CONSTRAINT stripe_charges_card_exp_month_check CHECK (((card_exp_month >= 1) AND (card_exp_month <= 12))),
+    CONSTRAINT stripe_charges_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_charges_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_charges_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'succeeded'::text, 'failed'::text])))
+);
+COMMENT ON TABLE stripe_charges IS 'What was charged or declined, with the card';
+COMMENT ON COLUMN stripe_charges.stripe_charge_id IS 'ch_... or py_...';
+COMMENT ON COLUMN stripe_charges.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_charges.stripe_payment_intent_id IS 'pi_... that it belongs to; null: none';
+COMMENT ON COLUMN stripe_charges.stripe_customer_id IS 'cus_... that was charged; null: none';
+COMMENT ON COLUMN stripe_charges.amount IS 'Minor units of currency that were asked for';
+COMMENT ON COLUMN stripe_charges.amount_captured IS 'Minor units that were taken';
+COMMENT ON COLUMN stripe_charges.amount_refunded IS 'Minor units of it that were refunded';
+COMMENT ON COLUMN stripe_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_charges.status IS 'Stripe''s: pending, succeeded or failed';
+COMMENT ON COLUMN stripe_charges.failure_code IS 'Stripe''s code of a failure, such as card_declined; null: none';
+COMMENT ON COLUMN stripe_charges.decline_code IS 'The bank''s or Radar''s reason, such as insufficient_funds; null: none';
+COMMENT ON COLUMN stripe_charges.decline_reason IS 'The reason in words; null: it did not fail';
+COMMENT ON COLUMN stripe_charges.card_brand IS 'visa, mastercard, ...; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_last4 IS 'Last four digits of the card; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_exp_month IS 'Month in which the card expires; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_exp_year IS 'Year in which the card expires; null: not a card';
+COMMENT ON COLUMN stripe_charges.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_charges.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_charges.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_charges.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_charges.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_charges.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_credit_notes (
+    stripe_credit_note_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    stripe_customer_id text,
+    stripe_number text,
+    status text NOT NULL,
+    amount bigint NOT NULL,
+    amount_before_payment bigint NOT NULL,
+    amount_refunded bigint NOT NULL,
+    amount_to_balance bigint NOT NULL,
+    amount_out_of_band bigint NOT NULL,
+    currency text NOT NULL,
+    reason text,
+    memo text,
+    pdf text,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_credit_notes_amount_before_payment_check CHECK ((amount_before_payment >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_out_of_band_check CHECK ((amount_out_of_band >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_refunded_check CHECK ((amount_refunded >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_to_balance_check CHECK ((amount_to_balance >= 0)),
+    CONSTRAINT stripe_credit_notes_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_credit_notes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_credit_notes_status_check CHECK ((status = ANY (ARRAY['issued'::text, 'void'::text])))
+);
+COMMENT ON TABLE stripe_credit_notes IS 'Credit notes: what was taken off an invoice, and how it was given back';
+COMMENT ON COLUMN stripe_credit_notes.stripe_credit_note_id IS 'cn_...';
+COMMENT ON COLUMN stripe_credit_notes.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_credit_notes.stripe_invoice_id IS 'in_... that it corrects';
+COMMENT ON COLUMN stripe_credit_notes.stripe_customer_id IS 'cus_... of the invoice';
+COMMENT ON COLUMN stripe_credit_notes.stripe_number IS 'Stripe''s number, printed on it';
+COMMENT ON COLUMN stripe_credit_notes.status IS 'Stripe''s: issued or void';
+COMMENT ON COLUMN stripe_credit_notes.amount IS 'Minor units of currency in all, with taxes';
+COMMENT ON COLUMN stripe_credit_notes.amount_before_payment IS 'Minor units that lowered what was still to be paid';
+COMMENT ON COLUMN stripe_credit_notes.amount_refunded IS 'Minor units given back by refunds; stripe_refunds has these too';
+COMMENT ON COLUMN stripe_credit_notes.amount_to_balance IS 'Minor units added to the customer''s balance';
+COMMENT ON COLUMN stripe_credit_notes.amount_out_of_band IS 'Minor units given back outside of Stripe';
+COMMENT ON COLUMN stripe_credit_notes.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_credit_notes.reason IS 'Stripe''s: duplicate, fraudulent, order_change, product_unsatisfactory; null: none given';
+COMMENT ON COLUMN stripe_credit_notes.memo IS 'What it says to the customer';
+COMMENT ON COLUMN stripe_credit_notes.pdf IS 'The PDF at Stripe';
+COMMENT ON COLUMN stripe_credit_notes.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_credit_notes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_credit_notes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_credit_notes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_credit_notes.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_credit_notes.updated_at IS 'When this row was last changed';
+
 CREATE TABLE stripe_customer_balances (
     stripe_customer_id text NOT NULL,
     currency text NOT NULL,
@@ -5442,6 +6071,59 @@ COMMENT ON COLUMN stripe_customers.stripe_event_id IS 'The event whose snapshot 
 COMMENT ON COLUMN stripe_customers.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_customers.updated_at IS 'When this row was last changed';
 
+CREATE TABLE stripe_disputes (
+    stripe_dispute_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_charge_id text NOT NULL,
+    stripe_payment_intent_id text,
+    status text NOT NULL,
+    reason text NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    fee bigint NOT NULL,
+    fee_currency text,
+    movements integer NOT NULL,
+    is_charge_refundable boolean NOT NULL,
+    evidence_due_at timestamp with time zone,
+    has_evidence boolean NOT NULL,
+    submissions integer NOT NULL,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_disputes_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_disputes_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_disputes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_disputes_fee_currency_check CHECK ((fee_currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_disputes_movements_check CHECK ((movements >= 0)),
+    CONSTRAINT stripe_disputes_status_check CHECK ((status = ANY (ARRAY['warning_needs_response'::text, 'warning_under_review'::text, 'warning_closed'::text, 'needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text, 'won'::text, 'prevented'::text]))),
+    CONSTRAINT stripe_disputes_submissions_check CHECK ((submissions >= 0))
+);
+COMMENT ON TABLE stripe_disputes IS 'Disputes: customers who asked their bank for the money back';
+COMMENT ON COLUMN stripe_disputes.stripe_dispute_id IS 'du_... or dp_...';
+COMMENT ON COLUMN stripe_disputes.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_disputes.stripe_charge_id IS 'ch_... that is disputed';
+COMMENT ON COLUMN stripe_disputes.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
+COMMENT ON COLUMN stripe_disputes.status IS 'Stripe''s; warning_...: the bank only asks, no money was taken';
+COMMENT ON COLUMN stripe_disputes.reason IS 'The bank''s: fraudulent, duplicate, product_not_received, ...';
+COMMENT ON COLUMN stripe_disputes.amount IS 'Minor units of currency that are disputed';
+COMMENT ON COLUMN stripe_disputes.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_disputes.fee IS 'Minor units of fee_currency that Stripe charges for it, less what it gave back';
+COMMENT ON COLUMN stripe_disputes.fee_currency IS 'The account''s currency; null: no fee';
+COMMENT ON COLUMN stripe_disputes.movements IS 'How often money was moved for it: taken, given back';
+COMMENT ON COLUMN stripe_disputes.is_charge_refundable IS 'Whether a refund is still possible, and ends it';
+COMMENT ON COLUMN stripe_disputes.evidence_due_at IS 'Until when evidence is accepted; null: none is asked for';
+COMMENT ON COLUMN stripe_disputes.has_evidence IS 'Whether evidence is staged or submitted';
+COMMENT ON COLUMN stripe_disputes.submissions IS 'How often evidence was submitted: Stripe takes it once';
+COMMENT ON COLUMN stripe_disputes.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_disputes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_disputes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_disputes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_disputes.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_disputes.updated_at IS 'When this row was last changed';
+
 CREATE TABLE stripe_event_polls (
     livemode boolean NOT NULL,
     polled_at timestamp with time zone NOT NULL,
@@ -5455,6 +6137,35 @@ COMMENT ON COLUMN stripe_event_polls.polled_at IS 'When the list was last asked 
 COMMENT ON COLUMN stripe_event_polls.read_until IS 'Events created until then have been read, by Stripe''s clock; null: none yet';
 COMMENT ON COLUMN stripe_event_polls.found_at IS 'When events that no webhook had delivered were last stored; null: never';
 COMMENT ON COLUMN stripe_event_polls.found IS 'How many events were stored this way';
+
+CREATE TABLE stripe_fraud_warnings (
+    stripe_fraud_warning_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_charge_id text NOT NULL,
+    stripe_payment_intent_id text,
+    fraud_type text NOT NULL,
+    actionable boolean NOT NULL,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_fraud_warnings_check CHECK ((stripe_as_of_since <= stripe_as_of))
+);
+COMMENT ON TABLE stripe_fraud_warnings IS 'Early fraud warnings: a bank reports a charge as fraud, before anyone disputes it';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_fraud_warning_id IS 'issfr_...';
+COMMENT ON COLUMN stripe_fraud_warnings.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_charge_id IS 'ch_... that is reported';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
+COMMENT ON COLUMN stripe_fraud_warnings.fraud_type IS 'The bank''s: made_with_stolen_card, ...';
+COMMENT ON COLUMN stripe_fraud_warnings.actionable IS 'Whether a refund can still avoid a dispute';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_fraud_warnings.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_fraud_warnings.updated_at IS 'When this row was last changed';
 
 CREATE TABLE stripe_refunds (
     stripe_refund_id text NOT NULL,
@@ -5727,17 +6438,29 @@ ALTER TABLE ONLY provisioning_log
 ALTER TABLE ONLY provisioning_work
     ADD CONSTRAINT provisioning_work_pkey PRIMARY KEY (subscription_id);
 
+ALTER TABLE ONLY stripe_charges
+    ADD CONSTRAINT stripe_charges_pkey PRIMARY KEY (stripe_charge_id);
+
+ALTER TABLE ONLY stripe_credit_notes
+    ADD CONSTRAINT stripe_credit_notes_pkey PRIMARY KEY (stripe_credit_note_id);
+
 ALTER TABLE ONLY stripe_customer_balances
     ADD CONSTRAINT stripe_customer_balances_pkey PRIMARY KEY (stripe_customer_id, currency);
 
 ALTER TABLE ONLY stripe_customers
     ADD CONSTRAINT stripe_customers_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY stripe_disputes
+    ADD CONSTRAINT stripe_disputes_pkey PRIMARY KEY (stripe_dispute_id);
+
 ALTER TABLE ONLY stripe_event_polls
     ADD CONSTRAINT stripe_event_polls_pkey PRIMARY KEY (livemode);
 
 ALTER TABLE ONLY stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY stripe_fraud_warnings
+    ADD CONSTRAINT stripe_fraud_warnings_pkey PRIMARY KEY (stripe_fraud_warning_id);
 
 ALTER TABLE ONLY stripe_refetches
     ADD CONSTRAINT stripe_refetches_pkey PRIMARY KEY (object_id);
@@ -5972,7 +6695,21 @@ CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (su
 
 CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE ((version > done_version) IS TRUE);
 
+CREATE INDEX stripe_charges_customer_idx ON stripe_charges USING btree (stripe_customer_id, stripe_created);
+
+CREATE INDEX stripe_charges_payment_intent_idx ON stripe_charges USING btree (stripe_payment_intent_id);
+
+CREATE INDEX stripe_credit_notes_invoice_idx ON stripe_credit_notes USING btree (stripe_invoice_id);
+
 CREATE INDEX stripe_customers_customer_idx ON stripe_customers USING btree (customer_id);
+
+CREATE INDEX stripe_disputes_charge_idx ON stripe_disputes USING btree (stripe_charge_id);
+
+CREATE INDEX stripe_disputes_created_idx ON stripe_disputes USING btree (stripe_created);
+
+CREATE INDEX stripe_disputes_payment_intent_idx ON stripe_disputes USING btree (stripe_payment_intent_id);
+
+CREATE INDEX stripe_disputes_unanswered_idx ON stripe_disputes USING btree (evidence_due_at) WHERE (status = ANY (ARRAY['needs_response'::text, 'warning_needs_response'::text, 'appeal_needs_response'::text]));
 
 CREATE INDEX stripe_events_object_idx ON stripe_events USING btree (object_id, created);
 
@@ -5983,6 +6720,10 @@ CREATE INDEX stripe_events_received_idx ON stripe_events USING btree (received_a
 CREATE INDEX stripe_events_unhandled_idx ON stripe_events USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
 
 CREATE INDEX stripe_events_without_effect_idx ON stripe_events USING btree (status, received_at) WHERE (status = ANY (ARRAY['stale'::text, 'ignored'::text]));
+
+CREATE INDEX stripe_fraud_warnings_actionable_idx ON stripe_fraud_warnings USING btree (stripe_created) WHERE actionable;
+
+CREATE INDEX stripe_fraud_warnings_payment_intent_idx ON stripe_fraud_warnings USING btree (stripe_payment_intent_id);
 
 CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
 

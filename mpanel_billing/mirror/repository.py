@@ -142,14 +142,17 @@ async def list_invoice_subscriptions(conn: Connection, invoice_ids: Sequence[str
     return [row["stripe_subscription_id"] for row in rows]
 
 
-async def list_refunded_subscriptions(
-    conn: Connection, payment_intent_ids: Sequence[str]
-) -> list[str]:
-    """Return the Stripe subscriptions whose invoices these payments have paid."""
-    rows = await _refunds.list_refunded_subscriptions.fetch(
+async def list_paid_invoices(conn: Connection, payment_intent_ids: Sequence[str]) -> list[str]:
+    """Return the Stripe invoices that these payments have paid."""
+    rows = await _refunds.list_paid_invoices.fetch(
         conn, stripe_payment_intent_ids=payment_intent_ids
     )
-    return [row["stripe_subscription_id"] for row in rows]
+    return [row["stripe_invoice_id"] for row in rows]
+
+
+async def note_taken_back(conn: Connection, invoice_ids: Sequence[str]) -> None:
+    """Write what refunds, credit notes and disputes have taken back of these, which are locked."""
+    await _refunds.note_taken_back.execute(conn, stripe_invoice_ids=invoice_ids)
 
 
 async def list_stripe_ids(conn: Connection, subscription_ids: Sequence[UUID]) -> list[str]:

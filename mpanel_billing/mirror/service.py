@@ -20,14 +20,16 @@ from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.ties import decide, question_of
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
+from mpanel_billing.mirror.types.credit_note import CreditNoteFacts
+from mpanel_billing.mirror.types.dispute import DisputeFacts
 from mpanel_billing.mirror.types.invoice_payment import InvoicePaymentFacts
-from mpanel_billing.mirror.types.refund import RefundFacts
+from mpanel_billing.mirror.types.refund import NOTHING_GIVEN, RefundFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts, is_lost_order
 
 logger = logging.getLogger(__name__)
 
 _WRITING_ORDER = tuple(each.object_type for each in MIRRORED)
-_LOCKED_LAST = ("order", "in", "re", "sub", "cus")
+_LOCKED_LAST = ("order", "in", "sub", "cus")
 """Lock kinds that several types share, narrow to wide; all other kinds are locked before them."""
 
 
@@ -252,7 +254,8 @@ _OUTCOMES = {
 
 async def _derive(conn: Connection, batch: _Batch) -> Work:
     """Recompute the touched subscriptions and notify waiters; return what there is to provision."""
-    stripe_ids = await _touched_subscriptions(conn, batch)
+    repaid = await _note_taken_back(conn, batch)
+    stripe_ids = await _touched_subscriptions(conn, batch, repaid)
     if not stripe_ids and not batch.touched:
         return ()
     derived = await repository.derive(conn, sorted(stripe_ids), sorted(batch.touched))
@@ -261,19 +264,38 @@ async def _derive(conn: Connection, batch: _Batch) -> Work:
     return derived.work
 
 
-async def _touched_subscriptions(conn: Connection, batch: _Batch) -> set[str]:
+async def _note_taken_back(conn: Connection, batch: _Batch) -> list[str]:
+    """Write what refunds, disputes and credit notes have taken back of invoices; return these.
+
+    Refunds and disputes name payments: their invoices are looked up, then locked, since other
+    transactions may be writing them.
+    """
+    payments = _returned_payments(batch.applied)
+    noted = [
+        s.facts.stripe_invoice_id for s in batch.applied if isinstance(s.facts, CreditNoteFacts)
+    ]
+    paid = await repository.list_paid_invoices(conn, payments) if payments else []
+    if paid:
+        await repository.lock_objects(conn, lock_order(("in", id_) for id_ in paid))
+    repaid = sorted({*paid, *noted})
+    if repaid:
+        await repository.note_taken_back(conn, repaid)
+    return repaid
+
+
+async def _touched_subscriptions(
+    conn: Connection, batch: _Batch, repaid: Sequence[str]
+) -> set[str]:
     """Return the Stripe subscriptions to recompute, all of them locked.
 
-    Invoice payments, refunds, and sessions without a subscription, do not name theirs: it is
-    looked up, then locked, since other transactions may be writing it.
+    Invoice payments, the `repaid` invoices, and sessions without a subscription, do not name
+    theirs: it is looked up, then locked, since other transactions may be writing it.
     """
     keys = [key for snapshot in batch.affecting_derived for key in _keys(snapshot)]
     stripe_ids = {stripe_id for kind, stripe_id in keys if kind == "sub"}
     found: list[str] = []
-    if paid := _paid_invoices(batch.applied):
+    if paid := [*_paid_invoices(batch.applied), *repaid]:
         found += await repository.list_invoice_subscriptions(conn, paid)
-    if refunded := _refunded_payments(batch.applied):
-        found += await repository.list_refunded_subscriptions(conn, refunded)
     if batch.touched:
         found += await repository.list_stripe_ids(conn, sorted(batch.touched))
     if late := set(found) - stripe_ids:
@@ -293,11 +315,12 @@ def _paid_invoices(applied: Sequence[Snapshot]) -> list[str]:
     return [s.facts.stripe_invoice_id for s in applied if isinstance(s.facts, InvoicePaymentFacts)]
 
 
-def _refunded_payments(applied: Sequence[Snapshot]) -> list[str]:
+def _returned_payments(applied: Sequence[Snapshot]) -> list[str]:
     return [
         s.facts.stripe_payment_intent_id
         for s in applied
-        if isinstance(s.facts, RefundFacts) and s.facts.stripe_payment_intent_id is not None
+        if isinstance(s.facts, RefundFacts | DisputeFacts)
+        and s.facts.stripe_payment_intent_id is not None
     ]
 
 
@@ -315,7 +338,20 @@ def _requests(batch: _Batch) -> list[Mapping[str, Any]]:
         ("subscription", s.object_id, "names an order that is not here")
         for s in batch.orders_missing
     ]
+    # no event that is mirrored says that what was refunded of it is less again
+    recharged = [
+        ("charge", s.facts.stripe_charge_id, "a refund of it failed")
+        for s in batch.applied
+        if isinstance(s.facts, RefundFacts)
+        and s.facts.status in NOTHING_GIVEN
+        and s.facts.stripe_charge_id is not None
+    ]
     return [
         {"object_type": object_type, "object_id": id_, "reason": reason}
-        for object_type, id_, reason in (*incomplete, *unknown_customers, *orders_missing)
+        for object_type, id_, reason in (
+            *incomplete,
+            *unknown_customers,
+            *orders_missing,
+            *recharged,
+        )
     ]

@@ -162,7 +162,9 @@ async def _erase(pool: Pool, person: Person, *, check: bool) -> Mapping[str, int
 
 def _keys(objects: Iterable[StripeObject]) -> Sequence[str]:
     return lock_order(
-        (each.kind, each.id) for each in objects if each.kind in {"in", "re", "sub", "cus"}
+        (each.kind, each.id)
+        for each in objects
+        if each.kind in {"ch", "cn", "in", "re", "sub", "cus"}
     )
 
 

@@ -31,6 +31,8 @@ ERASED: Mapping[str, frozenset[str]] = {
     "provisioning_holds": _words("reason"),
     "provisioning_log": _words("request response error"),
     "provisioning_work": _words("last_error trouble debt_error"),
+    "stripe_charges": _words("card_last4"),
+    "stripe_credit_notes": _words("memo"),
     "stripe_customers": _words("email name"),
     "stripe_events": _words("payload last_error"),
     "stripe_refetches": _words("last_error"),
@@ -44,6 +46,9 @@ ERASED: Mapping[str, frozenset[str]] = {
 """What says something about a person: blanked, or the row is deleted."""
 
 KEPT: Mapping[str, Mapping[str, str]] = {
+    "stripe_credit_notes": {
+        "pdf": "the credit note itself, at Stripe: the law demands it for years",
+    },
     "invoices": {
         "hosted_invoice_url": "the invoice itself, at Stripe: the law demands it for years",
         "invoice_pdf": "the invoice itself, at Stripe: the law demands it for years",
@@ -136,6 +141,22 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "stripe_customers": _words("id stripe_event_id"),
     "stripe_events": _words("id type api_version object_id status reason"),
     "stripe_refetches": _words("object_id object_type reason"),
+    "stripe_charges": _words(
+        "stripe_charge_id stripe_payment_intent_id stripe_customer_id currency status failure_code"
+        " decline_code decline_reason card_brand stripe_event_id"
+    ),
+    "stripe_credit_notes": _words(
+        "stripe_credit_note_id stripe_invoice_id stripe_customer_id stripe_number status currency"
+        " reason stripe_event_id"
+    ),
+    "stripe_disputes": _words(
+        "stripe_dispute_id stripe_charge_id stripe_payment_intent_id status reason currency"
+        " fee_currency stripe_event_id"
+    ),
+    "stripe_fraud_warnings": _words(
+        "stripe_fraud_warning_id stripe_charge_id stripe_payment_intent_id fraud_type"
+        " stripe_event_id"
+    ),
     "stripe_refunds": _words(
         "stripe_refund_id stripe_payment_intent_id stripe_charge_id currency status reason"
         " stripe_event_id"

@@ -16,6 +16,7 @@ _OBJECTS: Mapping[str, str] = {
     "charges": "charge",
     "checkout/sessions": "checkout.session",
     "coupons": "coupon",
+    "credit_notes": "credit_note",
     "customers": "customer",
     "disputes": "dispute",
     "events": "event",
@@ -25,6 +26,7 @@ _OBJECTS: Mapping[str, str] = {
     "payment_intents": "payment_intent",
     "prices": "price",
     "products": "product",
+    "radar/early_fraud_warnings": "radar.early_fraud_warning",
     "refunds": "refund",
     "subscription_items": "subscription_item",
     "subscription_schedules": "subscription_schedule",
@@ -36,7 +38,7 @@ _OBJECTS: Mapping[str, str] = {
 _ALONE = frozenset({"account", "balance"})
 """There is one of them, so it has no id in its path."""
 
-_NOT_IDS = frozenset({"create_preview", "search"})
+_NOT_IDS = frozenset({"create_preview", "preview", "search"})
 
 
 def check_response(method: str, url: str, resource: str, content: bytes) -> Mapping[str, Any]:

@@ -59,6 +59,7 @@ async def receive_events(
         events=events,
         payloads=payloads,
         customers=rows.get("customers"),
+        charges=rows.get("charges"),
         refunds=rows.get("refunds"),
         payments=rows.get("payments"),
         invoices=rows.get("invoices"),

@@ -49,7 +49,8 @@ COMMENT ON COLUMN stripe_events.applied_at IS 'When it was applied, or found sta
 CREATE TABLE stripe_refetches (
     object_id text PRIMARY KEY,
     object_type text NOT NULL CHECK (object_type IN (
-        'subscription', 'invoice', 'checkout.session', 'customer', 'invoice_payment', 'refund'
+        'subscription', 'invoice', 'checkout.session', 'customer', 'invoice_payment', 'refund',
+        'charge', 'credit_note', 'dispute', 'radar.early_fraud_warning'
     )),
     reason text NOT NULL,
     version bigint NOT NULL DEFAULT 1,
@@ -146,6 +147,200 @@ COMMENT ON COLUMN stripe_refunds.stripe_event_id IS 'The event whose snapshot th
 COMMENT ON COLUMN stripe_refunds.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_refunds.updated_at IS 'When this row was last changed';
 
+CREATE TABLE stripe_charges (
+    stripe_charge_id text PRIMARY KEY,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_customer_id text,
+    amount bigint NOT NULL CHECK (amount >= 0),
+    amount_captured bigint NOT NULL CHECK (amount_captured >= 0),
+    amount_refunded bigint NOT NULL CHECK (amount_refunded >= 0),
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    status text NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed')),
+    failure_code text,
+    decline_code text,
+    decline_reason text,
+    card_brand text,
+    card_last4 text,
+    card_exp_month smallint CHECK (card_exp_month BETWEEN 1 AND 12),
+    card_exp_year smallint,
+    stripe_created timestamptz NOT NULL,
+    stripe_as_of_since timestamptz NOT NULL,
+    stripe_as_of timestamptz NOT NULL,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX stripe_charges_payment_intent_idx ON stripe_charges (stripe_payment_intent_id);
+CREATE INDEX stripe_charges_customer_idx ON stripe_charges (stripe_customer_id, stripe_created);
+COMMENT ON TABLE stripe_charges IS 'What was charged or declined, with the card';
+COMMENT ON COLUMN stripe_charges.stripe_charge_id IS 'ch_... or py_...';
+COMMENT ON COLUMN stripe_charges.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_charges.stripe_payment_intent_id IS 'pi_... that it belongs to; null: none';
+COMMENT ON COLUMN stripe_charges.stripe_customer_id IS 'cus_... that was charged; null: none';
+COMMENT ON COLUMN stripe_charges.amount IS 'Minor units of currency that were asked for';
+COMMENT ON COLUMN stripe_charges.amount_captured IS 'Minor units that were taken';
+COMMENT ON COLUMN stripe_charges.amount_refunded IS 'Minor units of it that were refunded';
+COMMENT ON COLUMN stripe_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_charges.status IS 'Stripe''s: pending, succeeded or failed';
+COMMENT ON COLUMN stripe_charges.failure_code IS 'Stripe''s code of a failure, such as card_declined; null: none';
+COMMENT ON COLUMN stripe_charges.decline_code IS 'The bank''s or Radar''s reason, such as insufficient_funds; null: none';
+COMMENT ON COLUMN stripe_charges.decline_reason IS 'The reason in words; null: it did not fail';
+COMMENT ON COLUMN stripe_charges.card_brand IS 'visa, mastercard, ...; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_last4 IS 'Last four digits of the card; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_exp_month IS 'Month in which the card expires; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_exp_year IS 'Year in which the card expires; null: not a card';
+COMMENT ON COLUMN stripe_charges.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_charges.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_charges.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_charges.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_charges.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_charges.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_credit_notes (
+    stripe_credit_note_id text PRIMARY KEY,
+    livemode boolean NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    stripe_customer_id text,
+    stripe_number text,
+    status text NOT NULL CHECK (status IN ('issued', 'void')),
+    amount bigint NOT NULL CHECK (amount >= 0),
+    amount_before_payment bigint NOT NULL CHECK (amount_before_payment >= 0),
+    amount_refunded bigint NOT NULL CHECK (amount_refunded >= 0),
+    amount_to_balance bigint NOT NULL CHECK (amount_to_balance >= 0),
+    amount_out_of_band bigint NOT NULL CHECK (amount_out_of_band >= 0),
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    reason text,
+    memo text,
+    pdf text,
+    stripe_created timestamptz NOT NULL,
+    stripe_as_of_since timestamptz NOT NULL,
+    stripe_as_of timestamptz NOT NULL,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX stripe_credit_notes_invoice_idx ON stripe_credit_notes (stripe_invoice_id);
+COMMENT ON TABLE stripe_credit_notes IS 'Credit notes: what was taken off an invoice, and how it was given back';
+COMMENT ON COLUMN stripe_credit_notes.stripe_credit_note_id IS 'cn_...';
+COMMENT ON COLUMN stripe_credit_notes.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_credit_notes.stripe_invoice_id IS 'in_... that it corrects';
+COMMENT ON COLUMN stripe_credit_notes.stripe_customer_id IS 'cus_... of the invoice';
+COMMENT ON COLUMN stripe_credit_notes.stripe_number IS 'Stripe''s number, printed on it';
+COMMENT ON COLUMN stripe_credit_notes.status IS 'Stripe''s: issued or void';
+COMMENT ON COLUMN stripe_credit_notes.amount IS 'Minor units of currency in all, with taxes';
+COMMENT ON COLUMN stripe_credit_notes.amount_before_payment IS 'Minor units that lowered what was still to be paid';
+COMMENT ON COLUMN stripe_credit_notes.amount_refunded IS 'Minor units given back by refunds; stripe_refunds has these too';
+COMMENT ON COLUMN stripe_credit_notes.amount_to_balance IS 'Minor units added to the customer''s balance';
+COMMENT ON COLUMN stripe_credit_notes.amount_out_of_band IS 'Minor units given back outside of Stripe';
+COMMENT ON COLUMN stripe_credit_notes.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_credit_notes.reason IS 'Stripe''s: duplicate, fraudulent, order_change, product_unsatisfactory; null: none given';
+COMMENT ON COLUMN stripe_credit_notes.memo IS 'What it says to the customer';
+COMMENT ON COLUMN stripe_credit_notes.pdf IS 'The PDF at Stripe';
+COMMENT ON COLUMN stripe_credit_notes.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_credit_notes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_credit_notes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_credit_notes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_credit_notes.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_credit_notes.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_disputes (
+    stripe_dispute_id text PRIMARY KEY,
+    livemode boolean NOT NULL,
+    stripe_charge_id text NOT NULL,
+    stripe_payment_intent_id text,
+    status text NOT NULL CHECK (status IN (
+        'warning_needs_response',
+        'warning_under_review',
+        'warning_closed',
+        'needs_response',
+        'under_review',
+        'appeal_needs_response',
+        'appeal_under_review',
+        'lost',
+        'won',
+        'prevented'
+    )),
+    reason text NOT NULL,
+    amount bigint NOT NULL CHECK (amount >= 0),
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    fee bigint NOT NULL,
+    fee_currency text CHECK (fee_currency ~ '^[a-z]{3}$'),
+    movements integer NOT NULL CHECK (movements >= 0),
+    is_charge_refundable boolean NOT NULL,
+    evidence_due_at timestamptz,
+    has_evidence boolean NOT NULL,
+    submissions integer NOT NULL CHECK (submissions >= 0),
+    stripe_created timestamptz NOT NULL,
+    stripe_as_of_since timestamptz NOT NULL,
+    stripe_as_of timestamptz NOT NULL,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX stripe_disputes_payment_intent_idx ON stripe_disputes (stripe_payment_intent_id);
+CREATE INDEX stripe_disputes_charge_idx ON stripe_disputes (stripe_charge_id);
+CREATE INDEX stripe_disputes_created_idx ON stripe_disputes (stripe_created);
+CREATE INDEX stripe_disputes_unanswered_idx ON stripe_disputes (evidence_due_at)
+WHERE status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response');
+COMMENT ON TABLE stripe_disputes IS 'Disputes: customers who asked their bank for the money back';
+COMMENT ON COLUMN stripe_disputes.stripe_dispute_id IS 'du_... or dp_...';
+COMMENT ON COLUMN stripe_disputes.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_disputes.stripe_charge_id IS 'ch_... that is disputed';
+COMMENT ON COLUMN stripe_disputes.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
+COMMENT ON COLUMN stripe_disputes.status IS 'Stripe''s; warning_...: the bank only asks, no money was taken';
+COMMENT ON COLUMN stripe_disputes.reason IS 'The bank''s: fraudulent, duplicate, product_not_received, ...';
+COMMENT ON COLUMN stripe_disputes.amount IS 'Minor units of currency that are disputed';
+COMMENT ON COLUMN stripe_disputes.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_disputes.fee IS 'Minor units of fee_currency that Stripe charges for it, less what it gave back';
+COMMENT ON COLUMN stripe_disputes.fee_currency IS 'The account''s currency; null: no fee';
+COMMENT ON COLUMN stripe_disputes.movements IS 'How often money was moved for it: taken, given back';
+COMMENT ON COLUMN stripe_disputes.is_charge_refundable IS 'Whether a refund is still possible, and ends it';
+COMMENT ON COLUMN stripe_disputes.evidence_due_at IS 'Until when evidence is accepted; null: none is asked for';
+COMMENT ON COLUMN stripe_disputes.has_evidence IS 'Whether evidence is staged or submitted';
+COMMENT ON COLUMN stripe_disputes.submissions IS 'How often evidence was submitted: Stripe takes it once';
+COMMENT ON COLUMN stripe_disputes.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_disputes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_disputes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_disputes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_disputes.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_disputes.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_fraud_warnings (
+    stripe_fraud_warning_id text PRIMARY KEY,
+    livemode boolean NOT NULL,
+    stripe_charge_id text NOT NULL,
+    stripe_payment_intent_id text,
+    fraud_type text NOT NULL,
+    actionable boolean NOT NULL,
+    stripe_created timestamptz NOT NULL,
+    stripe_as_of_since timestamptz NOT NULL,
+    stripe_as_of timestamptz NOT NULL,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX stripe_fraud_warnings_payment_intent_idx ON stripe_fraud_warnings (stripe_payment_intent_id);
+CREATE INDEX stripe_fraud_warnings_actionable_idx ON stripe_fraud_warnings (stripe_created)
+WHERE actionable;
+COMMENT ON TABLE stripe_fraud_warnings IS 'Early fraud warnings: a bank reports a charge as fraud, before anyone disputes it';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_fraud_warning_id IS 'issfr_...';
+COMMENT ON COLUMN stripe_fraud_warnings.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_charge_id IS 'ch_... that is reported';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
+COMMENT ON COLUMN stripe_fraud_warnings.fraud_type IS 'The bank''s: made_with_stolen_card, ...';
+COMMENT ON COLUMN stripe_fraud_warnings.actionable IS 'Whether a refund can still avoid a dispute';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_fraud_warnings.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_fraud_warnings.updated_at IS 'When this row was last changed';
+
 CREATE TYPE billing_subscription_snapshot AS (
     subscription_id uuid,
     customer_id uuid,
@@ -212,6 +407,7 @@ CREATE TYPE billing_invoice_snapshot AS (
     auto_advance boolean,
     finalization_error text,
     finalized_at timestamptz,
+    amount_invoiced bigint,
     amount_due bigint,
     amount_paid bigint,
     amount_remaining bigint,
@@ -249,6 +445,10 @@ DROP TABLE stripe_event_polls;
 DROP TYPE billing_invoice_snapshot;
 DROP TYPE billing_subscription_item_snapshot;
 DROP TYPE billing_subscription_snapshot;
+DROP TABLE stripe_fraud_warnings;
+DROP TABLE stripe_disputes;
+DROP TABLE stripe_credit_notes;
+DROP TABLE stripe_charges;
 DROP TABLE stripe_refunds;
 DROP TABLE invoice_payments;
 DROP TABLE stripe_refetches;

@@ -109,7 +109,7 @@ WHERE (SELECT count(*) FROM locked) >= 0
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
--- name: receive_events(keys, events, payloads, customers, refunds, payments, invoices, renewals, subscriptions, sessions, headers)
+-- name: receive_events(keys, events, payloads, customers, charges, refunds, payments, invoices, renewals, subscriptions, sessions, headers)
 -- The fast path: keeps and applies, in one round trip and its own transaction, the events whose order is
 -- clear. Returns their ids; the others are untouched. `renewals` are the subscriptions that may be one.
 -- What follows is triggered by jobs with the headers.
@@ -119,6 +119,7 @@ FROM billing_receive_events_v2(
     :events::jsonb,
     :payloads::text[],
     :customers::jsonb,
+    :charges::jsonb,
     :refunds::jsonb,
     :payments::jsonb,
     :invoices::jsonb,

@@ -281,7 +281,27 @@ UNION
 SELECT 're', r.stripe_refund_id
 FROM stripe_refunds AS r
 JOIN payments
-    ON payments.stripe_payment_intent_id = r.stripe_payment_intent_id;
+    ON payments.stripe_payment_intent_id = r.stripe_payment_intent_id
+UNION
+SELECT 'ch', c.stripe_charge_id
+FROM stripe_charges AS c
+WHERE c.stripe_customer_id = ANY(:stripe_customers::text[])
+   OR c.stripe_payment_intent_id IN (SELECT payments.stripe_payment_intent_id FROM payments)
+UNION
+SELECT 'cn', n.stripe_credit_note_id
+FROM stripe_credit_notes AS n
+JOIN bills
+    ON bills.id = n.stripe_invoice_id
+UNION
+SELECT 'du', d.stripe_dispute_id
+FROM stripe_disputes AS d
+JOIN payments
+    ON payments.stripe_payment_intent_id = d.stripe_payment_intent_id
+UNION
+SELECT 'issfr', w.stripe_fraud_warning_id
+FROM stripe_fraud_warnings AS w
+JOIN payments
+    ON payments.stripe_payment_intent_id = w.stripe_payment_intent_id;
 
 -- name: erase_rows(customers, subscriptions, stripe_customers)
 -- Everything personal in the rows of customer records, orders and Stripe customers; returns the
@@ -451,6 +471,22 @@ blanked_invoices AS (
       AND (customer_id = ANY(:customers::uuid[]) OR subscription_id = ANY(:subscriptions::uuid[]))
     RETURNING id
 ),
+blanked_cards AS (
+    UPDATE stripe_charges
+    SET card_last4 = NULL,
+        updated_at = now()
+    WHERE stripe_customer_id = ANY(:stripe_customers::text[])
+      AND card_last4 IS NOT NULL
+    RETURNING stripe_charge_id
+),
+blanked_notes AS (
+    UPDATE stripe_credit_notes
+    SET memo = NULL,
+        updated_at = now()
+    WHERE stripe_customer_id = ANY(:stripe_customers::text[])
+      AND memo IS NOT NULL
+    RETURNING stripe_credit_note_id
+),
 blanked_deliveries AS (
     UPDATE billing_deliveries AS d
     SET last_error = 'erased'
@@ -495,6 +531,10 @@ FROM (
     SELECT 'tenants', (SELECT count(*) FROM blanked_tenants)
     UNION ALL
     SELECT 'invoices', (SELECT count(*) FROM blanked_invoices)
+    UNION ALL
+    SELECT 'stripe_charges', (SELECT count(*) FROM blanked_cards)
+    UNION ALL
+    SELECT 'stripe_credit_notes', (SELECT count(*) FROM blanked_notes)
     UNION ALL
     SELECT 'billing_deliveries', (SELECT count(*) FROM blanked_deliveries)
 ) AS counted
@@ -688,6 +728,26 @@ SELECT jsonb_build_object(
     ),
     'stripe_refunds', (
         SELECT jsonb_agg(to_jsonb(t)) FROM stripe_refunds AS t WHERE t.stripe_refund_id = ANY(:object_ids::text[])
+    ),
+    'stripe_charges', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM stripe_charges AS t
+        WHERE t.stripe_charge_id = ANY(:object_ids::text[])
+    ),
+    'stripe_credit_notes', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM stripe_credit_notes AS t
+        WHERE t.stripe_credit_note_id = ANY(:object_ids::text[])
+    ),
+    'stripe_disputes', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM stripe_disputes AS t
+        WHERE t.stripe_dispute_id = ANY(:object_ids::text[])
+    ),
+    'stripe_fraud_warnings', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM stripe_fraud_warnings AS t
+        WHERE t.stripe_fraud_warning_id = ANY(:object_ids::text[])
     ),
     'billing_changes', (
         SELECT jsonb_agg(to_jsonb(t))

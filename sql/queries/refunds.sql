@@ -44,15 +44,15 @@ LEFT JOIN stripe_events AS e
 -- name: write_snapshots(snapshots)!
 SELECT billing_write_refunds_v1(:snapshots::jsonb);
 
--- name: list_refunded_subscriptions(stripe_payment_intent_ids)
--- What these payments were for: a refund changes what was paid after the end.
-SELECT DISTINCT i.stripe_subscription_id
+-- name: list_paid_invoices(stripe_payment_intent_ids)
+-- What these payments were for: refunds and disputes change what was kept of it.
+SELECT DISTINCT p.stripe_invoice_id
 FROM invoice_payments AS p
-JOIN invoices AS i
-    ON i.stripe_invoice_id = p.stripe_invoice_id
 WHERE p.stripe_payment_intent_id = ANY(:stripe_payment_intent_ids::text[])
-  AND i.stripe_subscription_id IS NOT NULL
-ORDER BY i.stripe_subscription_id;
+ORDER BY p.stripe_invoice_id;
+
+-- name: note_taken_back(stripe_invoice_ids)!
+SELECT billing_note_taken_back_v1(:stripe_invoice_ids::text[]);
 
 -- name: list_compared(object_ids)
 SELECT

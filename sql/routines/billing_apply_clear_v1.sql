@@ -12,6 +12,7 @@
 
 CREATE OR REPLACE FUNCTION billing_apply_clear_v1(
     customers jsonb,
+    charges jsonb,
     refunds jsonb,
     payments jsonb,
     invoices jsonb,
@@ -30,6 +31,7 @@ DECLARE
     named text[];
     touched text[] := '{}';
     ordered uuid[] := '{}';
+    repaid text[];
     requests jsonb := '[]';
     changed uuid[];
     entrypoints text[] := '{}';
@@ -61,6 +63,28 @@ BEGIN
           );
         IF clear IS NOT NULL THEN
             PERFORM billing_write_customers_v1(clear);
+            applied := applied || ids;
+        END IF;
+    END IF;
+    IF charges IS NOT NULL THEN
+        SELECT
+            jsonb_agg(s.snapshot),
+            array_agg(s.snapshot ->> 'object_id')
+        INTO clear, ids
+        FROM jsonb_array_elements(billing_apply_clear_v1.charges) AS s (snapshot)
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM stripe_charges AS mirror
+            WHERE mirror.stripe_charge_id = s.snapshot ->> 'object_id'
+              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
+        )
+          AND NOT EXISTS (
+              SELECT 1
+              FROM billing_erasures AS erased
+              WHERE erased.identifier = s.snapshot ->> 'stripe_customer_id'
+          );
+        IF clear IS NOT NULL THEN
+            PERFORM billing_write_charges_v1(clear);
             applied := applied || ids;
         END IF;
     END IF;
@@ -238,6 +262,23 @@ BEGIN
         RAISE EXCEPTION 'another transaction has a subscription of these' USING ERRCODE = 'lock_not_available';
     END IF;
 
+    IF refunds IS NOT NULL THEN
+        SELECT array_agg(DISTINCT p.stripe_invoice_id)
+        INTO repaid
+        FROM jsonb_array_elements(billing_apply_clear_v1.refunds) AS s (snapshot)
+        JOIN invoice_payments AS p
+            ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
+        WHERE s.snapshot ->> 'object_id' = ANY(applied);
+        IF EXISTS (
+            SELECT 1
+            FROM unnest(repaid) AS told (id)
+            WHERE NOT pg_try_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
+        ) THEN
+            RAISE EXCEPTION 'another transaction has an invoice of these' USING ERRCODE = 'lock_not_available';
+        END IF;
+        PERFORM billing_note_taken_back_v1(repaid);
+    END IF;
+
     -- most first sights of an invoice are of a subscription that has none either
     IF ordered <> '{}' OR EXISTS (
         SELECT 1
@@ -277,4 +318,4 @@ BEGIN
     RETURN applied;
 END
 $$;
-COMMENT ON FUNCTION billing_apply_clear_v1(jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb) IS 'Applies the snapshots of events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_apply_clear_v1(jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb) IS 'Applies the snapshots of events whose order is clear, with all that follows; returns their ids and leaves the others untouched';

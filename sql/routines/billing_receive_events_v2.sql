@@ -19,6 +19,7 @@ CREATE OR REPLACE FUNCTION billing_receive_events_v2(
     events jsonb,
     payloads text[],
     customers jsonb,
+    charges jsonb,
     refunds jsonb,
     payments jsonb,
     invoices jsonb,
@@ -80,6 +81,7 @@ BEGIN
                 finalization_error,
                 finalized_at,
                 due_at,
+                amount_invoiced,
                 amount_due,
                 amount_paid,
                 amount_remaining,
@@ -119,6 +121,7 @@ BEGIN
                 s.finalization_error,
                 s.finalized_at,
                 s.due_date,
+                s.amount_invoiced,
                 s.amount_due,
                 s.amount_paid,
                 s.amount_remaining,
@@ -182,6 +185,12 @@ BEGIN
               )
               AND NOT EXISTS (
                   SELECT 1
+                  FROM stripe_credit_notes AS n
+                  WHERE n.stripe_invoice_id = s.object_id
+                  OFFSET 0
+              )
+              AND NOT EXISTS (
+                  SELECT 1
                   FROM billing_erasures AS erased
                   WHERE erased.identifier = s.stripe_customer_id
                   OFFSET 0
@@ -207,6 +216,7 @@ BEGIN
                 finalization_error = excluded.finalization_error,
                 finalized_at = excluded.finalized_at,
                 due_at = excluded.due_at,
+                amount_invoiced = excluded.amount_invoiced,
                 amount_due = excluded.amount_due,
                 amount_paid = excluded.amount_paid,
                 amount_remaining = excluded.amount_remaining,
@@ -363,9 +373,9 @@ BEGIN
         FROM jsonb_array_elements(billing_receive_events_v2.renewals) AS s (snapshot)
         WHERE (s.snapshot ->> 'object_id' = ANY(renewed)) IS NOT TRUE;
     END IF;
-    IF coalesce(customers, refunds, payments, other_invoices, other_subscriptions, sessions) IS NOT NULL THEN
+    IF coalesce(customers, charges, refunds, payments, other_invoices, other_subscriptions, sessions) IS NOT NULL THEN
         applied := billing_apply_clear_v1(
-            customers, refunds, payments, other_invoices, other_subscriptions, sessions, headers
+            customers, charges, refunds, payments, other_invoices, other_subscriptions, sessions, headers
         );
     END IF;
     IF billed IS NULL AND renewed IS NULL AND (applied <> '{}') IS NOT TRUE THEN
@@ -411,4 +421,4 @@ BEGIN
     RETURNING id;
 END
 $$;
-COMMENT ON FUNCTION billing_receive_events_v2(text[], jsonb, text[], jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb) IS 'Keeps and applies the events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_receive_events_v2(text[], jsonb, text[], jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb) IS 'Keeps and applies the events whose order is clear, with all that follows; returns their ids and leaves the others untouched';

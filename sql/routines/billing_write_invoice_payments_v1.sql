@@ -79,10 +79,14 @@ BEGIN
         WHERE awaited.object_id = w.stripe_invoice_id
           AND awaited.reason = 'awaited'
     ),
-    latest AS (
-        SELECT DISTINCT ON (p.stripe_invoice_id)
+    paid AS (
+        SELECT
             p.stripe_invoice_id,
-            p.stripe_payment_intent_id
+            (
+                array_agg(p.stripe_payment_intent_id ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC)
+                    FILTER (WHERE p.status = 'paid')
+            )[1] AS latest,
+            array_agg(DISTINCT p.stripe_payment_intent_id) AS stripe_payment_intent_ids
         FROM (
             SELECT
                 w.stripe_invoice_payment_id,
@@ -104,16 +108,26 @@ BEGIN
                   SELECT w.stripe_invoice_payment_id FROM written AS w
               )
         ) AS p
-        WHERE p.status = 'paid'
-          AND p.stripe_payment_intent_id IS NOT NULL
-        ORDER BY p.stripe_invoice_id, p.stripe_created DESC, p.stripe_invoice_payment_id DESC
+        WHERE p.stripe_payment_intent_id IS NOT NULL
+        GROUP BY p.stripe_invoice_id
     )
     UPDATE invoices AS i
-    SET stripe_payment_intent_id = latest.stripe_payment_intent_id,
+    SET stripe_payment_intent_id = coalesce(paid.latest, i.stripe_payment_intent_id),
+        amount_refunded = back.refunded,
+        amount_disputed = back.disputed,
+        disputed_since = back.disputed_since,
+        status = billing_refunded_status_v1(i.status, i.amount_invoiced, back.refunded + i.amount_credited),
         updated_at = now()
-    FROM latest
-    WHERE i.stripe_invoice_id = latest.stripe_invoice_id
-      AND i.stripe_payment_intent_id IS DISTINCT FROM latest.stripe_payment_intent_id;
+    FROM paid
+    -- a refund or a dispute may arrive before the payment that it takes back
+    CROSS JOIN LATERAL billing_taken_back_v1(paid.stripe_payment_intent_ids) AS back
+    WHERE i.stripe_invoice_id = paid.stripe_invoice_id
+      AND (
+          i.stripe_payment_intent_id IS DISTINCT FROM coalesce(paid.latest, i.stripe_payment_intent_id)
+          OR i.amount_refunded <> back.refunded
+          OR i.amount_disputed <> back.disputed
+          OR i.disputed_since IS DISTINCT FROM back.disputed_since
+      );
 END
 $$;
 COMMENT ON FUNCTION billing_write_invoice_payments_v1(jsonb) IS 'Writes snapshots of payments of invoices, and links the invoices to them';

@@ -41,6 +41,11 @@ BEGIN
             finalization_error,
             finalized_at,
             due_at,
+            amount_invoiced,
+            amount_refunded,
+            amount_credited,
+            amount_disputed,
+            disputed_since,
             amount_due,
             amount_paid,
             amount_remaining,
@@ -66,7 +71,7 @@ BEGIN
                 WHERE known.id = s.stripe_customer_id
             )),
             s.invoice_number,
-            s.status,
+            billing_refunded_status_v1(s.status, s.amount_invoiced, back.refunded + noted.credited),
             least(s.subtotal, 99999999.99),
             least(s.tax_amount, 99999999.99),
             least(s.total, 99999999.99),
@@ -85,6 +90,11 @@ BEGIN
             s.finalization_error,
             s.finalized_at,
             s.due_date,
+            s.amount_invoiced,
+            back.refunded,
+            noted.credited,
+            back.disputed,
+            back.disputed_since,
             s.amount_due,
             s.amount_paid,
             s.amount_remaining,
@@ -112,14 +122,23 @@ BEGIN
             OFFSET 0
         ) AS billed ON TRUE
         LEFT JOIN LATERAL (
-            -- the payment's event may arrive before the invoice's
-            SELECT p.stripe_payment_intent_id
+            -- the payments' events may arrive before the invoice's
+            SELECT
+                (
+                    array_agg(p.stripe_payment_intent_id ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC)
+                        FILTER (WHERE p.status = 'paid')
+                )[1] AS stripe_payment_intent_id,
+                array_agg(DISTINCT p.stripe_payment_intent_id) AS stripe_payment_intent_ids
             FROM invoice_payments AS p
             WHERE p.stripe_invoice_id = s.object_id
-              AND p.status = 'paid'
-            ORDER BY p.stripe_created DESC, p.stripe_invoice_payment_id DESC
-            LIMIT 1
         ) AS paid ON TRUE
+        CROSS JOIN LATERAL billing_taken_back_v1(paid.stripe_payment_intent_ids) AS back
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(n.amount_to_balance + n.amount_out_of_band), 0)::bigint AS credited
+            FROM stripe_credit_notes AS n
+            WHERE n.stripe_invoice_id = s.object_id
+              AND n.status = 'issued'
+        ) AS noted
         ON CONFLICT (stripe_invoice_id) DO UPDATE
         SET subscription_id = coalesce(excluded.subscription_id, mirror.subscription_id),
             tenant_id = coalesce(excluded.tenant_id, mirror.tenant_id),
@@ -141,6 +160,11 @@ BEGIN
             finalization_error = excluded.finalization_error,
             finalized_at = excluded.finalized_at,
             due_at = excluded.due_at,
+            amount_invoiced = excluded.amount_invoiced,
+            amount_refunded = excluded.amount_refunded,
+            amount_credited = excluded.amount_credited,
+            amount_disputed = excluded.amount_disputed,
+            disputed_since = excluded.disputed_since,
             amount_due = excluded.amount_due,
             amount_paid = excluded.amount_paid,
             amount_remaining = excluded.amount_remaining,

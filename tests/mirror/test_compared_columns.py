@@ -99,6 +99,63 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "charge": "ch_1",
         "created": NOW,
     },
+    "charge": {
+        "id": "ch_1",
+        "object": "charge",
+        "amount": 500,
+        "amount_captured": 500,
+        "amount_refunded": 100,
+        "currency": "usd",
+        "customer": "cus_1",
+        "failure_code": "card_declined",
+        "outcome": {"reason": "insufficient_funds"},
+        "payment_intent": "pi_1",
+        "payment_method_details": {
+            "card": {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030}
+        },
+        "status": "succeeded",
+        "created": NOW,
+    },
+    "credit_note": {
+        "id": "cn_1",
+        "object": "credit_note",
+        "total": 500,
+        "post_payment_amount": 400,
+        "out_of_band_amount": 50,
+        "refunds": [{"amount_refunded": 150, "refund": "re_1"}],
+        "currency": "usd",
+        "customer": "cus_1",
+        "invoice": "in_1",
+        "memo": "Sorry.",
+        "number": "A-1-CN-01",
+        "pdf": "https://stripe.test/cn_1/pdf",
+        "reason": "duplicate",
+        "status": "issued",
+        "created": NOW,
+    },
+    "dispute": {
+        "id": "du_1",
+        "object": "dispute",
+        "amount": 500,
+        "balance_transactions": [{"fee": 1500, "currency": "usd"}],
+        "charge": "ch_1",
+        "currency": "usd",
+        "evidence_details": {"due_by": NOW + 1, "has_evidence": True, "submission_count": 1},
+        "is_charge_refundable": True,
+        "payment_intent": "pi_1",
+        "reason": "fraudulent",
+        "status": "needs_response",
+        "created": NOW,
+    },
+    "radar.early_fraud_warning": {
+        "id": "issfr_1",
+        "object": "radar.early_fraud_warning",
+        "actionable": True,
+        "charge": "ch_1",
+        "payment_intent": "pi_1",
+        "fraud_type": "made_with_stolen_card",
+        "created": NOW,
+    },
 }
 """An object of each compared type that has a value for every column."""
 
@@ -108,6 +165,10 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "invoice": ("invoices",),
     "invoice_payment": ("invoice_payments",),
     "refund": ("stripe_refunds",),
+    "charge": ("stripe_charges",),
+    "credit_note": ("stripe_credit_notes",),
+    "dispute": ("stripe_disputes",),
+    "radar.early_fraud_warning": ("stripe_fraud_warnings",),
 }
 
 FACTS = {
@@ -147,7 +208,15 @@ LEFT_OUT = {
     "invoices.due_date": "written with due_at, which has it to the second",
     "invoices.stripe_invoice_id": "the key of the object",
     "invoice_payments.stripe_invoice_payment_id": "the key of the object",
+    "invoices.amount_refunded": "a sum of mirrored refunds",
+    "invoices.amount_credited": "a sum of mirrored credit notes",
+    "invoices.amount_disputed": "a sum of mirrored disputes",
+    "invoices.disputed_since": "of mirrored disputes",
     "stripe_refunds.stripe_refund_id": "the key of the object",
+    "stripe_charges.stripe_charge_id": "the key of the object",
+    "stripe_credit_notes.stripe_credit_note_id": "the key of the object",
+    "stripe_disputes.stripe_dispute_id": "the key of the object",
+    "stripe_fraud_warnings.stripe_fraud_warning_id": "the key of the object",
 }
 """Columns that a snapshot writes and reconcile does not compare, with the reason."""
 
@@ -156,6 +225,7 @@ WRONG: Mapping[str, str] = {
     "character varying": "'wrong'",
     "bigint": "7",
     "integer": "7",
+    "smallint": "7",
     "numeric": "3",
     "boolean": "NOT coalesce({column}, FALSE)",
     "date": "'2001-01-01'",
@@ -176,6 +246,13 @@ ALLOWED = {
     ("invoice_payments", "currency"): "'eur'",
     ("stripe_refunds", "status"): "'pending'",
     ("stripe_refunds", "currency"): "'eur'",
+    ("stripe_charges", "currency"): "'eur'",
+    ("stripe_charges", "status"): "'failed'",
+    ("stripe_credit_notes", "currency"): "'eur'",
+    ("stripe_credit_notes", "status"): "'void'",
+    ("stripe_disputes", "currency"): "'eur'",
+    ("stripe_disputes", "fee_currency"): "'eur'",
+    ("stripe_disputes", "status"): "'won'",
 }
 """Wrong values that the constraints of a column allow."""
 

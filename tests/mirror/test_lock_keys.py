@@ -10,6 +10,7 @@ import pytest
 from mpanel_billing.mirror.service import lock_keys
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
 from tests import stripe_objects as made
+from tests.mirror.test_types import CHARGE, CREDIT_NOTE, DISPUTE, FRAUD_WARNING
 
 ORDER = "0190d2f0-0000-7000-8000-000000000001"
 
@@ -34,6 +35,10 @@ LOCKED = {
     "invoice without a subscription": (made.invoice(subscription=None), ["in:in_1"]),
     "payment": (made.invoice_payment(), ["pi:pi_1", "in:in_1"]),
     "refund": (REFUND, ["pi:pi_1", "re:re_1"]),
+    "charge": (CHARGE, ["ch:ch_1"]),
+    "credit note": (CREDIT_NOTE, ["cn:cn_1", "in:in_1"]),
+    "dispute": (DISPUTE | {"payment_intent": "pi_1"}, ["du:du_1", "pi:pi_1"]),
+    "early fraud warning": (FRAUD_WARNING, ["issfr:issfr_1"]),
     "session of an order": (made.session(order=ORDER), [f"order:{ORDER}", "sub:sub_1"]),
     "session without an order": (made.session(subscription=None), ["order:cs_test_1"]),
     "customer": ({"id": "cus_1", "object": "customer"}, ["cus:cus_1"]),

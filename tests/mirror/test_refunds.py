@@ -46,7 +46,8 @@ async def test_a_refund_ends_in_the_same_state_in_any_order(
     row = await inbox.row("SELECT * FROM stripe_refunds")
     assert (row["status"], row["amount"], row["livemode"]) == ("failed", 500, False)
     assert row["stripe_payment_intent_id"] == "pi_1"
-    assert await inbox.pool.fetchval("SELECT count(*) FROM stripe_refetches") == 0
+    request = await inbox.row("SELECT object_id, reason FROM stripe_refetches")
+    assert tuple(request) == ("ch_1", "a refund of it failed")
 
 
 async def test_two_updates_of_one_second_are_refetched(inbox: Inbox) -> None:

@@ -9,6 +9,7 @@ import pytest
 from mpanel_billing.mirror.ordering import Decision, Version, order
 from mpanel_billing.mirror.snapshot import snapshot_of_event
 from tests import stripe_objects as made
+from tests.mirror.test_types import CHARGE, CREDIT_NOTE, DISPUTE, FRAUD_WARNING
 
 
 def version_of(about: Mapping[str, Any], event_id: str) -> Version:
@@ -32,6 +33,10 @@ def refund(status: str) -> dict[str, Any]:
         "created": 1,
         "status": status,
     }
+
+
+def dispute(status: str, **more: Any) -> dict[str, Any]:
+    return DISPUTE | {"status": status} | more
 
 
 OPEN = made.invoice(status="open")
@@ -58,6 +63,24 @@ FURTHER = {
     ),
     "a refund that arrives": (refund("pending"), refund("succeeded")),
     "a refund that the bank sends back": (refund("succeeded"), refund("failed")),
+    "a charge that goes through": (CHARGE | {"status": "pending", "captured": False}, CHARGE),
+    "a credit note that is voided": (CREDIT_NOTE, CREDIT_NOTE | {"status": "void"}),
+    "a bank that only asked, then takes the money": (
+        dispute("warning_under_review"),
+        dispute("needs_response"),
+    ),
+    "a dispute whose money is taken": (
+        dispute("needs_response"),
+        dispute("needs_response", balance_transactions=[{"fee": 1500, "currency": "usd"}]),
+    ),
+    "a dispute that is answered": (
+        dispute("needs_response"),
+        dispute("under_review", evidence_details={"submission_count": 1}),
+    ),
+    "a dispute that is lost": (dispute("under_review"), dispute("lost")),
+    "a dispute that is won": (dispute("under_review"), dispute("won")),
+    "a dispute that is won on appeal": (dispute("appeal_under_review"), dispute("won")),
+    "a warning that is too late": (FRAUD_WARNING, FRAUD_WARNING | {"actionable": False}),
     "a session that is completed": (UNPAID | {"status": "open"}, UNPAID),
     "a session that is paid later": (UNPAID, made.session()),
     "a session that expires": (UNPAID | {"status": "open"}, UNPAID | {"status": "expired"}),

@@ -33,6 +33,42 @@ REFUND = {
     "status": "succeeded",
     "created": 1_790_000_000,
 }
+CHARGE = {
+    "id": "ch_1",
+    "object": "charge",
+    "amount": 500,
+    "currency": "usd",
+    "status": "succeeded",
+    "captured": True,
+    "created": 1_790_000_000,
+}
+CREDIT_NOTE = {
+    "id": "cn_1",
+    "object": "credit_note",
+    "amount": 500,
+    "currency": "usd",
+    "invoice": "in_1",
+    "status": "issued",
+    "created": 1_790_000_000,
+}
+DISPUTE = {
+    "id": "du_1",
+    "object": "dispute",
+    "amount": 500,
+    "charge": "ch_1",
+    "currency": "usd",
+    "reason": "fraudulent",
+    "status": "needs_response",
+    "created": 1_790_000_000,
+}
+FRAUD_WARNING = {
+    "id": "issfr_1",
+    "object": "radar.early_fraud_warning",
+    "actionable": True,
+    "charge": "ch_1",
+    "fraud_type": "made_with_stolen_card",
+    "created": 1_790_000_000,
+}
 CUSTOMER = {"id": "cus_1", "object": "customer", "email": "ada@example.com", "name": "Ada"}
 
 SAMPLES: Mapping[str, Mapping[str, Any]] = {
@@ -41,6 +77,10 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
     "invoice": made.invoice(),
     "invoice_payment": made.invoice_payment(),
     "refund": REFUND,
+    "charge": CHARGE,
+    "credit_note": CREDIT_NOTE,
+    "dispute": DISPUTE,
+    "radar.early_fraud_warning": FRAUD_WARNING,
     "checkout.session": made.session(),
 }
 """One object of each mirrored type; a type without one fails the tests below."""

@@ -35,6 +35,11 @@ INSERT INTO idempotency_keys (key, request_hash, subscription_id, status, respon
     VALUES ('a', '', $2, 200, '{}');
 INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, currency, reason,
     kept_by) SELECT stripe_invoice_id, subscription_id, 1, 'usd', 'a test', 'grace' FROM invoices;
+INSERT INTO stripe_credit_notes (stripe_credit_note_id, livemode, stripe_invoice_id,
+    stripe_customer_id, status, amount, amount_before_payment, amount_refunded, amount_to_balance,
+    amount_out_of_band, currency, stripe_created, stripe_as_of_since, stripe_as_of)
+    SELECT 'cn_1', FALSE, stripe_invoice_id, $1, 'issued', 1, 0, 0, 1, 0, 'usd', now(), now(), now()
+    FROM invoices LIMIT 1;
 INSERT INTO billing_deleted_subscriptions (subscription_id, stripe_customer_id, livemode,
     stripe_status, subscription) VALUES (gen_random_uuid(), $1, FALSE, 'canceled', '{}');
 WITH receiver AS (

@@ -19,6 +19,8 @@ from tests.reconciliation.conftest import UNLIMITED, Reconciler, StripeWrapper
 from tests.service import Service
 
 COPIES = 230
+OBJECTS = 4 * (COPIES + 1) + 1
+"""Customers, subscriptions, invoices and payments, and the one charge that is no copy."""
 """Three pages of each type, including the original."""
 
 ALL_BUT_ONE = 2 + 4 * 3 + 1 - 1
@@ -104,7 +106,7 @@ async def test_an_interrupted_run_resumes_where_it_stopped(
     stripe = Counts(reconciler.context.mirror.stripe)
     result = await reconciler.run(context=reconciler.with_stripe(stripe))
     assert result.figures["id"] == stopped
-    assert result.figures["objects"] == 4 * (COPIES + 1)
+    assert result.figures["objects"] == OBJECTS
     assert 1 <= len(stripe.listed) <= 4 * 3 + 1 - 4
     assert (result.figures["drift"], result.figures["repaired"]) == (4 * COPIES, 4 * COPIES)
 
@@ -127,7 +129,7 @@ async def test_a_worker_that_stops_leaves_the_run_to_another(
     assert (row["finished_at"], row["holder"]) == (None, None)
     await runs.run_due(reconciler.context, run_id, asyncio.Event())
     row = await crowd.row("SELECT outcome, attempts, objects FROM billing_reconcile_runs")
-    assert tuple(row) == ("repaired", 2, 4 * (COPIES + 1))
+    assert tuple(row) == ("repaired", 2, OBJECTS)
 
 
 async def test_restart_starts_over(crowd: Service, reconciler: Reconciler) -> None:
@@ -223,7 +225,7 @@ async def test_it_slows_down_when_stripe_limits_the_rate(
     refused = await crowd.stripe.limit_rate(None)
     assert refused >= 1
     assert 1 <= pace.pauses <= refused
-    assert result.figures["objects"] == 4 * (COPIES + 1)
+    assert result.figures["objects"] == OBJECTS
 
 
 async def test_since_days_limits_the_period(crowd: Service, reconciler: Reconciler) -> None:

@@ -6,9 +6,13 @@ from typing import Any
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirrored_type import MirroredType
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError
+from mpanel_billing.mirror.types.charge import CHARGE
 from mpanel_billing.mirror.types.checkout_session import CHECKOUT_SESSION
+from mpanel_billing.mirror.types.credit_note import CREDIT_NOTE
 from mpanel_billing.mirror.types.customer import CUSTOMER
 from mpanel_billing.mirror.types.discount import DISCOUNT_EVENT_TYPES
+from mpanel_billing.mirror.types.dispute import DISPUTE
+from mpanel_billing.mirror.types.fraud_warning import FRAUD_WARNING
 from mpanel_billing.mirror.types.invoice import INVOICE
 from mpanel_billing.mirror.types.invoice_payment import INVOICE_PAYMENT
 from mpanel_billing.mirror.types.refund import REFUND
@@ -16,7 +20,11 @@ from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
 
 MIRRORED: tuple[MirroredType[Any], ...] = (
     CUSTOMER,
+    CHARGE,
     REFUND,
+    CREDIT_NOTE,
+    DISPUTE,
+    FRAUD_WARNING,
     INVOICE_PAYMENT,
     INVOICE,
     SUBSCRIPTION,

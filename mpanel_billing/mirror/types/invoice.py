@@ -42,6 +42,7 @@ class InvoiceFacts(NamedTuple):
     currency: str
     tax: int
     total: int
+    amount_invoiced: int
     amount_due: int
     amount_paid: int
     amount_remaining: int
@@ -101,6 +102,7 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
         currency=currency_code(fields.text("currency")),
         tax=_taxes(fields),
         total=total,
+        amount_invoiced=total - (fields.whole("pre_payment_credit_notes_amount") or 0),
         amount_due=fields.whole("amount_due") or 0,
         amount_paid=fields.whole("amount_paid") or 0,
         amount_remaining=fields.whole("amount_remaining") or 0,
@@ -241,11 +243,19 @@ _MPANEL = ("status", "subtotal", "tax_amount", "total")
 def _differences(facts: InvoiceFacts, row: Row) -> Iterable[Difference]:
     links = [name for name in _LINKS if getattr(facts, name) is not None]
     yield from differing_fields(facts, row, [*_COMPARED, *links])
-    columns = _columns(facts)
+    columns = {**_columns(facts), "status": _expected_status(facts, row)}
     for name in _MPANEL:
         found = columns[name] if name == "status" else min(columns[name], LARGEST_IN_MPANEL)
         if row[name] != found:
             yield Difference(name, as_text(row[name]), as_text(found))
+
+
+def _expected_status(facts: InvoiceFacts, row: Row) -> str:
+    """Return mPanel's status: `refunded` if all of a paid invoice was given back."""
+    status = _MPANEL_STATUS[facts.stripe_status]
+    given_back = row["amount_refunded"] + row["amount_credited"]
+    is_all = 0 < facts.amount_invoiced <= given_back
+    return "refunded" if status == "paid" and is_all else status
 
 
 def _buried(row: Row) -> Mapping[str, Any] | None:
