@@ -6529,6 +6529,8 @@ CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btr
 
 CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
 
+CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, ((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(email, ''::text))));
+
 CREATE INDEX billing_deleted_subscriptions_stripe_idx ON billing_deleted_subscriptions USING btree (stripe_subscription_id) WHERE (settled_at IS NULL);
 
 CREATE INDEX billing_deliveries_due_idx ON billing_deliveries USING btree (receiver_id, next_attempt_at) WHERE (state = 'waiting'::text);

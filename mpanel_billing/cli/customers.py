@@ -1,4 +1,4 @@
-"""`mpanel-billing customers`: what is held about a person, and its erasure."""
+"""`mpanel-billing customers`: their page, what is held about a person, and its erasure."""
 
 import asyncio
 import sys
@@ -10,6 +10,7 @@ from uuid import UUID
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
+from mpanel_billing.cli.customer_page import describe_customer
 from mpanel_billing.cli.database import open_mirror, with_pool
 from mpanel_billing.cli.output import json_text, print_line
 from mpanel_billing.database.pool import create_pool
@@ -17,10 +18,12 @@ from mpanel_billing.privacy import erasure, ledger
 from mpanel_billing.privacy.erasure import Prospect, StillRunningError
 from mpanel_billing.privacy.export import export as export_rows
 from mpanel_billing.privacy.repository import Who
+from mpanel_billing.search.customer import read_customer
 from mpanel_billing.settings import load_database_settings, load_settings
 
 app = typer.Typer(
-    help="Export or erase what is held about a person (docs/privacy.md).", no_args_is_help=True
+    help="Show a customer; export or erase what is held about a person (docs/privacy.md).",
+    no_args_is_help=True,
 )
 
 Named = Annotated[
@@ -30,6 +33,22 @@ Named = Annotated[
         help="An e-mail address, cus_..., or the id of a customer or of their mPanel account.",
     ),
 ]
+
+
+@app.command()
+def show(
+    who: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WHO",
+            help="Whatever `find` takes: any id, an e-mail address, a domain, a name.",
+        ),
+    ],
+) -> None:
+    """Show a customer: who they are, subscriptions, services, invoices, trouble, changes."""
+    page = with_pool(lambda pool: read_customer(pool, " ".join(who)))
+    for line in describe_customer(page):
+        print_line(line)
 
 
 @app.command()

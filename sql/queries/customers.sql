@@ -33,6 +33,7 @@
 -- CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email));
 -- CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btree (stripe_customer_id);
 -- CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
+-- CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, ((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(email, ''::text))));
 --
 -- CREATE TABLE users (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,

@@ -160,6 +160,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
             "id": attempt,
             "body": {"outcome": "done", "reason": "seen at Stripe"},
         },
+        "/api/admin/find": {"q": "ada@example.com"},
         "/api/admin/events": {"status": "failed"},
         "/api/admin/events/{id}": {"id": failed},
         "/api/admin/events/{id}/replay": {"id": failed},

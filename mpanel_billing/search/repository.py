@@ -1,0 +1,116 @@
+"""Looks up what was searched for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.database.queries import Connection, Query, load_queries
+from mpanel_billing.domains.names import DomainName
+from mpanel_billing.search.terms import Address, OurId, StripeId, Term, Words
+
+_queries = load_queries("search")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An object that was found, and whose it is.
+
+    `object_type` is Stripe's word for it, or `email`, `name`, `account`, `tenant`, `domain`,
+    `order`, `message`; `object_id` its id, or the text that matched.
+    """
+
+    object_type: str
+    object_id: str
+    customer_id: UUID | None
+    subscription_id: UUID | None
+
+
+async def find(conn: Connection, term: Term, most: int) -> Sequence[Match]:
+    """Return what a term names; words find at most so many customers."""
+    return [Match(**row) for row in await _fetch(conn, term, most)]
+
+
+async def _fetch(conn: Connection, term: Term, most: int) -> Sequence[asyncpg.Record]:
+    match term:
+        case OurId(id=id_):
+            return await _queries.find_by_id.fetch(conn, id=id_)
+        case StripeId(id=stripe_id):
+            return await _queries.find_by_stripe_id.fetch(conn, id=stripe_id)
+        case Address(email=email):
+            return await _queries.find_by_email.fetch(conn, email=email)
+        case DomainName():
+            return await _queries.find_by_domain.fetch(
+                conn, name=term.ascii, forms=list(term.forms), registrable=term.registrable
+            )
+        case Words(words=words):
+            return await _queries.find_by_words.fetch(conn, words=_tsquery(words), most=most)
+
+
+def _tsquery(words: Sequence[str]) -> str:
+    """Return a query of full-text search: each word is the beginning of one."""
+    return " & ".join("'{}':*".format(word.replace("'", "''")) for word in words)
+
+
+async def list_mentioned(conn: Connection, stripe_id: str) -> Sequence[str]:
+    """Return the ids that events about an object name, or that an event names; nearest first."""
+    return [row["id"] for row in await _queries.list_mentioned.fetch(conn, id=stripe_id)]
+
+
+async def list_customers(conn: Connection, ids: Sequence[UUID]) -> Sequence[asyncpg.Record]:
+    """Return customer records by their ids, latest first."""
+    return await _queries.list_customers.fetch(conn, ids=ids)
+
+
+async def list_subscriptions(
+    conn: Connection, customer_ids: Sequence[UUID], subscription_ids: Sequence[UUID], most: int
+) -> Sequence[asyncpg.Record]:
+    """Return at most so many subscriptions of each customer: those named, then the latest."""
+    return await _queries.list_subscriptions.fetch(
+        conn, customer_ids=customer_ids, subscription_ids=subscription_ids, most=most
+    )
+
+
+async def show_customer(conn: Connection, customer_id: UUID) -> Mapping[str, Any] | None:
+    """Return a customer record: name, addresses, ids."""
+    row = await _queries.show_customer.fetch_one(conn, customer_id=customer_id)
+    return dict(row) if row else None
+
+
+async def list_customer_subscriptions(
+    conn: Connection, customer_id: UUID, most: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return the lines of `billing_overview` of their latest subscriptions."""
+    return await _list(conn, _queries.list_customer_subscriptions, customer_id, most)
+
+
+async def list_customer_trouble(
+    conn: Connection, customer_id: UUID, most: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return the trouble of their latest subscriptions."""
+    return await _list(conn, _queries.list_customer_trouble, customer_id, most)
+
+
+async def list_customer_invoices(
+    conn: Connection, customer_id: UUID, most: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return their latest invoices at Stripe; amounts in minor units."""
+    return await _list(conn, _queries.list_customer_invoices, customer_id, most)
+
+
+async def _list(
+    conn: Connection, query: Query, customer_id: UUID, most: int
+) -> Sequence[Mapping[str, Any]]:
+    return [dict(row) for row in await query.fetch(conn, customer_id=customer_id, most=most)]
+
+
+async def list_customer_changes(
+    conn: Connection, target_ids: Sequence[UUID], most: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return the latest changes by operators and keys to any of these rows."""
+    rows = await _queries.list_customer_changes.fetch(
+        conn, target_ids=[str(each) for each in target_ids], most=most
+    )
+    return [dict(row) for row in rows]

@@ -1,0 +1,106 @@
+"""Finds customers, with their subscriptions, by whatever an operator has of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.search import repository
+from mpanel_billing.search.repository import Match
+from mpanel_billing.search.terms import StripeId, read_terms
+
+MOST_SUBSCRIPTIONS = 20
+_HOPS = 3
+"""A dispute names its charge, the charge its payment, the payment its customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCustomer:
+    """A customer record, what was found of theirs, and their latest subscriptions."""
+
+    customer: Mapping[str, Any]
+    matches: Sequence[Match]
+    subscriptions: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found; `strays` are objects without a customer record."""
+
+    customers: Sequence[FoundCustomer]
+    strays: Sequence[Match]
+    is_cut: bool
+    """Whether there are more customers than were asked for."""
+
+
+async def find(pool: Pool, text: str, most: int) -> Found:
+    """Return at most so many customers whom a text names, latest first.
+
+    The text is an id of ours or of Stripe's, an e-mail address, a domain (then also names under
+    it), or beginnings of words of a name, a company or an e-mail address. Raises
+    InvalidRequestError if it is too short or too long.
+    """
+    terms = read_terms(text)
+    async with acquired(pool) as conn:
+        matches: list[Match] = []
+        for term in terms:
+            found = await repository.find(conn, term, most + 1)
+            if not found and isinstance(term, StripeId):
+                found = await _find_by_events(conn, term.id)
+            matches += found
+        return await _customers_of(conn, matches, most)
+
+
+async def _find_by_events(conn: Connection, stripe_id: str) -> Sequence[Match]:
+    """Return whose an object is that has no row, going by what the events about it name."""
+    asked, nearest = {stripe_id}, [stripe_id]
+    for _ in range(_HOPS):
+        mentioned = [id_ for near in nearest for id_ in await repository.list_mentioned(conn, near)]
+        nearest = [id_ for id_ in dict.fromkeys(mentioned) if id_ not in asked]
+        for id_ in nearest:
+            found = await repository.find(conn, StripeId(id_), 1)
+            if found:
+                return [_seen_as(stripe_id, match) for match in found]
+        asked.update(nearest)
+    return []
+
+
+def _seen_as(stripe_id: str, match: Match) -> Match:
+    """Return a match of the object that was searched for, not of the one that led to it."""
+    return replace(match, object_type="object", object_id=stripe_id)
+
+
+async def _customers_of(conn: Connection, matches: Sequence[Match], most: int) -> Found:
+    by_customer = _by_customer(matches)
+    customers = await repository.list_customers(conn, list(by_customer))
+    shown = customers[:most]
+    subscriptions = await repository.list_subscriptions(
+        conn,
+        [each["id"] for each in shown],
+        [each.subscription_id for each in matches if each.subscription_id],
+        MOST_SUBSCRIPTIONS,
+    )
+    by_owner = {
+        owner: [dict(row) for row in rows]
+        for owner, rows in groupby(subscriptions, key=itemgetter("customer_id"))
+    }
+    return Found(
+        [
+            FoundCustomer(dict(each), by_customer[each["id"]], by_owner.get(each["id"], ()))
+            for each in shown
+        ],
+        [match for match in matches if match.customer_id is None],
+        is_cut=len(customers) > most,
+    )
+
+
+def _by_customer(matches: Iterable[Match]) -> Mapping[UUID, Sequence[Match]]:
+    found: dict[UUID, list[Match]] = {}
+    for match in matches:
+        if match.customer_id is not None:
+            found.setdefault(match.customer_id, []).append(match)
+    return found

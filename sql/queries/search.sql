@@ -1,0 +1,361 @@
+-- What an operator searches for: by any id, an e-mail address, a domain, words of a name.
+
+-- name: find_by_id(id)
+-- One of our ids, whatever it is of.
+SELECT 'customer' AS object_type, c.id::text AS object_id, c.id AS customer_id, NULL::uuid AS subscription_id
+FROM customers AS c
+WHERE c.id = :id::uuid
+UNION ALL
+SELECT 'account', c.user_id::text, c.id, NULL
+FROM customers AS c
+WHERE c.user_id = :id::uuid
+UNION ALL
+SELECT 'subscription', s.id::text, s.customer_id, s.id
+FROM subscriptions AS s
+WHERE s.id = :id::uuid
+UNION ALL
+SELECT 'invoice', i.id::text, coalesce(i.customer_id, s.customer_id), i.subscription_id
+FROM invoices AS i
+LEFT JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE i.id = :id::uuid
+UNION ALL
+SELECT 'tenant', t.id::text, s.customer_id, s.id
+FROM tenants AS t
+JOIN subscriptions AS s
+    ON s.id = t.billing_subscription_id
+WHERE t.id = :id::uuid;
+
+-- name: find_by_stripe_id(id)
+-- One of Stripe's ids or a message's, if a row has it.
+SELECT 'customer' AS object_type, k.id AS object_id, k.customer_id, NULL::uuid AS subscription_id
+FROM stripe_customers AS k
+WHERE k.id = :id::text
+UNION ALL
+SELECT 'subscription', s.stripe_subscription_id, s.customer_id, s.id
+FROM subscriptions AS s
+WHERE s.stripe_subscription_id = :id::text
+UNION ALL
+SELECT 'subscription_item', i.stripe_subscription_item_id, s.customer_id, s.id
+FROM subscription_items AS i
+JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE i.stripe_subscription_item_id = :id::text
+UNION ALL
+SELECT 'checkout.session', c.stripe_session_id, s.customer_id, s.id
+FROM checkout_sessions AS c
+JOIN subscriptions AS s
+    ON s.id = c.subscription_id
+WHERE c.stripe_session_id = :id::text
+UNION ALL
+SELECT 'invoice', i.stripe_invoice_id, coalesce(i.customer_id, s.customer_id), i.subscription_id
+FROM invoices AS i
+LEFT JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE i.stripe_invoice_id = :id::text
+UNION ALL
+SELECT 'payment_intent', p.stripe_payment_intent_id, coalesce(i.customer_id, s.customer_id), i.subscription_id
+FROM invoice_payments AS p
+JOIN invoices AS i
+    ON i.stripe_invoice_id = p.stripe_invoice_id
+LEFT JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE p.stripe_payment_intent_id = :id::text
+UNION ALL
+SELECT 'refund', r.stripe_refund_id, coalesce(i.customer_id, s.customer_id), i.subscription_id
+FROM stripe_refunds AS r
+JOIN invoice_payments AS p
+    ON p.stripe_payment_intent_id = r.stripe_payment_intent_id
+JOIN invoices AS i
+    ON i.stripe_invoice_id = p.stripe_invoice_id
+LEFT JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE r.stripe_refund_id = :id::text
+UNION ALL
+SELECT 'charge', h.stripe_charge_id, k.customer_id, NULL
+FROM stripe_charges AS h
+JOIN stripe_customers AS k
+    ON k.id = h.stripe_customer_id
+WHERE h.stripe_charge_id = :id::text
+UNION ALL
+SELECT 'dispute', d.stripe_dispute_id, k.customer_id, NULL
+FROM stripe_disputes AS d
+JOIN stripe_charges AS h
+    ON h.stripe_charge_id = d.stripe_charge_id
+JOIN stripe_customers AS k
+    ON k.id = h.stripe_customer_id
+WHERE d.stripe_dispute_id = :id::text
+UNION ALL
+SELECT 'credit_note', n.stripe_credit_note_id, coalesce(i.customer_id, s.customer_id), i.subscription_id
+FROM stripe_credit_notes AS n
+JOIN invoices AS i
+    ON i.stripe_invoice_id = n.stripe_invoice_id
+LEFT JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE n.stripe_credit_note_id = :id::text
+UNION ALL
+SELECT 'message', m.id, s.customer_id, s.id
+FROM billing_messages AS m
+JOIN subscriptions AS s
+    ON s.id = m.subscription_id
+WHERE m.id = :id::text;
+
+-- name: list_mentioned(id)
+-- Which other objects the events about an object name, or an event names: the nearest first.
+SELECT mentioned.id
+FROM stripe_events AS e
+CROSS JOIN LATERAL (
+    SELECT e.payload #> '{data,object}' AS body
+    OFFSET 0
+) AS about
+CROSS JOIN LATERAL (
+    VALUES
+    (1, e.object_id),
+    (2, about.body ->> 'subscription'),
+    (3, about.body #>> '{parent,subscription_details,subscription}'),
+    (4, about.body ->> 'invoice'),
+    (5, about.body ->> 'payment_intent'),
+    (6, about.body ->> 'charge'),
+    (7, about.body ->> 'customer')
+) AS mentioned (nearness, id)
+WHERE (e.id = :id::text OR e.object_id = :id::text)
+  AND mentioned.id <> :id::text
+GROUP BY mentioned.id
+ORDER BY min(mentioned.nearness)
+LIMIT 10;
+
+-- name: find_by_email(email)
+-- Of a customer record, or of an account in mPanel.
+SELECT 'email' AS object_type, c.email AS object_id, c.id AS customer_id, NULL::uuid AS subscription_id
+FROM customers AS c
+WHERE lower(c.email) = lower(:email::text)
+UNION ALL
+SELECT 'account', u.email, c.id, NULL
+FROM users AS u
+JOIN customers AS c
+    ON c.user_id = u.id
+WHERE lower(u.email) = lower(:email::text)
+LIMIT 200;
+
+-- name: find_by_domain(name, forms, registrable)
+-- The name itself or names under it: of tenants, domains and orders. In an order of bytes, / follows the dot,
+-- and no name has it.
+WITH wanted AS (
+    SELECT reverse(form.name) AS reversed
+    FROM unnest(:forms::text[]) AS form (name)
+),
+spans AS (
+    SELECT wanted.reversed AS first, wanted.reversed AS last FROM wanted
+    UNION ALL
+    SELECT wanted.reversed || '.', wanted.reversed || '/' FROM wanted
+)
+SELECT 'tenant' AS object_type, t.domain::text AS object_id, s.customer_id, s.id AS subscription_id
+FROM spans
+JOIN tenants AS t
+    ON reverse(lower(t.domain)) ~>=~ spans.first
+    AND reverse(lower(t.domain)) ~<=~ spans.last
+JOIN subscriptions AS s
+    ON s.id = t.billing_subscription_id
+UNION ALL
+SELECT 'domain', d.domain_name::text, d.customer_id, d.subscription_id
+FROM spans
+JOIN domains AS d
+    ON reverse(lower(CASE WHEN d.domain_name LIKE '%.%' THEN d.domain_name ELSE d.domain_name || '.' || ltrim(d.tld, '.') END))
+        ~>=~ spans.first
+    AND reverse(lower(CASE WHEN d.domain_name LIKE '%.%' THEN d.domain_name ELSE d.domain_name || '.' || ltrim(d.tld, '.') END))
+        ~<=~ spans.last
+UNION ALL
+SELECT 'order', o.domain, s.customer_id, s.id
+FROM order_domains AS o
+JOIN subscriptions AS s
+    ON s.id = o.subscription_id
+WHERE o.registrable = :registrable::text
+  AND (o.domain = :name::text OR o.domain LIKE '%.' || :name::text)
+LIMIT 200;
+
+-- name: find_by_words(words, most)
+-- Customers whose name, company and e-mail address have these beginnings of words; latest first.
+SELECT 'name' AS object_type, coalesce(c.name, c.company_name, c.email) AS object_id, c.id AS customer_id, NULL::uuid AS subscription_id
+FROM customers AS c
+WHERE to_tsvector(
+    'simple', coalesce(c.name, '') || ' ' || coalesce(c.company_name, '') || ' ' || coalesce(c.email, '')
+) @@ to_tsquery('simple', :words::text)
+ORDER BY c.created_at DESC, c.id
+LIMIT :most;
+
+-- name: list_customers(ids)
+-- What tells customers apart, and whose records they have joined.
+SELECT
+    c.id,
+    c.user_id,
+    c.name,
+    c.company_name,
+    c.email,
+    c.joined_id,
+    ARRAY(
+        SELECT k.id
+        FROM stripe_customers AS k
+        WHERE k.customer_id = c.id
+        ORDER BY k.id = c.stripe_customer_id DESC, k.id
+    ) AS stripe_customer_ids,
+    (
+        SELECT count(*)
+        FROM subscriptions AS s
+        WHERE s.customer_id = c.id
+          AND s.billing_provider = 'stripe'
+    ) AS subscription_count
+FROM customers AS c
+WHERE c.id = ANY(:ids::uuid[])
+ORDER BY c.created_at DESC, c.id;
+
+-- name: list_subscriptions(customer_ids, subscription_ids, most)
+-- Of each customer those that were found, and the latest.
+SELECT
+    s.id,
+    s.customer_id,
+    s.stripe_subscription_id,
+    s.metadata ->> 'planId' AS plan_id,
+    s.billing_cycle,
+    s.status,
+    s.stripe_status,
+    s.current_period_end,
+    coalesce(t.billing_former_domain, t.domain) AS domain
+FROM unnest(:customer_ids::uuid[]) AS asked (customer_id)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM subscriptions AS listed
+    WHERE listed.customer_id = asked.customer_id
+      AND listed.billing_provider = 'stripe'
+    ORDER BY listed.id = ANY(:subscription_ids::uuid[]) DESC, listed.created_at DESC, listed.id
+    LIMIT :most
+) AS s
+LEFT JOIN tenants AS t
+    ON t.id = s.tenant_id
+ORDER BY s.customer_id, s.created_at DESC, s.id;
+
+-- name: show_customer(customer_id)^
+-- A customer record as one person reads it.
+SELECT
+    c.id,
+    c.user_id,
+    c.name,
+    c.company_name,
+    c.email,
+    c.phone,
+    concat_ws(
+        ', ',
+        nullif(c.address_line1, ''),
+        nullif(c.address_line2, ''),
+        nullif(concat_ws(' ', c.postal_code, c.city), ''),
+        nullif(c.state, ''),
+        c.country
+    ) AS address,
+    c.tax_id,
+    c.joined_id,
+    c.created_at AT TIME ZONE 'UTC' AS created_at,
+    c.metadata ->> 'erasedAt' AS erased_at,
+    ARRAY(
+        SELECT k.id
+        FROM stripe_customers AS k
+        WHERE k.customer_id = c.id
+        ORDER BY k.id = c.stripe_customer_id DESC, k.id
+    ) AS stripe_customer_ids
+FROM customers AS c
+WHERE c.id = :customer_id::uuid;
+
+-- name: list_customer_subscriptions(customer_id, most)
+-- As in billing_overview, latest first, with an operator's suspension.
+SELECT
+    o.*,
+    h.reason AS held_for
+FROM (
+    SELECT s.id
+    FROM subscriptions AS s
+    WHERE s.customer_id = :customer_id::uuid
+      AND s.billing_provider = 'stripe'
+    ORDER BY s.created_at DESC, s.id
+    LIMIT :most
+) AS listed
+JOIN billing_overview AS o
+    ON o.subscription_id = listed.id
+LEFT JOIN provisioning_holds AS h
+    ON h.subscription_id = listed.id
+    AND h.lifted_at IS NULL
+ORDER BY o.ordered_at DESC, o.subscription_id;
+
+-- name: list_customer_trouble(customer_id, most)
+-- Of the subscriptions above.
+SELECT
+    b.trouble,
+    b.subscription_id,
+    b.object_id,
+    b.since,
+    b.detail
+FROM (
+    SELECT s.id
+    FROM subscriptions AS s
+    WHERE s.customer_id = :customer_id::uuid
+      AND s.billing_provider = 'stripe'
+    ORDER BY s.created_at DESC, s.id
+    LIMIT :most
+) AS listed
+CROSS JOIN LATERAL (
+    -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the tables
+    SELECT *
+    FROM billing_trouble AS kept
+    WHERE kept.subscription_id = listed.id
+    OFFSET 0
+) AS b
+ORDER BY b.since, b.trouble;
+
+-- name: list_customer_invoices(customer_id, most)
+-- The latest invoices at Stripe, with what was refunded of each; amounts in minor units.
+SELECT
+    i.id,
+    i.stripe_invoice_id,
+    i.stripe_number,
+    i.stripe_status,
+    i.stripe_created,
+    lower(i.currency) AS currency,
+    i.amount_due,
+    i.amount_paid,
+    i.amount_remaining,
+    i.next_payment_attempt,
+    (
+        SELECT coalesce(sum(r.amount), 0)::bigint
+        FROM invoice_payments AS p
+        JOIN stripe_refunds AS r
+            ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+            AND r.status NOT IN ('failed', 'canceled')
+        WHERE p.stripe_invoice_id = i.stripe_invoice_id
+    ) AS amount_refunded
+FROM invoices AS i
+WHERE i.customer_id = :customer_id::uuid
+  AND i.stripe_invoice_id IS NOT NULL
+ORDER BY i.stripe_created DESC, i.id
+LIMIT :most;
+
+-- name: list_customer_changes(target_ids, most)
+-- What operators and keys have done about a customer, latest first.
+SELECT
+    a.began_at,
+    a.actor,
+    a.person,
+    a.action,
+    a.outcome,
+    a.error
+FROM unnest(:target_ids::text[]) AS target (id)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM billing_audit_entries AS entry
+    WHERE entry.target_id = target.id
+      AND entry.id = (
+          SELECT max(later.id)
+          FROM billing_audit_entries AS later
+          WHERE later.entry_id = entry.entry_id
+      )
+    ORDER BY entry.entry_id DESC
+    LIMIT :most
+) AS a
+ORDER BY a.began_at DESC
+LIMIT :most;
