@@ -59,12 +59,13 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     with scratch_folder() as folder, EmbeddedPostgres(folder / "postgres") as postgres:
         if options.statements:
-            _count_statements(postgres)
+            count_statements(postgres)
         postgres.create_database("bench")
         asyncio.run(measure(postgres, options.buyers, options.at_once, options.statements))
 
 
-def _count_statements(postgres: EmbeddedPostgres) -> None:
+def count_statements(postgres: EmbeddedPostgres) -> None:
+    """Restart the server with pg_stat_statements."""
     configuration = postgres.data_dir / "postgresql.auto.conf"
     with configuration.open("a") as more:
         more.write("shared_preload_libraries = 'pg_stat_statements'\n")
@@ -127,7 +128,7 @@ class MeasuredPhases:
         self._print_counts("runs", Counter({k: v for k, v in runs.items() if k}))
         self._print_counts("notifications", notified)
         if self._statements:
-            await _print_statements(conn, self._run.buyers)
+            await print_statements(conn, self._run.buyers)
         await conn.close()
 
     @asynccontextmanager
@@ -148,11 +149,7 @@ class MeasuredPhases:
         raise SystemExit("the work does not end")
 
     async def _asked(self) -> Counter[str]:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"{self._stripe}/requests") as response,
-        ):
-            return Counter(await response.json())
+        return await count_requests(self._stripe)
 
     def _by_asker(self, asked: Counter[str]) -> Counter[str]:
         found: Counter[str] = Counter()
@@ -179,6 +176,15 @@ class MeasuredPhases:
         print(f"  {counts.total() / self._run.buyers:.2f} {what}: {each or 'none'}", flush=True)
 
 
+async def count_requests(stripe_url: str) -> Counter[str]:
+    """Return what the counting sandbox has been asked: by secret key, method and resource."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{stripe_url}/requests") as response,
+    ):
+        return Counter(await response.json())
+
+
 def line_kind(line: str) -> str | None:
     """Return which job a line of the worker's log reports as done; None: another line."""
     found = line.partition(' done"')[0].rpartition('"')[2]
@@ -200,6 +206,7 @@ async def _listen(conn: Connection) -> Counter[str]:
     return counts
 
 
-async def _print_statements(conn: Connection, buyers: int) -> None:
+async def print_statements(conn: Connection, buyers: int) -> None:
+    """Print what has run since the last reset, the most expensive first."""
     for row in await conn.fetch(_STATEMENTS, float(buyers)):
         print(f"    {row['calls']:6.2f} x {row['ms']:7.3f} ms  {row['query']}")

@@ -62,8 +62,14 @@ class KeptCatalogue:
             made[key] = value
         return value
 
+    async def get_catalogue(self) -> Catalogue:
+        """Return what is on sale; which coupons there are may have changed since."""
+        return await self._read(self.made)
+
     async def _read(self, made: dict[Hashable, object]) -> Catalogue:
         """Read the catalogue; of several requests at once one reads it for all."""
+        if isinstance(found := made.get(Catalogue), Catalogue):
+            return found
         async with self._reading:
             if isinstance(found := made.get(Catalogue), Catalogue):
                 return found

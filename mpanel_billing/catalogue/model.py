@@ -26,6 +26,7 @@ class Price:
     billing_cycle: str | None
     currency: str
     unit_amount: int
+    version: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

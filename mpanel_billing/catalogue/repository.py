@@ -229,6 +229,7 @@ def _price(row: Row) -> Price:
         billing_cycle=row["billing_cycle"],
         currency=row["currency"],
         unit_amount=row["unit_amount"],
+        version=row.get("version", ""),
     )
 
 

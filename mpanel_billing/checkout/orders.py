@@ -12,11 +12,19 @@ from mpanel_billing.checkout.purchase import (
     Purchase,
     Row,
     charge_rows,
+    customer_row,
     fingerprint,
     item_rows,
     subscription_row,
 )
-from mpanel_billing.checkout.repository import Asking, Attempt, Placed, RecentOrder
+from mpanel_billing.checkout.repository import (
+    Asking,
+    Attempt,
+    BegunOrder,
+    NewOrder,
+    Placed,
+    RecentOrder,
+)
 from mpanel_billing.checkout.session_params import PaymentTerms, customer_params, session_params
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
@@ -55,32 +63,31 @@ async def record_order(
     purchase: Purchase,
     terms: PaymentTerms,
     person_hash: bytes,
-    keyed_id: UUID | None,
+    begun: BegunOrder,
     *,
+    key: str | None,
     livemode: bool,
 ) -> RecordedOrder:
-    """Record the purchase, or find it again; the caller holds the buyer's lock.
+    """Record the purchase, or find it again; the transaction is that of `begin_order`.
 
-    `person_hash` is that of the buyer's mailbox, `keyed_id` the order that the client's
-    Idempotency-Key has led to before. Raises ConflictError if another customer has a domain of the
-    order, or if the buyer, or everybody, has had what is limited; CatalogueNotPushedError if
-    Stripe does not have what is being ordered.
+    `person_hash` is that of the buyer's mailbox, `key` the client's Idempotency-Key. Raises
+    ConflictError if another customer has a domain of the order, or if the buyer, or everybody, has
+    had what is limited; CatalogueNotPushedError if Stripe does not have what is being ordered.
     """
     await refuse_taken(conn, purchase)
     digest = fingerprint(purchase)
-    subscription_id = uuid4()
-    customer_id = await _find_or_insert_customer(conn, purchase, subscription_id)
-    recent = await repository.list_recent_orders(
-        conn, customer_id, livemode=livemode, within=REPEATABLE_FOR, keyed_id=keyed_id
-    )
-    others = [order for order in recent if order.fingerprint != digest]
-    replaced = [order for order in others if _may_replace(purchase, order, keyed_id)]
+    others = [order for order in begun.recent if order.fingerprint != digest]
+    replaced = [order for order in others if _may_replace(purchase, order, begun.keyed_id)]
     superseded = await _supersede(conn, replaced)
-    sale = _Sale(terms, purchase, customer_id, person_hash, livemode)
-    attempt = await _resume_repeat(conn, sale, recent, digest)
+    sale = _Sale(terms, purchase, begun.customer_id or uuid4(), person_hash, livemode)
+    attempt = await _resume_repeat(conn, sale, begun.recent, digest)
     if attempt is None:
         left_open = [order.latest for order in others if order not in replaced]
-        attempt = await _insert_order(conn, sale, subscription_id, _placed(sale, left_open))
+        placed = _placed(sale, digest, left_open)
+        is_new = begun.customer_id is None
+        attempt = await _insert_order(conn, sale, placed, key, is_new=is_new)
+    elif key is not None and begun.keyed_id != attempt.subscription_id:
+        await repository.link_idempotency_key(conn, key, attempt.subscription_id)
     return RecordedOrder(attempt, superseded)
 
 
@@ -95,28 +102,16 @@ def _may_replace(purchase: Purchase, order: RecentOrder, keyed_id: UUID | None) 
     return not order.vouched and (same_browser or order.latest.subscription_id == keyed_id)
 
 
-def _placed(sale: _Sale, left_open: Sequence[Attempt]) -> Placed:
+def _placed(sale: _Sale, digest: bytes, left_open: Sequence[Attempt]) -> Placed:
     purchase, priced = sale.purchase, sale.purchase.priced
     return Placed(
-        fingerprint=fingerprint(purchase),
+        fingerprint=digest,
         vouched=purchase.existing is not None,
         browser_id=purchase.browser_id,
         left_open=[each.subscription_id for each in left_open if each.status in _PAYABLE],
         person_hash=sale.person_hash,
         coupon_code=priced.coupon.code if priced.coupon else None,
         limited=priced.limited,
-    )
-
-
-async def _find_or_insert_customer(
-    conn: Connection, purchase: Purchase, subscription_id: UUID
-) -> UUID:
-    if purchase.existing:
-        return purchase.existing.id
-    return await repository.find_customer(
-        conn, purchase.buyer.email
-    ) or await repository.insert_customer(
-        conn, purchase.buyer, purchase.priced.currency, subscription_id
     )
 
 
@@ -151,32 +146,46 @@ async def _resume_repeat(
 
 
 async def _insert_order(
-    conn: Connection, sale: _Sale, subscription_id: UUID, placed: Placed
+    conn: Connection, sale: _Sale, placed: Placed, key: str | None, *, is_new: bool
 ) -> Attempt:
+    purchase, subscription_id = sale.purchase, uuid4()
     await _refuse_what_is_taken(conn, sale, subscription_id)
-    await repository.insert_order(
-        conn,
-        subscription_row(sale.purchase, subscription_id, sale.customer_id, livemode=sale.livemode),
-        item_rows(sale.purchase),
-        charge_rows(sale.purchase),
-        placed,
-        domains=domain_rows(sale.purchase.order.domains),
+    order = NewOrder(
+        customer=customer_row(purchase, sale.customer_id, subscription_id) if is_new else None,
+        subscription=subscription_row(
+            purchase, subscription_id, sale.customer_id, livemode=sale.livemode
+        ),
+        items=item_rows(purchase),
+        charges=charge_rows(purchase),
+        domains=domain_rows(purchase.order.domains),
+        placed=placed,
+        params=_params(sale, subscription_id, 1),
     )
-    return await _insert_attempt(conn, sale, subscription_id, 1)
+    inserted = await repository.insert_order(conn, order, key)
+    return await _on_existing_stripe_customer(conn, sale, inserted)
 
 
 async def _insert_attempt(
     conn: Connection, sale: _Sale, subscription_id: UUID, attempt: int
 ) -> Attempt:
-    purchase = sale.purchase
-    params: Row = {
-        "customer": customer_params(purchase.buyer, subscription_id, sale.customer_id),
-        "session": session_params(purchase, sale.terms, subscription_id, attempt),
-    }
+    params = _params(sale, subscription_id, attempt)
     inserted = await repository.insert_attempt(
         conn, subscription_id, attempt, livemode=sale.livemode, params=params
     )
-    existing = purchase.existing
+    return await _on_existing_stripe_customer(conn, sale, inserted)
+
+
+def _params(sale: _Sale, subscription_id: UUID, attempt: int) -> Row:
+    purchase = sale.purchase
+    return {
+        "customer": customer_params(purchase.buyer, subscription_id, sale.customer_id),
+        "session": session_params(purchase, sale.terms, subscription_id, attempt),
+    }
+
+
+async def _on_existing_stripe_customer(conn: Connection, sale: _Sale, inserted: Attempt) -> Attempt:
+    """Have an attempt run on the customer's own Stripe customer, if that was chosen and may be."""
+    existing = sale.purchase.existing
     if existing is None or existing.stripe_customer_id is None:
         return inserted
     if not await _may_run_on(conn, sale, existing.id, existing.stripe_customer_id):

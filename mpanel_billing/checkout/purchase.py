@@ -39,6 +39,14 @@ class Purchase:
         return str(self.existing.id) if self.existing else self.buyer.email
 
 
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's key for its request, and a hash of the request."""
+
+    key: str
+    request_hash: bytes
+
+
 def fingerprint(purchase: Purchase) -> bytes:
     """Return a hash that is equal for the same order by the same buyer (rule 11).
 
@@ -86,6 +94,26 @@ def order_metadata(purchase: Purchase) -> Row:
     if further:
         metadata["furtherDomains"] = [domain.ascii for domain in further if domain]
     return metadata
+
+
+def customer_row(purchase: Purchase, id_: UUID, subscription_id: UUID) -> Row:
+    """Return the new customer who comes with an order."""
+    buyer, address = purchase.buyer, purchase.buyer.address
+    return {
+        "id": id_,
+        "email": buyer.email,
+        "name": buyer.name,
+        "company_name": buyer.company,
+        "phone": buyer.phone,
+        "address_line1": address.line1,
+        "address_line2": address.line2,
+        "city": address.city,
+        "state": address.state,
+        "postal_code": address.postcode,
+        "country": address.country,
+        "currency": purchase.priced.currency.upper(),
+        "first_subscription_id": subscription_id,
+    }
 
 
 def subscription_row(purchase: Purchase, id_: UUID, customer_id: UUID, *, livemode: bool) -> Row:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from mpanel_billing.checkout.buyer import Buyer, ExistingCustomer
-from mpanel_billing.checkout.purchase import Row
+from mpanel_billing.checkout.buyer import ExistingCustomer
+from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase, Row
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.stripe_gateway.hosted_pages import OpenedSession
 
@@ -32,7 +32,7 @@ class Attempt:
     url: str | None
 
     @classmethod
-    def of(cls, row: asyncpg.Record) -> Self:
+    def of(cls, row: asyncpg.Record | Mapping[str, Any]) -> Self:
         """Read a row of `checkout_sessions`."""
         return cls(
             subscription_id=row["subscription_id"],
@@ -54,6 +54,16 @@ class RecentOrder:
     browser_id: UUID | None
     latest: Attempt
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read an entry of `recent`."""
+        return cls(
+            fingerprint=bytes.fromhex(row["fingerprint"]),
+            vouched=row["vouched"],
+            browser_id=UUID(row["browser_id"]) if row["browser_id"] else None,
+            latest=Attempt.of({**row, "subscription_id": UUID(row["subscription_id"])}),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -72,6 +82,22 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class NewOrder:
+    """The rows of an order that is placed; `customer` is None if they are on record already.
+
+    `params` are those of its first attempt.
+    """
+
+    customer: Row | None
+    subscription: Row
+    items: Sequence[Row]
+    charges: Sequence[Row]
+    domains: Sequence[Row]
+    placed: Placed
+    params: Row
+
+
+@dataclass(frozen=True, slots=True)
 class CustomerOnRecord:
     """A customer, with their principal Stripe customer, whether usable or not."""
 
@@ -80,12 +106,21 @@ class CustomerOnRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedKey:
-    """An Idempotency-Key, the order it led to, and the response if there is one already."""
+class BegunOrder:
+    """What an order depends on, under the buyer's lock.
+
+    Of its Idempotency-Key: whether it belongs to this request, the order that it has led to, and
+    the response if there is one already; then the rest is not read. `on_sale`: the catalogue still
+    has what the order was priced by. `recent`: unpaid orders of the customer, newest first, always
+    with that of the key.
+    """
 
     same_request: bool
-    subscription_id: UUID | None
+    keyed_id: UUID | None
     response: Mapping[str, Any] | None
+    on_sale: bool
+    customer_id: UUID | None
+    recent: Sequence[RecentOrder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +191,42 @@ async def lock_buyer(conn: Connection, buyer: str) -> None:
     await _queries.lock_buyer.execute(conn, buyer=buyer)
 
 
-async def find_customer(conn: Connection, email: str) -> UUID | None:
-    """Find the customer whose orders are placed at this e-mail address, ignoring case.
+async def begin_order(
+    conn: Connection,
+    purchase: Purchase,
+    key: IdempotencyKey | None,
+    *,
+    livemode: bool,
+    within: timedelta,
+) -> BegunOrder:
+    """Begin the transaction of an order: lock out other orders by the same buyer until it ends.
 
-    An account of mPanel counts only if its address is verified.
+    Claims the client's key, which counts as new after 24 hours. Finds the customer whose orders are
+    placed at the buyer's e-mail address, ignoring case; an account of mPanel counts only if its
+    address is verified. `within`: how old an unpaid order may be to count as recent.
     """
-    row = await _queries.find_customer.fetch_one(conn, email=email)
-    if row is None:
-        return None
-    await _queries.fill_customer_email.execute(conn, customer_id=row["id"], email=email)
-    customer_id: UUID = row["id"]
-    return customer_id
+    prices = {line.price.id: line.price.version for line in purchase.priced.lines}
+    row = await _queries.begin_order.fetch_one(
+        conn,
+        buyer=purchase.buyer_key,
+        email=purchase.buyer.email,
+        customer_id=purchase.existing.id if purchase.existing else None,
+        key=key.key if key else None,
+        request_hash=key.request_hash if key else None,
+        livemode=livemode,
+        within=within,
+        price_ids=list(prices),
+        price_versions=list(prices.values()),
+    )
+    assert row is not None  # noqa: S101 - the function returns one row
+    return BegunOrder(
+        same_request=row["same_request"],
+        keyed_id=row["keyed_id"],
+        response=row["response"],
+        on_sale=bool(row["on_sale"]),
+        customer_id=row["customer_id"],
+        recent=tuple(RecentOrder.of(found) for found in row["recent"] or ()),
+    )
 
 
 async def get_customer(conn: Connection, customer_id: UUID) -> CustomerOnRecord | None:
@@ -186,29 +246,6 @@ async def list_vouched_stripe_customers(
         conn, customer_id=customer_id, currency=currency, livemode=livemode
     )
     return {row["id"]: row["in_currency"] for row in rows}
-
-
-async def insert_customer(
-    conn: Connection, buyer: Buyer, currency: str, first_subscription_id: UUID
-) -> UUID:
-    """Insert a new customer, who comes with the order of `first_subscription_id`."""
-    address = buyer.address
-    customer = {
-        "email": buyer.email,
-        "name": buyer.name,
-        "company_name": buyer.company,
-        "phone": buyer.phone,
-        "address_line1": address.line1,
-        "address_line2": address.line2,
-        "city": address.city,
-        "state": address.state,
-        "postal_code": address.postcode,
-        "country": address.country,
-        "currency": currency.upper(),
-        "first_subscription_id": first_subscription_id,
-    }
-    id_: UUID = await _queries.insert_customer.fetch_value(conn, customer=customer)
-    return id_
 
 
 async def lock_plan(conn: Connection, product_id: UUID) -> None:
@@ -232,40 +269,19 @@ async def count_taken(
     return Taken(**row)
 
 
-async def list_recent_orders(
-    conn: Connection,
-    customer_id: UUID,
-    *,
-    livemode: bool,
-    within: timedelta,
-    keyed_id: UUID | None,
-) -> list[RecentOrder]:
-    """Return the unpaid orders up to `within` old, newest first, and always `keyed_id`."""
-    rows = await _queries.list_recent_orders.fetch(
-        conn, customer_id=customer_id, livemode=livemode, within=within, keyed_id=keyed_id
-    )
-    return [
-        RecentOrder(row["fingerprint"], row["vouched"], row["browser_id"], Attempt.of(row))
-        for row in rows
-    ]
+async def insert_order(conn: Connection, order: NewOrder, key: str | None) -> Attempt:
+    """Insert a provisional subscription with all that belongs to it, and its first attempt.
 
-
-async def insert_order(
-    conn: Connection,
-    subscription: Row,
-    items: Sequence[Row],
-    charges: Sequence[Row],
-    placed: Placed,
-    *,
-    domains: Sequence[Row],
-) -> None:
-    """Insert a provisional subscription with its items, one-time charges, domains and order."""
-    await _queries.insert_order.execute(
+    `key` is the client's, which has led to it. Stripe has not been called yet.
+    """
+    placed = order.placed
+    row = await _queries.insert_order.fetch_one(
         conn,
-        subscription=subscription,
-        items=items,
-        charges=charges,
-        domains=domains,
+        customer=order.customer,
+        subscription=order.subscription,
+        items=order.items,
+        charges=order.charges,
+        domains=order.domains,
         placed={
             "fingerprint": placed.fingerprint.hex(),
             "vouched": placed.vouched,
@@ -275,13 +291,17 @@ async def insert_order(
             "coupon_code": placed.coupon_code,
             "limited": placed.limited,
         },
+        params=order.params,
+        key=key,
     )
+    assert row is not None  # noqa: S101 - an INSERT with RETURNING returns or raises
+    return Attempt.of(row)
 
 
 async def insert_attempt(
     conn: Connection, subscription_id: UUID, attempt: int, *, livemode: bool, params: Row
 ) -> Attempt:
-    """Insert an attempt, before Stripe is called."""
+    """Insert a further attempt at an order, before Stripe is called."""
     row = await _queries.insert_attempt.fetch_one(
         conn, subscription_id=subscription_id, attempt=attempt, livemode=livemode, params=params
     )
@@ -328,8 +348,17 @@ async def store_stripe_customer(
     )
 
 
-async def open_attempt(conn: Connection, attempt: Attempt, session: OpenedSession) -> bool:
-    """Store the session that Stripe has opened; False if the attempt is not waiting for one."""
+async def open_attempt(
+    conn: Connection,
+    attempt: Attempt,
+    session: OpenedSession,
+    key: str | None = None,
+    response: Mapping[str, Any] | None = None,
+) -> bool:
+    """Store the session that Stripe has opened, and the response for the client's key.
+
+    False, and nothing is stored, if the attempt is not waiting for a session.
+    """
     row = await _queries.open_attempt.fetch_one(
         conn,
         subscription_id=attempt.subscription_id,
@@ -338,6 +367,8 @@ async def open_attempt(conn: Connection, attempt: Attempt, session: OpenedSessio
         url=session.url,
         payment_status=session.payment_status,
         expires_at=session.expires_at,
+        key=key,
+        response=response,
     )
     return row is not None
 
@@ -360,13 +391,6 @@ async def fail_attempt(conn: Connection, attempt: Attempt, error: str) -> None:
     await _queries.fail_attempt.execute(
         conn, subscription_id=attempt.subscription_id, attempt=attempt.attempt, error=error
     )
-
-
-async def claim_idempotency_key(conn: Connection, key: str, request_hash: bytes) -> ClaimedKey:
-    """Claim a client's key until the transaction ends; after 24 hours a key counts as new."""
-    row = await _queries.claim_idempotency_key.fetch_one(conn, key=key, request_hash=request_hash)
-    assert row is not None  # noqa: S101 - an upsert with RETURNING returns or raises
-    return ClaimedKey(row["same_request"], row["subscription_id"], row["response"])
 
 
 async def link_idempotency_key(conn: Connection, key: str, subscription_id: UUID) -> None:

@@ -7,25 +7,25 @@ the same order posted again continues where it stopped.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from mpanel_billing.access.persons import PersonHasher
+from mpanel_billing.catalogue.kept import KeptCatalogue
 from mpanel_billing.catalogue.model import Catalogue
-from mpanel_billing.catalogue.repository import load_catalogue
+from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.checkout import repository
-from mpanel_billing.checkout.buyer import ExistingCustomer
+from mpanel_billing.checkout.existing import find_existing_customer
 from mpanel_billing.checkout.ordered_domains import refuse_reserved
-from mpanel_billing.checkout.orders import RecordedOrder, record_order
-from mpanel_billing.checkout.purchase import Purchase
+from mpanel_billing.checkout.orders import REPEATABLE_FOR, RecordedOrder, record_order
+from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.repository import Attempt
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError, PaymentTerms
 from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import acquired, transaction
-from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.reserved import ReservedNames
 from mpanel_billing.errors import (
     ConflictError,
@@ -56,23 +56,17 @@ MAX_WAIT_SECONDS = 10.0
 class Checkout:
     """What checkout needs: the mirror, notice of changed orders, and the terms of payment.
 
+    `catalogue` is what is on sale, as far as this process has heard.
     `persons` recognises a buyer by another of their e-mail addresses; `reserved` are the domains
     that nobody can order.
     """
 
     mirror: Mirror
+    catalogue: KeptCatalogue
     changes: SubscriptionChanges
     terms: PaymentTerms
     persons: PersonHasher
     reserved: ReservedNames
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """A client's key for its request, and a hash of the request."""
-
-    key: str
-    request_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,54 +78,39 @@ class PaymentPage:
     subscription_id: UUID
 
 
+class CatalogueEditedError(ConflictError):
+    """What is being ordered was edited since it was priced."""
+
+    code = "catalogue_edited"
+
+
 async def load_offers(checkout: Checkout) -> Catalogue:
     """Return what is on sale now."""
-    async with acquired(checkout.mirror.pool) as conn:
-        return await load_catalogue(conn, livemode=checkout.mirror.livemode)
+    return await read_catalogue(checkout.mirror.pool, livemode=checkout.mirror.livemode)
 
 
-async def find_existing_customer(
-    checkout: Checkout, customer_id: UUID, currency: str
-) -> ExistingCustomer:
-    """Return a customer by our id, with the Stripe customer on which this order may run.
+async def place_order(
+    checkout: Checkout,
+    read: Callable[[Catalogue], Awaitable[Purchase]],
+    create: Callable[[Purchase], Awaitable[PaymentPage]],
+) -> PaymentPage:
+    """Read a purchase, and create its session: `create` is `create_session`, or calls it.
 
-    Stripe allows the subscriptions of one of its customers one currency, so they may have several.
-    Stripe is called, because an order on a deleted customer would fail every time.
-    InvalidRequestError for an unknown id; StripeError.
+    It is priced by the catalogue in memory, and if that has been edited since, by the database.
     """
-    mirror = checkout.mirror
-    async with acquired(mirror.pool) as conn:
-        found = await repository.get_customer(conn, customer_id)
-        if found is None:
-            raise _unknown_customer()
-        vouched = await repository.list_vouched_stripe_customers(
-            conn, found.id, currency, livemode=mirror.livemode
-        )
-    chosen = await _first_that_exists(mirror, [id_ for id_, fits in vouched.items() if fits])
-    keeps_principal = vouched.get(found.principal or "") is False  # it is for another currency
-    return ExistingCustomer(found.id, chosen, found.principal, keeps_principal)
-
-
-def _unknown_customer() -> InvalidRequestError:
-    return InvalidRequestError(
-        "Customer not found.", code="unknown_customer", fields={"customerId": "not found"}
-    )
-
-
-async def _first_that_exists(mirror: Mirror, stripe_customer_ids: Sequence[str]) -> str | None:
-    for id_ in stripe_customer_ids:
-        if await _exists(mirror, id_):
-            return id_
-    return None
-
-
-async def _exists(mirror: Mirror, stripe_customer_id: str) -> bool:
     try:
-        customer = await mirror.refresh("customer", stripe_customer_id)
-    except StripeObjectMissingError:
-        logger.warning("Stripe has no such customer", extra={"objectId": stripe_customer_id})
-        return False
-    return not customer.get("deleted")
+        return await create(await _priced(checkout, read))
+    except CatalogueEditedError:
+        return await create(await read(await load_offers(checkout)))
+
+
+async def _priced(checkout: Checkout, read: Callable[[Catalogue], Awaitable[Purchase]]) -> Purchase:
+    """Price by memory, but not what that refuses, nor with a coupon: time alone ends these."""
+    with suppress(InvalidRequestError):
+        purchase = await read(await checkout.catalogue.get_catalogue())
+        if purchase.priced.coupon is None:
+            return purchase
+    return await read(await load_offers(checkout))
 
 
 async def create_session(
@@ -151,7 +130,11 @@ async def create_session(
     for session_id in recorded.superseded:
         await _close_session(checkout, session_id)
     attempt = recorded.attempt
-    page = _page_of(attempt) or await _open_session(checkout, purchase, attempt)
+    page = _page_of(attempt)
+    if page:
+        await _store_response(checkout, page, key)
+    else:
+        page = await _open_session(checkout, purchase, attempt, key)
     logger.info(
         "order placed",
         extra={
@@ -160,9 +143,6 @@ async def create_session(
             "repeated": attempt.status == "open",
         },
     )
-    if key:
-        async with acquired(checkout.mirror.pool) as conn:
-            await repository.store_idempotent_response(conn, key.key, 200, _stored(page))
     return page
 
 
@@ -172,17 +152,24 @@ async def _record(
     """Record the order; or return the payment page, if the key already has one."""
     try:
         async with transaction(checkout.mirror.pool) as conn:
-            await repository.lock_buyer(conn, purchase.buyer_key)
-            if key is None:
-                return await _record_order(conn, checkout, purchase, None)
-            claimed = await repository.claim_idempotency_key(conn, key.key, key.request_hash)
-            if not claimed.same_request:
+            begun = await repository.begin_order(
+                conn, purchase, key, livemode=checkout.mirror.livemode, within=REPEATABLE_FOR
+            )
+            if not begun.same_request:
                 raise _key_reused()
-            if claimed.response is not None:
-                return _restored(claimed.response)
-            recorded = await _record_order(conn, checkout, purchase, claimed.subscription_id)
-            await repository.link_idempotency_key(conn, key.key, recorded.attempt.subscription_id)
-            return recorded
+            if begun.response is not None:
+                return _restored(begun.response)
+            if not begun.on_sale:
+                raise _catalogue_edited()
+            return await record_order(
+                conn,
+                purchase,
+                checkout.terms,
+                checkout.persons.of_address(purchase.buyer.email),
+                begun,
+                key=key.key if key else None,
+                livemode=checkout.mirror.livemode,
+            )
     except CatalogueNotPushedError as error:
         logger.error(  # noqa: TRY400 - the traceback does not help the operator
             "Stripe does not have %s: run `mpanel-billing catalog push`", error.missing
@@ -190,16 +177,9 @@ async def _record(
         raise
 
 
-async def _record_order(
-    conn: Connection, checkout: Checkout, purchase: Purchase, keyed_id: UUID | None
-) -> RecordedOrder:
-    return await record_order(
-        conn,
-        purchase,
-        checkout.terms,
-        checkout.persons.of_address(purchase.buyer.email),
-        keyed_id,
-        livemode=checkout.mirror.livemode,
+def _catalogue_edited() -> CatalogueEditedError:
+    return CatalogueEditedError(
+        "Our offers have just changed. Please look at your order again, and send it once more."
     )
 
 
@@ -209,7 +189,9 @@ def _key_reused() -> ConflictError:
     )
 
 
-async def _open_session(checkout: Checkout, purchase: Purchase, attempt: Attempt) -> PaymentPage:
+async def _open_session(
+    checkout: Checkout, purchase: Purchase, attempt: Attempt, key: IdempotencyKey | None
+) -> PaymentPage:
     try:
         customer_id = await _ensure_stripe_customer(checkout, purchase, attempt)
         session = await create_checkout_session(
@@ -217,13 +199,56 @@ async def _open_session(checkout: Checkout, purchase: Purchase, attempt: Attempt
             {**attempt.params["session"], "customer": customer_id},
             f"checkout-session-{attempt.subscription_id}-{attempt.attempt}",
         )
+    except StripeObjectMissingError as error:
+        other = await _on_another_customer(checkout, purchase)
+        if other is None:
+            return await _recover(checkout, attempt, error, key)
+        async with acquired(checkout.mirror.pool) as conn:
+            await repository.fail_attempt(conn, attempt, str(error))
+        return await create_session(checkout, other, key)
     except StripeError as error:
-        return await _recover(checkout, attempt, error)
+        return await _recover(checkout, attempt, error, key)
+    page = PaymentPage(session.url, session.id, attempt.subscription_id)
+    await _store_page(checkout, attempt, session, page, key)
+    return page
+
+
+async def _store_page(
+    checkout: Checkout,
+    attempt: Attempt,
+    session: OpenedSession,
+    page: PaymentPage,
+    key: IdempotencyKey | None,
+) -> None:
+    """Store the session, and the page as the response for the client's key."""
+    name = key.key if key else None
     async with acquired(checkout.mirror.pool) as conn:
-        opened = await repository.open_attempt(conn, attempt, session)
+        opened = await repository.open_attempt(conn, attempt, session, name, _stored(page))
     if not opened:
         await _yield_to_other(checkout, attempt, session)
-    return PaymentPage(session.url, session.id, attempt.subscription_id)
+        await _store_response(checkout, page, key)
+
+
+async def _store_response(
+    checkout: Checkout, page: PaymentPage, key: IdempotencyKey | None
+) -> None:
+    """Store the page that another request has opened as the response for the client's key."""
+    if key:
+        async with acquired(checkout.mirror.pool) as conn:
+            await repository.store_idempotent_response(conn, key.key, 200, _stored(page))
+
+
+async def _on_another_customer(checkout: Checkout, purchase: Purchase) -> Purchase | None:
+    """Return the purchase on another Stripe customer, if Stripe does not have that of ours."""
+    before = purchase.existing
+    if before is None or before.stripe_customer_id is None:
+        return None
+    existing = await find_existing_customer(
+        checkout.mirror, before.id, purchase.priced.currency, ask=True
+    )
+    if existing.stripe_customer_id == before.stripe_customer_id:
+        return None  # something else is missing
+    return replace(purchase, existing=existing)
 
 
 async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attempt: Attempt) -> str:
@@ -244,7 +269,9 @@ async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attemp
     return customer_id
 
 
-async def _recover(checkout: Checkout, attempt: Attempt, error: StripeError) -> PaymentPage:
+async def _recover(
+    checkout: Checkout, attempt: Attempt, error: StripeError, key: IdempotencyKey | None
+) -> PaymentPage:
     """Make the order repeatable after a Stripe error, and raise an error for the buyer.
 
     If the outcome is unknown, the attempt stays as it is: its keys will show what happened. If
@@ -266,6 +293,7 @@ async def _recover(checkout: Checkout, attempt: Attempt, error: StripeError) -> 
             page = await _page_of_other_request(checkout, attempt)
     if page is None:
         raise _for_buyer(error) from error
+    await _store_response(checkout, page, key)
     return page
 
 

@@ -120,7 +120,7 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     reserved = load_reserved_names(
         settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
     )
-    app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], changes, terms, persons, reserved)
+    app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], kept, changes, terms, persons, reserved)
     app[keys.ORDER_WATCHER] = OrderWatcher(app[keys.CHECKOUT], RefreshLimit(), app[SHUTDOWN])
     app[keys.CATALOGUE] = kept
     async with background(listen(settings.direct_url, (changes, kept))):

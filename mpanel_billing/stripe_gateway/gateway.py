@@ -74,6 +74,20 @@ class StripeGateway:
         )
         return Page(found["data"], found["has_more"], since, as_of)
 
+    async def create(
+        self, path: str, params: Mapping[str, Any], key: str | None = None
+    ) -> Mapping[str, Any]:
+        """Create an object under an idempotency key, by default a random one; return its JSON.
+
+        Like `_get`, without the SDK's objects.
+        """
+        async with translated():
+            with KeptContent() as kept:
+                await self.client.raw_request_async(
+                    "post", path, **params, **({"idempotency_key": key} if key else {})
+                )
+        return kept.take()
+
     async def _get(
         self, path: str, params: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], datetime, datetime]:

@@ -3,15 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from mpanel_billing.errors import StripeError
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
-
-if TYPE_CHECKING:
-    from stripe.params import CustomerCreateParams
-    from stripe.params.checkout import SessionCreateParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +25,23 @@ class OpenedSession:
 
 async def create_customer(gateway: StripeGateway, params: Mapping[str, Any], key: str) -> str:
     """Create a customer under an idempotency key, and return its id (cus_...)."""
-    async with translated():
-        customer = await gateway.client.v1.customers.create_async(
-            cast("CustomerCreateParams", dict(params)), {"idempotency_key": key}
-        )
-    return customer.id
+    customer = await gateway.create("/v1/customers", params, key)
+    id_: str = customer["id"]
+    return id_
 
 
 async def create_checkout_session(
     gateway: StripeGateway, params: Mapping[str, Any], key: str
 ) -> OpenedSession:
     """Create a session under an idempotency key."""
-    async with translated():
-        session = await gateway.client.v1.checkout.sessions.create_async(
-            cast("SessionCreateParams", dict(params)), {"idempotency_key": key}
-        )
-    if session.url is None:
+    session = await gateway.create("/v1/checkout/sessions", params, key)
+    if not session.get("url"):
         raise StripeError("Stripe created a Checkout session without a URL.")
     return OpenedSession(
-        id=session.id,
-        url=session.url,
-        payment_status=session.payment_status,
-        expires_at=datetime.fromtimestamp(session.expires_at, UTC),
+        id=session["id"],
+        url=session["url"],
+        payment_status=session["payment_status"],
+        expires_at=datetime.fromtimestamp(session["expires_at"], UTC),
     )
 
 

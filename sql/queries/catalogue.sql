@@ -123,10 +123,14 @@ WITH prices_on_sale AS (
                 END,
                 'billing_cycle', prices.billing_cycle,
                 'currency', prices.currency,
-                'unit_amount', prices.unit_amount
+                'unit_amount', prices.unit_amount,
+                -- as billing_begin_order_v1 has it
+                'version', concat_ws('/', prices.livemode, prices.stripe_price_id, sold.updated_at)
             )
         ) AS prices
     FROM prices
+    JOIN products AS sold
+        ON sold.id = prices.product_id
     WHERE prices.active
     GROUP BY prices.product_id
 ),

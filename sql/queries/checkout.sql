@@ -45,33 +45,25 @@
 -- click waits.
 SELECT pg_advisory_xact_lock(hashtextextended('buyer:' || lower(:buyer::text), 0));
 
--- name: find_customer(email)^
--- The record that an order by anyone joins: that of an account whose address is verified, else what
--- was ordered before without an account. Anyone can open an account with an address of others, so one
--- that is not verified does not get their orders (docs/decisions/0019).
-SELECT c.id
-FROM (
-    SELECT
-        held.id,
-        held.created_at,
-        TRUE AS has_account
-    FROM users AS u
-    JOIN customers AS held
-        ON held.user_id = u.id
-    WHERE lower(u.email) = lower(:email::text)
-      AND u.email_verified
-    UNION ALL
-    SELECT
-        known.id,
-        known.created_at,
-        FALSE
-    FROM customers AS known
-    WHERE lower(known.email) = lower(:email::text)
-      AND known.user_id IS NULL
-      AND known.joined_id IS NULL
-) AS c
-ORDER BY c.has_account DESC, c.created_at, c.id
-LIMIT 1;
+-- name: begin_order(buyer, email, customer_id, key, request_hash, livemode, within, price_ids, price_versions)^
+SELECT
+    begun.same_request,
+    begun.keyed_id,
+    begun.response,
+    begun.on_sale,
+    begun.customer_id,
+    begun.recent
+FROM billing_begin_order_v1(
+    :buyer::text,
+    :email::text,
+    :customer_id::uuid,
+    :key::text,
+    :request_hash::bytea,
+    :livemode::boolean,
+    :within::interval,
+    :price_ids::uuid[],
+    :price_versions::text[]
+) AS begun;
 
 -- name: get_customer(customer_id)^
 -- A record that has joined that of an account stands for it.
@@ -130,102 +122,58 @@ WHERE candidates.id IS NOT NULL
 GROUP BY candidates.id
 ORDER BY bool_or(candidates.is_principal) DESC, max(candidates.created_at) DESC, candidates.id;
 
--- name: fill_customer_email(customer_id, email)!
--- Copies the e-mail address of an mPanel customer that only users has.
-UPDATE customers
-SET email = :email::text
-WHERE id = :customer_id::uuid
-  AND email IS NULL;
-
--- name: insert_customer(customer)^
-INSERT INTO customers (
-    email,
-    name,
-    company_name,
-    phone,
-    address_line1,
-    address_line2,
-    city,
-    state,
-    postal_code,
-    country,
-    currency,
-    metadata
-)
-SELECT
-    c.email,
-    c.name,
-    c.company_name,
-    c.phone,
-    c.address_line1,
-    c.address_line2,
-    c.city,
-    c.state,
-    c.postal_code,
-    c.country,
-    c.currency,
-    jsonb_build_object('firstSubscriptionId', c.first_subscription_id)
-FROM jsonb_to_record(:customer::jsonb) AS c (
-    email text,
-    name text,
-    company_name text,
-    phone text,
-    address_line1 text,
-    address_line2 text,
-    city text,
-    state text,
-    postal_code text,
-    country text,
-    currency text,
-    first_subscription_id uuid
-)
-RETURNING id;
-
--- name: list_recent_orders(customer_id, livemode, within, keyed_id)
--- The customer's recent unpaid orders, each with its latest session, newest first; also the order that
--- an Idempotency-Key led to, and one that takes what is limited while it can be paid, however old.
-SELECT
-    o.subscription_id,
-    o.fingerprint,
-    o.vouched,
-    o.browser_id,
-    latest.attempt,
-    latest.status,
-    latest.params,
-    latest.stripe_session_id,
-    latest.stripe_customer_id,
-    latest.url
-FROM orders AS o
-JOIN subscriptions AS s
-    ON s.id = o.subscription_id
-    AND s.status = 'provisional'
-    AND s.livemode = :livemode
-JOIN LATERAL (
+-- name: insert_order(customer, subscription, items, charges, domains, placed, params, key)^
+-- The provisional subscription with everything that belongs to it: its customer, unless they are known
+-- already (null), and its first attempt. It never looks due to mPanel's own biller: no renewal, no next
+-- billing date. Returns the parameters as stored: they are sent in exactly that form, every time.
+WITH ordering AS (
+    INSERT INTO customers (
+        id,
+        email,
+        name,
+        company_name,
+        phone,
+        address_line1,
+        address_line2,
+        city,
+        state,
+        postal_code,
+        country,
+        currency,
+        metadata
+    )
     SELECT
-        c.attempt,
-        c.status,
-        c.params,
-        c.stripe_session_id,
-        c.stripe_customer_id,
-        c.url,
-        c.expires_at
-    FROM checkout_sessions AS c
-    WHERE c.subscription_id = o.subscription_id
-    ORDER BY c.attempt DESC
-    LIMIT 1
-) AS latest ON TRUE
-WHERE o.customer_id = :customer_id
-  AND (
-      o.created_at > now() - :within::interval
-      OR o.subscription_id = :keyed_id::uuid
-      OR (o.limited AND latest.status = 'open' AND latest.expires_at > now())
-  )
-ORDER BY o.created_at DESC;
-
--- name: insert_order(subscription, items, charges, domains, placed)!
--- The provisional subscription with everything that belongs to it. It never looks due to mPanel's
--- own biller: no renewal, no next billing date.
-WITH provisional AS (
+        c.id,
+        c.email,
+        c.name,
+        c.company_name,
+        c.phone,
+        c.address_line1,
+        c.address_line2,
+        c.city,
+        c.state,
+        c.postal_code,
+        c.country,
+        c.currency,
+        jsonb_build_object('firstSubscriptionId', c.first_subscription_id)
+    FROM jsonb_to_record(:customer::jsonb) AS c (
+        id uuid,
+        email text,
+        name text,
+        company_name text,
+        phone text,
+        address_line1 text,
+        address_line2 text,
+        city text,
+        state text,
+        postal_code text,
+        country text,
+        currency text,
+        first_subscription_id uuid
+    )
+    WHERE c.id IS NOT NULL
+),
+provisional AS (
     INSERT INTO subscriptions (
         id,
         customer_id,
@@ -264,7 +212,7 @@ WITH provisional AS (
         billing_cycle text,
         metadata jsonb
     )
-    RETURNING id, customer_id
+    RETURNING id, customer_id, livemode
 ),
 items AS (
     INSERT INTO subscription_items (
@@ -335,41 +283,65 @@ names AS (
         d.registrable
     FROM provisional
     CROSS JOIN jsonb_to_recordset(:domains::jsonb) AS d (domain text, registrable text)
+),
+placed AS (
+    INSERT INTO orders (
+        subscription_id,
+        customer_id,
+        fingerprint,
+        vouched,
+        browser_id,
+        left_open,
+        person_hash,
+        coupon_code,
+        limited
+    )
+    SELECT
+        provisional.id,
+        provisional.customer_id,
+        decode(placed.fingerprint, 'hex'),
+        placed.vouched,
+        placed.browser_id,
+        placed.left_open,
+        decode(placed.person_hash, 'hex'),
+        placed.coupon_code,
+        placed.limited
+    FROM provisional
+    CROSS JOIN jsonb_to_record(:placed::jsonb) AS placed (
+        fingerprint text,
+        vouched boolean,
+        browser_id uuid,
+        left_open uuid[],
+        person_hash text,
+        coupon_code text,
+        limited boolean
+    )
+),
+keyed AS (
+    UPDATE idempotency_keys AS k
+    SET subscription_id = provisional.id
+    FROM provisional
+    WHERE k.key = :key::text
 )
-INSERT INTO orders (
-    subscription_id,
-    customer_id,
-    fingerprint,
-    vouched,
-    browser_id,
-    left_open,
-    person_hash,
-    coupon_code,
-    limited
-)
+INSERT INTO checkout_sessions (subscription_id, attempt, livemode, params, status)
 SELECT
     provisional.id,
-    provisional.customer_id,
-    decode(placed.fingerprint, 'hex'),
-    placed.vouched,
-    placed.browser_id,
-    placed.left_open,
-    decode(placed.person_hash, 'hex'),
-    placed.coupon_code,
-    placed.limited
+    1,
+    provisional.livemode,
+    :params::jsonb,
+    'creating'
 FROM provisional
-CROSS JOIN jsonb_to_record(:placed::jsonb) AS placed (
-    fingerprint text,
-    vouched boolean,
-    browser_id uuid,
-    left_open uuid[],
-    person_hash text,
-    coupon_code text,
-    limited boolean
-);
+RETURNING
+    subscription_id,
+    attempt,
+    status,
+    params,
+    stripe_session_id,
+    stripe_customer_id,
+    url;
 
 -- name: insert_attempt(subscription_id, attempt, livemode, params)^
--- Returns the parameters as stored: they are sent in exactly that form, every time.
+-- A further attempt at an order. Returns the parameters as stored, as insert_order does.
 INSERT INTO checkout_sessions (subscription_id, attempt, livemode, params, status)
 VALUES (:subscription_id, :attempt, :livemode, :params, 'creating')
 RETURNING
@@ -448,9 +420,10 @@ WHERE c.id = ordered.customer_id
   AND (c.stripe_customer_id IS NULL OR c.stripe_customer_id = :replaced::text)
   AND (c.stripe_customer_id, c.stripe_customer_paid_at) IS DISTINCT FROM (:stripe_customer_id, NULL);
 
--- name: open_attempt(subscription_id, attempt, stripe_session_id, url, payment_status, expires_at)^
+-- name: open_attempt(subscription_id, attempt, stripe_session_id, url, payment_status, expires_at, key, response)^
 -- Returns no row if the session is no longer being created: another process has finished it, or a
--- changed order has superseded it. Notifies requests that wait for the page of the same order.
+-- changed order has superseded it. Else the response is stored for the client's key. Notifies requests
+-- that wait for the page of the same order.
 WITH opened AS (
     UPDATE checkout_sessions
     SET status = 'open',
@@ -464,6 +437,13 @@ WITH opened AS (
       AND attempt = :attempt
       AND status = 'creating'
     RETURNING subscription_id
+),
+answered AS (
+    UPDATE idempotency_keys AS k
+    SET status = 200,
+        response = :response::jsonb
+    FROM opened
+    WHERE k.key = :key::text
 )
 UPDATE subscriptions AS s
 SET checkout_session_id = :stripe_session_id,
@@ -504,27 +484,6 @@ SELECT
 FROM checkout_sessions AS c
 WHERE c.subscription_id = :subscription_id
   AND c.attempt = :attempt;
-
--- name: claim_idempotency_key(key, request_hash)^
--- Waits for another process that claims the same key; the update makes the statement lock and return
--- the row of an earlier claim. After a day the key may be used for another request, even if it has not
--- been pruned yet.
-INSERT INTO idempotency_keys AS k (key, request_hash)
-VALUES (:key, :request_hash)
-ON CONFLICT (key) DO UPDATE
-SET (request_hash, subscription_id, status, response, created_at) = (
-    SELECT
-        CASE WHEN is_over THEN excluded.request_hash ELSE k.request_hash END,
-        CASE WHEN NOT is_over THEN k.subscription_id END,
-        CASE WHEN NOT is_over THEN k.status END,
-        CASE WHEN NOT is_over THEN k.response END,
-        CASE WHEN is_over THEN excluded.created_at ELSE k.created_at END
-    FROM (SELECT k.created_at < now() - interval '24 hours' AS is_over) AS age
-)
-RETURNING
-    k.request_hash = :request_hash AS same_request,
-    k.subscription_id,
-    k.response;
 
 -- name: link_idempotency_key(key, subscription_id)!
 UPDATE idempotency_keys

@@ -1,6 +1,10 @@
 import asyncio
 from typing import Any
 
+import pytest
+
+from mpanel_billing.catalogue.kept import KeptCatalogue
+from mpanel_billing.checkout import sessions
 from tests.service import CREATE_SESSION, SITE, Service
 from tests.waiting import until_true
 
@@ -232,6 +236,25 @@ async def test_a_catalogue_that_was_not_pushed_sells_nothing(
     assert (await response.json())["code"] == "catalogue_not_pushed"
     assert "starter_monthly_usd" in caplog.text
     assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 0
+
+
+async def test_an_order_is_priced_again_if_the_catalogue_in_memory_is_old(
+    service: Service, order_a: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KeptCatalogue, "hear", lambda *_: None)
+    await service.order(order_a)
+    await service.pool.execute("UPDATE products SET max_per_customer = 1, updated_at = now()")
+    changed = order_a | {"customer": order_a["customer"] | {"name": "Ada King"}}
+    response = await service.client.post(CREATE_SESSION, json=changed)
+    assert (await response.json())["code"] == "plan_limit_reached"
+
+
+async def test_an_order_does_not_read_the_catalogue_from_the_database(
+    service: Service, order_a: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.order(order_a)
+    monkeypatch.delattr(sessions, "load_offers")
+    await service.order_elsewhere(order_a | {"planId": "premium"})
 
 
 class TestIdempotencyKey:

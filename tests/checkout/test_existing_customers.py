@@ -1,11 +1,13 @@
 """Orders that mPanel's backend sends for existing customers."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from mpanel_billing.settings import Settings
+from mpanel_billing.telemetry.counters import STRIPE_CALLS
 from tests.service import CREATE_SESSION, Service, make_settings
 
 KEY = "b" * 32
@@ -63,6 +65,27 @@ async def test_the_first_order_creates_the_principal_stripe_customer_and_the_nex
     assert await service.pool.fetchval("SELECT count(*) FROM customers") == 1
     statuses = await service.pool.fetch("SELECT status FROM subscriptions")
     assert [row["status"] for row in statuses] == ["pending", "pending"]
+
+
+async def test_an_order_of_a_known_customer_takes_one_call_to_stripe(
+    service: Service, ada: str, order_a: dict[str, Any]
+) -> None:
+    first = await order_for(service, ada, order_a)
+    await service.stripe.pay(first["url"])
+    await service.stripe.wait_idle()
+    before = calls_to_stripe()
+    await order_for(service, ada, order_a | {"planId": "premium"})
+    assert calls_to_stripe() - before == {"POST checkout/sessions": 1}
+
+
+def calls_to_stripe() -> Counter[str]:
+    samples = [sample for metric in STRIPE_CALLS.collect() for sample in metric.samples]
+    found: Counter[str] = Counter()
+    for sample in samples:
+        if sample.name.endswith("_total"):
+            labels = sample.labels
+            found[f"{labels['method']} {labels['resource']}"] += int(sample.value)
+    return found
 
 
 async def test_nobody_else_gets_the_page_of_their_order(

@@ -100,7 +100,7 @@ async def test_a_purchase(shop: Service, worker: InlineWorker, tally: Tally) -> 
     assert ordered["asked POST"] == 2, "a customer and a session"
     assert ordered["asked GET"] == 0
     assert ordered["transactions"] <= 2, "the order, and the event of its customer"
-    assert ordered["statements"] <= 19
+    assert ordered["statements"] <= 9
 
     with tally.counting() as paid:
         await shop.stripe.pay(order["url"])

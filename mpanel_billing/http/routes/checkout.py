@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -15,16 +16,16 @@ from mpanel_billing.catalogue.order import Order
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
-from mpanel_billing.checkout.purchase import Purchase
+from mpanel_billing.checkout.existing import find_existing_customer
+from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.checkout.sessions import (
+    CatalogueEditedError,
     Checkout,
-    IdempotencyKey,
     PaymentPage,
     create_session,
-    find_existing_customer,
-    load_offers,
+    place_order,
 )
 from mpanel_billing.errors import (
     ConflictError,
@@ -91,6 +92,7 @@ _NOT_FOR_SALE: Refusals = {
         "plan_limit_reached",
         "trial_used",
     ),
+    CatalogueEditedError: (),
     CatalogueNotPushedError: (),
 }
 
@@ -109,23 +111,17 @@ async def create(call: Call[None, None, CheckoutRequest]) -> PaymentPageResponse
 
     mPanel's backend, with its key, may order for an existing customer.
     """
-    body = call.body
-    if body.customer_id and call.actor is None:
+    if call.body.customer_id and call.actor is None:
         raise _customer_id_refused()
     checkout = call.app[keys.CHECKOUT]
-    catalogue = await load_offers(checkout)
-    order = read_order(body.to_selection(), catalogue)
-    urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
-    purchase = _priced(catalogue, order, body.customer.to_buyer(), urls)
-    if call.actor is None:
-        purchase = replace(purchase, browser_id=browser_of(call.request, call.json))
-    if body.customer_id:
-        purchase = replace(
-            purchase,
-            existing=await find_existing_customer(checkout, body.customer_id, order.currency),
-        )
-    page = await _open_page(checkout, purchase, _idempotency_key(call), call.actor)
-    return PaymentPageResponse.of(page)
+
+    async def read(catalogue: Catalogue) -> Purchase:
+        return await _read_purchase(call, catalogue)
+
+    async def create_page(purchase: Purchase) -> PaymentPage:
+        return await _open_page(checkout, purchase, _idempotency_key(call), call.actor)
+
+    return PaymentPageResponse.of(await place_order(checkout, read, create_page))
 
 
 @routes.endpoint(
@@ -139,16 +135,12 @@ async def create_by_bridge(
     call: Call[None, None, BridgeCheckoutRequest],
 ) -> BridgePaymentPageResponse:
     """Place an order of the older pages: a plan, a term and an email address."""
-    body = call.body
     checkout = call.app[keys.CHECKOUT]
-    catalogue = await load_offers(checkout)
-    order = Order(body.plan_id, canonical_cycle(body.term), catalogue.currency)
-    urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
-    purchase = replace(
-        _priced(catalogue, order, Buyer(email=body.email), urls),
-        browser_id=browser_of(call.request, call.json),
-    )
-    page = await create_session(checkout, purchase)
+
+    async def read(catalogue: Catalogue) -> Purchase:
+        return _read_bridge_purchase(call, catalogue)
+
+    page = await place_order(checkout, read, partial(create_session, checkout))
     return BridgePaymentPageResponse(url=page.url, id=page.session_id)
 
 
@@ -160,6 +152,36 @@ async def get_progress(call: Call[SessionPath, OrderQuery]) -> OrderResponse:
     session_id = call.path.session_id
     state = await call.app[keys.ORDER_WATCHER].follow(session_id, float(call.query.wait))
     return OrderResponse.of(state, session_id, app_address(call.app[keys.SETTINGS].app_url))
+
+
+async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Catalogue) -> Purchase:
+    """Price what was sent, and find the customer for whom mPanel's backend orders."""
+    body, checkout = call.body, call.app[keys.CHECKOUT]
+    order = read_order(body.to_selection(), catalogue)
+    urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
+    purchase = _priced(catalogue, order, body.customer.to_buyer(), urls)
+    if call.actor is None:
+        purchase = replace(purchase, browser_id=browser_of(call.request, call.json))
+    if body.customer_id:
+        purchase = replace(
+            purchase,
+            existing=await find_existing_customer(
+                checkout.mirror, body.customer_id, order.currency
+            ),
+        )
+    return purchase
+
+
+def _read_bridge_purchase(
+    call: Call[None, None, BridgeCheckoutRequest], catalogue: Catalogue
+) -> Purchase:
+    body = call.body
+    order = Order(body.plan_id, canonical_cycle(body.term), catalogue.currency)
+    urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
+    return replace(
+        _priced(catalogue, order, Buyer(email=body.email), urls),
+        browser_id=browser_of(call.request, call.json),
+    )
 
 
 async def _open_page(
