@@ -21,7 +21,7 @@ from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.reconciliation import runs
 from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.drift import Drift, Progress
-from mpanel_billing.reconciliation.objects import OBJECT_TYPES, reconcile_object
+from mpanel_billing.reconciliation.objects import reconcile_object
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.runs import RunRequest
 from mpanel_billing.settings import load_settings
@@ -43,8 +43,11 @@ def reconcile(
         str | None,
         typer.Option(
             "--object",
-            metavar="ID",
-            help=f"Only this object: {', '.join(f'{prefix}_...' for prefix in OBJECT_TYPES)}.",
+            metavar="WHAT",
+            help=(
+                "Only this object and what belongs to it: any id of ours or of Stripe's, or"
+                " whatever else `find` takes."
+            ),
         ),
     ] = None,
     dry_run: Annotated[

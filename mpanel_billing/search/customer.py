@@ -6,15 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
-from mpanel_billing.errors import ConflictError, NotFoundError
+from mpanel_billing.errors import NotFoundError
 from mpanel_billing.search import repository
-from mpanel_billing.search.service import find
+from mpanel_billing.search.service import find_one
 
 MOST_SUBSCRIPTIONS = 50
 MOST_INVOICES = 10
 MOST_CHANGES = 10
-_NAMED = 5
-"""Customers that a sentence names, if a text does not name one."""
 
 Row = Mapping[str, Any]
 
@@ -34,11 +32,12 @@ class CustomerPage:
 
 
 async def read_customer(pool: Pool, text: str) -> CustomerPage:
-    """Return the page of the customer whom a text finds, as `find` does.
+    """Return the page of the only customer whom a text names, or of the record they have joined.
 
     NotFoundError if it finds nobody, ConflictError if it finds several.
     """
-    customer_id = await _only_customer(pool, text)
+    found = (await find_one(pool, text)).customer
+    customer_id: UUID = found["joined_id"] or found["id"]
     async with acquired(pool) as conn:
         customer = await repository.show_customer(conn, customer_id)
         if customer is None:
@@ -54,17 +53,3 @@ async def read_customer(pool: Pool, text: str) -> CustomerPage:
             await repository.list_customer_invoices(conn, customer_id, MOST_INVOICES),
             await repository.list_customer_changes(conn, targets, MOST_CHANGES),
         )
-
-
-async def _only_customer(pool: Pool, text: str) -> UUID:
-    """Return the one customer; of records that have joined others, the one they joined."""
-    found = await find(pool, text, _NAMED)
-    ids: dict[UUID, None] = dict.fromkeys(
-        each.customer["joined_id"] or each.customer["id"] for each in found.customers
-    )
-    if not ids:
-        raise NotFoundError(f"Nothing found for {text}.")
-    if len(ids) > 1 or found.is_cut:
-        named = ", ".join(map(str, ids))
-        raise ConflictError(f"{text} finds several customers: {named}. Name one by its id.")
-    return next(iter(ids))

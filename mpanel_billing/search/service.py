@@ -9,11 +9,14 @@ from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.search import repository
 from mpanel_billing.search.repository import Match
 from mpanel_billing.search.terms import StripeId, read_terms
 
 MOST_SUBSCRIPTIONS = 20
+_NAMED = 5
+"""Customers that a sentence names, if a text does not name one."""
 _HOPS = 3
 """A dispute names its charge, the charge its payment, the payment its customer."""
 
@@ -53,6 +56,38 @@ async def find(pool: Pool, text: str, most: int) -> Found:
                 found = await _find_by_events(conn, term.id)
             matches += found
         return await _customers_of(conn, matches, most)
+
+
+async def find_one(pool: Pool, text: str) -> FoundCustomer:
+    """Return the only customer whom a text names; records that joined others do not count.
+
+    NotFoundError if it finds nobody, ConflictError if it finds several.
+    """
+    found = await find(pool, text, _NAMED)
+    joined = {each.customer["id"] for each in found.customers if each.customer["joined_id"]}
+    left = [each for each in found.customers if each.customer["id"] not in joined]
+    customers = left or found.customers
+    if not customers:
+        raise NotFoundError(f"Nothing found for {text}.")
+    if len(customers) > 1 or found.is_cut:
+        named = ", ".join(str(each.customer["id"]) for each in customers)
+        raise ConflictError(f"{text} finds several customers: {named}. Name one by its id.")
+    return customers[0]
+
+
+async def find_at_stripe(pool: Pool, text: str) -> Sequence[str]:
+    """Return the ids at Stripe of the subscriptions that a text names, else of the customer.
+
+    Raises what `find_one` does.
+    """
+    found = await find_one(pool, text)
+    named = {match.subscription_id for match in found.matches if match.subscription_id}
+    subscriptions = [
+        each["stripe_subscription_id"]
+        for each in found.subscriptions
+        if each["id"] in named and each["stripe_subscription_id"]
+    ]
+    return subscriptions or list(found.customer["stripe_customer_ids"])
 
 
 async def _find_by_events(conn: Connection, stripe_id: str) -> Sequence[Match]:
