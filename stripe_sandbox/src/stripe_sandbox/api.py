@@ -138,7 +138,7 @@ class Api:
 
     def _attempt(self, task: _Task) -> tuple[int, Document]:
         try:
-            return HTTPStatus.OK, self._perform(task)
+            return HTTPStatus.OK.value, self._perform(task)
         except ApiError as error:
             if not error.keeps_changes:
                 raise

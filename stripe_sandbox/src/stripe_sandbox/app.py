@@ -10,10 +10,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from stripe_sandbox.api import Api
-from stripe_sandbox.archive import Archive
 from stripe_sandbox.banks import Banks
 from stripe_sandbox.billing.schedule import WallClock
 from stripe_sandbox.control import Control, render_errors
+from stripe_sandbox.dashboard.origin import refuse_other_sites
+from stripe_sandbox.dashboard.pages import Dashboard
 from stripe_sandbox.delivery import DEFAULT_RETRY_DELAYS, Dispatcher
 from stripe_sandbox.documents import IdSource
 from stripe_sandbox.faults import Faults, RateLimit
@@ -25,6 +26,7 @@ from stripe_sandbox.outbox import Outbox, WebhookTarget
 from stripe_sandbox.records import Records
 from stripe_sandbox.request_log import RequestLog
 from stripe_sandbox.resources import OPERATIONS
+from stripe_sandbox.snapshots import Snapshots
 from stripe_sandbox.store import Store
 from stripe_sandbox.world import Choices, Dunning, World
 
@@ -66,6 +68,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
         middlewares=[
             _date_responses(world),
             render_errors,
+            refuse_other_sites,
             requests.recording(),
             _follow_host(world, config),
         ]
@@ -79,6 +82,8 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     Control(world, faults, rate_limit, dispatcher, wall_clock).add_routes(app)
     Banks(world).add_routes(app)
     Records(requests).add_routes(app)
+    Snapshots(world).add_routes(app)
+    Dashboard(world, wall_clock, requests).add_routes(app)
     app.cleanup_ctx.append(_running(world, dispatcher, wall_clock, config))
     return app
 
@@ -97,16 +102,14 @@ def _running(
     world: World, dispatcher: Dispatcher, wall_clock: WallClock, config: SandboxConfig
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(_: web.Application) -> AsyncIterator[None]:
-        archive = Archive(config.state_file) if config.state_file else None
-        if archive:
-            archive.attach(world.store)
+        if config.state_file:
+            world.store.open(config.state_file)
         wall_clock.start()
         await dispatcher.start()
         yield
         await dispatcher.stop()
         await wall_clock.stop()
-        if archive:
-            archive.close()
+        world.store.close()
 
     return run
 

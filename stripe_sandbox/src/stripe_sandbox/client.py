@@ -196,8 +196,21 @@ class SandboxClient:
         """Send the requests of a fixtures file; return their objects by the entries' names."""
         return await self._call("POST", "/_sandbox/fixtures", body=content)
 
+    async def keep_snapshot(self, name: str) -> Document:
+        """Keep the present state under a name, in place of an earlier one."""
+        return await self._call("POST", "/_sandbox/snapshots", body={"name": name})
+
+    async def restore_snapshot(self, name: str) -> Document:
+        """Go back to a state."""
+        return await self._call("POST", f"/_sandbox/snapshots/{name}/restore", body={})
+
+    async def snapshots(self) -> list[str]:
+        """List the names of the snapshots."""
+        found = (await self._call("GET", "/_sandbox/snapshots"))["data"]
+        return [snapshot["name"] for snapshot in found]
+
     async def reset(self) -> None:
-        """Delete everything in the sandbox."""
+        """Delete everything in the sandbox but its snapshots."""
         await self._call("POST", "/_sandbox/reset", body={})
 
     async def _call(

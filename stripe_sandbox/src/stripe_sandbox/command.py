@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stripe_sandbox.app import SandboxConfig
+from stripe_sandbox.archive import StateFileError
 from stripe_sandbox.fixtures import FixtureError
 from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.server import serve_sandbox
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-sandbox") -
         parser.error("--webhook-url and --webhook-secret go together")
     try:
         asyncio.run(serve_sandbox(_config(given)))
-    except FixtureError as error:
+    except (FixtureError, StateFileError) as error:
         sys.exit(f"{prog}: {error}")
     except OSError as error:
         address = f"{given.host}:{given.port}"

@@ -13,12 +13,12 @@ from stripe_sandbox.billing.customers import (
     create_payment_method,
     use_card,
 )
-from stripe_sandbox.billing.schedule import CLOCK, WallClock, advance_clock
+from stripe_sandbox.billing.schedule import WallClock, move_test_clock
 from stripe_sandbox.cards import find_card
 from stripe_sandbox.copies import copy_subscription
 from stripe_sandbox.delivery import Dispatcher
 from stripe_sandbox.documents import Document
-from stripe_sandbox.errors import ApiError, invalid
+from stripe_sandbox.errors import ApiError
 from stripe_sandbox.faults import Fault, Faults, RateLimit
 from stripe_sandbox.hosted.authentication import finish
 from stripe_sandbox.outbox import DELIVERY, Disturbance
@@ -126,6 +126,7 @@ class Control:
         app.router.add_post("/_sandbox/delivery/release", self.release)
         app.router.add_get("/_sandbox/deliveries", self.list_deliveries)
         app.router.add_get("/_sandbox/deliveries/pending", self.count_pending)
+        app.router.add_post("/_sandbox/deliveries/{id}/resend", self.resend)
         app.router.add_post("/_sandbox/faults", self.add_fault)
         app.router.add_delete("/_sandbox/faults", self.clear_faults)
         app.router.add_post("/_sandbox/idle", self.wait_idle)
@@ -161,10 +162,17 @@ class Control:
         outbox.disturbance = replace(outbox.disturbance, hold=False)
         return web.json_response({"released": outbox.release()})
 
-    async def list_deliveries(self, _: web.Request) -> web.Response:
-        """List all deliveries with their attempts, oldest first."""
-        deliveries = [dict(delivery) for delivery in self._world.store.all(DELIVERY)]
-        return web.json_response({"data": deliveries})
+    async def list_deliveries(self, request: web.Request) -> web.Response:
+        """List deliveries with their attempts, oldest first: all, or those of an `event`."""
+        store, event = self._world.store, request.query.get("event")
+        found = store.where(DELIVERY, "event", event) if event else store.all(DELIVERY)
+        return web.json_response({"data": [dict(delivery) for delivery in found]})
+
+    async def resend(self, request: web.Request) -> web.Response:
+        """Send a webhook again, whatever became of it."""
+        delivery = self._world.find(DELIVERY, request.match_info["id"])
+        self._world.outbox.resend(delivery)
+        return web.json_response({})
 
     async def count_pending(self, _: web.Request) -> web.Response:
         """Return how many webhooks are still to be delivered."""
@@ -200,18 +208,10 @@ class Control:
         """
         wanted = await read_switch(request, ClockRequest)
         if wanted.test_clock:
-            return web.json_response(self._advance_test_clock(wanted.test_clock, wanted.advance_to))
+            clock = move_test_clock(self._world, wanted.test_clock, wanted.advance_to)
+            return web.json_response({"now": clock["frozen_time"]})
         self._wall_clock.advance(wanted.advance_to)
         return await self.show_clock(request)
-
-    def _advance_test_clock(self, clock_id: str, target: int) -> Document:
-        """Advance a test clock as far as wanted; the API allows two intervals at a time."""
-        with self._world.store.transaction():
-            clock = self._world.find(CLOCK, clock_id, "test_clock")
-            if target <= clock["frozen_time"]:
-                raise invalid("The clock can only be moved forwards.", param="advance_to")
-            advanced = advance_clock(self._world, clock, target)
-        return {"now": advanced["frozen_time"]}
 
     async def replace_card(self, request: web.Request) -> web.Response:
         """Give the customer another card, as they could in the portal."""
@@ -247,7 +247,7 @@ class Control:
         return web.json_response(wanted.model_dump())
 
     async def reset(self, _: web.Request) -> web.Response:
-        """Delete all objects, switches and faults, and go back to real time."""
+        """Delete all objects, switches and faults, and go back to real time; snapshots stay."""
         self._world.store.clear()
         self._faults.clear()
         self._world.outbox.disturbance = Disturbance()

@@ -32,20 +32,15 @@ def copy_subscription(world: World, subscription_id: str, count: int, seconds: i
 def _family(world: World, subscription_id: str) -> list[tuple[str, ReadOnly]]:
     subscription = world.find("subscription", subscription_id)
     customer = world.find("customer", subscription["customer"])
-    invoices = [i for i in world.store.all("invoice") if _is_of(i, subscription_id)]
-    ids = {invoice["id"] for invoice in invoices}
-    payments = [p for p in world.store.all("invoice_payment") if p["invoice"] in ids]
+    invoices = [*world.store.where("invoice", "subscription", subscription_id)]
+    ids = [invoice["id"] for invoice in invoices]
+    payments = [p for id_ in ids for p in world.store.where("invoice_payment", "invoice", id_)]
     return list(_named(customer, subscription, *invoices, *payments))
 
 
 def _named(*documents: ReadOnly) -> Iterator[tuple[str, ReadOnly]]:
     for document in documents:
         yield document["object"], document
-
-
-def _is_of(invoice: ReadOnly, subscription_id: str) -> bool:
-    details = (invoice["parent"] or {}).get("subscription_details") or {}
-    return bool(details.get("subscription") == subscription_id)
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:

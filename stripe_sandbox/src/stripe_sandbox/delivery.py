@@ -52,6 +52,11 @@ class _Queue:
         if number is not None:
             del self._planned[number]
 
+    def clear(self) -> None:
+        """Drop all deliveries."""
+        for part in (self._owed, self._planned, self._waiting, self._ready):
+            part.clear()
+
     def owed(self) -> int:
         """Return how many deliveries are left, due or not."""
         return len(self._owed)
@@ -89,13 +94,12 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._session: ClientSession | None = None
-        store.subscribe(self._notice)
+        store.subscribe(self._notice, self._begin)
 
     async def start(self) -> None:
         """Start sending, including what an earlier run left."""
         self._session = ClientSession(timeout=ATTEMPT_TIMEOUT)
-        for delivery in self._store.all(DELIVERY):
-            self._track(delivery["id"], delivery)
+        self._begin()
 
     async def stop(self) -> None:
         """Stop sending; unsent deliveries stay pending."""
@@ -119,6 +123,14 @@ class Dispatcher:
     def pending(self) -> int:
         """Return how many deliveries are left, held ones aside."""
         return sum(queue.owed() for queue in self._queues.values())
+
+    def _begin(self) -> None:
+        """Queue what is pending, and nothing else."""
+        for queue in self._queues.values():
+            queue.clear()
+        self._idle.set()
+        for delivery in self._store.where(DELIVERY, "state", "pending"):
+            self._track(delivery["id"], delivery)
 
     def _notice(self, changes: list[Change]) -> None:
         if self._session is None:

@@ -103,7 +103,7 @@ def _resolve(world: World, value: Any, kinds: Sequence[str]) -> Any:
 
 
 def _invoice_payments(world: World, invoice: ReadOnly) -> Document:
-    mine = [p for p in world.store.all("invoice_payment") if p["invoice"] == invoice["id"]]
+    mine = list(world.store.where("invoice_payment", "invoice", invoice["id"]))
     return list_object(deepcopy(mine), f"/v1/invoice_payments?invoice={invoice['id']}")
 
 
@@ -113,23 +113,22 @@ def _session_line_items(world: World, session: ReadOnly) -> Document:
 
 
 def _charge_refunds(world: World, charge: ReadOnly) -> Document:
-    mine = [r for r in world.store.newest_first("refund") if r["charge"] == charge["id"]]
+    mine = [*world.store.where("refund", "charge", charge["id"])][::-1]
     return list_object(deepcopy(mine), f"/v1/charges/{charge['id']}/refunds")
 
 
 def _customer_subscriptions(world: World, customer: ReadOnly) -> Document:
     mine = [
         as_sent(deepcopy(dict(found)))
-        for found in world.store.all("subscription")
-        if found["customer"] == customer["id"] and found["status"] != "canceled"
+        for found in world.store.where("subscription", "customer", customer["id"])
+        if found["status"] != "canceled"
     ]
     return list_object(mine, f"/v1/customers/{customer['id']}/subscriptions")
 
 
 def _confirmation_secret(world: World, invoice: ReadOnly) -> Document | None:
     """Return what confirms the payment of a finalized invoice."""
-    mine = (p for p in world.store.all("invoice_payment") if p["invoice"] == invoice["id"])
-    payment = next(mine, None)
+    payment = next(world.store.where("invoice_payment", "invoice", invoice["id"]), None)
     if payment is None:
         return None
     intent = world.store.peek("payment_intent", str(id_of(payment["payment"]["payment_intent"])))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stripe_sandbox.documents import Document, ReadOnly, id_of
+from stripe_sandbox.lookups import LOOKUPS
 from stripe_sandbox.supported import NOTHING, PAGES, Supported, supports
 from stripe_sandbox.world import World
 
@@ -53,6 +54,12 @@ class SearchResult(Listing):
     page: str | None = None
 
 
+ID_PARAMS = frozenset(
+    {"charge", "customer", "invoice", "payment_intent", "product", "source", "subscription"}
+    | {"test_clock"}
+)
+"""Params of lists that are ids, and mean the field of the same name in `lookups`."""
+
 Handler = Callable[[Call], Document | Listing]
 Filter = Callable[[ReadOnly, Any], bool]
 
@@ -95,13 +102,20 @@ def listing(kind: str, **filters: Filter) -> Handler:
         given = {name: value for name, value in call.params.items() if value is not None}
         chosen = [(filters.get(name, _filter(name)), value) for name, value in given.items()]
 
+        found_by = next((pair for pair in given.items() if _finds(kind, *pair)), None)
+
         def after(object_id: str | None) -> Iterable[ReadOnly]:
-            newest_first = call.world.store.newest_first(kind, object_id)
+            newest_first = call.world.store.newest_first(kind, object_id, having=found_by)
             return (d for d in newest_first if all(keep(d, value) for keep, value in chosen))
 
         return Listing(after(None), after)
 
     return handle
+
+
+def _finds(kind: str, name: str, value: Any) -> bool:
+    """Return whether the store finds objects by this param, so that it reads no others."""
+    return isinstance(value, str) and name in ID_PARAMS and name in LOOKUPS.get(kind, {})
 
 
 def is_in_range(moment: int, bounds: int | Mapping[str, int]) -> bool:

@@ -96,11 +96,21 @@ class Outbox:
 
     def release(self) -> int:
         """Release held deliveries, disturbed as the switches say now; return how many."""
-        held = [found for found in self.store.all(DELIVERY) if found["state"] == "held"]
+        held = list(self.store.where(DELIVERY, "state", "held"))
         with self.store.transaction():
             for delivery in held:
                 self.store.put(DELIVERY, {**delivery, "state": "pending", **self._timing()})
         return len(held)
+
+    def resend(self, delivery: ReadOnly) -> None:
+        """Send a webhook once more, at once, whatever became of it."""
+        again = {"state": "pending", "copies": 1, "due": time.time(), "planned": time.time()}
+        event = self.store.get("event", delivery["event"])
+        with self.store.transaction():
+            self.store.put(DELIVERY, {**delivery, **again, "rank": 0.0})
+            if event and delivery["state"] != "pending":
+                event["pending_webhooks"] += 1
+                self.store.put("event", event)
 
     def _endpoint(self, document: ReadOnly) -> Endpoint:
         secret = self.store.peek(SECRET, document["id"]) or {"secret": ""}

@@ -38,7 +38,8 @@ class Sandbox:
 async def running_sandbox(config: SandboxConfig) -> AsyncIterator[Sandbox]:
     """Run a sandbox during the block.
 
-    Raises OSError if the port is taken, FixtureError if the fixtures cannot be loaded.
+    Raises OSError if the port is taken, StateFileError if the state cannot be read, FixtureError if
+    the fixtures cannot be loaded.
     """
     app = create_sandbox_app(config)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)

@@ -47,8 +47,8 @@ def _with_quantity(item: PricedItem, quantity: int | None, index: int) -> Priced
 def _discount(world: World, session: ReadOnly, code: str) -> Document:
     if not session["allow_promotion_codes"]:
         raise invalid("This session does not take promotion codes.", param="promotion_code")
-    for promotion in world.store.all("promotion_code"):
-        if promotion["active"] and promotion["code"].lower() == code.lower():
+    for promotion in world.store.where("promotion_code", "code", code.lower()):
+        if promotion["active"]:
             return {"promotion_code": promotion["id"]}
     raise ApiError(400, "This code is invalid.", param="promotion_code")
 

@@ -183,8 +183,8 @@ def _refund(world: World, invoice: ReadOnly, new: NewCreditNote) -> Document:
 
 
 def _number(world: World, invoice: ReadOnly) -> str:
-    earlier = sum(note["invoice"] == invoice["id"] for note in world.store.all(KIND))
-    return f"{invoice['number']}-CN-{earlier + 1:02}"
+    earlier = [*world.store.where(KIND, "invoice", invoice["id"])]
+    return f"{invoice['number']}-CN-{len(earlier) + 1:02}"
 
 
 def _lower_invoice(world: World, invoice: Document, note: ReadOnly) -> None:

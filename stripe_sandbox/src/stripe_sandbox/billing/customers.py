@@ -145,8 +145,8 @@ def use_card(world: World, customer_id: str, method_id: str) -> None:
     customer = world.find("customer", customer_id)
     customer["invoice_settings"]["default_payment_method"] = method_id
     world.change(customer)
-    for subscription in list(world.store.all("subscription")):
-        if subscription["customer"] == customer_id and subscription["ended_at"] is None:
+    for subscription in list(world.store.where("subscription", "customer", customer_id)):
+        if subscription["ended_at"] is None:
             world.change({**subscription, "default_payment_method": method_id})
 
 
@@ -156,9 +156,9 @@ def _clear_default(world: World, customer_id: str, method_id: str) -> None:
     if customer and id_of(customer["invoice_settings"]["default_payment_method"]) == method_id:
         customer["invoice_settings"]["default_payment_method"] = None
         world.change(customer)
-    for subscription in list(world.store.all("subscription")):
-        mine = subscription["customer"] == customer_id and subscription["ended_at"] is None
-        if mine and id_of(subscription["default_payment_method"]) == method_id:
+    for subscription in list(world.store.where("subscription", "customer", customer_id)):
+        runs = subscription["ended_at"] is None
+        if runs and id_of(subscription["default_payment_method"]) == method_id:
             world.change({**subscription, "default_payment_method": None})
 
 

@@ -369,7 +369,6 @@ def subscription_of(world: World, invoice: ReadOnly) -> Document | None:
 
 def invoices_of(world: World, subscription_id: str, *statuses: str) -> Iterable[Document]:
     """Iterate over copies of the subscription's invoices with these statuses, oldest first."""
-    for invoice in world.store.all("invoice"):
-        details = (invoice["parent"] or {}).get("subscription_details")
-        if details and details["subscription"] == subscription_id and invoice["status"] in statuses:
+    for invoice in world.store.where("invoice", "subscription", subscription_id):
+        if invoice["status"] in statuses:
             yield world.find("invoice", invoice["id"])

@@ -171,11 +171,11 @@ def add_invoice_item(world: World, customer: ReadOnly, charge: NewInvoiceItem) -
 
 def check_currency_of(world: World, customer_id: str, currency: str) -> None:
     """Raise ApiError if the customer has something active in another currency."""
-    for subscription in world.store.all("subscription"):
-        if subscription["customer"] == customer_id and subscription["ended_at"] is None:
+    for subscription in world.store.where("subscription", "customer", customer_id):
+        if subscription["ended_at"] is None:
             _refuse_mixture(subscription["currency"], currency)
-    for item in world.store.all("invoiceitem"):
-        if item["customer"] == customer_id and item["invoice"] is None:
+    for item in world.store.where("invoiceitem", "customer", customer_id):
+        if item["invoice"] is None:
             _refuse_mixture(item["currency"], currency)
 
 
@@ -197,9 +197,8 @@ def pending_items(
     """
     return [
         dict(item)
-        for item in world.store.all("invoiceitem")
-        if item["customer"] == customer_id
-        and item["invoice"] is None
+        for item in world.store.where("invoiceitem", "customer", customer_id)
+        if item["invoice"] is None
         and item["currency"] == currency
         and bound_subscription(item) in {None, subscription_id}
     ]

@@ -48,8 +48,7 @@ def _reason(invoice: ReadOnly) -> str:
 
 def payment_of(world: World, invoice_id: str) -> Document | None:
     """Return the invoice's default payment; None if nothing was due."""
-    mine = (p for p in world.store.all("invoice_payment") if p["invoice"] == invoice_id)
-    found = next(mine, None)
+    found = next(world.store.where("invoice_payment", "invoice", invoice_id), None)
     return world.find("invoice_payment", found["id"]) if found else None
 
 
@@ -85,10 +84,8 @@ def note_paid(world: World, payment: Document, amount: int) -> None:
 
 def payment_with(world: World, intent_id: str) -> Document | None:
     """Return the invoice payment of a payment intent, if it is an invoice's."""
-    for payment in world.store.newest_first("invoice_payment"):
-        if payment["payment"].get("payment_intent") == intent_id:
-            return world.find("invoice_payment", payment["id"])
-    return None
+    found = [*world.store.where("invoice_payment", "payment_intent", intent_id)]
+    return world.find("invoice_payment", found[-1]["id"]) if found else None
 
 
 def lower_payment(world: World, invoice: ReadOnly, amount: int) -> None:

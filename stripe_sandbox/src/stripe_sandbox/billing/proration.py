@@ -112,14 +112,18 @@ def _current_discounts(world: World, subscription: ReadOnly, item: ReadOnly, at:
 
 def _last_debit(world: World, item_id: str) -> ReadOnly | None:
     """Return the invoice line or pending proration that last charged the item, if any."""
+    subscription = next(world.store.where("subscription", "item", item_id), None)
+    if subscription is None:
+        return None
+    of_subscription = ("subscription", str(subscription["id"]))
     pending = (
         item
-        for item in world.store.newest_first("invoiceitem")
+        for item in world.store.newest_first("invoiceitem", having=of_subscription)
         if item["invoice"] is None and item["amount"] >= 0 and _item_of(item) == item_id
     )
     invoiced = (
         line
-        for invoice in world.store.newest_first("invoice")
+        for invoice in world.store.newest_first("invoice", having=of_subscription)
         for line in reversed(invoice["lines"]["data"])
         if invoice["status"] != "void" and line["amount"] >= 0
         if _item_of_line(world, line) == item_id

@@ -79,7 +79,7 @@ def _checked_amount(world: World, new: NewRefund) -> int:
 
 
 def _is_refundable(world: World, charge_id: str) -> bool:
-    mine = (d for d in world.store.all("dispute") if d["charge"] == charge_id)
+    mine = world.store.where("dispute", "charge", charge_id)
     return all(dispute["is_charge_refundable"] for dispute in mine)
 
 

@@ -12,6 +12,7 @@ from stripe_sandbox.billing.disputes import lapse_dispute
 from stripe_sandbox.billing.due_invoices import FALLS_DUE, fall_due
 from stripe_sandbox.billing.later import KIND as TASK
 from stripe_sandbox.billing.later import take_task, task_due
+from stripe_sandbox.billing.periods import earliest_end
 from stripe_sandbox.billing.phases import (
     EXPIRES,
     advance_due_schedule,
@@ -20,6 +21,7 @@ from stripe_sandbox.billing.phases import (
 )
 from stripe_sandbox.billing.refunds import settle_refund
 from stripe_sandbox.billing.renewals import (
+    RENEWING,
     advance_invoice,
     advance_subscription,
     invoice_due,
@@ -104,17 +106,47 @@ def advance_clock(world: World, clock: Document, target: int) -> Document:
     return clock
 
 
+def move_test_clock(world: World, clock_id: str, target: int) -> Document:
+    """Advance a test clock as far as wanted; the API allows two intervals at a time.
+
+    Raises ApiError for an unknown clock, or a time that is not ahead.
+    """
+    with world.store.transaction():
+        clock = world.find(CLOCK, clock_id, "test_clock")
+        if target <= clock["frozen_time"]:
+            raise invalid("The clock can only be moved forwards.", param="advance_to")
+        return advance_clock(world, clock, target)
+
+
+def next_renewal(world: World, clock_id: str) -> int | None:
+    """Return the Unix time of the next renewal by a test clock, if there is any."""
+    customers = world.store.where("customer", "test_clock", clock_id)
+    mine = (
+        subscription
+        for customer in customers
+        for subscription in world.store.where("subscription", "customer", customer["id"])
+    )
+    return min((earliest_end(one) for one in mine if one["status"] in RENEWING), default=None)
+
+
 def _first_due(world: World, clock_id: str) -> tuple[int, str, str] | None:
     return min(_dues(world, clock_id), default=None)
 
 
 def _dues(world: World, clock_id: str) -> Iterator[tuple[int, str, str]]:
-    for kind, due_of in DUE.items():
-        for document in world.store.all(kind):
-            if world.clock_of(document) == clock_id:
-                due = due_of(world, document)
-                if due is not None:
-                    yield due, kind, document["id"]
+    for kind, document in _of_clock(world, clock_id):
+        due = DUE[kind](world, document)
+        if due is not None:
+            yield due, kind, document["id"]
+
+
+def _of_clock(world: World, clock_id: str) -> Iterator[tuple[str, ReadOnly]]:
+    """Yield what can fall due by a test clock: its tasks, and what its customers have."""
+    store = world.store
+    yield from ((TASK, task) for task in store.where(TASK, "test_clock", clock_id))
+    for customer in store.where("customer", "test_clock", clock_id):
+        for kind in DUE.keys() - {TASK}:
+            yield from ((kind, one) for one in store.where(kind, "customer", customer["id"]))
 
 
 def _report(task: asyncio.Task[None]) -> None:
@@ -132,13 +164,11 @@ class WallClock:
         self._heap: list[tuple[int, str, str]] = []
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        world.store.subscribe(self._notice)
+        world.store.subscribe(self._notice, self._begin)
 
     def start(self) -> None:
         """Start, including what an earlier run left."""
-        for kind in DUE:
-            for document in self._world.store.all(kind):
-                self._track(kind, document["id"], document)
+        self._begin()
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(_report)
 
@@ -164,6 +194,32 @@ class WallClock:
             self._drop_stale()
         with self._world.store.transaction():
             self._world.set_wall_clock(target)
+        self._news.set()
+
+    def next_renewal(self) -> int | None:
+        """Return the Unix time of the next renewal, if there is any.
+
+        A subscription renews at its due time or later, so those due after the earliest renewal
+        found are not read.
+        """
+        first: int | None = None
+        for due, subscription_id in sorted(
+            (due, id_) for (kind, id_), due in self._dues.items() if kind == "subscription"
+        ):
+            if first is not None and due >= first:
+                break
+            subscription = self._world.store.peek("subscription", subscription_id)
+            if subscription and subscription["status"] in RENEWING:
+                first = min(earliest_end(subscription), first or earliest_end(subscription))
+        return first
+
+    def _begin(self) -> None:
+        """Plan what is due by the objects that there are."""
+        self._dues.clear()
+        self._heap.clear()
+        for kind in DUE:
+            for document in self._world.store.all(kind):
+                self._track(kind, document["id"], document)
         self._news.set()
 
     def _notice(self, changes: list[Change]) -> None:

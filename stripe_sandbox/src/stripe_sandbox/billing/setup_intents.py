@@ -159,7 +159,7 @@ def open_pending_setup(world: World, customer: ReadOnly, subscription: Document)
 
 def _complete_subscription(world: World, intent: ReadOnly) -> None:
     """Give the subscription that waited for the set-up its payment method."""
-    for subscription in world.store.all("subscription"):
+    for subscription in world.store.where("subscription", "customer", str(intent["customer"])):
         if subscription["pending_setup_intent"] == intent["id"]:
             method = {"default_payment_method": intent["payment_method"]}
             world.change({**subscription, **method, "pending_setup_intent": None})

@@ -15,7 +15,6 @@ from stripe_sandbox.billing.invoices import (
 from stripe_sandbox.billing.lines import (
     NewInvoiceItem,
     add_invoice_item,
-    bound_subscription,
     check_currency_of,
     term_line,
 )
@@ -338,7 +337,5 @@ def marks_of(world: World, subscription_id: str) -> ReadOnly:
 
 def has_pending_items(world: World, subscription_id: str) -> bool:
     """Return whether the subscription has pending invoice items."""
-    items = world.store.all("invoiceitem")
-    return any(
-        item["invoice"] is None and bound_subscription(item) == subscription_id for item in items
-    )
+    items = world.store.where("invoiceitem", "subscription", subscription_id)
+    return any(item["invoice"] is None for item in items)

@@ -28,6 +28,6 @@ def settle_warnings(world: World, charge: ReadOnly) -> None:
     """Note that a charge was refunded in full or disputed: nothing can be done any more."""
     if not (charge["refunded"] or charge["disputed"]):
         return
-    for warning in list(world.store.all(KIND)):
-        if warning["charge"] == charge["id"] and warning["actionable"]:
+    for warning in list(world.store.where(KIND, "charge", charge["id"])):
+        if warning["actionable"]:
             world.change({**warning, "actionable": False})

@@ -50,9 +50,8 @@ class CustomerPages:
         return html_response(200, self._page(session))
 
     def _page(self, session: ReadOnly, error: str = "", wrong_field: str | None = None) -> str:
-        mine = [s for s in self._world.store.all("subscription")
-                if s["customer"] == session["customer"]
-                and s["status"] not in FINAL_STATUSES]  # fmt: skip
+        found = self._world.store.where("subscription", "customer", session["customer"])
+        mine = [one for one in found if one["status"] not in FINAL_STATUSES]
         features = self._features(session)
         cancels = _allows(features, "subscription_cancel")
         forms = "".join(_subscription_form(one, cancels=cancels) for one in mine)
@@ -71,11 +70,8 @@ class CustomerPages:
 
     def _invoices(self, session: ReadOnly) -> str:
         """Return links to the customer's invoices, newest first."""
-        mine = (
-            invoice
-            for invoice in self._world.store.newest_first("invoice")
-            if invoice["customer"] == session["customer"] and invoice["status"] != "draft"
-        )
+        found = [*self._world.store.where("invoice", "customer", session["customer"])]
+        mine = (invoice for invoice in reversed(found) if invoice["status"] != "draft")
         rows = "".join(_invoice_row(invoice) for invoice in mine)
         return f"<h2>Invoices</h2><table>{rows}</table>" if rows else ""
 

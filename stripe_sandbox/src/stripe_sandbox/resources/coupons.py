@@ -104,9 +104,7 @@ def create_promotion_code(call: Call) -> Document:
         raise missing_param("promotion[coupon]")
     world.find("coupon", coupon_id, "promotion[coupon]")
     code = call.get("code") or world.ids.letters(CODE_LENGTH).upper()
-    if any(
-        p["code"].lower() == code.lower() and p["active"] for p in world.store.all("promotion_code")
-    ):
+    if any(p["active"] for p in world.store.where("promotion_code", "code", code.lower())):
         message = "An active promotion code with the same code already exists."
         raise invalid(message, param="code", code="resource_already_exists")
     promotion = world.add(

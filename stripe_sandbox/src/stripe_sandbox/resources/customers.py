@@ -79,8 +79,7 @@ def _saved_card(call: Call, customer: Document, token: str) -> str:
         return str(attach_payment_method(call.world, token, customer, "invoice_settings")["id"])
     mine = [
         method["id"]
-        for method in call.world.store.all("payment_method")
-        if method["customer"] == customer["id"]
+        for method in call.world.store.where("payment_method", "customer", customer["id"])
     ]
     return str(mine[-1])
 
@@ -115,11 +114,11 @@ def delete(call: Call) -> Document:
     """Delete a customer and cancel their subscriptions."""
     world = call.world
     customer = world.find("customer", call.id)
-    for subscription in list(world.store.all("subscription")):
-        if subscription["customer"] == call.id and subscription["status"] not in FINAL_STATUSES:
+    for subscription in list(world.store.where("subscription", "customer", call.id)):
+        if subscription["status"] not in FINAL_STATUSES:
             cancel_subscription(world, world.find("subscription", subscription["id"]))
-    for item in list(world.store.all("invoiceitem")):
-        if item["customer"] == call.id and item["invoice"] is None:
+    for item in list(world.store.where("invoiceitem", "customer", call.id)):
+        if item["invoice"] is None:
             world.store.delete("invoiceitem", item["id"])
     world.announce("customer.deleted", customer)
     world.store.delete("customer", call.id)

@@ -178,9 +178,8 @@ def delete(call: Call) -> Document:
     invoice = world.find("invoice", call.id)
     if invoice["status"] != "draft":
         raise invalid("You can only delete draft invoices.")
-    for item in list(world.store.all("invoiceitem")):
-        if item["invoice"] == call.id:
-            world.save({**item, "invoice": None})
+    for item in list(world.store.where("invoiceitem", "invoice", call.id)):
+        world.save({**item, "invoice": None})
     world.store.delete("invoice", call.id)
     world.announce("invoice.deleted", invoice)
     return {"id": call.id, "object": "invoice", "deleted": True}

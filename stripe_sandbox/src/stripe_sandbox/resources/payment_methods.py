@@ -121,9 +121,9 @@ def list_of_customer(call: Call) -> Listing:
     """List a customer's payment methods."""
     world = call.world
     world.find("customer", call.id)
-    wanted = {"customer": call.id, **call.params}
-    methods = world.store.newest_first("payment_method")
-    return Listing([m for m in methods if all(m[name] == value for name, value in wanted.items())])
+    mine = [*world.store.where("payment_method", "customer", call.id)][::-1]
+    wanted = call.params.items()
+    return Listing([one for one in mine if all(one[name] == value for name, value in wanted)])
 
 
 def retrieve_of_customer(call: Call) -> Document:

@@ -104,8 +104,8 @@ def _take_lookup_key(call: Call, price_id: str | None) -> str | None:
 
 
 def _holder(world: World, lookup_key: str) -> Document | None:
-    holders = (price for price in world.store.all("price") if price["lookup_key"] == lookup_key)
-    return next((dict(holder) for holder in holders), None)
+    holder = next(world.store.where("price", "lookup_key", lookup_key), None)
+    return dict(holder) if holder else None
 
 
 def update(call: Call) -> Document:

@@ -75,7 +75,7 @@ def delete(call: Call) -> Document:
     """Delete a product; raises ApiError while it has prices."""
     world = call.world
     product = world.find("product", call.id)
-    if any(price["product"] == call.id for price in world.store.all("price")):
+    if any(world.store.where("price", "product", call.id)):
         message = "This product cannot be deleted because it has one or more user-created prices."
         raise invalid(message)
     world.store.delete("product", call.id)

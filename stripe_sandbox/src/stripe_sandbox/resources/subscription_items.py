@@ -61,9 +61,8 @@ def _item(subscription: ReadOnly, item_id: str) -> Document:
 
 def _holder(call: Call) -> Document:
     """Return the subscription that has the item; raises ApiError if none has it."""
-    for subscription in call.world.store.all("subscription"):
-        if any(item["id"] == call.id for item in subscription["items"]["data"]):
-            return call.world.find("subscription", subscription["id"])
+    for subscription in call.world.store.where("subscription", "item", call.id):
+        return call.world.find("subscription", subscription["id"])
     raise no_such("subscription_item", call.id)
 
 

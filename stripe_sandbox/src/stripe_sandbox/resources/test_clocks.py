@@ -64,9 +64,9 @@ def _latest(world: World, clock: ReadOnly) -> int:
     now = clock["frozen_time"]
     intervals = (
         add_interval(now, recurring["interval"], MAX_INTERVALS * recurring["interval_count"])
-        for subscription in world.store.all("subscription")
-        if subscription["test_clock"] == clock["id"]
-        and subscription["status"] not in FINAL_STATUSES
+        for customer in world.store.where("customer", "test_clock", clock["id"])
+        for subscription in world.store.where("subscription", "customer", customer["id"])
+        if subscription["status"] not in FINAL_STATUSES
         for recurring in (item["price"]["recurring"] for item in subscription["items"]["data"])
     )
     return min(intervals, default=add_interval(now, "year", MAX_INTERVALS))
@@ -76,9 +76,8 @@ def delete(call: Call) -> Document:
     """Delete a clock and its customers."""
     world = call.world
     clock = world.find(CLOCK, call.id)
-    for customer in list(world.store.all("customer")):
-        if customer["test_clock"] == call.id:
-            customers.delete(Call(world, {"id": customer["id"]}, {}))
+    for customer in list(world.store.where("customer", "test_clock", call.id)):
+        customers.delete(Call(world, {"id": customer["id"]}, {}))
     world.store.delete(CLOCK, call.id)
     world.announce(f"{CLOCK}.deleted", clock)
     return {"id": call.id, "object": CLOCK, "deleted": True}

@@ -1,0 +1,1 @@
+"""The page at `/`: what is in the sandbox, and buttons that move its clocks."""
