@@ -20,6 +20,7 @@ from tests.stripe_sandbox.param_cases import (
 from tests.stripe_sandbox.param_money import MONEY
 from tests.stripe_sandbox.param_schedules import SCHEDULES
 from tests.stripe_sandbox.param_search import SEARCHES
+from tests.stripe_sandbox.param_taxes import TAX_ID_DATA, TAXES
 from tests.stripe_sandbox.param_terms import TERM_SCENES
 
 PERIOD = {"start": {"type": "timestamp", "timestamp": START + 1},
@@ -66,6 +67,7 @@ SCENES: dict[str, Scene] = {
     **MONEY,
     **SCHEDULES,
     **SEARCHES,
+    **TAXES,
     **TERM_SCENES,
     "POST /checkout/sessions/{id}/expire": scene("session"),
     "DELETE /coupons/{id}": scene("coupon"),
@@ -105,6 +107,7 @@ SCENES: dict[str, Scene] = {
         cases={
             "payment_method": case("pm_card_visa"),
             "invoice_settings.default_payment_method": case("pm_card_visa"),
+            **TAX_ID_DATA,
             **SHIPPING,
         },
     ),

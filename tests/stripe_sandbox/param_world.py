@@ -4,6 +4,7 @@ from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
 from tests.stripe_sandbox.param_money import add_money
 from tests.stripe_sandbox.param_search import add_cursors
+from tests.stripe_sandbox.param_taxes import add_taxes
 from tests.stripe_sandbox.param_terms import add_terms
 
 PRICES = (
@@ -25,6 +26,7 @@ def populate(desk: Desk) -> None:
     add_money(desk)
     add_terms(desk)
     add_cursors(desk)
+    add_taxes(desk)
 
 
 def _add_catalogue(desk: Desk) -> None:

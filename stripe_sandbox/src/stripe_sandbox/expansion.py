@@ -11,6 +11,7 @@ from stripe import StripeObject
 
 from stripe_sandbox.billing.balance import KIND as BALANCE_TRANSACTION
 from stripe_sandbox.billing.balance import aged
+from stripe_sandbox.billing.tax_ids import tax_ids_of
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
 from stripe_sandbox.shapes import CLASSES, as_sent, fields_of
@@ -126,6 +127,10 @@ def _customer_subscriptions(world: World, customer: ReadOnly) -> Document:
     return list_object(mine, f"/v1/customers/{customer['id']}/subscriptions")
 
 
+def _customer_tax_ids(world: World, customer: ReadOnly) -> Document:
+    return list_object(tax_ids_of(world, customer["id"]), f"/v1/customers/{customer['id']}/tax_ids")
+
+
 def _confirmation_secret(world: World, invoice: ReadOnly) -> Document | None:
     """Return what confirms the payment of a finalized invoice."""
     payment = next(world.store.where("invoice_payment", "invoice", invoice["id"]), None)
@@ -175,7 +180,7 @@ ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | list[Do
     ("customer", "sources"): _empty_list("sources"),
     ("customer", "subscriptions"): _customer_subscriptions,
     ("customer", "tax"): _nothing,
-    ("customer", "tax_ids"): _empty_list("tax_ids"),
+    ("customer", "tax_ids"): _customer_tax_ids,
     ("invoice", "confirmation_secret"): _confirmation_secret,
     ("invoice", "payments"): _invoice_payments,
     ("plan", "tiers"): _tiers,

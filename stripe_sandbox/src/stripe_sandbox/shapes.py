@@ -78,6 +78,7 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.Subscription,
         stripe.SubscriptionItem,
         stripe.SubscriptionSchedule,
+        stripe.TaxId,
         stripe.TaxRate,
         stripe.WebhookEndpoint,
         stripe.billing_portal.Configuration,

@@ -10,6 +10,7 @@ from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.invoice_amounts import sums, take_discounts, tax_again
 from stripe_sandbox.billing.lines import item_line, pending_items
 from stripe_sandbox.billing.periods import DAY, HOUR
+from stripe_sandbox.billing.tax_ids import as_shown, tax_ids_of
 from stripe_sandbox.billing.taxes import tax_lines
 from stripe_sandbox.cards import AUTHENTICATION, Decline
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
@@ -122,7 +123,7 @@ def assemble_invoice(
             "period_end": bill.period[1],
             "period_start": bill.period[0],
             "test_clock": world.clock_of(bill.customer),
-            **_bill_to(bill.customer),
+            **_bill_to(world, bill.customer),
             **sums(bill.lines, taken, bill.customer["balance"] or 0, bill.currency),
         }
     )
@@ -146,7 +147,7 @@ def _take_item(world: World, line: ReadOnly, invoice_id: str) -> None:
         world.save(item)
 
 
-def _bill_to(customer: ReadOnly) -> Document:
+def _bill_to(world: World, customer: ReadOnly) -> Document:
     return {
         "customer": customer["id"],
         "customer_address": customer["address"],
@@ -155,7 +156,7 @@ def _bill_to(customer: ReadOnly) -> Document:
         "customer_phone": customer["phone"],
         "customer_shipping": customer["shipping"],
         "customer_tax_exempt": customer["tax_exempt"],
-        "customer_tax_ids": [],
+        "customer_tax_ids": as_shown(tax_ids_of(world, customer["id"])),
     }
 
 
@@ -198,7 +199,7 @@ def finalize_invoice(world: World, invoice: Document) -> Document:
 def _follow_customer(world: World, invoice: Document) -> None:
     """Write the customer as they are now on a draft, with the taxes if they are exempt or not."""
     customer, before = world.find("customer", invoice["customer"]), invoice["customer_tax_exempt"]
-    invoice |= _bill_to(customer)
+    invoice |= _bill_to(world, customer)
     if invoice["customer_tax_exempt"] != before:
         tax_again(world, invoice, customer, subscription_of(world, invoice))
 

@@ -29,6 +29,7 @@ from stripe_sandbox.billing.renewals import (
 )
 from stripe_sandbox.billing.subscription_schedules import schedule_due
 from stripe_sandbox.billing.subscriptions import MARKS
+from stripe_sandbox.billing.tax_ids import VERIFIES, verify_tax_id
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.store import Change
@@ -69,6 +70,7 @@ TASKS: dict[str, Callable[[World, Document], None]] = {
     "bring_about": bring_about,
     "lapse_dispute": lapse_dispute,
     "settle_refund": settle_refund,
+    VERIFIES: verify_tax_id,
 }
 """What tasks do, by their name; see `later`."""
 

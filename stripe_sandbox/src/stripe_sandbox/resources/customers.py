@@ -15,6 +15,7 @@ from stripe_sandbox.billing.customers import (
     make_customer,
 )
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, cancel_subscription
+from stripe_sandbox.billing.tax_ids import drop_tax_ids, make_tax_id
 from stripe_sandbox.cards import find_token
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
@@ -47,6 +48,9 @@ def create(call: Call) -> Document:
     values = {name: value for name, value in call.pick(*PLAIN).items() if value is not None}
     customer = make_customer(world, values | {"metadata": call.get("metadata", {})}, clock)
     _note_balance(call, customer | {"balance": 0}, "initial")
+    for index, given in enumerate(call.get("tax_id_data", [])):
+        path = f"tax_id_data[{index}][value]"
+        make_tax_id(world, customer, given["type"], given["value"], path)
     if call.get("payment_method"):
         attach_payment_method(world, call.get("payment_method"), customer, "payment_method")
     if call.get("invoice_settings"):
@@ -120,6 +124,7 @@ def delete(call: Call) -> Document:
     for item in list(world.store.where("invoiceitem", "customer", call.id)):
         if item["invoice"] is None:
             world.store.delete("invoiceitem", item["id"])
+    drop_tax_ids(world, call.id)
     world.announce("customer.deleted", customer)
     world.store.delete("customer", call.id)
     stub = {"id": call.id, "object": "customer", "deleted": True}
@@ -127,7 +132,9 @@ def delete(call: Call) -> Document:
     return stub
 
 
-CREATE = supports(*PLAIN, "invoice_settings", "metadata", "payment_method", "test_clock")
+CREATE = supports(
+    *PLAIN, "invoice_settings", "metadata", "payment_method", "tax_id_data", "test_clock"
+)
 
 OPERATIONS = (
     Operation("POST", "/customers", CustomerCreateParams, create, CREATE),
@@ -144,7 +151,7 @@ OPERATIONS = (
         "/customers/{id}",
         CustomerUpdateParams,
         update,
-        CREATE.without("payment_method", "test_clock"),
+        CREATE.without("payment_method", "tax_id_data", "test_clock"),
     ),
     Operation("DELETE", "/customers/{id}", CustomerDeleteParams, delete),
 )

@@ -7,7 +7,6 @@ from stripe.params import (
     QuoteListParams,
     ReviewListParams,
     ShippingRateListParams,
-    TaxIdListParams,
     TopupListParams,
     TransferListParams,
 )
@@ -25,7 +24,6 @@ LISTS: dict[str, type] = {
     "/quotes": QuoteListParams,
     "/reviews": ReviewListParams,
     "/shipping_rates": ShippingRateListParams,
-    "/tax_ids": TaxIdListParams,
     "/topups": TopupListParams,
     "/transfers": TransferListParams,
 }
