@@ -17,6 +17,7 @@ from tests.stripe_sandbox.param_cases import (
     one_time,
     scene,
 )
+from tests.stripe_sandbox.param_meters import METERED, METERS
 from tests.stripe_sandbox.param_money import MONEY
 from tests.stripe_sandbox.param_schedules import SCHEDULES
 from tests.stripe_sandbox.param_search import SEARCHES
@@ -51,7 +52,8 @@ BILLED = {"items": [BIGGER], "proration_behavior": "always_invoice"}
 ONLY_VALUES = {
     ("POST /credit_notes", "refunds.type"),
     ("GET /credit_notes/preview", "refunds.type"),
-    ("POST /prices", "recurring.usage_type"),
+    ("POST /billing/meters", "customer_mapping.type"),
+    ("POST /billing/meter_event_adjustments", "type"),
     ("POST /subscriptions/{id}/pause", "type"),
 }
 """Params whose only supported value is what Stripe takes without them; the others are refused."""
@@ -64,6 +66,7 @@ TIERED = {
 }
 
 SCENES: dict[str, Scene] = {
+    **METERS,
     **MONEY,
     **SCHEDULES,
     **SEARCHES,
@@ -121,6 +124,7 @@ SCENES: dict[str, Scene] = {
             "unit_amount": case(),
             "unit_amount_decimal": case(unit_amount=None),
             "transfer_lookup_key": case(True, refused=(False,), lookup_key="monthly"),
+            **METERED,
             "billing_scheme": case("tiered", **{**TIERED, "billing_scheme": None}),
             "tiers_mode": case(**TIERED),
             "tiers.up_to": case(10, 20, **TIERED),

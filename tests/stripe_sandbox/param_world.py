@@ -2,6 +2,7 @@
 
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
+from tests.stripe_sandbox.param_meters import add_meters
 from tests.stripe_sandbox.param_money import add_money
 from tests.stripe_sandbox.param_search import add_cursors
 from tests.stripe_sandbox.param_taxes import add_taxes
@@ -27,6 +28,7 @@ def populate(desk: Desk) -> None:
     add_terms(desk)
     add_cursors(desk)
     add_taxes(desk)
+    add_meters(desk)
 
 
 def _add_catalogue(desk: Desk) -> None:

@@ -15,6 +15,9 @@ from tests.stripe_sandbox.shape_check import shape_problems
 MADE = set(shapes.CLASSES) - {
     "account",
     "balance",
+    "billing.meter_event",
+    "billing.meter_event_adjustment",
+    "billing.meter_event_summary",
     "credit_note_line_item",
     "item",
     "line_item",
@@ -52,6 +55,9 @@ async def live_a_little(shop: Shop) -> None:
     await shop.driver.advance_clock(clock, START + 24 * DAY)
     await shop.driver.replace_card(customer)
     await v1.invoices.pay_async((await shop.invoices(subscription.id))[-1].id)
+    await v1.billing.meters.create_async(
+        {"display_name": "x", "event_name": "x", "default_aggregation": {"formula": "count"}}
+    )
     await v1.customers.tax_ids.create_async(customer, {"type": "us_ein", "value": "12-3456789"})
     vat = await v1.tax_rates.create_async(
         {"display_name": "VAT", "percentage": 20, "inclusive": True}

@@ -53,6 +53,15 @@ def format_amount(amount: int, currency: str) -> str:
     return f"{sign}{symbol}{Decimal(abs(amount)).scaleb(-exponent):,.{exponent}f}"
 
 
+def format_exact(amount: str, currency: str) -> str:
+    """Return an amount of minor units that may have a fraction: `$0.0025`."""
+    whole, _, fraction = amount.partition(".")
+    shown = format_amount(int(whole), currency)
+    if not fraction:
+        return shown
+    return f"{shown}{fraction}" if "." in shown else f"{shown}.{fraction}"
+
+
 def minimum_charge(currency: str) -> int:
     """Return the smallest amount that can be charged, in minor units."""
     return MINIMUM_CHARGES.get(currency, 1)

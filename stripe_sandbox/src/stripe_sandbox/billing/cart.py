@@ -9,6 +9,7 @@ from stripe_sandbox.billing.lines import describe_price
 from stripe_sandbox.billing.periods import DAY
 from stripe_sandbox.billing.subscriptions import PricedItem
 from stripe_sandbox.billing.taxes import EXEMPT, taxes_on
+from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
@@ -32,7 +33,11 @@ class Cart:
 
     def recurring(self) -> list[PricedItem]:
         """Return the items of the subscription."""
-        return [one for one in self.items if one.price["type"] == "recurring" and one.quantity]
+        return [
+            one
+            for one in self.items
+            if one.price["type"] == "recurring" and (one.quantity or is_metered(one.price))
+        ]
 
     def one_time(self) -> list[PricedItem]:
         """Return the items charged once, on the first invoice."""
@@ -85,7 +90,7 @@ def price_cart(world: World, cart: Cart, customer: str | None) -> list[Document]
 
 def _due_today(cart: Cart, item: PricedItem) -> int:
     waits_for_trial = cart.has_trial() and item.price["type"] == "recurring"
-    return 0 if waits_for_trial else amount_of(item.price, item.quantity)
+    return 0 if waits_for_trial or is_metered(item.price) else amount_of(item.price, item.quantity)
 
 
 def _line_item(
@@ -106,7 +111,7 @@ def _line_item(
             "discounts": [],
             "metadata": dict(item.metadata),
             "price": dict(item.price),
-            "quantity": item.quantity,
+            "quantity": None if is_metered(item.price) else item.quantity,
             "taxes": taxes,
         }
     )
@@ -139,7 +144,7 @@ def cart_of(world: World, session_id: str) -> Cart:
     items = [
         PricedItem(
             line["price"],
-            line["quantity"],
+            line["quantity"] or 0,
             line["metadata"],
             line["adjustable_quantity"],
             tuple(rates),

@@ -25,6 +25,7 @@ from stripe_sandbox.billing.subscriptions import (
     term_lines,
 )
 from stripe_sandbox.billing.taxes import find_rates
+from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, no_such
 from stripe_sandbox.world import World
@@ -92,6 +93,7 @@ def _change_item(
     if not param.get("id"):
         if price is None:
             raise invalid("A new item needs a price.", param="items")
+        refuse_quantity(price, param)
         priced = PricedItem(price, param.get("quantity") or 1, param.get("metadata") or {})
         item = new_item(world, subscription, priced, at)
         replace_discounts(world, subscription, item, param.get("discounts"), "items")
@@ -122,20 +124,37 @@ def _find_item(items: list[Document], item_id: str) -> Document:
 def _update_item(item: Document, param: ReadOnly, price: ReadOnly | None) -> None:
     if price is not None:
         replace_price(item, price)
+    refuse_quantity(item["price"], param)
     if param.get("quantity") is not None:
         item["quantity"] = param["quantity"]
     if "metadata" in param:
         item["metadata"] = merge_metadata(item["metadata"], param["metadata"])
 
 
-def invoice_now(world: World, subscription: Document, *, new_period: bool, strict: bool) -> None:
+def refuse_quantity(price: ReadOnly, given: ReadOnly) -> None:
+    """Raise ApiError if an item of a metered price is to have a quantity."""
+    if is_metered(price) and given.get("quantity") is not None:
+        raise invalid("You cannot set the quantity for metered plans.", param="items")
+
+
+def invoice_now(
+    world: World,
+    subscription: Document,
+    *,
+    new_period: bool,
+    strict: bool,
+    used: Sequence[Document] = (),
+) -> None:
     """Invoice pending items, and the current period if it is new, and collect at once.
+
+    `used` are lines of unbilled usage.
 
     Saves the subscription. If the card is declined, `strict` raises the 402 and rolls everything
     back; otherwise the subscription becomes past due.
     """
     items = subscription["items"]["data"] if new_period else []
     lines = term_lines(world, subscription, items)
+    lines = [*lines, *used]
     invoice = bill_subscription(world, subscription, lines, reason="subscription_update")
     world.save(subscription)
     invoice = finalize_invoice(world, invoice)

@@ -66,3 +66,16 @@ def tax_again(
     tax_lines(world, lines, customer, subscription, invoice["default_tax_rates"])
     taken = {one["discount"]: one["amount"] for one in invoice["total_discount_amounts"]}
     invoice |= sums(lines, taken, invoice["starting_balance"], invoice["currency"])
+
+
+def add_up_again(
+    world: World, invoice: Document, customer: ReadOnly, subscription: ReadOnly | None
+) -> None:
+    """Compute the discounts, the taxes and the sums of a draft whose lines have changed."""
+    lines = invoice["lines"]["data"]
+    for line in lines:
+        line["discount_amounts"] = []
+    taken = take_discounts(world, lines, invoice["discounts"])
+    amounts = [{"amount": amount, "discount": one} for one, amount in taken.items()]
+    invoice["total_discount_amounts"] = amounts
+    tax_again(world, invoice, customer, subscription)

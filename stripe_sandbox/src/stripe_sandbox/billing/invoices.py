@@ -8,6 +8,7 @@ from stripe_sandbox.billing import payments
 from stripe_sandbox.billing.customer_balance import change_balance
 from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.invoice_amounts import sums, take_discounts, tax_again
+from stripe_sandbox.billing.late_usage import bill_late_usage
 from stripe_sandbox.billing.lines import item_line, pending_items
 from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.tax_ids import as_shown, tax_ids_of
@@ -175,7 +176,7 @@ def finalize_invoice(world: World, invoice: Document) -> Document:
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize it.")
     now = world.time_of(invoice)
-    _follow_customer(world, invoice)
+    _bring_up_to_date(world, invoice)
     if invoice["due_date"] is not None:
         invoice["due_date"] = max(invoice["due_date"] - invoice["created"] + now, now)
     invoice |= {
@@ -196,12 +197,14 @@ def finalize_invoice(world: World, invoice: Document) -> Document:
     return invoice
 
 
-def _follow_customer(world: World, invoice: Document) -> None:
-    """Write the customer as they are now on a draft, with the taxes if they are exempt or not."""
+def _bring_up_to_date(world: World, invoice: Document) -> None:
+    """Write the customer as they are now on a draft, and what they have used in the meantime."""
     customer, before = world.find("customer", invoice["customer"]), invoice["customer_tax_exempt"]
+    subscription = subscription_of(world, invoice)
     invoice |= _bill_to(world, customer)
     if invoice["customer_tax_exempt"] != before:
-        tax_again(world, invoice, customer, subscription_of(world, invoice))
+        tax_again(world, invoice, customer, subscription)
+    bill_late_usage(world, invoice, customer, subscription)
 
 
 def _take_number(world: World, customer_id: str) -> str:

@@ -8,9 +8,10 @@ from stripe_sandbox import shapes
 from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.discounts import current_discounts
 from stripe_sandbox.billing.periods import Period
+from stripe_sandbox.billing.usage import billed_usage, is_metered
 from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import invalid
-from stripe_sandbox.money import format_amount
+from stripe_sandbox.money import format_exact
 from stripe_sandbox.world import World
 
 
@@ -53,21 +54,54 @@ def describe_term(world: World, price: ReadOnly, quantity: int) -> str:
     every = recurring["interval"] if count == 1 else f"every {count} {recurring['interval']}s"
     separator = " / " if count == 1 else " "
     name = describe_price(world, price)
-    unit = price["unit_amount"]
-    at = "by tiers" if unit is None else f"at {format_amount(unit, price['currency'])}"
+    tiered, unit = price["billing_scheme"] == "tiered", price["unit_amount_decimal"]
+    at = "by tiers" if tiered else f"at {format_exact(unit, price['currency'])}"
     return f"{quantity} \N{MULTIPLICATION SIGN} {name} ({at}{separator}{every})"
+
+
+@dataclass(frozen=True)
+class Sold:
+    """What a line is about: a quantity, and what it costs in minor units."""
+
+    quantity: int
+    amount: int
+    is_trial: bool
 
 
 def term_line(
     world: World, subscription: ReadOnly, item: ReadOnly, period: Period, *, is_trial: bool
 ) -> Document:
-    """Return the line that bills a subscription item for a period; in a trial it is zero."""
+    """Return the line that bills a subscription item for a period that begins.
+
+    In a trial it is zero, and for a metered price, of which nothing is used yet.
+    """
     price, quantity = item["price"], item["quantity"] or 0
+    amount = 0 if is_trial or is_metered(price) else amount_of(price, quantity)
+    return _term(world, subscription, item, period, Sold(quantity, amount, is_trial=is_trial))
+
+
+def usage_line(world: World, subscription: ReadOnly, item: ReadOnly, period: Period) -> Document:
+    """Return the line that bills what was used of a metered item in a period; in a trial, zero."""
+    price = item["price"]
+    quantity = billed_usage(world, price, subscription["customer"], period)
+    is_trial = is_free(subscription, period)
     amount = 0 if is_trial else amount_of(price, quantity)
+    return _term(world, subscription, item, period, Sold(quantity, amount, is_trial=is_trial))
+
+
+def is_free(subscription: ReadOnly, period: Period) -> bool:
+    """Return whether a period belongs to the trial."""
+    return subscription["trial_end"] is not None and period.end <= subscription["trial_end"]
+
+
+def _term(
+    world: World, subscription: ReadOnly, item: ReadOnly, period: Period, sold: Sold
+) -> Document:
+    price = item["price"]
     description = (
         f"Trial period for {describe_price(world, price)}"
-        if is_trial
-        else describe_term(world, price, quantity)
+        if sold.is_trial
+        else describe_term(world, price, sold.quantity)
     )
     details = {
         "invoice_item": None,
@@ -78,7 +112,7 @@ def term_line(
     }
     return _line(
         world,
-        amount=amount,
+        amount=sold.amount,
         currency=subscription["currency"],
         description=description,
         discounts=current_discounts(world, item, period.start),
@@ -86,7 +120,7 @@ def term_line(
         parent={"subscription_item_details": details, "type": "subscription_item_details"},
         period=period.as_document(),
         pricing=pricing(price, 0),
-        quantity=quantity,
+        quantity=sold.quantity,
         subscription=subscription["id"],
     )
 

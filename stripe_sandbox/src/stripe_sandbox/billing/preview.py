@@ -2,8 +2,8 @@
 
 from stripe_sandbox.billing.discounts import current_discounts
 from stripe_sandbox.billing.invoices import NewInvoice, assemble_invoice, pull_pending_items
-from stripe_sandbox.billing.periods import earliest_end, next_end
-from stripe_sandbox.billing.subscriptions import term_lines
+from stripe_sandbox.billing.periods import Period, earliest_end, next_end
+from stripe_sandbox.billing.subscriptions import renewal_lines, term_lines
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
@@ -12,14 +12,16 @@ def preview_invoice(world: World, subscription: ReadOnly) -> Document:
     """Return a preview of the subscription's next invoice."""
     customer = world.find("customer", subscription["customer"])
     end = earliest_end(subscription)
-    renewed = [_next_period(subscription, item) for item in _ending(subscription, end)]
+    ending = _ending(subscription, end)
+    renewed = [_next_period(subscription, item) for item in ending]
+    ended = {item["id"]: Period(item["current_period_start"], end) for item in ending}
     waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
     bill = NewInvoice(
         customer=customer,
         currency=subscription["currency"],
         reason="upcoming",
-        lines=[*waiting, *term_lines(world, subscription, renewed)],
-        period=(min(item["current_period_start"] for item in _ending(subscription, end)), end),
+        lines=[*waiting, *renewal_lines(world, subscription, renewed, ended)],
+        period=(min(item["current_period_start"] for item in ending), end),
         subscription=subscription,
         discounts=tuple(current_discounts(world, subscription, end)),
     )

@@ -9,6 +9,7 @@ from stripe_sandbox.billing.discounts import coupon_of, current_discounts, reduc
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import Period, next_end
 from stripe_sandbox.billing.subscriptions import PricedItem, make_item, plan_of
+from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.world import World
 
@@ -35,8 +36,9 @@ def _term(item: ReadOnly) -> tuple[str, int]:
 
 
 def replace_price(item: Document, price: ReadOnly) -> None:
-    """Replace the item's price."""
+    """Replace the item's price; only one that is not metered has a quantity."""
     item["price"], item["plan"] = dict(price), plan_of(price)
+    item["quantity"] = None if is_metered(price) else item["quantity"] or 1
 
 
 def new_item(world: World, subscription: ReadOnly, item: PricedItem, now: int) -> Document:
@@ -64,16 +66,18 @@ def prorate(
 ) -> None:
     """Create pending invoice items for unused and remaining time, to the second.
 
+    Metered items have none: what was used is billed after the period.
+
     `credit_only` omits the remaining time, since a new period is billed in full.
     """
     for change in changes:
         share = Fraction(max(change.span.end - at, 0), max(change.span.end - change.span.start, 1))
         rest = Period(at, change.span.end)
         charges = []
-        if change.old:
+        if change.old and not is_metered(change.old["price"]):
             credit = -_credited(world, subscription, change.old, change.span, at)
             charges.append(_proration(world, subscription, change.old, credit, rest))
-        if change.new and not credit_only:
+        if change.new and not credit_only and not is_metered(change.new["price"]):
             discounts = _current_discounts(world, subscription, change.new, at)
             debit = share * net_amount(world, subscription, change.new, discounts)
             charges.append(_proration(world, subscription, change.new, debit, rest))

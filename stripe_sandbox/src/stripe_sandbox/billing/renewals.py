@@ -11,7 +11,7 @@ from stripe_sandbox.billing.invoices import (
     void_invoice,
 )
 from stripe_sandbox.billing.pending_updates import expire_pending, pending_due
-from stripe_sandbox.billing.periods import DAY, HOUR, earliest_end, next_end
+from stripe_sandbox.billing.periods import DAY, HOUR, Period, earliest_end, next_end
 from stripe_sandbox.billing.preview import preview_invoice
 from stripe_sandbox.billing.subscriptions import (
     bill_subscription,
@@ -20,8 +20,9 @@ from stripe_sandbox.billing.subscriptions import (
     mark,
     marks_of,
     pause,
+    renewal_lines,
     set_status,
-    term_lines,
+    unbilled_usage,
 )
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
@@ -90,7 +91,7 @@ def advance_subscription(world: World, subscription: Document) -> None:
     elif _is_past(pending_due(subscription), now):
         expire_pending(world, subscription)
     elif _is_past(subscription["cancel_at"], now):
-        cancel_subscription(world, subscription)
+        _end(world, subscription)
     elif _is_past((subscription["pause_collection"] or {}).get("resumes_at"), now):
         subscription["pause_collection"] = None
         world.change(subscription)
@@ -115,6 +116,15 @@ def _bill_leftovers(world: World, subscription: Document) -> None:
     mark(world, subscription["id"], leftovers_due=None)
     if has_pending_items(world, subscription["id"]):
         bill_subscription(world, subscription, [], reason="subscription_cycle")
+        world.change(subscription)
+
+
+def _end(world: World, subscription: Document) -> None:
+    """Cancel a subscription at its time, and bill what was used and is not billed yet."""
+    lines = unbilled_usage(world, subscription)
+    subscription = cancel_subscription(world, subscription)
+    if lines:
+        bill_subscription(world, subscription, lines, reason="subscription_cycle")
         world.change(subscription)
 
 
@@ -144,6 +154,9 @@ def survives_trial(world: World, subscription: Document, now: int) -> bool:
 def renew(world: World, subscription: Document, now: int, *, reason: str) -> Document:
     """Begin the next period of every item whose period has ended; return the draft invoice."""
     due = [i for i in subscription["items"]["data"] if i["current_period_end"] <= now]
+    ended = {
+        item["id"]: Period(item["current_period_start"], item["current_period_end"]) for item in due
+    }
     looks_back_to = min((item["current_period_start"] for item in due), default=now)
     for item in due:
         item["current_period_start"] = item["current_period_end"]
@@ -153,7 +166,7 @@ def renew(world: World, subscription: Document, now: int, *, reason: str) -> Doc
     return bill_subscription(
         world,
         subscription,
-        term_lines(world, subscription, due),
+        renewal_lines(world, subscription, due, ended),
         reason=reason,
         period_start=looks_back_to,
         auto_advance=_is_collected(subscription),

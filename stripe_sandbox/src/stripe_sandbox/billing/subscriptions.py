@@ -1,5 +1,6 @@
 """Subscriptions: creation, first invoice, cancellation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +18,11 @@ from stripe_sandbox.billing.lines import (
     add_invoice_item,
     check_currency_of,
     term_line,
+    usage_line,
 )
 from stripe_sandbox.billing.periods import Period, earliest_end, next_end
 from stripe_sandbox.billing.subscription_schedules import close
+from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly, list_object
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
@@ -159,7 +162,7 @@ def make_item(world: World, item: PricedItem, subscription_id: str, period: Peri
             "metadata": dict(item.metadata),
             "plan": plan_of(item.price),
             "price": dict(item.price),
-            "quantity": item.quantity,
+            "quantity": None if is_metered(item.price) else item.quantity,
             "subscription": subscription_id,
             "tax_rates": list(item.tax_rates),
         }
@@ -203,6 +206,36 @@ def term_lines(
             is_trial=is_trial,
         )
         for item in items
+    ]
+
+
+def renewal_lines(
+    world: World, subscription: ReadOnly, items: list[Document], ended: Mapping[str, Period]
+) -> list[Document]:
+    """Return the lines of a renewal: of the period that begins, or what was used in the one ended.
+
+    `ended` are the latter, by the id of their item.
+    """
+    return [
+        usage_line(world, subscription, item, ended[item["id"]])
+        if is_metered(item["price"])
+        else term_lines(world, subscription, [item])[0]
+        for item in items
+    ]
+
+
+def unbilled_usage(world: World, subscription: ReadOnly) -> list[Document]:
+    """Return the lines of what has been used in the current periods of metered items."""
+    now = world.time_of(subscription)
+    return [
+        usage_line(
+            world,
+            subscription,
+            item,
+            Period(item["current_period_start"], min(item["current_period_end"], now)),
+        )
+        for item in subscription["items"]["data"]
+        if is_metered(item["price"])
     ]
 
 

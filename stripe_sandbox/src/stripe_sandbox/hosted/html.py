@@ -9,6 +9,7 @@ from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.cart import Cart
 from stripe_sandbox.billing.checkout import asks_for_card
 from stripe_sandbox.billing.lines import describe_price
+from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import ReadOnly
 from stripe_sandbox.money import format_amount
 from stripe_sandbox.world import World
@@ -152,7 +153,7 @@ def _row(name: str, amount: int, currency: str) -> str:
 
 
 def _line_name(line: ReadOnly) -> str:
-    count = f" \N{MULTIPLICATION SIGN} {line['quantity']}" if line["quantity"] > 1 else ""
+    count = f" \N{MULTIPLICATION SIGN} {line['quantity']}" if (line["quantity"] or 0) > 1 else ""
     return f"{line['description']}{count}{_term(line['price'])}"
 
 
@@ -172,7 +173,8 @@ def _trial_note(world: World, cart: Cart) -> str:
     end = cart.trial_end(world.now())
     if end is None:
         return ""
-    sums = (amount_of(i.price, i.quantity) for i in cart.recurring())
+    licensed = (item for item in cart.recurring() if not is_metered(item.price))
+    sums = (amount_of(item.price, item.quantity) for item in licensed)
     later = format_amount(sum(sums), cart.currency)
     term = _term(cart.recurring()[0].price).removeprefix(", ")
     day = datetime.fromtimestamp(end, UTC).strftime("%-d %B %Y")

@@ -18,6 +18,7 @@ from stripe_sandbox.billing.lines import check_currency_of
 from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.subscriptions import PricedItem, refuse_repeated
 from stripe_sandbox.billing.taxes import check_behavior, find_rates
+from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import (
@@ -126,13 +127,26 @@ def _items(call: Call) -> list[PricedItem]:
 def _item(call: Call, line: ReadOnly, path: str) -> PricedItem:
     price = _price(call, line, path)
     quantity = line.get("quantity")
-    if quantity is None:
+    if is_metered(price):
+        _refuse_quantity(line, path)
+        quantity = 0
+    elif quantity is None:
         raise missing_param(f"{path}[quantity]")
-    if quantity < 1:
+    elif quantity < 1:
         raise invalid("Invalid quantity: must be at least 1.", param=f"{path}[quantity]")
     rates = find_rates(call.world, line.get("tax_rates"), f"{path}[tax_rates]")
     adjustable = _adjustable(line, quantity, path)
     return PricedItem(price, quantity, line.get("metadata") or {}, adjustable, tuple(rates))
+
+
+def _refuse_quantity(line: ReadOnly, path: str) -> None:
+    for name in ("quantity", "adjustable_quantity"):
+        if line.get(name) is not None:
+            message = (
+                "Quantity should not be specified where usage_type is `metered`. Remove quantity "
+                f"from `{path}`"
+            )
+            raise invalid(message, param=f"{path}[{name}]")
 
 
 def _adjustable(line: ReadOnly, quantity: int, path: str) -> Document | None:

@@ -10,14 +10,12 @@ from stripe.params import (
     TopupListParams,
     TransferListParams,
 )
-from stripe.params.billing import MeterListParams
 from stripe.params.entitlements import FeatureListParams
 
 from stripe_sandbox.operations import Call, Listing, Operation
 
 LISTS: dict[str, type] = {
     "/accounts": AccountListParams,
-    "/billing/meters": MeterListParams,
     "/entitlements/features": FeatureListParams,
     "/payment_links": PaymentLinkListParams,
     "/payouts": PayoutListParams,

@@ -1,5 +1,6 @@
 """How a new price computes amounts: a unit amount, tiers, packages."""
 
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -8,6 +9,7 @@ from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call
 
 MAX_AMOUNT = 99_999_999
+DECIMAL_PLACES = 12
 
 
 def scheme_of(call: Call) -> Document:
@@ -20,12 +22,12 @@ def scheme_of(call: Call) -> Document:
     for name in ("tiers", "tiers_mode"):
         if call.get(name) is not None:
             raise invalid(f"`{name}` needs `billing_scheme=tiered`.", param=name)
-    amount = whole_amount(call.params, "unit_amount", required=True)
+    if exact_amount(call.params, "unit_amount") is None:
+        raise missing_param("unit_amount")
     return {
         "billing_scheme": "per_unit",
         "transform_quantity": call.get("transform_quantity"),
-        "unit_amount": amount,
-        "unit_amount_decimal": str(amount),
+        **amount_fields(call.params, "unit_amount"),
     }
 
 
@@ -46,31 +48,41 @@ def _tiered(call: Call) -> Document:
 
 
 def _tier(given: ReadOnly, path: str) -> Document:
-    amounts = {name: whole_amount(given, name, path) for name in ("flat_amount", "unit_amount")}
+    amounts = {
+        **amount_fields(given, "flat_amount", path),
+        **amount_fields(given, "unit_amount", path),
+    }
     if set(amounts.values()) == {None}:
         raise missing_param(f"{path}[unit_amount]")
-    texts = {
-        f"{name}_decimal": None if amount is None else str(amount)
-        for name, amount in amounts.items()
-    }
     up_to = None if given["up_to"] == "inf" else given["up_to"]
-    return {**amounts, **texts, "up_to": up_to}
+    return {**amounts, "up_to": up_to}
 
 
-def whole_amount(
-    given: ReadOnly, name: str, path: str = "", *, required: bool = False
-) -> int | None:
-    """Return an amount in minor units, given as a whole number or as a decimal."""
-    amount: Any = given.get(f"{name}_decimal")
-    amount = given.get(name) if amount is None else amount
-    param = f"{path}[{name}]" if path else name
-    if amount is None and required:
-        raise missing_param(param)
+def amount_fields(given: ReadOnly, name: str, path: str = "") -> Document:
+    """Return an amount as a price has it: the whole number is null if there is a fraction."""
+    amount = exact_amount(given, name, path)
+    is_whole = amount is not None and amount == int(amount)
+    return {
+        name: int(amount) if amount is not None and is_whole else None,
+        f"{name}_decimal": None if amount is None else _as_text(amount),
+    }
+
+
+def _as_text(amount: Decimal) -> str:
+    return f"{amount:f}".rstrip("0").rstrip(".") if amount != int(amount) else str(int(amount))
+
+
+def exact_amount(given: ReadOnly, name: str, path: str = "") -> Decimal | None:
+    """Return an amount in minor units, given as a whole number or as a decimal, if it is given."""
+    exact: Any = given.get(f"{name}_decimal")
+    amount = given.get(name) if exact is None else exact
     if amount is None:
         return None
+    inner = name if exact is None else f"{name}_decimal"
+    param = f"{path}[{inner}]" if path else inner
     if not 0 <= amount <= MAX_AMOUNT:
         raise invalid(f"Invalid {name}: must be between 0 and {MAX_AMOUNT}.", param=param)
-    if amount != int(amount):
-        message = "The sandbox does not support fractions of a minor unit."
-        raise invalid(message, param=f"{path}[{name}_decimal]" if path else f"{name}_decimal")
-    return int(amount)
+    if Decimal(amount) != round(Decimal(amount), DECIMAL_PLACES):
+        message = f"Invalid decimal: at most {DECIMAL_PLACES} decimal places are allowed."
+        raise invalid(message, param=param)
+    return Decimal(amount)

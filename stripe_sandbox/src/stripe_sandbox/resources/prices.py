@@ -9,6 +9,7 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.subscriptions import plan_of
+from stripe_sandbox.billing.usage import METER
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
@@ -23,7 +24,7 @@ from stripe_sandbox.operations import (
 )
 from stripe_sandbox.resources import products
 from stripe_sandbox.resources.price_schemes import scheme_of
-from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.supported import supports
 from stripe_sandbox.world import World
 
 MAX_INTERVALS = {"day": 1095, "week": 156, "month": 36, "year": 3}
@@ -36,7 +37,7 @@ def create(call: Call) -> Document:
     product_id = _product(call)
     scheme = scheme_of(call)
     lookup_key = _take_lookup_key(call, None)
-    recurring = _recurring(call.get("recurring"))
+    recurring = _recurring(world, call.get("recurring"))
     price = world.add(
         {
             "id": world.ids.next("price"),
@@ -74,7 +75,7 @@ def _currency(call: Call) -> str:
     return currency
 
 
-def _recurring(given: ReadOnly | None) -> Document | None:
+def _recurring(world: World, given: ReadOnly | None) -> Document | None:
     if given is None:
         return None
     count = given.get("interval_count") or 1
@@ -84,9 +85,24 @@ def _recurring(given: ReadOnly | None) -> Document | None:
     return {
         "interval": given["interval"],
         "interval_count": count,
+        "meter": _meter(world, given),
         "trial_period_days": given.get("trial_period_days"),
-        "usage_type": "licensed",
+        "usage_type": given.get("usage_type") or "licensed",
     }
+
+
+def _meter(world: World, given: ReadOnly) -> str | None:
+    """Return the id of the meter that a metered price, and no other, has."""
+    param, meter_id = "recurring[meter]", given.get("meter")
+    if given.get("usage_type") != "metered":
+        if meter_id is not None:
+            raise invalid("Only prices with `usage_type=metered` can have a meter.", param=param)
+        return None
+    if meter_id is None:
+        raise missing_param(param)
+    if world.find(METER, meter_id, param)["status"] != "active":
+        raise invalid(f"The meter `{meter_id}` is inactive.", param=param)
+    return str(meter_id)
 
 
 def _take_lookup_key(call: Call, price_id: str | None) -> str | None:
@@ -185,9 +201,7 @@ CREATE = supports(
     product_data=supports(
         "active", "id", "metadata", "name", "statement_descriptor", "tax_code", "unit_label"
     ),
-    recurring=supports(
-        "interval", "interval_count", "trial_period_days", usage_type=one_of("licensed")
-    ),
+    recurring=supports("interval", "interval_count", "meter", "trial_period_days", "usage_type"),
 )
 
 PLANS = supports("active", "created", "product")

@@ -1,9 +1,11 @@
 """Reads the phases of a subscription schedule."""
 
+from stripe_sandbox.billing.changes import refuse_quantity
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.periods import add_interval
 from stripe_sandbox.billing.subscription_schedules import make_phase
 from stripe_sandbox.billing.taxes import check_behavior, find_rates
+from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call
@@ -69,11 +71,12 @@ def _item(call: Call, given: ReadOnly, path: str) -> Document:
     price = named_price(call, given, f"{path}[price]")
     if price is None:
         raise missing_param(f"{path}[price]")
+    refuse_quantity(price, given)
     return {
         "discounts": _discounts(call, given, f"{path}[discounts]"),
         "metadata": given.get("metadata") or {},
         "price": price,
-        "quantity": given.get("quantity") or 1,
+        "quantity": None if is_metered(price) else given.get("quantity") or 1,
         "tax_rates": _rates(call, given, path, "tax_rates"),
     }
 

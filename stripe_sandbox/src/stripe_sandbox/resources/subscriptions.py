@@ -15,6 +15,7 @@ from stripe_sandbox.billing.changes import (
     credit_unused_time,
     enter_current_period,
     invoice_now,
+    refuse_quantity,
     schedule_cancellation,
 )
 from stripe_sandbox.billing.customers import method_for
@@ -33,6 +34,7 @@ from stripe_sandbox.billing.subscriptions import (
     create_subscription,
     draft_first_invoice,
     set_status,
+    unbilled_usage,
 )
 from stripe_sandbox.billing.taxes import check_items, find_rates
 from stripe_sandbox.documents import Document, ReadOnly
@@ -165,6 +167,7 @@ def _priced_item(call: Call, given: ReadOnly, index: int) -> PricedItem:
     price = named_price(call, given, f"items[{index}][price]")
     if price is None:
         raise missing_param(f"items[{index}][price]")
+    refuse_quantity(price, given)
     return PricedItem(price, given.get("quantity", 1), given.get("metadata") or {})
 
 
@@ -208,9 +211,10 @@ def end_now(
     """Cancel a subscription; credit the rest of its period, and bill what is pending, if wanted."""
     if prorates:
         credit_unused_time(world, subscription)
+    used = unbilled_usage(world, subscription) if bills else []
     subscription = cancel_subscription(world, subscription, details=details)
     if bills:
-        invoice_now(world, subscription, new_period=False, strict=False)
+        invoice_now(world, subscription, new_period=False, strict=False, used=used)
 
 
 def resume(call: Call) -> Document:
