@@ -20,6 +20,8 @@ def add_money(desk: Desk) -> None:
     made = do("POST /payment_intents", keep="disputed_payment", confirm=True,
               payment_method="$amex", customer="$customer", **ONCE)  # fmt: skip
     desk.names["disputed_charge"] = made["latest_charge"]
+    do("POST /payment_methods/{id}/attach", of=BANK, keep="bank",
+       customer=desk.names["customer"])  # fmt: skip
     do("POST /setup_intents", keep="setup_intent", customer="$customer")
     do("POST /setup_intents", keep="set_up", customer="$customer", confirm=True,
        payment_method="$card")  # fmt: skip
@@ -64,7 +66,27 @@ INTENT = {
     "payment_method": case("$amex", "$card", customer="$customer"),
     **_shipping(),
 }
+BANK = "pm_usBankAccount_success"
+ACCEPTED = {"customer_acceptance": {"type": "online"}}
+ONLINE = {
+    "customer_acceptance": {"type": "online", "online": {"ip_address": "z", "user_agent": "z"}}
+}
+
+
+def _mandate(**given: object) -> dict[str, Scene]:
+    """Return the cases of the mandate that a bank account needs."""
+    acceptance = "mandate_data.customer_acceptance"
+    return {
+        f"{acceptance}.accepted_at": case(START + 5, mandate_data=ACCEPTED, **given),
+        f"{acceptance}.online.ip_address": case(mandate_data=ONLINE, **given),
+        f"{acceptance}.online.user_agent": case(mandate_data=ONLINE, **given),
+        f"{acceptance}.type": case(mandate_data=ACCEPTED, **given),
+    }
+
+
 CONFIRMED = {
+    **_mandate(payment_method=BANK),
+    "allowed_payment_method_types": case(["card"], ["card", "link"]),
     "return_url": case(URL, payment_method="pm_card_authenticationRequired"),
     "off_session": case(payment_method="pm_card_authenticationRequired"),
     "error_on_requires_action": case(payment_method="pm_card_authenticationRequired"),
@@ -99,10 +121,18 @@ MONEY: dict[str, Scene] = {
         cases={
             **INTENT,
             **_when_confirmed(CONFIRMED),
+            "allowed_payment_method_types": case(["card"], ["sepa_debit"]),
             "confirm": case(payment_method="pm_card_visa"),
         },
     ),
-    "POST /payment_intents/{id}": scene("intent", cases={**INTENT, "amount": case(5000, 5001)}),
+    "POST /payment_intents/{id}": scene(
+        "intent",
+        cases={
+            **INTENT,
+            "amount": case(5000, 5001),
+            "allowed_payment_method_types": case(["card"], ["link"]),
+        },
+    ),
     "POST /payment_intents/{id}/confirm": scene("intent", payment_method="$card", cases=CONFIRMED),
     "POST /payment_intents/{id}/capture": scene(
         "authorized", cases={"amount_to_capture": case(500, 600)}
@@ -114,7 +144,32 @@ MONEY: dict[str, Scene] = {
         card={"token": "tok_visa"},
         cases={
             "card.token": case("tok_visa", "tok_amex", card={}),
-            "type": case(),
+            "type": case("card", "link"),
+            "sepa_debit.iban": case(
+                "DE89370400440532013000",
+                "FR1420041010050500013M02606",
+                type="sepa_debit",
+                card=None,
+                billing_details={"name": "Ada", "email": "ada@example.com"},
+            ),
+            **{
+                f"us_bank_account.{name}": case(
+                    *values,
+                    type="us_bank_account",
+                    card=None,
+                    billing_details={"name": "Ada"},
+                    us_bank_account={
+                        "account_number": "000123456789",
+                        "routing_number": "110000000",
+                    },
+                )
+                for name, values in (
+                    ("account_holder_type", ()),
+                    ("account_number", ("000123456789", "000222222227")),
+                    ("account_type", ()),
+                    ("routing_number", ("110000000",)),
+                )
+            },
             **{
                 f"card.{name}": case(
                     *values,
@@ -131,21 +186,34 @@ MONEY: dict[str, Scene] = {
     ),
     "POST /payment_methods/{id}": scene(
         "card",
-        cases={"card.exp_month": case(1, 2), "card.exp_year": case(2035, 2036)},
+        cases={
+            "card.exp_month": case(1, 2),
+            "card.exp_year": case(2035, 2036),
+            "us_bank_account.account_holder_type": case("company", of="bank"),
+            "us_bank_account.account_type": case("savings", of="bank"),
+        },
     ),
     "POST /setup_intents": scene(
         cases={
+            **_mandate(payment_method=BANK, confirm=True),
+            "allowed_payment_method_types": case(["card"], ["sepa_debit"]),
             "confirm": case(payment_method="pm_card_visa"),
             "customer": case("$customer", "$poor"),
             "payment_method": case("$amex", "$card", customer="$customer"),
             "return_url": case(URL, confirm=True, payment_method="pm_card_authenticationRequired"),
         }
     ),
-    "POST /setup_intents/{id}": scene("setup_intent", cases={"customer": case("$poor")}),
+    "POST /setup_intents/{id}": scene(
+        "setup_intent",
+        cases={"customer": case("$poor"), "allowed_payment_method_types": case(["card"], ["link"])},
+    ),
     "POST /setup_intents/{id}/confirm": scene(
         "setup_intent",
         payment_method="$card",
-        cases={"return_url": case(URL, payment_method="pm_card_authenticationRequired")},
+        cases={
+            **_mandate(payment_method=BANK),
+            "return_url": case(URL, payment_method="pm_card_authenticationRequired"),
+        },
     ),
     "POST /setup_intents/{id}/cancel": scene("setup_intent"),
     "GET /setup_attempts": scene(

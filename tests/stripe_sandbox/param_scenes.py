@@ -17,6 +17,7 @@ from tests.stripe_sandbox.param_cases import (
     one_time,
     scene,
 )
+from tests.stripe_sandbox.param_checkout import CHECKOUT_MODES
 from tests.stripe_sandbox.param_meters import METERED, METERS
 from tests.stripe_sandbox.param_money import MONEY
 from tests.stripe_sandbox.param_schedules import SCHEDULES
@@ -276,6 +277,7 @@ SCENES: dict[str, Scene] = {
         success_url=URL,
         line_items=[BUYS],
         cases={
+            **CHECKOUT_MODES,
             "cancel_url": case(URL),
             "expires_at": case(START + DAY // 2),
             "line_items.adjustable_quantity.maximum": case(

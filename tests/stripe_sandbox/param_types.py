@@ -68,6 +68,13 @@ def scalars(kind: object) -> list[Any]:
     return found
 
 
+def bare(value: Any) -> Any:
+    """Return a value of an enum as it is declared: not in a list, and a number not as text."""
+    if isinstance(value, dict):
+        return bare(value["0"])
+    return int(value) if value.isdigit() else value
+
+
 def required(spec: "type | ByKey") -> dict[str, Any]:
     """Return a form with what the type requires."""
     if isinstance(spec, ByKey):

@@ -283,8 +283,6 @@ async def test_an_unknown_page_says_so(shop, sandbox):
 @pytest.mark.parametrize(
     ("change", "param", "message"),
     [
-        ({"mode": "payment"}, "mode", "does not support mode=payment"),
-        ({"mode": "setup"}, "mode", "does not support mode=setup"),
         ({"success_url": "shop.example"}, "success_url", "Not a valid URL"),
         ({"customer": "cus_none"}, "customer", "No such customer"),
         ({"expires_at": 1}, "expires_at", "at least 30 minutes"),

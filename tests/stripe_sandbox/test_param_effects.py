@@ -20,6 +20,7 @@ from tests.stripe_sandbox.param_scenes import ONLY_VALUES, SCENES
 from tests.stripe_sandbox.param_types import (
     ByKey,
     Path,
+    bare,
     fields,
     is_list,
     key_of,
@@ -57,7 +58,7 @@ def declared(
             yield from declared(inner, part if isinstance(part, Supported) else None, here)
         values = scalars(kind)
         if isinstance(part, OneOf):
-            values = [v for v in values if part.accepts(int(v) if v.isdigit() else v)]
+            values = [v for v in values if part.accepts(bare(v))]
         if values:
             yield here, values
 

@@ -82,6 +82,16 @@ async def live_a_little(shop: Shop) -> None:
         await v1.payment_intents.create_async(
             {**confirmed, "amount": 100, "currency": "usd", "return_url": "https://shop.example"}
         )
+    for account in ("pm_usBankAccount_success", "pm_failed_de", "pm_link"):
+        await v1.payment_intents.create_async(
+            {
+                "amount": 100,
+                "confirm": True,
+                "currency": "eur" if account == "pm_failed_de" else "usd",
+                "customer": customer,
+                "payment_method": account,
+            }
+        )
     await give_money_back(shop, customer, paid)
     await shop.driver.advance_clock(clock, START + 60 * DAY)
 

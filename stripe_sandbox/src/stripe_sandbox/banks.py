@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
+from stripe_sandbox.billing.debit_outcomes import end_debit
 from stripe_sandbox.billing.disputes import KIND, decide_dispute, open_dispute
 from stripe_sandbox.billing.refunds import fail_refund
 from stripe_sandbox.billing.warnings import make_warning
+from stripe_sandbox.cards import Decline
 from stripe_sandbox.control import Body, read_switch
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
@@ -41,6 +43,14 @@ class FailureRequest(Body):
     reason: str = "expired_or_canceled_card"
 
 
+class DebitRequest(Body):
+    """`POST /_sandbox/debits`: a bank debit that is under way succeeds or fails now."""
+
+    intent: str
+    succeed: bool = True
+    code: str = "insufficient_funds"
+
+
 class Banks:
     """Serves what banks do under `/_sandbox`."""
 
@@ -52,6 +62,7 @@ class Banks:
         app.router.add_post("/_sandbox/disputes", self.dispute)
         app.router.add_post("/_sandbox/disputes/{id}", self.decide)
         app.router.add_post("/_sandbox/fraud_warnings", self.warn)
+        app.router.add_post("/_sandbox/debits", self.end_debit)
         app.router.add_post("/_sandbox/refunds/{id}", self.return_refund)
 
     async def dispute(self, request: web.Request) -> web.Response:
@@ -85,6 +96,17 @@ class Banks:
             charge = self._world.find("charge", wanted.charge, "charge")
             warning = make_warning(self._world, charge, wanted.fraud_type)
         return web.json_response({"id": warning["id"]})
+
+    async def end_debit(self, request: web.Request) -> web.Response:
+        """End a bank debit that is under way."""
+        wanted = await read_switch(request, DebitRequest)
+        world = self._world
+        failure = Decline(wanted.code, None, "The bank has refused the debit.")
+        with world.store.transaction():
+            intent = world.find("payment_intent", wanted.intent, "intent")
+            charge = world.find("charge", intent["latest_charge"] or "", "intent")
+            end_debit(world, charge, None if wanted.succeed else failure)
+        return web.json_response({"status": world.find("payment_intent", wanted.intent)["status"]})
 
     async def return_refund(self, request: web.Request) -> web.Response:
         """Let a refund fail."""

@@ -177,6 +177,11 @@ class SandboxClient:
         path = f"/_sandbox/disputes/{dispute}"
         return str((await self._call("POST", path, body={"outcome": outcome}))["status"])
 
+    async def end_debit(self, intent: str, *, succeed: bool = True) -> str:
+        """Let a bank debit succeed or fail now; return the status of its payment intent."""
+        body = {"intent": intent, "succeed": succeed}
+        return str((await self._call("POST", "/_sandbox/debits", body=body))["status"])
+
     async def warn_of_fraud(self, charge: str) -> str:
         """Make an early fraud warning about a charge; return its id."""
         result = await self._call("POST", "/_sandbox/fraud_warnings", body={"charge": charge})

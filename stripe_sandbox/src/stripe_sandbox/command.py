@@ -85,6 +85,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         default="kept",
         help="cancel_at_period_end of what is canceled at once (default: %(default)s)",
     )
+    add(
+        "--bank-debits",
+        choices=["days", "at-once"],
+        default="days",
+        help="when debits of bank accounts succeed or fail (default: %(default)s)",
+    )
     add("--seed", type=int, help="make ids and delivery disturbances repeatable")
     return parser
 
@@ -118,5 +124,6 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
             replaced_discounts=given.replaced_discounts,
             used_up_discounts=given.used_up_discounts,
             ended_flag=given.ended_flag,
+            bank_debits=given.bank_debits,
         ),
     )

@@ -66,6 +66,7 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.InvoiceLineItem,
         stripe.InvoicePayment,
         stripe.LineItem,
+        stripe.Mandate,
         stripe.PaymentIntent,
         stripe.PaymentMethod,
         stripe.Plan,

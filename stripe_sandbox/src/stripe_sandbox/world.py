@@ -60,7 +60,8 @@ class Choices:
     `replaced_discounts`: a discount that takes the place of another is `customer.discount.updated`,
     or `.created` and the other one's `.deleted`. `used_up_discounts`: a coupon for one invoice that
     is used up is `customer.discount.deleted`, or no event. `ended_flag`: `cancel_at_period_end`
-    stays as it is when a subscription is canceled at once, or becomes false.
+    stays as it is when a subscription is canceled at once, or becomes false. `bank_debits` succeed
+    or fail days later, as in live mode, or at once, as most test accounts of Stripe's do.
     """
 
     event_time: Literal["real", "clock"] = "real"
@@ -69,6 +70,7 @@ class Choices:
     replaced_discounts: Literal["updated", "created-deleted"] = "updated"
     used_up_discounts: Literal["deleted", "silent"] = "deleted"
     ended_flag: Literal["kept", "cleared"] = "kept"
+    bank_debits: Literal["days", "at-once"] = "days"
 
 
 @dataclass(frozen=True)

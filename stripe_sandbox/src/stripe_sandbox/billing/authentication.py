@@ -1,13 +1,13 @@
 """3D Secure: which payments require it, and what the buyer has to do."""
 
-from stripe_sandbox.billing.customers import CARD, card_behind
+from stripe_sandbox.billing.customers import CARD, instrument_behind
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
 
 def requires_authentication(world: World, method_id: str, *, buyer_present: bool) -> bool:
     """Return whether a payment with the card has to be authenticated by its holder."""
-    when = card_behind(world, method_id).authentication
+    when = instrument_behind(world, method_id).authentication
     if when == "unless_set_up":
         return not is_set_up(world, method_id)
     return when == "always" or (when == "on_session" and buyer_present)

@@ -11,9 +11,10 @@ KIND = "balance_transaction"
 PENDING_DAYS = 2
 CARD_FEE = (2.9, 30)
 FOREIGN_CARD_PERCENT = 1.5
+DEBIT_FEE = (0.8, 500)
 DISPUTE_FEE = 1500
-"""Stripe's fees in the United States: stripe.com/pricing. A percentage and minor units; a
-dispute costs a fixed sum.
+"""Stripe's fees in the United States: stripe.com/pricing. A percentage and minor units, which
+for a bank debit are the most that it costs; a dispute costs a fixed sum.
 """
 
 
@@ -66,21 +67,26 @@ def _fee_detail(description: str, amount: int, currency: str) -> Document:
     }
 
 
-def add_charge(world: World, charge: ReadOnly, *, country: str, at_once: bool) -> str:
-    """Store the balance transaction of a card charge; return its id."""
-    fee = percent_of(charge["amount_captured"], CARD_FEE[0]) + CARD_FEE[1]
-    if country != ACCOUNT_COUNTRY:
-        fee += percent_of(charge["amount_captured"], FOREIGN_CARD_PERCENT)
+def add_charge(
+    world: World, charge: ReadOnly, method_type: str, *, country: str, at_once: bool
+) -> str:
+    """Store the balance transaction of a charge; return its id."""
+    amount = charge["amount_captured"]
+    if method_type in {"sepa_debit", "us_bank_account"}:
+        fee = min(percent_of(amount, DEBIT_FEE[0]), DEBIT_FEE[1])
+    else:
+        fee = percent_of(amount, CARD_FEE[0]) + CARD_FEE[1]
+        fee += percent_of(amount, FOREIGN_CARD_PERCENT) if country != ACCOUNT_COUNTRY else 0
     movement = Movement(
-        kind="charge",
-        amount=charge["amount_captured"],
+        kind="charge" if method_type == "card" else "payment",
+        amount=amount,
         currency=charge["currency"],
         source=charge["id"],
         description=charge["description"],
         fees=(("Stripe processing fees", fee),),
         at_once=at_once,
     )
-    return str(add_transaction(world, movement, charge["created"])["id"])
+    return str(add_transaction(world, movement, world.time_of(charge))["id"])
 
 
 def aged(world: World, transaction: ReadOnly) -> Document:

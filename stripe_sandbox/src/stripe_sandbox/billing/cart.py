@@ -19,12 +19,15 @@ CART = "_session_cart"
 
 @dataclass(frozen=True)
 class Cart:
-    """The line items of a session and the `subscription_data` of its subscription."""
+    """The line items of a session, and the params about what it makes."""
 
     items: list[PricedItem]
     subscription_data: ReadOnly = field(default_factory=dict)
     discounts: list[ReadOnly] = field(default_factory=list)
     default_tax_rates: tuple[ReadOnly, ...] = ()
+    payment_intent_data: ReadOnly = field(default_factory=dict)
+    setup_intent_data: ReadOnly = field(default_factory=dict)
+    customer_update: ReadOnly = field(default_factory=dict)
 
     @property
     def currency(self) -> str:
@@ -132,6 +135,9 @@ def keep_cart(world: World, session_id: str, cart: Cart, lines: list[Document]) 
         "line_items": lines,
         "subscription_data": dict(cart.subscription_data),
         "discounts": [dict(given) for given in cart.discounts],
+        "payment_intent_data": dict(cart.payment_intent_data),
+        "setup_intent_data": dict(cart.setup_intent_data),
+        "customer_update": dict(cart.customer_update),
         "default_tax_rates": list(cart.default_tax_rates),
         "tax_rates": [list(item.tax_rates) for item in cart.items],
     }
@@ -151,8 +157,15 @@ def cart_of(world: World, session_id: str) -> Cart:
         )
         for line, rates in zip(kept["line_items"], kept["tax_rates"], strict=True)
     ]
-    defaults = tuple(kept["default_tax_rates"])
-    return Cart(items, kept["subscription_data"], kept["discounts"], defaults)
+    return Cart(
+        items,
+        kept["subscription_data"],
+        kept["discounts"],
+        tuple(kept["default_tax_rates"]),
+        kept["payment_intent_data"],
+        kept["setup_intent_data"],
+        kept["customer_update"],
+    )
 
 
 def line_items_of(world: World, session_id: str) -> list[Document]:

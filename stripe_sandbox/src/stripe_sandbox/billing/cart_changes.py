@@ -26,8 +26,10 @@ def change_cart(
         _with_quantity(item, quantities.get(index), index) for index, item in enumerate(cart.items)
     ]
     changed = replace(cart, items=items)
-    if not changed.recurring():
-        raise invalid("At least one subscription has to stay in the order.", param="line_items")
+    subscribes = session["mode"] == "subscription"
+    if not (changed.recurring() if subscribes else changed.one_time()):
+        noun = "subscription" if subscribes else "product"
+        raise invalid(f"At least one {noun} has to stay in the order.", param="line_items")
     if code:
         changed = replace(changed, discounts=[_discount(world, session, code)])
     return _price_again(world, session, changed)

@@ -1,5 +1,6 @@
 """Confirming payment intents and what follows, also for the invoice that one pays."""
 
+from stripe_sandbox.bank_accounts import find_test_method
 from stripe_sandbox.billing.authentication import note_set_up, requires_authentication
 from stripe_sandbox.billing.customers import (
     CARD,
@@ -11,7 +12,7 @@ from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import note_attempt, save_default
 from stripe_sandbox.billing.payment_intents import charge_intent, note_decline
 from stripe_sandbox.billing.payments import note_paid, payment_with
-from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline, find_token
+from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, card_error, invalid
 from stripe_sandbox.world import World
@@ -19,7 +20,7 @@ from stripe_sandbox.world import World
 
 def usable_method(world: World, reference: str, customer_id: str | None) -> str:
     """Return the id of a payment method that an intent may use; a test token becomes a new one."""
-    token = find_token(reference)
+    token = find_test_method(reference)
     if token:
         return str(create_payment_method(world, token)["id"])
     method = world.find("payment_method", reference, "payment_method")
@@ -36,6 +37,20 @@ def usable_method(world: World, reference: str, customer_id: str | None) -> str:
             "you must provide the customer in the request."
         )
     return check_owner(world, reference, customer_id, "payment_method")
+
+
+def check_type(world: World, intent: ReadOnly, method_id: str) -> None:
+    """Raise ApiError if the intent lists its types of payment methods, and not this one."""
+    kind = world.find("payment_method", method_id)["type"]
+    allowed = intent["allowed_payment_method_types"]
+    if allowed and kind not in allowed:
+        noun = "PaymentIntent" if intent["object"] == "payment_intent" else "SetupIntent"
+        message = (
+            f"The PaymentMethod provided ({kind}) is not allowed for this {noun}. Please attach a "
+            "payment method of one of the following types: "
+            f"{', '.join(allowed)}."
+        )
+        raise invalid(message, param="payment_method")
 
 
 def confirm(
@@ -77,8 +92,9 @@ def _follow(world: World, intent: ReadOnly, method_id: str, decline: Decline | N
     if payment is None:
         return
     invoice = world.find("invoice", payment["invoice"])
-    if decline is None:
+    if decline is None and intent["status"] == "succeeded":
         note_paid(world, payment, intent["amount"])
+    if decline is None:
         save_default(world, invoice, method_id)
     retried = invoice["attempt_count"] > 0
     note_attempt(world, invoice, decline, manual=True)

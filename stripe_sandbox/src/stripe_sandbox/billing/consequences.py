@@ -1,6 +1,6 @@
 """What some test cards bring about after a successful charge."""
 
-from stripe_sandbox.billing.customers import card_behind
+from stripe_sandbox.billing.customers import instrument_behind
 from stripe_sandbox.billing.disputes import open_dispute
 from stripe_sandbox.billing.later import plan_task
 from stripe_sandbox.billing.warnings import make_warning
@@ -13,13 +13,13 @@ WARNING = "warning"
 
 def plan_consequence(world: World, charge: ReadOnly) -> None:
     """Plan what the card brings about; it comes right after what the charge pays for."""
-    if card_behind(world, charge["payment_method"]).consequence:
+    if instrument_behind(world, charge["payment_method"]).consequence:
         plan_task(world, "bring_about", charge, 0)
 
 
 def bring_about(world: World, charge: Document) -> None:
     """Let the cardholder dispute the charge, or their bank report fraud."""
-    consequence = card_behind(world, charge["payment_method"]).consequence
+    consequence = instrument_behind(world, charge["payment_method"]).consequence
     if consequence == WARNING:
         make_warning(world, charge, "made_with_stolen_card")
     elif consequence == INQUIRY:

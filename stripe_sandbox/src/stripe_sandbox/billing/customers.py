@@ -1,12 +1,17 @@
 """Customers and their payment methods."""
 
-from stripe_sandbox.cards import TestCard, find_card, find_token
+from stripe_sandbox.bank_accounts import LINK, Instrument, find_account, find_test_method
+from stripe_sandbox.billing.method_shapes import Holder, facts_of, type_of
+from stripe_sandbox.cards import find_card
 from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import card_error, invalid, no_such
 from stripe_sandbox.world import World
 
 CARD = "_card"
-EXPIRY = (12, 2034)
+"""Kind of the notes about a payment method that the object itself does not show."""
+
+NOBODY = Holder()
+ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
 def make_customer(world: World, values: Document, test_clock: str | None = None) -> Document:
@@ -35,48 +40,27 @@ def make_customer(world: World, values: Document, test_clock: str | None = None)
 
 
 def create_payment_method(
-    world: World,
-    card: TestCard,
-    *,
-    expiry: tuple[int, int] = EXPIRY,
-    name: str | None = None,
-    email: str | None = None,
+    world: World, instrument: Instrument, holder: Holder = NOBODY
 ) -> Document:
-    """Store a card as an unattached payment method; `expiry` is (month, year)."""
-    month, year = expiry
-    checks = {
-        "address_line1_check": None,
-        "address_postal_code_check": None,
-        "cvc_check": "pass",
-    } | dict.fromkeys(card.failed_checks, "fail")
+    """Store an unattached payment method."""
+    kind = type_of(instrument)
+    address = {name: holder.address.get(name) for name in ADDRESS} if holder.address else {}
     method = world.add(
         {
             "id": world.ids.next("pm"),
             "object": "payment_method",
             "allow_redisplay": "limited",
-            "billing_details": {"name": name, "email": email, "address": {}},
-            "card": {
-                "brand": card.brand,
-                "checks": checks,
-                "country": card.country,
-                "display_brand": card.brand,
-                "exp_month": month,
-                "exp_year": year,
-                "fingerprint": card.fingerprint,
-                "funding": card.funding,
-                "last4": card.number[-4:],
-                "networks": {"available": [card.brand], "preferred": None},
-                "three_d_secure_usage": {"supported": True},
-            },
+            "billing_details": {"name": holder.name, "email": holder.email, "address": address},
+            kind: facts_of(instrument, holder),
             "created": world.now(),
             "customer": None,
             "customer_account": None,
             "livemode": False,
             "metadata": {},
-            "type": "card",
+            "type": kind,
         }
     )
-    world.store.put(CARD, {"id": method["id"], "number": card.number})
+    world.store.put(CARD, {"id": method["id"], "number": instrument.number, "type": kind})
     return method
 
 
@@ -85,15 +69,15 @@ def attach_payment_method(world: World, reference: str, customer: ReadOnly, para
 
     `reference` is an id, or a test payment method such as `pm_card_visa`.
     """
-    token = find_token(reference)
+    token = find_test_method(reference)
     if token:
         method = create_payment_method(world, token)
     else:
         method = world.find("payment_method", reference, param)
         _check_attachable(world, method, customer)
-    card = card_behind(world, method["id"])
-    if card.decline and not card.attaches:
-        decline = card.decline
+    instrument = instrument_behind(world, method["id"])
+    if instrument.decline and not instrument.attaches:
+        decline = instrument.decline
         raise card_error(decline.message, code=decline.code, decline_code=decline.decline_code)
     method["customer"] = customer["id"]
     method["created"] = world.time_of(customer)
@@ -162,12 +146,15 @@ def _clear_default(world: World, customer_id: str, method_id: str) -> None:
             world.change({**subscription, "default_payment_method": None})
 
 
-def card_behind(world: World, method_id: str) -> TestCard:
-    """Return the test card of a payment method."""
+def instrument_behind(world: World, method_id: str) -> Instrument:
+    """Return the test card or bank account of a payment method."""
     kept = world.store.peek(CARD, method_id)
     if kept is None:
         raise no_such("payment_method", method_id, "payment_method")
-    return find_card(kept["number"])
+    kind = kept.get("type", "card")
+    if kind == "link":
+        return LINK
+    return find_card(kept["number"]) if kind == "card" else find_account(kept["number"], kind)
 
 
 def method_for(world: World, customer: ReadOnly, subscription: ReadOnly | None) -> str | None:

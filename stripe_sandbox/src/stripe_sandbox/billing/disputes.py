@@ -97,7 +97,11 @@ def _evidence_details(world: World, charge: ReadOnly, status: str) -> Document:
     }
 
 
-def _method_details(charge: ReadOnly, reason: str, status: str) -> Document:
+def _method_details(charge: ReadOnly, reason: str, status: str) -> Document | None:
+    """Return what the network says of a dispute; banks say nothing of debits."""
+    kind = charge["payment_method_details"]["type"]
+    if kind != "card":
+        return None
     case = {"prevented": "resolution", "warning_needs_response": "inquiry"}
     brand = charge["payment_method_details"]["card"]["brand"]
     code = NETWORK_CODES.get(reason)

@@ -28,7 +28,8 @@ def attempt_payment(
 def settle(world: World, invoice: Document, *, failed: bool, ends_retries: bool = True) -> None:
     """Update the invoice's subscription and customer after a payment attempt.
 
-    A failure ends the retries if none is left, unless it was a manual attempt after the first one.
+    An invoice that is neither paid nor failed has a bank debit under way. A failure
+    ends the retries if none is left, unless it was a manual attempt after the first one.
     """
     subscription = subscription_of(world, invoice)
     if subscription is None or subscription["status"] in FINAL_STATUSES:
@@ -37,9 +38,19 @@ def settle(world: World, invoice: Document, *, failed: bool, ends_retries: bool 
     if failed:
         _mark_past_due(world, subscription, invoice, ends_retries=ends_retries)
         return
+    if invoice["status"] == "open":
+        _let_in(world, subscription)
+        return
     subscription = apply_if_paid(world, subscription, invoice)
     if subscription["status"] in IN_ARREARS and _is_latest(subscription, invoice):
         set_status(subscription, "trialing" if _in_trial(world, subscription) else "active")
+        world.change(subscription)
+
+
+def _let_in(world: World, subscription: Document) -> None:
+    """Begin a new subscription while the bank debit that pays for it is under way."""
+    if subscription["status"] == "incomplete":
+        set_status(subscription, "active")
         world.change(subscription)
 
 

@@ -283,12 +283,23 @@ def note_attempt(world: World, invoice: Document, decline: Decline | None, *, ma
     invoice["attempted"] = True
     if counts:
         invoice["attempt_count"] += 1
+    if decline is None and payments.is_under_way(world, invoice):
+        invoice["next_payment_attempt"] = None
+        world.change(invoice)
+    else:
+        note_outcome(world, invoice, decline, counts=counts)
+
+
+def note_outcome(
+    world: World, invoice: Document, decline: Decline | None, *, counts: bool = True
+) -> None:
+    """Note how an attempt to pay has ended, for a bank debit days later."""
     if decline is None:
         mark_paid(world, invoice)
-    else:
-        if counts:
-            invoice["next_payment_attempt"] = _next_attempt(world, invoice)
-        _announce_failure(world, invoice, decline)
+        return
+    if counts:
+        invoice["next_payment_attempt"] = _next_attempt(world, invoice)
+    _announce_failure(world, invoice, decline)
 
 
 def _announce_failure(world: World, invoice: Document, decline: Decline) -> None:

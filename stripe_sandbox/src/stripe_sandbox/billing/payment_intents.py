@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from stripe_sandbox.bank_accounts import TestAccount
 from stripe_sandbox.billing.authentication import next_action, requires_authentication
 from stripe_sandbox.billing.charges import make_charge, take_money
 from stripe_sandbox.billing.consequences import plan_consequence
-from stripe_sandbox.billing.customers import card_behind
+from stripe_sandbox.billing.customers import instrument_behind
+from stripe_sandbox.billing.debits import begin_debit, give_up_debit
+from stripe_sandbox.billing.mandates import give_mandate
+from stripe_sandbox.billing.method_shapes import type_of
 from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid
@@ -55,16 +59,22 @@ def charge_intent(
     """Charge a payment method for an intent and save it; return the decline, if any.
 
     A payment that requires 3D Secure waits for it in `requires_action`, and counts as declined
-    until then.
+    until then. A bank debit is `processing` afterwards, and neither declined nor paid.
     """
     intent["payment_method"] = method_id
-    card = card_behind(world, method_id)
+    instrument = instrument_behind(world, method_id)
+    kinds = intent["payment_method_types"]
+    intent["payment_method_types"] = list(dict.fromkeys([*kinds, type_of(instrument)]))
     if not authenticated and requires_authentication(world, method_id, buyer_present=buyer_present):
         error = None if buyer_present else _payment_error(AUTHENTICATION)
         return _ask_for_authentication(world, intent, error, return_url)
-    if card.decline:
-        return note_decline(world, intent, card.decline)
-    _note_success(world, intent)
+    if instrument.decline:
+        return note_decline(world, intent, instrument.decline)
+    give_mandate(world, intent, method_id)
+    if isinstance(instrument, TestAccount):
+        begin_debit(world, intent, instrument)
+    else:
+        note_success(world, intent)
     return None
 
 
@@ -89,11 +99,16 @@ def _payment_error(decline: Decline) -> Document:
     }
 
 
-def note_decline(world: World, intent: Document, decline: Decline) -> Decline:
-    """Note a declined charge, or a failed authentication, which charges nothing."""
+def note_decline(
+    world: World, intent: Document, decline: Decline, charge: ReadOnly | None = None
+) -> Decline:
+    """Note a declined charge, or a failed authentication, which charges nothing.
+
+    `charge` is that of a debit; any other one is made here.
+    """
     error = _payment_error(decline)
     if decline is not AUTHENTICATION_FAILED:
-        charge = make_charge(world, intent, decline)
+        charge = charge or make_charge(world, intent, decline)
         world.announce("charge.failed", charge)
         intent["latest_charge"] = charge["id"]
         error["charge"] = charge["id"]
@@ -107,9 +122,10 @@ def note_decline(world: World, intent: Document, decline: Decline) -> Decline:
     return decline
 
 
-def _note_success(world: World, intent: Document) -> None:
-    captured = intent["capture_method"] != "manual"
-    charge = make_charge(world, intent, None, captured=captured)
+def note_success(world: World, intent: Document, charge: ReadOnly | None = None) -> None:
+    """Note a successful charge; that of a debit is there already."""
+    captured = charge is not None or intent["capture_method"] != "manual"
+    charge = charge or make_charge(world, intent, None, captured=captured)
     world.announce("charge.succeeded", charge)
     plan_consequence(world, charge)
     intent |= {"last_payment_error": None, "latest_charge": charge["id"], "next_action": None}
@@ -142,6 +158,7 @@ def cancel_intent(world: World, intent: Document, reason: str | None) -> Documen
     """Cancel an intent that has not been paid."""
     if intent["status"] not in CANCELABLE:
         raise _unexpected(intent, "canceled", CANCELABLE)
+    give_up_debit(world, intent)
     intent |= {
         "amount_capturable": 0,
         "canceled_at": world.time_of(intent),

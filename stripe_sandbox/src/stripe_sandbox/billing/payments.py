@@ -57,6 +57,7 @@ def charge_card(
 ) -> Decline | None:
     """Charge the invoice's remaining amount; return the decline, if any.
 
+    A bank debit is under way afterwards.
     A buyer who is present has authenticated the payment already, if the card requires it. Creates
     a charge and updates the payment intent; the caller updates the invoice.
     """
@@ -65,9 +66,17 @@ def charge_card(
     decline = charge_intent(
         world, intent, method_id, buyer_present=buyer_present, authenticated=buyer_present
     )
-    if decline is None:
+    if decline is None and intent["status"] == "succeeded":
         note_paid(world, payment, intent["amount"])
     return decline
+
+
+def is_under_way(world: World, invoice: ReadOnly) -> bool:
+    """Return whether a bank debit for the invoice has neither succeeded nor failed yet."""
+    payment = payment_of(world, invoice["id"])
+    if payment is None or payment["status"] != "open":
+        return False
+    return bool(intent_of(world, payment)["status"] == "processing")
 
 
 def intent_of(world: World, payment: ReadOnly) -> Document:

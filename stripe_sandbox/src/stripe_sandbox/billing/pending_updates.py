@@ -22,7 +22,9 @@ def update_if_paid(world: World, changed: Document, *, new_period: bool) -> None
         world, changed, term_lines(world, changed, items), reason="subscription_update"
     )
     invoice = finalize_invoice(world, invoice)
-    if invoice["status"] == "open" and collect(world, invoice):
+    if invoice["status"] == "open":
+        collect(world, invoice)
+    if invoice["status"] == "open":
         _keep_back(world, before, changed, invoice, new_period=new_period)
     else:
         world.change(changed)

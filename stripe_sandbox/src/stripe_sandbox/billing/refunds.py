@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from stripe_sandbox.billing.balance import Movement, add_transaction
-from stripe_sandbox.billing.customers import card_behind
+from stripe_sandbox.billing.customers import instrument_behind
 from stripe_sandbox.billing.later import plan_task
 from stripe_sandbox.billing.warnings import settle_warnings
 from stripe_sandbox.documents import Document, ReadOnly
@@ -43,7 +43,7 @@ def make_refund(world: World, new: NewRefund) -> Document:
             "created": world.time_of(charge),
             "currency": charge["currency"],
             "customer": charge["customer"],
-            "destination_details": {"card": {"type": "refund"}, "type": "card"},
+            "destination_details": _destination(charge),
             "metadata": dict(new.metadata),
             "payment_intent": charge["payment_intent"],
             "payment_method": charge["payment_method"],
@@ -59,6 +59,16 @@ def make_refund(world: World, new: NewRefund) -> Document:
     if _outcome(world, charge) != "succeeds":
         plan_task(world, "settle_refund", refund, DELAY, clock=world.clock_of(charge))
     return refund
+
+
+def _destination(charge: ReadOnly) -> Document:
+    """Return where a refund goes: back to the card, or by a transfer to the bank account."""
+    kind = charge["payment_method_details"]["type"]
+    transfers = {"sepa_debit": "eu_bank_transfer", "us_bank_account": "us_bank_transfer"}
+    if kind == "card":
+        return {"card": {"type": "refund"}, "type": "card"}
+    transfer = transfers.get(kind)
+    return {transfer: {}, "type": transfer} if transfer else {"type": kind}
 
 
 def _checked_amount(world: World, new: NewRefund) -> int:
@@ -84,7 +94,7 @@ def _is_refundable(world: World, charge_id: str) -> bool:
 
 
 def _outcome(world: World, charge: ReadOnly) -> str:
-    return card_behind(world, charge["payment_method"]).refund
+    return instrument_behind(world, charge["payment_method"]).refund
 
 
 def _take(world: World, refund: ReadOnly) -> str:

@@ -8,6 +8,8 @@ from contextlib import suppress
 
 from stripe_sandbox.billing.checkout import expire_session
 from stripe_sandbox.billing.consequences import bring_about
+from stripe_sandbox.billing.debit_outcomes import settle_debit
+from stripe_sandbox.billing.debits import SETTLES
 from stripe_sandbox.billing.disputes import lapse_dispute
 from stripe_sandbox.billing.due_invoices import FALLS_DUE, fall_due
 from stripe_sandbox.billing.later import KIND as TASK
@@ -67,6 +69,7 @@ def _run_task(world: World, task: Document) -> None:
 TASKS: dict[str, Callable[[World, Document], None]] = {
     EXPIRES: announce_expiry,
     FALLS_DUE: fall_due,
+    SETTLES: settle_debit,
     "bring_about": bring_about,
     "lapse_dispute": lapse_dispute,
     "settle_refund": settle_refund,

@@ -3,7 +3,9 @@
 from typing import Any
 
 from stripe_sandbox.billing.authentication import next_action, note_set_up
-from stripe_sandbox.billing.customers import attach_payment_method, card_behind, method_for
+from stripe_sandbox.billing.customers import attach_payment_method, instrument_behind, method_for
+from stripe_sandbox.billing.mandates import give_mandate, mandate_of
+from stripe_sandbox.billing.method_shapes import type_of
 from stripe_sandbox.cards import AUTHENTICATION_FAILED, Decline
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid
@@ -52,10 +54,12 @@ def confirm_setup(
     If the card requires 3D Secure, the intent waits for it in `requires_action`.
     """
     intent["payment_method"] = method_id
-    card = card_behind(world, method_id)
-    if card.decline and not card.attaches:
-        return _fail(world, intent, card.decline)
-    if card.authentication in ASKED_ONCE and not authenticated:
+    instrument = instrument_behind(world, method_id)
+    kinds = intent["payment_method_types"]
+    intent["payment_method_types"] = list(dict.fromkeys([*kinds, type_of(instrument)]))
+    if instrument.decline and not instrument.attaches:
+        return _fail(world, intent, instrument.decline)
+    if instrument.authentication in ASKED_ONCE and not authenticated:
         _attempt(world, intent, "requires_action", None)
         action = next_action(world, intent, return_url)
         intent |= {"next_action": action, "status": "requires_action"}
@@ -77,6 +81,8 @@ def finish_setup(world: World, intent: Document, *, succeeds: bool) -> Decline |
 def _succeed(world: World, intent: Document) -> None:
     method_id = str(intent["payment_method"])
     note_set_up(world, method_id)
+    give_mandate(world, intent, method_id)
+    intent["mandate"] = mandate_of(world, method_id)
     if intent["customer"] and world.find("payment_method", method_id)["customer"] is None:
         customer = world.find("customer", intent["customer"])
         attach_payment_method(world, method_id, customer, "payment_method")
@@ -108,6 +114,7 @@ def _fail(world: World, intent: Document, decline: Decline) -> Decline:
 
 def _attempt(world: World, intent: Document, status: str, error: ReadOnly | None) -> None:
     """Store the attempt that a confirmation makes."""
+    kind = type_of(instrument_behind(world, str(intent["payment_method"])))
     attempt = world.add(
         {
             "id": world.ids.next("setatt"),
@@ -116,7 +123,7 @@ def _attempt(world: World, intent: Document, status: str, error: ReadOnly | None
             "customer": intent["customer"],
             "livemode": False,
             "payment_method": intent["payment_method"],
-            "payment_method_details": {"card": {}, "type": "card"},
+            "payment_method_details": {kind: {}, "type": kind},
             "setup_error": error,
             "setup_intent": intent["id"],
             "status": status,

@@ -1,14 +1,31 @@
 """Parses and checks the buyer's input."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from stripe_sandbox.billing.checkout import Buyer
+from stripe_sandbox.bank_accounts import (
+    LINK,
+    ROUTING_NUMBER,
+    Instrument,
+    find_account,
+    is_iban,
+)
+from stripe_sandbox.billing.buyers import Buyer
 from stripe_sandbox.cards import find_card, passes_luhn
+from stripe_sandbox.documents import Document
 
 CARD_DIGITS = range(13, 20)
 CVC_DIGITS = (3, 4)
 CENTURY = 2000
+ADDRESS_FIELDS = {
+    "city": "billingLocality",
+    "country": "billingCountry",
+    "line1": "billingAddressLine1",
+    "line2": "billingAddressLine2",
+    "postal_code": "billingPostalCode",
+    "state": "billingAdministrativeArea",
+}
+"""The names of the fields of an address at Stripe's payment page."""
 
 
 class FormError(Exception):
@@ -20,20 +37,57 @@ class FormError(Exception):
         self.message = message
 
 
-def read_buyer(form: Mapping[str, str], now: int, *, with_card: bool) -> Buyer:
+def read_buyer(form: Mapping[str, str], now: int, kinds: Sequence[str] = ("card",)) -> Buyer:
     """Return the buyer; raises FormError for the first invalid field.
 
+    `kinds` are the types of payment methods to choose from, none if nothing is to be paid with.
     `now` (Unix seconds) is compared with the card's expiry.
     """
     name, email = form.get("billingName", "").strip(), form.get("email", "").strip()
-    if not with_card:
-        return Buyer(name=name or None, email=email or None)
+    address = _read_address(form)
+    if not kinds:
+        return Buyer(name or None, email or None, address=address)
+    kind = form.get("paymentMethodType") or kinds[0]
+    if kind not in kinds:
+        raise FormError("paymentMethodType", "Choose how to pay.")
+    if kind != "card":
+        instrument = _read_account(form, kind)
+        _need_name(name, "Enter the name of the account holder.")
+        return Buyer(name, email or None, instrument, address=address)
     number = _read_number(form.get("cardNumber", ""))
     expiry = _read_expiry(form.get("cardExpiry", ""), now)
     _check_cvc(form.get("cardCvc", ""))
+    _need_name(name, "Enter the name on the card.")
+    return Buyer(name, email or None, find_card(number), expiry, address)
+
+
+def _need_name(name: str, message: str) -> None:
     if not name:
-        raise FormError("billingName", "Enter the name on the card.")
-    return Buyer(name=name, email=email or None, card=find_card(number), expiry=expiry)
+        raise FormError("billingName", message)
+
+
+def _read_address(form: Mapping[str, str]) -> Document | None:
+    typed = {name: form.get(field, "").strip() for name, field in ADDRESS_FIELDS.items()}
+    given = {name: one for name, one in typed.items() if one}
+    return {**dict.fromkeys(ADDRESS_FIELDS), **given} if given else None
+
+
+def _read_account(form: Mapping[str, str], kind: str) -> Instrument:
+    if kind == "link":
+        return LINK
+    if kind == "sepa_debit":
+        iban = "".join(form.get("iban", "").split()).upper()
+        if not is_iban(iban):
+            raise FormError("iban", "The IBAN you entered is invalid.")
+        return find_account(iban, "sepa_debit")
+    if form.get("routingNumber", "").strip() != ROUTING_NUMBER:
+        raise FormError(
+            "routingNumber", f"The routing number of test accounts is {ROUTING_NUMBER}."
+        )
+    number = form.get("accountNumber", "").strip()
+    if not number.isascii() or not number.isdigit():
+        raise FormError("accountNumber", "Your account number is incomplete.")
+    return find_account(number, "us_bank_account")
 
 
 def read_quantities(form: Mapping[str, str]) -> dict[int, int]:

@@ -5,16 +5,12 @@ from typing import Any
 
 from aiohttp import web
 
+from stripe_sandbox.billing.buyers import Buyer
 from stripe_sandbox.billing.cart import cart_of, line_items_of
 from stripe_sandbox.billing.cart_changes import change_cart
-from stripe_sandbox.billing.checkout import (
-    Buyer,
-    asks_for_card,
-    complete_session,
-    recover_session,
-    success_address,
-)
-from stripe_sandbox.cards import AUTHENTICATION_FAILED, find_card
+from stripe_sandbox.billing.checkout import asks_for_card, recover_session, success_address
+from stripe_sandbox.billing.checkout_completion import complete_session
+from stripe_sandbox.cards import AUTHENTICATION_FAILED, TestCard, find_card
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.hosted.card_form import FormError, read_buyer, read_quantities
@@ -87,8 +83,9 @@ class CheckoutPages:
             buyer = self._confirmed_buyer(session, form)
         else:
             now = self._world.time_of(session)
-            buyer = read_buyer(form, now, with_card=asks_for_card(session))
-            if buyer.card and buyer.card.authenticates:
+            kinds = session["payment_method_types"] if asks_for_card(session) else ()
+            buyer = read_buyer(form, now, kinds)
+            if isinstance(buyer.instrument, TestCard) and buyer.instrument.authenticates:
                 return self._ask_for_confirmation(session, buyer)
         with self._world.store.transaction():
             session = complete_session(self._world, session, buyer)
@@ -104,7 +101,8 @@ class CheckoutPages:
 
     def _ask_for_confirmation(self, session: ReadOnly, buyer: Buyer) -> web.Response:
         challenge = {"id": self._world.ids.next("challenge"), "session": session["id"]}
-        facts = asdict(buyer) | {"card": buyer.card.number if buyer.card else None}
+        number = buyer.instrument.number if buyer.instrument else None
+        facts = asdict(buyer) | {"instrument": number}
         with self._world.store.transaction():
             self._world.store.put(CHALLENGE, challenge | {"buyer": facts})
         return html_response(200, render_authentication(session, challenge["id"]))
@@ -119,8 +117,8 @@ class CheckoutPages:
         if form.get("authentication") != "complete":
             raise ApiError(402, AUTHENTICATION_FAILED.message)
         facts = challenge["buyer"]
-        number, expiry = facts.pop("card"), facts.pop("expiry")
-        return Buyer(**facts, card=find_card(number), expiry=(expiry[0], expiry[1]))
+        number, expiry = facts.pop("instrument"), facts.pop("expiry")
+        return Buyer(**facts, instrument=find_card(number), expiry=(expiry[0], expiry[1]))
 
     def _render(self, session: ReadOnly, **outcome: Any) -> str:
         lines: list[ReadOnly] = [*line_items_of(self._world, session["id"])]

@@ -1,6 +1,6 @@
 """The HTML of the hosted pages: no scripts, one column, labelled fields."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from string import Template
@@ -23,7 +23,7 @@ td, th { padding: .375rem 0; text-align: left; vertical-align: top; font-weight:
 td:last-child { text-align: right; white-space: nowrap; padding-left: 1rem; }
 tr.total > * { border-top: 1px solid #697386; font-weight: 600; }
 label { display: block; margin-top: .75rem; font-weight: 600; }
-input { box-sizing: border-box; width: 100%; font: inherit; padding: .5rem;
+input, select { box-sizing: border-box; width: 100%; font: inherit; padding: .5rem;
   border: 1px solid #697386; border-radius: .25rem; }
 input[aria-invalid] { border-color: #b3093c; }
 button { box-sizing: border-box; width: 100%; font: inherit; font-weight: 600; margin-top: 1rem;
@@ -61,6 +61,29 @@ CARD_FIELDS = (
     ("cardExpiry", "Expiry (MM / YY)", "cc-exp", "MM / YY", "numeric"),
     ("cardCvc", "Security code (CVC)", "cc-csc", "CVC", "numeric"),
     ("billingName", "Cardholder name", "cc-name", "Full name on card", "text"),
+)
+NAME_FIELD = ("billingName", "Account holder", "name", "Full name", "text")
+METHOD_FIELDS = {
+    "card": CARD_FIELDS,
+    "link": (),
+    "sepa_debit": (("iban", "IBAN", "off", "DE00 0000 0000 0000 0000 00", "text"), NAME_FIELD),
+    "us_bank_account": (
+        ("routingNumber", "Routing number", "off", "110000000", "numeric"),
+        ("accountNumber", "Account number", "off", "000123456789", "numeric"),
+        NAME_FIELD,
+    ),
+}
+METHOD_NAMES = {
+    "card": "Card",
+    "link": "Link",
+    "sepa_debit": "SEPA debit",
+    "us_bank_account": "US bank account",
+}
+ADDRESS_FIELDS = (
+    ("billingAddressLine1", "Address", "address-line1", "Street", "text"),
+    ("billingLocality", "City", "address-level2", "City", "text"),
+    ("billingPostalCode", "Postal code", "postal-code", "12345", "text"),
+    ("billingCountry", "Country", "country", "US", "text"),
 )
 EMAIL_FIELD = ("email", "Email", "email", "you@example.com", "email")
 
@@ -120,6 +143,10 @@ def render_checkout(
 
 
 def _title(cart: Cart, world: World) -> str:
+    if not cart.items:
+        return "Save your payment details"
+    if not cart.recurring():
+        return f"Pay for {describe_price(world, cart.items[0].price)}"
     verb = "Try" if cart.has_trial() else "Subscribe to"
     return f"{verb} {describe_price(world, cart.recurring()[0].price)}"
 
@@ -127,11 +154,17 @@ def _title(cart: Cart, world: World) -> str:
 def _button(cart: Cart, session: ReadOnly) -> str:
     if cart.has_trial():
         return "Start trial"
+    if session["mode"] == "setup":
+        return "Save"
+    if session["mode"] == "payment" and session["amount_total"]:
+        return f"Pay {escape(format_amount(session['amount_total'], session['currency']))}"
     return "Subscribe" if session["amount_total"] else "Complete order"
 
 
 def _summary(session: ReadOnly, lines: Iterable[ReadOnly]) -> str:
     currency = session["currency"]
+    if session["mode"] == "setup":
+        return ""
     rows = [_row(_line_name(line), line["amount_subtotal"], currency) for line in lines]
     discount = session["total_details"]["amount_discount"]
     if discount:
@@ -190,19 +223,47 @@ def _fields(session: ReadOnly, typed: Mapping[str, str], wrong_field: str | None
     known_email = session["customer_email"] or session["customer"]
     if not known_email:
         yield _field(EMAIL_FIELD, typed.get("email", ""), wrong_field)
-    if asks_for_card(session):
-        for field in CARD_FIELDS:
-            kept = typed.get("billingName", "") if field[0] == "billingName" else ""
-            yield _field(field, kept, wrong_field)
+    kinds = session["payment_method_types"] if asks_for_card(session) else []
+    if len(kinds) > 1:
+        yield _choice(kinds, typed.get("paymentMethodType"))
+    for field in _payment_fields(kinds):
+        kept = typed.get("billingName", "") if field[0] == "billingName" else ""
+        yield _field(field, kept, wrong_field, needed=len(kinds) == 1)
+    if session["billing_address_collection"] == "required":
+        for field in ADDRESS_FIELDS:
+            yield _field(field, typed.get(field[0], ""), wrong_field, needed=False)
 
 
-def _field(field: tuple[str, str, str, str, str], value: str, wrong_field: str | None) -> str:
+def _choice(kinds: Sequence[str], chosen: str | None) -> str:
+    """Return the field that says which type of payment method the others are filled in for."""
+    options = "".join(
+        f'<option value="{kind}"{" selected" * (kind == chosen)}>{METHOD_NAMES[kind]}</option>'
+        for kind in kinds
+    )
+    return (
+        '<label for="paymentMethodType">How do you want to pay?</label>'
+        f'<select id="paymentMethodType" name="paymentMethodType">{options}</select>\n'
+    )
+
+
+def _payment_fields(kinds: Sequence[str]) -> list[tuple[str, str, str, str, str]]:
+    """Return the fields of every type of payment method, each once."""
+    return list(dict.fromkeys(field for kind in kinds for field in METHOD_FIELDS[kind]))
+
+
+def _field(
+    field: tuple[str, str, str, str, str],
+    value: str,
+    wrong_field: str | None,
+    *,
+    needed: bool = True,
+) -> str:
     name, label, autocomplete, hint, mode = field
     invalid = ' aria-invalid="true" aria-describedby="problem"' if name == wrong_field else ""
     return (
         f'<label for="{name}">{label}</label>'
         f'<input id="{name}" name="{name}" autocomplete="{autocomplete}" placeholder="{hint}" '
-        f'inputmode="{mode}" value="{escape(value)}" required{invalid}>\n'
+        f'inputmode="{mode}" value="{escape(value)}"{" required" * needed}{invalid}>\n'
     )
 
 

@@ -4,11 +4,12 @@ from html import escape
 
 from aiohttp import web
 
-from stripe_sandbox.billing.customers import attach_payment_method, create_payment_method
+from stripe_sandbox.billing.buyers import keep_instrument, refusal
+from stripe_sandbox.billing.customers import attach_payment_method
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import charge_invoice
 from stripe_sandbox.documents import Document, ReadOnly
-from stripe_sandbox.errors import ApiError, card_error
+from stripe_sandbox.errors import ApiError
 from stripe_sandbox.hosted.card_form import FormError, read_buyer
 from stripe_sandbox.hosted.checkout import html_response
 from stripe_sandbox.hosted.html import card_fields, not_found, render_page
@@ -54,17 +55,13 @@ class InvoicePages:
     def _take_payment(self, invoice: Document, form: dict[str, str]) -> None:
         """Charge a card; a declined one is not kept, and its attempt leaves no trace."""
         world = self._world
-        buyer = read_buyer(form, world.time_of(invoice), with_card=True)
-        if buyer.card is None:
-            raise FormError("cardNumber", "Your card number is incomplete.")
+        buyer = read_buyer(form, world.time_of(invoice))
         customer = world.find("customer", invoice["customer"])
-        method = create_payment_method(
-            world, buyer.card, expiry=buyer.expiry, name=buyer.name, email=customer["email"]
-        )
-        attach_payment_method(world, method["id"], customer, "payment_method")
-        decline = charge_invoice(world, invoice, method["id"], buyer_present=True, manual=True)
+        method_id = keep_instrument(world, buyer, customer["email"])
+        attach_payment_method(world, method_id, customer, "payment_method")
+        decline = charge_invoice(world, invoice, method_id, buyer_present=True, manual=True)
         if decline:
-            raise card_error(decline.message, code=decline.code, decline_code=decline.decline_code)
+            raise refusal(decline)
         settle(world, invoice, failed=False)
 
 

@@ -4,13 +4,14 @@ from html import escape
 
 from aiohttp import web
 
+from stripe_sandbox.billing.buyers import keep_instrument, refusal
 from stripe_sandbox.billing.changes import schedule_cancellation
-from stripe_sandbox.billing.customers import create_payment_method, use_card
+from stripe_sandbox.billing.customers import use_card
 from stripe_sandbox.billing.periods import earliest_end
 from stripe_sandbox.billing.setup_intents import confirm_setup, open_setup
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.documents import Document, ReadOnly
-from stripe_sandbox.errors import ApiError, card_error
+from stripe_sandbox.errors import ApiError
 from stripe_sandbox.hosted.card_form import FormError, read_buyer
 from stripe_sandbox.hosted.checkout import html_response
 from stripe_sandbox.hosted.html import card_fields, not_found, render_page
@@ -124,17 +125,13 @@ class CustomerPages:
         """Set up another card for the customer and their subscriptions."""
         world = self._world
         customer = world.find("customer", session["customer"])
-        buyer = read_buyer(form, world.time_of(customer), with_card=True)
-        if buyer.card is None:
-            raise FormError("cardNumber", "Your card number is incomplete.")
-        method = create_payment_method(
-            world, buyer.card, expiry=buyer.expiry, name=buyer.name, email=customer["email"]
-        )
+        buyer = read_buyer(form, world.time_of(customer))
+        method_id = keep_instrument(world, buyer, customer["email"])
         intent = open_setup(world, {"customer": customer["id"]})
-        decline = confirm_setup(world, intent, method["id"], authenticated=True)
+        decline = confirm_setup(world, intent, method_id, authenticated=True)
         if decline:
-            raise card_error(decline.message, code=decline.code, decline_code=decline.decline_code)
-        use_card(world, customer["id"], method["id"])
+            raise refusal(decline)
+        use_card(world, customer["id"], method_id)
 
 
 def _allows(features: ReadOnly | None, name: str) -> bool:

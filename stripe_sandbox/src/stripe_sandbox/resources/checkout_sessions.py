@@ -1,4 +1,4 @@
-"""`/v1/checkout/sessions`, mode subscription only."""
+"""`/v1/checkout/sessions`."""
 
 from typing import Any
 
@@ -29,6 +29,12 @@ from stripe_sandbox.operations import (
     retrieve,
 )
 from stripe_sandbox.resources import prices
+from stripe_sandbox.resources.checkout_modes import (
+    OF_MODES,
+    check_one_time,
+    check_params_of_mode,
+    fields_of_mode,
+)
 from stripe_sandbox.supported import one_of, supports
 
 SHOWN = (
@@ -60,24 +66,47 @@ MAX_LINES = 20
 def create(call: Call) -> Document:
     """Create a session."""
     _check_mode(call)
+    check_params_of_mode(call)
     _check_buyer(call)
     _check_expiry(call)
+    return open_session(call.world, _cart(call), _values(call))
+
+
+def _cart(call: Call) -> Cart:
     data = call.get("subscription_data", {})
     path = "subscription_data[default_tax_rates]"
     defaults = find_rates(call.world, data.get("default_tax_rates"), path)
-    cart = Cart(_items(call), data, _discounts(call), tuple(defaults))
-    _check_cart(cart)
+    cart = Cart(
+        _items(call),
+        data,
+        _discounts(call),
+        tuple(defaults),
+        call.get("payment_intent_data", {}),
+        call.get("setup_intent_data", {}),
+        call.get("customer_update", {}),
+    )
+    if call.get("mode") == "setup":
+        return cart
+    if call.get("mode") == "payment":
+        check_one_time(cart)
+    else:
+        _check_cart(cart)
     if call.get("customer"):
         check_currency_of(call.world, call.get("customer"), cart.currency)
     _check_trial(call, cart.subscription_data)
+    return cart
+
+
+def _values(call: Call) -> Document:
+    """Return the fields of the session that follow from the params."""
     values = {name: value for name, value in call.pick(*SHOWN).items() if value is not None}
     values.setdefault("customer", None)
-    values["customer_creation"] = None if values["customer"] else "always"
+    values |= fields_of_mode(call)
     email = call.get("customer_email")
     values["customer_details"] = {"email": email, "tax_exempt": "none"} if email else None
     if "after_expiration" in values:
         values["after_expiration"] = _after_expiration(values["after_expiration"])
-    return open_session(call.world, cart, values)
+    return values
 
 
 def _check_mode(call: Call) -> None:
@@ -119,6 +148,8 @@ def _check_expiry(call: Call) -> None:
 
 def _items(call: Call) -> list[PricedItem]:
     given = call.get("line_items")
+    if call.get("mode") == "setup":
+        return []
     if not given:
         raise missing_param("line_items")
     return [_item(call, line, f"line_items[{index}]") for index, line in enumerate(given)]
@@ -252,7 +283,8 @@ CREATE = supports(
         "tax_rates",
         price_data=supports(base=prices.RECURRING_AMOUNT, product_data=PRODUCT),
     ),
-    mode=one_of("subscription"),
+    mode=one_of("payment", "setup", "subscription"),
+    base=OF_MODES,
     subscription_data=supports(
         "default_tax_rates",
         "description",

@@ -8,6 +8,7 @@ from stripe.params import (
     CustomerUpdateParams,
 )
 
+from stripe_sandbox.bank_accounts import find_test_method
 from stripe_sandbox.billing.customer_balance import add_transaction
 from stripe_sandbox.billing.customers import (
     attach_payment_method,
@@ -16,7 +17,6 @@ from stripe_sandbox.billing.customers import (
 )
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, cancel_subscription
 from stripe_sandbox.billing.tax_ids import drop_tax_ids, make_tax_id
-from stripe_sandbox.cards import find_token
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Operation, listing
@@ -68,7 +68,7 @@ def _check_email(call: Call) -> None:
 def _set_invoice_settings(call: Call, customer: Document) -> Document:
     given = dict(call.get("invoice_settings", {}))
     method = given.get("default_payment_method")
-    if method and find_token(method):
+    if method and find_test_method(method):
         given["default_payment_method"] = _saved_card(call, customer, method)
     elif method:
         param = "invoice_settings[default_payment_method]"

@@ -10,7 +10,13 @@ from stripe.params import (
     PaymentIntentUpdateParams,
 )
 
-from stripe_sandbox.billing.confirmations import confirm, confirmation_error, usable_method
+from stripe_sandbox.billing.confirmations import (
+    check_type,
+    confirm,
+    confirmation_error,
+    usable_method,
+)
+from stripe_sandbox.billing.mandates import give_mandate
 from stripe_sandbox.billing.payment_intents import (
     KIND,
     cancel_intent,
@@ -24,7 +30,7 @@ from stripe_sandbox.documents import Document, id_of, merge_metadata
 from stripe_sandbox.errors import ApiError, card_error, invalid, missing_param
 from stripe_sandbox.money import format_amount, minimum_charge
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
-from stripe_sandbox.supported import supports
+from stripe_sandbox.supported import one_of, supports
 
 PLAIN = (
     "capture_method",
@@ -50,12 +56,23 @@ def create(call: Call) -> Document:
     values = {name: value for name, value in call.pick(*PLAIN).items() if value is not None}
     values |= {"amount": call.get("amount"), "customer": customer}
     values["metadata"] = call.get("metadata", {})
+    values |= listed_types(call)
     if call.get("automatic_payment_methods"):
         values["automatic_payment_methods"] = call.get("automatic_payment_methods")
     if call.get("payment_method"):
         values["payment_method"] = usable_method(call.world, call.get("payment_method"), customer)
     intent = open_intent(call.world, values)
+    if intent["payment_method"]:
+        check_type(call.world, intent, intent["payment_method"])
     return _confirm(call, intent) if call.get("confirm") else intent
+
+
+def listed_types(call: Call) -> Document:
+    """Return which types of payment methods an intent takes, if the request lists them."""
+    listed = call.get("allowed_payment_method_types")
+    if not listed:
+        return {}
+    return {"allowed_payment_method_types": listed, "payment_method_types": listed}
 
 
 def _check_amount(amount: int, currency: str) -> None:
@@ -77,11 +94,13 @@ def update(call: Call) -> Document:
         message = "The amount of a PaymentIntent that an invoice has created cannot be changed."
         raise invalid(message, param="amount")
     intent |= call.pick(*PLAIN, "amount", "customer")
+    intent |= listed_types(call)
     _check_amount(intent["amount"], intent["currency"])
     if "metadata" in call.params:
         intent["metadata"] = merge_metadata(intent["metadata"], call.params["metadata"])
     if call.get("payment_method"):
         method = usable_method(world, call.get("payment_method"), id_of(intent["customer"]))
+        check_type(world, intent, method)
         intent |= {"payment_method": method, "status": "requires_confirmation"}
     return world.save(intent)
 
@@ -90,13 +109,16 @@ def confirm_intent(call: Call) -> Document:
     """Confirm a payment intent; 402 if the card is declined."""
     intent = call.world.find(KIND, call.id)
     refuse_unpayable(intent)
-    intent |= call.pick("receipt_email", "setup_future_usage")
+    intent |= call.pick("receipt_email", "setup_future_usage") | listed_types(call)
     return _confirm(call, intent)
 
 
 def _confirm(call: Call, intent: Document) -> Document:
     world, off_session = call.world, bool(call.get("off_session"))
     method_id = _method(call, intent)
+    check_type(world, intent, method_id)
+    if call.get("mandate_data"):
+        give_mandate(world, intent, method_id, call.get("mandate_data")["customer_acceptance"])
     decline = confirm(
         world,
         intent,
@@ -155,11 +177,21 @@ def cancel(call: Call) -> Document:
 
 PATH = "/payment_intents"
 ONE = f"{PATH}/{{id}}"
-CONFIRM = supports("error_on_requires_action", "off_session", "payment_method", "return_url")
+TYPES = one_of("card", "link", "sepa_debit", "us_bank_account")
+CONFIRM = supports(
+    "error_on_requires_action",
+    "mandate_data",
+    "off_session",
+    "payment_method",
+    "return_url",
+    allowed_payment_method_types=TYPES,
+)
 CREATE = supports(
     *PLAIN, "amount", "automatic_payment_methods", "confirm", "customer", "metadata", base=CONFIRM
 )
-UPDATE = supports(*PLAIN, "amount", "customer", "metadata", "payment_method")
+UPDATE = supports(
+    *PLAIN, "amount", "customer", "metadata", "payment_method", allowed_payment_method_types=TYPES
+)
 
 OPERATIONS = (
     Operation("POST", PATH, PaymentIntentCreateParams, create, CREATE),

@@ -1,5 +1,6 @@
 """`/v1/payment_methods`, and the payment methods of a customer."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from stripe.params import (
@@ -13,14 +14,22 @@ from stripe.params import (
     PaymentMethodUpdateParams,
 )
 
+from stripe_sandbox.bank_accounts import (
+    LINK,
+    ROUTING_NUMBER,
+    Instrument,
+    find_account,
+    is_iban,
+)
 from stripe_sandbox.billing.customers import (
-    EXPIRY,
+    NOBODY,
     attach_payment_method,
     check_owner,
     create_payment_method,
     detach_payment_method,
 )
-from stripe_sandbox.cards import TestCard, find_card, find_token, passes_luhn
+from stripe_sandbox.billing.method_shapes import Holder
+from stripe_sandbox.cards import find_card, find_token, passes_luhn
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
 from stripe_sandbox.operations import (
@@ -30,39 +39,78 @@ from stripe_sandbox.operations import (
     listing,
     retrieve,
 )
-from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.supported import NOTHING, one_of, supports
 
 MONTHS = range(1, 13)
 LONGEST_EXPIRY = 50
 
 
 def create(call: Call) -> Document:
-    """Create a payment method from a test card's number or token; it is not attached."""
-    given = call.get("card")
-    if call.get("type") is None or given is None:
-        raise missing_param("type" if call.get("type") is None else "card")
-    card, expiry = _card(call, given)
-    method = create_payment_method(call.world, card, expiry=expiry)
-    method["card"]["checks"]["cvc_check"] = "unchecked" if given.get("cvc") else None
+    """Create a payment method from a test card or bank account; it is not attached."""
+    kind = call.get("type")
+    given = call.get(kind) if kind else None
+    if kind is None or (given is None and kind != "link"):
+        raise missing_param("type" if kind is None else kind)
+    instrument, holder = INSTRUMENTS[kind](call, given or {})
+    method = create_payment_method(call.world, instrument, holder)
+    if kind == "card":
+        method["card"]["checks"]["cvc_check"] = "unchecked" if (given or {}).get("cvc") else None
     method["billing_details"] |= call.get("billing_details", {})
     method["allow_redisplay"] = call.get("allow_redisplay", "unspecified")
     method["metadata"] = call.get("metadata", {})
     return call.world.save(method)
 
 
-def _card(call: Call, given: ReadOnly) -> tuple[TestCard, tuple[int, int]]:
+def _sepa(call: Call, given: ReadOnly) -> tuple[Instrument, Holder]:
+    _need_holder(call, "email", "name")
+    iban = given["iban"].replace(" ", "").upper()
+    if not is_iban(iban):
+        message = "The IBAN you entered is invalid."
+        raise invalid(message, param="sepa_debit[iban]", code="invalid_bank_account_iban")
+    return find_account(iban, "sepa_debit"), NOBODY
+
+
+def _us_bank(call: Call, given: ReadOnly) -> tuple[Instrument, Holder]:
+    _need_holder(call, "name")
+    for name in ("account_number", "routing_number"):
+        if given.get(name) is None:
+            raise missing_param(f"us_bank_account[{name}]")
+    if given["routing_number"] != ROUTING_NUMBER:
+        message = f"In test mode the routing number is {ROUTING_NUMBER}."
+        raise invalid(
+            message, param="us_bank_account[routing_number]", code="routing_number_invalid"
+        )
+    holder = Holder(
+        company=given.get("account_holder_type") == "company",
+        savings=given.get("account_type") == "savings",
+    )
+    return find_account(given["account_number"], "us_bank_account"), holder
+
+
+def _link(call: Call, _: ReadOnly) -> tuple[Instrument, Holder]:
+    return LINK, Holder(email=call.get("billing_details", {}).get("email"))
+
+
+def _need_holder(call: Call, *names: str) -> None:
+    for name in names:
+        if not call.get("billing_details", {}).get(name):
+            raise missing_param(f"billing_details[{name}]")
+
+
+def _card(call: Call, given: ReadOnly) -> tuple[Instrument, Holder]:
     if given.get("token"):
         card = find_token(given["token"])
         if card is None:
             raise no_such("token", given["token"], "card[token]")
-        return card, EXPIRY
+        return card, NOBODY
     for name in ("number", "exp_month", "exp_year"):
         if given.get(name) is None:
             raise missing_param(f"card[{name}]")
     _check_expiry(given["exp_month"], given["exp_year"], call.world.now())
     if not given["number"].isdigit() or not passes_luhn(given["number"]):
         raise _wrong_card("Your card number is incorrect.", "number", "incorrect_number")
-    return find_card(given["number"]), (given["exp_month"], given["exp_year"])
+    expiry = (given["exp_month"], given["exp_year"])
+    return find_card(given["number"]), Holder(expiry=expiry)
 
 
 def _check_expiry(month: int, year: int, now: int) -> None:
@@ -85,13 +133,30 @@ def update(call: Call) -> Document:
     if method["customer"] is None:
         raise invalid("You must save this PaymentMethod to a customer before you can update it.")
     method["billing_details"] |= call.get("billing_details", {})
-    expiry = call.get("card", {})
-    method["card"] |= expiry
-    _check_expiry(method["card"]["exp_month"], method["card"]["exp_year"], call.world.now())
+    for kind in ("card", "us_bank_account"):
+        if call.get(kind):
+            _check_kind(method, kind)
+            method[kind] |= call.get(kind)
+    if method["type"] == "card":
+        _check_expiry(method["card"]["exp_month"], method["card"]["exp_year"], call.world.now())
     method |= call.pick("allow_redisplay")
     if "metadata" in call.params:
         method["metadata"] = merge_metadata(method["metadata"], call.params["metadata"])
     return call.world.change(method)
+
+
+def _check_kind(method: ReadOnly, kind: str) -> None:
+    if method["type"] != kind:
+        message = f"You cannot update `{kind}` of a payment method of type `{method['type']}`."
+        raise invalid(message, param=kind)
+
+
+INSTRUMENTS: Mapping[str, Callable[[Call, ReadOnly], tuple[Instrument, Holder]]] = {
+    "card": _card,
+    "link": _link,
+    "sepa_debit": _sepa,
+    "us_bank_account": _us_bank,
+}
 
 
 def attach(call: Call) -> Document:
@@ -137,6 +202,7 @@ PATH = "/payment_methods"
 ONE = f"{PATH}/{{id}}"
 OF_CUSTOMER = "/customers/{id}/payment_methods"
 DETAILS = supports("address", "email", "name", "phone")
+ACCOUNT = supports("account_holder_type", "account_type")
 CARD = supports("cvc", "exp_month", "exp_year", "number", "token")
 
 OPERATIONS = (
@@ -146,7 +212,14 @@ OPERATIONS = (
         PaymentMethodCreateParams,
         create,
         supports(
-            "allow_redisplay", "metadata", billing_details=DETAILS, card=CARD, type=one_of("card")
+            "allow_redisplay",
+            "metadata",
+            billing_details=DETAILS,
+            card=CARD,
+            link=NOTHING,
+            sepa_debit=supports("iban"),
+            type=one_of(*INSTRUMENTS),
+            us_bank_account=supports("account_number", "routing_number", base=ACCOUNT),
         ),
     ),
     Operation(
@@ -167,6 +240,7 @@ OPERATIONS = (
             "metadata",
             billing_details=DETAILS,
             card=supports("exp_month", "exp_year"),
+            us_bank_account=ACCOUNT,
         ),
     ),
     Operation("POST", f"{ONE}/attach", PaymentMethodAttachParams, attach, supports("customer")),

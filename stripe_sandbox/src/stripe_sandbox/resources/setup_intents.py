@@ -10,7 +10,8 @@ from stripe.params import (
     SetupIntentUpdateParams,
 )
 
-from stripe_sandbox.billing.confirmations import confirmation_error, usable_method
+from stripe_sandbox.billing.confirmations import check_type, confirmation_error, usable_method
+from stripe_sandbox.billing.mandates import give_mandate
 from stripe_sandbox.billing.setup_intents import (
     KIND,
     cancel_setup,
@@ -21,6 +22,7 @@ from stripe_sandbox.billing.setup_intents import (
 from stripe_sandbox.documents import Document, id_of, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
+from stripe_sandbox.resources.payment_intents import TYPES, listed_types
 from stripe_sandbox.supported import supports
 
 
@@ -29,12 +31,14 @@ def create(call: Call) -> Document:
     customer = call.get("customer")
     if customer:
         call.world.find("customer", customer, "customer")
-    named = call.pick("automatic_payment_methods", "description", "usage")
+    named = call.pick("automatic_payment_methods", "description", "usage") | listed_types(call)
     values = {name: value for name, value in named.items() if value is not None}
     values |= {"customer": customer, "metadata": call.get("metadata", {})}
     if call.get("payment_method"):
         values["payment_method"] = usable_method(call.world, call.get("payment_method"), customer)
     intent = open_setup(call.world, values)
+    if intent["payment_method"]:
+        check_type(call.world, intent, intent["payment_method"])
     return _confirm(call, intent) if call.get("confirm") else intent
 
 
@@ -43,11 +47,12 @@ def update(call: Call) -> Document:
     world = call.world
     intent = world.find(KIND, call.id)
     refuse_final(intent, "updated")
-    intent |= call.pick("customer", "description")
+    intent |= call.pick("customer", "description") | listed_types(call)
     if "metadata" in call.params:
         intent["metadata"] = merge_metadata(intent["metadata"] or {}, call.params["metadata"])
     if call.get("payment_method"):
         method = usable_method(world, call.get("payment_method"), id_of(intent["customer"]))
+        check_type(world, intent, method)
         intent |= {"payment_method": method, "status": "requires_confirmation"}
     return world.save(intent)
 
@@ -69,6 +74,10 @@ def _confirm(call: Call, intent: Document) -> Document:
             "the SetupIntent with a payment method and then confirm it again.",
             code="setup_intent_unexpected_state",
         )
+    check_type(call.world, intent, method_id)
+    if call.get("mandate_data"):
+        accepted = call.get("mandate_data")["customer_acceptance"]
+        give_mandate(call.world, intent, method_id, accepted)
     decline = confirm_setup(call.world, intent, method_id, return_url=call.get("return_url"))
     if decline:
         raise confirmation_error(call.world, decline, intent)
@@ -90,8 +99,12 @@ def list_attempts(call: Call) -> Document | Listing:
 
 PATH = "/setup_intents"
 ONE = f"{PATH}/{{id}}"
-UPDATE = supports("customer", "description", "metadata", "payment_method")
-CREATE = supports("automatic_payment_methods", "confirm", "return_url", "usage", base=UPDATE)
+UPDATE = supports(
+    "customer", "description", "metadata", "payment_method", allowed_payment_method_types=TYPES
+)
+CREATE = supports(
+    "automatic_payment_methods", "confirm", "mandate_data", "return_url", "usage", base=UPDATE
+)
 
 OPERATIONS = (
     Operation("POST", PATH, SetupIntentCreateParams, create, CREATE),
@@ -109,7 +122,7 @@ OPERATIONS = (
         f"{ONE}/confirm",
         SetupIntentConfirmParams,
         confirm,
-        supports("payment_method", "return_url"),
+        supports("mandate_data", "payment_method", "return_url"),
     ),
     Operation(
         "POST",

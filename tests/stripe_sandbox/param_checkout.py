@@ -1,0 +1,33 @@
+"""The part of `param_scenes` about the modes of Checkout."""
+
+from tests.stripe_sandbox.param_cases import Scene, case
+
+PAYS = {"mode": "payment", "line_items": [{"price": "$domain", "quantity": 1}]}
+SETS_UP = {"mode": "setup", "line_items": None, "allowed_payment_method_types": ["card"]}
+INVOICED = {"enabled": True}
+
+CHECKOUT_MODES: dict[str, Scene] = {
+    "mode": case("subscription"),
+    "currency": case("usd", "eur", **SETS_UP),
+    "customer_creation": case(**PAYS),
+    "customer_update.address": case(customer="$customer"),
+    "customer_update.name": case(customer="$customer"),
+    "invoice_creation.enabled": case(**PAYS),
+    **{
+        f"invoice_creation.invoice_data.{name}": case(invoice_creation=INVOICED, **PAYS)
+        for name in ("description", "footer", "metadata")
+    },
+    **{
+        f"payment_intent_data.{name}": case(**PAYS)
+        for name in (
+            "capture_method",
+            "description",
+            "metadata",
+            "receipt_email",
+            "setup_future_usage",
+            "statement_descriptor",
+            "statement_descriptor_suffix",
+        )
+    },
+    **{f"setup_intent_data.{name}": case(**SETS_UP) for name in ("description", "metadata")},
+}
