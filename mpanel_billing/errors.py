@@ -139,9 +139,13 @@ class StripeObjectUnreadableError(StripeError):
 
 
 class StripeObjectMissingError(StripeError):
-    """Stripe has no object with that id (in this account and mode)."""
+    """Stripe has no object with that id (in this account and mode).
+
+    `param` is the param of the request that named it; None: the address did.
+    """
 
     code = "stripe_object_missing"
+    param: str | None = None
 
 
 def field_name(path: Iterable[int | str]) -> str:

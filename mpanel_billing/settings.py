@@ -167,6 +167,7 @@ class StripeSettings(BaseSettings):
     stripe_secret_key: SecretStr
     stripe_api_base: AnyHttpUrl | None = None
     stripe_timeout_seconds: float = Field(default=20, gt=0, le=80)
+    stripe_portal_configuration: str | None = Field(None, pattern=r"^bpc_[A-Za-z0-9_]+$")
 
     @field_validator("stripe_secret_key")
     @classmethod

@@ -1,4 +1,4 @@
-"""`mpanel-billing stripe endpoint`: the webhook endpoint at Stripe."""
+"""`mpanel-billing stripe`: the webhook endpoint and the customer portal at Stripe."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.output import print_line
+from mpanel_billing.cli.stripe_portal import portal
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.settings import StripeSettings, load_database_settings, load_stripe_settings
 from mpanel_billing.stripe_gateway.gateway import API_VERSION, open_gateway
@@ -23,6 +24,7 @@ from mpanel_billing.webhooks.endpoint import (
 app = typer.Typer(help="Set up the Stripe account.", no_args_is_help=True)
 endpoint = typer.Typer(help="The webhook endpoint of this service.", no_args_is_help=True)
 app.add_typer(endpoint, name="endpoint")
+app.add_typer(portal, name="portal")
 
 _CHANGES_NEEDED = 2
 

@@ -14,6 +14,7 @@ from mpanel_billing.doctor import (
     host,
     keys,
     listeners,
+    portal,
     rights,
     stripe_account,
     work,
@@ -91,6 +92,7 @@ def _stripe_checks(stripe: StripeSide | None) -> Iterator[Check]:
         yield Check("stripe key", partial(stripe_account.check_key, gateway, settings))
         yield Check("stripe account", partial(stripe_account.check_account, gateway))
         yield Check("webhook endpoint", partial(endpoints.check_endpoints, gateway, settings))
+        yield Check("customer portal", partial(portal.check_portal, gateway, settings))
 
 
 def _service_checks(service: Settings | None) -> Iterator[Check]:

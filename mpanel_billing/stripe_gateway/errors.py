@@ -54,7 +54,9 @@ async def translated() -> AsyncIterator[None]:
 
 def _refused(error: stripe.StripeError) -> StripeError:
     if error.code == "resource_missing":
-        return StripeObjectMissingError(_describe(error))
+        missing = StripeObjectMissingError(_describe(error))
+        missing.param = getattr(error, "param", None)
+        return missing
     status = error.http_status
     if status is not None and status >= _SERVER_ERROR:
         return _unavailable(_retry_after(error.headers), StripeBrokeError)

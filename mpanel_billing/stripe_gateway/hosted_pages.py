@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mpanel_billing.errors import StripeError
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+
+if TYPE_CHECKING:
+    from stripe.params.billing_portal import SessionCreateParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,17 @@ async def expire_checkout_session(gateway: StripeGateway, session_id: str) -> No
 
 
 async def create_portal_session(
-    gateway: StripeGateway, stripe_customer_id: str, return_url: str
+    gateway: StripeGateway, stripe_customer_id: str, return_url: str, configuration: str | None
 ) -> str:
     """Return a URL that signs the customer in to the portal once; it expires within minutes.
 
     We store nothing about the session, so the SDK's random idempotency key is enough.
-    StripeObjectMissingError if Stripe does not have the customer.
+    `configuration` None is the account's default. StripeObjectMissingError if Stripe does not have
+    the customer.
     """
+    params: SessionCreateParams = {"customer": stripe_customer_id, "return_url": return_url}
+    if configuration is not None:
+        params["configuration"] = configuration
     async with translated():
-        session = await gateway.client.v1.billing_portal.sessions.create_async(
-            {"customer": stripe_customer_id, "return_url": return_url}
-        )
+        session = await gateway.client.v1.billing_portal.sessions.create_async(params)
     return session.url

@@ -6,7 +6,7 @@ from uuid import UUID
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
-from mpanel_billing.errors import NotFoundError, StripeObjectMissingError
+from mpanel_billing.errors import NotFoundError, StripeError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.hosted_pages import create_portal_session
 from mpanel_billing.subscriptions import repository
@@ -21,8 +21,16 @@ class PortalOf:
     currency: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PortalLook:
+    """Where the portal links back to, and its configuration; None: the account's default."""
+
+    return_url: str
+    configuration: str | None = None
+
+
 async def open_portal_session(
-    mirror: Mirror, by: Actor, named: CustomerRef, portal_of: PortalOf, return_url: str
+    mirror: Mirror, by: Actor, named: CustomerRef, portal_of: PortalOf, look: PortalLook
 ) -> str:
     """Return a URL that signs the customer in to the portal; it is valid for some minutes.
 
@@ -47,9 +55,13 @@ async def open_portal_session(
     async with audit.attempt(mirror.pool, by, "customer.portal", target) as entry:
         for stripe_customer_id in candidates:
             try:
-                url = await create_portal_session(mirror.stripe, stripe_customer_id, return_url)
-            except StripeObjectMissingError:  # deleted, or of another account
-                continue
+                url = await create_portal_session(
+                    mirror.stripe, stripe_customer_id, look.return_url, look.configuration
+                )
+            except StripeObjectMissingError as missing:
+                if missing.param == "configuration":
+                    raise _unknown_configuration(look) from missing
+                continue  # a customer who is deleted, or of another account
             entry.note(stripeCustomerId=stripe_customer_id)
             return url
         raise NotFoundError(
@@ -57,3 +69,10 @@ async def open_portal_session(
             " name its subscription.",
             code="no_stripe_customer",
         )
+
+
+def _unknown_configuration(look: PortalLook) -> StripeError:
+    return StripeError(
+        f"Stripe does not have {look.configuration}, which STRIPE_PORTAL_CONFIGURATION names; "
+        "`mpanel-billing stripe portal ensure` makes one."
+    )

@@ -65,7 +65,8 @@ async def test_a_healthy_service_has_no_failures(
     assert {finding.name for finding in findings} == {
         "versions", "dbmate", "database", "database user", "database clock", "database rights",
         "schema", "trouble",
-        "stripe key", "stripe account", "clock", "webhook endpoint", "webhook deliveries",
+        "stripe key", "stripe account", "clock", "webhook endpoint", "customer portal",
+        "webhook deliveries",
         "catalogue", "stripe catalogue", "inbox", "queue", "worker", "retention", "api keys",
     }  # fmt: skip
     warned = {finding.name for finding in findings if finding.status is Status.WARNING}

@@ -6,7 +6,7 @@ from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.schemas.subscriptions import PortalRequest, PortalSessionResponse
 from mpanel_billing.settings import Settings
-from mpanel_billing.subscriptions.portal import PortalOf, open_portal_session
+from mpanel_billing.subscriptions.portal import PortalLook, PortalOf, open_portal_session
 
 routes = Endpoints("billing")
 
@@ -23,12 +23,15 @@ routes = Endpoints("billing")
 )
 async def post_portal_session(call: KeyedCall[None, None, PortalRequest]) -> PortalSessionResponse:
     """Return a URL that signs the customer in to Stripe's customer portal."""
+    settings = call.app[keys.SETTINGS]
     url = await open_portal_session(
         call.app[keys.MIRROR],
         call.actor,
         call.body.require_named("email"),
         PortalOf(call.body.subscription_id, call.body.currency),
-        _return_url(call.app[keys.SETTINGS], call.body.return_url),
+        PortalLook(
+            _return_url(settings, call.body.return_url), settings.stripe_portal_configuration
+        ),
     )
     return PortalSessionResponse(url=url)
 
