@@ -10,6 +10,7 @@ import asyncpg
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.doctor import (
     database,
+    dunning,
     endpoints,
     host,
     keys,
@@ -67,6 +68,8 @@ async def examine(
     if they are valid.
     """
     first = [*_basics(db), *_stripe_checks(stripe), *_service_checks(service)]
+    if stripe and service:
+        first.append(Check("dunning", partial(dunning.check_dunning, stripe.gateway, service)))
     findings = await _run_all(first, limit)
     schema = next((finding for finding in findings if finding.name == "schema"), None)
     rest = list(_schema_checks(db, stripe))
