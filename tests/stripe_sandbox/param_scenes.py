@@ -20,6 +20,7 @@ from tests.stripe_sandbox.param_cases import (
 from tests.stripe_sandbox.param_checkout import CHECKOUT_MODES
 from tests.stripe_sandbox.param_meters import METERED, METERS
 from tests.stripe_sandbox.param_money import MONEY
+from tests.stripe_sandbox.param_portal import PORTAL_FLOWS
 from tests.stripe_sandbox.param_schedules import SCHEDULES
 from tests.stripe_sandbox.param_search import SEARCHES
 from tests.stripe_sandbox.param_taxes import TAX_ID_DATA, TAXES
@@ -94,6 +95,7 @@ SCENES: dict[str, Scene] = {
             "configuration": case("$portal_configuration"),
             "customer": case(),
             "return_url": case(URL),
+            **PORTAL_FLOWS,
         },
     ),
     "POST /coupons": scene(

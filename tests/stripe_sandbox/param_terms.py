@@ -3,6 +3,7 @@
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
 from tests.stripe_sandbox.param_cases import AMOUNTS, PLAN, TERMS, Scene, case, scene
+from tests.stripe_sandbox.param_portal import CONFIGURED
 
 SENT = {"collection_method": "send_invoice"}
 DUE = {"days_until_due": 30}
@@ -61,8 +62,8 @@ TERM_SCENES: dict[str, Scene] = {
         },
     ),
     "POST /invoices/{id}/send": scene("to_send"),
-    "POST /billing_portal/configurations": scene(features=OFFERED),
-    "POST /billing_portal/configurations/{id}": scene("portal_configuration"),
+    "POST /billing_portal/configurations": scene(features=OFFERED, cases=CONFIGURED),
+    "POST /billing_portal/configurations/{id}": scene("portal_configuration", cases=CONFIGURED),
     "GET /billing_portal/configurations": scene(cases={"is_default": case(True, False)}),
     "POST /subscriptions/{id}/pause": scene("declining"),
     "POST /invoices": scene(

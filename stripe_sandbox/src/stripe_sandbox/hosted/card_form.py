@@ -44,7 +44,7 @@ def read_buyer(form: Mapping[str, str], now: int, kinds: Sequence[str] = ("card"
     `now` (Unix seconds) is compared with the card's expiry.
     """
     name, email = form.get("billingName", "").strip(), form.get("email", "").strip()
-    address = _read_address(form)
+    address = read_address(form)
     if not kinds:
         return Buyer(name or None, email or None, address=address)
     kind = form.get("paymentMethodType") or kinds[0]
@@ -66,7 +66,8 @@ def _need_name(name: str, message: str) -> None:
         raise FormError("billingName", message)
 
 
-def _read_address(form: Mapping[str, str]) -> Document | None:
+def read_address(form: Mapping[str, str]) -> Document | None:
+    """Return the address in a form, if any of it is there."""
     typed = {name: form.get(field, "").strip() for name, field in ADDRESS_FIELDS.items()}
     given = {name: one for name, one in typed.items() if one}
     return {**dict.fromkeys(ADDRESS_FIELDS), **given} if given else None

@@ -5,9 +5,10 @@ from html import escape
 from aiohttp import web
 
 from stripe_sandbox.billing.buyers import keep_instrument, refusal
-from stripe_sandbox.billing.customers import attach_payment_method
-from stripe_sandbox.billing.dunning import settle
-from stripe_sandbox.billing.invoices import charge_invoice
+from stripe_sandbox.billing.confirmations import confirm
+from stripe_sandbox.billing.payment_intents import refuse_unpayable
+from stripe_sandbox.billing.payments import intent_of, open_payment, payment_of
+from stripe_sandbox.cards import AUTHENTICATION
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.hosted.card_form import FormError, read_buyer
@@ -45,24 +46,31 @@ class InvoicePages:
         form = {name: str(value) for name, value in (await request.post()).items()}
         try:
             with self._world.store.transaction():
-                self._take_payment(invoice, form)
+                waits_at = self._take_payment(invoice, form)
         except FormError as error:
             return html_response(400, _page(invoice, error.message, error.field))
         except ApiError as error:
             return html_response(402, _page(invoice, str(error)))
-        raise web.HTTPSeeOther(request.path)
+        raise web.HTTPSeeOther(waits_at or request.path)
 
-    def _take_payment(self, invoice: Document, form: dict[str, str]) -> None:
-        """Charge a card; a declined one is not kept, and its attempt leaves no trace."""
+    def _take_payment(self, invoice: Document, form: dict[str, str]) -> str | None:
+        """Charge a card; return the page of its bank if that asks for 3D Secure.
+
+        A declined card is not kept, and its attempt leaves no trace.
+        """
         world = self._world
         buyer = read_buyer(form, world.time_of(invoice))
-        customer = world.find("customer", invoice["customer"])
-        method_id = keep_instrument(world, buyer, customer["email"])
-        attach_payment_method(world, method_id, customer, "payment_method")
-        decline = charge_invoice(world, invoice, method_id, buyer_present=True, manual=True)
+        method_id = keep_instrument(world, buyer, invoice["customer_email"])
+        payment = payment_of(world, invoice["id"]) or open_payment(world, invoice)
+        intent = intent_of(world, payment)
+        refuse_unpayable(intent)
+        page = f"{world.base_url}/i/{invoice['id']}"
+        decline = confirm(world, intent, method_id, off_session=False, return_url=page)
+        if decline is AUTHENTICATION:
+            return f"/3ds/{intent['id']}"
         if decline:
             raise refusal(decline)
-        settle(world, invoice, failed=False)
+        return None
 
 
 def _page(invoice: ReadOnly, error: str | None = None, wrong_field: str | None = None) -> str:

@@ -1,39 +1,55 @@
-"""The customer portal: subscriptions to cancel, the card, and invoices."""
+"""The customer portal: subscriptions, the card, the customer's details, and invoices."""
 
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from aiohttp import web
 
-from stripe_sandbox.billing.buyers import keep_instrument, refusal
-from stripe_sandbox.billing.changes import schedule_cancellation
-from stripe_sandbox.billing.customers import use_card
-from stripe_sandbox.billing.periods import earliest_end
-from stripe_sandbox.billing.setup_intents import confirm_setup, open_setup
+from stripe_sandbox.billing.lines import describe_price
+from stripe_sandbox.billing.portal_actions import (
+    cancel,
+    change_plan,
+    keep,
+    set_up_card,
+    take_offer,
+    update_customer,
+    use_finished,
+)
+from stripe_sandbox.billing.portal_sessions import (
+    CONFIGURATION,
+    allows,
+    features_of,
+    open_portal,
+)
+from stripe_sandbox.billing.portal_sessions import KIND as PORTAL
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
-from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.cards import AUTHENTICATION_FAILED
+from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import ApiError
-from stripe_sandbox.hosted.card_form import FormError, read_buyer
+from stripe_sandbox.hosted import portal_forms as forms
+from stripe_sandbox.hosted.card_form import FormError, read_address, read_buyer
 from stripe_sandbox.hosted.checkout import html_response
-from stripe_sandbox.hosted.html import card_fields, not_found, render_page
+from stripe_sandbox.hosted.html import not_found, render_notice, render_page
 from stripe_sandbox.money import format_amount
 from stripe_sandbox.world import World
 
-PORTAL = "billing_portal.session"
-REASONS = (
-    "too_expensive",
-    "missing_features",
-    "switched_service",
-    "unused",
-    "customer_service",
-    "too_complex",
-    "low_quality",
-    "other",
-)
-"""Stripe's `cancellation_details.feedback`."""
+NEEDS = {
+    "cancel": "subscription_cancel",
+    "card": "payment_method_update",
+    "confirm": "subscription_update",
+    "customer": "customer_update",
+    "keep": "subscription_cancel",
+    "offer": "subscription_cancel",
+    "update": "subscription_update",
+}
+"""The feature that each action needs."""
+
+CHANGEABLE = ["address", "email", "name", "phone", "tax_id"]
+LINK_SENT = "If there is a customer with this address, they got a link to their portal."
 
 
 class CustomerPages:
-    """Serves `/p/session/{id}`."""
+    """Serves `/p/session/{id}` and `/p/login/{id}`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -42,132 +58,236 @@ class CustomerPages:
         """Add the routes."""
         app.router.add_get("/p/session/{id}", self.show_portal)
         app.router.add_post("/p/session/{id}", self.change)
+        app.router.add_get("/p/login/{id}", self.show_login)
+        app.router.add_post("/p/login/{id}", self.log_in)
 
     async def show_portal(self, request: web.Request) -> web.Response:
-        """Show the customer's subscriptions, each with a button to cancel or to keep it."""
+        """Show all of the portal, or the flow of the session; also after 3D Secure."""
         session = self._world.store.peek(PORTAL, request.match_info["id"])
         if session is None:
             return html_response(404, not_found())
-        return html_response(200, self._page(session))
+        if request.query.get("setup_intent"):
+            return self._after_authentication(session, request.query["setup_intent"])
+        if "done" in request.query:
+            return html_response(200, render_notice("Done", _thanks(session)))
+        return html_response(200, self._page(session, at_home="home" in request.query))
 
-    def _page(self, session: ReadOnly, error: str = "", wrong_field: str | None = None) -> str:
-        found = self._world.store.where("subscription", "customer", session["customer"])
-        mine = [one for one in found if one["status"] not in FINAL_STATUSES]
-        features = self._features(session)
-        cancels = _allows(features, "subscription_cancel")
-        forms = "".join(_subscription_form(one, cancels=cancels) for one in mine)
+    def _after_authentication(self, session: ReadOnly, intent_id: str) -> web.Response:
+        with self._world.store.transaction():
+            succeeded = use_finished(self._world, session["customer"], intent_id)
+        if not succeeded:
+            return html_response(402, self._page(session, AUTHENTICATION_FAILED.message))
+        raise web.HTTPSeeOther(_after(session))
+
+    def _page(
+        self,
+        session: ReadOnly,
+        error: str = "",
+        wrong_field: str | None = None,
+        *,
+        at_home: bool = False,
+    ) -> str:
+        flow = None if at_home else session["flow"]
+        parts = self._flow(session, flow, wrong_field) if flow else self._home(session, wrong_field)
+        alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
         back = session["return_url"]
         link = f'<p><a href="{escape(back)}">Back</a></p>' if back else ""
-        alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
-        card = _card_form(wrong_field) if _allows(features, "payment_method_update") else ""
-        listed = self._invoices(session) if _allows(features, "invoice_history") else ""
-        body = forms + alert + card + listed + link
-        return render_page("Your subscriptions", body)
+        return render_page("Your subscriptions", alert + "".join(parts) + link)
 
-    def _features(self, session: ReadOnly) -> ReadOnly | None:
-        """Return what the session's configuration allows; None without one: everything."""
-        found = self._world.store.peek("billing_portal.configuration", session["configuration"])
-        return found["features"] if found else None
+    def _home(self, session: ReadOnly, wrong_field: str | None) -> Iterable[str]:
+        features = features_of(self._world, session["configuration"])
+        cancels = allows(features, "subscription_cancel")
+        for subscription in self._subscriptions(session):
+            yield forms.subscription_form(subscription, features, cancels=cancels)
+            if allows(features, "subscription_update"):
+                yield forms.plan_form(subscription, self._prices(features))
+        if allows(features, "payment_method_update"):
+            yield forms.card_form(wrong_field)
+        if allows(features, "customer_update"):
+            customer = self._world.find("customer", session["customer"])
+            yield forms.customer_form(customer, _changeable(features))
+        if allows(features, "invoice_history"):
+            yield self._invoices(session)
+
+    def _flow(self, session: ReadOnly, flow: ReadOnly, wrong_field: str | None) -> Iterable[str]:
+        """Return the forms of a flow, which hides the rest of the portal."""
+        kind = flow["type"]
+        if kind == "payment_method_update":
+            return [forms.card_form(wrong_field)]
+        features = features_of(self._world, session["configuration"])
+        subscription = self._world.find("subscription", flow[kind]["subscription"])
+        if kind == "subscription_update":
+            return [forms.plan_form(subscription, self._prices(features))]
+        if kind == "subscription_update_confirm":
+            return [forms.confirm_form(subscription)]
+        offer = _offered_coupon(flow)
+        coupon = self._world.store.peek("coupon", offer) if offer else None
+        offered = [forms.offer_form(subscription, coupon)] if coupon else []
+        return [*offered, forms.subscription_form(subscription, features, cancels=True)]
+
+    def _subscriptions(self, session: ReadOnly) -> list[ReadOnly]:
+        found = self._world.store.where("subscription", "customer", session["customer"])
+        return [one for one in found if one["status"] not in FINAL_STATUSES]
+
+    def _prices(self, features: ReadOnly | None) -> Iterable[tuple[ReadOnly, str]]:
+        """Yield the prices that the configuration offers, each with its name."""
+        settings = (features or {}).get("subscription_update") or {}
+        for product in settings.get("products") or []:
+            for price_id in product["prices"]:
+                price = self._world.find("price", price_id)
+                amount = format_amount(price["unit_amount"] or 0, price["currency"])
+                yield price, f"{describe_price(self._world, price)}, {amount}"
 
     def _invoices(self, session: ReadOnly) -> str:
         """Return links to the customer's invoices, newest first."""
         found = [*self._world.store.where("invoice", "customer", session["customer"])]
         mine = (invoice for invoice in reversed(found) if invoice["status"] != "draft")
-        rows = "".join(_invoice_row(invoice) for invoice in mine)
+        rows = "".join(forms.invoice_row(invoice) for invoice in mine)
         return f"<h2>Invoices</h2><table>{rows}</table>" if rows else ""
 
     async def change(self, request: web.Request) -> web.Response:
-        """Cancel a subscription or keep it, or take another card."""
+        """Do what the customer wants, and go on as the flow says, or to the portal again."""
         session = self._world.store.peek(PORTAL, request.match_info["id"])
         form = {name: str(value) for name, value in (await request.post()).items()}
         if session is None:
             return html_response(404, not_found())
         try:
             with self._world.store.transaction():
-                known = self._do(session, form)
+                target = self._do(session, form)
         except FormError as error:
-            page = self._page(session, error.message, error.field)
-            return html_response(400, page)
+            return html_response(400, self._page(session, error.message, error.field))
         except ApiError as error:
             return html_response(402, self._page(session, str(error)))
-        if not known:
+        if target is None:
             return html_response(404, not_found())
-        raise web.HTTPSeeOther(request.path)
+        raise web.HTTPSeeOther(target)
 
-    def _do(self, session: ReadOnly, form: dict[str, str]) -> bool:
-        features = self._features(session)
-        needed = "payment_method_update" if form.get("action") == "card" else "subscription_cancel"
-        if not _allows(features, needed):
-            return False
-        if form.get("action") == "card":
-            self._replace_card(session, form)
-            return True
-        found = self._world.store.get("subscription", form.get("subscription", ""))
-        if found is None or found["customer"] != session["customer"]:
-            return False
-        self._change_end(found, form)
-        return True
-
-    def _change_end(self, subscription: Document, form: dict[str, str]) -> None:
-        """Cancel with `cancel_at`, as Stripe's portal does, and keep the reason; or keep it."""
-        cancels = form.get("action") == "cancel"
-        subscription["cancel_at_period_end"] = False
-        until = earliest_end(subscription) if cancels else None
-        schedule_cancellation(self._world, subscription, until)
-        reason = form.get("feedback") if cancels else None
-        subscription["cancellation_details"] |= {
-            "comment": (form.get("comment") if cancels else None) or None,
-            "feedback": reason if reason in REASONS else None,
-        }
-        self._world.change(subscription)
-
-    def _replace_card(self, session: ReadOnly, form: dict[str, str]) -> None:
-        """Set up another card for the customer and their subscriptions."""
-        world = self._world
+    def _do(self, session: ReadOnly, form: Mapping[str, str]) -> str | None:
+        """Perform an action; return where to go, or None if the portal does not offer it."""
+        action, world = form.get("action", ""), self._world
+        features = features_of(world, session["configuration"])
+        if action not in NEEDS or not allows(features, NEEDS[action]):
+            return None
         customer = world.find("customer", session["customer"])
-        buyer = read_buyer(form, world.time_of(customer))
-        method_id = keep_instrument(world, buyer, customer["email"])
-        intent = open_setup(world, {"customer": customer["id"]})
-        decline = confirm_setup(world, intent, method_id, authenticated=True)
-        if decline:
-            raise refusal(decline)
-        use_card(world, customer["id"], method_id)
+        if action == "card":
+            buyer = read_buyer(form, world.time_of(customer))
+            intent = set_up_card(world, customer, buyer, session["url"])
+            waits = intent["status"] == "requires_action"
+            return f"/3ds/{intent['id']}" if waits else _after(session)
+        if action == "customer":
+            update_customer(world, customer, _changeable(features), _typed(form))
+            return _after(session)
+        subscription = world.store.get("subscription", form.get("subscription", ""))
+        if subscription is None or subscription["customer"] != session["customer"]:
+            return None
+        return self._change_subscription(session, subscription, features, form)
+
+    def _change_subscription(
+        self,
+        session: ReadOnly,
+        subscription: Document,
+        features: ReadOnly | None,
+        form: Mapping[str, str],
+    ) -> str | None:
+        action, flow, world = form["action"], session["flow"] or {}, self._world
+        if action == "cancel":
+            cancel(world, subscription, features, form)
+        elif action == "keep":
+            keep(world, subscription)
+        elif action == "offer" and _offered_coupon(flow):
+            take_offer(world, subscription, flow)
+        elif action == "confirm" and flow.get("subscription_update_confirm"):
+            told = flow["subscription_update_confirm"]
+            if told["subscription"] != subscription["id"]:
+                return None
+            items = [{n: v for n, v in one.items() if v is not None} for one in told["items"]]
+            discounts = [{n: v for n, v in one.items() if v} for one in told["discounts"] or []]
+            change_plan(world, subscription, features, items, discounts)
+        elif action == "update":
+            change_plan(world, subscription, features, [self._choice(features, subscription, form)])
+        else:
+            return None
+        return _after(session)
+
+    def _choice(
+        self, features: ReadOnly | None, subscription: ReadOnly, form: Mapping[str, str]
+    ) -> Document:
+        """Return the change of the first item; raises FormError for what is not offered."""
+        offered = {price["id"] for price, _ in self._prices(features)}
+        if form.get("price") not in offered:
+            raise FormError("price", "Choose one of the plans.")
+        quantity = form.get("quantity", "1").strip()
+        if not quantity.isdecimal() or int(quantity) < 1:
+            raise FormError("quantity", "Enter the quantity as a number.")
+        item = subscription["items"]["data"][0]["id"]
+        return {"id": item, "price": form["price"], "quantity": int(quantity)}
+
+    async def show_login(self, request: web.Request) -> web.Response:
+        """Show the page at which customers ask for a link to their portal."""
+        if self._login_page(request) is None:
+            return html_response(404, not_found())
+        body = forms.form("Your e-mail address", forms.field("Email", "email"), "login", "Continue")
+        return html_response(200, render_page("Log in", body))
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """Open the portal of the customer with the address; Stripe sends a link by e-mail."""
+        configuration = self._login_page(request)
+        if configuration is None:
+            return html_response(404, not_found())
+        email = str((await request.post()).get("email", "")).strip().lower()
+        found = self._world.store.newest_first("customer")
+        customer = next((one for one in found if (one["email"] or "").lower() == email), None)
+        if customer is None:
+            return html_response(200, render_notice("Log in", LINK_SENT))
+        with self._world.store.transaction():
+            session = open_portal(
+                self._world,
+                customer,
+                configuration=configuration["id"],
+                return_url=configuration["default_return_url"],
+            )
+        raise web.HTTPSeeOther(session["url"])
+
+    def _login_page(self, request: web.Request) -> ReadOnly | None:
+        found = self._world.store.peek(CONFIGURATION, request.match_info["id"])
+        return found if found and found["active"] and found["login_page"]["enabled"] else None
 
 
-def _allows(features: ReadOnly | None, name: str) -> bool:
-    return features is None or bool(features[name]["enabled"])
+def _after(session: ReadOnly) -> str:
+    """Return where a completed action leads."""
+    path = f"/p/session/{session['id']}"
+    if session["flow"] is None:
+        return path
+    completion = session["flow"]["after_completion"]
+    if completion["type"] == "redirect":
+        return str(completion["redirect"]["return_url"])
+    return f"{path}?{'done' if completion['type'] == 'hosted_confirmation' else 'home'}=1"
 
 
-def _subscription_form(subscription: ReadOnly, *, cancels: bool) -> str:
-    ends = subscription["cancel_at"] is not None
-    action, label = ("keep", "Don't cancel") if ends else ("cancel", "Cancel subscription")
-    title = escape(subscription["description"] or subscription["id"])
-    reasons = "" if ends else REASON_FIELDS
-    submit = f'<button type="submit" name="action" value="{action}" class="quiet">{label}</button>'
-    button = reasons + submit if cancels else ""
-    return f"""<form method="post">
-<h2>{title}</h2>
-<p class="note">{escape(subscription["status"])}{", will be cancelled" if ends else ""}</p>
-<input type="hidden" name="subscription" value="{escape(subscription["id"])}">
-{button}
-</form>"""
+def _thanks(session: ReadOnly) -> str:
+    completion = session["flow"]["after_completion"] if session["flow"] else {}
+    return str((completion.get("hosted_confirmation") or {}).get("custom_message") or "Thank you.")
 
 
-_OPTIONS = "".join(f'<option value="{one}">{one.replace("_", " ")}</option>' for one in REASONS)
-REASON_FIELDS = f"""<label>Why do you cancel? (optional)
-<select name="feedback"><option value=""></option>{_OPTIONS}</select></label>
-<label>Anything else? (optional) <input name="comment"></label>"""
+def _offered_coupon(flow: ReadOnly) -> str | None:
+    retention = (flow.get("subscription_cancel") or {}).get("retention")
+    return id_of(retention["coupon_offer"]["coupon"]) if retention else None
 
 
-def _card_form(wrong_field: str | None) -> str:
-    return f"""<form method="post">
-<h2>Payment method</h2>
-{card_fields(wrong_field)}
-<button type="submit" name="action" value="card">Use this card</button>
-</form>"""
+def _changeable(features: ReadOnly | None) -> list[str]:
+    return CHANGEABLE if features is None else list(features["customer_update"]["allowed_updates"])
 
 
-def _invoice_row(invoice: ReadOnly) -> str:
-    total = escape(format_amount(invoice["total"], invoice["currency"]))
-    link = f'<a href="/i/{escape(invoice["id"])}">{escape(invoice["number"])}</a>'
-    return f"<tr><td>{link}</td><td>{escape(invoice['status'])}</td><td>{total}</td></tr>"
+def _typed(form: Mapping[str, str]) -> Document:
+    """Return the details in a form: those that are there, empty ones as None."""
+    typed: Document = {
+        name: form[field].strip() or None
+        for name, (_, field) in forms.DETAILS.items()
+        if field in form
+    }
+    address = read_address(form)
+    if address:
+        typed["address"] = address
+    if form.get("taxId", "").strip():
+        typed["tax_id"] = (form.get("taxIdType", "").strip(), form["taxId"].strip())
+    return typed

@@ -40,9 +40,10 @@ BLANK_FEATURES: ReadOnly = {
 def create(call: Call) -> Document:
     """Create a configuration; what it does not name is off."""
     world = call.world
+    configuration_id = world.ids.next("bpc")
     configuration = world.add(
         {
-            "id": world.ids.next("bpc"),
+            "id": configuration_id,
             "object": KIND,
             "active": True,
             "business_profile": call.get("business_profile", {}),
@@ -51,7 +52,7 @@ def create(call: Call) -> Document:
             "features": _merged(BLANK_FEATURES, call.get("features", {})),
             "is_default": False,
             "livemode": False,
-            "login_page": {"enabled": False},
+            "login_page": _login_page(call, configuration_id),
             "metadata": call.get("metadata", {}),
             "name": call.get("name"),
             "updated": world.now(),
@@ -59,6 +60,13 @@ def create(call: Call) -> Document:
     )
     world.announce(f"{KIND}.created", configuration)
     return configuration
+
+
+def _login_page(call: Call, configuration_id: str) -> Document:
+    """Return the page at which customers ask for a link to their portal."""
+    enabled = bool(call.get("login_page", {}).get("enabled"))
+    url = f"{call.world.base_url}/p/login/{configuration_id}" if enabled else None
+    return {"enabled": enabled, "url": url}
 
 
 def _merged(current: ReadOnly, given: ReadOnly) -> Document:
@@ -79,6 +87,8 @@ def update(call: Call) -> Document:
     if "metadata" in call.params:
         given = call.params["metadata"]
         configuration["metadata"] = merge_metadata(configuration["metadata"], given)
+    if call.get("login_page"):
+        configuration["login_page"] = _login_page(call, configuration["id"])
     configuration["updated"] = call.world.now()
     return call.world.change(configuration)
 
@@ -90,9 +100,17 @@ FEATURES = supports(
     invoice_history=ENABLED,
     payment_method_update=ENABLED,
     subscription_cancel=supports(
-        "enabled", "mode", cancellation_reason=supports("enabled", "options")
+        "enabled",
+        "mode",
+        "proration_behavior",
+        cancellation_reason=supports("enabled", "options"),
     ),
-    subscription_update=ENABLED,
+    subscription_update=supports(
+        "default_allowed_updates",
+        "enabled",
+        "proration_behavior",
+        products=supports("prices", "product"),
+    ),
 )
 CREATE = supports(
     "default_return_url",
@@ -100,6 +118,7 @@ CREATE = supports(
     "name",
     business_profile=supports("headline", "privacy_policy_url", "terms_of_service_url"),
     features=FEATURES,
+    login_page=ENABLED,
 )
 
 OPERATIONS = (

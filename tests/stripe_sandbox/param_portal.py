@@ -1,0 +1,80 @@
+"""The part of `param_scenes` about the customer portal."""
+
+from tests.stripe_sandbox.param_cases import URL, Scene, case
+
+CANCEL = {"type": "subscription_cancel", "subscription_cancel": {"subscription": "$subscription"}}
+UPDATE = {"type": "subscription_update", "subscription_update": {"subscription": "$subscription"}}
+CONFIRM = {
+    "type": "subscription_update_confirm",
+    "subscription_update_confirm": {
+        "subscription": "$subscription",
+        "items": [{"id": "$subscription_item", "price": "$bigger"}],
+    },
+}
+CARD = {"type": "payment_method_update"}
+SUBSCRIPTIONS = ("$subscription", "$trial")
+
+
+def _flow(path: str, *values: object, **given: object) -> dict[str, Scene]:
+    return {f"flow_data.{path}": case(*values, flow_data=given)}
+
+
+def _offer() -> dict[str, object]:
+    retention = {"type": "coupon_offer", "coupon_offer": {"coupon": "$coupon"}}
+    cancels = {"subscription": "$subscription", "retention": retention}
+    return {**CANCEL, "subscription_cancel": cancels}
+
+
+def _confirm(item: dict[str, object], **more: object) -> dict[str, object]:
+    told = {"subscription": "$subscription", "items": [item], **more}
+    return {**CONFIRM, "subscription_update_confirm": told}
+
+
+ITEM = {"id": "$subscription_item", "price": "$bigger"}
+OF_CONFIRM = "subscription_update_confirm"
+PORTAL_FLOWS: dict[str, Scene] = {
+    **_flow("type", "payment_method_update", "subscription_cancel", **CANCEL),
+    **_flow(
+        "after_completion.type",
+        "hosted_confirmation",
+        "portal_homepage",
+        **CARD,
+        after_completion={},
+    ),
+    **_flow(
+        "after_completion.hosted_confirmation.custom_message",
+        **CARD,
+        after_completion={"type": "hosted_confirmation"},
+    ),
+    **_flow(
+        "after_completion.redirect.return_url",
+        URL,
+        f"{URL}2",
+        **CARD,
+        after_completion={"type": "redirect"},
+    ),
+    **_flow("subscription_cancel.subscription", *SUBSCRIPTIONS, type="subscription_cancel"),
+    **_flow("subscription_cancel.retention.type", "coupon_offer", **_offer()),
+    **_flow("subscription_cancel.retention.coupon_offer.coupon", "$coupon", "$less", **_offer()),
+    **_flow("subscription_update.subscription", *SUBSCRIPTIONS, type="subscription_update"),
+    **_flow(f"{OF_CONFIRM}.subscription", *SUBSCRIPTIONS, **CONFIRM),
+    **_flow(f"{OF_CONFIRM}.items.id", "$subscription_item", "$trial_item", **_confirm(ITEM)),
+    **_flow(f"{OF_CONFIRM}.items.price", "$bigger", "$monthly", **_confirm(ITEM)),
+    **_flow(f"{OF_CONFIRM}.items.quantity", 1, 2, **_confirm(ITEM)),
+    **_flow(f"{OF_CONFIRM}.discounts.coupon", "$coupon", **_confirm(ITEM)),
+    **_flow(f"{OF_CONFIRM}.discounts.promotion_code", "$code", **_confirm(ITEM)),
+}
+
+SOLD = {"product": "$product", "prices": ["$monthly"]}
+CONFIGURED: dict[str, Scene] = {
+    "features.subscription_update.products.product": case(
+        "$product",
+        "$other_product",
+        features={"subscription_update": {"enabled": True, "products": [SOLD]}},
+    ),
+    "features.subscription_update.products.prices": case(
+        ["$monthly"],
+        ["$bigger"],
+        features={"subscription_update": {"enabled": True, "products": [SOLD]}},
+    ),
+}
