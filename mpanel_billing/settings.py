@@ -219,6 +219,7 @@ class Settings(DatabaseSettings, StripeSettings):
     retention_days: int = Field(default=30, ge=0, le=3650)
     paused_collection: Literal["keep", "suspend"] = "keep"
     second_trials: Literal["flag", "end"] = "flag"
+    debtor_orders: Literal["accept", "refuse"] = "accept"
     open_invoices_at_end: Literal["void", "keep"] = "void"
     provisioning_concurrency: int = Field(default=10, ge=1, le=1000)
     provisioning_services: dict[str, ServiceSettings] = {}

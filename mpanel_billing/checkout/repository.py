@@ -235,6 +235,12 @@ async def get_customer(conn: Connection, customer_id: UUID) -> CustomerOnRecord 
     return CustomerOnRecord(row["id"], row["stripe_customer_id"]) if row else None
 
 
+async def list_debts(conn: Connection, customer_id: UUID) -> Sequence[str]:
+    """Return the first invoices of a customer's terms that are due and unpaid, in words."""
+    rows = await _queries.list_debts.fetch(conn, customer_id=customer_id)
+    return [row["detail"] for row in rows]
+
+
 async def list_vouched_stripe_customers(
     conn: Connection, customer_id: UUID, currency: str, *, livemode: bool
 ) -> Mapping[str, bool]:

@@ -78,6 +78,24 @@ JOIN customers AS c
     )
 WHERE named.id = :customer_id::uuid;
 
+-- name: list_debts(customer_id)
+-- What is due and unpaid of their subscriptions, in words; OFFSET 0 keeps this a look-up for each of them.
+SELECT owed.detail
+FROM customers AS named
+JOIN subscriptions AS s
+    ON s.customer_id = coalesce(named.joined_id, named.id)
+CROSS JOIN LATERAL (
+    SELECT
+        u.since,
+        u.detail
+    FROM billing_unpaid_terms AS u
+    WHERE u.subscription_id = s.id
+    OFFSET 0
+) AS owed
+WHERE named.id = :customer_id::uuid
+ORDER BY owed.since
+LIMIT 5;
+
 -- name: list_vouched_stripe_customers(customer_id, currency, livemode)
 -- On which a vouched order may run: the principal Stripe customer first, then those of earlier vouched
 -- orders. Never that of another order by anyone. in_currency: no subscription in another currency is

@@ -5,12 +5,19 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.counters import STRIPE_CALLS
-from tests.service import CREATE_SESSION, Service, make_settings
+from tests.service import CREATE_SESSION, Service, make_app, make_settings
 
 KEY = "b" * 32
+NO_FUNDS_LATER = "4000000000000341"
+OWED_BY_OUR_CLOCK = """
+UPDATE provisioning_work
+SET inputs = jsonb_set(inputs, '{owedSince}', to_jsonb(now() - interval '1 day'))
+WHERE inputs ->> 'owedSince' IS NOT NULL
+"""
 BACKEND = {"Authorization": f"Bearer {KEY}"}
 CUSTOMER = "SELECT stripe_customer_id AS id FROM customers WHERE id::text = $1"
 
@@ -176,3 +183,29 @@ async def test_other_credentials_of_a_browser_are_ignored(
     service: Service, order_a: dict[str, Any]
 ) -> None:
     await service.order(order_a, Authorization="Basic c2l0ZTpzdGFnaW5n")
+
+
+async def test_a_customer_who_owes_cannot_order_more_if_so_set(
+    service: Service, ada: str, order_a: dict[str, Any]
+) -> None:
+    """Until the invoice is paid; and never by an address alone."""
+    trial = await order_for(service, ada, order_a | {"trialActive": True})
+    await service.stripe.pay(trial["url"], NO_FUNDS_LATER)
+    await service.stripe.advance_time(await service.stripe.now() + 15 * 86_400)
+    await service.stripe.wait_idle()
+    await service.pool.execute(OWED_BY_OUR_CLOCK)
+    body = order_a | {"planId": "premium", "customerId": ada}
+    accepted = await service.client.post(CREATE_SESSION, json=body, headers=BACKEND)
+    assert accepted.status == 200, await accepted.text()
+    settings = service.settings.model_copy(update={"debtor_orders": "refuse"})
+    async with TestClient(TestServer(make_app(settings))) as strict:
+        refused = await strict.post(CREATE_SESSION, json=body, headers=BACKEND)
+        error = await refused.json()
+        assert (refused.status, error["code"]) == (409, "customer_owes")
+        assert "is unpaid" in error["fields"]["customerId"]
+        unknown = await strict.post(CREATE_SESSION, json=order_a | {"planId": "premium"})
+        assert unknown.status == 200
+        await service.pool.execute(
+            "UPDATE invoices SET stripe_status = 'paid' WHERE stripe_status = 'open'"
+        )
+        assert (await strict.post(CREATE_SESSION, json=body, headers=BACKEND)).status == 200

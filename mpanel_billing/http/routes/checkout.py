@@ -16,6 +16,7 @@ from mpanel_billing.catalogue.order import Order
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
+from mpanel_billing.checkout.debtors import refuse_debtor
 from mpanel_billing.checkout.existing import find_existing_customer
 from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
@@ -85,6 +86,7 @@ _NOT_FOR_SALE: Refusals = {
     ConflictError: (
         "coupon_used",
         "coupon_used_up",
+        "customer_owes",
         "domain_taken",
         "idempotency_key_reused",
         "offer_unavailable",
@@ -163,6 +165,8 @@ async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Cat
     if call.actor is None:
         purchase = replace(purchase, browser_id=browser_of(call.request, call.json))
     if body.customer_id:
+        if call.app[keys.SETTINGS].debtor_orders == "refuse":
+            await refuse_debtor(checkout.mirror.pool, body.customer_id)
         purchase = replace(
             purchase,
             existing=await find_existing_customer(
