@@ -21,6 +21,7 @@ from stripe_sandbox.faults import Faults, RateLimit
 from stripe_sandbox.hosted.authentication import AuthenticationPages
 from stripe_sandbox.hosted.checkout import CheckoutPages
 from stripe_sandbox.hosted.invoices import InvoicePages
+from stripe_sandbox.hosted.papers import PaperPages
 from stripe_sandbox.hosted.portal import CustomerPages
 from stripe_sandbox.outbox import Outbox, WebhookTarget
 from stripe_sandbox.records import Records
@@ -78,6 +79,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)
     InvoicePages(world).add_routes(app)
+    PaperPages(world).add_routes(app)
     AuthenticationPages(world).add_routes(app)
     Control(world, faults, rate_limit, dispatcher, wall_clock).add_routes(app)
     Banks(world).add_routes(app)

@@ -94,4 +94,5 @@ def _invoice(invoice: ReadOnly) -> str:
         f"<td>{escape(format_amount(amount, currency))}</td></tr>"
         for name, amount in rows
     )
-    return f"<p>{escape(invoice['status'])}</p><table>{''.join(cells)}</table>"
+    link = f'<p><a href="/i/{escape(invoice["id"])}/pdf">Download invoice</a></p>'
+    return f"<p>{escape(invoice['status'])}</p>{link}<table>{''.join(cells)}</table>"
