@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mpanel_billing.errors import StripeError
 from mpanel_billing.stripe_gateway.errors import translated
@@ -54,18 +54,14 @@ async def expire_checkout_session(gateway: StripeGateway, session_id: str) -> No
         await gateway.client.v1.checkout.sessions.expire_async(session_id)
 
 
-async def create_portal_session(
-    gateway: StripeGateway, stripe_customer_id: str, return_url: str, configuration: str | None
-) -> str:
+async def create_portal_session(gateway: StripeGateway, params: Mapping[str, Any]) -> str:
     """Return a URL that signs the customer in to the portal once; it expires within minutes.
 
     We store nothing about the session, so the SDK's random idempotency key is enough.
-    `configuration` None is the account's default. StripeObjectMissingError if Stripe does not have
-    the customer.
+    StripeObjectMissingError if Stripe does not have the customer or the configuration.
     """
-    params: SessionCreateParams = {"customer": stripe_customer_id, "return_url": return_url}
-    if configuration is not None:
-        params["configuration"] = configuration
     async with translated():
-        session = await gateway.client.v1.billing_portal.sessions.create_async(params)
+        session = await gateway.client.v1.billing_portal.sessions.create_async(
+            cast("SessionCreateParams", params)
+        )
     return session.url

@@ -1,6 +1,8 @@
 """Sessions of Stripe's customer portal: payment methods, addresses, receipts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 from uuid import UUID
 
 from mpanel_billing.access import audit
@@ -11,6 +13,9 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.hosted_pages import create_portal_session
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer, require_subscription
+
+Flow = Literal["payment_method_update"]
+"""Stripe's name of a page that leads back once it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +28,14 @@ class PortalOf:
 
 @dataclass(frozen=True, slots=True)
 class PortalLook:
-    """Where the portal links back to, and its configuration; None: the account's default."""
+    """Where the portal links back to, its configuration, and the one page that it shows.
+
+    `configuration` None is the account's default, `flow` None the whole portal.
+    """
 
     return_url: str
     configuration: str | None = None
+    flow: Flow | None = None
 
 
 async def open_portal_session(
@@ -55,9 +64,7 @@ async def open_portal_session(
     async with audit.attempt(mirror.pool, by, "customer.portal", target) as entry:
         for stripe_customer_id in candidates:
             try:
-                url = await create_portal_session(
-                    mirror.stripe, stripe_customer_id, look.return_url, look.configuration
-                )
+                url = await create_portal_session(mirror.stripe, _params(stripe_customer_id, look))
             except StripeObjectMissingError as missing:
                 if missing.param == "configuration":
                     raise _unknown_configuration(look) from missing
@@ -69,6 +76,16 @@ async def open_portal_session(
             " name its subscription.",
             code="no_stripe_customer",
         )
+
+
+def _params(stripe_customer_id: str, look: PortalLook) -> Mapping[str, Any]:
+    params: dict[str, Any] = {"customer": stripe_customer_id, "return_url": look.return_url}
+    if look.configuration is not None:
+        params["configuration"] = look.configuration
+    if look.flow is not None:
+        leads_back = {"type": "redirect", "redirect": {"return_url": look.return_url}}
+        params["flow_data"] = {"type": look.flow, "after_completion": leads_back}
+    return params
 
 
 def _unknown_configuration(look: PortalLook) -> StripeError:

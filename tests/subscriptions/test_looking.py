@@ -219,6 +219,18 @@ async def test_the_portal_opens_for_the_customer_of_the_subscription(
         assert page.status == 200
 
 
+async def test_the_portal_opens_on_the_page_that_changes_the_card(
+    backend: Backend, bought: str
+) -> None:
+    named = {"customerId": await backend.customer_of(bought), "flow": "payment_method_update"}
+    opened = await backend.done("portal-session", named)
+    async with backend.service.client.session.get(opened["url"]) as page:
+        text = await page.text()
+    assert "Use this card" in text
+    assert "Cancel" not in text
+    assert (await backend.post("portal-session", named | {"flow": "all"})).status == 422
+
+
 async def test_the_portal_leads_back_to_our_site_only(backend: Backend, bought: str) -> None:
     customer = {"customerId": await backend.customer_of(bought)}
     for wrong in ("https://evil.test/", "javascript:alert(1)", "http://panel.test@evil.test/"):

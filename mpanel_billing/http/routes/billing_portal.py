@@ -30,7 +30,9 @@ async def post_portal_session(call: KeyedCall[None, None, PortalRequest]) -> Por
         call.body.require_named("email"),
         PortalOf(call.body.subscription_id, call.body.currency),
         PortalLook(
-            _return_url(settings, call.body.return_url), settings.stripe_portal_configuration
+            _return_url(settings, call.body.return_url),
+            settings.stripe_portal_configuration,
+            call.body.flow,
         ),
     )
     return PortalSessionResponse(url=url)

@@ -23,6 +23,7 @@ from mpanel_billing.subscriptions.change_plan import PlanChangePreview
 from mpanel_billing.subscriptions.item_changes import Proration
 from mpanel_billing.subscriptions.lifecycle import Changed
 from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.portal import Flow
 from mpanel_billing.subscriptions.promise import SignedPromise
 from mpanel_billing.subscriptions.timing import When
 
@@ -41,6 +42,10 @@ class PortalRequest(OwnerRequest):
     subscription_id: UUID | None = None
     currency: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = None
     return_url: Annotated[str, Field(max_length=2000)] | None = None
+    flow: Flow | None = Field(
+        None,
+        description="The one page that the portal shows, before it leads back; null: all of it.",
+    )
 
     @property
     def named(self) -> CustomerRef:
