@@ -105,7 +105,7 @@ END
 $$;
 COMMENT ON FUNCTION billing_announce_catalogue() IS 'Tells web processes that products or prices have changed';
 
-CREATE FUNCTION billing_apply_clear_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS text[]
+CREATE FUNCTION billing_apply_snapshots_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb, waits boolean) RETURNS text[]
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -117,6 +117,8 @@ DECLARE
     touched text[] := '{}';
     ordered uuid[] := '{}';
     repaid text[];
+    asked jsonb;
+    unknown jsonb;
     requests jsonb := '[]';
     changed uuid[];
     entrypoints text[] := '{}';
@@ -129,16 +131,20 @@ DECLARE
 BEGIN
     IF customers IS NOT NULL THEN
         SELECT
-            jsonb_agg(s.snapshot),
-            array_agg(s.snapshot ->> 'object_id')
-        INTO clear, ids
-        FROM jsonb_array_elements(billing_apply_clear_v1.customers) AS s (snapshot)
-        WHERE NOT EXISTS (
-            SELECT 1
+            jsonb_agg(s.snapshot) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
+            array_agg(s.snapshot ->> 'object_id'),
+            jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question')
+        INTO clear, ids, asked
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.customers) AS s (snapshot)
+        LEFT JOIN LATERAL (
+            SELECT
+                mirror.stripe_as_of AS as_of,
+                mirror.updated_at::text AS version
             FROM stripe_customers AS mirror
             WHERE mirror.id = s.snapshot ->> 'object_id'
-              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
-        )
+            OFFSET 0
+        ) AS stored ON TRUE
+        WHERE billing_is_clear_v1(s.snapshot, stored.as_of, stored.version)
           AND NOT EXISTS (
               SELECT 1
               FROM billing_erasures AS erased
@@ -146,86 +152,108 @@ BEGIN
                   s.snapshot ->> 'object_id', billing_email_hash_v1(s.snapshot ->> 'email')
               )
           );
+        applied := applied || ids;
+        requests := requests || coalesce(asked, '[]');
         IF clear IS NOT NULL THEN
             PERFORM billing_write_customers_v1(clear);
-            applied := applied || ids;
         END IF;
     END IF;
     IF charges IS NOT NULL THEN
         SELECT
-            jsonb_agg(s.snapshot),
-            array_agg(s.snapshot ->> 'object_id')
-        INTO clear, ids
-        FROM jsonb_array_elements(billing_apply_clear_v1.charges) AS s (snapshot)
-        WHERE NOT EXISTS (
-            SELECT 1
+            jsonb_agg(s.snapshot) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
+            array_agg(s.snapshot ->> 'object_id'),
+            jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question')
+        INTO clear, ids, asked
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.charges) AS s (snapshot)
+        LEFT JOIN LATERAL (
+            SELECT
+                mirror.stripe_as_of AS as_of,
+                mirror.updated_at::text AS version
             FROM stripe_charges AS mirror
             WHERE mirror.stripe_charge_id = s.snapshot ->> 'object_id'
-              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
-        )
+            OFFSET 0
+        ) AS stored ON TRUE
+        WHERE billing_is_clear_v1(s.snapshot, stored.as_of, stored.version)
           AND NOT EXISTS (
               SELECT 1
               FROM billing_erasures AS erased
               WHERE erased.identifier = s.snapshot ->> 'stripe_customer_id'
           );
+        applied := applied || ids;
+        requests := requests || coalesce(asked, '[]');
         IF clear IS NOT NULL THEN
             PERFORM billing_write_charges_v1(clear);
-            applied := applied || ids;
         END IF;
     END IF;
     IF refunds IS NOT NULL THEN
         SELECT
-            jsonb_agg(s.snapshot),
-            array_agg(s.snapshot ->> 'object_id')
-        INTO clear, ids
-        FROM jsonb_array_elements(billing_apply_clear_v1.refunds) AS s (snapshot)
-        WHERE NOT EXISTS (
-            SELECT 1
+            jsonb_agg(s.snapshot) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
+            array_agg(s.snapshot ->> 'object_id'),
+            jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question')
+        INTO clear, ids, asked
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
+        LEFT JOIN LATERAL (
+            SELECT
+                mirror.stripe_as_of AS as_of,
+                mirror.updated_at::text AS version
             FROM stripe_refunds AS mirror
             WHERE mirror.stripe_refund_id = s.snapshot ->> 'object_id'
-              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
-        );
+            OFFSET 0
+        ) AS stored ON TRUE
+        WHERE billing_is_clear_v1(s.snapshot, stored.as_of, stored.version);
+        applied := applied || ids;
+        requests := requests || coalesce(asked, '[]');
         IF clear IS NOT NULL THEN
             PERFORM billing_write_refunds_v1(clear);
-            applied := applied || ids;
         END IF;
     END IF;
     IF payments IS NOT NULL THEN
         SELECT
-            jsonb_agg(s.snapshot),
-            array_agg(s.snapshot ->> 'object_id')
-        INTO clear, ids
-        FROM jsonb_array_elements(billing_apply_clear_v1.payments) AS s (snapshot)
-        WHERE NOT EXISTS (
-            SELECT 1
+            jsonb_agg(s.snapshot) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
+            array_agg(s.snapshot ->> 'object_id'),
+            jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question')
+        INTO clear, ids, asked
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.payments) AS s (snapshot)
+        LEFT JOIN LATERAL (
+            SELECT
+                mirror.stripe_as_of AS as_of,
+                mirror.updated_at::text AS version
             FROM invoice_payments AS mirror
             WHERE mirror.stripe_invoice_payment_id = s.snapshot ->> 'object_id'
-              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
-        );
+            OFFSET 0
+        ) AS stored ON TRUE
+        WHERE billing_is_clear_v1(s.snapshot, stored.as_of, stored.version);
+        applied := applied || ids;
+        requests := requests || coalesce(asked, '[]');
         IF clear IS NOT NULL THEN
             PERFORM billing_write_invoice_payments_v1(clear);
-            applied := applied || ids;
         END IF;
     END IF;
     IF invoices IS NOT NULL THEN
-        SELECT jsonb_agg(s.snapshot)
-        INTO clear
-        FROM jsonb_array_elements(billing_apply_clear_v1.invoices) AS s (snapshot)
-        WHERE NOT EXISTS (
-            SELECT 1
+        SELECT
+            jsonb_agg(s.snapshot) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
+            array_agg(s.snapshot ->> 'object_id'),
+            jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question')
+        INTO clear, ids, asked
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.invoices) AS s (snapshot)
+        LEFT JOIN LATERAL (
+            SELECT
+                mirror.stripe_as_of AS as_of,
+                mirror.updated_at::text AS version
             FROM invoices AS mirror
             WHERE mirror.stripe_invoice_id = s.snapshot ->> 'object_id'
-              AND mirror.stripe_as_of >= (s.snapshot ->> 'since')::timestamptz
-        );
+            OFFSET 0
+        ) AS stored ON TRUE
+        WHERE billing_is_clear_v1(s.snapshot, stored.as_of, stored.version);
+        applied := applied || ids;
+        requests := requests || coalesce(asked, '[]');
         IF clear IS NOT NULL THEN
-            SELECT
-                array_agg(w.object_id),
-                array_agg(s.snapshot ->> 'stripe_subscription_id') FILTER (WHERE w.affects_derived)
-            INTO ids, named
-            FROM billing_write_invoices_v1(clear, 'decided') AS w
+            SELECT array_agg(s.snapshot ->> 'stripe_subscription_id')
+            INTO named
+            FROM billing_write_invoices_v2(clear) AS w
             JOIN jsonb_array_elements(clear) AS s (snapshot)
-                ON s.snapshot ->> 'object_id' = w.object_id;
-            applied := applied || ids;
+                ON s.snapshot ->> 'object_id' = w.object_id
+            WHERE w.affects_derived;
             touched := touched || named;
         END IF;
     END IF;
@@ -234,36 +262,40 @@ BEGIN
             jsonb_agg(s.snapshot || jsonb_build_object(
                 'subscription_id', coalesce(placed.subscription_id::text, s.snapshot ->> 'new_subscription_id'),
                 'customer_id', coalesce(placed.customer_id::text, s.snapshot ->> 'new_customer_id')
-            )),
-            coalesce(
-                jsonb_agg(DISTINCT jsonb_build_object(
-                    'object_type', 'customer',
-                    'object_id', s.snapshot ->> 'stripe_customer_id',
-                    'reason', 'unknown customer'
-                )) FILTER (
-                    WHERE placed.as_of IS NULL
-                      AND placed.customer_id IS NULL
-                ),
-                '[]'
+            )) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
+            array_agg(s.snapshot ->> 'object_id'),
+            jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question'),
+            jsonb_agg(DISTINCT jsonb_build_object(
+                'object_type', 'customer',
+                'object_id', s.snapshot ->> 'stripe_customer_id',
+                'reason', 'unknown customer'
+            )) FILTER (
+                WHERE placed.as_of IS NULL
+                  AND placed.customer_id IS NULL
+                  AND s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'
             )
-        INTO clear, requests
-        FROM jsonb_array_elements(billing_apply_clear_v1.subscriptions) AS s (snapshot)
+        INTO clear, ids, asked, unknown
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.subscriptions) AS s (snapshot)
         CROSS JOIN LATERAL billing_place_subscription_v1(
             s.snapshot ->> 'object_id',
             s.snapshot ->> 'stripe_customer_id',
             (s.snapshot ->> 'order_id')::uuid
         ) AS placed
-        WHERE (placed.as_of < (s.snapshot ->> 'since')::timestamptz) IS NOT FALSE
+        WHERE billing_is_clear_v1(s.snapshot, placed.as_of, (
+            SELECT mirror.updated_at::text
+            FROM subscriptions AS mirror
+            WHERE s.snapshot ? 'seen'
+              AND mirror.stripe_subscription_id = s.snapshot ->> 'object_id'
+        ))
           AND placed.deleted_id IS NULL
-          AND NOT placed.order_is_missing;
+          AND (NOT placed.order_is_missing OR s.snapshot -> 'is_newer' = 'false');
+        applied := applied || ids;
+        requests := requests || coalesce(asked, '[]') || coalesce(unknown, '[]');
         IF clear IS NOT NULL THEN
-            SELECT
-                array_agg(w.object_id),
-                array_agg(w.object_id) FILTER (WHERE w.affects_derived)
-            INTO ids, named
-            FROM billing_write_subscriptions_v1(clear, 'decided') AS w;
-            applied := applied || ids;
-            touched := touched || named;
+            SELECT touched || array_agg(w.object_id)
+            INTO touched
+            FROM billing_write_subscriptions_v2(clear) AS w
+            WHERE w.affects_derived;
             SELECT requests || coalesce(jsonb_agg(jsonb_build_object(
                 'object_type', 'subscription', 'object_id', lacking.object_id, 'reason', lacking.reason
             )), '[]')
@@ -290,24 +322,40 @@ BEGIN
         SELECT
             jsonb_agg(s.snapshot || jsonb_build_object(
                 'subscription_id', placed.subscription_id, 'attempt', placed.attempt
-            )),
+            )) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
             array_agg(s.snapshot ->> 'object_id'),
-            array_agg(placed.subscription_id),
-            array_agg(s.snapshot ->> 'stripe_subscription_id')
-        INTO clear, ids, ordered, named
-        FROM jsonb_array_elements(billing_apply_clear_v1.sessions) AS s (snapshot)
-        CROSS JOIN LATERAL billing_place_session_v1(
+            array_agg(placed.subscription_id) FILTER (WHERE placed.subscription_id IS NOT NULL),
+            array_agg(s.snapshot ->> 'stripe_subscription_id') FILTER (
+                WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'
+            ),
+            jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question')
+        INTO clear, ids, ordered, named, asked
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.sessions) AS s (snapshot)
+        LEFT JOIN LATERAL billing_place_session_v1(
             s.snapshot ->> 'object_id',
             (s.snapshot ->> 'order_id')::uuid,
             (s.snapshot ->> 'attempt')::integer,
             s.snapshot ->> 'stripe_customer_id'
-        ) AS placed
-        WHERE (placed.as_of < (s.snapshot ->> 'since')::timestamptz) IS NOT FALSE
-          AND (placed.order_stripe_subscription_id <> s.snapshot ->> 'stripe_subscription_id') IS NOT TRUE;
+        ) AS placed ON TRUE
+        WHERE billing_is_clear_v1(s.snapshot, placed.as_of, (
+            SELECT mirror.updated_at::text
+            FROM checkout_sessions AS mirror
+            WHERE s.snapshot ? 'seen'
+              AND mirror.stripe_session_id = s.snapshot ->> 'object_id'
+        ))
+          -- without an order it has no effect; that was seen before, and must still be so
+          AND (placed.subscription_id IS NULL) = (
+              s.snapshot ->> 'seen' IS NULL AND coalesce(s.snapshot -> 'is_newer' = 'false', FALSE)
+          )
+          AND (
+              s.snapshot ? 'seen'
+              OR (placed.order_stripe_subscription_id <> s.snapshot ->> 'stripe_subscription_id') IS NOT TRUE
+          );
+        applied := applied || ids;
+        requests := requests || coalesce(asked, '[]');
+        touched := touched || named;
         IF clear IS NOT NULL THEN
             PERFORM billing_write_sessions_v1(clear);
-            applied := applied || ids;
-            touched := touched || named;
         END IF;
     END IF;
 
@@ -317,13 +365,13 @@ BEGIN
         INTO touched
         FROM (
             SELECT i.stripe_subscription_id
-            FROM jsonb_array_elements(billing_apply_clear_v1.payments) AS s (snapshot)
+            FROM jsonb_array_elements(billing_apply_snapshots_v1.payments) AS s (snapshot)
             JOIN invoices AS i
                 ON i.stripe_invoice_id = s.snapshot ->> 'stripe_invoice_id'
             WHERE s.snapshot ->> 'object_id' = ANY(applied)
             UNION
             SELECT i.stripe_subscription_id
-            FROM jsonb_array_elements(billing_apply_clear_v1.refunds) AS s (snapshot)
+            FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
             JOIN invoice_payments AS p
                 ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
             JOIN invoices AS i
@@ -339,7 +387,11 @@ BEGIN
     INTO touched
     FROM unnest(touched) AS told (id)
     WHERE told.id IS NOT NULL;
-    IF EXISTS (
+    IF waits THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('sub:' || told.id, 0))
+        FROM unnest(touched) AS told (id)
+        ORDER BY told.id;
+    ELSIF EXISTS (
         SELECT 1
         FROM unnest(touched) AS told (id)
         WHERE NOT pg_try_advisory_xact_lock(hashtextextended('sub:' || told.id, 0))
@@ -350,11 +402,15 @@ BEGIN
     IF refunds IS NOT NULL THEN
         SELECT array_agg(DISTINCT p.stripe_invoice_id)
         INTO repaid
-        FROM jsonb_array_elements(billing_apply_clear_v1.refunds) AS s (snapshot)
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
         JOIN invoice_payments AS p
             ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
         WHERE s.snapshot ->> 'object_id' = ANY(applied);
-        IF EXISTS (
+        IF waits THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
+            FROM unnest(repaid) AS told (id)
+            ORDER BY told.id;
+        ELSIF EXISTS (
             SELECT 1
             FROM unnest(repaid) AS told (id)
             WHERE NOT pg_try_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
@@ -386,6 +442,16 @@ BEGIN
         END IF;
     END IF;
     IF requests <> '[]' THEN
+        IF jsonb_array_length(requests) > 1 THEN
+            -- of two requests for an object, the one that is asked in any case
+            SELECT jsonb_agg(wanted.request)
+            INTO requests
+            FROM (
+                SELECT DISTINCT ON (r.request ->> 'object_id') r.request
+                FROM jsonb_array_elements(requests) AS r (request)
+                ORDER BY r.request ->> 'object_id', r.request ->> 'tied_at' NULLS FIRST
+            ) AS wanted;
+        END IF;
         SELECT
             array_agg(r.object_id),
             array_agg(r.version),
@@ -403,7 +469,7 @@ BEGIN
     RETURN applied;
 END
 $$;
-COMMENT ON FUNCTION billing_apply_clear_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Applies the snapshots of events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_apply_snapshots_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb, waits boolean) IS 'Applies snapshots whose order is clear or was decided, with all that follows; returns their ids and leaves the others untouched';
 
 CREATE FUNCTION billing_audit_append_only() RETURNS trigger
     LANGUAGE plpgsql
@@ -585,138 +651,165 @@ CREATE FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_i
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
+    AS $_$
 #variable_conflict use_column
+DECLARE
+    touched_ids uuid[];
+    billed jsonb;
 BEGIN
+    SELECT array_agg(s.id)
+    INTO touched_ids
+    FROM (
+        SELECT mirrored.id
+        FROM unnest(billing_derive_v1.stripe_subscription_ids) AS told (stripe_subscription_id)
+        JOIN subscriptions AS mirrored
+            ON mirrored.stripe_subscription_id = told.stripe_subscription_id
+        UNION
+        SELECT ordered.id
+        FROM unnest(billing_derive_v1.subscription_ids) AS ordered (id)
+    ) AS named
+    JOIN subscriptions AS s
+        ON s.id = named.id
+    WHERE s.billing_provider = 'stripe';
+    IF touched_ids IS NULL THEN
+        RETURN;
+    END IF;
+    IF EXISTS (
+        SELECT 1
+        FROM unnest(touched_ids) AS touched (id)
+        JOIN subscriptions AS t
+            ON t.id = touched.id
+        JOIN invoices AS i
+            ON i.stripe_subscription_id = t.stripe_subscription_id
+    ) THEN
+        SELECT jsonb_agg(to_jsonb(invoiced))
+        INTO billed
+        FROM (
+            SELECT
+                t.id,
+                bool_or(i.stripe_status = 'paid') AS settled,
+                bool_or(i.pays_order) AS order_paid,
+                min(i.paid_at) FILTER (WHERE i.stripe_status = 'paid' AND i.amount_paid > 0) AS first_paid_at,
+                (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
+                    FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
+                min(i.owed_since) FILTER (
+                    WHERE i.stripe_status = 'open'
+                       OR (i.stripe_status = 'uncollectible' AND i.last_paid IS NULL)
+                       OR (i.stripe_status = 'uncollectible' AND i.stripe_created > i.last_paid)
+                ) AS owed_since,
+                jsonb_agg(
+                    jsonb_build_object(
+                        'invoice', i.stripe_invoice_id, 'amount', i.paid_after_end, 'currency', i.currency
+                    )
+                    ORDER BY i.stripe_created, i.stripe_invoice_id
+                ) FILTER (WHERE i.paid_after_end > 0) AS paid_after_end,
+                bool_or(i.stripe_status IN ('open', 'uncollectible') AND i.billing_reason IS DISTINCT FROM 'manual') AS payable
+            FROM (
+                SELECT
+                    s.id,
+                    s.stripe_subscription_id,
+                    s.entitlement,
+                    s.metadata -> 'freeDomain' = 'true' AS has_free_domain
+                FROM unnest(touched_ids) AS touched (id)
+                JOIN subscriptions AS s
+                    ON s.id = touched.id
+            ) AS t
+            CROSS JOIN LATERAL (
+                SELECT
+                    bool_and(c.state = 'attached') AS all_added,
+                    max(c.stripe_created) AS last_added
+                FROM subscription_charges AS c
+                WHERE c.subscription_id = t.id
+                  AND c.kind = 'one_time'
+                  AND c.state <> 'with_checkout'
+            ) AS added
+            CROSS JOIN LATERAL (
+                SELECT
+                    listed.stripe_invoice_id,
+                    listed.stripe_status,
+                    listed.stripe_created,
+                    listed.stripe_payment_intent_id,
+                    listed.billing_reason,
+                    listed.amount_paid,
+                    coalesce(listed.paid_date AT TIME ZONE 'UTC', listed.stripe_created) AS paid_at,
+                    -- of what is billed for terms: since it was finalized, once a payment has failed; a sent
+                    -- one since it is due. One that was written off is owed until a later one is paid
+                    CASE
+                        WHEN listed.billing_reason = 'manual' THEN NULL
+                        WHEN listed.collection_method = 'send_invoice'
+                            THEN coalesce(listed.due_at, listed.finalized_at, listed.stripe_created)
+                        WHEN listed.attempt_count > 0 THEN coalesce(listed.finalized_at, listed.stripe_created)
+                    END AS owed_since,
+                    max(listed.stripe_created) FILTER (
+                        WHERE listed.stripe_status = 'paid'
+                          AND listed.billing_reason IS DISTINCT FROM 'manual'
+                    ) OVER () AS last_paid,
+                    lower(listed.currency) AS currency,
+                    -- money for all that was ordered: what a trial's invoice left out is not paid with it, nor a
+                    -- domain that only a long term includes with a shorter one. Credit counts, which was paid
+                    -- before; what was given back does not
+                    listed.stripe_status = 'paid'
+                        AND listed.total > 0
+                        AND listed.billing_reason IS DISTINCT FROM 'manual'
+                        AND (t.has_free_domain IS NOT TRUE OR listed.period_end >= listed.period_start + interval '360 days')
+                        AND added.all_added IS NOT FALSE
+                        AND (added.last_added < listed.stripe_created) IS NOT FALSE
+                        AND (
+                            listed.amount_paid = 0
+                            OR listed.amount_paid > (
+                                SELECT coalesce(sum(r.amount), 0)
+                                FROM invoice_payments AS p
+                                JOIN stripe_refunds AS r
+                                    ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+                                WHERE p.stripe_invoice_id = listed.stripe_invoice_id
+                                  AND r.status NOT IN ('failed', 'canceled')
+                            )
+                        ) AS pays_order,
+                    -- what the host keeps of an invoice that was open at the end and was paid later; the
+                    -- bill for what was used before, which Stripe makes at the end, is not meant
+                    CASE
+                        WHEN listed.stripe_status = 'paid'
+                            AND listed.billing_reason IS DISTINCT FROM 'manual'
+                            AND listed.stripe_created < (t.entitlement ->> 'endedAt')::timestamptz
+                            AND listed.paid_date AT TIME ZONE 'UTC' > (t.entitlement ->> 'endedAt')::timestamptz
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM billing_kept_payments AS kept
+                                WHERE kept.stripe_invoice_id = listed.stripe_invoice_id
+                            )
+                            AND NOT EXISTS (
+                                SELECT 1
+                                FROM billing_takeovers AS revival
+                                WHERE revival.predecessor_id = t.id
+                                  AND revival.done_at IS NOT NULL
+                                  AND listed.stripe_invoice_id = ANY(revival.settles)
+                            )
+                            THEN listed.amount_paid - (
+                                SELECT coalesce(sum(r.amount), 0)
+                                FROM invoice_payments AS p
+                                JOIN stripe_refunds AS r
+                                    ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+                                WHERE p.stripe_invoice_id = listed.stripe_invoice_id
+                                  AND r.status NOT IN ('failed', 'canceled')
+                            )
+                    END AS paid_after_end
+                FROM invoices AS listed
+                WHERE listed.stripe_subscription_id = t.stripe_subscription_id
+            ) AS i
+            GROUP BY t.id
+        ) AS invoiced;
+    END IF;
     RETURN QUERY
     WITH touched AS MATERIALIZED (
         SELECT
             s.id,
-            s.customer_id,
-            s.tenant_id,
             s.status,
             s.stripe_status,
             s.stripe_subscription_id,
-            s.stripe_customer_id,
-            s.entitlement,
-            s.metadata -> 'freeDomain' = 'true' AS has_free_domain
-        FROM (
-            SELECT mirrored.id
-            FROM unnest(billing_derive_v1.stripe_subscription_ids) AS told (stripe_subscription_id)
-            JOIN subscriptions AS mirrored
-                ON mirrored.stripe_subscription_id = told.stripe_subscription_id
-            UNION
-            SELECT ordered.id
-            FROM unnest(billing_derive_v1.subscription_ids) AS ordered (id)
-        ) AS named
+            s.entitlement
+        FROM unnest(touched_ids) AS named (id)
         JOIN subscriptions AS s
             ON s.id = named.id
-        WHERE s.billing_provider = 'stripe'
-    ),
-    invoiced AS (
-        SELECT
-            t.id,
-            bool_or(i.stripe_status = 'paid') AS settled,
-            bool_or(i.pays_order) AS order_paid,
-            min(i.paid_at) FILTER (WHERE i.stripe_status = 'paid' AND i.amount_paid > 0) AS first_paid_at,
-            (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
-                FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
-            min(i.owed_since) FILTER (
-                WHERE i.stripe_status = 'open'
-                   OR (i.stripe_status = 'uncollectible' AND i.last_paid IS NULL)
-                   OR (i.stripe_status = 'uncollectible' AND i.stripe_created > i.last_paid)
-            ) AS owed_since,
-            jsonb_agg(
-                jsonb_build_object(
-                    'invoice', i.stripe_invoice_id, 'amount', i.paid_after_end, 'currency', i.currency
-                )
-                ORDER BY i.stripe_created, i.stripe_invoice_id
-            ) FILTER (WHERE i.paid_after_end > 0) AS paid_after_end,
-            bool_or(i.stripe_status IN ('open', 'uncollectible') AND i.billing_reason IS DISTINCT FROM 'manual') AS payable
-        FROM touched AS t
-        CROSS JOIN LATERAL (
-            SELECT
-                bool_and(c.state = 'attached') AS all_added,
-                max(c.stripe_created) AS last_added
-            FROM subscription_charges AS c
-            WHERE c.subscription_id = t.id
-              AND c.kind = 'one_time'
-              AND c.state <> 'with_checkout'
-        ) AS added
-        CROSS JOIN LATERAL (
-            SELECT
-                listed.stripe_invoice_id,
-                listed.stripe_status,
-                listed.stripe_created,
-                listed.stripe_payment_intent_id,
-                listed.billing_reason,
-                listed.amount_paid,
-                coalesce(listed.paid_date AT TIME ZONE 'UTC', listed.stripe_created) AS paid_at,
-                -- of what is billed for terms: since it was finalized, once a payment has failed; a sent
-                -- one since it is due. One that was written off is owed until a later one is paid
-                CASE
-                    WHEN listed.billing_reason = 'manual' THEN NULL
-                    WHEN listed.collection_method = 'send_invoice'
-                        THEN coalesce(listed.due_at, listed.finalized_at, listed.stripe_created)
-                    WHEN listed.attempt_count > 0 THEN coalesce(listed.finalized_at, listed.stripe_created)
-                END AS owed_since,
-                max(listed.stripe_created) FILTER (
-                    WHERE listed.stripe_status = 'paid'
-                      AND listed.billing_reason IS DISTINCT FROM 'manual'
-                ) OVER () AS last_paid,
-                lower(listed.currency) AS currency,
-                -- money for all that was ordered: what a trial's invoice left out is not paid with it, nor a
-                -- domain that only a long term includes with a shorter one. Credit counts, which was paid
-                -- before; what was given back does not
-                listed.stripe_status = 'paid'
-                    AND listed.total > 0
-                    AND listed.billing_reason IS DISTINCT FROM 'manual'
-                    AND (t.has_free_domain IS NOT TRUE OR listed.period_end >= listed.period_start + interval '360 days')
-                    AND added.all_added IS NOT FALSE
-                    AND (added.last_added < listed.stripe_created) IS NOT FALSE
-                    AND (
-                        listed.amount_paid = 0
-                        OR listed.amount_paid > (
-                            SELECT coalesce(sum(r.amount), 0)
-                            FROM invoice_payments AS p
-                            JOIN stripe_refunds AS r
-                                ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
-                            WHERE p.stripe_invoice_id = listed.stripe_invoice_id
-                              AND r.status NOT IN ('failed', 'canceled')
-                        )
-                    ) AS pays_order,
-                -- what the host keeps of an invoice that was open at the end and was paid later; the
-                -- bill for what was used before, which Stripe makes at the end, is not meant
-                CASE
-                    WHEN listed.stripe_status = 'paid'
-                        AND listed.billing_reason IS DISTINCT FROM 'manual'
-                        AND listed.stripe_created < (t.entitlement ->> 'endedAt')::timestamptz
-                        AND listed.paid_date AT TIME ZONE 'UTC' > (t.entitlement ->> 'endedAt')::timestamptz
-                        AND NOT EXISTS (
-                            SELECT 1
-                            FROM billing_kept_payments AS kept
-                            WHERE kept.stripe_invoice_id = listed.stripe_invoice_id
-                        )
-                        AND NOT EXISTS (
-                            SELECT 1
-                            FROM billing_takeovers AS revival
-                            WHERE revival.predecessor_id = t.id
-                              AND revival.done_at IS NOT NULL
-                              AND listed.stripe_invoice_id = ANY(revival.settles)
-                        )
-                        THEN listed.amount_paid - (
-                            SELECT coalesce(sum(r.amount), 0)
-                            FROM invoice_payments AS p
-                            JOIN stripe_refunds AS r
-                                ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
-                            WHERE p.stripe_invoice_id = listed.stripe_invoice_id
-                              AND r.status NOT IN ('failed', 'canceled')
-                        )
-                END AS paid_after_end
-            FROM invoices AS listed
-            WHERE listed.stripe_subscription_id = t.stripe_subscription_id
-        ) AS i
-        GROUP BY t.id
     ),
     sold AS (
         SELECT
@@ -811,9 +904,6 @@ BEGIN
     derived AS MATERIALIZED (
         SELECT
             t.id,
-            t.customer_id,
-            t.tenant_id,
-            t.stripe_subscription_id,
             t.stripe_status,
             settling.settled,
             coalesce(invoiced.order_paid, FALSE) AS order_paid,
@@ -839,7 +929,15 @@ BEGIN
             ) AS inputs,
             t.stripe_status IS NOT NULL AS mirrored
         FROM touched AS t
-        LEFT JOIN invoiced
+        LEFT JOIN LATERAL jsonb_to_recordset(billed) AS invoiced (
+            id uuid,
+            settled boolean,
+            order_paid boolean,
+            payment_intent_id text,
+            owed_since timestamptz,
+            paid_after_end jsonb,
+            payable boolean
+        )
             ON invoiced.id = t.id
         LEFT JOIN sold
             ON sold.id = t.id
@@ -893,19 +991,67 @@ BEGIN
           )
         RETURNING s.id, s.status
     ),
-    linked AS (
-        UPDATE invoices AS i
-        SET subscription_id = d.id,
-            customer_id = d.customer_id,
-            tenant_id = d.tenant_id,
-            updated_at = now()
+    work AS (
+        -- if the enqueued job is lost, the sweep takes the work in a minute
+        INSERT INTO provisioning_work AS w (subscription_id, inputs, done_version, wake_at)
+        SELECT
+            d.id,
+            d.inputs,
+            CASE WHEN idle.is_idle THEN 1 ELSE 0 END,
+            CASE WHEN NOT idle.is_idle THEN now() + interval '1 minute' END
         FROM derived AS d
-        WHERE i.stripe_subscription_id = d.stripe_subscription_id
+        CROSS JOIN LATERAL (
+            -- what waits for its first payment and has nothing: a run would find nothing to do, and the
+            -- payment is usually the next event
+            SELECT
+                NOT d.begun
+                AND d.stripe_status IN ('incomplete', 'active')
+                AND NOT EXISTS (SELECT 1 FROM tenant_services AS had WHERE had.subscription_id = d.id)
+                AND NOT EXISTS (SELECT 1 FROM billing_takeovers AS had WHERE had.subscription_id = d.id)
+                AND NOT EXISTS (SELECT 1 FROM billing_adoptions AS had WHERE had.subscription_id = d.id)
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM subscription_charges AS had
+                    WHERE had.subscription_id = d.id
+                      AND had.state <> 'with_checkout'
+                ) AS is_idle
+        ) AS idle
+        WHERE d.mirrored
+        ON CONFLICT (subscription_id) DO UPDATE
+        SET inputs = excluded.inputs,
+            version = w.version + 1,
+            done_version = CASE WHEN excluded.done_version = 1 THEN w.version + 1 ELSE w.done_version END,
+            attempts = 0,
+            wake_at = excluded.wake_at,
+            updated_at = now()
+        WHERE w.inputs IS DISTINCT FROM excluded.inputs
+        RETURNING w.subscription_id, w.version, w.done_version
+    )
+    SELECT
+        d.id AS subscription_id,
+        coalesce(u.status <> d.status_before, FALSE) AS changed,
+        w.version AS work_version
+    FROM derived AS d
+    LEFT JOIN updated AS u
+        ON u.id = d.id
+    LEFT JOIN work AS w
+        ON w.subscription_id = d.id
+        AND w.version > w.done_version
+    WHERE u.status <> d.status_before
+       OR w.version IS NOT NULL;
+    IF billed IS NOT NULL THEN
+        UPDATE invoices AS i
+        SET subscription_id = t.id,
+            customer_id = t.customer_id,
+            tenant_id = t.tenant_id,
+            updated_at = now()
+        FROM subscriptions AS t
+        WHERE t.id = ANY(touched_ids)
+          AND i.stripe_subscription_id = t.stripe_subscription_id
           AND (i.subscription_id, i.customer_id, i.tenant_id)
-              IS DISTINCT FROM (d.id, d.customer_id, d.tenant_id)
-        RETURNING i.id
-    ),
-    principal AS (
+              IS DISTINCT FROM (t.id, t.customer_id, t.tenant_id);
+    END IF;
+    IF billed @? '$[*].first_paid_at ? (@ != null)' THEN
         -- the first payment for an order that nobody vouches for decides on the principal Stripe customer,
         -- where a vouched order, or an earlier payment, has not: whichever event comes first. Without an
         -- account, its buyer's details count, not those of who ordered at the address first and did not pay
@@ -959,16 +1105,16 @@ BEGIN
                     ORDER BY x.attempt
                     LIMIT 1
                 ) AS buyer
-            FROM touched AS t
-            JOIN invoiced
-                ON invoiced.id = t.id
-                AND invoiced.first_paid_at IS NOT NULL
+            FROM jsonb_to_recordset(billed) AS invoiced (id uuid, first_paid_at timestamptz)
+            JOIN subscriptions AS t
+                ON t.id = invoiced.id
             JOIN orders AS o
                 ON o.subscription_id = t.id
                 AND NOT o.vouched
             JOIN stripe_customers AS known
                 ON known.id = t.stripe_customer_id
                 AND NOT known.deleted
+            WHERE invoiced.first_paid_at IS NOT NULL
             ORDER BY t.customer_id, invoiced.first_paid_at, t.stripe_customer_id
         ) AS paid
         WHERE c.id = paid.customer_id
@@ -977,59 +1123,10 @@ BEGIN
               c.stripe_customer_id IS NULL
               OR (c.stripe_customer_paid_at, c.stripe_customer_id)
                   > (paid.first_paid_at, paid.stripe_customer_id)
-          )
-        RETURNING c.id
-    ),
-    work AS (
-        -- if the enqueued job is lost, the sweep takes the work in a minute
-        INSERT INTO provisioning_work AS w (subscription_id, inputs, done_version, wake_at)
-        SELECT
-            d.id,
-            d.inputs,
-            CASE WHEN idle.is_idle THEN 1 ELSE 0 END,
-            CASE WHEN NOT idle.is_idle THEN now() + interval '1 minute' END
-        FROM derived AS d
-        CROSS JOIN LATERAL (
-            -- what waits for its first payment and has nothing: a run would find nothing to do, and the
-            -- payment is usually the next event
-            SELECT
-                NOT d.begun
-                AND d.stripe_status IN ('incomplete', 'active')
-                AND NOT EXISTS (SELECT 1 FROM tenant_services AS had WHERE had.subscription_id = d.id)
-                AND NOT EXISTS (SELECT 1 FROM billing_takeovers AS had WHERE had.subscription_id = d.id)
-                AND NOT EXISTS (SELECT 1 FROM billing_adoptions AS had WHERE had.subscription_id = d.id)
-                AND NOT EXISTS (
-                    SELECT 1
-                    FROM subscription_charges AS had
-                    WHERE had.subscription_id = d.id
-                      AND had.state <> 'with_checkout'
-                ) AS is_idle
-        ) AS idle
-        WHERE d.mirrored
-        ON CONFLICT (subscription_id) DO UPDATE
-        SET inputs = excluded.inputs,
-            version = w.version + 1,
-            done_version = CASE WHEN excluded.done_version = 1 THEN w.version + 1 ELSE w.done_version END,
-            attempts = 0,
-            wake_at = excluded.wake_at,
-            updated_at = now()
-        WHERE w.inputs IS DISTINCT FROM excluded.inputs
-        RETURNING w.subscription_id, w.version, w.done_version
-    )
-    SELECT
-        d.id AS subscription_id,
-        coalesce(u.status <> d.status_before, FALSE) AS changed,
-        w.version AS work_version
-    FROM derived AS d
-    LEFT JOIN updated AS u
-        ON u.id = d.id
-    LEFT JOIN work AS w
-        ON w.subscription_id = d.id
-        AND w.version > w.done_version
-    WHERE u.status <> d.status_before
-       OR w.version IS NOT NULL;
+          );
+    END IF;
 END
-$$;
+$_$;
 COMMENT ON FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[]) IS 'Derives status, links, payment and work of subscriptions from the mirrored rows; returns those whose status changed, and the new work';
 
 CREATE FUNCTION billing_describe(described_table text, described_column text, description text) RETURNS void
@@ -1102,6 +1199,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_enqueue_v1(entrypoints text[], ids text[], versions bigint[], delays double precision[], headers jsonb) IS 'Triggers jobs as PgQueuer does; one that waits or runs already for the same version is skipped';
+
+CREATE FUNCTION billing_is_clear_v1(snapshot jsonb, as_of timestamp with time zone, version text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE
+        WHEN snapshot ? 'seen'
+            THEN snapshot ->> 'seen' IS NOT DISTINCT FROM CASE WHEN as_of IS NOT NULL THEN version END
+        WHEN snapshot ? 'undated' THEN FALSE
+        ELSE (as_of < (snapshot ->> 'since')::timestamptz) IS NOT FALSE
+    END
+$$;
+COMMENT ON FUNCTION billing_is_clear_v1(snapshot jsonb, as_of timestamp with time zone, version text) IS 'Whether a snapshot may be applied to the stored version: an older one, or the one against which that was decided';
 
 CREATE FUNCTION billing_is_wanted(message_type text, wanted text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -1423,7 +1532,7 @@ CREATE FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id
 $$;
 COMMENT ON FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id text, order_id uuid) IS 'Where a Stripe subscription belongs: the row that mirrors it, or the order it names on the same Stripe customer';
 
-CREATE FUNCTION billing_receive_events_v2(keys text[], events jsonb, payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS SETOF text
+CREATE FUNCTION billing_receive_events_v3(keys text[], holders text[], waits boolean, livemode boolean, ids text[], types text[], api_versions text[], createds text[], object_ids text[], statuses text[], reasons text[], payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, bills jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS TABLE(id text, outcome text, since timestamp with time zone, as_of timestamp with time zone, event_id text, event_type text, payload jsonb, seen text, facts jsonb)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_material TO 'off'
@@ -1438,19 +1547,60 @@ DECLARE
     billed text[];
     renewed text[];
     applied text[];
-    other_invoices jsonb := invoices;
-    other_subscriptions jsonb := subscriptions;
+    done text[];
+    duplicates text[];
+    barred text[];
 BEGIN
-    -- the locks of lock_objects; never waited for, so in any order
-    IF (
+    IF waits THEN
+        PERFORM set_config('lock_timeout', '5s', TRUE);
+        PERFORM pg_advisory_xact_lock(hashtextextended(named.key, 0))
+        FROM unnest(keys) WITH ORDINALITY AS named (key, position)
+        ORDER BY named.position;
+    ELSIF (
         SELECT bool_and(pg_try_advisory_xact_lock(hashtextextended(named.key, 0)))
         FROM unnest(keys) AS named (key)
     ) IS NOT TRUE THEN
-        RETURN;
+        SELECT array_agg(DISTINCT named.holder)
+        INTO barred
+        FROM unnest(keys, holders) AS named (key, holder)
+        WHERE NOT pg_try_advisory_xact_lock(hashtextextended(named.key, 0));
     END IF;
     -- from here on, statements see all that was committed before the locks were taken
+    SELECT array_agg(known.id)
+    INTO duplicates
+    FROM stripe_events AS known
+    WHERE known.id = ANY(ids);
+    IF duplicates IS NOT NULL THEN
+        SELECT barred || array_agg(e.object_id)
+        INTO barred
+        FROM unnest(ids, object_ids) AS e (id, object_id)
+        WHERE e.id = ANY(duplicates);
+        RETURN QUERY
+        SELECT
+            e.id,
+            'duplicate',
+            NULL::timestamptz,
+            NULL::timestamptz,
+            NULL,
+            NULL,
+            NULL::jsonb,
+            NULL,
+            NULL::jsonb
+        FROM unnest(duplicates) AS e (id);
+    END IF;
+    IF barred IS NOT NULL THEN
+        customers := billing_without_objects_v1(customers, barred);
+        charges := billing_without_objects_v1(charges, barred);
+        refunds := billing_without_objects_v1(refunds, barred);
+        payments := billing_without_objects_v1(payments, barred);
+        bills := billing_without_objects_v1(bills, barred);
+        invoices := billing_without_objects_v1(invoices, barred);
+        renewals := billing_without_objects_v1(renewals, barred);
+        subscriptions := billing_without_objects_v1(subscriptions, barred);
+        sessions := billing_without_objects_v1(sessions, barred);
+    END IF;
     -- payments are written before the invoices that wait for them
-    IF invoices IS NOT NULL AND payments IS NULL THEN
+    IF bills IS NOT NULL AND payments IS NULL THEN
         WITH billed AS (
             INSERT INTO invoices AS mirror (
                 subscription_id,
@@ -1532,7 +1682,7 @@ BEGIN
                 s.event_id,
                 s.stripe_created AT TIME ZONE 'UTC'
             FROM jsonb_populate_recordset(
-                NULL::billing_invoice_snapshot, billing_receive_events_v2.invoices
+                NULL::billing_invoice_snapshot, bills
             ) AS s
             CROSS JOIN LATERAL (
                 SELECT
@@ -1650,10 +1800,7 @@ BEGIN
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
-        SELECT jsonb_agg(s.snapshot)
-        INTO other_invoices
-        FROM jsonb_array_elements(billing_receive_events_v2.invoices) AS s (snapshot)
-        WHERE (s.snapshot ->> 'object_id' = ANY(billed)) IS NOT TRUE;
+        bills := billing_without_objects_v1(bills, billed);
     END IF;
     IF renewals IS NOT NULL THEN
         WITH renewed AS (
@@ -1678,7 +1825,7 @@ BEGIN
                 stripe_event_id = s.event_id,
                 updated_at = now()
             FROM jsonb_populate_recordset(
-                NULL::billing_subscription_snapshot, billing_receive_events_v2.renewals
+                NULL::billing_subscription_snapshot, renewals
             ) AS s
             WHERE mirror.stripe_subscription_id = s.object_id
               AND mirror.stripe_as_of < s.since
@@ -1763,60 +1910,91 @@ BEGIN
         )
         SELECT array_agg(r.object_id) INTO renewed
         FROM renewed AS r;
-        SELECT nullif(coalesce(subscriptions, '[]') || coalesce(jsonb_agg(s.snapshot), '[]'), '[]')
-        INTO other_subscriptions
-        FROM jsonb_array_elements(billing_receive_events_v2.renewals) AS s (snapshot)
-        WHERE (s.snapshot ->> 'object_id' = ANY(renewed)) IS NOT TRUE;
+        renewals := billing_without_objects_v1(renewals, renewed);
     END IF;
-    IF coalesce(customers, charges, refunds, payments, other_invoices, other_subscriptions, sessions) IS NOT NULL THEN
-        applied := billing_apply_clear_v1(
-            customers, charges, refunds, payments, other_invoices, other_subscriptions, sessions, headers
+    IF bills IS NOT NULL THEN
+        invoices := coalesce(invoices, '[]') || bills;
+    END IF;
+    IF renewals IS NOT NULL THEN
+        subscriptions := coalesce(subscriptions, '[]') || renewals;
+    END IF;
+    IF coalesce(customers, charges, refunds, payments, invoices, subscriptions, sessions) IS NOT NULL THEN
+        applied := billing_apply_snapshots_v1(
+            customers, charges, refunds, payments, invoices, subscriptions, sessions, headers, waits
         );
     END IF;
-    IF billed IS NULL AND renewed IS NULL AND (applied <> '{}') IS NOT TRUE THEN
-        RETURN;
+    done := billed || renewed || applied;
+    IF cardinality(done) > 0 THEN
+        RETURN QUERY
+        INSERT INTO stripe_events AS kept (
+            id,
+            type,
+            api_version,
+            created,
+            livemode,
+            object_id,
+            payload,
+            status,
+            reason,
+            applied_at
+        )
+        SELECT
+            e.id,
+            e.type,
+            e.api_version,
+            e.created::timestamptz,
+            billing_receive_events_v3.livemode,
+            e.object_id,
+            CASE
+                WHEN (SELECT EXISTS (SELECT 1 FROM billing_erasures)) THEN billing_kept_payload_v1(e.payload::jsonb)
+                ELSE e.payload::jsonb
+            END,
+            e.status,
+            e.reason,
+            CASE WHEN e.status <> 'ignored' THEN now() END
+        FROM unnest(
+            ids, types, api_versions, createds, object_ids, statuses, reasons, payloads
+        ) AS e (id, type, api_version, created, object_id, status, reason, payload)
+        WHERE e.object_id = ANY(done)
+        RETURNING
+            kept.id,
+            kept.status,
+            NULL::timestamptz,
+            NULL::timestamptz,
+            NULL,
+            NULL,
+            NULL::jsonb,
+            NULL,
+            NULL::jsonb;
     END IF;
-    RETURN QUERY
-    INSERT INTO stripe_events (
-        id,
-        type,
-        api_version,
-        created,
-        livemode,
-        object_id,
-        payload,
-        status,
-        applied_at
-    )
-    SELECT
-        e.id,
-        e.type,
-        e.api_version,
-        e.created,
-        e.livemode,
-        e.object_id,
-        CASE
-            WHEN (SELECT EXISTS (SELECT 1 FROM billing_erasures)) THEN billing_kept_payload_v1(e.payload::jsonb)
-            ELSE e.payload::jsonb
-        END,
-        'applied',
-        now()
-    FROM ROWS FROM (
-        jsonb_to_recordset(billing_receive_events_v2.events) AS (
-            id text,
-            type text,
-            api_version text,
-            created timestamptz,
-            livemode boolean,
-            object_id text
-        ),
-        unnest(payloads)
-    ) AS e (id, type, api_version, created, livemode, object_id, payload)
-    WHERE e.object_id = ANY(billed || renewed || applied)
-    RETURNING id;
+    IF coalesce(cardinality(done), 0) + coalesce(cardinality(barred), 0) < cardinality(ids) THEN
+        RETURN QUERY
+        SELECT
+            e.id,
+            'left',
+            stored.since,
+            stored.as_of,
+            stored.event_id,
+            stored.event_type,
+            stored.payload,
+            stored.seen,
+            stored.facts
+        FROM unnest(ids, object_ids) AS e (id, object_id)
+        LEFT JOIN billing_stored_rows_v1(
+            billing_without_objects_v1(customers, done),
+            billing_without_objects_v1(charges, done),
+            billing_without_objects_v1(refunds, done),
+            billing_without_objects_v1(payments, done),
+            billing_without_objects_v1(invoices, done),
+            billing_without_objects_v1(subscriptions, done),
+            billing_without_objects_v1(sessions, done)
+        ) AS stored
+            ON stored.object_id = e.object_id
+        WHERE (e.object_id = ANY(done || barred)) IS NOT TRUE;
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION billing_receive_events_v2(keys text[], events jsonb, payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Keeps and applies the events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_receive_events_v3(keys text[], holders text[], waits boolean, livemode boolean, ids text[], types text[], api_versions text[], createds text[], object_ids text[], statuses text[], reasons text[], payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, bills jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Keeps and applies the events whose order is clear or was decided, with all that follows; returns what became of each, and what is stored where it was left';
 
 CREATE FUNCTION billing_record_additions(version text) RETURNS void
     LANGUAGE sql
@@ -1975,6 +2153,146 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_revert_additions(version text) IS 'Drops what the migration added according to the ledger, newest first';
+
+CREATE FUNCTION billing_stored_rows_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb) RETURNS TABLE(object_id text, since timestamp with time zone, as_of timestamp with time zone, event_id text, event_type text, payload jsonb, seen text, facts jsonb)
+    LANGUAGE plpgsql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        stored.object_id,
+        stored.since,
+        stored.as_of,
+        stored.event_id,
+        e.type,
+        e.payload,
+        CASE WHEN stored.as_of IS NOT NULL THEN stored.seen END,
+        stored.facts
+    FROM (
+        SELECT
+            i.object_id,
+            i.since AS told_since,
+            mirror.stripe_as_of_since AS since,
+            mirror.stripe_as_of AS as_of,
+            mirror.stripe_event_id AS event_id,
+            mirror.updated_at::text AS seen,
+            jsonb_build_object('deleted', mirror.deleted) AS facts
+        FROM jsonb_to_recordset(billing_stored_rows_v1.customers) AS i (object_id text, since timestamptz)
+        JOIN stripe_customers AS mirror
+            ON mirror.id = i.object_id
+            AND mirror.stripe_as_of IS NOT NULL
+        UNION ALL
+        SELECT
+            i.object_id,
+            i.since,
+            mirror.stripe_as_of_since,
+            mirror.stripe_as_of,
+            mirror.stripe_event_id,
+            mirror.updated_at::text,
+            jsonb_build_object('status', mirror.status, 'amount_captured', mirror.amount_captured)
+        FROM jsonb_to_recordset(billing_stored_rows_v1.charges) AS i (object_id text, since timestamptz)
+        JOIN stripe_charges AS mirror
+            ON mirror.stripe_charge_id = i.object_id
+        UNION ALL
+        SELECT
+            i.object_id,
+            i.since,
+            mirror.stripe_as_of_since,
+            mirror.stripe_as_of,
+            mirror.stripe_event_id,
+            mirror.updated_at::text,
+            jsonb_build_object('status', mirror.status)
+        FROM jsonb_to_recordset(billing_stored_rows_v1.refunds) AS i (object_id text, since timestamptz)
+        JOIN stripe_refunds AS mirror
+            ON mirror.stripe_refund_id = i.object_id
+        UNION ALL
+        SELECT
+            i.object_id,
+            i.since,
+            mirror.stripe_as_of_since,
+            mirror.stripe_as_of,
+            mirror.stripe_event_id,
+            mirror.updated_at::text,
+            jsonb_build_object('status', mirror.status)
+        FROM jsonb_to_recordset(billing_stored_rows_v1.payments) AS i (object_id text, since timestamptz)
+        JOIN invoice_payments AS mirror
+            ON mirror.stripe_invoice_payment_id = i.object_id
+        UNION ALL
+        SELECT
+            i.object_id,
+            i.since,
+            mirror.stripe_as_of_since,
+            mirror.stripe_as_of,
+            mirror.stripe_event_id,
+            mirror.updated_at::text,
+            jsonb_build_object(
+                'stripe_status', mirror.stripe_status,
+                'attempt_count', mirror.attempt_count,
+                'amount_paid', mirror.amount_paid
+            )
+        FROM jsonb_to_recordset(billing_stored_rows_v1.invoices) AS i (object_id text, since timestamptz)
+        JOIN invoices AS mirror
+            ON mirror.stripe_invoice_id = i.object_id
+        UNION ALL
+        SELECT
+            i.object_id,
+            i.since,
+            placed.since,
+            placed.as_of,
+            placed.event_id,
+            mirror.updated_at::text,
+            jsonb_build_object(
+                'stripe_status', placed.stripe_status,
+                'subscription_id', placed.subscription_id,
+                'customer_id', placed.customer_id,
+                'deleted_id', placed.deleted_id,
+                'order_is_missing', placed.order_is_missing
+            )
+        FROM jsonb_to_recordset(billing_stored_rows_v1.subscriptions) AS i (
+            object_id text, since timestamptz, order_id uuid, stripe_customer_id text
+        )
+        CROSS JOIN LATERAL billing_place_subscription_v1(
+            i.object_id, i.stripe_customer_id, i.order_id
+        ) AS placed
+        LEFT JOIN subscriptions AS mirror
+            ON mirror.stripe_subscription_id = i.object_id
+        UNION ALL
+        SELECT
+            i.object_id,
+            i.since,
+            placed.since,
+            placed.as_of,
+            placed.event_id,
+            mirror.updated_at::text,
+            jsonb_build_object(
+                'status', placed.status,
+                'payment_status', placed.payment_status,
+                'subscription_id', placed.subscription_id,
+                'attempt', placed.attempt,
+                'order_stripe_subscription_id', placed.order_stripe_subscription_id
+            )
+        FROM jsonb_to_recordset(billing_stored_rows_v1.sessions) AS i (
+            object_id text, since timestamptz, order_id uuid, attempt integer, stripe_customer_id text
+        )
+        CROSS JOIN LATERAL billing_place_session_v1(
+            i.object_id, i.order_id, i.attempt, i.stripe_customer_id
+        ) AS placed
+        LEFT JOIN checkout_sessions AS mirror
+            ON mirror.stripe_session_id = i.object_id
+    ) AS stored
+    LEFT JOIN stripe_events AS e
+        ON e.id = stored.event_id
+        AND stored.told_since <= stored.as_of;
+END
+$$;
+COMMENT ON FUNCTION billing_stored_rows_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb) IS 'What is stored of objects, to decide which snapshot is newer; the parameters are snapshots of each type';
 
 CREATE FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscription_snapshot, stored jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -2198,6 +2516,9 @@ DECLARE
     attempts_before integer := 0;
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF NOT EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = NEW.livemode) THEN
+        RETURN NULL; -- nobody is told: each renewal comes here
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         status_before := OLD.stripe_status;
         attempts_before := OLD.attempt_count;
@@ -2329,6 +2650,9 @@ DECLARE
     moment text := extract(epoch FROM now())::text;
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF NOT EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = NEW.livemode) THEN
+        RETURN NULL; -- nobody is told: each renewal comes here
+    END IF;
     content := jsonb_build_object('subscription', billing_subscription_message(NEW));
     PERFORM billing_record_message(
         'subscription.' || told.type, NEW.id::text, told.version, NEW.livemode, NEW.id, NEW.customer_id,
@@ -2428,6 +2752,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_tell_tenant() IS 'Records the transitions of a tenant';
+
+CREATE FUNCTION billing_without_objects_v1(snapshots jsonb, object_ids text[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT jsonb_agg(s.snapshot)
+    FROM jsonb_array_elements(snapshots) AS s (snapshot)
+    WHERE (s.snapshot ->> 'object_id' = ANY(object_ids)) IS NOT TRUE
+$$;
+COMMENT ON FUNCTION billing_without_objects_v1(snapshots jsonb, object_ids text[]) IS 'Snapshots without those of some objects; null if none is left';
 
 CREATE FUNCTION billing_write_charges_v1(snapshots jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -3008,7 +3341,7 @@ END
 $$;
 COMMENT ON FUNCTION billing_write_invoice_payments_v1(snapshots jsonb) IS 'Writes snapshots of payments of invoices, and links the invoices to them';
 
-CREATE FUNCTION billing_write_invoices_v1(snapshots jsonb, rule text) RETURNS TABLE(object_id text, affects_derived boolean)
+CREATE FUNCTION billing_write_invoices_v2(snapshots jsonb) RETURNS TABLE(object_id text, affects_derived boolean)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_material TO 'off'
@@ -3114,7 +3447,7 @@ BEGIN
             s.as_of,
             s.event_id,
             s.stripe_created AT TIME ZONE 'UTC'
-        FROM jsonb_populate_recordset(NULL::billing_invoice_snapshot, billing_write_invoices_v1.snapshots) AS s
+        FROM jsonb_populate_recordset(NULL::billing_invoice_snapshot, billing_write_invoices_v2.snapshots) AS s
         LEFT JOIN LATERAL (
             -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the table
             SELECT
@@ -3190,8 +3523,6 @@ BEGIN
             stripe_as_of = excluded.stripe_as_of,
             stripe_event_id = excluded.stripe_event_id,
             updated_at = now()
-        WHERE billing_write_invoices_v1.rule = 'decided'
-           OR mirror.stripe_as_of < excluded.stripe_as_of_since
         RETURNING
             stripe_invoice_id,
             stripe_subscription_id,
@@ -3243,7 +3574,7 @@ BEGIN
     ) AS billed ON TRUE;
 END
 $$;
-COMMENT ON FUNCTION billing_write_invoices_v1(snapshots jsonb, rule text) IS 'Writes snapshots of invoices; returns which affect derived columns';
+COMMENT ON FUNCTION billing_write_invoices_v2(snapshots jsonb) IS 'Writes snapshots of invoices; returns which affect derived columns';
 
 CREATE FUNCTION billing_write_refunds_v1(snapshots jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -3456,7 +3787,7 @@ END
 $$;
 COMMENT ON FUNCTION billing_write_sessions_v1(snapshots jsonb) IS 'Writes snapshots of Checkout sessions, and links their orders to them';
 
-CREATE FUNCTION billing_write_subscriptions_v1(snapshots jsonb, rule text) RETURNS TABLE(object_id text, affects_derived boolean)
+CREATE FUNCTION billing_write_subscriptions_v2(snapshots jsonb) RETURNS TABLE(object_id text, affects_derived boolean)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_material TO 'off'
@@ -3466,11 +3797,23 @@ CREATE FUNCTION billing_write_subscriptions_v1(snapshots jsonb, rule text) RETUR
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 #variable_conflict use_column
+DECLARE
+    are_known boolean;
+    are_discounted boolean;
 BEGIN
+    SELECT
+        bool_or(EXISTS (
+            SELECT 1
+            FROM subscriptions AS o
+            WHERE o.id = (s.snapshot ->> 'subscription_id')::uuid
+        )),
+        bool_or(s.snapshot -> 'discounts' <> '[]')
+    INTO are_known, are_discounted
+    FROM jsonb_array_elements(billing_write_subscriptions_v2.snapshots) AS s (snapshot);
     RETURN QUERY
     WITH snapshots AS MATERIALIZED (
         SELECT
-            coalesce(s.subscription_id, mirror.id) AS subscription_id,
+            s.subscription_id,
             coalesce(
                 -- Stripe's metadata may name a record that has joined that of an account since
                 (
@@ -3501,21 +3844,17 @@ BEGIN
             s.collection_behavior,
             s.stripe_schedule_id,
             s.items,
-            s.items_complete,
-            s.discounts,
             s.since,
             s.as_of,
             s.event_id,
             judged.entitlement,
             judged.affects_derived
-        FROM jsonb_populate_recordset(NULL::billing_subscription_snapshot, billing_write_subscriptions_v1.snapshots) AS s
+        FROM jsonb_populate_recordset(NULL::billing_subscription_snapshot, billing_write_subscriptions_v2.snapshots) AS s
         LEFT JOIN LATERAL (
             -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the table
             SELECT
-                m.id,
                 m.customer_id,
-                m.entitlement,
-                m.stripe_as_of
+                m.entitlement
             FROM subscriptions AS m
             WHERE m.stripe_subscription_id = s.object_id
             OFFSET 0
@@ -3529,8 +3868,6 @@ BEGIN
             ) AS judged
             OFFSET 0
         ) AS judged
-        WHERE billing_write_subscriptions_v1.rule = 'decided'
-           OR (billing_write_subscriptions_v1.rule = 'later' AND mirror.stripe_as_of < s.since)
     ),
     new_customers AS (
         -- a subscription made outside our checkout brings its customer with it
@@ -3676,22 +4013,6 @@ BEGIN
             NULL::billing_subscription_item_snapshot, s.items
         ) AS i
     ),
-    removed AS (
-        -- items missing from an incomplete list may still exist
-        DELETE FROM subscription_items AS mirror
-        USING snapshots AS s
-        WHERE mirror.subscription_id = s.subscription_id
-          AND s.items_complete
-          AND (
-              mirror.stripe_subscription_item_id IS NULL
-              OR NOT EXISTS (
-                  SELECT 1
-                  FROM items AS i
-                  WHERE i.stripe_subscription_item_id = mirror.stripe_subscription_item_id
-              )
-          )
-        RETURNING mirror.id
-    ),
     itemised AS (
         INSERT INTO subscription_items AS mirror (
             subscription_id,
@@ -3761,56 +4082,95 @@ BEGIN
         )
         RETURNING mirror.id
     ),
-    discounts AS MATERIALIZED (
-        SELECT
-            s.subscription_id,
-            d.stripe_discount_id,
-            d.stripe_subscription_item_id,
-            d.position,
-            d.stripe_coupon_id,
-            d.coupon_name,
-            d.percent_off,
-            d.amount_off,
-            d.currency,
-            d.duration,
-            d.stripe_product_ids,
-            d.starts_at,
-            d.ends_at,
-            d.has_terms,
-            d.has_terms AND s.event_id IS NULL AS fetched
-        FROM snapshots AS s
-        CROSS JOIN LATERAL jsonb_to_recordset(s.discounts) AS d (
-            stripe_discount_id text,
-            stripe_subscription_item_id text,
-            position integer,
-            stripe_coupon_id text,
-            coupon_name text,
-            percent_off numeric,
-            amount_off bigint,
-            currency text,
-            duration text,
-            stripe_product_ids text[],
-            starts_at timestamptz,
-            ends_at timestamptz,
-            has_terms boolean
-        )
-    ),
-    withdrawn AS (
-        -- the discounts of items that an incomplete list leaves out may still exist
-        DELETE FROM subscription_discounts AS mirror
+    arrived AS (
+        -- a session has told of it, and its own event was awaited
+        DELETE FROM stripe_refetches AS awaited
         USING snapshots AS s
-        WHERE mirror.subscription_id = s.subscription_id
-          AND (s.items_complete OR mirror.stripe_subscription_item_id IS NULL)
-          AND NOT EXISTS (
-              SELECT 1
-              FROM discounts AS d
-              WHERE d.subscription_id = mirror.subscription_id
-                AND d.stripe_discount_id = mirror.stripe_discount_id
-                AND d.stripe_subscription_item_id IS NOT DISTINCT FROM mirror.stripe_subscription_item_id
-          )
-        RETURNING mirror.id
-    ),
-    discounted AS (
+        WHERE awaited.object_id = s.object_id
+          AND awaited.reason = 'awaited'
+    )
+    SELECT
+        s.object_id,
+        s.affects_derived
+    FROM snapshots AS s;
+    IF are_known THEN
+        -- items missing from an incomplete list may still exist
+        DELETE FROM subscription_items AS mirror
+        USING jsonb_array_elements(billing_write_subscriptions_v2.snapshots) AS s (snapshot)
+        WHERE mirror.subscription_id = (s.snapshot ->> 'subscription_id')::uuid
+          AND s.snapshot -> 'items_complete' = 'true'
+          AND (
+              mirror.stripe_subscription_item_id IS NULL
+              OR NOT s.snapshot -> 'items' @> jsonb_build_array(jsonb_build_object(
+                  'stripe_subscription_item_id', mirror.stripe_subscription_item_id
+              ))
+          );
+    END IF;
+    IF are_discounted OR (are_known AND EXISTS (
+        SELECT 1
+        FROM jsonb_array_elements(billing_write_subscriptions_v2.snapshots) AS s (snapshot)
+        JOIN subscription_discounts AS mirror
+            ON mirror.subscription_id = (s.snapshot ->> 'subscription_id')::uuid
+    )) THEN
+        WITH snapshots AS MATERIALIZED (
+            SELECT
+                s.subscription_id,
+                s.discounts,
+                s.items_complete,
+                s.event_id
+            FROM jsonb_populate_recordset(
+                NULL::billing_subscription_snapshot, billing_write_subscriptions_v2.snapshots
+            ) AS s
+        ),
+        discounts AS MATERIALIZED (
+            SELECT
+                s.subscription_id,
+                d.stripe_discount_id,
+                d.stripe_subscription_item_id,
+                d.position,
+                d.stripe_coupon_id,
+                d.coupon_name,
+                d.percent_off,
+                d.amount_off,
+                d.currency,
+                d.duration,
+                d.stripe_product_ids,
+                d.starts_at,
+                d.ends_at,
+                d.has_terms,
+                d.has_terms AND s.event_id IS NULL AS fetched
+            FROM snapshots AS s
+            CROSS JOIN LATERAL jsonb_to_recordset(s.discounts) AS d (
+                stripe_discount_id text,
+                stripe_subscription_item_id text,
+                position integer,
+                stripe_coupon_id text,
+                coupon_name text,
+                percent_off numeric,
+                amount_off bigint,
+                currency text,
+                duration text,
+                stripe_product_ids text[],
+                starts_at timestamptz,
+                ends_at timestamptz,
+                has_terms boolean
+            )
+        ),
+        withdrawn AS (
+            -- the discounts of items that an incomplete list leaves out may still exist
+            DELETE FROM subscription_discounts AS mirror
+            USING snapshots AS s
+            WHERE mirror.subscription_id = s.subscription_id
+              AND (s.items_complete OR mirror.stripe_subscription_item_id IS NULL)
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM discounts AS d
+                  WHERE d.subscription_id = mirror.subscription_id
+                    AND d.stripe_discount_id = mirror.stripe_discount_id
+                    AND d.stripe_subscription_item_id IS NOT DISTINCT FROM mirror.stripe_subscription_item_id
+              )
+            RETURNING mirror.id
+        )
         -- most events carry the ids only: what is known of a coupon stays
         INSERT INTO subscription_discounts AS mirror (
             subscription_id,
@@ -3859,23 +4219,11 @@ BEGIN
             starts_at = coalesce(excluded.starts_at, mirror.starts_at),
             ends_at = CASE WHEN excluded.starts_at IS NULL THEN mirror.ends_at ELSE excluded.ends_at END,
             fetched = mirror.fetched OR excluded.fetched,
-            updated_at = now()
-        RETURNING mirror.id
-    ),
-    arrived AS (
-        -- a session has told of it, and its own event was awaited
-        DELETE FROM stripe_refetches AS awaited
-        USING snapshots AS s
-        WHERE awaited.object_id = s.object_id
-          AND awaited.reason = 'awaited'
-    )
-    SELECT
-        s.object_id,
-        s.affects_derived
-    FROM snapshots AS s;
+            updated_at = now();
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION billing_write_subscriptions_v1(snapshots jsonb, rule text) IS 'Writes snapshots of subscriptions with their items, discounts and customers; returns which affect derived columns';
+COMMENT ON FUNCTION billing_write_subscriptions_v2(snapshots jsonb) IS 'Writes snapshots of subscriptions with their items, discounts and customers; returns which affect derived columns';
 
 CREATE FUNCTION fn_pgqueuer_changed() RETURNS trigger
     LANGUAGE plpgsql

@@ -85,7 +85,7 @@ class MirroredType(Generic[F]):
     `read`: JSON to facts; the second argument is the mode, which deleted stubs leave out.
     `stored_state`: the state of a row of `list_stored`.
     `lock_keys`: what a snapshot writes or derives from, its own row first.
-    `query_file`: in sql/queries; has `list_stored` and `write_snapshots`, and for a comparison
+    `query_file`: in sql/queries; has `write_snapshots`, and for a comparison
     `list_compared` and `find_absent`.
     `resource`: where Stripe has it.
     `comparison`: None if reconcile leaves the type out (Stripe cannot list it by what we need).

@@ -1,7 +1,7 @@
 """The rows that mirror Stripe objects, and the requests to refetch one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,13 +20,20 @@ _adoptions = load_queries("adoptions")
 _privacy = load_queries("privacy")
 _messages = load_queries("messages")
 
-_BY_TYPE = {each.object_type: load_queries(each.query_file) for each in MIRRORED}
-_WRITES_LATER = {
-    object_type
-    for object_type, queries in _BY_TYPE.items()
-    if "rule" in queries.write_snapshots.parameters
+GROUPS: Mapping[str, str] = {
+    "customer": "customers",
+    "charge": "charges",
+    "refund": "refunds",
+    "invoice_payment": "payments",
+    "invoice": "invoices",
+    "subscription": "subscriptions",
+    "checkout.session": "sessions",
 }
-"""Frequent types, whose statement itself handles snapshots clearly newer than the stored row."""
+"""The parameter that takes snapshots of a type, in queries of several types; others are rare."""
+
+_BY_TYPE = {each.object_type: load_queries(each.query_file) for each in MIRRORED}
+_SAY_WHAT_THEY_AFFECT = ("subscription", "invoice")
+"""Frequent types, most of whose snapshots affect nothing derived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,46 +84,48 @@ async def list_stored(
     conn: Connection, object_type: str, lookups: Sequence[StoredLookup]
 ) -> Mapping[str, Mapping[str, Any]]:
     """Return the stored row of each incoming object, by Stripe id."""
-    columns: dict[str, object] = {
-        "object_ids": [each.object_id for each in lookups],
-        "sinces": [each.since for each in lookups],
-        "order_ids": [each.order_id for each in lookups],
-        "attempts": [each.attempt for each in lookups],
-        "stripe_customer_ids": [each.stripe_customer_id for each in lookups],
-    }
-    query = _BY_TYPE[object_type].list_stored
-    rows = await query.fetch(conn, **{name: columns[name] for name in query.parameters})
+    if object_type not in GROUPS:
+        return await _list_stored_of_rare(conn, object_type, lookups)
+    told: dict[str, object] = dict.fromkeys(GROUPS.values())
+    told[GROUPS[object_type]] = [asdict(each) for each in lookups]
+    rows = await _refetches.list_stored.fetch(conn, **told)
+    return {row["object_id"]: stored_row(row) for row in rows}
+
+
+async def _list_stored_of_rare(
+    conn: Connection, object_type: str, lookups: Sequence[StoredLookup]
+) -> Mapping[str, Mapping[str, Any]]:
+    rows = await _BY_TYPE[object_type].list_stored.fetch(
+        conn,
+        object_ids=[each.object_id for each in lookups],
+        sinces=[each.since for each in lookups],
+    )
     return {row["object_id"]: dict(row) for row in rows}
 
 
-async def write_later(
-    conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]]
-) -> Mapping[str, bool]:
-    """Write the snapshots whose second is later than that of the stored row.
+def stored_row(row: asyncpg.Record) -> Mapping[str, Any]:
+    """Return what is stored of an object: the version, and the facts that its type needs."""
+    facts = row["facts"]
+    ids = {name: UUID(facts[name]) for name in _OUR_IDS if facts.get(name)}
+    return {**facts, **ids, **{name: row[name] for name in _VERSION}}
 
-    Returns the ids written, each with whether it affects derived columns. Writes nothing for rare
-    types, whose stored rows are always read first.
-    """
-    if object_type not in _WRITES_LATER or not rows:
-        return {}
-    return await _write(conn, object_type, rows, rule="later")
+
+_OUR_IDS = ("subscription_id", "customer_id", "deleted_id")
+_VERSION = ("since", "as_of", "event_id", "event_type", "payload", "seen")
 
 
 async def write_decided(
     conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, bool]:
-    """Write snapshots that the ordering rules accepted; returns the same as `write_later`."""
-    if object_type in _WRITES_LATER:
-        return await _write(conn, object_type, rows, rule="decided")
-    await _BY_TYPE[object_type].write_snapshots.execute(conn, snapshots=rows)
-    return dict.fromkeys((row["object_id"] for row in rows), True)
+    """Write snapshots that the ordering rules accepted.
 
-
-async def _write(
-    conn: Connection, object_type: str, rows: Sequence[Mapping[str, Any]], *, rule: str
-) -> Mapping[str, bool]:
+    Returns their ids, each with whether it affects derived columns.
+    """
     query = _BY_TYPE[object_type].write_snapshots
-    written = await query.fetch(conn, snapshots=rows, rule=rule)
+    if object_type not in _SAY_WHAT_THEY_AFFECT:
+        await query.execute(conn, snapshots=rows)
+        return dict.fromkeys((row["object_id"] for row in rows), True)
+    written = await query.fetch(conn, snapshots=rows)
     return {row["object_id"]: row["affects_derived"] for row in written}
 
 

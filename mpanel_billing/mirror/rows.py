@@ -71,6 +71,16 @@ def first_row_of(snapshot: Snapshot) -> dict[str, Any]:
     return {**row_of(snapshot), **mirrored.new_ids(snapshot.facts)}
 
 
+def decided_row_of(snapshot: Snapshot, stored: Row | None, *, is_newer: bool) -> dict[str, Any]:
+    """Return the row of a snapshot that was decided against the stored one.
+
+    It is written if it `is_newer`, and has an effect only while the stored one is what was `seen`.
+    """
+    since, as_of = _dates(snapshot.version, stored)
+    decided = {"since": since, "as_of": as_of, "is_newer": is_newer}
+    return {**first_row_of(snapshot), **decided, "seen": stored["seen"] if stored else None}
+
+
 def _place(
     snapshot: Snapshot, stored: Row | None, new_customers: dict[str, UUID]
 ) -> dict[str, Any]:

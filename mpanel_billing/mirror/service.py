@@ -15,7 +15,7 @@ from mpanel_billing.mirror.erasure import without_erased
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirrored_type import LockKey, Row
 from mpanel_billing.mirror.ordering import Decision, Kind
-from mpanel_billing.mirror.rows import lookup_of, row_of, rows_of
+from mpanel_billing.mirror.rows import lookup_of, rows_of
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.ties import decide, question_of
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
@@ -47,6 +47,12 @@ UNDECIDED = Outcome("applied", "order within the second is undecided: refetching
 DELETED_HERE = Outcome("ignored", "its row was deleted here: see billing_trouble")
 ORDER_MISSING = Outcome("applied", "names an order that is not here: fetching its customer")
 NO_ORDER = Outcome("ignored", "no order for this Checkout session")
+OUTCOMES: Mapping[Decision, Outcome] = {
+    Decision.APPLY: APPLIED,
+    Decision.STALE: STALE,
+    Decision.REFETCH: UNDECIDED,
+    Decision.APPLY_AND_REFETCH: UNDECIDED,
+}
 
 
 @dataclass(slots=True)
@@ -82,7 +88,7 @@ def lock_keys(snapshots: Iterable[Snapshot]) -> list[str]:
 async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
     """Apply snapshots as `apply_snapshots` does, once the locks of `lock_keys` are held."""
     batch = _Batch(await without_erased(conn, snapshots))
-    for object_type, group in _by_type(batch.snapshots):
+    for object_type, group in by_type(batch.snapshots):
         await _apply_group(conn, batch, object_type, group)
     if batch.deleted_here:
         await repository.note_deleted(conn, batch.deleted_here)
@@ -106,7 +112,8 @@ def _keys(snapshot: Snapshot) -> Iterable[LockKey]:
     return MIRRORED_BY_NAME[snapshot.object_type].lock_keys(snapshot.facts)
 
 
-def _by_type(snapshots: Sequence[Snapshot]) -> Iterable[tuple[str, list[Snapshot]]]:
+def by_type(snapshots: Sequence[Snapshot]) -> Iterable[tuple[str, list[Snapshot]]]:
+    """Group snapshots by their type, in the order in which they are written."""
     ordered = sorted(snapshots, key=lambda s: _WRITING_ORDER.index(s.object_type))
     for object_type, group in groupby(ordered, key=lambda s: s.object_type):
         yield object_type, list(group)
@@ -115,16 +122,10 @@ def _by_type(snapshots: Sequence[Snapshot]) -> Iterable[tuple[str, list[Snapshot
 async def _apply_group(
     conn: Connection, batch: _Batch, object_type: str, group: list[Snapshot]
 ) -> None:
-    """Write what is clearly newer; compare the rest with the stored rows and decide."""
-    dated = [row_of(s) for s in group if not s.version.test_clock and not is_first(s)]
-    clear = await repository.write_later(conn, object_type, dated)
-    _note_written(batch, group, clear)
-    unclear = [s for s in group if s.object_id not in clear]
-    if not unclear:
-        return
-    stored = await repository.list_stored(conn, object_type, [lookup_of(s) for s in unclear])
-    decisions = await decide(conn, unclear, stored)
-    newer = [s for s in unclear if _accept(batch, s, stored, decisions[s.object_id])]
+    """Compare snapshots of one type with the stored rows, and write what is newer."""
+    stored = await repository.list_stored(conn, object_type, [lookup_of(s) for s in group])
+    decisions = await decide(conn, group, stored)
+    newer = [s for s in group if _accept(batch, s, stored, decisions[s.object_id])]
     if newer:
         rows = rows_of(newer, stored)
         _note_written(batch, newer, await repository.write_decided(conn, object_type, rows))
@@ -167,8 +168,8 @@ def _accept(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row], decision
         _note_unknown_customer(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):
         batch.touched.add(row["subscription_id"])
-        _report_second_payment(snapshot.facts, row)
-    batch.outcomes[snapshot.object_id] = _OUTCOMES[decision]
+        report_second_payment(snapshot.facts, row)
+    batch.outcomes[snapshot.object_id] = OUTCOMES[decision]
     return decision.applies
 
 
@@ -224,7 +225,7 @@ def _adoption(snapshot: Snapshot, row: Row | None) -> dict[str, Any] | None:
     return adopted
 
 
-def _report_second_payment(facts: SessionFacts, row: Row) -> None:
+def report_second_payment(facts: SessionFacts, row: Row) -> None:
     """Log an order that was paid through two of its sessions; billing_trouble lists it."""
     first = row["order_stripe_subscription_id"]
     if facts.stripe_subscription_id and first not in {None, facts.stripe_subscription_id}:
@@ -242,14 +243,6 @@ def _note_unknown_customer(batch: _Batch, facts: Facts, row: Row | None) -> None
     """Request the customer of a subscription created outside our checkout, if unknown here."""
     if isinstance(facts, SubscriptionFacts) and row is not None and row["customer_id"] is None:
         batch.unknown_customers.append(facts.stripe_customer_id)
-
-
-_OUTCOMES = {
-    Decision.APPLY: APPLIED,
-    Decision.STALE: STALE,
-    Decision.REFETCH: UNDECIDED,
-    Decision.APPLY_AND_REFETCH: UNDECIDED,
-}
 
 
 async def _derive(conn: Connection, batch: _Batch) -> Work:
@@ -334,24 +327,31 @@ def _requests(batch: _Batch) -> list[Mapping[str, Any]]:
     unknown_customers = [
         ("customer", id_, "unknown customer") for id_ in dict.fromkeys(batch.unknown_customers)
     ]
-    orders_missing = [
-        ("subscription", s.object_id, "names an order that is not here")
-        for s in batch.orders_missing
-    ]
-    # no event that is mirrored says that what was refunded of it is less again
-    recharged = [
-        ("charge", s.facts.stripe_charge_id, "a refund of it failed")
-        for s in batch.applied
-        if isinstance(s.facts, RefundFacts)
-        and s.facts.status in NOTHING_GIVEN
-        and s.facts.stripe_charge_id is not None
-    ]
-    return [
+    asked = [
         {"object_type": object_type, "object_id": id_, "reason": reason}
-        for object_type, id_, reason in (
-            *incomplete,
-            *unknown_customers,
-            *orders_missing,
-            *recharged,
-        )
+        for object_type, id_, reason in (*incomplete, *unknown_customers)
     ]
+    recharged = [
+        question
+        for s in batch.applied
+        if isinstance(s.facts, RefundFacts) and (question := question_of_charge(s.facts))
+    ]
+    lost = [question_of_lost_order(s.object_id) for s in batch.orders_missing]
+    return [*asked, *lost, *recharged]
+
+
+def question_of_lost_order(object_id: str) -> Mapping[str, Any]:
+    """Return the request for a subscription whose order is not here: its customer shows whose."""
+    reason = "names an order that is not here"
+    return {"object_type": "subscription", "object_id": object_id, "reason": reason}
+
+
+def question_of_charge(refund: RefundFacts) -> Mapping[str, Any] | None:
+    """Return the request for the charge of a refund that failed; None for any other.
+
+    No event that is mirrored says that what was refunded of it is less again.
+    """
+    if refund.status not in NOTHING_GIVEN or refund.stripe_charge_id is None:
+        return None
+    reason = "a refund of it failed"
+    return {"object_type": "charge", "object_id": refund.stripe_charge_id, "reason": reason}

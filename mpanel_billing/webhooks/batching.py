@@ -5,7 +5,8 @@ never waits. A transaction costs about the same for one event as for thirty, so 
 cheaper under load.
 
 There are two queues. Most events are written from the first, on the fast path; the rest go on to
-the second, the full path, which can apply any event. Why:
+the second, the full path, which can apply any event: by a decision on what is stored, or in a
+transaction of several statements if even that does not do. Why:
 docs/decisions/0004-natural-batches.md and 0007-fast-path-in-one-round-trip.md.
 """
 
@@ -13,20 +14,22 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mpanel_billing.database.pool import CONNECTION_ERRORS, Pool, acquired, is_open
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError
-from mpanel_billing.mirror.service import APPLIED, Outcome
+from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.telemetry.counters import count_batch
 from mpanel_billing.webhooks.event import Event
 from mpanel_billing.webhooks.fast_path import (
-    FastPathEvent,
-    prepare_fast_path,
+    PreparedEvent,
+    Received,
+    prepare_event,
     receive_on_fast_path,
 )
+from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
 from mpanel_billing.webhooks.inbox import receive_event, receive_events
 
 logger = logging.getLogger(__name__)
@@ -60,12 +63,13 @@ def batch_size(waiting: int, last: int) -> int:
 class PendingEvent:
     """An event, and the request that waits for its outcome.
 
-    `prepared` is set if the event may take the fast path.
+    `prepared` is set if the event may take the fast path, `left` once that has not done it.
     """
 
     event: Event
-    prepared: FastPathEvent | None
+    prepared: PreparedEvent | None
     outcome: "asyncio.Future[Outcome]"
+    left: LeftEvent | None = None
 
     def resolve(self, outcome: Outcome) -> None:
         """Hand the outcome to the request, unless it was cancelled."""
@@ -215,7 +219,7 @@ class EventBatcher:
     async def receive(self, event: Event) -> Outcome:
         """Return once the event is committed; DatabaseUnavailableError if it could not be."""
         future = asyncio.get_running_loop().create_future()
-        entry = PendingEvent(event, prepare_fast_path(event), future)
+        entry = PendingEvent(event, prepare_event(event), future)
         queue = self._fast_path if entry.prepared else self._full_path
         queue.put(entry)
         return await entry.outcome
@@ -224,37 +228,37 @@ class EventBatcher:
         """Write what can take the fast path, and pass the rest on."""
         batch = take()
         started = time.perf_counter()
-        prepared = [entry.prepared for entry in batch if entry.prepared]
-        done = await receive_on_fast_path(conn, prepared)
-        if done:
-            self.fast_path_events += len(done)
-            count_batch(len(done), time.perf_counter() - started)
+        received = await receive_on_fast_path(conn, [e.prepared for e in batch if e.prepared])
+        if received.outcomes:
+            self.fast_path_events += len(received.outcomes)
+            count_batch(len(received.outcomes), time.perf_counter() - started)
         for entry in batch:
-            if entry.event.id in done:
-                entry.resolve(APPLIED)
+            if outcome := received.outcomes.get(entry.event.id):
+                entry.resolve(outcome)
             else:
-                self._full_path.put(entry)
+                self._full_path.put(_left(entry, received))
 
     async def _write_full_path(self, conn: Connection, take: Take) -> None:
-        """Write any events in one transaction; if that fails, each in one of its own.
+        """Write any events: those left to a decision, then the rest in one transaction.
 
-        The batch is closed only once the transaction is open: events that arrive during that round
-        trip are included.
+        If either fails, each event gets a transaction of its own.
         """
-        batch: Sequence[PendingEvent] = ()
+        batch = take()
+        started = time.perf_counter()
+        outcomes: dict[str, Outcome] = {}
         try:
-            async with conn.transaction():
-                batch = take()
-                started = time.perf_counter()
-                outcomes = await receive_events(conn, [entry.event for entry in batch])
+            outcomes |= await receive_decided(conn, [e.left for e in batch if e.left])
+            rest = [entry.event for entry in batch if entry.event.id not in outcomes]
+            outcomes |= await _receive_rest(conn, rest)
         except CONNECTION_ERRORS:
+            _resolve(batch, outcomes)
             raise
         except Exception:  # noqa: BLE001 - writing them one by one shows which event failed
-            await self._write_one_by_one(batch or take())
+            _resolve(batch, outcomes)
+            await self._write_one_by_one([e for e in batch if e.event.id not in outcomes])
         else:
             count_batch(len(batch), time.perf_counter() - started)
-            for entry in batch:
-                entry.resolve(outcomes[entry.event.id])
+            _resolve(batch, outcomes)
 
     async def _write_one_by_one(self, batch: Sequence[PendingEvent]) -> None:
         if len(batch) > 1:
@@ -264,3 +268,29 @@ class EventBatcher:
                 entry.resolve(await receive_event(self._pool, entry.event))
             except Exception as error:  # noqa: BLE001 - raised in the waiting request
                 entry.fail(error)
+
+
+def _left(entry: PendingEvent, received: Received) -> PendingEvent:
+    """Return an event that the fast path has not done, with what it knows of it."""
+    event_id = entry.event.id
+    if entry.prepared is None or event_id in received.broken:
+        return entry
+    is_seen = event_id in received.left
+    left = LeftEvent(entry.prepared, received.left.get(event_id), seen=is_seen)
+    return replace(entry, left=left)
+
+
+async def _receive_rest(conn: Connection, events: Sequence[Event]) -> Mapping[str, Outcome]:
+    """Keep and apply events in one transaction; what has no effect is kept by one statement."""
+    if not events:
+        return {}
+    if not any(event.snapshot or event.discount_owner for event in events):
+        return await receive_events(conn, events)
+    async with conn.transaction():
+        return await receive_events(conn, events)
+
+
+def _resolve(batch: Sequence[PendingEvent], outcomes: Mapping[str, Outcome]) -> None:
+    for entry in batch:
+        if outcome := outcomes.get(entry.event.id):
+            entry.resolve(outcome)

@@ -2,13 +2,15 @@
 
 It takes events whose order is clear: those of objects that are not mirrored yet, and those that are
 newer than their row by a later second. The database finds out which those are, in the transaction
-that writes them; it leaves the others for the full path. Why:
-docs/decisions/0007-fast-path-in-one-round-trip.md and 0031-first-sights-in-one-round-trip.md.
+that writes them. It leaves the others, and returns what is stored of their objects: the full path
+decides on it. Why: docs/decisions/0007-fast-path-in-one-round-trip.md and
+0031-first-sights-in-one-round-trip.md.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import asyncpg
@@ -17,105 +19,159 @@ import orjson
 from mpanel_billing.database.pool import CONNECTION_ERRORS, encode_json
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import trigger_headers
+from mpanel_billing.mirror.mirrored_type import Row
+from mpanel_billing.mirror.repository import GROUPS, stored_row
 from mpanel_billing.mirror.rows import first_row_of
-from mpanel_billing.mirror.service import APPLIED, is_first, lock_keys
+from mpanel_billing.mirror.service import APPLIED, Outcome, is_first, lock_keys, question_of_charge
 from mpanel_billing.mirror.snapshot import Snapshot
-from mpanel_billing.mirror.types.refund import NOTHING_GIVEN, RefundFacts
+from mpanel_billing.mirror.types.invoice import InvoiceFacts
+from mpanel_billing.mirror.types.refund import RefundFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 from mpanel_billing.telemetry.quoting import sentence_of
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.inbox import inbox_row
+from mpanel_billing.webhooks.inbox import DUPLICATE
 
 logger = logging.getLogger(__name__)
 
-_GROUPS: Mapping[str, str] = {
-    "customer": "customers",
-    "charge": "charges",
-    "refund": "refunds",
-    "invoice_payment": "payments",
-    "invoice": "invoices",
-    "subscription": "subscriptions",
-    "checkout.session": "sessions",
-}
-"""The parameter that takes the rows of each type; others, which are rare, take the full path."""
-_RENEWALS = "renewals"
-"""The parameter that takes the subscriptions which may have renewed, and no more."""
+_MOST_LOCKED = 2
+"""How many locked rows of a batch are waited for, a tenth of a second each."""
+_LEFT = "left"
+"""The outcome of an event that the database has not applied."""
+_RENEWALS, _BILLS = "renewals", "bills"
+"""The parameters that take subscriptions which may have renewed, and invoices of renewals."""
 
 
-class FastPathEvent(NamedTuple):
-    """An event that may take the fast path, with its rows serialized for the database.
+class PreparedEvent(NamedTuple):
+    """An event with the row of its snapshot, serialized for the database.
 
-    They are serialized on arrival, while the database writes the previous batch; between two
-    batches the database would have to wait for it.
+    Rows are serialized on arrival, while the database writes the previous batch; between two
+    batches the database would have to wait for it. `outcome` is what it has if it is applied.
     """
 
-    id: str
+    event: Event
+    object_id: str
     group: str
     keys: Sequence[str]
-    inbox_row: orjson.Fragment
-    mirror_row: orjson.Fragment
-    payload: str
+    row: orjson.Fragment
+    outcome: Outcome = APPLIED
 
 
-def prepare_fast_path(event: Event) -> FastPathEvent | None:
-    """Prepare an event for the fast path; None if it needs the full path in any case."""
+@dataclass(slots=True)
+class Received:
+    """What became of events: outcomes by id of those that are committed.
+
+    `left`: what is stored of the objects of those that the database has left to be decided, None if
+    nothing is. `broken`: the ids of those that cannot be written.
+    """
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    left: dict[str, Row | None] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+
+    def add(self, other: "Received") -> None:
+        """Add what became of other events."""
+        self.outcomes |= other.outcomes
+        self.left |= other.left
+        self.broken |= other.broken
+
+
+def prepare_event(event: Event) -> PreparedEvent | None:
+    """Prepare an event of a mirrored object; None if there is no such row to write."""
     snapshot = event.snapshot
-    if snapshot is None or snapshot.version.test_clock or not _has_group(snapshot):
+    if snapshot is None or snapshot.object_type not in GROUPS:
         return None
+    row = first_row_of(snapshot)
+    if isinstance(snapshot.facts, RefundFacts) and (question := question_of_charge(snapshot.facts)):
+        row["question"] = question
+    if snapshot.version.test_clock:
+        row["undated"] = True
     try:
-        mirror_row = encode_json(first_row_of(snapshot))
+        encoded = encode_json(row)
     except orjson.JSONEncodeError:
         return None  # an amount beyond 64 bits: the full path keeps the event with its error
-    return FastPathEvent(
-        id=event.id,
-        group=_RENEWALS if _may_be_renewal(snapshot) else _GROUPS[snapshot.object_type],
-        keys=lock_keys([snapshot]),
-        inbox_row=orjson.Fragment(encode_json(inbox_row(event, APPLIED))),
-        mirror_row=orjson.Fragment(mirror_row),
-        payload=event.payload,
+    return PreparedEvent(
+        event,
+        snapshot.object_id,
+        _group_of(snapshot),
+        lock_keys([snapshot]),
+        orjson.Fragment(encoded),
     )
 
 
-def _has_group(snapshot: Snapshot) -> bool:
-    """Whether the fast path takes it; after a failed refund its charge has to be fetched."""
+def _group_of(snapshot: Snapshot) -> str:
     facts = snapshot.facts
-    if isinstance(facts, RefundFacts) and facts.status in NOTHING_GIVEN:
-        return False
-    return snapshot.object_type in _GROUPS
+    if snapshot.version.test_clock:
+        return GROUPS[snapshot.object_type]
+    if isinstance(facts, InvoiceFacts):
+        return _BILLS
+    if isinstance(facts, SubscriptionFacts) and not is_first(snapshot):
+        return _RENEWALS if facts.items_complete and not facts.discounts else "subscriptions"
+    return GROUPS[snapshot.object_type]
 
 
-def _may_be_renewal(snapshot: Snapshot) -> bool:
-    facts = snapshot.facts
-    if not isinstance(facts, SubscriptionFacts) or is_first(snapshot):
-        return False
-    return facts.items_complete and not facts.discounts
+async def receive_on_fast_path(conn: Connection, events: Sequence[PreparedEvent]) -> Received:
+    """Keep and apply the events that can take the fast path; the others are untouched.
 
-
-async def receive_on_fast_path(conn: Connection, events: Sequence[FastPathEvent]) -> set[str]:
-    """Keep and apply the events that can take the fast path, and return their ids.
-
-    The events must be of different objects. Those returned are committed, so `conn` must not be in
-    a transaction; the others are untouched.
+    The events must be of different objects, and `conn` in no transaction. If some of them cannot be
+    written, the others still are, one by one.
     """
-    rows: defaultdict[str, list[orjson.Fragment]] = defaultdict(list)
-    for event in events:
-        rows[event.group].append(event.mirror_row)
+    received = await _attempt(conn, events)
+    if received is not None:
+        return received
+    received, locked = Received(), 0
+    for each in events:
+        alone = await _attempt(conn, [each])
+        locked += alone is None
+        if locked == _MOST_LOCKED:
+            break
+        received.add(alone or Received())
+    return received
+
+
+async def _attempt(conn: Connection, events: Sequence[PreparedEvent]) -> Received | None:
+    """Try events together; None if one of several cannot be written, or a row is locked."""
     try:
-        return await repository.receive_events(
-            conn,
-            [event.inbox_row for event in events],
-            [event.payload for event in events],
-            rows,
-            [key for event in events for key in event.keys],
-            headers=trigger_headers(),
-        )
+        return await receive(conn, events, waits=False)
     except asyncpg.LockNotAvailableError:
-        # another transaction is changing a row: the full path waits without blocking others
-        return set()
+        return None  # another transaction is changing a row: the full path waits for it
     except CONNECTION_ERRORS:
         raise
     except asyncpg.PostgresError as error:
-        # an event is in the inbox already or cannot be written: the full path finds out which
-        logger.info("%d events take the full path: %s", len(events), sentence_of(error))
-        return set()
+        logger.info("%d events cannot be written: %s", len(events), sentence_of(error))
+        return Received(broken={events[0].event.id}) if len(events) == 1 else None
+
+
+async def receive(conn: Connection, events: Sequence[PreparedEvent], *, waits: bool) -> Received:
+    """Keep and apply those events whose order is clear or was decided, by one statement.
+
+    Unless it `waits`, those whose locks another transaction has are neither done nor left.
+    """
+    rows: defaultdict[str, list[orjson.Fragment]] = defaultdict(list)
+    for each in events:
+        rows[each.group].append(each.row)
+    found = await repository.receive_events(
+        conn, events, rows, _locks(events, waits=waits), waits=waits, headers=trigger_headers()
+    )
+    return _read(events, found)
+
+
+def _locks(events: Sequence[PreparedEvent], *, waits: bool) -> tuple[list[str], list[str]]:
+    """Return what to lock, and for which object; in the global order if it waits."""
+    if waits:
+        return lock_keys(each.event.snapshot for each in events if each.event.snapshot), []
+    keys = [key for each in events for key in each.keys]
+    return keys, [each.object_id for each in events for _ in each.keys]
+
+
+def _read(events: Sequence[PreparedEvent], found: Sequence[asyncpg.Record]) -> Received:
+    expected = {each.event.id: each.outcome for each in events}
+    received = Received()
+    for row in found:
+        if row["outcome"] == _LEFT:
+            received.left[row["id"]] = stored_row(row) if row["facts"] else None
+        elif row["outcome"] == DUPLICATE.status:
+            received.outcomes[row["id"]] = DUPLICATE
+        else:
+            received.outcomes[row["id"]] = expected[row["id"]]
+    return received

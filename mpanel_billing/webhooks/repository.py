@@ -3,15 +3,21 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import orjson
 
 from mpanel_billing.database.queries import Connection, Query, load_queries
+from mpanel_billing.mirror.repository import GROUPS
 from mpanel_billing.webhooks.event import Selection
 
+if TYPE_CHECKING:  # it imports this module
+    from mpanel_billing.webhooks.fast_path import PreparedEvent
+
 _queries = load_queries("inbox")
+
+_GROUPS = (*GROUPS.values(), "bills", "renewals")
 
 Position: TypeAlias = tuple[datetime, str]
 """Where an event is in the order of receipt: when it was received, and its id."""
@@ -41,34 +47,37 @@ async def has_payload(conn: Connection, event_id: str) -> bool:
 
 async def receive_events(
     conn: Connection,
-    events: Sequence[orjson.Fragment],
-    payloads: Sequence[str],
+    events: "Sequence[PreparedEvent]",
     rows: Mapping[str, Sequence[orjson.Fragment]],
-    keys: Sequence[str],
+    locks: tuple[Sequence[str], Sequence[str]],
     *,
+    waits: bool,
     headers: Mapping[str, Any] | None,
-) -> set[str]:
-    """Keep and apply the events that can take the fast path, committed; return their ids.
+) -> Sequence[asyncpg.Record]:
+    """Keep and apply those events whose order is clear or was decided, committed.
 
-    `events` are inbox rows as JSON, `rows` the mirror's rows by the parameter of the query, `keys`
-    the objects to lock, and `headers` those of the jobs that follow.
+    `rows` are the mirror's rows by the parameter of the query, `locks` the keys and the object that
+    needs each, and `headers` those of the jobs that follow. Returns what became of each event.
     """
-    received = await _queries.receive_events.fetch(
+    keys, holders = locks
+    told = [each.event for each in events]
+    return await _queries.receive_events.fetch(
         conn,
         keys=keys,
-        events=events,
-        payloads=payloads,
-        customers=rows.get("customers"),
-        charges=rows.get("charges"),
-        refunds=rows.get("refunds"),
-        payments=rows.get("payments"),
-        invoices=rows.get("invoices"),
-        renewals=rows.get("renewals"),
-        subscriptions=rows.get("subscriptions"),
-        sessions=rows.get("sessions"),
+        holders=holders,
+        waits=waits,
+        livemode=told[0].livemode,
+        ids=[event.id for event in told],
+        types=[event.type for event in told],
+        api_versions=[event.api_version for event in told],
+        createds=[event.created and event.created.isoformat() for event in told],
+        object_ids=[each.object_id for each in events],
+        statuses=[each.outcome.status for each in events],
+        reasons=[each.outcome.reason for each in events],
+        payloads=[event.payload for event in told],
         headers=headers,
+        **{group: rows.get(group) for group in _GROUPS},
     )
-    return {row["id"] for row in received}
 
 
 async def mark_events(conn: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:

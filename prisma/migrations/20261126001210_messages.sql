@@ -220,6 +220,9 @@ DECLARE
     moment text := extract(epoch FROM now())::text;
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF NOT EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = NEW.livemode) THEN
+        RETURN NULL; -- nobody is told: each renewal comes here
+    END IF;
     content := jsonb_build_object('subscription', billing_subscription_message(NEW));
     PERFORM billing_record_message(
         'subscription.' || told.type, NEW.id::text, told.version, NEW.livemode, NEW.id, NEW.customer_id,
@@ -328,6 +331,9 @@ DECLARE
     attempts_before integer := 0;
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF NOT EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = NEW.livemode) THEN
+        RETURN NULL; -- nobody is told: each renewal comes here
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         status_before := OLD.stripe_status;
         attempts_before := OLD.attempt_count;

@@ -82,23 +82,6 @@
 -- ALTER TABLE ONLY stripe_customer_balances ADD CONSTRAINT stripe_customer_balances_pkey PRIMARY KEY (stripe_customer_id, currency);
 -- ALTER TABLE ONLY stripe_customer_balances ADD CONSTRAINT stripe_customer_balances_stripe_customer_id_fkey FOREIGN KEY (stripe_customer_id) REFERENCES stripe_customers(id) ON DELETE CASCADE;
 
--- name: list_stored(object_ids, sinces)
-SELECT
-    i.object_id,
-    mirror.stripe_as_of_since AS since,
-    mirror.stripe_as_of AS as_of,
-    mirror.stripe_event_id AS event_id,
-    mirror.deleted,
-    e.type AS event_type,
-    e.payload
-FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
-JOIN stripe_customers AS mirror
-    ON mirror.id = i.object_id
-LEFT JOIN stripe_events AS e
-    ON e.id = mirror.stripe_event_id
-    AND i.since <= mirror.stripe_as_of
-WHERE mirror.stripe_as_of IS NOT NULL;
-
 -- name: write_snapshots(snapshots)!
 SELECT billing_write_customers_v1(:snapshots::jsonb);
 

@@ -109,25 +109,43 @@ WHERE (SELECT count(*) FROM locked) >= 0
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
--- name: receive_events(keys, events, payloads, customers, charges, refunds, payments, invoices, renewals, subscriptions, sessions, headers)
--- The fast path: keeps and applies, in one round trip and its own transaction, the events whose order is
--- clear. Returns their ids; the others are untouched. `renewals` are the subscriptions that may be one.
--- What follows is triggered by jobs with the headers.
-SELECT received.id
-FROM billing_receive_events_v2(
+-- name: receive_events(keys, holders, waits, livemode, ids, types, api_versions, createds, object_ids, statuses, reasons, payloads, customers, charges, refunds, payments, bills, invoices, renewals, subscriptions, sessions, headers)
+-- Keeps and applies, in one round trip and its own transaction, the events whose order is clear or was
+-- decided; the others are left untouched. What follows is triggered by jobs with the headers.
+SELECT
+    r.id,
+    r.outcome,
+    r.since,
+    r.as_of,
+    r.event_id,
+    r.event_type,
+    r.payload,
+    r.seen,
+    r.facts
+FROM billing_receive_events_v3(
     :keys::text[],
-    :events::jsonb,
+    :holders::text[],
+    :waits::boolean,
+    :livemode::boolean,
+    :ids::text[],
+    :types::text[],
+    :api_versions::text[],
+    :createds::text[],
+    :object_ids::text[],
+    :statuses::text[],
+    :reasons::text[],
     :payloads::text[],
     :customers::jsonb,
     :charges::jsonb,
     :refunds::jsonb,
     :payments::jsonb,
+    :bills::jsonb,
     :invoices::jsonb,
     :renewals::jsonb,
     :subscriptions::jsonb,
     :sessions::jsonb,
     :headers::jsonb
-) AS received (id);
+) AS r;
 
 -- name: mark_events(outcomes)!
 UPDATE stripe_events AS e

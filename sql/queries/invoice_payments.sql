@@ -24,22 +24,6 @@
 -- CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (stripe_invoice_id);
 -- CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
 
--- name: list_stored(object_ids, sinces)
-SELECT
-    i.object_id,
-    mirror.stripe_as_of_since AS since,
-    mirror.stripe_as_of AS as_of,
-    mirror.stripe_event_id AS event_id,
-    mirror.status,
-    e.type AS event_type,
-    e.payload
-FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
-JOIN invoice_payments AS mirror
-    ON mirror.stripe_invoice_payment_id = i.object_id
-LEFT JOIN stripe_events AS e
-    ON e.id = mirror.stripe_event_id
-    AND i.since <= mirror.stripe_as_of;
-
 -- name: write_snapshots(snapshots)!
 SELECT billing_write_invoice_payments_v1(:snapshots::jsonb);
 

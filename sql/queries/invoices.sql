@@ -67,29 +67,11 @@
 -- CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
 -- CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
 
--- name: list_stored(object_ids, sinces)
-SELECT
-    i.object_id,
-    mirror.stripe_as_of_since AS since,
-    mirror.stripe_as_of AS as_of,
-    mirror.stripe_event_id AS event_id,
-    mirror.stripe_status,
-    mirror.attempt_count,
-    mirror.amount_paid,
-    e.type AS event_type,
-    e.payload
-FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
-JOIN invoices AS mirror
-    ON mirror.stripe_invoice_id = i.object_id
-LEFT JOIN stripe_events AS e
-    ON e.id = mirror.stripe_event_id
-    AND i.since <= mirror.stripe_as_of;
-
--- name: write_snapshots(snapshots, rule)
+-- name: write_snapshots(snapshots)
 SELECT
     w.object_id,
     w.affects_derived
-FROM billing_write_invoices_v1(:snapshots::jsonb, :rule::text) AS w;
+FROM billing_write_invoices_v2(:snapshots::jsonb) AS w;
 
 -- name: list_invoice_subscriptions(stripe_invoice_ids)
 SELECT DISTINCT i.stripe_subscription_id

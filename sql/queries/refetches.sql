@@ -19,6 +19,27 @@
 -- CREATE INDEX billing_refetches_failing_idx ON stripe_refetches USING btree (requested_at) WHERE (last_error IS NOT NULL);
 -- CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
 
+-- name: list_stored(customers, charges, refunds, payments, invoices, subscriptions, sessions)
+-- What is stored of objects, to decide which snapshot is newer.
+SELECT
+    r.object_id,
+    r.since,
+    r.as_of,
+    r.event_id,
+    r.event_type,
+    r.payload,
+    r.seen,
+    r.facts
+FROM billing_stored_rows_v1(
+    :customers::jsonb,
+    :charges::jsonb,
+    :refunds::jsonb,
+    :payments::jsonb,
+    :invoices::jsonb,
+    :subscriptions::jsonb,
+    :sessions::jsonb
+) AS r;
+
 -- name: request_refetches(requests)
 SELECT
     r.object_id,

@@ -25,22 +25,6 @@
 -- ALTER TABLE ONLY stripe_refunds ADD CONSTRAINT stripe_refunds_pkey PRIMARY KEY (stripe_refund_id);
 -- CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds USING btree (stripe_payment_intent_id);
 
--- name: list_stored(object_ids, sinces)
-SELECT
-    i.object_id,
-    mirror.stripe_as_of_since AS since,
-    mirror.stripe_as_of AS as_of,
-    mirror.stripe_event_id AS event_id,
-    mirror.status,
-    e.type AS event_type,
-    e.payload
-FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
-JOIN stripe_refunds AS mirror
-    ON mirror.stripe_refund_id = i.object_id
-LEFT JOIN stripe_events AS e
-    ON e.id = mirror.stripe_event_id
-    AND i.since <= mirror.stripe_as_of;
-
 -- name: write_snapshots(snapshots)!
 SELECT billing_write_refunds_v1(:snapshots::jsonb);
 

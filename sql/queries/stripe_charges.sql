@@ -37,23 +37,6 @@
 -- CREATE INDEX stripe_charges_customer_idx ON stripe_charges USING btree (stripe_customer_id, stripe_created);
 -- CREATE INDEX stripe_charges_payment_intent_idx ON stripe_charges USING btree (stripe_payment_intent_id);
 
--- name: list_stored(object_ids, sinces)
-SELECT
-    i.object_id,
-    mirror.stripe_as_of_since AS since,
-    mirror.stripe_as_of AS as_of,
-    mirror.stripe_event_id AS event_id,
-    mirror.status,
-    mirror.amount_captured,
-    e.type AS event_type,
-    e.payload
-FROM unnest(:object_ids::text[], :sinces::timestamptz[]) AS i (object_id, since)
-JOIN stripe_charges AS mirror
-    ON mirror.stripe_charge_id = i.object_id
-LEFT JOIN stripe_events AS e
-    ON e.id = mirror.stripe_event_id
-    AND i.since <= mirror.stripe_as_of;
-
 -- name: write_snapshots(snapshots)!
 SELECT billing_write_charges_v1(:snapshots::jsonb);
 

@@ -124,35 +124,11 @@ SELECT pg_advisory_xact_lock(hashtextextended(keys.key, 0))
 FROM unnest(:keys::text[]) WITH ORDINALITY AS keys (key, position)
 ORDER BY keys.position;
 
--- name: list_stored(object_ids, stripe_customer_ids, order_ids, sinces)
--- The event of the stored snapshot is read only if the two may be of the same second.
-SELECT
-    i.object_id,
-    placed.subscription_id,
-    placed.customer_id,
-    placed.since,
-    placed.as_of,
-    placed.event_id,
-    placed.stripe_status,
-    placed.deleted_id,
-    placed.order_is_missing,
-    e.type AS event_type,
-    e.payload
-FROM unnest(
-    :object_ids::text[], :stripe_customer_ids::text[], :order_ids::uuid[], :sinces::timestamptz[]
-) AS i (object_id, stripe_customer_id, order_id, since)
-CROSS JOIN LATERAL billing_place_subscription_v1(
-    i.object_id, i.stripe_customer_id, i.order_id
-) AS placed
-LEFT JOIN stripe_events AS e
-    ON e.id = placed.event_id
-    AND i.since <= placed.as_of;
-
--- name: write_snapshots(snapshots, rule)
+-- name: write_snapshots(snapshots)
 SELECT
     w.object_id,
     w.affects_derived
-FROM billing_write_subscriptions_v1(:snapshots::jsonb, :rule::text) AS w;
+FROM billing_write_subscriptions_v2(:snapshots::jsonb) AS w;
 
 -- name: derive(stripe_subscription_ids, subscription_ids)
 SELECT

@@ -62,7 +62,7 @@ async def test_two_releases_run_side_by_side(
                 deployment.urls["DATABASE_URL"], migrations=later / "prisma" / "migrations"
             )
             texts = [file for file in files if file.startswith("sql/")]
-            assert {"sql/views/billing_mrr.sql", "sql/routines/billing_receive_events_v2.sql"} <= {
+            assert {"sql/views/billing_mrr.sql", "sql/routines/billing_receive_events_v3.sql"} <= {
                 *texts
             }
             new_web, new_worker = await deployment.start_web(), await deployment.start_worker()

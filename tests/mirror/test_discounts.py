@@ -12,7 +12,7 @@ from mpanel_billing.mirror.snapshot import snapshot_of_answer
 from mpanel_billing.mirror.types import normalise
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 from mpanel_billing.reconciliation.compare import differences
-from mpanel_billing.webhooks.fast_path import prepare_fast_path
+from mpanel_billing.webhooks.fast_path import prepare_event
 from mpanel_billing.webhooks.inbox import retry_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
@@ -227,7 +227,7 @@ def test_a_discount_twice_in_one_payload_counts_once() -> None:
 def test_a_subscription_with_discounts_is_not_written_as_a_renewal() -> None:
     discounted = event_of(UPDATED, with_discounts("di_1"), created=LATER)
     plain = event_of(UPDATED, with_discounts(), created=LATER)
-    prepared = [prepare_fast_path(event) for event in (discounted, plain)]
+    prepared = [prepare_event(event) for event in (discounted, plain)]
     assert [each and each.group for each in prepared] == ["subscriptions", "renewals"]
 
 

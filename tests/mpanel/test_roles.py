@@ -73,7 +73,7 @@ async def test_a_view_or_routine_that_is_replaced_keeps_its_grants(
         before = await repository.list_privileges(owner, runtime)
         await owner.execute("UPDATE billing_schema_texts SET digest = 'older'")
         replaced = await run_command(url, "migrate", "up")
-        assert "applied sql/routines/billing_receive_events_v2.sql\n" in replaced.out
+        assert "applied sql/routines/billing_receive_events_v3.sql\n" in replaced.out
         assert "lacks" not in replaced.out
         assert await repository.list_privileges(owner, runtime) == before
 

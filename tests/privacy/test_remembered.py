@@ -20,7 +20,7 @@ from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.runs import mark_restored
 from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.event import Event, Selection, parse_event
-from mpanel_billing.webhooks.fast_path import prepare_fast_path, receive_on_fast_path
+from mpanel_billing.webhooks.fast_path import prepare_event, receive_on_fast_path
 from mpanel_billing.webhooks.inbox import replay_failed_events, replay_ignored_events
 from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
@@ -167,9 +167,9 @@ async def test_the_fast_path_leaves_erased_customers_to_the_full_path(
 
 
 async def received_on_fast_path(inbox: Inbox, events: Sequence[Event]) -> set[str]:
-    ready = [event for event in map(prepare_fast_path, events) if event]
+    ready = [event for event in map(prepare_event, events) if event]
     async with inbox.pool.acquire() as conn:
-        return await receive_on_fast_path(conn, ready)
+        return set((await receive_on_fast_path(conn, ready)).outcomes)
 
 
 async def test_unfinished_events_are_replaced_by_a_refetch(past: Past) -> None:

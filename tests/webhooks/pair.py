@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mpanel_billing.mirror.service import APPLIED
 from mpanel_billing.webhooks.event import Event, parse_event
-from mpanel_billing.webhooks.fast_path import prepare_fast_path, receive_on_fast_path
+from mpanel_billing.webhooks.fast_path import prepare_event, receive_on_fast_path
 from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
 from tests.inbox import Inbox
@@ -43,10 +44,11 @@ class Pair:
     inbox: Inbox
 
     async def receive_on_fast_path(self, *events: Event) -> set[str]:
-        ready = [event for event in map(prepare_fast_path, events) if event]
+        ready = [event for event in map(prepare_event, events) if event]
         assert len(ready) == len(events)
         async with self.inbox.pool.acquire() as conn:
-            return await receive_on_fast_path(conn, ready)
+            received = await receive_on_fast_path(conn, ready)
+        return {id_ for id_, outcome in received.outcomes.items() if outcome == APPLIED}
 
     async def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
         return {

@@ -1,7 +1,7 @@
-"""The fast path leaves the same rows as the full path, whatever arrives and whatever is stored.
+"""Every path leaves the same rows as a transaction does, whatever arrives and whatever is stored.
 
 The same rows are created in two databases. One receives each event on the fast path if possible,
-the other receives all of them on the full path.
+else by a decision; the other receives all of them in transactions.
 """
 
 import asyncio
@@ -16,9 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpanel_billing.database.pool import Pool, create_pool, transaction
+from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.event import Event, parse_event
-from mpanel_billing.webhooks.fast_path import prepare_fast_path, receive_on_fast_path
+from mpanel_billing.webhooks.fast_path import prepare_event, receive_on_fast_path
+from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
 from mpanel_billing.webhooks.inbox import receive_event, receive_events
 from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
@@ -280,7 +282,7 @@ NAMES = """
     UNION ALL SELECT customer_id, id FROM stripe_customers
     WHERE id LIKE 'cus\\_' || $1 || '\\_%' AND customer_id IS NOT NULL"""
 _MOMENTS = {"created_at", "updated_at", "received_at", "applied_at", "requested_at"}
-_OURS = _MOMENTS | {"next_attempt_at", "wake_at"}
+_OURS = _MOMENTS | {"next_attempt_at", "wake_at", "attempts"}
 
 
 async def rows_of(pool: Pool, name: str) -> Mapping[str, list[str]]:
@@ -306,11 +308,12 @@ def _plain(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class World:
-    """Two databases: one for both paths, one for the full path alone."""
+    """Two databases: one for single statements, one for transactions alone."""
 
     both: Pool
     full: Pool
     taken: list[int] = field(default_factory=list)
+    decided: list[int] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def everywhere(self, query: str) -> None:
@@ -324,17 +327,27 @@ class World:
             assert first == second, event
 
     async def receive(self, events: Sequence[Event]) -> None:
-        """Receive events of different objects, in one database on the fast path where possible."""
-        ready = [event for event in map(prepare_fast_path, events) if event]
-        done: set[str] = set()
+        """Receive events of different objects, in one database by single statements if possible."""
+        ready = [event for event in map(prepare_event, events) if event]
+        taken: Mapping[str, Outcome] = {}
+        decided: Mapping[str, Outcome] = {}
         if ready:
             async with self.both.acquire() as conn:
-                done = await receive_on_fast_path(conn, ready)
-        self.taken.append(len(done))
-        async with transaction(self.full) as conn:
-            outcomes = await receive_events(conn, [event for event in events if event.id in done])
-        assert {outcome.status for outcome in outcomes.values()} <= {"applied"}, outcomes
-        await self.receive_alike([event for event in events if event.id not in done])
+                received = await receive_on_fast_path(conn, ready)
+                left = [
+                    LeftEvent(each, received.left[each.event.id], seen=True)
+                    for each in ready
+                    if each.event.id in received.left
+                ]
+                taken, decided = received.outcomes, await receive_decided(conn, left)
+            self.taken.append(len(taken))
+            self.decided.append(len(decided))
+        for outcomes in (taken, decided):
+            async with transaction(self.full) as conn:
+                done = [event for event in events if event.id in outcomes]
+                assert await receive_events(conn, done) == outcomes
+        outcomes = {**taken, **decided}
+        await self.receive_alike([event for event in events if event.id not in outcomes])
 
 
 async def compare(world: World, plan: Mapping[str, Any]) -> None:
@@ -403,5 +416,6 @@ def test_the_fast_path_leaves_the_rows_of_the_full_path(
         try:
             paths_are_equal()
             assert 0 < world.taken.count(0) < len(world.taken), "both paths are tried"
+            assert any(world.decided), "the full path is tried"
         finally:
             runner.run(context.__aexit__(None, None, None))

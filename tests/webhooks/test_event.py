@@ -15,7 +15,7 @@ from mpanel_billing.webhooks.event import (
     parse_body,
     parse_event,
 )
-from mpanel_billing.webhooks.fast_path import prepare_fast_path
+from mpanel_billing.webhooks.fast_path import prepare_event
 from tests import stripe_objects as made
 
 
@@ -138,7 +138,7 @@ def test_a_signed_event_with_any_value_replaced_is_kept_or_refused_and_never_bre
         return
     assert [event.snapshot, event.reason, event.error].count(None) == 2
     assert "Traceback" not in (event.error or "")
-    prepare_fast_path(event)
+    prepare_event(event)
 
 
 def test_an_upcoming_invoice_has_no_id_and_is_kept_without_effect() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +14,7 @@ from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import Event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
-from tests.webhooks.pair import LATER, Pair, bill, event_of, renewal
+from tests.webhooks.pair import LATER, NOW, Pair, bill, event_of, renewal
 
 load_queries("inbox")
 ONE = ["inbox.receive_events"]
@@ -69,6 +70,59 @@ async def test_an_event_takes_one_round_trip_with_all_that_follows(
     assert await _sent_for(pair.inbox.pool, [event]) == ONE
 
 
+DECIDED = {
+    "a tie": (renewal(created=NOW, amount=999), "applied"),
+    "an older one": (renewal(created=NOW - 60), "stale"),
+    "an older invoice": (bill("in_first_1", created=NOW - 1), "stale"),
+    "an order that is not here": (
+        created(9, metadata={ORDER_METADATA_KEY: str(UUID(int=9))}),
+        "applied",
+    ),
+    "a session of somebody else's": (
+        event_of("checkout.session.completed", made.session()),
+        "ignored",
+    ),
+    "a test clock": (renewal(test_clock="clock_1"), "applied"),
+    "a first sight on a test clock": (created(9, test_clock="clock_1"), "applied"),
+}
+
+
+@pytest.mark.parametrize(("event", "outcome"), DECIDED.values(), ids=DECIDED)
+async def test_what_is_decided_in_python_takes_two_round_trips(
+    pair: Pair, event: Event, outcome: str
+) -> None:
+    assert await _sent_for(pair.inbox.pool, [event], outcome=outcome) == ONE * 2
+
+
+async def test_a_tie_with_a_fetched_row_takes_three_round_trips(pair: Pair) -> None:
+    await pair.inbox.pool.execute("UPDATE subscriptions SET stripe_event_id = NULL")
+    sent = await _sent_for(pair.inbox.pool, [renewal(created=NOW, amount=999)])
+    assert sent == [*ONE, "subscriptions.list_compared", *ONE]
+
+
+async def test_a_second_delivery_takes_one_round_trip(pair: Pair) -> None:
+    event = renewal()
+    assert await _sent_for(pair.inbox.pool, [event]) == ONE
+    assert await _sent_for(pair.inbox.pool, [event], outcome="duplicate") == ONE
+
+
+async def test_an_ignored_event_takes_one_round_trip(pair: Pair) -> None:
+    ignored = event_of("product.created", {"id": "prod_1", "object": "product"})
+    sent = await _sent_for(pair.inbox.pool, [ignored], outcome="ignored")
+    assert sent == ["inbox.insert_events"]
+
+
+async def test_odd_events_of_a_batch_keep_no_other_from_one_round_trip(pair: Pair) -> None:
+    """A duplicate, a tie and one whose lock is taken leave the rest of their batch alone."""
+    pool = pair.inbox.pool
+    twice, plain = bill(), created(9)
+    assert await pair.receive_on_fast_path(twice) == {twice.id}
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sub:sub_1', 0))")
+        odd = [twice, renewal("sub_2", created=NOW), renewal()]
+        assert await pair.receive_on_fast_path(*odd, plain) == {plain.id}
+
+
 async def test_a_batch_of_all_types_takes_one_round_trip(pair: Pair) -> None:
     events = [*FIRST_SIGHTS.values(), *CHANGES.values()]
     distinct = list({event.batch_key: event for event in events}.values())
@@ -100,10 +154,10 @@ async def test_an_attempt_that_does_nothing_leaves_nothing_to_commit(pair: Pair)
     assert await pool.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text") == before
 
 
-async def _sent_for(pool: Pool, events: Sequence[Event]) -> list[str]:
+async def _sent_for(pool: Pool, events: Sequence[Event], *, outcome: str = "applied") -> list[str]:
     batcher = EventBatcher(pool)
     async with statements(pool) as sent:
         sent.clear()
         for event in events:
-            assert (await batcher.receive(event)).status == "applied"
+            assert (await batcher.receive(event)).status == outcome
         return list(sent)

@@ -1,34 +1,56 @@
--- The fast path of events, in one round trip and its own transaction: takes the locks, applies each event
--- whose order is clear, keeps it, and returns the ids of these. The others stay untouched for the full
--- path, which waits for locks and decides.
+-- Receives events in one round trip and its own transaction: takes the locks, applies each event whose order is
+-- clear, and keeps it. Returns a row for each event that is done, with its status, or `duplicate` if it is in the
+-- inbox already; and one for each that is left, with what is stored of its object. Those have no effect:
+-- what is newer is decided in Python, which calls again with the decisions.
 -- Two statements come first for what is most frequent: the renewal of a continuing subscription and its
 -- invoice, which affect nothing derived. They write what the writers of subscriptions and invoices
--- would write of existing rows. billing_apply_clear_v1 takes the rest. `renewals` are the subscriptions
+-- would write of existing rows. billing_apply_snapshots_v1 takes the rest. `renewals` are the subscriptions
 -- that may be renewals: not just created, without discounts, and with all their items.
 -- A type that is not in the batch costs nothing: to set up a statement takes longer than to write
 -- a row with it.
--- Here an advisory lock that is taken is not waited for, and a row lock only briefly; that one
--- aborts the whole call, and so does an event that is in the inbox already.
+-- `keys` are the locks, `holders` the objects that need them. Unless it `waits`, an advisory lock that is taken is not
+-- waited for: its object is left. Nor is a row lock for long; that one aborts the whole call.
+-- With `waits` the keys are in the order that all transactions share.
 -- Joins that read whole tables are disabled: they pay off while tables are small, but plans are kept.
 -- The statements have to begin after the locks are taken to see what was committed before: hence a
 -- function.
--- Code that is running calls it by its name and its parameters: a change of either is a _v3.
+-- Code that is running calls it by its name and its parameters: a change of either is a _v4.
 
-CREATE OR REPLACE FUNCTION billing_receive_events_v2(
+CREATE OR REPLACE FUNCTION billing_receive_events_v3(
     keys text[],
-    events jsonb,
+    holders text[],
+    waits boolean,
+    livemode boolean,
+    ids text[],
+    types text[],
+    api_versions text[],
+    createds text[],
+    object_ids text[],
+    statuses text[],
+    reasons text[],
     payloads text[],
     customers jsonb,
     charges jsonb,
     refunds jsonb,
     payments jsonb,
+    bills jsonb,
     invoices jsonb,
     renewals jsonb,
     subscriptions jsonb,
     sessions jsonb,
     headers jsonb
 )
-RETURNS SETOF text
+RETURNS TABLE (
+    id text,
+    outcome text,
+    since timestamptz,
+    as_of timestamptz,
+    event_id text,
+    event_type text,
+    payload jsonb,
+    seen text,
+    facts jsonb
+)
 LANGUAGE plpgsql
 SET enable_hashjoin = off
 SET enable_material = off
@@ -43,19 +65,60 @@ DECLARE
     billed text[];
     renewed text[];
     applied text[];
-    other_invoices jsonb := invoices;
-    other_subscriptions jsonb := subscriptions;
+    done text[];
+    duplicates text[];
+    barred text[];
 BEGIN
-    -- the locks of lock_objects; never waited for, so in any order
-    IF (
+    IF waits THEN
+        PERFORM set_config('lock_timeout', '5s', TRUE);
+        PERFORM pg_advisory_xact_lock(hashtextextended(named.key, 0))
+        FROM unnest(keys) WITH ORDINALITY AS named (key, position)
+        ORDER BY named.position;
+    ELSIF (
         SELECT bool_and(pg_try_advisory_xact_lock(hashtextextended(named.key, 0)))
         FROM unnest(keys) AS named (key)
     ) IS NOT TRUE THEN
-        RETURN;
+        SELECT array_agg(DISTINCT named.holder)
+        INTO barred
+        FROM unnest(keys, holders) AS named (key, holder)
+        WHERE NOT pg_try_advisory_xact_lock(hashtextextended(named.key, 0));
     END IF;
     -- from here on, statements see all that was committed before the locks were taken
+    SELECT array_agg(known.id)
+    INTO duplicates
+    FROM stripe_events AS known
+    WHERE known.id = ANY(ids);
+    IF duplicates IS NOT NULL THEN
+        SELECT barred || array_agg(e.object_id)
+        INTO barred
+        FROM unnest(ids, object_ids) AS e (id, object_id)
+        WHERE e.id = ANY(duplicates);
+        RETURN QUERY
+        SELECT
+            e.id,
+            'duplicate',
+            NULL::timestamptz,
+            NULL::timestamptz,
+            NULL,
+            NULL,
+            NULL::jsonb,
+            NULL,
+            NULL::jsonb
+        FROM unnest(duplicates) AS e (id);
+    END IF;
+    IF barred IS NOT NULL THEN
+        customers := billing_without_objects_v1(customers, barred);
+        charges := billing_without_objects_v1(charges, barred);
+        refunds := billing_without_objects_v1(refunds, barred);
+        payments := billing_without_objects_v1(payments, barred);
+        bills := billing_without_objects_v1(bills, barred);
+        invoices := billing_without_objects_v1(invoices, barred);
+        renewals := billing_without_objects_v1(renewals, barred);
+        subscriptions := billing_without_objects_v1(subscriptions, barred);
+        sessions := billing_without_objects_v1(sessions, barred);
+    END IF;
     -- payments are written before the invoices that wait for them
-    IF invoices IS NOT NULL AND payments IS NULL THEN
+    IF bills IS NOT NULL AND payments IS NULL THEN
         WITH billed AS (
             INSERT INTO invoices AS mirror (
                 subscription_id,
@@ -137,7 +200,7 @@ BEGIN
                 s.event_id,
                 s.stripe_created AT TIME ZONE 'UTC'
             FROM jsonb_populate_recordset(
-                NULL::billing_invoice_snapshot, billing_receive_events_v2.invoices
+                NULL::billing_invoice_snapshot, bills
             ) AS s
             CROSS JOIN LATERAL (
                 SELECT
@@ -255,10 +318,7 @@ BEGIN
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
-        SELECT jsonb_agg(s.snapshot)
-        INTO other_invoices
-        FROM jsonb_array_elements(billing_receive_events_v2.invoices) AS s (snapshot)
-        WHERE (s.snapshot ->> 'object_id' = ANY(billed)) IS NOT TRUE;
+        bills := billing_without_objects_v1(bills, billed);
     END IF;
     IF renewals IS NOT NULL THEN
         WITH renewed AS (
@@ -283,7 +343,7 @@ BEGIN
                 stripe_event_id = s.event_id,
                 updated_at = now()
             FROM jsonb_populate_recordset(
-                NULL::billing_subscription_snapshot, billing_receive_events_v2.renewals
+                NULL::billing_subscription_snapshot, renewals
             ) AS s
             WHERE mirror.stripe_subscription_id = s.object_id
               AND mirror.stripe_as_of < s.since
@@ -368,57 +428,88 @@ BEGIN
         )
         SELECT array_agg(r.object_id) INTO renewed
         FROM renewed AS r;
-        SELECT nullif(coalesce(subscriptions, '[]') || coalesce(jsonb_agg(s.snapshot), '[]'), '[]')
-        INTO other_subscriptions
-        FROM jsonb_array_elements(billing_receive_events_v2.renewals) AS s (snapshot)
-        WHERE (s.snapshot ->> 'object_id' = ANY(renewed)) IS NOT TRUE;
+        renewals := billing_without_objects_v1(renewals, renewed);
     END IF;
-    IF coalesce(customers, charges, refunds, payments, other_invoices, other_subscriptions, sessions) IS NOT NULL THEN
-        applied := billing_apply_clear_v1(
-            customers, charges, refunds, payments, other_invoices, other_subscriptions, sessions, headers
+    IF bills IS NOT NULL THEN
+        invoices := coalesce(invoices, '[]') || bills;
+    END IF;
+    IF renewals IS NOT NULL THEN
+        subscriptions := coalesce(subscriptions, '[]') || renewals;
+    END IF;
+    IF coalesce(customers, charges, refunds, payments, invoices, subscriptions, sessions) IS NOT NULL THEN
+        applied := billing_apply_snapshots_v1(
+            customers, charges, refunds, payments, invoices, subscriptions, sessions, headers, waits
         );
     END IF;
-    IF billed IS NULL AND renewed IS NULL AND (applied <> '{}') IS NOT TRUE THEN
-        RETURN;
+    done := billed || renewed || applied;
+    IF cardinality(done) > 0 THEN
+        RETURN QUERY
+        INSERT INTO stripe_events AS kept (
+            id,
+            type,
+            api_version,
+            created,
+            livemode,
+            object_id,
+            payload,
+            status,
+            reason,
+            applied_at
+        )
+        SELECT
+            e.id,
+            e.type,
+            e.api_version,
+            e.created::timestamptz,
+            billing_receive_events_v3.livemode,
+            e.object_id,
+            CASE
+                WHEN (SELECT EXISTS (SELECT 1 FROM billing_erasures)) THEN billing_kept_payload_v1(e.payload::jsonb)
+                ELSE e.payload::jsonb
+            END,
+            e.status,
+            e.reason,
+            CASE WHEN e.status <> 'ignored' THEN now() END
+        FROM unnest(
+            ids, types, api_versions, createds, object_ids, statuses, reasons, payloads
+        ) AS e (id, type, api_version, created, object_id, status, reason, payload)
+        WHERE e.object_id = ANY(done)
+        RETURNING
+            kept.id,
+            kept.status,
+            NULL::timestamptz,
+            NULL::timestamptz,
+            NULL,
+            NULL,
+            NULL::jsonb,
+            NULL,
+            NULL::jsonb;
     END IF;
-    RETURN QUERY
-    INSERT INTO stripe_events (
-        id,
-        type,
-        api_version,
-        created,
-        livemode,
-        object_id,
-        payload,
-        status,
-        applied_at
-    )
-    SELECT
-        e.id,
-        e.type,
-        e.api_version,
-        e.created,
-        e.livemode,
-        e.object_id,
-        CASE
-            WHEN (SELECT EXISTS (SELECT 1 FROM billing_erasures)) THEN billing_kept_payload_v1(e.payload::jsonb)
-            ELSE e.payload::jsonb
-        END,
-        'applied',
-        now()
-    FROM ROWS FROM (
-        jsonb_to_recordset(billing_receive_events_v2.events) AS (
-            id text,
-            type text,
-            api_version text,
-            created timestamptz,
-            livemode boolean,
-            object_id text
-        ),
-        unnest(payloads)
-    ) AS e (id, type, api_version, created, livemode, object_id, payload)
-    WHERE e.object_id = ANY(billed || renewed || applied)
-    RETURNING id;
+    IF coalesce(cardinality(done), 0) + coalesce(cardinality(barred), 0) < cardinality(ids) THEN
+        RETURN QUERY
+        SELECT
+            e.id,
+            'left',
+            stored.since,
+            stored.as_of,
+            stored.event_id,
+            stored.event_type,
+            stored.payload,
+            stored.seen,
+            stored.facts
+        FROM unnest(ids, object_ids) AS e (id, object_id)
+        LEFT JOIN billing_stored_rows_v1(
+            billing_without_objects_v1(customers, done),
+            billing_without_objects_v1(charges, done),
+            billing_without_objects_v1(refunds, done),
+            billing_without_objects_v1(payments, done),
+            billing_without_objects_v1(invoices, done),
+            billing_without_objects_v1(subscriptions, done),
+            billing_without_objects_v1(sessions, done)
+        ) AS stored
+            ON stored.object_id = e.object_id
+        WHERE (e.object_id = ANY(done || barred)) IS NOT TRUE;
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION billing_receive_events_v2(text[], jsonb, text[], jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb) IS 'Keeps and applies the events whose order is clear, with all that follows; returns their ids and leaves the others untouched';
+COMMENT ON FUNCTION billing_receive_events_v3(text[], text[], boolean, boolean, text[], text[], text[], text[], text[], text[], text[], text[], jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb) IS 'Keeps and applies the events whose order is clear or was decided, with all that follows; returns what became of each, and what is stored where it was left';

@@ -1,9 +1,9 @@
--- Rules as in subscriptions.sql; `later` also writes an invoice that is not stored yet.
+-- Writes snapshots that the ordering rules have let through, and returns whether each affects anything derived.
 -- Schedules a request to Stripe for the payment of a paid invoice: no event of
 -- the invoice carries it on current API versions. It is dropped if the payment's event comes first.
--- Code that is running calls it by its name and its parameters: a change of either is a _v2.
+-- Code that is running calls it by its name and its parameters: a change of either is a _v3.
 
-CREATE OR REPLACE FUNCTION billing_write_invoices_v1(snapshots jsonb, rule text)
+CREATE OR REPLACE FUNCTION billing_write_invoices_v2(snapshots jsonb)
 RETURNS TABLE (object_id text, affects_derived boolean)
 LANGUAGE plpgsql
 SET enable_hashjoin = off
@@ -110,7 +110,7 @@ BEGIN
             s.as_of,
             s.event_id,
             s.stripe_created AT TIME ZONE 'UTC'
-        FROM jsonb_populate_recordset(NULL::billing_invoice_snapshot, billing_write_invoices_v1.snapshots) AS s
+        FROM jsonb_populate_recordset(NULL::billing_invoice_snapshot, billing_write_invoices_v2.snapshots) AS s
         LEFT JOIN LATERAL (
             -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the table
             SELECT
@@ -186,8 +186,6 @@ BEGIN
             stripe_as_of = excluded.stripe_as_of,
             stripe_event_id = excluded.stripe_event_id,
             updated_at = now()
-        WHERE billing_write_invoices_v1.rule = 'decided'
-           OR mirror.stripe_as_of < excluded.stripe_as_of_since
         RETURNING
             stripe_invoice_id,
             stripe_subscription_id,
@@ -239,4 +237,4 @@ BEGIN
     ) AS billed ON TRUE;
 END
 $$;
-COMMENT ON FUNCTION billing_write_invoices_v1(jsonb, text) IS 'Writes snapshots of invoices; returns which affect derived columns';
+COMMENT ON FUNCTION billing_write_invoices_v2(jsonb) IS 'Writes snapshots of invoices; returns which affect derived columns';

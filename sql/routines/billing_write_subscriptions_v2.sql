@@ -1,11 +1,12 @@
 -- Writes snapshots with their items, and the customer of a subscription made outside our checkout.
--- The rule `decided` writes all of them: list_stored and the ordering rules have let them through.
--- `later` writes those that are newer than their row by a whole second, which needs no other rule.
+-- The ordering rules have let them through.
 -- Returns what was written, and whether it affects anything derived: most renewals change periods
 -- and amounts only.
--- Code that is running calls it by its name and its parameters: a change of either is a _v2.
+-- What a new subscription without discounts has no use for is a statement of its own: to set up one takes
+-- longer than to run it.
+-- Code that is running calls it by its name and its parameters: a change of either is a _v3.
 
-CREATE OR REPLACE FUNCTION billing_write_subscriptions_v1(snapshots jsonb, rule text)
+CREATE OR REPLACE FUNCTION billing_write_subscriptions_v2(snapshots jsonb)
 RETURNS TABLE (object_id text, affects_derived boolean)
 LANGUAGE plpgsql
 SET enable_hashjoin = off
@@ -16,11 +17,23 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
+DECLARE
+    are_known boolean;
+    are_discounted boolean;
 BEGIN
+    SELECT
+        bool_or(EXISTS (
+            SELECT 1
+            FROM subscriptions AS o
+            WHERE o.id = (s.snapshot ->> 'subscription_id')::uuid
+        )),
+        bool_or(s.snapshot -> 'discounts' <> '[]')
+    INTO are_known, are_discounted
+    FROM jsonb_array_elements(billing_write_subscriptions_v2.snapshots) AS s (snapshot);
     RETURN QUERY
     WITH snapshots AS MATERIALIZED (
         SELECT
-            coalesce(s.subscription_id, mirror.id) AS subscription_id,
+            s.subscription_id,
             coalesce(
                 -- Stripe's metadata may name a record that has joined that of an account since
                 (
@@ -51,21 +64,17 @@ BEGIN
             s.collection_behavior,
             s.stripe_schedule_id,
             s.items,
-            s.items_complete,
-            s.discounts,
             s.since,
             s.as_of,
             s.event_id,
             judged.entitlement,
             judged.affects_derived
-        FROM jsonb_populate_recordset(NULL::billing_subscription_snapshot, billing_write_subscriptions_v1.snapshots) AS s
+        FROM jsonb_populate_recordset(NULL::billing_subscription_snapshot, billing_write_subscriptions_v2.snapshots) AS s
         LEFT JOIN LATERAL (
             -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the table
             SELECT
-                m.id,
                 m.customer_id,
-                m.entitlement,
-                m.stripe_as_of
+                m.entitlement
             FROM subscriptions AS m
             WHERE m.stripe_subscription_id = s.object_id
             OFFSET 0
@@ -79,8 +88,6 @@ BEGIN
             ) AS judged
             OFFSET 0
         ) AS judged
-        WHERE billing_write_subscriptions_v1.rule = 'decided'
-           OR (billing_write_subscriptions_v1.rule = 'later' AND mirror.stripe_as_of < s.since)
     ),
     new_customers AS (
         -- a subscription made outside our checkout brings its customer with it
@@ -226,22 +233,6 @@ BEGIN
             NULL::billing_subscription_item_snapshot, s.items
         ) AS i
     ),
-    removed AS (
-        -- items missing from an incomplete list may still exist
-        DELETE FROM subscription_items AS mirror
-        USING snapshots AS s
-        WHERE mirror.subscription_id = s.subscription_id
-          AND s.items_complete
-          AND (
-              mirror.stripe_subscription_item_id IS NULL
-              OR NOT EXISTS (
-                  SELECT 1
-                  FROM items AS i
-                  WHERE i.stripe_subscription_item_id = mirror.stripe_subscription_item_id
-              )
-          )
-        RETURNING mirror.id
-    ),
     itemised AS (
         INSERT INTO subscription_items AS mirror (
             subscription_id,
@@ -311,56 +302,95 @@ BEGIN
         )
         RETURNING mirror.id
     ),
-    discounts AS MATERIALIZED (
-        SELECT
-            s.subscription_id,
-            d.stripe_discount_id,
-            d.stripe_subscription_item_id,
-            d.position,
-            d.stripe_coupon_id,
-            d.coupon_name,
-            d.percent_off,
-            d.amount_off,
-            d.currency,
-            d.duration,
-            d.stripe_product_ids,
-            d.starts_at,
-            d.ends_at,
-            d.has_terms,
-            d.has_terms AND s.event_id IS NULL AS fetched
-        FROM snapshots AS s
-        CROSS JOIN LATERAL jsonb_to_recordset(s.discounts) AS d (
-            stripe_discount_id text,
-            stripe_subscription_item_id text,
-            position integer,
-            stripe_coupon_id text,
-            coupon_name text,
-            percent_off numeric,
-            amount_off bigint,
-            currency text,
-            duration text,
-            stripe_product_ids text[],
-            starts_at timestamptz,
-            ends_at timestamptz,
-            has_terms boolean
-        )
-    ),
-    withdrawn AS (
-        -- the discounts of items that an incomplete list leaves out may still exist
-        DELETE FROM subscription_discounts AS mirror
+    arrived AS (
+        -- a session has told of it, and its own event was awaited
+        DELETE FROM stripe_refetches AS awaited
         USING snapshots AS s
-        WHERE mirror.subscription_id = s.subscription_id
-          AND (s.items_complete OR mirror.stripe_subscription_item_id IS NULL)
-          AND NOT EXISTS (
-              SELECT 1
-              FROM discounts AS d
-              WHERE d.subscription_id = mirror.subscription_id
-                AND d.stripe_discount_id = mirror.stripe_discount_id
-                AND d.stripe_subscription_item_id IS NOT DISTINCT FROM mirror.stripe_subscription_item_id
-          )
-        RETURNING mirror.id
-    ),
-    discounted AS (
+        WHERE awaited.object_id = s.object_id
+          AND awaited.reason = 'awaited'
+    )
+    SELECT
+        s.object_id,
+        s.affects_derived
+    FROM snapshots AS s;
+    IF are_known THEN
+        -- items missing from an incomplete list may still exist
+        DELETE FROM subscription_items AS mirror
+        USING jsonb_array_elements(billing_write_subscriptions_v2.snapshots) AS s (snapshot)
+        WHERE mirror.subscription_id = (s.snapshot ->> 'subscription_id')::uuid
+          AND s.snapshot -> 'items_complete' = 'true'
+          AND (
+              mirror.stripe_subscription_item_id IS NULL
+              OR NOT s.snapshot -> 'items' @> jsonb_build_array(jsonb_build_object(
+                  'stripe_subscription_item_id', mirror.stripe_subscription_item_id
+              ))
+          );
+    END IF;
+    IF are_discounted OR (are_known AND EXISTS (
+        SELECT 1
+        FROM jsonb_array_elements(billing_write_subscriptions_v2.snapshots) AS s (snapshot)
+        JOIN subscription_discounts AS mirror
+            ON mirror.subscription_id = (s.snapshot ->> 'subscription_id')::uuid
+    )) THEN
+        WITH snapshots AS MATERIALIZED (
+            SELECT
+                s.subscription_id,
+                s.discounts,
+                s.items_complete,
+                s.event_id
+            FROM jsonb_populate_recordset(
+                NULL::billing_subscription_snapshot, billing_write_subscriptions_v2.snapshots
+            ) AS s
+        ),
+        discounts AS MATERIALIZED (
+            SELECT
+                s.subscription_id,
+                d.stripe_discount_id,
+                d.stripe_subscription_item_id,
+                d.position,
+                d.stripe_coupon_id,
+                d.coupon_name,
+                d.percent_off,
+                d.amount_off,
+                d.currency,
+                d.duration,
+                d.stripe_product_ids,
+                d.starts_at,
+                d.ends_at,
+                d.has_terms,
+                d.has_terms AND s.event_id IS NULL AS fetched
+            FROM snapshots AS s
+            CROSS JOIN LATERAL jsonb_to_recordset(s.discounts) AS d (
+                stripe_discount_id text,
+                stripe_subscription_item_id text,
+                position integer,
+                stripe_coupon_id text,
+                coupon_name text,
+                percent_off numeric,
+                amount_off bigint,
+                currency text,
+                duration text,
+                stripe_product_ids text[],
+                starts_at timestamptz,
+                ends_at timestamptz,
+                has_terms boolean
+            )
+        ),
+        withdrawn AS (
+            -- the discounts of items that an incomplete list leaves out may still exist
+            DELETE FROM subscription_discounts AS mirror
+            USING snapshots AS s
+            WHERE mirror.subscription_id = s.subscription_id
+              AND (s.items_complete OR mirror.stripe_subscription_item_id IS NULL)
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM discounts AS d
+                  WHERE d.subscription_id = mirror.subscription_id
+                    AND d.stripe_discount_id = mirror.stripe_discount_id
+                    AND d.stripe_subscription_item_id IS NOT DISTINCT FROM mirror.stripe_subscription_item_id
+              )
+            RETURNING mirror.id
+        )
         -- most events carry the ids only: what is known of a coupon stays
         INSERT INTO subscription_discounts AS mirror (
             subscription_id,
@@ -409,20 +439,8 @@ BEGIN
             starts_at = coalesce(excluded.starts_at, mirror.starts_at),
             ends_at = CASE WHEN excluded.starts_at IS NULL THEN mirror.ends_at ELSE excluded.ends_at END,
             fetched = mirror.fetched OR excluded.fetched,
-            updated_at = now()
-        RETURNING mirror.id
-    ),
-    arrived AS (
-        -- a session has told of it, and its own event was awaited
-        DELETE FROM stripe_refetches AS awaited
-        USING snapshots AS s
-        WHERE awaited.object_id = s.object_id
-          AND awaited.reason = 'awaited'
-    )
-    SELECT
-        s.object_id,
-        s.affects_derived
-    FROM snapshots AS s;
+            updated_at = now();
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION billing_write_subscriptions_v1(jsonb, text) IS 'Writes snapshots of subscriptions with their items, discounts and customers; returns which affect derived columns';
+COMMENT ON FUNCTION billing_write_subscriptions_v2(jsonb) IS 'Writes snapshots of subscriptions with their items, discounts and customers; returns which affect derived columns';
