@@ -27,8 +27,8 @@ CUSTOMERS = [
         "customers", "other", {"email": "bob@example.com"}, {"metadata": {"a": "b"}}, deletes=True
     ),
     call("customers.search", {"query": "email:'ada@example.com'"}),
-    call("customers.create_discount", "$customer", {"coupon": "$coupon"}),
-    call("customers.delete_discount", "$customer"),
+    call("customers.create", {"email": "old@example.com", "coupon": "$coupon"}, old="id"),
+    call("customers.delete_discount", "$old"),
     call("payment_methods.create", {"type": "card", "card": {"token": "tok_visa"}}, card="id"),
     call("payment_methods.attach", "$card", {"customer": "$customer"}),
     call("payment_methods.retrieve", "$card"),

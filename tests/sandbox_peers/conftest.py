@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
@@ -31,6 +32,12 @@ class RunningSandbox:
         """Return an answer of its API."""
         return self._ask(Request(self.url + path, headers={"Authorization": f"Bearer {KEY}"}))
 
+    def post(self, path: str, **params: Any) -> Any:
+        """Make a request of its API that creates or changes something."""
+        data = urlencode(params).encode()
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return self._ask(Request(self.url + path, data=data, headers=headers, method="POST"))
+
     def control(self, path: str, **body: Any) -> Any:
         """Turn one of its switches."""
         data = json.dumps(body).encode()
@@ -48,7 +55,7 @@ class RunningSandbox:
                 return found
 
     def _ask(self, request: Request) -> Any:
-        with urlopen(request, timeout=60) as answer:
+        with urlopen(request, timeout=330) as answer:
             return json.load(answer)
 
 

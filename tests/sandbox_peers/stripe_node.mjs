@@ -10,6 +10,7 @@ const stripe = new Stripe('sk_test_peers', {
 
 // Where stripe-node has another name than the Python SDK's service and verb give.
 const OTHER_NAMES = {
+  'sources.detach': ['customers', 'deleteSource'],
   'accounts.retrieve_current': ['accounts', 'retrieveCurrent'],
   'credit_notes.preview_lines.list': ['creditNotes', 'listPreviewLineItems'],
   'customers.payment_sources.create': ['customers', 'createSource'],

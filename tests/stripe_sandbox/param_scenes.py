@@ -21,6 +21,7 @@ from tests.stripe_sandbox.param_checkout import CHECKOUT_MODES
 from tests.stripe_sandbox.param_meters import METERED, METERS
 from tests.stripe_sandbox.param_money import MONEY
 from tests.stripe_sandbox.param_portal import PORTAL_FLOWS
+from tests.stripe_sandbox.param_records import RECORD_SCENES
 from tests.stripe_sandbox.param_schedules import SCHEDULES
 from tests.stripe_sandbox.param_search import SEARCHES
 from tests.stripe_sandbox.param_taxes import TAX_ID_DATA, TAXES
@@ -52,6 +53,8 @@ UNPAID = {"id": "$unpaid_soon_item", "price": "$bigger"}
 BILLED = {"items": [BIGGER], "proration_behavior": "always_invoice"}
 
 ONLY_VALUES = {
+    ("GET /billing/credit_balance_summary", "filter.applicability_scope.price_type"),
+    ("POST /shipping_rates", "type"),
     ("POST /credit_notes", "refunds.type"),
     ("GET /credit_notes/preview", "refunds.type"),
     ("POST /billing/meters", "customer_mapping.type"),
@@ -74,6 +77,7 @@ SCENES: dict[str, Scene] = {
     **SEARCHES,
     **TAXES,
     **TERM_SCENES,
+    **RECORD_SCENES,
     "POST /checkout/sessions/{id}/expire": scene("session"),
     "DELETE /coupons/{id}": scene("coupon"),
     "POST /credit_notes/{id}/void": scene("open_note"),
@@ -114,10 +118,20 @@ SCENES: dict[str, Scene] = {
             "payment_method": case("pm_card_visa"),
             "invoice_settings.default_payment_method": case("pm_card_visa"),
             **TAX_ID_DATA,
+            "coupon": case("$coupon", "$less"),
+            "source": case("tok_visa", "tok_amex"),
             **SHIPPING,
         },
     ),
-    "POST /customers/{id}": scene("customer", cases=SHIPPING),
+    "POST /customers/{id}": scene(
+        "customer",
+        cases={
+            **SHIPPING,
+            "coupon": case("$coupon", "$less"),
+            "default_source": case("$old_card", "$other_old_card", of="old"),
+            "source": case("tok_visa", "tok_amex"),
+        },
+    ),
     "POST /products": scene(name="Gold", cases={"id": case("gold", "silver")}),
     "POST /products/{id}": scene("product", cases={"default_price": case("$monthly")}),
     "POST /prices": scene(

@@ -4,6 +4,7 @@ from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
 from tests.stripe_sandbox.param_meters import add_meters
 from tests.stripe_sandbox.param_money import add_money
+from tests.stripe_sandbox.param_records import add_records
 from tests.stripe_sandbox.param_search import add_cursors
 from tests.stripe_sandbox.param_taxes import add_taxes
 from tests.stripe_sandbox.param_terms import add_terms
@@ -29,6 +30,7 @@ def populate(desk: Desk) -> None:
     add_cursors(desk)
     add_taxes(desk)
     add_meters(desk)
+    add_records(desk)
 
 
 def _add_catalogue(desk: Desk) -> None:

@@ -10,6 +10,8 @@ from stripe_sandbox import shapes
 from stripe_sandbox.app import WORLD, create_sandbox_app
 from stripe_sandbox.client import SandboxClient
 from tests.stripe_sandbox.conftest import DAY, START, Shop, connect, disconnect
+from tests.stripe_sandbox.desk import Desk
+from tests.stripe_sandbox.param_world import populate
 from tests.stripe_sandbox.shape_check import shape_problems
 
 MADE = set(shapes.CLASSES) - {
@@ -18,7 +20,9 @@ MADE = set(shapes.CLASSES) - {
     "billing.meter_event",
     "billing.meter_event_adjustment",
     "billing.meter_event_summary",
+    "billing.credit_balance_summary",
     "credit_note_line_item",
+    "entitlements.active_entitlement",
     "item",
     "line_item",
     "plan",
@@ -120,8 +124,10 @@ async def test_every_object_fits_the_class_of_the_sdk(aiohttp_server, config, re
         await live_a_little(shop)
     await disconnect(api)
 
-    store = app[WORLD].store
-    kept = {kind: list(store.all(kind)) for kind in MADE}
+    desk = Desk()
+    populate(desk)
+    stores = (app[WORLD].store, desk.world.store)
+    kept = {kind: [one for store in stores for one in store.all(kind)] for kind in MADE}
     assert [kind for kind, documents in kept.items() if not documents] == []
     problems = [p for documents in kept.values() for d in documents for p in shape_problems(d)]
     assert problems == []
@@ -134,6 +140,17 @@ async def test_responses_that_are_not_stored_fit_too(shop, sandbox):
         for path in ("balance", "account", f"checkout/sessions/{session.id}/line_items"):
             async with http.get(f"/v1/{path}") as answer:
                 assert shape_problems(await answer.json()) == []
+
+
+def test_answers_about_credits_and_entitlements_fit_too():
+    desk = Desk()
+    populate(desk)
+    wanted = {"type": "applicability_scope", "applicability_scope": {"price_type": "metered"}}
+    summary = desk.do("GET /billing/credit_balance_summary", customer="$customer", filter=wanted)
+    active = desk.do("GET /entitlements/active_entitlements", customer="$customer")
+    assert summary["balances"]
+    assert active["data"]
+    assert shape_problems(summary) + shape_problems(active) == []
 
 
 def test_a_field_that_the_class_lacks_is_a_mistake():

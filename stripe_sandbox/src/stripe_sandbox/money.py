@@ -94,3 +94,14 @@ def split_amount(total: int, weights: list[int]) -> list[int]:
     for index in largest_first[: total - sum(shares)]:
         shares[index] += 1
     return shares
+
+
+def check_amount(amount: int, currency: str) -> None:
+    """Raise ApiError for an amount, in minor units, that is too small to be charged."""
+    if amount < 1:
+        message = "This value must be greater than or equal to 1."
+        raise invalid(message, param="amount", code="parameter_invalid_integer")
+    if amount < minimum_charge(currency):
+        least = format_amount(minimum_charge(currency), currency)
+        message = f"Amount must be at least {least} {currency}"
+        raise invalid(message, param="amount", code="amount_too_small")

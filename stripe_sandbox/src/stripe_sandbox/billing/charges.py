@@ -40,6 +40,9 @@ def make_charge(
             "payment_intent": intent["id"],
             "receipt_email": intent.get("receipt_email"),
             "refunded": False,
+            "shipping": intent.get("shipping"),
+            "statement_descriptor": intent.get("statement_descriptor"),
+            "statement_descriptor_suffix": intent.get("statement_descriptor_suffix"),
         }
     )
     return settle_charge(world, charge, decline, pending=pending)

@@ -40,14 +40,14 @@ def make_customer(world: World, values: Document, test_clock: str | None = None)
 
 
 def create_payment_method(
-    world: World, instrument: Instrument, holder: Holder = NOBODY
+    world: World, instrument: Instrument, holder: Holder = NOBODY, *, prefix: str = "pm"
 ) -> Document:
     """Store an unattached payment method."""
     kind = type_of(instrument)
     address = {name: holder.address.get(name) for name in ADDRESS} if holder.address else {}
     method = world.add(
         {
-            "id": world.ids.next("pm"),
+            "id": world.ids.next(prefix),
             "object": "payment_method",
             "allow_redisplay": "limited",
             "billing_details": {"name": holder.name, "email": holder.email, "address": address},
@@ -162,4 +162,4 @@ def method_for(world: World, customer: ReadOnly, subscription: ReadOnly | None) 
     if subscription and subscription["default_payment_method"]:
         return id_of(subscription["default_payment_method"])
     settings = customer.get("invoice_settings") or {}
-    return id_of(settings.get("default_payment_method"))
+    return id_of(settings.get("default_payment_method")) or id_of(customer.get("default_source"))

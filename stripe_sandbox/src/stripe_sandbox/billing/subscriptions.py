@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stripe_sandbox import shapes
+from stripe_sandbox.billing.customer_discounts import drop_inherited, inherited_discounts
 from stripe_sandbox.billing.discounts import current_discounts, drop_used_up
 from stripe_sandbox.billing.invoices import (
     NewInvoice,
@@ -256,6 +257,8 @@ def bill_subscription(
     customer = world.find("customer", subscription["customer"])
     waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
     now = world.time_of(subscription)
+    own = current_discounts(world, subscription, now)
+    inherited = [] if own else inherited_discounts(customer, now)
     bill = NewInvoice(
         customer=customer,
         currency=subscription["currency"],
@@ -263,11 +266,12 @@ def bill_subscription(
         lines=[*waiting, *lines],
         period=(period_start or now, now),
         subscription=subscription,
-        discounts=tuple(current_discounts(world, subscription, now)),
+        discounts=(*own, *inherited),
     )
     invoice = draft_invoice(world, bill, auto_advance=auto_advance)
     subscription["latest_invoice"] = invoice["id"]
     drop_used_up(world, subscription, now)
+    drop_inherited(world, customer, inherited)
     for item in subscription["items"]["data"]:
         if item["id"] in {_item_of(line) for line in lines}:
             drop_used_up(world, item, now)

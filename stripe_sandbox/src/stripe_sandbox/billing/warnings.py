@@ -1,5 +1,6 @@
 """Early fraud warnings: an issuer reports fraud before anybody disputes the charge."""
 
+from stripe_sandbox.billing.reviews import close_reviews
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
@@ -28,6 +29,7 @@ def settle_warnings(world: World, charge: ReadOnly) -> None:
     """Note that a charge was refunded in full or disputed: nothing can be done any more."""
     if not (charge["refunded"] or charge["disputed"]):
         return
+    close_reviews(world, charge)
     for warning in list(world.store.where(KIND, "charge", charge["id"])):
         if warning["actionable"]:
             world.change({**warning, "actionable": False})

@@ -1,6 +1,8 @@
 """`/v1/charges` and `/v1/refunds`."""
 
 from stripe.params import (
+    ChargeCaptureParams,
+    ChargeCreateParams,
     ChargeListParams,
     ChargeRetrieveParams,
     ChargeUpdateParams,
@@ -10,11 +12,49 @@ from stripe.params import (
     RefundUpdateParams,
 )
 
+from stripe_sandbox.billing.direct_charges import NewCharge, capture_charge, charge_directly
+from stripe_sandbox.billing.payment_intents import capture_intent
 from stripe_sandbox.billing.refunds import NewRefund, make_refund
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.money import check_amount
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 from stripe_sandbox.supported import supports
+
+SAID = (
+    "description",
+    "receipt_email",
+    "shipping",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+)
+
+
+def create_charge(call: Call) -> Document:
+    """Charge a token, a source or a customer's default card; 402 if it is declined."""
+    for name in ("amount", "currency"):
+        if call.get(name) is None:
+            raise missing_param(name)
+    check_amount(call.get("amount"), call.get("currency"))
+    customer_id, source = call.get("customer"), call.get("source")
+    if customer_id is None and source is None:
+        raise missing_param("source")
+    customer = call.world.find("customer", customer_id, "customer") if customer_id else None
+    values = {name: call.get(name) for name in SAID}
+    values |= {"amount": call.get("amount"), "currency": call.get("currency")}
+    values["metadata"] = call.get("metadata", {})
+    captured = call.get("capture", True)
+    return charge_directly(call.world, NewCharge(values, customer, source, captured))
+
+
+def capture(call: Call) -> Document:
+    """Capture a charge that was only authorized."""
+    world, charge = call.world, call.world.find("charge", call.id)
+    if charge["payment_intent"]:
+        intent = world.find("payment_intent", charge["payment_intent"])
+        capture_intent(world, intent, call.get("amount"))
+        return world.find("charge", call.id)
+    return capture_charge(world, charge, call.get("amount"))
 
 
 def update_charge(call: Call) -> Document:
@@ -64,6 +104,14 @@ def update_refund(call: Call) -> Document:
 
 
 OPERATIONS = (
+    Operation(
+        "POST",
+        "/charges",
+        ChargeCreateParams,
+        create_charge,
+        supports("amount", "capture", "currency", "customer", "metadata", "source", *SAID),
+    ),
+    Operation("POST", "/charges/{id}/capture", ChargeCaptureParams, capture, supports("amount")),
     Operation(
         "GET",
         "/charges",

@@ -2,6 +2,7 @@
 
 from stripe.params import (
     CustomerCreateParams,
+    CustomerDeleteDiscountParams,
     CustomerDeleteParams,
     CustomerListParams,
     CustomerRetrieveParams,
@@ -9,7 +10,9 @@ from stripe.params import (
 )
 
 from stripe_sandbox.bank_accounts import find_test_method
+from stripe_sandbox.billing.card_sources import add_source, find_source
 from stripe_sandbox.billing.customer_balance import add_transaction
+from stripe_sandbox.billing.customer_discounts import remove_discount, set_discount
 from stripe_sandbox.billing.customers import (
     attach_payment_method,
     check_owner,
@@ -19,6 +22,7 @@ from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, cancel_subscrip
 from stripe_sandbox.billing.tax_ids import drop_tax_ids, make_tax_id
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
+from stripe_sandbox.former_params import extend
 from stripe_sandbox.operations import Call, Operation, listing
 from stripe_sandbox.supported import supports
 
@@ -51,12 +55,22 @@ def create(call: Call) -> Document:
     for index, given in enumerate(call.get("tax_id_data", [])):
         path = f"tax_id_data[{index}][value]"
         make_tax_id(world, customer, given["type"], given["value"], path)
+    _add_source(call, customer)
+    customer = world.find("customer", customer["id"])
     if call.get("payment_method"):
         attach_payment_method(world, call.get("payment_method"), customer, "payment_method")
     if call.get("invoice_settings"):
         customer = _set_invoice_settings(call, customer)
         customer = world.save(customer)
+    if call.get("coupon"):
+        customer = set_discount(world, customer, call.get("coupon"))
     return customer
+
+
+def _add_source(call: Call, customer: Document) -> None:
+    """Give the customer the card of `source`, as their default."""
+    if call.get("source"):
+        add_source(call.world, customer, call.get("source"), metadata={}, as_default=True)
 
 
 def _check_email(call: Call) -> None:
@@ -98,7 +112,23 @@ def update(call: Call) -> Document:
         customer["metadata"] = merge_metadata(customer["metadata"], call.params["metadata"])
     if call.get("invoice_settings"):
         customer = _set_invoice_settings(call, customer)
-    return call.world.change(customer)
+    if call.get("default_source"):
+        source = find_source(call.world, call.id, call.get("default_source"))
+        customer["default_source"] = source["id"]
+    customer = call.world.change(customer)
+    _add_source(call, customer)
+    customer = call.world.find("customer", call.id)
+    if "coupon" in call.params:
+        customer = set_discount(call.world, customer, call.params["coupon"])
+    return customer
+
+
+def delete_discount(call: Call) -> Document:
+    """Take a customer's discount."""
+    customer = call.world.find("customer", call.id)
+    discount = customer["discount"]
+    remove_discount(call.world, customer)
+    return {**discount, "deleted": True}
 
 
 def _note_balance(call: Call, customer: Document, kind: str = "adjustment") -> None:
@@ -132,12 +162,17 @@ def delete(call: Call) -> Document:
     return stub
 
 
-CREATE = supports(
-    *PLAIN, "invoice_settings", "metadata", "payment_method", "tax_id_data", "test_clock"
-)
+SAID = supports(*PLAIN, "coupon", "invoice_settings", "metadata", "source")
+ONE = "/customers/{id}"
 
 OPERATIONS = (
-    Operation("POST", "/customers", CustomerCreateParams, create, CREATE),
+    Operation(
+        "POST",
+        "/customers",
+        extend(CustomerCreateParams, coupon=str),
+        create,
+        supports("payment_method", "tax_id_data", "test_clock", base=SAID),
+    ),
     Operation(
         "GET",
         "/customers",
@@ -145,13 +180,14 @@ OPERATIONS = (
         listing("customer"),
         supports("created", "email", "test_clock"),
     ),
-    Operation("GET", "/customers/{id}", CustomerRetrieveParams, fetch),
+    Operation("GET", ONE, CustomerRetrieveParams, fetch),
     Operation(
         "POST",
-        "/customers/{id}",
-        CustomerUpdateParams,
+        ONE,
+        extend(CustomerUpdateParams, coupon=str),
         update,
-        CREATE.without("payment_method", "tax_id_data", "test_clock"),
+        supports("default_source", base=SAID),
     ),
-    Operation("DELETE", "/customers/{id}", CustomerDeleteParams, delete),
+    Operation("DELETE", f"{ONE}/discount", CustomerDeleteDiscountParams, delete_discount),
+    Operation("DELETE", ONE, CustomerDeleteParams, delete),
 )

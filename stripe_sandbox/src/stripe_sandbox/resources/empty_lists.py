@@ -5,23 +5,17 @@ from stripe.params import (
     PaymentLinkListParams,
     PayoutListParams,
     QuoteListParams,
-    ReviewListParams,
-    ShippingRateListParams,
     TopupListParams,
     TransferListParams,
 )
-from stripe.params.entitlements import FeatureListParams
 
 from stripe_sandbox.operations import Call, Listing, Operation
 
 LISTS: dict[str, type] = {
     "/accounts": AccountListParams,
-    "/entitlements/features": FeatureListParams,
     "/payment_links": PaymentLinkListParams,
     "/payouts": PayoutListParams,
     "/quotes": QuoteListParams,
-    "/reviews": ReviewListParams,
-    "/shipping_rates": ShippingRateListParams,
     "/topups": TopupListParams,
     "/transfers": TransferListParams,
 }

@@ -28,7 +28,7 @@ from stripe_sandbox.billing.payments import payment_with
 from stripe_sandbox.cards import AUTHENTICATION
 from stripe_sandbox.documents import Document, id_of, merge_metadata
 from stripe_sandbox.errors import ApiError, card_error, invalid, missing_param
-from stripe_sandbox.money import format_amount, minimum_charge
+from stripe_sandbox.money import check_amount
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 from stripe_sandbox.supported import one_of, supports
 
@@ -49,7 +49,7 @@ def create(call: Call) -> Document:
     for name in ("amount", "currency"):
         if call.get(name) is None:
             raise missing_param(name)
-    _check_amount(call.get("amount"), call.get("currency"))
+    check_amount(call.get("amount"), call.get("currency"))
     customer = call.get("customer")
     if customer:
         call.world.find("customer", customer, "customer")
@@ -75,16 +75,6 @@ def listed_types(call: Call) -> Document:
     return {"allowed_payment_method_types": listed, "payment_method_types": listed}
 
 
-def _check_amount(amount: int, currency: str) -> None:
-    if amount < 1:
-        message = "This value must be greater than or equal to 1."
-        raise invalid(message, param="amount", code="parameter_invalid_integer")
-    if amount < minimum_charge(currency):
-        least = format_amount(minimum_charge(currency), currency)
-        message = f"Amount must be at least {least} {currency}"
-        raise invalid(message, param="amount", code="amount_too_small")
-
-
 def update(call: Call) -> Document:
     """Update a payment intent that has not been confirmed."""
     world = call.world
@@ -95,7 +85,7 @@ def update(call: Call) -> Document:
         raise invalid(message, param="amount")
     intent |= call.pick(*PLAIN, "amount", "customer")
     intent |= listed_types(call)
-    _check_amount(intent["amount"], intent["currency"])
+    check_amount(intent["amount"], intent["currency"])
     if "metadata" in call.params:
         intent["metadata"] = merge_metadata(intent["metadata"], call.params["metadata"])
     if call.get("payment_method"):

@@ -21,6 +21,7 @@ from stripe_sandbox.bank_accounts import (
     find_account,
     is_iban,
 )
+from stripe_sandbox.billing.card_sources import card_of_token
 from stripe_sandbox.billing.customers import (
     NOBODY,
     attach_payment_method,
@@ -29,7 +30,7 @@ from stripe_sandbox.billing.customers import (
     detach_payment_method,
 )
 from stripe_sandbox.billing.method_shapes import Holder
-from stripe_sandbox.cards import find_card, find_token, passes_luhn
+from stripe_sandbox.cards import find_card, passes_luhn
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
 from stripe_sandbox.operations import (
@@ -99,21 +100,27 @@ def _need_holder(call: Call, *names: str) -> None:
 
 def _card(call: Call, given: ReadOnly) -> tuple[Instrument, Holder]:
     if given.get("token"):
-        card = find_token(given["token"])
+        card = card_of_token(call.world, given["token"])
         if card is None:
             raise no_such("token", given["token"], "card[token]")
         return card, NOBODY
     for name in ("number", "exp_month", "exp_year"):
         if given.get(name) is None:
             raise missing_param(f"card[{name}]")
-    _check_expiry(given["exp_month"], given["exp_year"], call.world.now())
-    if not given["number"].isdigit() or not passes_luhn(given["number"]):
-        raise _wrong_card("Your card number is incorrect.", "number", "incorrect_number")
+    check_expiry(given["exp_month"], given["exp_year"], call.world.now())
+    check_number(given["number"])
     expiry = (given["exp_month"], given["exp_year"])
     return find_card(given["number"]), Holder(expiry=expiry)
 
 
-def _check_expiry(month: int, year: int, now: int) -> None:
+def check_number(number: str) -> None:
+    """Raise ApiError for a number that is no card's."""
+    if not number.isdigit() or not passes_luhn(number):
+        raise _wrong_card("Your card number is incorrect.", "number", "incorrect_number")
+
+
+def check_expiry(month: int, year: int, now: int) -> None:
+    """Raise ApiError for a month that is past or does not exist."""
     today = datetime.fromtimestamp(now, UTC)
     if month not in MONTHS or (year, month) < (today.year, today.month) == (year, today.month):
         message = "Your card's expiration month is invalid."
@@ -138,7 +145,7 @@ def update(call: Call) -> Document:
             _check_kind(method, kind)
             method[kind] |= call.get(kind)
     if method["type"] == "card":
-        _check_expiry(method["card"]["exp_month"], method["card"]["exp_year"], call.world.now())
+        check_expiry(method["card"]["exp_month"], method["card"]["exp_year"], call.world.now())
     method |= call.pick("allow_redisplay")
     if "metadata" in call.params:
         method["metadata"] = merge_metadata(method["metadata"], call.params["metadata"])
