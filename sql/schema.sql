@@ -2507,6 +2507,86 @@ CREATE FUNCTION billing_taken_back_v1(stripe_payment_intent_ids text[]) RETURNS 
 $$;
 COMMENT ON FUNCTION billing_taken_back_v1(stripe_payment_intent_ids text[]) IS 'What refunds, and disputes that are open or lost, have taken back of payments, in minor units';
 
+CREATE FUNCTION billing_tell_credit_note() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'credit_note.' || told.type, NEW.stripe_credit_note_id, told.type, NEW.livemode, NULL, NULL,
+        CASE WHEN TG_OP = 'INSERT' THEN NEW.stripe_created ELSE now() END,
+        jsonb_build_object('creditNote', jsonb_build_object(
+            'stripeCreditNoteId', NEW.stripe_credit_note_id,
+            'stripeInvoiceId', NEW.stripe_invoice_id,
+            'number', NEW.stripe_number,
+            'status', NEW.status,
+            'amount', NEW.amount,
+            'amountBeforePayment', NEW.amount_before_payment,
+            'amountRefunded', NEW.amount_refunded,
+            'amountToBalance', NEW.amount_to_balance,
+            'amountOutOfBand', NEW.amount_out_of_band,
+            'currency', NEW.currency,
+            'reason', NEW.reason,
+            'pdf', NEW.pdf
+        ))
+    )
+    FROM (
+        VALUES
+            ('created', TG_OP = 'INSERT'),
+            ('voided', NEW.status = 'void')
+    ) AS told (type, happened)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_credit_note() IS 'Records the transitions of a credit note';
+
+CREATE FUNCTION billing_tell_dispute() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    status_before text := '';
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_OP = 'UPDATE' THEN
+        status_before := OLD.status;
+    END IF;
+    PERFORM billing_record_message(
+        'dispute.' || told.type, NEW.stripe_dispute_id, told.version, NEW.livemode, NULL, NULL,
+        CASE WHEN TG_OP = 'INSERT' THEN NEW.stripe_created ELSE now() END,
+        jsonb_build_object('dispute', jsonb_build_object(
+            'stripeDisputeId', NEW.stripe_dispute_id,
+            'stripeChargeId', NEW.stripe_charge_id,
+            'status', NEW.status,
+            'reason', NEW.reason,
+            'amount', NEW.amount,
+            'currency', NEW.currency,
+            'fee', NEW.fee,
+            'feeCurrency', NEW.fee_currency,
+            'isChargeRefundable', NEW.is_charge_refundable,
+            'evidenceDueAt', NEW.evidence_due_at
+        ))
+    )
+    FROM (
+        VALUES
+            ('created', TG_OP = 'INSERT', 'created'),
+            ('escalated', NEW.status = 'needs_response' AND starts_with(status_before, 'warning_'), 'escalated'),
+            (
+                'answered',
+                NEW.status IN ('under_review', 'warning_under_review', 'appeal_under_review'),
+                NEW.status
+            ),
+            ('won', NEW.status IN ('won', 'warning_closed', 'prevented'), 'won'),
+            ('lost', NEW.status = 'lost', NEW.movements || ' ' || NEW.submissions)
+    ) AS told (type, happened, version)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_dispute() IS 'Records the transitions of a dispute';
+
 CREATE FUNCTION billing_tell_invoice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -4417,30 +4497,36 @@ CREATE TABLE billing_changes (
     stripe_id text,
     last_error text,
     leased_until timestamp with time zone,
+    end_service text,
+    service_ended_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT billing_changes_attempt_check CHECK ((attempt > 0)),
     CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
-    CONSTRAINT billing_changes_check1 CHECK (((kind = 'refund'::text) = (invoice_id IS NOT NULL))),
-    CONSTRAINT billing_changes_check2 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
-    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text]))),
+    CONSTRAINT billing_changes_check1 CHECK (((kind = ANY (ARRAY['refund'::text, 'credit_note'::text])) = (invoice_id IS NOT NULL))),
+    CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
+    CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
+    CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text]))),
     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
 COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at Stripe';
-COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: a refund';
-COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded; null: a change of a subscription';
+COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
+COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded or credited; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, cancel, resume, revive or refund';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, cancel, resume, revive, refund or credit_note';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
 COMMENT ON COLUMN billing_changes.attempt IS 'Grows only if Stripe has certainly not acted, or would repeat its failure';
 COMMENT ON COLUMN billing_changes.attempted_at IS 'When the attempt began: Stripe forgets its idempotency key a day later';
 COMMENT ON COLUMN billing_changes.state IS 'asking: under way until leased_until; unanswered: Stripe may have acted, and the same attempt is retried; done; failed: see last_error';
-COMMENT ON COLUMN billing_changes.stripe_id IS 'What Stripe created: re_... of a refund';
+COMMENT ON COLUMN billing_changes.stripe_id IS 'What Stripe created: re_... or cn_...';
 COMMENT ON COLUMN billing_changes.last_error IS 'Why Stripe did not do it';
 COMMENT ON COLUMN billing_changes.leased_until IS 'Until then the process that asks is taken to be alive';
+COMMENT ON COLUMN billing_changes.end_service IS 'Once the money is back the subscription ends: now, or at the end of its period; null: it stays';
+COMMENT ON COLUMN billing_changes.service_ended_at IS 'When that was done; null: not yet';
 COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';
 COMMENT ON COLUMN billing_changes.updated_at IS 'When its state last changed';
 
@@ -4638,7 +4724,7 @@ CREATE TABLE billing_messages (
     CONSTRAINT billing_messages_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
     CONSTRAINT billing_messages_id_check CHECK ((id ~ '^msg_[0-9a-f]{32}$'::text)),
     CONSTRAINT billing_messages_sequence_check CHECK ((sequence > 0)),
-    CONSTRAINT billing_messages_type_check CHECK ((type ~ '^[a-z]+\.[a-z_]+$'::text))
+    CONSTRAINT billing_messages_type_check CHECK ((type ~ '^[a-z_]+\.[a-z_]+$'::text))
 );
 COMMENT ON TABLE billing_messages IS 'What mPanel is told: one row for each transition. They hold no personal data: names and addresses are added when a message is sent';
 COMMENT ON COLUMN billing_messages.id IS 'Hash of type, object and transition: what happens once, or once a term, has the same id after a restored backup too';
@@ -5890,7 +5976,19 @@ CREATE VIEW billing_overview AS
                 END), ' '::text ORDER BY v.product_type) AS string_agg
            FROM tenant_services v
           WHERE (v.subscription_id = s.id)) AS services,
-    ( SELECT ((((i.stripe_status || ' '::text) || i.amount_paid) || '/'::text) || i.amount_due)
+    ( SELECT (((((((i.stripe_status || ' '::text) || i.amount_paid) || '/'::text) || i.amount_due) ||
+                CASE
+                    WHEN (i.amount_refunded > 0) THEN (' refunded '::text || i.amount_refunded)
+                    ELSE ''::text
+                END) ||
+                CASE
+                    WHEN (i.amount_credited > 0) THEN (' credited '::text || i.amount_credited)
+                    ELSE ''::text
+                END) ||
+                CASE
+                    WHEN (i.amount_disputed > 0) THEN (' disputed '::text || i.amount_disputed)
+                    ELSE ''::text
+                END)
            FROM invoices i
           WHERE (i.subscription_id = s.id)
           ORDER BY i.stripe_created DESC
@@ -5951,7 +6049,7 @@ COMMENT ON COLUMN billing_overview.will_end IS 'Whether it does not renew';
 COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant; of an ended one, the domain that it had';
 COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
 COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
-COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due';
+COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due, and what was refunded, credited or disputed of it';
 COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
 COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off (amounts in minor units), until when; null: none';
 COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
@@ -6430,6 +6528,7 @@ CREATE TABLE stripe_charges (
     card_last4 text,
     card_exp_month smallint,
     card_exp_year smallint,
+    card_expired_from date GENERATED ALWAYS AS (make_date((card_exp_year + (card_exp_month / 12)), (((card_exp_month)::integer % 12) + 1), 1)) STORED,
     stripe_created timestamp with time zone NOT NULL,
     stripe_as_of_since timestamp with time zone NOT NULL,
     stripe_as_of timestamp with time zone NOT NULL,
@@ -6461,6 +6560,7 @@ COMMENT ON COLUMN stripe_charges.card_brand IS 'visa, mastercard, ...; null: not
 COMMENT ON COLUMN stripe_charges.card_last4 IS 'Last four digits of the card; null: not a card';
 COMMENT ON COLUMN stripe_charges.card_exp_month IS 'Month in which the card expires; null: not a card';
 COMMENT ON COLUMN stripe_charges.card_exp_year IS 'Year in which the card expires; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_expired_from IS 'The first day on which the card cannot be charged; null: not a card';
 COMMENT ON COLUMN stripe_charges.stripe_created IS 'When Stripe created it';
 COMMENT ON COLUMN stripe_charges.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
 COMMENT ON COLUMN stripe_charges.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
@@ -7010,6 +7110,8 @@ CREATE INDEX billing_changes_invoice_idx ON billing_changes USING btree (invoice
 
 CREATE UNIQUE INDEX billing_changes_request_key_key ON billing_changes USING btree (request_key) WHERE (request_key IS NOT NULL);
 
+CREATE INDEX billing_changes_service_idx ON billing_changes USING btree (updated_at) WHERE ((end_service IS NOT NULL) AND (service_ended_at IS NULL) AND (state <> 'failed'::text));
+
 CREATE INDEX billing_changes_subject_idx ON billing_changes USING btree (subject_id, created_at);
 
 CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (subscription_id);
@@ -7192,6 +7294,8 @@ CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subs
 
 CREATE INDEX stripe_charges_customer_idx ON stripe_charges USING btree (stripe_customer_id, stripe_created);
 
+CREATE INDEX stripe_charges_expiry_idx ON stripe_charges USING btree (card_expired_from) WHERE (status = 'succeeded'::text);
+
 CREATE INDEX stripe_charges_payment_intent_idx ON stripe_charges USING btree (stripe_payment_intent_id);
 
 CREATE INDEX stripe_credit_notes_invoice_idx ON stripe_credit_notes USING btree (stripe_invoice_id);
@@ -7266,7 +7370,15 @@ CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE OR UPDATE ON subscrip
 
 CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_items FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
+CREATE TRIGGER billing_tell_credit_note AFTER UPDATE ON stripe_credit_notes FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_credit_note();
+
+CREATE TRIGGER billing_tell_dispute AFTER UPDATE ON stripe_disputes FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_dispute();
+
 CREATE TRIGGER billing_tell_invoice AFTER UPDATE ON invoices FOR EACH ROW WHEN (((new.stripe_status = ANY (ARRAY['open'::text, 'paid'::text, 'uncollectible'::text])) AND ((old.stripe_status IS DISTINCT FROM new.stripe_status) OR (old.attempt_count IS DISTINCT FROM new.attempt_count)))) EXECUTE FUNCTION billing_tell_invoice();
+
+CREATE TRIGGER billing_tell_new_credit_note AFTER INSERT ON stripe_credit_notes FOR EACH ROW EXECUTE FUNCTION billing_tell_credit_note();
+
+CREATE TRIGGER billing_tell_new_dispute AFTER INSERT ON stripe_disputes FOR EACH ROW EXECUTE FUNCTION billing_tell_dispute();
 
 CREATE TRIGGER billing_tell_new_invoice AFTER INSERT ON invoices FOR EACH ROW WHEN ((new.stripe_status = ANY (ARRAY['open'::text, 'paid'::text, 'uncollectible'::text]))) EXECUTE FUNCTION billing_tell_invoice();
 

@@ -20,8 +20,18 @@ def _stripped(text: str) -> str:
     return text.strip()
 
 
+def _stripped_if_given(text: str | None) -> str | None:
+    return None if text is None else _stripped(text)
+
+
 Subscription = Annotated[str, typer.Argument(help="Our id, or Stripe's (sub_...).")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.", callback=_stripped)]
+OptionalReason = Annotated[
+    str | None,
+    typer.Option(
+        "--reason", help="Why, for the record and for Stripe.", callback=_stripped_if_given
+    ),
+]
 Evidence = Annotated[
     str, typer.Option("--reason", help="How you found out, for the record.", callback=_stripped)
 ]

@@ -27,6 +27,9 @@ OVERLAP_HOURS = 24
 TRIAL_NOTICE_DAYS = 3
 """How long before its end a trial is announced, as Stripe does it."""
 
+CARD_NOTICE_DAYS = 30
+"""How long before a card expires mPanel is told; docs/messages.md says it."""
+
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,62}")
 
 
@@ -205,6 +208,12 @@ async def record_trial_endings(pool: Pool) -> None:
     """Record the trials that end within TRIAL_NOTICE_DAYS, once each."""
     async with acquired(pool) as conn:
         await repository.record_trial_endings(conn, TRIAL_NOTICE_DAYS)
+
+
+async def record_expiring_cards(pool: Pool) -> None:
+    """Record the cards that expire within CARD_NOTICE_DAYS, once each."""
+    async with acquired(pool) as conn:
+        await repository.record_expiring_cards(conn, CARD_NOTICE_DAYS)
 
 
 async def _record(conn: Connection, by: Actor, action: str, name: str, **details: object) -> None:

@@ -104,6 +104,11 @@ async def record_trial_endings(conn: Connection, days: int) -> None:
     await _queries.record_trial_endings.fetch_value(conn, days=days)
 
 
+async def record_expiring_cards(conn: Connection, days: int) -> None:
+    """Record the cards that expire within so many days, of subscriptions that go on."""
+    await _queries.record_expiring_cards.fetch_value(conn, days=days)
+
+
 async def address_messages(conn: Connection, most: int) -> int:
     """Give new messages their numbers and deliveries, and return how many there were.
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import NotFoundError
+from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.paging import Span
@@ -129,6 +129,18 @@ async def get_invoice(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> I
     """Return a Stripe invoice; NotFoundError as in `require_invoice`."""
     async with acquired(mirror.pool) as conn:
         return await require_invoice(conn, mirror, invoice_id, named)
+
+
+async def find_invoice(mirror: Mirror, name: str) -> Invoice:
+    """Return a Stripe invoice by our id, Stripe's, or its number; NotFoundError, ConflictError."""
+    async with acquired(mirror.pool) as conn:
+        ids = await repository.find_invoices(conn, name.strip(), livemode=mirror.livemode)
+        if len(ids) > 1:
+            raise ConflictError("Several invoices have this number.", code="ambiguous_invoice")
+        found = await repository.load_invoices(conn, ids, livemode=mirror.livemode)
+    if not found:
+        raise NotFoundError("Invoice not found.", code="unknown_invoice")
+    return found[0]
 
 
 async def require_invoice(

@@ -273,7 +273,9 @@ class Subscription:
 class Invoice:
     """A Stripe invoice; amounts are in minor units of `currency`, times are UTC.
 
-    `amount_refunded` includes refunds that are still pending.
+    `amount_invoiced` is its total, less what credit notes took off before it was paid.
+    `amount_refunded` includes refunds that are still pending, `amount_credited` is what credit
+    notes gave back without one, `amount_disputed` what banks have taken.
     """
 
     id: UUID
@@ -284,10 +286,13 @@ class Invoice:
     stripe_status: str
     billing_reason: str | None
     currency: str
+    amount_invoiced: int
     amount_due: int
     amount_paid: int
     amount_remaining: int
     amount_refunded: int
+    amount_credited: int
+    amount_disputed: int
     period_start: datetime | None
     period_end: datetime | None
     stripe_created: datetime
@@ -301,14 +306,24 @@ class Invoice:
         """Read a row of `list_invoices`."""
         return cls(**{name: row[name] for name in cls.__slots__})
 
+    @property
+    def kept(self) -> int:
+        """What of it was neither given back nor taken back by a bank."""
+        returned = self.amount_refunded + self.amount_credited + self.amount_disputed
+        return self.amount_invoiced - returned
+
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment of an invoice, and how much of it has been refunded; minor units."""
+    """A payment of an invoice, and how much of it has been refunded; minor units.
+
+    `is_refundable`: no dispute of it rules a refund out.
+    """
 
     payment_intent_id: str
     amount_paid: int
     amount_refunded: int
+    is_refundable: bool = True
 
     @property
     def left(self) -> int:
@@ -325,4 +340,26 @@ class Refund:
     currency: str
     status: str
     reason: str | None
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNote:
+    """A credit note in minor units of `currency`; `status` and `reason` are Stripe's.
+
+    `amount` is the sum of the other amounts.
+    """
+
+    id: str
+    number: str | None
+    status: str
+    amount: int
+    amount_before_payment: int
+    amount_refunded: int
+    amount_to_balance: int
+    amount_out_of_band: int
+    currency: str
+    reason: str | None
+    memo: str | None
+    pdf: str | None
     created: datetime

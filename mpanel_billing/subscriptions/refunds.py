@@ -1,38 +1,37 @@
-"""Refund an invoice, in full or in part."""
+"""Refund an invoice, in full or in part, and end its subscription with it if that is wanted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from mpanel_billing import money
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.ceilings import count_refund, give_back_refund
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import (
-    BillingError,
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    StripeError,
-)
+from mpanel_billing.errors import NotFoundError, StripeError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types.refund import NOTHING_GIVEN
 from mpanel_billing.stripe_gateway.charges import CHANGE_ID, create_refund, list_refunds
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
-from mpanel_billing.subscriptions.records import Invoice, Payment, Refund
+from mpanel_billing.subscriptions.money_back import (
+    EndService,
+    ends_service,
+    get_left,
+    refresh_money,
+    translated_refusal,
+)
+from mpanel_billing.subscriptions.records import Invoice, Refund
 from mpanel_billing.subscriptions.repository import Change
-from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
+from mpanel_billing.subscriptions.service_ends import end_with
+from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out, find_made
 
 Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
 
 REPEATABLE_FOR = timedelta(minutes=10)
 """Within this time the same refund without a key counts as an accidental repeat."""
-
-_NOT_REFUNDABLE = frozenset({"charge_already_refunded", "charge_disputed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,91 +46,74 @@ class RequestedRefund:
     named: CustomerRef
     amount: int | None = None
     reason: Reason | None = None
+    end_service: EndService = "keep"
     key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """A refund and the invoice after it."""
+    """A refund and the invoice after it; `service_end`: the subscription is, or will be, ended."""
 
     refund: Refund
     invoice: Invoice
+    service_end: Literal["done", "pending"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPreview:
+    """What a refund would give back, in minor units, and what would be left of the invoice."""
+
+    amount: int
+    currency: str
+    left: int
+    invoice: Invoice
+
+
+async def preview_refund(mirror: Mirror, request: RequestedRefund) -> RefundPreview:
+    """Return what a refund would do; changes nothing. Errors as in `refund_invoice`."""
+    invoice = await refresh_money(mirror, request.invoice_id, request.named)
+    ends_service(invoice, request.end_service)
+    async with acquired(mirror.pool) as conn:
+        left = await get_left(conn, mirror, request.invoice_id, request.named)
+    _, amount = left.to_refund(request.amount)
+    kept = left.invoice.kept - amount
+    return RefundPreview(amount, invoice.currency, kept, left.invoice)
 
 
 async def refund_invoice(mirror: Mirror, request: RequestedRefund) -> Refunded:
-    """Refund at most what was paid; a repeated request has no further effect.
+    """Refund at most what was paid and kept; a repeated request has no further effect.
 
-    ConflictError if nothing is left to refund, InvalidRequestError for more than is left,
-    RefundCeilingError for more than the key may refund in a day; NotFoundError, StripeError.
+    ConflictError if nothing is left to refund, or if it is disputed, InvalidRequestError for more
+    than is left, RefundCeilingError for more than the key may refund in a day; NotFoundError,
+    StripeError.
     """
-    invoice = await _refresh(mirror, request)
+    invoice = await refresh_money(mirror, request.invoice_id, request.named)
+    end_service = ends_service(invoice, request.end_service)
     counted: list[int] = []
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
-        payments = await repository.list_payments(conn, invoice.stripe_invoice_id)
-        params = _params(invoice, payments, request)
-        await count_refund(conn, request.by, params["amount"], invoice.currency)
-        counted.append(params["amount"])
-        return params
+        left = await get_left(conn, mirror, request.invoice_id, request.named)
+        payment, amount = left.to_refund(request.amount)
+        await count_refund(conn, request.by, amount, invoice.currency)
+        counted.append(amount)
+        reason = {"reason": request.reason} if request.reason else {}
+        return {"payment_intent": payment.payment_intent_id, "amount": amount, **reason}
 
     async def send(change: Change) -> str:
         return await _send(mirror, change)
 
     asked = {"amount": request.amount, "reason": request.reason}
-    wanted = StripeRequest("refund", invoice.id, asked, request.key, REPEATABLE_FOR)
+    wanted = StripeRequest("refund", invoice.id, asked, request.key, REPEATABLE_FOR, end_service)
     try:
-        change = await carry_out(mirror, request.by, wanted, decide, send)
+        change = await find_made(mirror, wanted, find_in_stripe)
+        if change is None:
+            change = await carry_out(mirror, request.by, wanted, decide, send)
     except StripeError as error:
         if error.definite:
             await give_back_refund(mirror.pool, request.by, sum(counted), invoice.currency)
-        raise _translated(error) from error
-    return await _result(mirror, request, change)
-
-
-async def _refresh(mirror: Mirror, request: RequestedRefund) -> Invoice:
-    """Return the invoice, after its payments and refunds have been refreshed from Stripe."""
-    async with acquired(mirror.pool) as conn:
-        invoice = await require_invoice(conn, mirror, request.invoice_id, request.named)
-    await mirror.refresh("invoice", invoice.stripe_invoice_id)
-    async with acquired(mirror.pool) as conn:
-        payments = await repository.list_payments(conn, invoice.stripe_invoice_id)
-        known = await repository.list_refund_statuses(conn, invoice.stripe_invoice_id)
-    for payment in payments:
-        for refund in await list_refunds(mirror.stripe, payment.payment_intent_id):
-            if known.get(refund.id) != refund.status:
-                await mirror.refresh("refund", refund.id)
-    return invoice
-
-
-def _params(
-    invoice: Invoice, payments: Sequence[Payment], request: RequestedRefund
-) -> dict[str, Any]:
-    """Choose the payment to refund, and the amount."""
-    refundable = [payment for payment in payments if payment.left > 0]
-    if not payments:
-        raise ConflictError(
-            "This invoice was not paid through Stripe, so it cannot be refunded.",
-            code="nothing_to_refund",
-        )
-    if not refundable:
-        raise ConflictError(
-            "This invoice has already been refunded in full.", code="already_refunded"
-        )
-    amount = request.amount if request.amount is not None else refundable[0].left
-    payment = next((one for one in refundable if one.left >= amount), None)
-    if payment is None:
-        raise _too_much(max(one.left for one in refundable), invoice.currency)
-    params: dict[str, Any] = {"payment_intent": payment.payment_intent_id, "amount": amount}
-    return params | ({"reason": request.reason} if request.reason else {})
-
-
-def _too_much(left: int, currency: str) -> InvalidRequestError:
-    most = money.format_money(left, currency)
-    return InvalidRequestError(
-        f"At most {most} can be refunded.",
-        code="refund_too_large",
-        fields={"amount": f"must be at most {left}"},
-    )
+        raise translated_refusal(error) from error
+    service_end = await end_with(mirror, request.by, change)
+    return await _result(mirror, request, change, service_end)
 
 
 async def _send(mirror: Mirror, change: Change) -> str:
@@ -140,7 +122,7 @@ async def _send(mirror: Mirror, change: Change) -> str:
     If Stripe's response is lost, the change stays unfinished; requested again, it has the same
     idempotency key, and Stripe returns the same refund.
     """
-    refund_id = await _made_before(mirror, change) if change.attempt > 1 else None
+    refund_id = await find_in_stripe(mirror, change) if change.attempt > 1 else None
     if refund_id is None:
         params = {**change.params, "metadata": {CHANGE_ID: str(change.id)}}
         refund_id = await create_refund(mirror.stripe, params, change.idempotency_key)
@@ -148,7 +130,8 @@ async def _send(mirror: Mirror, change: Change) -> str:
     return refund_id
 
 
-async def _made_before(mirror: Mirror, change: Change) -> str | None:
+async def find_in_stripe(mirror: Mirror, change: Change) -> str | None:
+    """Return the refund that an earlier attempt of the change has made, if any."""
     made = await list_refunds(mirror.stripe, change.params["payment_intent"])
     return next(
         (
@@ -160,21 +143,16 @@ async def _made_before(mirror: Mirror, change: Change) -> str | None:
     )
 
 
-def _translated(error: StripeError) -> BillingError:
-    """Translate Stripe's refusal of a refund, such as that of a disputed payment."""
-    if error.stripe_code not in _NOT_REFUNDABLE:
-        return error
-    return ConflictError(
-        "Stripe does not allow a refund of this payment: it is disputed or already refunded.",
-        code=error.stripe_code,
-    )
-
-
-async def _result(mirror: Mirror, request: RequestedRefund, change: Change | None) -> Refunded:
+async def _result(
+    mirror: Mirror,
+    request: RequestedRefund,
+    change: Change | None,
+    service_end: Literal["done", "pending"] | None,
+) -> Refunded:
     async with acquired(mirror.pool) as conn:
         invoice = await require_invoice(conn, mirror, request.invoice_id, request.named)
         refund_id = change.stripe_id if change else None
         refund = await repository.get_refund(conn, refund_id) if refund_id else None
     if refund is None:
         raise NotFoundError("This refund is no longer on record.", code="unknown_refund")
-    return Refunded(refund, invoice)
+    return Refunded(refund, invoice, service_end)

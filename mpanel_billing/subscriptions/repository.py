@@ -9,10 +9,21 @@ import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.subscriptions.paging import Span
-from mpanel_billing.subscriptions.records import Balance, Invoice, Payment, Refund, Subscription
+from mpanel_billing.subscriptions.records import (
+    Balance,
+    CreditNote,
+    Invoice,
+    Payment,
+    Refund,
+    Subscription,
+)
 
-Kind = Literal["change_plan", "undo_change", "cancel", "resume", "revive", "refund"]
+Kind = Literal["change_plan", "undo_change", "cancel", "resume", "revive", "refund", "credit_note"]
+ServiceEnd = Literal["now", "period_end"]
 State = Literal["asking", "unanswered", "done", "failed"]
+
+OF_INVOICES = frozenset({"refund", "credit_note"})
+"""The kinds of changes whose subject is an invoice."""
 
 _queries = load_queries("customer_records")
 _changes = load_queries("changes")
@@ -42,7 +53,10 @@ async def count_plans(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change requested of Stripe; `params` are frozen for the attempt."""
+    """A change requested of Stripe; `params` are frozen for the attempt.
+
+    `end_service`: how the subscription of a refunded invoice is to end; None: it stays.
+    """
 
     id: UUID
     subject_id: UUID
@@ -52,6 +66,7 @@ class Change:
     attempt: int
     state: State
     stripe_id: str | None
+    end_service: ServiceEnd | None
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:
@@ -206,6 +221,12 @@ def _bounds(span: Span) -> dict[str, object]:
     }
 
 
+async def find_invoices(conn: Connection, name: str, *, livemode: bool) -> list[UUID]:
+    """Return the invoices with this id, ours or Stripe's, or this number."""
+    rows = await _queries.find_invoices.fetch(conn, name=name, livemode=livemode)
+    return [row["id"] for row in rows]
+
+
 async def find_draft(conn: Connection, subscription_id: UUID) -> str | None:
     """Return the Stripe id of the latest invoice for a term that is a draft or open."""
     found: str | None = await _queries.find_draft.fetch_value(conn, subscription_id=subscription_id)
@@ -216,7 +237,12 @@ async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Paymen
     """Return the payments of an invoice, oldest first."""
     rows = await _queries.list_payments.fetch(conn, stripe_invoice_id=stripe_invoice_id)
     return [
-        Payment(row["stripe_payment_intent_id"], row["amount_paid"], row["amount_refunded"])
+        Payment(
+            row["stripe_payment_intent_id"],
+            row["amount_paid"],
+            row["amount_refunded"],
+            row["is_refundable"],
+        )
         for row in rows
     ]
 
@@ -225,6 +251,30 @@ async def get_refund(conn: Connection, stripe_refund_id: str) -> Refund | None:
     """Return a mirrored refund."""
     row = await _queries.get_refund.fetch_one(conn, stripe_refund_id=stripe_refund_id)
     return Refund(*row.values()) if row else None
+
+
+async def list_refunds(conn: Connection, stripe_invoice_id: str) -> list[Refund]:
+    """Return the mirrored refunds of an invoice, newest first."""
+    rows = await _queries.list_refunds.fetch(conn, stripe_invoice_id=stripe_invoice_id)
+    return [Refund(*row.values()) for row in rows]
+
+
+async def list_credit_notes(
+    conn: Connection, stripe_invoice_id: str, stripe_credit_note_id: str | None = None
+) -> list[CreditNote]:
+    """Return the mirrored credit notes of an invoice, newest first; or the one with that id."""
+    rows = await _queries.list_credit_notes.fetch(
+        conn,
+        stripe_invoice_id=stripe_invoice_id,
+        stripe_credit_note_id=stripe_credit_note_id,
+    )
+    return [CreditNote(*row.values()) for row in rows]
+
+
+async def list_dispute_statuses(conn: Connection, stripe_invoice_id: str) -> Mapping[str, str]:
+    """Return the Stripe status of an invoice's mirrored disputes, by id."""
+    rows = await _queries.list_dispute_statuses.fetch(conn, stripe_invoice_id=stripe_invoice_id)
+    return {row["stripe_dispute_id"]: row["status"] for row in rows}
 
 
 async def list_refund_statuses(conn: Connection, stripe_invoice_id: str) -> Mapping[str, str]:
@@ -313,9 +363,10 @@ async def insert_change(
     request_hash: bytes,
     params: Mapping[str, Any],
     lease_seconds: float,
+    end_service: ServiceEnd | None = None,
 ) -> Change | None:
     """Record a change before Stripe is called; None: the key is taken."""
-    is_refund = kind == "refund"
+    is_refund = kind in OF_INVOICES
     row = await _changes.insert_change.fetch_one(
         conn,
         subscription_id=None if is_refund else subject_id,
@@ -325,6 +376,7 @@ async def insert_change(
         request_hash=request_hash,
         params=params,
         lease_seconds=lease_seconds,
+        end_service=end_service,
     )
     return Change.of(row) if row else None
 
@@ -371,3 +423,31 @@ async def close_change(
     await _changes.close_change.execute(
         conn, id=change.id, attempt=change.attempt, state=state, stripe_id=stripe_id, error=error
     )
+
+
+async def note_made(conn: Connection, change: Change, stripe_id: str) -> None:
+    """Store what was found at Stripe of a change that got no response."""
+    await _changes.note_made.execute(conn, id=change.id, stripe_id=stripe_id)
+
+
+async def set_end_service(conn: Connection, change: Change, end_service: ServiceEnd) -> None:
+    """Have the subscription end with a refund that was requested without that."""
+    await _changes.set_end_service.execute(conn, id=change.id, end_service=end_service)
+
+
+async def mark_service_ended(conn: Connection, change_id: UUID) -> None:
+    """Record that the subscription has been ended, or set to end."""
+    await _changes.mark_service_ended.execute(conn, id=change_id)
+
+
+async def list_unended(conn: Connection, most: int) -> list[Change]:
+    """Return refunds and credit notes whose subscription is still to be ended."""
+    return [Change.of(row) for row in await _changes.list_unended.fetch(conn, most=most)]
+
+
+async def find_subscription_of(conn: Connection, invoice_id: UUID) -> UUID | None:
+    """Return the subscription that an invoice is for, if any."""
+    found: UUID | None = await _changes.find_subscription_of.fetch_value(
+        conn, invoice_id=invoice_id
+    )
+    return found

@@ -22,7 +22,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, StripeBrokeError, StripeError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
-from mpanel_billing.subscriptions.repository import Change, Kind, State
+from mpanel_billing.subscriptions.repository import OF_INVOICES, Change, Kind, ServiceEnd, State
 
 CALLS_OF_A_CHANGE = 4
 """A change is locked for the time of so many calls: three, and the pauses between them."""
@@ -38,7 +38,8 @@ class StripeRequest:
     """A requested change; two are the same if `kind`, `subject_id` and `request` are equal.
 
     `key` is the client's idempotency key. Without one, the same request counts as a repeat for
-    `repeatable_for` after it was done.
+    `repeatable_for` after it was done. `end_service` is what is to happen to the subscription of an
+    invoice afterwards: a repeat may add it, but the same key names the same.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class StripeRequest:
     request: Mapping[str, object]
     key: str | None = None
     repeatable_for: timedelta = NEVER
+    end_service: ServiceEnd | None = None
 
     @property
     def hash(self) -> bytes:
@@ -100,6 +102,27 @@ async def carry_out(
     return change if stripe_id is None else replace(change, state="done", stripe_id=stripe_id)
 
 
+Find = Callable[["Mirror", Change], Awaitable[str | None]]
+"""Returns the id of what an earlier attempt of a change has made at Stripe, if it has."""
+
+
+async def find_made(mirror: Mirror, request: StripeRequest, find: Find) -> Change | None:
+    """Return a request that counts as failed, but has been carried out: now it is done.
+
+    Stripe may answer with a 5xx and act all the same. StripeError.
+    """
+    async with acquired(mirror.pool) as conn:
+        known = await _find_known(conn, request)
+    if known is None or known.state != "failed" or not _is_same(known, request):
+        return None
+    made = await find(mirror, known)
+    if made is None:
+        return None
+    async with acquired(mirror.pool) as conn:
+        await repository.note_made(conn, known, made)
+    return replace(known, state="done", stripe_id=made)
+
+
 async def _is_known(mirror: Mirror, request: StripeRequest) -> bool:
     """Return whether the request was sent to Stripe before, and may have been carried out."""
     async with acquired(mirror.pool) as conn:
@@ -113,8 +136,11 @@ async def _claim(
     """Record the request as running; return the change as it is if it is already done."""
     await repository.lock_subject(conn, request.subject_id)
     known = await _find_known(conn, request)
-    if known and known.request_hash != request.hash:
+    if known and not _is_same(known, request):
         raise _key_reused()
+    if known and request.end_service and known.end_service is None:
+        await repository.set_end_service(conn, known, request.end_service)
+        known = replace(known, end_service=request.end_service)
     if known and known.state == "done":
         return known
     await _refuse_while_running(conn, request.subject_id)
@@ -137,10 +163,17 @@ async def _claim(
         request_hash=request.hash,
         params=params,
         lease_seconds=lease_seconds,
+        end_service=request.end_service,
     )
     if inserted is None:
         raise _key_reused()
     return inserted
+
+
+def _is_same(known: Change, request: StripeRequest) -> bool:
+    if known.request_hash != request.hash:
+        return False
+    return request.key is None or known.end_service == request.end_service
 
 
 def _key_reused() -> ConflictError:
@@ -173,7 +206,7 @@ async def _refuse_while_running(conn: Connection, subject_id: UUID) -> None:
 
 
 def _audited(change: Change) -> tuple[str, audit.Target, Mapping[str, object]]:
-    kind = "invoice" if change.kind == "refund" else "subscription"
+    kind = "invoice" if change.kind in OF_INVOICES else "subscription"
     target = audit.Target(kind, str(change.subject_id))
     details = {"changeId": str(change.id), "attempt": change.attempt, "params": change.params}
     return f"{kind}.{change.kind}", target, details

@@ -30,6 +30,7 @@ from mpanel_billing.database.pool import (
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
+from mpanel_billing.messages.receivers import record_expiring_cards
 from mpanel_billing.messages.sending import CHANNEL, open_sender
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
@@ -45,6 +46,8 @@ from mpanel_billing.retention.repository import Ages
 from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.subscriptions.finders import FINDERS
+from mpanel_billing.subscriptions.service_ends import finish_service_ends
 from mpanel_billing.telemetry.counters import JobOutcome, begin_counting_jobs, count_job
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.process_manager import signal_ready, stopping_with_pm2
@@ -240,6 +243,14 @@ def register(queue: PgQueuer, provisioning: Provisioning, progress: Progress) ->
     @queue.schedule("sweep", _EVERY_MINUTE)
     async def sweep_due(_: Schedule) -> None:
         await sweep(pool, provisioning.clock)
+
+    @queue.schedule("service_ends", _EVERY_MINUTE)
+    async def end_services(_: Schedule) -> None:
+        await finish_service_ends(mirror, FINDERS)
+
+    @queue.schedule("expiring_cards", _EVERY_HOUR)
+    async def tell_expiring(_: Schedule) -> None:
+        await record_expiring_cards(pool)
 
     @queue.schedule("poll_events", _EVERY_MINUTE)
     async def poll(_: Schedule) -> None:

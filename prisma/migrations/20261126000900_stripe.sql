@@ -164,6 +164,9 @@ CREATE TABLE stripe_charges (
     card_last4 text,
     card_exp_month smallint CHECK (card_exp_month BETWEEN 1 AND 12),
     card_exp_year smallint,
+    card_expired_from date GENERATED ALWAYS AS (
+        make_date(card_exp_year + card_exp_month / 12, card_exp_month % 12 + 1, 1)
+    ) STORED,
     stripe_created timestamptz NOT NULL,
     stripe_as_of_since timestamptz NOT NULL,
     stripe_as_of timestamptz NOT NULL,
@@ -173,6 +176,8 @@ CREATE TABLE stripe_charges (
     CHECK (stripe_as_of_since <= stripe_as_of)
 );
 CREATE INDEX stripe_charges_payment_intent_idx ON stripe_charges (stripe_payment_intent_id);
+CREATE INDEX stripe_charges_expiry_idx ON stripe_charges (card_expired_from)
+WHERE status = 'succeeded';
 CREATE INDEX stripe_charges_customer_idx ON stripe_charges (stripe_customer_id, stripe_created);
 COMMENT ON TABLE stripe_charges IS 'What was charged or declined, with the card';
 COMMENT ON COLUMN stripe_charges.stripe_charge_id IS 'ch_... or py_...';
@@ -191,6 +196,7 @@ COMMENT ON COLUMN stripe_charges.card_brand IS 'visa, mastercard, ...; null: not
 COMMENT ON COLUMN stripe_charges.card_last4 IS 'Last four digits of the card; null: not a card';
 COMMENT ON COLUMN stripe_charges.card_exp_month IS 'Month in which the card expires; null: not a card';
 COMMENT ON COLUMN stripe_charges.card_exp_year IS 'Year in which the card expires; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_expired_from IS 'The first day on which the card cannot be charged; null: not a card';
 COMMENT ON COLUMN stripe_charges.stripe_created IS 'When Stripe created it';
 COMMENT ON COLUMN stripe_charges.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
 COMMENT ON COLUMN stripe_charges.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';

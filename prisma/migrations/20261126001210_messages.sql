@@ -37,7 +37,7 @@ COMMENT ON COLUMN billing_receivers.created_by IS 'Who added it';
 CREATE TABLE billing_messages (
     id text PRIMARY KEY CHECK (id ~ '^msg_[0-9a-f]{32}$'),
     position bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
-    type text NOT NULL CHECK (type ~ '^[a-z]+\.[a-z_]+$'),
+    type text NOT NULL CHECK (type ~ '^[a-z_]+\.[a-z_]+$'),
     object_id text NOT NULL,
     transition text NOT NULL,
     livemode boolean NOT NULL,
@@ -427,6 +427,91 @@ FOR EACH ROW EXECUTE FUNCTION billing_tell_refund();
 CREATE TRIGGER billing_tell_refund AFTER UPDATE ON stripe_refunds
 FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION billing_tell_refund();
 
+CREATE FUNCTION billing_tell_credit_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'credit_note.' || told.type, NEW.stripe_credit_note_id, told.type, NEW.livemode, NULL, NULL,
+        CASE WHEN TG_OP = 'INSERT' THEN NEW.stripe_created ELSE now() END,
+        jsonb_build_object('creditNote', jsonb_build_object(
+            'stripeCreditNoteId', NEW.stripe_credit_note_id,
+            'stripeInvoiceId', NEW.stripe_invoice_id,
+            'number', NEW.stripe_number,
+            'status', NEW.status,
+            'amount', NEW.amount,
+            'amountBeforePayment', NEW.amount_before_payment,
+            'amountRefunded', NEW.amount_refunded,
+            'amountToBalance', NEW.amount_to_balance,
+            'amountOutOfBand', NEW.amount_out_of_band,
+            'currency', NEW.currency,
+            'reason', NEW.reason,
+            'pdf', NEW.pdf
+        ))
+    )
+    FROM (
+        VALUES
+            ('created', TG_OP = 'INSERT'),
+            ('voided', NEW.status = 'void')
+    ) AS told (type, happened)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_credit_note() IS 'Records the transitions of a credit note';
+CREATE TRIGGER billing_tell_new_credit_note AFTER INSERT ON stripe_credit_notes
+FOR EACH ROW EXECUTE FUNCTION billing_tell_credit_note();
+CREATE TRIGGER billing_tell_credit_note AFTER UPDATE ON stripe_credit_notes
+FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION billing_tell_credit_note();
+
+-- An inquiry that becomes a chargeback is told as such: the money is taken then.
+CREATE FUNCTION billing_tell_dispute() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    status_before text := '';
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_OP = 'UPDATE' THEN
+        status_before := OLD.status;
+    END IF;
+    PERFORM billing_record_message(
+        'dispute.' || told.type, NEW.stripe_dispute_id, told.version, NEW.livemode, NULL, NULL,
+        CASE WHEN TG_OP = 'INSERT' THEN NEW.stripe_created ELSE now() END,
+        jsonb_build_object('dispute', jsonb_build_object(
+            'stripeDisputeId', NEW.stripe_dispute_id,
+            'stripeChargeId', NEW.stripe_charge_id,
+            'status', NEW.status,
+            'reason', NEW.reason,
+            'amount', NEW.amount,
+            'currency', NEW.currency,
+            'fee', NEW.fee,
+            'feeCurrency', NEW.fee_currency,
+            'isChargeRefundable', NEW.is_charge_refundable,
+            'evidenceDueAt', NEW.evidence_due_at
+        ))
+    )
+    FROM (
+        VALUES
+            ('created', TG_OP = 'INSERT', 'created'),
+            ('escalated', NEW.status = 'needs_response' AND starts_with(status_before, 'warning_'), 'escalated'),
+            (
+                'answered',
+                NEW.status IN ('under_review', 'warning_under_review', 'appeal_under_review'),
+                NEW.status
+            ),
+            ('won', NEW.status IN ('won', 'warning_closed', 'prevented'), 'won'),
+            ('lost', NEW.status = 'lost', NEW.movements || ' ' || NEW.submissions)
+    ) AS told (type, happened, version)
+    WHERE told.happened;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_dispute() IS 'Records the transitions of a dispute';
+CREATE TRIGGER billing_tell_new_dispute AFTER INSERT ON stripe_disputes
+FOR EACH ROW EXECUTE FUNCTION billing_tell_dispute();
+CREATE TRIGGER billing_tell_dispute AFTER UPDATE ON stripe_disputes
+FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION billing_tell_dispute();
+
 CREATE FUNCTION billing_tell_tenant() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 DECLARE
@@ -488,6 +573,8 @@ REVOKE EXECUTE ON FUNCTION
     billing_tell_subscription(),
     billing_tell_invoice(),
     billing_tell_refund(),
+    billing_tell_credit_note(),
+    billing_tell_dispute(),
     billing_tell_tenant(),
     billing_tell_service()
 FROM PUBLIC;
@@ -495,6 +582,10 @@ FROM PUBLIC;
 -- migrate:down
 DROP TRIGGER billing_tell_service ON tenant_services;
 DROP TRIGGER billing_tell_tenant ON tenants;
+DROP TRIGGER billing_tell_dispute ON stripe_disputes;
+DROP TRIGGER billing_tell_new_dispute ON stripe_disputes;
+DROP TRIGGER billing_tell_credit_note ON stripe_credit_notes;
+DROP TRIGGER billing_tell_new_credit_note ON stripe_credit_notes;
 DROP TRIGGER billing_tell_refund ON stripe_refunds;
 DROP TRIGGER billing_tell_new_refund ON stripe_refunds;
 DROP TRIGGER billing_tell_invoice ON invoices;
@@ -503,6 +594,8 @@ DROP TRIGGER billing_tell_subscription ON subscriptions;
 DROP TRIGGER billing_tell_order ON orders;
 DROP FUNCTION billing_tell_service();
 DROP FUNCTION billing_tell_tenant();
+DROP FUNCTION billing_tell_dispute();
+DROP FUNCTION billing_tell_credit_note();
 DROP FUNCTION billing_tell_refund();
 DROP FUNCTION billing_tell_invoice();
 DROP FUNCTION billing_tell_subscription();

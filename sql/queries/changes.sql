@@ -17,13 +17,17 @@
 --     stripe_id text,
 --     last_error text,
 --     leased_until timestamp with time zone,
+--     end_service text,
+--     service_ended_at timestamp with time zone,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT billing_changes_attempt_check CHECK ((attempt > 0)),
 --     CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
---     CONSTRAINT billing_changes_check1 CHECK (((kind = 'refund'::text) = (invoice_id IS NOT NULL))),
---     CONSTRAINT billing_changes_check2 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
---     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text]))),
+--     CONSTRAINT billing_changes_check1 CHECK (((kind = ANY (ARRAY['refund'::text, 'credit_note'::text])) = (invoice_id IS NOT NULL))),
+--     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
+--     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
+--     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text]))),
 --     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
@@ -32,6 +36,7 @@
 -- CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
 -- CREATE INDEX billing_changes_invoice_idx ON billing_changes USING btree (invoice_id);
 -- CREATE UNIQUE INDEX billing_changes_request_key_key ON billing_changes USING btree (request_key) WHERE (request_key IS NOT NULL);
+-- CREATE INDEX billing_changes_service_idx ON billing_changes USING btree (updated_at) WHERE ((end_service IS NOT NULL) AND (service_ended_at IS NULL) AND (state <> 'failed'::text));
 -- CREATE INDEX billing_changes_subject_idx ON billing_changes USING btree (subject_id, created_at);
 -- CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (subscription_id);
 --
@@ -79,7 +84,8 @@ SELECT
             AND c.attempted_at <= now() - make_interval(secs => :resumable_seconds::float8) THEN 'failed'
         ELSE c.state
     END AS state,
-    c.stripe_id
+    c.stripe_id,
+    c.end_service
 FROM billing_changes AS c
 WHERE c.request_key = :request_key;
 
@@ -95,7 +101,8 @@ SELECT
     c.params,
     c.attempt,
     c.state,
-    c.stripe_id
+    c.stripe_id,
+    c.end_service
 FROM billing_changes AS c
 WHERE c.subject_id = :subject_id::uuid
   AND c.request_hash = :request_hash
@@ -108,7 +115,7 @@ WHERE c.subject_id = :subject_id::uuid
               SELECT 1
               FROM billing_changes AS later
               WHERE later.subject_id = c.subject_id
-                AND later.kind <> 'refund'
+                AND later.kind NOT IN ('refund', 'credit_note')
                 AND later.state = 'done'
                 AND later.updated_at > c.attempted_at
           )
@@ -128,7 +135,7 @@ FROM billing_changes AS c
 WHERE c.subject_id = :subject_id::uuid
   AND c.state = 'asking';
 
--- name: insert_change(subscription_id, invoice_id, kind, request_key, request_hash, params, lease_seconds)^
+-- name: insert_change(subscription_id, invoice_id, kind, request_key, request_hash, params, lease_seconds, end_service)^
 -- Returns nothing if the key has just been used for something else.
 INSERT INTO billing_changes AS c (
     subscription_id,
@@ -138,7 +145,8 @@ INSERT INTO billing_changes AS c (
     request_hash,
     params,
     state,
-    leased_until
+    leased_until,
+    end_service
 )
 VALUES (
     :subscription_id::uuid,
@@ -148,7 +156,8 @@ VALUES (
     :request_hash,
     :params::jsonb,
     'asking',
-    now() + make_interval(secs => :lease_seconds::float8)
+    now() + make_interval(secs => :lease_seconds::float8),
+    :end_service::text
 )
 ON CONFLICT (request_key) WHERE request_key IS NOT NULL DO NOTHING
 RETURNING
@@ -159,7 +168,8 @@ RETURNING
     c.params,
     c.attempt,
     c.state,
-    c.stripe_id;
+    c.stripe_id,
+    c.end_service;
 
 -- name: take_up(id, attempt, params, lease_seconds)^
 -- The same attempt keeps its parameters and so gets Stripe's first response; the next one has its
@@ -180,7 +190,8 @@ RETURNING
     c.params,
     c.attempt,
     c.state,
-    c.stripe_id;
+    c.stripe_id,
+    c.end_service;
 
 -- name: note_done(id)!
 -- A change whose result is there, although its last attempt failed as far as anyone knew.
@@ -231,3 +242,55 @@ ON CONFLICT (stripe_schedule_id) DO NOTHING;
 UPDATE billing_planned_changes
 SET planned_at = coalesce(planned_at, now())
 WHERE stripe_schedule_id = :stripe_schedule_id;
+
+-- name: note_made(id, stripe_id)!
+-- Its result was found at Stripe, although no response has come.
+UPDATE billing_changes
+SET state = 'done',
+    stripe_id = :stripe_id,
+    last_error = NULL,
+    leased_until = NULL,
+    updated_at = now()
+WHERE id = :id::uuid
+  AND state <> 'done';
+
+-- name: set_end_service(id, end_service)!
+-- The same refund is requested again, and now the service is to end with it.
+UPDATE billing_changes
+SET end_service = :end_service::text,
+    updated_at = now()
+WHERE id = :id::uuid
+  AND end_service IS NULL;
+
+-- name: mark_service_ended(id)!
+UPDATE billing_changes
+SET service_ended_at = now()
+WHERE id = :id::uuid
+  AND service_ended_at IS NULL;
+
+-- name: list_unended(most)
+-- Money that is back, or may be, of subscriptions that should have ended with it: who asked for it did
+-- not come back. The minute leaves the time to those who are still at it.
+SELECT
+    c.id,
+    c.subject_id,
+    c.kind,
+    c.request_hash,
+    c.params,
+    c.attempt,
+    c.state,
+    c.stripe_id,
+    c.end_service
+FROM billing_changes AS c
+WHERE c.end_service IS NOT NULL
+  AND c.service_ended_at IS NULL
+  AND c.state <> 'failed'
+  AND c.updated_at < now() - interval '1 minute'
+  AND (c.leased_until < now()) IS NOT FALSE
+ORDER BY c.updated_at
+LIMIT :most;
+
+-- name: find_subscription_of(invoice_id)$
+SELECT i.subscription_id
+FROM invoices AS i
+WHERE i.id = :invoice_id::uuid;

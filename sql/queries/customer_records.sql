@@ -324,10 +324,13 @@ SELECT
     i.stripe_status,
     i.billing_reason,
     lower(i.currency) AS currency,
+    coalesce(i.amount_invoiced, i.amount_due) AS amount_invoiced,
     i.amount_due,
     i.amount_paid,
     i.amount_remaining,
-    refunded.amount AS amount_refunded,
+    i.amount_refunded,
+    i.amount_credited,
+    i.amount_disputed,
     i.period_start,
     i.period_end,
     i.stripe_created,
@@ -336,15 +339,6 @@ SELECT
     i.hosted_invoice_url,
     i.invoice_pdf
 FROM invoices AS i
-LEFT JOIN LATERAL (
-    SELECT coalesce(sum(r.amount), 0)::bigint AS amount
-    FROM invoice_payments AS p
-    JOIN stripe_refunds AS r
-        ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
-        AND r.status NOT IN ('failed', 'canceled')
-    WHERE p.stripe_invoice_id = i.stripe_invoice_id
-      AND p.status = 'paid'
-) AS refunded ON TRUE
 WHERE i.id = ANY(:invoice_ids::uuid[])
   AND i.stripe_invoice_id IS NOT NULL
   AND i.livemode = :livemode::boolean
@@ -355,7 +349,13 @@ ORDER BY i.stripe_created DESC, i.id DESC;
 SELECT
     p.stripe_payment_intent_id,
     p.amount_paid,
-    coalesce(sum(r.amount) FILTER (WHERE r.status NOT IN ('failed', 'canceled')), 0)::bigint AS amount_refunded
+    coalesce(sum(r.amount) FILTER (WHERE r.status NOT IN ('failed', 'canceled')), 0)::bigint AS amount_refunded,
+    NOT EXISTS (
+        SELECT 1
+        FROM stripe_disputes AS d
+        WHERE d.stripe_payment_intent_id = p.stripe_payment_intent_id
+          AND NOT d.is_charge_refundable
+    ) AS is_refundable
 FROM invoice_payments AS p
 LEFT JOIN stripe_refunds AS r
     ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
@@ -384,6 +384,64 @@ SELECT
 FROM invoice_payments AS p
 JOIN stripe_refunds AS r
     ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+WHERE p.stripe_invoice_id = :stripe_invoice_id;
+
+-- name: find_invoices(name, livemode)
+-- By our id, Stripe's, or the number: for a person who types it.
+SELECT i.id
+FROM invoices AS i
+WHERE i.stripe_invoice_id IS NOT NULL
+  AND i.livemode = :livemode::boolean
+  AND (
+      i.stripe_invoice_id = :name::text
+      OR i.stripe_number = :name::text
+      OR i.id::text = lower(:name::text)
+  )
+LIMIT 2;
+
+-- name: list_refunds(stripe_invoice_id)
+-- The refunds of an invoice's payments, the latest first.
+SELECT DISTINCT
+    r.stripe_refund_id,
+    r.amount,
+    r.currency,
+    r.status,
+    r.reason,
+    r.stripe_created
+FROM invoice_payments AS p
+JOIN stripe_refunds AS r
+    ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+WHERE p.stripe_invoice_id = :stripe_invoice_id
+ORDER BY r.stripe_created DESC, r.stripe_refund_id DESC;
+
+-- name: list_credit_notes(stripe_invoice_id, stripe_credit_note_id)
+-- The credit notes of an invoice, the latest first; or one of them.
+SELECT
+    n.stripe_credit_note_id,
+    n.stripe_number,
+    n.status,
+    n.amount,
+    n.amount_before_payment,
+    n.amount_refunded,
+    n.amount_to_balance,
+    n.amount_out_of_band,
+    n.currency,
+    n.reason,
+    n.memo,
+    n.pdf,
+    n.stripe_created
+FROM stripe_credit_notes AS n
+WHERE n.stripe_invoice_id = :stripe_invoice_id
+  AND (:stripe_credit_note_id::text IS NULL OR n.stripe_credit_note_id = :stripe_credit_note_id)
+ORDER BY n.stripe_created DESC, n.stripe_credit_note_id DESC;
+
+-- name: list_dispute_statuses(stripe_invoice_id)
+SELECT
+    d.stripe_dispute_id,
+    d.status
+FROM invoice_payments AS p
+JOIN stripe_disputes AS d
+    ON d.stripe_payment_intent_id = p.stripe_payment_intent_id
 WHERE p.stripe_invoice_id = :stripe_invoice_id;
 
 -- name: find_draft(subscription_id)$

@@ -45,7 +45,7 @@
 --     CONSTRAINT billing_messages_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
 --     CONSTRAINT billing_messages_id_check CHECK ((id ~ '^msg_[0-9a-f]{32}$'::text)),
 --     CONSTRAINT billing_messages_sequence_check CHECK ((sequence > 0)),
---     CONSTRAINT billing_messages_type_check CHECK ((type ~ '^[a-z]+\.[a-z_]+$'::text))
+--     CONSTRAINT billing_messages_type_check CHECK ((type ~ '^[a-z_]+\.[a-z_]+$'::text))
 -- );
 -- ALTER TABLE ONLY billing_messages ADD CONSTRAINT billing_messages_pkey PRIMARY KEY (id);
 -- CREATE INDEX billing_messages_created_idx ON billing_messages USING btree (created_at);
@@ -208,6 +208,20 @@ WITH fresh AS MATERIALIZED (
                 JOIN invoice_payments AS p
                     ON p.stripe_payment_intent_id = r.stripe_payment_intent_id
                 WHERE r.stripe_refund_id = m.object_id
+                ORDER BY p.stripe_created
+                LIMIT 1
+            )
+            WHEN 'credit_note' THEN (
+                SELECT n.stripe_invoice_id
+                FROM stripe_credit_notes AS n
+                WHERE n.stripe_credit_note_id = m.object_id
+            )
+            WHEN 'dispute' THEN (
+                SELECT p.stripe_invoice_id
+                FROM stripe_disputes AS d
+                JOIN invoice_payments AS p
+                    ON p.stripe_payment_intent_id = d.stripe_payment_intent_id
+                WHERE d.stripe_dispute_id = m.object_id
                 ORDER BY p.stripe_created
                 LIMIT 1
             )
@@ -599,3 +613,48 @@ SELECT count(billing_record_message(
 FROM subscriptions AS s
 WHERE s.stripe_status = 'trialing'
   AND s.trial_end BETWEEN now() AND now() + make_interval(days => :days::integer);
+
+-- name: record_expiring_cards(days)$
+-- The card that paid last, of a subscription that goes on, if it expires within some days: once each. A
+-- charge with another card settles it.
+SELECT count(billing_record_message(
+    'card.expiring',
+    s.id::text,
+    card.card_brand || ' ' || coalesce(card.card_last4, '') || ' ' || card.card_expired_from,
+    s.livemode,
+    s.id,
+    s.customer_id,
+    now(),
+    jsonb_build_object('card', jsonb_build_object(
+        'brand', card.card_brand,
+        'expMonth', card.card_exp_month,
+        'expYear', card.card_exp_year,
+        'nextChargeAt', s.current_period_end
+    ))
+))
+FROM (
+    SELECT DISTINCT soon.stripe_customer_id
+    FROM stripe_charges AS soon
+    WHERE soon.card_expired_from BETWEEN current_date AND current_date + :days::integer
+      AND soon.status = 'succeeded'
+      AND EXISTS (SELECT 1 FROM billing_receivers)
+) AS named
+JOIN subscriptions AS s
+    ON s.stripe_customer_id = named.stripe_customer_id
+    AND s.stripe_status IN ('trialing', 'active', 'past_due')
+    AND s.cancel_at_period_end IS NOT TRUE
+    AND s.cancel_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT
+        c.card_brand,
+        c.card_last4,
+        c.card_exp_month,
+        c.card_exp_year,
+        c.card_expired_from
+    FROM stripe_charges AS c
+    WHERE c.stripe_customer_id = s.stripe_customer_id
+      AND c.status = 'succeeded'
+    ORDER BY c.stripe_created DESC
+    LIMIT 1
+) AS card
+WHERE card.card_expired_from BETWEEN current_date AND current_date + :days::integer;

@@ -367,6 +367,16 @@ objects AS (
     JOIN invoices AS i ON i.stripe_invoice_id = p.stripe_invoice_id
     JOIN subject ON i.subscription_id = subject.id
 ),
+bills AS (
+    SELECT
+        i.id,
+        i.stripe_invoice_id,
+        p.stripe_payment_intent_id
+    FROM invoices AS i
+    JOIN subject ON i.subscription_id = subject.id
+    LEFT JOIN invoice_payments AS p
+        ON p.stripe_invoice_id = i.stripe_invoice_id
+),
 moments AS (
     SELECT subject.created_at AS at, 'order' AS kind, 'subscription created' AS what, NULL AS detail
     FROM subject
@@ -400,6 +410,51 @@ moments AS (
     JOIN subject ON hold.subscription_id = subject.id
     WHERE hold.lifted_at IS NOT NULL
     UNION ALL
+    SELECT
+        c.stripe_created,
+        'charge',
+        c.stripe_charge_id || ' ' || c.amount || ' ' || c.currency,
+        c.status || coalesce(' (' || c.decline_reason || ')', '') || coalesce(' ' || c.card_brand || ' ' || c.card_last4, '')
+    FROM stripe_charges AS c
+    WHERE c.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
+    UNION ALL
+    SELECT
+        r.stripe_created,
+        'refund',
+        r.stripe_refund_id || ' ' || r.amount || ' ' || r.currency,
+        r.status || coalesce(' (' || r.reason || ')', '')
+    FROM stripe_refunds AS r
+    WHERE r.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
+    UNION ALL
+    SELECT
+        n.stripe_created,
+        'credit',
+        coalesce(n.stripe_number, n.stripe_credit_note_id) || ' ' || n.amount || ' ' || n.currency,
+        n.status
+        || CASE WHEN n.amount_before_payment > 0 THEN ', before payment ' || n.amount_before_payment ELSE '' END
+        || CASE WHEN n.amount_refunded > 0 THEN ', refunded ' || n.amount_refunded ELSE '' END
+        || CASE WHEN n.amount_to_balance > 0 THEN ', to the balance ' || n.amount_to_balance ELSE '' END
+        || CASE WHEN n.amount_out_of_band > 0 THEN ', out of band ' || n.amount_out_of_band ELSE '' END
+    FROM stripe_credit_notes AS n
+    WHERE n.stripe_invoice_id IN (SELECT bills.stripe_invoice_id FROM bills)
+    UNION ALL
+    SELECT
+        d.stripe_created,
+        'dispute',
+        d.stripe_dispute_id || ' ' || d.amount || ' ' || d.currency,
+        d.status || ' (' || d.reason || ')'
+        || coalesce(', evidence until ' || to_char(d.evidence_due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), '')
+    FROM stripe_disputes AS d
+    WHERE d.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
+    UNION ALL
+    SELECT
+        w.stripe_created,
+        'warning',
+        w.stripe_fraud_warning_id || ' of ' || w.stripe_charge_id,
+        w.fraud_type || CASE WHEN w.actionable THEN ', a refund can still avoid a dispute' ELSE '' END
+    FROM stripe_fraud_warnings AS w
+    WHERE w.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
+    UNION ALL
     -- suspensions are above, with the operator's reason
     SELECT
         a.began_at,
@@ -407,8 +462,10 @@ moments AS (
         a.action || ' by ' || a.actor || coalesce(' for ' || a.person, ''),
         a.outcome || coalesce(' (' || a.error || ')', '')
     FROM billing_audit_entries AS a
-    JOIN subject ON a.target_id = subject.id::text
-    WHERE a.target_type = 'subscription'
+    WHERE (
+            (a.target_type = 'subscription' AND a.target_id = (SELECT subject.id::text FROM subject))
+            OR (a.target_type = 'invoice' AND a.target_id IN (SELECT bills.id::text FROM bills))
+        )
       AND a.id = (
           SELECT max(later.id)
           FROM billing_audit_entries AS later

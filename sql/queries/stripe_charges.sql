@@ -19,6 +19,7 @@
 --     card_last4 text,
 --     card_exp_month smallint,
 --     card_exp_year smallint,
+--     card_expired_from date GENERATED ALWAYS AS (make_date((card_exp_year + (card_exp_month / 12)), (((card_exp_month)::integer % 12) + 1), 1)) STORED,
 --     stripe_created timestamp with time zone NOT NULL,
 --     stripe_as_of_since timestamp with time zone NOT NULL,
 --     stripe_as_of timestamp with time zone NOT NULL,
@@ -35,6 +36,7 @@
 -- );
 -- ALTER TABLE ONLY stripe_charges ADD CONSTRAINT stripe_charges_pkey PRIMARY KEY (stripe_charge_id);
 -- CREATE INDEX stripe_charges_customer_idx ON stripe_charges USING btree (stripe_customer_id, stripe_created);
+-- CREATE INDEX stripe_charges_expiry_idx ON stripe_charges USING btree (card_expired_from) WHERE (status = 'succeeded'::text);
 -- CREATE INDEX stripe_charges_payment_intent_idx ON stripe_charges USING btree (stripe_payment_intent_id);
 
 -- name: write_snapshots(snapshots)!

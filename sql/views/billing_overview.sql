@@ -28,6 +28,9 @@ SELECT
     ) AS services,
     (
         SELECT i.stripe_status || ' ' || i.amount_paid || '/' || i.amount_due
+            || CASE WHEN i.amount_refunded > 0 THEN ' refunded ' || i.amount_refunded ELSE '' END
+            || CASE WHEN i.amount_credited > 0 THEN ' credited ' || i.amount_credited ELSE '' END
+            || CASE WHEN i.amount_disputed > 0 THEN ' disputed ' || i.amount_disputed ELSE '' END
         FROM invoices AS i
         WHERE i.subscription_id = s.id
         ORDER BY i.stripe_created DESC
@@ -115,7 +118,7 @@ COMMENT ON COLUMN billing_overview.will_end IS 'Whether it does not renew';
 COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant; of an ended one, the domain that it had';
 COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
 COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
-COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due';
+COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due, and what was refunded, credited or disputed of it';
 COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
 COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off (amounts in minor units), until when; null: none';
 COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';

@@ -27,11 +27,20 @@ SCOPE_OF = {
     ("POST", "/api/admin/subscriptions/{id}/collect-draft"): "admin:money",
     ("POST", "/api/admin/subscriptions/{id}/keep-payment"): "admin:money",
     ("POST", "/api/admin/subscriptions/{id}/revive"): "admin:money",
+    ("GET", "/api/billing/invoices/{id}/refunds"): "billing:read",
+    ("POST", "/api/billing/invoices/{id}/preview-refund"): "billing:read",
     ("POST", "/api/billing/invoices/{id}/refund"): "billing:refund",
+    ("GET", "/api/billing/invoices/{id}/credit-notes"): "billing:read",
+    ("POST", "/api/billing/invoices/{id}/preview-credit-note"): "billing:read",
+    ("POST", "/api/billing/invoices/{id}/credit-notes"): "billing:refund",
     ("POST", "/api/billing/portal-session"): "billing:portal",
 }
 """What does more than read or change; the rest follows from the area and the method."""
-ONLY_LOOKING = {("POST", "/api/billing/subscriptions/{id}/preview-change")}
+ONLY_LOOKING = {
+    ("POST", "/api/billing/subscriptions/{id}/preview-change"),
+    ("POST", "/api/billing/invoices/{id}/preview-refund"),
+    ("POST", "/api/billing/invoices/{id}/preview-credit-note"),
+}
 
 
 def guarded_routes() -> Iterator[Route]:
@@ -43,6 +52,7 @@ def guarded_routes() -> Iterator[Route]:
 
 GUARDED = sorted(guarded_routes())
 LENIENT = {"reason": "pays by cheque", "graceDays": 30}
+CREDIT = {"amount": 100, "to": "balance"}
 KEPT = {"reason": "refunded by bank transfer"}
 SETTLED = {"outcome": "done", "reason": "seen at Stripe"}
 CALLING_STRIPE = {
@@ -332,6 +342,7 @@ async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
         (f"{one}/cancel", "subscription.cancel", id_, {"atPeriodEnd": True}),
         (f"{one}/resume", "subscription.resume", id_, {}),
         ("/api/billing/invoices/{id}/refund", "invoice.refund", invoice, {"amount": 100}),
+        ("/api/billing/invoices/{id}/credit-notes", "invoice.credit_note", invoice, CREDIT),
     ]
     tried = {("POST", path) for path, *_ in acts}
     assert tried == {route for route in CHANGING if route[1].startswith("/api/billing")}

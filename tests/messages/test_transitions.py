@@ -1,15 +1,19 @@
 """Which changes are told, what is said of them, and which are not."""
 
+import re
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from mpanel_billing.database.pool import Pool, transaction
-from mpanel_billing.messages.receivers import record_trial_endings
+from mpanel_billing.messages.receivers import record_expiring_cards, record_trial_endings
+from mpanel_billing.resources import ROOT
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.messages.conftest import Panel
+from tests.mirror.test_taken_back import credit_note, dispute
 
 NOW = int(time.time())
 MONTH = 30 * 86_400
@@ -179,6 +183,66 @@ async def test_a_refund_is_made_and_succeeds_or_fails(pool: Pool, inbox: Inbox) 
     await inbox.deliver("refund.updated", {**pending, "status": "succeeded"}, created=NOW + 1)
     await inbox.deliver("refund.failed", {**pending, "status": "failed"}, created=NOW + 2)
     assert await told(pool) == ["refund.created", "refund.succeeded", "refund.failed"]
+
+
+def fields_in_docs(object_name: str) -> set[str]:
+    text = (ROOT / "docs" / "messages.md").read_text()
+    (row,) = re.findall(rf"\| `{object_name}` \| (.+) \|", text)
+    return set(re.findall(r"`(\w+)`", row))
+
+
+async def test_a_credit_note_is_issued_and_voided(pool: Pool, inbox: Inbox) -> None:
+    note = credit_note("cn_1", "in_1", created=NOW)
+    await inbox.deliver("credit_note.created", note, created=NOW)
+    await inbox.deliver("credit_note.updated", note | {"memo": "Sorry."}, created=NOW + 1)
+    await inbox.deliver("credit_note.voided", note | {"status": "void"}, created=NOW + 2)
+    assert await told(pool) == ["credit_note.created", "credit_note.voided"]
+    said = (await data(pool, "credit_note.created"))["creditNote"]
+    assert (said["amount"], said["amountToBalance"], said["stripeInvoiceId"]) == (100, 100, "in_1")
+    assert said.keys() == fields_in_docs("creditNote")
+
+
+async def test_a_dispute_is_told_from_the_first_question_to_its_end(
+    pool: Pool, inbox: Inbox
+) -> None:
+    life = ("warning_needs_response", "needs_response", "under_review", "lost", "won")
+    for later, status in enumerate(life):
+        about = dispute("du_1", "pi_1", status=status, created=NOW)
+        type_ = "charge.dispute.updated" if later else "charge.dispute.created"
+        await inbox.deliver(type_, about, created=NOW + later)
+    ends = ["dispute.escalated", "dispute.answered", "dispute.lost", "dispute.won"]
+    assert await told(pool) == ["dispute.created", *ends]
+    said = (await data(pool, "dispute.created"))["dispute"]
+    assert (said["amount"], said["status"]) == (799, "warning_needs_response")
+    assert said.keys() == fields_in_docs("dispute")
+
+
+async def test_a_card_that_expires_is_told_once_unless_another_has_paid_since(
+    pool: Pool, inbox: Inbox
+) -> None:
+    await inbox.deliver("customer.subscription.created", subscription(), created=NOW)
+    today = datetime.now(UTC)
+    card = {"brand": "visa", "last4": "4242", "exp_month": today.month, "exp_year": today.year}
+    later = card | {"exp_year": today.year + 3}
+    for number, (charged, expected) in enumerate(
+        ((later, []), (card, ["card.expiring"]), (later, ["card.expiring"]))
+    ):
+        about = {
+            "id": f"ch_{number}",
+            "object": "charge",
+            "amount": 799,
+            "currency": "usd",
+            "customer": "cus_1",
+            "status": "succeeded",
+            "captured": True,
+            "created": NOW + number,
+            "payment_method_details": {"card": charged},
+        }
+        await inbox.deliver("charge.succeeded", about, created=NOW + number)
+        for _ in range(2):
+            await record_expiring_cards(pool)
+        assert [one for one in await told(pool) if one == "card.expiring"] == expected
+    assert (await data(pool, "card.expiring"))["card"].keys() == fields_in_docs("card")
 
 
 async def test_the_end_of_a_trial_is_announced_once(pool: Pool, inbox: Inbox) -> None:

@@ -153,7 +153,18 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{billing}/resume": {"id": ids[2], "body": {}},
         "/api/billing/invoices": {"customerId": customer},
         "/api/billing/invoices/{id}": {"id": invoice, "customerId": customer},
+        "/api/billing/invoices/{id}/refunds": {"id": invoice, "customerId": customer},
+        "/api/billing/invoices/{id}/preview-refund": {"id": invoice, "body": {"amount": 1}},
         "/api/billing/invoices/{id}/refund": {"id": invoice, "body": {"amount": 1}},
+        "/api/billing/invoices/{id}/credit-notes": {
+            "id": invoice,
+            "customerId": customer,
+            "body": {"amount": 1, "to": "balance"},
+        },
+        "/api/billing/invoices/{id}/preview-credit-note": {
+            "id": invoice,
+            "body": {"amount": 1, "to": "balance"},
+        },
         "/api/billing/portal-session": {"body": {"customerId": customer}},
         "/api/admin/audit": {"target": ids[1]},
         "/api/admin/audit/{id}/settle": {

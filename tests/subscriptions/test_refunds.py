@@ -113,10 +113,8 @@ async def test_a_refund_returned_by_the_bank_no_longer_counts(
     backend: Backend, paid: dict[str, Any]
 ) -> None:
     body = await backend.done(f"invoices/{paid['id']}/refund", {"amount": 100})
-    await backend.service.pool.execute(
-        "UPDATE stripe_refunds SET status = 'failed' WHERE stripe_refund_id = $1",
-        body["refund"]["id"],
-    )
+    await backend.service.stripe.fail_refund(body["refund"]["id"])
+    await backend.worker.catch_up()
     (after,) = await backend.invoices(paid["subscriptionId"])
     assert after["amountRefunded"] == 0
 

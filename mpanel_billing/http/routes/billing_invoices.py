@@ -1,7 +1,6 @@
-"""/api/billing/invoices: what customers were billed, and refunds."""
+"""/api/billing/invoices: what customers were billed."""
 
-from mpanel_billing.access.ceilings import RefundCeilingError
-from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
+from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.request import IdPath
@@ -11,12 +10,9 @@ from mpanel_billing.http.schemas.invoices import (
     InvoiceSchema,
     InvoicesQuery,
     InvoicesResponse,
-    RefundRequest,
-    RefundResponse,
 )
 from mpanel_billing.subscriptions.lookup import get_invoice, list_balances, list_invoices
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
-from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
 
 routes = Endpoints("billing")
 
@@ -49,38 +45,3 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> InvoiceResponse:
     """Return one invoice; with `customerId` or `userId` only if it is that customer's."""
     invoice = await get_invoice(call.app[keys.MIRROR], call.path.id, call.query.named)
     return InvoiceResponse(invoice=InvoiceSchema.of(invoice))
-
-
-@routes.endpoint(
-    "POST",
-    "/api/billing/invoices/{id}/refund",
-    scope="billing:refund",
-    idempotent=True,
-    body_optional=True,
-    calls_stripe=True,
-    refusals={
-        NotFoundError: ("unknown_customer", "unknown_invoice", "unknown_refund"),
-        ConflictError: (
-            "already_refunded",
-            "change_in_progress",
-            "charge_already_refunded",
-            "charge_disputed",
-            "idempotency_key_reused",
-            "nothing_to_refund",
-        ),
-        InvalidRequestError: ("invalid_request", "refund_too_large"),
-        RefundCeilingError: (),
-    },
-)
-async def post_refund(call: KeyedCall[IdPath, None, RefundRequest]) -> RefundResponse:
-    """Refund what was paid, or a part of it; honours `Idempotency-Key`."""
-    refund = RequestedRefund(
-        call.actor,
-        call.path.id,
-        call.body.named,
-        amount=call.body.amount,
-        reason=call.body.reason,
-        key=call.idempotency_key,
-    )
-    done = await refund_invoice(call.app[keys.MIRROR], refund)
-    return RefundResponse.of(done.refund, done.invoice)

@@ -1,16 +1,26 @@
 """Bodies of /api/billing/invoices. Amounts are in minor units, times in UTC."""
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
 
 from mpanel_billing import money
-from mpanel_billing.http.schemas.base import Moment, OwnerRequest, PageQuery, Response, Schema
+from mpanel_billing.http.schemas.base import (
+    Line,
+    Moment,
+    OwnerRequest,
+    PageQuery,
+    Response,
+    Schema,
+)
 from mpanel_billing.http.schemas.subscriptions import BalanceSchema
+from mpanel_billing.stripe_gateway.credit_notes import PreviewedNote
 from mpanel_billing.subscriptions import records
-from mpanel_billing.subscriptions.refunds import Reason
+from mpanel_billing.subscriptions.credit_notes import Credited, NoteReason, To
+from mpanel_billing.subscriptions.money_back import EndService
+from mpanel_billing.subscriptions.refunds import Reason, Refunded, RefundPreview
 
 
 class InvoicesQuery(PageQuery):
@@ -19,15 +29,42 @@ class InvoicesQuery(PageQuery):
     subscription_id: UUID | None = None
 
 
-class RefundRequest(OwnerRequest):
-    """How much to refund: minor units of the invoice's currency; everything if left out."""
+Amount = Annotated[int, Field(strict=True, ge=1, le=money.LARGEST_AMOUNT)]
 
-    amount: Annotated[int, Field(strict=True, ge=1, le=money.LARGEST_AMOUNT)] | None = None
+
+class RefundRequest(OwnerRequest):
+    """How much to refund: minor units of the invoice's currency; everything if left out.
+
+    `endService`: the subscription ends `now`, or at the end of its period, or stays (`keep`).
+    """
+
+    amount: Amount | None = None
     reason: Reason | None = None
+    end_service: EndService = "keep"
+
+
+class CreditNoteRequest(OwnerRequest):
+    """How much to credit, with taxes: minor units of the invoice's currency; all if left out.
+
+    `to` says where the money of a paid invoice goes: to the customer's `balance`, to the `card`, or
+    `out_of_band`, if you have given it back yourself. An invoice that is not paid becomes less:
+    then it is left out. `memo` is printed on the credit note.
+    """
+
+    amount: Amount | None = None
+    to: To | None = None
+    reason: NoteReason | None = None
+    memo: Annotated[Line, Field(min_length=1, max_length=500)] | None = None
+    end_service: EndService = "keep"
 
 
 class InvoiceSchema(Schema):
-    """An invoice; `status` is Stripe's."""
+    """An invoice; `status` is Stripe's.
+
+    Of `amountInvoiced`, its total, `amountRefunded` was refunded, `amountCredited` given back by
+    credit notes without a refund, and `amountDisputed` taken back by banks. All of it is back if
+    the first two add up to it: then mPanel's own status is `refunded`.
+    """
 
     id: UUID
     subscription_id: UUID | None
@@ -35,10 +72,13 @@ class InvoiceSchema(Schema):
     status: str
     billing_reason: str | None
     currency: str
+    amount_invoiced: int
     amount_due: int
     amount_paid: int
     amount_remaining: int
     amount_refunded: int
+    amount_credited: int
+    amount_disputed: int
     period_start: Moment | None
     period_end: Moment | None
     created_at: Moment
@@ -57,10 +97,13 @@ class InvoiceSchema(Schema):
             status=invoice.stripe_status,
             billing_reason=invoice.billing_reason,
             currency=invoice.currency,
+            amount_invoiced=invoice.amount_invoiced,
             amount_due=invoice.amount_due,
             amount_paid=invoice.amount_paid,
             amount_remaining=invoice.amount_remaining,
             amount_refunded=invoice.amount_refunded,
+            amount_credited=invoice.amount_credited,
+            amount_disputed=invoice.amount_disputed,
             period_start=invoice.period_start,
             period_end=invoice.period_end,
             created_at=invoice.stripe_created,
@@ -80,6 +123,18 @@ class RefundSchema(Schema):
     status: str
     reason: str | None
     created_at: Moment
+
+    @classmethod
+    def of(cls, refund: records.Refund) -> Self:
+        """Build the object from a refund."""
+        return cls(
+            id=refund.id,
+            amount=refund.amount,
+            currency=refund.currency,
+            status=refund.status,
+            reason=refund.reason,
+            created_at=refund.created,
+        )
 
 
 class InvoiceResponse(Response):
@@ -110,21 +165,135 @@ class InvoicesResponse(Response):
         )
 
 
+ServiceEnd = Literal["done", "pending"]
+
+
 class RefundResponse(Response):
-    """A refund, and the invoice after it."""
+    """A refund, and the invoice after it.
+
+    `serviceEnd` is null if the subscription stays; `pending` if the money is back, but Stripe did
+    not end the subscription yet: the worker has it done.
+    """
 
     refund: RefundSchema
     invoice: InvoiceSchema
+    service_end: ServiceEnd | None
 
     @classmethod
-    def of(cls, refund: records.Refund, invoice: records.Invoice) -> Self:
+    def of(cls, done: Refunded) -> Self:
         """Build the response from a refund and its invoice."""
-        part = RefundSchema(
-            id=refund.id,
-            amount=refund.amount,
-            currency=refund.currency,
-            status=refund.status,
-            reason=refund.reason,
-            created_at=refund.created,
+        return cls(
+            refund=RefundSchema.of(done.refund),
+            invoice=InvoiceSchema.of(done.invoice),
+            service_end=done.service_end,
         )
-        return cls(refund=part, invoice=InvoiceSchema.of(invoice))
+
+
+class RefundsResponse(Response):
+    """The refunds of an invoice, newest first."""
+
+    refunds: tuple[RefundSchema, ...]
+
+
+class RefundPreviewResponse(Response):
+    """What a refund would give back, and what of the invoice would be left to give back."""
+
+    amount: int
+    currency: str
+    left: int
+    invoice: InvoiceSchema
+
+    @classmethod
+    def of(cls, preview: RefundPreview) -> Self:
+        """Build the response from a preview."""
+        return cls(
+            amount=preview.amount,
+            currency=preview.currency,
+            left=preview.left,
+            invoice=InvoiceSchema.of(preview.invoice),
+        )
+
+
+class CreditNoteSchema(Schema):
+    """A credit note; `id`, `number`, `status` and `reason` are Stripe's, `pdf` is its PDF.
+
+    `amount` is the sum of the other amounts: what lowered the invoice before it was paid, and what
+    was given back after it.
+    """
+
+    id: str
+    number: str | None
+    status: str
+    amount: int
+    amount_before_payment: int
+    amount_refunded: int
+    amount_to_balance: int
+    amount_out_of_band: int
+    currency: str
+    reason: str | None
+    memo: str | None
+    pdf: str | None
+    created_at: Moment
+
+    @classmethod
+    def of(cls, note: records.CreditNote) -> Self:
+        """Build the object from a credit note."""
+        return cls(
+            id=note.id,
+            number=note.number,
+            status=note.status,
+            amount=note.amount,
+            amount_before_payment=note.amount_before_payment,
+            amount_refunded=note.amount_refunded,
+            amount_to_balance=note.amount_to_balance,
+            amount_out_of_band=note.amount_out_of_band,
+            currency=note.currency,
+            reason=note.reason,
+            memo=note.memo,
+            pdf=note.pdf,
+            created_at=note.created,
+        )
+
+
+class CreditNotesResponse(Response):
+    """The credit notes of an invoice, newest first."""
+
+    credit_notes: tuple[CreditNoteSchema, ...]
+
+
+class CreditNoteResponse(Response):
+    """A credit note, and the invoice after it; `serviceEnd` as of a refund."""
+
+    credit_note: CreditNoteSchema
+    invoice: InvoiceSchema
+    service_end: ServiceEnd | None
+
+    @classmethod
+    def of(cls, done: Credited) -> Self:
+        """Build the response from a credit note and its invoice."""
+        return cls(
+            credit_note=CreditNoteSchema.of(done.credit_note),
+            invoice=InvoiceSchema.of(done.invoice),
+            service_end=done.service_end,
+        )
+
+
+class CreditNotePreviewResponse(Response):
+    """A credit note as Stripe would issue it; `tax` is part of `amount`."""
+
+    amount: int
+    tax: int
+    amount_before_payment: int
+    amount_after_payment: int
+    currency: str
+
+    @classmethod
+    def of(cls, note: PreviewedNote) -> Self:
+        """Build the response from a preview."""
+        return cls(
+            amount=note.amount,
+            tax=note.tax,
+            amount_before_payment=note.before_payment,
+            amount_after_payment=note.after_payment,
+            currency=note.currency,
+        )
