@@ -49,7 +49,6 @@ SENTENCES = {
     "provision": "Inspect provisioning, and get it unstuck.",
     "find": "Find customers by any id, an e-mail address, a domain or a name.",
     "customers": "Show a customer; export or erase what is held about a person (docs/privacy.md).",
-    "customers": "Export or erase what is held about a person (docs/privacy.md).",
     "refund": "Refund what was paid of an invoice, or a part of it, to where it came from.",
     "credit": "Issue a credit note for an invoice, or a part of it.",
     "deleted": "Decide about subscriptions whose rows mPanel deleted.",
