@@ -100,7 +100,7 @@ def create_app(subscriptions: int) -> web.Application:
         return web.Response(body=page, content_type="application/json")
 
     app = web.Application()
-    app.router.add_get("/v1/{name}", list_objects)
+    app.router.add_get("/v1/{name:.+}", list_objects)
     return app
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import (
+    AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
@@ -187,20 +188,39 @@ async def _warm_up(pool: Pool, count: int) -> None:
                 await opened.enter_async_context(pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS))
 
 
-@asynccontextmanager
-async def acquired(pool: Pool) -> AsyncIterator[Connection]:
+def acquired(pool: Pool) -> AbstractAsyncContextManager[Connection]:
     """Yield a connection; DatabaseUnavailableError if there is none, or it breaks in use."""
-    try:
-        conn = await _take(pool)
+    return _Acquired(pool)
+
+
+class _Acquired:
+    """A context of its own: each request pays for it, and a generator costs twice as much."""
+
+    __slots__ = ("_conn", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> Connection:
         try:
-            yield conn
-        finally:
-            await pool.release(conn)
-    except CONNECTION_ERRORS as error:
-        raise DatabaseUnavailableError(
-            "The database is temporarily unavailable; please try again in a moment.",
-            retry_after=5,
-        ) from error
+            self._conn = await _take(self._pool)
+        except CONNECTION_ERRORS as error:
+            raise _unavailable() from error
+        return self._conn
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            await self._pool.release(self._conn)
+        except CONNECTION_ERRORS as broken:
+            raise _unavailable() from broken
+        if isinstance(error, CONNECTION_ERRORS):
+            raise _unavailable() from error
+
+
+def _unavailable() -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(
+        "The database is temporarily unavailable; please try again in a moment.", retry_after=5
+    )
 
 
 def is_open(conn: Connection) -> bool:

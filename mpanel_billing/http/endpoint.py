@@ -40,6 +40,7 @@ from mpanel_billing.http.request import (
     read_query,
     validate,
 )
+from mpanel_billing.http.response_headers import HEADERS
 from mpanel_billing.http.schemas.base import CacheableResponse, OwnerRequest, StrictRequest
 
 PathT_co = TypeVarWithDefault("PathT_co", covariant=True, bound=Path | None, default=None)
@@ -368,8 +369,8 @@ def _writer(operation: Operation) -> Callable[[web.Request, BaseModel], web.Resp
 
 
 _JSON = "application/json; charset=utf-8"
-_UNCACHED = CIMultiDict({hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: "no-store"})
-_REVALIDATED = CIMultiDict({hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: CACHE_CONTROL})
+_UNCACHED = CIMultiDict({**HEADERS, hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: "no-store"})
+_REVALIDATED = CIMultiDict({**HEADERS, hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: CACHE_CONTROL})
 
 
 def _revalidated(request: web.Request, returned: BaseModel) -> web.Response:

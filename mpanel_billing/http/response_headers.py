@@ -4,11 +4,12 @@ from aiohttp import hdrs, web
 
 from mpanel_billing.http.client_address import came_by_https
 
-_HEADERS = {
+HEADERS = {
     hdrs.SERVER: "mpanel-billing",  # without it, aiohttp names its own version and Python's
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+"""Endpoints begin their responses with these; the others get them at the end."""
 _NO_STORE = "no-store"
 _HSTS = "max-age=31536000"
 """A year, for this host only: what is below it may be mPanel's."""
@@ -21,8 +22,10 @@ def add_headers(app: web.Application) -> None:
 
 def secure(response: web.StreamResponse) -> None:
     """Add the headers that do not depend on the request; what says nothing else is not stored."""
-    response.headers.update(_HEADERS)
-    response.headers.setdefault(hdrs.CACHE_CONTROL, _NO_STORE)
+    headers = response.headers
+    if hdrs.SERVER not in headers:
+        headers.update(HEADERS)
+    headers.setdefault(hdrs.CACHE_CONTROL, _NO_STORE)
 
 
 async def _add(request: web.Request, response: web.StreamResponse) -> None:
