@@ -94,7 +94,7 @@ async def fill(conn: Connection, subscriptions: int) -> None:
     await conn.execute("SET session_replication_role = replica")
     await conn.execute(f"SET billing.subscriptions = {subscriptions}")
     await conn.execute(f"SET billing.one_in_trouble = {_ONE_IN_TROUBLE}")
-    for statement in _ROWS.read_text().split(";\n"):
+    for statement in _ROWS.read_text().rstrip().removesuffix(";").split(";\n"):
         await _run(conn, statement)
     for index in indexes:
         await _run(conn, index["definition"])

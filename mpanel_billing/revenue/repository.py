@@ -10,6 +10,11 @@ async def try_lock_sums(conn: Connection) -> bool:
     return bool(await _queries.try_lock_sums.fetch_value(conn))
 
 
-async def fold_changes(conn: Connection, most: int) -> int:
-    """Add what has changed of at most `most` subscriptions to the sums; return how many."""
-    return int(await _queries.fold_changes.fetch_value(conn, most=most))
+async def fold_changes(conn: Connection, most: int) -> tuple[int, bool]:
+    """Add what has changed to the sums, by at most `most` notes of changes.
+
+    Returns of how many subscriptions, and whether there may be more.
+    """
+    row = await _queries.fold_changes.fetch_one(conn, most=most)
+    assert row is not None  # noqa: S101 - a query without FROM returns a row
+    return row["folded"], row["has_more"]

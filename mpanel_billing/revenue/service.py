@@ -18,8 +18,8 @@ async def fold_revenue(pool: Pool) -> int:
         async with transaction(pool) as conn:
             if not await repository.try_lock_sums(conn):
                 break  # another process folds
-            page = await repository.fold_changes(conn, PAGE)
+            page, has_more = await repository.fold_changes(conn, PAGE)
         folded += page
-        if page < PAGE:
+        if not has_more:
             break
     return folded

@@ -32,9 +32,9 @@
 -- Held until the end of the transaction. Two that fold the same subscription would each add what it adds.
 SELECT pg_try_advisory_xact_lock(hashtext('mpanel_billing revenue'));
 
--- name: fold_changes(most)$
--- Brings what is stored of at most so many changed subscriptions up to date, and the sums with it; returns
--- how many. All of it reads one snapshot, which sees the change of each row that it deletes.
+-- name: fold_changes(most)^
+-- Brings what is stored of changed subscriptions up to date, and the sums with it; returns how many, and
+-- whether there may be more: a subscription may be noted several times. All of it reads one snapshot, which sees the change of each row that it deletes.
 WITH noted AS (
     DELETE FROM billing_revenue_changes
     WHERE ctid = ANY(ARRAY(
@@ -137,5 +137,7 @@ summed AS (
     SET subscriptions = kept.subscriptions + excluded.subscriptions,
         amount = kept.amount + excluded.amount
 )
-SELECT count(*)
-FROM changed;
+SELECT
+    (SELECT count(*) FROM changed) AS folded,
+    (SELECT count(*) FROM noted) = :most::integer
+        OR (SELECT count(*) FROM due) = :most::integer AS has_more;

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.revenue import service
 from mpanel_billing.revenue.service import fold_revenue
 from tests.revenue import shown_and_true_revenue
 from tests.service import make_settings
@@ -149,6 +151,16 @@ async def test_a_change_that_is_not_committed_is_folded_later(
     for _ in range(2):
         assert (await shown_and_true_revenue(pool))[0] == [(True, "usd", 2, 2397)]
         await fold_revenue(pool)
+
+
+async def test_what_is_noted_several_times_does_not_end_a_fold(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PAGE", 2)
+    await sell(pool, SUBSCRIPTIONS[:2])
+    assert await pool.fetchval("SELECT count(*) FROM billing_revenue_changes") > 2
+    await fold_revenue(pool)
+    assert await pool.fetchval("SELECT count(*) FROM billing_revenue_changes") == 0
 
 
 async def test_several_workers_and_writers_at_once_count_nothing_twice(pool: Pool) -> None:
