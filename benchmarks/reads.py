@@ -15,9 +15,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -27,6 +28,7 @@ from mpanel_billing.database.pool import set_up_connection
 from mpanel_billing.database.queries import Connection, all_queries
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 
+_FIRST = UUID(int=0)
 _RUNS = 5
 _LARGE = """
 SELECT c.relname
@@ -101,6 +103,15 @@ def sweeps() -> Iterator[Read]:
     yield query("doctor.count_trouble", 60)
 
 
+def prunings() -> Iterator[Read]:
+    """A batch of each kind that is pruned hourly, and what the command asks before it prunes."""
+    aged = {"keep_days": 0, "since": datetime(2000, 1, 1, tzinfo=UTC)}
+    yield query("retention.prune_event_payloads", 200, keep_days=0)
+    for kind in ("events", "provisioning_log", "idempotency_keys", "job_log", "messages"):
+        yield query(f"retention.prune_{kind}", 200, **aged)
+    yield query("retention.list_unpaid_orders", 50, keep_days=1)
+
+
 def lists(places: Mapping[str, Any]) -> Iterator[Read]:
     """The first and the hundredth page of what operators and mPanel's backend list."""
     for status in (None, "applied", "failed", "stale"):
@@ -117,9 +128,15 @@ def lists(places: Mapping[str, Any]) -> Iterator[Read]:
                 before=before,
                 most=50,
             )
-    yield query("operations.list_stuck", 20)
+    for after in (_FIRST, places["stuck"]):
+        yield query("operations.list_stuck", 20, after=after, most=100)
+        yield query("adoptions.list_deleted", 20, after=after, most=100)
     yield query("operations.list_holds", 20)
-    yield query("adoptions.list_deleted", 20)
+    yield query("api_keys.list_keys", 20)
+    yield query("messages.list_receivers", 20)
+    for state, about in ((None, None), ("given_up", None), (None, places["subscription"])):
+        named = {"state": state, "receiver": None, "subscription_id": about}
+        yield query("messages.list_deliveries", 20, custom=True, **named, most=50)
     yield query("operations.list_timeline", 20, subscription_id=places["subscription"])
     customer = places["large_customer"]
     for place in ({"at": None, "id": None}, places["subscribed"]):
@@ -165,7 +182,11 @@ SELECT
     ) AS billed,
     ARRAY(
         SELECT t.id FROM subscriptions AS t WHERE t.customer_id = large.customer_id LIMIT 26
-    ) AS page
+    ) AS page,
+    (
+        SELECT w.subscription_id FROM provisioning_work AS w WHERE w.last_error IS NOT NULL
+        ORDER BY w.subscription_id OFFSET 100 LIMIT 1
+    ) AS stuck
 FROM subscriptions AS s
 CROSS JOIN large
 WHERE s.stripe_subscription_id = 'sub_9999'
@@ -234,6 +255,7 @@ async def measure(url: str) -> bool:
     for name in ("subscribed", "billed"):
         named[name]["at"] = datetime.fromisoformat(named[name]["at"])
     reads = [*views(named["subscription"], named["customer"]), *lists(named), *sweeps()]
+    reads += prunings()
     kept = [await _print_cost(conn, read) for read in reads]
     await conn.close()
     return all(kept)

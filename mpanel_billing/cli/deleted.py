@@ -19,7 +19,7 @@ app = typer.Typer(
 @app.command("list")
 def list_() -> None:
     """List the deleted subscriptions that wait for a decision."""
-    rows = with_pool(deleted.list_deleted)
+    rows = with_pool(deleted.list_all_deleted)
     for row in rows:
         accounts = ", ".join(row["accounts"]) or "no accounts"
         print_line(

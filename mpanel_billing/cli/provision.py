@@ -25,7 +25,7 @@ app.add_typer(after_end.app)
 @app.command("list")
 def list_() -> None:
     """List stuck subscriptions, and those suspended by an operator."""
-    stuck = with_pool(operations.list_stuck)
+    stuck = with_pool(operations.list_all_stuck)
     holds = with_pool(operations.list_holds)
     for row in stuck:
         print_line(_stuck_line(row))

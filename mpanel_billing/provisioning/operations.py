@@ -7,12 +7,14 @@ for it, for the audit log; None: the service itself.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor, Target
+from mpanel_billing.database.pages import FIRST_ID, PAGE, read_pages
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -36,7 +38,6 @@ class Agreement:
     whole_customer: bool = False
 
 
-_FIRST = UUID(int=0)
 _PAGE = 500
 """Subscriptions that are triggered in one transaction."""
 
@@ -50,10 +51,20 @@ async def find_subscription(pool: Pool, name: str) -> UUID:
     return found
 
 
-async def list_stuck(pool: Pool) -> Sequence[asyncpg.Record]:
-    """Return the subscriptions that are not as desired, or in trouble, and why."""
+async def list_stuck(
+    pool: Pool, after: UUID | None = None, most: int = PAGE
+) -> Sequence[asyncpg.Record]:
+    """Return the subscriptions that are not as desired, or in trouble, and why.
+
+    By id, the first `most` of those after the last one of the page before.
+    """
     async with acquired(pool) as conn:
-        return await repository.list_stuck(conn)
+        return await repository.list_stuck(conn, after or FIRST_ID, most)
+
+
+async def list_all_stuck(pool: Pool) -> Sequence[asyncpg.Record]:
+    """Return all that are stuck, read page by page."""
+    return await read_pages(partial(list_stuck, pool))
 
 
 async def list_holds(pool: Pool) -> Sequence[asyncpg.Record]:
@@ -90,7 +101,7 @@ async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> N
 
 async def retry_all(pool: Pool, by: Actor | None = None) -> int:
     """Retry every subscription that is stuck; return their number."""
-    stuck = [row["subscription_id"] for row in await list_stuck(pool) if row["unfinished"]]
+    stuck = [row["subscription_id"] for row in await list_all_stuck(pool) if row["unfinished"]]
     async with audit.attempt(pool, by, "provisioning.retry_all") as entry:
         for subscription_id in stuck:
             await retry(pool, subscription_id)
@@ -219,7 +230,7 @@ async def heed_price(pool: Pool, stripe_price_id: str, by: Actor | None = None) 
 
 
 async def _trigger_price(pool: Pool, stripe_price_id: str) -> int:
-    triggered, after = 0, _FIRST
+    triggered, after = 0, FIRST_ID
     while True:
         async with transaction(pool) as conn:
             page = await repository.renew_works_of_price(conn, stripe_price_id, after, _PAGE)

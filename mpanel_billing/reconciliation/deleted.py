@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import asyncpg
 
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor, Target
+from mpanel_billing.database.pages import FIRST_ID, PAGE, read_pages
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import ConflictError, NotFoundError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
@@ -51,10 +53,20 @@ class Settled:
     refunded: int | None = None
 
 
-async def list_deleted(pool: Pool) -> Sequence[asyncpg.Record]:
-    """Return the deleted subscriptions that wait for a decision."""
+async def list_deleted(
+    pool: Pool, after: UUID | None = None, most: int = PAGE
+) -> Sequence[asyncpg.Record]:
+    """Return the deleted subscriptions that wait for a decision.
+
+    By id, the first `most` of those after the last one of the page before.
+    """
     async with acquired(pool) as conn:
-        return await repository.list_deleted(conn)
+        return await repository.list_deleted(conn, after or FIRST_ID, most)
+
+
+async def list_all_deleted(pool: Pool) -> Sequence[asyncpg.Record]:
+    """Return all that wait for a decision, read page by page."""
+    return await read_pages(partial(list_deleted, pool))
 
 
 async def restore(mirror: Mirror, name: str, by: Actor) -> Settled:

@@ -237,9 +237,9 @@ async def finish_poll(
     )
 
 
-async def list_deleted(conn: Connection) -> Sequence[asyncpg.Record]:
-    """Return the deleted subscriptions that wait for a decision."""
-    return await _adoptions.list_deleted.fetch(conn)
+async def list_deleted(conn: Connection, after: UUID, most: int) -> Sequence[asyncpg.Record]:
+    """Return the deleted subscriptions that wait for a decision, by id."""
+    return await _adoptions.list_deleted.fetch(conn, after=after, most=most)
 
 
 async def mark_restored(conn: Connection) -> None:

@@ -139,8 +139,8 @@ WHERE subscription_id = :subscription_id::uuid
   AND problem IS NOT NULL
 RETURNING TRUE;
 
--- name: list_deleted()
--- Those that a person must decide on, as in billing_trouble.
+-- name: list_deleted(after, most)
+-- Those that a person must decide on, as in billing_trouble; by id, in pages.
 SELECT
     d.subscription_id,
     d.stripe_subscription_id,
@@ -156,7 +156,9 @@ FROM billing_trouble AS t
 JOIN billing_deleted_subscriptions AS d
     ON d.subscription_id = t.subscription_id
 WHERE t.trouble = 'row_deleted'
-ORDER BY d.deleted_at;
+  AND d.subscription_id > :after::uuid
+ORDER BY d.subscription_id
+LIMIT :most::integer;
 
 -- name: find_deleted(name)^
 -- By our id or Stripe's.

@@ -28,7 +28,30 @@ WHERE s.billing_provider = 'stripe'
       OR s.id = CASE WHEN pg_input_is_valid(:name, 'uuid') THEN :name::text::uuid END
   );
 
--- name: list_stuck()
+-- name: list_stuck(after, most)
+-- By id, in pages: each finds its own by the two indexes of what may be stuck.
+WITH page AS (
+    (
+        SELECT w.subscription_id
+        FROM provisioning_work AS w
+        WHERE w.last_error IS NOT NULL
+          AND w.subscription_id > :after::uuid
+        ORDER BY w.subscription_id
+        LIMIT :most::integer
+    )
+    UNION
+    (
+        SELECT w.subscription_id
+        FROM provisioning_work AS w
+        WHERE (w.version > w.done_version) IS TRUE
+          AND w.updated_at < now() - interval '5 minutes'
+          AND w.subscription_id > :after::uuid
+        ORDER BY w.subscription_id
+        LIMIT :most::integer
+    )
+    ORDER BY subscription_id
+    LIMIT :most::integer
+)
 SELECT
     s.id AS subscription_id,
     s.stripe_subscription_id,
@@ -40,7 +63,9 @@ SELECT
     w.wake_at,
     hold.reason AS hold_reason,
     w.version > w.done_version AS unfinished
-FROM provisioning_work AS w
+FROM page
+JOIN provisioning_work AS w
+    ON w.subscription_id = page.subscription_id
 JOIN subscriptions AS s
     ON s.id = w.subscription_id
 LEFT JOIN tenants AS t
@@ -48,9 +73,7 @@ LEFT JOIN tenants AS t
 LEFT JOIN provisioning_holds AS hold
     ON hold.subscription_id = w.subscription_id
     AND hold.lifted_at IS NULL
-WHERE w.last_error IS NOT NULL
-   OR ((w.version > w.done_version) IS TRUE AND w.updated_at < now() - interval '5 minutes')
-ORDER BY w.updated_at;
+ORDER BY w.subscription_id;
 
 -- name: list_holds()
 SELECT

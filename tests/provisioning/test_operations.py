@@ -103,6 +103,36 @@ async def test_a_refused_service_continues_once_an_operator_retries(
     assert await operations.list_stuck(system.pool) == []
 
 
+async def test_stuck_subscriptions_come_in_pages(system: ProvisioningSystem) -> None:
+    await system.pool.execute(MANY_STUCK)
+    pages = [await operations.list_stuck(system.pool, None, 100)]
+    while pages[-1]:
+        pages.append(
+            await operations.list_stuck(system.pool, pages[-1][-1]["subscription_id"], 100)
+        )
+    assert [len(page) for page in pages] == [100, 100, 50]
+    ids = [row["subscription_id"] for page in pages for row in page]
+    assert ids == sorted(set(ids))
+    assert [row["subscription_id"] for row in await operations.list_all_stuck(system.pool)] == ids
+
+
+MANY_STUCK = """
+WITH bought AS (
+    INSERT INTO subscriptions (status, billing_provider, livemode, currency, amount, price,
+        auto_renew)
+    SELECT 'pending', 'stripe', FALSE, 'usd', 799, 7.99, FALSE
+    FROM generate_series(1, 250)
+    RETURNING id
+)
+INSERT INTO provisioning_work (subscription_id, inputs, version, done_version, last_error,
+    updated_at)
+SELECT id, '{}', 2, 1 + n % 2, CASE WHEN n % 3 > 0 OR n % 2 > 0 THEN 'no' END,
+    now() - interval '1 hour'
+FROM (SELECT id, row_number() OVER () AS n FROM bought) AS numbered
+"""
+"""Some not done, some with an error, most with both."""
+
+
 async def test_a_skipped_service_is_left_out(system: ProvisioningSystem) -> None:
     system.world.misbehave("hosting", "refuse")
     await system.deliver_subscription("active", "premium_monthly_usd")

@@ -12,6 +12,7 @@ from mpanel_billing.http.schemas.admin import (
     DeletedSubscriptionsResponse,
     SettledResponse,
 )
+from mpanel_billing.http.schemas.base import PageOfIdsQuery
 from mpanel_billing.reconciliation import deleted
 
 routes = Endpoints("admin")
@@ -27,9 +28,9 @@ _REFUND_REFUSALS: Refusals = {
 
 
 @routes.endpoint("GET", _DELETED, scope="admin:read")
-async def get_deleted(call: KeyedCall) -> DeletedSubscriptionsResponse:
-    """Return subscriptions whose rows were deleted here, and that wait for a decision."""
-    rows = await deleted.list_deleted(call.app[keys.POOL])
+async def get_deleted(call: KeyedCall[None, PageOfIdsQuery]) -> DeletedSubscriptionsResponse:
+    """Return a page of subscriptions whose rows were deleted here, and that wait for a decision."""
+    rows = await deleted.list_deleted(call.app[keys.POOL], call.query.after, call.query.limit)
     return DeletedSubscriptionsResponse(
         subscriptions=tuple(DeletedSubscriptionSchema.of_row(row) for row in rows)
     )

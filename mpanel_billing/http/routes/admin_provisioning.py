@@ -7,6 +7,7 @@ from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
 from mpanel_billing.http.request import PricePath, ServicePath, SubscriptionPath
+from mpanel_billing.http.schemas.base import PageOfIdsQuery
 from mpanel_billing.http.schemas.provisioning import (
     AdoptRequest,
     CollectedDraftResponse,
@@ -48,10 +49,11 @@ _UNKNOWN_OR_IN_CONFLICT: Refusals = {NotFoundError: (), ConflictError: ()}
 
 
 @routes.endpoint("GET", "/api/admin/provisioning", scope="admin:read")
-async def get_stuck(call: KeyedCall) -> StuckResponse:
-    """Return stuck subscriptions with the reason, and suspensions by operators."""
-    pool = call.app[keys.POOL]
-    stuck, holds = await operations.list_stuck(pool), await operations.list_holds(pool)
+async def get_stuck(call: KeyedCall[None, PageOfIdsQuery]) -> StuckResponse:
+    """Return a page of stuck subscriptions with the reason, and suspensions by operators."""
+    pool, query = call.app[keys.POOL], call.query
+    stuck = await operations.list_stuck(pool, query.after, query.limit)
+    holds = await operations.list_holds(pool)
     return StuckResponse(
         stuck=tuple(StuckSubscriptionSchema.of_row(row) for row in stuck),
         holds=tuple(HoldSchema.of_row(row) for row in holds),

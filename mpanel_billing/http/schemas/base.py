@@ -172,3 +172,12 @@ class PageQuery(OwnerRequest):
 
     limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = 25
     cursor: Annotated[str, Field(max_length=200)] | None = None
+
+
+class PageOfIdsQuery(StrictRequest):
+    """Which page of a list by subscription: at most `limit`, after the last of the page before."""
+
+    limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = MOST_ROWS
+    after: UUID | None = Field(
+        None, description="Only subscriptions after that one: the last of the page before."
+    )

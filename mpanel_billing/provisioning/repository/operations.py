@@ -19,9 +19,9 @@ async def find_subscription(conn: Connection, name: str) -> UUID | None:
     return found
 
 
-async def list_stuck(conn: Connection) -> Sequence[asyncpg.Record]:
-    """Return the subscriptions that are not as desired, or in trouble, and why."""
-    return await _queries.list_stuck.fetch(conn)
+async def list_stuck(conn: Connection, after: UUID, most: int) -> Sequence[asyncpg.Record]:
+    """Return the subscriptions that are not as desired, or in trouble, and why; by id."""
+    return await _queries.list_stuck.fetch(conn, after=after, most=most)
 
 
 async def list_holds(conn: Connection) -> Sequence[asyncpg.Record]:
