@@ -240,8 +240,26 @@ SCENES: dict[str, Scene] = {
         items=[{"price": "$monthly"}],
         cases={
             **one_time("add_invoice_items", PERIOD),
-            "billing_cycle_anchor": case(START + DAY, proration_behavior="none"),
-            "cancel_at": case(START + DAY),
+            "backdate_start_date": case(START - DAY, START - 2 * DAY),
+            "billing_cycle_anchor": case(START + DAY, START + 2 * DAY),
+            **{
+                f"billing_cycle_anchor_config.{name}": case(
+                    *values, billing_cycle_anchor_config={"day_of_month": 15}
+                )
+                for name, values in (
+                    ("day_of_month", (10, 11)),
+                    ("hour", (1, 2)),
+                    ("minute", (1, 2)),
+                    ("second", (1, 2)),
+                )
+            },
+            "billing_cycle_anchor_config.month": case(
+                3,
+                4,
+                billing_cycle_anchor_config={"day_of_month": 15},
+                items=[{"price": "$yearly"}],
+            ),
+            "cancel_at": case(START + DAY, "max_period_end", "min_period_end"),
             "collection_method": case(
                 "send_invoice", refused=("charge_automatically",), days_until_due=30
             ),
@@ -254,7 +272,7 @@ SCENES: dict[str, Scene] = {
                 for path, one in data("items", PLAN, *TERMS).items()
             },
             "proration_behavior": case(
-                "none", refused=("create_prorations",), billing_cycle_anchor=START + DAY
+                "none", "create_prorations", billing_cycle_anchor=START + DAY
             ),
         },
     ),

@@ -103,7 +103,6 @@ async def test_until_its_billing_cycle_anchor_a_subscription_is_free(shop):
     for refused in (
         {"billing_cycle_anchor": anchor},
         {"billing_cycle_anchor": anchor + 40 * DAY},
-        {"proration_behavior": "create_prorations", "billing_cycle_anchor": anchor + 20 * DAY},
         {"trial_period_days": 3, "billing_cycle_anchor": anchor + 20 * DAY},
     ):
         with pytest.raises(stripe.InvalidRequestError) as raised:

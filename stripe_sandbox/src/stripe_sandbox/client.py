@@ -161,6 +161,12 @@ class SandboxClient:
         result = await self._call("POST", "/_sandbox/cards", body=body)
         return str(result["payment_method"])
 
+    async def renew_card(self, payment_method: str, **details: Any) -> str:
+        """Give a saved card another `number`, `exp_month` or `exp_year`; return its last digits."""
+        body = {"payment_method": payment_method, **details}
+        result = await self._call("POST", "/_sandbox/card_updates", body=body)
+        return str(result["last4"])
+
     async def finish_authentication(self, intent: str, *, succeed: bool = True) -> str:
         """Finish the 3D Secure of a payment or setup intent; return its status."""
         body = {"intent": intent, "succeed": succeed}

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stripe_sandbox.billing.customers import (
     attach_payment_method,
     create_payment_method,
+    renew_card,
     use_card,
 )
 from stripe_sandbox.billing.schedule import WallClock, move_test_clock
@@ -79,6 +80,15 @@ class CardRequest(Body):
     number: str
 
 
+class CardUpdateRequest(Body):
+    """`POST /_sandbox/card_updates`: the network has given a saved card new details."""
+
+    payment_method: str
+    exp_month: Annotated[int, Field(ge=1, le=12)] | None = None
+    exp_year: Annotated[int, Field(ge=2000, le=9999)] | None = None
+    number: str | None = None
+
+
 class AuthenticationRequest(Body):
     """`POST /_sandbox/authentications`: the buyer completes 3D Secure, or fails to."""
 
@@ -133,6 +143,7 @@ class Control:
         app.router.add_get("/_sandbox/clock", self.show_clock)
         app.router.add_post("/_sandbox/clock", self.advance_clock)
         app.router.add_post("/_sandbox/cards", self.replace_card)
+        app.router.add_post("/_sandbox/card_updates", self.update_card)
         app.router.add_post("/_sandbox/authentications", self.authenticate)
         app.router.add_post("/_sandbox/rate_limit", self.set_rate_limit)
         app.router.add_post("/_sandbox/copies", self.copy)
@@ -227,6 +238,15 @@ class Control:
         method = attach_payment_method(world, method["id"], customer, "number")
         use_card(world, customer["id"], method["id"])
         return method
+
+    async def update_card(self, request: web.Request) -> web.Response:
+        """Change a saved card's number or expiry, as networks do when a bank issues a new one."""
+        wanted = await read_switch(request, CardUpdateRequest)
+        expiry = {"exp_month": wanted.exp_month, "exp_year": wanted.exp_year}
+        told = {name: value for name, value in expiry.items() if value is not None}
+        with self._world.store.transaction():
+            method = renew_card(self._world, wanted.payment_method, told, wanted.number)
+        return web.json_response({"last4": method["card"]["last4"]})
 
     async def authenticate(self, request: web.Request) -> web.Response:
         """Finish the 3D Secure that a payment or setup intent waits for."""

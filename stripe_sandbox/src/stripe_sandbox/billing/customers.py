@@ -134,6 +134,21 @@ def use_card(world: World, customer_id: str, method_id: str) -> None:
             world.change({**subscription, "default_payment_method": method_id})
 
 
+def renew_card(world: World, method_id: str, expiry: ReadOnly, number: str | None) -> Document:
+    """Change a saved card's details, and announce that its network has done so."""
+    method = world.find("payment_method", method_id, "payment_method")
+    if method["type"] != "card" or method["customer"] is None:
+        raise invalid("Only a saved card is updated automatically.", param="payment_method")
+    if number:
+        card = find_card(number)
+        month, year = method["card"]["exp_month"], method["card"]["exp_year"]
+        method["card"] |= facts_of(card, Holder(expiry=(month, year)))
+        noted = world.store.peek(CARD, method_id) or {}
+        world.store.put(CARD, {**noted, "number": number})
+    method["card"] |= expiry
+    return world.change(method, event="payment_method.automatically_updated")
+
+
 def _clear_default(world: World, customer_id: str, method_id: str) -> None:
     """Take a detached payment method out of where it was the default."""
     customer = world.store.get("customer", customer_id)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from stripe_sandbox import shapes
@@ -13,6 +14,8 @@ from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.money import format_exact
 from stripe_sandbox.world import World
+
+WHOLE = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,21 @@ class Sold:
 
 
 def term_line(
-    world: World, subscription: ReadOnly, item: ReadOnly, period: Period, *, is_trial: bool
+    world: World,
+    subscription: ReadOnly,
+    item: ReadOnly,
+    period: Period,
+    *,
+    is_trial: bool,
+    share: Fraction = WHOLE,
 ) -> Document:
-    """Return the line that bills a subscription item for a period that begins.
+    """Return the line that bills a subscription item for a period that begins, or a share of it.
 
     In a trial it is zero, and for a metered price, of which nothing is used yet.
     """
     price, quantity = item["price"], item["quantity"] or 0
     amount = 0 if is_trial or is_metered(price) else amount_of(price, quantity)
+    amount = int(amount * share + Fraction(1, 2))
     return _term(world, subscription, item, period, Sold(quantity, amount, is_trial=is_trial))
 
 

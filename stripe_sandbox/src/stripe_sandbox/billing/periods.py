@@ -3,6 +3,7 @@
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 from stripe_sandbox.documents import Document, ReadOnly
 
@@ -63,6 +64,41 @@ def surrounding_period(price: ReadOnly, anchor: int, moment: int) -> Period:
     while (following := add_interval(anchor, interval, periods * count)) < end:
         start, periods = following, periods + 1
     return Period(start, end)
+
+
+def previous_end(price: ReadOnly, end: int) -> int:
+    """Return the Unix time at which the price's period that ends at `end` would begin."""
+    recurring = price["recurring"]
+    return add_interval(end, recurring["interval"], -recurring["interval_count"])
+
+
+def periods_in(price: ReadOnly, span: Period) -> Fraction:
+    """Return how many of the price's periods a span has, the last one in part, to the second."""
+    interval, count = price["recurring"]["interval"], price["recurring"]["interval_count"]
+    start, whole = span.start, 0
+    while (end := add_interval(span.start, interval, (whole + 1) * count)) <= span.end:
+        start, whole = end, whole + 1
+    return whole + Fraction(span.end - start, end - start)
+
+
+def next_occurrence(config: ReadOnly, now: int) -> int:
+    """Return the next Unix time after now that a `billing_cycle_anchor_config` describes.
+
+    A day that a month does not have is its last one. What is not given is as it is now.
+    """
+    today = datetime.fromtimestamp(now, UTC)
+    told = {
+        name: config[name] for name in ("hour", "minute", "second") if config.get(name) is not None
+    }
+    moment = today.replace(**told)
+    for months in range(25):
+        found = _add_months(moment.replace(day=1), months)
+        if config.get("month") in {None, found.month}:
+            last = monthrange(found.year, found.month)[1]
+            at = int(found.replace(day=min(config["day_of_month"], last)).timestamp())
+            if at > now:
+                return at
+    raise ValueError("no month has this day")
 
 
 def earliest_end(subscription: ReadOnly) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from stripe_sandbox import shapes
@@ -21,7 +22,7 @@ from stripe_sandbox.billing.lines import (
     term_line,
     usage_line,
 )
-from stripe_sandbox.billing.periods import Period, earliest_end, next_end
+from stripe_sandbox.billing.periods import Period, earliest_end, next_end, previous_end
 from stripe_sandbox.billing.subscription_schedules import close
 from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly, list_object
@@ -74,6 +75,8 @@ class NewSubscription:
     cancel_at: int | None = None
     cancel_at_period_end: bool = False
     billing_mode: str = "flexible"
+    start_date: int | None = None
+    anchor_config: ReadOnly | None = None
     default_tax_rates: tuple[ReadOnly, ...] = ()
 
 
@@ -90,6 +93,7 @@ def create_subscription(world: World, new: NewSubscription, status: str) -> Docu
             **BLANK,
             "id": subscription_id,
             "billing_cycle_anchor": anchor,
+            "billing_cycle_anchor_config": new.anchor_config,
             "billing_mode": {"type": new.billing_mode},
             "cancel_at": new.cancel_at,
             "cancel_at_period_end": new.cancel_at_period_end,
@@ -101,7 +105,7 @@ def create_subscription(world: World, new: NewSubscription, status: str) -> Docu
             "description": new.description,
             "items": list_object(items, f"/v1/subscription_items?subscription={subscription_id}"),
             "metadata": dict(new.metadata),
-            "start_date": now,
+            "start_date": new.start_date or now,
             "status": status,
             "test_clock": world.clock_of(new.customer),
             "trial_end": new.trial_end,
@@ -195,9 +199,17 @@ def _adopt_currency(world: World, customer: ReadOnly, currency: str) -> None:
 
 
 def term_lines(
-    world: World, subscription: ReadOnly, items: list[Document], *, is_trial: bool = False
+    world: World,
+    subscription: ReadOnly,
+    items: list[Document],
+    *,
+    is_trial: bool = False,
+    prorates: bool = False,
 ) -> list[Document]:
-    """Return the lines that bill the items' current periods."""
+    """Return the lines that bill the items' current periods.
+
+    `prorates` bills one that is shorter than an interval in part.
+    """
     return [
         term_line(
             world,
@@ -205,9 +217,18 @@ def term_lines(
             item,
             Period(item["current_period_start"], item["current_period_end"]),
             is_trial=is_trial,
+            share=_share(subscription, item) if prorates else Fraction(1),
         )
         for item in items
     ]
+
+
+def _share(subscription: ReadOnly, item: ReadOnly) -> Fraction:
+    """Return which part of an interval lies before a later `billing_cycle_anchor`."""
+    start, end = item["current_period_start"], item["current_period_end"]
+    if end != subscription["billing_cycle_anchor"]:
+        return Fraction(1)
+    return min(Fraction(1), Fraction(end - start, end - previous_end(item["price"], end)))
 
 
 def renewal_lines(
@@ -294,15 +315,23 @@ def bill_first_invoice(
 
 
 def draft_first_invoice(
-    world: World, subscription: Document, once: list[NewInvoiceItem]
+    world: World,
+    subscription: Document,
+    once: list[NewInvoiceItem],
+    *,
+    bills_term: bool = True,
 ) -> Document:
-    """Create a subscription's first invoice, and save the subscription."""
+    """Create a subscription's first invoice, and save the subscription.
+
+    Until a later `billing_cycle_anchor` its term is prorated, or with `bills_term=False` free.
+    """
     customer = world.find("customer", subscription["customer"])
     items = [add_invoice_item(world, customer, charge) for charge in once]
     for item in items:
         world.announce("invoiceitem.created", item)
     is_trial = subscription["status"] == "trialing"
-    lines = term_lines(world, subscription, subscription["items"]["data"], is_trial=is_trial)
+    sold = subscription["items"]["data"] if bills_term else []
+    lines = term_lines(world, subscription, sold, is_trial=is_trial, prorates=not is_trial)
     invoice = bill_subscription(world, subscription, lines, reason="subscription_create")
     world.save(subscription)
     return invoice

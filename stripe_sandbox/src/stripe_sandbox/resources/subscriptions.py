@@ -12,24 +12,22 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.changes import (
+    cancellation_time,
     credit_unused_time,
     enter_current_period,
     invoice_now,
-    refuse_quantity,
     schedule_cancellation,
 )
 from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.dunning import attempt_payment
+from stripe_sandbox.billing.invoices import finalize_invoice
 from stripe_sandbox.billing.lines import NewInvoiceItem
 from stripe_sandbox.billing.payments import as_api_error
-from stripe_sandbox.billing.periods import DAY, earliest_end, restart_period
+from stripe_sandbox.billing.periods import earliest_end, restart_period
 from stripe_sandbox.billing.setup_intents import open_pending_setup
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
-    NewSubscription,
-    PricedItem,
-    bill_first_invoice,
     cancel_subscription,
     create_subscription,
     draft_first_invoice,
@@ -38,7 +36,7 @@ from stripe_sandbox.billing.subscriptions import (
 )
 from stripe_sandbox.billing.taxes import check_items, find_rates
 from stripe_sandbox.documents import Document, ReadOnly
-from stripe_sandbox.errors import ApiError, invalid, missing_param, no_such
+from stripe_sandbox.errors import ApiError, invalid, no_such
 from stripe_sandbox.operations import (
     Call,
     Filter,
@@ -49,11 +47,10 @@ from stripe_sandbox.operations import (
     retrieve,
 )
 from stripe_sandbox.resources.invoice_items import one_time_charges
-from stripe_sandbox.resources.prices import named_price
+from stripe_sandbox.resources.subscription_terms import backdated_charges, required, terms_of
 from stripe_sandbox.resources.subscription_updates import (
     NEW_ITEM,
     UPDATE,
-    chosen_payment_method,
     refuse_past,
     set_collection,
     update,
@@ -65,33 +62,26 @@ from stripe_sandbox.world import World
 def create(call: Call) -> Document:
     """Create a subscription and collect its first invoice, unless it is `default_incomplete`.
 
-    Until its `billing_cycle_anchor` it is free, and nothing is invoiced. With `send_invoice` it is
-    active at once, and its first invoice a draft for an hour.
+    With `proration_behavior=none` it is free until its `billing_cycle_anchor`. With `send_invoice`
+    it is active at once, and its first invoice a draft for an hour.
     """
     world = call.world
-    customer = world.find("customer", _required(call, "customer"), "customer")
-    refuse_past(call.get("cancel_at"), world.time_of(customer), "cancel_at")
-    new = _terms(call, customer)
+    customer = world.find("customer", required(call, "customer"), "customer")
+    if isinstance(call.get("cancel_at"), int):
+        refuse_past(call.get("cancel_at"), world.time_of(customer), "cancel_at")
+    new = terms_of(call, customer)
     subscription = create_subscription(world, new, "trialing" if new.trial_end else "active")
-    subscription["payment_settings"] |= call.get("payment_settings", {})
-    set_collection(call, subscription)
-    replace_discounts(world, subscription, subscription, call.get("discounts"))
-    for item, given in zip(subscription["items"]["data"], call.get("items"), strict=True):
-        replace_discounts(world, subscription, item, given.get("discounts"), "items")
-        item["tax_rates"] = find_rates(world, given.get("tax_rates"), "items")
-    rates = find_rates(world, call.get("default_tax_rates"), "default_tax_rates")
-    subscription["default_tax_rates"] = rates
-    check_items(subscription)
-    if call.get("cancel_at_period_end"):
-        schedule_cancellation(world, subscription, earliest_end(subscription))
-    if new.billing_cycle_anchor:
+    _apply_params(call, subscription)
+    charges = [*backdated_charges(call, subscription), *one_time_charges(call, subscription)]
+    is_free = bool(new.billing_cycle_anchor) and call.get("proration_behavior") == "none"
+    if is_free and not charges:
         subscription = world.save(subscription)
         world.announce("customer.subscription.created", subscription)
         return subscription
-    charges = one_time_charges(call, subscription)
     if subscription["collection_method"] == "send_invoice":
         return _bill_by_invoice(world, subscription, charges)
-    invoice = bill_first_invoice(world, customer, subscription, charges)
+    draft = draft_first_invoice(world, subscription, charges, bills_term=not is_free)
+    invoice = finalize_invoice(world, draft)
     if invoice["status"] == "open":
         set_status(subscription, "incomplete")
     else:
@@ -103,6 +93,25 @@ def create(call: Call) -> Document:
     return world.find("subscription", subscription["id"])
 
 
+def _apply_params(call: Call, subscription: Document) -> None:
+    """Give a new subscription what does not depend on its items; the caller saves it."""
+    world = call.world
+    subscription["payment_settings"] |= call.get("payment_settings", {})
+    set_collection(call, subscription)
+    replace_discounts(world, subscription, subscription, call.get("discounts"))
+    for item, given in zip(subscription["items"]["data"], call.get("items"), strict=True):
+        replace_discounts(world, subscription, item, given.get("discounts"), "items")
+        item["tax_rates"] = find_rates(world, given.get("tax_rates"), "items")
+    rates = find_rates(world, call.get("default_tax_rates"), "default_tax_rates")
+    subscription["default_tax_rates"] = rates
+    check_items(subscription)
+    if call.get("cancel_at_period_end"):
+        schedule_cancellation(world, subscription, earliest_end(subscription))
+    elif isinstance(call.get("cancel_at"), str):
+        until = cancellation_time(subscription, call.get("cancel_at"))
+        schedule_cancellation(world, subscription, until)
+
+
 def _bill_by_invoice(
     world: World, subscription: Document, charges: list[NewInvoiceItem]
 ) -> Document:
@@ -110,65 +119,6 @@ def _bill_by_invoice(
     subscription = world.save(subscription)
     world.announce("customer.subscription.created", subscription)
     return subscription
-
-
-def _required(call: Call, name: str) -> Any:
-    value = call.get(name)
-    if value is None:
-        raise missing_param(name)
-    return value
-
-
-def _terms(call: Call, customer: ReadOnly) -> NewSubscription:
-    now = call.world.time_of(customer)
-    behavior = call.get("trial_settings", {}).get("end_behavior") or {}
-    return NewSubscription(
-        customer=customer,
-        items=[
-            _priced_item(call, one, index) for index, one in enumerate(_required(call, "items"))
-        ],
-        trial_end=_trial_end(call, now),
-        billing_cycle_anchor=_billing_cycle_anchor(call, now),
-        metadata=call.get("metadata", {}),
-        description=call.get("description"),
-        default_payment_method=chosen_payment_method(call, customer["id"]),
-        missing_payment_method=behavior.get("missing_payment_method", "create_invoice"),
-        cancel_at=call.get("cancel_at"),
-        cancel_at_period_end=call.get("cancel_at_period_end", False),
-        billing_mode=call.get("billing_mode", {}).get("type", "flexible"),
-    )
-
-
-def _trial_end(call: Call, now: int) -> int | None:
-    end, days = call.get("trial_end"), call.get("trial_period_days")
-    if end is not None and days is not None:
-        raise invalid("You may only specify one of trial_end, trial_period_days.")
-    if isinstance(end, int):
-        return end
-    return now + days * DAY if days else None
-
-
-def _billing_cycle_anchor(call: Call, now: int) -> int | None:
-    anchor: int | None = call.get("billing_cycle_anchor")
-    if anchor is None:
-        return None
-    refuse_past(anchor, now, "billing_cycle_anchor")
-    trial = call.get("trial_end") or call.get("trial_period_days")
-    if call.get("proration_behavior") != "none" or trial or call.get("add_invoice_items"):
-        raise invalid(
-            "The sandbox supports billing_cycle_anchor only with proration_behavior=none, and "
-            "without a trial or add_invoice_items.",
-            param="billing_cycle_anchor",
-        )
-    return anchor
-
-
-def _priced_item(call: Call, given: ReadOnly, index: int) -> PricedItem:
-    price = named_price(call, given, f"items[{index}][price]")
-    if price is None:
-        raise missing_param(f"items[{index}][price]")
-    refuse_quantity(price, given)
-    return PricedItem(price, given.get("quantity", 1), given.get("metadata") or {})
 
 
 def _charge_first(
@@ -289,12 +239,14 @@ def list_subscriptions(call: Call) -> Document | Listing:
 
 PATH = "/subscriptions"
 CREATE = supports(
+    "backdate_start_date",
     "billing_cycle_anchor",
+    "billing_cycle_anchor_config",
     "customer",
     "trial_period_days",
     base=UPDATE.without("cancellation_details", "pause_collection", "proration_date"),
     billing_mode=supports("type"),
-    cancel_at=one_of(int),
+    cancel_at=one_of(int, "max_period_end", "min_period_end"),
     items=NEW_ITEM,
     payment_behavior=one_of("allow_incomplete", "default_incomplete", "error_if_incomplete"),
 )
