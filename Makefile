@@ -58,7 +58,7 @@ dev: $(SET_UP) ## Run everything locally: PostgreSQL, sandbox, API, worker (ARGS
 test: $(SET_UP) ## Run all tests that have no target of their own
 	@scripts/install-browser.sh
 	@scripts/install-fault-tools.sh
-	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/node --ignore=tests/wheel --ignore=tests/ha --ignore=tests/container --ignore=tests/install --ignore=tests/sandbox_peers $(ARGS)
+	@$(BIN)/pytest -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/pm2 --ignore=tests/node --ignore=tests/api_clients --ignore=tests/wheel --ignore=tests/ha --ignore=tests/container --ignore=tests/install --ignore=tests/sandbox_peers $(ARGS)
 
 .PHONY: reliability
 reliability: $(SET_UP) ## Break things under load, and write the results to docs/reliability.md
@@ -80,6 +80,10 @@ test-node: $(SET_UP) ## Verify messages as mPanel does, with the library from np
 .PHONY: test-sandbox-peers
 test-sandbox-peers: $(SET_UP) ## Run clients of Stripe that others wrote against the sandbox (npm, PyPI)
 	@scripts/test-sandbox-peers.sh $(ARGS)
+
+.PHONY: test-clients
+test-clients: $(SET_UP) ## Generate clients from /openapi.json, and run a customer's life with them (npm, PyPI)
+	@scripts/test-clients.sh $(ARGS)
 
 .PHONY: test-wheel
 test-wheel: $(SET_UP) ## Test an installation: pinned packages, and the wheel from any folder
