@@ -70,8 +70,9 @@ class OrderWatcher:
         session that is not ours. While no webhook has reported the payment, Stripe is asked: at
         once for a page that does not wait, else once the webhooks have had their time.
         """
+        mark = self.checkout.changes.mark()
         state = await self._find(session_id)
-        with self.checkout.changes.watch(state.subscription_id) as changed:
+        with self.checkout.changes.watch(state.subscription_id, mark) as changed:
             patience = min(wait_seconds, WEBHOOK_SECONDS) if _is_unpaid(state) else 0.0
             latest = await self._wait_for_change(session_id, state, changed, patience)
             if latest == state and not self.stopping.is_set():
@@ -97,11 +98,14 @@ class OrderWatcher:
     async def _wait_for_change(
         self, session_id: str, state: OrderState, changed: asyncio.Event, wait_seconds: float
     ) -> OrderState:
-        """Return the state once it has changed, at the latest after `wait_seconds`; 0: `state`."""
+        """Return the state once it has changed, at the latest after `wait_seconds`; 0: `state`.
+
+        It is read again only when `changed` says so.
+        """
         if wait_seconds <= 0:
             return state
         deadline = time.monotonic() + wait_seconds
-        latest = await self._read(session_id)
+        latest = state
         while latest == state and not self.stopping.is_set():
             remaining = deadline - time.monotonic()
             if remaining <= 0 or not await _first_of(changed, self.stopping, seconds=remaining):

@@ -282,7 +282,7 @@ async def _recover(
         error,
         extra={"subscriptionId": str(attempt.subscription_id), "attempt": attempt.attempt},
     )
-    with checkout.changes.watch(attempt.subscription_id) as changed:
+    with checkout.changes.watch(attempt.subscription_id, checkout.changes.mark()) as changed:
         if error.definite or isinstance(error, StripeBrokeError):
             async with acquired(checkout.mirror.pool) as conn:
                 await repository.fail_attempt(conn, attempt, str(error))

@@ -1,8 +1,10 @@
 """Notifications of what changes in the database: one LISTEN connection per process."""
 
 import asyncio
+import itertools
 import logging
-from collections import defaultdict
+import sys
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -18,6 +20,11 @@ logger = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 """How long a dead connection may go unnoticed."""
+
+_REMEMBERED = 1000
+"""Notifications; more than arrive while one statement is waited for."""
+_NOT_LISTENING = sys.maxsize
+"""Later than every mark."""
 
 
 class Listener(Protocol):
@@ -44,15 +51,24 @@ class SubscriptionChanges:
     def __init__(self) -> None:
         """Watch nothing yet."""
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._heard: deque[UUID] = deque(maxlen=_REMEMBERED)
+        self._count = 0
+        self._missed_until = _NOT_LISTENING
+
+    def mark(self) -> int:
+        """Return a mark of this moment, for `watch`."""
+        return self._count
 
     @contextmanager
-    def watch(self, subscription_id: UUID) -> Iterator[asyncio.Event]:
-        """Yield an event that is set by each change of the subscription.
+    def watch(self, subscription_id: UUID, since: int) -> Iterator[asyncio.Event]:
+        """Yield an event that is set by each change of the subscription since a mark.
 
-        Read the subscription after entering, or a change in between is missed. The event is
+        Take the mark, read the subscription, and then enter: no change is missed. The event is
         also set when changes may have been missed, because the connection was lost.
         """
         event = asyncio.Event()
+        if self._may_have_changed(subscription_id, since):
+            event.set()
         watchers = self._watchers[subscription_id]
         watchers.add(event)
         try:
@@ -62,8 +78,17 @@ class SubscriptionChanges:
             if not watchers:
                 self._watchers.pop(subscription_id, None)
 
+    def _may_have_changed(self, subscription_id: UUID, since: int) -> bool:
+        newer = self._count - since
+        if since < self._missed_until or newer > len(self._heard):
+            return True
+        return subscription_id in itertools.islice(reversed(self._heard), newer)
+
     def begin(self) -> None:
         """Wake everyone: their subscriptions may have changed meanwhile."""
+        self._count += 1
+        self._heard.clear()
+        self._missed_until = self._count
         for watchers in self._watchers.values():
             for event in watchers:
                 event.set()
@@ -75,11 +100,14 @@ class SubscriptionChanges:
         except ValueError:
             logger.warning("%s carried %r, which is not an id", self.channel, payload)
             return
+        self._count += 1
+        self._heard.append(subscription_id)
         for event in self._watchers.get(subscription_id, ()):
             event.set()
 
     def end(self) -> None:
-        """Do nothing: watchers are woken when the process listens again."""
+        """Trust no mark: watchers are woken when the process listens again."""
+        self._missed_until = _NOT_LISTENING
 
 
 async def listen(database_url: str, listeners: Sequence[Listener]) -> None:
