@@ -24,7 +24,7 @@ from tests.stripe_sandbox.param_portal import PORTAL_FLOWS
 from tests.stripe_sandbox.param_records import RECORD_SCENES
 from tests.stripe_sandbox.param_schedules import SCHEDULES
 from tests.stripe_sandbox.param_search import SEARCHES
-from tests.stripe_sandbox.param_taxes import TAX_ID_DATA, TAXES
+from tests.stripe_sandbox.param_taxes import LOCATION, TAX_ID_DATA, TAXES
 from tests.stripe_sandbox.param_terms import TERM_SCENES
 
 PERIOD = {"start": {"type": "timestamp", "timestamp": START + 1},
@@ -120,6 +120,7 @@ SCENES: dict[str, Scene] = {
             **TAX_ID_DATA,
             "coupon": case("$coupon", "$less"),
             "source": case("tok_visa", "tok_amex"),
+            **LOCATION,
             **SHIPPING,
         },
     ),
@@ -130,6 +131,7 @@ SCENES: dict[str, Scene] = {
             "coupon": case("$coupon", "$less"),
             "default_source": case("$old_card", "$other_old_card", of="old"),
             "source": case("tok_visa", "tok_amex"),
+            **{name: replace(one, of="cardless") for name, one in LOCATION.items()},
         },
     ),
     "POST /products": scene(name="Gold", cases={"id": case("gold", "silver")}),
@@ -260,6 +262,7 @@ SCENES: dict[str, Scene] = {
                 items=[{"price": "$yearly"}],
             ),
             "cancel_at": case(START + DAY, "max_period_end", "min_period_end"),
+            "automatic_tax.enabled": case(customer="$located"),
             "collection_method": case(
                 "send_invoice", refused=("charge_automatically",), days_until_due=30
             ),
@@ -279,6 +282,7 @@ SCENES: dict[str, Scene] = {
     "POST /subscriptions/{id}": scene(
         "subscription",
         cases={
+            "automatic_tax.enabled": case(of="located_subscription"),
             "collection_method": case(
                 "send_invoice", refused=("charge_automatically",), days_until_due=30
             ),

@@ -27,6 +27,8 @@ MADE = set(shapes.CLASSES) - {
     "line_item",
     "plan",
     "subscription_item",
+    "tax.settings",
+    "tax_code",
 }
 """The objects that are kept under their own ids."""
 
@@ -59,6 +61,9 @@ async def live_a_little(shop: Shop) -> None:
     await shop.driver.advance_clock(clock, START + 24 * DAY)
     await shop.driver.replace_card(customer)
     await v1.invoices.pay_async((await shop.invoices(subscription.id))[-1].id)
+    await v1.tax.registrations.create_async(
+        {"active_from": "now", "country": "DE", "country_options": {"de": {"type": "standard"}}}
+    )
     await v1.billing.meters.create_async(
         {"display_name": "x", "event_name": "x", "default_aggregation": {"formula": "count"}}
     )
@@ -137,7 +142,13 @@ async def test_responses_that_are_not_stored_fit_too(shop, sandbox):
     session = await shop.open("monthly", "domain")
     headers = {"Authorization": "Bearer sk_test_x"}
     async with ClientSession(sandbox.url, headers=headers) as http:
-        for path in ("balance", "account", f"checkout/sessions/{session.id}/line_items"):
+        for path in (
+            "balance",
+            "account",
+            "tax/settings",
+            "tax_codes",
+            f"checkout/sessions/{session.id}/line_items",
+        ):
             async with http.get(f"/v1/{path}") as answer:
                 assert shape_problems(await answer.json()) == []
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from stripe import StripeObject
 
+from stripe_sandbox.billing.automatic_tax import tax_of
 from stripe_sandbox.billing.balance import KIND as BALANCE_TRANSACTION
 from stripe_sandbox.billing.balance import aged
 from stripe_sandbox.billing.tax_ids import tax_ids_of
@@ -179,7 +180,7 @@ ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | list[Do
     ("customer", "invoice_credit_balance"): _invoice_credit_balance,
     ("customer", "sources"): _empty_list("sources"),
     ("customer", "subscriptions"): _customer_subscriptions,
-    ("customer", "tax"): _nothing,
+    ("customer", "tax"): tax_of,
     ("customer", "tax_ids"): _customer_tax_ids,
     ("invoice", "confirmation_secret"): _confirmation_secret,
     ("invoice", "payments"): _invoice_payments,

@@ -37,9 +37,15 @@ NEVER_SENT = frozenset({"currency_options", "deleted"})
 """Fields that are absent rather than null."""
 
 ALTERNATIVES = frozenset(
-    {"NextAction", "PaymentMethod", "PaymentMethodDetails", "PaymentMethodOptions"}
+    {
+        "CountryOptions",
+        "NextAction",
+        "PaymentMethod",
+        "PaymentMethodDetails",
+        "PaymentMethodOptions",
+    }
 )
-"""Classes with one member per payment method, of which Stripe sends only the one that applies."""
+"""Classes with one member per payment method or country; Stripe sends only what applies."""
 
 
 def _object_name(cls: type[StripeObject]) -> str:
@@ -87,6 +93,7 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.Subscription,
         stripe.SubscriptionItem,
         stripe.SubscriptionSchedule,
+        stripe.TaxCode,
         stripe.TaxId,
         stripe.TaxRate,
         stripe.Token,
@@ -107,6 +114,8 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.radar.EarlyFraudWarning,
         stripe.radar.ValueList,
         stripe.radar.ValueListItem,
+        stripe.tax.Registration,
+        stripe.tax.Settings,
         stripe.test_helpers.TestClock,
     )
 }

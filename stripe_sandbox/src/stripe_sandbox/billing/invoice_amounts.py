@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from stripe_sandbox.billing.discounts import discount_lines
-from stripe_sandbox.billing.taxes import sum_of, tax_lines, totals
+from stripe_sandbox.billing.line_taxes import tax_automatically, tax_lines
+from stripe_sandbox.billing.taxes import sum_of, totals
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.money import minimum_charge
 from stripe_sandbox.world import World
@@ -58,12 +59,25 @@ def _amount_due(amount: int, currency: str) -> int:
     return amount if amount >= minimum_charge(currency) else 0
 
 
+def automatic_tax(*, enabled: bool, known: bool = True) -> Document:
+    """Return an invoice's `automatic_tax`; `known` is whether the customer's location is."""
+    status = "complete" if known else "requires_location_inputs"
+    if not enabled:
+        return {"enabled": False}
+    liability = {"type": "self"}
+    return {"enabled": True, "liability": liability, "provider": "stripe", "status": status}
+
+
 def tax_again(
     world: World, invoice: Document, customer: ReadOnly, subscription: ReadOnly | None
 ) -> None:
     """Compute the taxes and the sums of a draft again, with its lines as they are."""
     lines = invoice["lines"]["data"]
-    tax_lines(world, lines, customer, subscription, invoice["default_tax_rates"])
+    if invoice["automatic_tax"]["enabled"]:
+        known = tax_automatically(world, lines, customer, subscription)
+        invoice["automatic_tax"] = automatic_tax(enabled=True, known=known)
+    else:
+        tax_lines(world, lines, customer, subscription, invoice["default_tax_rates"])
     taken = {one["discount"]: one["amount"] for one in invoice["total_discount_amounts"]}
     invoice |= sums(lines, taken, invoice["starting_balance"], invoice["currency"])
 

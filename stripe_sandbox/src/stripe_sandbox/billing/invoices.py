@@ -7,12 +7,18 @@ from stripe_sandbox import shapes
 from stripe_sandbox.billing import payments
 from stripe_sandbox.billing.customer_balance import change_balance
 from stripe_sandbox.billing.customers import method_for
-from stripe_sandbox.billing.invoice_amounts import sums, take_discounts, tax_again
+from stripe_sandbox.billing.invoice_amounts import (
+    automatic_tax,
+    sums,
+    take_discounts,
+    tax_again,
+)
 from stripe_sandbox.billing.late_usage import bill_late_usage
+from stripe_sandbox.billing.line_taxes import tax_automatically, tax_lines
 from stripe_sandbox.billing.lines import item_line, pending_items
 from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.tax_ids import as_shown, tax_ids_of
-from stripe_sandbox.billing.taxes import tax_lines
+from stripe_sandbox.billing.tax_locations import unknown_location
 from stripe_sandbox.cards import AUTHENTICATION, Decline
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
@@ -66,6 +72,12 @@ class NewInvoice:
     collection_method: str | None = None
     days_until_due: int | None = None
     default_tax_rates: tuple[ReadOnly, ...] = ()
+    automatic_tax: bool = False
+
+    def is_taxed_automatically(self) -> bool:
+        """Return whether taxes come by themselves: the invoice says so, or its subscription."""
+        held = self.subscription
+        return self.automatic_tax or bool(held and held["automatic_tax"]["enabled"])
 
     def rates(self) -> list[ReadOnly]:
         """Return the default tax rates: the invoice's own, or those of its subscription."""
@@ -107,11 +119,12 @@ def assemble_invoice(
     for line in bill.lines:
         line["invoice"] = invoice_id
     taken = take_discounts(world, bill.lines, bill.discounts)
-    tax_lines(world, bill.lines, bill.customer, bill.subscription, bill.rates())
+    taxed = _tax(world, bill)
     return shapes.complete(
         {
             **BLANK,
             "id": invoice_id,
+            "automatic_tax": taxed,
             "billing_reason": bill.reason,
             **_collection(world, bill, due_at),
             "created": due_at or world.time_of(bill.customer),
@@ -128,6 +141,15 @@ def assemble_invoice(
             **sums(bill.lines, taken, bill.customer["balance"] or 0, bill.currency),
         }
     )
+
+
+def _tax(world: World, bill: NewInvoice) -> Document:
+    """Add taxes to the lines; return the invoice's `automatic_tax`."""
+    if bill.is_taxed_automatically():
+        known = tax_automatically(world, bill.lines, bill.customer, bill.subscription)
+        return automatic_tax(enabled=True, known=known)
+    tax_lines(world, bill.lines, bill.customer, bill.subscription, bill.rates())
+    return automatic_tax(enabled=False)
 
 
 def _collection(world: World, bill: NewInvoice, due_at: int | None) -> Document:
@@ -202,9 +224,30 @@ def _bring_up_to_date(world: World, invoice: Document) -> None:
     customer, before = world.find("customer", invoice["customer"]), invoice["customer_tax_exempt"]
     subscription = subscription_of(world, invoice)
     invoice |= _bill_to(world, customer)
-    if invoice["customer_tax_exempt"] != before:
-        tax_again(world, invoice, customer, subscription)
     bill_late_usage(world, invoice, customer, subscription)
+    if invoice["automatic_tax"]["enabled"] or invoice["customer_tax_exempt"] != before:
+        tax_again(world, invoice, customer, subscription)
+    if invoice["automatic_tax"]["status"] == "requires_location_inputs":
+        _give_up_automatic_tax(world, invoice, subscription)
+
+
+def _give_up_automatic_tax(world: World, invoice: Document, subscription: ReadOnly | None) -> None:
+    """Finalize a subscription's invoice untaxed if the customer's location is not known.
+
+    Raises ApiError for an invoice without a subscription, which cannot be finalized.
+    """
+    if subscription is None:
+        raise unknown_location()
+    off = {"enabled": False, "liability": None}
+    reason = "requires_location_inputs"
+    invoice["automatic_tax"] |= {
+        **off,
+        "disabled_reason": f"finalization_{reason}",
+        "provider": None,
+        "status": None,
+    }
+    world.change(invoice)
+    world.change({**subscription, "automatic_tax": {**off, "disabled_reason": reason}})
 
 
 def _take_number(world: World, customer_id: str) -> str:

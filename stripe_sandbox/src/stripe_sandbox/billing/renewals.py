@@ -3,6 +3,7 @@
 from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import attempt_payment
+from stripe_sandbox.billing.finalization import fail_finalization, lacks_location
 from stripe_sandbox.billing.invoices import (
     finalize_invoice,
     invoices_of,
@@ -191,6 +192,9 @@ def invoice_due(invoice: ReadOnly) -> int | None:
 
 def advance_invoice(world: World, invoice: Document) -> None:
     """Finalize a draft, or retry an open invoice."""
+    if invoice["status"] == "draft" and lacks_location(world, invoice):
+        fail_finalization(world, invoice)
+        return
     if invoice["status"] == "draft":
         invoice = finalize_invoice(world, invoice)
     if invoice["status"] == "open" and is_sent(invoice):

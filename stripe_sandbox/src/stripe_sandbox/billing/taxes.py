@@ -68,20 +68,6 @@ def taxes_on(amount: int, rates: Sequence[ReadOnly], reason: str | None = None) 
     ]
 
 
-def tax_lines(
-    world: World,
-    lines: list[Document],
-    customer: ReadOnly,
-    subscription: ReadOnly | None,
-    defaults: list[ReadOnly],
-) -> None:
-    """Add taxes to invoice lines, after their discounts: by their own rates, or the defaults."""
-    reason = EXEMPT.get(customer["tax_exempt"])
-    for line in lines:
-        rates = own_rates(world, line, subscription) or defaults
-        line["taxes"] = taxes_on(net_of(line), rates, reason)
-
-
 def net_of(line: ReadOnly) -> int:
     """Return the amount of a line after its discounts, in minor units."""
     return int(line["amount"]) - sum(int(one["amount"]) for one in line["discount_amounts"])
@@ -101,20 +87,6 @@ def totals(lines: Iterable[ReadOnly]) -> list[Document]:
 def sum_of(taxes: Iterable[ReadOnly], behavior: str) -> int:
     """Return the sum of the taxes that are `exclusive` or `inclusive`."""
     return sum(int(tax["amount"]) for tax in taxes if tax["tax_behavior"] == behavior)
-
-
-def own_rates(world: World, line: ReadOnly, subscription: ReadOnly | None) -> list[ReadOnly]:
-    """Return the rates of the subscription item or invoice item that a line bills."""
-    parent = line["parent"]
-    own: list[ReadOnly] = []
-    if parent["subscription_item_details"] and subscription:
-        wanted = parent["subscription_item_details"]["subscription_item"]
-        items = subscription["items"]["data"]
-        own = next((item["tax_rates"] for item in items if item["id"] == wanted), [])
-    elif parent["invoice_item_details"]:
-        item_id = parent["invoice_item_details"]["invoice_item"]
-        own = (world.store.peek("invoiceitem", item_id) or {"tax_rates": []})["tax_rates"]
-    return own
 
 
 def _round(amount: Decimal) -> int:

@@ -20,6 +20,7 @@ from stripe_sandbox.billing.customers import (
 )
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, cancel_subscription
 from stripe_sandbox.billing.tax_ids import drop_tax_ids, make_tax_id
+from stripe_sandbox.billing.tax_locations import keep_ip_address, locate, unknown_location
 from stripe_sandbox.documents import Document, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.former_params import extend
@@ -55,6 +56,7 @@ def create(call: Call) -> Document:
     for index, given in enumerate(call.get("tax_id_data", [])):
         path = f"tax_id_data[{index}][value]"
         make_tax_id(world, customer, given["type"], given["value"], path)
+    _set_tax(call, customer)
     _add_source(call, customer)
     customer = world.find("customer", customer["id"])
     if call.get("payment_method"):
@@ -71,6 +73,15 @@ def _add_source(call: Call, customer: Document) -> None:
     """Give the customer the card of `source`, as their default."""
     if call.get("source"):
         add_source(call.world, customer, call.get("source"), metadata={}, as_default=True)
+
+
+def _set_tax(call: Call, customer: Document) -> None:
+    """Keep the IP address; raises ApiError if the location is to be known now, and is not."""
+    given = call.get("tax", {})
+    if "ip_address" in given:
+        keep_ip_address(call.world, customer["id"], given["ip_address"])
+    if given.get("validate_location") == "immediately" and locate(call.world, customer) is None:
+        raise unknown_location()
 
 
 def _check_email(call: Call) -> None:
@@ -108,6 +119,7 @@ def update(call: Call) -> Document:
     _check_email(call)
     _note_balance(call, customer)
     customer |= call.pick(*PLAIN)
+    _set_tax(call, customer)
     if "metadata" in call.params:
         customer["metadata"] = merge_metadata(customer["metadata"], call.params["metadata"])
     if call.get("invoice_settings"):
@@ -162,7 +174,7 @@ def delete(call: Call) -> Document:
     return stub
 
 
-SAID = supports(*PLAIN, "coupon", "invoice_settings", "metadata", "source")
+SAID = supports(*PLAIN, "coupon", "invoice_settings", "metadata", "source", "tax")
 ONE = "/customers/{id}"
 
 OPERATIONS = (

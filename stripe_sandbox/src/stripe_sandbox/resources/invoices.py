@@ -16,11 +16,12 @@ from stripe.params import (
     InvoiceVoidInvoiceParams,
 )
 
+from stripe_sandbox.billing.automatic_tax import check_prices
 from stripe_sandbox.billing.changes import change_items, end_trial
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import attempt_payment, settle
-from stripe_sandbox.billing.invoice_amounts import tax_again
+from stripe_sandbox.billing.invoice_amounts import automatic_tax, tax_again
 from stripe_sandbox.billing.invoices import (
     NewInvoice,
     charge_invoice,
@@ -32,6 +33,7 @@ from stripe_sandbox.billing.invoices import (
     subscription_of,
     void_invoice,
 )
+from stripe_sandbox.billing.line_taxes import price_of
 from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
@@ -51,6 +53,7 @@ from stripe_sandbox.resources.invoice_items import one_time_charge
 from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
 from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
 from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.world import World
 
 RATES = "default_tax_rates"
 
@@ -77,9 +80,11 @@ def create(call: Call) -> Document:
         subscription=subscription,
         collection_method=call.get("collection_method"),
         days_until_due=call.get("days_until_due"),
+        automatic_tax=call.get("automatic_tax", {}).get("enabled", False),
         default_tax_rates=tuple(find_rates(world, call.get("default_tax_rates"), RATES)),
     )
     invoice = draft_invoice(world, bill, auto_advance=call.get("auto_advance", False))
+    _check_automatic_tax(world, invoice)
     invoice |= {"metadata": call.get("metadata", {}), "description": call.get("description")}
     set_due_date(call, invoice)
     return world.save(invoice)
@@ -157,19 +162,32 @@ def update(call: Call) -> Document:
         set_due_date(call, invoice)
     if "metadata" in call.params:
         invoice["metadata"] = merge_metadata(invoice["metadata"], call.params["metadata"])
-    if RATES in call.params:
-        _change_rates(call, invoice)
+    if call.params.keys() & {"automatic_tax", RATES}:
+        _change_taxes(call, invoice)
     return call.world.change(invoice)
 
 
-def _change_rates(call: Call, invoice: Document) -> None:
+def _change_taxes(call: Call, invoice: Document) -> None:
     if invoice["status"] != "draft":
         message = "Finalized invoices can't be updated in this way"
         raise invalid(message, param=RATES, code="invoice_not_editable")
     world = call.world
-    invoice[RATES] = find_rates(world, call.get(RATES), RATES)
+    if RATES in call.params:
+        invoice[RATES] = find_rates(world, call.get(RATES), RATES)
+    if call.get("automatic_tax"):
+        invoice["automatic_tax"] = automatic_tax(enabled=call.get("automatic_tax")["enabled"])
+        _check_automatic_tax(world, invoice)
     customer = world.find("customer", invoice["customer"])
     tax_again(world, invoice, customer, subscription_of(world, invoice))
+
+
+def _check_automatic_tax(world: World, invoice: ReadOnly) -> None:
+    if not invoice["automatic_tax"]["enabled"]:
+        return
+    if invoice[RATES]:
+        raise invalid("You cannot use tax rates together with automatic tax.")
+    prices = [price_of(world, line) for line in invoice["lines"]["data"]]
+    check_prices(world, [price for price in prices if price])
 
 
 def delete(call: Call) -> Document:
@@ -271,6 +289,7 @@ CREATE = supports(
     "metadata",
     "pending_invoice_items_behavior",
     "subscription",
+    automatic_tax=supports("enabled"),
 )
 UNTAXED = AMOUNT.without("tax_behavior")
 PREVIEWED_ITEM = supports(
@@ -307,6 +326,7 @@ UPDATE = supports(
     "description",
     "footer",
     "metadata",
+    automatic_tax=supports("enabled"),
 )
 PAY = supports("off_session", "paid_out_of_band", "payment_method")
 

@@ -1,5 +1,6 @@
 """`POST /v1/subscriptions/{id}`."""
 
+from stripe_sandbox.billing.automatic_tax import check_automatic_tax, set_automatic_tax
 from stripe_sandbox.billing.changes import (
     cancellation_time,
     change_items,
@@ -49,6 +50,7 @@ UPDATE = supports(
     "proration_date",
     "trial_end",
     add_invoice_items=ONE_TIME,
+    automatic_tax=supports("enabled"),
     items=CHANGED_ITEM,
     payment_settings=supports("save_default_payment_method"),
     trial_settings=supports(end_behavior=supports("missing_payment_method")),
@@ -94,8 +96,11 @@ def update(call: Call) -> Document:
         subscription["pause_collection"] = call.params["pause_collection"]
     _change_cancellation(call, subscription)
     bills_now, new_period = _change_terms(call, subscription)
-    if call.params.keys() & {"default_tax_rates", "items"}:
+    if call.get("automatic_tax"):
+        set_automatic_tax(world, subscription, enabled=call.get("automatic_tax")["enabled"])
+    if call.params.keys() & {"automatic_tax", "default_tax_rates", "items"}:
         check_items(subscription)
+        check_automatic_tax(world, subscription)
     if bills_now:
         _invoice_now(call, subscription, new_period=new_period)
     else:

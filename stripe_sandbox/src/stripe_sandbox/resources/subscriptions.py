@@ -11,6 +11,7 @@ from stripe.params import (
     SubscriptionUpdateParams,
 )
 
+from stripe_sandbox.billing.automatic_tax import check_automatic_tax, set_automatic_tax
 from stripe_sandbox.billing.changes import (
     cancellation_time,
     credit_unused_time,
@@ -105,6 +106,9 @@ def _apply_params(call: Call, subscription: Document) -> None:
     rates = find_rates(world, call.get("default_tax_rates"), "default_tax_rates")
     subscription["default_tax_rates"] = rates
     check_items(subscription)
+    if call.get("automatic_tax"):
+        set_automatic_tax(world, subscription, enabled=call.get("automatic_tax")["enabled"])
+        check_automatic_tax(world, subscription)
     if call.get("cancel_at_period_end"):
         schedule_cancellation(world, subscription, earliest_end(subscription))
     elif isinstance(call.get("cancel_at"), str):
