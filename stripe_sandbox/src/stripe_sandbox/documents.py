@@ -43,7 +43,7 @@ class IdSource:
     """Makes ids like Stripe's, repeatable with a seed; skips ids that are taken."""
 
     def __init__(self, seed: int | None, is_taken: Callable[[str], bool]) -> None:
-        self._random = random.Random(seed) if seed is not None else random.SystemRandom()  # noqa: S311 - ids of a test double
+        self._random = random.Random(seed)  # noqa: S311 - ids of a test double
         self._is_taken = is_taken
 
     def next(self, prefix: str, length: int | None = None) -> str:

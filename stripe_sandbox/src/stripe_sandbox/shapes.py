@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 import stripe
 from stripe import StripeObject
@@ -137,31 +137,48 @@ def complete(document: Mapping[str, Any]) -> Document:
     Raises TypeError for a field that the class does not declare.
     """
     name = document["object"]
-    return _complete(document, CLASSES[name], ON_REQUEST.get(name, frozenset()))
+    return _complete(document, CLASSES[name], ON_REQUEST.get(name, NOTHING))
+
+
+NOTHING: frozenset[str] = frozenset()
 
 
 def _complete(
     values: Mapping[str, Any], cls: type[StripeObject], left_out: frozenset[str]
 ) -> Document:
-    fields = _fields(typing.cast("Hashable", cls))
-    unknown = values.keys() - fields.keys()
-    if unknown:
-        raise TypeError(f"{cls.__qualname__} has no {', '.join(sorted(unknown))}")
-    full = {name: _complete_value(value, fields[name]) for name, value in values.items()}
-    if cls.__name__ not in ALTERNATIVES:
-        absent = (name for name, field in fields.items() if field.nullable)
-        full |= {name: None for name in absent if name not in full and name not in left_out}
+    shape = _shape(typing.cast("Hashable", cls), left_out)
+    if not values.keys() <= shape.names:
+        unknown = ", ".join(sorted(values.keys() - shape.names))
+        raise TypeError(f"{cls.__qualname__} has no {unknown}")
+    full = dict(values)
+    for name, nested in shape.nested:
+        value = full.get(name)
+        if isinstance(value, dict):
+            full[name] = _complete(value, nested, NOTHING)
+        elif isinstance(value, list):
+            full[name] = [_complete(item, nested, NOTHING) for item in value]
+    if not shape.nullable.keys() <= full.keys():
+        full |= {name: None for name in shape.nullable if name not in full}
     return full
 
 
-def _complete_value(value: Any, field: Field) -> Any:
-    if field.nested is None:
-        return value
-    if isinstance(value, dict):
-        return _complete(value, field.nested, frozenset())
-    if isinstance(value, list):
-        return [_complete(item, field.nested, frozenset()) for item in value]
-    return value
+class _Shape(NamedTuple):
+    """What completing needs of a class: looked up for each object, so it is prepared."""
+
+    names: frozenset[str]
+    nested: tuple[tuple[str, type[StripeObject]], ...]
+    nullable: Mapping[str, None]
+
+
+@cache
+def _shape(cls: Any, left_out: frozenset[str]) -> _Shape:
+    fields = _fields(cls)
+    sent = cls.__name__ not in ALTERNATIVES
+    return _Shape(
+        frozenset(fields),
+        tuple((name, field.nested) for name, field in fields.items() if field.nested),
+        {n: None for n, field in fields.items() if sent and field.nullable and n not in left_out},
+    )
 
 
 @cache
@@ -226,11 +243,13 @@ CUT: Mapping[str, tuple[str, ...]] = {
 }
 """Stored fields that are sent only if expanded."""
 
+CONTAINERS = (dict, list)
+
 Node = TypeVar("Node")
 
 
 def as_sent(node: Node) -> Node:
-    """Return the response as Stripe sends it.
+    """Return the response as Stripe sends it, a deep copy.
 
     Subscriptions have at most ten items, and fields in CUT come only if expanded.
     """
@@ -238,11 +257,15 @@ def as_sent(node: Node) -> Node:
 
 
 def _cut(node: Any) -> Any:
+    # without a call for each text or number: most of what is sent is that
     if isinstance(node, list):
-        return [_cut(item) for item in node]
+        return [_cut(item) if isinstance(item, CONTAINERS) else item for item in node]
     if not isinstance(node, dict):
         return node
-    cut = {name: _cut(value) for name, value in node.items()}
+    cut = {
+        name: _cut(value) if isinstance(value, CONTAINERS) else value
+        for name, value in node.items()
+    }
     kind = cut.get("object")
     for name in CUT.get(kind, ()) if isinstance(kind, str) else ():
         cut.pop(name, None)

@@ -141,12 +141,15 @@ class Store:
 
     def put(self, kind: str, document: ReadOnly) -> None:
         """Store a copy of the object under its id."""
+        self.adopt(kind, copy_of(document))
+
+    def adopt(self, kind: str, document: Document) -> None:
+        """Store the object itself, which nobody may change from then on."""
         before = self._remember(kind, document["id"])
-        after = copy_of(document)
-        self._lookups.move(kind, before, after)
+        self._lookups.move(kind, before, document)
         if before is None:
             self._give_place(kind, document["id"])
-        self._keep_warm((kind, document["id"]), after)
+        self._keep_warm((kind, document["id"]), document)
 
     def delete(self, kind: str, object_id: str) -> None:
         """Delete the object."""

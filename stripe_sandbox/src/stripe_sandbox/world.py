@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from stripe_sandbox.documents import Document, IdSource, ReadOnly, id_of
 from stripe_sandbox.errors import no_such
 from stripe_sandbox.outbox import Outbox
 from stripe_sandbox.shapes import as_sent
-from stripe_sandbox.store import Store
+from stripe_sandbox.store import Store, copy_of
 
 API_VERSION = stripe.api_version
 ACCOUNT_ID = "acct_1SandboxSandbox0"
@@ -136,7 +135,7 @@ class World:
 
     def add(self, values: Mapping[str, Any]) -> Document:
         """Store a new object, completed to its full shape, and return it."""
-        document = shapes.complete(deepcopy(dict(values)))
+        document = copy_of(shapes.complete(values))
         self.store.put(document["object"], document)
         return document
 
@@ -149,7 +148,7 @@ class World:
 
         The event is `<object>.updated` by default.
         """
-        before = self.store.get(document["object"], document["id"])
+        before = self.store.peek(document["object"], document["id"])
         after = self.add(document)
         previous = differences(before or {}, after)
         if previous:
@@ -159,7 +158,7 @@ class World:
 
     def announce(
         self, name: str, document: ReadOnly, *, previous: Document | None = None
-    ) -> Document:
+    ) -> ReadOnly:
         """Create an event with the object, and plan its webhooks.
 
         It is dated by real time or by the object's test clock, see `Choices`.
@@ -184,7 +183,7 @@ class World:
             }
         )
         event["pending_webhooks"] = self.outbox.plan(event)
-        self.store.put("event", event)
+        self.store.adopt("event", event)
         return event
 
     def _event_time(self, document: ReadOnly) -> int:
