@@ -113,9 +113,9 @@ def check(
 
 def timeline(subscription: Subscription) -> None:
     """Show all on record about a subscription: events, sessions, calls, state."""
-    for row in of_subscription(subscription, operations.list_timeline):
-        detail = f": {row['detail']}" if row["detail"] else ""
-        print_line(f"{moment_text(row['at'])}  {row['kind']:<8}  {row['what']}{detail}")
+    for entry in of_subscription(subscription, operations.list_timeline):
+        detail = f": {entry.detail}" if entry.detail else ""
+        print_line(f"{moment_text(entry.at)}  {entry.kind:<8}  {entry.what}{detail}")
 
 
 async def _check(*, fix: bool) -> int:

@@ -21,6 +21,7 @@ from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundEr
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.provisioning.repository import operations as repository
 from mpanel_billing.provisioning.repository import takeovers
+from mpanel_billing.provisioning.timeline import TimelineEntry, read_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,11 @@ async def list_calls(pool: Pool, subscription_id: UUID, most: int) -> Sequence[a
         return await repository.list_calls(conn, subscription_id, most)
 
 
-async def list_timeline(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.Record]:
-    """Return everything on record about a subscription: at, kind, what, detail."""
+async def list_timeline(pool: Pool, subscription_id: UUID) -> Sequence[TimelineEntry]:
+    """Return everything on record about a subscription, oldest first."""
     async with acquired(pool) as conn:
-        return await repository.list_timeline(conn, subscription_id)
+        rows = await repository.list_timeline(conn, subscription_id)
+    return [read_entry(dict(row)) for row in rows]
 
 
 async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:

@@ -365,7 +365,7 @@ WHERE service.subscription_id = :subscription_id::uuid
 RETURNING TRUE;
 
 -- name: list_timeline(subscription_id)
--- The history of one subscription, in order.
+-- The history of one subscription, in order; state is what an event said of its object.
 WITH subject AS (
     SELECT
         s.id,
@@ -401,18 +401,41 @@ bills AS (
         ON p.stripe_invoice_id = i.stripe_invoice_id
 ),
 moments AS (
-    SELECT subject.created_at AS at, 'order' AS kind, 'subscription created' AS what, NULL AS detail
+    SELECT subject.created_at AS at, 'order' AS kind, 'subscription created' AS what, NULL AS detail, NULL::jsonb AS state
     FROM subject
     UNION ALL
-    SELECT c.created_at, 'session', 'attempt ' || c.attempt, c.status
+    SELECT c.created_at, 'session', 'attempt ' || c.attempt, c.status, NULL
     FROM checkout_sessions AS c
     JOIN subject ON c.subscription_id = subject.id
     UNION ALL
-    SELECT e.received_at, 'event', e.type || ' ' || e.id, e.status || coalesce(' (' || e.reason || ')', '')
+    SELECT
+        e.received_at,
+        'event',
+        e.type || ' ' || e.id,
+        e.status || coalesce(' (' || e.reason || ')', ''),
+        jsonb_build_object(
+            'status', about.body -> 'status',
+            'payment_status', about.body -> 'payment_status',
+            'currency', about.body -> 'currency',
+            'amount_due', about.body -> 'amount_due',
+            'amount_paid', about.body -> 'amount_paid',
+            'attempt_count', about.body -> 'attempt_count',
+            'next_payment_attempt', about.body -> 'next_payment_attempt',
+            'period_end', about.body #> '{items,data,0,current_period_end}',
+            'cancel_at_period_end', about.body -> 'cancel_at_period_end',
+            'cancel_at', about.body -> 'cancel_at',
+            'cancellation', about.body #> '{cancellation_details,reason}',
+            'feedback', about.body #> '{cancellation_details,feedback}',
+            'comment', about.body #> '{cancellation_details,comment}'
+        )
     FROM stripe_events AS e
     JOIN objects ON e.object_id = objects.object_id
+    CROSS JOIN LATERAL (
+        SELECT e.payload #> '{data,object}' AS body
+        OFFSET 0
+    ) AS about
     UNION ALL
-    SELECT t.created_at AT TIME ZONE 'UTC', 'tenant', coalesce(t.billing_former_domain, t.domain), t.status
+    SELECT t.created_at AT TIME ZONE 'UTC', 'tenant', coalesce(t.billing_former_domain, t.domain), t.status, NULL
     FROM tenants AS t
     JOIN subject ON t.id = subject.tenant_id
     UNION ALL
@@ -420,15 +443,16 @@ moments AS (
         l.created_at,
         'driver',
         l.action || ' ' || coalesce(l.product_type, ''),
-        l.outcome || coalesce(' (' || l.error || ')', '') || ' in ' || l.duration_ms || ' ms by ' || l.driver
+        l.outcome || coalesce(' (' || l.error || ')', '') || ' in ' || l.duration_ms || ' ms by ' || l.driver,
+        NULL
     FROM provisioning_log AS l
     JOIN subject ON l.subscription_id = subject.id
     UNION ALL
-    SELECT hold.placed_at, 'hold', 'suspended by ' || hold.placed_by, hold.reason
+    SELECT hold.placed_at, 'hold', 'suspended by ' || hold.placed_by, hold.reason, NULL
     FROM provisioning_holds AS hold
     JOIN subject ON hold.subscription_id = subject.id
     UNION ALL
-    SELECT hold.lifted_at, 'hold', 'lifted by ' || hold.lifted_by, hold.reason
+    SELECT hold.lifted_at, 'hold', 'lifted by ' || hold.lifted_by, hold.reason, NULL
     FROM provisioning_holds AS hold
     JOIN subject ON hold.subscription_id = subject.id
     WHERE hold.lifted_at IS NOT NULL
@@ -437,7 +461,8 @@ moments AS (
         c.stripe_created,
         'charge',
         c.stripe_charge_id || ' ' || c.amount || ' ' || c.currency,
-        c.status || coalesce(' (' || c.decline_reason || ')', '') || coalesce(' ' || c.card_brand || ' ' || c.card_last4, '')
+        c.status || coalesce(' (' || c.decline_reason || ')', '') || coalesce(' ' || c.card_brand || ' ' || c.card_last4, ''),
+        NULL
     FROM stripe_charges AS c
     WHERE c.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
     UNION ALL
@@ -445,7 +470,8 @@ moments AS (
         r.stripe_created,
         'refund',
         r.stripe_refund_id || ' ' || r.amount || ' ' || r.currency,
-        r.status || coalesce(' (' || r.reason || ')', '')
+        r.status || coalesce(' (' || r.reason || ')', ''),
+        NULL
     FROM stripe_refunds AS r
     WHERE r.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
     UNION ALL
@@ -457,7 +483,8 @@ moments AS (
         || CASE WHEN n.amount_before_payment > 0 THEN ', before payment ' || n.amount_before_payment ELSE '' END
         || CASE WHEN n.amount_refunded > 0 THEN ', refunded ' || n.amount_refunded ELSE '' END
         || CASE WHEN n.amount_to_balance > 0 THEN ', to the balance ' || n.amount_to_balance ELSE '' END
-        || CASE WHEN n.amount_out_of_band > 0 THEN ', out of band ' || n.amount_out_of_band ELSE '' END
+        || CASE WHEN n.amount_out_of_band > 0 THEN ', out of band ' || n.amount_out_of_band ELSE '' END,
+        NULL
     FROM stripe_credit_notes AS n
     WHERE n.stripe_invoice_id IN (SELECT bills.stripe_invoice_id FROM bills)
     UNION ALL
@@ -466,7 +493,8 @@ moments AS (
         'dispute',
         d.stripe_dispute_id || ' ' || d.amount || ' ' || d.currency,
         d.status || ' (' || d.reason || ')'
-        || coalesce(', evidence until ' || to_char(d.evidence_due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), '')
+        || coalesce(', evidence until ' || to_char(d.evidence_due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ''),
+        NULL
     FROM stripe_disputes AS d
     WHERE d.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
     UNION ALL
@@ -474,7 +502,8 @@ moments AS (
         w.stripe_created,
         'warning',
         w.stripe_fraud_warning_id || ' of ' || w.stripe_charge_id,
-        w.fraud_type || CASE WHEN w.actionable THEN ', a refund can still avoid a dispute' ELSE '' END
+        w.fraud_type || CASE WHEN w.actionable THEN ', a refund can still avoid a dispute' ELSE '' END,
+        NULL
     FROM stripe_fraud_warnings AS w
     WHERE w.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
     UNION ALL
@@ -483,12 +512,10 @@ moments AS (
         a.began_at,
         'operator',
         a.action || ' by ' || a.actor || coalesce(' for ' || a.person, ''),
-        a.outcome || coalesce(' (' || a.error || ')', '')
+        a.outcome || coalesce(' (' || a.error || ')', ''),
+        NULL
     FROM billing_audit_entries AS a
-    WHERE (
-            (a.target_type = 'subscription' AND a.target_id = (SELECT subject.id::text FROM subject))
-            OR (a.target_type = 'invoice' AND a.target_id IN (SELECT bills.id::text FROM bills))
-        )
+    WHERE a.target_id IN (SELECT subject.id::text FROM subject UNION ALL SELECT bills.id::text FROM bills)
       AND a.id = (
           SELECT max(later.id)
           FROM billing_audit_entries AS later
@@ -500,7 +527,8 @@ moments AS (
         w.updated_at,
         'state',
         CASE WHEN w.version = w.done_version THEN 'all services are as desired' ELSE 'not all services are as desired' END,
-        w.last_error
+        w.last_error,
+        NULL
     FROM provisioning_work AS w
     JOIN subject ON w.subscription_id = subject.id
 )
@@ -508,7 +536,8 @@ SELECT
     moments.at,
     moments.kind,
     moments.what,
-    moments.detail
+    moments.detail,
+    moments.state
 FROM moments
 ORDER BY moments.at, moments.kind;
 

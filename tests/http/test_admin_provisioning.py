@@ -58,7 +58,8 @@ async def test_the_timeline_shows_what_is_on_record(client: AppClient, inbox: In
     await paid_subscription(inbox)
     status, answer = await call(client, "GET", "subscriptions/sub_1/timeline")
     assert status == 200
-    assert "invoice.paid" in str(answer["timeline"])
+    paid = [each for each in answer["timeline"] if each["what"].startswith("invoice.paid")]
+    assert "paid; paid $" in paid[0]["detail"], paid
 
 
 async def test_an_unknown_subscription_or_service_is_not_found(

@@ -78,7 +78,7 @@ async def get_timeline(call: KeyedCall[SubscriptionPath]) -> TimelineResponse:
         subscription_id=subscription_id,
         services=tuple(ServiceSchema.of_row(row) for row in services),
         leniency=tuple(LeniencySchema.of_row(row) for row in leniency),
-        timeline=tuple(TimelineEntrySchema.of_row(row) for row in timeline),
+        timeline=tuple(TimelineEntrySchema.of(entry) for entry in timeline),
     )
 
 

@@ -13,6 +13,7 @@ from mpanel_billing.http.schemas.base import (
     Schema,
     StrictRequest,
 )
+from mpanel_billing.provisioning.timeline import TimelineEntry
 
 
 class SuspendRequest(StrictRequest):
@@ -136,6 +137,11 @@ class TimelineEntrySchema(Schema):
     kind: str
     what: str
     detail: str | None
+
+    @classmethod
+    def of(cls, entry: TimelineEntry) -> "TimelineEntrySchema":
+        """Make it from an entry."""
+        return cls(at=entry.at, kind=entry.kind, what=entry.what, detail=entry.detail)
 
 
 class StuckResponse(Response):

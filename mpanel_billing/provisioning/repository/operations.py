@@ -42,7 +42,7 @@ async def list_calls(
 
 
 async def list_timeline(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
-    """Return everything on record about a subscription: at, kind, what, detail."""
+    """Return everything on record about a subscription: at, kind, what, detail, state."""
     return await _queries.list_timeline.fetch(conn, subscription_id=subscription_id)
 
 
