@@ -70,6 +70,12 @@ TIERED = {
     "tiers": [{"unit_amount": 5, "up_to": 10}, {"unit_amount": 3, "up_to": "inf"}],
 }
 
+IN_EUROS = {
+    "currency_options.*.tax_behavior": case(currency_options={"eur": {"unit_amount": 900}}),
+    "currency_options.*.unit_amount": case(900, 901),
+    "currency_options.*.unit_amount_decimal": case(900, 901),
+}
+
 SCENES: dict[str, Scene] = {
     **METERS,
     **MONEY,
@@ -139,6 +145,7 @@ SCENES: dict[str, Scene] = {
     "POST /prices": scene(
         **PLAN,
         cases={
+            **IN_EUROS,
             "product": case(),
             "unit_amount": case(),
             "unit_amount_decimal": case(unit_amount=None),
@@ -155,7 +162,11 @@ SCENES: dict[str, Scene] = {
         },
     ),
     "POST /prices/{id}": scene(
-        "bigger", cases={"transfer_lookup_key": case(True, refused=(False,), lookup_key="monthly")}
+        "bigger",
+        cases={
+            **IN_EUROS,
+            "transfer_lookup_key": case(True, refused=(False,), lookup_key="monthly"),
+        },
     ),
     "POST /promotion_codes": scene(
         promotion={"type": "coupon", "coupon": "$coupon"},
@@ -242,6 +253,7 @@ SCENES: dict[str, Scene] = {
         items=[{"price": "$monthly"}],
         cases={
             **one_time("add_invoice_items", PERIOD),
+            "currency": case("usd", "eur", customer="$fresh", items=[{"price": "$anywhere"}]),
             "backdate_start_date": case(START - DAY, START - 2 * DAY),
             "billing_cycle_anchor": case(START + DAY, START + 2 * DAY),
             **{

@@ -41,6 +41,8 @@ def _add_catalogue(desk: Desk) -> None:
         recurring = {"recurring": {"interval": every}} if every else {}
         do("POST /prices", keep=name, currency="usd", product="$product", unit_amount=amount,
            lookup_key=name, **recurring)  # fmt: skip
+    do("POST /prices", keep="anywhere", currency="usd", product="$product", unit_amount=1000,
+       recurring={"interval": "month"}, currency_options={"eur": {"unit_amount": 900}})  # fmt: skip
     do("POST /prices", keep="of_other", currency="usd", product="$other_product", unit_amount=100)
     do("POST /products", keep="unsold", name="Never sold")
     do("POST /coupons", keep="coupon", percent_off=50, duration="forever", id="HALF")

@@ -12,6 +12,7 @@ from stripe import StripeObject
 from stripe_sandbox.billing.automatic_tax import tax_of
 from stripe_sandbox.billing.balance import KIND as BALANCE_TRANSACTION
 from stripe_sandbox.billing.balance import aged
+from stripe_sandbox.billing.currencies import options_of
 from stripe_sandbox.billing.tax_ids import tax_ids_of
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
@@ -167,9 +168,9 @@ def _tiers(world: World, price: ReadOnly) -> list[Document] | None:
     return deepcopy(kept.get("tiers"))
 
 
-def _currency_options(_: World, price: ReadOnly) -> Document:
-    shown = ("custom_unit_amount", "tax_behavior", "unit_amount", "unit_amount_decimal")
-    return {price["currency"]: {name: price[name] for name in shown}}
+def _currency_options(world: World, price: ReadOnly) -> Document:
+    kept = world.store.peek("price", price["id"])
+    return options_of(world, kept or price)
 
 
 ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | list[Document] | None]] = {

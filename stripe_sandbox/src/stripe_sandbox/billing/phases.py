@@ -1,6 +1,7 @@
 """What happens when a phase of a subscription schedule begins or ends."""
 
 from stripe_sandbox.billing.changes import change_items, invoice_now
+from stripe_sandbox.billing.currencies import priced_in
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.later import drop_task, plan_task
 from stripe_sandbox.billing.periods import DAY, restart_period
@@ -111,7 +112,8 @@ def _changes(
     items, wanted = subscription["items"]["data"], phase["items"]
     changes: list[tuple[ReadOnly, ReadOnly | None]] = []
     for position, item in enumerate(wanted):
-        price = world.find("price", item["price"])
+        found = world.find("price", item["price"])
+        price = priced_in(world, found, subscription["currency"], "items[price]")
         place = {"id": items[position]["id"]} if position < len(items) else {}
         told = {name: item[name] for name in ("metadata", "quantity", "tax_rates")}
         changes.append(({**place, **told, "discounts": _given(item["discounts"])}, price))

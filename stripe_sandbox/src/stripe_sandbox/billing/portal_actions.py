@@ -9,6 +9,7 @@ from stripe_sandbox.billing.changes import (
     invoice_now,
     schedule_cancellation,
 )
+from stripe_sandbox.billing.currencies import priced_in
 from stripe_sandbox.billing.customers import use_card
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.periods import earliest_end
@@ -87,8 +88,7 @@ def change_plan(
     settings = (features or {}).get("subscription_update") or {}
     if discounts:
         replace_discounts(world, subscription, subscription, list(discounts))
-    pairs = [(one, world.find("price", one["price"]) if one.get("price") else None)
-             for one in items]  # fmt: skip
+    pairs = [(one, _price(world, subscription, one)) for one in items]
     bills_now, new_period = change_items(
         world,
         subscription,
@@ -99,6 +99,13 @@ def change_plan(
     world.change(subscription)
     if bills_now:
         invoice_now(world, subscription, new_period=new_period, strict=True)
+
+
+def _price(world: World, subscription: ReadOnly, item: ReadOnly) -> Document | None:
+    """Return the price that an item changes to, in the subscription's currency."""
+    if not item.get("price"):
+        return None
+    return priced_in(world, world.find("price", item["price"]), subscription["currency"], "price")
 
 
 def set_up_card(world: World, customer: ReadOnly, buyer: Buyer, return_url: str) -> Document:

@@ -14,6 +14,7 @@ from stripe.params.checkout import (
 from stripe_sandbox.billing.cart import Cart, line_items_of
 from stripe_sandbox.billing.cart_changes import MOST
 from stripe_sandbox.billing.checkout import expire_session, open_session
+from stripe_sandbox.billing.currencies import priced_in
 from stripe_sandbox.billing.lines import check_currency_of
 from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.subscriptions import PricedItem, refuse_repeated
@@ -196,7 +197,8 @@ def _price(call: Call, line: ReadOnly, path: str) -> Document:
         return prices.create(Call(call.world, {}, dict(line["price_data"]) | {"active": True}))
     if line.get("price") is None:
         raise missing_param(f"{path}[price]")
-    return prices.find_active_price(call.world, line["price"], f"{path}[price]")
+    price = prices.find_active_price(call.world, line["price"], f"{path}[price]")
+    return priced_in(call.world, price, call.get("currency"), f"{path}[price]")
 
 
 def _discounts(call: Call) -> list[ReadOnly]:

@@ -133,7 +133,7 @@ def one_time_charge(
     call: Call, given: ReadOnly, param: str, subscription: ReadOnly
 ) -> NewInvoiceItem:
     """Return the invoice item of one entry of `add_invoice_items`; `param` is its price param."""
-    price = named_price(call, given, param)
+    price = named_price(call, given, param, subscription["currency"])
     if price is None:
         raise missing_param(param)
     rates = find_rates(call.world, given.get("tax_rates"), param)

@@ -129,7 +129,10 @@ def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Do
     bills_now, new_period = change_items(
         world,
         subscription,
-        [(one, named_price(call, one, param)) for one in details["items"]],
+        [
+            (one, named_price(call, one, param, subscription["currency"]))
+            for one in details["items"]
+        ],
         proration=proration,
         at=at,
     )

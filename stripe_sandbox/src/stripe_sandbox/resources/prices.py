@@ -8,6 +8,7 @@ from stripe.params import (
     PriceUpdateParams,
 )
 
+from stripe_sandbox.billing.currencies import keep_options, priced_in
 from stripe_sandbox.billing.subscriptions import plan_of
 from stripe_sandbox.billing.usage import METER
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
@@ -23,8 +24,8 @@ from stripe_sandbox.operations import (
     retrieve,
 )
 from stripe_sandbox.resources import products
-from stripe_sandbox.resources.price_schemes import scheme_of
-from stripe_sandbox.supported import supports
+from stripe_sandbox.resources.price_schemes import amount_fields, scheme_of
+from stripe_sandbox.supported import entries, supports
 from stripe_sandbox.world import World
 
 MAX_INTERVALS = {"day": 1095, "week": 156, "month": 36, "year": 3}
@@ -56,8 +57,23 @@ def create(call: Call) -> Document:
             **scheme,
         }
     )
+    keep_options(world, price, _currency_options(call))
     world.announce("price.created", price)
     return price
+
+
+def _currency_options(call: Call) -> Document:
+    """Return the amounts in other currencies that the params have."""
+    options = {}
+    for currency, given in call.get("currency_options", {}).items():
+        path = f"currency_options[{currency}]"
+        check_currency(currency.lower(), path)
+        amounts = amount_fields(given, "unit_amount", path)
+        if amounts["unit_amount_decimal"] is None:
+            raise missing_param(f"{path}[unit_amount]")
+        behavior = given.get("tax_behavior") or "unspecified"
+        options[currency.lower()] = {**amounts, "tax_behavior": behavior}
+    return options
 
 
 def _product(call: Call) -> str:
@@ -135,15 +151,23 @@ def update(call: Call) -> Document:
         price["lookup_key"] = _take_lookup_key(call, price["id"])
     if "metadata" in call.params:
         price["metadata"] = merge_metadata(price["metadata"], call.params["metadata"])
+    keep_options(call.world, price, _currency_options(call))
     return call.world.change(price)
 
 
-def named_price(call: Call, given: ReadOnly, param: str) -> Document | None:
-    """Return the price of an item's `price` or `price_data`, if given."""
+def named_price(
+    call: Call, given: ReadOnly, param: str, currency: str | None = None
+) -> Document | None:
+    """Return the price of an item's `price` or `price_data`, if given; by default in its currency.
+
+    Raises ApiError for one that has no amount in the given currency.
+    """
     if given.get("price_data"):
         return create(Call(call.world, {}, dict(given["price_data"])))
     price_id = given.get("price") or given.get("plan")
-    return find_active_price(call.world, price_id, param) if price_id else None
+    if not price_id:
+        return None
+    return priced_in(call.world, find_active_price(call.world, price_id, param), currency, param)
 
 
 def find_active_price(world: World, price_id: str, param: str) -> Document:
@@ -184,7 +208,13 @@ def list_plans(call: Call) -> Listing:
 FILTERS: dict[str, Filter] = {"lookup_keys": _has_lookup_key, "recurring": _matches_recurring}
 
 UPDATE = supports(
-    "active", "lookup_key", "metadata", "nickname", "tax_behavior", "transfer_lookup_key"
+    "active",
+    "lookup_key",
+    "metadata",
+    "nickname",
+    "tax_behavior",
+    "transfer_lookup_key",
+    currency_options=entries(supports("tax_behavior", "unit_amount", "unit_amount_decimal")),
 )
 AMOUNT = supports("currency", "product", "tax_behavior", "unit_amount", "unit_amount_decimal")
 """What `price_data` has in every operation."""

@@ -127,7 +127,7 @@ def backdated_charges(call: Call, subscription: ReadOnly) -> list[NewInvoiceItem
 
 
 def _priced_item(call: Call, given: ReadOnly, index: int) -> PricedItem:
-    price = named_price(call, given, f"items[{index}][price]")
+    price = named_price(call, given, f"items[{index}][price]", call.get("currency"))
     if price is None:
         raise missing_param(f"items[{index}][price]")
     refuse_quantity(price, given)

@@ -189,7 +189,10 @@ def _change_terms(call: Call, subscription: Document) -> tuple[bool, bool]:
     _add_one_time_charges(call, subscription)
     if call.get("items"):
         refuse_scheduled_items(world, subscription)
-        given = [(one, named_price(call, one, "items[price]")) for one in call.get("items")]
+        currency = subscription["currency"]
+        given = [
+            (one, named_price(call, one, "items[price]", currency)) for one in call.get("items")
+        ]
         bills_now, new_period = change_items(
             world,
             subscription,

@@ -244,6 +244,7 @@ def list_subscriptions(call: Call) -> Document | Listing:
 PATH = "/subscriptions"
 CREATE = supports(
     "backdate_start_date",
+    "currency",
     "billing_cycle_anchor",
     "billing_cycle_anchor_config",
     "customer",
