@@ -692,6 +692,7 @@ BEGIN
                 min(i.paid_at) FILTER (WHERE i.stripe_status = 'paid' AND i.amount_paid > 0) AS first_paid_at,
                 (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
                     FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
+                min(i.disputed_since) AS disputed_since,
                 min(i.owed_since) FILTER (
                     WHERE i.stripe_status = 'open'
                        OR (i.stripe_status = 'uncollectible' AND i.last_paid IS NULL)
@@ -731,6 +732,7 @@ BEGIN
                     listed.stripe_payment_intent_id,
                     listed.billing_reason,
                     listed.amount_paid,
+                    listed.disputed_since,
                     coalesce(listed.paid_date AT TIME ZONE 'UTC', listed.stripe_created) AS paid_at,
                     -- of what is billed for terms: since it was finalized, once a payment has failed; a sent
                     -- one since it is due. One that was written off is owed until a later one is paid
@@ -926,7 +928,10 @@ BEGIN
                 END,
                 'paidAfterEnd', invoiced.paid_after_end,
                 'payableAfterEnd', t.stripe_status IN ('canceled', 'incomplete_expired') AND coalesce(invoiced.payable, FALSE)
-            ) AS inputs,
+            ) || CASE
+                WHEN invoiced.disputed_since IS NULL THEN '{}'
+                ELSE jsonb_build_object('disputedSince', invoiced.disputed_since)
+            END AS inputs,
             t.stripe_status IS NOT NULL AS mirrored
         FROM touched AS t
         LEFT JOIN LATERAL jsonb_to_recordset(billed) AS invoiced (
@@ -934,6 +939,7 @@ BEGIN
             settled boolean,
             order_paid boolean,
             payment_intent_id text,
+            disputed_since timestamptz,
             owed_since timestamptz,
             paid_after_end jsonb,
             payable boolean
@@ -2497,7 +2503,7 @@ CREATE FUNCTION billing_taken_back_v1(stripe_payment_intent_ids text[]) RETURNS 
         -- the bank has the money: from the chargeback on, unless it is won
         SELECT
             sum(d.amount) AS amount,
-            min(d.stripe_created) AS since
+            min(d.stripe_created) FILTER (WHERE d.waived_at IS NULL) AS since
         FROM stripe_disputes AS d
         WHERE d.stripe_payment_intent_id = ANY(billing_taken_back_v1.stripe_payment_intent_ids)
           AND d.status IN (
@@ -5055,7 +5061,7 @@ COMMENT ON COLUMN invoices.amount_invoiced IS 'Minor units in all, less what cre
 COMMENT ON COLUMN invoices.amount_refunded IS 'Minor units refunded of its payments, those under way included';
 COMMENT ON COLUMN invoices.amount_credited IS 'Minor units given back by credit notes without a refund: to the balance, or outside of Stripe';
 COMMENT ON COLUMN invoices.amount_disputed IS 'Minor units that disputes have taken and not given back';
-COMMENT ON COLUMN invoices.disputed_since IS 'Since when a dispute has taken money of it; null: none has, or it was given back';
+COMMENT ON COLUMN invoices.disputed_since IS 'Since when a dispute has taken money of it; null: none has, it was given back, or an operator waived it';
 COMMENT ON COLUMN invoices.amount_due IS 'Minor units, like amount_paid and amount_remaining; subtotal, tax_amount and total are in major units';
 COMMENT ON COLUMN invoices.amount_paid IS 'Minor units paid so far';
 COMMENT ON COLUMN invoices.amount_remaining IS 'Minor units still to be paid';
@@ -5184,6 +5190,40 @@ COMMENT ON COLUMN checkout_sessions.stripe_event_id IS 'The event whose snapshot
 COMMENT ON COLUMN checkout_sessions.created_at IS 'When this row was created';
 COMMENT ON COLUMN checkout_sessions.updated_at IS 'When this row was last changed';
 
+CREATE TABLE invoice_payments (
+    stripe_invoice_payment_id text NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount_paid bigint,
+    currency text,
+    status text NOT NULL,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT invoice_payments_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT invoice_payments_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'canceled'::text])))
+);
+COMMENT ON TABLE invoice_payments IS 'Which payment settled which invoice';
+COMMENT ON COLUMN invoice_payments.stripe_invoice_payment_id IS 'inpay_...';
+COMMENT ON COLUMN invoice_payments.stripe_invoice_id IS 'in_... that it pays';
+COMMENT ON COLUMN invoice_payments.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN invoice_payments.stripe_payment_intent_id IS 'pi_...';
+COMMENT ON COLUMN invoice_payments.stripe_charge_id IS 'ch_..., if there is no payment intent';
+COMMENT ON COLUMN invoice_payments.amount_paid IS 'Minor units of currency';
+COMMENT ON COLUMN invoice_payments.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN invoice_payments.status IS 'Stripe''s: open, paid or canceled';
+COMMENT ON COLUMN invoice_payments.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN invoice_payments.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN invoice_payments.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN invoice_payments.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN invoice_payments.created_at IS 'When this row was created';
+COMMENT ON COLUMN invoice_payments.updated_at IS 'When this row was last changed';
+
 CREATE TABLE orders (
     subscription_id uuid NOT NULL,
     customer_id uuid NOT NULL,
@@ -5309,6 +5349,66 @@ COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
 COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
 COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 
+CREATE TABLE stripe_disputes (
+    stripe_dispute_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_charge_id text NOT NULL,
+    stripe_payment_intent_id text,
+    status text NOT NULL,
+    reason text NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    fee bigint NOT NULL,
+    fee_currency text,
+    movements integer NOT NULL,
+    is_charge_refundable boolean NOT NULL,
+    evidence_due_at timestamp with time zone,
+    has_evidence boolean NOT NULL,
+    submissions integer NOT NULL,
+    waived_at timestamp with time zone,
+    waived_by text,
+    waived_reason text,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_disputes_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_disputes_check CHECK ((num_nonnulls(waived_at, waived_by, waived_reason) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT stripe_disputes_check1 CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_disputes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_disputes_fee_currency_check CHECK ((fee_currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_disputes_movements_check CHECK ((movements >= 0)),
+    CONSTRAINT stripe_disputes_status_check CHECK ((status = ANY (ARRAY['warning_needs_response'::text, 'warning_under_review'::text, 'warning_closed'::text, 'needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text, 'won'::text, 'prevented'::text]))),
+    CONSTRAINT stripe_disputes_submissions_check CHECK ((submissions >= 0))
+);
+COMMENT ON TABLE stripe_disputes IS 'Disputes: customers who asked their bank for the money back';
+COMMENT ON COLUMN stripe_disputes.stripe_dispute_id IS 'du_... or dp_...';
+COMMENT ON COLUMN stripe_disputes.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_disputes.stripe_charge_id IS 'ch_... that is disputed';
+COMMENT ON COLUMN stripe_disputes.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
+COMMENT ON COLUMN stripe_disputes.status IS 'Stripe''s; warning_...: the bank only asks, no money was taken';
+COMMENT ON COLUMN stripe_disputes.reason IS 'The bank''s: fraudulent, duplicate, product_not_received, ...';
+COMMENT ON COLUMN stripe_disputes.amount IS 'Minor units of currency that are disputed';
+COMMENT ON COLUMN stripe_disputes.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_disputes.fee IS 'Minor units of fee_currency that Stripe charges for it, less what it gave back';
+COMMENT ON COLUMN stripe_disputes.fee_currency IS 'The account''s currency; null: no fee';
+COMMENT ON COLUMN stripe_disputes.movements IS 'How often money was moved for it: taken, given back';
+COMMENT ON COLUMN stripe_disputes.is_charge_refundable IS 'Whether a refund is still possible, and ends it';
+COMMENT ON COLUMN stripe_disputes.evidence_due_at IS 'Until when evidence is accepted; null: none is asked for';
+COMMENT ON COLUMN stripe_disputes.has_evidence IS 'Whether evidence is staged or submitted';
+COMMENT ON COLUMN stripe_disputes.submissions IS 'How often evidence was submitted: Stripe takes it once';
+COMMENT ON COLUMN stripe_disputes.waived_at IS 'Since then DISPUTE_POLICY leaves its subscription alone: an operator decided so; null: it does not';
+COMMENT ON COLUMN stripe_disputes.waived_by IS 'Who decided it';
+COMMENT ON COLUMN stripe_disputes.waived_reason IS 'Why';
+COMMENT ON COLUMN stripe_disputes.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_disputes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_disputes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_disputes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_disputes.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_disputes.updated_at IS 'When this row was last changed';
+
 CREATE TABLE stripe_events (
     id text NOT NULL,
     type text NOT NULL,
@@ -5345,6 +5445,35 @@ COMMENT ON COLUMN stripe_events.last_error IS 'Why it failed: a sentence, then t
 COMMENT ON COLUMN stripe_events.next_attempt_at IS 'When the sweep retries it';
 COMMENT ON COLUMN stripe_events.received_at IS 'When it was committed here';
 COMMENT ON COLUMN stripe_events.applied_at IS 'When it was applied, or found stale';
+
+CREATE TABLE stripe_fraud_warnings (
+    stripe_fraud_warning_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_charge_id text NOT NULL,
+    stripe_payment_intent_id text,
+    fraud_type text NOT NULL,
+    actionable boolean NOT NULL,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_fraud_warnings_check CHECK ((stripe_as_of_since <= stripe_as_of))
+);
+COMMENT ON TABLE stripe_fraud_warnings IS 'Early fraud warnings: a bank reports a charge as fraud, before anyone disputes it';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_fraud_warning_id IS 'issfr_...';
+COMMENT ON COLUMN stripe_fraud_warnings.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_charge_id IS 'ch_... that is reported';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
+COMMENT ON COLUMN stripe_fraud_warnings.fraud_type IS 'The bank''s: made_with_stolen_card, ...';
+COMMENT ON COLUMN stripe_fraud_warnings.actionable IS 'Whether a refund can still avoid a dispute';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_fraud_warnings.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_fraud_warnings.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_fraud_warnings.updated_at IS 'When this row was last changed';
 
 CREATE TABLE stripe_refetches (
     object_id text NOT NULL,
@@ -5854,6 +5983,40 @@ UNION ALL
      JOIN billing_reconcile_drift d ON (((d.run_id = latest.id) AND (NOT d.repaired))))
      LEFT JOIN subscriptions s ON ((s.stripe_subscription_id = d.object_id)))
 UNION ALL
+ SELECT 'dispute_unanswered'::text AS trouble,
+    billed.subscription_id,
+    d.stripe_dispute_id AS object_id,
+    d.stripe_created AS since,
+    ((((((((
+        CASE
+            WHEN (d.status = 'warning_needs_response'::text) THEN 'the bank asks about '::text
+            ELSE 'the bank takes back '::text
+        END || d.amount) || ' '::text) || d.currency) || ' ('::text) || d.reason) || '); evidence is accepted until '::text) || to_char((d.evidence_due_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text)) || ' UTC'::text) AS detail
+   FROM (stripe_disputes d
+     LEFT JOIN LATERAL ( SELECT i.subscription_id
+           FROM (invoice_payments p
+             JOIN invoices i ON ((i.stripe_invoice_id = p.stripe_invoice_id)))
+          WHERE (p.stripe_payment_intent_id = d.stripe_payment_intent_id)
+          ORDER BY p.stripe_created
+         OFFSET 0
+         LIMIT 1) billed ON (true))
+  WHERE ((d.status = ANY (ARRAY['needs_response'::text, 'warning_needs_response'::text, 'appeal_needs_response'::text])) AND (d.evidence_due_at > now()))
+UNION ALL
+ SELECT 'fraud_warning'::text AS trouble,
+    billed.subscription_id,
+    w.stripe_fraud_warning_id AS object_id,
+    w.stripe_created AS since,
+    (((('the bank reports '::text || w.stripe_charge_id) || ' as '::text) || w.fraud_type) || ': a refund avoids a dispute'::text) AS detail
+   FROM (stripe_fraud_warnings w
+     LEFT JOIN LATERAL ( SELECT i.subscription_id
+           FROM (invoice_payments p
+             JOIN invoices i ON ((i.stripe_invoice_id = p.stripe_invoice_id)))
+          WHERE (p.stripe_payment_intent_id = w.stripe_payment_intent_id)
+          ORDER BY p.stripe_created
+         OFFSET 0
+         LIMIT 1) billed ON (true))
+  WHERE (w.actionable AND (w.stripe_created > (now() - '30 days'::interval)))
+UNION ALL
  SELECT 'receiver_disabled'::text AS trouble,
     NULL::uuid AS subscription_id,
     r.name AS object_id,
@@ -6158,7 +6321,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes show DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -6322,40 +6485,6 @@ COMMENT ON COLUMN idempotency_keys.subscription_id IS 'The order it led to';
 COMMENT ON COLUMN idempotency_keys.status IS 'HTTP status of the response; null: the first request is still running';
 COMMENT ON COLUMN idempotency_keys.response IS 'Body of the response';
 COMMENT ON COLUMN idempotency_keys.created_at IS 'When it was first used';
-
-CREATE TABLE invoice_payments (
-    stripe_invoice_payment_id text NOT NULL,
-    stripe_invoice_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_payment_intent_id text,
-    stripe_charge_id text,
-    amount_paid bigint,
-    currency text,
-    status text NOT NULL,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT invoice_payments_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT invoice_payments_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'canceled'::text])))
-);
-COMMENT ON TABLE invoice_payments IS 'Which payment settled which invoice';
-COMMENT ON COLUMN invoice_payments.stripe_invoice_payment_id IS 'inpay_...';
-COMMENT ON COLUMN invoice_payments.stripe_invoice_id IS 'in_... that it pays';
-COMMENT ON COLUMN invoice_payments.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN invoice_payments.stripe_payment_intent_id IS 'pi_...';
-COMMENT ON COLUMN invoice_payments.stripe_charge_id IS 'ch_..., if there is no payment intent';
-COMMENT ON COLUMN invoice_payments.amount_paid IS 'Minor units of currency';
-COMMENT ON COLUMN invoice_payments.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN invoice_payments.status IS 'Stripe''s: open, paid or canceled';
-COMMENT ON COLUMN invoice_payments.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN invoice_payments.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN invoice_payments.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN invoice_payments.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN invoice_payments.created_at IS 'When this row was created';
-COMMENT ON COLUMN invoice_payments.updated_at IS 'When this row was last changed';
 
 CREATE TABLE order_domains (
     subscription_id uuid NOT NULL,
@@ -6664,59 +6793,6 @@ COMMENT ON COLUMN stripe_customers.stripe_event_id IS 'The event whose snapshot 
 COMMENT ON COLUMN stripe_customers.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_customers.updated_at IS 'When this row was last changed';
 
-CREATE TABLE stripe_disputes (
-    stripe_dispute_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_charge_id text NOT NULL,
-    stripe_payment_intent_id text,
-    status text NOT NULL,
-    reason text NOT NULL,
-    amount bigint NOT NULL,
-    currency text NOT NULL,
-    fee bigint NOT NULL,
-    fee_currency text,
-    movements integer NOT NULL,
-    is_charge_refundable boolean NOT NULL,
-    evidence_due_at timestamp with time zone,
-    has_evidence boolean NOT NULL,
-    submissions integer NOT NULL,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_disputes_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT stripe_disputes_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT stripe_disputes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_disputes_fee_currency_check CHECK ((fee_currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_disputes_movements_check CHECK ((movements >= 0)),
-    CONSTRAINT stripe_disputes_status_check CHECK ((status = ANY (ARRAY['warning_needs_response'::text, 'warning_under_review'::text, 'warning_closed'::text, 'needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text, 'won'::text, 'prevented'::text]))),
-    CONSTRAINT stripe_disputes_submissions_check CHECK ((submissions >= 0))
-);
-COMMENT ON TABLE stripe_disputes IS 'Disputes: customers who asked their bank for the money back';
-COMMENT ON COLUMN stripe_disputes.stripe_dispute_id IS 'du_... or dp_...';
-COMMENT ON COLUMN stripe_disputes.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN stripe_disputes.stripe_charge_id IS 'ch_... that is disputed';
-COMMENT ON COLUMN stripe_disputes.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
-COMMENT ON COLUMN stripe_disputes.status IS 'Stripe''s; warning_...: the bank only asks, no money was taken';
-COMMENT ON COLUMN stripe_disputes.reason IS 'The bank''s: fraudulent, duplicate, product_not_received, ...';
-COMMENT ON COLUMN stripe_disputes.amount IS 'Minor units of currency that are disputed';
-COMMENT ON COLUMN stripe_disputes.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN stripe_disputes.fee IS 'Minor units of fee_currency that Stripe charges for it, less what it gave back';
-COMMENT ON COLUMN stripe_disputes.fee_currency IS 'The account''s currency; null: no fee';
-COMMENT ON COLUMN stripe_disputes.movements IS 'How often money was moved for it: taken, given back';
-COMMENT ON COLUMN stripe_disputes.is_charge_refundable IS 'Whether a refund is still possible, and ends it';
-COMMENT ON COLUMN stripe_disputes.evidence_due_at IS 'Until when evidence is accepted; null: none is asked for';
-COMMENT ON COLUMN stripe_disputes.has_evidence IS 'Whether evidence is staged or submitted';
-COMMENT ON COLUMN stripe_disputes.submissions IS 'How often evidence was submitted: Stripe takes it once';
-COMMENT ON COLUMN stripe_disputes.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_disputes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_disputes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_disputes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_disputes.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_disputes.updated_at IS 'When this row was last changed';
-
 CREATE TABLE stripe_event_polls (
     livemode boolean NOT NULL,
     polled_at timestamp with time zone NOT NULL,
@@ -6730,35 +6806,6 @@ COMMENT ON COLUMN stripe_event_polls.polled_at IS 'When the list was last asked 
 COMMENT ON COLUMN stripe_event_polls.read_until IS 'Events created until then have been read, by Stripe''s clock; null: none yet';
 COMMENT ON COLUMN stripe_event_polls.found_at IS 'When events that no webhook had delivered were last stored; null: never';
 COMMENT ON COLUMN stripe_event_polls.found IS 'How many events were stored this way';
-
-CREATE TABLE stripe_fraud_warnings (
-    stripe_fraud_warning_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_charge_id text NOT NULL,
-    stripe_payment_intent_id text,
-    fraud_type text NOT NULL,
-    actionable boolean NOT NULL,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_fraud_warnings_check CHECK ((stripe_as_of_since <= stripe_as_of))
-);
-COMMENT ON TABLE stripe_fraud_warnings IS 'Early fraud warnings: a bank reports a charge as fraud, before anyone disputes it';
-COMMENT ON COLUMN stripe_fraud_warnings.stripe_fraud_warning_id IS 'issfr_...';
-COMMENT ON COLUMN stripe_fraud_warnings.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN stripe_fraud_warnings.stripe_charge_id IS 'ch_... that is reported';
-COMMENT ON COLUMN stripe_fraud_warnings.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
-COMMENT ON COLUMN stripe_fraud_warnings.fraud_type IS 'The bank''s: made_with_stolen_card, ...';
-COMMENT ON COLUMN stripe_fraud_warnings.actionable IS 'Whether a refund can still avoid a dispute';
-COMMENT ON COLUMN stripe_fraud_warnings.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_fraud_warnings.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_fraud_warnings.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_fraud_warnings.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_fraud_warnings.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_fraud_warnings.updated_at IS 'When this row was last changed';
 
 CREATE TABLE stripe_refunds (
     stripe_refund_id text NOT NULL,
@@ -7305,6 +7352,8 @@ CREATE INDEX stripe_customers_customer_idx ON stripe_customers USING btree (cust
 CREATE INDEX stripe_disputes_charge_idx ON stripe_disputes USING btree (stripe_charge_id);
 
 CREATE INDEX stripe_disputes_created_idx ON stripe_disputes USING btree (stripe_created);
+
+CREATE INDEX stripe_disputes_open_idx ON stripe_disputes USING btree (stripe_created) WHERE ((status = ANY (ARRAY['needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text])) AND (waived_at IS NULL));
 
 CREATE INDEX stripe_disputes_payment_intent_idx ON stripe_disputes USING btree (stripe_payment_intent_id);
 

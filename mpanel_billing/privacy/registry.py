@@ -32,6 +32,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "provisioning_log": _words("request response error"),
     "provisioning_work": _words("last_error trouble debt_error"),
     "stripe_charges": _words("card_last4"),
+    "stripe_disputes": _words("waived_reason"),
     "stripe_credit_notes": _words("memo"),
     "stripe_customers": _words("email name"),
     "stripe_events": _words("payload last_error"),
@@ -151,7 +152,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     ),
     "stripe_disputes": _words(
         "stripe_dispute_id stripe_charge_id stripe_payment_intent_id status reason currency"
-        " fee_currency stripe_event_id"
+        " fee_currency waived_by stripe_event_id"
     ),
     "stripe_fraud_warnings": _words(
         "stripe_fraud_warning_id stripe_charge_id stripe_payment_intent_id fraud_type"

@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
 _IN_DEBT = frozenset({"past_due", "unpaid", "paused"})
 
-Reason = Literal["ended", "held", "paused", "unpaid"]
+Reason = Literal["disputed", "ended", "held", "paused", "unpaid"]
 """Why the services of a subscription as a whole are suspended."""
 
 
@@ -39,13 +39,15 @@ class Policy:
     ended subscription, or of a removed product, stays suspended before it is terminated.
     `suspend_paused_collection`: whether a paused collection suspends; by Stripe's documentation
     the customer keeps access. `void_invoices_at_end`: whether invoices that are still open when
-    the accounts are terminated are voided first.
+    the accounts are terminated are voided first. `suspend_disputed`: whether a bank that takes
+    money back suspends, until it is won or waived.
     """
 
     grace: timedelta
     retention: timedelta
     suspend_paused_collection: bool = False
     void_invoices_at_end: bool = True
+    suspend_disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class Entitlement:
     `paused`. `owed_since`: since when the oldest unpaid cycle invoice is due; it may lie in the
     future. `term_start`: start of the term that Stripe calls past due or unpaid.
     `contradicted_since`: what `contradicted_since()` returned at the latest run. `held`: an
-    operator has suspended it. `paid_after_end`: the host has kept a payment that was made after
+    operator has suspended it. `disputed`: a bank has taken money of it.
+    `paid_after_end`: the host has kept a payment that was made after
     the end. `items_unplaced`: it has items that belong to no product of the catalogue.
     """
 
@@ -106,6 +109,7 @@ class Entitlement:
     contradicted_since: datetime | None = None
     ended_at: datetime | None = None
     held: bool = False
+    disputed: bool = False
     paid_after_end: bool = False
     leniency: Leniency = field(default_factory=Leniency)
     items: tuple[Included, ...] = ()
@@ -198,13 +202,20 @@ def _verdict(subscription: Entitlement, policy: Policy, now: datetime) -> _Verdi
         return _Verdict(Phase.WAITING)
     if status in {"canceled", "incomplete_expired"}:
         return _Verdict(Phase.ENDED, "ended")
-    if subscription.held:
-        return _Verdict(Phase.SUSPENDED, "held")
-    if _is_paused(subscription, policy):
-        return _Verdict(Phase.SUSPENDED, "paused")
+    if (reason := _suspension(subscription, policy)) is not None:
+        return _Verdict(Phase.SUSPENDED, reason)
     if status in _IN_DEBT:
         return _verdict_on_debt(subscription, policy, now)
     return _Verdict(Phase.ACTIVE)
+
+
+def _suspension(subscription: Entitlement, policy: Policy) -> Reason | None:
+    """Return why it is suspended, whatever was paid; None if it is not."""
+    if subscription.held:
+        return "held"
+    if subscription.disputed and policy.suspend_disputed:
+        return "disputed"
+    return "paused" if _is_paused(subscription, policy) else None
 
 
 def contradicted_since(subscription: Entitlement) -> datetime | None:

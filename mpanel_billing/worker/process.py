@@ -46,6 +46,7 @@ from mpanel_billing.retention.repository import Ages
 from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.subscriptions.disputes import end_disputed
 from mpanel_billing.subscriptions.finders import FINDERS
 from mpanel_billing.subscriptions.service_ends import finish_service_ends
 from mpanel_billing.telemetry.counters import JobOutcome, begin_counting_jobs, count_job
@@ -162,6 +163,7 @@ async def _open_queue(
                 retention=timedelta(days=settings.retention_days),
                 suspend_paused_collection=settings.paused_collection == "suspend",
                 void_invoices_at_end=settings.open_invoices_at_end == "void",
+                suspend_disputed=settings.dispute_policy == "suspend",
             ),
             tenant_suffix=settings.tenant_suffix,
             livemode=settings.livemode,
@@ -173,6 +175,8 @@ async def _open_queue(
         queue = PgQueuer.from_asyncpg_pool(queue_pool)
         register(queue, provisioning, progress)
         schedule_pruning(queue, pool, ages_of(settings))
+        if settings.dispute_policy == "cancel":
+            schedule_ending_disputed(queue, Mirror(pool, gateway, settings.livemode))
         stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))
         mirror = Mirror(pool, stripe, settings.livemode, silent=True)
         context = ReconcileContext(mirror, drivers)
@@ -255,6 +259,14 @@ def register(queue: PgQueuer, provisioning: Provisioning, progress: Progress) ->
     @queue.schedule("poll_events", _EVERY_MINUTE)
     async def poll(_: Schedule) -> None:
         await poll_events(mirror)
+
+
+def schedule_ending_disputed(queue: PgQueuer, mirror: Mirror) -> None:
+    """Cancel subscriptions whose payments are disputed, every minute."""
+
+    @queue.schedule("end_disputed", _EVERY_MINUTE)
+    async def end(_: Schedule) -> None:
+        await end_disputed(mirror)
 
 
 def schedule_pruning(queue: PgQueuer, pool: Pool, ages: Ages) -> None:

@@ -78,7 +78,7 @@ FROM (VALUES
     ('amount_refunded', 'Minor units refunded of its payments, those under way included'),
     ('amount_credited', 'Minor units given back by credit notes without a refund: to the balance, or outside of Stripe'),
     ('amount_disputed', 'Minor units that disputes have taken and not given back'),
-    ('disputed_since', 'Since when a dispute has taken money of it; null: none has, or it was given back'),
+    ('disputed_since', 'Since when a dispute has taken money of it; null: none has, it was given back, or an operator waived it'),
     ('amount_due', 'Minor units, like amount_paid and amount_remaining; subtotal, tax_amount and total are in major units'),
     ('amount_paid', 'Minor units paid so far'),
     ('amount_remaining', 'Minor units still to be paid'),

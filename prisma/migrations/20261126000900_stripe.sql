@@ -279,6 +279,10 @@ CREATE TABLE stripe_disputes (
     evidence_due_at timestamptz,
     has_evidence boolean NOT NULL,
     submissions integer NOT NULL CHECK (submissions >= 0),
+    waived_at timestamptz,
+    waived_by text,
+    waived_reason text,
+    CHECK (num_nonnulls(waived_at, waived_by, waived_reason) IN (0, 3)),
     stripe_created timestamptz NOT NULL,
     stripe_as_of_since timestamptz NOT NULL,
     stripe_as_of timestamptz NOT NULL,
@@ -290,6 +294,9 @@ CREATE TABLE stripe_disputes (
 CREATE INDEX stripe_disputes_payment_intent_idx ON stripe_disputes (stripe_payment_intent_id);
 CREATE INDEX stripe_disputes_charge_idx ON stripe_disputes (stripe_charge_id);
 CREATE INDEX stripe_disputes_created_idx ON stripe_disputes (stripe_created);
+CREATE INDEX stripe_disputes_open_idx ON stripe_disputes (stripe_created)
+WHERE status IN ('needs_response', 'under_review', 'appeal_needs_response', 'appeal_under_review', 'lost')
+    AND waived_at IS NULL;
 CREATE INDEX stripe_disputes_unanswered_idx ON stripe_disputes (evidence_due_at)
 WHERE status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response');
 COMMENT ON TABLE stripe_disputes IS 'Disputes: customers who asked their bank for the money back';
@@ -308,6 +315,9 @@ COMMENT ON COLUMN stripe_disputes.is_charge_refundable IS 'Whether a refund is s
 COMMENT ON COLUMN stripe_disputes.evidence_due_at IS 'Until when evidence is accepted; null: none is asked for';
 COMMENT ON COLUMN stripe_disputes.has_evidence IS 'Whether evidence is staged or submitted';
 COMMENT ON COLUMN stripe_disputes.submissions IS 'How often evidence was submitted: Stripe takes it once';
+COMMENT ON COLUMN stripe_disputes.waived_at IS 'Since then DISPUTE_POLICY leaves its subscription alone: an operator decided so; null: it does not';
+COMMENT ON COLUMN stripe_disputes.waived_by IS 'Who decided it';
+COMMENT ON COLUMN stripe_disputes.waived_reason IS 'Why';
 COMMENT ON COLUMN stripe_disputes.stripe_created IS 'When Stripe created it';
 COMMENT ON COLUMN stripe_disputes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
 COMMENT ON COLUMN stripe_disputes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';

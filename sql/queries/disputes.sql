@@ -18,6 +18,9 @@
 --     evidence_due_at timestamp with time zone,
 --     has_evidence boolean NOT NULL,
 --     submissions integer NOT NULL,
+--     waived_at timestamp with time zone,
+--     waived_by text,
+--     waived_reason text,
 --     stripe_created timestamp with time zone NOT NULL,
 --     stripe_as_of_since timestamp with time zone NOT NULL,
 --     stripe_as_of timestamp with time zone NOT NULL,
@@ -25,7 +28,8 @@
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT stripe_disputes_amount_check CHECK ((amount >= 0)),
---     CONSTRAINT stripe_disputes_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+--     CONSTRAINT stripe_disputes_check CHECK ((num_nonnulls(waived_at, waived_by, waived_reason) = ANY (ARRAY[0, 3]))),
+--     CONSTRAINT stripe_disputes_check1 CHECK ((stripe_as_of_since <= stripe_as_of)),
 --     CONSTRAINT stripe_disputes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT stripe_disputes_fee_currency_check CHECK ((fee_currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT stripe_disputes_movements_check CHECK ((movements >= 0)),
@@ -35,6 +39,7 @@
 -- ALTER TABLE ONLY stripe_disputes ADD CONSTRAINT stripe_disputes_pkey PRIMARY KEY (stripe_dispute_id);
 -- CREATE INDEX stripe_disputes_charge_idx ON stripe_disputes USING btree (stripe_charge_id);
 -- CREATE INDEX stripe_disputes_created_idx ON stripe_disputes USING btree (stripe_created);
+-- CREATE INDEX stripe_disputes_open_idx ON stripe_disputes USING btree (stripe_created) WHERE ((status = ANY (ARRAY['needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text])) AND (waived_at IS NULL));
 -- CREATE INDEX stripe_disputes_payment_intent_idx ON stripe_disputes USING btree (stripe_payment_intent_id);
 -- CREATE INDEX stripe_disputes_unanswered_idx ON stripe_disputes USING btree (evidence_due_at) WHERE (status = ANY (ARRAY['needs_response'::text, 'warning_needs_response'::text, 'appeal_needs_response'::text]));
 
@@ -102,3 +107,126 @@ SELECT
 FROM stretch AS t
 LEFT JOIN billing_reconcile_marks AS m
     ON m.object_id = t.object_id;
+
+-- name: list_disputes(only_open, livemode, most)
+-- The latest first, or, of those that wait for an answer, the most urgent.
+SELECT
+    d.stripe_dispute_id,
+    d.status,
+    d.reason,
+    d.amount,
+    d.currency,
+    d.fee,
+    d.fee_currency,
+    d.is_charge_refundable,
+    d.evidence_due_at,
+    d.has_evidence,
+    d.submissions,
+    d.waived_at,
+    d.waived_by,
+    d.waived_reason,
+    d.stripe_created,
+    d.stripe_charge_id,
+    d.stripe_payment_intent_id,
+    billed.stripe_number,
+    billed.stripe_invoice_id,
+    billed.subscription_id
+FROM stripe_disputes AS d
+LEFT JOIN LATERAL (
+    SELECT
+        i.stripe_number,
+        i.stripe_invoice_id,
+        i.subscription_id
+    FROM invoice_payments AS p
+    JOIN invoices AS i
+        ON i.stripe_invoice_id = p.stripe_invoice_id
+    WHERE p.stripe_payment_intent_id = d.stripe_payment_intent_id
+    ORDER BY p.stripe_created
+    LIMIT 1
+) AS billed ON TRUE
+WHERE d.livemode = :livemode::boolean
+  AND (
+      NOT :only_open::boolean
+      OR d.status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response')
+  )
+ORDER BY CASE WHEN :only_open::boolean THEN d.evidence_due_at END, d.stripe_created DESC
+LIMIT :most;
+
+-- name: get_evidence(stripe_dispute_id, livemode)^
+-- What our records say about a disputed payment: who ordered what, for which time, and what was served.
+SELECT
+    d.stripe_dispute_id,
+    d.status,
+    d.reason,
+    d.submissions,
+    c.name AS customer_name,
+    c.email,
+    concat_ws(', ', c.address_line1, c.address_line2, c.city, c.state, c.postal_code, c.country) AS address,
+    s.id AS subscription_id,
+    s.created_at AT TIME ZONE 'UTC' AS ordered_at,
+    product.name AS plan,
+    s.billing_cycle,
+    i.stripe_number,
+    i.period_start,
+    i.period_end,
+    coalesce(t.billing_former_domain, t.domain) AS domain,
+    (
+        SELECT jsonb_agg(jsonb_build_object('at', l.created_at, 'action', l.action, 'service', l.product_type) ORDER BY l.created_at)
+        FROM provisioning_log AS l
+        WHERE l.subscription_id = s.id
+          AND l.outcome = 'done'
+    ) AS served,
+    (
+        SELECT jsonb_agg(jsonb_build_object('at', o.stripe_created, 'charge', o.stripe_charge_id, 'amount', o.amount, 'currency', o.currency) ORDER BY o.stripe_created)
+        FROM stripe_charges AS o
+        WHERE o.stripe_customer_id = s.stripe_customer_id
+          AND o.status = 'succeeded'
+          AND o.stripe_charge_id <> d.stripe_charge_id
+    ) AS other_charges
+FROM stripe_disputes AS d
+LEFT JOIN invoice_payments AS p
+    ON p.stripe_payment_intent_id = d.stripe_payment_intent_id
+LEFT JOIN invoices AS i
+    ON i.stripe_invoice_id = p.stripe_invoice_id
+LEFT JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+LEFT JOIN products AS product
+    ON product.id = s.product_id
+LEFT JOIN customers AS c
+    ON c.id = coalesce(s.customer_id, i.customer_id)
+LEFT JOIN tenants AS t
+    ON t.id = s.tenant_id
+WHERE d.stripe_dispute_id = :stripe_dispute_id
+  AND d.livemode = :livemode::boolean
+ORDER BY p.stripe_created
+LIMIT 1;
+
+-- name: waive(stripe_dispute_id, waived_by, waived_reason)$
+UPDATE stripe_disputes
+SET waived_at = now(),
+    waived_by = :waived_by,
+    waived_reason = :waived_reason,
+    updated_at = now()
+WHERE stripe_dispute_id = :stripe_dispute_id
+  AND waived_at IS NULL
+RETURNING stripe_payment_intent_id;
+
+-- name: list_to_end(livemode, most)
+-- Subscriptions that go on although a bank has taken money of them: what is lost for half a year is past.
+SELECT DISTINCT ON (s.id)
+    s.id AS subscription_id,
+    d.stripe_dispute_id
+FROM stripe_disputes AS d
+JOIN invoice_payments AS p
+    ON p.stripe_payment_intent_id = d.stripe_payment_intent_id
+JOIN invoices AS i
+    ON i.stripe_invoice_id = p.stripe_invoice_id
+JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+WHERE d.status IN ('needs_response', 'under_review', 'appeal_needs_response', 'appeal_under_review', 'lost')
+  AND d.waived_at IS NULL
+  AND d.livemode = :livemode::boolean
+  AND d.stripe_created > now() - interval '180 days'
+  AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')
+ORDER BY s.id, d.stripe_created
+LIMIT :most;

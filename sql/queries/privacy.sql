@@ -487,6 +487,17 @@ blanked_notes AS (
       AND memo IS NOT NULL
     RETURNING stripe_credit_note_id
 ),
+blanked_disputes AS (
+    UPDATE stripe_disputes
+    SET waived_reason = 'erased'
+    WHERE waived_reason IS NOT NULL
+      AND stripe_charge_id IN (
+          SELECT c.stripe_charge_id
+          FROM stripe_charges AS c
+          WHERE c.stripe_customer_id = ANY(:stripe_customers::text[])
+      )
+    RETURNING stripe_dispute_id
+),
 blanked_deliveries AS (
     UPDATE billing_deliveries AS d
     SET last_error = 'erased'
@@ -533,6 +544,8 @@ FROM (
     SELECT 'invoices', (SELECT count(*) FROM blanked_invoices)
     UNION ALL
     SELECT 'stripe_charges', (SELECT count(*) FROM blanked_cards)
+    UNION ALL
+    SELECT 'stripe_disputes', (SELECT count(*) FROM blanked_disputes)
     UNION ALL
     SELECT 'stripe_credit_notes', (SELECT count(*) FROM blanked_notes)
     UNION ALL

@@ -54,6 +54,7 @@ BEGIN
                 min(i.paid_at) FILTER (WHERE i.stripe_status = 'paid' AND i.amount_paid > 0) AS first_paid_at,
                 (array_agg(i.stripe_payment_intent_id ORDER BY i.stripe_created DESC, i.stripe_invoice_id DESC)
                     FILTER (WHERE i.stripe_payment_intent_id IS NOT NULL))[1] AS payment_intent_id,
+                min(i.disputed_since) AS disputed_since,
                 min(i.owed_since) FILTER (
                     WHERE i.stripe_status = 'open'
                        OR (i.stripe_status = 'uncollectible' AND i.last_paid IS NULL)
@@ -93,6 +94,7 @@ BEGIN
                     listed.stripe_payment_intent_id,
                     listed.billing_reason,
                     listed.amount_paid,
+                    listed.disputed_since,
                     coalesce(listed.paid_date AT TIME ZONE 'UTC', listed.stripe_created) AS paid_at,
                     -- of what is billed for terms: since it was finalized, once a payment has failed; a sent
                     -- one since it is due. One that was written off is owed until a later one is paid
@@ -288,7 +290,10 @@ BEGIN
                 END,
                 'paidAfterEnd', invoiced.paid_after_end,
                 'payableAfterEnd', t.stripe_status IN ('canceled', 'incomplete_expired') AND coalesce(invoiced.payable, FALSE)
-            ) AS inputs,
+            ) || CASE
+                WHEN invoiced.disputed_since IS NULL THEN '{}'
+                ELSE jsonb_build_object('disputedSince', invoiced.disputed_since)
+            END AS inputs,
             t.stripe_status IS NOT NULL AS mirrored
         FROM touched AS t
         LEFT JOIN LATERAL jsonb_to_recordset(billed) AS invoiced (
@@ -296,6 +301,7 @@ BEGIN
             settled boolean,
             order_paid boolean,
             payment_intent_id text,
+            disputed_since timestamptz,
             owed_since timestamptz,
             paid_after_end jsonb,
             payable boolean

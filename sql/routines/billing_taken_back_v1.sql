@@ -20,7 +20,7 @@ AS $$
         -- the bank has the money: from the chargeback on, unless it is won
         SELECT
             sum(d.amount) AS amount,
-            min(d.stripe_created) AS since
+            min(d.stripe_created) FILTER (WHERE d.waived_at IS NULL) AS since
         FROM stripe_disputes AS d
         WHERE d.stripe_payment_intent_id = ANY(billing_taken_back_v1.stripe_payment_intent_ids)
           AND d.status IN (

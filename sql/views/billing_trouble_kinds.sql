@@ -185,6 +185,20 @@ FROM (
         'mpanel-billing reconcile --object OBJECT'
     ),
     (
+        'dispute_unanswered',
+        'trouble',
+        'A bank disputes a payment, or asks about it, and waits for evidence.',
+        'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost',
+        'mpanel-billing disputes show DISPUTE'
+    ),
+    (
+        'fraud_warning',
+        'trouble',
+        'A bank reports a payment as fraud, and nobody disputes it yet.',
+        'a refund, a dispute, or 30 days',
+        'mpanel-billing refund INVOICE'
+    ),
+    (
         'receiver_disabled',
         'trouble',
         'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.',

@@ -60,6 +60,8 @@ OF_TROUBLE = (
     "billing_services_unsettled_idx",
     "billing_trials_second_idx",
     "billing_deliveries_unfinished_idx",
+    "stripe_disputes_unanswered_idx",
+    "stripe_fraud_warnings_actionable_idx",
 )
 WATCHED = (
     "provisioning_work_owed_idx",

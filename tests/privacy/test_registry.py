@@ -40,6 +40,22 @@ INSERT INTO stripe_credit_notes (stripe_credit_note_id, livemode, stripe_invoice
     amount_out_of_band, currency, stripe_created, stripe_as_of_since, stripe_as_of)
     SELECT 'cn_1', FALSE, stripe_invoice_id, $1, 'issued', 1, 0, 0, 1, 0, 'usd', now(), now(), now()
     FROM invoices LIMIT 1;
+WITH charge AS (
+    INSERT INTO stripe_charges (stripe_charge_id, livemode, stripe_payment_intent_id,
+        stripe_customer_id, amount, amount_captured, amount_refunded, currency, status,
+        stripe_created, stripe_as_of_since, stripe_as_of)
+    SELECT 'ch_0', FALSE, stripe_payment_intent_id, $1, 1, 1, 0, 'usd', 'succeeded', now(), now(),
+        now()
+    FROM invoice_payments LIMIT 1
+    RETURNING stripe_charge_id, stripe_payment_intent_id
+)
+INSERT INTO stripe_disputes (stripe_dispute_id, livemode, stripe_charge_id,
+    stripe_payment_intent_id, status, reason, amount, currency, fee, movements,
+    is_charge_refundable, has_evidence, submissions, stripe_created, stripe_as_of_since,
+    stripe_as_of, waived_at, waived_by, waived_reason)
+    SELECT 'du_0', FALSE, stripe_charge_id, stripe_payment_intent_id, 'lost', 'fraudulent', 1,
+        'usd', 0, 1, FALSE, FALSE, 0, now(), now(), now(), now(), 'grace', 'a test'
+    FROM charge;
 INSERT INTO billing_deleted_subscriptions (subscription_id, stripe_customer_id, livemode,
     stripe_status, subscription) VALUES (gen_random_uuid(), $1, FALSE, 'canceled', '{}');
 WITH receiver AS (

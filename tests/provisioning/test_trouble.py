@@ -353,6 +353,8 @@ ELSEWHERE = {
     "paid_after_end": "test_after_end.py",
     "open_after_end": "test_after_end.py",
     "drift": "tests/reconciliation/test_drift.py",
+    "dispute_unanswered": "tests/subscriptions/test_disputes.py",
+    "fraud_warning": "tests/subscriptions/test_disputes.py",
     "receiver_disabled": "tests/messages/test_sending.py",
     "not_delivered": "tests/messages/test_sending.py",
 }

@@ -83,6 +83,7 @@ def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Ent
         contradicted_since=row["contradicted_since"],
         ended_at=moment_of(inputs["endedAt"]),
         held=row["hold_reason"] is not None,
+        disputed=inputs.get("disputedSince") is not None,
         paid_after_end=inputs["paidAfterEnd"] is not None,
         leniency=Leniency(
             None if grace_days is None else timedelta(days=grace_days), row["not_before"]

@@ -1,0 +1,121 @@
+"""Disputes: what is on record, evidence for the bank, and what they do to the subscription."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from mpanel_billing.access import audit
+from mpanel_billing.access.audit import Actor, Target
+from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.errors import BillingError, ConflictError, NotFoundError
+from mpanel_billing.jobs.queue import enqueue_triggers
+from mpanel_billing.mirror import repository as mirrored
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.mirror.service import lock_order
+from mpanel_billing.stripe_gateway.disputes import get_evidence, send_evidence
+from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.evidence import evidence_of
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest, cancel
+from mpanel_billing.subscriptions.lookup import CustomerRef
+
+logger = logging.getLogger(__name__)
+
+_ANSWERABLE = frozenset({"needs_response", "warning_needs_response", "appeal_needs_response"})
+_MOST_ENDED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The evidence of a dispute as it is at Stripe now; `submitted`: the bank has it."""
+
+    fields: Mapping[str, str]
+    submitted: bool
+
+
+async def list_disputes(
+    pool: Pool, *, only_open: bool, livemode: bool, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return the latest disputes; with `only_open` those to be answered, the most urgent first."""
+    async with acquired(pool) as conn:
+        return await repository.list_disputes(
+            conn, only_open=only_open, livemode=livemode, most=most
+        )
+
+
+async def give_evidence(
+    mirror: Mirror, dispute_id: str, given: Mapping[str, str], by: Actor, *, submit: bool
+) -> Evidence:
+    """Stage what our records say, and what is `given` instead, at Stripe; `submit` sends it on.
+
+    What was staged before stays, unless it is given again. ConflictError for a dispute that takes
+    no evidence, because Stripe takes it once; NotFoundError, StripeError.
+    """
+    await mirror.refresh("dispute", dispute_id)
+    async with acquired(mirror.pool) as conn:
+        record = await repository.get_evidence(conn, dispute_id, livemode=mirror.livemode)
+    if record is None:
+        raise NotFoundError("Dispute not found.", code="unknown_dispute")
+    if record["status"] not in _ANSWERABLE or record["submissions"] > 0:
+        raise ConflictError(
+            f"This dispute takes no more evidence: it is {record['status']}.",
+            code="evidence_not_taken",
+        )
+    staged = await get_evidence(mirror.stripe, dispute_id)
+    fields = {**evidence_of(dict(record)), **staged, **given}
+    action = "dispute.submit" if submit else "dispute.stage"
+    target = Target("dispute", dispute_id)
+    async with audit.attempt(mirror.pool, by, action, target) as entry:
+        entry.note(fields=sorted(fields))
+        key = _key(dispute_id, fields, submit=submit)
+        await send_evidence(mirror.stripe, dispute_id, fields, submit=submit, key=key)
+    await mirror.refresh("dispute", dispute_id)
+    return Evidence(fields, submit)
+
+
+def _key(dispute_id: str, fields: Mapping[str, str], *, submit: bool) -> str:
+    """Return the idempotency key: the same evidence is sent once."""
+    text = json.dumps([dict(fields), submit], sort_keys=True)
+    return f"evidence-{dispute_id}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+async def waive(pool: Pool, dispute_id: str, reason: str, by: Actor) -> None:
+    """Let a subscription go on despite a dispute; NotFoundError if none waits for that."""
+    async with transaction(pool) as conn:
+        intent = await repository.waive_dispute(conn, dispute_id, by.name, reason)
+        if intent is None:
+            raise NotFoundError("Dispute not found, or waived already.", code="unknown_dispute")
+        await audit.record(
+            conn, by, "dispute.waive", Target("dispute", dispute_id), {"reason": reason}
+        )
+        invoices = await mirrored.list_paid_invoices(conn, [intent])
+        await mirrored.lock_objects(conn, lock_order(("in", id_) for id_ in invoices))
+        await mirrored.note_taken_back(conn, invoices)
+        subscriptions = await mirrored.list_invoice_subscriptions(conn, invoices)
+        await mirrored.lock_objects(conn, lock_order(("sub", id_) for id_ in subscriptions))
+        derived = await mirrored.derive(conn, subscriptions, [])
+        await enqueue_triggers(conn, derived.work, ())
+
+
+async def end_disputed(mirror: Mirror) -> int:
+    """Cancel what goes on although a bank has taken its money, once for each dispute."""
+    async with acquired(mirror.pool) as conn:
+        due = await repository.list_disputed_to_end(
+            conn, livemode=mirror.livemode, most=_MOST_ENDED
+        )
+    ended = 0
+    for subscription_id, dispute_id in due:
+        key = f"dispute-{dispute_id}"
+        request = ChangeRequest(Actor("worker"), subscription_id, CustomerRef(), key)
+        try:
+            await cancel(mirror, request, at_period_end=False, reason=f"dispute {dispute_id}")
+        except BillingError as error:
+            fields: dict[str, Any] = {"disputeId": dispute_id}
+            logger.warning("disputed, and not cancelled yet: %s", error, extra=fields)
+        else:
+            ended += 1
+    return ended

@@ -1,0 +1,175 @@
+"""Disputes: what they do to the subscription, and the evidence that answers them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.errors import ConflictError, NotFoundError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.subscriptions import disputes
+from tests.commands import run_command
+from tests.subscriptions.conftest import Backend
+
+BY = Actor("cli:grace@panel")
+TROUBLE = (
+    "SELECT trouble FROM billing_trouble WHERE trouble IN ('dispute_unanswered', 'fraud_warning')"
+)
+
+
+def mirror_of(backend: Backend) -> Mirror:
+    return Mirror(backend.service.pool, backend.worker.gateway, livemode=False)
+
+
+@pytest.fixture
+async def charge(backend: Backend, bought: str) -> str:
+    """The charge of the first month."""
+    charges = await backend.worker.gateway.client.v1.charges.list_async()
+    assert bought
+    return charges.data[0].id
+
+
+async def disputed(backend: Backend, charge: str, **details: Any) -> str:
+    """Open a dispute, whose webhooks arrive."""
+    id_ = await backend.service.stripe.dispute(charge, **details)
+    await backend.worker.catch_up()
+    return id_
+
+
+async def services(backend: Backend, id_: str) -> set[str]:
+    rows = await backend.service.pool.fetch(
+        "SELECT actual FROM tenant_services WHERE subscription_id::text = $1", id_
+    )
+    return {row["actual"] for row in rows}
+
+
+def with_policy(backend: Backend, *, suspend: bool) -> None:
+    """Let the worker run under DISPUTE_POLICY=suspend, or flag."""
+    provisioning = backend.worker.provisioning
+    policy = replace(provisioning.policy, suspend_disputed=suspend)
+    backend.worker = replace(backend.worker, provisioning=replace(provisioning, policy=policy))
+
+
+async def troubles(backend: Backend) -> list[str]:
+    return [row["trouble"] for row in await backend.service.pool.fetch(TROUBLE)]
+
+
+async def test_a_dispute_is_trouble_until_it_is_answered_and_suspends_nothing_by_default(
+    backend: Backend, bought: str, charge: str
+) -> None:
+    id_ = await disputed(backend, charge)
+    assert await troubles(backend) == ["dispute_unanswered"]
+    assert await services(backend, bought) == {"active"}
+    await disputes.give_evidence(mirror_of(backend), id_, {}, BY, submit=True)
+    assert await troubles(backend) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("needs_response", "suspended"),
+        ("warning_needs_response", "active"),
+        ("prevented", "active"),
+    ],
+)
+async def test_only_a_chargeback_suspends(
+    backend: Backend, bought: str, charge: str, status: str, state: str
+) -> None:
+    with_policy(backend, suspend=True)
+    await disputed(backend, charge, status=status)
+    assert await services(backend, bought) == {state}
+
+
+@pytest.mark.parametrize(("outcome", "state"), [("won", "active"), ("lost", "suspended")])
+async def test_a_suspension_ends_when_the_dispute_is_won_or_waived(
+    backend: Backend, bought: str, charge: str, outcome: str, state: str
+) -> None:
+    with_policy(backend, suspend=True)
+    id_ = await disputed(backend, charge)
+    await backend.service.stripe.decide_dispute(id_, outcome)
+    await backend.worker.catch_up()
+    assert await services(backend, bought) == {state}
+    await disputes.waive(backend.service.pool, id_, "paid by bank transfer", BY)
+    await backend.worker.catch_up()
+    assert await services(backend, bought) == {"active"}
+    with pytest.raises(NotFoundError):
+        await disputes.waive(backend.service.pool, id_, "again", BY)
+
+
+async def test_the_policy_cancel_ends_the_subscription_once(
+    backend: Backend, bought: str, charge: str
+) -> None:
+    assert await disputes.end_disputed(mirror_of(backend)) == 0
+    await disputed(backend, charge)
+    ended = [await disputes.end_disputed(mirror_of(backend)) for _ in range(2)]
+    assert ended == [1, 0]
+    assert (await backend.subscription(bought))["stripeStatus"] == "canceled"
+
+
+async def test_a_waived_dispute_cancels_nothing(backend: Backend, bought: str, charge: str) -> None:
+    id_ = await disputed(backend, charge)
+    await disputes.waive(backend.service.pool, id_, "agreed", BY)
+    assert await disputes.end_disputed(mirror_of(backend)) == 0
+    assert (await backend.subscription(bought))["stripeStatus"] == "active"
+
+
+async def test_evidence_is_staged_from_our_records_and_submitted_once(
+    backend: Backend, charge: str
+) -> None:
+    id_ = await disputed(backend, charge)
+    mirror = mirror_of(backend)
+    told = {"uncategorized_text": "The customer asked for it."}
+    staged = await disputes.give_evidence(mirror, id_, told, BY, submit=False)
+    assert staged.fields["customer_email_address"] == "ada@example.com"
+    assert staged.fields["product_description"].startswith("Web hosting, plan Starter")
+    assert "create hosting" in staged.fields["access_activity_log"]
+    at_stripe = await backend.worker.gateway.client.v1.disputes.retrieve_async(id_)
+    assert at_stripe.evidence.uncategorized_text == "The customer asked for it."
+    assert (at_stripe.status, at_stripe.evidence_details.submission_count) == ("needs_response", 0)
+    done = await disputes.give_evidence(mirror, id_, {}, BY, submit=True)
+    assert done.fields == staged.fields
+    with pytest.raises(ConflictError, match="takes no more evidence: it is under_review"):
+        await disputes.give_evidence(mirror, id_, {}, BY, submit=True)
+    actions = await backend.service.pool.fetch(
+        "SELECT action, outcome FROM billing_audit_log WHERE target_id = $1 ORDER BY id", id_
+    )
+    assert [tuple(row) for row in actions] == [
+        ("dispute.stage", "done"),
+        ("dispute.submit", "done"),
+    ]
+
+
+async def test_an_early_fraud_warning_is_trouble_until_the_payment_is_refunded(
+    backend: Backend, bought: str, charge: str
+) -> None:
+    await backend.service.stripe.warn_of_fraud(charge)
+    await backend.worker.catch_up()
+    assert await troubles(backend) == ["fraud_warning"]
+    (invoice,) = await backend.invoices(bought)
+    await backend.done(f"invoices/{invoice['id']}/refund")
+    await backend.worker.catch_up()
+    assert await troubles(backend) == []
+
+
+async def test_support_lists_shows_answers_and_waives_disputes(
+    backend: Backend, charge: str
+) -> None:
+    async def say(*words: str) -> str:
+        url = backend.service.settings.database_url.get_secret_value()
+        done = await run_command(url, "disputes", *words, stripe_url=backend.service.sandbox.url)
+        assert done.status == 0, done.err
+        return done.out
+
+    assert await say("list") == "there are none\n"
+    id_ = await disputed(backend, charge)
+    assert f"{id_}  needs_response  fraudulent" in await say("list", "--open")
+    shown = await say("show", id_)
+    assert "evidence:        none" in shown
+    assert "can be refunded: no" in shown
+    assert "staged, and not submitted" in await say("evidence", id_)
+    assert "evidence:        staged" in await say("show", id_)
+    assert "submitted" in await say("evidence", id_, "--submit")
+    assert await say("list", "--open") == "there are none\n"
+    assert await say("waive", id_, "--reason", "agreed") == "waived\n"
+    assert "agreed" in await say("show", id_)
