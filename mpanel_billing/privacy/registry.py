@@ -82,7 +82,7 @@ KEPT: Mapping[str, Mapping[str, str]] = {
 NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_adoptions": _words("source problem"),
     "billing_api_keys": _words("id name key_hash scopes created_by networks"),
-    "billing_changes": _words("kind request_hash state stripe_id"),
+    "billing_changes": _words("kind request_hash state stripe_id end_service"),
     "billing_deleted_subscriptions": _words(
         "stripe_subscription_id stripe_customer_id stripe_status settled_how"
     ),
