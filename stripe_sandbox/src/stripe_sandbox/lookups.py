@@ -40,6 +40,7 @@ def _owed_state(delivery: ReadOnly) -> Iterable[str | None]:
 LOOKUPS: Mapping[str, Mapping[str, Values]] = {
     "_delivery": {"event": _field("event"), "state": _owed_state},
     "_task": {"test_clock": _field("test_clock")},
+    "_usage": {"holder": _field("holder")},
     "balance_transaction": {"source": _field("source")},
     "charge": {"customer": _field("customer"), "payment_intent": _field("payment_intent")},
     "checkout.session": {
@@ -64,6 +65,7 @@ LOOKUPS: Mapping[str, Mapping[str, Values]] = {
     "promotion_code": {"code": _code},
     "radar.early_fraud_warning": {"charge": _field("charge")},
     "refund": {"charge": _field("charge"), "payment_intent": _field("payment_intent")},
+    "review": {"charge": _field("charge")},
     "setup_intent": {"customer": _field("customer")},
     "subscription": {"customer": _field("customer"), "item": _items},
     "subscription_schedule": {"customer": _field("customer")},

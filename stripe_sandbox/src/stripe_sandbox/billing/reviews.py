@@ -36,6 +36,6 @@ def close_review(world: World, review: Document, reason: str) -> Document:
 
 def close_reviews(world: World, charge: ReadOnly) -> None:
     """Close the review of a charge that was refunded or disputed."""
-    for review in list(world.store.all(KIND)):
-        if review["charge"] == charge["id"] and review["open"]:
+    for review in list(world.store.where(KIND, "charge", charge["id"])):
+        if review["open"]:
             close_review(world, dict(review), "refunded" if charge["refunded"] else "disputed")

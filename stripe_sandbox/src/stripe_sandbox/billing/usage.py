@@ -7,6 +7,7 @@ from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
 METER = "billing.meter"
+USAGE = "_usage"
 LAST_SEEN = "_meter_event"
 """Kind of the meter events by their identifier."""
 
@@ -29,30 +30,31 @@ class Usage:
 
 def record(world: World, usage: Usage, *, received: int) -> None:
     """Store usage that was received at a Unix time."""
-    fact = {"id": usage.identifier, "value": usage.value, "at": usage.at, "canceled": False}
-    kind = _kind(usage.meter["id"], usage.customer)
-    world.store.put(kind, fact)
-    held = {"id": usage.identifier, "kind": kind, "meter": usage.meter["id"], "received": received}
-    world.store.put(LAST_SEEN, held)
+    holder = _holder(usage.meter["id"], usage.customer)
+    fact = {"id": f"{holder}:{usage.identifier}", "holder": holder, "canceled": False}
+    world.store.put(USAGE, fact | {"value": usage.value, "at": usage.at})
+    seen = {"id": usage.identifier, "fact": fact["id"], "received": received}
+    about = {"meter": usage.meter["id"], "customer": usage.customer}
+    world.store.put(LAST_SEEN, seen | about)
 
 
 def cancel(world: World, seen: ReadOnly) -> None:
     """Let usage that was recorded count no more; `seen` is its entry in LAST_SEEN."""
-    fact = world.store.get(seen["kind"], seen["id"])
+    fact = world.store.get(USAGE, seen["fact"])
     if fact:
-        world.store.put(seen["kind"], fact | {"canceled": True})
+        world.store.put(USAGE, fact | {"canceled": True})
 
 
-def _kind(meter_id: str, customer_id: str) -> str:
-    """Return the kind under which the store keeps a customer's usage, to find it alone."""
-    return f"_usage:{meter_id}:{customer_id}"
+def _holder(meter_id: str, customer_id: str) -> str:
+    """Return the name under which the store finds a customer's usage."""
+    return f"{meter_id}:{customer_id}"
 
 
 def usage_within(world: World, meter: ReadOnly, customer_id: str, period: Period) -> list[ReadOnly]:
     """Return the usage of a period, in the order in which it was received."""
     return [
         fact
-        for fact in world.store.all(_kind(meter["id"], customer_id))
+        for fact in world.store.where(USAGE, "holder", _holder(meter["id"], customer_id))
         if not fact["canceled"] and period.start <= fact["at"] < period.end
     ]
 

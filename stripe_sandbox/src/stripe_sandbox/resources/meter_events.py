@@ -113,8 +113,7 @@ def adjust(call: Call) -> Document:
     if seen is None or seen["meter"] != meter["id"]:
         message = f"No such meter event: '{identifier}'"
         raise invalid(message, param="cancel[identifier]", code="resource_missing")
-    customer = seen["kind"].rpartition(":")[2]
-    if world.time_of({"customer": customer}) - seen["received"] > CANCELABLE_FOR:
+    if world.time_of({"customer": seen["customer"]}) - seen["received"] > CANCELABLE_FOR:
         message = "You can only cancel events within 24 hours of Stripe receiving them."
         raise invalid(message, param="cancel[identifier]")
     cancel(world, seen)
