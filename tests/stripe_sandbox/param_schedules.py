@@ -1,5 +1,7 @@
 """The part of `param_scenes` about subscription schedules."""
 
+from typing import Any
+
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.param_cases import Scene, case, scene
 
@@ -19,6 +21,7 @@ VALUES = {
     "end_date": (START + 90 * DAY,),
     "metadata": (),
     "proration_behavior": (),
+    "trial": (),
 }
 OF_ITEMS = {
     "discounts.coupon": (),
@@ -31,12 +34,24 @@ OF_ITEMS = {
 }
 
 
-def _phases(index: str, phases: list[object]) -> dict[str, Scene]:
+def _phases(index: str, phases: list[dict[str, Any]]) -> dict[str, Scene]:
     """Return the cases of a phase and of its items; `index` is its place."""
     named = {**VALUES, **{f"items.{name}": values for name, values in OF_ITEMS.items()}}
+    place = int(index)
+    charging = [
+        {**one, "add_invoice_items": [{"price": "$domain"}]} if number == place else one
+        for number, one in enumerate(phases)
+    ]
+    trial_end = START + (10 if place == 0 else 40) * DAY
     return {
-        f"phases.{name}": case(*values, index=index, phases=phases)
-        for name, values in named.items()
+        **{
+            f"phases.{name}": case(*values, index=index, phases=phases)
+            for name, values in named.items()
+        },
+        "phases.trial_end": case(trial_end, trial_end + DAY, index=index, phases=phases),
+        "phases.add_invoice_items.price": case("$domain", "$setup", index=index, phases=charging),
+        "phases.add_invoice_items.metadata": case(index=index, phases=charging),
+        "phases.add_invoice_items.quantity": case(1, 2, index=index, phases=charging),
     }
 
 

@@ -167,7 +167,7 @@ async def test_cancelling_either_cancels_both(shop):
         ([{}, {"start_date": MARCH}], "must be the end date of the phase before"),
         ([{"end_date": START}], "must end after it starts"),
         ([{"end_date": FEBRUARY, "duration": {"interval": "day"}}], "only specify one of"),
-        ([{"trial": True}], "does not support the param"),
+        ([{"end_date": "now"}], "does not support"),
         ([{"items": [{"price": "price_none"}]}], "No such price"),
         ([{"discounts": [{"coupon": "none"}]}], "No such coupon"),
     ],

@@ -1,10 +1,12 @@
 """What happens when a phase of a subscription schedule begins or ends."""
 
-from stripe_sandbox.billing.changes import change_items, invoice_now
+from stripe_sandbox.billing.amounts import amount_of
+from stripe_sandbox.billing.changes import change_items, extend_trial, invoice_now
 from stripe_sandbox.billing.currencies import priced_in
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.later import drop_task, plan_task
-from stripe_sandbox.billing.periods import DAY, restart_period
+from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
+from stripe_sandbox.billing.periods import DAY, Period, earliest_end, restart_period
 from stripe_sandbox.billing.subscription_schedules import (
     KIND,
     OPEN,
@@ -51,6 +53,9 @@ def _enter(world: World, schedule: ReadOnly, phase: ReadOnly, *, proration: str)
     now = world.time_of(subscription)
     _apply_settings(world, subscription, phase)
     _apply_discounts(world, subscription, phase)
+    _add_charges(world, subscription, phase)
+    if phase["trial_end"] is not None and phase["trial_end"] > now:
+        extend_trial(subscription, phase["trial_end"], now)
     changes = _changes(world, subscription, phase)
     bills_now, new_period = change_items(world, subscription, changes, proration=proration, at=now)
     if phase["billing_cycle_anchor"] == "phase_start" and not new_period:
@@ -91,7 +96,8 @@ def change_current_phase(world: World, schedule: Document, known: ReadOnly, pror
         "metadata",
     )
     if any(phase[name] != known[name] for name in told):
-        kept = {**phase, "billing_cycle_anchor": None}
+        once: Document = {"add_invoice_items": [], "billing_cycle_anchor": None, "trial_end": None}
+        kept = {**phase, **once}
         _enter(world, schedule, kept, proration=proration)
 
 
@@ -133,8 +139,10 @@ def start_schedule(world: World, schedule: Document) -> Document:
         description=phase["description"],
         default_payment_method=phase["default_payment_method"],
         billing_mode=schedule["billing_mode"]["type"],
+        trial_end=phase["trial_end"],
     )
-    subscription = create_subscription(world, new, "active")
+    trials = phase["trial_end"] is not None
+    subscription = create_subscription(world, new, "trialing" if trials else "active")
     _apply_discounts(world, subscription, phase)
     subscription["default_tax_rates"] = phase["default_tax_rates"]
     for item, told in zip(subscription["items"]["data"], phase["items"], strict=True):
@@ -142,12 +150,33 @@ def start_schedule(world: World, schedule: Document) -> Document:
         item["tax_rates"] = told["tax_rates"]
     subscription["schedule"] = schedule["id"]
     set_end(world, subscription, schedule)
-    lines = term_lines(world, subscription, subscription["items"]["data"])
+    _add_charges(world, subscription, phase)
+    lines = term_lines(world, subscription, subscription["items"]["data"], is_trial=trials)
     bill_subscription(world, subscription, lines, reason="subscription_create")
     world.announce("customer.subscription.created", world.save(subscription))
     schedule |= {"status": "active", "subscription": subscription["id"]}
     begin_phase(world, schedule, phase)
     return world.find(KIND, schedule["id"])
+
+
+def _add_charges(world: World, subscription: ReadOnly, phase: ReadOnly) -> None:
+    """Add what the phase charges once to the subscription's next invoice."""
+    customer = world.find("customer", subscription["customer"])
+    now, end = world.time_of(subscription), earliest_end(subscription)
+    for told in phase["add_invoice_items"]:
+        found = world.find("price", told["price"])
+        price = priced_in(world, found, subscription["currency"], "add_invoice_items")
+        charge = NewInvoiceItem(
+            amount=amount_of(price, told["quantity"]),
+            currency=subscription["currency"],
+            description=describe_price(world, price),
+            period=Period(now, max(now, end)),
+            price=price,
+            quantity=told["quantity"],
+            metadata=told["metadata"],
+            subscription=subscription["id"],
+        )
+        world.announce("invoiceitem.created", add_invoice_item(world, customer, charge))
 
 
 def _priced(world: World, item: ReadOnly) -> PricedItem:

@@ -21,6 +21,9 @@ PHASE = supports(
     "duration",
     "metadata",
     "proration_behavior",
+    "trial",
+    "trial_end",
+    add_invoice_items=supports("metadata", "price", "quantity"),
     discounts=DISCOUNTS,
     end_date=one_of(int),
     items=ITEM,
@@ -54,11 +57,17 @@ def _phase(call: Call, customer_id: str, given: ReadOnly, start: int, index: int
     rates = _rates(call, given, path, "default_tax_rates")
     for item in items:
         check_behavior(item["price"], item["tax_rates"] or rates)
+    end = _end(given, items, start, path)
     return make_phase(
         items[0]["price"]["currency"],
         start,
-        _end(given, items, start, path),
+        end,
         items,
+        add_invoice_items=[
+            _charge(call, one, f"{path}[add_invoice_items][{i}]", items[0]["price"]["currency"])
+            for i, one in enumerate(given.get("add_invoice_items") or [])
+        ],
+        trial_end=_trial_end(given, start, end, path),
         default_tax_rates=rates,
         discounts=_discounts(call, given, f"{path}[discounts]"),
         metadata=given.get("metadata") or {},
@@ -79,6 +88,44 @@ def _item(call: Call, given: ReadOnly, path: str) -> Document:
         "quantity": None if is_metered(price) else given.get("quantity") or 1,
         "tax_rates": _rates(call, given, path, "tax_rates"),
     }
+
+
+def _charge(call: Call, given: ReadOnly, path: str, currency: str) -> Document:
+    """Return what is charged once, when the phase begins."""
+    price = named_price(call, given, f"{path}[price]", currency)
+    if price is None:
+        raise missing_param(f"{path}[price]")
+    if price["recurring"]:
+        message = (
+            "The price specified is set to `type=recurring` but this field only accepts prices "
+            "with `type=one_time`."
+        )
+        raise invalid(message, param=f"{path}[price]")
+    return {
+        "discountable": True,
+        "discounts": [],
+        "metadata": given.get("metadata") or {},
+        "period": {
+            "end": {"timestamp": None, "type": "min_item_period_end"},
+            "start": {"timestamp": None, "type": "max_item_period_start"},
+        },
+        "price": price["id"],
+        "quantity": given.get("quantity") or 1,
+        "tax_rates": [],
+    }
+
+
+def _trial_end(given: ReadOnly, start: int, end: int, path: str) -> int | None:
+    """Return the end of a phase's trial: a date in it, or with `trial` the end of the phase."""
+    if given.get("trial") and given.get("trial_end") is not None:
+        raise invalid("You may only specify one of trial, trial_end.", param=path)
+    if given.get("trial"):
+        return end
+    until: int | None = given.get("trial_end")
+    if until is not None and not start < until <= end:
+        message = "The trial of a phase must end in the phase."
+        raise invalid(message, param=f"{path}[trial_end]")
+    return until
 
 
 def _rates(call: Call, given: ReadOnly, path: str, name: str) -> list[Document]:
