@@ -315,6 +315,7 @@ SCENES: dict[str, Scene] = {
         "paused_before",
         cases={
             "billing_cycle_anchor.type": case(),
+            "payment_behavior": case(),
             "proration_behavior": case(billing_cycle_anchor={"type": "unchanged"}),
             "proration_date": case(
                 START + DAY, START + 2 * DAY, billing_cycle_anchor={"type": "unchanged"}

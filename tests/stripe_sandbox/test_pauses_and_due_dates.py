@@ -1,6 +1,7 @@
 """The pause endpoint, single items, and invoices that are sent to be paid until a date."""
 
 import pytest
+import stripe
 
 from stripe_sandbox import Dunning, SandboxConfig, WebhookTarget
 from tests.stripe_sandbox.conftest import DAY, SECRET, START
@@ -159,3 +160,53 @@ async def test_an_invoice_by_hand_has_a_date_to_be_paid(shop):
         await v1.invoices.create_async({"customer": customer, "days_until_due": 14})
     listed = await v1.invoices.list_async({"due_date": {"gt": sent.due_date}})
     assert listed.data == []
+
+
+async def waiting_for_payment(shop):
+    """Return a paused subscription that resumes once its open invoice is paid."""
+    clock, subscription = await running(shop)
+    await shop.api.v1.subscriptions.pause_async(subscription.id)
+    await shop.driver.advance_clock(clock, START + 20 * DAY)
+    asked = await shop.api.v1.subscriptions.resume_async(
+        subscription.id, {"payment_behavior": "resume_on_payment_success"}
+    )
+    return clock, asked, str(asked.latest_invoice)
+
+
+@pytest.mark.parametrize("how", ["paid", "declined", "uncollectible", "late"])
+async def test_a_subscription_may_stay_paused_until_its_resumption_is_paid(shop, how):
+    v1 = shop.api.v1
+    clock, asked, invoice = await waiting_for_payment(shop)
+    assert (asked.status, (await v1.invoices.retrieve_async(invoice)).status) == ("paused", "open")
+    if how == "declined":
+        await shop.driver.replace_card(asked.customer, "4000000000000341")
+        with pytest.raises(stripe.CardError):
+            await v1.invoices.pay_async(invoice)
+    elif how == "paid":
+        await v1.invoices.pay_async(invoice)
+    elif how == "uncollectible":
+        await v1.invoices.mark_uncollectible_async(invoice)
+    else:
+        await shop.driver.advance_clock(clock, START + 21 * DAY)
+    resumes = how in {"paid", "uncollectible"}
+    after = await shop.fetch(asked.id)
+    assert after.status == ("active" if resumes else "paused")
+    status = {"declined": "open", "late": "void"}.get(how, how)
+    assert (await v1.invoices.retrieve_async(invoice)).status == status
+    start = after["items"].data[0].current_period_start
+    assert (start == START + 20 * DAY) == resumes
+    await shop.driver.wait_idle()
+    assert ("customer.subscription.resumed" in shop.receiver.types()) == resumes
+
+
+async def test_a_resumption_that_costs_nothing_does_not_wait(shop):
+    _, subscription = await running(shop)
+    await shop.api.v1.subscriptions.pause_async(subscription.id)
+    resumed = await shop.api.v1.subscriptions.resume_async(
+        subscription.id,
+        {
+            "payment_behavior": "resume_on_payment_success",
+            "billing_cycle_anchor": {"type": "unchanged"},
+        },
+    )
+    assert resumed.status == "active"

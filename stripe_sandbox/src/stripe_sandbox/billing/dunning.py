@@ -2,6 +2,7 @@
 
 from stripe_sandbox.billing.invoices import collect, invoices_of, subscription_of
 from stripe_sandbox.billing.pending_updates import apply_if_paid
+from stripe_sandbox.billing.resumptions import finish_resumption
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
     cancel_subscription,
@@ -41,7 +42,8 @@ def settle(world: World, invoice: Document, *, failed: bool, ends_retries: bool 
     if invoice["status"] == "open":
         _let_in(world, subscription)
         return
-    subscription = apply_if_paid(world, subscription, invoice)
+    finish_resumption(world, invoice, subscription["id"])
+    subscription = apply_if_paid(world, world.find("subscription", subscription["id"]), invoice)
     if subscription["status"] in IN_ARREARS and _is_latest(subscription, invoice):
         set_status(subscription, "trialing" if _in_trial(world, subscription) else "active")
         world.change(subscription)
@@ -75,7 +77,7 @@ def _set_delinquent(world: World, subscription: Document) -> None:
 def _mark_past_due(
     world: World, subscription: Document, invoice: Document, *, ends_retries: bool
 ) -> None:
-    if subscription["status"] == "incomplete":
+    if subscription["status"] in {"incomplete", "paused"}:
         return
     if invoice["next_payment_attempt"] is None and invoice["auto_advance"]:
         if ends_retries:

@@ -29,6 +29,8 @@ from stripe_sandbox.billing.renewals import (
     invoice_due,
     subscription_due,
 )
+from stripe_sandbox.billing.resuming import EXPIRES as RESUMPTION_EXPIRES
+from stripe_sandbox.billing.resuming import expire_resumption
 from stripe_sandbox.billing.subscription_schedules import schedule_due
 from stripe_sandbox.billing.subscriptions import MARKS
 from stripe_sandbox.billing.tax_ids import VERIFIES, verify_tax_id
@@ -73,6 +75,7 @@ TASKS: dict[str, Callable[[World, Document], None]] = {
     "bring_about": bring_about,
     "lapse_dispute": lapse_dispute,
     "settle_refund": settle_refund,
+    RESUMPTION_EXPIRES: expire_resumption,
     VERIFIES: verify_tax_id,
 }
 """What tasks do, by their name; see `later`."""

@@ -37,6 +37,7 @@ from stripe_sandbox.billing.line_taxes import price_of
 from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
+from stripe_sandbox.billing.resumptions import finish_resumption
 from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import ApiError, invalid, missing_param
@@ -260,7 +261,11 @@ def void(call: Call) -> Document:
 
 def mark_invoice_uncollectible(call: Call) -> Document:
     """Mark an invoice as uncollectible."""
-    return mark_uncollectible(call.world, call.world.find("invoice", call.id))
+    invoice = mark_uncollectible(call.world, call.world.find("invoice", call.id))
+    subscription = subscription_of(call.world, invoice)
+    if subscription:
+        finish_resumption(call.world, invoice, subscription["id"])
+    return invoice
 
 
 def list_lines(call: Call) -> Listing:

@@ -15,7 +15,6 @@ from stripe_sandbox.billing.automatic_tax import check_automatic_tax, set_automa
 from stripe_sandbox.billing.changes import (
     cancellation_time,
     credit_unused_time,
-    enter_current_period,
     invoice_now,
     schedule_cancellation,
 )
@@ -25,7 +24,8 @@ from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.invoices import finalize_invoice
 from stripe_sandbox.billing.lines import NewInvoiceItem
 from stripe_sandbox.billing.payments import as_api_error
-from stripe_sandbox.billing.periods import earliest_end, restart_period
+from stripe_sandbox.billing.periods import earliest_end
+from stripe_sandbox.billing.resuming import resume_now, resume_when_paid
 from stripe_sandbox.billing.setup_intents import open_pending_setup
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
@@ -172,26 +172,23 @@ def end_now(
 
 
 def resume(call: Call) -> Document:
-    """Resume a paused subscription in a new period, or in the one that surrounds now."""
+    """Resume a paused subscription in a new period, or in the one that surrounds now.
+
+    With `resume_on_payment_success` it stays paused until the invoice for that is paid.
+    """
     world = call.world
     subscription = world.find("subscription", call.id)
     if subscription["status"] != "paused":
         raise ApiError(400, "You can only resume subscriptions that are paused.")
-    keeps_anchor = call.get("billing_cycle_anchor", {}).get("type") == "unchanged"
-    behavior = call.get("proration_behavior", "create_prorations")
-    now = world.time_of(subscription)
-    set_status(subscription, "active")
-    if keeps_anchor:
-        at = call.get("proration_date", now)
-        enter_current_period(world, subscription, proration=behavior, at=at)
-    else:
-        restart_period(subscription, now)
-    subscription = world.change(subscription)
-    if not keeps_anchor or behavior == "always_invoice":
-        invoice_now(world, subscription, new_period=not keeps_anchor, strict=False)
-    subscription = world.find("subscription", call.id)
-    world.announce("customer.subscription.resumed", subscription)
-    return subscription
+    waits = call.get("payment_behavior") == "resume_on_payment_success"
+    (resume_when_paid if waits else resume_now)(
+        world,
+        subscription,
+        keeps_anchor=call.get("billing_cycle_anchor", {}).get("type") == "unchanged",
+        proration=call.get("proration_behavior", "create_prorations"),
+        at=call.get("proration_date", world.time_of(subscription)),
+    )
+    return world.find("subscription", call.id)
 
 
 _NOT_CANCELED = "not canceled"
@@ -279,6 +276,8 @@ OPERATIONS = (
         f"{PATH}/{{id}}/resume",
         SubscriptionResumeParams,
         resume,
-        supports("billing_cycle_anchor", "proration_behavior", "proration_date"),
+        supports(
+            "billing_cycle_anchor", "payment_behavior", "proration_behavior", "proration_date"
+        ),
     ),
 )
