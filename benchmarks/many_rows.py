@@ -86,18 +86,24 @@ async def prepare(postgres: EmbeddedPostgres, subscriptions: int) -> str:
     return url
 
 
-async def fill(conn: Connection, subscriptions: int) -> None:
-    """Make the rows without indexes and triggers, then the indexes."""
+async def drop_indexes(conn: Connection) -> list[str]:
+    """Drop the indexes that are not unique; return the statements that make them again."""
     indexes = await conn.fetch(_INDEXES)
     for index in indexes:
         await conn.execute(f"DROP INDEX {index['name']}")
+    return [index["definition"] for index in indexes]
+
+
+async def fill(conn: Connection, subscriptions: int) -> None:
+    """Make the rows without indexes and triggers, then the indexes."""
+    indexes = await drop_indexes(conn)
     await conn.execute("SET session_replication_role = replica")
     await conn.execute(f"SET billing.subscriptions = {subscriptions}")
     await conn.execute(f"SET billing.one_in_trouble = {_ONE_IN_TROUBLE}")
     for statement in _ROWS.read_text().rstrip().removesuffix(";").split(";\n"):
         await _run(conn, statement)
     for index in indexes:
-        await _run(conn, index["definition"])
+        await _run(conn, index)
     for statement in (*_REVENUE.split(";"), _AUDIT, *_LARGE_CUSTOMER.split(";\n")):
         await _run(conn, statement)
     await conn.execute("DROP TABLE made")

@@ -13,6 +13,7 @@ what default settings and a checkpoint just before add to an event.
 
     python -m benchmarks [--subscriptions 100000] [--events 6000]
     python -m benchmarks --scale    # the service alone, with 10,000 and 1,000,000 subscriptions
+    python -m benchmarks --scale --scales 10000,10000000    # on demand: an hour and 50 GB
 """
 
 import argparse
@@ -20,6 +21,7 @@ import asyncio
 import itertools
 import json
 import pickle
+import shutil
 import statistics
 import subprocess
 import sys
@@ -33,6 +35,7 @@ from typing import TypeVar
 import asyncpg
 
 from benchmarks import streams
+from benchmarks.many_rows import drop_indexes
 from benchmarks.servers import (
     SECRET,
     Target,
@@ -47,7 +50,14 @@ from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests import stripe_objects as made
 
 CONCURRENCIES = (1, 16, 64)
-SCALES = (10_000, 1_000_000)
+SCALES = "10000,1000000"
+BATCH = 500_000
+"""Subscriptions that are made in one statement; with more, indexes are made afterwards."""
+BYTES_EACH = 4_500
+"""On disk for each subscription with its rows and indexes, and what filling needs for a while."""
+GROWING = ("updates", "new subscriptions", "new invoices", "ties and stale")
+MOST_GROWTH = 1.15
+"""How much more CPU an event may take among more subscriptions."""
 RUNS = 7
 SETTINGS = (
     "shared_buffers = '4GB'",
@@ -64,7 +74,7 @@ SEED = """
 WITH people AS (
     INSERT INTO customers (email, stripe_customer_id)
     SELECT 'c' || n || '@example.com', 'cus_' || lpad(n::text, 14, '0')
-    FROM generate_series(1, $1::integer) AS n
+    FROM generate_series($1::integer, $2::integer) AS n
     RETURNING id, stripe_customer_id
 ), linked AS (
     INSERT INTO stripe_customers (id, customer_id, livemode)
@@ -189,10 +199,16 @@ async def preallocate_wal(url: str) -> None:
 
 
 async def prepare(url: str, subscriptions: int) -> None:
+    """Give a database the schema and the rows, in batches; indexes of many come afterwards."""
     await migrate(url)
     conn = await asyncpg.connect(url)
-    await conn.execute(SEED, subscriptions, timeout=600)
-    await conn.execute("VACUUM ANALYZE", timeout=600)
+    indexes = await drop_indexes(conn) if subscriptions > BATCH else []
+    for first in range(1, subscriptions + 1, BATCH):
+        last = min(first + BATCH - 1, subscriptions)
+        await conn.execute(SEED, first, last, timeout=3600)
+    for index in indexes:
+        await conn.execute(index, timeout=3600)
+    await conn.execute("VACUUM ANALYZE", timeout=3600)
     await conn.close()
 
 
@@ -208,10 +224,10 @@ def main() -> None:
     parser.add_argument("--subscriptions", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=6000)
     parser.add_argument("--scale", action="store_true", help="vary the number of subscriptions")
+    parser.add_argument("--scales", default=SCALES, help="the smallest number first")
     options = parser.parse_args()
     if options.scale:
-        compare_scales(options.events)
-        return
+        sys.exit(compare_scales(options.events, [int(one) for one in options.scales.split(",")]))
     with prepared(options.subscriptions, SETTINGS) as (postgres, url):
         print(f"{options.subscriptions:,} subscriptions, {options.events:,} events a run")
         compare_with_bare_limit(postgres, url, options.subscriptions, options.events)
@@ -276,19 +292,49 @@ def take_turns(
     return {name: Figures.median(figures[1:]) for name, figures in taken.items()}
 
 
-def compare_scales(count: int) -> None:
-    """Measure the service at one concurrency; the two databases alternate."""
+def compare_scales(count: int, scales: Sequence[int]) -> int:
+    """Measure the service at one concurrency, the databases in turns; 1 if an event costs more.
+
+    For each stream, the CPU of service and PostgreSQL is compared with that at the first scale.
+    """
+    require_disk(sum(scales) * BYTES_EACH)
     concurrency = CONCURRENCIES[1]
     runs = itertools.count(1)
+    worst = 0.0
     with ExitStack() as stack:
         targets = {}
-        for subscriptions in SCALES:
+        for subscriptions in scales:
             postgres, url = stack.enter_context(prepared(subscriptions, SETTINGS))
             targets[subscriptions] = stack.enter_context(service(postgres, url))
-        bodies = (events(count, subscriptions, run) for run in runs for subscriptions in SCALES)
-        medians = take_turns(targets, bodies, concurrency)
+        for stream in GROWING:
+            make = streams.STREAMS[stream]
+            bodies = (
+                streams.bodies(make, count, subscriptions, run)
+                for run in runs
+                for subscriptions in scales
+            )
+            medians = take_turns(targets, bodies, concurrency)
+            worst = max(worst, print_growth(stream, medians))
+    return int(worst > MOST_GROWTH)
+
+
+def print_growth(stream: str, medians: Mapping[int, Figures]) -> float:
+    """Print the figures of a stream at each scale; return the largest ratio to the first."""
+    first, *_ = (one.service_cpu + one.postgres_cpu for one in medians.values())
+    ratios = []
     for subscriptions, median in medians.items():
-        print(f"{subscriptions:>9,} subscriptions c={concurrency} {median}")
+        ratios.append((median.service_cpu + median.postgres_cpu) / first)
+        print(f"{subscriptions:>10,} {stream:<18} {median}   CPU {ratios[-1]:.2f}", flush=True)
+    return max(ratios)
+
+
+def require_disk(needed: int) -> None:
+    """Say what is needed; SystemExit if the disk for temporary files has less."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    needed += WAL_MEGABYTES * 2_000_000
+    print(f"needs {needed / 1e9:.0f} GB of {free / 1e9:.0f} GB free, and minutes a million")
+    if needed > free:
+        raise SystemExit(f"{tempfile.gettempdir()}: not enough disk; TMPDIR names another")
 
 
 if __name__ == "__main__":
