@@ -3887,15 +3887,14 @@ DECLARE
     are_known boolean;
     are_discounted boolean;
 BEGIN
+    -- joined, not EXISTS for each: that may be hashed, and read the whole table
     SELECT
-        bool_or(EXISTS (
-            SELECT 1
-            FROM subscriptions AS o
-            WHERE o.id = (s.snapshot ->> 'subscription_id')::uuid
-        )),
+        count(o.id) > 0,
         bool_or(s.snapshot -> 'discounts' <> '[]')
     INTO are_known, are_discounted
-    FROM jsonb_array_elements(billing_write_subscriptions_v2.snapshots) AS s (snapshot);
+    FROM jsonb_array_elements(billing_write_subscriptions_v2.snapshots) AS s (snapshot)
+    LEFT JOIN subscriptions AS o
+        ON o.id = (s.snapshot ->> 'subscription_id')::uuid;
     RETURN QUERY
     WITH snapshots AS MATERIALIZED (
         SELECT
