@@ -4512,7 +4512,7 @@ CREATE TABLE billing_changes (
     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
-    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text]))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text]))),
     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
@@ -4520,7 +4520,7 @@ COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at St
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded or credited; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, cancel, resume, revive, refund or credit_note';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, pause, trial, cancel, resume, revive, refund or credit_note';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
@@ -6219,6 +6219,33 @@ COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 
+CREATE TABLE billing_pauses (
+    id bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    begun_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_pauses IS 'Holds of services while the collection of a subscription is paused: its terms are not paid for';
+COMMENT ON COLUMN billing_pauses.id IS 'Our id';
+COMMENT ON COLUMN billing_pauses.subscription_id IS 'The paused subscription';
+COMMENT ON COLUMN billing_pauses.since IS 'End of the term that is paid for: services are held from the next one on';
+COMMENT ON COLUMN billing_pauses.until IS 'Stripe collects again from then on: services are held until a term begins after it';
+COMMENT ON COLUMN billing_pauses.begun_at IS 'Since when services are held; null: not yet';
+COMMENT ON COLUMN billing_pauses.ended_at IS 'When it was over; null: it stands';
+COMMENT ON COLUMN billing_pauses.created_at IS 'When it was asked for';
+
+ALTER TABLE billing_pauses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_pauses_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE UNLOGGED TABLE billing_reconcile_marks (
     object_id text NOT NULL
 );
@@ -6957,6 +6984,9 @@ ALTER TABLE ONLY billing_message_sequences
 ALTER TABLE ONLY billing_messages
     ADD CONSTRAINT billing_messages_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY billing_pauses
+    ADD CONSTRAINT billing_pauses_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY billing_planned_changes
     ADD CONSTRAINT billing_planned_changes_pkey PRIMARY KEY (stripe_schedule_id);
 
@@ -7218,6 +7248,10 @@ CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id
 
 CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
 
+CREATE UNIQUE INDEX billing_pauses_standing_key ON billing_pauses USING btree (subscription_id) WHERE (ended_at IS NULL);
+
+CREATE INDEX billing_pauses_subscription_idx ON billing_pauses USING btree (subscription_id);
+
 CREATE INDEX billing_planned_changes_subscription_idx ON billing_planned_changes USING btree (subscription_id);
 
 CREATE UNIQUE INDEX billing_products_code_key ON products USING btree (code);
@@ -7475,6 +7509,9 @@ ALTER TABLE ONLY billing_leniency
 
 ALTER TABLE ONLY billing_leniency
     ADD CONSTRAINT billing_leniency_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_pauses
+    ADD CONSTRAINT billing_pauses_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_planned_changes
     ADD CONSTRAINT billing_planned_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;

@@ -1,6 +1,7 @@
-"""`mpanel-billing change` and `undo-change`: what /api/billing does, for support."""
+"""`mpanel-billing change`, `pause`, `resume` and others: what /api/billing does, for support."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
@@ -8,7 +9,7 @@ import typer
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.cli.database import with_mirror
-from mpanel_billing.cli.options import Subscription
+from mpanel_billing.cli.options import Reason, Subscription
 from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.money import format_money
@@ -48,15 +49,15 @@ def change(
     addons = tuple(addon) if addon else None
     wanted = PlanRequest(plan, canonical_cycle(cycle), addons, when=when)
     if preview:
-        found = _run(
+        found = run_for(
             subscription,
             key,
             lambda mirror, request: change_plan.preview_plan_change(mirror, request, wanted),
         )
         _print_preview(found)
         return
-    _print_changed(
-        _run(
+    print_changed(
+        run_for(
             subscription,
             key,
             lambda mirror, request: change_plan.change_plan(
@@ -70,12 +71,50 @@ def undo_change(subscription: Subscription, *, key: Key = None) -> None:
     """Keep the plan: undo a change that is planned for the end of the term."""
     from mpanel_billing.subscriptions import lifecycle  # noqa: PLC0415 - see above
 
-    _print_changed(_run(subscription, key, lifecycle.undo_change))
+    print_changed(run_for(subscription, key, lifecycle.undo_change))
 
 
-def _run(
+def pause(
+    subscription: Subscription,
+    *,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="To this day (UTC).")
+    ] = None,
+    reason: Reason,
+    preview: Annotated[bool, typer.Option("--preview", help="Only show what it does.")] = False,
+    key: Key = None,
+) -> None:
+    """Pause a subscription; `resume` ends the pause."""
+    from mpanel_billing.subscriptions import pausing  # noqa: PLC0415 - see above
+
+    end = until and until.replace(tzinfo=UTC)
+    if preview:
+        found = run_for(
+            subscription, key, lambda mirror, request: pausing.preview_pause(mirror, request, end)
+        )
+        served = moment_text(found.served_until) if found.served_until else "now"
+        typer.echo(f"pauses the {found.way}; served until {served}")
+        return
+    print_changed(
+        run_for(
+            subscription,
+            key,
+            lambda mirror, request: pausing.pause(mirror, request, until=end, reason=reason),
+        )
+    )
+
+
+def resume(subscription: Subscription, *, key: Key = None) -> None:
+    """Undo a cancellation that is to come, or a pause: a new term is then charged now."""
+    from mpanel_billing.subscriptions import lifecycle  # noqa: PLC0415 - see above
+
+    print_changed(run_for(subscription, key, lifecycle.resume))
+
+
+def run_for(
     subscription: str, key: str | None, do: "Callable[[Mirror, ChangeRequest], Awaitable[Result]]"
 ) -> Result:
+    """Run what a request for the subscription does, as the operator at the command line."""
     from mpanel_billing.subscriptions.lifecycle import ChangeRequest  # noqa: PLC0415 - see above
     from mpanel_billing.subscriptions.lookup import CustomerRef  # noqa: PLC0415
 
@@ -104,7 +143,8 @@ def _print_preview(found: "PlanChangePreview") -> None:
         typer.echo(f"next charge: {format_money(preview.next.amount, preview.currency)}{at}")
 
 
-def _print_changed(done: "Changed") -> None:
+def print_changed(done: "Changed") -> None:
+    """Print the subscription after a change in one line."""
     held = done.subscription
     if not done.changed:
         typer.echo("it is like that already")

@@ -94,9 +94,10 @@ class Entitlement:
     `paused`. `owed_since`: since when the oldest unpaid cycle invoice is due; it may lie in the
     future. `term_start`: start of the term that Stripe calls past due or unpaid.
     `contradicted_since`: what `contradicted_since()` returned at the latest run. `held`: an
-    operator has suspended it. `disputed`: a bank has taken money of it.
-    `paid_after_end`: the host has kept a payment that was made after
-    the end. `items_unplaced`: it has items that belong to no product of the catalogue.
+    operator has suspended it. `disputed`: a bank has taken money of it. `held_for_pause`: its
+    term is not collected, as agreed in a pause. `paid_after_end`: the host has kept a payment that
+    was made after the end. `items_unplaced`: it has items that belong to no product of the
+    catalogue.
     """
 
     stripe_status: str | None
@@ -110,6 +111,7 @@ class Entitlement:
     ended_at: datetime | None = None
     held: bool = False
     disputed: bool = False
+    held_for_pause: bool = False
     paid_after_end: bool = False
     leniency: Leniency = field(default_factory=Leniency)
     items: tuple[Included, ...] = ()
@@ -215,7 +217,8 @@ def _suspension(subscription: Entitlement, policy: Policy) -> Reason | None:
         return "held"
     if subscription.disputed and policy.suspend_disputed:
         return "disputed"
-    return "paused" if _is_paused(subscription, policy) else None
+    is_paused = subscription.held_for_pause or _is_paused(subscription, policy)
+    return "paused" if is_paused else None
 
 
 def contradicted_since(subscription: Entitlement) -> datetime | None:

@@ -26,7 +26,8 @@ _CONFLICT = 409
 _SERVER_ERROR = 500
 _ACTION_REQUIRED = ("requires_action", "authentication_required")
 _SCHEDULED = re.compile(
-    r"(?:managed by the subscription schedule|already attached to a schedule)\W+(sub_sched_\w+)"
+    r"(?:managed by the subscription schedule|already attached to a schedule"
+    r"|attached to the subscription schedule)\W+(sub_sched_\w+)"
 )
 """Stripe gives this refusal no code: only its sentence says why, and which schedule it is."""
 

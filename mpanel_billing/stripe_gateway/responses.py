@@ -35,6 +35,9 @@ _OBJECTS: Mapping[str, str] = {
 }
 """What the paths that we call return; of others, only that it is an object."""
 
+_MADE_IN = {"balance_transactions": "customer_balance_transaction"}
+"""What is made in a collection that belongs to an object, by the collection's name."""
+
 _ALONE = frozenset({"account", "balance"})
 """There is one of them, so it has no id in its path."""
 
@@ -51,6 +54,10 @@ def check_response(method: str, url: str, resource: str, content: bytes) -> Mapp
     if _lists(method, resource, rest):
         if not isinstance(found.get("data"), list) or "has_more" not in found:
             raise _odd("is no list")
+        return found
+    if len(rest) > 1 and rest[-1] in _MADE_IN:
+        if found["object"] != _MADE_IN[rest[-1]] or not found.get("id"):
+            raise _odd(f"is not a {_MADE_IN[rest[-1]]}")
         return found
     wanted = _OBJECTS.get(resource)
     if wanted is None or (len(rest) > 1 and method.upper() == "DELETE"):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         InvoiceCreatePreviewParams,
         SubscriptionCancelParams,
         SubscriptionCreateParams,
+        SubscriptionPauseParams,
+        SubscriptionResumeParams,
         SubscriptionUpdateParams,
     )
 
@@ -102,6 +104,30 @@ async def cancel_subscription(
     async with translated():
         await gateway.client.v1.subscriptions.cancel_async(
             subscription_id, cast("SubscriptionCancelParams", dict(params))
+        )
+
+
+async def pause_subscription(
+    gateway: StripeGateway, subscription_id: str, params: Mapping[str, Any], key: str
+) -> None:
+    """Pause a subscription now; StripeError for one that Stripe does not pause."""
+    async with translated():
+        await gateway.client.v1.subscriptions.pause_async(
+            subscription_id,
+            cast("SubscriptionPauseParams", dict(params)),
+            {"idempotency_key": key},
+        )
+
+
+async def resume_subscription(
+    gateway: StripeGateway, subscription_id: str, params: Mapping[str, Any], key: str
+) -> None:
+    """Resume a subscription that Stripe has paused; its first invoice may stay unpaid."""
+    async with translated():
+        await gateway.client.v1.subscriptions.resume_async(
+            subscription_id,
+            cast("SubscriptionResumeParams", dict(params)),
+            {"idempotency_key": key},
         )
 
 

@@ -148,6 +148,10 @@ async def _load_by(
     conn: Connection, mirror: Mirror, request: ChangeRequest, plan: PlanRequest
 ) -> tuple[Subscription, PlanChange]:
     held = await require_changeable(conn, mirror, request)
+    if held.stripe_status == "paused":
+        raise ConflictError(
+            "This subscription is paused. Resume it before a change.", code="subscription_paused"
+        )
     catalogue = await load_catalogue(conn, livemode=mirror.livemode)
     change = plan_change(held, plan, catalogue)
     await _refuse_one_too_many(conn, held, catalogue.plans[plan.plan_code], mirror.livemode)

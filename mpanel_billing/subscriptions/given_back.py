@@ -1,6 +1,7 @@
 """Ask Stripe what was given back of a subscription's payments, and correct a change's credit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.billed import (
@@ -35,6 +36,16 @@ async def find_correction(
     largest = min(credited, key=lambda line: line.amount)
     end = max(line.period_end for line in credited)
     return Correction(amount, invoice.currency, largest.product or "", at, end)
+
+
+async def list_given_back(
+    mirror: Mirror, billed: Sequence[BilledInvoice], since: datetime | None
+) -> Mapping[str, int]:
+    """Return what was given back of each invoice that is for a time after `since`; StripeError."""
+    running = [
+        one for one in billed if since is None or any(line.end > since for line in one.lines)
+    ]
+    return {one.id: await _given_back(mirror, one) for one in running}
 
 
 def _new_credits(invoice: Preview) -> list[PreviewLine]:

@@ -43,6 +43,19 @@ def unearned_credit(
     return max(beyond, min(int(missing - corrected), credited))
 
 
+def unused_time(
+    invoices: Sequence[BilledInvoice], returned: Mapping[str, int], at: datetime
+) -> int:
+    """Return what was paid for the time after `at` and not given back, in whole minor units.
+
+    `invoices` are all of the subscription, none of them unpaid for that time.
+    """
+    paid = [one for one in invoices if one.status in {"paid", "uncollectible"}]
+    rest = sum((_rest(one.lines, at) for one in paid), Fraction(0))
+    missing = sum((_missing(one, at, returned.get(one.id, 0)) for one in paid), Fraction(0))
+    return int(max(rest - missing, Fraction(0)))
+
+
 def _missing(invoice: BilledInvoice, at: datetime, returned: int) -> Fraction:
     """Return what an invoice charges for the time after `at`, and was not paid or given back."""
     missing = invoice.reduced + returned

@@ -5,11 +5,11 @@ decisions rest on its current state, and the caller sees the result before the w
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from mpanel_billing.access.audit import Actor
@@ -24,9 +24,12 @@ from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.stripe_gateway.subscriptions import (
     ENDED_AT_STRIPE,
     cancel_subscription,
+    pause_subscription,
+    resume_subscription,
     update_subscription,
 )
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription, require_subscription
+from mpanel_billing.subscriptions.pauses import end_pause, place_pause, withdraw_pause
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository import Change, Kind
 from mpanel_billing.subscriptions.schedules import (
@@ -50,6 +53,41 @@ logger = logging.getLogger(__name__)
 AT_ONCE = "at_once"
 """Marks the params of a cancellation that takes effect immediately."""
 
+PAUSE = "pause"
+"""Among the params of a change: those of Stripe's pause."""
+
+RESUME = "resume"
+"""Among the params of a change: those of Stripe's resumption of what is paused."""
+
+COLLECTION = "collection"
+"""Among the params of a change: from when to when services are held for a paused collection."""
+
+HELD_UNTIL = "held_until"
+"""Among the params of a change: when the hold for a paused collection ends at the latest."""
+
+REASON = "reason"
+"""Among the params of a change: why, for the record."""
+
+GIVEN_BACK = "given_back"
+"""Among the params of a change: what is refunded and credited before it."""
+
+Feedback = Literal[
+    "customer_service",
+    "low_quality",
+    "missing_features",
+    "other",
+    "switched_service",
+    "too_complex",
+    "too_expensive",
+    "unused",
+]
+"""Why a customer leaves, in Stripe's words."""
+
+Before = Callable[[Change], Awaitable[None]]
+"""What is done before Stripe makes a change; it must be possible to do it again."""
+
+_OURS = frozenset({AT_ONCE, GIVEN_BACK, PAUSE, RESUME, COLLECTION, HELD_UNTIL, REASON, RELEASE})
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
@@ -70,7 +108,12 @@ class Changed:
 
 
 async def cancel(
-    mirror: Mirror, request: ChangeRequest, *, at_period_end: bool, reason: str | None
+    mirror: Mirror,
+    request: ChangeRequest,
+    *,
+    at_period_end: bool,
+    reason: str | None,
+    feedback: Feedback | None = None,
 ) -> Changed:
     """End a subscription, at the end of its period or immediately, without a refund.
 
@@ -81,23 +124,37 @@ async def cancel(
         held = await require_changeable(conn, mirror, request)
         if at_period_end and held.cancel_at_period_end:
             return None
-        details = {"cancellation_details": {"comment": reason}} if reason else {}
+        details = cancellation_details(reason, feedback)
         if at_period_end:
             return {"cancel_at_period_end": True, **details, **releasing(held)}
         return {AT_ONCE: True, **details}
 
-    asked = {"atPeriodEnd": at_period_end, "reason": reason}
+    asked = {"atPeriodEnd": at_period_end, "reason": reason, "feedback": feedback}
     return await make_change(mirror, request, "cancel", asked, decide)
 
 
+def cancellation_details(reason: str | None, feedback: Feedback | None) -> dict[str, Any]:
+    """Return the params by which Stripe keeps why a subscription ends."""
+    told = {"comment": reason, "feedback": feedback}
+    kept = {name: value for name, value in told.items() if value}
+    return {"cancellation_details": kept} if kept else {}
+
+
 async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
-    """Undo the cancellation of a subscription that has not ended yet; else ConflictError."""
+    """Undo a pause, or the cancellation of a subscription that has not ended; else ConflictError.
+
+    What Stripe has paused begins a new term, which is charged now.
+    """
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         held = await require_changeable(conn, mirror, request)
+        if held.stripe_status == "paused":
+            return {RESUME: {"billing_cycle_anchor": {"type": "now"}}}
+        if held.collection_paused:
+            return _collect_again(held)
         if not held.will_end:
             raise ConflictError(
-                "This subscription is not cancelled, so it cannot be resumed.",
+                "This subscription is neither cancelled nor paused, so it cannot be resumed.",
                 code="not_cancelled",
             )
         # the portal sets a date instead of the flag; Stripe accepts only one of the two
@@ -105,6 +162,14 @@ async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
         return {**end, **releasing(held)}
 
     return await make_change(mirror, request, "resume", {}, decide)
+
+
+def _collect_again(held: Subscription) -> Mapping[str, Any]:
+    """Return the params that resume the collection: the next term is paid for."""
+    ends = {"pause_collection": ""}
+    if held.current_period_end is None:
+        return ends
+    return {**ends, HELD_UNTIL: int(held.current_period_end.timestamp())}
 
 
 async def undo_change(mirror: Mirror, request: ChangeRequest) -> Changed:
@@ -154,9 +219,12 @@ async def make_change(
     decide: Decide,
     *,
     prepare: Prepare | None = None,
+    before: Before | None = None,
     repeatable_for: timedelta = NEVER,
 ) -> Changed:
     """Have Stripe make a change, as `carry_out` does, and return the subscription after it.
+
+    `before` is done first; what it raises ends the request, and nothing is changed.
 
     ConflictError if Stripe says that it has ended, which it may since it was looked at.
     """
@@ -164,7 +232,7 @@ async def make_change(
     wanted = StripeRequest(kind, request.subscription_id, asked, request.key, repeatable_for)
     try:
         change = await carry_out(
-            mirror, request.by, wanted, decide, _sender(mirror, held), prepare=prepare
+            mirror, request.by, wanted, decide, _sender(mirror, held, before), prepare=prepare
         )
     except StripeError as error:
         if error.stripe_code != ENDED_AT_STRIPE:
@@ -175,17 +243,23 @@ async def make_change(
     return Changed(after, changed=change is not None)
 
 
-def _sender(mirror: Mirror, held: Subscription) -> Send:
+def _sender(mirror: Mirror, held: Subscription, before: Before | None) -> Send:
     """Return the function that sends a change of the subscription to Stripe."""
     stripe_id = held.stripe_id or ""
 
     async def send(change: Change) -> str | None:
+        if before:
+            await before(change)
         await release_first(mirror, change)
         schedule_id = None
         if PLANNED in change.params:
             schedule_id = await plan_ahead(mirror, change, stripe_id)
+        elif COLLECTION in change.params:
+            await _pause_collection(mirror, change, stripe_id)
         else:
             await _send_at_once(mirror, change, stripe_id)
+        if until := change.params.get(HELD_UNTIL):
+            await end_pause(mirror.pool, change.subject_id, until)
         await _refresh_after(mirror, stripe_id)
         return schedule_id
 
@@ -193,12 +267,29 @@ def _sender(mirror: Mirror, held: Subscription) -> Send:
 
 
 async def _send_at_once(mirror: Mirror, change: Change, stripe_id: str) -> None:
-    params = {name: value for name, value in change.params.items() if name != RELEASE}
-    if params.pop(AT_ONCE, False):
+    params = {name: value for name, value in change.params.items() if name not in _OURS}
+    if AT_ONCE in change.params:
         with suppress(StripeObjectMissingError):  # it has ended: an earlier response was lost
             await cancel_subscription(mirror.stripe, stripe_id, params)
+    elif PAUSE in change.params:
+        key = change.idempotency_key
+        await pause_subscription(mirror.stripe, stripe_id, change.params[PAUSE], key)
+    elif RESUME in change.params:
+        key = change.idempotency_key
+        await resume_subscription(mirror.stripe, stripe_id, change.params[RESUME], key)
     elif params:
         await update_subscription(mirror.stripe, stripe_id, params, change.idempotency_key)
+
+
+async def _pause_collection(mirror: Mirror, change: Change, stripe_id: str) -> None:
+    """Hold the services first: nothing is served that nobody pays for."""
+    await place_pause(mirror.pool, change.subject_id, change.params[COLLECTION])
+    try:
+        await _send_at_once(mirror, change, stripe_id)
+    except StripeError as error:
+        if error.definite:
+            await withdraw_pause(mirror.pool, change.subject_id)
+        raise
 
 
 async def _refresh_after(mirror: Mirror, stripe_id: str) -> None:

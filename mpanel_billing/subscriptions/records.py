@@ -163,7 +163,8 @@ class Subscription:
     Items may have different terms: `billing_cycle` is that of the plan, `amount` has each item
     once, and `due_at`, `due_subtotal` and `due_net` (after discounts) are of those that end first.
     `balance` is that of its Stripe customer in its currency, as in `Balance`. `planned` is what a
-    schedule of ours makes, or has made, of it.
+    schedule of ours makes, or has made, of it. While its collection is paused, services are held
+    for the terms from `held_from` to `held_until`.
 
     `status` is mPanel's, `stripe_status` Stripe's; `stripe_status` and `stripe_id` are None for an
     unpaid order. Times are UTC.
@@ -195,6 +196,8 @@ class Subscription:
     discounts: Sequence[Discount]
     items: Sequence[Item]
     planned: Planned | None = None
+    held_from: datetime | None = None
+    held_until: datetime | None = None
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
@@ -18,7 +19,17 @@ from mpanel_billing.subscriptions.records import (
     Subscription,
 )
 
-Kind = Literal["change_plan", "undo_change", "cancel", "resume", "revive", "refund", "credit_note"]
+Kind = Literal[
+    "change_plan",
+    "undo_change",
+    "pause",
+    "trial",
+    "cancel",
+    "resume",
+    "revive",
+    "refund",
+    "credit_note",
+]
 ServiceEnd = Literal["now", "period_end"]
 State = Literal["asking", "unanswered", "done", "failed"]
 
@@ -31,6 +42,7 @@ _disputes = load_queries("disputes")
 _takeovers = load_queries("takeovers")
 _joining = load_queries("joining")
 _limits = load_queries("limits")
+_pauses = load_queries("pauses")
 
 
 async def count_plans(
@@ -246,6 +258,12 @@ async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Paymen
         )
         for row in rows
     ]
+
+
+async def list_ids_of_invoices(conn: Connection, stripe_ids: Sequence[str]) -> dict[str, UUID]:
+    """Return our ids of invoices, by Stripe's."""
+    rows = await _queries.list_ids_of_invoices.fetch(conn, stripe_invoice_ids=stripe_ids)
+    return {row["stripe_invoice_id"]: row["id"] for row in rows}
 
 
 async def get_refund(conn: Connection, stripe_refund_id: str) -> Refund | None:
@@ -488,3 +506,28 @@ async def list_disputed_to_end(
     """Return subscriptions that go on although they are disputed, each with its dispute."""
     rows = await _disputes.list_to_end.fetch(conn, livemode=livemode, most=most)
     return [(row["subscription_id"], row["stripe_dispute_id"]) for row in rows]
+
+
+async def place_pause(
+    conn: Connection, subscription_id: UUID, since: datetime, until: datetime
+) -> None:
+    """Insert the hold of a pause, or give a standing one another end."""
+    await _pauses.place_pause.execute(
+        conn, subscription_id=subscription_id, since=since, until=until
+    )
+
+
+async def withdraw_pause(conn: Connection, subscription_id: UUID) -> None:
+    """Delete a hold that has not begun."""
+    await _pauses.withdraw_pause.execute(conn, subscription_id=subscription_id)
+
+
+async def end_pause(conn: Connection, subscription_id: UUID, until: datetime) -> None:
+    """End a hold that has not begun, or give it an earlier end."""
+    await _pauses.end_pause.execute(conn, subscription_id=subscription_id, until=until)
+
+
+async def turn_pauses(conn: Connection, most: int) -> list[UUID]:
+    """Begin and end holds; return the subscriptions whose work that changes."""
+    rows = await _pauses.turn_pauses.fetch(conn, most=most)
+    return [row["subscription_id"] for row in rows]

@@ -19,7 +19,13 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, StripeBrokeError, StripeError
+from mpanel_billing.errors import (
+    BillingError,
+    ConflictError,
+    DatabaseUnavailableError,
+    StripeBrokeError,
+    StripeError,
+)
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.repository import OF_INVOICES, Change, Kind, ServiceEnd, State
@@ -93,7 +99,9 @@ async def carry_out(
     async with audit.settling(mirror.pool, entry):
         try:
             stripe_id = await send(change)
-        except StripeError as error:
+        except DatabaseUnavailableError:
+            raise
+        except BillingError as error:
             await _close(mirror, change, _state_after(error), error=str(error))
             raise
         await _close(mirror, change, "done", stripe_id=stripe_id)
@@ -212,12 +220,13 @@ def _audited(change: Change) -> tuple[str, audit.Target, Mapping[str, object]]:
     return f"{kind}.{change.kind}", target, details
 
 
-def _state_after(error: StripeError) -> State:
-    """Return the state after an error.
+def _state_after(error: BillingError) -> State:
+    """Return the state after an error, which may be a refusal of ours.
 
     Stripe repeats a 5xx for the same key for a day: only a new attempt can succeed then.
     """
-    if error.definite or isinstance(error, StripeBrokeError):
+    known = not isinstance(error, StripeError) or error.definite
+    if known or isinstance(error, StripeBrokeError):
         return "failed"
     return "unanswered"
 

@@ -202,7 +202,7 @@ CREATE TABLE billing_changes (
     invoice_id uuid, -- references invoices: see invoice_links, which locks that table
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
-        'change_plan', 'undo_change', 'cancel', 'resume', 'revive', 'refund', 'credit_note'
+        'change_plan', 'undo_change', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note'
     )),
     request_key text,
     request_hash bytea NOT NULL,
@@ -237,7 +237,7 @@ COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at St
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded or credited; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, cancel, resume, revive, refund or credit_note';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, pause, trial, cancel, resume, revive, refund or credit_note';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';

@@ -262,7 +262,29 @@ COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
 COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
 COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 
+CREATE TABLE billing_pauses (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    since timestamptz NOT NULL,
+    until timestamptz NOT NULL,
+    begun_at timestamptz,
+    ended_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX billing_pauses_standing_key ON billing_pauses (subscription_id)
+WHERE ended_at IS NULL;
+CREATE INDEX billing_pauses_subscription_idx ON billing_pauses (subscription_id);
+COMMENT ON TABLE billing_pauses IS 'Holds of services while the collection of a subscription is paused: its terms are not paid for';
+COMMENT ON COLUMN billing_pauses.id IS 'Our id';
+COMMENT ON COLUMN billing_pauses.subscription_id IS 'The paused subscription';
+COMMENT ON COLUMN billing_pauses.since IS 'End of the term that is paid for: services are held from the next one on';
+COMMENT ON COLUMN billing_pauses.until IS 'Stripe collects again from then on: services are held until a term begins after it';
+COMMENT ON COLUMN billing_pauses.begun_at IS 'Since when services are held; null: not yet';
+COMMENT ON COLUMN billing_pauses.ended_at IS 'When it was over; null: it stands';
+COMMENT ON COLUMN billing_pauses.created_at IS 'When it was asked for';
+
 -- migrate:down
+DROP TABLE billing_pauses;
 DROP TABLE provisioning_holds;
 DROP TABLE provisioning_log;
 DROP TABLE billing_kept_payments;

@@ -27,7 +27,7 @@
 --     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
 --     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
 --     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
---     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text]))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text]))),
 --     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);

@@ -197,7 +197,19 @@ SELECT
         )
         FROM billing_planned_changes AS p
         WHERE p.stripe_schedule_id = s.stripe_schedule_id
-    ) AS planned
+    ) AS planned,
+    (
+        SELECT p.since
+        FROM billing_pauses AS p
+        WHERE p.subscription_id = s.id
+          AND p.ended_at IS NULL
+    ) AS held_from,
+    (
+        SELECT p.until
+        FROM billing_pauses AS p
+        WHERE p.subscription_id = s.id
+          AND p.ended_at IS NULL
+    ) AS held_until
 FROM subscriptions AS s
 LEFT JOIN tenants AS t
     ON t.id = s.tenant_id
@@ -454,3 +466,10 @@ WHERE i.subscription_id = :subscription_id::uuid
   AND i.billing_reason IS DISTINCT FROM 'manual'
 ORDER BY i.stripe_status = 'draft' DESC, i.stripe_created DESC
 LIMIT 1;
+
+-- name: list_ids_of_invoices(stripe_invoice_ids)
+SELECT
+    i.stripe_invoice_id,
+    i.id
+FROM invoices AS i
+WHERE i.stripe_invoice_id = ANY(:stripe_invoice_ids::text[]);

@@ -804,6 +804,9 @@ SELECT jsonb_build_object(
         FROM provisioning_holds AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     ),
+    'billing_pauses', (
+        SELECT jsonb_agg(to_jsonb(t)) FROM billing_pauses AS t WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
     'provisioning_work', (
         SELECT jsonb_agg(to_jsonb(t))
         FROM provisioning_work AS t

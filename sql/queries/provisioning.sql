@@ -214,6 +214,7 @@ SELECT
     coalesce(named.states, '{}') AS domain_states,
     coalesce(rivals.pages, '[]') AS rival_pages,
     hold.reason AS hold_reason,
+    pause.begun_at IS NOT NULL AS held_for_pause,
     takeover.predecessor_id,
     adoption.source AS adopted_from,
     adoption.subscription_id IS NOT NULL AND adoption.inspected_at IS NULL AS to_inspect,
@@ -234,6 +235,9 @@ LEFT JOIN tenants AS t
 LEFT JOIN provisioning_holds AS hold
     ON hold.subscription_id = w.subscription_id
     AND hold.lifted_at IS NULL
+LEFT JOIN billing_pauses AS pause
+    ON pause.subscription_id = w.subscription_id
+    AND pause.ended_at IS NULL
 LEFT JOIN orders AS o
     ON o.subscription_id = w.subscription_id
 LEFT JOIN billing_takeovers AS takeover

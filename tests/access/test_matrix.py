@@ -25,6 +25,7 @@ BODIES: Mapping[str, Mapping[str, object]] = {
         "billingCycle": "monthly",
     },
     "/api/billing/subscriptions/{id}/change-plan": {"planId": "premium", "billingCycle": "monthly"},
+    "/api/billing/subscriptions/{id}/trial": {"reason": "it was agreed"},
 }
 """What a route needs apart from its owner, to come as far as looking at whose the id is."""
 

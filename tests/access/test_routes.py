@@ -22,7 +22,13 @@ Route = tuple[str, str]
 """Method, and the path as the router has it."""
 
 ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
+TRIED_ELSEWHERE = {
+    ("POST", "/api/billing/subscriptions/{id}/end"),
+    ("POST", "/api/billing/subscriptions/{id}/trial"),
+}
+"""They need a trial, or leave an entry for each refund: tests/subscriptions/test_endings.py."""
 SCOPE_OF = {
+    ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/admin/deleted-subscriptions/{id}/cancel"): "admin:money",
     ("POST", "/api/admin/subscriptions/{id}/collect-draft"): "admin:money",
     ("POST", "/api/admin/subscriptions/{id}/keep-payment"): "admin:money",
@@ -40,6 +46,9 @@ ONLY_LOOKING = {
     ("POST", "/api/billing/subscriptions/{id}/preview-change"),
     ("POST", "/api/billing/invoices/{id}/preview-refund"),
     ("POST", "/api/billing/invoices/{id}/preview-credit-note"),
+    ("POST", "/api/billing/subscriptions/{id}/preview-end"),
+    ("POST", "/api/billing/subscriptions/{id}/preview-pause"),
+    ("POST", "/api/billing/subscriptions/{id}/preview-trial"),
 }
 
 
@@ -68,6 +77,7 @@ LESS = {"planId": "starter", "billingCycle": "monthly"}
 REQUIRED = {
     ("POST", "/api/billing/subscriptions/{id}/preview-change"): ANOTHER_PLAN,
     ("POST", "/api/billing/subscriptions/{id}/change-plan"): ANOTHER_PLAN,
+    ("POST", "/api/billing/subscriptions/{id}/trial"): {"reason": "it was agreed"},
 }
 """What a body needs besides the customer."""
 
@@ -339,12 +349,14 @@ async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
         (f"{one}/change-plan", "subscription.change_plan", id_, ANOTHER_PLAN),
         (f"{one}/change-plan", "subscription.change_plan", id_, LESS),
         (f"{one}/undo-change", "subscription.undo_change", id_, {}),
+        (f"{one}/pause", "subscription.pause", id_, {}),
+        (f"{one}/resume", "subscription.resume", id_, {}),
         (f"{one}/cancel", "subscription.cancel", id_, {"atPeriodEnd": True}),
         (f"{one}/resume", "subscription.resume", id_, {}),
         ("/api/billing/invoices/{id}/refund", "invoice.refund", invoice, {"amount": 100}),
         ("/api/billing/invoices/{id}/credit-notes", "invoice.credit_note", invoice, CREDIT),
     ]
-    tried = {("POST", path) for path, *_ in acts}
+    tried = {("POST", path) for path, *_ in acts} | TRIED_ELSEWHERE
     assert tried == {route for route in CHANGING if route[1].startswith("/api/billing")}
     for path, action, target, body in acts:
         route = ("POST", path)

@@ -101,6 +101,7 @@ TABLES_OF_A_SUBSCRIPTION = (
     "idempotency_keys",
     "billing_changes",
     "billing_planned_changes",
+    "billing_pauses",
 )
 
 
@@ -180,6 +181,7 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
             " billing_cycle, addon_codes, effective_at, subtotal, amount)"
             " VALUES ('sub_sched_1', $1, 'starter', 'monthly', '{}', now(), 799, 799)"
         ),
+        "INSERT INTO billing_pauses (subscription_id, since, until) VALUES ($1, now(), now())",
         "INSERT INTO billing_adoptions (subscription_id, source) VALUES ($1, 'stripe')",
         (
             "INSERT INTO billing_takeovers (subscription_id, predecessor_id, reason)"

@@ -4,11 +4,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.http.openapi.document import DOCUMENT
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
+from mpanel_billing.subscriptions.change_plan import change_plan
+from mpanel_billing.subscriptions.item_changes import PlanRequest
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.lookup import CustomerRef
 from tests.inline_worker import InlineWorker
 from tests.service import Service, make_settings
 
@@ -101,6 +108,32 @@ async def _end_two(
     return tenant
 
 
+@dataclass(frozen=True)
+class _Others:
+    """Subscriptions of their own for what would be in the way of other examples."""
+
+    planned: str
+    ending: str
+    pausing: str
+    trials: tuple[str, str]
+
+
+async def _change_others(service: Service, worker: InlineWorker, order: dict[str, Any]) -> _Others:
+    """Sell them; one waits for a change at the end of its term, two are in a trial."""
+    planned, ending, pausing = [
+        (await _buy(service, order, name))["subscriptionId"] for name in ("vera", "ines", "olaf")
+    ]
+    trial = order | {"trialActive": True}
+    first, second = [
+        (await _buy(service, trial, name))["subscriptionId"] for name in ("jean", "nora")
+    ]
+    await worker.catch_up()
+    mirror = Mirror(service.pool, worker.gateway, livemode=False)
+    request = ChangeRequest(Actor("cli:grace@panel"), UUID(planned), CustomerRef())
+    await change_plan(mirror, request, PlanRequest("premium", "monthly", when="period_end"))
+    return _Others(planned, ending, pausing, (first, second))
+
+
 async def _stripe_id(service: Service, id_: str) -> str:
     stripe_id: str = await service.pool.fetchval(
         "SELECT stripe_subscription_id FROM subscriptions WHERE id::text = $1", id_
@@ -133,6 +166,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "INSERT INTO billing_audit_entries (actor, action, outcome, began_at) VALUES ('panel',"
         " 'customer.portal', 'attempted', now() - interval '1 hour') RETURNING id::text"
     )
+    others = await _change_others(service, worker, order_a)
     plan = {"planId": "premium", "billingCycle": "monthly"}
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
@@ -148,7 +182,13 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         billing: {"id": ids[0], "customerId": customer},
         f"{billing}/preview-change": {"id": ids[1], "body": plan},
         f"{billing}/change-plan": {"id": ids[1], "body": plan},
-        f"{billing}/undo-change": {"id": ids[1], "body": {}},
+        f"{billing}/undo-change": {"id": others.planned, "body": {}},
+        f"{billing}/preview-end": {"id": ids[1], "body": {"unusedTime": "refund"}},
+        f"{billing}/end": {"id": others.ending, "body": {"feedback": "too_expensive"}},
+        f"{billing}/preview-trial": {"id": others.trials[0], "body": {}},
+        f"{billing}/trial": {"id": others.trials[1], "body": {"reason": "it was agreed"}},
+        f"{billing}/preview-pause": {"id": ids[1], "body": {}},
+        f"{billing}/pause": {"id": others.pausing, "body": {"reason": "a season without guests"}},
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
         f"{billing}/resume": {"id": ids[2], "body": {}},
         "/api/billing/invoices": {"customerId": customer},

@@ -32,6 +32,8 @@ SELECT id, 'cancel', id::text, 'x', '{}', 'done' FROM subscriptions;
 INSERT INTO billing_planned_changes (stripe_schedule_id, subscription_id, plan_code, billing_cycle,
     addon_codes, effective_at, subtotal, amount)
 SELECT 'sub_sched_' || id, id, 'starter', 'monthly', '{}', now(), 1, 1 FROM subscriptions;
+INSERT INTO billing_pauses (subscription_id, since, until)
+SELECT id, now(), now() FROM subscriptions;
 INSERT INTO stripe_customers (id, customer_id, livemode)
 SELECT stripe_customer_id, customer_id, TRUE FROM subscriptions;
 INSERT INTO stripe_customer_balances (stripe_customer_id, currency, balance)

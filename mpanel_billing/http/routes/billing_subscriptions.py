@@ -17,7 +17,10 @@ from mpanel_billing.http.schemas.base import OwnerQuery, OwnerRequest, PageQuery
 from mpanel_billing.http.schemas.subscriptions import (
     CancelRequest,
     ChangePlanRequest,
+    PausePreviewResponse,
+    PauseRequest,
     PlanChangePreviewResponse,
+    PreviewPauseRequest,
     PreviewRequest,
     ResumeRequest,
     SubscriptionChangeResponse,
@@ -36,6 +39,7 @@ from mpanel_billing.subscriptions.lookup import (
     list_subscriptions,
 )
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
+from mpanel_billing.subscriptions.pausing import pause, preview_pause
 from mpanel_billing.subscriptions.promise import Promise, read_promise, sign_promise
 
 routes = Endpoints("billing")
@@ -61,6 +65,7 @@ _NOT_PLANNABLE = (
     "no_term_to_end",
     "plan_limit_reached",
     "subscription_ending",
+    "subscription_paused",
 )
 _NOT_CHANGEABLE = (
     "change_in_progress",
@@ -178,6 +183,7 @@ async def post_cancel(
             _request(call),
             at_period_end=call.body.at_period_end,
             reason=call.body.reason,
+            feedback=call.body.feedback,
         )
     )
 
@@ -194,9 +200,62 @@ async def post_cancel(
 async def post_resume(
     call: KeyedCall[IdPath, None, ResumeRequest],
 ) -> SubscriptionChangeResponse:
-    """Undo a scheduled cancellation; honours `Idempotency-Key`."""
+    """Undo a scheduled cancellation, or a pause; honours `Idempotency-Key`."""
     return SubscriptionChangeResponse.of(
         await lifecycle.resume(call.app[keys.MIRROR], _request(call))
+    )
+
+
+_NOT_PAUSABLE = (
+    "change_planned",
+    "pause_needs_date",
+    "payment_processing",
+    "subscription_ending",
+    "unpaid_invoice",
+)
+
+
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/preview-pause",
+    scope="billing:read",
+    body_optional=True,
+    calls_stripe=True,
+    refusals={
+        **_UNKNOWN,
+        **_SCHEDULED,
+        ConflictError: (*_NOT_PAUSABLE, "not_paid", "subscription_ended"),
+    },
+)
+async def post_preview_pause(
+    call: KeyedCall[IdPath, None, PreviewPauseRequest],
+) -> PausePreviewResponse:
+    """Return what a pause would do."""
+    mirror = call.app[keys.MIRROR]
+    return PausePreviewResponse.of(await preview_pause(mirror, _request(call), call.body.until))
+
+
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/pause",
+    scope="billing:change",
+    idempotent=True,
+    body_optional=True,
+    calls_stripe=True,
+    refusals={
+        **_UNKNOWN,
+        **_SCHEDULED,
+        ConflictError: (*_NOT_CHANGEABLE, *_NOT_PAUSABLE),
+    },
+)
+async def post_pause(
+    call: KeyedCall[IdPath, None, PauseRequest],
+) -> SubscriptionChangeResponse:
+    """Pause a subscription; `resume` ends the pause; honours `Idempotency-Key`."""
+    return SubscriptionChangeResponse.of(
+        await pause(
+            call.app[keys.MIRROR], _request(call), until=call.body.until, reason=call.body.reason
+        )
     )
 
 

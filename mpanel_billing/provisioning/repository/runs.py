@@ -84,6 +84,7 @@ def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Ent
         ended_at=moment_of(inputs["endedAt"]),
         held=row["hold_reason"] is not None,
         disputed=inputs.get("disputedSince") is not None,
+        held_for_pause=row["held_for_pause"],
         paid_after_end=inputs["paidAfterEnd"] is not None,
         leniency=Leniency(
             None if grace_days is None else timedelta(days=grace_days), row["not_before"]

@@ -1,0 +1,159 @@
+"""Pause a subscription: Stripe's pause where it takes one, else its collection is paused.
+
+A pause credits the rest of the term, and the services are suspended at once. While only the
+collection is paused the terms go on, unpaid: what was paid for is served to its end, and then the
+services are held until a term that is paid for begins.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import ConflictError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.billed import list_billed
+from mpanel_billing.subscriptions.given_back import list_given_back
+from mpanel_billing.subscriptions.lifecycle import (
+    COLLECTION,
+    PAUSE,
+    REASON,
+    Changed,
+    ChangeRequest,
+    make_change,
+    refresh,
+    require_changeable,
+)
+from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.schedules import releasing
+from mpanel_billing.subscriptions.unpaid import find_unpaid, refuse_unpaid
+
+LONGEST = timedelta(days=730)
+"""How long a collection is paused at most."""
+
+Way = Literal["subscription", "collection"]
+
+
+@dataclass(frozen=True, slots=True)
+class PausePreview:
+    """What a pause does: services are there until `served_until` (None: they stop at once).
+
+    `until` is when it ends by itself, None: when it is resumed. `credits`: the rest of the term is
+    credited to the next invoice.
+    """
+
+    way: Way
+    served_until: datetime | None
+    until: datetime | None
+    credits: bool
+
+
+async def preview_pause(
+    mirror: Mirror, request: ChangeRequest, until: datetime | None
+) -> PausePreview:
+    """Return what `pause` would do; raises as it."""
+    held = await refresh(mirror, request)
+    _require_pausable(held)
+    if await _way(mirror, held) == "subscription":
+        return PausePreview("subscription", None, None, await _may_credit(mirror, held))
+    end = _require_end(held, until)
+    return PausePreview("collection", held.current_period_end, end, credits=False)
+
+
+async def pause(
+    mirror: Mirror, request: ChangeRequest, *, until: datetime | None, reason: str | None
+) -> Changed:
+    """Pause a subscription; `until` is for a collection that is paused, and needed there.
+
+    ConflictError for one that has ended, owes something of the running term, waits for a planned
+    change, or needs another date; NotFoundError, StripeError.
+    """
+    found: list[tuple[Way, bool]] = []
+
+    async def prepare() -> None:
+        held = await refresh(mirror, request)
+        way = await _way(mirror, held)
+        asks = way == "subscription" and not _is_paused(held)
+        found.append((way, asks and await _may_credit(mirror, held)))
+
+    async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        held = await require_changeable(conn, mirror, request)
+        if _is_paused(held):
+            return None
+        _require_pausable(held)
+        way, credits_time = found[-1]
+        why = {REASON: reason} if reason else {}
+        if way == "collection":
+            return {**_pause_collection(held, until), **why}
+        return {PAUSE: _pause_params(credits_time=credits_time), **releasing(held), **why}
+
+    asked = {"until": until, "reason": reason}
+    return await make_change(mirror, request, "pause", asked, decide, prepare=prepare)
+
+
+def _pause_params(*, credits_time: bool) -> dict[str, Any]:
+    return {
+        "type": "subscription",
+        "bill_for": {"unused_time_from": {"type": "now" if credits_time else "none"}},
+        "invoicing_behavior": "pending_invoice_item",
+    }
+
+
+def _pause_collection(held: Subscription, until: datetime | None) -> dict[str, Any]:
+    end = int(_require_end(held, until).timestamp())
+    since = held.current_period_end
+    return {
+        "pause_collection": {"behavior": "void", "resumes_at": end},
+        COLLECTION: {"since": int(since.timestamp()) if since else end, "until": end},
+    }
+
+
+def _is_paused(held: Subscription) -> bool:
+    return held.stripe_status == "paused" or held.collection_paused
+
+
+def _require_pausable(held: Subscription) -> None:
+    if held.to_come:
+        raise ConflictError(
+            "A change is planned for the end of the term. Undo it before a pause.",
+            code="change_planned",
+        )
+    if held.will_end:
+        raise ConflictError(
+            "This subscription is set to end. Resume it before a pause.", code="subscription_ending"
+        )
+
+
+async def _way(mirror: Mirror, held: Subscription) -> Way:
+    """Ask Stripe for what decides it. Source: docs.stripe.com/billing/subscriptions/pause."""
+    found = await mirror.refresh("subscription", held.stripe_id or "")
+    takes_pause = (
+        found["status"] in {"active", "past_due"}
+        and (found.get("billing_mode") or {}).get("type") == "flexible"
+        and found["collection_method"] == "charge_automatically"
+    )
+    return "subscription" if takes_pause else "collection"
+
+
+async def _may_credit(mirror: Mirror, held: Subscription) -> bool:
+    """Return whether all of the running term was paid and kept; ConflictError if it is unpaid."""
+    billed = await list_billed(mirror.stripe, held.stripe_id or "")
+    unpaid = await find_unpaid(mirror, held, billed)
+    if unpaid:
+        refuse_unpaid(unpaid, pay_first=False)
+    returned = await list_given_back(mirror, billed, held.current_period_start)
+    return not any(returned.values())
+
+
+def _require_end(held: Subscription, until: datetime | None) -> datetime:
+    """Return the end of a paused collection, which has to be after the term that is paid for."""
+    earliest = held.current_period_end
+    if until is not None and earliest and earliest < until < earliest + LONGEST:
+        return until
+    after = f" after {earliest:%Y-%m-%d %H:%M} UTC, within two years" if earliest else ""
+    raise ConflictError(
+        f"This subscription can only be paused to a date{after}: its terms go on meanwhile.",
+        code="pause_needs_date",
+        fields={"until": f"must be a time{after}"},
+    )

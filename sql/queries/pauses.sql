@@ -1,0 +1,71 @@
+-- Holds of services while the collection of a subscription is paused.
+
+-- Tables: billing_pauses
+--
+-- CREATE TABLE billing_pauses (
+--     id bigint NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     since timestamp with time zone NOT NULL,
+--     until timestamp with time zone NOT NULL,
+--     begun_at timestamp with time zone,
+--     ended_at timestamp with time zone,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_pauses ADD CONSTRAINT billing_pauses_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY billing_pauses ADD CONSTRAINT billing_pauses_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE UNIQUE INDEX billing_pauses_standing_key ON billing_pauses USING btree (subscription_id) WHERE (ended_at IS NULL);
+-- CREATE INDEX billing_pauses_subscription_idx ON billing_pauses USING btree (subscription_id);
+
+-- name: place_pause(subscription_id, since, until)!
+INSERT INTO billing_pauses (subscription_id, since, until)
+VALUES (:subscription_id::uuid, :since::timestamptz, :until::timestamptz)
+ON CONFLICT (subscription_id) WHERE ended_at IS NULL DO UPDATE
+SET until = excluded.until;
+
+-- name: withdraw_pause(subscription_id)!
+-- Stripe has refused it.
+DELETE FROM billing_pauses
+WHERE subscription_id = :subscription_id::uuid
+  AND begun_at IS NULL
+  AND ended_at IS NULL;
+
+-- name: end_pause(subscription_id, until)!
+-- What is paid for is served on at once, else from the next term on, which is paid for again.
+UPDATE billing_pauses
+SET until = least(until, :until::timestamptz),
+    ended_at = CASE WHEN begun_at IS NULL THEN now() END
+WHERE subscription_id = :subscription_id::uuid
+  AND ended_at IS NULL;
+
+-- name: turn_pauses(most)
+-- Begins and ends holds by the terms that Stripe has begun. One whose collection runs, whoever resumed
+-- it, is held until the next term; a pause that has just been asked for may not have reached Stripe.
+UPDATE billing_pauses AS p
+SET begun_at = coalesce(p.begun_at, CASE WHEN turn.begins THEN now() END),
+    until = turn.until,
+    ended_at = CASE WHEN turn.ends THEN now() END
+FROM (
+    SELECT
+        standing.id,
+        s.current_period_start >= standing.since AS begins,
+        least_until.until,
+        s.current_period_start >= least_until.until
+        OR s.stripe_status IN ('canceled', 'incomplete_expired') AS ends
+    FROM billing_pauses AS standing
+    JOIN subscriptions AS s
+        ON s.id = standing.subscription_id
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE
+                WHEN s.collection_paused IS NOT TRUE AND standing.created_at < now() - interval '5 minutes'
+                    THEN least(standing.until, greatest(s.current_period_end, standing.since))
+                ELSE standing.until
+            END AS until
+    ) AS least_until
+    WHERE standing.ended_at IS NULL
+    ORDER BY standing.id
+    LIMIT :most
+) AS turn
+WHERE p.id = turn.id
+  AND ((turn.begins AND p.begun_at IS NULL) OR turn.ends OR turn.until < p.until)
+RETURNING p.subscription_id;

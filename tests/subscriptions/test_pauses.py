@@ -1,0 +1,206 @@
+"""A paused subscription is not billed, and what is not paid for is not served."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mpanel_billing.worker.sweep import sweep
+from tests.commands import run_command
+from tests.subscriptions.conftest import Backend
+
+DAY = 86_400
+TROUBLES = "SELECT trouble FROM billing_trouble"
+
+
+async def go_on(backend: Backend, to: int) -> None:
+    """Move Stripe's clock, and do everything that is due."""
+    await backend.service.stripe.advance_time(to)
+    await backend.worker.catch_up()
+    await sweep(backend.service.pool)
+    await backend.worker.catch_up()
+
+
+async def services(backend: Backend) -> set[str]:
+    rows = await backend.service.pool.fetch("SELECT actual FROM tenant_services")
+    return {row["actual"] for row in rows}
+
+
+def unix(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp())
+
+
+async def test_a_pause_credits_the_rest_of_the_term_and_a_resumption_charges_a_new_one(
+    backend: Backend, bought: str
+) -> None:
+    path = f"subscriptions/{bought}"
+    now = await backend.service.stripe.now()
+    await backend.service.stripe.advance_time(now + 15 * DAY)
+    preview = await backend.done(f"{path}/preview-pause")
+    assert (preview["way"], preview["creditsUnusedTime"]) == ("subscription", True)
+    body = await backend.done(f"{path}/pause", {"reason": "no season"}, "pause")
+    assert body["subscription"]["stripeStatus"] == "paused"
+    assert body["subscription"]["nextCharge"] is None
+    await backend.worker.catch_up()
+    assert await services(backend) == {"suspended"}
+    again = await backend.done(f"{path}/pause", {"reason": "no season"}, "pause")
+    assert again["subscription"]["stripeStatus"] == "paused"
+    assert not (await backend.done(f"{path}/pause"))["changed"]
+    other = {"planId": "premium", "billingCycle": "monthly"}
+    refused = await backend.post(f"{path}/preview-change", other)
+    assert (refused.status, refused.body["code"]) == (409, "subscription_paused")
+
+    await go_on(backend, now + 90 * DAY)
+    assert len(await backend.invoices(bought)) == 1
+    back = await backend.done(f"{path}/resume", key="back")
+    await backend.worker.catch_up()
+    assert back["subscription"]["stripeStatus"] == "active"
+    assert await services(backend) == {"active"}
+    newest = (await backend.invoices(bought))[0]
+    amount = back["subscription"]["amount"]
+    assert amount // 2 - 30 < newest["amountPaid"] < amount // 2 + 30
+    assert await backend.service.pool.fetch(TROUBLES) == []
+    assert await backend.audit() == [
+        ("subscription.pause", "done"),
+        ("subscription.resume", "done"),
+    ]
+    details = "SELECT details #>> '{params,reason}' FROM billing_audit_log ORDER BY id DESC LIMIT 2"
+    assert [row[0] for row in await backend.service.pool.fetch(details)] == [None, "no season"]
+
+
+async def test_what_was_given_back_is_not_credited_by_a_pause(
+    backend: Backend, bought: str
+) -> None:
+    (invoice,) = await backend.invoices(bought)
+    await backend.done(f"invoices/{invoice['id']}/refund", {"amount": 100})
+    path = f"subscriptions/{bought}"
+    assert not (await backend.done(f"{path}/preview-pause"))["creditsUnusedTime"]
+    await backend.done(f"{path}/pause")
+    back = await backend.done(f"{path}/resume")
+    await backend.worker.catch_up()
+    assert (await backend.invoices(bought))[0]["amountPaid"] == back["subscription"]["amount"]
+
+
+@pytest.fixture
+async def on_trial(backend: Backend, order_a: dict[str, Any]) -> str:
+    order = await backend.service.buy(order_a | {"trialActive": True})
+    await backend.worker.catch_up()
+    return str(order["subscriptionId"])
+
+
+async def test_a_trial_is_paused_to_a_date_and_the_unpaid_terms_are_not_served(
+    backend: Backend, on_trial: str
+) -> None:
+    path = f"subscriptions/{on_trial}"
+    refused = await backend.post(f"{path}/pause")
+    assert (refused.status, refused.body["code"]) == (409, "pause_needs_date")
+    end = unix((await backend.subscription(on_trial))["trialEnd"])
+    until = datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()
+    preview = await backend.done(f"{path}/preview-pause", {"until": until})
+    assert (preview["way"], unix(preview["servedUntil"])) == ("collection", end)
+    body = await backend.done(f"{path}/pause", {"until": until})
+    assert unix(body["subscription"]["heldUntil"]) == end + 40 * DAY
+    await go_on(backend, end - DAY)
+    assert await services(backend) == {"active"}
+    await go_on(backend, end + 2 * 3600)
+    assert await services(backend) == {"suspended"}
+    await go_on(backend, end + 35 * DAY)
+    assert await services(backend) == {"suspended"}
+    assert {one["amountPaid"] for one in await backend.invoices(on_trial)} == {0}
+    await go_on(backend, end + 45 * DAY)
+    assert await services(backend) == {"suspended"}
+    await go_on(backend, end + 63 * DAY)
+    shown = await backend.subscription(on_trial)
+    assert await services(backend) == {"active"}
+    assert (shown["heldUntil"], shown["collectionPaused"]) == (None, False)
+    assert (await backend.invoices(on_trial))[0]["amountPaid"] == shown["amount"]
+
+
+async def test_a_resumed_collection_is_served_again_with_the_next_paid_term(
+    backend: Backend, on_trial: str
+) -> None:
+    path = f"subscriptions/{on_trial}"
+    end = unix((await backend.subscription(on_trial))["trialEnd"])
+    until = datetime.fromtimestamp(end + 400 * DAY, UTC).isoformat()
+    await backend.done(f"{path}/pause", {"until": until})
+    await go_on(backend, end + 5 * DAY)
+    body = await backend.done(f"{path}/resume")
+    assert not body["subscription"]["collectionPaused"]
+    assert body["subscription"]["heldUntil"] == body["subscription"]["currentPeriodEnd"]
+    await go_on(backend, end + 6 * DAY)
+    assert await services(backend) == {"suspended"}
+    await go_on(backend, end + 33 * DAY)
+    assert await services(backend) == {"active"}
+
+
+async def test_a_pause_that_is_taken_back_in_the_paid_term_changes_nothing(
+    backend: Backend, on_trial: str
+) -> None:
+    path = f"subscriptions/{on_trial}"
+    end = unix((await backend.subscription(on_trial))["trialEnd"])
+    until = datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()
+    await backend.done(f"{path}/pause", {"until": until})
+    body = await backend.done(f"{path}/resume")
+    assert body["subscription"]["heldUntil"] is None
+    await go_on(backend, end + 2 * 3600)
+    assert await services(backend) == {"active"}
+
+
+async def test_a_pause_waits_for_nothing_that_is_planned_or_owed(
+    backend: Backend, bought: str
+) -> None:
+    path = f"subscriptions/{bought}"
+    less = {"planId": "starter", "billingCycle": "monthly", "addonIds": []}
+    await backend.done(f"{path}/change-plan", less)
+    refused = await backend.post(f"{path}/pause")
+    assert (refused.status, refused.body["code"]) == (409, "change_planned")
+    await backend.done(f"{path}/undo-change")
+    await backend.give_card(bought, "4000000000000341")
+    now = await backend.service.stripe.now()
+    await go_on(backend, now + 32 * DAY)
+    refused = await backend.post(f"{path}/pause")
+    assert (refused.status, refused.body["code"]) == (409, "unpaid_invoice")
+
+
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
+async def test_a_pause_whose_response_is_lost_is_one_pause(
+    backend: Backend, bought: str, fault: dict[str, Any]
+) -> None:
+    stripe_id, _ = await backend.stripe_ids(bought)
+    await backend.service.stripe.inject_fault(
+        method="POST", path=f"/v1/subscriptions/{stripe_id}", after_work=True, times=3, **fault
+    )
+    path = f"subscriptions/{bought}/pause"
+    assert (await backend.post(path, {}, "pause")).status in {502, 503}
+    body = await backend.done(path, {}, "pause")
+    assert body["subscription"]["stripeStatus"] == "paused"
+    await backend.worker.catch_up()
+    assert await services(backend) == {"suspended"}
+
+
+async def test_a_collection_that_stripe_does_not_pause_is_not_held(
+    backend: Backend, on_trial: str
+) -> None:
+    stripe_id, _ = await backend.stripe_ids(on_trial)
+    await backend.service.stripe.inject_fault(
+        method="POST", path=f"/v1/subscriptions/{stripe_id}", kind="status", status=400, times=1
+    )
+    end = unix((await backend.subscription(on_trial))["trialEnd"])
+    until = datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()
+    assert (await backend.post(f"subscriptions/{on_trial}/pause", {"until": until})).status == 502
+    assert (await backend.subscription(on_trial))["heldUntil"] is None
+
+
+async def test_support_pauses_and_resumes_by_command(backend: Backend, bought: str) -> None:
+    settings = backend.service.settings
+    url, stripe_url = settings.database_url.get_secret_value(), str(settings.stripe_api_base)
+
+    async def run(*words: str) -> str:
+        ended = await run_command(url, *words, stripe_url=stripe_url)
+        assert ended.status == 0, ended.err
+        return ended.out
+
+    wanted = ("pause", bought, "--reason", "no season")
+    assert await run(*wanted, "--preview") == "pauses the subscription; served until now\n"
+    assert "is paused" in await run(*wanted)
+    assert "is active" in await run("resume", bought)
