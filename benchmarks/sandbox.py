@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from aiohttp import ClientSession
+from aiohttp import ClientSession, ClientTimeout
 from aiohttp.test_utils import unused_port
 
 from benchmarks.memory import Memory
@@ -109,7 +109,9 @@ async def running(options: argparse.Namespace) -> AsyncIterator[Running]:
     )
     try:
         await process.stdout.readline()
-        async with ClientSession(f"http://127.0.0.1:{port}", headers=KEY, timeout=None) as session:
+        patient = ClientTimeout(total=None)  # all renewals are one request
+        url = f"http://127.0.0.1:{port}"
+        async with ClientSession(url, headers=KEY, timeout=patient) as session:
             yield Running(session, process.pid)
     finally:
         process.terminate()
