@@ -19,6 +19,29 @@ CALM_COLLECTOR = (50_000, 20, 50)
 """Objects are trees: to look for cycles among those in memory costs CPU, and finds none."""
 
 
+CHOICES = {
+    "--event-time": ("real", "clock", "date events on test clocks by real time or by the clock"),
+    "--scheduled-items": (
+        "change",
+        "refuse",
+        "change or refuse items of a subscription with a schedule",
+    ),
+    "--replaced-discounts": (
+        "updated",
+        "created-deleted",
+        "events of a discount that takes the place of another",
+    ),
+    "--used-up-discounts": (
+        "deleted",
+        "silent",
+        "event of a coupon for one invoice that is used up",
+    ),
+    "--ended-flag": ("kept", "cleared", "cancel_at_period_end of what is canceled at once"),
+    "--bank-debits": ("days", "at-once", "when debits of bank accounts succeed or fail"),
+}
+"""The switches of `world.Choices`: the default, the other way, and what they are about."""
+
+
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe-sandbox") -> None:
     """Run a sandbox until Ctrl-C; `arguments` default to those of the process."""
     parser = _parser(prog)
@@ -58,43 +81,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="fill a sandbox without objects from a file in the format of `stripe fixtures`",
     )
-    add(
-        "--event-time",
-        choices=["real", "clock"],
-        default="real",
-        help="date events on test clocks by real time or by the clock (default: %(default)s)",
-    )
     add("--no-upcoming-ids", action="store_true", help="send invoice.upcoming without an id")
-    add(
-        "--scheduled-items",
-        choices=["change", "refuse"],
-        default="change",
-        help="change or refuse items of a subscription with a schedule (default: %(default)s)",
-    )
-    add(
-        "--replaced-discounts",
-        choices=["updated", "created-deleted"],
-        default="updated",
-        help="events of a discount that takes the place of another (default: %(default)s)",
-    )
-    add(
-        "--used-up-discounts",
-        choices=["deleted", "silent"],
-        default="deleted",
-        help="event of a coupon for one invoice that is used up (default: %(default)s)",
-    )
-    add(
-        "--ended-flag",
-        choices=["kept", "cleared"],
-        default="kept",
-        help="cancel_at_period_end of what is canceled at once (default: %(default)s)",
-    )
-    add(
-        "--bank-debits",
-        choices=["days", "at-once"],
-        default="days",
-        help="when debits of bank accounts succeed or fail (default: %(default)s)",
-    )
+    for option, (first, other, what) in CHOICES.items():
+        help_text = f"{what} (default: %(default)s)"
+        add(option, choices=[first, other], default=first, help=help_text)
     add("--seed", type=int, help="make ids and delivery disturbances repeatable")
     return parser
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from stripe_sandbox.billing.collection import collect
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import settle
-from stripe_sandbox.billing.invoices import collect, finalize_invoice
+from stripe_sandbox.billing.invoices import finalize_invoice
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import (
     Period,

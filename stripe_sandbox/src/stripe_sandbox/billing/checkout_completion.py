@@ -6,15 +6,10 @@ from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.authentication import note_set_up
 from stripe_sandbox.billing.buyers import Buyer, customer_of, keep_instrument, refusal
 from stripe_sandbox.billing.cart import Cart, cart_of
+from stripe_sandbox.billing.collection import charge_invoice, collect
 from stripe_sandbox.billing.customers import CARD, attach_payment_method
 from stripe_sandbox.billing.discounts import Redemption, redeem
-from stripe_sandbox.billing.invoices import (
-    NewInvoice,
-    charge_invoice,
-    collect,
-    draft_invoice,
-    finalize_invoice,
-)
+from stripe_sandbox.billing.invoices import NewInvoice, draft_invoice, finalize_invoice
 from stripe_sandbox.billing.lines import (
     NewInvoiceItem,
     add_invoice_item,

@@ -2,6 +2,7 @@
 
 from stripe_sandbox.bank_accounts import find_test_method
 from stripe_sandbox.billing.authentication import note_set_up, requires_authentication
+from stripe_sandbox.billing.collection import note_attempt, save_default
 from stripe_sandbox.billing.customers import (
     CARD,
     attach_payment_method,
@@ -9,7 +10,6 @@ from stripe_sandbox.billing.customers import (
     create_payment_method,
 )
 from stripe_sandbox.billing.dunning import settle
-from stripe_sandbox.billing.invoices import note_attempt, save_default
 from stripe_sandbox.billing.payment_intents import charge_intent, note_decline
 from stripe_sandbox.billing.payments import note_paid, payment_with
 from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline

@@ -64,10 +64,14 @@ def issue_note(world: World, invoice: Document, new: NewCreditNote) -> Document:
     return note
 
 
-def _assemble(world: World, invoice: ReadOnly, new: NewCreditNote) -> Document:
+def _refuse_uncreditable(invoice: ReadOnly) -> None:
     if invoice["status"] not in CREDITABLE:
         message = f"You cannot create a credit note for an invoice that is {invoice['status']}."
         raise invalid(message, param="invoice")
+
+
+def _assemble(world: World, invoice: ReadOnly, new: NewCreditNote) -> Document:
+    _refuse_uncreditable(invoice)
     note_id = world.ids.next("cn")
     lines = lines_of_note(world, invoice, new.amount, new.lines)
     sums = _sums(lines)

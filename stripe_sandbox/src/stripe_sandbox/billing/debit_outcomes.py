@@ -1,9 +1,9 @@
 """How a bank debit ends: for its intent, its invoice, its subscription and its Checkout session."""
 
 from stripe_sandbox.billing.charges import settle_charge
+from stripe_sandbox.billing.collection import note_outcome
 from stripe_sandbox.billing.debits import SETTLES, failure_of
 from stripe_sandbox.billing.dunning import settle
-from stripe_sandbox.billing.invoices import note_outcome
 from stripe_sandbox.billing.later import drop_task
 from stripe_sandbox.billing.payment_intents import note_decline, note_success
 from stripe_sandbox.billing.payments import note_paid, payment_with

@@ -99,10 +99,7 @@ def redeem(
     `replaces` is the discount that it takes the place of, which the event says.
     """
     if given.get("discount"):
-        existing = world.store.get("discount", given["discount"])
-        if existing is None:
-            raise no_such("discount", given["discount"], param)
-        return existing
+        return _existing(world, given["discount"], param)
     coupon, promotion_id = find_coupon(world, given, redemption, param)
     _count(world, coupon)
     if promotion_id:
@@ -123,6 +120,13 @@ def redeem(
     )
     if subscription:
         _announce(world, discount, replaces)
+    return discount
+
+
+def _existing(world: World, discount_id: str, param: str) -> Document:
+    discount = world.store.get("discount", discount_id)
+    if discount is None:
+        raise no_such("discount", discount_id, param)
     return discount
 
 

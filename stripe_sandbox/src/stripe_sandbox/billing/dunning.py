@@ -1,6 +1,7 @@
 """Dunning: the status of a subscription after a payment attempt."""
 
-from stripe_sandbox.billing.invoices import collect, invoices_of, subscription_of
+from stripe_sandbox.billing.collection import collect
+from stripe_sandbox.billing.invoices import invoices_of, subscription_of
 from stripe_sandbox.billing.pending_updates import apply_if_paid
 from stripe_sandbox.billing.resumptions import finish_resumption
 from stripe_sandbox.billing.subscriptions import (

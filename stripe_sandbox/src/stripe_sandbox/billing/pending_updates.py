@@ -1,6 +1,7 @@
 """Updates that wait for their payment: `payment_behavior=pending_if_incomplete`."""
 
-from stripe_sandbox.billing.invoices import collect, finalize_invoice, void_invoice
+from stripe_sandbox.billing.collection import collect
+from stripe_sandbox.billing.invoices import finalize_invoice, void_invoice
 from stripe_sandbox.billing.periods import HOUR, earliest_end
 from stripe_sandbox.billing.subscriptions import bill_subscription, mark, marks_of, term_lines
 from stripe_sandbox.documents import Document, ReadOnly

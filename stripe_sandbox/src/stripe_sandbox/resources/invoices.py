@@ -18,13 +18,13 @@ from stripe.params import (
 
 from stripe_sandbox.billing.automatic_tax import check_prices
 from stripe_sandbox.billing.changes import change_items, end_trial
+from stripe_sandbox.billing.collection import charge_invoice
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import attempt_payment, settle
 from stripe_sandbox.billing.invoice_amounts import automatic_tax, tax_again
 from stripe_sandbox.billing.invoices import (
     NewInvoice,
-    charge_invoice,
     draft_invoice,
     finalize_invoice,
     mark_paid,
