@@ -85,6 +85,10 @@ test-sandbox-peers: $(SET_UP) ## Run clients of Stripe that others wrote against
 test-clients: $(SET_UP) ## Generate clients from /openapi.json, and run a customer's life with them (npm, PyPI)
 	@scripts/test-clients.sh $(ARGS)
 
+.PHONY: test-contract
+test-contract: $(SET_UP) ## Ask a Stripe test account what no documentation settles (STRIPE_CONTRACT_KEY=sk_test_...)
+	@$(BIN)/pytest -rs tests/contract $(ARGS)
+
 .PHONY: test-wheel
 test-wheel: $(SET_UP) ## Test an installation: pinned packages, and the wheel from any folder
 	@$(BIN)/pytest -rs tests/wheel $(ARGS)

@@ -4,6 +4,7 @@ from tests.sandbox_peers.calls import call, crud
 
 SOLD = {"customer": "$customer", "items": [{"price": "$monthly"}]}
 LIST = {"limit": 3}
+ITEM = {"customer": "$customer", "amount": 2000, "currency": "usd"}
 METER = {
     "display_name": "Requests",
     "event_name": "requests",
@@ -64,6 +65,7 @@ SUBSCRIPTIONS = [
     call("subscription_schedules.release", "$schedule"),
     call("subscription_schedules.create", {"from_subscription": "$classic"}, second_schedule="id"),
     call("subscription_schedules.cancel", "$second_schedule"),
+    call("subscriptions.create", SOLD, going_on="id"),
     call("subscriptions.cancel", "$subscription"),
     call("test_helpers.test_clocks.advance", "$clock", {"frozen_time": 1_800_100_000}),
 ]
@@ -83,10 +85,7 @@ INVOICES = [
         unwanted="id",
     ),
     call("invoice_items.delete", "$unwanted"),
-    call(
-        "invoices.create_preview",
-        {"customer": "$customer", "subscription_details": {"items": [{"price": "$bigger"}]}},
-    ),
+    call("invoices.create_preview", {"subscription": "$going_on"}),
     call(
         "invoices.create",
         {"customer": "$customer", "pending_invoice_items_behavior": "include"},
@@ -96,40 +95,31 @@ INVOICES = [
     call("invoices.update", "$invoice", {"description": "Thank you"}),
     call("invoices.list", LIST),
     call("invoices.search", {"query": "status:'draft'"}),
-    call(
-        "invoices.add_lines",
-        "$invoice",
-        {"lines": [{"description": "More", "amount": 300}, {"description": "M", "amount": 200}]},
-        line="lines.data.0.id",
-    ),
     call("invoices.line_items.list", "$invoice", first_line="data.0.id"),
-    call("invoices.line_items.update", "$invoice", "$first_line", {"description": "Most"}),
-    call(
-        "invoices.update_lines",
-        "$invoice",
-        {"lines": [{"id": "$first_line", "amount": 350}]},
-    ),
-    call(
-        "invoices.remove_lines",
-        "$invoice",
-        {"lines": [{"id": "$first_line", "behavior": "delete"}]},
-    ),
     call("invoices.finalize_invoice", "$invoice"),
     call("invoices.pay", "$invoice", {"paid_out_of_band": True}),
     call("invoices.create", {"customer": "$customer"}, draft="id"),
     call("invoices.delete", "$draft"),
+    call("invoice_items.create", ITEM),
     call(
         "invoices.create",
-        {"customer": "$customer", "collection_method": "send_invoice", "days_until_due": 30},
+        {
+            "customer": "$customer",
+            "collection_method": "send_invoice",
+            "days_until_due": 30,
+            "pending_invoice_items_behavior": "include",
+        },
         sent="id",
     ),
-    call("invoices.add_lines", "$sent", {"lines": [{"description": "Work", "amount": 2000}]}),
     call("invoices.send_invoice", "$sent"),
-    call("invoices.attach_payment", "$sent", {"payment_intent": "$payment"}),
     call("invoice_payments.list", LIST, invoice_payment="data.0.id"),
     call("invoice_payments.retrieve", "$invoice_payment"),
-    call("invoices.create", {"customer": "$customer"}, voided="id"),
-    call("invoices.add_lines", "$voided", {"lines": [{"description": "Work", "amount": 2000}]}),
+    call("invoice_items.create", ITEM),
+    call(
+        "invoices.create",
+        {"customer": "$customer", "pending_invoice_items_behavior": "include"},
+        voided="id",
+    ),
     call("invoices.finalize_invoice", "$voided"),
     call("invoices.mark_uncollectible", "$voided"),
     call("invoices.void_invoice", "$voided"),
@@ -137,7 +127,7 @@ INVOICES = [
     call("credit_notes.preview_lines.list", {"invoice": "$invoice", "amount": 100}),
     call(
         "credit_notes.create",
-        {"invoice": "$invoice", "amount": 100, "out_of_band_amount": 100},
+        {"invoice": "$sent", "amount": 100},
         note="id",
     ),
     call("credit_notes.retrieve", "$note"),
@@ -158,7 +148,6 @@ QUOTES = [
     call("quotes.line_items.list", "$quote"),
     call("quotes.computed_upfront_line_items.list", "$quote"),
     call("quotes.finalize_quote", "$quote"),
-    call("quotes.pdf", "$quote"),
     call("quotes.accept", "$quote"),
     call("quotes.create", QUOTED, refused="id"),
     call("quotes.cancel", "$refused"),

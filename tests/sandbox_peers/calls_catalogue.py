@@ -29,7 +29,13 @@ CATALOGUE = [
         {"nickname": "Old"},
         deletes=True,
     ),
-    *crud("coupons", "coupon", {"percent_off": 25}, {"name": "Quarter"}, deletes=True),
+    *crud(
+        "coupons",
+        "coupon",
+        {"percent_off": 25, "duration": "forever"},
+        {"name": "Quarter"},
+        deletes=True,
+    ),
     *crud(
         "promotion_codes",
         "promotion_code",
@@ -57,6 +63,8 @@ CATALOGUE = [
     ),
     call("products.features.retrieve", "$product", "$product_feature"),
     call("products.features.list", "$product"),
+    call("products.features.create", "$product", {"entitlement_feature": "$feature"}, extra="id"),
+    call("products.features.delete", "$product", "$extra"),
     call("tax_codes.list", {"limit": 3}, tax_code="data.0.id"),
     call("tax_codes.retrieve", "$tax_code"),
 ]

@@ -23,7 +23,6 @@ PAYMENTS = [
     call("payment_intents.confirm", "$payment", {"return_url": "https://shop.example/"}),
     call("payment_intents.list", LIST),
     call("payment_intents.search", {"query": "status:'succeeded'"}),
-    call("payment_intents.amount_details_line_items.list", "$payment"),
     call("payment_intents.create", PAYMENT, abandoned="id"),
     call("payment_intents.cancel", "$abandoned"),
     call(
@@ -32,18 +31,6 @@ PAYMENTS = [
         authorized="id",
     ),
     call("payment_intents.capture", "$authorized", {"amount_to_capture": 1500}),
-    call(
-        "payment_intents.create",
-        {
-            **CONFIRMED,
-            "capture_method": "manual",
-            "payment_method_options": {
-                "card": {"request_incremental_authorization": "if_available"}
-            },
-        },
-        growing="id",
-    ),
-    call("payment_intents.increment_authorization", "$growing", {"amount": 2500}),
     call("setup_intents.create", {"customer": "$customer"}, setup="id"),
     call("setup_intents.retrieve", "$setup"),
     call("setup_intents.update", "$setup", {"description": "A card"}),
@@ -75,7 +62,11 @@ PAYMENTS = [
     call("charges.create", {"amount": 800, "currency": "usd", "source": "tok_createDispute"}),
     call("disputes.list", LIST, dispute="data.0.id"),
     call("disputes.retrieve", "$dispute"),
-    call("disputes.update", "$dispute", {"evidence": {"product_description": "Hosting"}}),
+    call(
+        "disputes.update",
+        "$dispute",
+        {"evidence": {"product_description": "Hosting"}, "submit": False},
+    ),
     call("disputes.close", "$dispute"),
     call(
         "charges.create",
@@ -102,12 +93,6 @@ PAYMENTS = [
     call("radar.value_list_items.list", {"value_list": "$value_list"}),
     call("radar.value_list_items.delete", "$listed_value"),
     call("radar.value_lists.delete", "$value_list"),
-    call(
-        "test_helpers.confirmation_tokens.create",
-        {"payment_method": "pm_card_visa"},
-        confirmation="id",
-    ),
-    call("confirmation_tokens.retrieve", "$confirmation"),
 ]
 
 PAGES = [

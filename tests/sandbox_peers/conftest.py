@@ -43,6 +43,12 @@ class RunningSandbox:
         data = json.dumps(body).encode()
         return self._ask(Request(f"{self.url}/_sandbox/{path}", data=data, method="POST"))
 
+    def pass_days(self, days: int) -> None:
+        """Move its own clock."""
+        with urlopen(f"{self.url}/_sandbox/clock", timeout=60) as answer:
+            now = json.load(answer)["now"]
+        self.control("clock", advance_to=now + days * 86_400)
+
     def everything(self, path: str) -> list[dict[str, Any]]:
         """Return all objects of a list, newest first."""
         found: list[dict[str, Any]] = []

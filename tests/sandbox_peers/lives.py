@@ -127,7 +127,7 @@ LIVES: dict[str, Callable[[Life], object]] = {
     "cancels at once": lambda life: life.begin().step(5).cancel(),
     "cancels at the end": lambda life: life.begin().change(cancel_at_period_end=True).step(32),
     "changes their mind": lambda life: (
-        life.begin().change(cancel_at_period_end=True).change(cancel_at_period_end=False)
+        life.begin().change(cancel_at_period_end=True).step(1).change(cancel_at_period_end=False)
     ),
     "upgrades": lambda life: life.begin().step(10).move_to("bigger").step(25),
     "upgrades and pays at once": lambda life: (

@@ -10,6 +10,7 @@ const stripe = new Stripe('sk_test_peers', {
 
 // Where stripe-node has another name than the Python SDK's service and verb give.
 const OTHER_NAMES = {
+  'billing.credit_balance_summary.retrieve': ['billing', 'creditBalanceSummaries', 'retrieve'],
   'sources.detach': ['customers', 'deleteSource'],
   'accounts.retrieve_current': ['accounts', 'retrieveCurrent'],
   'credit_notes.preview_lines.list': ['creditNotes', 'listPreviewLineItems'],
@@ -36,7 +37,8 @@ function filled(value) {
   }
   if (Array.isArray(value)) return value.map(filled)
   if (value === null || typeof value !== 'object') return value
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, filled(one)]))
+  const named = (name) => (name === 'stripe_version' ? 'apiVersion' : name)
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [named(name), filled(one)]))
 }
 
 // customers.payment_methods.list is customers.listPaymentMethods in stripe-node.
@@ -55,7 +57,8 @@ function find(operation) {
 
 function located(operation) {
   const other = OTHER_NAMES[operation]
-  return other ? [stripe[other[0]], other[1]] : find(operation)
+  if (!other) return find(operation)
+  return [other.slice(0, -1).reduce((at, name) => at[name], stripe), other.at(-1)]
 }
 
 const field = (answer, path) => path.split('.').reduce((at, name) => at?.[name], answer)

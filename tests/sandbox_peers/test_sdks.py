@@ -59,7 +59,59 @@ RESOURCES = (
 )
 """All of Billing and Checkout, and of Payments what a subscription business calls."""
 
-SKIPPED: dict[str, str] = {}
+CASH = "the sandbox has no cash balances"
+VERIFIED = "bank accounts are verified from the beginning"
+NOT_SERVED = "not served yet"
+SKIPPED = {
+    **dict.fromkeys(
+        (
+            "customers.cash_balance.retrieve",
+            "customers.cash_balance.update",
+            "customers.cash_balance_transactions.list",
+            "customers.cash_balance_transactions.retrieve",
+            "customers.funding_instructions.create",
+            "payment_intents.apply_customer_balance",
+            "test_helpers.customers.fund_cash_balance",
+        ),
+        CASH,
+    ),
+    **dict.fromkeys(
+        (
+            "customers.payment_sources.verify",
+            "payment_intents.verify_microdeposits",
+            "setup_intents.verify_microdeposits",
+            "sources.verify",
+        ),
+        VERIFIED,
+    ),
+    **dict.fromkeys(
+        (
+            "balance_settings.retrieve",
+            "balance_settings.update",
+            "confirmation_tokens.retrieve",
+            "file_links.create",
+            "file_links.list",
+            "file_links.retrieve",
+            "file_links.update",
+            "files.create",
+            "files.list",
+            "files.retrieve",
+            "invoices.add_lines",
+            "invoices.attach_payment",
+            "invoices.line_items.update",
+            "invoices.remove_lines",
+            "invoices.update_lines",
+            "payment_intents.amount_details_line_items.list",
+            "payment_intents.increment_authorization",
+            "quotes.pdf",
+            "refunds.cancel",
+            "test_helpers.confirmation_tokens.create",
+            "test_helpers.refunds.expire",
+        ),
+        NOT_SERVED,
+    ),
+    "mandates.retrieve": "only debits have one, and the list has none",
+}
 
 
 def figures_of(client: str, version: str, results: list[dict[str, Any]]) -> Figures:

@@ -35,6 +35,9 @@ LISTS = {
 NOT_STRIPES = frozenset({"deleted", "id", "last_synced_at", "updated_at"})
 """Columns that are its own, not fields of the object."""
 
+HEARD_LATE = frozenset({"charges.amount_refunded", "charges.refunded"})
+"""By webhooks it takes a charge that has succeeded as final, and keeps the first of one second."""
+
 OURS = {
     "customers": ("stripe_customers", "id", {"email": "email", "name": "name"}),
     "invoices": (
@@ -104,6 +107,8 @@ def _plain(value: Any) -> Any:
         return int(value.timestamp())
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, str) and value[:1] in {'"', "{"}:
+        return _plain(json.loads(value))
     if isinstance(value, str) and value.isdigit():
         return int(value)
     return value
@@ -133,17 +138,26 @@ async def rows_of(database: str, table: str) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in rows}
 
 
-async def compare_with_sandbox(database: str, sandbox: RunningSandbox, result: Comparison) -> None:
+async def compare_with_sandbox(
+    database: str, sandbox: RunningSandbox, result: Comparison, left_out: frozenset[str]
+) -> None:
     """Compare each row of its mirror with the object, field by field."""
+    customers = {one["id"] for one in sandbox.everything("/v1/customers")}
     for table, path in LISTS.items():
-        objects = {one["id"]: one for one in sandbox.everything(path)}
+        listed = sandbox.everything(path)
+        if table == "payment_methods":  # it asks for those of each customer
+            listed = [one for one in listed if one["customer"] in customers]
+        objects = {one["id"]: one for one in listed}
         rows = await rows_of(database, table)
+        if table == "payment_methods":
+            rows = {key: row for key, row in rows.items() if row["customer"] in customers}
         alive = {key for key, row in rows.items() if not row.get("deleted")}
         result.add(f"{table}: ids", sorted(alive & objects.keys()), sorted(objects))
         for key in objects.keys() & rows.keys():
             row, wanted = rows[key], objects[key]
             for name in row.keys() & wanted.keys() - NOT_STRIPES:
-                result.add(f"{table}.{name} of {key}", row[name], wanted[name])
+                if f"{table}.{name}" not in left_out:
+                    result.add(f"{table}.{name} of {key}", row[name], wanted[name])
 
 
 async def compare_with_ours(database: str, pool: Any, result: Comparison) -> None:
@@ -151,7 +165,8 @@ async def compare_with_ours(database: str, pool: Any, result: Comparison) -> Non
     for table, (ours, key, columns) in OURS.items():
         theirs = await rows_of(database, table)
         mine = {row[key]: row for row in await pool.fetch(f"SELECT * FROM {ours}")}
-        for stripe_id in theirs.keys() & mine.keys():
+        known = {key for key, row in theirs.items() if not row.get("deleted")}
+        for stripe_id in known & mine.keys():
             for name, column in columns.items():
                 where = f"{table}.{name} of {stripe_id}"
                 result.add(where, theirs[stripe_id][name], mine[stripe_id][column])
@@ -171,14 +186,16 @@ async def test_sync_engine_mirrors_twenty_lives(folder, databases, pool, inbox):
     ):
         with listening(installed, heard, sandbox.port, port):
             live(sandbox.url)
-            sandbox.control("idle", timeout=300)
+            sandbox.control("idle", timeout=120)
         command = ["node", script(installed, "sync_engine.cjs"), "backfill", read]
         run([*command, str(sandbox.port)], installed)
-        for database in (heard, read):
-            await compare_with_sandbox(database, sandbox, result)
+        await compare_with_sandbox(heard, sandbox, result, HEARD_LATE)
+        await compare_with_sandbox(read, sandbox, result, frozenset())
         for event in reversed(sandbox.everything("/v1/events")):
             await inbox.receive(event)
         await compare_with_ours(heard, pool, result)
     passed = result.compared - len(result.different)
-    hold(Figures("npm `@supabase/stripe-sync-engine`", VERSION, passed, result.compared))
+    reason = "by webhooks it takes a succeeded charge as final"
+    skipped = dict.fromkeys(HEARD_LATE, reason)
+    hold(Figures("npm `@supabase/stripe-sync-engine`", VERSION, passed, result.compared, skipped))
     assert not result.different, "\n".join(result.different)

@@ -6,6 +6,8 @@ PAYS = {"mode": "payment", "line_items": [{"price": "$domain", "quantity": 1}]}
 SETS_UP = {"mode": "setup", "line_items": None, "allowed_payment_method_types": ["card"]}
 INVOICED = {"enabled": True}
 
+SHIPPED = {"shipping": {"name": "Ada", "address": {"line1": "z"}}}
+
 CHECKOUT_MODES: dict[str, Scene] = {
     "mode": case("subscription"),
     "currency": case("usd", "eur", **SETS_UP),
@@ -27,6 +29,14 @@ CHECKOUT_MODES: dict[str, Scene] = {
             "setup_future_usage",
             "statement_descriptor",
             "statement_descriptor_suffix",
+        )
+    },
+    **{
+        f"payment_intent_data.shipping.{name}": case(**PAYS, payment_intent_data=SHIPPED)
+        for name in (
+            *("carrier", "name", "phone", "tracking_number"),
+            *(f"address.{part}" for part in ("city", "country", "line1", "line2")),
+            *("address.postal_code", "address.state"),
         )
     },
     **{f"setup_intent_data.{name}": case(**SETS_UP) for name in ("description", "metadata")},

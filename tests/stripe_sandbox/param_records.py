@@ -17,6 +17,7 @@ ALERT = {
     "usage_threshold": {"gte": 5, "meter": "mtr_x", "recurrence": "one_time"},
 }
 RATE = {"display_name": "Ground", "fixed_amount": {"amount": 500, "currency": "usd"}}
+OFFERED = [{"price": "$monthly", "quantity": 1}]
 SPAM = {"alias": "spam", "name": "Spam"}
 
 
@@ -64,6 +65,16 @@ def _add_kept(desk: Desk) -> None:
     do("POST /radar/value_list_items", keep="listed", value_list="$value_list", value="a@b.c")
     do("POST /payment_method_domains", keep="own_domain", domain_name="shop.example")
     do("POST /payment_method_configurations", keep="methods", name="Shop")
+    do("POST /ephemeral_keys", keep="key", customer="$customer")
+    do("POST /subscriptions", keep="classic", customer="$elsewhere",
+       items=[{"price": "$monthly"}], billing_mode={"type": "classic"})  # fmt: skip
+    do("POST /payouts", keep="payout", amount=900, currency="usd")
+    do("POST /topups", keep="topup", amount=900, currency="usd")
+    do("POST /payment_methods", keep="shopping_card", type="card", card={"token": "tok_visa"})
+    do("POST /payment_links", keep="link", line_items=OFFERED)
+    for name in ("quote", "open_quote"):
+        do("POST /quotes", keep=name, customer="$customer", line_items=OFFERED)
+    do("POST /quotes/{id}/finalize", of="open_quote")
     desk.names["template"] = "inrtem_1SandboxStandard0"
     do("POST /invoice_rendering_templates/{id}/unarchive", of="template")
 
@@ -188,6 +199,66 @@ RECORD_SCENES: dict[str, Scene] = {
     "GET /payment_method_domains": scene(cases={"domain_name": case("shop.example", "x")}),
     "POST /payment_method_configurations": scene(),
     "POST /payment_method_configurations/{id}": scene("methods"),
+    "POST /subscriptions/{id}/migrate": scene(
+        "classic", cases={"billing_mode.type": case("flexible")}
+    ),
+    "DELETE /subscriptions/{id}/discount": scene("subscription"),
+    "POST /ephemeral_keys": scene(cases={"customer": case("$customer", refused=("x",))}),
+    "DELETE /ephemeral_keys/{id}": scene("key"),
+    "POST /customer_sessions": scene(
+        customer="$customer", components={"pricing_table": {"enabled": True}}
+    ),
+    "POST /payouts": scene(
+        amount=900, currency="usd", cases={"amount": case(800, 900), "currency": case()}
+    ),
+    "POST /payouts/{id}": scene("payout"),
+    "POST /topups": scene(
+        amount=900, currency="usd", cases={"amount": case(800, 900), "currency": case()}
+    ),
+    "POST /topups/{id}": scene("topup"),
+    "GET /payouts": scene(cases={"status": case("pending", "x")}),
+    "GET /topups": scene(cases={"status": case("pending", "failed")}),
+    "POST /payment_pages/{id}/confirm": scene(
+        "session",
+        payment_method="$shopping_card",
+        cases={
+            "payment_method": case(),
+            "expected_amount": case(1000, refused=(999,)),
+        },
+    ),
+    "POST /plans": scene(
+        currency="usd",
+        interval="month",
+        product="$product",
+        amount=500,
+        cases={
+            "amount": case(5, 6),
+            "amount_decimal": case(5, 6, amount=None),
+            "product": case("$product", "$other_product"),
+            **{
+                f"product.{name}": case(product={"name": "New"})
+                for name in ("active", "metadata", "name", "statement_descriptor", "unit_label")
+            },
+            "transform_usage.divide_by": case(5, 6),
+            "interval_count": case(2, 3),
+        },
+    ),
+    "POST /plans/{id}": scene("bigger"),
+    "DELETE /plans/{id}": scene("bigger"),
+    "POST /payment_links": scene(line_items=OFFERED, cases={"line_items.price": case()}),
+    "POST /payment_links/{id}": scene("link"),
+    "GET /payment_links/{id}/line_items": scene("link"),
+    "POST /quotes": scene(
+        customer="$customer",
+        line_items=OFFERED,
+        cases={"line_items.price": case(), "expires_at": case(START + DAY)},
+    ),
+    "POST /quotes/{id}": scene("quote", cases={"expires_at": case(START + DAY)}),
+    "POST /quotes/{id}/finalize": scene("quote", cases={"expires_at": case(START + DAY)}),
+    "POST /quotes/{id}/accept": scene("open_quote"),
+    "POST /quotes/{id}/cancel": scene("quote"),
+    "GET /quotes/{id}/line_items": scene("quote"),
+    "GET /quotes/{id}/computed_upfront_line_items": scene("quote"),
     "POST /invoice_rendering_templates/{id}/archive": scene("template"),
     "POST /invoice_rendering_templates/{id}/unarchive": scene("template"),
 }

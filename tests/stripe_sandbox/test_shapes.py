@@ -22,6 +22,7 @@ MADE = set(shapes.CLASSES) - {
     "billing.meter_event_summary",
     "billing.credit_balance_summary",
     "credit_note_line_item",
+    "customer_session",
     "entitlements.active_entitlement",
     "item",
     "line_item",

@@ -16,6 +16,7 @@ from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.expansion import expand
 from stripe_sandbox.faults import Fault, Faults, RateLimit
+from stripe_sandbox.former_params import rename
 from stripe_sandbox.idempotency import IdempotencyKeys, digest
 from stripe_sandbox.operations import Call, Listing, Operation, SearchResult
 from stripe_sandbox.pagination import cut_page, cut_search_page, take_cursors
@@ -86,6 +87,7 @@ class Api:
         self, operation: Operation, request: web.Request, origin: Origin
     ) -> web.Response:
         form = decode_form(await _read_pairs(request))
+        rename(self._world, operation.method, operation.path, form)
         params = check_params(form, operation.params)
         operation.refuse_unsupported(params)
         fingerprint = digest(request.method, request.path, form)

@@ -38,6 +38,7 @@ OF_MODES = supports(
         "metadata",
         "receipt_email",
         "setup_future_usage",
+        "shipping",
         "statement_descriptor",
         "statement_descriptor_suffix",
     ),

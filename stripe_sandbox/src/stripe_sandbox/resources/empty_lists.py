@@ -2,10 +2,6 @@
 
 from stripe.params import (
     AccountListParams,
-    PaymentLinkListParams,
-    PayoutListParams,
-    QuoteListParams,
-    TopupListParams,
     TransferListParams,
 )
 
@@ -13,10 +9,6 @@ from stripe_sandbox.operations import Call, Listing, Operation
 
 LISTS: dict[str, type] = {
     "/accounts": AccountListParams,
-    "/payment_links": PaymentLinkListParams,
-    "/payouts": PayoutListParams,
-    "/quotes": QuoteListParams,
-    "/topups": TopupListParams,
     "/transfers": TransferListParams,
 }
 

@@ -56,6 +56,7 @@ def create(call: Call) -> Document:
     values = {name: value for name, value in call.pick(*PLAIN).items() if value is not None}
     values |= {"amount": call.get("amount"), "customer": customer}
     values["metadata"] = call.get("metadata", {})
+    values["confirmation_method"] = call.get("confirmation_method", "automatic")
     values |= listed_types(call)
     if call.get("automatic_payment_methods"):
         values["automatic_payment_methods"] = call.get("automatic_payment_methods")
@@ -177,7 +178,14 @@ CONFIRM = supports(
     allowed_payment_method_types=TYPES,
 )
 CREATE = supports(
-    *PLAIN, "amount", "automatic_payment_methods", "confirm", "customer", "metadata", base=CONFIRM
+    *PLAIN,
+    "amount",
+    "automatic_payment_methods",
+    "confirm",
+    "confirmation_method",
+    "customer",
+    "metadata",
+    base=CONFIRM,
 )
 UPDATE = supports(
     *PLAIN, "amount", "customer", "metadata", "payment_method", allowed_payment_method_types=TYPES

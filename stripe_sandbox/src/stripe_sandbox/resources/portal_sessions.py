@@ -22,7 +22,7 @@ def create(call: Call) -> Document:
     flow = call.get("flow_data")
     if flow:
         _check_references(call, flow)
-    return open_portal(
+    session = open_portal(
         world,
         customer,
         configuration=configuration,
@@ -30,6 +30,8 @@ def create(call: Call) -> Document:
         locale=call.get("locale"),
         flow=flow,
     )
+    world.announce("billing_portal.session.created", session)
+    return session
 
 
 def _check_url(url: str | None, param: str) -> None:

@@ -1,7 +1,6 @@
-"""`/v1/prices`, and `/v1/plans` to list."""
+"""`/v1/prices`."""
 
 from stripe.params import (
-    PlanListParams,
     PriceCreateParams,
     PriceListParams,
     PriceRetrieveParams,
@@ -9,7 +8,6 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.currencies import keep_options, priced_in
-from stripe_sandbox.billing.subscriptions import plan_of
 from stripe_sandbox.billing.usage import METER
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
@@ -17,9 +15,7 @@ from stripe_sandbox.money import check_currency
 from stripe_sandbox.operations import (
     Call,
     Filter,
-    Listing,
     Operation,
-    is_in_range,
     listing,
     retrieve,
 )
@@ -193,18 +189,6 @@ def _has_lookup_key(price: ReadOnly, keys: list[str]) -> bool:
     return price["lookup_key"] in keys
 
 
-def list_plans(call: Call) -> Listing:
-    """List recurring prices as plans, their legacy form."""
-    plans = (
-        plan_of(price) for price in call.world.store.newest_first("price") if price["recurring"]
-    )
-    wanted = dict(call.params)
-    bounds = wanted.pop("created", None)
-    if bounds is not None:
-        plans = (plan for plan in plans if is_in_range(plan["created"], bounds))
-    return Listing([one for one in plans if all(one[n] == v for n, v in wanted.items())])
-
-
 FILTERS: dict[str, Filter] = {"lookup_keys": _has_lookup_key, "recurring": _matches_recurring}
 
 UPDATE = supports(
@@ -234,10 +218,7 @@ CREATE = supports(
     recurring=supports("interval", "interval_count", "meter", "trial_period_days", "usage_type"),
 )
 
-PLANS = supports("active", "created", "product")
-
 OPERATIONS = (
-    Operation("GET", "/plans", PlanListParams, list_plans, PLANS),
     Operation("POST", "/prices", PriceCreateParams, create, CREATE),
     Operation(
         "GET",
