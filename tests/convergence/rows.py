@@ -55,7 +55,8 @@ MIRRORED = {
         SELECT i.stripe_invoice_id, i.status, i.stripe_status, i.amount_due, i.amount_paid,
             i.amount_remaining, i.total, i.attempt_count, i.paid_date, i.period_start,
             i.period_end, i.stripe_payment_intent_id, i.billing_reason, i.collection_method,
-            i.finalized_at, i.due_at, i.due_date, i.next_payment_attempt,
+            i.amount_invoiced, i.amount_refunded, i.amount_credited, i.amount_disputed,
+            i.disputed_since, i.finalized_at, i.due_at, i.due_date, i.next_payment_attempt,
             i.customer_id = s.customer_id, s.stripe_subscription_id
         FROM invoices AS i LEFT JOIN subscriptions AS s ON s.id = i.subscription_id
         WHERE i.stripe_customer_id LIKE $1""",
@@ -66,6 +67,12 @@ MIRRORED = {
     "refunds": """
         SELECT stripe_refund_id, stripe_payment_intent_id, status, amount
         FROM stripe_refunds WHERE stripe_refund_id LIKE 're' || substr($1, 4)""",
+    "credit notes": """
+        SELECT stripe_credit_note_id, stripe_invoice_id, status, amount, amount_to_balance
+        FROM stripe_credit_notes WHERE stripe_credit_note_id LIKE 'cn' || substr($1, 4)""",
+    "disputes": """
+        SELECT stripe_dispute_id, stripe_payment_intent_id, status, amount, fee
+        FROM stripe_disputes WHERE stripe_dispute_id LIKE 'du' || substr($1, 4)""",
     "sessions": """
         SELECT c.stripe_session_id, c.attempt, c.status, c.payment_status
         FROM checkout_sessions AS c JOIN subscriptions AS s ON s.id = c.subscription_id

@@ -6,6 +6,8 @@ from typing import Any
 
 from tests import stripe_objects as made
 from tests.convergence.life import MONTH, PRICES, Life
+from tests.mirror.test_taken_back import credit_note
+from tests.mirror.test_taken_back import dispute as disputed
 
 # What is bought.
 
@@ -163,6 +165,32 @@ def refund(life: Life) -> None:
         life.emit("refund.created", refunded)
 
 
+def credit(life: Life) -> None:
+    """Give back a part of the latest payment to the customer's balance."""
+    paid = [invoice for invoice in life.invoices("paid") if invoice["total"]]
+    for invoice in paid[-1:]:
+        id_ = f"cn_{life.name}_{len(life.objects)}"
+        note = credit_note(id_, invoice["id"], customer=invoice["customer"], created=life.now)
+        life.emit("credit_note.created", note)
+
+
+_DISPUTE = ("warning_needs_response", "needs_response", "under_review", "lost", "won")
+
+
+def dispute(life: Life) -> None:
+    """Dispute the latest payment, or take the dispute one step further."""
+    paid = [invoice for invoice in life.invoices("paid") if invoice["total"]]
+    for invoice in paid[-1:]:
+        name = invoice["id"].removeprefix("in_")
+        known = life.objects.get(f"du_{name}")
+        if known is None:
+            created = disputed(f"du_{name}", f"pi_{name}", status=_DISPUTE[0], created=life.now)
+            life.emit("charge.dispute.created", created)
+        elif known["status"] != _DISPUTE[-1]:
+            status = _DISPUTE[_DISPUTE.index(known["status"]) + 1]
+            life.emit("charge.dispute.updated", {**known, "status": status})
+
+
 def _begin_term(life: Life, **more: Any) -> None:
     items = [item | ({} if life.classic else life.next_period()) for item in life.items()]
     life.set_items(items, **(life.next_period() if life.classic else {}), **more)
@@ -249,6 +277,8 @@ ALWAYS: tuple[Callable[[Life], None], ...] = (
     write_off,
     void,
     refund,
+    credit,
+    dispute,
     come_back,
 )
 """What can also happen after the end: an open invoice stays payable."""

@@ -11,6 +11,8 @@ _FOLDERS = {
     "invoice_payments": "invoice_payment",
     "customers": "customer",
     "refunds": "refund",
+    "credit_notes": "credit_note",
+    "disputes": "dispute",
 }
 
 
