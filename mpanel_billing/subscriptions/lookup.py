@@ -89,9 +89,15 @@ async def require_subscription(
 
 
 async def list_invoices(
-    mirror: Mirror, named: CustomerRef, subscription_id: UUID | None, span: Span
+    mirror: Mirror,
+    named: CustomerRef,
+    subscription_id: UUID | None,
+    span: Span,
+    status: str | None = None,
 ) -> Sequence[Invoice]:
     """Return the invoices of a subscription, or else of a customer, newest first.
+
+    Those of Stripe's `status`; None: all but drafts.
 
     NotFoundError for an unknown subscription or customer, or another customer's subscription.
     """
@@ -99,11 +105,11 @@ async def list_invoices(
         if subscription_id:
             found = await require_subscription(conn, mirror, subscription_id, named)
             return await repository.list_invoices_of_subscription(
-                conn, found.id, span, livemode=mirror.livemode
+                conn, found.id, span, livemode=mirror.livemode, status=status
             )
         customer_id = await require_customer(conn, named)
         return await repository.list_invoices_of_customer(
-            conn, customer_id, span, livemode=mirror.livemode
+            conn, customer_id, span, livemode=mirror.livemode, status=status
         )
 
 

@@ -317,6 +317,19 @@ class Invoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """A charge for an invoice, in minor units; `reason` says in words why it was declined."""
+
+    at: datetime
+    amount: int
+    currency: str
+    status: str
+    reason: str | None
+    card_brand: str | None
+    card_last4: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Payment:
     """A payment of an invoice, and how much of it has been refunded; minor units.
 

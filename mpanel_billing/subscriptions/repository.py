@@ -11,6 +11,7 @@ import asyncpg
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.subscriptions.paging import Span
 from mpanel_billing.subscriptions.records import (
+    Attempt,
     Balance,
     CreditNote,
     Invoice,
@@ -29,11 +30,26 @@ Kind = Literal[
     "revive",
     "refund",
     "credit_note",
+    "finalize_invoice",
+    "pay_invoice",
+    "mark_paid",
+    "void_invoice",
+    "mark_uncollectible",
 ]
 ServiceEnd = Literal["now", "period_end"]
 State = Literal["asking", "unanswered", "done", "failed"]
 
-OF_INVOICES = frozenset({"refund", "credit_note"})
+OF_INVOICES: frozenset[Kind] = frozenset(
+    {
+        "refund",
+        "credit_note",
+        "finalize_invoice",
+        "pay_invoice",
+        "mark_paid",
+        "void_invoice",
+        "mark_uncollectible",
+    }
+)
 """The kinds of changes whose subject is an invoice."""
 
 _queries = load_queries("customer_records")
@@ -201,21 +217,21 @@ async def list_balances(conn: Connection, customer_id: UUID, *, livemode: bool) 
 
 
 async def list_invoices_of_subscription(
-    conn: Connection, subscription_id: UUID, span: Span, *, livemode: bool
+    conn: Connection, subscription_id: UUID, span: Span, *, livemode: bool, status: str | None
 ) -> list[Invoice]:
     """Return a subscription's invoices, newest first."""
     rows = await _queries.list_invoice_ids_of_subscription.fetch(
-        conn, subscription_id=subscription_id, livemode=livemode, **_bounds(span)
+        conn, subscription_id=subscription_id, livemode=livemode, status=status, **_bounds(span)
     )
     return await load_invoices(conn, [row["id"] for row in rows], livemode=livemode)
 
 
 async def list_invoices_of_customer(
-    conn: Connection, customer_id: UUID, span: Span, *, livemode: bool
+    conn: Connection, customer_id: UUID, span: Span, *, livemode: bool, status: str | None
 ) -> list[Invoice]:
     """Return a customer's invoices, newest first."""
     rows = await _queries.list_invoice_ids_of_customer.fetch(
-        conn, customer_id=customer_id, livemode=livemode, **_bounds(span)
+        conn, customer_id=customer_id, livemode=livemode, status=status, **_bounds(span)
     )
     return await load_invoices(conn, [row["id"] for row in rows], livemode=livemode)
 
@@ -258,6 +274,18 @@ async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Paymen
         )
         for row in rows
     ]
+
+
+async def find_invoice(conn: Connection, name: str) -> UUID | None:
+    """Return the invoice's id, given our id or Stripe's."""
+    found: UUID | None = await _queries.find_invoice.fetch_value(conn, name=name)
+    return found
+
+
+async def list_attempts(conn: Connection, payment_intents: Sequence[str]) -> list[Attempt]:
+    """Return what was charged or declined by payment intents, the oldest first."""
+    rows = await _queries.list_attempts.fetch(conn, payment_intents=list(payment_intents))
+    return [Attempt(*row.values()) for row in rows]
 
 
 async def list_ids_of_invoices(conn: Connection, stripe_ids: Sequence[str]) -> dict[str, UUID]:
@@ -385,11 +413,11 @@ async def insert_change(
     end_service: ServiceEnd | None = None,
 ) -> Change | None:
     """Record a change before Stripe is called; None: the key is taken."""
-    is_refund = kind in OF_INVOICES
+    of_invoice = kind in OF_INVOICES
     row = await _changes.insert_change.fetch_one(
         conn,
-        subscription_id=None if is_refund else subject_id,
-        invoice_id=subject_id if is_refund else None,
+        subscription_id=None if of_invoice else subject_id,
+        invoice_id=subject_id if of_invoice else None,
         kind=kind,
         request_key=request_key,
         request_hash=request_hash,

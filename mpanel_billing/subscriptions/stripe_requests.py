@@ -217,7 +217,7 @@ def _audited(change: Change) -> tuple[str, audit.Target, Mapping[str, object]]:
     kind = "invoice" if change.kind in OF_INVOICES else "subscription"
     target = audit.Target(kind, str(change.subject_id))
     details = {"changeId": str(change.id), "attempt": change.attempt, "params": change.params}
-    return f"{kind}.{change.kind}", target, details
+    return f"{kind}.{change.kind.removesuffix('_invoice')}", target, details
 
 
 def _state_after(error: BillingError) -> State:

@@ -202,7 +202,8 @@ CREATE TABLE billing_changes (
     invoice_id uuid, -- references invoices: see invoice_links, which locks that table
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
-        'change_plan', 'undo_change', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note'
+        'change_plan', 'undo_change', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note',
+        'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible'
     )),
     request_key text,
     request_hash bytea NOT NULL,
@@ -218,7 +219,9 @@ CREATE TABLE billing_changes (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK (num_nonnulls(subscription_id, invoice_id) = 1),
-    CHECK ((kind IN ('refund', 'credit_note')) = (invoice_id IS NOT NULL)),
+    CHECK ((kind IN (
+        'refund', 'credit_note', 'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible'
+    )) = (invoice_id IS NOT NULL)),
     CHECK (end_service IS NULL OR invoice_id IS NOT NULL),
     CHECK ((state = 'asking') = (leased_until IS NOT NULL))
 );
@@ -235,9 +238,9 @@ WHERE end_service IS NOT NULL AND service_ended_at IS NULL AND state <> 'failed'
 COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
 COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at Stripe';
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
-COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded or credited; null: a change of a subscription';
+COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, pause, trial, cancel, resume, revive, refund or credit_note';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';

@@ -23,11 +23,11 @@
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT billing_changes_attempt_check CHECK ((attempt > 0)),
 --     CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
---     CONSTRAINT billing_changes_check1 CHECK (((kind = ANY (ARRAY['refund'::text, 'credit_note'::text])) = (invoice_id IS NOT NULL))),
+--     CONSTRAINT billing_changes_check1 CHECK (((kind = ANY (ARRAY['refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text])) = (invoice_id IS NOT NULL))),
 --     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
 --     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
 --     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
---     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text]))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
 --     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
@@ -115,7 +115,7 @@ WHERE c.subject_id = :subject_id::uuid
               SELECT 1
               FROM billing_changes AS later
               WHERE later.subject_id = c.subject_id
-                AND later.kind NOT IN ('refund', 'credit_note')
+                AND later.subscription_id IS NOT NULL
                 AND later.state = 'done'
                 AND later.updated_at > c.attempted_at
           )

@@ -296,14 +296,17 @@ WHERE c.customer_id = :customer_id::uuid
   AND b.balance <> 0
 ORDER BY b.stripe_customer_id, b.currency;
 
--- name: list_invoice_ids_of_subscription(subscription_id, livemode, before_at, before_id, most)
--- Newest first, without drafts.
+-- name: list_invoice_ids_of_subscription(subscription_id, livemode, status, before_at, before_id, most)
+-- Newest first, of a status; else without drafts.
 SELECT i.id
 FROM invoices AS i
 WHERE i.subscription_id = :subscription_id::uuid
   AND i.stripe_invoice_id IS NOT NULL
   AND i.livemode = :livemode::boolean
-  AND i.stripe_status NOT IN ('draft', 'deleted')
+  AND CASE
+      WHEN :status::text IS NULL THEN i.stripe_status NOT IN ('draft', 'deleted')
+      ELSE i.stripe_status = :status::text
+  END
   AND (
       :before_id::uuid IS NULL
       OR (i.stripe_created, i.id) < (:before_at::timestamptz, :before_id::uuid)
@@ -311,14 +314,17 @@ WHERE i.subscription_id = :subscription_id::uuid
 ORDER BY i.stripe_created DESC, i.id DESC
 LIMIT :most;
 
--- name: list_invoice_ids_of_customer(customer_id, livemode, before_at, before_id, most)
+-- name: list_invoice_ids_of_customer(customer_id, livemode, status, before_at, before_id, most)
 -- The same for all invoices of the customer.
 SELECT i.id
 FROM invoices AS i
 WHERE i.customer_id = :customer_id::uuid
   AND i.stripe_invoice_id IS NOT NULL
   AND i.livemode = :livemode::boolean
-  AND i.stripe_status NOT IN ('draft', 'deleted')
+  AND CASE
+      WHEN :status::text IS NULL THEN i.stripe_status NOT IN ('draft', 'deleted')
+      ELSE i.stripe_status = :status::text
+  END
   AND (
       :before_id::uuid IS NULL
       OR (i.stripe_created, i.id) < (:before_at::timestamptz, :before_id::uuid)
@@ -473,3 +479,24 @@ SELECT
     i.id
 FROM invoices AS i
 WHERE i.stripe_invoice_id = ANY(:stripe_invoice_ids::text[]);
+
+-- name: find_invoice(name)$
+-- By our id or Stripe's.
+SELECT i.id
+FROM invoices AS i
+WHERE i.stripe_invoice_id = :name
+   OR i.id = CASE WHEN pg_input_is_valid(:name, 'uuid') THEN :name::text::uuid END;
+
+-- name: list_attempts(payment_intents)
+-- What was charged or declined, the oldest first.
+SELECT
+    c.stripe_created,
+    c.amount,
+    c.currency,
+    c.status,
+    c.decline_reason,
+    c.card_brand,
+    c.card_last4
+FROM stripe_charges AS c
+WHERE c.stripe_payment_intent_id = ANY(:payment_intents::text[])
+ORDER BY c.stripe_created, c.stripe_charge_id;

@@ -26,6 +26,7 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     },
     "/api/billing/subscriptions/{id}/change-plan": {"planId": "premium", "billingCycle": "monthly"},
     "/api/billing/subscriptions/{id}/trial": {"reason": "it was agreed"},
+    "/api/billing/invoices/{id}/mark-paid": {"reason": "by bank transfer"},
 }
 """What a route needs apart from its owner, to come as far as looking at whose the id is."""
 

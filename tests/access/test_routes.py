@@ -25,10 +25,18 @@ ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 TRIED_ELSEWHERE = {
     ("POST", "/api/billing/subscriptions/{id}/end"),
     ("POST", "/api/billing/subscriptions/{id}/trial"),
+    *(
+        ("POST", f"/api/billing/invoices/{{id}}/{verb}")
+        for verb in ("finalize", "pay", "mark-paid", "void", "mark-uncollectible")
+    ),
 }
-"""They need a trial, or leave an entry for each refund: tests/subscriptions/test_endings.py."""
+"""They need a trial or an open invoice, or leave an entry for each refund: test_endings.py and
+test_invoice_actions.py of tests/subscriptions."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
+    ("POST", "/api/billing/invoices/{id}/mark-paid"): "billing:refund",
+    ("POST", "/api/billing/invoices/{id}/mark-uncollectible"): "billing:refund",
+    ("POST", "/api/billing/invoices/{id}/void"): "billing:refund",
     ("POST", "/api/admin/deleted-subscriptions/{id}/cancel"): "admin:money",
     ("POST", "/api/admin/subscriptions/{id}/collect-draft"): "admin:money",
     ("POST", "/api/admin/subscriptions/{id}/keep-payment"): "admin:money",
@@ -78,6 +86,7 @@ REQUIRED = {
     ("POST", "/api/billing/subscriptions/{id}/preview-change"): ANOTHER_PLAN,
     ("POST", "/api/billing/subscriptions/{id}/change-plan"): ANOTHER_PLAN,
     ("POST", "/api/billing/subscriptions/{id}/trial"): {"reason": "it was agreed"},
+    ("POST", "/api/billing/invoices/{id}/mark-paid"): {"reason": "by bank transfer"},
 }
 """What a body needs besides the customer."""
 

@@ -108,6 +108,29 @@ async def _end_two(
     return tenant
 
 
+async def _open_invoice(service: Service, worker: InlineWorker, id_: str) -> str:
+    """Send a subscription's customer an invoice that is not due yet, and return our id of it."""
+    customer = await service.pool.fetchval(
+        "SELECT stripe_customer_id FROM subscriptions WHERE id::text = $1", id_
+    )
+    v1 = worker.gateway.client.v1
+    await v1.invoice_items.create_async({"customer": customer, "amount": 500, "currency": "usd"})
+    made = await v1.invoices.create_async(
+        {
+            "customer": customer,
+            "collection_method": "send_invoice",
+            "days_until_due": 14,
+            "pending_invoice_items_behavior": "include",
+        }
+    )
+    await v1.invoices.finalize_invoice_async(made.id)
+    await worker.catch_up()
+    found: str = await service.pool.fetchval(
+        "SELECT id::text FROM invoices WHERE stripe_invoice_id = $1", made.id
+    )
+    return found
+
+
 @dataclass(frozen=True)
 class _Others:
     """Subscriptions of their own for what would be in the way of other examples."""
@@ -167,6 +190,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         " 'customer.portal', 'attempted', now() - interval '1 hour') RETURNING id::text"
     )
     others = await _change_others(service, worker, order_a)
+    opened = [await _open_invoice(service, worker, ids[0]) for _ in range(2)]
     plan = {"planId": "premium", "billingCycle": "monthly"}
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
@@ -204,6 +228,15 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "/api/billing/invoices/{id}/preview-credit-note": {
             "id": invoice,
             "body": {"amount": 1, "to": "balance"},
+        },
+        "/api/billing/invoices/{id}/details": {"id": invoice, "customerId": customer},
+        "/api/billing/invoices/{id}/finalize": {"id": invoice, "body": {"reason": "it is due"}},
+        "/api/billing/invoices/{id}/pay": {"id": invoice, "body": {"reason": "asked by phone"}},
+        "/api/billing/invoices/{id}/mark-paid": {"id": invoice, "body": {"reason": "by cheque"}},
+        "/api/billing/invoices/{id}/void": {"id": opened[0], "body": {"reason": "billed twice"}},
+        "/api/billing/invoices/{id}/mark-uncollectible": {
+            "id": opened[1],
+            "body": {"reason": "insolvent"},
         },
         "/api/billing/portal-session": {"body": {"customerId": customer}},
         "/api/admin/audit": {"target": ids[1]},

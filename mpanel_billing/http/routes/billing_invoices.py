@@ -29,7 +29,7 @@ async def get_all(call: KeyedCall[None, InvoicesQuery]) -> InvoicesResponse:
     named = query.named if query.subscription_id else query.require_named("subscriptionId")
     span = Span(query.limit + 1, read_cursor(query.cursor))
     mirror = call.app[keys.MIRROR]
-    rows = await list_invoices(mirror, named, query.subscription_id, span)
+    rows = await list_invoices(mirror, named, query.subscription_id, span, query.status)
     balances = await list_balances(mirror, named, query.subscription_id)
     page, cursor = cut_page(rows, query.limit, lambda row: Place(row.stripe_created, row.id))
     return InvoicesResponse.of(page, balances, cursor)

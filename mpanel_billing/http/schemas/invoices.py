@@ -1,10 +1,11 @@
 """Bodies of /api/billing/invoices. Amounts are in minor units, times in UTC."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from mpanel_billing import money
 from mpanel_billing.http.schemas.base import (
@@ -16,17 +17,43 @@ from mpanel_billing.http.schemas.base import (
     Schema,
 )
 from mpanel_billing.http.schemas.subscriptions import BalanceSchema
+from mpanel_billing.stripe_gateway import invoices as at_stripe
 from mpanel_billing.stripe_gateway.credit_notes import PreviewedNote
 from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.credit_notes import Credited, NoteReason, To
+from mpanel_billing.subscriptions.invoice_actions import ActedOn, InvoiceDetails
 from mpanel_billing.subscriptions.money_back import EndService
 from mpanel_billing.subscriptions.refunds import Reason, Refunded, RefundPreview
 
+Status = Literal["draft", "open", "paid", "uncollectible", "void"]
+"""Stripe's."""
+
+Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
 
 class InvoicesQuery(PageQuery):
-    """The invoices of a customer, or of one of their subscriptions."""
+    """The invoices of a customer, or of one of their subscriptions; without `status` no drafts."""
 
     subscription_id: UUID | None = None
+    status: Status | None = None
+
+
+class InvoiceActionRequest(OwnerRequest):
+    """Why something is done about an invoice."""
+
+    reason: Note | None = None
+
+
+class PayRequest(InvoiceActionRequest):
+    """With what an invoice is paid; without `paymentMethodId` as Stripe collects it."""
+
+    payment_method_id: Annotated[str, Field(pattern="^pm_[A-Za-z0-9_]{1,100}$")] | None = None
+
+
+class MarkPaidRequest(OwnerRequest):
+    """How an invoice was paid outside of Stripe."""
+
+    reason: Note
 
 
 Amount = Annotated[int, Field(strict=True, ge=1, le=money.LARGEST_AMOUNT)]
@@ -141,6 +168,77 @@ class InvoiceResponse(Response):
     """One invoice."""
 
     invoice: InvoiceSchema
+
+
+class InvoiceLineSchema(Schema):
+    """A line: `amount` is before its discount and its tax."""
+
+    description: str
+    quantity: int | None
+    amount: int
+    discount: int
+    tax: int
+    proration: bool
+    period_start: Moment
+    period_end: Moment
+
+    @classmethod
+    def of(cls, line: at_stripe.InvoiceLine) -> Self:
+        """Build the object from a line."""
+        return cls(**asdict(line))
+
+
+class AttemptSchema(Schema):
+    """A charge for an invoice; `reason` says in words why it was declined."""
+
+    at: Moment
+    amount: int
+    currency: str
+    status: str
+    reason: str | None
+    card_brand: str | None
+    card_last4: str | None
+
+    @classmethod
+    def of(cls, attempt: records.Attempt) -> Self:
+        """Build the object from an attempt."""
+        return cls(**asdict(attempt))
+
+
+class InvoiceDetailsResponse(InvoiceResponse):
+    """One invoice with its lines, and with the attempts to collect it, the oldest first."""
+
+    subtotal: int
+    discount: int
+    tax: int
+    total: int
+    lines: tuple[InvoiceLineSchema, ...]
+    attempts: tuple[AttemptSchema, ...]
+
+    @classmethod
+    def of(cls, details: InvoiceDetails) -> Self:
+        """Build the response from an invoice with its details."""
+        sums = details.sums
+        return cls(
+            invoice=InvoiceSchema.of(details.invoice),
+            subtotal=sums.subtotal,
+            discount=sums.discount,
+            tax=sums.tax,
+            total=sums.total,
+            lines=tuple(InvoiceLineSchema.of(line) for line in sums.lines),
+            attempts=tuple(AttemptSchema.of(one) for one in details.attempts),
+        )
+
+
+class InvoiceChangeResponse(InvoiceResponse):
+    """An invoice after a request; `changed` is false if it was like that already."""
+
+    changed: bool
+
+    @classmethod
+    def of(cls, done: ActedOn) -> Self:
+        """Build the response from the result of a request."""
+        return cls(invoice=InvoiceSchema.of(done.invoice), changed=done.changed)
 
 
 class InvoicesResponse(Response):

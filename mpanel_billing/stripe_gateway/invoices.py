@@ -1,0 +1,96 @@
+"""One invoice at Stripe: its lines, and what is done about it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mpanel_billing.stripe_gateway.errors import translated
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """A line of an invoice, in minor units: `amount` before its `discount` and its `tax`."""
+
+    description: str
+    quantity: int | None
+    amount: int
+    discount: int
+    tax: int
+    proration: bool
+    period_start: datetime
+    period_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSums:
+    """What an invoice adds up to, in minor units of `currency`, and its lines.
+
+    `total` is `subtotal` less `discount`, with taxes that are not included in prices.
+    `payment_intents` are those by which it is, or was to be, paid.
+    """
+
+    currency: str
+    subtotal: int
+    discount: int
+    tax: int
+    total: int
+    lines: tuple[InvoiceLine, ...]
+    payment_intents: tuple[str, ...]
+
+
+async def get_sums(gateway: StripeGateway, invoice_id: str) -> InvoiceSums:
+    """Return an invoice's sums, with all of its lines; StripeError."""
+    async with translated():
+        invoice = await gateway.client.v1.invoices.retrieve_async(
+            invoice_id, {"expand": ["payments"]}
+        )
+        lines = [line.to_dict() async for line in invoice.lines.auto_paging_iter()]
+    fields = invoice.to_dict()
+    payments = (fields.get("payments") or {}).get("data") or []
+    intents = [(payment.get("payment") or {}).get("payment_intent") for payment in payments]
+    return InvoiceSums(
+        currency=fields["currency"],
+        subtotal=fields["subtotal"],
+        discount=_sum(fields.get("total_discount_amounts")),
+        tax=_sum(fields.get("total_taxes")),
+        total=fields["total"],
+        lines=tuple(_line(line) for line in lines),
+        payment_intents=tuple(one for one in intents if one),
+    )
+
+
+def _sum(parts: list[Mapping[str, Any]] | None) -> int:
+    return sum(int(one["amount"]) for one in parts or ())
+
+
+def _line(line: Mapping[str, Any]) -> InvoiceLine:
+    parent = line.get("parent") or {}
+    origins = ("invoice_item_details", "subscription_item_details")
+    return InvoiceLine(
+        description=line.get("description") or "",
+        quantity=line.get("quantity"),
+        amount=line["amount"],
+        discount=_sum(line.get("discount_amounts")),
+        tax=_sum(line.get("taxes")),
+        proration=any((parent.get(origin) or {}).get("proration") for origin in origins),
+        period_start=datetime.fromtimestamp(line["period"]["start"], UTC),
+        period_end=datetime.fromtimestamp(line["period"]["end"], UTC),
+    )
+
+
+async def act_on_invoice(
+    gateway: StripeGateway, verb: str, invoice_id: str, params: Mapping[str, Any], key: str
+) -> None:
+    """Finalize, pay, void an invoice, or mark it uncollectible; PaymentFailedError, StripeError."""
+    invoices = gateway.client.v1.invoices
+    verbs: Mapping[str, Callable[..., Awaitable[Any]]] = {
+        "finalize_invoice": invoices.finalize_invoice_async,
+        "pay_invoice": invoices.pay_async,
+        "mark_paid": invoices.pay_async,
+        "void_invoice": invoices.void_invoice_async,
+        "mark_uncollectible": invoices.mark_uncollectible_async,
+    }
+    async with translated():
+        await verbs[verb](invoice_id, dict(params), {"idempotency_key": key})

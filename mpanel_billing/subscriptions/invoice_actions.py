@@ -1,0 +1,146 @@
+"""What is done about an invoice: finalize, pay, write off. Stripe does it, our rows follow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.invoices import InvoiceSums, act_on_invoice, get_sums
+from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, require_invoice
+from mpanel_billing.subscriptions.records import Attempt, Invoice
+from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
+
+Verb = Literal["finalize_invoice", "pay_invoice", "mark_paid", "void_invoice", "mark_uncollectible"]
+"""What can be done about an invoice."""
+
+_FROM: Mapping[Verb, frozenset[str]] = {
+    "finalize_invoice": frozenset({"draft"}),
+    "pay_invoice": frozenset({"open", "uncollectible"}),
+    "mark_paid": frozenset({"open", "uncollectible"}),
+    "void_invoice": frozenset({"open", "uncollectible"}),
+    "mark_uncollectible": frozenset({"open"}),
+}
+"""The statuses of an invoice in which Stripe does it."""
+
+_DONE: Mapping[Verb, frozenset[str]] = {
+    "finalize_invoice": frozenset({"open", "paid"}),
+    "pay_invoice": frozenset({"paid"}),
+    "mark_paid": frozenset({"paid"}),
+    "void_invoice": frozenset({"void"}),
+    "mark_uncollectible": frozenset({"uncollectible"}),
+}
+"""The statuses after it."""
+
+_REASON = "reason"
+"""Among the params of a change: why, for the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRequest:
+    """Who asks for what about which invoice; `key` is the client's idempotency key.
+
+    `payment_method` (pm_...) pays it instead of the customer's own; `reason` is for the record.
+    """
+
+    by: Actor
+    verb: Verb
+    invoice_id: UUID
+    named: CustomerRef
+    payment_method: str | None = None
+    reason: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceDetails:
+    """An invoice with its lines, and with the attempts to collect it, the oldest first."""
+
+    invoice: Invoice
+    sums: InvoiceSums
+    attempts: Sequence[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class ActedOn:
+    """An invoice after a request; `changed` is false if it was already as requested."""
+
+    invoice: Invoice
+    changed: bool
+
+
+async def get_details(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> InvoiceDetails:
+    """Return an invoice with its lines, as Stripe has them now; NotFoundError, StripeError."""
+    invoice = await get_invoice(mirror, invoice_id, named)
+    sums = await get_sums(mirror.stripe, invoice.stripe_invoice_id)
+    async with acquired(mirror.pool) as conn:
+        attempts = await repository.list_attempts(conn, sums.payment_intents)
+    return InvoiceDetails(invoice, sums, attempts)
+
+
+async def find_invoice(mirror: Mirror, name: str) -> UUID:
+    """Return the invoice's id, given our id or Stripe's; NotFoundError if there is none."""
+    async with acquired(mirror.pool) as conn:
+        found = await repository.find_invoice(conn, name)
+    if found is None:
+        raise NotFoundError(f"Invoice {name} not found.", code="unknown_invoice")
+    return found
+
+
+async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:
+    """Have Stripe do it; a repeated request has no further effect.
+
+    ConflictError for an invoice whose status does not allow it, NotFoundError, PaymentFailedError,
+    StripeError.
+    """
+    invoice = await get_invoice(mirror, request.invoice_id, request.named)
+    stripe_id = invoice.stripe_invoice_id
+    await mirror.refresh("invoice", stripe_id)
+
+    async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        now = await require_invoice(conn, mirror, request.invoice_id, request.named)
+        return _params(now, request)
+
+    async def send(change: Change) -> None:
+        params = {name: value for name, value in change.params.items() if name != _REASON}
+        await _send(mirror, change, stripe_id, params)
+
+    asked = {"payment_method": request.payment_method, "reason": request.reason}
+    wanted = StripeRequest(request.verb, request.invoice_id, asked, request.key)
+    change = await carry_out(mirror, request.by, wanted, decide, send)
+    after = await get_invoice(mirror, request.invoice_id, request.named)
+    return ActedOn(after, changed=change is not None)
+
+
+def _params(invoice: Invoice, request: InvoiceRequest) -> dict[str, Any] | None:
+    if invoice.stripe_status in _DONE[request.verb]:
+        return None
+    if invoice.stripe_status not in _FROM[request.verb]:
+        raise ConflictError(
+            f"This invoice is {invoice.stripe_status}, so that cannot be done with it.",
+            code="invoice_status",
+        )
+    params: dict[str, Any] = {_REASON: request.reason} if request.reason else {}
+    if request.payment_method:
+        params["payment_method"] = request.payment_method
+    if request.verb == "mark_paid":
+        params["paid_out_of_band"] = True
+    return params
+
+
+async def _send(mirror: Mirror, change: Change, stripe_id: str, params: Mapping[str, Any]) -> None:
+    try:
+        await act_on_invoice(mirror.stripe, change.kind, stripe_id, params, change.idempotency_key)
+    except PaymentFailedError:
+        await mirror.refresh("invoice", stripe_id)
+        raise
+    fetched = await mirror.refresh("invoice", stripe_id)
+    parent = (fetched.get("parent") or {}).get("subscription_details") or {}
+    if subscription := parent.get("subscription"):
+        await mirror.refresh("subscription", str(subscription))
