@@ -34,5 +34,5 @@ def test_dj_stripe_syncs_every_model(folder, sandbox, tmp_path):
             outcomes[model]["errors"] += f" {outcomes[model]['stored']} of {listed} stored"
     failed = {model: one["errors"] for model, one in outcomes.items() if one["errors"]}
     passed = len(outcomes) - len(failed)
-    hold(Figures("PyPI `dj-stripe`, models", VERSION, passed, len(outcomes), SKIPPED))
+    hold(Figures("PyPI `dj-stripe`, models", VERSION, passed, len(outcomes), skipped=SKIPPED))
     assert not failed, "\n".join(f"{model}: {why}" for model, why in failed.items())

@@ -61,7 +61,32 @@ RESOURCES = (
 
 CASH = "the sandbox has no cash balances"
 VERIFIED = "bank accounts are verified from the beginning"
-NOT_SERVED = "not served yet"
+MISSING = dict.fromkeys(
+    (
+        "balance_settings.retrieve",
+        "balance_settings.update",
+        "confirmation_tokens.retrieve",
+        "file_links.create",
+        "file_links.list",
+        "file_links.retrieve",
+        "file_links.update",
+        "files.create",
+        "files.list",
+        "files.retrieve",
+        "invoices.add_lines",
+        "invoices.attach_payment",
+        "invoices.line_items.update",
+        "invoices.remove_lines",
+        "invoices.update_lines",
+        "payment_intents.amount_details_line_items.list",
+        "payment_intents.increment_authorization",
+        "quotes.pdf",
+        "refunds.cancel",
+        "test_helpers.confirmation_tokens.create",
+        "test_helpers.refunds.expire",
+    ),
+    "not served yet",
+)
 SKIPPED = {
     **dict.fromkeys(
         (
@@ -84,39 +109,15 @@ SKIPPED = {
         ),
         VERIFIED,
     ),
-    **dict.fromkeys(
-        (
-            "balance_settings.retrieve",
-            "balance_settings.update",
-            "confirmation_tokens.retrieve",
-            "file_links.create",
-            "file_links.list",
-            "file_links.retrieve",
-            "file_links.update",
-            "files.create",
-            "files.list",
-            "files.retrieve",
-            "invoices.add_lines",
-            "invoices.attach_payment",
-            "invoices.line_items.update",
-            "invoices.remove_lines",
-            "invoices.update_lines",
-            "payment_intents.amount_details_line_items.list",
-            "payment_intents.increment_authorization",
-            "quotes.pdf",
-            "refunds.cancel",
-            "test_helpers.confirmation_tokens.create",
-            "test_helpers.refunds.expire",
-        ),
-        NOT_SERVED,
-    ),
     "mandates.retrieve": "only debits have one, and the list has none",
 }
 
 
 def figures_of(client: str, version: str, results: list[dict[str, Any]]) -> Figures:
-    passed = sum(1 for one in results if one["error"] is None)
-    return Figures(client, version, passed, len(results), SKIPPED)
+    failed = {one["operation"] for one in results if one["error"]}
+    operations = {one["operation"] for one in results}
+    total = len(operations) + len(MISSING)
+    return Figures(client, version, len(operations - failed), total, MISSING, SKIPPED)
 
 
 def errors_of(results: list[dict[str, Any]]) -> str:
@@ -144,6 +145,7 @@ def test_pypis_stripe_makes_every_call(sandbox):
 
 
 def test_the_list_has_every_operation_of_these_resources(sandbox):
-    wanted = [one for one in operations_of(sandbox.url, RESOURCES) if one not in SKIPPED]
+    left_out = SKIPPED.keys() | MISSING.keys()
+    wanted = [one for one in operations_of(sandbox.url, RESOURCES) if one not in left_out]
     missing = unlisted(wanted, CALLS)
     assert not missing, missing

@@ -197,5 +197,6 @@ async def test_sync_engine_mirrors_twenty_lives(folder, databases, pool, inbox):
     passed = result.compared - len(result.different)
     reason = "by webhooks it takes a succeeded charge as final"
     skipped = dict.fromkeys(HEARD_LATE, reason)
-    hold(Figures("npm `@supabase/stripe-sync-engine`", VERSION, passed, result.compared, skipped))
+    client = "npm `@supabase/stripe-sync-engine`"
+    hold(Figures(client, VERSION, passed, result.compared, skipped=skipped))
     assert not result.different, "\n".join(result.different)
