@@ -239,7 +239,7 @@ async def _store_response(
 
 
 async def _on_another_customer(checkout: Checkout, purchase: Purchase) -> Purchase | None:
-    """Return the purchase on another Stripe customer, if Stripe does not have that of ours."""
+    """Return the purchase on another Stripe customer, if Stripe does not have ours."""
     before = purchase.existing
     if before is None or before.stripe_customer_id is None:
         return None

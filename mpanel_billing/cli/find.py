@@ -1,4 +1,4 @@
-"""`mpanel-billing find`: who a customer is, by whatever is at hand."""
+"""`mpanel-billing find`: who a customer is, by an id, an address, a domain or a name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ def find(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="Any id of ours or of Stripe's, an e-mail address, a domain, or words of a name."
+            help="Any id, ours or Stripe's, an e-mail address, a domain, or words of a name."
         ),
     ],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of customers.")] = 25,

@@ -45,8 +45,8 @@ def reconcile(
             "--object",
             metavar="WHAT",
             help=(
-                "Only this object and what belongs to it: any id of ours or of Stripe's, or"
-                " whatever else `find` takes."
+                "Only this object and what belongs to it: any id, ours or Stripe's, or"
+                " what else `find` takes."
             ),
         ),
     ] = None,

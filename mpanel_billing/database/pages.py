@@ -9,7 +9,7 @@ FIRST_ID = UUID(int=0)
 """Comes before every id."""
 
 PAGE = 100
-"""How many rows a page has, if nobody says otherwise."""
+"""How many rows a page has, by default."""
 
 
 async def read_pages(

@@ -1,4 +1,4 @@
-"""Finds customers, with their subscriptions, by whatever an operator has of them."""
+"""Finds customers, with their subscriptions, by what an operator knows of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class Found:
 async def find(pool: Pool, text: str, most: int) -> Found:
     """Return at most so many customers whom a text names, latest first.
 
-    The text is an id of ours or of Stripe's, an e-mail address, a domain (then also names under
+    The text is an id, ours or Stripe's, an e-mail address, a domain (then also names under
     it), or beginnings of words of a name, a company or an e-mail address. Raises
     InvalidRequestError if it is too short or too long.
     """
@@ -61,7 +61,7 @@ async def find(pool: Pool, text: str, most: int) -> Found:
 async def find_one(pool: Pool, text: str) -> FoundCustomer:
     """Return the only customer whom a text names; records that joined others do not count.
 
-    NotFoundError if it finds nobody, ConflictError if it finds several.
+    NotFoundError if it finds none, ConflictError if it finds several.
     """
     found = await find(pool, text, _NAMED)
     joined = {each.customer["id"] for each in found.customers if each.customer["joined_id"]}

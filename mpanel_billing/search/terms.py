@@ -17,7 +17,7 @@ _WORD = re.compile(r"[^\s'\"\\(){}<>|&!:*,;]+")
 
 @dataclass(frozen=True, slots=True)
 class OurId:
-    """An id of a row of ours."""
+    """An id of one of our rows."""
 
     id: UUID
 

@@ -1,4 +1,4 @@
-"""The phases of a schedule of ours, as Stripe takes them: a pure function of what Stripe shows.
+"""The phases of our schedules, as Stripe takes them: a pure function of what Stripe shows.
 
 The phases that are sent replace those that there are. A phase without discounts, taxes, payment
 method or metadata would take them from the subscription, so each carries on what the schedule

@@ -121,7 +121,7 @@ class NextCharge:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A change at the end of a term, which a schedule of ours makes.
+    """A change at the end of a term, which our schedule makes.
 
     `subtotal` and `amount` are those of the first invoice afterwards, in minor units: before
     discounts, and after them as previewed. `is_pending`: it is still to come.
@@ -162,9 +162,9 @@ class Subscription:
 
     Items may have different terms: `billing_cycle` is that of the plan, `amount` has each item
     once, and `due_at`, `due_subtotal` and `due_net` (after discounts) are of those that end first.
-    `balance` is that of its Stripe customer in its currency, as in `Balance`. `planned` is what a
-    schedule of ours makes, or has made, of it. While its collection is paused, services are held
-    for the terms from `held_from` to `held_until`.
+    `balance` is that of its Stripe customer in its currency, as in `Balance`. `planned` is what our
+    schedule makes, or has made, of it. While its collection is paused, services are held for the
+    terms from `held_from` to `held_until`.
 
     `status` is mPanel's, `stripe_status` Stripe's; `stripe_status` and `stripe_id` are None for an
     unpaid order. Times are UTC.

@@ -454,7 +454,7 @@ async def note_schedule(
 
 
 async def note_planned(conn: Connection, stripe_schedule_id: str) -> None:
-    """Store that a schedule of ours has its phases."""
+    """Store that our schedule has its phases."""
     await _changes.note_planned.execute(conn, stripe_schedule_id=stripe_schedule_id)
 
 

@@ -26,11 +26,11 @@ PLANNED = "planned"
 """Marks the params of a change that a schedule makes at the end of the term."""
 
 RELEASE = "release"
-"""Among the params of a change: the schedule of ours that is released first."""
+"""Among the params of a change: our schedule that is released first."""
 
 
 def releasing(held: Subscription) -> dict[str, Any]:
-    """Return the param that releases the schedule of ours, if the subscription has one."""
+    """Return the param that releases our schedule, if the subscription has one."""
     return {RELEASE: held.planned.schedule_id} if held.planned else {}
 
 

@@ -221,7 +221,7 @@ def _audited(change: Change) -> tuple[str, audit.Target, Mapping[str, object]]:
 
 
 def _state_after(error: BillingError) -> State:
-    """Return the state after an error, which may be a refusal of ours.
+    """Return the state after an error, which may be our own refusal.
 
     Stripe repeats a 5xx for the same key for a day: only a new attempt can succeed then.
     """

@@ -18,7 +18,7 @@ from mpanel_billing.mirror.verdicts import Verdict, judge
 from mpanel_billing.webhooks.fast_path import PreparedEvent, receive
 
 _ROUNDS = 3
-"""How often to decide anew because another transaction was faster."""
+"""How often to decide again because another transaction was faster."""
 
 
 @dataclass(frozen=True, slots=True)

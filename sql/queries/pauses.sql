@@ -38,8 +38,8 @@ WHERE subscription_id = :subscription_id::uuid
   AND ended_at IS NULL;
 
 -- name: turn_pauses(most)
--- Begins and ends holds by the terms that Stripe has begun. One whose collection runs, whoever resumed
--- it, is held until the next term; a pause that has just been asked for may not have reached Stripe.
+-- Begins and ends holds by the terms that Stripe has begun. One whose collection was resumed, here or
+-- at Stripe, is held until the next term; a pause that has just been asked for may not have reached Stripe.
 UPDATE billing_pauses AS p
 SET begun_at = coalesce(p.begun_at, CASE WHEN turn.begins THEN now() END),
     until = turn.until,

@@ -13,14 +13,16 @@ from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
 from mpanel_billing.http.request import IdPath
 from mpanel_billing.http.schemas.base import OwnerRequest
-from mpanel_billing.http.schemas.subscriptions import (
+from mpanel_billing.http.schemas.endings import (
     EndPreviewResponse,
     EndRequest,
     PreviewEndRequest,
     PreviewTrialRequest,
-    SubscriptionChangeResponse,
     TrialPreviewResponse,
     TrialRequest,
+)
+from mpanel_billing.http.schemas.subscriptions import (
+    SubscriptionChangeResponse,
 )
 from mpanel_billing.subscriptions.ending import end_now, preview_ending
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest

@@ -14,20 +14,24 @@ from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
 from mpanel_billing.http.request import IdPath
 from mpanel_billing.http.schemas.base import OwnerQuery, OwnerRequest, PageQuery
-from mpanel_billing.http.schemas.subscriptions import (
+from mpanel_billing.http.schemas.endings import (
     CancelRequest,
-    ChangePlanRequest,
     PausePreviewResponse,
     PauseRequest,
-    PlanChangePreviewResponse,
     PreviewPauseRequest,
-    PreviewRequest,
     ResumeRequest,
+)
+from mpanel_billing.http.schemas.plan_changes import (
+    ChangePlanRequest,
+    PlanChangePreviewResponse,
+    PreviewRequest,
+    UndoChangeRequest,
+)
+from mpanel_billing.http.schemas.subscriptions import (
     SubscriptionChangeResponse,
     SubscriptionResponse,
     SubscriptionSchema,
     SubscriptionsResponse,
-    UndoChangeRequest,
 )
 from mpanel_billing.subscriptions import lifecycle
 from mpanel_billing.subscriptions.change_plan import change_plan, preview_plan_change

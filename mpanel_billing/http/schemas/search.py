@@ -21,7 +21,7 @@ class FindQuery(StrictRequest):
         Field(
             min_length=SHORTEST,
             description=(
-                "Any id of ours or of Stripe's, an e-mail address, a domain, or the beginnings of "
+                "Any id, ours or Stripe's, an e-mail address, a domain, or the beginnings of "
                 "words of a name, a company or an e-mail address."
             ),
             examples=["jane@example.com", "in_1MtHbELkdIwHu7ixl4OzzPMv", "jane doe"],

@@ -1,55 +1,23 @@
 """Bodies of /api/billing/subscriptions and the portal. Amounts are in minor units, times in UTC."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from mpanel_billing.access.signed import LONGEST_TOKEN
-from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http.schemas.base import (
     Email,
-    Id,
     Moment,
     OwnerRequest,
     Response,
     Schema,
 )
 from mpanel_billing.subscriptions import records
-from mpanel_billing.subscriptions.change_plan import PlanChangePreview
-from mpanel_billing.subscriptions.ending import Ending, GivenBack, UnusedTime
-from mpanel_billing.subscriptions.item_changes import Proration
-from mpanel_billing.subscriptions.lifecycle import Changed, Feedback
+from mpanel_billing.subscriptions.lifecycle import Changed
 from mpanel_billing.subscriptions.lookup import CustomerRef
-from mpanel_billing.subscriptions.pausing import PausePreview, Way
 from mpanel_billing.subscriptions.portal import Flow
-from mpanel_billing.subscriptions.promise import SignedPromise
-from mpanel_billing.subscriptions.timing import When
-from mpanel_billing.subscriptions.trials import TrialPreview
-
-MOST_ADDONS = 50
-
-Cycle = Annotated[str, Field(min_length=1, max_length=40)]
-Addons = Annotated[tuple[Id, ...], Field(max_length=MOST_ADDONS)]
-
-Comment = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-
-
-_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
-
-
-def _require_text(value: object) -> object:
-    if isinstance(value, str) and _RFC_3339.fullmatch(value):
-        return value
-    msg = "must be a time with its zone, such as 2027-01-31T23:59:59Z"
-    raise ValueError(msg)
-
-
-Time = Annotated[AwareDatetime, BeforeValidator(_require_text)]
 
 
 class PortalRequest(OwnerRequest):
@@ -68,127 +36,6 @@ class PortalRequest(OwnerRequest):
     def named(self) -> CustomerRef:
         """The customer that the request names."""
         return CustomerRef(self.customer_id, self.user_id, self.email)
-
-
-class PreviewRequest(OwnerRequest):
-    """What to change a subscription to; without `addonIds` it keeps its add-ons."""
-
-    plan_id: Id
-    billing_cycle: Cycle
-    addon_ids: Addons | None = None
-    proration_behavior: Proration = "always_invoice"
-    when: When | None = None
-
-
-def _refuse_date(_: object) -> None:
-    msg = "is no longer taken: preview the change, and send the previewToken of the response"
-    raise ValueError(msg)
-
-
-class ChangePlanRequest(OwnerRequest):
-    """The token of a preview, or what to change a subscription to now, at the present prices.
-
-    With `payFirst` what is unpaid of the running term is charged before.
-    """
-
-    preview_token: Annotated[str, Field(min_length=1, max_length=LONGEST_TOKEN)] | None = None
-    plan_id: Id | None = None
-    billing_cycle: Cycle | None = None
-    addon_ids: Addons | None = None
-    proration_behavior: Proration | None = None
-    when: When | None = None
-    pay_first: Annotated[bool, Field(strict=True)] = False
-    proration_date: Annotated[
-        None,
-        BeforeValidator(_refuse_date),
-        Field(deprecated=True, description="No longer taken: send `previewToken`."),
-    ] = None
-
-    def require_plan(self) -> tuple[str, str]:
-        """Return plan and term of a request without a token; InvalidRequestError if one lacks."""
-        if self.plan_id and self.billing_cycle:
-            return self.plan_id, self.billing_cycle
-        missing = "billingCycle" if self.plan_id else "planId"
-        raise InvalidRequestError(
-            f"Please send previewToken, or {missing}.", fields={missing: "is missing"}
-        )
-
-    def require_only_token(self) -> None:
-        """Refuse anything that the token has already; InvalidRequestError."""
-        pinned = {"plan_id", "billing_cycle", "addon_ids", "proration_behavior", "when"}
-        if twice := sorted(pinned & self.model_fields_set):
-            names = [to_camel(name) for name in twice]
-            raise InvalidRequestError(
-                f"The previewToken has the change: please leave out {', '.join(names)}.",
-                fields=dict.fromkeys(names, "is in the previewToken"),
-            )
-
-
-class CancelRequest(OwnerRequest):
-    """When a subscription ends, and why."""
-
-    at_period_end: Annotated[bool, Field(strict=True)] = True
-    reason: Comment | None = None
-    feedback: Feedback | None = None
-
-
-class PreviewEndRequest(OwnerRequest):
-    """How unused time is given back: to where it was paid from, or to the customer's balance."""
-
-    unused_time: UnusedTime = "refund"
-
-    @property
-    def ending(self) -> Ending:
-        """How the subscription ends."""
-        return Ending(self.unused_time)
-
-
-class EndRequest(PreviewEndRequest):
-    """How unused time is given back, and why the subscription ends.
-
-    `at` is that of a preview of the last fifteen minutes: then its amounts are given back.
-    """
-
-    at: Time | None = None
-    reason: Comment | None = None
-    feedback: Feedback | None = None
-
-    @property
-    def ending(self) -> Ending:
-        """How the subscription ends."""
-        return Ending(self.unused_time, self.at, self.reason, self.feedback)
-
-
-class PreviewTrialRequest(OwnerRequest):
-    """When the trial ends; without `endsAt` now."""
-
-    ends_at: Time | None = None
-
-
-class TrialRequest(PreviewTrialRequest):
-    """When the trial ends, and why that is changed."""
-
-    reason: Comment
-
-
-class ResumeRequest(OwnerRequest):
-    """The subscription's owner."""
-
-
-class PreviewPauseRequest(OwnerRequest):
-    """Until when to pause; see docs/billing-api.md for which subscriptions need it."""
-
-    until: Time | None = None
-
-
-class PauseRequest(PreviewPauseRequest):
-    """Until when to pause a subscription, and why."""
-
-    reason: Comment | None = None
-
-
-class UndoChangeRequest(OwnerRequest):
-    """The subscription's owner."""
 
 
 class ItemSchema(Schema):
@@ -395,16 +242,6 @@ class BalanceSchema(Schema):
         return cls(**asdict(held))
 
 
-class PreviewLineSchema(Schema):
-    """A line of the upcoming invoice; credits are negative."""
-
-    description: str
-    amount: int
-    proration: bool
-    period_start: Moment
-    period_end: Moment
-
-
 class PortalSessionResponse(Response):
     """Where to send the customer; the address is valid for a few minutes."""
 
@@ -448,124 +285,3 @@ class SubscriptionChangeResponse(SubscriptionResponse):
     def of(cls, result: Changed) -> Self:
         """Build the response from the result of a change."""
         return cls(subscription=SubscriptionSchema.of(result.subscription), changed=result.changed)
-
-
-class PausePreviewResponse(Response):
-    """What a pause does: with the way `subscription`, services stop at once.
-
-    With `collection`, they are there until `servedUntil`, and come back with the first term that
-    begins after `until`. `creditsUnusedTime`: the rest of the term is taken off the next invoice.
-    """
-
-    way: Way
-    served_until: Moment | None
-    until: Moment | None
-    credits_unused_time: bool
-
-    @classmethod
-    def of(cls, preview: PausePreview) -> Self:
-        """Build the response from a preview."""
-        return cls(
-            way=preview.way,
-            served_until=preview.served_until,
-            until=preview.until,
-            credits_unused_time=preview.credits,
-        )
-
-
-class EndPreviewResponse(Response):
-    """What is given back if the subscription ends at `at`, in minor units of `currency`."""
-
-    currency: str
-    at: Moment
-    refunded: int
-    credited: int
-
-    @classmethod
-    def of(cls, given: GivenBack) -> Self:
-        """Build the response from a preview."""
-        return cls(
-            currency=given.currency, at=given.at, refunded=given.refunded, credited=given.credited
-        )
-
-
-class TrialPreviewResponse(Response):
-    """What is charged now, and when the trial ends then; null: now."""
-
-    currency: str
-    due_now: int
-    ends_at: Moment | None
-
-    @classmethod
-    def of(cls, preview: TrialPreview) -> Self:
-        """Build the response from a preview."""
-        return cls(currency=preview.currency, due_now=preview.due_now, ends_at=preview.ends_at)
-
-
-class UnpaidSchema(Schema):
-    """What is unpaid of the running term, and whether a payment for it is under way."""
-
-    amount: int
-    currency: str
-    processing: bool
-
-
-class PlanChangePreviewResponse(Response):
-    """What a change would cost; see docs/billing-api.md.
-
-    `previewToken` makes the change as it was previewed, until `validUntil`, or not at all.
-    """
-
-    subscription_id: UUID
-    changes: bool
-    currency: str
-    due_now: int
-    credited: int
-    lines: tuple[PreviewLineSchema, ...]
-    next_charge: ChargeSchema | None
-    recurring: int
-    proration_behavior: Proration
-    proration_date: Moment | None
-    effective_at: Moment | None
-    unpaid: UnpaidSchema | None
-    preview_token: str
-    valid_until: Moment
-
-    @classmethod
-    def of(cls, previewed: PlanChangePreview, signed: SignedPromise) -> Self:
-        """Build the response from a preview and its signed promise."""
-        preview, promise, unpaid = previewed.preview, previewed.promise, previewed.unpaid
-        following = preview.next
-        return cls(
-            subscription_id=promise.subscription_id,
-            changes=preview.changes,
-            currency=preview.currency,
-            due_now=preview.due_now,
-            credited=preview.credited,
-            lines=tuple(
-                PreviewLineSchema(
-                    description=line.description,
-                    amount=line.amount,
-                    proration=line.proration,
-                    period_start=line.period_start,
-                    period_end=line.period_end,
-                )
-                for line in (preview.invoice.lines if preview.invoice else ())
-            ),
-            next_charge=ChargeSchema(
-                amount=following.amount, currency=preview.currency, at=following.at
-            )
-            if following
-            else None,
-            recurring=preview.recurring,
-            proration_behavior=promise.plan.proration,
-            proration_date=preview.at,
-            effective_at=preview.effective_at,
-            unpaid=UnpaidSchema(
-                amount=unpaid.amount, currency=unpaid.currency, processing=unpaid.is_processing
-            )
-            if unpaid
-            else None,
-            preview_token=signed.token,
-            valid_until=signed.valid_until,
-        )

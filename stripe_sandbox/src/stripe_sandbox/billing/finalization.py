@@ -14,7 +14,7 @@ def lacks_location(world: World, invoice: ReadOnly) -> bool:
 
 
 def fail_finalization(world: World, invoice: Document) -> None:
-    """Leave a draft as it is until somebody finalizes it, and announce why."""
+    """Leave a draft as it is until it is finalized by hand, and announce why."""
     error = unknown_location().body["error"]
     invoice |= {"automatically_finalizes_at": None, "last_finalization_error": error}
     invoice["automatic_tax"]["status"] = "requires_location_inputs"

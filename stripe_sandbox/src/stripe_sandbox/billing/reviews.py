@@ -1,4 +1,4 @@
-"""Reviews: a payment at elevated risk waits for somebody to look at it, and goes on meanwhile."""
+"""Reviews: a payment at elevated risk waits for a person to look at it, and goes on meanwhile."""
 
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid

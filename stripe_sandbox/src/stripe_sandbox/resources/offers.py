@@ -1,4 +1,4 @@
-"""`/v1/payment_links` and `/v1/quotes`: line items that somebody may buy later."""
+"""`/v1/payment_links` and `/v1/quotes`: line items that a customer may buy later."""
 
 from stripe.params import (
     PaymentLinkCreateParams,

@@ -1,4 +1,4 @@
-"""`/v1/reviews`: payments at elevated risk, for somebody to look at."""
+"""`/v1/reviews`: payments at elevated risk, for a person to look at."""
 
 from stripe.params import ReviewApproveParams, ReviewListParams, ReviewRetrieveParams
 

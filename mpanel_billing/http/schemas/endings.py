@@ -1,0 +1,144 @@
+"""Bodies of the routes that cancel, end, pause or resume a subscription, or change its trial.
+
+Amounts are in minor units, times in UTC.
+"""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+
+from mpanel_billing.http.schemas.base import Moment, OwnerRequest, Response
+from mpanel_billing.subscriptions.ending import Ending, GivenBack, UnusedTime
+from mpanel_billing.subscriptions.lifecycle import Feedback
+from mpanel_billing.subscriptions.pausing import PausePreview, Way
+from mpanel_billing.subscriptions.trials import TrialPreview
+
+Comment = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
+
+
+def _require_text(value: object) -> object:
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        return value
+    msg = "must be a time with its zone, such as 2027-01-31T23:59:59Z"
+    raise ValueError(msg)
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_require_text)]
+
+
+class CancelRequest(OwnerRequest):
+    """When a subscription ends, and why."""
+
+    at_period_end: Annotated[bool, Field(strict=True)] = True
+    reason: Comment | None = None
+    feedback: Feedback | None = None
+
+
+class PreviewEndRequest(OwnerRequest):
+    """How unused time is given back: to where it was paid from, or to the customer's balance."""
+
+    unused_time: UnusedTime = "refund"
+
+    @property
+    def ending(self) -> Ending:
+        """How the subscription ends."""
+        return Ending(self.unused_time)
+
+
+class EndRequest(PreviewEndRequest):
+    """How unused time is given back, and why the subscription ends.
+
+    `at` is that of a preview of the last fifteen minutes: then its amounts are given back.
+    """
+
+    at: Time | None = None
+    reason: Comment | None = None
+    feedback: Feedback | None = None
+
+    @property
+    def ending(self) -> Ending:
+        """How the subscription ends."""
+        return Ending(self.unused_time, self.at, self.reason, self.feedback)
+
+
+class PreviewTrialRequest(OwnerRequest):
+    """When the trial ends; without `endsAt` now."""
+
+    ends_at: Time | None = None
+
+
+class TrialRequest(PreviewTrialRequest):
+    """When the trial ends, and why that is changed."""
+
+    reason: Comment
+
+
+class ResumeRequest(OwnerRequest):
+    """The subscription's owner."""
+
+
+class PreviewPauseRequest(OwnerRequest):
+    """Until when to pause; see docs/billing-api.md for which subscriptions need it."""
+
+    until: Time | None = None
+
+
+class PauseRequest(PreviewPauseRequest):
+    """Until when to pause a subscription, and why."""
+
+    reason: Comment | None = None
+
+
+class PausePreviewResponse(Response):
+    """What a pause does: with the way `subscription`, services stop at once.
+
+    With `collection`, they are there until `servedUntil`, and come back with the first term that
+    begins after `until`. `creditsUnusedTime`: the rest of the term is taken off the next invoice.
+    """
+
+    way: Way
+    served_until: Moment | None
+    until: Moment | None
+    credits_unused_time: bool
+
+    @classmethod
+    def of(cls, preview: PausePreview) -> Self:
+        """Build the response from a preview."""
+        return cls(
+            way=preview.way,
+            served_until=preview.served_until,
+            until=preview.until,
+            credits_unused_time=preview.credits,
+        )
+
+
+class EndPreviewResponse(Response):
+    """What is given back if the subscription ends at `at`, in minor units of `currency`."""
+
+    currency: str
+    at: Moment
+    refunded: int
+    credited: int
+
+    @classmethod
+    def of(cls, given: GivenBack) -> Self:
+        """Build the response from a preview."""
+        return cls(
+            currency=given.currency, at=given.at, refunded=given.refunded, credited=given.credited
+        )
+
+
+class TrialPreviewResponse(Response):
+    """What is charged now, and when the trial ends then; null: now."""
+
+    currency: str
+    due_now: int
+    ends_at: Moment | None
+
+    @classmethod
+    def of(cls, preview: TrialPreview) -> Self:
+        """Build the response from a preview."""
+        return cls(currency=preview.currency, due_now=preview.due_now, ends_at=preview.ends_at)
