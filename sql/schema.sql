@@ -304,11 +304,13 @@ BEGIN
                 SELECT
                     s.snapshot ->> 'object_id' AS object_id,
                     CASE
+                        -- OFFSET 0 keeps this a look-up for each row; else the whole table may be hashed
                         WHEN s.snapshot -> 'discounts' <> '[]' AND EXISTS (
                             SELECT 1
                             FROM subscription_discounts AS d
                             WHERE d.subscription_id = (s.snapshot ->> 'subscription_id')::uuid
                               AND NOT d.fetched
+                            OFFSET 0
                         ) THEN 'has a new discount'
                         WHEN s.snapshot -> 'items_complete' = 'false'
                             THEN 'has more items than an event carries'
@@ -359,6 +361,28 @@ BEGIN
         END IF;
     END IF;
 
+    -- invoices are locked before subscriptions, and read once they are: another transaction may be writing one
+    IF refunds IS NOT NULL THEN
+        SELECT array_agg(DISTINCT p.stripe_invoice_id)
+        INTO repaid
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
+        JOIN invoice_payments AS p
+            ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
+        WHERE s.snapshot ->> 'object_id' = ANY(applied);
+        IF waits THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
+            FROM unnest(repaid) AS told (id)
+            ORDER BY told.id COLLATE "C";
+        ELSIF EXISTS (
+            SELECT 1
+            FROM unnest(repaid) AS told (id)
+            WHERE NOT pg_try_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
+        ) THEN
+            RAISE EXCEPTION 'another transaction has an invoice of these' USING ERRCODE = 'lock_not_available';
+        END IF;
+        PERFORM billing_note_taken_back_v1(repaid);
+    END IF;
+
     -- payments, refunds, and sessions without a subscription, do not name theirs
     IF payments IS NOT NULL OR refunds IS NOT NULL OR ordered <> '{}' THEN
         SELECT touched || array_agg(found.stripe_subscription_id)
@@ -390,34 +414,13 @@ BEGIN
     IF waits THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('sub:' || told.id, 0))
         FROM unnest(touched) AS told (id)
-        ORDER BY told.id;
+        ORDER BY told.id COLLATE "C";
     ELSIF EXISTS (
         SELECT 1
         FROM unnest(touched) AS told (id)
         WHERE NOT pg_try_advisory_xact_lock(hashtextextended('sub:' || told.id, 0))
     ) THEN
         RAISE EXCEPTION 'another transaction has a subscription of these' USING ERRCODE = 'lock_not_available';
-    END IF;
-
-    IF refunds IS NOT NULL THEN
-        SELECT array_agg(DISTINCT p.stripe_invoice_id)
-        INTO repaid
-        FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
-        JOIN invoice_payments AS p
-            ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
-        WHERE s.snapshot ->> 'object_id' = ANY(applied);
-        IF waits THEN
-            PERFORM pg_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
-            FROM unnest(repaid) AS told (id)
-            ORDER BY told.id;
-        ELSIF EXISTS (
-            SELECT 1
-            FROM unnest(repaid) AS told (id)
-            WHERE NOT pg_try_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
-        ) THEN
-            RAISE EXCEPTION 'another transaction has an invoice of these' USING ERRCODE = 'lock_not_available';
-        END IF;
-        PERFORM billing_note_taken_back_v1(repaid);
     END IF;
 
     -- most first sights of an invoice are of a subscription that has none either
@@ -960,6 +963,7 @@ BEGIN
                     WHERE revival.subscription_id = t.id
                       AND revival.reason = 'revived'
                       AND revival.done_at IS NOT NULL
+                    OFFSET 0
                 ) AS settled
         ) AS settling
     ),
@@ -1012,14 +1016,15 @@ BEGIN
             SELECT
                 NOT d.begun
                 AND d.stripe_status IN ('incomplete', 'active')
-                AND NOT EXISTS (SELECT 1 FROM tenant_services AS had WHERE had.subscription_id = d.id)
-                AND NOT EXISTS (SELECT 1 FROM billing_takeovers AS had WHERE had.subscription_id = d.id)
-                AND NOT EXISTS (SELECT 1 FROM billing_adoptions AS had WHERE had.subscription_id = d.id)
+                AND NOT EXISTS (SELECT 1 FROM tenant_services AS had WHERE had.subscription_id = d.id OFFSET 0)
+                AND NOT EXISTS (SELECT 1 FROM billing_takeovers AS had WHERE had.subscription_id = d.id OFFSET 0)
+                AND NOT EXISTS (SELECT 1 FROM billing_adoptions AS had WHERE had.subscription_id = d.id OFFSET 0)
                 AND NOT EXISTS (
                     SELECT 1
                     FROM subscription_charges AS had
                     WHERE had.subscription_id = d.id
                       AND had.state <> 'with_checkout'
+                    OFFSET 0
                 ) AS is_idle
         ) AS idle
         WHERE d.mirrored
@@ -1508,6 +1513,8 @@ CREATE FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id
                 SELECT 1
                 FROM subscriptions AS s
                 WHERE s.id = billing_place_subscription_v1.order_id
+                -- a look-up for each, and no hash of the whole table
+                OFFSET 0
             )
     FROM (SELECT 1) AS told
     LEFT JOIN subscriptions AS mirrored
@@ -2115,6 +2122,7 @@ BEGIN
         r.object_id,
         r.version,
         CASE
+            -- OFFSET 0 keeps these look-ups; else all subscriptions may be hashed
             WHEN r.tied_at IS NULL THEN 0.0
             WHEN r.object_type = 'checkout.session' THEN 0.0
             WHEN EXISTS (
@@ -2122,6 +2130,7 @@ BEGIN
                 FROM subscriptions AS s
                 WHERE s.stripe_subscription_id = r.object_id
                   AND s.status NOT IN ('active', 'cancelled')
+                OFFSET 0
             ) THEN 0.0
             WHEN EXISTS (
                 SELECT 1
@@ -2130,6 +2139,7 @@ BEGIN
                     ON s.stripe_subscription_id = i.stripe_subscription_id
                 WHERE i.stripe_invoice_id = r.object_id
                   AND s.status NOT IN ('active', 'cancelled')
+                OFFSET 0
             ) THEN 0.0
             ELSE 2.0
         END::double precision AS delay_seconds;
@@ -3122,6 +3132,8 @@ BEGIN
                FROM stripe_customer_balances AS before
                WHERE before.stripe_customer_id = s.object_id
                  AND before.currency = listed.currency
+               -- a look-up for each, and no hash of the whole table
+               OFFSET 0
            )
         ON CONFLICT (stripe_customer_id, currency) DO UPDATE
         SET balance = excluded.balance,
@@ -3855,6 +3867,8 @@ BEGIN
                 SELECT 1
                 FROM subscriptions AS other
                 WHERE other.stripe_subscription_id = s.stripe_subscription_id
+                -- a look-up for each, and no hash of the whole table
+                OFFSET 0
             ) THEN s.stripe_subscription_id
             ELSE o.stripe_subscription_id
         END,

@@ -16,12 +16,14 @@ from mpanel_billing.mirror.service import (
     OUTCOMES,
     Outcome,
     by_type,
+    question_of_charge,
     question_of_lost_order,
     report_second_payment,
 )
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.ties import decide, question_of
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
+from mpanel_billing.mirror.types.refund import RefundFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 
 
@@ -62,9 +64,18 @@ def _verdict(snapshot: Snapshot, row: Row | None, decision: Decision) -> Verdict
     if row is not None and isinstance(facts, SessionFacts):
         report_second_payment(facts, row)
     decided = decided_row_of(snapshot, row, is_newer=decision.applies)
-    if decision.needs_refetch and row is not None:
-        decided["question"] = question_of(snapshot, row["as_of"])
+    if asked := _question(snapshot, row, decision):
+        decided["question"] = asked
     return Verdict(OUTCOMES[decision], decided)
+
+
+def _question(snapshot: Snapshot, row: Row | None, decision: Decision) -> Mapping[str, Any] | None:
+    """Return what to ask Stripe; a fetched refund that failed has its charge asked in turn."""
+    if decision.needs_refetch and row is not None:
+        return question_of(snapshot, row["as_of"])
+    if decision.applies and isinstance(snapshot.facts, RefundFacts):
+        return question_of_charge(snapshot.facts)
+    return None
 
 
 def _without_effect(

@@ -8,7 +8,8 @@
 -- * a session without an order, or the second one with which its order was paid, unless that was seen;
 -- * a customer whose personal data has been erased.
 -- Jobs get the headers. The caller holds the locks of the objects. Those of subscriptions that only the rows
--- name are taken here: if it `waits`, else lock_not_available if another transaction has one.
+-- name are taken here, those of invoices first: if it `waits`, else lock_not_available if another transaction
+-- has one.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
 CREATE OR REPLACE FUNCTION billing_apply_snapshots_v1(
@@ -221,11 +222,13 @@ BEGIN
                 SELECT
                     s.snapshot ->> 'object_id' AS object_id,
                     CASE
+                        -- OFFSET 0 keeps this a look-up for each row; else the whole table may be hashed
                         WHEN s.snapshot -> 'discounts' <> '[]' AND EXISTS (
                             SELECT 1
                             FROM subscription_discounts AS d
                             WHERE d.subscription_id = (s.snapshot ->> 'subscription_id')::uuid
                               AND NOT d.fetched
+                            OFFSET 0
                         ) THEN 'has a new discount'
                         WHEN s.snapshot -> 'items_complete' = 'false'
                             THEN 'has more items than an event carries'
@@ -276,6 +279,28 @@ BEGIN
         END IF;
     END IF;
 
+    -- invoices are locked before subscriptions, and read once they are: another transaction may be writing one
+    IF refunds IS NOT NULL THEN
+        SELECT array_agg(DISTINCT p.stripe_invoice_id)
+        INTO repaid
+        FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
+        JOIN invoice_payments AS p
+            ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
+        WHERE s.snapshot ->> 'object_id' = ANY(applied);
+        IF waits THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
+            FROM unnest(repaid) AS told (id)
+            ORDER BY told.id COLLATE "C";
+        ELSIF EXISTS (
+            SELECT 1
+            FROM unnest(repaid) AS told (id)
+            WHERE NOT pg_try_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
+        ) THEN
+            RAISE EXCEPTION 'another transaction has an invoice of these' USING ERRCODE = 'lock_not_available';
+        END IF;
+        PERFORM billing_note_taken_back_v1(repaid);
+    END IF;
+
     -- payments, refunds, and sessions without a subscription, do not name theirs
     IF payments IS NOT NULL OR refunds IS NOT NULL OR ordered <> '{}' THEN
         SELECT touched || array_agg(found.stripe_subscription_id)
@@ -307,34 +332,13 @@ BEGIN
     IF waits THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('sub:' || told.id, 0))
         FROM unnest(touched) AS told (id)
-        ORDER BY told.id;
+        ORDER BY told.id COLLATE "C";
     ELSIF EXISTS (
         SELECT 1
         FROM unnest(touched) AS told (id)
         WHERE NOT pg_try_advisory_xact_lock(hashtextextended('sub:' || told.id, 0))
     ) THEN
         RAISE EXCEPTION 'another transaction has a subscription of these' USING ERRCODE = 'lock_not_available';
-    END IF;
-
-    IF refunds IS NOT NULL THEN
-        SELECT array_agg(DISTINCT p.stripe_invoice_id)
-        INTO repaid
-        FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
-        JOIN invoice_payments AS p
-            ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
-        WHERE s.snapshot ->> 'object_id' = ANY(applied);
-        IF waits THEN
-            PERFORM pg_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
-            FROM unnest(repaid) AS told (id)
-            ORDER BY told.id;
-        ELSIF EXISTS (
-            SELECT 1
-            FROM unnest(repaid) AS told (id)
-            WHERE NOT pg_try_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
-        ) THEN
-            RAISE EXCEPTION 'another transaction has an invoice of these' USING ERRCODE = 'lock_not_available';
-        END IF;
-        PERFORM billing_note_taken_back_v1(repaid);
     END IF;
 
     -- most first sights of an invoice are of a subscription that has none either

@@ -2,6 +2,7 @@
 -- payment, and the work of provisioning. Returns the rows whose status changed, and the new work.
 -- What only invoices decide is read and written by statements of its own: most subscriptions that are new have
 -- none, and to set up a statement takes longer than to run it.
+-- OFFSET 0 keeps each EXISTS a look-up; else a whole table may be hashed to answer for a few rows.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
 CREATE OR REPLACE FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[])
@@ -322,6 +323,7 @@ BEGIN
                     WHERE revival.subscription_id = t.id
                       AND revival.reason = 'revived'
                       AND revival.done_at IS NOT NULL
+                    OFFSET 0
                 ) AS settled
         ) AS settling
     ),
@@ -374,14 +376,15 @@ BEGIN
             SELECT
                 NOT d.begun
                 AND d.stripe_status IN ('incomplete', 'active')
-                AND NOT EXISTS (SELECT 1 FROM tenant_services AS had WHERE had.subscription_id = d.id)
-                AND NOT EXISTS (SELECT 1 FROM billing_takeovers AS had WHERE had.subscription_id = d.id)
-                AND NOT EXISTS (SELECT 1 FROM billing_adoptions AS had WHERE had.subscription_id = d.id)
+                AND NOT EXISTS (SELECT 1 FROM tenant_services AS had WHERE had.subscription_id = d.id OFFSET 0)
+                AND NOT EXISTS (SELECT 1 FROM billing_takeovers AS had WHERE had.subscription_id = d.id OFFSET 0)
+                AND NOT EXISTS (SELECT 1 FROM billing_adoptions AS had WHERE had.subscription_id = d.id OFFSET 0)
                 AND NOT EXISTS (
                     SELECT 1
                     FROM subscription_charges AS had
                     WHERE had.subscription_id = d.id
                       AND had.state <> 'with_checkout'
+                    OFFSET 0
                 ) AS is_idle
         ) AS idle
         WHERE d.mirrored

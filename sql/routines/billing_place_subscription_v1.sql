@@ -33,6 +33,8 @@ AS $$
                 SELECT 1
                 FROM subscriptions AS s
                 WHERE s.id = billing_place_subscription_v1.order_id
+                -- a look-up for each, and no hash of the whole table
+                OFFSET 0
             )
     FROM (SELECT 1) AS told
     LEFT JOIN subscriptions AS mirrored

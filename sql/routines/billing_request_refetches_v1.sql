@@ -48,6 +48,7 @@ BEGIN
         r.object_id,
         r.version,
         CASE
+            -- OFFSET 0 keeps these look-ups; else all subscriptions may be hashed
             WHEN r.tied_at IS NULL THEN 0.0
             WHEN r.object_type = 'checkout.session' THEN 0.0
             WHEN EXISTS (
@@ -55,6 +56,7 @@ BEGIN
                 FROM subscriptions AS s
                 WHERE s.stripe_subscription_id = r.object_id
                   AND s.status NOT IN ('active', 'cancelled')
+                OFFSET 0
             ) THEN 0.0
             WHEN EXISTS (
                 SELECT 1
@@ -63,6 +65,7 @@ BEGIN
                     ON s.stripe_subscription_id = i.stripe_subscription_id
                 WHERE i.stripe_invoice_id = r.object_id
                   AND s.status NOT IN ('active', 'cancelled')
+                OFFSET 0
             ) THEN 0.0
             ELSE 2.0
         END::double precision AS delay_seconds;

@@ -83,6 +83,8 @@ BEGIN
                FROM stripe_customer_balances AS before
                WHERE before.stripe_customer_id = s.object_id
                  AND before.currency = listed.currency
+               -- a look-up for each, and no hash of the whole table
+               OFFSET 0
            )
         ON CONFLICT (stripe_customer_id, currency) DO UPDATE
         SET balance = excluded.balance,

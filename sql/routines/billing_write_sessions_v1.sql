@@ -127,6 +127,8 @@ BEGIN
                 SELECT 1
                 FROM subscriptions AS other
                 WHERE other.stripe_subscription_id = s.stripe_subscription_id
+                -- a look-up for each, and no hash of the whole table
+                OFFSET 0
             ) THEN s.stripe_subscription_id
             ELSE o.stripe_subscription_id
         END,

@@ -415,7 +415,7 @@ def test_the_fast_path_leaves_the_rows_of_the_full_path(
 
         try:
             paths_are_equal()
-            assert 0 < world.taken.count(0) < len(world.taken), "both paths are tried"
+            assert any(world.taken), "the fast path is tried"
             assert any(world.decided), "the full path is tried"
         finally:
             runner.run(context.__aexit__(None, None, None))
