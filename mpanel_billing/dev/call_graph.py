@@ -121,6 +121,8 @@ def _resolve(module: str, chain: list[str]) -> _Named | None:
     if name in _modules()[module].definitions:
         return _Named(module, name, rest[0] if rest else None)
     full = [*_modules()[module].imported.get(name, ()), *rest]
+    if ".".join(full) in _modules():
+        return None  # a package may import its own modules
     for length in range(len(full) - 1, 0, -1):
         if (found := ".".join(full[:length])) in _modules():
             return _resolve(found, full[length:])

@@ -179,7 +179,9 @@ async def _refuse_one_too_many(
     """Refuse to change to a plan of which the customer has as many as one may have."""
     if plan.max_per_customer is None:
         return
-    others = await repository.count_plans(conn, held, plan.id, plan.code, livemode=livemode)
+    others = await repository.subscriptions.count_plans(
+        conn, held, plan.id, plan.code, livemode=livemode
+    )
     if others >= plan.max_per_customer:
         raise plan_limit_reached(plan)
 

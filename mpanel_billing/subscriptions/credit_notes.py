@@ -40,7 +40,7 @@ from mpanel_billing.subscriptions.money_back import (
 )
 from mpanel_billing.subscriptions.records import CreditNote, Invoice
 from mpanel_billing.subscriptions.refunds import REPEATABLE_FOR
-from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.service_ends import end_with
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out, find_made
 
@@ -209,7 +209,9 @@ async def _result(
     async with acquired(mirror.pool) as conn:
         invoice = await require_invoice(conn, mirror, request.invoice_id, request.named)
         note_id = change.stripe_id if change else None
-        notes = await repository.list_credit_notes(conn, invoice.stripe_invoice_id, note_id or "")
+        notes = await repository.invoices.list_credit_notes(
+            conn, invoice.stripe_invoice_id, note_id or ""
+        )
     if not notes:
         raise NotFoundError("This credit note is no longer on record.", code="unknown_credit_note")
     return Credited(notes[0], invoice, service_end)

@@ -42,7 +42,7 @@ async def list_disputes(
 ) -> Sequence[asyncpg.Record]:
     """Return the latest disputes; with `only_open` those to be answered, the most urgent first."""
     async with acquired(pool) as conn:
-        return await repository.list_disputes(
+        return await repository.disputes.list_disputes(
             conn, only_open=only_open, livemode=livemode, most=most
         )
 
@@ -57,7 +57,7 @@ async def give_evidence(
     """
     await mirror.refresh("dispute", dispute_id)
     async with acquired(mirror.pool) as conn:
-        record = await repository.get_evidence(conn, dispute_id, livemode=mirror.livemode)
+        record = await repository.disputes.get_evidence(conn, dispute_id, livemode=mirror.livemode)
     if record is None:
         raise NotFoundError("Dispute not found.", code="unknown_dispute")
     if record["status"] not in _ANSWERABLE or record["submissions"] > 0:
@@ -86,7 +86,7 @@ def _key(dispute_id: str, fields: Mapping[str, str], *, submit: bool) -> str:
 async def waive(pool: Pool, dispute_id: str, reason: str, by: Actor) -> None:
     """Let a subscription go on despite a dispute; NotFoundError if none waits for that."""
     async with transaction(pool) as conn:
-        intent = await repository.waive_dispute(conn, dispute_id, by.name, reason)
+        intent = await repository.disputes.waive_dispute(conn, dispute_id, by.name, reason)
         if intent is None:
             raise NotFoundError("Dispute not found, or waived already.", code="unknown_dispute")
         await audit.record(
@@ -104,7 +104,7 @@ async def waive(pool: Pool, dispute_id: str, reason: str, by: Actor) -> None:
 async def end_disputed(mirror: Mirror) -> int:
     """Cancel what goes on although a bank has taken its money, once for each dispute."""
     async with acquired(mirror.pool) as conn:
-        due = await repository.list_disputed_to_end(
+        due = await repository.disputes.list_disputed_to_end(
             conn, livemode=mirror.livemode, most=_MOST_ENDED
         )
     ended = 0

@@ -35,7 +35,7 @@ async def collect_draft(mirror: Mirror, subscription_id: UUID, by: Actor) -> Col
     """
     held = await get_subscription(mirror, subscription_id, CustomerRef())
     async with acquired(mirror.pool) as conn:
-        invoice_id = await repository.find_draft(conn, subscription_id)
+        invoice_id = await repository.invoices.find_draft(conn, subscription_id)
     invoice = await mirror.refresh("invoice", invoice_id) if invoice_id else None
     if invoice is None or invoice["status"] not in {"draft", "open"}:
         raise ConflictError("This subscription has no draft to collect.", code="no_draft")

@@ -32,7 +32,7 @@ from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.promise import hash_state, preview_outdated
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
-from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.unpaid import find_unpaid, refuse_unpaid
 
 UnusedTime = Literal["refund", "credit"]
@@ -174,7 +174,7 @@ async def _give(mirror: Mirror, by: Actor, change: Change) -> None:
 
 async def _invoice_ids(mirror: Mirror, stripe_ids: list[str]) -> Mapping[str, UUID]:
     async with acquired(mirror.pool) as conn:
-        found = await repository.list_ids_of_invoices(conn, stripe_ids)
+        found = await repository.invoices.list_ids_of_invoices(conn, stripe_ids)
     if len(found) < len(stripe_ids):
         raise ConflictError(
             "Stripe has just billed this subscription. Please try again in a moment.",

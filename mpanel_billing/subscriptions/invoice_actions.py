@@ -14,7 +14,7 @@ from mpanel_billing.stripe_gateway.invoices import InvoiceSums, act_on_invoice, 
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, require_invoice
 from mpanel_billing.subscriptions.records import Attempt, Invoice
-from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
 
 Verb = Literal["finalize_invoice", "pay_invoice", "mark_paid", "void_invoice", "mark_uncollectible"]
@@ -80,14 +80,14 @@ async def get_details(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> I
     invoice = await get_invoice(mirror, invoice_id, named)
     sums = await get_sums(mirror.stripe, invoice.stripe_invoice_id)
     async with acquired(mirror.pool) as conn:
-        attempts = await repository.list_attempts(conn, sums.payment_intents)
+        attempts = await repository.invoices.list_attempts(conn, sums.payment_intents)
     return InvoiceDetails(invoice, sums, attempts)
 
 
 async def find_invoice(mirror: Mirror, name: str) -> UUID:
     """Return the invoice's id, given our id or Stripe's; NotFoundError if there is none."""
     async with acquired(mirror.pool) as conn:
-        found = await repository.find_invoice(conn, name)
+        found = await repository.invoices.find_invoice(conn, name)
     if found is None:
         raise NotFoundError(f"Invoice {name} not found.", code="unknown_invoice")
     return found

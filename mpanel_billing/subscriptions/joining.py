@@ -10,7 +10,7 @@ from mpanel_billing.checkout.repository import lock_buyer
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.mirror.repository import lock_objects
 from mpanel_billing.subscriptions import repository
-from mpanel_billing.subscriptions.repository import Joinable
+from mpanel_billing.subscriptions.repository.customers import Joinable
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 async def join_accounts(pool: Pool, most: int) -> int:
     """Join at most `most` records to their accounts; return how many have joined."""
     async with acquired(pool) as conn:
-        found = await repository.list_joinable(conn, most)
+        found = await repository.customers.list_joinable(conn, most)
     return sum([await _join(pool, record) for record in found])
 
 
@@ -30,9 +30,9 @@ async def _join(pool: Pool, record: Joinable) -> bool:
     async with transaction(pool) as conn:
         await lock_buyer(conn, record.buyer)
         if record.account_id is None:
-            return await repository.give_to_account(conn, record)
-        await lock_objects(conn, await repository.list_lock_keys(conn, record.id))
-        joined = await repository.join_account(conn, record.id, record.account_id)
+            return await repository.customers.give_to_account(conn, record)
+        await lock_objects(conn, await repository.customers.list_lock_keys(conn, record.id))
+        joined = await repository.customers.join_account(conn, record.id, record.account_id)
     if joined:
         logger.info("orders joined an account", extra={"customerId": str(record.account_id)})
     return joined

@@ -31,7 +31,7 @@ from mpanel_billing.stripe_gateway.subscriptions import (
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription, require_subscription
 from mpanel_billing.subscriptions.pauses import end_pause, place_pause, withdraw_pause
 from mpanel_billing.subscriptions.records import Subscription
-from mpanel_billing.subscriptions.repository import Change, Kind
+from mpanel_billing.subscriptions.repository.changes import Change, Kind
 from mpanel_billing.subscriptions.schedules import (
     PLANNED,
     RELEASE,

@@ -35,7 +35,9 @@ class CustomerRef:
 
 async def require_customer(conn: Connection, named: CustomerRef) -> UUID:
     """Return the customer's id; NotFoundError if no customer matches all references."""
-    found = await repository.find_customer(conn, named.customer_id, named.user_id, named.email)
+    found = await repository.customers.find_customer(
+        conn, named.customer_id, named.user_id, named.email
+    )
     if found is None:
         raise NotFoundError("Customer not found.", code="unknown_customer")
     return found
@@ -48,7 +50,9 @@ async def may_reach(conn: Connection, named: CustomerRef, owner_id: UUID | None)
     """
     if named.is_empty:
         return True
-    found = await repository.find_customer(conn, named.customer_id, named.user_id, named.email)
+    found = await repository.customers.find_customer(
+        conn, named.customer_id, named.user_id, named.email
+    )
     return found is not None and found == owner_id
 
 
@@ -61,7 +65,7 @@ async def list_subscriptions(
     """
     async with acquired(mirror.pool) as conn:
         customer_id = await require_customer(conn, named)
-        return await repository.list_subscriptions(
+        return await repository.subscriptions.list_subscriptions(
             conn, customer_id, span, livemode=mirror.livemode
         )
 
@@ -82,7 +86,9 @@ async def require_subscription(
     NotFoundError for any other, and also for another customer's if a customer is named: they must
     not learn that it exists.
     """
-    found = await repository.load_subscriptions(conn, [subscription_id], livemode=mirror.livemode)
+    found = await repository.subscriptions.load_subscriptions(
+        conn, [subscription_id], livemode=mirror.livemode
+    )
     if not found or not await may_reach(conn, named, found[0].customer_id):
         raise NotFoundError("Subscription not found.", code="unknown_subscription")
     return found[0]
@@ -104,11 +110,11 @@ async def list_invoices(
     async with acquired(mirror.pool) as conn:
         if subscription_id:
             found = await require_subscription(conn, mirror, subscription_id, named)
-            return await repository.list_invoices_of_subscription(
+            return await repository.invoices.list_invoices_of_subscription(
                 conn, found.id, span, livemode=mirror.livemode, status=status
             )
         customer_id = await require_customer(conn, named)
-        return await repository.list_invoices_of_customer(
+        return await repository.invoices.list_invoices_of_customer(
             conn, customer_id, span, livemode=mirror.livemode, status=status
         )
 
@@ -128,7 +134,7 @@ async def list_balances(
             customer_id = await require_customer(conn, named)
         if customer_id is None:
             return ()
-        return await repository.list_balances(conn, customer_id, livemode=mirror.livemode)
+        return await repository.customers.list_balances(conn, customer_id, livemode=mirror.livemode)
 
 
 async def get_invoice(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> Invoice:
@@ -140,10 +146,10 @@ async def get_invoice(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> I
 async def find_invoice(mirror: Mirror, name: str) -> Invoice:
     """Return a Stripe invoice by our id, Stripe's, or its number; NotFoundError, ConflictError."""
     async with acquired(mirror.pool) as conn:
-        ids = await repository.find_invoices(conn, name.strip(), livemode=mirror.livemode)
+        ids = await repository.invoices.find_invoices(conn, name.strip(), livemode=mirror.livemode)
         if len(ids) > 1:
             raise ConflictError("Several invoices have this number.", code="ambiguous_invoice")
-        found = await repository.load_invoices(conn, ids, livemode=mirror.livemode)
+        found = await repository.invoices.load_invoices(conn, ids, livemode=mirror.livemode)
     if not found:
         raise NotFoundError("Invoice not found.", code="unknown_invoice")
     return found[0]
@@ -153,7 +159,7 @@ async def require_invoice(
     conn: Connection, mirror: Mirror, invoice_id: UUID, named: CustomerRef
 ) -> Invoice:
     """Return a Stripe invoice in our mode; NotFoundError as for subscriptions."""
-    found = await repository.load_invoices(conn, [invoice_id], livemode=mirror.livemode)
+    found = await repository.invoices.load_invoices(conn, [invoice_id], livemode=mirror.livemode)
     if not found or not await may_reach(conn, named, found[0].customer_id):
         raise NotFoundError("Invoice not found.", code="unknown_invoice")
     return found[0]

@@ -25,7 +25,7 @@ from mpanel_billing.stripe_gateway.disputes import list_disputes
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
 from mpanel_billing.subscriptions.records import CreditNote, Invoice, Payment, Refund
-from mpanel_billing.subscriptions.repository import ServiceEnd
+from mpanel_billing.subscriptions.repository.changes import ServiceEnd
 
 EndService = Literal["now", "period_end", "keep"]
 """What becomes of the subscription once the money is back."""
@@ -122,10 +122,10 @@ async def refresh_money(mirror: Mirror, invoice_id: UUID, named: CustomerRef) ->
     stripe_id = invoice.stripe_invoice_id
     await mirror.refresh("invoice", stripe_id)
     async with acquired(mirror.pool) as conn:
-        payments = await repository.list_payments(conn, stripe_id)
-        refunds = await repository.list_refund_statuses(conn, stripe_id)
-        notes = await repository.list_credit_notes(conn, stripe_id)
-        disputes = await repository.list_dispute_statuses(conn, stripe_id)
+        payments = await repository.invoices.list_payments(conn, stripe_id)
+        refunds = await repository.invoices.list_refund_statuses(conn, stripe_id)
+        notes = await repository.invoices.list_credit_notes(conn, stripe_id)
+        disputes = await repository.invoices.list_dispute_statuses(conn, stripe_id)
     for payment in payments:
         for refund in await list_refunds(mirror.stripe, payment.payment_intent_id):
             if refunds.get(refund.id) != refund.status:
@@ -143,7 +143,7 @@ async def refresh_money(mirror: Mirror, invoice_id: UUID, named: CustomerRef) ->
 async def get_left(conn: Connection, mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> Left:
     """Return what is left of an invoice according to our rows; NotFoundError."""
     invoice = await require_invoice(conn, mirror, invoice_id, named)
-    payments = await repository.list_payments(conn, invoice.stripe_invoice_id)
+    payments = await repository.invoices.list_payments(conn, invoice.stripe_invoice_id)
     return Left(invoice, payments)
 
 
@@ -151,7 +151,7 @@ async def list_refunds_of(mirror: Mirror, invoice_id: UUID, named: CustomerRef) 
     """Return the mirrored refunds of an invoice, newest first; NotFoundError."""
     async with acquired(mirror.pool) as conn:
         invoice = await require_invoice(conn, mirror, invoice_id, named)
-        return await repository.list_refunds(conn, invoice.stripe_invoice_id)
+        return await repository.invoices.list_refunds(conn, invoice.stripe_invoice_id)
 
 
 async def list_notes_of(
@@ -160,4 +160,4 @@ async def list_notes_of(
     """Return the mirrored credit notes of an invoice, newest first; NotFoundError."""
     async with acquired(mirror.pool) as conn:
         invoice = await require_invoice(conn, mirror, invoice_id, named)
-        return await repository.list_credit_notes(conn, invoice.stripe_invoice_id)
+        return await repository.invoices.list_credit_notes(conn, invoice.stripe_invoice_id)

@@ -53,7 +53,7 @@ async def open_portal_session(
         if portal_of.subscription_id:
             owner = CustomerRef(customer_id)
             await require_subscription(conn, mirror, portal_of.subscription_id, owner)
-        candidates = await repository.list_stripe_customers(
+        candidates = await repository.customers.list_stripe_customers(
             conn,
             customer_id,
             portal_of.subscription_id,

@@ -24,7 +24,7 @@ from mpanel_billing.subscriptions.money_back import (
     translated_refusal,
 )
 from mpanel_billing.subscriptions.records import Invoice, Refund
-from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.service_ends import end_with
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out, find_made
 
@@ -152,7 +152,7 @@ async def _result(
     async with acquired(mirror.pool) as conn:
         invoice = await require_invoice(conn, mirror, request.invoice_id, request.named)
         refund_id = change.stripe_id if change else None
-        refund = await repository.get_refund(conn, refund_id) if refund_id else None
+        refund = await repository.invoices.get_refund(conn, refund_id) if refund_id else None
     if refund is None:
         raise NotFoundError("This refund is no longer on record.", code="unknown_refund")
     return Refunded(refund, invoice, service_end)

@@ -20,7 +20,7 @@ from mpanel_billing.stripe_gateway.subscriptions import create_subscription, fin
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
 from mpanel_billing.subscriptions.lookup import get_subscription, require_subscription
-from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.revival_params import revival_params
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
 
@@ -58,7 +58,7 @@ async def revive(
             now=datetime.now(UTC),
             without_discounts=without_discounts,
         )
-        if not await repository.plan_revival(conn, ended.id, successor_id):
+        if not await repository.subscriptions.plan_revival(conn, ended.id, successor_id):
             raise _taken_over("Another subscription")
         return params
 
@@ -90,7 +90,7 @@ async def _find_successor(conn: Connection, ended_id: UUID) -> tuple[UUID, async
     """
     successor_id = _successor_of(ended_id)
     while True:
-        revival = await repository.get_revival(conn, ended_id, successor_id)
+        revival = await repository.subscriptions.get_revival(conn, ended_id, successor_id)
         if not revival["successor_has_ended"] or revival["taken_over_by"] == successor_id:
             return successor_id, revival
         successor_id = _successor_of(successor_id)

@@ -20,7 +20,7 @@ from mpanel_billing.stripe_gateway.schedules import (
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.phases import phases_of
 from mpanel_billing.subscriptions.records import Subscription
-from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.repository.changes import Change
 
 PLANNED = "planned"
 """Marks the params of a change that a schedule makes at the end of the term."""
@@ -50,7 +50,9 @@ async def plan_ahead(mirror: Mirror, change: Change, stripe_subscription_id: str
     schedule = await _make(mirror, change, stripe_subscription_id)
     schedule_id: str = schedule["id"]
     async with acquired(mirror.pool) as conn:
-        await repository.note_schedule(conn, schedule_id, change.subject_id, **_row(planned))
+        await repository.changes.note_schedule(
+            conn, schedule_id, change.subject_id, **_row(planned)
+        )
     params = {
         "phases": phases_of(schedule, planned),
         "end_behavior": "release",
@@ -65,7 +67,7 @@ async def plan_ahead(mirror: Mirror, change: Change, stripe_subscription_id: str
             await release_schedule(mirror.stripe, schedule_id, f"{key}-undo")
         raise
     async with acquired(mirror.pool) as conn:
-        await repository.note_planned(conn, schedule_id)
+        await repository.changes.note_planned(conn, schedule_id)
     return schedule_id
 
 

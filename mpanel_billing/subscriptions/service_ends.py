@@ -15,7 +15,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, cancel
 from mpanel_billing.subscriptions.lookup import CustomerRef
-from mpanel_billing.subscriptions.repository import Change
+from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.stripe_requests import Find
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ async def end_with(
 
 async def _end(mirror: Mirror, by: Actor, change: Change) -> None:
     async with acquired(mirror.pool) as conn:
-        subscription_id = await repository.find_subscription_of(conn, change.subject_id)
+        subscription_id = await repository.changes.find_subscription_of(conn, change.subject_id)
     if subscription_id is not None:
         request = ChangeRequest(by, subscription_id, CustomerRef())
         at_end = change.end_service == "period_end"
@@ -55,7 +55,7 @@ async def _end(mirror: Mirror, by: Actor, change: Change) -> None:
             if error.code not in _OVER:
                 raise
     async with acquired(mirror.pool) as conn:
-        await repository.mark_service_ended(conn, change.id)
+        await repository.changes.mark_service_ended(conn, change.id)
 
 
 async def finish_service_ends(mirror: Mirror, finders: Mapping[str, Find]) -> int:
@@ -64,7 +64,7 @@ async def finish_service_ends(mirror: Mirror, finders: Mapping[str, Find]) -> in
     `finders` look at Stripe for what a change of each kind has made.
     """
     async with acquired(mirror.pool) as conn:
-        due = await repository.list_unended(conn, MOST)
+        due = await repository.changes.list_unended(conn, MOST)
     ended = 0
     for change in due:
         try:
@@ -81,6 +81,6 @@ async def _finish(mirror: Mirror, change: Change, find: Find) -> bool:
         if made is None:
             return False
         async with acquired(mirror.pool) as conn:
-            await repository.note_made(conn, change, made)
+            await repository.changes.note_made(conn, change, made)
     await _end(mirror, Actor("worker"), change)
     return True

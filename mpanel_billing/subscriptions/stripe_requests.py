@@ -28,7 +28,13 @@ from mpanel_billing.errors import (
 )
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
-from mpanel_billing.subscriptions.repository import OF_INVOICES, Change, Kind, ServiceEnd, State
+from mpanel_billing.subscriptions.repository.changes import (
+    OF_INVOICES,
+    Change,
+    Kind,
+    ServiceEnd,
+    State,
+)
 
 CALLS_OF_A_CHANGE = 4
 """A change is locked for the time of so many calls: three, and the pauses between them."""
@@ -127,7 +133,7 @@ async def find_made(mirror: Mirror, request: StripeRequest, find: Find) -> Chang
     if made is None:
         return None
     async with acquired(mirror.pool) as conn:
-        await repository.note_made(conn, known, made)
+        await repository.changes.note_made(conn, known, made)
     return replace(known, state="done", stripe_id=made)
 
 
@@ -142,28 +148,30 @@ async def _claim(
     conn: Connection, request: StripeRequest, decide: Decide, lease_seconds: float
 ) -> Change | None:
     """Record the request as running; return the change as it is if it is already done."""
-    await repository.lock_subject(conn, request.subject_id)
+    await repository.changes.lock_subject(conn, request.subject_id)
     known = await _find_known(conn, request)
     if known and not _is_same(known, request):
         raise _key_reused()
     if known and request.end_service and known.end_service is None:
-        await repository.set_end_service(conn, known, request.end_service)
+        await repository.changes.set_end_service(conn, known, request.end_service)
         known = replace(known, end_service=request.end_service)
     if known and known.state == "done":
         return known
     await _refuse_while_running(conn, request.subject_id)
     if known and known.state == "unanswered":
-        return await repository.resume_change(
+        return await repository.changes.resume_change(
             conn, known, known.attempt, known.params, lease_seconds
         )
     params = await decide(conn)
     if params is None:
         if known:  # Stripe answered with an error, and did it all the same
-            await repository.note_done(conn, known)
+            await repository.changes.note_done(conn, known)
         return None
     if known:
-        return await repository.resume_change(conn, known, known.attempt + 1, params, lease_seconds)
-    inserted = await repository.insert_change(
+        return await repository.changes.resume_change(
+            conn, known, known.attempt + 1, params, lease_seconds
+        )
+    inserted = await repository.changes.insert_change(
         conn,
         request.kind,
         request.subject_id,
@@ -193,8 +201,8 @@ def _key_reused() -> ConflictError:
 async def _find_known(conn: Connection, request: StripeRequest) -> Change | None:
     resumable = RESUMABLE_FOR.total_seconds()
     if request.key:
-        return await repository.find_by_key(conn, request.key, resumable_seconds=resumable)
-    return await repository.find_repeated(
+        return await repository.changes.find_by_key(conn, request.key, resumable_seconds=resumable)
+    return await repository.changes.find_repeated(
         conn,
         request.subject_id,
         request.hash,
@@ -204,7 +212,7 @@ async def _find_known(conn: Connection, request: StripeRequest) -> Change | None
 
 
 async def _refuse_while_running(conn: Connection, subject_id: UUID) -> None:
-    seconds = await repository.get_running_seconds(conn, subject_id)
+    seconds = await repository.changes.get_running_seconds(conn, subject_id)
     if seconds is not None:
         raise ConflictError(
             "Another change is in progress. Please try again in a moment.",
@@ -240,4 +248,4 @@ async def _close(
     error: str | None = None,
 ) -> None:
     async with acquired(mirror.pool) as conn:
-        await repository.close_change(conn, change, state, stripe_id=stripe_id, error=error)
+        await repository.changes.close_change(conn, change, state, stripe_id=stripe_id, error=error)

@@ -132,11 +132,11 @@ class AfterEnd:
 
     async def _plan_revival(self, subscription: UUID, successor: UUID) -> bool:
         async with transaction(self.harness.pool) as conn:
-            await repository.lock_subject(conn, subscription)
-            revival = await repository.get_revival(conn, subscription, successor)
+            await repository.changes.lock_subject(conn, subscription)
+            revival = await repository.subscriptions.get_revival(conn, subscription, successor)
             if revival["taken_over_by"] or revival["is_held"] or not revival["has_accounts"]:
                 return False
-            return await repository.plan_revival(conn, subscription, successor)
+            return await repository.subscriptions.plan_revival(conn, subscription, successor)
 
     async def adopt(self, id_: str) -> None:
         """Let an operator join the customer's living subscription with this ended one's tenant."""

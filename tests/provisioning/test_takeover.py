@@ -205,7 +205,7 @@ async def revive(system: ProvisioningSystem, ended: UUID) -> UUID:
     """Revive a subscription, as far as our rows say; its event has not come yet."""
     successor = uuid4()
     async with transaction(system.pool) as conn:
-        assert await repository.plan_revival(conn, ended, successor)
+        assert await repository.subscriptions.plan_revival(conn, ended, successor)
     return successor
 
 

@@ -21,9 +21,7 @@ from mpanel_billing.http.schemas.endings import (
     TrialPreviewResponse,
     TrialRequest,
 )
-from mpanel_billing.http.schemas.subscriptions import (
-    SubscriptionChangeResponse,
-)
+from mpanel_billing.http.schemas.subscriptions import SubscriptionChangeResponse
 from mpanel_billing.subscriptions.ending import end_now, preview_ending
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.trials import change_trial, preview_trial

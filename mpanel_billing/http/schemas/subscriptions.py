@@ -7,13 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from mpanel_billing.http.schemas.base import (
-    Email,
-    Moment,
-    OwnerRequest,
-    Response,
-    Schema,
-)
+from mpanel_billing.http.schemas.base import Email, Moment, OwnerRequest, Response, Schema
 from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.lifecycle import Changed
 from mpanel_billing.subscriptions.lookup import CustomerRef

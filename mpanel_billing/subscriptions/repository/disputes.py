@@ -1,0 +1,46 @@
+"""Disputes, and the evidence for them."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from mpanel_billing.database.queries import Connection, load_queries
+
+_disputes = load_queries("disputes")
+
+
+async def list_disputes(
+    conn: Connection, *, only_open: bool, livemode: bool, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return the latest disputes; with `only_open` those to be answered, the most urgent first."""
+    return await _disputes.list_disputes.fetch(
+        conn, only_open=only_open, livemode=livemode, most=most
+    )
+
+
+async def get_evidence(
+    conn: Connection, stripe_dispute_id: str, *, livemode: bool
+) -> asyncpg.Record | None:
+    """Return what our records say about a disputed payment; None for an unknown dispute."""
+    return await _disputes.get_evidence.fetch_one(
+        conn, stripe_dispute_id=stripe_dispute_id, livemode=livemode
+    )
+
+
+async def waive_dispute(
+    conn: Connection, stripe_dispute_id: str, by: str, reason: str
+) -> str | None:
+    """Record that the subscription goes on; return the payment, None for an unknown dispute."""
+    intent: str | None = await _disputes.waive.fetch_value(
+        conn, stripe_dispute_id=stripe_dispute_id, waived_by=by, waived_reason=reason
+    )
+    return intent
+
+
+async def list_disputed_to_end(
+    conn: Connection, *, livemode: bool, most: int
+) -> list[tuple[UUID, str]]:
+    """Return subscriptions that go on although they are disputed, each with its dispute."""
+    rows = await _disputes.list_to_end.fetch(conn, livemode=livemode, most=most)
+    return [(row["subscription_id"], row["stripe_dispute_id"]) for row in rows]
