@@ -57,13 +57,13 @@ WHERE c.joined_at > now() - interval '1 hour'
 -- What events of the record lock.
 SELECT
     (
-        SELECT coalesce(array_agg(s.stripe_subscription_id ORDER BY s.stripe_subscription_id), '{}')
+        SELECT coalesce(array_agg(s.stripe_subscription_id), '{}')
         FROM subscriptions AS s
         WHERE s.customer_id = :customer_id::uuid
           AND s.stripe_subscription_id IS NOT NULL
     ) AS subscriptions,
     (
-        SELECT coalesce(array_agg(known.id ORDER BY known.id), '{}')
+        SELECT coalesce(array_agg(known.id), '{}')
         FROM stripe_customers AS known
         WHERE known.customer_id = :customer_id::uuid
     ) AS customers;

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.mirror.mirrored_type import LockKey
 from mpanel_billing.subscriptions.records import Balance
 
 _queries = load_queries("customer_records")
@@ -30,12 +31,12 @@ async def list_joinable(conn: Connection, most: int) -> list[Joinable]:
     return [Joinable(*row.values()) for row in rows]
 
 
-async def list_lock_keys(conn: Connection, customer_id: UUID) -> list[str]:
-    """Return what events of the customer lock, in the global order."""
+async def list_lock_keys(conn: Connection, customer_id: UUID) -> list[LockKey]:
+    """Return what events of the customer lock."""
     row = await _joining.list_stripe_objects.fetch_one(conn, customer_id=customer_id)
     assert row  # noqa: S101 - a query without FROM returns a row
-    subscriptions = [f"sub:{id_}" for id_ in row["subscriptions"]]
-    return [*subscriptions, *(f"cus:{id_}" for id_ in row["customers"])]
+    subscriptions = [("sub", id_) for id_ in row["subscriptions"]]
+    return [*subscriptions, *(("cus", id_) for id_ in row["customers"])]
 
 
 async def give_to_account(conn: Connection, record: Joinable) -> bool:
