@@ -1,7 +1,5 @@
 """Disputes: what is on record, evidence for the bank, and what they do to the subscription."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,16 +69,11 @@ async def give_evidence(
     target = Target("dispute", dispute_id)
     async with audit.attempt(mirror.pool, by, action, target) as entry:
         entry.note(fields=sorted(fields))
-        key = _key(dispute_id, fields, submit=submit)
+        # staged again after something else, it is sent again; submitted twice, Stripe refuses it
+        key = f"evidence-{dispute_id}-{entry.id}"
         await send_evidence(mirror.stripe, dispute_id, fields, submit=submit, key=key)
     await mirror.refresh("dispute", dispute_id)
     return Evidence(fields, submit)
-
-
-def _key(dispute_id: str, fields: Mapping[str, str], *, submit: bool) -> str:
-    """Return the idempotency key: the same evidence is sent once."""
-    text = json.dumps([dict(fields), submit], sort_keys=True)
-    return f"evidence-{dispute_id}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 async def waive(pool: Pool, dispute_id: str, reason: str, by: Actor) -> None:

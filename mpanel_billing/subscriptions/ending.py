@@ -1,6 +1,6 @@
 """End a subscription now, and give back the time that was paid for and is not used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -12,9 +12,9 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
-from mpanel_billing.stripe_gateway.billed import BilledInvoice, list_billed
-from mpanel_billing.stripe_gateway.customers import add_to_balance
+from mpanel_billing.stripe_gateway.billed import list_billed
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.credit_notes import RequestedNote, issue_note
 from mpanel_billing.subscriptions.given_back import list_given_back
 from mpanel_billing.subscriptions.kept import unused_time
 from mpanel_billing.subscriptions.lifecycle import (
@@ -45,18 +45,23 @@ HOLDS_FOR = timedelta(minutes=15)
 class GivenBack:
     """What is given back of a term as of `at`, in minor units of `currency`.
 
-    `refunds` are by Stripe's invoice id; `credited` goes to the customer's balance.
+    Both are by Stripe's invoice id: `refunds`, and `credits` to the customer's balance.
     """
 
     currency: str
     at: datetime
     refunds: Mapping[str, int]
-    credited: int
+    credits: Mapping[str, int]
 
     @property
     def refunded(self) -> int:
         """What goes back to where it was paid from."""
         return sum(self.refunds.values())
+
+    @property
+    def credited(self) -> int:
+        """What goes to the customer's balance."""
+        return sum(self.credits.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,7 @@ class Ending:
 
 async def preview_ending(mirror: Mirror, request: ChangeRequest, ending: Ending) -> GivenBack:
     """Return what `end_now` would give back; raises as it."""
-    held = await refresh(mirror, request)
-    async with acquired(mirror.pool) as conn:
-        await require_changeable(conn, mirror, request)
+    held = await _refreshed(mirror, request)
     return await _given_back(mirror, held, ending)
 
 
@@ -81,29 +84,46 @@ async def end_now(mirror: Mirror, request: ChangeRequest, ending: Ending) -> Cha
     """End a subscription now, after what is unused has been given back.
 
     If that is refused, as for a disputed payment, nothing ends. ConflictError for one that has
-    ended, owes something of the running term, or for a preview that no longer holds;
+    ended, is paused, owes something of the running term, or for a preview that no longer holds;
     RefundCeilingError, NotFoundError, StripeError.
     """
     found: list[tuple[str, GivenBack]] = []
 
     async def prepare() -> None:
-        held = await refresh(mirror, request)
-        if not held.is_over:
-            found.append((hash_state(held), await _given_back(mirror, held, ending)))
+        held = await _refreshed(mirror, request)
+        found.append((hash_state(held), await _given_back(mirror, held, ending)))
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         held = await require_changeable(conn, mirror, request)
         if not found or found[-1][0] != hash_state(held):
             raise preview_outdated()
-        given = _params(held, found[-1][1])
+        given = found[-1][1]
+        back = {"refunds": dict(given.refunds), "credits": dict(given.credits)}
         details = cancellation_details(ending.reason, ending.feedback)
-        return {AT_ONCE: True, GIVEN_BACK: given, **details}
+        return {AT_ONCE: True, GIVEN_BACK: back, **details}
 
     async def give(change: Change) -> None:
         await _give(mirror, request.by, change)
 
     asked = {"unused": ending.unused, "reason": ending.reason, "feedback": ending.feedback}
     return await make_change(mirror, request, "cancel", asked, decide, prepare=prepare, before=give)
+
+
+async def _refreshed(mirror: Mirror, request: ChangeRequest) -> Subscription:
+    """Return the subscription as it is now; ConflictError if it cannot be ended this way.
+
+    A pause has credited the rest of the term to the next invoice: given back, it would go twice.
+    """
+    await refresh(mirror, request)
+    async with acquired(mirror.pool) as conn:
+        held = await require_changeable(conn, mirror, request)
+    if held.stripe_status == "paused":
+        raise ConflictError(
+            "This subscription is paused: the rest of its term was settled then. Cancel it without"
+            " giving time back, or resume it first.",
+            code="subscription_paused",
+        )
+    return held
 
 
 async def _given_back(mirror: Mirror, held: Subscription, ending: Ending) -> GivenBack:
@@ -119,37 +139,37 @@ async def _given_back(mirror: Mirror, held: Subscription, ending: Ending) -> Giv
         refuse_unpaid(unpaid, pay_first=False)
     returned = await list_given_back(mirror, billed, at)
     amount = unused_time(billed, returned, at)
-    refunds = _refunds(billed, returned, amount) if ending.unused == "refund" else {}
-    return GivenBack(held.currency, at, refunds, amount - sum(refunds.values()))
-
-
-def _refunds(
-    billed: Sequence[BilledInvoice], returned: Mapping[str, int], amount: int
-) -> dict[str, int]:
-    """Take the amount from the invoices of the running term, the newest first."""
+    running = [one for one in billed if one.id in returned]
     refunds: dict[str, int] = {}
-    for invoice in billed:
-        left = amount - sum(refunds.values())
-        paid = invoice.amount_paid if invoice.payment_intents else 0
-        share = min(left, paid - returned.get(invoice.id, 0))
-        if invoice.id in returned and share > 0:
-            refunds[invoice.id] = share
-    return refunds
-
-
-def _params(held: Subscription, given: GivenBack) -> dict[str, Any]:
-    return {
-        "refunds": dict(given.refunds),
-        "credited": given.credited,
-        "currency": given.currency,
-        "customer": held.stripe_customer_id,
+    if ending.unused == "refund":
+        paid = {one.id: one.amount_paid if one.payment_intents else 0 for one in running}
+        refunds = _shares(amount, {id_: paid[id_] - returned[id_] for id_ in paid})
+    kept = {
+        one.id: one.total - one.reduced - returned[one.id] - refunds.get(one.id, 0)
+        for one in running
+        if one.status == "paid"
     }
+    return GivenBack(held.currency, at, refunds, _shares(amount - sum(refunds.values()), kept))
+
+
+def _shares(amount: int, most: Mapping[str, int]) -> dict[str, int]:
+    """Take the amount from invoices, at most so much of each, the first as much as possible."""
+    shares: dict[str, int] = {}
+    for invoice_id, left in most.items():
+        share = min(amount - sum(shares.values()), left)
+        if share > 0:
+            shares[invoice_id] = share
+    return shares
 
 
 async def _give(mirror: Mirror, by: Actor, change: Change) -> None:
-    """Give back what the change says; done again, it has no further effect."""
+    """Give back what the change says; done again, it has no further effect.
+
+    Credits are credit notes: they count in what is left of their invoices, so a refund later, or
+    another attempt to end the subscription, does not give the same money again.
+    """
     given = change.params[GIVEN_BACK]
-    ids = await _invoice_ids(mirror, list(given["refunds"]))
+    ids = await _invoice_ids(mirror, [*given["refunds"], *given["credits"]])
     for stripe_invoice_id, amount in given["refunds"].items():
         key = f"{change.id}-{change.attempt}-{stripe_invoice_id}"
         await refund_invoice(
@@ -158,24 +178,24 @@ async def _give(mirror: Mirror, by: Actor, change: Change) -> None:
                 by, ids[stripe_invoice_id], CustomerRef(), amount, "requested_by_customer", key=key
             ),
         )
-    if given["credited"]:
-        await add_to_balance(
-            mirror.stripe,
-            given["customer"],
-            {
-                "amount": -given["credited"],
-                "currency": given["currency"],
-                "description": "Unused time of a subscription that was ended",
-                "metadata": {"changeId": str(change.id)},
-            },
-            f"credit-{change.id}-{change.attempt}",
+    for stripe_invoice_id, amount in given["credits"].items():
+        note = RequestedNote(
+            by,
+            ids[stripe_invoice_id],
+            CustomerRef(),
+            amount,
+            to="balance",
+            reason="order_change",
+            memo="Unused time of a subscription that was ended",
+            key=f"{change.id}-{change.attempt}-{stripe_invoice_id}-credit",
         )
+        await issue_note(mirror, note)
 
 
 async def _invoice_ids(mirror: Mirror, stripe_ids: list[str]) -> Mapping[str, UUID]:
     async with acquired(mirror.pool) as conn:
         found = await repository.invoices.list_ids_of_invoices(conn, stripe_ids)
-    if len(found) < len(stripe_ids):
+    if not found.keys() >= set(stripe_ids):
         raise ConflictError(
             "Stripe has just billed this subscription. Please try again in a moment.",
             code="change_in_progress",

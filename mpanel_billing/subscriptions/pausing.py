@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
@@ -53,7 +54,9 @@ async def preview_pause(
     mirror: Mirror, request: ChangeRequest, until: datetime | None
 ) -> PausePreview:
     """Return what `pause` would do; raises as it."""
-    held = await refresh(mirror, request)
+    await refresh(mirror, request)
+    async with acquired(mirror.pool) as conn:
+        held = await require_changeable(conn, mirror, request)
     _require_pausable(held)
     if await _way(mirror, held) == "subscription":
         return PausePreview("subscription", None, None, await _may_credit(mirror, held))
@@ -72,7 +75,9 @@ async def pause(
     found: list[tuple[Way, bool]] = []
 
     async def prepare() -> None:
-        held = await refresh(mirror, request)
+        await refresh(mirror, request)
+        async with acquired(mirror.pool) as conn:
+            held = await require_changeable(conn, mirror, request)
         way = await _way(mirror, held)
         asks = way == "subscription" and not _is_paused(held)
         found.append((way, asks and await _may_credit(mirror, held)))

@@ -51,7 +51,7 @@ class StripeRequest:
 
     `key` is the client's idempotency key. Without one, the same request counts as a repeat for
     `repeatable_for` after it was done. `end_service` is what is to happen to the subscription of an
-    invoice afterwards: a repeat may add it, but the same key names the same.
+    invoice afterwards: a repeat may say another, but the same key names the same.
     """
 
     kind: Kind
@@ -94,7 +94,9 @@ async def carry_out(
     A repeated request is not carried out again, nor prepared. ConflictError while another change
     of the same subject runs, or for a key of another request; StripeError.
     """
-    if prepare and not await _is_known(mirror, request):
+    if prepare and await _is_known(mirror, request):
+        decide = _decide_unprepared
+    elif prepare:
         await prepare()
     lease_seconds = CALLS_OF_A_CHANGE * mirror.stripe.longest_call_seconds
     async with transaction(mirror.pool) as conn:
@@ -133,8 +135,23 @@ async def find_made(mirror: Mirror, request: StripeRequest, find: Find) -> Chang
     if made is None:
         return None
     async with acquired(mirror.pool) as conn:
+        known = await _with_service_end(conn, known, request)
         await repository.changes.note_made(conn, known, made)
     return replace(known, state="done", stripe_id=made)
+
+
+async def _with_service_end(conn: Connection, known: Change, request: StripeRequest) -> Change:
+    """Have the subscription end as the repeat of a change says.
+
+    A repeat that names no end takes none back of money that is, or may be, given already.
+    """
+    wanted = request.end_service
+    if known.state != "failed":
+        wanted = wanted or known.end_service
+    if wanted == known.end_service:
+        return known
+    await repository.changes.set_end_service(conn, known, wanted)
+    return replace(known, end_service=wanted)
 
 
 async def _is_known(mirror: Mirror, request: StripeRequest) -> bool:
@@ -152,9 +169,8 @@ async def _claim(
     known = await _find_known(conn, request)
     if known and not _is_same(known, request):
         raise _key_reused()
-    if known and request.end_service and known.end_service is None:
-        await repository.changes.set_end_service(conn, known, request.end_service)
-        known = replace(known, end_service=request.end_service)
+    if known:
+        known = await _with_service_end(conn, known, request)
     if known and known.state == "done":
         return known
     await _refuse_while_running(conn, request.subject_id)
@@ -214,11 +230,20 @@ async def _find_known(conn: Connection, request: StripeRequest) -> Change | None
 async def _refuse_while_running(conn: Connection, subject_id: UUID) -> None:
     seconds = await repository.changes.get_running_seconds(conn, subject_id)
     if seconds is not None:
-        raise ConflictError(
-            "Another change is in progress. Please try again in a moment.",
-            code="change_in_progress",
-            retry_after=max(1, min(math.ceil(seconds), 5)),
-        )
+        raise _in_progress(seconds)
+
+
+async def _decide_unprepared(_: Connection) -> Params | None:
+    """Refuse what has failed in the moment since it was taken for a repeat."""
+    raise _in_progress(1)
+
+
+def _in_progress(seconds: float) -> ConflictError:
+    return ConflictError(
+        "Another change is in progress. Please try again in a moment.",
+        code="change_in_progress",
+        retry_after=max(1, min(math.ceil(seconds), 5)),
+    )
 
 
 def _audited(change: Change) -> tuple[str, audit.Target, Mapping[str, object]]:

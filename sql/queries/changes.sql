@@ -80,7 +80,7 @@ SELECT
     c.params,
     c.attempt,
     CASE
-        WHEN c.state = 'unanswered'
+        WHEN (c.state = 'unanswered' OR c.leased_until < now())
             AND c.attempted_at <= now() - make_interval(secs => :resumable_seconds::float8) THEN 'failed'
         ELSE c.state
     END AS state,
@@ -255,12 +255,12 @@ WHERE id = :id::uuid
   AND state <> 'done';
 
 -- name: set_end_service(id, end_service)!
--- The same refund is requested again, and now the service is to end with it.
+-- The same refund is requested again, and now the service is to end otherwise.
 UPDATE billing_changes
 SET end_service = :end_service::text,
+    service_ended_at = NULL,
     updated_at = now()
-WHERE id = :id::uuid
-  AND end_service IS NULL;
+WHERE id = :id::uuid;
 
 -- name: mark_service_ended(id)!
 UPDATE billing_changes
@@ -270,7 +270,8 @@ WHERE id = :id::uuid
 
 -- name: list_unended(most)
 -- Money that is back, or may be, of subscriptions that should have ended with it: who asked for it did
--- not come back. The minute leaves the time to those who are still at it.
+-- not come back. The minute leaves the time to those who are still at it. What has not been made in a
+-- day is not made any more.
 SELECT
     c.id,
     c.subject_id,
@@ -286,6 +287,7 @@ WHERE c.end_service IS NOT NULL
   AND c.service_ended_at IS NULL
   AND c.state <> 'failed'
   AND c.updated_at < now() - interval '1 minute'
+  AND (c.state = 'done' OR c.attempted_at > now() - interval '1 day')
   AND (c.leased_until < now()) IS NOT FALSE
 ORDER BY c.updated_at
 LIMIT :most;

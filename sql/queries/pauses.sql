@@ -47,10 +47,9 @@ SET begun_at = coalesce(p.begun_at, CASE WHEN turn.begins THEN now() END),
 FROM (
     SELECT
         standing.id,
-        s.current_period_start >= standing.since AS begins,
-        least_until.until,
-        s.current_period_start >= least_until.until
-        OR s.stripe_status IN ('canceled', 'incomplete_expired') AS ends
+        told.begins,
+        told.ends,
+        least_until.until
     FROM billing_pauses AS standing
     JOIN subscriptions AS s
         ON s.id = standing.subscription_id
@@ -62,10 +61,17 @@ FROM (
                 ELSE standing.until
             END AS until
     ) AS least_until
+    CROSS JOIN LATERAL (
+        SELECT
+            s.current_period_start >= standing.since AS begins,
+            s.current_period_start >= least_until.until
+            OR s.stripe_status IN ('canceled', 'incomplete_expired') AS ends
+    ) AS told
     WHERE standing.ended_at IS NULL
+      AND ((told.begins AND standing.begun_at IS NULL) OR told.ends OR least_until.until < standing.until)
     ORDER BY standing.id
     LIMIT :most
 ) AS turn
 WHERE p.id = turn.id
-  AND ((turn.begins AND p.begun_at IS NULL) OR turn.ends OR turn.until < p.until)
+  AND p.ended_at IS NULL
 RETURNING p.subscription_id;

@@ -140,6 +140,17 @@ async def test_evidence_is_staged_from_our_records_and_submitted_once(
     ]
 
 
+async def test_evidence_that_was_replaced_can_be_staged_again(
+    backend: Backend, charge: str
+) -> None:
+    id_ = await disputed(backend, charge)
+    for text in ("first", "second", "first"):
+        told = {"uncategorized_text": text}
+        await disputes.give_evidence(mirror_of(backend), id_, told, BY, submit=False)
+    at_stripe = await backend.worker.gateway.client.v1.disputes.retrieve_async(id_)
+    assert at_stripe.evidence.uncategorized_text == "first"
+
+
 async def test_an_early_fraud_warning_is_trouble_until_the_payment_is_refunded(
     backend: Backend, bought: str, charge: str
 ) -> None:

@@ -59,6 +59,50 @@ async def test_unused_time_is_credited_to_the_balance(backend: Backend, bought: 
     assert await balance(backend, bought) == -preview["credited"]
 
 
+async def test_what_was_credited_cannot_be_refunded_too(backend: Backend, bought: str) -> None:
+    await after_days(backend, 15)
+    (invoice,) = await backend.invoices(bought)
+    await backend.done(f"subscriptions/{bought}/end", {"unusedTime": "credit"})
+    await backend.done(f"invoices/{invoice['id']}/refund", {})
+    await backend.worker.catch_up()
+    (after,) = await backend.invoices(bought)
+    assert after["amountCredited"] == -await balance(backend, bought) > 0
+    assert after["amountRefunded"] + after["amountCredited"] == invoice["amountPaid"]
+
+
+@pytest.mark.parametrize("key", ["end", None, "other"])
+async def test_a_repeat_after_a_failed_cancellation_credits_once(
+    backend: Backend, bought: str, key: str | None
+) -> None:
+    await after_days(backend, 15)
+    path = f"subscriptions/{bought}"
+    preview = await backend.done(f"{path}/preview-end", {"unusedTime": "credit"})
+    await backend.service.stripe.inject_fault(
+        method="DELETE", path="/v1/subscriptions", kind="status", status=500, times=3
+    )
+    wanted = {"unusedTime": "credit", "at": preview["at"]}
+    assert (await backend.post(f"{path}/end", wanted, "end")).status == 503
+    await backend.done(f"{path}/end", wanted, key)
+    assert await balance(backend, bought) == -preview["credited"]
+
+
+async def test_what_a_pause_credits_is_not_given_back_too(backend: Backend, bought: str) -> None:
+    await after_days(backend, 10)
+    await backend.done(f"subscriptions/{bought}/pause")
+    for verb in ("preview-end", "end"):
+        refused = await backend.post(f"subscriptions/{bought}/{verb}")
+        assert (refused.status, refused.body["code"]) == (409, "subscription_paused")
+
+
+async def test_an_order_that_is_not_paid_is_neither_ended_nor_paused(
+    backend: Backend, order_a: dict[str, Any]
+) -> None:
+    order = await backend.service.order(order_a)
+    for verb in ("preview-end", "end", "preview-pause", "pause"):
+        refused = await backend.post(f"subscriptions/{order['subscriptionId']}/{verb}")
+        assert (refused.status, refused.body["code"]) == (409, "not_paid")
+
+
 async def test_what_was_given_back_is_not_given_back_again(backend: Backend, bought: str) -> None:
     (invoice,) = await backend.invoices(bought)
     await backend.done(f"invoices/{invoice['id']}/refund", {})

@@ -99,6 +99,41 @@ async def test_a_repeated_refund_may_add_that_the_service_ends(
     assert await at_stripe(backend) == ([100], [])
 
 
+async def test_a_repeated_refund_may_end_the_service_earlier(
+    backend: Backend, paid: dict[str, Any]
+) -> None:
+    path = f"invoices/{paid['id']}/refund"
+    await backend.done(path, {"amount": 100, "endService": "period_end"})
+    await backend.done(path, {"amount": 100, "endService": "now"})
+    assert (await backend.subscription(paid["subscriptionId"]))["stripeStatus"] == "canceled"
+    assert await at_stripe(backend) == ([100], [])
+
+
+async def test_a_refund_that_is_tried_again_with_keep_ends_nothing(
+    backend: Backend, paid: dict[str, Any]
+) -> None:
+    await backend.service.stripe.inject_fault(
+        "status", method="POST", path="/v1/refunds", status=400, times=1
+    )
+    path = f"invoices/{paid['id']}/refund"
+    assert (await backend.post(path, {"endService": "now"})).status == 502
+    assert (await backend.done(path, {"endService": "keep"}))["serviceEnd"] is None
+    assert await finish(backend) == 0
+    assert (await backend.subscription(paid["subscriptionId"]))["stripeStatus"] == "active"
+
+
+async def test_the_repeat_of_a_refund_that_stripe_made_with_a_500_may_end_the_service(
+    backend: Backend, paid: dict[str, Any]
+) -> None:
+    await backend.service.stripe.inject_fault(
+        "status", method="POST", path="/v1/refunds", status=500, times=3, after_work=True
+    )
+    path = f"invoices/{paid['id']}/refund"
+    assert (await backend.post(path, {"amount": 100})).status == 503
+    assert (await backend.done(path, {"amount": 100, "endService": "now"}))["serviceEnd"] == "done"
+    assert await at_stripe(backend) == ([100], [])
+
+
 async def test_the_worker_ends_the_service_if_stripe_did_not_with_the_refund(
     backend: Backend, paid: dict[str, Any]
 ) -> None:

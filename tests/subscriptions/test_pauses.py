@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from mpanel_billing.subscriptions.pauses import turn_pauses
 from mpanel_billing.worker.sweep import sweep
 from tests.commands import run_command
 from tests.subscriptions.conftest import Backend
@@ -176,6 +178,19 @@ async def test_a_pause_whose_response_is_lost_is_one_pause(
     assert body["subscription"]["stripeStatus"] == "paused"
     await backend.worker.catch_up()
     assert await services(backend) == {"suspended"}
+
+
+async def test_holds_that_are_not_due_do_not_keep_others_waiting(
+    backend: Backend, bought: str, order_a: dict[str, Any]
+) -> None:
+    later = await backend.service.buy(order_a)
+    await backend.worker.catch_up()
+    hold = "INSERT INTO billing_pauses (subscription_id, since, until) VALUES ($1, $2, $3)"
+    long_ago, far = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+    pool = backend.service.pool
+    await pool.execute(hold, UUID(bought), far, far)
+    await pool.execute(hold, UUID(later["subscriptionId"]), long_ago, far)
+    assert [await turn_pauses(pool, 1), await turn_pauses(pool, 1)] == [1, 0]
 
 
 async def test_a_collection_that_stripe_does_not_pause_is_not_held(

@@ -35,6 +35,7 @@ _NOT_ENDED_NOW = (
     "payment_processing",
     "preview_outdated",
     "subscription_ended",
+    "subscription_paused",
     "unpaid_invoice",
 )
 _NO_TRIAL = ("not_in_trial", "subscription_ending", "trial_only_extended")
@@ -63,6 +64,7 @@ async def post_preview_end(call: KeyedCall[IdPath, None, PreviewEndRequest]) -> 
     calls_stripe=True,
     refusals={
         NotFoundError: (
+            "unknown_credit_note",
             "unknown_customer",
             "unknown_invoice",
             "unknown_refund",

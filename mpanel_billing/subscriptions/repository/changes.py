@@ -194,8 +194,8 @@ async def note_made(conn: Connection, change: Change, stripe_id: str) -> None:
     await _changes.note_made.execute(conn, id=change.id, stripe_id=stripe_id)
 
 
-async def set_end_service(conn: Connection, change: Change, end_service: ServiceEnd) -> None:
-    """Have the subscription end with a refund that was requested without that."""
+async def set_end_service(conn: Connection, change: Change, end_service: ServiceEnd | None) -> None:
+    """Have the subscription end otherwise with a refund than it was first requested to."""
     await _changes.set_end_service.execute(conn, id=change.id, end_service=end_service)
 
 
