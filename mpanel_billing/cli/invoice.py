@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than mo
 app = typer.Typer(help="What an invoice is for, and what is done about it.", no_args_is_help=True)
 
 Result = TypeVar("Result")
-Name = Annotated[str, typer.Argument(help="Our id, or Stripe's (in_...).", metavar="INVOICE")]
+Name = Annotated[
+    str, typer.Argument(help="Our id, Stripe's (in_...), or its number.", metavar="INVOICE")
+]
 Method = Annotated[
     str | None, typer.Option("--with", help="Another payment method of the customer (pm_...).")
 ]
@@ -67,7 +69,7 @@ def uncollectible(invoice: Name, *, reason: Reason) -> None:
 
 
 def _with_invoice(name: str, do: Callable[[Mirror, UUID], Awaitable[Result]]) -> Result:
-    from mpanel_billing.subscriptions.invoice_actions import find_invoice  # noqa: PLC0415
+    from mpanel_billing.subscriptions.lookup import find_invoice  # noqa: PLC0415
 
     async def run(mirror: Mirror) -> Result:
         return await do(mirror, await find_invoice(mirror, name))

@@ -61,7 +61,7 @@ def refund(
 
     async def run(mirror: "Mirror") -> None:
         found = await find_invoice(mirror, invoice)
-        request = RequestedRefund(command_line_actor(), found.id, CustomerRef(), **named)
+        request = RequestedRefund(command_line_actor(), found, CustomerRef(), **named)
         if dry_run:
             preview = await refunds.preview_refund(mirror, request)
             left = format_money(preview.left, preview.currency)
@@ -104,7 +104,7 @@ def credit(
 
     async def run(mirror: "Mirror") -> None:
         found = await find_invoice(mirror, invoice)
-        request = RequestedNote(command_line_actor(), found.id, CustomerRef(), **named)
+        request = RequestedNote(command_line_actor(), found, CustomerRef(), **named)
         if dry_run:
             preview = await credit_notes.preview_note(mirror, request)
             given = format_money(preview.amount, preview.currency)

@@ -1,5 +1,6 @@
 """One invoice at Stripe: its lines, and what is done about it."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,6 +8,9 @@ from typing import Any
 
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+
+_NUMBER = re.compile(r"[\w.-]+")
+"""What may be a number; a quote would end it in a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,18 @@ class InvoiceSums:
     total: int
     lines: tuple[InvoiceLine, ...]
     payment_intents: tuple[str, ...]
+
+
+async def find_by_number(gateway: StripeGateway, number: str) -> list[str]:
+    """Return the ids of the invoices with a number, as Stripe's search knows them; StripeError.
+
+    A new one is found after up to a minute. Source: docs.stripe.com/search.
+    """
+    if not _NUMBER.fullmatch(number):
+        return []
+    async with translated():
+        page = await gateway.client.v1.invoices.search_async({"query": f'number:"{number}"'})
+    return [one.id for one in page.data if one.id]
 
 
 async def get_sums(gateway: StripeGateway, invoice_id: str) -> InvoiceSums:

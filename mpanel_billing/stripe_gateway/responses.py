@@ -35,13 +35,10 @@ _OBJECTS: Mapping[str, str] = {
 }
 """What the paths that we call return; of others, only that it is an object."""
 
-_MADE_IN = {"balance_transactions": "customer_balance_transaction"}
-"""What is made in a collection that belongs to an object, by the collection's name."""
-
 _ALONE = frozenset({"account", "balance"})
 """There is one of them, so it has no id in its path."""
 
-_NOT_IDS = frozenset({"create_preview", "preview", "search"})
+_NOT_IDS = frozenset({"create_preview", "preview"})
 
 
 def check_response(method: str, url: str, resource: str, content: bytes) -> Mapping[str, Any]:
@@ -54,10 +51,6 @@ def check_response(method: str, url: str, resource: str, content: bytes) -> Mapp
     if _lists(method, resource, rest):
         if not isinstance(found.get("data"), list) or "has_more" not in found:
             raise _odd("is no list")
-        return found
-    if len(rest) > 1 and rest[-1] in _MADE_IN:
-        if found["object"] != _MADE_IN[rest[-1]] or not found.get("id"):
-            raise _odd(f"is not a {_MADE_IN[rest[-1]]}")
         return found
     wanted = _OBJECTS.get(resource)
     if wanted is None or (len(rest) > 1 and method.upper() == "DELETE"):
@@ -80,8 +73,9 @@ def _read(content: bytes) -> Mapping[str, Any]:
 
 
 def _lists(method: str, resource: str, rest: list[str]) -> bool:
-    """Return whether a request lists objects: a collection, or one that belongs to an object."""
-    return method.upper() == "GET" and resource not in _ALONE and (not rest[0] or len(rest) > 1)
+    """Return whether a request lists objects: of a collection, or one that belongs to an object."""
+    is_of_many = rest[0] in {"", "search"} or len(rest) > 1
+    return method.upper() == "GET" and resource not in _ALONE and is_of_many
 
 
 def _odd(what: str) -> stripe.APIError:

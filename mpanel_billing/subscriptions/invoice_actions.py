@@ -8,7 +8,7 @@ from uuid import UUID
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedError
+from mpanel_billing.errors import ConflictError, PaymentFailedError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.invoices import InvoiceSums, act_on_invoice, get_sums
 from mpanel_billing.subscriptions import repository
@@ -82,15 +82,6 @@ async def get_details(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> I
     async with acquired(mirror.pool) as conn:
         attempts = await repository.invoices.list_attempts(conn, sums.payment_intents)
     return InvoiceDetails(invoice, sums, attempts)
-
-
-async def find_invoice(mirror: Mirror, name: str) -> UUID:
-    """Return the invoice's id, given our id or Stripe's; NotFoundError if there is none."""
-    async with acquired(mirror.pool) as conn:
-        found = await repository.invoices.find_invoice(conn, name)
-    if found is None:
-        raise NotFoundError(f"Invoice {name} not found.", code="unknown_invoice")
-    return found
 
 
 async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:

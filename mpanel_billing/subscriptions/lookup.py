@@ -11,6 +11,7 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.invoices import find_by_number
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.paging import Span
 from mpanel_billing.subscriptions.records import Balance, Invoice, Subscription
@@ -143,16 +144,28 @@ async def get_invoice(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> I
         return await require_invoice(conn, mirror, invoice_id, named)
 
 
-async def find_invoice(mirror: Mirror, name: str) -> Invoice:
-    """Return a Stripe invoice by our id, Stripe's, or its number; NotFoundError, ConflictError."""
-    async with acquired(mirror.pool) as conn:
-        ids = await repository.invoices.find_invoices(conn, name.strip(), livemode=mirror.livemode)
-        if len(ids) > 1:
-            raise ConflictError("Several invoices have this number.", code="ambiguous_invoice")
-        found = await repository.invoices.load_invoices(conn, ids, livemode=mirror.livemode)
-    if not found:
+async def find_invoice(mirror: Mirror, name: str) -> UUID:
+    """Return the id of an invoice by our id, Stripe's, or its number, for which Stripe is asked.
+
+    NotFoundError, StripeError; ConflictError for a number that several have.
+    """
+    name = name.strip()
+    found = await _find_by_id(mirror, name)
+    if found is None:
+        numbered = await find_by_number(mirror.stripe, name)
+        if len(numbered) > 1:
+            raise ConflictError(
+                "Several invoices have this number: name one by its id.", code="ambiguous_invoice"
+            )
+        found = await _find_by_id(mirror, numbered[0]) if numbered else None
+    if found is None:
         raise NotFoundError("Invoice not found.", code="unknown_invoice")
-    return found[0]
+    return found
+
+
+async def _find_by_id(mirror: Mirror, name: str) -> UUID | None:
+    async with acquired(mirror.pool) as conn:
+        return await repository.invoices.find_invoice(conn, name, livemode=mirror.livemode)
 
 
 async def require_invoice(

@@ -404,19 +404,6 @@ JOIN stripe_refunds AS r
     ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
 WHERE p.stripe_invoice_id = :stripe_invoice_id;
 
--- name: find_invoices(name, livemode)
--- By our id, Stripe's, or the number: for a person who types it.
-SELECT i.id
-FROM invoices AS i
-WHERE i.stripe_invoice_id IS NOT NULL
-  AND i.livemode = :livemode::boolean
-  AND (
-      i.stripe_invoice_id = :name::text
-      OR i.stripe_number = :name::text
-      OR i.id::text = lower(:name::text)
-  )
-LIMIT 2;
-
 -- name: list_refunds(stripe_invoice_id)
 -- The refunds of an invoice's payments, the latest first.
 SELECT DISTINCT
@@ -480,12 +467,16 @@ SELECT
 FROM invoices AS i
 WHERE i.stripe_invoice_id = ANY(:stripe_invoice_ids::text[]);
 
--- name: find_invoice(name)$
+-- name: find_invoice(name, livemode)$
 -- By our id or Stripe's.
 SELECT i.id
 FROM invoices AS i
-WHERE i.stripe_invoice_id = :name
-   OR i.id = CASE WHEN pg_input_is_valid(:name, 'uuid') THEN :name::text::uuid END;
+WHERE i.livemode = :livemode::boolean
+  AND i.stripe_invoice_id IS NOT NULL
+  AND (
+      i.stripe_invoice_id = :name
+      OR i.id = CASE WHEN pg_input_is_valid(:name, 'uuid') THEN :name::text::uuid END
+  );
 
 -- name: list_attempts(payment_intents)
 -- What was charged or declined, the oldest first.

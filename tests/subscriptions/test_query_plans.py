@@ -27,6 +27,25 @@ INSERT INTO stripe_refunds (stripe_refund_id, livemode, stripe_payment_intent_id
 SELECT 're_' || stripe_invoice_id, TRUE, 'pi_' || stripe_invoice_id, 1, 'usd', 'succeeded', now(),
     now(), now()
 FROM invoices;
+INSERT INTO stripe_charges (stripe_charge_id, livemode, stripe_payment_intent_id, amount,
+    amount_captured, amount_refunded, currency, status, stripe_created, stripe_as_of_since,
+    stripe_as_of)
+SELECT 'ch_' || stripe_invoice_id, TRUE, 'pi_' || stripe_invoice_id, 1, 1, 0, 'usd', 'succeeded',
+    now(), now(), now()
+FROM invoices;
+INSERT INTO stripe_credit_notes (stripe_credit_note_id, livemode, stripe_invoice_id, status, amount,
+    amount_before_payment, amount_refunded, amount_to_balance, amount_out_of_band, currency,
+    stripe_created, stripe_as_of_since, stripe_as_of)
+SELECT 'cn_' || stripe_invoice_id, TRUE, stripe_invoice_id, 'issued', 1, 0, 0, 1, 0, 'usd', now(),
+    now(), now()
+FROM invoices WHERE stripe_invoice_id IS NOT NULL;
+INSERT INTO stripe_disputes (stripe_dispute_id, livemode, stripe_charge_id,
+    stripe_payment_intent_id, status, reason, amount, currency, fee, movements,
+    is_charge_refundable, has_evidence, submissions, stripe_created, stripe_as_of_since,
+    stripe_as_of)
+SELECT 'du_' || stripe_invoice_id, TRUE, 'ch_' || stripe_invoice_id, 'pi_' || stripe_invoice_id,
+    'lost', 'general', 1, 'usd', 0, 1, FALSE, FALSE, 0, now(), now(), now()
+FROM invoices WHERE stripe_invoice_id IS NOT NULL;
 INSERT INTO billing_changes (subscription_id, kind, request_key, request_hash, params, state)
 SELECT id, 'cancel', id::text, 'x', '{}', 'done' FROM subscriptions;
 INSERT INTO billing_planned_changes (stripe_schedule_id, subscription_id, plan_code, billing_cycle,

@@ -44,12 +44,6 @@ def _bounds(span: Span) -> dict[str, object]:
     }
 
 
-async def find_invoices(conn: Connection, name: str, *, livemode: bool) -> list[UUID]:
-    """Return the invoices with this id, ours or Stripe's, or this number."""
-    rows = await _queries.find_invoices.fetch(conn, name=name, livemode=livemode)
-    return [row["id"] for row in rows]
-
-
 async def find_draft(conn: Connection, subscription_id: UUID) -> str | None:
     """Return the Stripe id of the latest invoice for a term that is a draft or open."""
     found: str | None = await _queries.find_draft.fetch_value(conn, subscription_id=subscription_id)
@@ -70,9 +64,9 @@ async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Paymen
     ]
 
 
-async def find_invoice(conn: Connection, name: str) -> UUID | None:
+async def find_invoice(conn: Connection, name: str, *, livemode: bool) -> UUID | None:
     """Return the invoice's id, given our id or Stripe's."""
-    found: UUID | None = await _queries.find_invoice.fetch_value(conn, name=name)
+    found: UUID | None = await _queries.find_invoice.fetch_value(conn, name=name, livemode=livemode)
     return found
 
 
