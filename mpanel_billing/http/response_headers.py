@@ -23,7 +23,7 @@ def add_headers(app: web.Application) -> None:
 def secure(response: web.StreamResponse) -> None:
     """Add the headers that do not depend on the request; what says nothing else is not stored."""
     headers = response.headers
-    if hdrs.SERVER not in headers:
+    if headers.get(hdrs.SERVER) != HEADERS[hdrs.SERVER]:  # aiohttp may have named itself already
         headers.update(HEADERS)
     headers.setdefault(hdrs.CACHE_CONTROL, _NO_STORE)
 

@@ -131,7 +131,7 @@ async def test_a_tenant_whose_services_are_terminated_gives_up_its_domain_for_a_
     assert (ended["status"], ended["billing_former_domain"]) == ("cancelled", "ada.example")
     assert ended["domain"] == f"ended-{ended['id']}.invalid"
     history = await list_timeline(system.pool, await system.id_of())
-    assert ("tenant", "ada.example") in [(row["kind"], row["what"]) for row in history]
+    assert ("tenant", "ada.example") in [(entry.kind, entry.what) for entry in history]
 
     await system.deliver_subscription("active", id_="sub_2")
     await system.deliver_invoice("paid", "in_2", subscription="sub_2")
