@@ -368,7 +368,8 @@ BEGIN
         FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
         JOIN invoice_payments AS p
             ON p.stripe_payment_intent_id = s.snapshot ->> 'stripe_payment_intent_id'
-        WHERE s.snapshot ->> 'object_id' = ANY(applied);
+        WHERE s.snapshot ->> 'object_id' = ANY(applied)
+          AND s.snapshot -> 'is_newer' IS DISTINCT FROM 'false';
         IF waits THEN
             PERFORM pg_advisory_xact_lock(hashtextextended('in:' || told.id, 0))
             FROM unnest(repaid) AS told (id)
@@ -383,7 +384,7 @@ BEGIN
         PERFORM billing_note_taken_back_v1(repaid);
     END IF;
 
-    -- payments, refunds, and sessions without a subscription, do not name theirs
+    -- payments, refunds, and sessions without a subscription, do not name theirs; what is not newer changes nothing
     IF payments IS NOT NULL OR refunds IS NOT NULL OR ordered <> '{}' THEN
         SELECT touched || array_agg(found.stripe_subscription_id)
         INTO touched
@@ -393,6 +394,7 @@ BEGIN
             JOIN invoices AS i
                 ON i.stripe_invoice_id = s.snapshot ->> 'stripe_invoice_id'
             WHERE s.snapshot ->> 'object_id' = ANY(applied)
+              AND s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'
             UNION
             SELECT i.stripe_subscription_id
             FROM jsonb_array_elements(billing_apply_snapshots_v1.refunds) AS s (snapshot)
@@ -401,6 +403,7 @@ BEGIN
             JOIN invoices AS i
                 ON i.stripe_invoice_id = p.stripe_invoice_id
             WHERE s.snapshot ->> 'object_id' = ANY(applied)
+              AND s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'
             UNION
             SELECT o.stripe_subscription_id
             FROM subscriptions AS o
