@@ -12,6 +12,7 @@ from mpanel_billing.errors import StripeObjectMissingError, StripeObjectUnreadab
 from mpanel_billing.mirror.differences import OBJECT
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.repository import list_compared
+from mpanel_billing.mirror.types.checkout_session import CHECKOUT_SESSION
 from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.drift import Announce, Drift, unannounced
@@ -48,7 +49,7 @@ async def replay_events(
 
 
 async def _fetch_unknown_subscriptions(mirror: Mirror, events: Sequence[Mapping[str, Any]]) -> None:
-    named = {event["data"]["object"]["id"] for event in events if _is_of_subscription(event)}
+    named = {id_ for event in events if (id_ := _named_subscription(event))}
     async with acquired(mirror.pool) as conn:
         known = await list_compared(conn, SUBSCRIPTION.object_type, sorted(named))
     for id_ in sorted(named - known.keys()):
@@ -56,8 +57,18 @@ async def _fetch_unknown_subscriptions(mirror: Mirror, events: Sequence[Mapping[
             await mirror.refresh(SUBSCRIPTION.object_type, id_)
 
 
-def _is_of_subscription(event: Mapping[str, Any]) -> bool:
-    return event["type"] in SUBSCRIPTION.event_types
+def _named_subscription(event: Mapping[str, Any]) -> str | None:
+    """Return the subscription of an event about it, or about its session.
+
+    Both need its order, and pages are read side by side: that of the session may be the first.
+    """
+    about: Mapping[str, Any] = event["data"]["object"]
+    if event["type"] in SUBSCRIPTION.event_types:
+        return str(about["id"])
+    if event["type"] not in CHECKOUT_SESSION.event_types:
+        return None
+    named = about.get("subscription")
+    return named if isinstance(named, str) else None
 
 
 async def _receive_event(mirror: Mirror, batcher: EventBatcher, event: Mapping[str, Any]) -> Drift:
