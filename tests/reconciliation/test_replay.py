@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from mpanel_billing.reconciliation.replay import replay_events
+from mpanel_billing.stripe_gateway.objects import EVENTS
 from tests.reconciliation.conftest import Reconciler
 from tests.service import Service
 
@@ -33,6 +35,22 @@ async def test_lost_events_are_reported_and_then_received(
     statuses = await service.pool.fetch("SELECT DISTINCT status FROM stripe_events")
     assert {row["status"] for row in statuses} <= {"applied", "stale"}
     assert (await reconciler.run()).figures["outcome"] == "clean"
+
+
+async def test_a_session_whose_order_was_lost_brings_it_back(
+    service: Service, reconciler: Reconciler, order_a: dict[str, Any]
+) -> None:
+    """After a restored backup its event may be the first of the purchase that is read."""
+    await service.stripe.set_delivery(drop=1.0)
+    order = await service.buy(order_a)
+    await service.pool.execute(
+        "DELETE FROM subscriptions; DELETE FROM billing_deleted_subscriptions"  # as if never here
+    )
+    page = await reconciler.context.mirror.stripe.list_page(EVENTS, {})
+    (told,) = [each for each in page.objects if each["type"] == "checkout.session.completed"]
+    await replay_events(reconciler.context.mirror, [told], fetch_unknown=True)
+    row = await service.row("SELECT subscription_id::text, status FROM checkout_sessions")
+    assert tuple(row) == (order["subscriptionId"], "complete")
 
 
 async def test_events_before_the_period_are_skipped(
