@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 
 @asynccontextmanager
@@ -12,6 +12,17 @@ async def background(coroutine: Coroutine[object, object, None]) -> AsyncIterato
     try:
         yield
     finally:
+        await end(task)
+        if not task.cancelled():
+            task.result()
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks, and wait until they are done; what they return or raise stays with them.
+
+    A caller that is cancelled meanwhile gets its CancelledError. Awaiting a cancelled task and
+    suppressing that error would hide it, and the caller would go on.
+    """
+    for task in tasks:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    await asyncio.wait(tasks)

@@ -59,7 +59,7 @@ def _run(words: list[str], environment: dict[str, str]) -> None:
         cli.main()
     except SystemExit as ended:
         status = ended.code
-    except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a program
+    except (Exception, KeyboardInterrupt):  # noqa: BLE001 - as the interpreter does at its end
         sys.excepthook(*sys.exc_info())
         status = 1
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.settings import DatabaseSettings
 from tests.inbox import Inbox
 
-pytest_plugins = ["tests.postgres", "tests.service", "tests.inline_worker"]
+pytest_plugins = ["tests.hanging", "tests.postgres", "tests.service", "tests.inline_worker"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

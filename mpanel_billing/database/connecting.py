@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
@@ -141,9 +142,23 @@ def _notice_silence(connection: _Connection) -> None:
 
 
 async def _drop(asked: Sequence["asyncio.Task[_Reached]"], winner: _Reached | None) -> None:
-    """Cancel what still connects, and cut what has connected too late."""
+    """Cancel what still connects, and cut what has connected too late.
+
+    If the caller gives up meanwhile, nobody gets the winner: it is cut as well.
+    """
     for task in asked:
+        task.add_done_callback(partial(_cut_loser, winner))
         task.cancel()
-    for outcome in await asyncio.gather(*asked, return_exceptions=True):
-        if isinstance(outcome, _Reached) and outcome is not winner:
-            outcome.connection.terminate()
+    try:
+        await asyncio.wait(asked)
+    except asyncio.CancelledError:
+        if winner is not None:
+            winner.connection.terminate()
+        raise
+
+
+def _cut_loser(winner: _Reached | None, asked: "asyncio.Task[_Reached]") -> None:
+    if asked.cancelled() or asked.exception() is not None:
+        return
+    if asked.result() is not winner:
+        asked.result().connection.terminate()

@@ -11,7 +11,7 @@ from contextlib import (
     suppress,
 )
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 import asyncpg
@@ -212,9 +212,21 @@ class _Acquired:
         try:
             await self._pool.release(self._conn)
         except CONNECTION_ERRORS as broken:
-            raise _unavailable() from broken
+            _raise_unavailable(broken)
         if isinstance(error, CONNECTION_ERRORS):
-            raise _unavailable() from error
+            _raise_unavailable(error)
+
+
+def _raise_unavailable(error: BaseException) -> NoReturn:
+    """Raise DatabaseUnavailableError, or go on with the cancellation of this task.
+
+    Rolling back and releasing are part of a cancellation: if the server is silent, their errors
+    would replace it, and who handles an outage would handle them and go on.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
+    raise _unavailable() from error
 
 
 def _unavailable() -> DatabaseUnavailableError:

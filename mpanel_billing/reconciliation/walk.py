@@ -3,10 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from mpanel_billing.background import end
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import StripeObjectMissingError
@@ -46,10 +47,7 @@ async def walk(context: ReconcileContext, run: Run) -> None:
             renewing.result()  # raises its error
         await working
     finally:
-        for task in (working, renewing):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({task})
+        await end(working, renewing)
 
 
 async def _renew_lease(pool: Pool, run: Run) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import asyncpg
 
+from mpanel_billing.background import end
 from mpanel_billing.dev.postgres import EmbeddedPostgres, EmbeddedPostgresError
 from tests.chaos.clock import Clock
 from tests.chaos.disk import Disk
@@ -191,9 +192,7 @@ class Database:
 
     async def end(self) -> None:
         if self.watcher is not None:
-            self.watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self.watcher
+            await end(self.watcher)
         self._keep_log()
         await asyncio.to_thread(self.server.stop)
         for disk in self.disks.values():

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mpanel_billing.background import end
+
 RESTART_SECONDS = 0.5
 
 
@@ -83,9 +85,7 @@ class Program:
     async def end(self) -> None:
         """Kill it for good."""
         if self.watcher is not None:
-            self.watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self.watcher
+            await end(self.watcher)
         self.signal(signal.SIGKILL)
         if self.process is not None:
             await self.process.wait()

@@ -123,6 +123,26 @@ async def test_whoever_gives_up_leaves_no_connection(
     await until_true(pool, OPEN, 0)
 
 
+async def test_the_winner_is_cut_if_the_caller_gives_up_while_the_others_end(
+    database_url: str, pool: Pool, silent: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    won, drop = asyncio.Event(), connecting._drop
+
+    async def drop_and_tell(*args: object) -> None:
+        won.set()
+        await drop(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(connecting, "_drop", drop_and_tell)
+    attempt = asyncio.create_task(
+        connect(address(database_url, silent, socket_of(database_url)), **NAMED)
+    )
+    await won.wait()
+    assert attempt.cancel()
+    await asyncio.wait({attempt})
+    assert attempt.cancelled()
+    await until_true(pool, OPEN, 0)
+
+
 async def test_the_kernel_ends_connections_whose_other_side_is_gone(database_url: str) -> None:
     folder, port = socket_of(database_url)
     async with TcpProxy(f"{folder}/.s.PGSQL.{port}").running() as proxy:

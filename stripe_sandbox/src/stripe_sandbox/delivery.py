@@ -103,11 +103,11 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Stop sending; unsent deliveries stay pending."""
-        for worker in self._workers.values():
+        workers = list(self._workers.values())
+        for worker in workers:
             worker.cancel()
-        for worker in self._workers.values():
-            with suppress(asyncio.CancelledError):
-                await worker
+        if workers:
+            await asyncio.wait(workers)
         if self._session:
             await self._session.close()
 

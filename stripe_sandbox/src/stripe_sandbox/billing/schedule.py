@@ -184,8 +184,7 @@ class WallClock:
         """Stop; what falls due later waits for the next start."""
         if self._task:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task})
 
     def advance(self, target: int) -> None:
         """Advance to a Unix time, running everything due on the way, in order.
