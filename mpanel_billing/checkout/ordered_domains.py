@@ -16,7 +16,7 @@ _FIELD = "domain.value"
 def refuse_reserved(reserved: ReservedNames, domains: Sequence[OrderedDomain]) -> None:
     """Raise InvalidRequestError if nobody can order one of the domains."""
     for domain in domains:
-        if reserved.reserve(domain.ascii):
+        if reserved.reserve(_name_of(domain)):
             raise InvalidRequestError(
                 f"{domain.unicode} cannot be ordered. Please choose another domain.",
                 code="domain_reserved",

@@ -28,9 +28,9 @@ class DomainName:
     def registrable(self) -> str:
         """The part that is registered: `example.co.uk` of `www.example.co.uk`.
 
-        A public suffix, in which anyone may register, is its own.
+        Of a name that nobody can register, as mPanel's own tenants may have, the last two labels.
         """
-        return registrable_of(self.ascii) or self.ascii
+        return registrable_of(self.ascii) or ".".join(self.ascii.split(".")[-2:])
 
     @property
     def forms(self) -> tuple[str, ...]:
@@ -88,16 +88,36 @@ def is_address(name: str) -> bool:
 
 
 def registrable_of(name: str) -> str | None:
-    """Return the registrable part of a name in ASCII; None if it is a public suffix itself.
+    """Return the registrable part of a name in ASCII; None if it has none.
 
-    Suffixes that companies offer, such as `github.io`, count. Source: publicsuffix.org.
+    A public suffix has none, nor has a name under a top-level domain that does not exist.
+    Suffixes that companies offer, such as `github.io`, are names like any other. Source: the
+    ICANN part of publicsuffix.org's list.
     """
-    found: str | None = _public_suffixes().privatesuffix(name)
+    found: str | None = _suffixes_of_registries().privatesuffix(name)
     return found
 
 
+def zone_of(host: str) -> str:
+    """Return the part of a host's name that one customer has, also of what a company offers.
+
+    `ada.github.io` of `www.ada.github.io`. Unknown top-level domains count; a suffix is its own.
+    """
+    return _all_suffixes().privatesuffix(host) or host
+
+
+def is_suffix(name: str) -> bool:
+    """Whether anyone may have names under a name in ASCII, at a registry or at a company."""
+    return _all_suffixes().privatesuffix(name) is None
+
+
 @cache
-def _public_suffixes() -> PublicSuffixList:
+def _suffixes_of_registries() -> PublicSuffixList:
+    return PublicSuffixList(accept_unknown=False, only_icann=True)
+
+
+@cache
+def _all_suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 

@@ -1,10 +1,22 @@
-"""Names that nobody can order: those of the host, of public suffixes, of mail providers."""
+"""Names that nobody can order: those of the host, of public suffixes, of mail providers.
+
+Nor names that look like them, nor what lies under no public suffix.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpanel_billing.domains.names import are_related, is_address, read_name, registrable_of
+from mpanel_billing.domains.lookalikes import plain_skeleton_of
+from mpanel_billing.domains.names import (
+    DomainName,
+    are_related,
+    is_address,
+    is_suffix,
+    read_name,
+    registrable_of,
+    zone_of,
+)
 from mpanel_billing.errors import SettingsError
 from mpanel_billing.resources import DEFAULT_RESERVED_DOMAINS
 
@@ -15,11 +27,17 @@ class ReservedNames:
 
     names: frozenset[str]
 
-    def reserve(self, name: str) -> bool:
-        """Whether a name in ASCII is reserved, or a public suffix."""
-        if registrable_of(name) is None:
+    def reserve(self, name: DomainName) -> bool:
+        """Whether nobody can order a name.
+
+        It is reserved or looks like it, is a public suffix, or lies under none.
+        """
+        if registrable_of(name.ascii) is None or is_suffix(name.ascii):
             return True
-        return any(are_related(name, reserved) for reserved in self.names)
+        seen = {name.ascii}
+        if name.unicode != name.ascii:
+            seen.add(plain_skeleton_of(name.unicode))
+        return any(are_related(each, reserved) for each in seen for reserved in self.names)
 
 
 def load_reserved_names(path: Path | None, hosts: Iterable[str]) -> ReservedNames:
@@ -28,7 +46,7 @@ def load_reserved_names(path: Path | None, hosts: Iterable[str]) -> ReservedName
     `path`: None is the list that comes with the service. `hosts` are our own: of each, the whole
     registrable domain is reserved. SettingsError names what is wrong in the file.
     """
-    own = {registrable_of(host) or host for host in hosts if not is_address(host)}
+    own = {zone_of(host) for host in hosts if not is_address(host)}
     return ReservedNames(frozenset({*_read(path or DEFAULT_RESERVED_DOMAINS), *own}))
 
 

@@ -11,8 +11,8 @@ from mpanel_billing.errors import InvalidRequestError
     [
         ("example.com", "example.com", "example.com"),
         (" Example.COM. ", "example.com", "example.com"),
-        ("bücher.EXAMPLE", "xn--bcher-kva.example", "bücher.example"),
-        ("xn--bcher-kva.example", "xn--bcher-kva.example", "bücher.example"),
+        ("bücher.DE", "xn--bcher-kva.de", "bücher.de"),
+        ("xn--bcher-kva.de", "xn--bcher-kva.de", "bücher.de"),
         ("山田。jp", "xn--rhtu98c.jp", "山田.jp"),
         ("faß.de", "xn--fa-hia.de", "faß.de"),
         ("a.co.uk", "a.co.uk", "a.co.uk"),

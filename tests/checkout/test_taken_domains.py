@@ -52,12 +52,12 @@ async def add_tenant(service: Service, domain: str) -> None:
 async def test_what_is_lies_under_or_above_a_tenants_domain_is_refused_and_nothing_recorded(
     service: Service, order_a: dict[str, Any]
 ) -> None:
-    for domain in ("Victim.com", "shop.victim.co.uk", "bücher.example", "xn--mller-kva.example"):
+    for domain in ("Victim.com", "shop.victim.co.uk", "bücher.de", "xn--mller-kva.de"):
         await add_tenant(service, domain)
     for name in (
         *("victim.com", " VICTIM.com. ", "victim。com", "www.victim.com", "a.b.victim.com"),
         *("shop.victim.co.uk", "victim.co.uk", "eu.shop.victim.co.uk"),
-        *("xn--bcher-kva.example", "bücher.example", "www.bücher.example", "müller.example"),
+        *("xn--bcher-kva.de", "bücher.de", "www.bücher.de", "müller.de"),
     ):
         status, error = await refusal(service, order_a | of(name))
         assert (status, error["code"]) == (409, "domain_taken"), name
@@ -66,7 +66,7 @@ async def test_what_is_lies_under_or_above_a_tenants_domain_is_refused_and_nothi
     assert await service.pool.fetchval("SELECT count(*) FROM customers") == 0
     assert await service.pool.fetchval("SELECT count(*) FROM subscriptions") == 0
 
-    for name in ("my-victim.com", "victim.com.example", "other.victim.co.uk", "victimxcom.com"):
+    for name in ("my-victim.com", "victim.com.de", "other.victim.co.uk", "victimxcom.com"):
         await service.order(order_a | of(name))
 
 

@@ -30,8 +30,9 @@ def test_a_name_knows_those_above_it_up_to_the_registrable_one() -> None:
         *("a.xn--bcher-kva.de", "xn--bcher-kva.de"),
         *("a.bücher.de", "bücher.de"),
     )
-    assert read_name("ada.github.io").lineage == ("ada.github.io",)
+    assert read_name("ada.github.io").lineage == ("ada.github.io", "github.io")
     assert read_name("github.io").lineage == ("github.io",)
+    assert read_name("www.ada.unheard").lineage == ("www.ada.unheard", "ada.unheard")
 
 
 @pytest.mark.parametrize(
@@ -39,10 +40,11 @@ def test_a_name_knows_those_above_it_up_to_the_registrable_one() -> None:
     [
         ("www.ada.com", "ada.com"),
         ("www.ada.co.uk", "ada.co.uk"),
-        ("ada.github.io", "ada.github.io"),
-        ("a.unheard-of", "a.unheard-of"),
+        ("ada.github.io", "github.io"),
+        ("a.unheard", None),
+        ("ada.example", None),
         ("co.uk", None),
-        ("github.io", None),
+        ("github.io", "github.io"),
         ("xn--55qx5d.cn", None),
     ],
 )

@@ -100,7 +100,7 @@ async def give_trial(town: Town, number: int) -> None:
 
 async def order(town: Town, number: int) -> None:
     """Let a new buyer order in the shop, for one of two domains."""
-    domain = f"shop{number % 2}.example"
+    domain = f"shop{number % 2}.org"
     body = {
         "planId": "starter",
         "billingCycle": "monthly",
