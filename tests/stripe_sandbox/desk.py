@@ -9,13 +9,14 @@ from typing import Any
 from stripe_sandbox import SandboxConfig
 from stripe_sandbox.api import Api, _Task
 from stripe_sandbox.app import make_world
+from stripe_sandbox.choices import Choices
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.faults import Faults, RateLimit
 from stripe_sandbox.operations import Operation
 from stripe_sandbox.params import check_params
 from stripe_sandbox.resources import OPERATIONS
 from stripe_sandbox.store import Store
-from stripe_sandbox.world import Choices, Origin, World
+from stripe_sandbox.world import Origin, World
 
 BY_NAME = {f"{one.method} {one.path}": one for one in OPERATIONS}
 

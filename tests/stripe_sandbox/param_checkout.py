@@ -14,6 +14,9 @@ CHECKOUT_MODES: dict[str, Scene] = {
     "customer_creation": case(**PAYS),
     "customer_update.address": case(customer="$customer"),
     "customer_update.name": case(customer="$customer"),
+    "customer_update.shipping": case(customer="$customer"),
+    "shipping_address_collection.allowed_countries": case(["DE"], ["FR"]),
+    "tax_id_collection.required": case(tax_id_collection={"enabled": True}),
     "invoice_creation.enabled": case(**PAYS),
     **{
         f"invoice_creation.invoice_data.{name}": case(invoice_creation=INVOICED, **PAYS)

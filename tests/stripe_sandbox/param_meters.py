@@ -19,6 +19,22 @@ def add_meters(desk: Desk) -> None:
         payload = {"stripe_customer_id": customer, "value": "5"}
         do("POST /billing/meter_events", event_name="requests", identifier=identifier,
            payload=payload, timestamp=START + len(identifier))  # fmt: skip
+    _add_metered_subscription(desk)
+
+
+def _add_metered_subscription(desk: Desk) -> None:
+    """Add a subscription that has used something for three days."""
+    do = desk.do
+    do("POST /test_helpers/test_clocks", keep="metered_clock", frozen_time=START - 3 * DAY)
+    do("POST /customers", keep="user", test_clock="$metered_clock", payment_method="pm_card_visa",
+       invoice_settings={"default_payment_method": "pm_card_visa"})  # fmt: skip
+    terms = {"interval": "month", "usage_type": "metered", "meter": "$meter"}
+    do("POST /prices", keep="metered", currency="usd", product="$product", unit_amount=3,
+       recurring=terms)  # fmt: skip
+    do("POST /subscriptions", keep="using", customer="$user", items=[{"price": "$metered"}])
+    do("POST /test_helpers/test_clocks/{id}/advance", of="metered_clock", frozen_time=START)
+    do("POST /billing/meter_events", event_name="requests", timestamp=START - 2 * DAY,
+       payload={"stripe_customer_id": "$user", "value": "5"})  # fmt: skip
 
 
 METERS: dict[str, Scene] = {

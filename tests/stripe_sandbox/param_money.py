@@ -7,6 +7,7 @@ from stripe_sandbox.billing.warnings import make_warning
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
 from tests.stripe_sandbox.param_cases import URL, Scene, case, scene
+from tests.stripe_sandbox.param_files import EVIDENCE
 
 ONCE = {"amount": 2000, "currency": "usd"}
 AUTHORIZED = {"capture_method": "manual", "confirm": True, "payment_method": "pm_card_visa"}
@@ -107,7 +108,7 @@ MONEY: dict[str, Scene] = {
     "GET /disputes": scene(cases=OF_CHARGE),
     "GET /radar/early_fraud_warnings": scene(cases=OF_CHARGE),
     "POST /disputes/{id}": scene(
-        "dispute", cases={"submit": case(evidence={"product_description": "x"})}
+        "dispute", cases={"submit": case(evidence={"product_description": "x"}), **EVIDENCE}
     ),
     "POST /customers/{id}/balance_transactions": scene(
         "customer", amount=7, currency="usd", cases={"currency": case(of="fresh")}

@@ -56,6 +56,11 @@ PORTAL_FLOWS: dict[str, Scene] = {
     **_flow("subscription_cancel.subscription", *SUBSCRIPTIONS, type="subscription_cancel"),
     **_flow("subscription_cancel.retention.type", "coupon_offer", **_offer()),
     **_flow("subscription_cancel.retention.coupon_offer.coupon", "$coupon", "$less", **_offer()),
+    "flow_data.subscription_pause.subscription": case(
+        *SUBSCRIPTIONS,
+        configuration="$portal_configuration",
+        flow_data={"type": "subscription_pause"},
+    ),
     **_flow("subscription_update.subscription", *SUBSCRIPTIONS, type="subscription_update"),
     **_flow(f"{OF_CONFIRM}.subscription", *SUBSCRIPTIONS, **CONFIRM),
     **_flow(f"{OF_CONFIRM}.items.id", "$subscription_item", "$trial_item", **_confirm(ITEM)),
@@ -66,7 +71,11 @@ PORTAL_FLOWS: dict[str, Scene] = {
 }
 
 SOLD = {"product": "$product", "prices": ["$monthly"]}
+PAUSE = "features.subscription_pause.duration"
+TIMED = {"subscription_pause": {"duration": {"type": "interval_options"}}}
 CONFIGURED: dict[str, Scene] = {
+    f"{PAUSE}.interval_options.interval": case(features=TIMED),
+    f"{PAUSE}.interval_options.interval_count": case(2, 3, features=TIMED),
     "features.subscription_update.products.product": case(
         "$product",
         "$other_product",

@@ -18,6 +18,7 @@ from tests.stripe_sandbox.param_cases import (
     scene,
 )
 from tests.stripe_sandbox.param_checkout import CHECKOUT_MODES
+from tests.stripe_sandbox.param_files import FILES
 from tests.stripe_sandbox.param_meters import METERED, METERS
 from tests.stripe_sandbox.param_money import MONEY
 from tests.stripe_sandbox.param_portal import PORTAL_FLOWS
@@ -53,6 +54,8 @@ UNPAID = {"id": "$unpaid_soon_item", "price": "$bigger"}
 BILLED = {"items": [BIGGER], "proration_behavior": "always_invoice"}
 
 ONLY_VALUES = {
+    ("POST /subscription_schedules", "pause_schedules.pause.settings.type"),
+    ("POST /subscription_schedules/{id}", "pause_schedules.pause.settings.type"),
     ("GET /billing/credit_balance_summary", "filter.applicability_scope.price_type"),
     ("POST /shipping_rates", "type"),
     ("POST /credit_notes", "refunds.type"),
@@ -77,6 +80,7 @@ IN_EUROS = {
 }
 
 SCENES: dict[str, Scene] = {
+    **FILES,
     **METERS,
     **MONEY,
     **SCHEDULES,

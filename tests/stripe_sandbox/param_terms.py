@@ -7,7 +7,7 @@ from tests.stripe_sandbox.param_portal import CONFIGURED
 
 SENT = {"collection_method": "send_invoice"}
 DUE = {"days_until_due": 30}
-OFFERED = {"invoice_history": {"enabled": True}}
+OFFERED = {"invoice_history": {"enabled": True}, "subscription_pause": {"enabled": True}}
 
 
 def add_terms(desk: Desk) -> None:
@@ -65,7 +65,9 @@ TERM_SCENES: dict[str, Scene] = {
     "POST /billing_portal/configurations": scene(features=OFFERED, cases=CONFIGURED),
     "POST /billing_portal/configurations/{id}": scene("portal_configuration", cases=CONFIGURED),
     "GET /billing_portal/configurations": scene(cases={"is_default": case(True, False)}),
-    "POST /subscriptions/{id}/pause": scene("declining"),
+    "POST /subscriptions/{id}/pause": scene(
+        "declining", cases={"bill_for.outstanding_usage_through.type": case(of="using")}
+    ),
     "POST /invoices": scene(
         customer="$customer",
         cases={

@@ -2,6 +2,7 @@
 
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
+from tests.stripe_sandbox.param_files import add_files
 from tests.stripe_sandbox.param_meters import add_meters
 from tests.stripe_sandbox.param_money import add_money
 from tests.stripe_sandbox.param_records import add_records
@@ -26,6 +27,7 @@ def populate(desk: Desk) -> None:
     _add_invoices(desk)
     _add_sessions(desk)
     add_money(desk)
+    add_files(desk)
     add_terms(desk)
     add_cursors(desk)
     add_taxes(desk)

@@ -5,9 +5,10 @@ the distribution says how to run it and where it differs from Stripe.
 """
 
 from stripe_sandbox.app import SandboxConfig, create_sandbox_app
+from stripe_sandbox.choices import Choices
 from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.server import Sandbox, running_sandbox, serve_sandbox
-from stripe_sandbox.world import Choices, Dunning
+from stripe_sandbox.world import Dunning
 
 __all__ = [
     "Choices",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Api:
         async def handle(request: web.Request) -> web.StreamResponse:
             origin = Origin(self._world.ids.next("req"), _idempotency_key(request))
             try:
-                _authenticate(request)
+                authenticate(request)
                 _check_headers(request)
                 self._rate_limit.count()
                 return await self._serve(operation, request, origin)
@@ -86,7 +86,7 @@ class Api:
     async def _serve(
         self, operation: Operation, request: web.Request, origin: Origin
     ) -> web.Response:
-        form = decode_form(await _read_pairs(request))
+        form = await _read_form(request)
         rename(self._world, operation.method, operation.path, form)
         params = check_params(form, operation.params)
         operation.refuse_unsupported(params)
@@ -175,12 +175,26 @@ def _idempotency_key(request: web.Request) -> str | None:
     return request.headers.get("Idempotency-Key") if request.method == "POST" else None
 
 
+async def _read_form(request: web.Request) -> Document:
+    """Return the params of a request; an uploaded file is its name and its content in base64."""
+    if request.content_type != "multipart/form-data":
+        return decode_form(await _read_pairs(request))
+    parts = (await request.post()).items()
+    form = decode_form((name, one) for name, one in parts if isinstance(one, str))
+    files = {name: one for name, one in parts if isinstance(one, web.FileField)}
+    for name, one in files.items():
+        content = b64encode(one.file.read()).decode()
+        form[name] = {"content": content, "filename": one.filename}
+    return form
+
+
 async def _read_pairs(request: web.Request) -> list[tuple[str, str]]:
     text = await request.text() if request.method == "POST" else request.rel_url.raw_query_string
     return parse_qsl(text, keep_blank_values=True)
 
 
-def _authenticate(request: web.Request) -> None:
+def authenticate(request: web.Request) -> None:
+    """Raise ApiError unless the request has a key of test mode."""
     key = _given_key(request.headers.get("Authorization", ""))
     if not key:
         message = (

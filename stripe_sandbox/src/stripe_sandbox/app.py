@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from stripe_sandbox.api import Api
 from stripe_sandbox.banks import Banks
 from stripe_sandbox.billing.schedule import WallClock
+from stripe_sandbox.choices import Choices
 from stripe_sandbox.control import Control, render_errors
 from stripe_sandbox.dashboard.origin import refuse_other_sites
 from stripe_sandbox.dashboard.pages import Dashboard
@@ -20,7 +21,9 @@ from stripe_sandbox.documents import IdSource
 from stripe_sandbox.faults import Faults, RateLimit
 from stripe_sandbox.hosted.authentication import AuthenticationPages
 from stripe_sandbox.hosted.checkout import CheckoutPages
+from stripe_sandbox.hosted.files import FilePages
 from stripe_sandbox.hosted.invoices import InvoicePages
+from stripe_sandbox.hosted.microdeposits import VerificationPages
 from stripe_sandbox.hosted.papers import PaperPages
 from stripe_sandbox.hosted.portal import CustomerPages
 from stripe_sandbox.outbox import Outbox, WebhookTarget
@@ -29,7 +32,10 @@ from stripe_sandbox.request_log import RequestLog
 from stripe_sandbox.resources import OPERATIONS
 from stripe_sandbox.snapshots import Snapshots
 from stripe_sandbox.store import Store
-from stripe_sandbox.world import Choices, Dunning, World
+from stripe_sandbox.world import Dunning, World
+
+LARGEST_BODY = 16 * 2**20
+"""Bytes of a request: no file that Stripe takes is larger than 10 MB."""
 
 WORLD = web.AppKey("world", World)
 
@@ -72,15 +78,18 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
             refuse_other_sites,
             requests.recording(),
             _follow_host(world, config),
-        ]
+        ],
+        client_max_size=LARGEST_BODY,
     )
     app[WORLD] = world
+    FilePages(world).add_routes(app)
     Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)
     InvoicePages(world).add_routes(app)
     PaperPages(world).add_routes(app)
     AuthenticationPages(world).add_routes(app)
+    VerificationPages(world).add_routes(app)
     Control(world, faults, rate_limit, dispatcher, wall_clock).add_routes(app)
     Banks(world).add_routes(app)
     Records(requests).add_routes(app)

@@ -25,9 +25,9 @@ class DisputeRequest(Body):
 
 
 class DecisionRequest(Body):
-    """`POST /_sandbox/disputes/{id}`: how a dispute ends, or that an inquiry becomes one."""
+    """`POST /_sandbox/disputes/{id}`: how a dispute ends, or goes on."""
 
-    outcome: Literal["won", "lost", "escalated"]
+    outcome: Literal["won", "lost", "escalated", "appealable"]
 
 
 class WarningRequest(Body):

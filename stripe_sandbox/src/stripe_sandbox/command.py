@@ -9,37 +9,14 @@ from pathlib import Path
 
 from stripe_sandbox.app import SandboxConfig
 from stripe_sandbox.archive import StateFileError
+from stripe_sandbox.choices import SWITCHES, Choices
 from stripe_sandbox.fixtures import FixtureError
 from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.server import serve_sandbox
-from stripe_sandbox.world import Choices
 
 MAX_PORT = 65_535
 CALM_COLLECTOR = (50_000, 20, 50)
 """Objects are trees: to look for cycles among those in memory costs CPU, and finds none."""
-
-
-CHOICES = {
-    "--event-time": ("real", "clock", "date events on test clocks by real time or by the clock"),
-    "--scheduled-items": (
-        "change",
-        "refuse",
-        "change or refuse items of a subscription with a schedule",
-    ),
-    "--replaced-discounts": (
-        "updated",
-        "created-deleted",
-        "events of a discount that takes the place of another",
-    ),
-    "--used-up-discounts": (
-        "deleted",
-        "silent",
-        "event of a coupon for one invoice that is used up",
-    ),
-    "--ended-flag": ("kept", "cleared", "cancel_at_period_end of what is canceled at once"),
-    "--bank-debits": ("days", "at-once", "when debits of bank accounts succeed or fail"),
-}
-"""The switches of `world.Choices`: the default, the other way, and what they are about."""
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe-sandbox") -> None:
@@ -82,9 +59,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="fill a sandbox without objects from a file in the format of `stripe fixtures`",
     )
     add("--no-upcoming-ids", action="store_true", help="send invoice.upcoming without an id")
-    for option, (first, other, what) in CHOICES.items():
-        help_text = f"{what} (default: %(default)s)"
-        add(option, choices=[first, other], default=first, help=help_text)
+    for switch in SWITCHES:
+        help_text = f"{switch.about} (default: %(default)s)"
+        add(switch.option, choices=switch.ways, default=switch.ways[0], help=help_text)
     add("--seed", type=int, help="make ids and delivery disturbances repeatable")
     return parser
 
@@ -112,12 +89,7 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         fixtures=given.fixtures,
         seed=given.seed,
         choices=Choices(
-            given.event_time,
             upcoming_invoice_ids=not given.no_upcoming_ids,
-            scheduled_items=given.scheduled_items,
-            replaced_discounts=given.replaced_discounts,
-            used_up_discounts=given.used_up_discounts,
-            ended_flag=given.ended_flag,
-            bank_debits=given.bank_debits,
+            **{switch.name: getattr(given, switch.name) for switch in SWITCHES},
         ),
     )

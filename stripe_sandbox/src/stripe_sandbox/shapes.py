@@ -70,6 +70,8 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.Dispute,
         stripe.EphemeralKey,
         stripe.Event,
+        stripe.File,
+        stripe.FileLink,
         stripe.Invoice,
         stripe.InvoiceItem,
         stripe.InvoiceLineItem,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import stripe
 
 from stripe_sandbox import shapes
+from stripe_sandbox.choices import Choices
 from stripe_sandbox.documents import Document, IdSource, ReadOnly, id_of
 from stripe_sandbox.errors import no_such
 from stripe_sandbox.outbox import Outbox
@@ -22,6 +23,8 @@ WALL_CLOCK = "_wall_clock"
 """How many seconds the sandbox is ahead of real time, stored like any object."""
 
 NOUNS = {
+    "file": "file upload",
+    "file_link": "file link",
     "payment_method": "PaymentMethod",
     "promotion_code": "promotion code",
     "subscription_schedule": "subscription schedule",
@@ -40,36 +43,14 @@ EVENT_PREFIXES = {"subscription": "customer.subscription"}
 
 @dataclass(frozen=True)
 class Dunning:
-    """What happens after a failed renewal: days between retries, and the final action.
+    """What happens after a failed renewal: days between retries, the first and the final action.
 
     At Stripe these are settings of the account, in the Dashboard.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
     final: Literal["cancel", "pause", "unpaid", "past_due"] = "cancel"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """How the sandbox behaves where both ways are plausible or both exist; see docs/sandbox.md.
-
-    `event_time`: events of objects on a test clock are dated by `real` time, as Stripe's are, or by
-    the `clock`. `upcoming_invoice_ids`: `invoice.upcoming` carries an id, as newer versions do.
-    `scheduled_items`: the items of a subscription with a schedule can be changed directly, or not.
-    `replaced_discounts`: a discount that takes the place of another is `customer.discount.updated`,
-    or `.created` and the other one's `.deleted`. `used_up_discounts`: a coupon for one invoice that
-    is used up is `customer.discount.deleted`, or no event. `ended_flag`: `cancel_at_period_end`
-    stays as it is when a subscription is canceled at once, or becomes false. `bank_debits` succeed
-    or fail days later, as in live mode, or at once, as most test accounts of Stripe's do.
-    """
-
-    event_time: Literal["real", "clock"] = "real"
-    upcoming_invoice_ids: bool = True
-    scheduled_items: Literal["change", "refuse"] = "change"
-    replaced_discounts: Literal["updated", "created-deleted"] = "updated"
-    used_up_discounts: Literal["deleted", "silent"] = "deleted"
-    ended_flag: Literal["kept", "cleared"] = "kept"
-    bank_debits: Literal["days", "at-once"] = "days"
+    first: Literal["pause", "past_due"] = "past_due"
 
 
 @dataclass(frozen=True)

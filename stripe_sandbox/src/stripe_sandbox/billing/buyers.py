@@ -6,6 +6,7 @@ from typing import Any
 from stripe_sandbox.bank_accounts import Instrument
 from stripe_sandbox.billing.customers import create_payment_method, make_customer
 from stripe_sandbox.billing.method_shapes import EXPIRY, Holder
+from stripe_sandbox.billing.tax_ids import make_tax_id
 from stripe_sandbox.cards import Decline
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, card_error
@@ -14,13 +15,23 @@ from stripe_sandbox.world import World
 
 @dataclass(frozen=True)
 class Buyer:
-    """The buyer at a page, and the card or bank account that they pay with, if one is required."""
+    """The buyer at a page, and the card or bank account that they pay with, if one is required.
+
+    `tax_id` has a type and a value, `shipping` a name and an address.
+    """
 
     name: str | None = None
     email: str | None = None
     instrument: Instrument | None = None
     expiry: tuple[int, int] = EXPIRY
     address: ReadOnly | None = None
+    shipping: ReadOnly | None = None
+    tax_id: ReadOnly | None = None
+    business_name: str | None = None
+
+
+NEW: ReadOnly = {"address": "auto", "name": "auto", "shipping": "auto"}
+"""What is kept of a buyer who becomes a customer."""
 
 
 def customer_of(world: World, session: ReadOnly, buyer: Buyer, update: ReadOnly) -> Document | None:
@@ -28,20 +39,29 @@ def customer_of(world: World, session: ReadOnly, buyer: Buyer, update: ReadOnly)
 
     A guest is none: a session that creates a customer only if that is required.
     """
-    email = session["customer_email"] or buyer.email
     if session["customer"]:
         customer = world.find("customer", session["customer"], "customer")
-        return world.change(customer | _told(buyer, update))
-    if session["customer_creation"] == "if_required":
+        customer = world.change(customer | told(buyer, update))
+    elif session["customer_creation"] == "if_required":
         return None
-    values: Document = {"email": email, "name": buyer.name}
-    return make_customer(world, values | _told(buyer, {"address": "auto"}))
+    else:
+        email = session["customer_email"] or buyer.email
+        values: Document = {"email": email, "name": buyer.name}
+        customer = make_customer(world, values | told(buyer, {}, is_new=True))
+    if buyer.tax_id:
+        make_tax_id(world, customer, buyer.tax_id["type"], buyer.tax_id["value"], "tax_id")
+    return customer
 
 
-def _told(buyer: Buyer, update: ReadOnly) -> dict[str, Any]:
+def told(buyer: Buyer, update: ReadOnly, *, is_new: bool = False) -> dict[str, Any]:
     """Return what the buyer has typed of what is to be kept (`customer_update`)."""
-    typed = {"address": buyer.address, "name": buyer.name}
-    return {name: one for name, one in typed.items() if one and update.get(name) == "auto"}
+    kept = NEW if is_new else update
+    typed = {
+        "address": buyer.address,
+        "name": buyer.business_name or buyer.name,
+        "shipping": buyer.shipping,
+    }
+    return {name: one for name, one in typed.items() if one and kept.get(name) == "auto"}
 
 
 def keep_instrument(world: World, buyer: Buyer, email: str | None) -> str:

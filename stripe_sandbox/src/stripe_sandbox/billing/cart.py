@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from stripe_sandbox import shapes
 from stripe_sandbox.billing.amounts import amount_of
+from stripe_sandbox.billing.cart_taxes import Payer, payer_known, taxes_at, taxes_by_rates
 from stripe_sandbox.billing.discounts import Redemption, find_coupon, reduce_amounts
 from stripe_sandbox.billing.lines import describe_price
 from stripe_sandbox.billing.periods import DAY
 from stripe_sandbox.billing.subscriptions import PricedItem
-from stripe_sandbox.billing.taxes import EXEMPT, taxes_on
 from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
@@ -28,6 +28,7 @@ class Cart:
     payment_intent_data: ReadOnly = field(default_factory=dict)
     setup_intent_data: ReadOnly = field(default_factory=dict)
     customer_update: ReadOnly = field(default_factory=dict)
+    automatic_tax: bool = False
 
     @property
     def currency(self) -> str:
@@ -64,10 +65,12 @@ class Cart:
         return now + days * DAY if days else None
 
 
-def price_cart(world: World, cart: Cart, customer: str | None) -> list[Document]:
+def price_cart(
+    world: World, cart: Cart, customer: str | None, payer: Payer | None = None
+) -> list[Document]:
     """Return the session's line items with what is due today, after discounts, and its taxes.
 
-    Raises ApiError for discounts that cannot be redeemed.
+    `payer` is by default the customer. Raises ApiError for discounts that cannot be redeemed.
     """
     amounts = [_due_today(cart, item) for item in cart.items]
     reductions = [0] * len(amounts)
@@ -81,11 +84,10 @@ def price_cart(world: World, cart: Cart, customer: str | None) -> list[Document]
         coupon, _ = find_coupon(world, given, redemption, "discounts[0]")
         products = [item.price["product"] for item in cart.items]
         reductions = reduce_amounts(amounts, products, coupon)
-    buyer = world.store.peek("customer", customer) if customer else None
-    reason = EXEMPT.get(buyer["tax_exempt"]) if buyer else None
+    payer = payer or payer_known(world, customer)
     return [
         _line_item(
-            world, item, amount, reduction, _taxes(amount - reduction, cart.rates_of(item), reason)
+            world, item, amount, reduction, _taxes(world, cart, item, amount - reduction, payer)
         )
         for item, amount, reduction in zip(cart.items, amounts, reductions, strict=True)
     ]
@@ -120,12 +122,10 @@ def _line_item(
     )
 
 
-def _taxes(net: int, rates: tuple[ReadOnly, ...], reason: str | None) -> list[Document]:
-    told = ("amount", "taxability_reason", "taxable_amount")
-    return [
-        {**{name: tax[name] for name in told}, "rate": dict(rate)}
-        for tax, rate in zip(taxes_on(net, rates, reason), rates, strict=True)
-    ]
+def _taxes(world: World, cart: Cart, item: PricedItem, net: int, payer: Payer) -> list[Document]:
+    if cart.automatic_tax:
+        return taxes_at(world, net, item.price, payer)
+    return taxes_by_rates(net, cart.rates_of(item), payer)
 
 
 def keep_cart(world: World, session_id: str, cart: Cart, lines: list[Document]) -> None:
@@ -138,6 +138,7 @@ def keep_cart(world: World, session_id: str, cart: Cart, lines: list[Document]) 
         "payment_intent_data": dict(cart.payment_intent_data),
         "setup_intent_data": dict(cart.setup_intent_data),
         "customer_update": dict(cart.customer_update),
+        "automatic_tax": cart.automatic_tax,
         "default_tax_rates": list(cart.default_tax_rates),
         "tax_rates": [list(item.tax_rates) for item in cart.items],
     }
@@ -165,6 +166,7 @@ def cart_of(world: World, session_id: str) -> Cart:
         kept["payment_intent_data"],
         kept["setup_intent_data"],
         kept["customer_update"],
+        automatic_tax=kept["automatic_tax"],
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from stripe_sandbox.billing.cart import Cart, cart_of, keep_cart, line_items_of, price_cart
-from stripe_sandbox.billing.checkout import due_today
+from stripe_sandbox.billing.cart_taxes import Payer, payer_known
+from stripe_sandbox.billing.checkout import due_today, tax_status
 from stripe_sandbox.billing.subscriptions import PricedItem
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid
@@ -15,10 +16,16 @@ MOST = 99
 
 
 def change_cart(
-    world: World, session: Document, *, code: str | None, quantities: Mapping[int, int]
+    world: World,
+    session: Document,
+    *,
+    code: str | None,
+    quantities: Mapping[int, int],
+    payer: Payer | None = None,
 ) -> Document:
     """Price the session again with a promotion code and other quantities, by line.
 
+    `payer` is who is taxed automatically, by default the session's customer.
     Raises ApiError for a code that cannot be redeemed, and for a quantity out of bounds.
     """
     cart = cart_of(world, session["id"])
@@ -32,7 +39,7 @@ def change_cart(
         raise invalid(f"At least one {noun} has to stay in the order.", param="line_items")
     if code:
         changed = replace(changed, discounts=[_discount(world, session, code)])
-    return _price_again(world, session, changed)
+    return price_again(world, session, changed, payer)
 
 
 def _with_quantity(item: PricedItem, quantity: int | None, index: int) -> PricedItem:
@@ -55,10 +62,15 @@ def _discount(world: World, session: ReadOnly, code: str) -> Document:
     raise ApiError(400, "This code is invalid.", param="promotion_code")
 
 
-def _price_again(world: World, session: Document, cart: Cart) -> Document:
-    lines = price_cart(world, cart, session["customer"])
+def price_again(
+    world: World, session: Document, cart: Cart, payer: Payer | None = None
+) -> Document:
+    """Price the session again, and store what it sells."""
+    payer = payer or payer_known(world, session["customer"])
+    lines = price_cart(world, cart, session["customer"], payer)
     for line, before in zip(lines, line_items_of(world, session["id"]), strict=True):
         line["id"] = before["id"]
     session |= due_today(lines, cart)
+    session["automatic_tax"] = tax_status(world, cart, payer)
     keep_cart(world, session["id"], cart, lines)
     return world.save(session)

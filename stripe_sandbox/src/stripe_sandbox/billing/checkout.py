@@ -3,6 +3,7 @@
 from typing import Any
 
 from stripe_sandbox.billing.cart import Cart, cart_of, keep_cart, price_cart
+from stripe_sandbox.billing.cart_taxes import Payer, is_located, payer_known
 from stripe_sandbox.billing.periods import DAY, HOUR
 from stripe_sandbox.billing.setup_intents import open_setup
 from stripe_sandbox.documents import Document, ReadOnly
@@ -47,6 +48,7 @@ def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
             "expires_at": now + LIFETIME,
             **values,
             **(_set_up_later(world, values, cart) if sets_up else due_today(lines, cart)),
+            "automatic_tax": tax_status(world, cart, payer_known(world, values.get("customer"))),
             "id": session_id,
             "url": f"{world.base_url}/c/pay/{session_id}",
         }
@@ -81,6 +83,19 @@ def due_today(lines: list[Document], cart: Cart) -> Document:
             "amount_shipping": 0,
             "amount_tax": sum(line["amount_tax"] for line in lines),
         },
+    }
+
+
+def tax_status(world: World, cart: Cart, payer: Payer) -> Document:
+    """Return a session's `automatic_tax`: whether it is known where the payer is."""
+    if not cart.automatic_tax:
+        return {"enabled": False}
+    status = "complete" if is_located(world, payer) else "requires_location_inputs"
+    return {
+        "enabled": True,
+        "liability": {"type": "self"},
+        "provider": "stripe",
+        "status": status,
     }
 
 

@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping
 
 from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.authentication import note_set_up
+from stripe_sandbox.billing.automatic_tax import set_automatic_tax
 from stripe_sandbox.billing.buyers import Buyer, customer_of, keep_instrument, refusal
 from stripe_sandbox.billing.cart import Cart, cart_of
+from stripe_sandbox.billing.cart_changes import price_again
+from stripe_sandbox.billing.cart_taxes import is_located, payer_at_page
 from stripe_sandbox.billing.collection import charge_invoice, collect
 from stripe_sandbox.billing.customers import CARD, attach_payment_method
 from stripe_sandbox.billing.discounts import Redemption, redeem
@@ -26,6 +29,7 @@ from stripe_sandbox.billing.subscriptions import (
     bill_first_invoice,
     create_subscription,
 )
+from stripe_sandbox.billing.tax_locations import unknown_location
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
@@ -36,11 +40,14 @@ def complete_session(world: World, session: Document, buyer: Buyer) -> Document:
     Raises ApiError if the card is declined; the caller's transaction then rolls everything back.
     """
     cart = cart_of(world, session["id"])
+    if cart.automatic_tax:
+        session = _tax(world, session, cart, buyer)
     customer = customer_of(world, session, buyer, cart.customer_update)
     made = COMPLETE[session["mode"]](world, session, cart, customer, buyer)
     session |= {
         "customer": customer["id"] if customer else None,
         "customer_details": _details(session, customer, buyer),
+        "collected_information": _collected(session, buyer),
         "status": "complete",
         "url": None,
         **made,
@@ -50,16 +57,39 @@ def complete_session(world: World, session: Document, buyer: Buyer) -> Document:
     return session
 
 
+def _tax(world: World, session: Document, cart: Cart, buyer: Buyer) -> Document:
+    """Price the session where its buyer is; raises ApiError if that is not known."""
+    payer = payer_at_page(world, session, buyer, cart.customer_update)
+    if not is_located(world, payer):
+        raise unknown_location()
+    return price_again(world, session, cart, payer)
+
+
 def _details(session: ReadOnly, customer: ReadOnly | None, buyer: Buyer) -> Document:
-    known = customer or {"email": session["customer_email"], "name": None, "phone": None}
+    known = customer or {
+        "email": session["customer_email"],
+        "name": None,
+        "phone": None,
+        "tax_exempt": "none",
+    }
     return {
         "address": dict(buyer.address or {}),
+        "business_name": buyer.business_name,
         "email": known["email"] or buyer.email,
         "name": buyer.name or known["name"],
         "phone": known["phone"],
-        "tax_exempt": "none",
-        "tax_ids": [],
+        "tax_exempt": known["tax_exempt"],
+        "tax_ids": [dict(buyer.tax_id)] if buyer.tax_id else [],
     }
+
+
+def _collected(session: ReadOnly, buyer: Buyer) -> Document | None:
+    """Return what the page has asked for beside the payment, if it has."""
+    collects = (session["tax_id_collection"] or {}).get("enabled")
+    if not collects and not session["shipping_address_collection"]:
+        return None
+    shipping = buyer.shipping and {name: buyer.shipping[name] for name in ("address", "name")}
+    return {"business_name": buyer.business_name, "shipping_details": shipping}
 
 
 def _subscribe(
@@ -125,6 +155,8 @@ def _begin_subscription(
         default_tax_rates=cart.default_tax_rates,
     )
     subscription = create_subscription(world, new, "trialing" if trial_end else "active")
+    if cart.automatic_tax:
+        set_automatic_tax(world, subscription, enabled=True)
     subscription["discounts"] = _redeem(world, session, cart, customer, subscription["id"])
     return subscription
 
@@ -247,6 +279,7 @@ def _draft(world: World, session: ReadOnly, cart: Cart, customer: Document) -> D
         lines=[item_line(world, item) for item in items],
         period=(now, now),
         discounts=tuple(_redeem(world, session, cart, customer)),
+        automatic_tax=cart.automatic_tax,
     )
     invoice = draft_invoice(world, bill)
     data = session["invoice_creation"]["invoice_data"] or {}

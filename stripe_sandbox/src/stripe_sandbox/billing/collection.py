@@ -27,6 +27,8 @@ def collect(
     method_id = id_of(invoice["default_payment_method"]) or method_for(
         world, customer, subscription
     )
+    if method_id and not payments.allows(world, invoice, method_id):
+        method_id = None
     return charge_invoice(world, invoice, method_id, buyer_present=buyer_present, manual=manual)
 
 

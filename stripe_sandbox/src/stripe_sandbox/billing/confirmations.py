@@ -84,6 +84,12 @@ def finish_authentication(world: World, intent: Document, *, succeeds: bool) -> 
     return decline
 
 
+def finish_action(world: World, intent: Document, method_id: str) -> None:
+    """Go on with a payment from a bank account that has been verified."""
+    decline = charge_intent(world, intent, method_id, buyer_present=True)
+    _follow(world, intent, method_id, decline)
+
+
 def _follow(world: World, intent: ReadOnly, method_id: str, decline: Decline | None) -> None:
     """Keep the payment method if that is wanted, and update the invoice that was paid."""
     if decline is None:

@@ -11,6 +11,7 @@ from stripe_sandbox.world import World
 KIND = "dispute"
 RESPONSE_DAYS = 20
 INQUIRY_LIFETIME_DAYS = 120
+APPEAL_DAYS = 10
 
 NETWORK_CODES = {
     "credit_not_processed": "13.6",
@@ -23,9 +24,17 @@ NETWORK_CODES = {
 }
 """Visa's codes: docs.stripe.com/disputes/categories."""
 
-OPEN = frozenset({"needs_response", "under_review"})
+OPEN = frozenset({"appeal_needs_response", "appeal_under_review", "needs_response", "under_review"})
 INQUIRIES = frozenset({"warning_needs_response", "warning_under_review"})
-ANSWERABLE = frozenset({"needs_response", "warning_needs_response"})
+ANSWERABLE = frozenset({"appeal_needs_response", "needs_response", "warning_needs_response"})
+REVIEWED = {
+    "appeal_needs_response": "appeal_under_review",
+    "needs_response": "under_review",
+    "warning_needs_response": "warning_under_review",
+}
+"""The status after evidence has been submitted."""
+
+APPEALABLE = frozenset({"lost", "under_review"})
 MAGIC = {
     "escalate_inquiry_evidence": "escalated",
     "losing_evidence": "lost",
@@ -166,32 +175,55 @@ def answer_dispute(
     Raises ApiError if the dispute takes no more evidence.
     """
     refuse_closed(dispute)
+    _refuse_other_stage(dispute, evidence)
     dispute["evidence"] |= evidence
     details = dispute["evidence_details"]
     details["has_evidence"] = details["has_evidence"] or any(evidence.values())
     if not submits:
         return world.change(dispute, event="charge.dispute.updated")
     details |= {"submission_count": details["submission_count"] + 1, "submission_method": "manual"}
-    dispute["status"] = (
-        "warning_under_review" if dispute["status"].startswith("warning_") else "under_review"
-    )
+    dispute["status"] = REVIEWED[dispute["status"]]
     dispute = world.change(dispute, event="charge.dispute.updated")
     drop_task(world, "lapse_dispute", dispute["id"])
+    if dispute["status"] == "appeal_under_review":
+        return dispute
     outcome = MAGIC.get(str(dispute["evidence"]["uncategorized_text"]))
     return decide_dispute(world, dispute, outcome) if outcome else dispute
+
+
+def _refuse_other_stage(dispute: ReadOnly, evidence: ReadOnly) -> None:
+    """Raise ApiError for an appeal before its time, or for other evidence with one.
+
+    Source: changelog of 2026-10-28.endive, evidence of appeals.
+    """
+    appeals = dispute["status"] == "appeal_needs_response"
+    for name in evidence:
+        if (name == "appeal") != appeals:
+            message = (
+                "Only appeal evidence can be submitted while the dispute is being appealed."
+                if appeals
+                else "Appeal evidence can only be submitted for disputes with a status of "
+                "`appeal_needs_response`."
+            )
+            raise invalid(message, param=f"evidence[{name}]")
 
 
 def refuse_closed(dispute: ReadOnly) -> None:
     """Raise ApiError unless the dispute still waits for an answer."""
     if dispute["status"] in ANSWERABLE:
         return
-    if dispute["status"] in {"under_review", "warning_under_review"}:
+    if dispute["status"] in REVIEWED.values():
         raise ApiError(400, "You have already submitted evidence for this dispute.")
     raise ApiError(400, "This dispute is already closed")
 
 
 def decide_dispute(world: World, dispute: Document, outcome: str) -> Document:
-    """End a dispute as `won` or `lost`, or turn an inquiry into a chargeback (`escalated`)."""
+    """End a dispute as `won` or `lost`, or turn an inquiry into a chargeback (`escalated`).
+
+    `appealable` lets the bank decide against the account, which may appeal.
+    """
+    if outcome == "appealable":
+        return _offer_appeal(world, dispute)
     inquiry = dispute["status"] in INQUIRIES
     if not inquiry and dispute["status"] not in OPEN:
         raise ApiError(400, "This dispute is already closed")
@@ -206,6 +238,18 @@ def decide_dispute(world: World, dispute: Document, outcome: str) -> Document:
     world.announce("charge.dispute.closed", dispute)
     if reinstates:
         world.announce("charge.dispute.funds_reinstated", dispute)
+    return dispute
+
+
+def _offer_appeal(world: World, dispute: Document) -> Document:
+    if dispute["status"] not in APPEALABLE:
+        raise invalid("Only a lost dispute can be appealed.", param="outcome")
+    charge = world.find("charge", dispute["charge"])
+    due = world.time_of(charge) + APPEAL_DAYS * DAY
+    dispute["evidence_details"] |= {"due_by": due}
+    dispute["status"] = "appeal_needs_response"
+    dispute = world.change(dispute, event="charge.dispute.updated")
+    _plan_end(world, dispute, APPEAL_DAYS)
     return dispute
 
 

@@ -11,7 +11,7 @@ from stripe_sandbox.billing.subscriptions import (
     set_status,
 )
 from stripe_sandbox.cards import Decline
-from stripe_sandbox.documents import Document
+from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
 IN_ARREARS = frozenset({"incomplete", "past_due", "unpaid"})
@@ -80,7 +80,9 @@ def _mark_past_due(
 ) -> None:
     if subscription["status"] in {"incomplete", "paused"}:
         return
-    if invoice["next_payment_attempt"] is None and invoice["auto_advance"]:
+    if _pauses_at_once(world, subscription, invoice):
+        _pause(world, subscription, "first_payment_failure")
+    elif invoice["next_payment_attempt"] is None and invoice["auto_advance"]:
         if ends_retries:
             _end_retries(world, subscription)
     elif subscription["status"] != "unpaid":
@@ -92,19 +94,30 @@ def _end_retries(world: World, subscription: Document) -> None:
     if world.dunning.final == "cancel":
         cancel_subscription(world, subscription, reason="payment_failed")
     elif world.dunning.final == "pause":
-        _pause(world, subscription)
+        if _can_pause(subscription):
+            _pause(world, subscription, "final_payment_failure")
+        else:
+            cancel_subscription(world, subscription, reason="payment_failed")
     else:
         set_status(subscription, world.dunning.final)
         world.change(subscription)
 
 
-def _pause(world: World, subscription: Document) -> None:
-    """Pause a subscription that is not paid; one that cannot be paused is canceled instead."""
+def _pauses_at_once(world: World, subscription: ReadOnly, invoice: ReadOnly) -> bool:
+    """Return whether the account pauses after the first failure of a renewal, and this is one."""
+    renews = invoice["billing_reason"] == "subscription_cycle" and invoice["attempt_count"] == 1
+    return world.dunning.first == "pause" and renews and _can_pause(subscription)
+
+
+def _can_pause(subscription: ReadOnly) -> bool:
     classic = subscription["billing_mode"]["type"] == "classic"
-    if classic or subscription["schedule"] is not None:
-        cancel_subscription(world, subscription, reason="payment_failed")
-        return
+    sent = subscription["collection_method"] == "send_invoice"
+    return not classic and not sent and subscription["schedule"] is None
+
+
+def _pause(world: World, subscription: Document, cause: str) -> None:
+    """Pause a subscription that is not paid; its invoice stays payable."""
     now = world.time_of(subscription)
     for item in subscription["items"]["data"]:
         item["current_period_end"] = min(item["current_period_end"], now)
-    pause(world, subscription, now, cause="final_payment_failure")
+    pause(world, subscription, now, cause=cause)

@@ -125,6 +125,7 @@ def assemble_invoice(
             "lines": list_object(bill.lines, f"/v1/invoices/{invoice_id}/lines"),
             "next_payment_attempt": due_at + HOUR if due_at else None,
             "parent": _parent(bill.subscription),
+            "payment_settings": _payment_settings(bill.subscription),
             "period_end": bill.period[1],
             "period_start": bill.period[0],
             "test_clock": world.clock_of(bill.customer),
@@ -172,6 +173,13 @@ def _bill_to(world: World, customer: ReadOnly) -> Document:
         "customer_tax_exempt": customer["tax_exempt"],
         "customer_tax_ids": as_shown(tax_ids_of(world, customer["id"])),
     }
+
+
+def _payment_settings(subscription: ReadOnly | None) -> Document:
+    """Return how the invoice may be paid: as its subscription says."""
+    settings = subscription["payment_settings"] if subscription else {}
+    names = ("payment_method_options", "payment_method_types")
+    return {name: settings.get(name) for name in names}
 
 
 def _parent(subscription: ReadOnly | None) -> Document | None:

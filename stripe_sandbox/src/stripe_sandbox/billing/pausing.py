@@ -1,10 +1,13 @@
 """The pause endpoint: it stops the invoices of a subscription until that is resumed."""
 
+from dataclasses import dataclass
+
 from stripe_sandbox.billing.changes import invoice_now
+from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item
 from stripe_sandbox.billing.pending_updates import drop_pending
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.proration import ItemChange, prorate
-from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, pause
+from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, pause, unbilled_usage
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
@@ -12,23 +15,41 @@ from stripe_sandbox.world import World
 NOT_PAUSABLE = FINAL_STATUSES | {"incomplete", "paused", "trialing"}
 
 
-def pause_now(world: World, subscription: Document, *, credits_from: str, invoices: bool) -> None:
-    """Pause a subscription now; raises ApiError for one that cannot be paused.
+@dataclass(frozen=True)
+class PauseTerms:
+    """What a pause bills, in Stripe's words.
 
-    `credits_from` is `now`, `item_current_period_start` or `none`. Credits wait for the next
-    invoice, or with `invoices` are invoiced at once.
+    `credits_from` is `now`, `item_current_period_start` or `none`. Credits and usage wait for the
+    next invoice, or with `invoices` are invoiced at once.
     """
+
+    credits_from: str = "now"
+    bills_usage: bool = True
+    invoices: bool = False
+
+
+def pause_now(world: World, subscription: Document, terms: PauseTerms) -> None:
+    """Pause a subscription now; raises ApiError for one that cannot be paused."""
     refuse_unpausable(subscription)
+    refuse_scheduled(subscription)
+    perform_pause(world, subscription, terms)
+
+
+def perform_pause(world: World, subscription: Document, terms: PauseTerms) -> None:
+    """Pause a subscription that can be paused."""
     subscription = drop_pending(world, subscription)
     now = world.time_of(subscription)
-    if credits_from != "none":
-        _credit(world, subscription, now, whole=credits_from != "now")
+    if terms.credits_from != "none":
+        _credit(world, subscription, now, whole=terms.credits_from != "now")
+    used = unbilled_usage(world, subscription) if terms.bills_usage else []
+    if not terms.invoices:
+        _keep_for_later(world, subscription, used)
     for item in subscription["items"]["data"]:
         item["current_period_end"] = now
     pause(world, subscription, now, cause="pause_requested")
-    if invoices:
+    if terms.invoices:
         subscription = world.find("subscription", subscription["id"])
-        invoice_now(world, subscription, new_period=False, strict=False)
+        invoice_now(world, subscription, new_period=False, strict=False, used=used)
 
 
 def _credit(world: World, subscription: ReadOnly, now: int, *, whole: bool) -> None:
@@ -41,11 +62,40 @@ def _credit(world: World, subscription: ReadOnly, now: int, *, whole: bool) -> N
         prorate(world, subscription, customer, changes, at, credit_only=True)
 
 
+def _keep_for_later(world: World, subscription: ReadOnly, used: list[Document]) -> None:
+    """Let the next invoice bill what has been used."""
+    customer = world.find("customer", subscription["customer"])
+    for line in used:
+        if not line["amount"]:
+            continue
+        price_id = line["pricing"]["price_details"]["price"]
+        charge = NewInvoiceItem(
+            amount=line["amount"],
+            currency=line["currency"],
+            description=line["description"],
+            period=Period(line["period"]["start"], line["period"]["end"]),
+            price=world.find("price", price_id),
+            quantity=line["quantity"],
+            subscription=subscription["id"],
+            subscription_item=line["parent"]["subscription_item_details"]["subscription_item"],
+        )
+        world.announce("invoiceitem.created", add_invoice_item(world, customer, charge))
+
+
 def refuse_unpausable(subscription: ReadOnly) -> None:
     """Raise ApiError for a subscription that Stripe does not pause, with the reason."""
     reason = _reason(subscription)
     if reason:
         raise invalid(f"This subscription cannot be paused because it {reason}.")
+
+
+def refuse_scheduled(subscription: ReadOnly) -> None:
+    """Raise ApiError for a subscription that only its schedule may pause."""
+    if subscription["schedule"] is not None:
+        raise invalid(
+            "This subscription cannot be paused because it is attached to the subscription "
+            f"schedule `{subscription['schedule']}`."
+        )
 
 
 def _reason(subscription: ReadOnly) -> str | None:
@@ -55,6 +105,4 @@ def _reason(subscription: ReadOnly) -> str | None:
         return "uses the classic billing mode"
     if subscription["collection_method"] == "send_invoice":
         return "uses the `send_invoice` collection method"
-    if subscription["schedule"] is not None:
-        return f"is attached to the subscription schedule `{subscription['schedule']}`"
     return None

@@ -3,6 +3,11 @@
 from typing import Any
 
 from stripe_sandbox.bank_accounts import TestAccount
+from stripe_sandbox.billing.account_checks import (
+    BLANK_OPTIONS,
+    await_deposit,
+    needs_verification,
+)
 from stripe_sandbox.billing.authentication import next_action, requires_authentication
 from stripe_sandbox.billing.charges import make_charge, take_money
 from stripe_sandbox.billing.consequences import plan_consequence
@@ -35,7 +40,7 @@ def open_intent(world: World, values: dict[str, Any]) -> Document:
             "created": world.time_of(values),
             "livemode": False,
             "metadata": {},
-            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+            "payment_method_options": BLANK_OPTIONS,
             "payment_method_types": ["card"],
             "status": "requires_confirmation"
             if values.get("payment_method")
@@ -58,8 +63,9 @@ def charge_intent(
 ) -> Decline | None:
     """Charge a payment method for an intent and save it; return the decline, if any.
 
-    A payment that requires 3D Secure waits for it in `requires_action`, and counts as declined
-    until then. A bank debit is `processing` afterwards, and neither declined nor paid.
+    A payment that requires 3D Secure, or whose account has to be verified, waits for that in
+    `requires_action`, and counts as declined until then. A bank debit is `processing` afterwards,
+    and neither declined nor paid.
     """
     intent["payment_method"] = method_id
     instrument = instrument_behind(world, method_id)
@@ -70,6 +76,10 @@ def charge_intent(
         return _ask_for_authentication(world, intent, error, return_url)
     if instrument.decline:
         return note_decline(world, intent, instrument.decline)
+    if needs_verification(world, intent, method_id):
+        await_deposit(world, intent)
+        world.announce("payment_intent.requires_action", world.save(intent))
+        return AUTHENTICATION
     give_mandate(world, intent, method_id)
     if isinstance(instrument, TestAccount):
         begin_debit(world, intent, instrument)
@@ -100,14 +110,19 @@ def _payment_error(decline: Decline) -> Document:
 
 
 def note_decline(
-    world: World, intent: Document, decline: Decline, charge: ReadOnly | None = None
+    world: World,
+    intent: Document,
+    decline: Decline,
+    charge: ReadOnly | None = None,
+    *,
+    charges: bool = True,
 ) -> Decline:
-    """Note a declined charge, or a failed authentication, which charges nothing.
+    """Note a declined charge; a failed authentication or verification (`charges`) makes none.
 
     `charge` is that of a debit; any other one is made here.
     """
     error = _payment_error(decline)
-    if decline is not AUTHENTICATION_FAILED:
+    if charges and decline is not AUTHENTICATION_FAILED:
         charge = charge or make_charge(world, intent, decline)
         world.announce("charge.failed", charge)
         intent["latest_charge"] = charge["id"]

@@ -1,5 +1,6 @@
 """Payments of invoices: their payment intent, and the invoice payment that links the two."""
 
+from stripe_sandbox.billing.account_checks import BLANK_OPTIONS
 from stripe_sandbox.billing.payment_intents import cancel_intent, charge_intent, open_intent
 from stripe_sandbox.cards import AUTHENTICATION, Decline
 from stripe_sandbox.documents import Document, ReadOnly, id_of
@@ -18,6 +19,7 @@ def open_payment(world: World, invoice: ReadOnly) -> Document:
             "customer": invoice["customer"],
             "description": _reason(invoice),
             "setup_future_usage": "off_session",
+            **_settings(invoice["payment_settings"]),
         },
     )
     return world.add(
@@ -36,6 +38,21 @@ def open_payment(world: World, invoice: ReadOnly) -> Document:
             "status_transitions": {"canceled_at": None, "paid_at": None},
         }
     )
+
+
+def _settings(settings: ReadOnly) -> Document:
+    """Return which payment methods the intent of an invoice takes, and their options."""
+    types, options = settings.get("payment_method_types"), settings.get("payment_method_options")
+    listed = {"allowed_payment_method_types": types, "payment_method_types": types} if types else {}
+    told = {name: one for name, one in (options or {}).items() if one}
+    return {**listed, "payment_method_options": {**BLANK_OPTIONS, **told}}
+
+
+def allows(world: World, invoice: ReadOnly, method_id: str) -> bool:
+    """Return whether an invoice may be paid with a payment method of this type."""
+    types = invoice["payment_settings"].get("payment_method_types")
+    method = world.store.peek("payment_method", method_id)
+    return not types or method is None or method["type"] in types
 
 
 def _reason(invoice: ReadOnly) -> str:

@@ -7,6 +7,7 @@ from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.later import drop_task, plan_task
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import DAY, Period, earliest_end, restart_period
+from stripe_sandbox.billing.phase_settings import SETTINGS, apply_settings, setting_of
 from stripe_sandbox.billing.subscription_schedules import (
     KIND,
     OPEN,
@@ -24,7 +25,7 @@ from stripe_sandbox.billing.subscriptions import (
     create_subscription,
     term_lines,
 )
-from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 
 EXPIRY_NOTICE = 7 * DAY
@@ -50,28 +51,21 @@ def advance_schedule(world: World, schedule: Document) -> None:
 def _enter(world: World, schedule: ReadOnly, phase: ReadOnly, *, proration: str) -> None:
     """Change the subscription to what a phase says, and invoice it if that is due at once."""
     subscription = world.find("subscription", schedule["subscription"])
-    now = world.time_of(subscription)
-    _apply_settings(world, subscription, phase)
+    now, paused = world.time_of(subscription), subscription["status"] == "paused"
+    apply_settings(world, subscription, schedule, phase)
     _apply_discounts(world, subscription, phase)
     _add_charges(world, subscription, phase)
     if phase["trial_end"] is not None and phase["trial_end"] > now:
         extend_trial(subscription, phase["trial_end"], now)
     changes = _changes(world, subscription, phase)
+    proration = "none" if paused else proration
     bills_now, new_period = change_items(world, subscription, changes, proration=proration, at=now)
     if phase["billing_cycle_anchor"] == "phase_start" and not new_period:
         restart_period(subscription, now)
         bills_now = new_period = True
     world.change(subscription)
-    if bills_now:
+    if bills_now and not paused:
         invoice_now(world, subscription, new_period=new_period, strict=False)
-
-
-def _apply_settings(world: World, subscription: Document, phase: ReadOnly) -> None:
-    metadata = merge_metadata(subscription["metadata"], phase["metadata"])
-    subscription["metadata"] = metadata
-    subscription["default_tax_rates"] = phase["default_tax_rates"]
-    for name in ("default_payment_method", "description"):
-        subscription[name] = phase[name] or subscription[name]
 
 
 def _apply_discounts(world: World, subscription: Document, phase: ReadOnly) -> None:
@@ -95,7 +89,9 @@ def change_current_phase(world: World, schedule: Document, known: ReadOnly, pror
         "discounts",
         "metadata",
     )
-    if any(phase[name] != known[name] for name in told):
+    changed = any(phase[name] != known[name] for name in told)
+    changed |= any(setting_of(schedule, phase, name) != known[name] for name in SETTINGS)
+    if changed:
         once: Document = {"add_invoice_items": [], "billing_cycle_anchor": None, "trial_end": None}
         kept = {**phase, **once}
         _enter(world, schedule, kept, proration=proration)
@@ -136,15 +132,13 @@ def start_schedule(world: World, schedule: Document) -> Document:
         customer=customer,
         items=items,
         metadata=phase["metadata"],
-        description=phase["description"],
-        default_payment_method=phase["default_payment_method"],
         billing_mode=schedule["billing_mode"]["type"],
         trial_end=phase["trial_end"],
     )
     trials = phase["trial_end"] is not None
     subscription = create_subscription(world, new, "trialing" if trials else "active")
     _apply_discounts(world, subscription, phase)
-    subscription["default_tax_rates"] = phase["default_tax_rates"]
+    apply_settings(world, subscription, schedule, phase)
     for item, told in zip(subscription["items"]["data"], phase["items"], strict=True):
         replace_discounts(world, subscription, item, _given(told["discounts"]), "items")
         item["tax_rates"] = told["tax_rates"]

@@ -10,14 +10,25 @@ CONFIGURATION = "billing_portal.configuration"
 DEFAULT_CONFIGURATION = "bpc_1SandboxSandboxSandbox00"
 
 FEATURES = {
+    "customer_update": "customer_update",
     "payment_method_update": "payment_method_update",
     "subscription_cancel": "subscription_cancel",
+    "subscription_pause": "subscription_pause",
     "subscription_update": "subscription_update",
     "subscription_update_confirm": "subscription_update",
 }
 """The feature of a configuration that each type of flow needs."""
 
-VERBS = {"subscription_cancel": "canceled", "subscription_update": "updated"}
+OF_CUSTOMER = frozenset({"customer_update", "payment_method_update"})
+"""Flows that are not about a subscription."""
+
+VERBS = {
+    "subscription_cancel": "canceled",
+    "subscription_pause": "paused",
+    "subscription_update": "updated",
+}
+NOT_BY_DEFAULT = frozenset({"subscription_pause"})
+"""What the default configuration does not offer: pauses are only in the redesigned portal."""
 
 
 def open_portal(
@@ -49,14 +60,14 @@ def open_portal(
 
 
 def features_of(world: World, configuration: str) -> ReadOnly | None:
-    """Return what a configuration allows; None for the default one: everything."""
+    """Return what a configuration allows; None for the default one: all but `NOT_BY_DEFAULT`."""
     found = world.store.peek(CONFIGURATION, configuration)
     return found["features"] if found else None
 
 
 def allows(features: ReadOnly | None, name: str) -> bool:
     """Return whether a feature is there."""
-    return features is None or bool(features[name]["enabled"])
+    return name not in NOT_BY_DEFAULT if features is None else bool(features[name]["enabled"])
 
 
 def _flow(world: World, customer: ReadOnly, configuration: str, given: ReadOnly) -> Document:
@@ -73,7 +84,7 @@ def _flow(world: World, customer: ReadOnly, configuration: str, given: ReadOnly)
         raise invalid(message, param="flow_data[type]")
     completion = given.get("after_completion") or {"type": "portal_homepage"}
     flow: Document = {"after_completion": dict(completion), "type": kind}
-    if kind == "payment_method_update":
+    if kind in OF_CUSTOMER:
         return flow
     details = given.get(kind)
     if details is None:

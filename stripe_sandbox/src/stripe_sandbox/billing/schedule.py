@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from stripe_sandbox.billing.account_checks import LAPSES
 from stripe_sandbox.billing.checkout import expire_session
 from stripe_sandbox.billing.consequences import bring_about
 from stripe_sandbox.billing.debit_outcomes import settle_debit
@@ -14,6 +15,9 @@ from stripe_sandbox.billing.disputes import lapse_dispute
 from stripe_sandbox.billing.due_invoices import FALLS_DUE, fall_due
 from stripe_sandbox.billing.later import KIND as TASK
 from stripe_sandbox.billing.later import take_task, task_due
+from stripe_sandbox.billing.microdeposits import lapse_verification
+from stripe_sandbox.billing.pause_schedules import BEGINS, ENDS, begin_pause
+from stripe_sandbox.billing.pause_schedules import end_pause as end_scheduled_pause
 from stripe_sandbox.billing.periods import earliest_end
 from stripe_sandbox.billing.phases import (
     EXPIRES,
@@ -21,6 +25,7 @@ from stripe_sandbox.billing.phases import (
     advance_schedule,
     announce_expiry,
 )
+from stripe_sandbox.billing.portal_pauses import resume as end_pause
 from stripe_sandbox.billing.refunds import settle_refund
 from stripe_sandbox.billing.renewals import (
     RENEWING,
@@ -31,6 +36,7 @@ from stripe_sandbox.billing.renewals import (
 )
 from stripe_sandbox.billing.resuming import EXPIRES as RESUMPTION_EXPIRES
 from stripe_sandbox.billing.resuming import expire_resumption
+from stripe_sandbox.billing.resumptions import PAUSE_ENDS
 from stripe_sandbox.billing.subscription_schedules import schedule_due
 from stripe_sandbox.billing.subscriptions import MARKS
 from stripe_sandbox.billing.tax_ids import VERIFIES, verify_tax_id
@@ -69,8 +75,12 @@ def _run_task(world: World, task: Document) -> None:
 
 
 TASKS: dict[str, Callable[[World, Document], None]] = {
+    BEGINS: begin_pause,
+    ENDS: end_scheduled_pause,
     EXPIRES: announce_expiry,
     FALLS_DUE: fall_due,
+    LAPSES: lapse_verification,
+    PAUSE_ENDS: end_pause,
     SETTLES: settle_debit,
     "bring_about": bring_about,
     "lapse_dispute": lapse_dispute,

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+from stripe_sandbox.billing.account_checks import (
+    BLANK_OPTIONS,
+    await_deposit,
+    needs_verification,
+)
 from stripe_sandbox.billing.authentication import next_action, note_set_up
 from stripe_sandbox.billing.customers import attach_payment_method, instrument_behind, method_for
 from stripe_sandbox.billing.mandates import give_mandate, mandate_of
@@ -28,7 +33,7 @@ def open_setup(world: World, values: dict[str, Any]) -> Document:
             "created": world.time_of(values),
             "livemode": False,
             "metadata": {},
-            "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+            "payment_method_options": BLANK_OPTIONS,
             "payment_method_types": ["card"],
             "status": "requires_confirmation"
             if values.get("payment_method")
@@ -51,18 +56,24 @@ def confirm_setup(
 ) -> Decline | None:
     """Set up a payment method; return the decline, if any.
 
-    If the card requires 3D Secure, the intent waits for it in `requires_action`.
+    If the card requires 3D Secure, or a bank account has to be verified, the intent waits for that
+    in `requires_action`.
     """
     intent["payment_method"] = method_id
     instrument = instrument_behind(world, method_id)
     kinds = intent["payment_method_types"]
     intent["payment_method_types"] = list(dict.fromkeys([*kinds, type_of(instrument)]))
     if instrument.decline and not instrument.attaches:
-        return _fail(world, intent, instrument.decline)
+        return note_failure(world, intent, instrument.decline)
     if instrument.authentication in ASKED_ONCE and not authenticated:
         _attempt(world, intent, "requires_action", None)
         action = next_action(world, intent, return_url)
         intent |= {"next_action": action, "status": "requires_action"}
+        world.announce("setup_intent.requires_action", world.save(intent))
+        return None
+    if needs_verification(world, intent, method_id):
+        _attempt(world, intent, "requires_action", None)
+        await_deposit(world, intent)
         world.announce("setup_intent.requires_action", world.save(intent))
         return None
     _succeed(world, intent)
@@ -74,7 +85,7 @@ def finish_setup(world: World, intent: Document, *, succeeds: bool) -> Decline |
     if intent["status"] != "requires_action":
         raise invalid(f"The setup intent waits for nothing: it is `{intent['status']}`.")
     if not succeeds:
-        return _fail(world, intent, AUTHENTICATION_FAILED)
+        return note_failure(world, intent, AUTHENTICATION_FAILED)
     return confirm_setup(world, intent, str(intent["payment_method"]), authenticated=True)
 
 
@@ -92,7 +103,8 @@ def _succeed(world: World, intent: Document) -> None:
     _complete_subscription(world, intent)
 
 
-def _fail(world: World, intent: Document, decline: Decline) -> Decline:
+def note_failure(world: World, intent: Document, decline: Decline) -> Decline:
+    """Note that a set-up has failed; return why."""
     error = {
         "code": "setup_intent_authentication_failure"
         if decline is AUTHENTICATION_FAILED

@@ -11,6 +11,13 @@ KIND = "subscription_schedule"
 OPEN = frozenset({"active", "not_started"})
 """The statuses of a schedule that can still be changed."""
 
+DEFAULTS: ReadOnly = {
+    "billing_cycle_anchor": "automatic",
+    "collection_method": "charge_automatically",
+    "invoice_settings": {"issuer": {"type": "self"}},
+}
+"""Default settings of a schedule."""
+
 
 def create_from(world: World, subscription: Document, metadata: ReadOnly) -> Document:
     """Create a schedule whose only phase is the subscription's current period."""
@@ -29,6 +36,7 @@ def create_from(world: World, subscription: Document, metadata: ReadOnly) -> Doc
         subscription["customer"],
         [phase],
         billing_mode={"type": subscription["billing_mode"]["type"]},
+        default_settings=_settings_of(subscription),
         current_phase=_span(phase),
         metadata=metadata,
         status="active",
@@ -37,6 +45,19 @@ def create_from(world: World, subscription: Document, metadata: ReadOnly) -> Doc
     subscription["schedule"] = schedule["id"]
     world.change(subscription)
     return schedule
+
+
+def _settings_of(subscription: ReadOnly) -> Document:
+    """Return the settings of a subscription as the defaults of its schedule."""
+    days = subscription["days_until_due"]
+    return {
+        **DEFAULTS,
+        "automatic_tax": {**subscription["automatic_tax"]},
+        "collection_method": subscription["collection_method"],
+        "default_payment_method": subscription["default_payment_method"],
+        "description": subscription["description"],
+        "invoice_settings": {"days_until_due": days, "issuer": {"type": "self"}},
+    }
 
 
 def make_schedule(world: World, customer_id: str, phases: list[Document], **more: Any) -> Document:
@@ -49,11 +70,7 @@ def make_schedule(world: World, customer_id: str, phases: list[Document], **more
             "billing_mode": {"type": "flexible"},
             "created": world.time_of(customer),
             "customer": customer_id,
-            "default_settings": {
-                "billing_cycle_anchor": "automatic",
-                "collection_method": "charge_automatically",
-                "invoice_settings": {"issuer": {"type": "self"}},
-            },
+            "default_settings": DEFAULTS,
             "end_behavior": "release",
             "livemode": False,
             "metadata": {},
@@ -108,11 +125,32 @@ def _span(phase: ReadOnly) -> Document:
 
 
 def schedule_due(_: World, schedule: ReadOnly) -> int | None:
-    """Return the Unix time at which the schedule starts or its current phase ends, if any."""
+    """Return the Unix time at which the schedule starts or its current phase ends, if any.
+
+    The last phase lasts until a pause that is planned has begun and ended.
+    """
     if schedule["status"] == "not_started":
         return int(schedule["phases"][0]["start_date"])
     phase = schedule["current_phase"]
-    return int(phase["end_date"]) if schedule["status"] == "active" and phase else None
+    if schedule["status"] != "active" or not phase:
+        return None
+    end = int(phase["end_date"])
+    releases = schedule["end_behavior"] == "release" and next_phase(schedule) is None
+    return max(end, _planned_until(schedule)) if releases else end
+
+
+def scheduled_pause(schedule: ReadOnly) -> Document | None:
+    """Return the pause that a schedule plans, if it has one."""
+    pauses: list[Document] = schedule["pause_schedules"]
+    return pauses[0] if pauses else None
+
+
+def _planned_until(schedule: ReadOnly) -> int:
+    """Return the Unix time of the last step of a pause that is still to come, or 0."""
+    entry = scheduled_pause(schedule) or {"pause": None, "resume": None}
+    steps = ((entry["pause"], "pause_at"), (entry["resume"], "resume_at"))
+    planned = (int(one[at]) for one, at in steps if one and one["status"]["type"] == "scheduled")
+    return max(planned, default=0)
 
 
 def next_phase(schedule: ReadOnly) -> Document | None:

@@ -18,14 +18,14 @@ CARD_DIGITS = range(13, 20)
 CVC_DIGITS = (3, 4)
 CENTURY = 2000
 ADDRESS_FIELDS = {
-    "city": "billingLocality",
-    "country": "billingCountry",
-    "line1": "billingAddressLine1",
-    "line2": "billingAddressLine2",
-    "postal_code": "billingPostalCode",
-    "state": "billingAdministrativeArea",
+    "city": "Locality",
+    "country": "Country",
+    "line1": "AddressLine1",
+    "line2": "AddressLine2",
+    "postal_code": "PostalCode",
+    "state": "AdministrativeArea",
 }
-"""The names of the fields of an address at Stripe's payment page."""
+"""The fields of an address at Stripe's payment page, after `billing` or `shipping`."""
 
 
 class FormError(Exception):
@@ -66,9 +66,10 @@ def _need_name(name: str, message: str) -> None:
         raise FormError("billingName", message)
 
 
-def read_address(form: Mapping[str, str]) -> Document | None:
+def read_address(form: Mapping[str, str], kind: str = "billing") -> Document | None:
     """Return the address in a form, if any of it is there."""
-    typed = {name: form.get(field, "").strip() for name, field in ADDRESS_FIELDS.items()}
+    names = {name: f"{kind}{field}" for name, field in ADDRESS_FIELDS.items()}
+    typed = {name: form.get(field, "").strip() for name, field in names.items()}
     given = {name: one for name, one in typed.items() if one}
     return {**dict.fromkeys(ADDRESS_FIELDS), **given} if given else None
 

@@ -1,6 +1,6 @@
 """The payment page of a Checkout session, and recovery of expired sessions."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from aiohttp import web
@@ -8,12 +8,14 @@ from aiohttp import web
 from stripe_sandbox.billing.buyers import Buyer
 from stripe_sandbox.billing.cart import cart_of, line_items_of
 from stripe_sandbox.billing.cart_changes import change_cart
+from stripe_sandbox.billing.cart_taxes import payer_at_page
 from stripe_sandbox.billing.checkout import asks_for_card, recover_session, success_address
 from stripe_sandbox.billing.checkout_completion import complete_session
 from stripe_sandbox.cards import AUTHENTICATION_FAILED, TestCard, find_card
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.hosted.card_form import FormError, read_buyer, read_quantities
+from stripe_sandbox.hosted.checkout_details import check_details, read_details
 from stripe_sandbox.hosted.html import (
     render_authentication,
     render_checkout,
@@ -76,28 +78,53 @@ class CheckoutPages:
         raise web.HTTPSeeOther(recovered["url"])
 
     def _take_payment(self, session: Document, form: dict[str, str]) -> web.Response:
-        session = self._change_order(session, form)
-        if form.get("action") == "update":
-            raise web.HTTPSeeOther(f"/c/pay/{session['id']}")
         if form.get("challenge"):
             buyer = self._confirmed_buyer(session, form)
         else:
-            now = self._world.time_of(session)
-            kinds = session["payment_method_types"] if asks_for_card(session) else ()
-            buyer = read_buyer(form, now, kinds)
+            session = self._change_order(session, form)
+            if form.get("action") == "update":
+                return self._updated(session, form)
+            buyer = self._read_buyer(session, form)
             if isinstance(buyer.instrument, TestCard) and buyer.instrument.authenticates:
                 return self._ask_for_confirmation(session, buyer)
         with self._world.store.transaction():
             session = complete_session(self._world, session, buyer)
         return web.Response(status=303, headers={"Location": success_address(session), **HEADERS})
 
+    def _updated(self, session: ReadOnly, form: dict[str, str]) -> web.Response:
+        """Show what the order costs now; with taxes, for the address that was typed."""
+        if session["automatic_tax"]["enabled"]:
+            return html_response(200, self._render(session, typed=form))
+        raise web.HTTPSeeOther(f"/c/pay/{session['id']}")
+
+    def _read_buyer(self, session: ReadOnly, form: dict[str, str]) -> Buyer:
+        """Return the buyer; raises FormError for the first field that is missing or wrong."""
+        kinds = session["payment_method_types"] if asks_for_card(session) else ()
+        paying = read_buyer(form, self._world.time_of(session), kinds)
+        details = read_details(self._world, session, form)
+        buyer = replace(
+            paying,
+            shipping=details.shipping,
+            tax_id=details.tax_id,
+            business_name=details.business_name,
+        )
+        check_details(self._world, session, cart_of(self._world, session["id"]), buyer)
+        return buyer
+
     def _change_order(self, session: Document, form: dict[str, str]) -> Document:
-        """Return the session with the quantities and the promotion code of the form, if any."""
+        """Return the session as the form changes it: quantities, a promotion code, an address."""
         code, quantities = form.get("promotionCode", "").strip(), read_quantities(form)
-        if not code and not quantities:
+        taxed = session["automatic_tax"]["enabled"]
+        if not code and not quantities and not taxed:
             return session
-        with self._world.store.transaction():
-            return change_cart(self._world, session, code=code, quantities=quantities)
+        world, payer = self._world, None
+        if taxed:
+            details = read_details(world, session, form)
+            payer = payer_at_page(
+                world, session, details, cart_of(world, session["id"]).customer_update
+            )
+        with world.store.transaction():
+            return change_cart(world, session, code=code, quantities=quantities, payer=payer)
 
     def _ask_for_confirmation(self, session: ReadOnly, buyer: Buyer) -> web.Response:
         challenge = {"id": self._world.ids.next("challenge"), "session": session["id"]}

@@ -11,6 +11,7 @@ from stripe_sandbox.billing.checkout import asks_for_card
 from stripe_sandbox.billing.lines import describe_price
 from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import ReadOnly
+from stripe_sandbox.hosted.checkout_details import fields_asked
 from stripe_sandbox.money import format_amount
 from stripe_sandbox.world import World
 
@@ -79,12 +80,6 @@ METHOD_NAMES = {
     "sepa_debit": "SEPA debit",
     "us_bank_account": "US bank account",
 }
-ADDRESS_FIELDS = (
-    ("billingAddressLine1", "Address", "address-line1", "Street", "text"),
-    ("billingLocality", "City", "address-level2", "City", "text"),
-    ("billingPostalCode", "Postal code", "postal-code", "12345", "text"),
-    ("billingCountry", "Country", "country", "US", "text"),
-)
 EMAIL_FIELD = ("email", "Email", "email", "you@example.com", "email")
 
 
@@ -128,7 +123,7 @@ def render_checkout(
     Card fields stay empty.
     """
     alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
-    form = "".join(_fields(session, typed or {}, wrong_field))
+    form = "".join(_fields(world, session, typed or {}, wrong_field))
     body = f"""{_summary(session, lines)}
 {_trial_note(world, cart)}
 {_promise(session)}
@@ -219,7 +214,9 @@ def _promise(session: ReadOnly) -> str:
     return f'<p class="note">{escape(submit["message"])}</p>' if submit else ""
 
 
-def _fields(session: ReadOnly, typed: Mapping[str, str], wrong_field: str | None) -> Iterable[str]:
+def _fields(
+    world: World, session: ReadOnly, typed: Mapping[str, str], wrong_field: str | None
+) -> Iterable[str]:
     known_email = session["customer_email"] or session["customer"]
     if not known_email:
         yield _field(EMAIL_FIELD, typed.get("email", ""), wrong_field)
@@ -229,9 +226,8 @@ def _fields(session: ReadOnly, typed: Mapping[str, str], wrong_field: str | None
     for field in _payment_fields(kinds):
         kept = typed.get("billingName", "") if field[0] == "billingName" else ""
         yield _field(field, kept, wrong_field, needed=len(kinds) == 1)
-    if session["billing_address_collection"] == "required":
-        for field in ADDRESS_FIELDS:
-            yield _field(field, typed.get(field[0], ""), wrong_field, needed=False)
+    for field in fields_asked(world, session):
+        yield _field(field, typed.get(field[0], ""), wrong_field, needed=False)
 
 
 def _choice(kinds: Sequence[str], chosen: str | None) -> str:
@@ -275,7 +271,7 @@ def _order_fields(session: ReadOnly, lines: Iterable[ReadOnly]) -> str:
             '<label for="promotionCode">Promotion code</label>'
             '<input id="promotionCode" name="promotionCode" autocomplete="off">\n'
         )
-    if not fields:
+    if not fields and not session["automatic_tax"]["enabled"]:
         return ""
     button = '<button type="submit" name="action" value="update" class="quiet" formnovalidate>'
     return f"{''.join(fields)}{button}Update order</button>"

@@ -15,6 +15,7 @@ from stripe_sandbox.billing.portal_actions import (
     update_customer,
     use_finished,
 )
+from stripe_sandbox.billing.portal_pauses import pause, resume
 from stripe_sandbox.billing.portal_sessions import (
     CONFIGURATION,
     allows,
@@ -40,6 +41,8 @@ NEEDS = {
     "customer": "customer_update",
     "keep": "subscription_cancel",
     "offer": "subscription_cancel",
+    "pause": "subscription_pause",
+    "resume": "subscription_pause",
     "update": "subscription_update",
 }
 """The feature that each action needs."""
@@ -101,6 +104,8 @@ class CustomerPages:
             yield forms.subscription_form(subscription, features, cancels=cancels)
             if allows(features, "subscription_update"):
                 yield forms.plan_form(subscription, self._prices(features))
+            if features and allows(features, "subscription_pause"):
+                yield forms.pause_form(subscription, features)
         if allows(features, "payment_method_update"):
             yield forms.card_form(wrong_field)
         if allows(features, "customer_update"):
@@ -115,11 +120,16 @@ class CustomerPages:
         if kind == "payment_method_update":
             return [forms.card_form(wrong_field)]
         features = features_of(self._world, session["configuration"])
+        if kind == "customer_update":
+            customer = self._world.find("customer", session["customer"])
+            return [forms.customer_form(customer, _changeable(features))]
         subscription = self._world.find("subscription", flow[kind]["subscription"])
         if kind == "subscription_update":
             return [forms.plan_form(subscription, self._prices(features))]
         if kind == "subscription_update_confirm":
             return [forms.confirm_form(subscription)]
+        if kind == "subscription_pause" and features:
+            return [forms.pause_form(subscription, features)]
         offer = _offered_coupon(flow)
         coupon = self._world.store.peek("coupon", offer) if offer else None
         offered = [forms.offer_form(subscription, coupon)] if coupon else []
@@ -194,6 +204,12 @@ class CustomerPages:
             cancel(world, subscription, features, form)
         elif action == "keep":
             keep(world, subscription)
+        elif action == "resume":
+            resume(world, subscription)
+        elif action == "pause" and features:
+            duration = features["subscription_pause"]["duration"]
+            if not pause(world, subscription, duration, form.get("duration", "0")):
+                return None
         elif action == "offer" and _offered_coupon(flow):
             take_offer(world, subscription, flow)
         elif action == "confirm" and flow.get("subscription_update_confirm"):

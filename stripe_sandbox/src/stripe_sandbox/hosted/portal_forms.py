@@ -100,6 +100,25 @@ def plan_form(subscription: ReadOnly, prices: Iterable[tuple[ReadOnly, str]]) ->
     return form(f"Change {_title(subscription)}", body, "update", "Change plan")
 
 
+def pause_form(subscription: ReadOnly, features: ReadOnly) -> str:
+    """Return the choice of how long to pause, or a button to resume what is paused."""
+    heading = f"Pause {_title(subscription)}"
+    if subscription["status"] == "paused":
+        return form(heading, _of(subscription), "resume", "Resume", quiet=True)
+    options = "".join(
+        f'<option value="{place}">{escape(_duration(one))}</option>'
+        for place, one in enumerate(features["subscription_pause"]["duration"]["interval_options"])
+    )
+    choice = f'<label>For how long?\n<select name="duration">{options}</select></label>'
+    body = _of(subscription) + (choice if options else "")
+    return form(heading, body, "pause", "Pause subscription", quiet=True)
+
+
+def _duration(option: ReadOnly) -> str:
+    count = option["interval_count"]
+    return f"{count} {option['interval']}{'s' if count > 1 else ''}"
+
+
 def confirm_form(subscription: ReadOnly) -> str:
     """Return the confirmation of a change that the link has made already."""
     return form(f"Change {_title(subscription)}", _of(subscription), "confirm", "Confirm")

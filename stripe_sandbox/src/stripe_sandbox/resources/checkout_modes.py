@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from stripe_sandbox.billing.automatic_tax import check_prices
 from stripe_sandbox.billing.cart import Cart
+from stripe_sandbox.billing.cart_taxes import is_located, payer_known
 from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
@@ -12,6 +14,7 @@ from stripe_sandbox.supported import supports
 
 MODES: Mapping[str, frozenset[str]] = {
     "allow_promotion_codes": frozenset({"payment", "subscription"}),
+    "automatic_tax": frozenset({"payment", "subscription"}),
     "customer_creation": frozenset({"payment", "setup"}),
     "discounts": frozenset({"payment", "subscription"}),
     "invoice_creation": frozenset({"payment"}),
@@ -19,6 +22,7 @@ MODES: Mapping[str, frozenset[str]] = {
     "payment_intent_data": frozenset({"payment"}),
     "payment_method_collection": frozenset({"subscription"}),
     "setup_intent_data": frozenset({"setup"}),
+    "shipping_address_collection": frozenset({"payment", "subscription"}),
     "subscription_data": frozenset({"subscription"}),
 }
 """Params that only some modes take. Source: API reference, Checkout sessions, create."""
@@ -28,7 +32,10 @@ COLLECTION = {"payment": "if_required", "setup": "always", "subscription": "alwa
 OF_MODES = supports(
     "currency",
     "customer_creation",
-    customer_update=supports("address", "name"),
+    automatic_tax=supports("enabled"),
+    customer_update=supports("address", "name", "shipping"),
+    shipping_address_collection=supports("allowed_countries"),
+    tax_id_collection=supports("enabled", "required"),
     invoice_creation=supports(
         "enabled", invoice_data=supports("description", "footer", "metadata")
     ),
@@ -65,6 +72,35 @@ def check_params_of_mode(call: Call) -> None:
         raise invalid(message, param="customer_update")
 
 
+def check_taxes(call: Call, cart: Cart) -> None:
+    """Raise ApiError for taxes that could not be computed, or a tax id that could not be kept."""
+    customer_id, update = call.get("customer"), cart.customer_update
+    collects = (call.get("tax_id_collection") or {}).get("enabled")
+    if customer_id and collects and update.get("name") != "auto":
+        raise invalid(
+            "Tax ID collection requires updating business name on the customer. To enable tax ID "
+            "collection for an existing customer, please set `customer_update[name]` to `auto`."
+        )
+    if not cart.automatic_tax:
+        return
+    if any(cart.rates_of(item) for item in cart.items):
+        raise invalid("You cannot use tax rates together with automatic tax.")
+    check_prices(call.world, [item.price for item in cart.items])
+    saves = "auto" in {update.get("address"), update.get("shipping")}
+    if (
+        customer_id
+        and not saves
+        and not is_located(call.world, payer_known(call.world, customer_id))
+    ):
+        raise invalid(
+            "Automatic tax calculation in Checkout requires a valid address on the Customer. Add a "
+            "valid address to the Customer or set either `customer_update[address]` to 'auto' or "
+            "`customer_update[shipping]` to 'auto' to save the address entered in Checkout to the "
+            "Customer.",
+            code="customer_tax_location_invalid",
+        )
+
+
 def check_one_time(cart: Cart) -> None:
     """Raise ApiError for what a single payment cannot sell."""
     if cart.recurring():
@@ -85,7 +121,10 @@ def fields_of_mode(call: Call) -> Document:
         "mode": mode,
         "payment_method_collection": call.get("payment_method_collection", COLLECTION[mode]),
         "payment_method_types": _types(call),
+        **call.pick("shipping_address_collection"),
     }
+    if call.get("tax_id_collection"):
+        fields["tax_id_collection"] = {"required": "never", **call.get("tax_id_collection")}
     if mode == "payment":
         given = call.get("invoice_creation", {"enabled": False})
         fields["invoice_creation"] = {"invoice_data": {"metadata": {}}, **given}

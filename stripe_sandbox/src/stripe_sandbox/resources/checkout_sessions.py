@@ -34,6 +34,7 @@ from stripe_sandbox.resources.checkout_modes import (
     OF_MODES,
     check_one_time,
     check_params_of_mode,
+    check_taxes,
     fields_of_mode,
 )
 from stripe_sandbox.supported import one_of, supports
@@ -85,7 +86,9 @@ def _cart(call: Call) -> Cart:
         call.get("payment_intent_data", {}),
         call.get("setup_intent_data", {}),
         call.get("customer_update", {}),
+        automatic_tax=bool(call.get("automatic_tax", {}).get("enabled")),
     )
+    check_taxes(call, cart)
     if call.get("mode") == "setup":
         return cart
     if call.get("mode") == "payment":

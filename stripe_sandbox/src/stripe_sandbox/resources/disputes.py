@@ -9,8 +9,9 @@ from stripe.params import (
 from stripe.params.radar import EarlyFraudWarningListParams, EarlyFraudWarningRetrieveParams
 
 from stripe_sandbox.billing.disputes import KIND, answer_dispute, decide_dispute, refuse_closed
+from stripe_sandbox.billing.files import check_papers
 from stripe_sandbox.billing.warnings import KIND as WARNING
-from stripe_sandbox.documents import Document, merge_metadata
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 from stripe_sandbox.supported import supports
@@ -28,10 +29,20 @@ def update(call: Call) -> Document:
     if "evidence" not in call.params and not call.get("submit"):
         return world.change(dispute, event="charge.dispute.updated")
     evidence = call.get("evidence", {})
-    if sum(len(text) for text in evidence.values() if text) > MOST_EVIDENCE:
+    check_papers(world, _papers(evidence))
+    if sum(len(text) for text in evidence.values() if isinstance(text, str)) > MOST_EVIDENCE:
         message = f"The combined character count of all evidence is limited to {MOST_EVIDENCE}."
         raise invalid(message, param="evidence")
     return answer_dispute(world, dispute, evidence, submits=call.get("submit", True))
+
+
+def _papers(evidence: ReadOnly) -> dict[str, str]:
+    """Return the files in evidence, by their param."""
+    named = {f"evidence[{name}]": evidence[name] for name in PAPERS if evidence.get(name)}
+    card = (evidence.get("appeal") or {}).get("card") or {}
+    path = "evidence[appeal][card][supporting_files]"
+    appeal = {f"{path}[{i}]": one for i, one in enumerate(card.get("supporting_files") or [])}
+    return named | appeal
 
 
 def close(call: Call) -> Document:
@@ -44,7 +55,21 @@ def close(call: Call) -> Document:
 PATH = "/disputes"
 ONE = f"{PATH}/{{id}}"
 WARNINGS = "/radar/early_fraud_warnings"
+PAPERS = (
+    "cancellation_policy",
+    "customer_communication",
+    "customer_signature",
+    "duplicate_charge_documentation",
+    "receipt",
+    "refund_policy",
+    "service_documentation",
+    "shipping_documentation",
+    "uncategorized_file",
+)
+"""Evidence that is a file."""
+
 EVIDENCE = supports(
+    *PAPERS,
     "access_activity_log",
     "billing_address",
     "cancellation_policy_disclosure",
@@ -63,8 +88,8 @@ EVIDENCE = supports(
     "shipping_date",
     "shipping_tracking_number",
     "uncategorized_text",
+    appeal=supports(card=supports("reason_for_filing", "supporting_files")),
 )
-"""All texts; the sandbox keeps no files."""
 
 OPERATIONS = (
     Operation(

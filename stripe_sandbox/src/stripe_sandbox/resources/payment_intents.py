@@ -10,6 +10,7 @@ from stripe.params import (
     PaymentIntentUpdateParams,
 )
 
+from stripe_sandbox.billing.account_checks import BLANK_OPTIONS
 from stripe_sandbox.billing.confirmations import (
     check_type,
     confirm,
@@ -26,7 +27,7 @@ from stripe_sandbox.billing.payment_intents import (
 )
 from stripe_sandbox.billing.payments import payment_with
 from stripe_sandbox.cards import AUTHENTICATION
-from stripe_sandbox.documents import Document, id_of, merge_metadata
+from stripe_sandbox.documents import Document, ReadOnly, id_of, merge_metadata
 from stripe_sandbox.errors import ApiError, card_error, invalid, missing_param
 from stripe_sandbox.money import check_amount
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
@@ -57,7 +58,7 @@ def create(call: Call) -> Document:
     values |= {"amount": call.get("amount"), "customer": customer}
     values["metadata"] = call.get("metadata", {})
     values["confirmation_method"] = call.get("confirmation_method", "automatic")
-    values |= listed_types(call)
+    values |= listed_types(call) | options_of(call)
     if call.get("automatic_payment_methods"):
         values["automatic_payment_methods"] = call.get("automatic_payment_methods")
     if call.get("payment_method"):
@@ -76,6 +77,15 @@ def listed_types(call: Call) -> Document:
     return {"allowed_payment_method_types": listed, "payment_method_types": listed}
 
 
+def options_of(call: Call, intent: ReadOnly | None = None) -> Document:
+    """Return the options of payment methods after a request, if it names any."""
+    given = call.get("payment_method_options")
+    if not given:
+        return {}
+    known = (intent or {}).get("payment_method_options") or {}
+    return {"payment_method_options": {**BLANK_OPTIONS, **known, **given}}
+
+
 def update(call: Call) -> Document:
     """Update a payment intent that has not been confirmed."""
     world = call.world
@@ -85,7 +95,7 @@ def update(call: Call) -> Document:
         message = "The amount of a PaymentIntent that an invoice has created cannot be changed."
         raise invalid(message, param="amount")
     intent |= call.pick(*PLAIN, "amount", "customer")
-    intent |= listed_types(call)
+    intent |= listed_types(call) | options_of(call, intent)
     check_amount(intent["amount"], intent["currency"])
     if "metadata" in call.params:
         intent["metadata"] = merge_metadata(intent["metadata"], call.params["metadata"])
@@ -101,6 +111,7 @@ def confirm_intent(call: Call) -> Document:
     intent = call.world.find(KIND, call.id)
     refuse_unpayable(intent)
     intent |= call.pick("receipt_email", "setup_future_usage") | listed_types(call)
+    intent |= options_of(call, intent)
     return _confirm(call, intent)
 
 
@@ -169,6 +180,7 @@ def cancel(call: Call) -> Document:
 PATH = "/payment_intents"
 ONE = f"{PATH}/{{id}}"
 TYPES = one_of("card", "link", "sepa_debit", "us_bank_account")
+OPTIONS = supports(us_bank_account=supports("verification_method"))
 CONFIRM = supports(
     "error_on_requires_action",
     "mandate_data",
@@ -176,6 +188,7 @@ CONFIRM = supports(
     "payment_method",
     "return_url",
     allowed_payment_method_types=TYPES,
+    payment_method_options=OPTIONS,
 )
 CREATE = supports(
     *PLAIN,
@@ -188,7 +201,13 @@ CREATE = supports(
     base=CONFIRM,
 )
 UPDATE = supports(
-    *PLAIN, "amount", "customer", "metadata", "payment_method", allowed_payment_method_types=TYPES
+    *PLAIN,
+    "amount",
+    "customer",
+    "metadata",
+    "payment_method",
+    allowed_payment_method_types=TYPES,
+    payment_method_options=OPTIONS,
 )
 
 OPERATIONS = (

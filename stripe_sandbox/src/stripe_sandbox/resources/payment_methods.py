@@ -21,6 +21,7 @@ from stripe_sandbox.bank_accounts import (
     find_account,
     is_iban,
 )
+from stripe_sandbox.billing.account_checks import note_typed_in
 from stripe_sandbox.billing.card_sources import card_of_token
 from stripe_sandbox.billing.customers import (
     NOBODY,
@@ -54,6 +55,8 @@ def create(call: Call) -> Document:
         raise missing_param("type" if kind is None else kind)
     instrument, holder = INSTRUMENTS[kind](call, given or {})
     method = create_payment_method(call.world, instrument, holder)
+    if kind == "us_bank_account":
+        note_typed_in(call.world, method["id"])
     if kind == "card":
         method["card"]["checks"]["cvc_check"] = "unchecked" if (given or {}).get("cvc") else None
     method["billing_details"] |= call.get("billing_details", {})

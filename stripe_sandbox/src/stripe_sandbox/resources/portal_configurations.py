@@ -7,11 +7,14 @@ from stripe.params.billing_portal import (
     ConfigurationUpdateParams,
 )
 
+from stripe_sandbox.billing.periods import add_interval
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
+from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
 from stripe_sandbox.supported import supports
 
 KIND = "billing_portal.configuration"
+LONGEST_PAUSE = add_interval(0, "year", 3)
 
 BLANK_FEATURES: ReadOnly = {
     "customer_update": {"allowed_updates": [], "enabled": False},
@@ -24,7 +27,10 @@ BLANK_FEATURES: ReadOnly = {
         "proration_behavior": "none",
     },
     "subscription_pause": {
-        "duration": {"interval_options": [], "type": "interval_options"},
+        "duration": {
+            "interval_options": [{"interval": "month", "interval_count": 1}],
+            "type": "interval_options",
+        },
         "enabled": False,
     },
     "subscription_update": {
@@ -49,7 +55,7 @@ def create(call: Call) -> Document:
             "business_profile": call.get("business_profile", {}),
             "created": world.now(),
             "default_return_url": call.get("default_return_url"),
-            "features": _merged(BLANK_FEATURES, call.get("features", {})),
+            "features": _features(BLANK_FEATURES, call),
             "is_default": False,
             "livemode": False,
             "login_page": _login_page(call, configuration_id),
@@ -69,6 +75,27 @@ def _login_page(call: Call, configuration_id: str) -> Document:
     return {"enabled": enabled, "url": url}
 
 
+def _features(current: ReadOnly, call: Call) -> Document:
+    """Return the features after a request."""
+    features = _merged(current, call.get("features", {}))
+    pause = features["subscription_pause"]
+    return {**features, "subscription_pause": {**pause, "duration": _duration(pause["duration"])}}
+
+
+def _duration(given: ReadOnly) -> Document:
+    """Return how long customers may pause; raises ApiError for no time, or more than 3 years."""
+    if given["type"] == "indefinite":
+        return {"interval_options": [], "type": "indefinite"}
+    path = "features[subscription_pause][duration][interval_options]"
+    options = [{"interval_count": 1, **one} for one in given["interval_options"] or []]
+    if not options:
+        raise missing_param(path)
+    for one in options:
+        if not 0 < add_interval(0, one["interval"], one["interval_count"]) <= LONGEST_PAUSE:
+            raise invalid("A pause takes up to three years.", param=path)
+    return {"interval_options": options, "type": "interval_options"}
+
+
 def _merged(current: ReadOnly, given: ReadOnly) -> Document:
     """Return the features after an update; each keeps what is not named."""
     merged: Document = dict(current)
@@ -82,8 +109,9 @@ def update(call: Call) -> Document:
     """Update a configuration."""
     configuration = call.world.find(KIND, call.id)
     configuration |= call.pick("active", "default_return_url", "name")
-    for name in ("business_profile", "features"):
-        configuration[name] = _merged(configuration[name], call.get(name, {}))
+    profile = _merged(configuration["business_profile"], call.get("business_profile", {}))
+    configuration["business_profile"] = profile
+    configuration["features"] = _features(configuration["features"], call)
     if "metadata" in call.params:
         given = call.params["metadata"]
         configuration["metadata"] = merge_metadata(configuration["metadata"], given)
@@ -104,6 +132,10 @@ FEATURES = supports(
         "mode",
         "proration_behavior",
         cancellation_reason=supports("enabled", "options"),
+    ),
+    subscription_pause=supports(
+        "enabled",
+        duration=supports("type", interval_options=supports("interval", "interval_count")),
     ),
     subscription_update=supports(
         "default_allowed_updates",

@@ -6,7 +6,7 @@ from stripe_sandbox.billing.portal_sessions import CONFIGURATION, open_portal
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Operation
-from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.supported import supports
 
 
 def create(call: Call) -> Document:
@@ -59,6 +59,7 @@ def _check_references(call: Call, flow: ReadOnly) -> None:
 
 
 FLOW = supports(
+    "type",
     after_completion=supports(
         "type",
         hosted_confirmation=supports("custom_message"),
@@ -67,17 +68,12 @@ FLOW = supports(
     subscription_cancel=supports(
         "subscription", retention=supports("type", coupon_offer=supports("coupon"))
     ),
+    subscription_pause=supports("subscription"),
     subscription_update=supports("subscription"),
     subscription_update_confirm=supports(
         "subscription",
         discounts=supports("coupon", "promotion_code"),
         items=supports("id", "price", "quantity"),
-    ),
-    type=one_of(
-        "payment_method_update",
-        "subscription_cancel",
-        "subscription_update",
-        "subscription_update_confirm",
     ),
 )
 CREATE = supports("configuration", "customer", "locale", "return_url", flow_data=FLOW)

@@ -1,8 +1,10 @@
 """Reads the phases of a subscription schedule."""
 
+from stripe_sandbox.billing.automatic_tax import check_prices
 from stripe_sandbox.billing.changes import refuse_quantity
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.periods import add_interval
+from stripe_sandbox.billing.phase_settings import days_until_due, setting_of
 from stripe_sandbox.billing.subscription_schedules import make_phase
 from stripe_sandbox.billing.taxes import check_behavior, find_rates
 from stripe_sandbox.billing.usage import is_metered
@@ -15,6 +17,12 @@ from stripe_sandbox.supported import one_of, supports
 PLAIN = ("billing_cycle_anchor", "default_payment_method", "description")
 DISCOUNTS = supports("coupon", "discount", "promotion_code")
 ITEM = supports("metadata", "plan", "price", "quantity", "tax_rates", discounts=DISCOUNTS)
+SETTINGS = supports(
+    "collection_method",
+    automatic_tax=supports("enabled"),
+    invoice_settings=supports("days_until_due"),
+)
+DEFAULT_SETTINGS = supports("default_payment_method", "description", base=SETTINGS)
 PHASE = supports(
     *PLAIN,
     "default_tax_rates",
@@ -23,6 +31,7 @@ PHASE = supports(
     "proration_behavior",
     "trial",
     "trial_end",
+    base=SETTINGS,
     add_invoice_items=supports("metadata", "price", "quantity"),
     discounts=DISCOUNTS,
     end_date=one_of(int),
@@ -72,8 +81,38 @@ def _phase(call: Call, customer_id: str, given: ReadOnly, start: int, index: int
         discounts=_discounts(call, given, f"{path}[discounts]"),
         metadata=given.get("metadata") or {},
         proration_behavior=given.get("proration_behavior") or "create_prorations",
+        **read_settings(given),
         **{name: given.get(name) for name in PLAIN},
     )
+
+
+def read_settings(given: ReadOnly) -> Document:
+    """Return the settings in a phase or in `default_settings` as the schedule shows them."""
+    settings: Document = {}
+    if given.get("automatic_tax"):
+        enabled = given["automatic_tax"]["enabled"]
+        liability = {"type": "self"} if enabled else None
+        settings["automatic_tax"] = {"enabled": enabled, "liability": liability}
+    if given.get("collection_method"):
+        settings["collection_method"] = given["collection_method"]
+    if given.get("invoice_settings"):
+        settings["invoice_settings"] = {**given["invoice_settings"], "issuer": {"type": "self"}}
+    return settings
+
+
+def check_settings(call: Call, schedule: ReadOnly) -> None:
+    """Raise ApiError for invoices that are sent and never due, and for taxes of two kinds."""
+    for index, phase in enumerate(schedule["phases"]):
+        sends = setting_of(schedule, phase, "collection_method") == "send_invoice"
+        if sends and days_until_due(schedule, phase) is None:
+            message = "If collection_method is `send_invoice`, you must specify `days_until_due`."
+            raise invalid(message, param=f"phases[{index}][invoice_settings][days_until_due]")
+        tax = setting_of(schedule, phase, "automatic_tax") or {"enabled": False}
+        if not tax["enabled"]:
+            continue
+        if phase["default_tax_rates"] or any(item["tax_rates"] for item in phase["items"]):
+            raise invalid("You cannot use tax rates together with automatic tax.")
+        check_prices(call.world, [call.world.find("price", i["price"]) for i in phase["items"]])
 
 
 def _item(call: Call, given: ReadOnly, path: str) -> Document:

@@ -22,7 +22,7 @@ from stripe_sandbox.billing.setup_intents import (
 from stripe_sandbox.documents import Document, id_of, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
-from stripe_sandbox.resources.payment_intents import TYPES, listed_types
+from stripe_sandbox.resources.payment_intents import OPTIONS, TYPES, listed_types, options_of
 from stripe_sandbox.supported import supports
 
 
@@ -34,6 +34,7 @@ def create(call: Call) -> Document:
     named = call.pick("automatic_payment_methods", "description", "usage") | listed_types(call)
     values = {name: value for name, value in named.items() if value is not None}
     values |= {"customer": customer, "metadata": call.get("metadata", {})}
+    values |= options_of(call)
     if call.get("payment_method"):
         values["payment_method"] = usable_method(call.world, call.get("payment_method"), customer)
     intent = open_setup(call.world, values)
@@ -47,7 +48,7 @@ def update(call: Call) -> Document:
     world = call.world
     intent = world.find(KIND, call.id)
     refuse_final(intent, "updated")
-    intent |= call.pick("customer", "description") | listed_types(call)
+    intent |= call.pick("customer", "description") | listed_types(call) | options_of(call, intent)
     if "metadata" in call.params:
         intent["metadata"] = merge_metadata(intent["metadata"] or {}, call.params["metadata"])
     if call.get("payment_method"):
@@ -64,6 +65,7 @@ def confirm(call: Call) -> Document:
 
 def _confirm(call: Call, intent: Document) -> Document:
     refuse_final(intent, "confirmed")
+    intent |= options_of(call, intent)
     method_id = intent["payment_method"]
     if call.get("payment_method"):
         customer = id_of(intent["customer"])
@@ -100,7 +102,12 @@ def list_attempts(call: Call) -> Document | Listing:
 PATH = "/setup_intents"
 ONE = f"{PATH}/{{id}}"
 UPDATE = supports(
-    "customer", "description", "metadata", "payment_method", allowed_payment_method_types=TYPES
+    "customer",
+    "description",
+    "metadata",
+    "payment_method",
+    allowed_payment_method_types=TYPES,
+    payment_method_options=OPTIONS,
 )
 CREATE = supports(
     "automatic_payment_methods", "confirm", "mandate_data", "return_url", "usage", base=UPDATE
@@ -122,7 +129,7 @@ OPERATIONS = (
         f"{ONE}/confirm",
         SetupIntentConfirmParams,
         confirm,
-        supports("mandate_data", "payment_method", "return_url"),
+        supports("mandate_data", "payment_method", "return_url", payment_method_options=OPTIONS),
     ),
     Operation(
         "POST",

@@ -9,8 +9,12 @@ from stripe.params import (
     SubscriptionScheduleUpdateParams,
 )
 
+from stripe_sandbox.billing.customers import check_owner
+from stripe_sandbox.billing.pause_schedules import plan_pause
+from stripe_sandbox.billing.phase_settings import SETTINGS, setting_of
 from stripe_sandbox.billing.phases import change_current_phase, plan_expiry, start_schedule
 from stripe_sandbox.billing.subscription_schedules import (
+    DEFAULTS,
     KIND,
     OPEN,
     cancel_unstarted,
@@ -30,7 +34,14 @@ from stripe_sandbox.operations import (
     listing,
     retrieve,
 )
-from stripe_sandbox.resources.schedule_phases import PHASE, read_phases
+from stripe_sandbox.resources.pause_schedule_params import read_pauses
+from stripe_sandbox.resources.schedule_phases import (
+    DEFAULT_SETTINGS,
+    PHASE,
+    check_settings,
+    read_phases,
+    read_settings,
+)
 from stripe_sandbox.resources.subscriptions import end_now
 from stripe_sandbox.supported import one_of, supports
 
@@ -52,16 +63,44 @@ def create(call: Call) -> Document:
         world,
         customer["id"],
         read_phases(call, customer["id"], start),
+        default_settings=_default_settings(call, DEFAULTS),
         end_behavior=call.get("end_behavior", "release"),
         metadata=call.get("metadata", {}),
     )
+    check_settings(call, schedule)
     plan_expiry(world, schedule)
-    return start_schedule(world, schedule) if start == now else schedule
+    if start == now:
+        schedule = start_schedule(world, schedule)
+    return _take_pauses(call, schedule)
+
+
+def _default_settings(call: Call, known: ReadOnly) -> Document:
+    """Return the default settings after a request; what it does not name stays."""
+    given = call.get("default_settings", {})
+    method = given.get("default_payment_method")
+    if method:
+        owner = call.get("customer") or call.world.find(KIND, call.id)["customer"]
+        check_owner(call.world, method, owner, "default_settings[default_payment_method]")
+    plain = {
+        name: given[name] for name in ("default_payment_method", "description") if name in given
+    }
+    return {**known, **read_settings(given), **plain}
+
+
+def _take_pauses(call: Call, schedule: Document) -> Document:
+    """Plan the pauses of a new schedule, if it has any."""
+    if not call.get("pause_schedules"):
+        return schedule
+    subscription = schedule["subscription"] and call.world.find(
+        "subscription", schedule["subscription"]
+    )
+    schedule["pause_schedules"] = read_pauses(call, schedule, subscription)
+    return plan_pause(call.world, call.world.change(schedule))
 
 
 def _create_from(call: Call) -> Document:
     world = call.world
-    for name in ("customer", "end_behavior", "phases", "start_date"):
+    for name in ("customer", "default_settings", "end_behavior", "phases", "start_date"):
         if call.get(name) is not None:
             message = f"You cannot set `{name}` if `from_subscription` is set."
             raise invalid(message, param=name)
@@ -72,38 +111,50 @@ def _create_from(call: Call) -> Document:
             f"`{subscription['schedule']}`.",
             param="from_subscription",
         )
-    if subscription["status"] in FINAL_STATUSES | {"incomplete", "paused"}:
+    refused = FINAL_STATUSES | {"incomplete", "paused"}
+    if call.get("pause_schedules"):
+        refused -= {"paused"}
+    if subscription["status"] in refused:
         message = f"You cannot migrate a subscription that is `{subscription['status']}`."
         raise invalid(message, param="from_subscription")
     schedule = create_from(world, subscription, call.get("metadata", {}))
     plan_expiry(world, schedule)
-    return schedule
+    return _take_pauses(call, schedule)
 
 
 def update(call: Call) -> Document:
     """Update the phases, which replace the current and the later ones, and what follows them."""
     world = call.world
     schedule = _open_schedule(call, "update")
+    known = _current_phase(schedule) if schedule["current_phase"] else None
     if "metadata" in call.params:
         schedule["metadata"] = merge_metadata(schedule["metadata"], call.params["metadata"])
     schedule["end_behavior"] = call.get("end_behavior", schedule["end_behavior"])
-    if schedule["status"] == "not_started":
+    schedule["default_settings"] = _default_settings(call, schedule["default_settings"])
+    if known is None:
         if call.get("phases"):
             start = schedule["phases"][0]["start_date"]
             schedule["phases"] = read_phases(call, schedule["customer"], start)
+        check_settings(call, schedule)
+        schedule["pause_schedules"] = read_pauses(call, schedule)
     else:
-        _update_running(call, schedule)
+        _update_running(call, schedule, known)
     plan_expiry(world, schedule)
-    return world.change(schedule)
+    schedule = world.change(schedule)
+    return plan_pause(world, schedule) if "pause_schedules" in call.params else schedule
 
 
-def _update_running(call: Call, schedule: Document) -> None:
+def _update_running(call: Call, schedule: Document, known: ReadOnly) -> None:
+    """Update a schedule that has begun; `known` is its current phase as it was."""
     world = call.world
-    known = _replace_phases(call, schedule) if call.get("phases") else None
+    if call.get("phases"):
+        _replace_phases(call, schedule)
+    check_settings(call, schedule)
     subscription = world.find("subscription", schedule["subscription"])
+    schedule["pause_schedules"] = read_pauses(call, schedule, subscription)
     set_end(world, subscription, schedule)
     world.change(subscription)
-    if known:
+    if call.params.keys() & {"default_settings", "phases"}:
         behavior = call.get("proration_behavior", "create_prorations")
         change_current_phase(world, schedule, known, behavior)
 
@@ -120,18 +171,22 @@ def _open_schedule(call: Call, verb: str) -> Document:
     return schedule
 
 
-def _replace_phases(call: Call, schedule: Document) -> Document:
-    """Replace the phases from the current one on; return the current one as it was."""
+def _current_phase(schedule: ReadOnly) -> Document:
+    """Return the current phase, with the settings that it has by the schedule's defaults."""
+    start = schedule["current_phase"]["start_date"]
+    phase = next(one for one in schedule["phases"] if one["start_date"] == start)
+    return {**phase, **{name: setting_of(schedule, phase, name) for name in SETTINGS}}
+
+
+def _replace_phases(call: Call, schedule: Document) -> None:
+    """Replace the phases from the current one on."""
     current = schedule["current_phase"]
     past = [phase for phase in schedule["phases"] if phase["end_date"] <= current["start_date"]]
-    phases = schedule["phases"]
-    known: Document = next(p for p in phases if p["start_date"] == current["start_date"])
     given = read_phases(call, schedule["customer"], current["start_date"])
     if given[0]["end_date"] <= call.world.time_of(schedule):
         raise invalid("The current phase must end in the future.", param="phases[0][end_date]")
     schedule["phases"] = [*past, *given]
     schedule["current_phase"] = {name: given[0][name] for name in ("start_date", "end_date")}
-    return known
 
 
 def release_schedule(call: Call) -> Document:
@@ -164,7 +219,12 @@ def _is_scheduled(schedule: ReadOnly, wanted: bool) -> bool:
 
 PATH = "/subscription_schedules"
 MOMENTS = ("canceled_at", "completed_at", "released_at")
-SHARED = supports("metadata", end_behavior=one_of("cancel", "release"))
+SHARED = supports(
+    "metadata",
+    "pause_schedules",
+    default_settings=DEFAULT_SETTINGS,
+    end_behavior=one_of("cancel", "release"),
+)
 CREATE = supports(
     "customer", "from_subscription", base=SHARED, phases=PHASE, start_date=one_of(int, "now")
 )

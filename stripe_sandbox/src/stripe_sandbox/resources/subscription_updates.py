@@ -25,6 +25,7 @@ from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call
 from stripe_sandbox.resources.invoice_items import ONE_TIME, one_time_charges
+from stripe_sandbox.resources.payment_intents import TYPES
 from stripe_sandbox.resources.prices import RECURRING_AMOUNT, named_price
 from stripe_sandbox.supported import supports
 from stripe_sandbox.world import World
@@ -33,6 +34,13 @@ NEW_ITEM = supports(
     "discounts", "metadata", "plan", "price", "quantity", "tax_rates", price_data=RECURRING_AMOUNT
 )
 CHANGED_ITEM = supports("deleted", "id", base=NEW_ITEM)
+PAYMENT_SETTINGS = supports(
+    "save_default_payment_method",
+    payment_method_options=supports(
+        card=supports("request_three_d_secure"), us_bank_account=supports("verification_method")
+    ),
+    payment_method_types=TYPES,
+)
 UPDATE = supports(
     "cancel_at",
     "cancel_at_period_end",
@@ -52,7 +60,7 @@ UPDATE = supports(
     add_invoice_items=ONE_TIME,
     automatic_tax=supports("enabled"),
     items=CHANGED_ITEM,
-    payment_settings=supports("save_default_payment_method"),
+    payment_settings=PAYMENT_SETTINGS,
     trial_settings=supports(end_behavior=supports("missing_payment_method")),
 )
 PLAIN = ("description", "default_payment_method")
