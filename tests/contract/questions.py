@@ -70,7 +70,8 @@ async def _(account: Account) -> Answer:
     await person.subscribe()
     await person.step(28)
     [event, *_] = await person.events("invoice.upcoming")
-    return unless(str(event.data.object["id"]).startswith("upcoming_in"), event.data.object)
+    invoice_id = getattr(event.data.object, "id", None)
+    return unless(str(invoice_id).startswith("upcoming_in"), f"its id is {invoice_id}")
 
 
 @asks("`cancel_at_period_end` after an immediate cancellation")

@@ -1,22 +1,36 @@
 """Asks a test account what no documentation settles: a real one by `make test-contract`.
 
-Without a key the sandbox is asked itself, so that the questions are known to work.
+Without a key the sandbox is asked itself, so that the questions are known to work. With a key,
+STRIPE_API_BASE asks another address than Stripe's, such as that of a sandbox that runs already.
 """
 
 import os
-import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import stripe
 
-from stripe_sandbox import SandboxConfig, running_sandbox
+from stripe_sandbox import Choices, SandboxConfig, running_sandbox
 from tests.contract.account import Account, LiveKeyError, check_key
 from tests.contract.questions import QUESTIONS
 from tests.stripe_sandbox.conftest import connect, disconnect
 
 KEY = os.environ.get("STRIPE_CONTRACT_KEY", "")
+BASE = os.environ.get("STRIPE_API_BASE", "https://api.stripe.com")
+OTHER_WAYS = {
+    "dates of events on a test clock": Choices(event_time="clock"),
+    "`invoice.upcoming`": Choices(upcoming_invoice_ids=False),
+    "`cancel_at_period_end` after an immediate cancellation": Choices(ended_flag="cleared"),
+    "a discount of a subscription or an item that takes another one's place": Choices(
+        replaced_discounts="created-deleted"
+    ),
+    "a `once` coupon that is used up": Choices(used_up_discounts="silent"),
+    "items of a subscription with a schedule, changed directly": Choices(scheduled_items="refuse"),
+}
+"""The rows that have a switch, with the other way of it."""
+
 PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 
 
@@ -24,8 +38,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 async def api() -> AsyncIterator[stripe.StripeClient]:
     if KEY:
         key, client = check_key(KEY), stripe.AIOHTTPClient()
-        real = stripe.StripeClient(key, http_client=client, max_network_retries=3)
-        yield real
+        yield stripe.StripeClient(
+            key, http_client=client, max_network_retries=3, base_addresses={"api": BASE}
+        )
         await client.close_async()
         return
     async with running_sandbox(SandboxConfig(seed=1)) as sandbox:
@@ -34,14 +49,21 @@ async def api() -> AsyncIterator[stripe.StripeClient]:
         await disconnect(asked)
 
 
-@pytest.fixture
-async def account(api: stripe.StripeClient) -> AsyncIterator[Account]:
+@asynccontextmanager
+async def stocked(api: stripe.StripeClient) -> AsyncIterator[Account]:
+    """Stock an account during the block."""
     account = Account(api)
     await account.stock()
     try:
         yield account
     finally:
         await account.clear()
+
+
+@pytest.fixture
+async def account(api: stripe.StripeClient) -> AsyncIterator[Account]:
+    async with stocked(api) as account:
+        yield account
 
 
 @pytest.mark.skipif(bool(KEY), reason="each question is asked alone of a real account")
@@ -57,6 +79,16 @@ async def test_a_real_account_does_as_the_sandbox_assumes(account, row):
     assert answer is None, f"{row}: {answer}"
 
 
+@pytest.mark.skipif(bool(KEY), reason="a real account has no switches")
+@pytest.mark.parametrize("row", OTHER_WAYS)
+async def test_a_switch_answers_its_question_the_other_way(row):
+    async with running_sandbox(SandboxConfig(seed=1, choices=OTHER_WAYS[row])) as sandbox:
+        api = await connect(sandbox.url)
+        async with stocked(api) as account:
+            assert await QUESTIONS[row](account) is not None
+        await disconnect(api)
+
+
 @pytest.mark.parametrize("key", ["sk_live_x", "rk_live_x", "pk_test_x", "x"])
 def test_a_key_that_is_not_of_test_mode_is_refused(key):
     with pytest.raises(LiveKeyError):
@@ -65,7 +97,13 @@ def test_a_key_that_is_not_of_test_mode_is_refused(key):
 
 def test_the_page_says_which_rows_are_asked():
     """The last column of the unconfirmed rows."""
+    asked = [row for row in unconfirmed() if row[-1] == "yes"]
+    assert {row[0] for row in asked} == QUESTIONS.keys()
+    assert {row[0] for row in asked if row[-2].startswith("`--")} == OTHER_WAYS.keys()
+
+
+def unconfirmed() -> list[list[str]]:
+    """Return the cells of the rows of the unconfirmed."""
     text = PAGE.read_text().partition("## Unconfirmed")[2].partition("\n## ")[0]
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    asked = {row[0].strip() for row in rows[1:] if re.search(r"\byes$", row[-1].strip())}
-    assert asked == QUESTIONS.keys()
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines[1:]]

@@ -9,6 +9,13 @@ PAYMENT = {
     "payment_method": "$default_card",
 }
 CONFIRMED = {**PAYMENT, "confirm": True, "return_url": "https://shop.example/"}
+UNVERIFIED = {
+    "payment_method": "pm_usBankAccount_success",
+    "allowed_payment_method_types": ["us_bank_account"],
+    "payment_method_options": {"us_bank_account": {"verification_method": "microdeposits"}},
+    "mandate_data": {"customer_acceptance": {"type": "offline"}},
+    "confirm": True,
+}
 LIST = {"limit": 3}
 SESSION = {
     "mode": "subscription",
@@ -23,6 +30,12 @@ PAYMENTS = [
     call("payment_intents.confirm", "$payment", {"return_url": "https://shop.example/"}),
     call("payment_intents.list", LIST),
     call("payment_intents.search", {"query": "status:'succeeded'"}),
+    call("payment_intents.amount_details_line_items.list", "$payment"),
+    call(
+        "payment_intents.create",
+        {**CONFIRMED, "amount": 500},
+        part="id",
+    ),
     call("payment_intents.create", PAYMENT, abandoned="id"),
     call("payment_intents.cancel", "$abandoned"),
     call(
@@ -38,8 +51,33 @@ PAYMENTS = [
         "setup_intents.confirm",
         "$setup",
         {"payment_method": "pm_card_visa", "return_url": "https://shop.example/"},
+    ),
+    call(
+        "setup_intents.create",
+        {
+            "customer": "$customer",
+            "payment_method": "pm_usBankAccount_success",
+            "allowed_payment_method_types": ["us_bank_account"],
+            "mandate_data": {"customer_acceptance": {"type": "offline"}},
+            "confirm": True,
+        },
         mandate="mandate",
     ),
+    call("mandates.retrieve", "$mandate"),
+    call("setup_intents.create", {**UNVERIFIED, "customer": "$customer"}, unverified_setup="id"),
+    call("setup_intents.verify_microdeposits", "$unverified_setup", {"amounts": [32, 45]}),
+    call(
+        "payment_intents.create",
+        {**UNVERIFIED, "amount": 2000, "currency": "usd", "customer": "$customer"},
+        unverified="id",
+    ),
+    call("payment_intents.verify_microdeposits", "$unverified", {"amounts": [32, 45]}),
+    call(
+        "test_helpers.confirmation_tokens.create",
+        {"payment_method": "pm_card_visa"},
+        confirmation="id",
+    ),
+    call("confirmation_tokens.retrieve", "$confirmation"),
     call("setup_intents.list", LIST),
     call("setup_attempts.list", {"setup_intent": "$setup"}),
     call("setup_intents.create", {}, abandoned_setup="id"),

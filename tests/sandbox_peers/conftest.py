@@ -49,6 +49,12 @@ class RunningSandbox:
             now = json.load(answer)["now"]
         self.control("clock", advance_to=now + days * 86_400)
 
+    def pass_days_of_clocks(self, days: int) -> None:
+        """Move every test clock."""
+        for clock in self.everything("/v1/test_helpers/test_clocks"):
+            moved = clock["frozen_time"] + days * 86_400
+            self.control("clock", test_clock=clock["id"], advance_to=moved)
+
     def everything(self, path: str) -> list[dict[str, Any]]:
         """Return all objects of a list, newest first."""
         found: list[dict[str, Any]] = []

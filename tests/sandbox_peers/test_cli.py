@@ -90,6 +90,7 @@ class Cli:
         for days in (0, 14):
             if days:
                 sandbox.pass_days(days)
+                sandbox.pass_days_of_clocks(days)
             come = {one["id"] for one in sandbox.everything(f"/v1/events?type={wanted}")}
             if come - known:
                 return None

@@ -107,6 +107,10 @@ async def api(sandbox: Sandbox) -> AsyncIterator[stripe.StripeClient]:
     await disconnect(client)
 
 
+PENDING: Any = {"pending_invoice_items_behavior": "include"}
+"""A new draft takes the customer's pending invoice items."""
+
+
 @dataclass
 class Shop:
     """A catalogue to buy from, and the steps that tests repeat."""

@@ -70,7 +70,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 """Values that suit a param of this name."""
 
-LISTS = {"add_invoice_items", "invoice_items", "items", "line_items", "phases"}
+LISTS = {"add_invoice_items", "invoice_items", "items", "line_items", "lines", "phases"}
 
 
 def entry(container: str, *params: str, **given: Any) -> dict[str, Scene]:

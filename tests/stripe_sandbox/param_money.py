@@ -23,6 +23,11 @@ def add_money(desk: Desk) -> None:
     desk.names["disputed_charge"] = made["latest_charge"]
     do("POST /payment_methods/{id}/attach", of=BANK, keep="bank",
        customer=desk.names["customer"])  # fmt: skip
+    for name, token in (("ctoken", "pm_card_visa"), ("other_ctoken", "pm_card_amex")):
+        do("POST /test_helpers/confirmation_tokens", keep=name, payment_method=token)
+    for name, amount in (("part", 300), ("other_part", 400)):
+        do("POST /payment_intents", keep=name, customer="$poor", amount=amount, currency="usd",
+           confirm=True, payment_method="$poor_card")  # fmt: skip
     do("POST /setup_intents", keep="setup_intent", customer="$customer")
     do("POST /setup_intents", keep="set_up", customer="$customer", confirm=True,
        payment_method="$card")  # fmt: skip
@@ -85,7 +90,9 @@ def _mandate(**given: object) -> dict[str, Scene]:
     }
 
 
+TOKENS = case("$ctoken", "$other_ctoken", payment_method=None)
 CONFIRMED = {
+    "confirmation_token": TOKENS,
     **_mandate(payment_method=BANK),
     "allowed_payment_method_types": case(["card"], ["card", "link"]),
     "return_url": case(URL, payment_method="pm_card_authenticationRequired"),
@@ -196,6 +203,7 @@ MONEY: dict[str, Scene] = {
     ),
     "POST /setup_intents": scene(
         cases={
+            "confirmation_token": case("$ctoken", "$other_ctoken", confirm=True),
             **_mandate(payment_method=BANK, confirm=True),
             "allowed_payment_method_types": case(["card"], ["sepa_debit"]),
             "confirm": case(payment_method="pm_card_visa"),
@@ -212,11 +220,20 @@ MONEY: dict[str, Scene] = {
         "setup_intent",
         payment_method="$card",
         cases={
+            "confirmation_token": TOKENS,
             **_mandate(payment_method=BANK),
             "return_url": case(URL, payment_method="pm_card_authenticationRequired"),
         },
     ),
     "POST /setup_intents/{id}/cancel": scene("setup_intent"),
+    "POST /test_helpers/confirmation_tokens": scene(
+        payment_method="pm_card_visa",
+        cases={"payment_method": case("pm_card_visa", "pm_card_amex"), **_shipping()},
+    ),
+    "POST /balance_settings": scene(),
+    "POST /invoices/{id}/attach_payment": scene(
+        "open", cases={"payment_intent": case("$part", "$other_part")}
+    ),
     "GET /setup_attempts": scene(
         setup_intent="$set_up", cases={"setup_intent": case("$set_up", "$set_up_again")}
     ),

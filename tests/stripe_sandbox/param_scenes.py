@@ -19,6 +19,7 @@ from tests.stripe_sandbox.param_cases import (
 )
 from tests.stripe_sandbox.param_checkout import CHECKOUT_MODES
 from tests.stripe_sandbox.param_files import FILES
+from tests.stripe_sandbox.param_lines import LINES, PRICED
 from tests.stripe_sandbox.param_meters import METERED, METERS
 from tests.stripe_sandbox.param_money import MONEY
 from tests.stripe_sandbox.param_portal import PORTAL_FLOWS
@@ -81,6 +82,7 @@ IN_EUROS = {
 
 SCENES: dict[str, Scene] = {
     **FILES,
+    **LINES,
     **METERS,
     **MONEY,
     **SCHEDULES,
@@ -212,12 +214,13 @@ SCENES: dict[str, Scene] = {
             "currency": case(),
             "customer": case(),
             "subscription": case("$subscription"),
+            "invoice": case("$empty_draft"),
             "pricing.price": case("$domain", "$setup"),
             "unit_amount_decimal": case(1, 2, amount=None),
             **{f"price_data.{name}": case(price_data=AMOUNT, amount=None) for name in AMOUNTS},
         },
     ),
-    "POST /invoiceitems/{id}": scene("item"),
+    "POST /invoiceitems/{id}": scene("item", cases=PRICED),
     "POST /invoices/create_preview": scene(
         subscription="$subscription",
         cases={

@@ -24,7 +24,8 @@ def add_terms(desk: Desk) -> None:
     desk.do("POST /subscriptions/{id}", of="declining", default_payment_method="$declined_card")
     desk.do("POST /billing_portal/configurations", keep="portal_configuration", features=OFFERED)
     desk.do("POST /invoiceitems", customer="$declined", amount=900, currency="usd")
-    desk.do("POST /invoices", keep="to_send", customer="$declined", **SENT, **DUE)
+    desk.do("POST /invoices", keep="to_send", customer="$declined", **SENT, **DUE,
+            pending_invoice_items_behavior="include")  # fmt: skip
 
 
 PRICE_DATA = {f"price_data.{name}": case(price_data=PLAN, price=None) for name in AMOUNTS + TERMS}

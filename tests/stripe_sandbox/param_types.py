@@ -62,7 +62,7 @@ def scalars(kind: object) -> list[Any]:
         elif origin is list:
             found += [{"0": one} for one in scalars(arguments[0])]
         elif origin is dict and not nested(choice):
-            found.append({"key": "x"})
+            found.append({"key": next(iter(scalars(arguments[1])), "x")})
         elif choice in SCALARS:
             found.append("true" if choice is bool else "x" if choice is str else "1")
     return found

@@ -137,9 +137,12 @@ def _add_invoices(desk: Desk) -> None:
     do("POST /invoices", keep="empty_draft", customer="$customer",
        pending_invoice_items_behavior="exclude")  # fmt: skip
     do("POST /invoiceitems", customer="$poor", amount=900, currency="usd")
-    do("POST /invoices", keep="draft", customer="$poor", auto_advance=False)
+    [line] = do("POST /invoices", keep="draft", customer="$poor", auto_advance=False,
+                pending_invoice_items_behavior="include")["lines"]["data"]  # fmt: skip
+    desk.names["draft_line"] = line["id"]
+    desk.names["draft_line_path"] = f"{desk.names['draft']}/{line['id']}"
     do("POST /invoiceitems", customer="$poor", amount=800, currency="usd")
-    do("POST /invoices", keep="open", customer="$poor")
+    do("POST /invoices", keep="open", customer="$poor", pending_invoice_items_behavior="include")
     do("POST /invoices/{id}/finalize", of="open", auto_advance=False)
     [payment] = do("GET /invoice_payments", invoice="$subscription_invoice")["data"]
     desk.names["payment"] = payment["payment"]["payment_intent"]

@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from tests.stripe_sandbox.conftest import DAY, START
+from tests.stripe_sandbox.conftest import DAY, PENDING, START
 from tests.stripe_sandbox.test_billing import add_default_card
 
 HOUR = 3600
@@ -203,7 +203,9 @@ async def test_a_draft_of_its_own_waits_for_a_location(shop):
     v1 = shop.api.v1
     item = {"customer": customer, "currency": "usd"}
     await v1.invoice_items.create_async(item | {"amount": 1000})
-    draft = await v1.invoices.create_async({"customer": customer, "auto_advance": True, **ON})
+    draft = await v1.invoices.create_async(
+        {"customer": customer, "auto_advance": True, **ON, **PENDING}
+    )
     assert draft.automatic_tax.status == "requires_location_inputs"
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await v1.invoices.finalize_invoice_async(draft.id)
@@ -225,7 +227,7 @@ async def test_automatic_tax_of_a_draft_goes_off_and_on(shop):
     _, customer = await buyer(shop, address=GERMANY)
     v1 = shop.api.v1
     await v1.invoice_items.create_async({"customer": customer, "amount": 1000, "currency": "usd"})
-    draft = await v1.invoices.create_async({"customer": customer})
+    draft = await v1.invoices.create_async({"customer": customer, **PENDING})
     for enabled, total in ((True, 1190), (False, 1000)):
         changed = await v1.invoices.update_async(draft.id, {"automatic_tax": {"enabled": enabled}})
         assert (changed.total, changed.automatic_tax.enabled) == (total, enabled)

@@ -1,4 +1,4 @@
-"""Invoices and credit notes as PDF, and receipts."""
+"""Invoices, credit notes and quotes as PDF, and receipts."""
 
 import re
 
@@ -59,6 +59,28 @@ async def test_a_receipt_names_the_card_and_what_has_come_back(shop, invoice):
     assert (status, kind) == (200, "text/html")
     for text in (b"$24.83", b"-$1.00", b"visa 4242", b"Subscription creation"):
         assert text in page
+
+
+async def test_a_finalized_quote_has_a_pdf(shop, sandbox):
+    v1 = shop.api.v1
+    _, customer = await shop.clocked_customer()
+    quote = await v1.quotes.create_async(
+        {"customer": customer, "line_items": shop.lines("monthly", "domain")}
+    )
+    url = f"{sandbox.url}/v1/quotes/{quote.id}/pdf"
+    async with ClientSession(headers={"Authorization": "Bearer sk_test_x"}) as browser:
+        async with browser.get(url) as page:
+            assert (page.status, (await page.json())["error"]["type"]) == (
+                400, "invalid_request_error",
+            )  # fmt: skip
+        quote = await v1.quotes.finalize_quote_async(quote.id)
+        async with browser.get(url) as page:
+            assert page.content_type == "application/pdf"
+            found = texts(await page.read())
+    assert f"Quote {quote.number}" in found
+    assert found[-2:] == ["Total", "$22.99"]
+    status, _, _ = await fetch(url)
+    assert status == 401
 
 
 async def test_a_credit_note_has_a_pdf_too(shop, invoice):

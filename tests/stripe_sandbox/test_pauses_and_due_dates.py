@@ -4,7 +4,7 @@ import pytest
 import stripe
 
 from stripe_sandbox import Dunning, SandboxConfig, WebhookTarget
-from tests.stripe_sandbox.conftest import DAY, SECRET, START
+from tests.stripe_sandbox.conftest import DAY, PENDING, SECRET, START
 from tests.stripe_sandbox.test_refusals import customer_with_card, refused, subscribe
 
 MIDDLE = START + 15 * DAY + DAY // 2
@@ -145,7 +145,7 @@ async def test_an_invoice_by_hand_has_a_date_to_be_paid(shop):
     v1 = shop.api.v1
     customer, _ = await customer_with_card(shop)
     await v1.invoice_items.create_async({"customer": customer, "amount": 900, "currency": "usd"})
-    by_invoice = {"customer": customer, "collection_method": "send_invoice"}
+    by_invoice = {"customer": customer, "collection_method": "send_invoice", **PENDING}
     with refused("days_until_due"):
         await v1.invoices.create_async(by_invoice)
     draft = await v1.invoices.create_async({**by_invoice, "days_until_due": 14})

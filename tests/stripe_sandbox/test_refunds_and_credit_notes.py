@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.stripe_sandbox.conftest import DAY, START
+from tests.stripe_sandbox.conftest import DAY, PENDING, START
 from tests.stripe_sandbox.test_refusals import refused
 
 
@@ -253,7 +253,7 @@ async def test_a_void_invoice_gives_the_applied_balance_back(shop):
     await shop.api.v1.invoice_items.create_async(
         {"customer": customer, "amount": 1000, "currency": "usd"}
     )
-    draft = await shop.api.v1.invoices.create_async({"customer": customer})
+    draft = await shop.api.v1.invoices.create_async({"customer": customer, **PENDING})
     invoice = await shop.api.v1.invoices.finalize_invoice_async(draft.id)
     assert invoice.amount_due == 700
     await shop.api.v1.invoices.void_invoice_async(invoice.id)

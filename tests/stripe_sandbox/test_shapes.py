@@ -17,6 +17,7 @@ from tests.stripe_sandbox.shape_check import shape_problems
 MADE = set(shapes.CLASSES) - {
     "account",
     "balance",
+    "balance_settings",
     "billing.meter_event",
     "billing.meter_event_adjustment",
     "billing.meter_event_summary",

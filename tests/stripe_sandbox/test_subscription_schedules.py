@@ -314,3 +314,17 @@ class TestItemsAreRefused:
             await shop.api.v1.subscriptions.update_async(
                 subscription.id, {"items": [{"id": item.id, "quantity": 2}]}
             )
+
+
+async def test_a_schedule_is_aborted_if_its_subscription_ends_unpaid(shop, driver):
+    clock, subscription, schedule = await scheduled(shop)
+    await plan_bigger(shop, schedule)
+    await driver.replace_card(subscription.customer, "4000000000000341")
+    await driver.advance_clock(clock, FEBRUARY + 20 * DAY)
+    assert (await shop.fetch(subscription.id)).status == "canceled"
+    found = await shop.api.v1.subscription_schedules.retrieve_async(schedule.id)
+    assert found.status == "canceled"
+    await driver.wait_idle()
+    told = {name for name in shop.receiver.types() if name.startswith("subscription_schedule.")}
+    assert "subscription_schedule.aborted" in told
+    assert "subscription_schedule.canceled" not in told

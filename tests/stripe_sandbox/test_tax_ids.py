@@ -3,6 +3,7 @@
 import pytest
 import stripe
 
+from tests.stripe_sandbox.conftest import PENDING
 from tests.stripe_sandbox.test_billing import add_default_card
 
 
@@ -109,7 +110,7 @@ async def test_an_invoice_shows_the_tax_ids_of_its_finalization(shop):
         customer, {"type": "eu_vat", "value": "DE123456789"}
     )
     await v1.invoice_items.create_async({"customer": customer, "amount": 1000, "currency": "usd"})
-    draft = await v1.invoices.create_async({"customer": customer})
+    draft = await v1.invoices.create_async({"customer": customer, **PENDING})
     assert [t.value for t in draft.customer_tax_ids] == ["DE123456789"]
     await v1.customers.tax_ids.create_async(customer, {"type": "us_ein", "value": "123456789"})
     final = await v1.invoices.finalize_invoice_async(draft.id)

@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from tests.stripe_sandbox.conftest import DAY, START
+from tests.stripe_sandbox.conftest import DAY, PENDING, START
 from tests.stripe_sandbox.test_billing import add_default_card
 
 
@@ -145,7 +145,9 @@ async def test_a_draft_takes_other_rates_and_follows_its_customer(shop):
     _, customer = await shop.clocked_customer()
     v1 = shop.api.v1
     await v1.invoice_items.create_async({"customer": customer, "amount": 1000, "currency": "usd"})
-    draft = await v1.invoices.create_async({"customer": customer, "default_tax_rates": [low]})
+    draft = await v1.invoices.create_async(
+        {"customer": customer, "default_tax_rates": [low], **PENDING}
+    )
     assert sums(draft) == (1000, 1000, 1050)
     draft = await v1.invoices.update_async(draft.id, {"default_tax_rates": [low, high]})
     assert (sums(draft), [t.amount for t in draft.total_taxes]) == ((1000, 1000, 1250), [50, 200])
@@ -164,7 +166,8 @@ async def test_an_invoice_item_can_be_taxed_until_it_is_invoiced(shop):
         {"customer": customer, "amount": 1000, "currency": "usd"}
     )
     await shop.api.v1.invoice_items.update_async(item.id, {"tax_rates": [vat]})
-    assert (await shop.api.v1.invoices.create_async({"customer": customer})).total == 1070
+    draft = await shop.api.v1.invoices.create_async({"customer": customer, **PENDING})
+    assert draft.total == 1070
 
 
 async def test_previews_tax_what_they_show(shop):

@@ -120,3 +120,24 @@ async def test_a_subscription_that_ended_with_its_period_still_says_so(shop):
     await shop.driver.wait_idle()
     deleted = shop.receiver.last("customer.subscription.deleted")["data"]["object"]
     assert deleted["cancel_at_period_end"] is True
+
+
+@pytest.mark.parametrize(("said", "paid"), [({}, False), ({"off_session": False}, True)])
+async def test_an_invoice_is_paid_off_session_unless_the_buyer_is_there(shop, said, paid):
+    v1 = shop.api.v1
+    _, customer = await shop.clocked_customer()
+    card = await v1.payment_methods.attach_async(
+        "pm_card_authenticationRequired", {"customer": customer}
+    )
+    made = await v1.invoices.create_async({"customer": customer, "currency": "usd"})
+    await v1.invoices.add_lines_async(made.id, {"lines": [{"amount": 900}]})
+    given = {"payment_method": card.id, **said}
+    if paid:
+        assert (await v1.invoices.pay_async(made.id, given)).status == "paid"
+        return
+    with pytest.raises(stripe.CardError) as declined:
+        await v1.invoices.pay_async(made.id, given)
+    assert declined.value.code == "invoice_payment_intent_requires_action"
+    await shop.driver.wait_idle()
+    told = shop.receiver.last("invoice.payment_action_required")
+    assert told["data"]["object"]["id"] == made.id

@@ -258,7 +258,9 @@ async def bill_by_hand(town: Town, number: int) -> None:
         await api.invoice_items.create_async(
             {"customer": held.customer, "amount": 500, "currency": "usd"}
         )
-        made = await api.invoices.create_async({"customer": held.customer})
+        made = await api.invoices.create_async(
+            {"customer": held.customer, "pending_invoice_items_behavior": "include"}
+        )
         if number % 2:
             await api.invoices.finalize_invoice_async(made.id, {"auto_advance": False})
 

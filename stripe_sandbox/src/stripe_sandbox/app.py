@@ -83,11 +83,11 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     )
     app[WORLD] = world
     FilePages(world).add_routes(app)
+    PaperPages(world).add_routes(app)
     Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)
     InvoicePages(world).add_routes(app)
-    PaperPages(world).add_routes(app)
     AuthenticationPages(world).add_routes(app)
     VerificationPages(world).add_routes(app)
     Control(world, faults, rate_limit, dispatcher, wall_clock).add_routes(app)

@@ -33,7 +33,7 @@ ON_REQUEST: Mapping[str, frozenset[str]] = {
 }
 """Fields that Stripe sends only if expanded, or only at creation."""
 
-NEVER_SENT = frozenset({"currency_options", "deleted"})
+NEVER_SENT = frozenset({"automatic_transfer_rules_by_currency", "currency_options", "deleted"})
 """Fields that are absent rather than null."""
 
 ALTERNATIVES = frozenset(
@@ -43,6 +43,7 @@ ALTERNATIVES = frozenset(
         "PaymentMethod",
         "PaymentMethodDetails",
         "PaymentMethodOptions",
+        "PaymentMethodPreview",
     }
 )
 """Classes with one member per payment method or country; Stripe sends only what applies."""
@@ -57,9 +58,11 @@ CLASSES: Mapping[str, type[StripeObject]] = {
     for cls in (
         stripe.Account,
         stripe.Balance,
+        stripe.BalanceSettings,
         stripe.BalanceTransaction,
         stripe.Card,
         stripe.Charge,
+        stripe.ConfirmationToken,
         stripe.Coupon,
         stripe.CreditNote,
         stripe.CreditNoteLineItem,

@@ -25,6 +25,7 @@ WALL_CLOCK = "_wall_clock"
 NOUNS = {
     "file": "file upload",
     "file_link": "file link",
+    "confirmation_token": "confirmation token",
     "payment_method": "PaymentMethod",
     "promotion_code": "promotion code",
     "subscription_schedule": "subscription schedule",

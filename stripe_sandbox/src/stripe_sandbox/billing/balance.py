@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from stripe_sandbox import shapes
 from stripe_sandbox.billing.periods import DAY
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.money import percent_of
@@ -86,10 +87,31 @@ def add_charge(
         fees=(("Stripe processing fees", fee),),
         at_once=at_once,
     )
-    return str(add_transaction(world, movement, world.time_of(charge))["id"])
+    transaction = add_transaction(world, movement, world.time_of(charge))
+    if at_once:
+        world.announce("balance.available", balance_now(world))
+    return str(transaction["id"])
 
 
 def aged(world: World, transaction: ReadOnly) -> Document:
     """Return a transaction as it is now: available since its `available_on`."""
     is_there = transaction["available_on"] <= world.now()
     return {**transaction, "status": "available" if is_there else transaction["status"]}
+
+
+def balance_now(world: World) -> Document:
+    """Return the account's balance: available after the fees, and what is still pending."""
+    sums: dict[str, dict[str, int]] = {"available": {}, "pending": {}}
+    for transaction in world.store.all(KIND):
+        part, currency = sums[aged(world, transaction)["status"]], transaction["currency"]
+        part[currency] = part.get(currency, 0) + transaction["net"]
+    balance: Document = {"object": "balance", "livemode": False}
+    return shapes.complete(balance | {name: _amounts(part) for name, part in sums.items()})
+
+
+def _amounts(part: ReadOnly) -> list[Document]:
+    amounts = part or {"usd": 0}
+    return [
+        {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+        for currency, amount in amounts.items()
+    ]

@@ -10,6 +10,7 @@ from stripe_sandbox.billing.customers import (
     create_payment_method,
 )
 from stripe_sandbox.billing.dunning import settle
+from stripe_sandbox.billing.partial_payments import credit
 from stripe_sandbox.billing.payment_intents import charge_intent, note_decline
 from stripe_sandbox.billing.payments import note_paid, payment_with
 from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline
@@ -96,6 +97,10 @@ def _follow(world: World, intent: ReadOnly, method_id: str, decline: Decline | N
         _keep(world, intent, method_id)
     payment = payment_with(world, intent["id"])
     if payment is None:
+        return
+    if not payment["is_default"]:
+        if intent["status"] == "succeeded":
+            credit(world, payment, intent)
         return
     invoice = world.find("invoice", payment["invoice"])
     if decline is None and intent["status"] == "succeeded":

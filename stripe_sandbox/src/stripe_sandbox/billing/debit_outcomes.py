@@ -5,6 +5,7 @@ from stripe_sandbox.billing.collection import note_outcome
 from stripe_sandbox.billing.debits import SETTLES, failure_of
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.later import drop_task
+from stripe_sandbox.billing.partial_payments import credit
 from stripe_sandbox.billing.payment_intents import note_decline, note_success
 from stripe_sandbox.billing.payments import note_paid, payment_with
 from stripe_sandbox.cards import Decline
@@ -39,6 +40,10 @@ def _end_payment(world: World, intent: ReadOnly, failure: Decline | None) -> Non
     """Update the invoice that the debit pays, if there is one, and its subscription."""
     payment = payment_with(world, intent["id"])
     if payment is None:
+        return
+    if not payment["is_default"]:
+        if failure is None:
+            credit(world, payment, intent)
         return
     invoice = world.find("invoice", payment["invoice"])
     if failure is None:

@@ -276,8 +276,8 @@ def mark_paid(world: World, invoice: Document, *, out_of_band: bool = False) -> 
     """Mark the invoice as paid and announce it."""
     now = world.time_of(invoice)
     invoice |= {
-        "amount_paid": 0 if out_of_band else invoice["amount_due"],
-        "amount_paid_off_stripe": invoice["amount_due"] if out_of_band else None,
+        "amount_paid": invoice["amount_paid"] if out_of_band else invoice["amount_due"],
+        "amount_paid_off_stripe": invoice["amount_remaining"] if out_of_band else None,
         "amount_remaining": 0,
         "attempted": True,
         "auto_advance": False,

@@ -34,6 +34,7 @@ class NewInvoiceItem:
     proration: bool = False
     subscription: str | None = None
     subscription_item: str | None = None
+    invoice: str | None = None
     tax_rates: tuple[ReadOnly, ...] = ()
 
 
@@ -197,7 +198,7 @@ def add_invoice_item(world: World, customer: ReadOnly, charge: NewInvoiceItem) -
             "description": charge.description,
             "discountable": charge.discountable,
             "discounts": list(charge.discounts),
-            "invoice": None,
+            "invoice": charge.invoice,
             "livemode": False,
             "metadata": dict(charge.metadata),
             "net_amount": charge.amount,

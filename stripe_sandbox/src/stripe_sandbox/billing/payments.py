@@ -10,7 +10,6 @@ from stripe_sandbox.world import World
 
 def open_payment(world: World, invoice: ReadOnly) -> Document:
     """Create the payment intent and the invoice payment of a finalized invoice."""
-    now = world.time_of(invoice)
     intent = open_intent(
         world,
         {
@@ -22,16 +21,23 @@ def open_payment(world: World, invoice: ReadOnly) -> Document:
             **_settings(invoice["payment_settings"]),
         },
     )
+    return link(world, invoice, intent, invoice["amount_due"], is_default=True)
+
+
+def link(
+    world: World, invoice: ReadOnly, intent: ReadOnly, amount: int, *, is_default: bool
+) -> Document:
+    """Create the invoice payment by which an intent pays an amount (minor units)."""
     return world.add(
         {
             "id": world.ids.next("inpay"),
             "object": "invoice_payment",
             "amount_paid": None,
-            "amount_requested": invoice["amount_due"],
-            "created": now,
+            "amount_requested": amount,
+            "created": world.time_of(invoice),
             "currency": invoice["currency"],
             "invoice": invoice["id"],
-            "is_default": True,
+            "is_default": is_default,
             "livemode": False,
             "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
             "status": "open",

@@ -106,7 +106,7 @@ def accept_quote(world: World, quote: Document, subscribe: Subscribe) -> Documen
     if quote["customer"] is None:
         raise invalid("A quote needs a customer to be accepted.", param="customer")
     quote["status_transitions"]["accepted_at"] = world.time_of(quote)
-    lines = (world.store.peek(LINES, quote["id"]) or {"line_items": []})["line_items"]
+    lines = lines_of(world, quote)
     recurs = [one for one in lines if one["price"]["recurring"]]
     once = [one for one in lines if not one["price"]["recurring"]]
     if recurs:
@@ -117,6 +117,13 @@ def accept_quote(world: World, quote: Document, subscribe: Subscribe) -> Documen
     quote = world.save(quote)
     world.announce("quote.accepted", quote)
     return quote
+
+
+def lines_of(world: World, quote: ReadOnly) -> list[ReadOnly]:
+    """Return the line items of a quote."""
+    held = world.store.peek(LINES, quote["id"]) or {"line_items": []}
+    lines: list[ReadOnly] = held["line_items"]
+    return lines
 
 
 def _sold(line: ReadOnly) -> Document:

@@ -218,7 +218,10 @@ def cancel_unstarted(world: World, schedule: Document) -> Document:
 
 
 def close(world: World, subscription: ReadOnly) -> None:
-    """End the schedule of a subscription that has ended: completed at its last phase's end."""
+    """End the schedule of a subscription that has ended: completed at its last phase's end.
+
+    A schedule is aborted if its subscription was canceled because it was not paid.
+    """
     if subscription["schedule"] is None:
         return
     schedule = world.find(KIND, subscription["schedule"])
@@ -227,7 +230,9 @@ def close(world: World, subscription: ReadOnly) -> None:
     status = "completed" if completed else "canceled"
     schedule |= {"current_phase": None, "status": status, f"{status}_at": now}
     schedule = world.save(schedule)
-    world.announce(f"{KIND}.{status}", schedule)
+    delinquent = subscription["cancellation_details"]["reason"] == "payment_failed"
+    aborted = delinquent and not completed
+    world.announce(f"{KIND}.{'aborted' if aborted else status}", schedule)
 
 
 def refuse_scheduled_cancellation(subscription: ReadOnly) -> None:

@@ -1,4 +1,4 @@
-"""Papers: invoices and credit notes as PDF, and the receipt of a payment."""
+"""Papers: invoices, credit notes and quotes as PDF, and the receipt of a payment."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -6,8 +6,11 @@ from html import escape
 
 from aiohttp import web
 
+from stripe_sandbox.api import authenticate
 from stripe_sandbox.billing.discounts import coupon_of
+from stripe_sandbox.billing.quotes import lines_of
 from stripe_sandbox.documents import ReadOnly, id_of
+from stripe_sandbox.errors import ApiError, invalid
 from stripe_sandbox.hosted.checkout import HEADERS, html_response
 from stripe_sandbox.hosted.html import not_found, render_page
 from stripe_sandbox.money import format_amount
@@ -19,7 +22,7 @@ TITLE_SIZE = 18
 
 
 class PaperPages:
-    """Serves `/i/{id}/pdf`, `/credit_notes/{id}/pdf` and `/receipts/{id}`."""
+    """Serves `/i/{id}/pdf`, `/credit_notes/{id}/pdf`, `/v1/quotes/{id}/pdf`, `/receipts/{id}`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -28,6 +31,7 @@ class PaperPages:
         """Add the routes."""
         app.router.add_get("/i/{id}/pdf", self.print_invoice)
         app.router.add_get("/credit_notes/{id}/pdf", self.print_note)
+        app.router.add_get("/v1/quotes/{id}/pdf", self.print_quote)
         app.router.add_get("/receipts/{id}", self.show_receipt)
 
     async def print_invoice(self, request: web.Request) -> web.Response:
@@ -45,6 +49,17 @@ class PaperPages:
             return html_response(404, not_found())
         title = f"Credit note {note['number']}"
         return _pdf_response(title, render(title, self._note(note, title)))
+
+    async def print_quote(self, request: web.Request) -> web.Response:
+        """Return a finalized quote as PDF to a client with a key."""
+        try:
+            authenticate(request)
+            quote = self._world.find("quote", request.match_info["id"])
+            _refuse_draft(quote)
+        except ApiError as error:
+            return web.json_response(error.body, status=error.status)
+        title = f"Quote {quote['number']}"
+        return _pdf_response(title, render(title, self._quote(quote, title)))
 
     async def show_receipt(self, request: web.Request) -> web.Response:
         """Show what was paid, with what, and what has come back."""
@@ -80,6 +95,22 @@ class PaperPages:
         yield BLANK
         yield from self._sums(note, "discount_amounts")
 
+    def _quote(self, quote: ReadOnly, title: str) -> Iterable[Row]:
+        currency = quote["currency"]
+        yield from _head(title, quote, quote["status_transitions"]["finalized_at"])
+        yield Row(f"Valid until: {_day(quote['expires_at'])}")
+        yield BLANK
+        customer = self._world.store.peek("customer", str(id_of(quote["customer"]))) or {}
+        yield from (Row(customer[name]) for name in ("name", "email") if customer.get(name))
+        for text in (quote["header"], quote["description"]):
+            yield from [BLANK, Row(text)] if text else []
+        yield BLANK
+        for line in lines_of(self._world, quote):
+            name = f"{line['quantity']} x {line['description']}"
+            yield _amount(name, line["amount_total"], currency)
+        yield _amount("Total", quote["amount_total"], currency, bold=True)
+        yield from [BLANK, Row(quote["footer"])] if quote["footer"] else []
+
     def _sums(self, paper: ReadOnly, discounts: str = "total_discount_amounts") -> Iterable[Row]:
         """Return the subtotal, the discounts, the taxes and the total."""
         currency = paper["currency"]
@@ -99,6 +130,11 @@ class PaperPages:
         if rate is None:
             return f"Tax{included}"
         return f"{rate['display_name']} ({rate['percentage']:g}%{included})"
+
+
+def _refuse_draft(quote: ReadOnly) -> None:
+    if quote["number"] is None:
+        raise invalid("This quote is a draft: only a finalized quote has a PDF.")
 
 
 def _pdf_response(title: str, body: bytes) -> web.Response:

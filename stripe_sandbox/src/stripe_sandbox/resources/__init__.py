@@ -3,10 +3,12 @@
 from stripe_sandbox.operations import Operation
 from stripe_sandbox.resources import (
     account,
+    balance_settings,
     balance_transactions,
     card_tokens,
     charges,
     checkout_sessions,
+    confirmation_tokens,
     coupons,
     credit_grants,
     credit_notes,
@@ -19,6 +21,8 @@ from stripe_sandbox.resources import (
     files,
     invoice_due_dates,
     invoice_items,
+    invoice_lines,
+    invoice_previews,
     invoices,
     mandates,
     meter_events,
@@ -58,10 +62,12 @@ OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for resource in (
         account,
+        balance_settings,
         balance_transactions,
         card_tokens,
         charges,
         checkout_sessions,
+        confirmation_tokens,
         coupons,
         credit_grants,
         credit_notes,
@@ -74,6 +80,8 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         files,
         invoice_due_dates,
         invoice_items,
+        invoice_lines,
+        invoice_previews,
         invoices,
         mandates,
         meter_events,

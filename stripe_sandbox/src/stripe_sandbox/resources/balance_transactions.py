@@ -6,9 +6,8 @@ from stripe.params import (
     BalanceTransactionRetrieveParams,
 )
 
-from stripe_sandbox import shapes
-from stripe_sandbox.billing.balance import KIND, aged
-from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.billing.balance import KIND, aged, balance_now
+from stripe_sandbox.documents import Document
 from stripe_sandbox.operations import Call, Listing, Operation, listing
 from stripe_sandbox.supported import supports
 
@@ -28,20 +27,7 @@ def retrieve(call: Call) -> Document:
 
 def fetch_balance(call: Call) -> Document:
     """Return the balance: available after the fees, and what is still pending."""
-    sums: dict[str, dict[str, int]] = {"available": {}, "pending": {}}
-    for transaction in call.world.store.all(KIND):
-        part, currency = sums[aged(call.world, transaction)["status"]], transaction["currency"]
-        part[currency] = part.get(currency, 0) + transaction["net"]
-    balance: Document = {"object": "balance", "livemode": False}
-    return shapes.complete(balance | {name: _amounts(part) for name, part in sums.items()})
-
-
-def _amounts(part: ReadOnly) -> list[Document]:
-    amounts = part or {"usd": 0}
-    return [
-        {"amount": amount, "currency": currency, "source_types": {"card": amount}}
-        for currency, amount in amounts.items()
-    ]
+    return balance_now(call.world)
 
 
 OPERATIONS = (

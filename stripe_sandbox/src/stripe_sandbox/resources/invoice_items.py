@@ -13,7 +13,13 @@ from stripe.params import (
 
 from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.discounts import Redemption, redeem
-from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
+from stripe_sandbox.billing.draft_lines import add_up, find_draft, follow_item, put_on, take_off
+from stripe_sandbox.billing.lines import (
+    NewInvoiceItem,
+    add_invoice_item,
+    describe_price,
+    pricing,
+)
 from stripe_sandbox.billing.periods import Period, earliest_end
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
 from stripe_sandbox.billing.taxes import check_behavior, find_rates
@@ -34,10 +40,21 @@ from stripe_sandbox.world import World
 
 
 def create(call: Call) -> Document:
-    """Create a pending invoice item for a subscription, or for the customer."""
-    world = call.world
+    """Create an invoice item, pending for a subscription or the customer, or on a draft."""
+    world, invoice_id = call.world, call.get("invoice")
     if call.get("customer") is None:
         raise missing_param("customer")
+    invoice = find_draft(world, invoice_id, "invoice") if invoice_id else None
+    item = make_item(call)
+    if invoice:
+        put_on(world, invoice, item, "invoice")
+        add_up(world, invoice)
+    return world.find("invoiceitem", item["id"])
+
+
+def make_item(call: Call) -> Document:
+    """Store and announce the invoice item of a call, which has a `customer`."""
+    world = call.world
     customer = world.find("customer", call.get("customer"), "customer")
     _check_subscription(call)
     price, rates = _price(call), find_rates(world, call.get("tax_rates"), "tax_rates")
@@ -52,10 +69,11 @@ def create(call: Call) -> Document:
         quantity=quantity,
         metadata=call.get("metadata", {}),
         discountable=call.get("discountable", True),
-        discounts=_discounts(
+        discounts=find_discounts(
             world, call.params, customer["id"], price["currency"] if price else _currency(call)
         ),
         subscription=call.get("subscription"),
+        invoice=call.get("invoice"),
         tax_rates=tuple(rates),
     )
     item = add_invoice_item(world, customer, charge)
@@ -115,7 +133,10 @@ def _period(call: Call, now: int) -> Period:
     return Period(given["start"], given["end"]) if given else Period(now, now)
 
 
-def _discounts(world: World, given: ReadOnly, customer_id: str, currency: str) -> tuple[str, ...]:
+def find_discounts(
+    world: World, given: ReadOnly, customer_id: str, currency: str
+) -> tuple[str, ...]:
+    """Redeem the `discounts` of an invoice item or a line; return their ids."""
     now = world.time_of({"customer": customer_id})
     redemption = Redemption(currency, now, customer_id)
     return tuple(redeem(world, one, redemption)["id"] for one in given.get("discounts") or [])
@@ -148,7 +169,7 @@ def one_time_charge(
         quantity=quantity,
         metadata=given.get("metadata") or {},
         discountable=given.get("discountable", True),
-        discounts=_discounts(call.world, given, subscription["customer"], price["currency"]),
+        discounts=find_discounts(call.world, given, subscription["customer"], price["currency"]),
         subscription=subscription["id"],
         tax_rates=tuple(rates),
     )
@@ -179,34 +200,78 @@ def _bound(given: Any, now: int, subscription: ReadOnly, path: str) -> int:
     return int(given["timestamp"])
 
 
-def _waiting(call: Call) -> Document:
+def _editable(call: Call) -> tuple[Document, Document | None]:
+    """Return the item, and the draft that it is on; raises ApiError for a finalized invoice."""
     item = call.world.find("invoiceitem", call.id)
-    if item["invoice"] is not None:
-        message = "This invoice item is on an invoice and can no longer be changed."
-        raise invalid(message, code="invoice_not_editable")
-    return item
+    if item["invoice"] is None:
+        return item, None
+    return item, find_draft(call.world, item["invoice"])
 
 
 def update(call: Call) -> Document:
-    """Update a pending invoice item; raises ApiError if it is on an invoice."""
-    item = _waiting(call)
+    """Update an invoice item that is pending, or on a draft."""
+    item, invoice = _editable(call)
+    item = call.world.save(changed(call, item))
+    if invoice:
+        follow_item(call.world, invoice, item)
+        add_up(call.world, invoice)
+    return item
+
+
+def changed(call: Call, item: Document) -> Document:
+    """Return an invoice item after an update of any of its params."""
     item |= call.pick("description", "discountable")
-    if call.get("amount") is not None:
-        item |= {"amount": call.get("amount"), "net_amount": call.get("amount")}
-    if call.get("period"):
-        item["period"] = dict(call.get("period"))
     if "tax_rates" in call.params:
         item["tax_rates"] = find_rates(call.world, call.get("tax_rates"), "tax_rates")
+    if call.params.keys() & PRICED:
+        item |= _priced(call, item)
+    if call.get("period"):
+        item["period"] = dict(call.get("period"))
+    if "discounts" in call.params:
+        found = find_discounts(call.world, call.params, item["customer"], item["currency"])
+        item["discounts"] = list(found)
     if "metadata" in call.params:
         item["metadata"] = merge_metadata(item["metadata"], call.params["metadata"])
-    return call.world.save(item)
+    return item
+
+
+def _priced(call: Call, item: ReadOnly) -> Document:
+    """Return the amount of an item after an update: as told, or by its price and quantity."""
+    price, quantity = (
+        _price(call) or _held_price(call, item),
+        call.get("quantity", item["quantity"]),
+    )
+    unit = call.get("unit_amount_decimal", item["pricing"]["unit_amount_decimal"])
+    if price and price["currency"] != item["currency"]:
+        raise invalid("The currency of the price is not the invoice item's.", param="pricing")
+    check_behavior(price, item["tax_rates"])
+    amount = amount_of(price, quantity) if price else int(Decimal(unit) * quantity)
+    amount = call.get("amount", amount)
+    return {
+        "amount": amount,
+        "net_amount": amount,
+        "pricing": pricing(price, amount // (quantity or 1)),
+        "quantity": quantity,
+        "quantity_decimal": str(quantity),
+    }
+
+
+def _held_price(call: Call, item: ReadOnly) -> ReadOnly | None:
+    """Return the price that an item goes on having."""
+    details = item["pricing"]["price_details"]
+    if details is None or call.get("unit_amount_decimal") is not None:
+        return None
+    return call.world.store.peek("price", details["price"])
 
 
 def delete(call: Call) -> Document:
-    """Delete a pending invoice item; raises ApiError if it is on an invoice."""
-    item = _waiting(call)
+    """Delete an invoice item that is pending, or on a draft."""
+    item, invoice = _editable(call)
     call.world.store.delete("invoiceitem", call.id)
     call.world.announce("invoiceitem.deleted", item)
+    if invoice:
+        take_off(invoice, call.id)
+        add_up(call.world, invoice)
     return {"id": call.id, "object": "invoiceitem", "deleted": True}
 
 
@@ -230,18 +295,25 @@ ONE_TIME = supports(
 )
 """What `add_invoice_items` has in every operation."""
 
-UPDATE = supports("amount", "description", "discountable", "metadata", "period", "tax_rates")
-CREATE = supports(
-    "currency",
-    "customer",
+PRICED = frozenset({"amount", "price_data", "pricing", "quantity", "unit_amount_decimal"})
+"""The params that change the amount of an item."""
+
+LINE = supports(
+    "amount",
+    "description",
+    "discountable",
     "discounts",
+    "metadata",
+    "period",
     "pricing",
     "quantity",
-    "subscription",
-    "unit_amount_decimal",
-    base=UPDATE,
+    "tax_rates",
     price_data=prices.AMOUNT,
 )
+"""What an invoice item and its line on a draft have in common."""
+
+UPDATE = supports("unit_amount_decimal", base=LINE)
+CREATE = supports("currency", "customer", "invoice", "subscription", base=UPDATE)
 PATH = "/invoiceitems"
 
 OPERATIONS = (

@@ -1,11 +1,10 @@
 """`/v1/invoices` and `/v1/invoice_payments`."""
 
 from stripe.params import (
+    InvoiceAttachPaymentParams,
     InvoiceCreateParams,
-    InvoiceCreatePreviewParams,
     InvoiceDeleteParams,
     InvoiceFinalizeInvoiceParams,
-    InvoiceLineItemListParams,
     InvoiceListParams,
     InvoiceMarkUncollectibleParams,
     InvoicePaymentListParams,
@@ -17,7 +16,6 @@ from stripe.params import (
 )
 
 from stripe_sandbox.billing.automatic_tax import check_prices
-from stripe_sandbox.billing.changes import change_items, end_trial
 from stripe_sandbox.billing.collection import charge_invoice
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.due_invoices import is_sent, send
@@ -34,33 +32,28 @@ from stripe_sandbox.billing.invoices import (
     void_invoice,
 )
 from stripe_sandbox.billing.line_taxes import price_of
-from stripe_sandbox.billing.lines import add_invoice_item
+from stripe_sandbox.billing.partial_payments import attach
 from stripe_sandbox.billing.payments import as_api_error
-from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
 from stripe_sandbox.billing.resumptions import finish_resumption
 from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
-from stripe_sandbox.errors import ApiError, invalid, missing_param
+from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import (
     Call,
     Filter,
-    Listing,
     Operation,
     listing,
     retrieve,
 )
 from stripe_sandbox.resources.invoice_due_dates import is_due, set_due_date
-from stripe_sandbox.resources.invoice_items import one_time_charge
-from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
-from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
-from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.supported import supports
 from stripe_sandbox.world import World
 
 RATES = "default_tax_rates"
 
 
 def create(call: Call) -> Document:
-    """Create a draft invoice of the customer's or subscription's pending invoice items."""
+    """Create a draft, with the pending invoice items of the customer or subscription if asked."""
     world = call.world
     if call.get("customer") is None:
         raise missing_param("customer")
@@ -71,12 +64,14 @@ def create(call: Call) -> Document:
     )
     currency = call.get("currency") or customer["currency"] or "usd"
     now = world.time_of(customer)
-    leaves_out = call.get("pending_invoice_items_behavior") == "exclude"
+    takes_pending = call.get("pending_invoice_items_behavior") == "include"
     bill = NewInvoice(
         customer=customer,
         currency=currency,
         reason="manual",
-        lines=[] if leaves_out else pull_pending_items(world, customer, subscription_id, currency),
+        lines=pull_pending_items(world, customer, subscription_id, currency)
+        if takes_pending
+        else [],
         period=(now, now),
         subscription=subscription,
         collection_method=call.get("collection_method"),
@@ -89,71 +84,6 @@ def create(call: Call) -> Document:
     invoice |= {"metadata": call.get("metadata", {}), "description": call.get("description")}
     set_due_date(call, invoice)
     return world.save(invoice)
-
-
-def preview(call: Call) -> Document:
-    """Return a preview of a subscription's next invoice, after the given changes.
-
-    A change that is billed at once is previewed alone.
-    """
-    if call.get("subscription") is None:
-        raise missing_param("subscription")
-    details = call.get("subscription_details", {})
-    with call.world.store.rehearsal():
-        subscription = call.world.find("subscription", call.get("subscription"), "subscription")
-        if call.get("customer", subscription["customer"]) != subscription["customer"]:
-            message = "The subscription does not belong to this customer."
-            raise invalid(message, param="subscription")
-        _add_invoice_items(call, subscription)
-        if "default_tax_rates" in details:
-            given = details["default_tax_rates"]
-            path = f"subscription_details[{RATES}]"
-            subscription[RATES] = find_rates(call.world, given, path)
-        if details.get("items"):
-            return _preview_change(call, subscription, details)
-        return _preview_renewal(call, subscription)
-
-
-def _add_invoice_items(call: Call, subscription: ReadOnly) -> None:
-    """Add the preview's `invoice_items` to the subscription's pending items."""
-    customer = call.world.find("customer", subscription["customer"])
-    for index, given in enumerate(call.get("invoice_items", [])):
-        charge = one_time_charge(call, given, f"invoice_items[{index}][price]", subscription)
-        add_invoice_item(call.world, customer, charge)
-
-
-def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Document:
-    world = call.world
-    param = "subscription_details[items][price]"
-    proration = details.get("proration_behavior") or "create_prorations"
-    at = proration_date(subscription, details, world.time_of(subscription))
-    bills_now, new_period = change_items(
-        world,
-        subscription,
-        [
-            (one, named_price(call, one, param, subscription["currency"]))
-            for one in details["items"]
-        ],
-        proration=proration,
-        at=at,
-    )
-    if details.get("trial_end") == "now" and subscription["status"] == "trialing":
-        bills_now = new_period = end_trial(world, subscription, at)
-    if bills_now:
-        invoice = preview_immediate(world, subscription, new_period=new_period)
-    else:
-        invoice = _preview_renewal(call, subscription)
-    if proration != "none" and subscription["status"] != "trialing":
-        invoice["parent"]["subscription_details"]["subscription_proration_date"] = at
-    return invoice
-
-
-def _preview_renewal(call: Call, subscription: Document) -> Document:
-    if subscription["ended_at"] or subscription["cancel_at_period_end"]:
-        customer = subscription["customer"]
-        message = f"No upcoming invoices for customer: {customer}"
-        raise ApiError(404, message, code="invoice_upcoming_none")
-    return preview_invoice(call.world, subscription)
 
 
 def update(call: Call) -> Document:
@@ -238,7 +168,7 @@ def pay(call: Call) -> Document:
 
 def _charge(call: Call, invoice: Document) -> None:
     world, method_id = call.world, call.get("payment_method")
-    buyer_present = not call.get("off_session", False)
+    buyer_present = not call.get("off_session", True)
     if method_id is None:
         decline = attempt_payment(world, invoice, manual=True)
     else:
@@ -250,6 +180,16 @@ def _charge(call: Call, invoice: Document) -> None:
         settle(world, invoice, failed=decline is not None, ends_retries=not retried)
     if decline:
         raise as_api_error(world, decline, invoice)
+
+
+def attach_payment(call: Call) -> Document:
+    """Let a payment intent pay an invoice, or a part of it."""
+    world, intent_id = call.world, call.get("payment_intent")
+    if intent_id is None:
+        raise missing_param("payment_intent")
+    invoice = world.find("invoice", call.id)
+    attach(world, invoice, world.find("payment_intent", intent_id, "payment_intent"))
+    return world.find("invoice", call.id)
 
 
 def void(call: Call) -> Document:
@@ -266,11 +206,6 @@ def mark_invoice_uncollectible(call: Call) -> Document:
     if subscription:
         finish_resumption(call.world, invoice, subscription["id"])
     return invoice
-
-
-def list_lines(call: Call) -> Listing:
-    """List an invoice's line items."""
-    return Listing(call.world.find("invoice", call.id)["lines"]["data"])
 
 
 def _has_subscription(invoice: ReadOnly, subscription_id: str) -> bool:
@@ -299,31 +234,6 @@ CREATE = supports(
     "subscription",
     automatic_tax=supports("enabled"),
 )
-UNTAXED = AMOUNT.without("tax_behavior")
-PREVIEWED_ITEM = supports(
-    base=CHANGED_ITEM.without("metadata"), price_data=RECURRING_AMOUNT.without("tax_behavior")
-)
-PREVIEW = supports(
-    "customer",
-    "subscription",
-    invoice_items=supports(
-        "discountable",
-        "discounts",
-        "metadata",
-        "period",
-        "price",
-        "quantity",
-        "tax_rates",
-        price_data=UNTAXED,
-    ),
-    subscription_details=supports(
-        "default_tax_rates",
-        "proration_behavior",
-        "proration_date",
-        items=PREVIEWED_ITEM,
-        trial_end=one_of("now"),
-    ),
-)
 UPDATE = supports(
     "auto_advance",
     "collection_method",
@@ -340,7 +250,6 @@ PAY = supports("off_session", "paid_out_of_band", "payment_method")
 
 OPERATIONS = (
     Operation("POST", PATH, InvoiceCreateParams, create, CREATE),
-    Operation("POST", f"{PATH}/create_preview", InvoiceCreatePreviewParams, preview, PREVIEW),
     Operation(
         "GET",
         PATH,
@@ -351,7 +260,6 @@ OPERATIONS = (
     Operation("GET", ONE, InvoiceRetrieveParams, retrieve("invoice")),
     Operation("POST", ONE, InvoiceUpdateParams, update, UPDATE),
     Operation("DELETE", ONE, InvoiceDeleteParams, delete),
-    Operation("GET", f"{ONE}/lines", InvoiceLineItemListParams, list_lines),
     Operation(
         "POST",
         f"{ONE}/finalize",
@@ -360,6 +268,13 @@ OPERATIONS = (
         supports("auto_advance"),
     ),
     Operation("POST", f"{ONE}/pay", InvoicePayParams, pay, PAY),
+    Operation(
+        "POST",
+        f"{ONE}/attach_payment",
+        InvoiceAttachPaymentParams,
+        attach_payment,
+        supports("payment_intent"),
+    ),
     Operation("POST", f"{ONE}/void", InvoiceVoidInvoiceParams, void),
     Operation(
         "POST",

@@ -1,6 +1,9 @@
 """`/v1/payment_intents`."""
 
+from dataclasses import replace
+
 from stripe.params import (
+    PaymentIntentAmountDetailsLineItemListParams,
     PaymentIntentCancelParams,
     PaymentIntentCaptureParams,
     PaymentIntentConfirmParams,
@@ -30,7 +33,8 @@ from stripe_sandbox.cards import AUTHENTICATION
 from stripe_sandbox.documents import Document, ReadOnly, id_of, merge_metadata
 from stripe_sandbox.errors import ApiError, card_error, invalid, missing_param
 from stripe_sandbox.money import check_amount
-from stripe_sandbox.operations import Call, Operation, listing, retrieve
+from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
+from stripe_sandbox.resources.confirmation_tokens import refuse_unconfirmed, take_token
 from stripe_sandbox.supported import one_of, supports
 
 PLAIN = (
@@ -47,6 +51,7 @@ PLAIN = (
 
 def create(call: Call) -> Document:
     """Create a payment intent, and confirm it if `confirm` is set."""
+    refuse_unconfirmed(call)
     for name in ("amount", "currency"):
         if call.get(name) is None:
             raise missing_param(name)
@@ -116,6 +121,7 @@ def confirm_intent(call: Call) -> Document:
 
 
 def _confirm(call: Call, intent: Document) -> Document:
+    call = replace(call, params=take_token(call, intent))
     world, off_session = call.world, bool(call.get("off_session"))
     method_id = _method(call, intent)
     check_type(world, intent, method_id)
@@ -165,6 +171,12 @@ def capture(call: Call) -> Document:
     return capture_intent(call.world, call.world.find(KIND, call.id), call.get("amount_to_capture"))
 
 
+def list_amount_details(call: Call) -> Listing:
+    """Return an empty list: intents have no details of their amount, which nothing here needs."""
+    call.world.find(KIND, call.id)
+    return Listing([])
+
+
 def cancel(call: Call) -> Document:
     """Cancel a payment intent that has not been paid."""
     intent = call.world.find(KIND, call.id)
@@ -182,6 +194,7 @@ ONE = f"{PATH}/{{id}}"
 TYPES = one_of("card", "link", "sepa_debit", "us_bank_account")
 OPTIONS = supports(us_bank_account=supports("verification_method"))
 CONFIRM = supports(
+    "confirmation_token",
     "error_on_requires_action",
     "mandate_data",
     "off_session",
@@ -220,6 +233,13 @@ OPERATIONS = (
         supports("created", "customer"),
     ),
     Operation("GET", ONE, PaymentIntentRetrieveParams, retrieve(KIND)),
+    Operation(
+        "GET",
+        f"{ONE}/amount_details_line_items",
+        PaymentIntentAmountDetailsLineItemListParams,
+        list_amount_details,
+        is_empty=True,
+    ),
     Operation("POST", ONE, PaymentIntentUpdateParams, update, UPDATE),
     Operation(
         "POST",

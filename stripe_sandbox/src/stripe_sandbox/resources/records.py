@@ -64,7 +64,7 @@ class Records:
         said = dict(call.params)
         if "metadata" in said:
             said["metadata"] = merge_metadata(record["metadata"] or {}, said["metadata"])
-        record |= {name: _merged(record.get(name), value) for name, value in said.items()}
+        record |= {name: merged(record.get(name), value) for name, value in said.items()}
         return call.world.change(record) if self.announces else call.world.save(record)
 
     def delete(self, call: Call) -> Document:
@@ -95,11 +95,11 @@ class Records:
         return Operation("DELETE", self.one, params, self.delete)
 
 
-def _merged(before: Any, said: Any) -> Any:
+def merged(before: Any, said: Any) -> Any:
     """Return a field after an update, which names only some fields of a nested object."""
     if isinstance(before, dict) and isinstance(said, Mapping):
         names = {**before, **said}
-        return {name: _merged(before.get(name), said.get(name, before.get(name))) for name in names}
+        return {name: merged(before.get(name), said.get(name, before.get(name))) for name in names}
     return said
 
 

@@ -1,5 +1,7 @@
 """`/v1/setup_intents` and `/v1/setup_attempts`."""
 
+from dataclasses import replace
+
 from stripe.params import (
     SetupAttemptListParams,
     SetupIntentCancelParams,
@@ -22,12 +24,14 @@ from stripe_sandbox.billing.setup_intents import (
 from stripe_sandbox.documents import Document, id_of, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
+from stripe_sandbox.resources.confirmation_tokens import refuse_unconfirmed, take_token
 from stripe_sandbox.resources.payment_intents import OPTIONS, TYPES, listed_types, options_of
 from stripe_sandbox.supported import supports
 
 
 def create(call: Call) -> Document:
     """Create a setup intent, and confirm it if `confirm` is set."""
+    refuse_unconfirmed(call)
     customer = call.get("customer")
     if customer:
         call.world.find("customer", customer, "customer")
@@ -65,6 +69,7 @@ def confirm(call: Call) -> Document:
 
 def _confirm(call: Call, intent: Document) -> Document:
     refuse_final(intent, "confirmed")
+    call = replace(call, params=take_token(call, intent))
     intent |= options_of(call, intent)
     method_id = intent["payment_method"]
     if call.get("payment_method"):
@@ -110,7 +115,13 @@ UPDATE = supports(
     payment_method_options=OPTIONS,
 )
 CREATE = supports(
-    "automatic_payment_methods", "confirm", "mandate_data", "return_url", "usage", base=UPDATE
+    "automatic_payment_methods",
+    "confirm",
+    "confirmation_token",
+    "mandate_data",
+    "return_url",
+    "usage",
+    base=UPDATE,
 )
 
 OPERATIONS = (
@@ -129,7 +140,13 @@ OPERATIONS = (
         f"{ONE}/confirm",
         SetupIntentConfirmParams,
         confirm,
-        supports("mandate_data", "payment_method", "return_url", payment_method_options=OPTIONS),
+        supports(
+            "confirmation_token",
+            "mandate_data",
+            "payment_method",
+            "return_url",
+            payment_method_options=OPTIONS,
+        ),
     ),
     Operation(
         "POST",

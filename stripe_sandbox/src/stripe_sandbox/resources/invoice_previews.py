@@ -1,0 +1,113 @@
+"""`/v1/invoices/create_preview`."""
+
+from stripe.params import InvoiceCreatePreviewParams
+
+from stripe_sandbox.billing.changes import change_items, end_trial
+from stripe_sandbox.billing.lines import add_invoice_item
+from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
+from stripe_sandbox.billing.taxes import find_rates
+from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import ApiError, invalid, missing_param
+from stripe_sandbox.operations import Call, Operation
+from stripe_sandbox.resources.invoice_items import one_time_charge
+from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
+from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
+from stripe_sandbox.supported import one_of, supports
+
+RATES = "default_tax_rates"
+
+
+def preview(call: Call) -> Document:
+    """Return a preview of a subscription's next invoice, after the given changes.
+
+    A change that is billed at once is previewed alone.
+    """
+    if call.get("subscription") is None:
+        raise missing_param("subscription")
+    details = call.get("subscription_details", {})
+    with call.world.store.rehearsal():
+        subscription = call.world.find("subscription", call.get("subscription"), "subscription")
+        if call.get("customer", subscription["customer"]) != subscription["customer"]:
+            message = "The subscription does not belong to this customer."
+            raise invalid(message, param="subscription")
+        _add_invoice_items(call, subscription)
+        if "default_tax_rates" in details:
+            given = details["default_tax_rates"]
+            path = f"subscription_details[{RATES}]"
+            subscription[RATES] = find_rates(call.world, given, path)
+        if details.get("items"):
+            return _preview_change(call, subscription, details)
+        return _preview_renewal(call, subscription)
+
+
+def _add_invoice_items(call: Call, subscription: ReadOnly) -> None:
+    """Add the preview's `invoice_items` to the subscription's pending items."""
+    customer = call.world.find("customer", subscription["customer"])
+    for index, given in enumerate(call.get("invoice_items", [])):
+        charge = one_time_charge(call, given, f"invoice_items[{index}][price]", subscription)
+        add_invoice_item(call.world, customer, charge)
+
+
+def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Document:
+    world = call.world
+    param = "subscription_details[items][price]"
+    proration = details.get("proration_behavior") or "create_prorations"
+    at = proration_date(subscription, details, world.time_of(subscription))
+    bills_now, new_period = change_items(
+        world,
+        subscription,
+        [
+            (one, named_price(call, one, param, subscription["currency"]))
+            for one in details["items"]
+        ],
+        proration=proration,
+        at=at,
+    )
+    if details.get("trial_end") == "now" and subscription["status"] == "trialing":
+        bills_now = new_period = end_trial(world, subscription, at)
+    if bills_now:
+        invoice = preview_immediate(world, subscription, new_period=new_period)
+    else:
+        invoice = _preview_renewal(call, subscription)
+    if proration != "none" and subscription["status"] != "trialing":
+        invoice["parent"]["subscription_details"]["subscription_proration_date"] = at
+    return invoice
+
+
+def _preview_renewal(call: Call, subscription: Document) -> Document:
+    if subscription["ended_at"] or subscription["cancel_at_period_end"]:
+        customer = subscription["customer"]
+        message = f"No upcoming invoices for customer: {customer}"
+        raise ApiError(404, message, code="invoice_upcoming_none")
+    return preview_invoice(call.world, subscription)
+
+
+UNTAXED = AMOUNT.without("tax_behavior")
+PREVIEWED_ITEM = supports(
+    base=CHANGED_ITEM.without("metadata"), price_data=RECURRING_AMOUNT.without("tax_behavior")
+)
+PREVIEW = supports(
+    "customer",
+    "subscription",
+    invoice_items=supports(
+        "discountable",
+        "discounts",
+        "metadata",
+        "period",
+        "price",
+        "quantity",
+        "tax_rates",
+        price_data=UNTAXED,
+    ),
+    subscription_details=supports(
+        "default_tax_rates",
+        "proration_behavior",
+        "proration_date",
+        items=PREVIEWED_ITEM,
+        trial_end=one_of("now"),
+    ),
+)
+
+OPERATIONS = (
+    Operation("POST", "/invoices/create_preview", InvoiceCreatePreviewParams, preview, PREVIEW),
+)
