@@ -17,6 +17,7 @@ from mpanel_billing.database.notifications import SubscriptionChanges, listen
 from mpanel_billing.domains.reserved import load_reserved_names
 from mpanel_billing.http import keys
 from mpanel_billing.http.browser import remember_browser
+from mpanel_billing.http.connections import DIRECT
 from mpanel_billing.http.middleware import MIDDLEWARES, refuse_undeclared
 from mpanel_billing.http.openapi import document
 from mpanel_billing.http.openapi.document import DOCUMENT, ApiDocument
@@ -41,6 +42,7 @@ from mpanel_billing.http.routes import (
     storefront,
     webhooks,
 )
+from mpanel_billing.http.routes.direct_webhooks import DirectWebhooks
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import list_unmade
@@ -90,6 +92,8 @@ def create_app(settings: Settings, *, strict: bool = False) -> web.Application:
     )
     app[keys.PREVIEW_SIGNER] = Signer(app[keys.WEBHOOK_SECRETS], "plan-change-preview")
     announce_shutdown(app)
+    if not tracing:  # a span belongs to a request
+        app[DIRECT] = DirectWebhooks(app)
     add_headers(app)
     for module in _ROUTES:
         app.add_routes(module.routes)

@@ -34,14 +34,17 @@ def address_of(request: web.Request) -> Address | None:
 
 def came_by_https(request: web.Request) -> bool:
     """Return whether the client used https; X-Forwarded-Proto counts only from TRUSTED_PROXIES."""
-    if request.secure:
-        return True
     forwarded = request.headers.getall(hdrs.X_FORWARDED_PROTO, [])
+    trusted = request.app[keys.SETTINGS].trusted_networks
+    return request.secure or says_https(request.remote, forwarded, trusted)
+
+
+def says_https(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> bool:
+    """Return whether a trusted peer says that its client used https (X-Forwarded-Proto)."""
     if not forwarded:
         return False
-    peer = _read(request.remote or "")
-    trusted = request.app[keys.SETTINGS].trusted_networks
-    if peer is None or not any(peer in network for network in trusted):
+    address = _read(peer or "")
+    if address is None or not any(address in network for network in trusted):
         return False
     return forwarded[-1].rpartition(",")[2].strip().lower() == "https"
 

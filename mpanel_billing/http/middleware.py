@@ -60,8 +60,7 @@ async def observe_requests(request: web.Request, handler: Handler) -> web.Stream
 
     The id is the client's own (`X-Request-Id`) if that is valid.
     """
-    given = request.headers.get(REQUEST_ID_HEADER)
-    request_id = given if given and _SANE_REQUEST_ID.fullmatch(given) else _make_request_id()
+    request_id = request_id_of(request.headers)
     token = REQUEST_ID.set(request_id)
     started = time.perf_counter()
     try:
@@ -74,6 +73,12 @@ async def observe_requests(request: web.Request, handler: Handler) -> web.Stream
     return response
 
 
+def request_id_of(headers: Mapping[str, str]) -> str:
+    """Return the client's own id of a request if that is valid, else a new one."""
+    given = headers.get(REQUEST_ID_HEADER)
+    return given if given and _SANE_REQUEST_ID.fullmatch(given) else _make_request_id()
+
+
 def _make_request_id() -> str:
     """Return an id; it is not a secret, so it does not need the system's entropy."""
     return f"{random.getrandbits(128):032x}"
@@ -84,20 +89,24 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource else NO_ROUTE
     count_request(request.method, route, status, seconds)
-    if not access_logger.isEnabledFor(logging.INFO):
-        return
+    if access_logger.isEnabledFor(logging.INFO):
+        client = address_name(request)
+        log_request(request.method, route, status, seconds, client=client, **_acting(request))
+
+
+def log_request(method: str, route: str, status: int, seconds: float, **more: str) -> None:
+    """Write the line of a request to the access log."""
     access_logger.info(
         "%s %s %d",
-        request.method,
+        method,
         route,
         status,
         extra={
-            "method": request.method,
+            "method": method,
             "route": route,
             "status": status,
             "durationMs": round(seconds * 1000, 1),
-            "client": address_name(request),
-            **_acting(request),
+            **more,
         },
     )
 

@@ -222,7 +222,7 @@ async def read_bytes(request: web.Request, most: int) -> bytes:
     """
     if (request.content_length or 0) > most:
         raise _too_large(most)
-    if _has_arrived(request.content):
+    if has_arrived(request.content):
         return _within(most, request.content.read_nowait())
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -235,7 +235,7 @@ async def read_bytes(request: web.Request, most: int) -> bytes:
         raise MalformedRequestError("The request body ended early.") from None
 
 
-def _has_arrived(content: StreamReader) -> bool:
+def has_arrived(content: StreamReader) -> bool:
     """Whether a body came with its headers, as most do: then nothing is waited for."""
     return content.is_eof() and content.exception() is None
 

@@ -10,8 +10,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 """Endpoints begin their responses with these; the others get them at the end."""
-_NO_STORE = "no-store"
-_HSTS = "max-age=31536000"
+NO_STORE = "no-store"
+HSTS = "max-age=31536000"
 """A year, for this host only: what is below it may be mPanel's."""
 
 
@@ -25,12 +25,12 @@ def secure(response: web.StreamResponse) -> None:
     headers = response.headers
     if headers.get(hdrs.SERVER) != HEADERS[hdrs.SERVER]:  # aiohttp may have named itself already
         headers.update(HEADERS)
-    headers.setdefault(hdrs.CACHE_CONTROL, _NO_STORE)
+    headers.setdefault(hdrs.CACHE_CONTROL, NO_STORE)
 
 
 async def _add(request: web.Request, response: web.StreamResponse) -> None:
     secure(response)
     if hdrs.AUTHORIZATION in request.headers:  # also of what is public without a key
-        response.headers[hdrs.CACHE_CONTROL] = _NO_STORE
+        response.headers[hdrs.CACHE_CONTROL] = NO_STORE
     if came_by_https(request):
-        response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = _HSTS
+        response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = HSTS

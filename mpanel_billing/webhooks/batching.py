@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from mpanel_billing.database.pool import CONNECTION_ERRORS, Pool, acquired, is_open
 from mpanel_billing.database.queries import Connection
@@ -59,16 +60,32 @@ def batch_size(waiting: int, last: int) -> int:
     return min(MAX_BATCH, waiting, (waiting + last + 1) // 2)
 
 
+class Waiting(Protocol):
+    """What waits for the outcome of an event, as a future does."""
+
+    def done(self) -> bool:
+        """Whether it waits no longer."""
+        ...
+
+    def set_result(self, outcome: Outcome, /) -> None:
+        """Take the outcome of a committed event."""
+        ...
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Take the reason why there is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event, and the request that waits for its outcome.
+    """An event, and what waits for its outcome.
 
     `prepared` is set if the event may take the fast path, `left` once that has not done it.
     """
 
     event: Event
     prepared: PreparedEvent | None
-    outcome: "asyncio.Future[Outcome]"
+    outcome: Waiting
     left: LeftEvent | None = None
 
     def resolve(self, outcome: Outcome) -> None:
@@ -218,11 +235,15 @@ class EventBatcher:
 
     async def receive(self, event: Event) -> Outcome:
         """Return once the event is committed; DatabaseUnavailableError if it could not be."""
-        future = asyncio.get_running_loop().create_future()
-        entry = PendingEvent(event, prepare_event(event), future)
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.begin(event, outcome)
+        return await outcome
+
+    def begin(self, event: Event, outcome: Waiting) -> None:
+        """Hand the outcome over once the event is committed, or the error of `receive`."""
+        entry = PendingEvent(event, prepare_event(event), outcome)
         queue = self._fast_path if entry.prepared else self._full_path
         queue.put(entry)
-        return await entry.outcome
 
     async def _write_fast_path(self, conn: Connection, take: Take) -> None:
         """Write what can take the fast path, and pass the rest on."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
@@ -10,8 +11,9 @@ from http import HTTPStatus
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from mpanel_billing.errors import BillingError, MalformedRequestError
+from mpanel_billing.errors import MalformedRequestError
 from mpanel_billing.http import keys
+from mpanel_billing.http.connections import take_failure
 from mpanel_billing.http.endpoint import Endpoints
 from mpanel_billing.http.operation import Content
 from mpanel_billing.http.request import (
@@ -69,23 +71,33 @@ class StripeHeaders(BaseModel):
 )
 async def receive_webhook(request: web.Request) -> web.Response:
     """Store an event: 200 once it is committed, 400 if it is not one, 503 without a database."""
+    if failure := take_failure(request):
+        _note_refusal(failure)
+        raise failure
     body = await _read_raw(request)
     try:
         event = _open(request, body)
-    except BillingError as error:
-        logger.warning("webhook refused: %s", error, extra={"code": error.code})
-        counters.count_refusal(error.code)
+    except MalformedRequestError as error:
+        _note_refusal(error)
         raise
     observe_age(event.created)
     outcome = await request.app[keys.EVENTS].receive(event)
     count_event(event.type, outcome.status)
-    _log(event, outcome)
+    log_event(event, outcome)
     return web.Response(
-        body=_received(outcome.status), content_type="application/json", charset="utf-8"
+        body=received(outcome.status), content_type="application/json", charset="utf-8"
     )
 
 
-def _log(event: Event, outcome: Outcome) -> None:
+def _note_refusal(error: Exception) -> None:
+    """Log and count what is not an event of ours; a database that is down refuses nothing."""
+    if isinstance(error, MalformedRequestError):
+        logger.warning("webhook refused: %s", error, extra={"code": error.code})
+        counters.count_refusal(error.code)
+
+
+def log_event(event: Event, outcome: Outcome) -> None:
+    """Log what became of an event."""
     level = logging.DEBUG if outcome.status == IGNORED else logging.INFO
     if not logger.isEnabledFor(level):
         return
@@ -103,15 +115,22 @@ def _log(event: Event, outcome: Outcome) -> None:
 
 
 @cache
-def _received(status: str) -> bytes:
+def received(status: str) -> bytes:
+    """Return the body of the response."""
     return json.dumps({"received": True, "outcome": status}).encode()
 
 
 def _open(request: web.Request, body: bytes) -> Event:
+    settings, secrets = request.app[keys.SETTINGS], request.app[keys.WEBHOOK_SECRETS]
+    return open_event(body, request.headers, secrets, livemode=settings.livemode)
+
+
+def open_event(
+    body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes], *, livemode: bool
+) -> Event:
     """Return the event; SignatureError, NotAnEventError or WrongModeError."""
-    header = request.headers.get("Stripe-Signature")
-    verify_signature(body, header, request.app[keys.WEBHOOK_SECRETS], now=time.time())
-    return parse_event(parse_body(body), livemode=request.app[keys.SETTINGS].livemode)
+    verify_signature(body, headers.get("Stripe-Signature"), secrets, now=time.time())
+    return parse_event(parse_body(body), livemode=livemode)
 
 
 async def _read_raw(request: web.Request) -> bytes:
