@@ -3385,9 +3385,9 @@ BEGIN
     arrived AS (
         -- a paid invoice waits for its payment
         DELETE FROM stripe_refetches AS awaited
-        USING written AS w
-        WHERE awaited.object_id = w.stripe_invoice_id
-          AND awaited.reason = 'awaited'
+        WHERE awaited.reason = 'awaited'
+          -- an array: each is looked up, however many have come since statistics saw few
+          AND awaited.object_id = ANY (ARRAY(SELECT w.stripe_invoice_id FROM written AS w))
     ),
     paid AS (
         SELECT
@@ -4187,9 +4187,9 @@ BEGIN
     arrived AS (
         -- a session has told of it, and its own event was awaited
         DELETE FROM stripe_refetches AS awaited
-        USING snapshots AS s
-        WHERE awaited.object_id = s.object_id
-          AND awaited.reason = 'awaited'
+        WHERE awaited.reason = 'awaited'
+          -- an array: each is looked up, however many have come since statistics saw few
+          AND awaited.object_id = ANY (ARRAY(SELECT s.object_id FROM snapshots AS s))
     )
     SELECT
         s.object_id,

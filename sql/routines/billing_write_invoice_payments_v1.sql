@@ -75,9 +75,9 @@ BEGIN
     arrived AS (
         -- a paid invoice waits for its payment
         DELETE FROM stripe_refetches AS awaited
-        USING written AS w
-        WHERE awaited.object_id = w.stripe_invoice_id
-          AND awaited.reason = 'awaited'
+        WHERE awaited.reason = 'awaited'
+          -- an array: each is looked up, however many have come since statistics saw few
+          AND awaited.object_id = ANY (ARRAY(SELECT w.stripe_invoice_id FROM written AS w))
     ),
     paid AS (
         SELECT
