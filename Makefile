@@ -6,8 +6,8 @@ SHELL := /bin/bash
 
 # The interpreter of a new .venv; if unset, scripts/setup.sh chooses one.
 export PYTHON
-# Test processes: one more than cores, because some tests wait for clocks and other processes.
-JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
+# Test processes: two more than cores, because some tests wait for clocks and other processes.
+JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )))
 # How often make test-ha breaks everything.
 ROUNDS ?= 1
 # Extra arguments: make dev ARGS="--ephemeral", make test ARGS="-k checkout".
@@ -138,6 +138,7 @@ soak: $(SET_UP) ## Run the property tests with many more examples than `make tes
 	@PROVISIONING_EXAMPLES=500 PROVISIONING_KILLS=5 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 	@WORLD_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/worlds $(ARGS)
+	@SCHEMATHESIS_EXAMPLES=50 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/openapi $(ARGS)
 
 # What `make soak-chaos` does, and the seed that repeats a run's faults; unset: a new one.
 DELIVERIES ?= 2000

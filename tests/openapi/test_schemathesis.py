@@ -1,6 +1,7 @@
 """schemathesis calls every route with what the document allows and what it forbids.
 
-schemathesis.toml names the checks that do not apply to a route, and why.
+schemathesis.toml names the checks that do not apply to a route, and why. SCHEMATHESIS_EXAMPLES asks
+for more requests than `make test` has time for.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from tests.openapi.conftest import Inhabited
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = Path(sys.executable).with_name("schemathesis")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "4")
 SEED = "1"
 """The same requests in each run, so that a failure is reproducible."""
 
@@ -76,7 +78,7 @@ async def test_it_finds_nothing(
     options: tuple[str, ...],
 ) -> None:
     caplog.set_level(logging.INFO, "mpanel_billing.requests")
-    bounds = ("--max-examples", "10", "--include-path-regex", paths)
+    bounds = ("--max-examples", EXAMPLES, "--include-path-regex", paths)
     await run_schemathesis(inhabited, tmp_path, scope, *bounds, *options)
     if options != BRIEFLY:
         assert operations_below(inhabited, paths) - successes(caplog) <= {STRIPES_OWN}
