@@ -35,7 +35,7 @@ from mpanel_billing.messages.sending import CHANNEL, open_sender
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
-from mpanel_billing.provisioning.drivers.registry import open_drivers
+from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
 from mpanel_billing.provisioning.trials import TrialRules
 from mpanel_billing.reconciliation.compare import ReconcileContext
@@ -45,7 +45,7 @@ from mpanel_billing.reconciliation.runs import cron_of, request_daily_run, run_d
 from mpanel_billing.retention.repository import Ages
 from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
-from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from mpanel_billing.subscriptions.disputes import end_disputed
 from mpanel_billing.subscriptions.finders import FINDERS
 from mpanel_billing.subscriptions.service_ends import finish_service_ends
@@ -154,24 +154,7 @@ async def _open_queue(
         await stack.enter_async_context(sampled(pool, "worker"))
         drivers = await stack.enter_async_context(open_drivers(settings))
         gateway = await stack.enter_async_context(open_gateway(settings))
-        provisioning = Provisioning(
-            pool=pool,
-            gateway=gateway,
-            drivers=drivers,
-            policy=Policy(
-                grace=timedelta(days=settings.grace_days),
-                retention=timedelta(days=settings.retention_days),
-                suspend_paused_collection=settings.paused_collection == "suspend",
-                void_invoices_at_end=settings.open_invoices_at_end == "void",
-                suspend_disputed=settings.dispute_policy == "suspend",
-            ),
-            tenant_suffix=settings.tenant_suffix,
-            livemode=settings.livemode,
-            trials=TrialRules(
-                PersonHasher(settings.person_secret), end_second=settings.second_trials == "end"
-            ),
-            clock=clock,
-        )
+        provisioning = _provisioning(settings, pool, gateway, drivers, clock)
         queue = PgQueuer.from_asyncpg_pool(queue_pool)
         register(queue, provisioning, progress)
         schedule_pruning(queue, pool, ages_of(settings))
@@ -190,6 +173,29 @@ async def _open_queue(
         logger.info("worker ready")
         signal_ready()
         yield queue
+
+
+def _provisioning(
+    settings: Settings, pool: Pool, gateway: StripeGateway, drivers: Drivers, clock: Clock
+) -> Provisioning:
+    return Provisioning(
+        pool=pool,
+        gateway=gateway,
+        drivers=drivers,
+        policy=Policy(
+            grace=timedelta(days=settings.grace_days),
+            retention=timedelta(days=settings.retention_days),
+            suspend_paused_collection=settings.paused_collection == "suspend",
+            void_invoices_at_end=settings.open_invoices_at_end == "void",
+            suspend_disputed=settings.dispute_policy == "suspend",
+        ),
+        tenant_suffix=settings.tenant_suffix,
+        livemode=settings.livemode,
+        trials=TrialRules(
+            PersonHasher(settings.person_secret), end_second=settings.second_trials == "end"
+        ),
+        clock=clock,
+    )
 
 
 def _queue_pool(settings: Settings) -> BoundedPool:
