@@ -9,6 +9,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key, get_timeout_config
 @pytest.hookimpl(trylast=True)
 def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
     """Begin the limit again, for what the fixtures still do."""
-    if seconds := get_timeout_config_value(node.config):
+    seconds = get_timeout_config_value(node.config)
+    if seconds and isinstance(node, pytest.Item):  # whose end cancels it
         stderr = node.config.stash[fault_handler_stderr_fd_key]
         faulthandler.dump_traceback_later(seconds, file=stderr, exit=True)
