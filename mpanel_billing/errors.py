@@ -81,6 +81,13 @@ class DatabaseUnavailableError(BillingError):
     code = "database_unavailable"
 
 
+class ServiceUnreachableError(BillingError):
+    """A service with accounts could not be asked; nothing was changed."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "service_unreachable"
+
+
 class StripeError(BillingError):
     """A request to Stripe failed.
 

@@ -1350,9 +1350,17 @@ DECLARE
 BEGIN
     SELECT
         array_agg(i.id ORDER BY i.id),
-        array_agg(coalesce(i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) ORDER BY i.id)
+        array_agg(coalesce(coming.unit_amount, i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) ORDER BY i.id)
     INTO ids, amounts
     FROM subscription_items AS i
+    LEFT JOIN billing_price_changes AS c
+        ON c.subscription_id = i.subscription_id
+        AND c.old_price_id = i.price_id
+        AND c.made_at IS NULL
+        AND c.withdrawn_at IS NULL
+        AND c.effective_at <= charged_at
+    LEFT JOIN prices AS coming
+        ON coming.id = c.new_price_id
     WHERE i.subscription_id = of_subscription
       AND i.id = ANY(due);
     FOR discount IN
@@ -2085,6 +2093,30 @@ CREATE FUNCTION billing_refunded_status_v1(status text, invoiced bigint, given_b
     END
 $$;
 COMMENT ON FUNCTION billing_refunded_status_v1(status text, invoiced bigint, given_back numeric) IS 'mPanel''s status of an invoice, of which so many minor units were given back';
+
+CREATE FUNCTION billing_renewal_after_v1(term_start timestamp with time zone, term_end timestamp with time zone, months integer, not_before timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE
+        WHEN term_end >= not_before THEN term_end
+        ELSE (
+            SELECT min(renewal.at)
+            FROM (
+                SELECT CASE
+                    WHEN extract(day FROM term_start) > extract(day FROM term_end) THEN term_start
+                    ELSE term_end
+                END AS at
+            ) AS anchor
+            CROSS JOIN generate_series(
+                0,
+                2 + ceil(extract(epoch FROM not_before - term_end) / 86400 / 28 / months)::integer
+            ) AS terms
+            CROSS JOIN LATERAL (SELECT anchor.at + make_interval(months => months * terms) AS at) AS renewal
+            WHERE renewal.at >= not_before
+        )
+    END
+$$;
+COMMENT ON FUNCTION billing_renewal_after_v1(term_start timestamp with time zone, term_end timestamp with time zone, months integer, not_before timestamp with time zone) IS 'The first renewal of a term of some months that is not before a time';
 
 CREATE FUNCTION billing_request_refetches_v1(requests jsonb) RETURNS TABLE(object_id text, version bigint, delay_seconds double precision)
     LANGUAGE plpgsql
@@ -4529,7 +4561,7 @@ CREATE TABLE billing_changes (
     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
-    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
@@ -4537,7 +4569,7 @@ COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at St
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
@@ -4854,6 +4886,7 @@ CREATE TABLE billing_planned_changes (
     plan_code text NOT NULL,
     billing_cycle text NOT NULL,
     addon_codes text[] NOT NULL,
+    quantities jsonb DEFAULT '{}'::jsonb NOT NULL,
     effective_at timestamp with time zone NOT NULL,
     subtotal bigint NOT NULL,
     amount bigint NOT NULL,
@@ -4866,11 +4899,39 @@ COMMENT ON COLUMN billing_planned_changes.subscription_id IS 'What it changes';
 COMMENT ON COLUMN billing_planned_changes.plan_code IS 'The plan afterwards';
 COMMENT ON COLUMN billing_planned_changes.billing_cycle IS 'The term afterwards';
 COMMENT ON COLUMN billing_planned_changes.addon_codes IS 'The add-ons afterwards, sorted';
+COMMENT ON COLUMN billing_planned_changes.quantities IS 'Of which there is more than one afterwards, by code';
 COMMENT ON COLUMN billing_planned_changes.effective_at IS 'When the change begins: the end of the term in which it was asked for';
 COMMENT ON COLUMN billing_planned_changes.subtotal IS 'Minor units of the first term afterwards, before discounts';
 COMMENT ON COLUMN billing_planned_changes.amount IS 'Minor units of the first invoice afterwards, as previewed: after discounts, before the balance';
 COMMENT ON COLUMN billing_planned_changes.planned_at IS 'When Stripe took the change; null: the schedule was made, and changes nothing yet';
 COMMENT ON COLUMN billing_planned_changes.created_at IS 'When the schedule was made';
+
+CREATE TABLE billing_price_changes (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid NOT NULL,
+    old_price_id uuid NOT NULL,
+    new_price_id uuid NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    effective_at timestamp with time zone NOT NULL,
+    next_attempt_at timestamp with time zone NOT NULL,
+    announced_at timestamp with time zone DEFAULT now() NOT NULL,
+    made_at timestamp with time zone,
+    withdrawn_at timestamp with time zone,
+    CONSTRAINT billing_price_changes_check CHECK ((old_price_id <> new_price_id)),
+    CONSTRAINT billing_price_changes_check1 CHECK ((effective_at >= not_before)),
+    CONSTRAINT billing_price_changes_check2 CHECK ((num_nonnulls(made_at, withdrawn_at) < 2))
+);
+COMMENT ON TABLE billing_price_changes IS 'Another price for those who have an item already: announced to them, and made just before the renewal from which it counts';
+COMMENT ON COLUMN billing_price_changes.id IS 'Our id';
+COMMENT ON COLUMN billing_price_changes.subscription_id IS 'Whose item it is';
+COMMENT ON COLUMN billing_price_changes.old_price_id IS 'What the item costs when it is announced';
+COMMENT ON COLUMN billing_price_changes.new_price_id IS 'What it will cost';
+COMMENT ON COLUMN billing_price_changes.not_before IS 'No renewal before then has the new price: the day of the change, and the end of the notice';
+COMMENT ON COLUMN billing_price_changes.effective_at IS 'The first renewal after that';
+COMMENT ON COLUMN billing_price_changes.next_attempt_at IS 'When it is looked at next: shortly before the renewal';
+COMMENT ON COLUMN billing_price_changes.announced_at IS 'When it was announced: the notice runs from then on';
+COMMENT ON COLUMN billing_price_changes.made_at IS 'When Stripe was given the new price; null: not yet';
+COMMENT ON COLUMN billing_price_changes.withdrawn_at IS 'When it was called off, or the item had gone; null: it stands';
 
 CREATE TABLE billing_receivers (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -5316,6 +5377,7 @@ CREATE TABLE products (
     product_types text[] DEFAULT '{}'::text[],
     trial_days integer DEFAULT 0,
     max_per_customer integer,
+    max_quantity integer DEFAULT 1,
     card_required boolean DEFAULT false,
     free_domain boolean DEFAULT false,
     allowed_changes text[],
@@ -5327,6 +5389,7 @@ CREATE TABLE products (
     livemode boolean,
     CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
     CONSTRAINT billing_products_max_per_customer_check CHECK ((max_per_customer > 0)),
+    CONSTRAINT billing_products_max_quantity_check CHECK ((max_quantity > 0)),
     CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
 );
 COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
@@ -5335,6 +5398,7 @@ COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, 
 COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
 COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
 COMMENT ON COLUMN products.max_per_customer IS 'How many of a plan one customer may have at a time; null: any number';
+COMMENT ON COLUMN products.max_quantity IS 'How many of a plan or add-on a subscription may have';
 COMMENT ON COLUMN products.card_required IS 'Checkout asks for a card even if nothing is due';
 COMMENT ON COLUMN products.free_domain IS 'A term of twelve months or more includes the first domain of the order';
 COMMENT ON COLUMN products.allowed_changes IS 'Codes of the plans that a plan may be changed to; null: any';
@@ -6188,8 +6252,10 @@ CREATE VIEW billing_overview AS
             array_agg(listed.id) AS item_ids
            FROM ( SELECT i.id,
                     COALESCE(i.current_period_end, s.current_period_end) AS ends_at,
-                    ((COALESCE(i.unit_amount, (0)::bigint))::numeric * (COALESCE(i.quantity, (0)::bigint))::numeric) AS amount
-                   FROM subscription_items i
+                    ((COALESCE(coming.unit_amount, i.unit_amount, (0)::bigint))::numeric * (COALESCE(i.quantity, (0)::bigint))::numeric) AS amount
+                   FROM ((subscription_items i
+                     LEFT JOIN billing_price_changes c_1 ON (((c_1.subscription_id = i.subscription_id) AND (c_1.old_price_id = i.price_id) AND (c_1.made_at IS NULL) AND (c_1.withdrawn_at IS NULL) AND (c_1.effective_at <= i.current_period_end))))
+                     LEFT JOIN prices coming ON ((coming.id = c_1.new_price_id)))
                   WHERE (i.subscription_id = s.id)) listed
           GROUP BY listed.ends_at
           ORDER BY listed.ends_at
@@ -7007,6 +7073,9 @@ ALTER TABLE ONLY billing_pauses
 ALTER TABLE ONLY billing_planned_changes
     ADD CONSTRAINT billing_planned_changes_pkey PRIMARY KEY (stripe_schedule_id);
 
+ALTER TABLE ONLY billing_price_changes
+    ADD CONSTRAINT billing_price_changes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY billing_receivers
     ADD CONSTRAINT billing_receivers_name_key UNIQUE (name);
 
@@ -7271,6 +7340,18 @@ CREATE INDEX billing_pauses_subscription_idx ON billing_pauses USING btree (subs
 
 CREATE INDEX billing_planned_changes_subscription_idx ON billing_planned_changes USING btree (subscription_id);
 
+CREATE INDEX billing_planned_changes_unplanned_idx ON billing_planned_changes USING btree (created_at) WHERE (planned_at IS NULL);
+
+CREATE INDEX billing_price_changes_due_idx ON billing_price_changes USING btree (next_attempt_at) WHERE ((made_at IS NULL) AND (withdrawn_at IS NULL));
+
+CREATE INDEX billing_price_changes_new_idx ON billing_price_changes USING btree (new_price_id);
+
+CREATE INDEX billing_price_changes_old_idx ON billing_price_changes USING btree (old_price_id);
+
+CREATE UNIQUE INDEX billing_price_changes_standing_key ON billing_price_changes USING btree (subscription_id, old_price_id) WHERE ((made_at IS NULL) AND (withdrawn_at IS NULL));
+
+CREATE INDEX billing_price_changes_subscription_idx ON billing_price_changes USING btree (subscription_id);
+
 CREATE UNIQUE INDEX billing_products_code_key ON products USING btree (code);
 
 CREATE UNIQUE INDEX billing_products_stripe_product_key ON products USING btree (stripe_product_id) WHERE (code IS NOT NULL);
@@ -7532,6 +7613,15 @@ ALTER TABLE ONLY billing_pauses
 
 ALTER TABLE ONLY billing_planned_changes
     ADD CONSTRAINT billing_planned_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_price_changes
+    ADD CONSTRAINT billing_price_changes_new_price_id_fkey FOREIGN KEY (new_price_id) REFERENCES prices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_price_changes
+    ADD CONSTRAINT billing_price_changes_old_price_id_fkey FOREIGN KEY (old_price_id) REFERENCES prices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_price_changes
+    ADD CONSTRAINT billing_price_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_reconcile_drift
     ADD CONSTRAINT billing_reconcile_drift_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;

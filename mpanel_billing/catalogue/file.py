@@ -162,6 +162,8 @@ def _odd_plans(file: CatalogueFile) -> Iterator[Found]:
         )
         if plan.free_domain and costs_nothing:
             yield ("plans", index, "free_domain"), "must be false for a plan with a price of 0"
+        if plan.max_per_customer and plan.max_quantity > 1:
+            yield ("plans", index, "max_quantity"), "must be 1 for a plan with max_per_customer"
         for place, code in enumerate(plan.allowed_changes or ()):
             if code not in codes:
                 path = ("plans", index, "allowed_changes", place)

@@ -33,6 +33,7 @@ class Price:
 class Product:
     """A product on sale. A plan's or add-on's price without a cycle is its setup fee.
 
+    A subscription may have `max_quantity` of a plan or add-on.
     Of plans: a customer may have `max_per_customer` of them at a time, None without a limit;
     `card_required`, even if nothing is due; `free_domain`: a long term includes the order's first
     domain; `allowed_changes`: the plans it may be changed to, None for any.
@@ -55,6 +56,7 @@ class Product:
     card_required: bool = False
     free_domain: bool = False
     allowed_changes: tuple[str, ...] | None = None
+    max_quantity: int = 1
 
     def price_for(self, cycle: str | None, currency: str) -> Price | None:
         """Return the price for a term (None: one-time) in a currency."""

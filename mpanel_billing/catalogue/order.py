@@ -1,6 +1,7 @@
 """An order in canonical values, and its price."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mpanel_billing.catalogue.model import Coupon, Price, Product, ProductKind
@@ -23,7 +24,8 @@ class Order:
     """An order in canonical values: our cycle codes, lower-case currency, checked domains.
 
     The first of `domains` is the site's own; the others are extra lines. Repeated `addon_codes`
-    and `domains` are bought once.
+    and `domains` are bought once. `quantities` are those of plan and add-ons by code, of others
+    there is one.
     """
 
     plan_code: str
@@ -33,6 +35,7 @@ class Order:
     addon_codes: tuple[str, ...] = ()
     domains: tuple[OrderedDomain, ...] = ()
     coupon_code: str | None = None
+    quantities: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ def _product_json(product: Product) -> dict[str, Any]:
         "product_types": product.product_types,
         "trial_days": product.trial_days,
         "max_per_customer": product.max_per_customer,
+        "max_quantity": product.max_quantity,
         "card_required": product.card_required,
         "free_domain": product.free_domain,
         "allowed_changes": product.allowed_changes,

@@ -13,6 +13,7 @@ from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Coupon, Price, Product
 from mpanel_billing.catalogue.order import Order, OrderedDomain, OrderLine, PricedOrder, When
+from mpanel_billing.catalogue.quantities import refuse_quantity, refuse_unordered
 from mpanel_billing.errors import InvalidRequestError
 
 FREE_DOMAIN_MONTHS = 12
@@ -28,11 +29,12 @@ def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
     """Price an order; InvalidRequestError says what is not sold.
 
     Its `code` is unknown_plan, unknown_addon, unknown_tld, unknown_coupon, cycle_not_sold,
-    currency_not_sold, trial_not_offered, domain_not_included, coupon_not_in_currency,
-    coupon_below_minimum or coupon_not_for_order; `fields` names the field.
+    currency_not_sold, quantity_not_sold, trial_not_offered, domain_not_included,
+    coupon_not_in_currency, coupon_below_minimum or coupon_not_for_order; `fields` names the field.
     """
     plan = _find_plan(catalogue, order)
     addons = _find_addons(catalogue, order)
+    _check_quantities((plan, *addons), order)
     coupon = _find_coupon(catalogue, order)
     when: When = "after_trial" if order.trial else "at_checkout"
     _refuse_domain_for_nothing(catalogue, plan, order)
@@ -83,6 +85,12 @@ def _find_addons(catalogue: Catalogue, order: Order) -> tuple[Product, ...]:
         if code not in catalogue.addons:
             _refuse("add-on", code, catalogue.addons, field="addonIds", code="unknown_addon")
     return tuple(catalogue.addons[code] for code in codes)
+
+
+def _check_quantities(products: Sequence[Product], order: Order) -> None:
+    refuse_unordered(order.quantities, {product.code for product in products})
+    for product in products:
+        refuse_quantity(product, order.quantities.get(product.code, 1))
 
 
 def _find_coupon(catalogue: Catalogue, order: Order) -> Coupon | None:
@@ -170,7 +178,15 @@ def _recurring_lines(products: Iterable[Product], order: Order, when: When) -> I
         price = product.price_for(order.billing_cycle, order.currency)
         if price is None:
             _refuse_cycle(product, order)
-        yield OrderLine(product.code, product.kind, product.name, price, recurring=True, when=when)
+        yield OrderLine(
+            product.code,
+            product.kind,
+            product.name,
+            price,
+            recurring=True,
+            when=when,
+            quantity=order.quantities.get(product.code, 1),
+        )
 
 
 def _setup_lines(products: Iterable[Product], order: Order, when: When) -> Iterator[OrderLine]:

@@ -214,6 +214,7 @@ def _product(row: Row) -> Product:
         card_required=row["card_required"],
         free_domain=row["free_domain"],
         allowed_changes=None if allowed is None else tuple(allowed),
+        max_quantity=row["max_quantity"],
     )
 
 

@@ -70,6 +70,7 @@ def _product_row(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Ro
         "product_types": recurring.product_types if recurring else (),
         "trial_days": plan.trial_days if plan else 0,
         "max_per_customer": plan.max_per_customer if plan else None,
+        "max_quantity": recurring.max_quantity if recurring else 1,
         "card_required": plan.card_required if plan else False,
         "free_domain": plan.free_domain if plan else False,
         "allowed_changes": plan.allowed_changes if plan else None,

@@ -99,7 +99,10 @@ class ProductEntry(Entry):
 
 
 class RecurringEntry(ProductEntry):
-    """A product paid every term; amounts are in minor units for the whole term."""
+    """A product paid every term; amounts are in minor units for the whole term.
+
+    A subscription may have `max_quantity` of it.
+    """
 
     code: Code
     category: Word
@@ -109,6 +112,7 @@ class RecurringEntry(ProductEntry):
     prices: CyclePrices
     prices_in: dict[Currency, CyclePrices] = Field(default_factory=dict)
     setup_fee: Amount = 0
+    max_quantity: Limit = 1
     setup_fee_in: dict[Currency, Amount] = Field(default_factory=dict)
 
     @property

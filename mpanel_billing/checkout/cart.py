@@ -1,12 +1,13 @@
 """Read an order from what the buyer has selected, in form fields and in a cart."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mpanel_billing.catalogue.cycles import canonical_cycle
-from mpanel_billing.catalogue.model import Catalogue
+from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.catalogue.order import DomainMode, Order, OrderedDomain
+from mpanel_billing.catalogue.quantities import refuse_quantity
 from mpanel_billing.domains.names import read_name
 from mpanel_billing.errors import InvalidRequestError
 
@@ -47,6 +48,7 @@ class Selection:
     coupon_code: str | None = None
     domain: DomainChoice | None = None
     cart: tuple[CartItem, ...] = ()
+    quantities: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -58,6 +60,11 @@ class _Selected:
     trials: list[bool] = field(default_factory=list)
     addons: list[str] = field(default_factory=list)
     domains: list[OrderedDomain] = field(default_factory=list)
+    quantities: dict[str, int] = field(default_factory=dict)
+
+    def count(self, code: str, quantity: int) -> None:
+        """Note how many of a product are selected: of the same one twice, the larger number."""
+        self.quantities[code] = max(quantity, self.quantities.get(code, quantity))
 
 
 def read_order(selection: Selection, catalogue: Catalogue) -> Order:
@@ -66,7 +73,7 @@ def read_order(selection: Selection, catalogue: Catalogue) -> Order:
     Raises InvalidRequestError if it is incomplete or contradicts itself. Pricing checks whether
     the plan, add-ons, domains and coupon are on sale.
     """
-    selected = _Selected(addons=list(selection.addon_ids))
+    selected = _Selected(addons=list(selection.addon_ids), quantities=dict(selection.quantities))
     _read_fields(selection, selected)
     for index, item in enumerate(selection.cart):
         _read_item(item, f"cartItems[{index}]", catalogue, selected)
@@ -79,6 +86,7 @@ def read_order(selection: Selection, catalogue: Catalogue) -> Order:
         addon_codes=tuple(dict.fromkeys(code for code in selected.addons if code != plan)),
         domains=_first_of_each(selected.domains),
         coupon_code=selection.coupon_code.upper() if selection.coupon_code else None,
+        quantities={code: n for code, n in selected.quantities.items() if n != 1},
     )
 
 
@@ -96,8 +104,7 @@ def _read_fields(selection: Selection, selected: _Selected) -> None:
 
 def _read_item(item: CartItem, path: str, catalogue: Catalogue, selected: _Selected) -> None:
     if item.quantity != 1:
-        what = item.id or item.type
-        raise _refused(f'You can order "{what}" only once.', f"{path}.quantity", "must be 1")
+        _read_quantity(item, path, catalogue, selected)
     match item.type:
         case "hosting":
             selected.plans += [item.plan] if item.plan else []
@@ -110,6 +117,30 @@ def _read_item(item: CartItem, path: str, catalogue: Catalogue, selected: _Selec
             _read_price(item, path, catalogue, selected)
         case "addon" | "email":
             selected.addons.append(_id_of(item, path))
+
+
+def _read_quantity(item: CartItem, path: str, catalogue: Catalogue, selected: _Selected) -> None:
+    """Read how many of a plan or add-on are ordered; of anything else there is one."""
+    product = _sold(item, catalogue, selected)
+    if product is None:
+        what = item.id or item.type
+        raise _refused(f'You can order "{what}" only once.', f"{path}.quantity", "must be 1")
+    refuse_quantity(product, item.quantity, field=f"{path}.quantity")
+    selected.count(product.code, item.quantity)
+
+
+def _sold(item: CartItem, catalogue: Catalogue, selected: _Selected) -> Product | None:
+    """Return the plan or add-on that an item is of."""
+    match item.type:
+        case "hosting":
+            return catalogue.plans.get(item.plan or next(iter(selected.plans), ""))
+        case "simple":
+            found = catalogue.find_price(item.price_id) if item.price_id else None
+            return found[0] if found and found[0].kind in {"plan", "addon"} else None
+        case "addon" | "email":
+            return catalogue.addons.get(item.id or "")
+        case "domain":
+            return None
 
 
 def _id_of(item: CartItem, path: str) -> str:

@@ -68,6 +68,7 @@ def fingerprint(purchase: Purchase) -> bytes:
         "domains": [(domain.mode, domain.ascii) for domain in order.domains],
         "coupon": order.coupon_code,
         "prices": sorted(str(line.price.id) for line in purchase.priced.lines),
+        "quantities": sorted(order.quantities.items()),
     }
     return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).digest()
 

@@ -22,6 +22,7 @@ from mpanel_billing.catalogue.service import (
     read_catalogue,
 )
 from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.migrate_prices import migrate_prices
 from mpanel_billing.cli.output import print_line
 from mpanel_billing.database.pool import create_pool
 from mpanel_billing.errors import BillingError
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="The catalogue: check its file, apply it to the database, push it to Stripe.",
     no_args_is_help=True,
 )
-
+app.command("migrate-prices")(migrate_prices)
 
 NamedFile = Annotated[
     Path | None,

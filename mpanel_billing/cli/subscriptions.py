@@ -14,8 +14,10 @@ from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.money import format_money
 from mpanel_billing.provisioning import operations
+from mpanel_billing.settings import load_settings
 
 if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than most commands
+    from mpanel_billing.provisioning.drivers.registry import Drivers
     from mpanel_billing.subscriptions.change_plan import PlanChangePreview
     from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
 
@@ -32,6 +34,10 @@ def change(
     addon: Annotated[
         list[str] | None, typer.Option(help="Code of an add-on; those not named go.")
     ] = None,
+    quantity: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE=N", help="How many of the plan or an add-on; others stay."),
+    ] = None,
     when: Annotated[
         Literal["now", "period_end"] | None,
         typer.Option(help="Without it, less waits for the end of the term."),
@@ -40,6 +46,10 @@ def change(
     pay_first: Annotated[
         bool, typer.Option("--pay-first", help="Charge what is unpaid of the term before.")
     ] = False,
+    await_confirmation: Annotated[
+        bool,
+        typer.Option("--await-confirmation", help="If the payment fails, let it wait for them."),
+    ] = False,
     key: Key = None,
 ) -> None:
     """Change the plan, term or add-ons of a subscription, or show what that costs."""
@@ -47,12 +57,17 @@ def change(
     from mpanel_billing.subscriptions.item_changes import PlanRequest  # noqa: PLC0415
 
     addons = tuple(addon) if addon else None
-    wanted = PlanRequest(plan, canonical_cycle(cycle), addons, when=when)
+    quantities = tuple(sorted(map(_read_quantity, quantity or ())))
+    wanted = PlanRequest(plan, canonical_cycle(cycle), addons, when=when, quantities=quantities)
     if preview:
         found = run_for(
             subscription,
             key,
-            lambda mirror, request: change_plan.preview_plan_change(mirror, request, wanted),
+            asking_services(
+                lambda mirror, drivers, request: change_plan.preview_plan_change(
+                    mirror, drivers, request, wanted
+                )
+            ),
         )
         _print_preview(found)
         return
@@ -60,11 +75,25 @@ def change(
         run_for(
             subscription,
             key,
-            lambda mirror, request: change_plan.change_plan(
-                mirror, request, wanted, pay_first=pay_first
+            asking_services(
+                lambda mirror, drivers, request: change_plan.change_plan(
+                    mirror,
+                    drivers,
+                    request,
+                    wanted,
+                    pay_first=pay_first,
+                    confirmable=await_confirmation,
+                )
             ),
         )
     )
+
+
+def _read_quantity(text: str) -> tuple[str, int]:
+    code, _, number = text.partition("=")
+    if not number.isdecimal():
+        raise typer.BadParameter(f"{text!r} is not like starter=2")
+    return code, int(number)
 
 
 def undo_change(subscription: Subscription, *, key: Key = None) -> None:
@@ -111,6 +140,19 @@ def resume(subscription: Subscription, *, key: Key = None) -> None:
     print_changed(run_for(subscription, key, lifecycle.resume))
 
 
+def asking_services(
+    do: "Callable[[Mirror, Drivers, ChangeRequest], Awaitable[Result]]",
+) -> "Callable[[Mirror, ChangeRequest], Awaitable[Result]]":
+    """Let it ask the services with accounts."""
+    from mpanel_billing.provisioning.drivers.registry import open_drivers  # noqa: PLC0415
+
+    async def run(mirror: Mirror, request: "ChangeRequest") -> Result:
+        async with open_drivers(load_settings()) as drivers:
+            return await do(mirror, drivers, request)
+
+    return run
+
+
 def run_for(
     subscription: str, key: str | None, do: "Callable[[Mirror, ChangeRequest], Awaitable[Result]]"
 ) -> Result:
@@ -146,6 +188,12 @@ def _print_preview(found: "PlanChangePreview") -> None:
 def print_changed(done: "Changed") -> None:
     """Print the subscription after a change in one line."""
     held = done.subscription
+    if waits := done.confirmation:
+        print_line(
+            f"waits until {moment_text(waits.expires_at)} for"
+            f" {format_money(waits.amount, waits.currency)}: {waits.url}"
+        )
+        return
     if not done.changed:
         typer.echo("it is like that already")
         return

@@ -45,7 +45,7 @@ from mpanel_billing.http.routes import (
 from mpanel_billing.http.routes.direct_webhooks import DirectWebhooks
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.provisioning.drivers.registry import list_unmade
+from mpanel_billing.provisioning.drivers.registry import list_unmade, open_drivers
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.telemetry.figures import FigureReader
@@ -114,7 +114,8 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     app[keys.FIGURES] = FigureReader(pool, partial(list_unmade, settings))
     gateway = open_gateway(settings)
     app[keys.MIRROR] = Mirror(pool, gateway, settings.livemode)
-    async with sampled(pool, "web"):
+    async with sampled(pool, "web"), open_drivers(settings) as drivers:
+        app[keys.DRIVERS] = drivers
         yield
     await gateway.close()
     await pool.close()

@@ -11,6 +11,7 @@ from mpanel_billing.checkout.order_watcher import OrderWatcher
 from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.settings import Settings
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.webhooks.batching import EventBatcher
@@ -24,6 +25,7 @@ EVENTS = web.AppKey("events", EventBatcher)
 FIGURES = web.AppKey("figures", FigureReader)
 CATALOGUE = web.AppKey("catalogue", KeptCatalogue)
 CHECKOUT = web.AppKey("checkout", Checkout)
+DRIVERS = web.AppKey("drivers", Drivers)
 MIRROR = web.AppKey("mirror", Mirror)
 KEY_RING = web.AppKey("key_ring", KeyRing)
 ORDER_WATCHER = web.AppKey("order_watcher", OrderWatcher)

@@ -34,6 +34,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "dispute.won": "The money is ours: it was won, or the inquiry is closed.",
         "dispute.lost": "The money is lost.",
         "card.expiring": "The card that pays for a subscription expires within 30 days.",
+        "price.changing": "The price of something that it has changes with a renewal to come.",
         "tenant.ready": "All services of a tenant are there.",
         "tenant.changed": "The resources of a service changed.",
         "tenant.suspended": "The tenant was suspended.",

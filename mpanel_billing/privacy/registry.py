@@ -95,7 +95,9 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_leniency": _words("set_by"),
     # names and addresses are only added when a message is sent
     "billing_messages": _words("id type object_id transition data"),
-    "billing_planned_changes": _words("stripe_schedule_id plan_code billing_cycle addon_codes"),
+    "billing_planned_changes": _words(
+        "stripe_schedule_id plan_code billing_cycle addon_codes quantities"
+    ),
     "billing_receivers": _words("name url types secret former_secret disabled_reason created_by"),
     "billing_reconcile_drift": _words("object_type object_id field"),
     "billing_reconcile_marks": _words("object_id"),

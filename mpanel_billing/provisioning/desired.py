@@ -184,6 +184,14 @@ def resources_by_type(items: Iterable[Included]) -> dict[str, Resources]:
     return dict(totals)
 
 
+def is_less(before: Resources, after: Resources) -> bool:
+    """Return whether something that has a number becomes less, or goes."""
+    return any(
+        _is_number(value) and not (_is_number(after.get(name)) and after[name] >= value)
+        for name, value in before.items()
+    )
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -10,8 +10,10 @@ import asyncpg
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.jobs.backoff import retry_seconds
+from mpanel_billing.provisioning.desired import is_less
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
+    DoesNotFit,
     Done,
     Driver,
     DriverCommand,
@@ -47,8 +49,10 @@ class Dispatcher:
         statement. Raises LeaseLostError once another run has taken over.
 
         Before a resume the service is asked whether it has suspended the account itself: then it
-        is not ours to resume. A refusal tells nothing of an earlier command of unknown outcome: the
-        service is asked for the account, and the outcome stays unknown if it cannot say.
+        is not ours to resume. Before a change to less it is asked whether what is used fits: if
+        not, the account keeps what it has, as after a refusal. A refusal tells nothing of an
+        earlier command of unknown outcome: the service is asked for the account, and the outcome
+        stays unknown if it cannot say.
         """
         if action == "resume" and (barred := await self._find_barred(service)) is not None:
             return barred
@@ -58,7 +62,7 @@ class Dispatcher:
             if not await accounts.begin_command(conn, self.lease, base, command):
                 raise LeaseLostError
         started = time.monotonic()
-        result = await _call(driver, command)
+        result = await self._find_unfit(base, command, driver) or await _call(driver, command)
         seconds = time.monotonic() - started
         duration_ms = round(seconds * 1000)
         count_driver_call(base.driver, command.action, accounts.outcome_of(result), seconds)
@@ -74,6 +78,21 @@ class Dispatcher:
                 "The driver returned an account that belongs to another subscription."
             )
             return await self._store(base, command, refused, duration_ms)
+
+    async def _find_unfit(
+        self, service: Service, command: DriverCommand, driver: LimitedDriver | None
+    ) -> Refused | None:
+        """Return a refusal if the account uses more than it is to have; None if not, or unknown."""
+        resources = command.details.get("resources", {})
+        if command.action != "change" or driver is None:
+            return None
+        if not is_less(service.resources, resources):
+            return None
+        async with driver.limit.slot():
+            found = await driver.driver.check_change(self._account(service), resources)
+        if not isinstance(found, DoesNotFit):
+            return None
+        return Refused(found.reason, {"code": "does_not_fit"})
 
     async def _find_barred(self, service: Service) -> Service | None:
         """Return the service if it has suspended the account itself; None if not, or unknown."""
@@ -105,15 +124,17 @@ class Dispatcher:
         driver = self.drivers.find(service.product_type, service.driver)
         if driver is None:
             return None
-        account = Account(
+        async with driver.limit.slot():
+            found = await driver.driver.inspect(self._account(service))
+        return found if isinstance(found, Found) else None
+
+    def _account(self, service: Service) -> Account:
+        return Account(
             self.lease.subscription_id,
             service.product_type,
             service.external_ref,
             service.account_id,
         )
-        async with driver.limit.slot():
-            found = await driver.driver.inspect(account)
-        return found if isinstance(found, Found) else None
 
     async def _store_finding(self, service: Service, found: Found) -> Service:
         async with acquired(self.pool) as conn:

@@ -68,12 +68,28 @@ class PaymentState:
 
 
 async def list_billed(gateway: StripeGateway, subscription_id: str) -> list[BilledInvoice]:
-    """Return all invoices of a subscription, drafts included, the newest first."""
+    """Return all invoices of a subscription, drafts included, the newest first.
+
+    Without that of a change which waits for the customer: nothing of it is owed.
+    """
     async with translated():
         page = await gateway.client.v1.invoices.list_async(
             {"subscription": subscription_id, "limit": PAGE_SIZE, "expand": ["data.payments"]}
         )
-        return [await _billed(invoice) async for invoice in page.auto_paging_iter()]
+        return [
+            await _billed(invoice)
+            async for invoice in page.auto_paging_iter()
+            if not _is_of_pending_update(invoice)
+        ]
+
+
+def _is_of_pending_update(invoice: "stripe.Invoice") -> bool:
+    """Return whether it is open for a pending update: Stripe does not collect it by itself."""
+    return (
+        invoice.status == "open"
+        and invoice.billing_reason == "subscription_update"
+        and invoice.next_payment_attempt is None
+    )
 
 
 async def _billed(invoice: "stripe.Invoice") -> BilledInvoice:

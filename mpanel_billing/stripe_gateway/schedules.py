@@ -37,6 +37,13 @@ async def find_schedule(gateway: StripeGateway, subscription_id: str) -> Mapping
     return schedule
 
 
+async def get_schedule(gateway: StripeGateway, schedule_id: str) -> Mapping[str, Any]:
+    """Return a schedule; StripeError."""
+    async with translated():
+        found = await gateway.client.v1.subscription_schedules.retrieve_async(schedule_id)
+    return found.to_dict()
+
+
 async def update_schedule(
     gateway: StripeGateway, schedule_id: str, params: Mapping[str, Any], key: str
 ) -> None:

@@ -94,6 +94,37 @@ async def update_subscription(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PendingUpdate:
+    """A change that waits for the customer to confirm its payment, in minor units of `currency`.
+
+    At `url` they do; at `expires_at` Stripe drops the change, and voids the invoice.
+    """
+
+    url: str
+    amount: int
+    currency: str
+    expires_at: datetime
+
+
+async def find_pending_update(gateway: StripeGateway, subscription_id: str) -> PendingUpdate | None:
+    """Return the change of a subscription that waits for its payment; StripeError."""
+    async with translated():
+        held = await gateway.client.v1.subscriptions.retrieve_async(
+            subscription_id, {"expand": ["latest_invoice"]}
+        )
+    fields = held.to_dict()
+    pending, invoice = fields.get("pending_update"), fields.get("latest_invoice") or {}
+    if not pending or not invoice.get("hosted_invoice_url"):
+        return None
+    return PendingUpdate(
+        url=invoice["hosted_invoice_url"],
+        amount=invoice["amount_remaining"],
+        currency=invoice["currency"],
+        expires_at=datetime.fromtimestamp(pending["expires_at"], UTC),
+    )
+
+
 async def cancel_subscription(
     gateway: StripeGateway, subscription_id: str, params: Mapping[str, Any]
 ) -> None:

@@ -16,8 +16,11 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.stripe_gateway.billed import BilledInvoice, list_billed
+from mpanel_billing.stripe_gateway.subscriptions import find_pending_update
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.fitting import refuse_unfit
 from mpanel_billing.subscriptions.given_back import find_correction
 from mpanel_billing.subscriptions.item_changes import PlanChange, PlanRequest, plan_change
 from mpanel_billing.subscriptions.lifecycle import (
@@ -57,7 +60,7 @@ class PlanChangePreview:
 
 
 async def preview_plan_change(
-    mirror: Mirror, request: ChangeRequest, plan: PlanRequest
+    mirror: Mirror, drivers: Drivers, request: ChangeRequest, plan: PlanRequest
 ) -> PlanChangePreview:
     """Ask Stripe what the change would cost, and promise it; raises as `change_plan`.
 
@@ -65,6 +68,7 @@ async def preview_plan_change(
     """
     await refresh(mirror, request)
     found = await _look(mirror, request, plan)
+    await refuse_unfit(mirror.pool, drivers, found.held, found.change)
     preview = await _preview(mirror, found)
     state, sums = hash_state(found.held), hash_sums(found.change, preview)
     pinned = replace(plan, when="period_end" if found.change.waits else "now")
@@ -84,46 +88,67 @@ class _Prepared:
 
 async def change_plan(
     mirror: Mirror,
+    drivers: Drivers,
     request: ChangeRequest,
     plan: PlanRequest,
     promise: Promise | None = None,
     *,
     pay_first: bool = False,
+    confirmable: bool = False,
 ) -> Changed:
     """Change a subscription's plan, term or add-ons; with a promise, `plan` is the promise's.
 
     `pay_first`: what is unpaid of the running term is charged before. If a payment is due and
-    fails, nothing changes (PaymentFailedError). Also raises what `plan_change` raises,
-    ConflictError for a subscription that has ended or is unpaid and for a promise that cannot be
-    kept, NotFoundError, StripeError.
+    fails, nothing changes (PaymentFailedError); if `confirmable`, the change then waits for the
+    customer to pay it, and the old plan runs on. Also raises what `plan_change` raises,
+    ConflictError for a subscription that has ended or is unpaid, for a promise that cannot be
+    kept, and if the services say that it does not fit; NotFoundError, StripeError.
     """
     prepared: list[_Prepared] = []
 
     async def prepare() -> None:
-        prepared.append(await _prepare(mirror, request, plan, promise, pay_first=pay_first))
+        prepared.append(
+            await _prepare(mirror, drivers, request, plan, promise, pay_first=pay_first)
+        )
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         held, change = await _load_by(conn, mirror, request, plan)
         if not change.items:
             return None
         _require_same(prepared, held, change)
-        return _params(prepared[-1], held, plan)
+        behavior = "pending_if_incomplete" if confirmable else "error_if_incomplete"
+        return _params(prepared[-1], held, plan, behavior)
 
-    return await make_change(
+    done = await make_change(
         mirror,
         request,
         "change_plan",
-        _asked(plan, promise),
+        _asked(plan, promise, confirmable=confirmable),
         decide,
         prepare=prepare,
         # the same token again gets the change that was made with it
         repeatable_for=LIFETIME if promise else NEVER,
     )
+    return await _with_confirmation(mirror, done) if confirmable else done
 
 
-def _asked(plan: PlanRequest, promise: Promise | None) -> Mapping[str, object]:
+async def _with_confirmation(mirror: Mirror, done: Changed) -> Changed:
+    """Add where the customer confirms the payment that the change waits for, if it does."""
+    pending = await find_pending_update(mirror.stripe, done.subscription.stripe_id or "")
+    return done if pending is None else replace(done, changed=False, confirmation=pending)
+
+
+def _asked(
+    plan: PlanRequest, promise: Promise | None, *, confirmable: bool
+) -> Mapping[str, object]:
     codes = plan.addon_codes
     asked = asdict(plan) | {"addon_codes": None if codes is None else sorted(codes)}
+    # what is left out is the same request as before there was such a thing
+    asked["quantities"] = sorted(plan.quantities)
+    if not plan.quantities:
+        del asked["quantities"]
+    if confirmable:
+        asked["confirmable"] = True
     return asked | {"promise": [promise.at, promise.state, promise.sums] if promise else None}
 
 
@@ -163,8 +188,15 @@ def _unless_planned(held: Subscription, change: PlanChange) -> PlanChange:
     to_come = held.to_come
     if to_come is None or not change.items:
         return change
-    wanted = (change.metadata["planId"], change.metadata["billingCycle"], change.addon_codes)
-    if change.waits and wanted == (to_come.plan_code, to_come.billing_cycle, to_come.addon_codes):
+    metadata = change.metadata
+    wanted = (metadata["planId"], metadata["billingCycle"], change.addon_codes, change.quantities)
+    planned = (
+        to_come.plan_code,
+        to_come.billing_cycle,
+        to_come.addon_codes,
+        to_come.quantities,
+    )
+    if change.waits and wanted == planned:
         return replace(change, items=())
     raise ConflictError(
         f"A change to {to_come.plan_name or to_come.plan_code} is planned for"
@@ -188,6 +220,7 @@ async def _refuse_one_too_many(
 
 async def _prepare(
     mirror: Mirror,
+    drivers: Drivers,
     request: ChangeRequest,
     plan: PlanRequest,
     promise: Promise | None,
@@ -199,6 +232,7 @@ async def _prepare(
     What is unpaid is paid only for a change that could be made, which is then previewed again.
     """
     found = await _look(mirror, request, plan)
+    await refuse_unfit(mirror.pool, drivers, found.held, found.change)
     preview = await _keep(mirror, found, promise) if promise else await _preview(mirror, found)
     unpaid = await find_unpaid(mirror, found.held, found.billed)
     if unpaid is None or found.change.waits:
@@ -206,7 +240,7 @@ async def _prepare(
         return _Prepared(hash_state(found.held), found.change, preview, items)
     refuse_unpaid(unpaid, pay_first=pay_first)
     await pay(mirror, request.by, found.held, unpaid)
-    return await _prepare(mirror, request, plan, promise, pay_first=False)
+    return await _prepare(mirror, drivers, request, plan, promise, pay_first=False)
 
 
 async def _keep(mirror: Mirror, found: _Found, promise: Promise) -> ChangePreview:
@@ -245,10 +279,13 @@ async def _items(mirror: Mirror, found: _Found) -> StripeItems:
     return await list_items(mirror, found.held) if found.change.waits else {}
 
 
-def _params(prepared: _Prepared, held: Subscription, plan: PlanRequest) -> dict[str, Any]:
+def _params(
+    prepared: _Prepared, held: Subscription, plan: PlanRequest, behavior: str
+) -> dict[str, Any]:
     change, preview = prepared.change, prepared.preview
     if not change.waits:
-        return {**_update_params(change, plan, preview), **releasing(held)}
+        updated = _update_params(change, plan, preview)
+        return {**updated, "payment_behavior": behavior, **releasing(held)}
     planned = planned_params(change, plan, prepared.items, preview, end_of_term(held))
     return {**planned, **releasing(held)}
 
@@ -258,7 +295,6 @@ def _update_params(change: PlanChange, plan: PlanRequest, preview: ChangePreview
     params: dict[str, Any] = {
         **change_details(change, plan.proration, preview.at),
         "metadata": dict(change.metadata),
-        "payment_behavior": "error_if_incomplete",
     }
     once: list[dict[str, Any]] = [{"price": price} for price in change.setup_prices]
     if preview.correction:

@@ -12,8 +12,10 @@ from typing import Any, Literal
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import Order, OrderLine, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
+from mpanel_billing.catalogue.quantities import refuse_quantity, refuse_unordered
 from mpanel_billing.checkout.session_params import LONGEST_METADATA_VALUE, CatalogueNotPushedError
 from mpanel_billing.errors import ConflictError, InvalidRequestError
+from mpanel_billing.provisioning.desired import Included, Resources, resources_by_type
 from mpanel_billing.subscriptions.records import Item, Subscription
 from mpanel_billing.subscriptions.timing import When, waits
 
@@ -25,7 +27,8 @@ Proration = Literal["always_invoice", "create_prorations", "none"]
 class PlanRequest:
     """The plan, term and add-ons requested; `addon_codes` None keeps the add-ons.
 
-    `when` None: a downgrade waits for the end of the term, anything else is made now.
+    `when` None: a downgrade waits for the end of the term, anything else is made now. `quantities`
+    are those of plan and add-ons by code: what is not named keeps its own, and new is one.
     """
 
     plan_code: str
@@ -33,6 +36,7 @@ class PlanRequest:
     addon_codes: tuple[str, ...] | None = None
     proration: Proration = "always_invoice"
     when: When | None = None
+    quantities: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,9 @@ class PlanChange:
     changes, so a new one begins immediately unless there is still a trial. `ends_trial`: the plan
     is sold without a trial, so the current one ends. `recurring` is the price of each term
     afterwards, in minor units, before discounts. `metadata` is for Stripe's dashboard; our rows
-    take theirs from the mirrored items. `addon_codes` are the add-ons afterwards, sorted. `waits`:
-    it is made at the end of the term.
+    take theirs from the mirrored items. `addon_codes` are the add-ons afterwards, sorted, and
+    `quantities` what there is more than one of. `waits`: it is made at the end of the term.
+    `resources` are those afterwards by product type; None if some of it is not sold any more.
     """
 
     items: tuple[dict[str, Any], ...]
@@ -54,7 +59,9 @@ class PlanChange:
     ends_trial: bool
     recurring: int
     addon_codes: tuple[str, ...]
+    quantities: Mapping[str, int]
     waits: bool
+    resources: Mapping[str, Resources] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,7 @@ class _ItemChange:
     params: dict[str, Any] | None
     code: str | None
     amount: int
+    quantity: int = 0
 
 
 def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) -> PlanChange:
@@ -81,8 +89,10 @@ def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) 
         *_item_changes(held, request, {line.code: line for line in priced.lines if line.recurring})
     ]
     items = tuple(change.params for change in changes if change.params)
+    _refuse_quantities(held, request, changes, catalogue)
     setup_prices = _setup_prices(held, priced)
     recurring = sum(change.amount for change in changes)
+    quantities = {one.code: one.quantity for one in changes if one.code and one.quantity > 1}
     return PlanChange(
         items=items,
         setup_prices=setup_prices,
@@ -91,6 +101,7 @@ def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) 
         ends_trial=held.stripe_status == "trialing" and not priced.plan.trial_days,
         recurring=recurring,
         addon_codes=_addon_codes(request, changes),
+        quantities=quantities,
         waits=bool(items)
         and waits(
             held,
@@ -98,9 +109,24 @@ def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) 
             request.billing_cycle,
             recurring,
             catalogue,
+            quantity=quantities.get(request.plan_code, 1),
             has_setup_fee=bool(setup_prices),
             when=request.when,
         ),
+        resources=_resources(changes, catalogue),
+    )
+
+
+def _resources(changes: list[_ItemChange], catalogue: Catalogue) -> Mapping[str, Resources] | None:
+    """Return what the services have afterwards; None if the catalogue does not say."""
+    sold = {**catalogue.plans, **catalogue.addons}
+    kept = [change for change in changes if change.quantity or change.code]
+    if any(change.code not in sold for change in kept):
+        return None
+    return resources_by_type(
+        Included(sold[one.code].product_types, sold[one.code].resources, one.quantity)
+        for one in kept
+        if one.code
     )
 
 
@@ -159,19 +185,39 @@ def _item_changes(
     held: Subscription, request: PlanRequest, wanted: dict[str, OrderLine]
 ) -> Iterator[_ItemChange]:
     """Yield the change of each item, then the new items; removes from `wanted` what is covered."""
+    quantities = dict(request.quantities)
     for item in held.items:
         code = request.plan_code if item.kind == "plan" else item.code
         line = wanted.pop(code, None) if code else None
         same = item.code == code and item.billing_cycle == request.billing_cycle
+        quantity = quantities.get(code or "", item.quantity)
+        more = {} if quantity == item.quantity else {"quantity": quantity}
         if same and _stays(item, request):
-            yield _ItemChange(None, code, (item.unit_amount or 0) * (item.quantity or 0))
+            params = {"id": item.stripe_id, **more} if more else None
+            amount = (item.unit_amount or 0) * (quantity or 0)
+            yield _ItemChange(params, code, amount, quantity or 0)
         elif line is not None:
-            params = {"id": item.stripe_id, "price": _stripe_price(line)}
-            yield _ItemChange(params, code, line.price.unit_amount * (item.quantity or 1))
+            params = {"id": item.stripe_id, "price": _stripe_price(line), **more}
+            amount = line.price.unit_amount * (quantity or 1)
+            yield _ItemChange(params, code, amount, quantity or 1)
         else:
             yield _ItemChange({"id": item.stripe_id, "deleted": True}, None, 0)
     for line in wanted.values():
-        yield _ItemChange({"price": _stripe_price(line), "quantity": 1}, line.code, line.amount)
+        quantity = quantities.get(line.code, 1)
+        params = {"price": _stripe_price(line), "quantity": quantity}
+        yield _ItemChange(params, line.code, line.price.unit_amount * quantity, quantity)
+
+
+def _refuse_quantities(
+    held: Subscription, request: PlanRequest, changes: list[_ItemChange], catalogue: Catalogue
+) -> None:
+    """Keep to the catalogue's `max_quantity`; what stays may be as many as it was."""
+    refuse_unordered(dict(request.quantities), {one.code for one in changes if one.code})
+    had = {item.code: item.quantity or 0 for item in held.items}
+    for change in changes:
+        product = catalogue.plans.get(change.code or "") or catalogue.addons.get(change.code or "")
+        if change.params and product:
+            refuse_quantity(product, change.quantity, had=had.get(change.code, 1))
 
 
 def _stays(item: Item, request: PlanRequest) -> bool:

@@ -23,6 +23,7 @@ from mpanel_billing.errors import (
 from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.stripe_gateway.subscriptions import (
     ENDED_AT_STRIPE,
+    PendingUpdate,
     cancel_subscription,
     pause_subscription,
     resume_subscription,
@@ -101,10 +102,14 @@ class ChangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A subscription after a request; `changed` is false if it was already as requested."""
+    """A subscription after a request; `changed` is false if it was already as requested.
+
+    It is false, too, while the change waits for the customer's confirmation.
+    """
 
     subscription: Subscription
     changed: bool
+    confirmation: PendingUpdate | None = None
 
 
 async def cancel(

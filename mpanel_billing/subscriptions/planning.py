@@ -36,6 +36,7 @@ def planned_params(
         "items": list(_items_after(change, items)),
         "metadata": dict(change.metadata),
         "addons": list(change.addon_codes),
+        "quantities": dict(change.quantities),
         "subtotal": change.recurring,
         "amount": preview.invoice.total if preview.invoice else change.recurring,
     }

@@ -76,7 +76,13 @@ def _promise(claims: Mapping[str, Any], *, expired: bool) -> Promise:
     codes = plan["addon_codes"]
     return Promise(
         subscription_id=UUID(claims["subscription"]),
-        plan=PlanRequest(**{**plan, "addon_codes": None if codes is None else tuple(codes)}),
+        plan=PlanRequest(
+            **{
+                **plan,
+                "addon_codes": None if codes is None else tuple(codes),
+                "quantities": tuple((code, n) for code, n in plan.get("quantities", ())),
+            }
+        ),
         at=datetime.fromtimestamp(claims["at"], UTC) if claims["at"] else None,
         state=claims["state"],
         sums=claims["sums"],

@@ -19,7 +19,8 @@ class Item:
     """An item of a subscription; `unit_amount` is in minor units of `currency` per term.
 
     `code`, `kind` and `name` are those of the catalogue product, None for a price outside the
-    catalogue. `billing_cycle` is None for a term that we do not sell.
+    catalogue. `billing_cycle` is None for a term that we do not sell. From `coming_at` on it costs
+    `coming_unit_amount`, which was announced; None: the price stays.
     """
 
     id: UUID
@@ -32,11 +33,12 @@ class Item:
     currency: str
     billing_cycle: str | None
     current_period_end: datetime | None
+    coming_unit_amount: int | None = None
+    coming_at: datetime | None = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
         """Read an item from a row of `list_subscriptions`."""
-        period_end = fields["current_period_end"]
         return cls(
             id=UUID(fields["id"]),
             stripe_id=fields["stripe_id"],
@@ -47,8 +49,14 @@ class Item:
             unit_amount=fields["unit_amount"],
             currency=fields["currency"],
             billing_cycle=_cycle(fields["recurring_interval"], fields["interval_count"]),
-            current_period_end=datetime.fromisoformat(period_end) if period_end else None,
+            current_period_end=_moment(fields["current_period_end"]),
+            coming_unit_amount=fields["coming_unit_amount"],
+            coming_at=_moment(fields["coming_at"]),
         )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _cycle(interval: str | None, count: int | None) -> str | None:
@@ -124,7 +132,8 @@ class Planned:
     """A change at the end of a term, which our schedule makes.
 
     `subtotal` and `amount` are those of the first invoice afterwards, in minor units: before
-    discounts, and after them as previewed. `is_pending`: it is still to come.
+    discounts, and after them as previewed. `quantities` are those of more than one, by code.
+    `is_pending`: it is still to come.
     """
 
     schedule_id: str
@@ -132,6 +141,7 @@ class Planned:
     plan_name: str | None
     billing_cycle: str
     addon_codes: tuple[str, ...]
+    quantities: Mapping[str, int]
     effective_at: datetime
     subtotal: int
     amount: int

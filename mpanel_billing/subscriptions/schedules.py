@@ -4,6 +4,7 @@ Stripe makes a schedule of a subscription in one call, and takes its phases in a
 two our row names the schedule, so it is known as ours whatever happens next.
 """
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.schedules import (
     create_schedule,
     find_schedule,
+    get_schedule,
     release_schedule,
     update_schedule,
 )
@@ -21,6 +23,11 @@ from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.phases import phases_of
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository.changes import Change
+
+logger = logging.getLogger(__name__)
+
+MOST = 100
+"""The limit of a run of the worker; the rest waits a minute."""
 
 PLANNED = "planned"
 """Marks the params of a change that a schedule makes at the end of the term."""
@@ -71,6 +78,34 @@ async def plan_ahead(mirror: Mirror, change: Change, stripe_subscription_id: str
     return schedule_id
 
 
+async def finish_planned(mirror: Mirror) -> int:
+    """Settle schedules whose change was being planned when the process died; for the worker.
+
+    Stripe has the change: then it is planned. It has not: then the schedule, which changes nothing,
+    is released. Returns how many are planned.
+    """
+    async with acquired(mirror.pool) as conn:
+        unplanned = await repository.changes.list_unplanned(conn, MOST)
+    planned = 0
+    for schedule_id, subscription_id in unplanned:
+        try:
+            planned += await _finish(mirror, schedule_id, subscription_id)
+        except StripeError as error:
+            logger.warning("not settled yet: %s", error, extra={"objectId": schedule_id})
+    return planned
+
+
+async def _finish(mirror: Mirror, schedule_id: str, stripe_subscription_id: str) -> bool:
+    schedule = await get_schedule(mirror.stripe, schedule_id)
+    if len(schedule["phases"]) > 1:
+        async with acquired(mirror.pool) as conn:
+            await repository.changes.note_planned(conn, schedule_id)
+        return True
+    await release_schedule(mirror.stripe, schedule_id, f"{schedule_id}-unplanned")
+    await mirror.refresh("subscription", stripe_subscription_id)
+    return False
+
+
 async def _make(mirror: Mirror, change: Change, stripe_subscription_id: str) -> Mapping[str, Any]:
     """Make the schedule; after an earlier failure it may be there, as Stripe makes it."""
     try:
@@ -90,6 +125,7 @@ def _row(planned: Mapping[str, Any]) -> dict[str, Any]:
         "plan_code": metadata["planId"],
         "billing_cycle": metadata["billingCycle"],
         "addon_codes": planned["addons"],
+        "quantities": planned.get("quantities", {}),
         "effective_at": datetime.fromtimestamp(planned["at"], UTC),
         "subtotal": planned["subtotal"],
         "amount": planned["amount"],

@@ -4,7 +4,7 @@ More begins at once, less at the end of what is paid for: a shorter term, a plan
 fewer add-ons. What cannot wait begins at once, too: a change in a trial, or one with a setup fee.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue
@@ -21,11 +21,13 @@ def waits(
     recurring: int,
     catalogue: Catalogue,
     *,
+    quantity: int,
     has_setup_fee: bool,
     when: When | None,
 ) -> bool:
-    """Return whether a change is made at the end of the term; `recurring` is its price afterwards.
+    """Return whether a change is made at the end of the term.
 
+    `quantity` is that of the plan afterwards, `recurring` the price of each term.
     ConflictError, InvalidRequestError if `when` says so, and it cannot be.
     """
     if when == "period_end":
@@ -34,7 +36,8 @@ def waits(
     can_wait = held.stripe_status in {"active", "past_due"} and not held.will_end
     if when == "now" or not can_wait or has_setup_fee:
         return False
-    return _is_downgrade(held, plan_code, billing_cycle, recurring, catalogue)
+    after = _Plan(plan_code, billing_cycle, quantity)
+    return _is_downgrade(held, after, recurring, catalogue)
 
 
 def _refuse_to_wait(held: Subscription, *, has_setup_fee: bool) -> None:
@@ -56,29 +59,36 @@ def _refuse_to_wait(held: Subscription, *, has_setup_fee: bool) -> None:
         )
 
 
-def _is_downgrade(
-    held: Subscription, plan_code: str, billing_cycle: str, recurring: int, catalogue: Catalogue
-) -> bool:
+class _Plan(NamedTuple):
+    """The plan afterwards, and how many of it."""
+
+    code: str
+    billing_cycle: str
+    quantity: int
+
+
+def _is_downgrade(held: Subscription, wanted: _Plan, recurring: int, catalogue: Catalogue) -> bool:
     plan = held.plan
     if plan is None or plan.billing_cycle is None:
         return False
-    before, after = (BILLING_CYCLES[each].months for each in (plan.billing_cycle, billing_cycle))
+    cycles = (plan.billing_cycle, wanted.billing_cycle)
+    before, after = (BILLING_CYCLES[each].months for each in cycles)
     if before > after:
         return True
-    if plan.code != plan_code:
-        return _is_smaller(plan, plan_code, billing_cycle, catalogue)
+    if plan.code != wanted.code:
+        return _is_smaller(plan, wanted, catalogue)
     return before == after and recurring < sum(map(_amount, held.items))
 
 
-def _is_smaller(plan: Item, plan_code: str, billing_cycle: str, catalogue: Catalogue) -> bool:
+def _is_smaller(plan: Item, wanted: _Plan, catalogue: Catalogue) -> bool:
     """Return whether the new plan costs less than the present one does, or would for that term."""
     sold = catalogue.plans.get(plan.code or "")
-    listed = sold.price_for(billing_cycle, plan.currency) if sold else None
-    old = listed.unit_amount if listed else None
-    if plan.billing_cycle == billing_cycle:
+    listed = sold.price_for(wanted.billing_cycle, plan.currency) if sold else None
+    old = listed.unit_amount * (plan.quantity or 1) if listed else None
+    if plan.billing_cycle == wanted.billing_cycle:
         old = _amount(plan)
-    new = catalogue.plans[plan_code].price_for(billing_cycle, plan.currency)
-    return old is not None and new is not None and new.unit_amount < old
+    new = catalogue.plans[wanted.code].price_for(wanted.billing_cycle, plan.currency)
+    return old is not None and new is not None and new.unit_amount * wanted.quantity < old
 
 
 def _amount(item: Item) -> int:

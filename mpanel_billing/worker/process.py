@@ -48,6 +48,8 @@ from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from mpanel_billing.subscriptions.disputes import end_disputed
 from mpanel_billing.subscriptions.finders import FINDERS
+from mpanel_billing.subscriptions.price_changes import make_price_changes
+from mpanel_billing.subscriptions.schedules import finish_planned
 from mpanel_billing.subscriptions.service_ends import finish_service_ends
 from mpanel_billing.telemetry.counters import JobOutcome, begin_counting_jobs, count_job
 from mpanel_billing.telemetry.pool import open_pool, sampled
@@ -157,6 +159,7 @@ async def _open_queue(
         provisioning = _provisioning(settings, pool, gateway, drivers, clock)
         queue = PgQueuer.from_asyncpg_pool(queue_pool)
         register(queue, provisioning, progress)
+        schedule_changes(queue, provisioning.mirror, clock)
         schedule_pruning(queue, pool, ages_of(settings))
         if settings.dispute_policy == "cancel":
             schedule_ending_disputed(queue, Mirror(pool, gateway, settings.livemode))
@@ -265,6 +268,18 @@ def register(queue: PgQueuer, provisioning: Provisioning, progress: Progress) ->
     @queue.schedule("poll_events", _EVERY_MINUTE)
     async def poll(_: Schedule) -> None:
         await poll_events(mirror)
+
+
+def schedule_changes(queue: PgQueuer, mirror: Mirror, clock: Clock) -> None:
+    """Make announced prices, and settle planned changes that were interrupted, every minute."""
+
+    @queue.schedule("price_changes", _EVERY_MINUTE)
+    async def change_prices(_: Schedule) -> None:
+        await make_price_changes(mirror, clock())
+
+    @queue.schedule("planned_changes", _EVERY_MINUTE)
+    async def settle_planned(_: Schedule) -> None:
+        await finish_planned(mirror)
 
 
 def schedule_ending_disputed(queue: PgQueuer, mirror: Mirror) -> None:

@@ -13,6 +13,8 @@ ALTER TABLE products
         CONSTRAINT billing_products_trial_days_check CHECK (trial_days BETWEEN 0 AND 730),
     ADD COLUMN IF NOT EXISTS max_per_customer integer
         CONSTRAINT billing_products_max_per_customer_check CHECK (max_per_customer > 0),
+    ADD COLUMN IF NOT EXISTS max_quantity integer DEFAULT 1
+        CONSTRAINT billing_products_max_quantity_check CHECK (max_quantity > 0),
     ADD COLUMN IF NOT EXISTS card_required boolean DEFAULT FALSE,
     ADD COLUMN IF NOT EXISTS free_domain boolean DEFAULT FALSE,
     ADD COLUMN IF NOT EXISTS allowed_changes text[],
@@ -31,6 +33,7 @@ FROM (VALUES
     ('product_types', 'What is provisioned for it: hosting, email, storage, ...'),
     ('trial_days', 'Free days before the first charge; 0: no trial'),
     ('max_per_customer', 'How many of a plan one customer may have at a time; null: any number'),
+    ('max_quantity', 'How many of a plan or add-on a subscription may have'),
     ('card_required', 'Checkout asks for a card even if nothing is due'),
     ('free_domain', 'A term of twelve months or more includes the first domain of the order'),
     ('allowed_changes', 'Codes of the plans that a plan may be changed to; null: any'),

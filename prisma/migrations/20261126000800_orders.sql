@@ -202,7 +202,7 @@ CREATE TABLE billing_changes (
     invoice_id uuid, -- references invoices: see invoice_links, which locks that table
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
-        'change_plan', 'undo_change', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note',
+        'change_plan', 'undo_change', 'change_price', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note',
         'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible'
     )),
     request_key text,
@@ -240,7 +240,7 @@ COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at St
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
@@ -261,6 +261,7 @@ CREATE TABLE billing_planned_changes (
     plan_code text NOT NULL,
     billing_cycle text NOT NULL,
     addon_codes text[] NOT NULL,
+    quantities jsonb NOT NULL DEFAULT '{}',
     effective_at timestamptz NOT NULL,
     subtotal bigint NOT NULL,
     amount bigint NOT NULL,
@@ -268,19 +269,57 @@ CREATE TABLE billing_planned_changes (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX billing_planned_changes_subscription_idx ON billing_planned_changes (subscription_id);
+CREATE INDEX billing_planned_changes_unplanned_idx ON billing_planned_changes (created_at)
+WHERE planned_at IS NULL;
 COMMENT ON TABLE billing_planned_changes IS 'Subscription schedules at Stripe that were made here: each changes a subscription at the end of a term. It counts while subscriptions.stripe_schedule_id names it';
 COMMENT ON COLUMN billing_planned_changes.stripe_schedule_id IS 'sub_sched_...';
 COMMENT ON COLUMN billing_planned_changes.subscription_id IS 'What it changes';
 COMMENT ON COLUMN billing_planned_changes.plan_code IS 'The plan afterwards';
 COMMENT ON COLUMN billing_planned_changes.billing_cycle IS 'The term afterwards';
 COMMENT ON COLUMN billing_planned_changes.addon_codes IS 'The add-ons afterwards, sorted';
+COMMENT ON COLUMN billing_planned_changes.quantities IS 'Of which there is more than one afterwards, by code';
 COMMENT ON COLUMN billing_planned_changes.effective_at IS 'When the change begins: the end of the term in which it was asked for';
 COMMENT ON COLUMN billing_planned_changes.subtotal IS 'Minor units of the first term afterwards, before discounts';
 COMMENT ON COLUMN billing_planned_changes.amount IS 'Minor units of the first invoice afterwards, as previewed: after discounts, before the balance';
 COMMENT ON COLUMN billing_planned_changes.planned_at IS 'When Stripe took the change; null: the schedule was made, and changes nothing yet';
 COMMENT ON COLUMN billing_planned_changes.created_at IS 'When the schedule was made';
 
+CREATE TABLE billing_price_changes (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
+    old_price_id uuid NOT NULL REFERENCES prices ON DELETE CASCADE,
+    new_price_id uuid NOT NULL REFERENCES prices ON DELETE CASCADE,
+    not_before timestamptz NOT NULL,
+    effective_at timestamptz NOT NULL,
+    next_attempt_at timestamptz NOT NULL,
+    announced_at timestamptz NOT NULL DEFAULT now(),
+    made_at timestamptz,
+    withdrawn_at timestamptz,
+    CHECK (old_price_id <> new_price_id),
+    CHECK (effective_at >= not_before),
+    CHECK (num_nonnulls(made_at, withdrawn_at) < 2)
+);
+CREATE UNIQUE INDEX billing_price_changes_standing_key ON billing_price_changes (subscription_id, old_price_id)
+WHERE made_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX billing_price_changes_due_idx ON billing_price_changes (next_attempt_at)
+WHERE made_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX billing_price_changes_subscription_idx ON billing_price_changes (subscription_id);
+CREATE INDEX billing_price_changes_old_idx ON billing_price_changes (old_price_id);
+CREATE INDEX billing_price_changes_new_idx ON billing_price_changes (new_price_id);
+COMMENT ON TABLE billing_price_changes IS 'Another price for those who have an item already: announced to them, and made just before the renewal from which it counts';
+COMMENT ON COLUMN billing_price_changes.id IS 'Our id';
+COMMENT ON COLUMN billing_price_changes.subscription_id IS 'Whose item it is';
+COMMENT ON COLUMN billing_price_changes.old_price_id IS 'What the item costs when it is announced';
+COMMENT ON COLUMN billing_price_changes.new_price_id IS 'What it will cost';
+COMMENT ON COLUMN billing_price_changes.not_before IS 'No renewal before then has the new price: the day of the change, and the end of the notice';
+COMMENT ON COLUMN billing_price_changes.effective_at IS 'The first renewal after that';
+COMMENT ON COLUMN billing_price_changes.next_attempt_at IS 'When it is looked at next: shortly before the renewal';
+COMMENT ON COLUMN billing_price_changes.announced_at IS 'When it was announced: the notice runs from then on';
+COMMENT ON COLUMN billing_price_changes.made_at IS 'When Stripe was given the new price; null: not yet';
+COMMENT ON COLUMN billing_price_changes.withdrawn_at IS 'When it was called off, or the item had gone; null: it stands';
+
 -- migrate:down
+DROP TABLE billing_price_changes;
 DROP TABLE billing_planned_changes;
 DROP TABLE billing_changes;
 DROP TABLE idempotency_keys;

@@ -27,7 +27,7 @@
 --     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
 --     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
 --     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
---     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
 --     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
@@ -46,6 +46,7 @@
 --     plan_code text NOT NULL,
 --     billing_cycle text NOT NULL,
 --     addon_codes text[] NOT NULL,
+--     quantities jsonb DEFAULT '{}'::jsonb NOT NULL,
 --     effective_at timestamp with time zone NOT NULL,
 --     subtotal bigint NOT NULL,
 --     amount bigint NOT NULL,
@@ -55,6 +56,7 @@
 -- ALTER TABLE ONLY billing_planned_changes ADD CONSTRAINT billing_planned_changes_pkey PRIMARY KEY (stripe_schedule_id);
 -- ALTER TABLE ONLY billing_planned_changes ADD CONSTRAINT billing_planned_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_planned_changes_subscription_idx ON billing_planned_changes USING btree (subscription_id);
+-- CREATE INDEX billing_planned_changes_unplanned_idx ON billing_planned_changes USING btree (created_at) WHERE (planned_at IS NULL);
 
 -- name: lock_subject(subject_id)!
 -- Serialises checking for a running change and starting one.
@@ -214,7 +216,7 @@ WHERE c.id = :id::uuid
   AND c.attempt = :attempt
   AND c.state = 'asking';
 
--- name: note_schedule(stripe_schedule_id, subscription_id, plan_code, billing_cycle, addon_codes, effective_at, subtotal, amount)!
+-- name: note_schedule(stripe_schedule_id, subscription_id, plan_code, billing_cycle, addon_codes, quantities, effective_at, subtotal, amount)!
 -- Before the schedule has its phases: from now on it is known to be ours.
 INSERT INTO billing_planned_changes (
     stripe_schedule_id,
@@ -222,6 +224,7 @@ INSERT INTO billing_planned_changes (
     plan_code,
     billing_cycle,
     addon_codes,
+    quantities,
     effective_at,
     subtotal,
     amount
@@ -232,6 +235,7 @@ VALUES (
     :plan_code,
     :billing_cycle,
     :addon_codes::text[],
+    :quantities::jsonb,
     :effective_at::timestamptz,
     :subtotal,
     :amount
@@ -242,6 +246,27 @@ ON CONFLICT (stripe_schedule_id) DO NOTHING;
 UPDATE billing_planned_changes
 SET planned_at = coalesce(planned_at, now())
 WHERE stripe_schedule_id = :stripe_schedule_id;
+
+-- name: list_unplanned(most)
+-- Schedules that were made, and of which it is not known whether Stripe took the change: whoever asked for
+-- it did not come back. The minutes leave the time to those who are still at it.
+SELECT
+    p.stripe_schedule_id,
+    s.stripe_subscription_id
+FROM billing_planned_changes AS p
+JOIN subscriptions AS s
+    ON s.stripe_schedule_id = p.stripe_schedule_id
+WHERE p.planned_at IS NULL
+  AND p.created_at < now() - interval '5 minutes'
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_changes AS c
+      WHERE c.subject_id = p.subscription_id
+        AND c.state = 'asking'
+        AND c.leased_until > now()
+  )
+ORDER BY p.created_at
+LIMIT :most;
 
 -- name: note_made(id, stripe_id)!
 -- Its result was found at Stripe, although no response has come.

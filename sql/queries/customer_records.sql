@@ -190,6 +190,7 @@ SELECT
             'plan_name', (SELECT product.name FROM products AS product WHERE product.code = p.plan_code),
             'billing_cycle', p.billing_cycle,
             'addon_codes', p.addon_codes,
+            'quantities', p.quantities,
             'effective_at', p.effective_at,
             'subtotal', p.subtotal,
             'amount', p.amount,
@@ -228,7 +229,9 @@ LEFT JOIN LATERAL (
                 'currency', i.currency,
                 'recurring_interval', i.recurring_interval,
                 'interval_count', i.interval_count,
-                'current_period_end', i.current_period_end
+                'current_period_end', i.current_period_end,
+                'coming_unit_amount', coming.unit_amount,
+                'coming_at', c.effective_at
             )
             ORDER BY product.kind = 'plan' DESC NULLS LAST, product.code, i.id
         ) AS items
@@ -237,6 +240,13 @@ LEFT JOIN LATERAL (
         ON p.id = i.price_id
     LEFT JOIN products AS product
         ON product.id = p.product_id
+    LEFT JOIN billing_price_changes AS c
+        ON c.subscription_id = i.subscription_id
+        AND c.old_price_id = i.price_id
+        AND c.made_at IS NULL
+        AND c.withdrawn_at IS NULL
+    LEFT JOIN prices AS coming
+        ON coming.id = c.new_price_id
     WHERE i.subscription_id = s.id
 ) AS charged ON TRUE
 LEFT JOIN LATERAL (
@@ -249,8 +259,16 @@ LEFT JOIN LATERAL (
         SELECT
             i.id,
             coalesce(i.current_period_end, s.current_period_end) AS ends_at,
-            coalesce(i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) AS amount
+            coalesce(coming.unit_amount, i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) AS amount
         FROM subscription_items AS i
+        LEFT JOIN billing_price_changes AS c
+            ON c.subscription_id = i.subscription_id
+            AND c.old_price_id = i.price_id
+            AND c.made_at IS NULL
+            AND c.withdrawn_at IS NULL
+            AND c.effective_at <= i.current_period_end
+        LEFT JOIN prices AS coming
+            ON coming.id = c.new_price_id
         WHERE i.subscription_id = s.id
     ) AS listed
     GROUP BY listed.ends_at

@@ -17,10 +17,12 @@
 -- CREATE INDEX billing_pauses_subscription_idx ON billing_pauses USING btree (subscription_id);
 
 -- name: place_pause(subscription_id, since, until)!
+-- One that stands is asked for again: until Stripe has heard of it, nothing ends it.
 INSERT INTO billing_pauses (subscription_id, since, until)
 VALUES (:subscription_id::uuid, :since::timestamptz, :until::timestamptz)
 ON CONFLICT (subscription_id) WHERE ended_at IS NULL DO UPDATE
-SET until = excluded.until;
+SET until = excluded.until,
+    created_at = now();
 
 -- name: withdraw_pause(subscription_id)!
 -- Stripe has refused it.

@@ -771,6 +771,9 @@ SELECT jsonb_build_object(
     'billing_planned_changes', (
         SELECT jsonb_agg(to_jsonb(t)) FROM billing_planned_changes AS t WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     ),
+    'billing_price_changes', (
+        SELECT jsonb_agg(to_jsonb(t)) FROM billing_price_changes AS t WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
     'billing_deleted_subscriptions', (
         SELECT jsonb_agg(to_jsonb(t))
         FROM billing_deleted_subscriptions AS t

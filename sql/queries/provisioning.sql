@@ -868,3 +868,17 @@ WHERE w.wake_at <= coalesce(:now::timestamptz, now())
   AND (w.leased_until IS NULL OR w.leased_until < coalesce(:now::timestamptz, now()))
 ORDER BY w.wake_at
 LIMIT :most;
+
+-- name: list_held(subscription_id)
+-- The accounts that a subscription has at the services.
+SELECT
+    service.product_type,
+    service.driver,
+    service.external_ref,
+    service.account_id,
+    service.resources
+FROM tenant_services AS service
+WHERE service.subscription_id = :subscription_id::uuid
+  AND service.actual IN ('active', 'suspended')
+  AND service.removed_at IS NULL
+ORDER BY service.product_type;

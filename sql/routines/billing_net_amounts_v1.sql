@@ -2,7 +2,8 @@
 -- to what the ones before left, and are split over the items that they are for; the caller rounds the
 -- sum. `due` are the items on the invoice. `with_once` counts discounts for one invoice as
 -- long as none has used them up, `with_amounts` those that take off an amount of each invoice.
--- An amount in another currency than the subscription's takes nothing off.
+-- An amount in another currency than the subscription's takes nothing off. A price that is announced counts
+-- from its renewal on.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
 CREATE OR REPLACE FUNCTION billing_net_amounts_v1(
@@ -23,9 +24,17 @@ DECLARE
 BEGIN
     SELECT
         array_agg(i.id ORDER BY i.id),
-        array_agg(coalesce(i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) ORDER BY i.id)
+        array_agg(coalesce(coming.unit_amount, i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) ORDER BY i.id)
     INTO ids, amounts
     FROM subscription_items AS i
+    LEFT JOIN billing_price_changes AS c
+        ON c.subscription_id = i.subscription_id
+        AND c.old_price_id = i.price_id
+        AND c.made_at IS NULL
+        AND c.withdrawn_at IS NULL
+        AND c.effective_at <= charged_at
+    LEFT JOIN prices AS coming
+        ON coming.id = c.new_price_id
     WHERE i.subscription_id = of_subscription
       AND i.id = ANY(due);
     FOR discount IN

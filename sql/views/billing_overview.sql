@@ -63,8 +63,16 @@ LEFT JOIN LATERAL (
         SELECT
             i.id,
             coalesce(i.current_period_end, s.current_period_end) AS ends_at,
-            coalesce(i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) AS amount
+            coalesce(coming.unit_amount, i.unit_amount, 0)::numeric * coalesce(i.quantity, 0) AS amount
         FROM subscription_items AS i
+        LEFT JOIN billing_price_changes AS c
+            ON c.subscription_id = i.subscription_id
+            AND c.old_price_id = i.price_id
+            AND c.made_at IS NULL
+            AND c.withdrawn_at IS NULL
+            AND c.effective_at <= i.current_period_end
+        LEFT JOIN prices AS coming
+            ON coming.id = c.new_price_id
         WHERE i.subscription_id = s.id
     ) AS listed
     GROUP BY listed.ends_at

@@ -34,6 +34,7 @@ TRIED_ELSEWHERE = {
 test_invoice_actions.py of tests/subscriptions."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
+    ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
     ("POST", "/api/billing/invoices/{id}/mark-paid"): "billing:refund",
     ("POST", "/api/billing/invoices/{id}/mark-uncollectible"): "billing:refund",
     ("POST", "/api/billing/invoices/{id}/void"): "billing:refund",

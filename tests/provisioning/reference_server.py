@@ -48,7 +48,7 @@ class ReferenceServer:
     for one of the `unwilling` always gets it. `watch`
     is called when an order has come, and when it was carried out. `early` are accounts that were
     ordered before the hosting account that they need; the subscriptions of one of the `owners` use
-    each other's. `is_old`: it tells only what the contract
+    each other's. `breaks`: it cannot check changes now. `is_old`: it tells only what the contract
     requires.
     """
 
@@ -56,8 +56,10 @@ class ReferenceServer:
     misbehaviours: deque[Misbehaviour] = field(default_factory=deque)
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
     delay: float = 0.0
     is_old: bool = False
+    breaks: bool = False
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
     parked: list[asyncio.Event] = field(default_factory=list)
     refused: dict[tuple[UUID, str], int] = field(default_factory=dict)
@@ -74,6 +76,9 @@ class ReferenceServer:
         app = web.Application()
         app.router.add_post("/v1/orders", self._receive_command)
         app.router.add_get("/v1/accounts/{product_type}/{subscription_id}", self._describe)
+        app.router.add_post(
+            "/v1/accounts/{product_type}/{subscription_id}/check-change", self._check_change
+        )
         app.router.add_get("/v1/refusals", self._list_refusals)
         return app
 
@@ -90,7 +95,14 @@ class ReferenceServer:
     def start_anew(self, world: World) -> None:
         """Forget everything, for another world."""
         self.world = world
-        for forgotten in (self.misbehaviours, self.requests, self.refused, self.early, self.owners):
+        for forgotten in (
+            self.misbehaviours,
+            self.requests,
+            self.checks,
+            self.refused,
+            self.early,
+            self.owners,
+        ):
             forgotten.clear()
 
     def note_refusal(self, subscription_id: UUID, product_type: str) -> None:
@@ -122,6 +134,17 @@ class ReferenceServer:
             return await self._answer_order(request)
         finally:
             self.at_once -= 1
+
+    async def _check_change(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self._authenticate(request, body)
+        self.checks.append(json.loads(body))
+        if self.breaks:
+            return web.Response(status=500)
+        if self.is_old:
+            return web.Response(status=404)
+        why = self.world.unfit.get(request.match_info["product_type"])
+        return web.json_response({"fits": why is None, "message": why})
 
     async def _answer_order(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
+from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.converge import Outcome
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.protocol import Done
@@ -327,6 +328,23 @@ async def test_an_upgrade_changes_the_account_and_adds_what_is_new(
     hosting = next(a for a in system.world.accounts if a.product_type == "hosting")
     assert hosting.resources["disk_gb"] == 100
     assert [order.action for order in system.world.calls] == ["create", "change", "create"]
+
+
+async def test_less_is_not_sent_while_what_is_used_does_not_fit(system: ProvisioningSystem) -> None:
+    await system.sell("premium_monthly_usd")
+    system.world.unfit["hosting"] = "60 GB are used"
+    system.world.calls.clear()
+    await system.deliver_subscription("active", "starter_monthly_usd")
+    outcome = await system.run()
+    assert not outcome.done
+    assert "60 GB are used" in str(outcome.error)
+    assert [each for each in system.world.calls if each.product_type == "hosting"] == []
+    hosting = next(a for a in system.world.accounts if a.product_type == "hosting")
+    assert hosting.resources["disk_gb"] == 100
+    system.world.unfit.clear()
+    assert await operations.retry_all(system.pool) == 1
+    assert (await system.run()).done
+    assert hosting.resources["disk_gb"] < 100
 
 
 async def test_a_removed_product_is_suspended_and_its_return_resumes_it(

@@ -1,6 +1,7 @@
 """A driver is one class and one line: PROVISIONING_SERVICES chooses it by name."""
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import aiohttp
@@ -13,6 +14,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
     DriverCommand,
+    Fits,
     Found,
     Result,
     Unknown,
@@ -75,6 +77,9 @@ class WhmDriver:
 
     async def inspect(self, account: Account) -> Found | Unknown:
         return Found("active", account.external_ref)
+
+    async def check_change(self, account: Account, resources: Mapping[str, Any]) -> Fits:
+        return Fits()
 
     def _done(self, command: DriverCommand) -> Result:
         return Done(f"{self._settings.server}/{command.product_type}")

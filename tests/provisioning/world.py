@@ -11,8 +11,10 @@ from uuid import UUID
 
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
+    DoesNotFit,
     Done,
     DriverCommand,
+    Fits,
     Found,
     Refused,
     Result,
@@ -75,6 +77,8 @@ class World:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     generations: dict[tuple[UUID, str], int] = field(default_factory=dict)
     refusal: str = "HTTP 422: no"
+    unfit: dict[str, str] = field(default_factory=dict)
+    """What does not fit into less, by product type."""
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -121,6 +125,12 @@ class World:
                     tuple(known.domains),
                 )
         return Found("absent")
+
+    async def check_change(
+        self, account: Account, resources: Mapping[str, Any]
+    ) -> Fits | DoesNotFit | Unknown:
+        reason = self.unfit.get(account.product_type)
+        return Fits() if reason is None else DoesNotFit(reason)
 
     async def _receive(self, command: DriverCommand) -> Result:
         self.calls.append(command)

@@ -151,8 +151,11 @@ def test_what_stays_keeps_its_price_although_the_catalogues_has_changed(
 
 def test_the_plan_is_changed_in_place_with_its_quantity(catalogue: Catalogue) -> None:
     plan = bought(catalogue, STARTER).items[0]
+    products = tuple(replace(product, max_quantity=3) for product in catalogue.products)
     change = plan_change(
-        subscription(replace(plan, quantity=3)), PlanRequest("premium", "monthly"), catalogue
+        subscription(replace(plan, quantity=3)),
+        PlanRequest("premium", "monthly"),
+        replace(catalogue, products=products),
     )
     (params,) = change.items
     assert (params["id"], "quantity" in params) == ("si_starter", False)

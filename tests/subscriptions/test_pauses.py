@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from mpanel_billing.subscriptions.pauses import turn_pauses
+from mpanel_billing.subscriptions.pauses import place_pause, turn_pauses
 from mpanel_billing.worker.sweep import sweep
 from tests.commands import run_command
 from tests.subscriptions.conftest import Backend
@@ -191,6 +191,23 @@ async def test_holds_that_are_not_due_do_not_keep_others_waiting(
     await pool.execute(hold, UUID(bought), far, far)
     await pool.execute(hold, UUID(later["subscriptionId"]), long_ago, far)
     assert [await turn_pauses(pool, 1), await turn_pauses(pool, 1)] == [1, 0]
+
+
+async def test_a_hold_that_is_asked_for_again_stands_until_stripe_has_heard_of_it(
+    backend: Backend, bought: str
+) -> None:
+    """The first pause was resumed within its hold, which still stands."""
+    pool, far = backend.service.pool, datetime(2100, 1, 1, tzinfo=UTC)
+    await pool.execute(
+        "INSERT INTO billing_pauses (subscription_id, since, until, created_at, begun_at)"
+        " SELECT id, current_period_start, current_period_end, now() - interval '1 day', now()"
+        " FROM subscriptions WHERE id::text = $1",
+        bought,
+    )
+    span = {"since": unix("2026-01-01T00:00:00+00:00"), "until": int(far.timestamp())}
+    await place_pause(pool, UUID(bought), span)
+    await turn_pauses(pool, 10)
+    assert await pool.fetchval("SELECT until FROM billing_pauses") == far
 
 
 async def test_a_collection_that_stripe_does_not_pause_is_not_held(

@@ -2,9 +2,16 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.subscriptions import repository, schedules
+from mpanel_billing.subscriptions.change_plan import change_plan
+from mpanel_billing.subscriptions.item_changes import PlanRequest
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.lookup import CustomerRef
 from tests.commands import run_command
 from tests.subscriptions.conftest import Backend
 
@@ -215,6 +222,43 @@ async def test_a_lost_response_is_made_up_for_by_the_same_request(
     assert await backend.service.pool.fetch(TROUBLES) == []
     await end_term(backend, bought)
     assert plans(await backend.subscription(bought))[0] == "starter"
+
+
+@pytest.mark.parametrize("has_phases", [True, False])
+async def test_a_change_that_was_being_planned_when_the_process_died_is_settled(
+    backend: Backend, bought: str, monkeypatch: pytest.MonkeyPatch, has_phases: bool
+) -> None:
+    """Stripe has the phases and our row does not say so; or the schedule was only made."""
+
+    async def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if has_phases:
+        monkeypatch.setattr(repository.changes, "note_planned", die)
+    else:
+        monkeypatch.setattr(schedules, "update_schedule", die)
+    request = ChangeRequest(Actor("cli:grace"), UUID(bought), CustomerRef())
+    mirror = backend.worker.provisioning.mirror
+    with pytest.raises(KeyboardInterrupt):
+        await change_plan(
+            mirror, backend.worker.provisioning.drivers, request, PlanRequest("starter", "monthly")
+        )
+    monkeypatch.undo()
+    await backend.worker.catch_up()
+    assert (await backend.subscription(bought))["plannedChange"] is None
+    assert await schedules.finish_planned(mirror) == 0  # the process may still be at it
+    pool = backend.service.pool
+    await pool.execute("UPDATE billing_planned_changes SET created_at = now() - interval '1 hour'")
+    await pool.execute(
+        "UPDATE billing_changes SET leased_until = now() - interval '1 second'"
+        " WHERE state = 'asking'"
+    )
+    assert await schedules.finish_planned(mirror) == has_phases
+    await backend.worker.catch_up()
+    planned = (await backend.subscription(bought))["plannedChange"]
+    assert (planned is not None) == has_phases
+    assert (await schedule_at_stripe(backend, bought) is not None) == has_phases
+    assert await schedules.finish_planned(mirror) == 0
 
 
 async def test_what_stripe_refuses_leaves_no_schedule(backend: Backend, bought: str) -> None:

@@ -51,6 +51,13 @@ SELECT id, 'cancel', id::text, 'x', '{}', 'done' FROM subscriptions;
 INSERT INTO billing_planned_changes (stripe_schedule_id, subscription_id, plan_code, billing_cycle,
     addon_codes, effective_at, subtotal, amount)
 SELECT 'sub_sched_' || id, id, 'starter', 'monthly', '{}', now(), 1, 1 FROM subscriptions;
+INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key, active)
+SELECT product_id, billing_cycle, currency, 1, 'former', FALSE FROM prices LIMIT 1;
+INSERT INTO billing_price_changes (subscription_id, old_price_id, new_price_id, not_before,
+    effective_at, next_attempt_at)
+SELECT s.id, p.least, p.greatest, now(), now(), now()
+FROM subscriptions AS s
+CROSS JOIN (SELECT min(id::text)::uuid AS least, max(id::text)::uuid AS greatest FROM prices) AS p;
 INSERT INTO billing_pauses (subscription_id, since, until)
 SELECT id, now(), now() FROM subscriptions;
 INSERT INTO stripe_customers (id, customer_id, livemode)

@@ -111,7 +111,7 @@ async def post_preview_trial(
 @routes.endpoint(
     "POST",
     f"{_ONE}/trial",
-    scope="billing:change",
+    scope="billing:refund",
     idempotent=True,
     calls_stripe=True,
     refusals={

@@ -7,6 +7,7 @@ from mpanel_billing.errors import (
     InvalidRequestError,
     NotFoundError,
     PaymentFailedError,
+    ServiceUnreachableError,
     SubscriptionScheduledError,
 )
 from mpanel_billing.http import keys
@@ -24,6 +25,7 @@ from mpanel_billing.http.schemas.endings import (
 from mpanel_billing.http.schemas.plan_changes import (
     ChangePlanRequest,
     PlanChangePreviewResponse,
+    PlanChangeResponse,
     PreviewRequest,
     UndoChangeRequest,
 )
@@ -56,6 +58,7 @@ _NOT_SOLD = (
     "currency_not_sold",
     "cycle_not_sold",
     "invalid_request",
+    "quantity_not_sold",
     "setup_fee_due",
     "term_cannot_change",
     "unknown_addon",
@@ -65,6 +68,7 @@ _NOT_SOLD = (
 _NOT_PLANNABLE = (
     "change_not_allowed",
     "change_planned",
+    "does_not_fit",
     "no_plan_to_change",
     "no_term_to_end",
     "plan_limit_reached",
@@ -115,6 +119,7 @@ async def get_one(call: KeyedCall[IdPath, OwnerQuery]) -> SubscriptionResponse:
         ConflictError: (*_NOT_PLANNABLE, "not_paid", "subscription_ended"),
         InvalidRequestError: _NOT_SOLD,
         CatalogueNotPushedError: (),
+        ServiceUnreachableError: (),
     },
 )
 async def post_preview(
@@ -128,8 +133,11 @@ async def post_preview(
         body.addon_ids,
         body.proration_behavior,
         body.when,
+        tuple(sorted(body.quantities.items())),
     )
-    previewed = await preview_plan_change(call.app[keys.MIRROR], _request(call), plan)
+    previewed = await preview_plan_change(
+        call.app[keys.MIRROR], call.app[keys.DRIVERS], _request(call), plan
+    )
     signed = sign_promise(call.app[keys.PREVIEW_SIGNER], previewed.promise)
     return PlanChangePreviewResponse.of(previewed, signed)
 
@@ -152,18 +160,25 @@ async def post_preview(
         ),
         InvalidRequestError: _NOT_SOLD,
         CatalogueNotPushedError: (),
+        ServiceUnreachableError: (),
         PaymentFailedError: ("card_declined", "authentication_required"),
     },
 )
 async def post_change_plan(
     call: KeyedCall[IdPath, None, ChangePlanRequest],
-) -> SubscriptionChangeResponse:
+) -> PlanChangeResponse:
     """Change a subscription's plan, term or add-ons; honours `Idempotency-Key`."""
     promise = _promise(call)
     plan = promise.plan if promise else _plan_request(call.body)
-    return SubscriptionChangeResponse.of(
+    return PlanChangeResponse.of(
         await change_plan(
-            call.app[keys.MIRROR], _request(call), plan, promise, pay_first=call.body.pay_first
+            call.app[keys.MIRROR],
+            call.app[keys.DRIVERS],
+            _request(call),
+            plan,
+            promise,
+            pay_first=call.body.pay_first,
+            confirmable=call.body.await_confirmation,
         )
     )
 
@@ -301,4 +316,5 @@ def _plan_request(body: ChangePlanRequest) -> PlanRequest:
         body.addon_ids,
         body.proration_behavior or "always_invoice",
         body.when,
+        tuple(sorted((body.quantities or {}).items())),
     )

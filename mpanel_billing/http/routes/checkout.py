@@ -72,6 +72,7 @@ _NOT_FOR_SALE: Refusals = {
         "domain_reserved",
         "invalid_domain",
         "invalid_request",
+        "quantity_not_sold",
         "several_cycles",
         "several_plans",
         "trial_not_offered",

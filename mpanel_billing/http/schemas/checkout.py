@@ -133,6 +133,13 @@ class QuoteRequest(_Form):
     coupon_code: OptionalId = None
     domain: DomainSchema | None = None
     cart_items: Annotated[tuple[CartItemSchema, ...], Field(max_length=MAX_CART_ITEMS)] = ()
+    quantities: Annotated[
+        dict[Id, int],
+        Field(
+            max_length=MAX_CART_ITEMS,
+            description="How many of the plan or of an add-on, by its id; 1 of what is not named.",
+        ),
+    ] = Field(default_factory=dict)
 
     def to_selection(self) -> Selection:
         """Return the selection for checkout."""
@@ -145,6 +152,7 @@ class QuoteRequest(_Form):
             coupon_code=self.coupon_code,
             domain=DomainChoice(self.domain.mode, self.domain.value) if self.domain else None,
             cart=tuple(item.to_item() for item in self.cart_items),
+            quantities=self.quantities,
         )
 
 

@@ -9,9 +9,14 @@ from pydantic.alias_generators import to_camel
 from mpanel_billing.access.signed import LONGEST_TOKEN
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http.schemas.base import Id, Moment, OwnerRequest, Response, Schema
-from mpanel_billing.http.schemas.subscriptions import ChargeSchema
+from mpanel_billing.http.schemas.subscriptions import (
+    ChargeSchema,
+    SubscriptionChangeResponse,
+    SubscriptionSchema,
+)
 from mpanel_billing.subscriptions.change_plan import PlanChangePreview
 from mpanel_billing.subscriptions.item_changes import Proration
+from mpanel_billing.subscriptions.lifecycle import Changed
 from mpanel_billing.subscriptions.promise import SignedPromise
 from mpanel_billing.subscriptions.timing import When
 
@@ -19,6 +24,13 @@ MOST_ADDONS = 50
 
 Cycle = Annotated[str, Field(min_length=1, max_length=40)]
 Addons = Annotated[tuple[Id, ...], Field(max_length=MOST_ADDONS)]
+Quantities = Annotated[
+    dict[Id, int],
+    Field(
+        max_length=MOST_ADDONS + 1,
+        description="How many of the plan or of an add-on, by its id; others keep their number.",
+    ),
+]
 
 
 class PreviewRequest(OwnerRequest):
@@ -27,6 +39,7 @@ class PreviewRequest(OwnerRequest):
     plan_id: Id
     billing_cycle: Cycle
     addon_ids: Addons | None = None
+    quantities: Quantities = Field(default_factory=dict)
     proration_behavior: Proration = "always_invoice"
     when: When | None = None
 
@@ -39,16 +52,19 @@ def _refuse_date(_: object) -> None:
 class ChangePlanRequest(OwnerRequest):
     """The token of a preview, or what to change a subscription to now, at the present prices.
 
-    With `payFirst` what is unpaid of the running term is charged before.
+    With `payFirst` what is unpaid of the running term is charged before. With `awaitConfirmation` a
+    change whose payment fails or needs the customer waits for them; else it is refused (402).
     """
 
     preview_token: Annotated[str, Field(min_length=1, max_length=LONGEST_TOKEN)] | None = None
     plan_id: Id | None = None
     billing_cycle: Cycle | None = None
     addon_ids: Addons | None = None
+    quantities: Quantities | None = None
     proration_behavior: Proration | None = None
     when: When | None = None
     pay_first: Annotated[bool, Field(strict=True)] = False
+    await_confirmation: Annotated[bool, Field(strict=True)] = False
     proration_date: Annotated[
         None,
         BeforeValidator(_refuse_date),
@@ -66,13 +82,52 @@ class ChangePlanRequest(OwnerRequest):
 
     def require_only_token(self) -> None:
         """Refuse anything that the token has already; InvalidRequestError."""
-        pinned = {"plan_id", "billing_cycle", "addon_ids", "proration_behavior", "when"}
+        pinned = {
+            "plan_id",
+            "billing_cycle",
+            "addon_ids",
+            "quantities",
+            "proration_behavior",
+            "when",
+        }
         if twice := sorted(pinned & self.model_fields_set):
             names = [to_camel(name) for name in twice]
             raise InvalidRequestError(
                 f"The previewToken has the change: please leave out {', '.join(names)}.",
                 fields=dict.fromkeys(names, "is in the previewToken"),
             )
+
+
+class ConfirmationSchema(Schema):
+    """Where the customer pays a change that waits for them, until `expiresAt`."""
+
+    url: str
+    amount: int
+    currency: str
+    expires_at: Moment
+
+
+class PlanChangeResponse(SubscriptionChangeResponse):
+    """A subscription after a change of plan; while that waits for `confirmation`, as it was."""
+
+    confirmation: ConfirmationSchema | None
+
+    @classmethod
+    def of(cls, result: Changed) -> Self:
+        """Build the response from the result of a change."""
+        waits = result.confirmation
+        return cls(
+            subscription=SubscriptionSchema.of(result.subscription),
+            changed=result.changed,
+            confirmation=ConfirmationSchema(
+                url=waits.url,
+                amount=waits.amount,
+                currency=waits.currency,
+                expires_at=waits.expires_at,
+            )
+            if waits
+            else None,
+        )
 
 
 class UndoChangeRequest(OwnerRequest):

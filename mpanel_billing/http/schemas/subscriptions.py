@@ -33,7 +33,10 @@ class PortalRequest(OwnerRequest):
 
 
 class ItemSchema(Schema):
-    """What a subscription charges each term; `productId` is null if it is not in the catalogue."""
+    """What a subscription charges each term; `productId` is null if it is not in the catalogue.
+
+    From `comingAt` on it costs `comingUnitAmount`, as was announced; null: the price stays.
+    """
 
     id: UUID
     product_id: str | None
@@ -44,6 +47,8 @@ class ItemSchema(Schema):
     currency: str
     billing_cycle: str | None
     current_period_end: Moment | None
+    coming_unit_amount: int | None
+    coming_at: Moment | None
 
     @classmethod
     def of(cls, item: records.Item) -> Self:
@@ -58,6 +63,8 @@ class ItemSchema(Schema):
             currency=item.currency,
             billing_cycle=item.billing_cycle,
             current_period_end=item.current_period_end,
+            coming_unit_amount=item.coming_unit_amount,
+            coming_at=item.coming_at,
         )
 
 
@@ -127,13 +134,15 @@ class NextChargeSchema(ChargeSchema):
 class PlannedChangeSchema(Schema):
     """A change at the end of the term: what the subscription has from `effectiveAt` on.
 
-    `recurring` is the price of each term from then on, before discounts.
+    `recurring` is the price of each term from then on, before discounts, `quantities` what there is
+    more than one of, by its id.
     """
 
     plan_id: str
     plan_name: str | None
     billing_cycle: str
     addon_ids: tuple[str, ...]
+    quantities: dict[str, int]
     effective_at: Moment
     recurring: int
     currency: str
@@ -146,6 +155,7 @@ class PlannedChangeSchema(Schema):
             plan_name=planned.plan_name,
             billing_cycle=planned.billing_cycle,
             addon_ids=planned.addon_codes,
+            quantities=dict(planned.quantities),
             effective_at=planned.effective_at,
             recurring=planned.subtotal,
             currency=currency,

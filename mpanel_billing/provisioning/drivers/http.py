@@ -17,8 +17,10 @@ from yarl import URL
 
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
+    DoesNotFit,
     Done,
     DriverCommand,
+    Fits,
     Found,
     Refused,
     Result,
@@ -36,6 +38,9 @@ _TRY_AGAIN = frozenset(
         HTTPStatus.TOO_EARLY,
         HTTPStatus.TOO_MANY_REQUESTS,
     }
+)
+_NOT_OFFERED = frozenset(
+    {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 )
 _MAX_RESPONSE_BYTES = 64 * 1024
 _MAX_QUOTE = 200
@@ -57,6 +62,13 @@ class CommandResponse(BaseModel):
 
     externalRef: str | None = None  # noqa: N815 - the contract's name
     code: str | None = None
+    message: str | None = None
+
+
+class FitResponse(BaseModel):
+    """Whether what an account uses fits into other resources."""
+
+    fits: bool
     message: str | None = None
 
 
@@ -142,6 +154,21 @@ class HttpDriver:
             parsed.domains,
         )
 
+    async def check_change(
+        self, account: Account, resources: Mapping[str, Any]
+    ) -> Fits | DoesNotFit | Unknown:
+        """Ask the service whether what the account uses fits."""
+        path = self._base / "accounts" / account.product_type / str(account.created_for)
+        content = {"externalRef": account.external_ref, "resources": resources}
+        headers = {"Content-Type": "application/json"}
+        try:
+            status, body, _ = await self._send(
+                "POST", path / "check-change", json.dumps(content, sort_keys=True).encode(), headers
+            )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Unknown(_describe_failure(error))
+        return read_fit(status, body)
+
     async def _send_command(self, command: DriverCommand) -> Result:
         body = json.dumps(_body_of(command), sort_keys=True).encode()
         headers = {"Idempotency-Key": command.idempotency_key, "Content-Type": "application/json"}
@@ -197,6 +224,21 @@ def read_response(status: int, body: bytes, retry_after: str | None) -> Result:
     if is_refusal and status not in _TRY_AGAIN and not already:
         return Refused(error, response)
     return Unsettled(error, response, _seconds(retry_after))
+
+
+def read_fit(status: int, body: bytes) -> Fits | DoesNotFit | Unknown:
+    """Turn the service's response to a check into a result; it need not offer checks."""
+    if status in _NOT_OFFERED:
+        return Unknown("the service does not check changes", permanently=True)
+    if status != HTTPStatus.OK:
+        return Unknown(f"HTTP {status}")
+    try:
+        parsed = FitResponse.model_validate_json(body)
+    except ValidationError:
+        return Unknown("its response does not match the contract")
+    if parsed.fits:
+        return Fits()
+    return DoesNotFit(quote(parsed.message or "more is used than it would have", _MAX_QUOTE))
 
 
 def _body_of(command: DriverCommand) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The `log` driver: only logs commands. For trials, and for product types that no service hosts."""
 
 import logging
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +11,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
     DriverCommand,
+    Fits,
     Found,
     Result,
     Unknown,
@@ -59,6 +61,10 @@ class LogDriver:
         """Return Unknown: there is no account to look at."""
         reason = f"{account.product_type} has no accounts, its commands are only logged"
         return Unknown(reason, permanently=True)
+
+    async def check_change(self, account: Account, resources: Mapping[str, Any]) -> Fits:
+        """Return Fits: nothing is used."""
+        return Fits()
 
     def _log(self, command: DriverCommand) -> Result:
         reference = command.external_ref or f"log-{command.subscription_id}"

@@ -102,6 +102,18 @@ class Unknown:
     permanently: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """The account can have these resources: what it uses is within them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoesNotFit:
+    """The account uses more than these resources; `reason` says so to the customer."""
+
+    reason: str
+
+
 class Driver(Protocol):
     """Manages the accounts of some product types at one service.
 
@@ -136,4 +148,10 @@ class Driver(Protocol):
 
     async def inspect(self, account: Account) -> Found | Unknown:
         """Return the account's current state."""
+        ...
+
+    async def check_change(
+        self, account: Account, resources: Mapping[str, Any]
+    ) -> Fits | DoesNotFit | Unknown:
+        """Return whether what the account uses fits into smaller resources; changes nothing."""
         ...

@@ -1,12 +1,14 @@
 """Writes what is sent to drivers, and what they report of the accounts."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.provisioning.drivers.protocol import (
+    Account,
     Done,
     DriverCommand,
     Found,
@@ -21,6 +23,32 @@ from mpanel_billing.telemetry.quoting import quote
 
 _queries = load_queries("provisioning")
 _adoptions = load_queries("adoptions")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAccount:
+    """An account that a subscription has, the driver that made it, and what it may use."""
+
+    account: Account
+    driver: str
+    resources: Mapping[str, Any]
+
+    @property
+    def product_type(self) -> str:
+        """What kind of service it is."""
+        return self.account.product_type
+
+
+async def list_held(conn: Connection, subscription_id: UUID) -> list[HeldAccount]:
+    """Return the accounts that a subscription has."""
+    return [
+        HeldAccount(
+            Account(subscription_id, row["product_type"], row["external_ref"], row["account_id"]),
+            row["driver"],
+            row["resources"],
+        )
+        for row in await _queries.list_held.fetch(conn, subscription_id=subscription_id)
+    ]
 
 
 def service_of(row: Mapping[str, Any]) -> Service:

@@ -6,7 +6,16 @@ from mpanel_billing.subscriptions.repository import (
     disputes,
     invoices,
     pauses,
+    price_changes,
     subscriptions,
 )
 
-__all__ = ["changes", "customers", "disputes", "invoices", "pauses", "subscriptions"]
+__all__ = [
+    "changes",
+    "customers",
+    "disputes",
+    "invoices",
+    "pauses",
+    "price_changes",
+    "subscriptions",
+]

@@ -12,6 +12,7 @@ from mpanel_billing.database.queries import Connection, load_queries
 Kind = Literal[
     "change_plan",
     "undo_change",
+    "change_price",
     "pause",
     "trial",
     "cancel",
@@ -173,6 +174,15 @@ async def note_schedule(
 async def note_planned(conn: Connection, stripe_schedule_id: str) -> None:
     """Store that our schedule has its phases."""
     await _changes.note_planned.execute(conn, stripe_schedule_id=stripe_schedule_id)
+
+
+async def list_unplanned(conn: Connection, most: int) -> list[tuple[str, str]]:
+    """Return our schedules of which it is not known whether Stripe took the change.
+
+    Each with Stripe's id of its subscription.
+    """
+    rows = await _changes.list_unplanned.fetch(conn, most=most)
+    return [(row["stripe_schedule_id"], row["stripe_subscription_id"]) for row in rows]
 
 
 async def close_change(

@@ -1,0 +1,95 @@
+"""Give Stripe the prices that were announced, shortly before the renewals from which they count.
+
+Until then the customer's items stay as they are: what they change, cancel or plan in the meantime
+rests on the price that they pay. Why: docs/decisions/0039-prices-for-those-who-have-them.md.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import BillingError, DatabaseUnavailableError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest, make_change, require_changeable
+from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.repository import price_changes as repository
+from mpanel_billing.subscriptions.repository.price_changes import ComingPrice
+
+logger = logging.getLogger(__name__)
+
+LEAD_DAYS = 3
+"""So long before a renewal Stripe gets its price: a worker may be down in between."""
+
+MOST = 100
+"""The limit of a run; the rest waits a minute."""
+
+_AFTER_REFUSAL = timedelta(hours=1)
+_WHILE_HELD_UP = timedelta(days=1)
+
+
+async def make_price_changes(mirror: Mirror, at: datetime | None = None) -> int:
+    """Make the price changes whose renewal is near at a time (None: now), and return how many."""
+    now = at or datetime.now(UTC)
+    async with acquired(mirror.pool) as conn:
+        due = await repository.list_due(conn, now, MOST, livemode=mirror.livemode)
+    made = 0
+    for id_, subscription_id in due:
+        try:
+            made += await _look_at(mirror, id_, subscription_id, now)
+        except DatabaseUnavailableError:
+            raise
+        except BillingError as error:
+            fields = {"subscriptionId": str(subscription_id)}
+            logger.warning("price not changed yet: %s", error, extra=fields)
+            async with acquired(mirror.pool) as conn:
+                await repository.put_off(conn, id_, None, now + _AFTER_REFUSAL)
+    return made
+
+
+async def _look_at(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime) -> bool:
+    """Make the change if it is due, else say when it is looked at next."""
+    async with acquired(mirror.pool) as conn:
+        coming = await repository.get_change(conn, id_, now, LEAD_DAYS)
+        if coming is None:
+            return False
+        if coming.verdict == "gone":
+            await repository.settle(conn, id_)
+            return False
+        if coming.verdict != "due":
+            await repository.put_off(conn, id_, coming.effective_at, _next_look(coming, now))
+            return False
+    return await _make(mirror, id_, subscription_id, now)
+
+
+def _next_look(coming: ComingPrice, now: datetime) -> datetime:
+    later = now + _WHILE_HELD_UP
+    if coming.verdict == "held up" or coming.effective_at is None:
+        return later
+    return max(coming.effective_at - timedelta(days=LEAD_DAYS), now + timedelta(minutes=1))
+
+
+async def _make(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime) -> bool:
+    request = ChangeRequest(
+        Actor("worker"), subscription_id, CustomerRef(), key=f"price-change-{id_}"
+    )
+
+    async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        await require_changeable(conn, mirror, request)
+        coming = await repository.get_change(conn, id_, now, LEAD_DAYS)
+        if coming is None or coming.verdict != "due":
+            return None
+        return {
+            "items": [{"id": coming.item, "price": coming.price}],
+            "proration_behavior": "none",
+        }
+
+    done = await make_change(mirror, request, "change_price", {"change": str(id_)}, decide)
+    if done.changed:
+        async with acquired(mirror.pool) as conn:
+            await repository.note_made(conn, id_)
+    return done.changed

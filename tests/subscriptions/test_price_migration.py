@@ -1,0 +1,338 @@
+"""Another price for those who have one: each is told, and pays it from their own renewal on."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.catalogue.push import push_catalogue
+from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
+from mpanel_billing.messages import receivers
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
+from mpanel_billing.subscriptions import price_announcements
+from mpanel_billing.subscriptions.price_announcements import (
+    PriceMigration,
+    announce_migration,
+    preview_migration,
+    withdraw_migration,
+)
+from mpanel_billing.subscriptions.price_changes import make_price_changes
+from tests.commands import run_command
+from tests.subscriptions.conftest import Backend
+
+OPERATOR = Actor("cli:grace@panel")
+OLD, NEW = 799, 999
+MRR = "SELECT mrr FROM billing_mrr"
+STANDING = """
+    SELECT count(*) FROM billing_price_changes WHERE made_at IS NULL AND withdrawn_at IS NULL
+"""
+
+
+@pytest.fixture
+async def told(backend: Backend) -> None:
+    await receivers.add(
+        backend.service.pool,
+        OPERATOR,
+        name="panel",
+        url="http://127.0.0.1:9/",
+        types=("price.*",),
+        livemode=False,
+    )
+
+
+async def raise_price(backend: Backend) -> tuple[str, str]:
+    """Sell starter for more; return Stripe's ids of the prices before and after."""
+    pool = backend.service.pool
+    before = await pool.fetchrow(
+        "UPDATE prices SET active = FALSE WHERE active AND billing_cycle = 'monthly'"
+        " AND product_id = (SELECT id FROM products WHERE code = 'starter') RETURNING *"
+    )
+    assert before["unit_amount"] == OLD
+    after = await pool.fetchval(
+        "INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key)"
+        " VALUES ($1, $2, $3, $4, $5) RETURNING id",
+        *(before[name] for name in ("product_id", "billing_cycle", "currency")),
+        NEW,
+        before["lookup_key"],
+    )
+    await push_catalogue(pool, StripeCatalogue(backend.worker.gateway.client), livemode=False)
+    new = await pool.fetchval("SELECT stripe_price_id FROM prices WHERE id = $1", after)
+    return before["stripe_price_id"], new
+
+
+async def migration(backend: Backend, notice: int = 14, on: datetime | None = None) -> Any:
+    old, new = await raise_price(backend)
+    return PriceMigration("starter", old, new, on or datetime.now(UTC), notice)
+
+
+def mirror_of(backend: Backend) -> Mirror:
+    return Mirror(backend.worker.provisioning.pool, backend.worker.gateway, livemode=False)
+
+
+async def reach(backend: Backend, id_: str, before_end: timedelta) -> datetime:
+    """Move Stripe's clock to some time before the end of the term (negative: after it)."""
+    shown = await backend.subscription(id_)
+    moment = datetime.fromisoformat(shown["currentPeriodEnd"]) - before_end
+    await backend.service.stripe.advance_time(int(moment.timestamp()))
+    await backend.worker.catch_up()
+    return moment
+
+
+async def plan_item(backend: Backend, id_: str) -> dict[str, Any]:
+    shown = await backend.subscription(id_)
+    (item,) = [one for one in shown["items"] if one["kind"] == "plan"]
+    return item
+
+
+async def test_a_customer_is_told_and_pays_the_new_price_from_their_renewal_on(
+    backend: Backend, bought: str, told: None
+) -> None:
+    pool = backend.service.pool
+    before = await backend.subscription(bought)
+    mrr = await pool.fetchval(MRR)
+    done = await announce_migration(pool, await migration(backend), OPERATOR)
+    assert done.subscriptions == 1
+    message = await pool.fetchrow("SELECT type, data FROM billing_messages")
+    assert message["type"] == "price.changing"
+    price = message["data"]["price"]
+    assert (price["unitAmountBefore"], price["unitAmount"]) == (OLD, NEW)
+    end = datetime.fromisoformat(before["currentPeriodEnd"])
+    assert datetime.fromisoformat(price["effectiveAt"]) == end
+    shown = await backend.subscription(bought)
+    item = await plan_item(backend, bought)
+    assert (item["unitAmount"], item["comingUnitAmount"]) == (OLD, NEW)
+    assert item["comingAt"] == before["currentPeriodEnd"]
+    assert shown["nextCharge"]["amount"] == before["nextCharge"]["amount"] + NEW - OLD
+    assert await pool.fetchval(MRR) == mrr
+    overview = "SELECT next_charge FROM billing_overview"
+    assert await pool.fetchval(overview) == shown["nextCharge"]["amount"]
+
+    mirror = mirror_of(backend)
+    assert await make_price_changes(mirror) == 0  # it is too early
+    near = await reach(backend, bought, timedelta(days=1))
+    assert await make_price_changes(mirror, near) == 1
+    assert await make_price_changes(mirror, near) == 0
+    await backend.worker.catch_up()
+    assert len(await backend.invoices(bought)) == 1
+    after = await backend.subscription(bought)
+    assert after["nextCharge"] == shown["nextCharge"]
+    assert after["currentPeriodEnd"] == before["currentPeriodEnd"]
+    await reach(backend, bought, timedelta(hours=-2))
+    newest = (await backend.invoices(bought))[0]
+    assert newest["amountPaid"] == shown["nextCharge"]["amount"]
+    item = await plan_item(backend, bought)
+    assert (item["unitAmount"], item["comingUnitAmount"]) == (NEW, None)
+    assert await pool.fetchval(MRR) == mrr + NEW - OLD
+    assert await pool.fetchval(STANDING) == 0
+
+
+async def test_who_renews_within_the_notice_keeps_the_price_for_one_term_more(
+    backend: Backend, bought: str, told: None
+) -> None:
+    before = await backend.subscription(bought)
+    end = datetime.fromisoformat(before["currentPeriodEnd"])
+    days = (end - datetime.now(UTC)).days + 5
+    await announce_migration(backend.service.pool, await migration(backend, days), OPERATOR)
+    coming_at = datetime.fromisoformat((await plan_item(backend, bought))["comingAt"])
+    assert end + timedelta(days=27) < coming_at < end + timedelta(days=32)
+    shown = await backend.subscription(bought)
+    assert shown["nextCharge"] == before["nextCharge"]
+
+    mirror = mirror_of(backend)
+    near = await reach(backend, bought, timedelta(days=1))
+    assert await make_price_changes(mirror, near) == 0
+    await reach(backend, bought, timedelta(hours=-2))
+    assert (await backend.invoices(bought))[0]["amountPaid"] == before["nextCharge"]["amount"]
+    shown = await backend.subscription(bought)
+    assert datetime.fromisoformat(shown["currentPeriodEnd"]) == coming_at
+    near = await reach(backend, bought, timedelta(days=1))
+    assert await make_price_changes(mirror, near) == 1
+
+
+async def test_a_day_far_away_counts_like_a_notice(
+    backend: Backend, bought: str, told: None
+) -> None:
+    day = datetime.now(UTC) + timedelta(days=200)
+    done = await announce_migration(
+        backend.service.pool, await migration(backend, 14, day), OPERATOR
+    )
+    assert done.first_at is not None
+    assert day <= done.first_at < day + timedelta(days=32)
+
+
+async def test_a_dry_run_shows_whom_it_concerns_and_its_effect_and_changes_nothing(
+    backend: Backend, bought: str, order_a: dict[str, Any]
+) -> None:
+    second = await backend.service.buy(order_a)
+    await backend.worker.catch_up()
+    await backend.done(f"subscriptions/{second['subscriptionId']}/cancel")
+    stripe_id, _ = await backend.stripe_ids(bought)
+    v1 = backend.worker.gateway.client.v1
+    coupon = await v1.coupons.create_async({"percent_off": 50, "duration": "forever"})
+    await v1.subscriptions.update_async(stripe_id, {"discounts": [{"coupon": coupon.id}]})
+    await backend.worker.catch_up()
+    wanted = await migration(backend)
+    found = await preview_migration(backend.service.pool, wanted)
+    assert found.subscriptions == 1
+    assert found.left == {"set to end": 1}
+    assert found.revenue is not None
+    before, after = found.revenue
+    assert after - before == (NEW - OLD) / 2
+    for table in ("billing_price_changes", "billing_messages"):
+        assert await backend.service.pool.fetchval(f"SELECT count(*) FROM {table}") == 0
+    assert (await plan_item(backend, bought))["comingUnitAmount"] is None
+
+
+async def test_others_are_left_alone(
+    backend: Backend, bought: str, told: None, order_a: dict[str, Any]
+) -> None:
+    """A negotiated price, a planned change, and one that comes between."""
+    less = {"planId": "student", "billingCycle": "monthly", "addonIds": [], "when": "period_end"}
+    await backend.done(f"subscriptions/{bought}/change-plan", less)
+    wanted = await migration(backend)
+    v1 = backend.worker.gateway.client.v1
+    order = await backend.service.buy(order_a | {"addonIds": []})
+    await backend.worker.catch_up()
+    stripe_id, _ = await backend.stripe_ids(str(order["subscriptionId"]))
+    held = (await v1.subscriptions.retrieve_async(stripe_id)).to_dict()
+    (plan,) = held["items"]["data"]
+    product = await backend.service.pool.fetchval(
+        "SELECT stripe_product_id FROM products WHERE code = 'starter'"
+    )
+    terms = {"currency": "usd", "product": product, "recurring": {"interval": "month"}}
+    negotiated = await v1.prices.create_async({**terms, "unit_amount": 500})  # type: ignore[typeddict-item]
+    await v1.subscriptions.update_async(
+        stripe_id, {"items": [{"id": plan["id"], "price": negotiated.id}]}
+    )
+    await backend.worker.catch_up()
+    done = await announce_migration(backend.service.pool, wanted, OPERATOR)
+    assert done.subscriptions == 0
+    assert done.left == {"at another price": 1, "with a change planned": 1}
+
+    await backend.done(f"subscriptions/{bought}/undo-change")
+    again = await announce_migration(backend.service.pool, wanted, OPERATOR)
+    assert again.subscriptions == 1
+    await backend.done(f"subscriptions/{bought}/cancel")
+    near = await reach(backend, bought, timedelta(days=1))
+    assert await make_price_changes(mirror_of(backend), near) == 0
+    await backend.done(f"subscriptions/{bought}/resume")
+    assert await make_price_changes(mirror_of(backend), near + timedelta(minutes=1)) == 0
+    pool = backend.service.pool
+    await pool.execute("UPDATE billing_price_changes SET next_attempt_at = now()")
+    assert await make_price_changes(mirror_of(backend), near) == 1
+
+
+async def test_it_goes_on_where_it_was_killed_and_tells_nobody_twice(
+    backend: Backend,
+    bought: str,
+    told: None,
+    order_a: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(2):
+        await backend.service.buy(order_a)
+    monkeypatch.setattr(price_announcements, "PAGE", 1)
+    pool, wanted = backend.service.pool, await migration(backend)
+
+    def die(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await announce_migration(pool, wanted, OPERATOR, show=die)
+    assert await pool.fetchval(STANDING) == 1
+    assert (await announce_migration(pool, wanted, OPERATOR)).subscriptions == 2
+    assert (await announce_migration(pool, wanted, OPERATOR)).subscriptions == 0
+    messages = await pool.fetch(
+        "SELECT object_id FROM billing_messages WHERE type = 'price.changing'"
+    )
+    assert len(messages) == len({row["object_id"] for row in messages}) == 3
+
+
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
+async def test_a_lost_response_is_made_up_for(
+    backend: Backend, bought: str, told: None, fault: dict[str, Any]
+) -> None:
+    """Stripe has the new price, and the worker has not heard of it."""
+    await announce_migration(backend.service.pool, await migration(backend), OPERATOR)
+    near = await reach(backend, bought, timedelta(days=1))
+    await backend.service.stripe.inject_fault(
+        method="POST", path="/v1/subscriptions/", after_work=True, times=3, **fault
+    )
+    mirror = mirror_of(backend)
+    await make_price_changes(mirror, near)
+    await backend.worker.catch_up()
+    await make_price_changes(mirror, near + timedelta(hours=1))
+    assert await backend.service.pool.fetchval(STANDING) == 0
+    made = "SELECT count(*) FROM billing_price_changes WHERE made_at IS NOT NULL"
+    assert await backend.service.pool.fetchval(made) == 1
+    assert (await plan_item(backend, bought))["unitAmount"] == NEW
+
+
+async def test_another_plan_in_the_meantime_is_at_the_price_on_sale(
+    backend: Backend, bought: str, told: None
+) -> None:
+    await announce_migration(backend.service.pool, await migration(backend), OPERATOR)
+    premium = {"planId": "premium", "billingCycle": "monthly"}
+    await backend.done(f"subscriptions/{bought}/change-plan", premium)
+    await backend.service.pool.execute("UPDATE billing_price_changes SET next_attempt_at = now()")
+    assert await make_price_changes(mirror_of(backend)) == 0
+    assert await backend.service.pool.fetchval(STANDING) == 0
+    assert (await plan_item(backend, bought))["comingUnitAmount"] is None
+
+
+async def test_an_unknown_price_is_refused_with_those_that_there_are(
+    backend: Backend, bought: str
+) -> None:
+    pool, wanted = backend.service.pool, await migration(backend)
+    with pytest.raises(NotFoundError, match=f"{wanted.old} monthly .* 1 subscriptions"):
+        await preview_migration(
+            pool, PriceMigration("starter", "799", wanted.new, wanted.starts_at, 1)
+        )
+    yearly = await pool.fetchval(
+        "SELECT p.stripe_price_id FROM prices AS p JOIN products ON products.id = p.product_id"
+        " WHERE products.code = 'starter' AND p.billing_cycle = 'annually'"
+    )
+    with pytest.raises(InvalidRequestError, match="differ in more"):
+        await preview_migration(
+            pool, PriceMigration("starter", wanted.old, yearly, wanted.starts_at, 1)
+        )
+    with pytest.raises(InvalidRequestError, match="not on sale"):
+        await preview_migration(
+            pool, PriceMigration("starter", wanted.new, wanted.old, wanted.starts_at, 1)
+        )
+    with pytest.raises(ConflictError, match="no customer would be told"):
+        await announce_migration(pool, wanted, OPERATOR)
+
+
+async def test_it_can_be_called_off(backend: Backend, bought: str, told: None) -> None:
+    pool, wanted = backend.service.pool, await migration(backend)
+    await announce_migration(pool, wanted, OPERATOR)
+    assert await withdraw_migration(pool, wanted, OPERATOR) == 1
+    assert (await plan_item(backend, bought))["comingUnitAmount"] is None
+    actions = await pool.fetch(
+        "SELECT action FROM billing_audit_log WHERE action LIKE 'catalogue.%prices' ORDER BY id"
+    )
+    assert [row["action"] for row in actions] == [
+        "catalogue.migrate_prices",
+        "catalogue.withdraw_prices",
+    ]
+
+
+async def test_an_operator_migrates_by_command(backend: Backend, bought: str) -> None:
+    wanted = await migration(backend)
+    settings = backend.service.settings
+    url = settings.database_url.get_secret_value()
+    prices = ("--product", "starter", "--from", wanted.old, "--to", wanted.new)
+    words = ("catalog", "migrate-prices", *prices, "--on", "2026-01-01", "--notice", "14")
+    dry = await run_command(url, *words, "--dry-run")
+    assert dry.status == 0, dry.err
+    assert "starter monthly: $7.99 -> $9.99" in dry.out
+    assert "1 subscriptions would change, from" in dry.out
+    assert "their monthly recurring revenue: " in dry.out
+    assert (await run_command(url, *words)).status == 1
+    ended = await run_command(url, *words, "--untold")
+    assert (ended.status, "1 subscriptions told" in ended.out) == (0, True), ended.err
+    off = await run_command(url, *words, "--withdraw")
+    assert off.out == "called off for 1 subscriptions\n"
