@@ -12,6 +12,7 @@ from mpanel_billing.reconciliation.compare import ReconcileContext, compare_obje
 from stripe_sandbox import Choices
 from tests.convergence.clocked import ClockedStripe, clocked_stripe
 from tests.convergence.rows import run_refetches
+from tests.convergence.switched_life import HALVES, SwitchedLife
 from tests.inbox import Inbox
 from tests.provisioning.world import World
 
@@ -78,3 +79,30 @@ async def test_discounts_and_ends_are_mirrored_whichever_way_stripe_goes(
         types = {event["type"] for event in events}
     assert {"invoice.upcoming", "customer.subscription.deleted"} <= types
     assert ("customer.discount.updated" in types) == (choices.replaced_discounts == "updated")
+
+
+SWITCHED = {"the defaults": {}, **{f"part {n}": ways for n, ways in enumerate(HALVES, start=1)}}
+LISTED = ("subscriptions", "invoices", "refunds", "charges")
+
+
+@pytest.mark.parametrize("ways", SWITCHED.values(), ids=SWITCHED)
+async def test_the_rows_are_what_stripe_has_however_its_switches_are_set(
+    inbox: Inbox, ways: Mapping[str, str]
+) -> None:
+    async with clocked_stripe(Choices(**ways)) as stripe:  # type: ignore[arg-type]
+        mirror = Mirror(inbox.pool, stripe.gateway, livemode=False)
+        context = ReconcileContext(mirror, World().drivers(), dry_run=True)
+        await SwitchedLife(stripe, START).live()
+        for event in await stripe.take_events():
+            await inbox.receive(event)
+        await run_refetches(mirror)
+        drift, seen = [], 0
+        for name in LISTED:
+            page = await getattr(stripe.gateway.client.v1, name).list_async(
+                {"limit": 100, **({"status": "all"} if name == "subscriptions" else {})}
+            )
+            seen += len(page.data)
+            for one in page.data:
+                drift += await compare_object(context, name.removesuffix("s"), one.id)
+    assert drift == []
+    assert seen > 50

@@ -41,6 +41,146 @@ class Choices:
         "subscription",
         "whose payment method and description a phase without its own takes first",
     )
+    cardless_trial_end: Literal["settings", "invoice"] = _switch(
+        "settings",
+        "what ends a trial at once without a payment method: its settings, or an open invoice",
+    )
+    cardless_trial_setup: Literal["pending", "none"] = _switch(
+        "pending",
+        "whether a trial without a payment method has a setup intent",
+    )
+    item_discounts: Literal["both", "item"] = _switch(
+        "both",
+        "whether the discount of an item names its subscription too",
+    )
+    deleted_coupons: Literal["kept", "stub"] = _switch(
+        "kept",
+        "what a deleted coupon is when a discount is expanded",
+    )
+    classic_discounts: Literal["debit", "present"] = _switch(
+        "debit",
+        "which discounts classic billing credits: those of the last debit, or the present ones",
+    )
+    amount_off_upgrades: Literal["share", "none"] = _switch(
+        "share",
+        "what an amount off takes from the debit of an upgrade",
+    )
+    credit_balance: Literal["positive", "negative"] = _switch(
+        "positive",
+        "the sign of a credit in invoice_credit_balance",
+    )
+    checkout_minimum: Literal["refuse", "balance"] = _switch(
+        "refuse",
+        "what Checkout does with a subscription below the minimum charge",
+    )
+    repeated_prices: Literal["refuse", "items"] = _switch(
+        "refuse",
+        "whether Checkout takes a recurring price twice",
+    )
+    schedule_end: Literal["released", "completed"] = _switch(
+        "released",
+        "what a schedule becomes after its last phase",
+    )
+    ended_schedule: Literal["kept", "cleared"] = _switch(
+        "kept",
+        "whether a subscription that has ended names its schedule",
+    )
+    schedule_first_invoice: Literal["draft", "finalized"] = _switch(
+        "draft",
+        "the first invoice of a schedule's subscription",
+    )
+    phase_tax_rates: Literal["cleared", "kept"] = _switch(
+        "cleared",
+        "default tax rates of a subscription in a phase without any",
+    )
+    phase_invoice: Literal["at-once", "draft"] = _switch(
+        "at-once",
+        "the invoice of a phase that begins a period",
+    )
+    phase_charges: Literal["next", "own"] = _switch(
+        "next",
+        "on which invoice a phase charges once if it makes none",
+    )
+    sent_first_invoice: Literal["draft", "finalized"] = _switch(
+        "draft",
+        "the first invoice of a send_invoice subscription",
+    )
+    free_anchor: Literal["none", "zero"] = _switch(
+        "none",
+        "the first invoice of a subscription that is free until its anchor",
+    )
+    anchor_line: Literal["item", "proration"] = _switch(
+        "item",
+        "the time before a later anchor on the first invoice",
+    )
+    metered_first_line: Literal["zero", "none"] = _switch(
+        "zero",
+        "the line of a metered item on a first invoice",
+    )
+    expand_data: Literal["counts", "free"] = _switch(
+        "counts",
+        "whether data is one of the four levels of expand",
+    )
+    listed_events: Literal["at-once", "later"] = _switch(
+        "at-once",
+        "how soon an event is listed: at once, or after a minute",
+    )
+    pending_changes: Literal["replace", "refuse"] = _switch(
+        "replace",
+        "another change of items while an update is pending",
+    )
+    unchanged_resume: Literal["prorated", "free"] = _switch(
+        "prorated",
+        "the rest of the period when a subscription resumes with its old anchor",
+    )
+    resumption_attempt: Literal["none", "at-once"] = _switch(
+        "none",
+        "whether resume_on_payment_success attempts the payment in the request",
+    )
+    failed_pause: Literal["no-credit", "credit"] = _switch(
+        "no-credit",
+        "what a pause after the last failed payment credits",
+    )
+    detached_default: Literal["cleared", "kept"] = _switch(
+        "cleared",
+        "a default payment method that is detached",
+    )
+    failed_authentication: Literal["invoice", "intent"] = _switch(
+        "invoice",
+        "whose event a failed 3D Secure of an invoice's intent is",
+    )
+    failed_refunds: Literal["restored", "kept"] = _switch(
+        "restored",
+        "amount_refunded of a charge whose refund fails",
+    )
+    charge_transactions: Literal["at-once", "later"] = _switch(
+        "at-once",
+        "when a charge has its balance transaction",
+    )
+    debit_first_payment: Literal["active", "incomplete"] = _switch(
+        "active",
+        "a subscription whose first payment is a bank debit under way",
+    )
+    debit_retries: Literal["schedule", "none"] = _switch(
+        "schedule",
+        "retries of a failed bank debit",
+    )
+    meter_event_time: Literal["clock", "real"] = _switch(
+        "clock",
+        "the time that a meter event of a customer on a test clock is compared with",
+    )
+    zero_taxes: Literal["named", "none"] = _switch(
+        "named",
+        "whether a tax that nobody owes is on an invoice",
+    )
+    unknown_tax_ids: Literal["unavailable", "none"] = _switch(
+        "unavailable",
+        "the verification of a tax id that no database knows",
+    )
+    other_tax_ids: Literal["verified", "unverified"] = _switch(
+        "verified",
+        "what comes of a tax id that is none of Stripe's test values",
+    )
 
 
 @dataclass(frozen=True)

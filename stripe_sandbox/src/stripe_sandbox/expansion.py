@@ -27,7 +27,8 @@ def expand(world: World, document: Document, paths: list[str]) -> Document:
     """Expand each path in place and return the object; raises ApiError if one cannot be."""
     for path in paths:
         steps = path.split(".")
-        if len(steps) > MAX_DEPTH:
+        free = world.choices.expand_data == "free"
+        if len([step for step in steps if not (free and step == "data")]) > MAX_DEPTH:
             message = (
                 f"You cannot expand more than {MAX_DEPTH} levels of a property. Property: {path}"
             )
@@ -100,6 +101,8 @@ def _resolve(world: World, value: Any, kinds: Sequence[str]) -> Any:
         return value
     found = (world.store.get(kind, value) for kind in (*kinds, *(f"_deleted_{k}" for k in kinds)))
     document = next((one for one in found if one), None)
+    if world.choices.deleted_coupons == "stub" and world.store.peek("_deleted_coupon", value):
+        document = None
     if document and document["object"] == BALANCE_TRANSACTION:
         document = aged(world, document)
     return as_sent(document or {"id": value, "object": kinds[0], "deleted": True})
@@ -151,10 +154,11 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-def _invoice_credit_balance(_: World, customer: ReadOnly) -> Document:
+def _invoice_credit_balance(world: World, customer: ReadOnly) -> Document:
     """Return the balance by currency; unlike `balance`, a credit is positive."""
-    balance = customer["balance"]
-    return {customer["currency"]: -balance} if balance and customer["currency"] else {}
+    sign = -1 if world.choices.credit_balance == "positive" else 1
+    balance = sign * customer["balance"]
+    return {customer["currency"]: balance} if balance and customer["currency"] else {}
 
 
 def _applies_to(world: World, coupon: ReadOnly) -> Document | None:

@@ -70,7 +70,7 @@ def price_again(
     lines = price_cart(world, cart, session["customer"], payer)
     for line, before in zip(lines, line_items_of(world, session["id"]), strict=True):
         line["id"] = before["id"]
-    session |= due_today(lines, cart)
+    session |= due_today(world, lines, cart)
     session["automatic_tax"] = tax_status(world, cart, payer)
     keep_cart(world, session["id"], cart, lines)
     return world.save(session)

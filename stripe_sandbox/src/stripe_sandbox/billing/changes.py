@@ -18,12 +18,14 @@ from stripe_sandbox.billing.periods import (
 )
 from stripe_sandbox.billing.proration import ItemChange, new_item, prorate, replace_price
 from stripe_sandbox.billing.renewals import survives_trial
+from stripe_sandbox.billing.subscription_bills import (
+    bill_subscription,
+    term_lines,
+)
 from stripe_sandbox.billing.subscriptions import (
     PricedItem,
-    bill_subscription,
     refuse_repeated,
     set_status,
-    term_lines,
 )
 from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.billing.usage import is_metered
@@ -60,19 +62,6 @@ def change_items(
     return new_term or proration == "always_invoice", new_term
 
 
-def credit_unused_time(world: World, subscription: ReadOnly) -> None:
-    """Create pending credits for the rest of every item's period, as `prorate` on cancel does."""
-    if subscription["status"] == "trialing":
-        return
-    changes = [
-        ItemChange(item, None, Period(item["current_period_start"], item["current_period_end"]))
-        for item in subscription["items"]["data"]
-    ]
-    customer = world.find("customer", subscription["customer"])
-    now = world.time_of(subscription)
-    prorate(world, subscription, customer, changes, now, credit_only=True)
-
-
 def enter_current_period(world: World, subscription: Document, *, proration: str, at: int) -> None:
     """Move every item to the period that surrounds now, and charge the rest of it from `at` on."""
     now = world.time_of(subscription)
@@ -82,7 +71,7 @@ def enter_current_period(world: World, subscription: Document, *, proration: str
         span = surrounding_period(item["price"], anchor, now)
         item |= {"current_period_start": span.start, "current_period_end": span.end}
         changes.append(ItemChange(None, dict(item), span))
-    if proration != "none":
+    if proration != "none" and world.choices.unchanged_resume == "prorated":
         customer = world.find("customer", subscription["customer"])
         prorate(world, subscription, customer, changes, at, credit_only=False)
 
@@ -180,7 +169,8 @@ def end_trial(world: World, subscription: Document, now: int) -> bool:
     subscription |= {"trial_end": now, "billing_cycle_anchor": now}
     for item in subscription["items"]["data"]:
         item["current_period_end"] = now
-    if not survives_trial(world, subscription, now):
+    by_settings = world.choices.cardless_trial_end == "settings"
+    if by_settings and not survives_trial(world, subscription, now):
         return False
     set_status(subscription, "active")
     restart_period(subscription, now)

@@ -47,7 +47,7 @@ def open_session(world: World, cart: Cart, values: dict[str, Any]) -> Document:
             "created": now,
             "expires_at": now + LIFETIME,
             **values,
-            **(_set_up_later(world, values, cart) if sets_up else due_today(lines, cart)),
+            **(_set_up_later(world, values, cart) if sets_up else due_today(world, lines, cart)),
             "automatic_tax": tax_status(world, cart, payer_known(world, values.get("customer"))),
             "id": session_id,
             "url": f"{world.base_url}/c/pay/{session_id}",
@@ -68,11 +68,12 @@ def _set_up_later(world: World, values: ReadOnly, cart: Cart) -> Document:
     return {"payment_status": "no_payment_required", "setup_intent": intent["id"]}
 
 
-def due_today(lines: list[Document], cart: Cart) -> Document:
+def due_today(world: World, lines: list[Document], cart: Cart) -> Document:
     """Return the session's amounts and discounts; raises ApiError below the minimum charge."""
     subtotal = sum(line["amount_subtotal"] for line in lines)
     total = sum(line["amount_total"] for line in lines)
-    _check_minimum(total, cart.currency)
+    if not cart.recurring() or world.choices.checkout_minimum == "refuse":
+        _check_minimum(total, cart.currency)
     return {
         "amount_subtotal": subtotal,
         "amount_total": total,

@@ -23,11 +23,14 @@ from stripe_sandbox.billing.payment_intents import charge_intent, open_intent
 from stripe_sandbox.billing.payments import intent_of, payment_of
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.setup_intents import confirm_setup, open_setup
+from stripe_sandbox.billing.subscription_bills import (
+    bill_first_invoice,
+)
 from stripe_sandbox.billing.subscriptions import (
     NewSubscription,
     PricedItem,
-    bill_first_invoice,
     create_subscription,
+    set_status,
 )
 from stripe_sandbox.billing.tax_locations import unknown_location
 from stripe_sandbox.documents import Document, ReadOnly
@@ -106,6 +109,8 @@ def _subscribe(
         decline = collect(world, invoice, buyer_present=True)
         if decline:
             raise refusal(decline)
+        if world.choices.debit_first_payment == "incomplete" and invoice["status"] == "open":
+            set_status(subscription, "incomplete")
     subscription = world.save(subscription)
     world.announce("customer.subscription.created", subscription)
     return {
@@ -153,6 +158,7 @@ def _begin_subscription(
         missing_payment_method=behavior.get("missing_payment_method", "create_invoice"),
         billing_mode=(data.get("billing_mode") or {}).get("type", "flexible"),
         default_tax_rates=cart.default_tax_rates,
+        repeats_prices=world.choices.repeated_prices == "items",
     )
     subscription = create_subscription(world, new, "trialing" if trial_end else "active")
     if cart.automatic_tax:

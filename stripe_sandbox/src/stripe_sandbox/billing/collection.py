@@ -78,14 +78,19 @@ def note_attempt(world: World, invoice: Document, decline: Decline | None, *, ma
 
 
 def note_outcome(
-    world: World, invoice: Document, decline: Decline | None, *, counts: bool = True
+    world: World,
+    invoice: Document,
+    decline: Decline | None,
+    *,
+    counts: bool = True,
+    retries: bool = True,
 ) -> None:
     """Note how an attempt to pay has ended, for a bank debit days later."""
     if decline is None:
         mark_paid(world, invoice)
         return
     if counts:
-        invoice["next_payment_attempt"] = _next_attempt(world, invoice)
+        invoice["next_payment_attempt"] = _next_attempt(world, invoice) if retries else None
     _announce_failure(world, invoice, decline)
 
 

@@ -81,7 +81,8 @@ def finish_authentication(world: World, intent: Document, *, succeeds: bool) -> 
         decline = charge_intent(world, intent, method_id, buyer_present=True, authenticated=True)
     if succeeds and intent["setup_future_usage"] == "off_session":
         note_set_up(world, method_id)
-    _follow(world, intent, method_id, decline)
+    if succeeds or world.choices.failed_authentication == "invoice":
+        _follow(world, intent, method_id, decline)
     return decline
 
 

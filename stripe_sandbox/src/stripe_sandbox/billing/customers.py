@@ -151,6 +151,8 @@ def renew_card(world: World, method_id: str, expiry: ReadOnly, number: str | Non
 
 def _clear_default(world: World, customer_id: str, method_id: str) -> None:
     """Take a detached payment method out of where it was the default."""
+    if world.choices.detached_default == "kept":
+        return
     customer = world.store.get("customer", customer_id)
     if customer and id_of(customer["invoice_settings"]["default_payment_method"]) == method_id:
         customer["invoice_settings"]["default_payment_method"] = None

@@ -49,7 +49,8 @@ def _end_payment(world: World, intent: ReadOnly, failure: Decline | None) -> Non
     if failure is None:
         note_paid(world, payment, intent["amount"])
     if invoice["status"] == "open":
-        note_outcome(world, invoice, failure)
+        retries = world.choices.debit_retries == "schedule"
+        note_outcome(world, invoice, failure, retries=retries)
         settle(world, invoice, failed=failure is not None)
 
 

@@ -104,6 +104,7 @@ def redeem(
     _count(world, coupon)
     if promotion_id:
         _count(world, world.find("promotion_code", promotion_id, param))
+    names_item = world.choices.item_discounts == "item"
     discount = world.add(
         {
             "id": world.ids.next("di"),
@@ -114,7 +115,7 @@ def redeem(
             "promotion_code": promotion_id,
             "source": {"coupon": coupon["id"], "type": "coupon"},
             "start": redemption.at,
-            "subscription": subscription,
+            "subscription": None if subscription_item and names_item else subscription,
             "subscription_item": subscription_item,
         }
     )

@@ -3,6 +3,7 @@
 from stripe_sandbox.billing.collection import collect
 from stripe_sandbox.billing.invoices import invoices_of, subscription_of
 from stripe_sandbox.billing.pending_updates import apply_if_paid
+from stripe_sandbox.billing.proration import credit_unused_time
 from stripe_sandbox.billing.resumptions import finish_resumption
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
@@ -52,7 +53,8 @@ def settle(world: World, invoice: Document, *, failed: bool, ends_retries: bool 
 
 def _let_in(world: World, subscription: Document) -> None:
     """Begin a new subscription while the bank debit that pays for it is under way."""
-    if subscription["status"] == "incomplete":
+    active = world.choices.debit_first_payment == "active"
+    if subscription["status"] == "incomplete" and active:
         set_status(subscription, "active")
         world.change(subscription)
 
@@ -118,6 +120,8 @@ def _can_pause(subscription: ReadOnly) -> bool:
 def _pause(world: World, subscription: Document, cause: str) -> None:
     """Pause a subscription that is not paid; its invoice stays payable."""
     now = world.time_of(subscription)
+    if cause == "final_payment_failure" and world.choices.failed_pause == "credit":
+        credit_unused_time(world, subscription)
     for item in subscription["items"]["data"]:
         item["current_period_end"] = min(item["current_period_end"], now)
     pause(world, subscription, now, cause=cause)

@@ -59,6 +59,8 @@ def automatic_taxes(
     world: World, amount: int, price: ReadOnly | None, due: Due, rate: ReadOnly
 ) -> list[Document]:
     """Return the tax of an amount (minor units) after discounts, with the reason for it."""
+    if due.reason and world.choices.zero_taxes == "none":
+        return []
     product = world.store.peek("product", price["product"]) if price else None
     reason = due.reason
     if product and product["tax_code"] == NONTAXABLE:

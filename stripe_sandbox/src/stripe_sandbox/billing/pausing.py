@@ -6,8 +6,14 @@ from stripe_sandbox.billing.changes import invoice_now
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item
 from stripe_sandbox.billing.pending_updates import drop_pending
 from stripe_sandbox.billing.periods import Period
-from stripe_sandbox.billing.proration import ItemChange, prorate
-from stripe_sandbox.billing.subscriptions import FINAL_STATUSES, pause, unbilled_usage
+from stripe_sandbox.billing.proration import credit_unused_time
+from stripe_sandbox.billing.subscription_bills import (
+    unbilled_usage,
+)
+from stripe_sandbox.billing.subscriptions import (
+    FINAL_STATUSES,
+    pause,
+)
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
@@ -40,7 +46,7 @@ def perform_pause(world: World, subscription: Document, terms: PauseTerms) -> No
     subscription = drop_pending(world, subscription)
     now = world.time_of(subscription)
     if terms.credits_from != "none":
-        _credit(world, subscription, now, whole=terms.credits_from != "now")
+        credit_unused_time(world, subscription, whole=terms.credits_from != "now")
     used = unbilled_usage(world, subscription) if terms.bills_usage else []
     if not terms.invoices:
         _keep_for_later(world, subscription, used)
@@ -50,16 +56,6 @@ def perform_pause(world: World, subscription: Document, terms: PauseTerms) -> No
     if terms.invoices:
         subscription = world.find("subscription", subscription["id"])
         invoice_now(world, subscription, new_period=False, strict=False, used=used)
-
-
-def _credit(world: World, subscription: ReadOnly, now: int, *, whole: bool) -> None:
-    """Credit the rest of every item's period, or all of it."""
-    customer = world.find("customer", subscription["customer"])
-    for item in subscription["items"]["data"]:
-        span = Period(item["current_period_start"], item["current_period_end"])
-        changes = [ItemChange(item, None, span)]
-        at = span.start if whole else now
-        prorate(world, subscription, customer, changes, at, credit_only=True)
 
 
 def _keep_for_later(world: World, subscription: ReadOnly, used: list[Document]) -> None:

@@ -141,7 +141,7 @@ def note_success(world: World, intent: Document, charge: ReadOnly | None = None)
     """Note a successful charge; that of a debit is there already."""
     captured = charge is not None or intent["capture_method"] != "manual"
     charge = charge or make_charge(world, intent, None, captured=captured)
-    world.announce("charge.succeeded", charge)
+    _announce_charge(world, charge)
     plan_consequence(world, charge)
     intent |= {"last_payment_error": None, "latest_charge": charge["id"], "next_action": None}
     if not captured:
@@ -150,6 +150,16 @@ def note_success(world: World, intent: Document, charge: ReadOnly | None = None)
         return
     intent |= {"amount_received": intent["amount"], "status": "succeeded"}
     world.announce("payment_intent.succeeded", world.save(intent))
+
+
+def _announce_charge(world: World, charge: ReadOnly) -> None:
+    """Announce a successful charge, by `Choices` first without its balance transaction."""
+    if world.choices.charge_transactions == "at-once" or not charge["balance_transaction"]:
+        world.announce("charge.succeeded", charge)
+        return
+    before: Document = {"balance_transaction": None}
+    world.announce("charge.succeeded", {**charge, **before})
+    world.announce("charge.updated", charge, previous=before)
 
 
 def capture_intent(world: World, intent: Document, amount: int | None) -> Document:

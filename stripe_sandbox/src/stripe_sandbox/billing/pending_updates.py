@@ -3,8 +3,16 @@
 from stripe_sandbox.billing.collection import collect
 from stripe_sandbox.billing.invoices import finalize_invoice, void_invoice
 from stripe_sandbox.billing.periods import HOUR, earliest_end
-from stripe_sandbox.billing.subscriptions import bill_subscription, mark, marks_of, term_lines
+from stripe_sandbox.billing.subscription_bills import (
+    bill_subscription,
+    term_lines,
+)
+from stripe_sandbox.billing.subscriptions import (
+    mark,
+    marks_of,
+)
 from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
 
 LIFETIME = 23 * HOUR
@@ -52,6 +60,12 @@ def _keep_back(
 
 def _if_changed(before: ReadOnly, changed: ReadOnly, name: str) -> object:
     return changed[name] if changed[name] != before[name] else None
+
+
+def refuse_while_pending(world: World, subscription: ReadOnly) -> None:
+    """Raise ApiError for another change while one is pending, if `Choices` says so."""
+    if subscription["pending_update"] and world.choices.pending_changes == "refuse":
+        raise invalid("This subscription has a pending update; it cannot be changed until then.")
 
 
 def apply_if_paid(world: World, subscription: Document, invoice: ReadOnly) -> Document:

@@ -19,7 +19,8 @@ def apply_settings(
     """Give the subscription the settings of a phase; the caller saves it."""
     defaults = schedule["default_settings"]
     subscription["metadata"] = merge_metadata(subscription["metadata"], phase["metadata"])
-    subscription["default_tax_rates"] = phase["default_tax_rates"]
+    if phase["default_tax_rates"] or world.choices.phase_tax_rates == "cleared":
+        subscription["default_tax_rates"] = phase["default_tax_rates"]
     for name in KEPT:
         subscription[name] = phase.get(name) or _kept(world, subscription, defaults, name)
     enabled = bool((setting_of(schedule, phase, "automatic_tax") or {}).get("enabled"))

@@ -4,14 +4,21 @@ from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.changes import change_items, extend_trial, invoice_now
 from stripe_sandbox.billing.currencies import priced_in
 from stripe_sandbox.billing.discounts import replace_discounts
+from stripe_sandbox.billing.dunning import attempt_payment
+from stripe_sandbox.billing.invoices import finalize_invoice
 from stripe_sandbox.billing.later import drop_task, plan_task
 from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item, describe_price
 from stripe_sandbox.billing.periods import DAY, Period, earliest_end, restart_period
 from stripe_sandbox.billing.phase_settings import SETTINGS, apply_settings, setting_of
+from stripe_sandbox.billing.subscription_bills import (
+    bill_subscription,
+    term_lines,
+)
 from stripe_sandbox.billing.subscription_schedules import (
     KIND,
     OPEN,
     begin_phase,
+    complete,
     next_phase,
     release,
     schedule_due,
@@ -20,10 +27,9 @@ from stripe_sandbox.billing.subscription_schedules import (
 from stripe_sandbox.billing.subscriptions import (
     NewSubscription,
     PricedItem,
-    bill_subscription,
     cancel_subscription,
     create_subscription,
-    term_lines,
+    set_status,
 )
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
@@ -40,6 +46,9 @@ def advance_schedule(world: World, schedule: Document) -> None:
     phase = next_phase(schedule)
     if phase is None and schedule["end_behavior"] == "cancel":
         cancel_subscription(world, world.find("subscription", schedule["subscription"]))
+        return
+    if phase is None and world.choices.schedule_end == "completed":
+        complete(world, schedule)
         return
     if phase is None:
         release(world, schedule, keeps_end=True)
@@ -64,7 +73,15 @@ def _enter(world: World, schedule: ReadOnly, phase: ReadOnly, *, proration: str)
         restart_period(subscription, now)
         bills_now = new_period = True
     world.change(subscription)
-    if bills_now and not paused:
+    if paused:
+        return
+    if bills_now and new_period and world.choices.phase_invoice == "draft":
+        lines = term_lines(world, subscription, subscription["items"]["data"])
+        bill_subscription(world, subscription, lines, reason="subscription_cycle")
+        world.save(subscription)
+        return
+    charges = phase["add_invoice_items"] and world.choices.phase_charges == "own"
+    if bills_now or charges:
         invoice_now(world, subscription, new_period=new_period, strict=False)
 
 
@@ -146,8 +163,14 @@ def start_schedule(world: World, schedule: Document) -> Document:
     set_end(world, subscription, schedule)
     _add_charges(world, subscription, phase)
     lines = term_lines(world, subscription, subscription["items"]["data"], is_trial=trials)
-    bill_subscription(world, subscription, lines, reason="subscription_create")
+    draft = bill_subscription(world, subscription, lines, reason="subscription_create")
+    at_once = world.choices.schedule_first_invoice == "finalized"
+    invoice = finalize_invoice(world, draft) if at_once else draft
+    if invoice["status"] == "open":
+        set_status(subscription, "incomplete")
     world.announce("customer.subscription.created", world.save(subscription))
+    if invoice["status"] == "open":
+        attempt_payment(world, invoice)
     schedule |= {"status": "active", "subscription": subscription["id"]}
     begin_phase(world, schedule, phase)
     return world.find(KIND, schedule["id"])

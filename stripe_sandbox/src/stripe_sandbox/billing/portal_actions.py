@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from stripe_sandbox.billing.buyers import Buyer, keep_instrument, refusal
 from stripe_sandbox.billing.changes import (
     change_items,
-    credit_unused_time,
     invoice_now,
     schedule_cancellation,
 )
@@ -13,6 +12,7 @@ from stripe_sandbox.billing.currencies import priced_in
 from stripe_sandbox.billing.customers import use_card
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.periods import earliest_end
+from stripe_sandbox.billing.proration import credit_unused_time
 from stripe_sandbox.billing.setup_intents import confirm_setup, open_setup
 from stripe_sandbox.billing.subscriptions import cancel_subscription
 from stripe_sandbox.billing.tax_ids import make_tax_id

@@ -3,7 +3,10 @@
 from stripe_sandbox.billing.discounts import current_discounts
 from stripe_sandbox.billing.invoices import NewInvoice, assemble_invoice, pull_pending_items
 from stripe_sandbox.billing.periods import Period, earliest_end, next_end
-from stripe_sandbox.billing.subscriptions import renewal_lines, term_lines
+from stripe_sandbox.billing.subscription_bills import (
+    renewal_lines,
+    term_lines,
+)
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
 

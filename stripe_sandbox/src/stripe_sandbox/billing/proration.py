@@ -78,13 +78,26 @@ def prorate(
             credit = -_credited(world, subscription, change.old, change.span, at)
             charges.append(_proration(world, subscription, change.old, credit, rest))
         if change.new and not credit_only and not is_metered(change.new["price"]):
-            discounts = _current_discounts(world, subscription, change.new, at)
+            discounts = _debit_discounts(world, subscription, change.new, at)
             debit = share * net_amount(world, subscription, change.new, discounts)
             charges.append(_proration(world, subscription, change.new, debit, rest))
         for charge in charges:
             if charge.amount:
                 made = add_invoice_item(world, customer, charge)
                 world.announce("invoiceitem.created", made)
+
+
+def credit_unused_time(world: World, subscription: ReadOnly, *, whole: bool = False) -> None:
+    """Create pending credits for the rest of every item's period, or with `whole` for all of it."""
+    if subscription["status"] == "trialing":
+        return
+    customer = world.find("customer", subscription["customer"])
+    now = world.time_of(subscription)
+    for item in subscription["items"]["data"]:
+        span = Period(item["current_period_start"], item["current_period_end"])
+        changes = [ItemChange(item, None, span)]
+        at = span.start if whole else now
+        prorate(world, subscription, customer, changes, at, credit_only=True)
 
 
 def _credited(
@@ -96,7 +109,8 @@ def _credited(
     with the discounts last used on it.
     """
     debit = _last_debit(world, item["id"])
-    if debit is None:
+    present = world.choices.classic_discounts == "present"
+    if debit is None or (present and subscription["billing_mode"]["type"] == "classic"):
         discounts = _current_discounts(world, subscription, item, at)
     else:
         discounts = [taken["discount"] for taken in debit.get("discount_amounts") or ()]
@@ -112,6 +126,14 @@ def _current_discounts(world: World, subscription: ReadOnly, item: ReadOnly, at:
     """Return the discounts of the item, then those of its subscription."""
     holders = (item, subscription)
     return [one for holder in holders for one in current_discounts(world, holder, at)]
+
+
+def _debit_discounts(world: World, subscription: ReadOnly, item: ReadOnly, at: int) -> list[str]:
+    """Return the discounts of what an item costs from now on."""
+    found = _current_discounts(world, subscription, item, at)
+    if world.choices.amount_off_upgrades == "share":
+        return found
+    return [one for one in found if coupon_of(world, one)["amount_off"] is None]
 
 
 def _last_debit(world: World, item_id: str) -> ReadOnly | None:

@@ -130,9 +130,10 @@ def fail_refund(world: World, refund: Document, reason: str) -> Document:
     )
     returned = add_transaction(world, movement, world.time_of(refund))
     charge = world.find("charge", refund["charge"])
-    charge["amount_refunded"] -= refund["amount"]
-    charge["refunded"] = False
-    world.change(charge)
+    if world.choices.failed_refunds == "restored":
+        charge["amount_refunded"] -= refund["amount"]
+        charge["refunded"] = False
+        world.change(charge)
     failure = {"failure_balance_transaction": returned["id"], "failure_reason": reason}
     refund = _update(world, refund | failure | {"status": "failed"})
     world.announce("refund.failed", refund)

@@ -11,21 +11,24 @@ from stripe_sandbox.billing.invoices import (
     subscription_of,
     void_invoice,
 )
+from stripe_sandbox.billing.payments import is_under_way
 from stripe_sandbox.billing.pending_updates import expire_pending, pending_due
 from stripe_sandbox.billing.periods import DAY, HOUR, Period, earliest_end, next_end
 from stripe_sandbox.billing.preview import preview_invoice
-from stripe_sandbox.billing.subscriptions import (
+from stripe_sandbox.billing.subscription_bills import (
     bill_subscription,
+    renewal_lines,
+    unbilled_usage,
+)
+from stripe_sandbox.billing.subscriptions import (
     cancel_subscription,
     has_pending_items,
     mark,
     marks_of,
     pause,
-    renewal_lines,
     set_status,
-    unbilled_usage,
 )
-from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.world import World
 
 TRIAL_NOTICE = 3 * DAY
@@ -39,6 +42,8 @@ RUNNING = RENEWING | {"unpaid"}
 def subscription_due(world: World, subscription: ReadOnly) -> int | None:
     """Return the Unix time at which the subscription is next due for something, if any."""
     status, marks = subscription["status"], marks_of(world, subscription["id"])
+    if status == "incomplete" and _is_debited(world, subscription):
+        return None
     if status == "incomplete":
         return int(subscription["created"]) + INCOMPLETE_LIFETIME
     if status == "canceled":
@@ -52,6 +57,13 @@ def subscription_due(world: World, subscription: ReadOnly) -> int | None:
             _renewal_notice(subscription, marks),
         ]
     return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _is_debited(world: World, subscription: ReadOnly) -> bool:
+    """Return whether a bank debit for the latest invoice is under way."""
+    if world.choices.debit_first_payment == "active" or not subscription["latest_invoice"]:
+        return False
+    return is_under_way(world, world.find("invoice", str(id_of(subscription["latest_invoice"]))))
 
 
 def _trial_notice(subscription: ReadOnly, marks: ReadOnly) -> int | None:

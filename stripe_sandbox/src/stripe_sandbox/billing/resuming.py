@@ -1,15 +1,18 @@
 """Resuming a paused subscription: with the attempt to collect its invoice, or once that is paid."""
 
 from stripe_sandbox.billing.changes import enter_current_period, invoice_now
+from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.invoices import finalize_invoice, void_invoice
 from stripe_sandbox.billing.later import plan_task
 from stripe_sandbox.billing.periods import HOUR, restart_period
 from stripe_sandbox.billing.resumptions import announce_resumed, finish_resumption
-from stripe_sandbox.billing.subscriptions import (
+from stripe_sandbox.billing.subscription_bills import (
     bill_subscription,
+    term_lines,
+)
+from stripe_sandbox.billing.subscriptions import (
     mark,
     set_status,
-    term_lines,
 )
 from stripe_sandbox.documents import Document
 from stripe_sandbox.world import World
@@ -67,7 +70,9 @@ def resume_when_paid(
     mark(world, before["id"], resumption=kept, resumption_invoice=invoice["id"])
     world.change({**before, "latest_invoice": invoice["id"]})
     invoice = finalize_invoice(world, invoice)
-    if invoice["status"] == "open":
+    if invoice["status"] == "open" and world.choices.resumption_attempt == "at-once":
+        attempt_payment(world, invoice)
+    elif invoice["status"] == "open":
         plan_task(world, EXPIRES, invoice, LIFETIME, clock=world.clock_of(invoice))
     else:
         finish_resumption(world, invoice, before["id"])

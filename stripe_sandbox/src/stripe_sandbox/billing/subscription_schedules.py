@@ -209,6 +209,15 @@ def release(world: World, schedule: Document, *, keeps_end: bool) -> Document:
     return schedule
 
 
+def complete(world: World, schedule: Document) -> None:
+    """End the schedule after its last phase, as `Choices` says instead of a release."""
+    subscription = world.find("subscription", schedule["subscription"])
+    now = world.time_of(schedule)
+    schedule |= {"completed_at": now, "current_phase": None, "status": "completed"}
+    world.announce(f"{KIND}.completed", world.save(schedule))
+    world.change({**subscription, "schedule": None})
+
+
 def cancel_unstarted(world: World, schedule: Document) -> Document:
     """Cancel a schedule before it has made a subscription."""
     schedule |= {"canceled_at": world.time_of(schedule), "status": "canceled"}
@@ -217,20 +226,19 @@ def cancel_unstarted(world: World, schedule: Document) -> Document:
     return schedule
 
 
-def close(world: World, subscription: ReadOnly) -> None:
+def close(world: World, schedule_id: str | None, *, delinquent: bool) -> None:
     """End the schedule of a subscription that has ended: completed at its last phase's end.
 
-    A schedule is aborted if its subscription was canceled because it was not paid.
+    A schedule is aborted if its subscription was canceled because it was not paid (`delinquent`).
     """
-    if subscription["schedule"] is None:
+    if schedule_id is None:
         return
-    schedule = world.find(KIND, subscription["schedule"])
+    schedule = world.find(KIND, schedule_id)
     now = world.time_of(schedule)
     completed = schedule["end_behavior"] == "cancel" and schedule["phases"][-1]["end_date"] <= now
     status = "completed" if completed else "canceled"
     schedule |= {"current_phase": None, "status": status, f"{status}_at": now}
     schedule = world.save(schedule)
-    delinquent = subscription["cancellation_details"]["reason"] == "payment_failed"
     aborted = delinquent and not completed
     world.announce(f"{KIND}.{'aborted' if aborted else status}", schedule)
 

@@ -63,19 +63,22 @@ def make_tax_id(
             "owner": owner,
             "type": type_,
             "value": value,
-            "verification": {"status": _first_status(type_)} if customer else None,
+            "verification": _first_verification(world, type_) if customer else None,
         }
     )
     if customer:
         _keep(world, customer["id"], [*ids_of(world, customer["id"]), tax_id["id"]])
         world.announce("customer.tax_id.created", tax_id)
-        if _outcome(tax_id) != tax_id["verification"]["status"]:
+        if type_ in VERIFIED_TYPES and _outcome(world, tax_id) != "pending":
             plan_task(world, VERIFIES, tax_id, 0)
     return tax_id
 
 
-def _first_status(type_: str) -> str:
-    return "pending" if type_ in VERIFIED_TYPES else "unavailable"
+def _first_verification(world: World, type_: str) -> Document | None:
+    """Return what is known of a tax id at once; of some types nothing ever is."""
+    if type_ in VERIFIED_TYPES:
+        return {"status": "pending"}
+    return {"status": "unavailable"} if world.choices.unknown_tax_ids == "unavailable" else None
 
 
 def _compact(value: str) -> str:
@@ -101,16 +104,14 @@ def _country(type_: str, value: str) -> str | None:
     return {"EL": "GR", "XI": "GB"}.get(prefix, prefix if prefix in EU_FORMATS else None)
 
 
-def _outcome(tax_id: ReadOnly) -> str:
-    if tax_id["type"] not in VERIFIED_TYPES:
-        return "unavailable"
+def _outcome(world: World, tax_id: ReadOnly) -> str:
     digits = re.sub(r"\D", "", tax_id["value"])
-    return TEST_VALUES.get(digits, "verified")
+    return TEST_VALUES.get(digits, world.choices.other_tax_ids)
 
 
 def verify_tax_id(world: World, tax_id: Document) -> None:
     """Note what the government's database says; in test mode any value but three is valid."""
-    tax_id["verification"]["status"] = _outcome(tax_id)
+    tax_id["verification"]["status"] = _outcome(world, tax_id)
     world.change(tax_id, "customer.tax_id.updated")
 
 

@@ -38,6 +38,7 @@ from stripe_sandbox.resources.checkout_modes import (
     fields_of_mode,
 )
 from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.world import World
 
 SHOWN = (
     "adaptive_pricing",
@@ -94,7 +95,7 @@ def _cart(call: Call) -> Cart:
     if call.get("mode") == "payment":
         check_one_time(cart)
     else:
-        _check_cart(cart)
+        _check_cart(call.world, cart)
     if call.get("customer"):
         check_currency_of(call.world, call.get("customer"), cart.currency)
     _check_trial(call, cart.subscription_data)
@@ -214,12 +215,13 @@ def _discounts(call: Call) -> list[ReadOnly]:
     return given
 
 
-def _check_cart(cart: Cart) -> None:
+def _check_cart(world: World, cart: Cart) -> None:
     recurring = cart.recurring()
     if not recurring:
         message = "You must provide at least one recurring price in `subscription` mode."
         raise invalid(message, param="line_items")
-    refuse_repeated([item.price["id"] for item in recurring])
+    if world.choices.repeated_prices == "refuse":
+        refuse_repeated([item.price["id"] for item in recurring])
     for item in cart.items:
         check_behavior(item.price, cart.rates_of(item))
     if max(len(recurring), len(cart.one_time())) > MAX_LINES:

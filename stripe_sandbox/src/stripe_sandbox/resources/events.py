@@ -23,10 +23,20 @@ def _is_kept(event: ReadOnly, since: int) -> bool:
     return bool(event["created"] >= since)
 
 
+def _is_settled(event: ReadOnly, until: int) -> bool:
+    return bool(event["created"] <= until)
+
+
+UNLISTED_SECONDS = 60
 KEPT_SECONDS = 30 * 86_400
 """Stripe lists the events of the last 30 days."""
 
-FILTERS: dict[str, Filter] = {"type": _is_type, "types": _is_any_type, "kept_since": _is_kept}
+FILTERS: dict[str, Filter] = {
+    "type": _is_type,
+    "types": _is_any_type,
+    "kept_since": _is_kept,
+    "made_until": _is_settled,
+}
 MOST_TYPES = 20
 
 
@@ -38,6 +48,8 @@ def list_events(call: Call) -> Document | Listing:
         raise invalid(f"You may pass at most {MOST_TYPES} event names.", param="types")
     wanted = call.params.pop("delivery_success", None)
     call.params["kept_since"] = call.world.now() - KEPT_SECONDS
+    if call.world.choices.listed_events == "later":
+        call.params["made_until"] = call.world.now() - UNLISTED_SECONDS
     found = listing("event", **FILTERS)(call)
     if wanted is None or not isinstance(found, Listing):
         return found

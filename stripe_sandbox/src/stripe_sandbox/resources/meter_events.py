@@ -22,7 +22,8 @@ def create(call: Call) -> Document:
     world = call.world
     meter = _meter(call)
     customer = _customer(call, meter)
-    now = world.time_of({"customer": customer})
+    by_clock = world.choices.meter_event_time == "clock"
+    now = world.time_of({"customer": customer}) if by_clock else world.now()
     usage = Usage(
         identifier=_identifier(call, now),
         meter=meter,

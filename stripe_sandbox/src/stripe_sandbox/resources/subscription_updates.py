@@ -12,7 +12,11 @@ from stripe_sandbox.billing.changes import (
 from stripe_sandbox.billing.customers import check_owner
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.lines import add_invoice_item
-from stripe_sandbox.billing.pending_updates import drop_pending, update_if_paid
+from stripe_sandbox.billing.pending_updates import (
+    drop_pending,
+    refuse_while_pending,
+    update_if_paid,
+)
 from stripe_sandbox.billing.periods import earliest_end
 from stripe_sandbox.billing.subscription_schedules import (
     follow_items,
@@ -87,6 +91,7 @@ def update(call: Call) -> Document:
     _refuse_with_pending(call)
     chosen_payment_method(call, subscription["customer"])
     if call.params.keys() & BILLED:
+        refuse_while_pending(world, subscription)
         subscription = drop_pending(world, subscription)
     subscription |= call.pick(*PLAIN)
     subscription["payment_settings"] |= call.get("payment_settings", {})

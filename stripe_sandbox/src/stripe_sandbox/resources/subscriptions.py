@@ -14,26 +14,29 @@ from stripe.params import (
 from stripe_sandbox.billing.automatic_tax import check_automatic_tax, set_automatic_tax
 from stripe_sandbox.billing.changes import (
     cancellation_time,
-    credit_unused_time,
     invoice_now,
     schedule_cancellation,
 )
 from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.discounts import replace_discounts
+from stripe_sandbox.billing.due_invoices import send
 from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.invoices import finalize_invoice
 from stripe_sandbox.billing.lines import NewInvoiceItem
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import earliest_end
+from stripe_sandbox.billing.proration import credit_unused_time
 from stripe_sandbox.billing.resuming import resume_now, resume_when_paid
 from stripe_sandbox.billing.setup_intents import open_pending_setup
+from stripe_sandbox.billing.subscription_bills import (
+    draft_first_invoice,
+    unbilled_usage,
+)
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
     cancel_subscription,
     create_subscription,
-    draft_first_invoice,
     set_status,
-    unbilled_usage,
 )
 from stripe_sandbox.billing.taxes import check_items, find_rates
 from stripe_sandbox.documents import Document, ReadOnly
@@ -75,7 +78,7 @@ def create(call: Call) -> Document:
     _apply_params(call, subscription)
     charges = [*backdated_charges(call, subscription), *one_time_charges(call, subscription)]
     is_free = bool(new.billing_cycle_anchor) and call.get("proration_behavior") == "none"
-    if is_free and not charges:
+    if is_free and not charges and world.choices.free_anchor == "none":
         subscription = world.save(subscription)
         world.announce("customer.subscription.created", subscription)
         return subscription
@@ -85,7 +88,10 @@ def create(call: Call) -> Document:
     invoice = finalize_invoice(world, draft)
     if invoice["status"] == "open":
         set_status(subscription, "incomplete")
-    else:
+    elif (
+        world.choices.cardless_trial_setup == "pending"
+        or call.get("payment_behavior") == "default_incomplete"
+    ):
         open_pending_setup(world, customer, subscription)
     subscription = world.save(subscription)
     world.announce("customer.subscription.created", subscription)
@@ -119,9 +125,13 @@ def _apply_params(call: Call, subscription: Document) -> None:
 def _bill_by_invoice(
     world: World, subscription: Document, charges: list[NewInvoiceItem]
 ) -> Document:
-    draft_first_invoice(world, subscription, charges)
+    draft = draft_first_invoice(world, subscription, charges)
     subscription = world.save(subscription)
     world.announce("customer.subscription.created", subscription)
+    if world.choices.sent_first_invoice == "finalized":
+        invoice = finalize_invoice(world, draft)
+        if invoice["status"] == "open":
+            send(world, invoice)
     return subscription
 
 
