@@ -58,6 +58,16 @@ async def test_what_a_phase_does_not_say_the_schedule_does(shop):
     )
 
 
+@pytest.mark.parametrize(("told", "total"), [({}, 500), ({"discounts": ""}, 1000)])
+async def test_a_phase_has_its_customers_discount_unless_it_is_emptied(shop, told, total):
+    _, customer = await buyer(shop)
+    await shop.api.v1.coupons.create_async({"id": "HALF", "percent_off": 50})
+    await shop.api.raw_request_async("post", f"/v1/customers/{customer}", coupon="HALF")
+    made = await schedule(shop, customer, {"items": [{"price": shop.prices["monthly"]}], **told})
+    [invoice] = await shop.invoices(made.subscription)
+    assert invoice.total == total
+
+
 async def test_settings_that_do_not_go_together_are_refused(shop):
     _, customer = await buyer(shop)
     phase = {"items": [{"price": shop.prices["monthly"]}]}

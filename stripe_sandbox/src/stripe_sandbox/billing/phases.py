@@ -17,6 +17,7 @@ from stripe_sandbox.billing.subscription_bills import (
 from stripe_sandbox.billing.subscription_schedules import (
     KIND,
     OPEN,
+    bare_phases,
     begin_phase,
     complete,
     next_phase,
@@ -29,6 +30,7 @@ from stripe_sandbox.billing.subscriptions import (
     PricedItem,
     cancel_subscription,
     create_subscription,
+    mark,
     set_status,
 )
 from stripe_sandbox.documents import Document, ReadOnly
@@ -62,7 +64,7 @@ def _enter(world: World, schedule: ReadOnly, phase: ReadOnly, *, proration: str)
     subscription = world.find("subscription", schedule["subscription"])
     now, paused = world.time_of(subscription), subscription["status"] == "paused"
     apply_settings(world, subscription, schedule, phase)
-    _apply_discounts(world, subscription, phase)
+    _apply_discounts(world, subscription, schedule, phase)
     _add_charges(world, subscription, phase)
     if phase["trial_end"] is not None and phase["trial_end"] > now:
         extend_trial(subscription, phase["trial_end"], now)
@@ -85,8 +87,15 @@ def _enter(world: World, schedule: ReadOnly, phase: ReadOnly, *, proration: str)
         invoice_now(world, subscription, new_period=new_period, strict=False)
 
 
-def _apply_discounts(world: World, subscription: Document, phase: ReadOnly) -> None:
-    """Give the subscription the phase's discounts; without any it has its customer's."""
+def _apply_discounts(
+    world: World, subscription: Document, schedule: ReadOnly, phase: ReadOnly
+) -> None:
+    """Give the subscription the phase's discounts; without any it has its customer's.
+
+    A phase whose discounts were emptied has none at all.
+    """
+    bare = phase["start_date"] in bare_phases(world, schedule["id"])
+    mark(world, subscription["id"], inherits_discounts=not bare)
     replace_discounts(world, subscription, subscription, _given(phase["discounts"]))
 
 
@@ -154,7 +163,7 @@ def start_schedule(world: World, schedule: Document) -> Document:
     )
     trials = phase["trial_end"] is not None
     subscription = create_subscription(world, new, "trialing" if trials else "active")
-    _apply_discounts(world, subscription, phase)
+    _apply_discounts(world, subscription, schedule, phase)
     apply_settings(world, subscription, schedule, phase)
     for item, told in zip(subscription["items"]["data"], phase["items"], strict=True):
         replace_discounts(world, subscription, item, _given(told["discounts"]), "items")

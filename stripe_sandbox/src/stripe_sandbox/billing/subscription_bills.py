@@ -18,6 +18,7 @@ from stripe_sandbox.billing.lines import (
     usage_line,
 )
 from stripe_sandbox.billing.periods import Period, previous_end
+from stripe_sandbox.billing.subscriptions import marks_of
 from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
@@ -104,7 +105,8 @@ def bill_subscription(
     waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
     now = world.time_of(subscription)
     own = current_discounts(world, subscription, now)
-    inherited = [] if own else inherited_discounts(customer, now)
+    inherits = not own and marks_of(world, subscription["id"]).get("inherits_discounts", True)
+    inherited = inherited_discounts(customer, now) if inherits else []
     bill = NewInvoice(
         customer=customer,
         currency=subscription["currency"],

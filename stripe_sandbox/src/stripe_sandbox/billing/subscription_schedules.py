@@ -1,5 +1,6 @@
 """Subscription schedules: phases that change a subscription when their time comes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from stripe_sandbox.billing.periods import earliest_end
@@ -8,6 +9,7 @@ from stripe_sandbox.errors import invalid
 from stripe_sandbox.world import World
 
 KIND = "subscription_schedule"
+BARE = "_phases_without_discounts"
 OPEN = frozenset({"active", "not_started"})
 """The statuses of a schedule that can still be changed."""
 
@@ -158,6 +160,19 @@ def next_phase(schedule: ReadOnly) -> Document | None:
     end = schedule["current_phase"]["end_date"]
     phases: list[Document] = schedule["phases"]
     return next((phase for phase in phases if phase["start_date"] == end), None)
+
+
+def note_bare_phases(world: World, schedule: ReadOnly, given: Sequence[ReadOnly]) -> None:
+    """Note which of the last phases have emptied their discounts, which the object cannot show."""
+    placed = zip(schedule["phases"][-len(given) :], given, strict=True)
+    emptied = [one["start_date"] for one, told in placed if told.get("discounts", ()) is None]
+    world.store.put(BARE, {"id": schedule["id"], "phases": emptied})
+
+
+def bare_phases(world: World, schedule_id: str) -> Sequence[int]:
+    """Return when the phases begin that do not even have their customer's discount."""
+    kept = world.store.peek(BARE, schedule_id)
+    return kept["phases"] if kept else ()
 
 
 def begin_phase(world: World, schedule: Document, phase: ReadOnly) -> None:

@@ -20,6 +20,7 @@ from stripe_sandbox.billing.subscription_schedules import (
     cancel_unstarted,
     create_from,
     make_schedule,
+    note_bare_phases,
     release,
     set_end,
 )
@@ -68,6 +69,7 @@ def create(call: Call) -> Document:
         metadata=call.get("metadata", {}),
     )
     check_settings(call, schedule)
+    note_bare_phases(world, schedule, call.get("phases"))
     plan_expiry(world, schedule)
     if start == now:
         schedule = start_schedule(world, schedule)
@@ -135,6 +137,7 @@ def update(call: Call) -> Document:
         if call.get("phases"):
             start = schedule["phases"][0]["start_date"]
             schedule["phases"] = read_phases(call, schedule["customer"], start)
+            note_bare_phases(world, schedule, call.get("phases"))
         check_settings(call, schedule)
         schedule["pause_schedules"] = read_pauses(call, schedule)
     else:
@@ -186,6 +189,7 @@ def _replace_phases(call: Call, schedule: Document) -> None:
     if given[0]["end_date"] <= call.world.time_of(schedule):
         raise invalid("The current phase must end in the future.", param="phases[0][end_date]")
     schedule["phases"] = [*past, *given]
+    note_bare_phases(call.world, schedule, call.get("phases"))
     schedule["current_phase"] = {name: given[0][name] for name in ("start_date", "end_date")}
 
 
