@@ -19,19 +19,26 @@ from tests.stripe_sandbox.conftest import connect, disconnect
 
 KEY = os.environ.get("STRIPE_CONTRACT_KEY", "")
 BASE = os.environ.get("STRIPE_API_BASE", "https://api.stripe.com")
-OTHER_WAYS = {
-    "dates of events on a test clock": Choices(event_time="clock"),
-    "`invoice.upcoming`": Choices(upcoming_invoice_ids=False),
-    "`cancel_at_period_end` after an immediate cancellation": Choices(ended_flag="cleared"),
-    "a discount of a subscription or an item that takes another one's place": Choices(
-        replaced_discounts="created-deleted"
-    ),
-    "a `once` coupon that is used up": Choices(used_up_discounts="silent"),
-    "items of a subscription with a schedule, changed directly": Choices(scheduled_items="refuse"),
-}
-"""The rows that have a switch, with the other way of it."""
-
 PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
+
+
+def unconfirmed() -> list[list[str]]:
+    """Return the cells of the rows of the unconfirmed."""
+    text = PAGE.read_text().partition("## Unconfirmed")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines[1:]]
+
+
+def other_way(switch: str) -> Choices:
+    """Return the choices of a switch that a row names, such as `--ended-flag cleared`."""
+    option, _, way = switch.strip("`").partition(" ")
+    if option == "--no-upcoming-ids":
+        return Choices(upcoming_invoice_ids=False)
+    return Choices(**{option.removeprefix("--").replace("-", "_"): way})  # type: ignore[arg-type]
+
+
+OTHER_WAYS = {row[0]: other_way(row[-2]) for row in unconfirmed() if row[-1] == "yes" and row[-2]}
+"""The rows that are asked and have a switch, with the other way of it."""
 
 
 @pytest.fixture
@@ -99,11 +106,3 @@ def test_the_page_says_which_rows_are_asked():
     """The last column of the unconfirmed rows."""
     asked = [row for row in unconfirmed() if row[-1] == "yes"]
     assert {row[0] for row in asked} == QUESTIONS.keys()
-    assert {row[0] for row in asked if row[-2].startswith("`--")} == OTHER_WAYS.keys()
-
-
-def unconfirmed() -> list[list[str]]:
-    """Return the cells of the rows of the unconfirmed."""
-    text = PAGE.read_text().partition("## Unconfirmed")[2].partition("\n## ")[0]
-    lines = [line for line in text.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines[1:]]
