@@ -649,6 +649,25 @@ END
 $$;
 COMMENT ON FUNCTION billing_begin_order_v1(buyer text, email text, existing_customer uuid, idempotency_key text, idempotency_hash bytea, for_livemode boolean, within interval, price_ids uuid[], price_versions text[]) IS 'Begins the transaction of an order: the lock, the key, and what the order depends on';
 
+CREATE FUNCTION billing_check_domain_state() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF (OLD.state, NEW.state) NOT IN (
+        ('ordered', 'paid'), ('ordered', 'active'), ('ordered', 'released'), ('ordered', 'failed'),
+        ('paid', 'registering'), ('paid', 'transferring'), ('paid', 'active'), ('paid', 'released'),
+        ('registering', 'active'), ('registering', 'released'),
+        ('transferring', 'active'), ('transferring', 'released'),
+        ('active', 'released')
+    ) THEN
+        RAISE EXCEPTION 'The domain % does not go from % to %.', NEW.name, OLD.state, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION billing_check_domain_state() IS 'Holds the life of a domain: which state may follow which';
+
 CREATE FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[]) RETURNS TABLE(subscription_id uuid, changed boolean, work_version bigint)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -4647,6 +4666,44 @@ COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest r
 COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
 COMMENT ON COLUMN billing_deliveries.created_at IS 'When it was created';
 
+CREATE TABLE billing_domains (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    unicode_name text NOT NULL,
+    skeleton text NOT NULL,
+    registrable text NOT NULL,
+    mode text NOT NULL,
+    state text DEFAULT 'ordered'::text NOT NULL,
+    customer_id uuid,
+    subscription_id uuid,
+    held_at timestamp with time zone,
+    paid_at timestamp with time zone,
+    registered_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_domains_check CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
+    CONSTRAINT billing_domains_check1 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
+    CONSTRAINT billing_domains_check2 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+    CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
+    CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
+    CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'active'::text, 'released'::text, 'failed'::text])))
+);
+COMMENT ON TABLE billing_domains IS 'The domain names that orders are for, who has got them, and how far their registration is';
+COMMENT ON COLUMN billing_domains.id IS 'Our id';
+COMMENT ON COLUMN billing_domains.name IS 'In ASCII, lower case, without a dot at the end';
+COMMENT ON COLUMN billing_domains.unicode_name IS 'The name as people read it';
+COMMENT ON COLUMN billing_domains.skeleton IS 'How the registrable part looks: another one with this skeleton is hard to tell from it';
+COMMENT ON COLUMN billing_domains.registrable IS 'The part that is registered, by the public suffix list; names under it are locked together';
+COMMENT ON COLUMN billing_domains.mode IS 'How the buyer gets it: register, transfer, new-or-transfer (whichever is possible); existing and subdomain are their own';
+COMMENT ON COLUMN billing_domains.state IS 'ordered, paid, registering or transferring (the service has been asked), active; released: nobody has it any more; failed: another customer had it';
+COMMENT ON COLUMN billing_domains.customer_id IS 'Whose it is; null: the subscription does not say';
+COMMENT ON COLUMN billing_domains.subscription_id IS 'The subscription whose tenant it belongs to; null: that has ended, and the customer has kept the name';
+COMMENT ON COLUMN billing_domains.held_at IS 'Since when others cannot get it: the order was paid, or its trial began; null: not decided, or another customer had it';
+COMMENT ON COLUMN billing_domains.paid_at IS 'When its registration was found to be paid for; null: it is not, or there is nothing to pay';
+COMMENT ON COLUMN billing_domains.registered_at IS 'When the service said that it was registered or transferred; null: it was not, by us';
+COMMENT ON COLUMN billing_domains.created_at IS 'When it was ordered';
+COMMENT ON COLUMN billing_domains.updated_at IS 'When this row was last changed';
+
 CREATE TABLE billing_erasure_key (
     singleton boolean DEFAULT true NOT NULL,
     key bytea NOT NULL,
@@ -5331,6 +5388,7 @@ CREATE TABLE prices (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     product_id uuid NOT NULL,
     billing_cycle text,
+    purpose text,
     currency text NOT NULL,
     unit_amount bigint NOT NULL,
     lookup_key text NOT NULL,
@@ -5341,13 +5399,16 @@ CREATE TABLE prices (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
     CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
+    CONSTRAINT prices_check1 CHECK (((purpose IS NULL) OR (billing_cycle IS NULL))),
     CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
     CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
 );
 COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
 COMMENT ON COLUMN prices.id IS 'Our id';
 COMMENT ON COLUMN prices.product_id IS 'What is sold';
 COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
+COMMENT ON COLUMN prices.purpose IS 'Of domains: transfer, renewal (each further year) or redemption (getting back an expired one); null: what it costs to buy the product';
 COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
 COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
@@ -6595,21 +6656,6 @@ COMMENT ON COLUMN idempotency_keys.status IS 'HTTP status of the response; null:
 COMMENT ON COLUMN idempotency_keys.response IS 'Body of the response';
 COMMENT ON COLUMN idempotency_keys.created_at IS 'When it was first used';
 
-CREATE TABLE order_domains (
-    subscription_id uuid NOT NULL,
-    domain text NOT NULL,
-    registrable text NOT NULL,
-    state text DEFAULT 'ordered'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT order_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'held'::text, 'refused'::text, 'released'::text])))
-);
-COMMENT ON TABLE order_domains IS 'The domain names that an order is for, and who has got them';
-COMMENT ON COLUMN order_domains.subscription_id IS 'The subscription that was made for the order';
-COMMENT ON COLUMN order_domains.domain IS 'In ASCII, lower case, without a dot at the end';
-COMMENT ON COLUMN order_domains.registrable IS 'The part that is registered, by the public suffix list; names under it are locked together';
-COMMENT ON COLUMN order_domains.state IS 'ordered: not decided, holds nothing until it is paid; held: nobody else gets it; refused: another customer had it; released: its accounts are terminated';
-COMMENT ON COLUMN order_domains.created_at IS 'When it was ordered';
-
 CREATE TABLE pgqueuer (
     id bigint NOT NULL,
     priority integer NOT NULL,
@@ -7037,6 +7083,12 @@ ALTER TABLE ONLY billing_deleted_subscriptions
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_pkey PRIMARY KEY (receiver_id, message_id);
 
+ALTER TABLE ONLY billing_domains
+    ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_domains
+    ADD CONSTRAINT billing_domains_subscription_id_name_key UNIQUE (subscription_id, name);
+
 ALTER TABLE ONLY billing_erasure_key
     ADD CONSTRAINT billing_erasure_key_pkey PRIMARY KEY (singleton);
 
@@ -7153,9 +7205,6 @@ ALTER TABLE ONLY invoices
 
 ALTER TABLE ONLY invoices
     ADD CONSTRAINT invoices_pkey PRIMARY KEY (id);
-
-ALTER TABLE ONLY order_domains
-    ADD CONSTRAINT order_domains_pkey PRIMARY KEY (subscription_id, domain);
 
 ALTER TABLE ONLY orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (subscription_id);
@@ -7298,11 +7347,21 @@ CREATE INDEX billing_deliveries_unfinished_idx ON billing_deliveries USING btree
 
 CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries USING btree (receiver_id, subscription_id, sequence) WHERE ((state = 'waiting'::text) AND (tried_at IS NULL));
 
+CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
+
+CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
+
+CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
+
 CREATE INDEX billing_domains_name_idx ON domains USING btree (reverse(lower(
 CASE
     WHEN ((domain_name)::text ~~ '%.%'::text) THEN (domain_name)::text
     ELSE (((domain_name)::text || '.'::text) || ltrim((tld)::text, '.'::text))
 END)) text_pattern_ops);
+
+CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
+
+CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
 
 CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_status, next_payment_attempt, subscription_id, stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)) OR (stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])));
 
@@ -7406,8 +7465,6 @@ CREATE INDEX invoice_payments_invoice_idx ON invoice_payments USING btree (strip
 
 CREATE INDEX invoice_payments_payment_intent_idx ON invoice_payments USING btree (stripe_payment_intent_id);
 
-CREATE INDEX order_domains_registrable_idx ON order_domains USING btree (registrable);
-
 CREATE INDEX orders_coupon_idx ON orders USING btree (coupon_code) WHERE (coupon_code IS NOT NULL);
 
 CREATE INDEX orders_created_idx ON orders USING btree (created_at);
@@ -7444,7 +7501,7 @@ CREATE INDEX pgqueuer_updated_id_id1_idx ON pgqueuer USING btree (updated, id DE
 
 CREATE UNIQUE INDEX prices_lookup_key_key ON prices USING btree (lookup_key) WHERE active;
 
-CREATE UNIQUE INDEX prices_on_sale_key ON prices USING btree (product_id, currency, COALESCE(billing_cycle, ''::text)) WHERE active;
+CREATE UNIQUE INDEX prices_on_sale_key ON prices USING btree (product_id, currency, COALESCE(billing_cycle, purpose, ''::text)) WHERE active;
 
 CREATE INDEX prices_product_idx ON prices USING btree (product_id);
 
@@ -7536,6 +7593,8 @@ CREATE TRIGGER billing_audit_list_unsettled AFTER INSERT ON billing_audit_entrie
 
 CREATE TRIGGER billing_audit_no_truncate BEFORE TRUNCATE ON billing_audit_entries FOR EACH STATEMENT EXECUTE FUNCTION billing_audit_append_only();
 
+CREATE TRIGGER billing_check_domain_state BEFORE UPDATE ON billing_domains FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION billing_check_domain_state();
+
 CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
 
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_items FOR EACH ROW WHEN (((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old.stripe_product_id IS DISTINCT FROM new.stripe_product_id)) OR (old.quantity IS DISTINCT FROM new.quantity)) OR (old.unit_amount IS DISTINCT FROM new.unit_amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.recurring_interval IS DISTINCT FROM new.recurring_interval)) OR (old.interval_count IS DISTINCT FROM new.interval_count))) EXECUTE FUNCTION billing_note_revenue();
@@ -7592,6 +7651,12 @@ ALTER TABLE ONLY billing_deliveries
 
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES billing_receivers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_domains
+    ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_domains
+    ADD CONSTRAINT billing_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY invoices
     ADD CONSTRAINT billing_invoices_subscription_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
@@ -7667,9 +7732,6 @@ ALTER TABLE ONLY invoices
 
 ALTER TABLE ONLY invoices
     ADD CONSTRAINT invoices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY order_domains
-    ADD CONSTRAINT order_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY orders
     ADD CONSTRAINT orders_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;

@@ -10,11 +10,15 @@ from uuid import UUID
 
 ProductKind = Literal["plan", "addon", "domain", "fee"]
 CouponDuration = Literal["once", "repeating", "forever"]
+PricePurpose = Literal["transfer", "renewal", "redemption"]
+"""What a domain's price is for, if not for its first year."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a product costs for one term, or once if `billing_cycle` is None.
+
+    `purpose` is None for what it costs to buy the product.
 
     `id` is that of our row; `stripe_price_id` is None until the catalogue has been pushed in this
     mode; `unit_amount` is in minor units of `currency` (lower case) for the whole term.
@@ -26,6 +30,7 @@ class Price:
     billing_cycle: str | None
     currency: str
     unit_amount: int
+    purpose: PricePurpose | None = None
     version: str = field(default="", compare=False)
 
 
@@ -58,10 +63,13 @@ class Product:
     allowed_changes: tuple[str, ...] | None = None
     max_quantity: int = 1
 
-    def price_for(self, cycle: str | None, currency: str) -> Price | None:
+    def price_for(
+        self, cycle: str | None, currency: str, purpose: PricePurpose | None = None
+    ) -> Price | None:
         """Return the price for a term (None: one-time) in a currency."""
+        wanted = cycle, currency, purpose
         for price in self.prices:
-            if price.billing_cycle == cycle and price.currency == currency:
+            if (price.billing_cycle, price.currency, price.purpose) == wanted:
                 return price
         return None
 

@@ -62,13 +62,30 @@ class OrderLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PricedDomain:
+    """What a registered or transferred domain costs, in minor units of the order's currency.
+
+    `first_year` is 0 for one that the term includes. `renewal`: each further year; None: it has no
+    price in that currency. `redemption`: what it costs to have it back after it has expired; None:
+    that is not offered.
+    """
+
+    ascii: str
+    unicode: str
+    mode: DomainMode
+    first_year: int
+    renewal: int | None
+    redemption: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PricedOrder:
     """An order and its price; all amounts are in minor units of `currency`.
 
     `subtotal` - `discount` is the total of the first paid invoice: `due_today` without a trial,
     `due_after_trial` with one (`trial_days` > 0); the other is 0. `recurring_total` is the price
     of each term before discounts. `free_domain` is the Unicode name of the domain that the term
-    includes.
+    includes. `domains` are those that are registered or transferred.
     """
 
     plan: Product
@@ -80,6 +97,7 @@ class PricedOrder:
     trial_days: int
     product_types: tuple[str, ...]
     free_domain: str | None
+    domains: tuple[PricedDomain, ...] = ()
 
     @property
     def limited(self) -> bool:

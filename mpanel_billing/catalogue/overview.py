@@ -1,11 +1,11 @@
 """The catalogue as a table for the terminal, and as JSON for scripts."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
 
 from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
-from mpanel_billing.catalogue.model import Catalogue, Coupon, Product
+from mpanel_billing.catalogue.model import Catalogue, Coupon, PricePurpose, Product
 
 
 def catalogue_table(catalogue: Catalogue) -> str:
@@ -15,10 +15,15 @@ def catalogue_table(catalogue: Catalogue) -> str:
         for cycle in BILLING_CYCLES
         if any(cycle == price.billing_cycle for p in catalogue.products for price in p.prices)
     ]
+    purposes = [
+        purpose
+        for purpose in get_args(PricePurpose)
+        if any(purpose == price.purpose for p in catalogue.products for price in p.prices)
+    ]
     rows = [
-        ["kind", "code", "name", "trial", *cycles, "once", "in stripe"],
+        ["kind", "code", "name", "trial", *cycles, "once", *purposes, "in stripe"],
         *(
-            _product_cells(product, currency, cycles)
+            _product_cells(product, currency, [*cycles, None, *purposes])
             for product in catalogue.products
             for currency in dict.fromkeys(price.currency for price in product.prices)
         ),
@@ -81,6 +86,7 @@ def _product_json(product: Product) -> dict[str, Any]:
             {
                 "lookup_key": price.lookup_key,
                 "billing_cycle": price.billing_cycle,
+                "purpose": price.purpose,
                 "currency": price.currency,
                 "unit_amount": price.unit_amount,
                 "stripe_price_id": price.stripe_price_id,
@@ -90,18 +96,19 @@ def _product_json(product: Product) -> dict[str, Any]:
     }
 
 
-def _product_cells(product: Product, currency: str, cycles: list[str]) -> list[str]:
+def _product_cells(product: Product, currency: str, words: Sequence[str | None]) -> list[str]:
     prices = [price for price in product.prices if price.currency == currency]
     pushed = sum(price.stripe_price_id is not None for price in prices)
     amounts = {
-        price.billing_cycle: money.format_money(price.unit_amount, currency) for price in prices
+        price.billing_cycle or price.purpose: money.format_money(price.unit_amount, currency)
+        for price in prices
     }
     return [
         product.kind,
         product.code,
         product.name,
         f"{product.trial_days} days" if product.trial_days else "",
-        *(amounts.get(cycle, "") for cycle in (*cycles, None)),
+        *(amounts.get(word, "") for word in words),
         f"{pushed} of {len(prices)}",
     ]
 

@@ -11,8 +11,15 @@ from typing import NoReturn
 
 from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
-from mpanel_billing.catalogue.model import Catalogue, Coupon, Price, Product
-from mpanel_billing.catalogue.order import Order, OrderedDomain, OrderLine, PricedOrder, When
+from mpanel_billing.catalogue.model import Catalogue, Coupon, Price, PricePurpose, Product
+from mpanel_billing.catalogue.order import (
+    Order,
+    OrderedDomain,
+    OrderLine,
+    PricedDomain,
+    PricedOrder,
+    When,
+)
 from mpanel_billing.catalogue.quantities import refuse_quantity, refuse_unordered
 from mpanel_billing.errors import InvalidRequestError
 
@@ -44,8 +51,10 @@ def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
         *_setup_lines((plan, *addons), order, when),
         *(_domain_line(catalogue, domain, order, when) for domain in charged),
     )
-    if free:
-        _find_domain_product(catalogue, free)
+    domains = (
+        *((_priced_domain(catalogue, free, order, is_free=True),) if free else ()),
+        *(_priced_domain(catalogue, domain, order, is_free=False) for domain in charged),
+    )
     _check_coupon(catalogue, coupon, lines)
     return PricedOrder(
         plan=plan,
@@ -59,6 +68,7 @@ def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
             kind for product in (plan, *addons) for kind in product.product_types
         ),
         free_domain=free.unicode if free else None,
+        domains=domains,
     )
 
 
@@ -205,11 +215,47 @@ def _domain_line(
         product.code,
         "domain",
         f"{product.name}: {domain.unicode}",
-        _one_time_price(product, order.currency),
+        _first_year(product, domain, order.currency),
         recurring=False,
         when=when,
         domain=domain.ascii,
     )
+
+
+def _priced_domain(
+    catalogue: Catalogue, domain: OrderedDomain, order: Order, *, is_free: bool
+) -> PricedDomain:
+    """Return what a domain costs; without a price of their own, further years cost as much."""
+    product = _find_domain_product(catalogue, domain)
+    return PricedDomain(
+        domain.ascii,
+        domain.unicode,
+        domain.mode,
+        first_year=0 if is_free else _first_year(product, domain, order.currency).unit_amount,
+        renewal=domain_amount(product, order.currency, "renewal"),
+        redemption=domain_amount(product, order.currency, "redemption"),
+    )
+
+
+def domain_amount(
+    product: Product, currency: str, purpose: PricePurpose | None = None
+) -> int | None:
+    """Return what a domain costs in minor units: its first year, or the `purpose`; None: not sold.
+
+    Without a price of their own, a transfer and each further year cost what the first one does.
+    """
+    price = product.price_for(None, currency, purpose)
+    if price is None and purpose != "redemption":
+        price = product.price_for(None, currency)
+    return price.unit_amount if price else None
+
+
+def _first_year(product: Product, domain: OrderedDomain, currency: str) -> Price:
+    if domain.mode == "transfer":
+        transfer = product.price_for(None, currency, "transfer")
+        if transfer is not None:
+            return transfer
+    return _one_time_price(product, currency)
 
 
 def _find_domain_product(catalogue: Catalogue, domain: OrderedDomain) -> Product:

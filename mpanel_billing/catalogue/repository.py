@@ -218,8 +218,8 @@ def _product(row: Row) -> Product:
     )
 
 
-def _position(price: Price) -> tuple[str, int]:
-    return price.currency, _CYCLE_POSITION[price.billing_cycle]
+def _position(price: Price) -> tuple[str, int, str]:
+    return price.currency, _CYCLE_POSITION[price.billing_cycle], price.purpose or ""
 
 
 def _price(row: Row) -> Price:
@@ -230,6 +230,7 @@ def _price(row: Row) -> Price:
         billing_cycle=row["billing_cycle"],
         currency=row["currency"],
         unit_amount=row["unit_amount"],
+        purpose=row["purpose"],
         version=row.get("version", ""),
     )
 

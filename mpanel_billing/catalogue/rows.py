@@ -28,6 +28,7 @@ def price_rows(file: CatalogueFile) -> list[Row]:
         {
             "code": entry.product_code,
             "billing_cycle": amount.billing_cycle,
+            "purpose": amount.purpose,
             "currency": amount.currency,
             "unit_amount": amount.amount,
             "lookup_key": f"{entry.product_code}_{amount.word}_{amount.currency}",
@@ -85,7 +86,8 @@ def _product_row(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Ro
 def _mpanel_columns(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Row:
     """Return the columns in which mPanel keeps one price per product: that of the shortest term."""
     amounts = [amount for amount in entry.amounts(currency) if amount.currency == currency]
-    price = min((amount for amount in amounts if amount.word != "setup"), key=_months)
+    terms = (amount for amount in amounts if amount.word != "setup" and not amount.purpose)
+    price = min(terms, key=_months)
     fee = next((amount.amount for amount in amounts if amount.word == "setup"), 0)
     return {
         "type": entry.product_types[0] if isinstance(entry, RecurringEntry) else kind,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,7 @@ from pydantic import (
 from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.line_numbers import Path
-from mpanel_billing.catalogue.model import DOMAIN_PREFIX, ProductKind
+from mpanel_billing.catalogue.model import DOMAIN_PREFIX, PricePurpose, ProductKind
 
 ItemT = TypeVar("ItemT")
 SizedT = TypeVar("SizedT", bound=Sized)
@@ -74,7 +74,8 @@ def _by_currency(
 class EntryAmount:
     """One amount of an entry: its place in the file, its term (None: paid once), its value.
 
-    `word` distinguishes the entry's amounts in one currency: the term, `once` or `setup`.
+    `word` distinguishes the entry's amounts in one currency: the term, `once`, `setup` or the
+    `purpose`.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class EntryAmount:
     billing_cycle: str | None
     currency: str
     amount: int
+    purpose: PricePurpose | None = None
 
 
 class Entry(BaseModel):
@@ -163,9 +165,30 @@ class OneTimeEntry(ProductEntry):
 
 
 class DomainEntry(OneTimeEntry):
-    """One year of a domain directly under a TLD (in ASCII, without the leading dot)."""
+    """One year of a domain directly under a TLD (in ASCII, without the leading dot).
+
+    `price` is that of the first year. Without them, a transfer costs what a registration does, a
+    further year what the first one does, and an expired domain cannot be had back.
+    """
 
     tld: Tld
+    transfer_price: Amount | None = None
+    transfer_price_in: dict[Currency, Amount] = Field(default_factory=dict)
+    renewal_price: Amount | None = None
+    renewal_price_in: dict[Currency, Amount] = Field(default_factory=dict)
+    redemption_price: Amount | None = None
+    redemption_price_in: dict[Currency, Amount] = Field(default_factory=dict)
+
+    def amounts(self, currency: str) -> Iterator[EntryAmount]:
+        """Yield the amounts; `currency` is the file's."""
+        yield from super().amounts(currency)
+        purpose: PricePurpose
+        for purpose in get_args(PricePurpose):
+            own = getattr(self, f"{purpose}_price")
+            others = getattr(self, f"{purpose}_price_in")
+            for code, path, amount in _by_currency(currency, f"{purpose}_price", own, others):
+                if amount is not None:
+                    yield EntryAmount(path, purpose, None, code, amount, purpose)
 
     @property
     def product_code(self) -> str:

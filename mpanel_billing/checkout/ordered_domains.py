@@ -50,7 +50,9 @@ async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
 def domain_rows(domains: Sequence[OrderedDomain]) -> list[Row]:
     """Return the names that the order is for."""
     return [
-        {"domain": name.ascii, "registrable": name.registrable} for name in map(_name_of, domains)
+        repository.domain_row(_name_of(domain), domain.mode)
+        for domain in domains
+        if domain.mode != "later"
     ]
 
 

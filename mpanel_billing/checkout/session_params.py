@@ -115,12 +115,36 @@ def session_params(
     if priced.trial_days:
         params["subscription_data"]["trial_period_days"] = priced.trial_days
         params["payment_method_collection"] = "always"
-        params["custom_text"] = {"submit": {"message": trial_message(purchase)}}
     elif coupon_id:
         params["discounts"] = [{"coupon": coupon_id}]
     if not priced.subtotal and not priced.plan.card_required:
         params["payment_method_collection"] = "if_required"
+    if message := submit_message(purchase):
+        params["custom_text"] = {"submit": {"message": message}}
     return params
+
+
+def submit_message(purchase: Purchase) -> str:
+    """Return what Stripe's page shows beside its button: what is charged later.
+
+    Empty if nothing is.
+    """
+    trial = trial_message(purchase) if purchase.priced.trial_days else ""
+    return " ".join(filter(None, (trial, _further_years(purchase, LONGEST_MESSAGE - len(trial)))))
+
+
+def _further_years(purchase: Purchase, most: int) -> str:
+    """Return what further years of the domains cost, in fewer than so many letters."""
+    priced = purchase.priced
+    costs = {each.unicode: each.renewal for each in priced.domains if each.renewal is not None}
+    text = " ".join(
+        f"Each further year of {name} costs {money.format_money(amount, priced.currency)}."
+        for name, amount in costs.items()
+    )
+    if len(text) < most:
+        return text
+    highest = money.format_money(max(costs.values()), priced.currency)
+    return f"Each further year of a domain costs {highest} at most."
 
 
 def trial_message(purchase: Purchase) -> str:

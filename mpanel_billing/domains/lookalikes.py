@@ -1,8 +1,7 @@
 """Names that look like another, although they are different. Pure.
 
 Letters of other scripts are replaced by the Latin ones that they look like, as in Unicode's
-"confusables" (UTS 39), as far as registries sell them. Names in plain ASCII look like nothing else:
-the owner of `apple.com` is not refused because of an imitation.
+"confusables" (UTS 39), as far as registries sell them.
 """
 
 import unicodedata

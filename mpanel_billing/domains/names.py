@@ -8,6 +8,8 @@ from functools import cache
 import idna
 from publicsuffixlist import PublicSuffixList
 
+from mpanel_billing.domains.lookalikes import skeleton_of
+
 LONGEST_NAME = 253
 
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
@@ -31,6 +33,20 @@ class DomainName:
         Of a name that nobody can register, as mPanel's own tenants may have, the last two labels.
         """
         return registrable_of(self.ascii) or ".".join(self.ascii.split(".")[-2:])
+
+    @property
+    def skeleton(self) -> str:
+        """How its registrable part looks: another with this skeleton is hard to tell from it."""
+        depth = self.registrable.count(".") + 1
+        return skeleton_of(".".join(self.unicode.split(".")[-depth:]))
+
+    @property
+    def imitates(self) -> str | None:
+        """The skeleton of those that it may be taken for; None: it looks like no other name.
+
+        The owner of `apple.com` is not refused because of an imitation.
+        """
+        return self.skeleton if "xn--" in self.registrable else None
 
     @property
     def forms(self) -> tuple[str, ...]:

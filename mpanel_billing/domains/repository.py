@@ -1,14 +1,22 @@
 """Who holds a domain name, in PostgreSQL."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 from uuid import UUID
+
+import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.domains.names import DomainName
 
 NameState = Literal["ordered", "held", "refused", "released"]
-"""The value of `order_domains.state`."""
+"""What was decided of a name that a subscription is for; `ordered`: nothing yet."""
+
+DomainMode = Literal["register", "transfer", "new-or-transfer", "existing", "subdomain"]
+"""The value of `billing_domains.mode`."""
+
+BUYERS_OWN = frozenset({"existing", "subdomain"})
+"""The modes in which the buyer has the name already."""
 
 _queries = load_queries("domains")
 
@@ -52,28 +60,94 @@ def _row(name: DomainName) -> Mapping[str, object]:
         "registrable": name.registrable,
         "forms": list(name.forms),
         "lineage": list(name.lineage),
+        "imitates": name.imitates,
     }
+
+
+def domain_row(name: DomainName, mode: DomainMode) -> dict[str, object]:
+    """Return a name as a row of `billing_domains`."""
+    return {
+        "name": name.ascii,
+        "unicode_name": name.unicode,
+        "skeleton": name.skeleton,
+        "registrable": name.registrable,
+        "mode": mode,
+    }
+
+
+async def attach_kept(
+    conn: Connection, subscription_id: UUID, names: Collection[DomainName], customer_id: UUID
+) -> set[str]:
+    """Give a subscription the names that its customer has kept; returns those, in ASCII."""
+    wanted = [name.ascii for name in names]
+    rows = await _queries.list_kept.fetch(conn, names=wanted, customer_id=customer_id)
+    kept = [row["name"] for row in rows]
+    if kept:
+        await _queries.drop_ordered.execute(conn, subscription_id=subscription_id, names=kept)
+        await _queries.attach_kept.execute(
+            conn, subscription_id=subscription_id, names=kept, customer_id=customer_id
+        )
+    return set(kept)
 
 
 async def settle_names(
     conn: Connection,
     subscription_id: UUID,
     token: UUID,
-    states: Mapping[DomainName, NameState],
+    names: Mapping[DomainName, DomainMode],
+    *,
+    taken: Collection[str],
     trouble: str | None,
 ) -> bool:
-    """Store which of its names a paid order gets; False if the lease is lost.
+    """Store which of its names a paid order gets: all but those `taken`, in ASCII.
 
-    `trouble`: something for an operator to settle.
+    False if the lease is lost. `trouble`: something for an operator to settle.
     """
     settled = await _queries.settle_names.fetch_value(
         conn,
         subscription_id=subscription_id,
         token=token,
-        names=[{**_row(name), "state": state} for name, state in states.items()],
+        names=[
+            {**domain_row(name, mode), "state": _state(name, mode, taken)}
+            for name, mode in names.items()
+        ],
         trouble=trouble,
     )
     return settled is not None
+
+
+def _state(name: DomainName, mode: DomainMode, taken: Collection[str]) -> str:
+    if name.ascii in taken:
+        return "failed"
+    return "active" if mode in BUYERS_OWN else "ordered"
+
+
+async def list_domains(conn: Connection, state: str | None, most: int) -> Sequence[asyncpg.Record]:
+    """Return domains in a state, or all (None) but those that are only ordered; newest first."""
+    return await _queries.list_domains.fetch(conn, state=state, most=most)
+
+
+async def list_of_customer(
+    conn: Connection, customer_id: UUID, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return the domains that a customer has, had or has ordered; newest first."""
+    return await _queries.list_of_customer.fetch(conn, customer_id=customer_id, most=most)
+
+
+async def list_of_name(conn: Connection, name: DomainName) -> Sequence[asyncpg.Record]:
+    """Return who has a name, and who had it or wants it."""
+    return await _queries.list_of_name.fetch(conn, name=name.ascii, registrable=name.registrable)
+
+
+async def release_kept(conn: Connection, name: DomainName) -> UUID | None:
+    """Let others have a name that a customer has kept; returns the customer.
+
+    None if nobody has it, or a tenant does.
+    """
+    customer_id: UUID | None = await _queries.release_kept.fetch_value(
+        conn, name=name.ascii, registrable=name.registrable
+    )
+    return customer_id
 
 
 async def call_off_rivals(conn: Connection, subscription_ids: Collection[UUID]) -> None:

@@ -39,6 +39,7 @@ from mpanel_billing.http.routes import (
     catalogue,
     checkout,
     health,
+    quotes,
     storefront,
     webhooks,
 )
@@ -70,6 +71,7 @@ _ROUTES = (
     checkout,
     document,
     health,
+    quotes,
     webhooks,
 )
 

@@ -15,6 +15,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "billing_changes": _words("request_key params last_error"),
     "billing_deleted_subscriptions": _words("subscription services charges"),
     "billing_deliveries": _words("last_error"),
+    "billing_domains": _words("name unicode_name skeleton registrable"),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
     "billing_reconcile_drift": _words("ours found"),
@@ -25,7 +26,6 @@ ERASED: Mapping[str, frozenset[str]] = {
     ),
     "idempotency_keys": _words("key request_hash response"),
     "invoices": _words("notes metadata finalization_error"),
-    "order_domains": _words("domain registrable"),
     "orders": _words("fingerprint"),
     "pgqueuer_log": _words("traceback"),
     "provisioning_holds": _words("reason"),
@@ -109,6 +109,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_schema_migrations": _words("version"),
     "billing_schema_objects": _words("migration table_name column_name"),
     "billing_schema_texts": _words("file digest"),
+    "billing_domains": _words("mode state"),
     "billing_takeovers": _words("reason settles"),
     "billing_trials": _words("matched_by"),
     "checkout_sessions": _words(
@@ -126,13 +127,12 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
         " stripe_customer_id stripe_number stripe_status billing_reason collection_method"
         " stripe_payment_intent_id stripe_event_id"
     ),
-    "order_domains": _words("state"),
     "orders": _words("coupon_code left_open"),
     "pgqueuer": _words("entrypoint dedupe_key payload headers"),
     "pgqueuer_log": _words("entrypoint"),
     "pgqueuer_schedules": _words("expression entrypoint"),
     "pgqueuer_statistics": _words("entrypoint"),
-    "prices": _words("billing_cycle currency lookup_key stripe_price_id"),
+    "prices": _words("billing_cycle purpose currency lookup_key stripe_price_id"),
     "products": _words(
         "name description type billing_cycle currency status metadata code kind product_types"
         " category features resources stripe_product_id allowed_changes"

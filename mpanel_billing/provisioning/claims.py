@@ -5,8 +5,11 @@ others could still pay for the same name are then closed.
 """
 
 import logging
+from collections.abc import Collection, Mapping
+from typing import get_args
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains import repository as names
 from mpanel_billing.domains.names import DomainName, read_name
 from mpanel_billing.errors import StripeError, StripeObjectMissingError, StripeUnavailableError
@@ -19,6 +22,7 @@ from mpanel_billing.stripe_gateway.hosted_pages import expire_checkout_session
 logger = logging.getLogger(__name__)
 
 _UNDECIDED = frozenset({None, "ordered"})
+_MODES: Mapping[str, names.DomainMode] = {mode: mode for mode in get_args(names.DomainMode)}
 
 
 async def claim_domains(pool: Pool, lease: Lease, work: Work) -> bool:
@@ -32,22 +36,35 @@ async def claim_domains(pool: Pool, lease: Lease, work: Work) -> bool:
     wanted = [read_name(name) for name in ordered]
     async with transaction(pool) as conn:
         await names.lock_names(conn, wanted)
+        kept = await _attach_kept(conn, work, wanted)
+        new = {name: _mode_of(work, name) for name in wanted if name.ascii not in kept}
         taken = await names.list_taken(
             conn,
-            wanted,
+            new,
             vouched_customer=work.vouched_customer_id,
             subscription_id=work.subscription_id,
             tenant_id=work.tenant_id or tenant_id(work.subscription_id),
         )
-        states = {name: _state(name, taken) for name in wanted}
         trouble = _trouble_of(work, taken)
-        if not await names.settle_names(conn, work.subscription_id, lease.token, states, trouble):
+        if not await names.settle_names(
+            conn, work.subscription_id, lease.token, new, taken=taken, trouble=trouble
+        ):
             raise LeaseLostError
     return True
 
 
-def _state(name: DomainName, taken: set[str]) -> names.NameState:
-    return "refused" if name.ascii in taken else "held"
+async def _attach_kept(conn: Connection, work: Work, wanted: Collection[DomainName]) -> set[str]:
+    """Give it what its customer has kept from an ended subscription, if mPanel vouches for them."""
+    if work.vouched_customer_id is None:
+        return set()
+    return await names.attach_kept(conn, work.subscription_id, wanted, work.vouched_customer_id)
+
+
+def _mode_of(work: Work, name: DomainName) -> names.DomainMode:
+    """Return how the buyer gets a name; what nobody understands is ordered nowhere."""
+    if name.ascii != work.ordered_domain:
+        return "new-or-transfer"
+    return _MODES.get(work.domain_mode or "", "existing")
 
 
 def _trouble_of(work: Work, taken: set[str]) -> str | None:

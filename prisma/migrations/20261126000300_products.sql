@@ -58,6 +58,7 @@ CREATE TABLE prices (
     billing_cycle text CHECK (billing_cycle IN (
         'monthly', 'quarterly', 'semi-annually', 'annually', 'biennially', 'triennially'
     )),
+    purpose text CHECK (purpose IN ('transfer', 'renewal', 'redemption')),
     currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     unit_amount bigint NOT NULL CHECK (unit_amount >= 0),
     lookup_key text NOT NULL,
@@ -66,10 +67,11 @@ CREATE TABLE prices (
     active boolean NOT NULL DEFAULT TRUE,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    CHECK ((stripe_price_id IS NULL) = (livemode IS NULL))
+    CHECK ((stripe_price_id IS NULL) = (livemode IS NULL)),
+    CHECK (purpose IS NULL OR billing_cycle IS NULL)
 );
 -- A price never changes: a new amount is a new row, and at most one of them is on sale.
-CREATE UNIQUE INDEX prices_on_sale_key ON prices (product_id, currency, coalesce(billing_cycle, ''))
+CREATE UNIQUE INDEX prices_on_sale_key ON prices (product_id, currency, coalesce(billing_cycle, purpose, ''))
 WHERE active;
 CREATE UNIQUE INDEX prices_lookup_key_key ON prices (lookup_key)
 WHERE active;
@@ -78,6 +80,7 @@ COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, n
 COMMENT ON COLUMN prices.id IS 'Our id';
 COMMENT ON COLUMN prices.product_id IS 'What is sold';
 COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
+COMMENT ON COLUMN prices.purpose IS 'Of domains: transfer, renewal (each further year) or redemption (getting back an expired one); null: what it costs to buy the product';
 COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
 COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';

@@ -36,21 +36,75 @@ COMMENT ON COLUMN orders.left_open IS 'Unpaid orders of the last minutes at the 
 COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
 COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
 
-CREATE TABLE order_domains (
-    subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
-    domain text NOT NULL,
+-- The domain names of orders, and what became of them. An unpaid order holds nothing, so several may want
+-- one name.
+CREATE TABLE billing_domains (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name text NOT NULL CHECK (name = lower(name)),
+    unicode_name text NOT NULL,
+    skeleton text NOT NULL,
     registrable text NOT NULL,
-    state text NOT NULL DEFAULT 'ordered' CHECK (state IN ('ordered', 'held', 'refused', 'released')),
+    mode text NOT NULL CHECK (mode IN ('register', 'transfer', 'new-or-transfer', 'existing', 'subdomain')),
+    state text NOT NULL DEFAULT 'ordered' CHECK (state IN (
+        'ordered', 'paid', 'registering', 'transferring', 'active', 'released', 'failed'
+    )),
+    customer_id uuid REFERENCES customers ON DELETE CASCADE,
+    subscription_id uuid REFERENCES subscriptions ON DELETE CASCADE,
+    held_at timestamptz,
+    paid_at timestamptz,
+    registered_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (subscription_id, domain)
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (subscription_id, name),
+    CHECK (num_nonnulls(customer_id, subscription_id) > 0),
+    CHECK (state IN ('ordered', 'released', 'failed') OR held_at IS NOT NULL),
+    -- nothing is asked of a registrar before money was paid for it
+    CHECK (state NOT IN ('paid', 'registering', 'transferring') OR paid_at IS NOT NULL)
 );
-CREATE INDEX order_domains_registrable_idx ON order_domains (registrable);
-COMMENT ON TABLE order_domains IS 'The domain names that an order is for, and who has got them';
-COMMENT ON COLUMN order_domains.subscription_id IS 'The subscription that was made for the order';
-COMMENT ON COLUMN order_domains.domain IS 'In ASCII, lower case, without a dot at the end';
-COMMENT ON COLUMN order_domains.registrable IS 'The part that is registered, by the public suffix list; names under it are locked together';
-COMMENT ON COLUMN order_domains.state IS 'ordered: not decided, holds nothing until it is paid; held: nobody else gets it; refused: another customer had it; released: its accounts are terminated';
-COMMENT ON COLUMN order_domains.created_at IS 'When it was ordered';
+-- A name has one live row: of two that pay for it at once, one gets it.
+CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains (name)
+WHERE held_at IS NOT NULL AND state NOT IN ('released', 'failed');
+CREATE INDEX billing_domains_created_idx ON billing_domains (created_at)
+WHERE state <> 'ordered';
+CREATE INDEX billing_domains_registrable_idx ON billing_domains (registrable);
+CREATE INDEX billing_domains_skeleton_idx ON billing_domains (skeleton);
+CREATE INDEX billing_domains_customer_idx ON billing_domains (customer_id);
+COMMENT ON TABLE billing_domains IS 'The domain names that orders are for, who has got them, and how far their registration is';
+COMMENT ON COLUMN billing_domains.id IS 'Our id';
+COMMENT ON COLUMN billing_domains.name IS 'In ASCII, lower case, without a dot at the end';
+COMMENT ON COLUMN billing_domains.unicode_name IS 'The name as people read it';
+COMMENT ON COLUMN billing_domains.skeleton IS 'How the registrable part looks: another one with this skeleton is hard to tell from it';
+COMMENT ON COLUMN billing_domains.registrable IS 'The part that is registered, by the public suffix list; names under it are locked together';
+COMMENT ON COLUMN billing_domains.mode IS 'How the buyer gets it: register, transfer, new-or-transfer (whichever is possible); existing and subdomain are their own';
+COMMENT ON COLUMN billing_domains.state IS 'ordered, paid, registering or transferring (the service has been asked), active; released: nobody has it any more; failed: another customer had it';
+COMMENT ON COLUMN billing_domains.customer_id IS 'Whose it is; null: the subscription does not say';
+COMMENT ON COLUMN billing_domains.subscription_id IS 'The subscription whose tenant it belongs to; null: that has ended, and the customer has kept the name';
+COMMENT ON COLUMN billing_domains.held_at IS 'Since when others cannot get it: the order was paid, or its trial began; null: not decided, or another customer had it';
+COMMENT ON COLUMN billing_domains.paid_at IS 'When its registration was found to be paid for; null: it is not, or there is nothing to pay';
+COMMENT ON COLUMN billing_domains.registered_at IS 'When the service said that it was registered or transferred; null: it was not, by us';
+COMMENT ON COLUMN billing_domains.created_at IS 'When it was ordered';
+COMMENT ON COLUMN billing_domains.updated_at IS 'When this row was last changed';
+
+CREATE FUNCTION billing_check_domain_state() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.state, NEW.state) NOT IN (
+        ('ordered', 'paid'), ('ordered', 'active'), ('ordered', 'released'), ('ordered', 'failed'),
+        ('paid', 'registering'), ('paid', 'transferring'), ('paid', 'active'), ('paid', 'released'),
+        ('registering', 'active'), ('registering', 'released'),
+        ('transferring', 'active'), ('transferring', 'released'),
+        ('active', 'released')
+    ) THEN
+        RAISE EXCEPTION 'The domain % does not go from % to %.', NEW.name, OLD.state, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION billing_check_domain_state() IS 'Holds the life of a domain: which state may follow which';
+CREATE TRIGGER billing_check_domain_state
+BEFORE UPDATE ON billing_domains
+FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state)
+EXECUTE FUNCTION billing_check_domain_state();
 
 CREATE TABLE checkout_sessions (
     subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
@@ -326,5 +380,6 @@ DROP TABLE idempotency_keys;
 DROP TABLE billing_trials;
 DROP TABLE subscription_charges;
 DROP TABLE checkout_sessions;
-DROP TABLE order_domains;
+DROP TABLE billing_domains;
+DROP FUNCTION billing_check_domain_state();
 DROP TABLE orders;

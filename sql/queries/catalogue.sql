@@ -47,6 +47,7 @@
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
 --     product_id uuid NOT NULL,
 --     billing_cycle text,
+--     purpose text,
 --     currency text NOT NULL,
 --     unit_amount bigint NOT NULL,
 --     lookup_key text NOT NULL,
@@ -57,14 +58,16 @@
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
 --     CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
+--     CONSTRAINT prices_check1 CHECK (((purpose IS NULL) OR (billing_cycle IS NULL))),
 --     CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
 --     CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
 -- );
 -- ALTER TABLE ONLY prices ADD CONSTRAINT prices_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY prices ADD CONSTRAINT prices_stripe_price_id_key UNIQUE (stripe_price_id);
 -- ALTER TABLE ONLY prices ADD CONSTRAINT prices_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE;
 -- CREATE UNIQUE INDEX prices_lookup_key_key ON prices USING btree (lookup_key) WHERE active;
--- CREATE UNIQUE INDEX prices_on_sale_key ON prices USING btree (product_id, currency, COALESCE(billing_cycle, ''::text)) WHERE active;
+-- CREATE UNIQUE INDEX prices_on_sale_key ON prices USING btree (product_id, currency, COALESCE(billing_cycle, purpose, ''::text)) WHERE active;
 -- CREATE INDEX prices_product_idx ON prices USING btree (product_id);
 --
 -- CREATE TABLE coupons (
@@ -124,6 +127,7 @@ WITH prices_on_sale AS (
                     WHEN prices.livemode = :livemode::boolean THEN prices.stripe_price_id
                 END,
                 'billing_cycle', prices.billing_cycle,
+                'purpose', prices.purpose,
                 'currency', prices.currency,
                 'unit_amount', prices.unit_amount,
                 -- as billing_begin_order_v1 has it
@@ -416,6 +420,7 @@ RETURNING prices.lookup_key;
 INSERT INTO prices (
     product_id,
     billing_cycle,
+    purpose,
     currency,
     unit_amount,
     lookup_key
@@ -423,12 +428,14 @@ INSERT INTO prices (
 SELECT
     products.id,
     entry.billing_cycle,
+    entry.purpose,
     entry.currency,
     entry.unit_amount,
     entry.lookup_key
 FROM jsonb_to_recordset(:prices::jsonb) AS entry (
     code text,
     billing_cycle text,
+    purpose text,
     currency text,
     unit_amount bigint,
     lookup_key text

@@ -294,13 +294,19 @@ charges AS (
     RETURNING id
 ),
 names AS (
-    INSERT INTO order_domains (subscription_id, domain, registrable)
+    INSERT INTO billing_domains (subscription_id, customer_id, name, unicode_name, skeleton, registrable, mode)
     SELECT
         provisional.id,
-        d.domain,
-        d.registrable
+        provisional.customer_id,
+        d.name,
+        d.unicode_name,
+        d.skeleton,
+        d.registrable,
+        d.mode
     FROM provisional
-    CROSS JOIN jsonb_to_recordset(:domains::jsonb) AS d (domain text, registrable text)
+    CROSS JOIN jsonb_to_recordset(:domains::jsonb) AS d (
+        name text, unicode_name text, skeleton text, registrable text, mode text
+    )
 ),
 placed AS (
     INSERT INTO orders (

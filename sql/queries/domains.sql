@@ -1,21 +1,41 @@
 -- Who holds a domain name. An unpaid order holds none: payment decides, or the
 -- beginning of a trial. From then on the name is held, with all that lie under and above it, until the
--- accounts of the subscription have been terminated. What mPanel's tenants have is
--- held too, and what mPanel manages.
+-- accounts of the subscription have been terminated; if it was registered by us, for its customer from
+-- then on. What mPanel's tenants have is held too, and what mPanel manages.
 
--- Tables: order_domains, domains
+-- Tables: billing_domains, domains
 --
--- CREATE TABLE order_domains (
---     subscription_id uuid NOT NULL,
---     domain text NOT NULL,
+-- CREATE TABLE billing_domains (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     name text NOT NULL,
+--     unicode_name text NOT NULL,
+--     skeleton text NOT NULL,
 --     registrable text NOT NULL,
+--     mode text NOT NULL,
 --     state text DEFAULT 'ordered'::text NOT NULL,
+--     customer_id uuid,
+--     subscription_id uuid,
+--     held_at timestamp with time zone,
+--     paid_at timestamp with time zone,
+--     registered_at timestamp with time zone,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
---     CONSTRAINT order_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'held'::text, 'refused'::text, 'released'::text])))
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_domains_check CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
+--     CONSTRAINT billing_domains_check1 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check2 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
+--     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
+--     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'active'::text, 'released'::text, 'failed'::text])))
 -- );
--- ALTER TABLE ONLY order_domains ADD CONSTRAINT order_domains_pkey PRIMARY KEY (subscription_id, domain);
--- ALTER TABLE ONLY order_domains ADD CONSTRAINT order_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
--- CREATE INDEX order_domains_registrable_idx ON order_domains USING btree (registrable);
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_name_key UNIQUE (subscription_id, name);
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
+-- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
+-- CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
+-- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
+-- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
 --
 -- CREATE TABLE domains (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -55,9 +75,10 @@ WITH wanted AS MATERIALIZED (
         w.name,
         w.registrable,
         w.forms,
-        w.lineage
+        w.lineage,
+        w.imitates
     FROM jsonb_to_recordset(:names::jsonb) AS w (
-        name text, registrable text, forms text[], lineage text[]
+        name text, registrable text, forms text[], lineage text[], imitates text
     )
 ),
 had AS (
@@ -81,6 +102,21 @@ had AS (
     JOIN tenants AS t
         ON reverse(lower(t.domain)) ~>=~ (reverse(form.name) || '.')
         AND reverse(lower(t.domain)) ~<~ (reverse(form.name) || '/')
+    UNION ALL
+    -- one that it only looks like
+    SELECT
+        wanted.name,
+        t.id,
+        t.billing_subscription_id
+    FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT
+            seen.id,
+            seen.billing_subscription_id
+        FROM tenants AS seen
+        WHERE reverse(lower(seen.domain)) = reverse(wanted.imitates)
+        OFFSET 0
+    ) AS t
 ),
 managed AS (
     -- the same of the domains that mPanel manages, written with their top-level domain or beside it
@@ -136,62 +172,152 @@ CROSS JOIN LATERAL (
     -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the tables
     SELECT
         named.subscription_id,
-        named.state
-    FROM order_domains AS named
+        named.customer_id,
+        named.name = wanted.name AS is_same,
+        named.state NOT IN ('released', 'failed') AS is_live,
+        named.held_at IS NOT NULL AS is_held
+    FROM billing_domains AS named
     WHERE named.registrable = wanted.registrable
       AND (
-          named.domain = wanted.name
-          OR named.domain LIKE '%.' || wanted.name
-          OR wanted.name LIKE '%.' || named.domain
+          named.name = wanted.name
+          OR named.name LIKE '%.' || wanted.name
+          OR wanted.name LIKE '%.' || named.name
       )
     OFFSET 0
 ) AS other
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
     SELECT
         s.status,
         s.customer_id
     FROM subscriptions AS s
     WHERE s.id = other.subscription_id
     OFFSET 0
-) AS owner
-WHERE (
-    other.state = 'held'
-    OR (
-        :subscription_id::uuid IS NULL
-        AND other.state = 'ordered'
-        AND owner.status IN ('pending', 'active', 'suspended')
-    )
-)
+) AS owner ON TRUE
+WHERE other.is_live
+  AND (
+      other.is_held
+      OR (
+          :subscription_id::uuid IS NULL
+          AND owner.status IN ('pending', 'active', 'suspended')
+      )
+  )
   AND (other.subscription_id = :subscription_id::uuid) IS NOT TRUE
-  AND (owner.customer_id = :customer_id::uuid) IS NOT TRUE
+  AND (
+      (coalesce(owner.customer_id, other.customer_id) = :customer_id::uuid) IS NOT TRUE
+      -- it is at work for another subscription of theirs: a name has one tenant
+      OR (:subscription_id::uuid IS NOT NULL AND other.is_same AND other.subscription_id IS NOT NULL)
+  )
   AND NOT EXISTS (
       -- it has the tenant of that one, and its names
       SELECT 1
       FROM billing_takeovers AS takeover
       WHERE takeover.subscription_id = :subscription_id::uuid
         AND takeover.predecessor_id = other.subscription_id
-  );
+  )
+UNION
+-- names that it only looks like; those in plain ASCII look like nothing else
+SELECT wanted.name
+FROM wanted
+CROSS JOIN LATERAL (
+    SELECT
+        named.subscription_id,
+        named.customer_id,
+        named.held_at IS NOT NULL AS is_held
+    FROM billing_domains AS named
+    WHERE named.skeleton = wanted.imitates
+      AND named.registrable <> wanted.registrable
+      AND named.state NOT IN ('released', 'failed')
+    OFFSET 0
+) AS seen
+LEFT JOIN LATERAL (
+    SELECT
+        s.status,
+        s.customer_id
+    FROM subscriptions AS s
+    WHERE s.id = seen.subscription_id
+    OFFSET 0
+) AS owner ON TRUE
+WHERE (
+    seen.is_held
+    OR (
+        :subscription_id::uuid IS NULL
+        AND owner.status IN ('pending', 'active', 'suspended')
+    )
+)
+  AND (coalesce(owner.customer_id, seen.customer_id) = :customer_id::uuid) IS NOT TRUE
+  AND (seen.subscription_id = :subscription_id::uuid) IS NOT TRUE;
+
+-- name: list_kept(names, customer_id)
+-- Names that the customer has kept since the end of the subscription that they came with.
+SELECT own.name
+FROM billing_domains AS own
+WHERE own.name = ANY(:names::text[])
+  AND own.customer_id = :customer_id::uuid
+  AND own.subscription_id IS NULL
+  AND own.held_at IS NOT NULL
+  AND own.state NOT IN ('released', 'failed');
+
+-- name: drop_ordered(subscription_id, names)!
+-- Makes place for the rows of names that the customer has already.
+DELETE FROM billing_domains AS own
+WHERE own.subscription_id = :subscription_id::uuid
+  AND own.name = ANY(:names::text[])
+  AND own.held_at IS NULL;
+
+-- name: attach_kept(subscription_id, names, customer_id)!
+UPDATE billing_domains AS own
+SET subscription_id = :subscription_id::uuid,
+    updated_at = now()
+WHERE own.name = ANY(:names::text[])
+  AND own.customer_id = :customer_id::uuid
+  AND own.subscription_id IS NULL
+  AND own.held_at IS NOT NULL
+  AND own.state NOT IN ('released', 'failed');
 
 -- name: settle_names(subscription_id, token, names, trouble)$
 -- What a paid order gets of the names that it was for.
 WITH held AS (
-    SELECT w.subscription_id
+    SELECT
+        w.subscription_id,
+        s.customer_id
     FROM provisioning_work AS w
+    JOIN subscriptions AS s
+        ON s.id = w.subscription_id
     WHERE w.subscription_id = :subscription_id::uuid
       AND w.lease_token = :token::uuid
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE OF w
 ),
 settled AS (
-    INSERT INTO order_domains AS own (subscription_id, domain, registrable, state)
+    INSERT INTO billing_domains AS own (
+        subscription_id,
+        customer_id,
+        name,
+        unicode_name,
+        skeleton,
+        registrable,
+        mode,
+        state,
+        held_at
+    )
     SELECT
         held.subscription_id,
+        held.customer_id,
         n.name,
+        n.unicode_name,
+        n.skeleton,
         n.registrable,
-        n.state
+        n.mode,
+        n.state,
+        CASE WHEN n.state <> 'failed' THEN now() END
     FROM held
-    CROSS JOIN jsonb_to_recordset(:names::jsonb) AS n (name text, registrable text, state text)
-    ON CONFLICT (subscription_id, domain) DO UPDATE
-    SET state = excluded.state
+    CROSS JOIN jsonb_to_recordset(:names::jsonb) AS n (
+        name text, unicode_name text, skeleton text, registrable text, mode text, state text
+    )
+    ON CONFLICT (subscription_id, name) DO UPDATE
+    SET state = excluded.state,
+        customer_id = excluded.customer_id,
+        held_at = excluded.held_at,
+        updated_at = now()
 ),
 noted AS (
     UPDATE provisioning_work AS w
@@ -202,6 +328,72 @@ noted AS (
 )
 SELECT TRUE
 FROM held;
+
+-- name: list_domains(state, most)
+-- Newest first, without what is only ordered.
+SELECT
+    own.name,
+    own.unicode_name,
+    own.mode,
+    own.state,
+    own.subscription_id,
+    own.customer_id,
+    own.held_at,
+    own.paid_at,
+    own.registered_at,
+    own.created_at
+FROM billing_domains AS own
+WHERE own.state <> 'ordered'
+  AND (:state::text IS NULL OR own.state = :state::text)
+ORDER BY own.created_at DESC
+LIMIT :most;
+
+-- name: list_of_customer(customer_id, most)
+SELECT
+    own.name,
+    own.unicode_name,
+    own.mode,
+    own.state,
+    own.subscription_id,
+    own.customer_id,
+    own.held_at,
+    own.paid_at,
+    own.registered_at,
+    own.created_at
+FROM billing_domains AS own
+WHERE own.customer_id = :customer_id::uuid
+ORDER BY own.created_at DESC, own.name
+LIMIT :most;
+
+-- name: list_of_name(name, registrable)
+-- All rows of a name, the live one first.
+SELECT
+    own.name,
+    own.unicode_name,
+    own.mode,
+    own.state,
+    own.subscription_id,
+    own.customer_id,
+    own.held_at,
+    own.paid_at,
+    own.registered_at,
+    own.created_at
+FROM billing_domains AS own
+WHERE own.registrable = :registrable::text
+  AND own.name = :name::text
+ORDER BY own.held_at IS NOT NULL AND own.state NOT IN ('released', 'failed') DESC, own.created_at DESC;
+
+-- name: release_kept(name, registrable)$
+-- Only what no tenant has.
+UPDATE billing_domains AS own
+SET state = 'released',
+    updated_at = now()
+WHERE own.registrable = :registrable::text
+  AND own.name = :name::text
+  AND own.subscription_id IS NULL
+  AND own.held_at IS NOT NULL
+  AND own.state NOT IN ('released', 'failed')
+RETURNING own.customer_id;
 
 -- name: call_off_rivals(subscription_ids)!
 -- Unpaid orders for a name that another order has got. If one is paid by its recovery link after all,

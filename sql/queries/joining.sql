@@ -182,6 +182,11 @@ tried AS (
     SET customer_id = :account_id::uuid
     WHERE customer_id = :customer_id::uuid
 ),
+named AS (
+    UPDATE billing_domains
+    SET customer_id = :account_id::uuid
+    WHERE customer_id = :customer_id::uuid
+),
 agreed AS (
     UPDATE billing_leniency
     SET customer_id = :account_id::uuid

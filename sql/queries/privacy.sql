@@ -439,9 +439,10 @@ blanked_services AS (
     RETURNING subscription_id
 ),
 deleted_domains AS (
-    DELETE FROM order_domains
+    DELETE FROM billing_domains
     WHERE subscription_id = ANY(:subscriptions::uuid[])
-    RETURNING domain
+       OR customer_id = ANY(:customers::uuid[])
+    RETURNING name
 ),
 blanked_calls AS (
     UPDATE provisioning_log
@@ -535,7 +536,7 @@ FROM (
     UNION ALL
     SELECT 'tenant_services', (SELECT count(*) FROM blanked_services)
     UNION ALL
-    SELECT 'order_domains', (SELECT count(*) FROM deleted_domains)
+    SELECT 'billing_domains', (SELECT count(*) FROM deleted_domains)
     UNION ALL
     SELECT 'provisioning_log', (SELECT count(*) FROM blanked_calls)
     UNION ALL
@@ -713,10 +714,11 @@ SELECT jsonb_build_object(
         WHERE t.customer_id = ANY(:customers::uuid[])
            OR t.subscription_id = ANY(:subscriptions::uuid[])
     ),
-    'order_domains', (
+    'billing_domains', (
         SELECT jsonb_agg(to_jsonb(t))
-        FROM order_domains AS t
+        FROM billing_domains AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+           OR t.customer_id = ANY(:customers::uuid[])
     ),
     'checkout_sessions', (
         SELECT jsonb_agg(to_jsonb(t))

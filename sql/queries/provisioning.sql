@@ -275,8 +275,13 @@ LEFT JOIN LATERAL (
         ON ignored.stripe_price_id = i.price
 ) AS included ON TRUE
 LEFT JOIN LATERAL (
-    SELECT jsonb_object_agg(own.domain, own.state) AS states
-    FROM order_domains AS own
+    SELECT jsonb_object_agg(own.name, CASE
+        WHEN own.state = 'failed' THEN 'refused'
+        WHEN own.state = 'released' THEN 'released'
+        WHEN own.held_at IS NULL THEN 'ordered'
+        ELSE 'held'
+    END) AS states
+    FROM billing_domains AS own
     WHERE own.subscription_id = w.subscription_id
 ) AS named ON TRUE
 LEFT JOIN LATERAL (
@@ -285,15 +290,16 @@ LEFT JOIN LATERAL (
         'subscription_id', page.subscription_id,
         'session_id', page.stripe_session_id
     )) AS pages
-    FROM order_domains AS own
-    JOIN order_domains AS wanted
+    FROM billing_domains AS own
+    JOIN billing_domains AS wanted
         ON wanted.registrable = own.registrable
         AND wanted.subscription_id <> own.subscription_id
         AND wanted.state = 'ordered'
+        AND wanted.held_at IS NULL
         AND (
-            wanted.domain = own.domain
-            OR wanted.domain LIKE '%.' || own.domain
-            OR own.domain LIKE '%.' || wanted.domain
+            wanted.name = own.name
+            OR wanted.name LIKE '%.' || own.name
+            OR own.name LIKE '%.' || wanted.name
         )
     JOIN subscriptions AS rival
         ON rival.id = wanted.subscription_id
@@ -305,7 +311,8 @@ LEFT JOIN LATERAL (
     LEFT JOIN orders AS placed
         ON placed.subscription_id = rival.id
     WHERE own.subscription_id = w.subscription_id
-      AND own.state = 'held'
+      AND own.held_at IS NOT NULL
+      AND own.state NOT IN ('released', 'failed')
       AND (placed.vouched AND rival.customer_id = s.customer_id) IS NOT TRUE
 ) AS rivals ON TRUE
 LEFT JOIN LATERAL (
@@ -449,7 +456,7 @@ RETURNING own.id, own.domain;
 
 -- name: write_desired(subscription_id, token, desired)
 -- A service whose desired state is new or has changed starts again, and is returned. It stays with
--- the driver that has its account.
+-- the driver that has its account. A domain is named to a service once it is paid for.
 WITH held AS (
     SELECT
         w.subscription_id,
@@ -458,6 +465,18 @@ WITH held AS (
     WHERE w.subscription_id = :subscription_id::uuid
       AND w.lease_token = :token::uuid
     FOR NO KEY UPDATE
+),
+paid AS (
+    UPDATE billing_domains AS own
+    SET state = 'paid',
+        paid_at = now(),
+        updated_at = now()
+    FROM held
+    CROSS JOIN jsonb_to_recordset(:desired::jsonb) AS wanted (domains text[])
+    WHERE own.subscription_id = held.subscription_id
+      AND own.name = ANY(wanted.domains)
+      AND own.state = 'ordered'
+      AND own.held_at IS NOT NULL
 )
 INSERT INTO tenant_services AS service (
     subscription_id,
@@ -503,16 +522,25 @@ WHERE (service.desired, service.desired_resources, service.desired_domains, serv
     IS DISTINCT FROM (excluded.desired, excluded.desired_resources, excluded.desired_domains, excluded.removed_at IS NULL)
 RETURNING to_jsonb(service) AS service;
 
--- name: begin_command(subscription_id, token, product_type, action, generation, request, actual, resources)$
+-- name: begin_command(subscription_id, token, product_type, action, generation, request, actual, resources, domains)$
 -- Recorded before the driver is called, so that after a crash the call is known to have been
 -- possible. The row of the lease is locked: either a run that takes over reads the command, or this
--- run loses.
+-- run loses. domains: those that the command orders at a registrar.
 WITH held AS (
     SELECT w.subscription_id
     FROM provisioning_work AS w
     WHERE w.subscription_id = :subscription_id::uuid
       AND w.lease_token = :token::uuid
     FOR NO KEY UPDATE
+),
+asked AS (
+    UPDATE billing_domains AS own
+    SET state = CASE WHEN own.mode = 'transfer' THEN 'transferring' ELSE 'registering' END,
+        updated_at = now()
+    FROM held
+    WHERE own.subscription_id = held.subscription_id
+      AND own.name = ANY(:domains::text[])
+      AND own.state = 'paid'
 )
 UPDATE tenant_services AS service
 SET pending_action = :action,
@@ -723,13 +751,36 @@ tenant AS (
       )
     RETURNING s.id
 ),
-names AS (
-    UPDATE order_domains AS own
-    SET state = 'released'
+registered AS (
+    -- what the service has confirmed, also of an account that was brought back
+    UPDATE billing_domains AS own
+    SET state = 'active',
+        registered_at = coalesce(own.registered_at, :now::timestamptz, now()),
+        updated_at = now()
     FROM finished
+    JOIN tenant_services AS service
+        ON service.subscription_id = finished.subscription_id
     WHERE own.subscription_id = finished.subscription_id
+      AND NOT finished.releases_domain
+      AND own.name = ANY(service.ordered_domains)
+      AND own.held_at IS NOT NULL
+      AND own.state IN ('ordered', 'paid', 'registering', 'transferring')
+),
+names AS (
+    -- what was registered stays its customer's
+    UPDATE billing_domains AS own
+    SET state = CASE WHEN kept.is_kept THEN own.state ELSE 'released' END,
+        subscription_id = CASE WHEN NOT kept.is_kept THEN own.subscription_id END,
+        updated_at = now()
+    FROM finished
+    JOIN billing_domains AS named
+        ON named.subscription_id = finished.subscription_id
+    CROSS JOIN LATERAL (
+        SELECT named.registered_at IS NOT NULL AND named.customer_id IS NOT NULL AS is_kept
+    ) AS kept
+    WHERE own.id = named.id
       AND finished.releases_domain
-      AND own.state <> 'released'
+      AND own.state NOT IN ('released', 'failed')
 ),
 invoiced AS MATERIALIZED (
     -- invoices that were written while the tenant was created; locked ones are skipped, as there

@@ -165,12 +165,12 @@ JOIN domains AS d
     AND reverse(lower(CASE WHEN d.domain_name LIKE '%.%' THEN d.domain_name ELSE d.domain_name || '.' || ltrim(d.tld, '.') END))
         ~<=~ spans.last
 UNION ALL
-SELECT 'order', o.domain, s.customer_id, s.id
-FROM order_domains AS o
-JOIN subscriptions AS s
+SELECT 'order', o.name, coalesce(s.customer_id, o.customer_id), s.id
+FROM billing_domains AS o
+LEFT JOIN subscriptions AS s
     ON s.id = o.subscription_id
 WHERE o.registrable = :registrable::text
-  AND (o.domain = :name::text OR o.domain LIKE '%.' || :name::text)
+  AND (o.name = :name::text OR o.name LIKE '%.' || :name::text)
 LIMIT 200;
 
 -- name: find_by_words(words, most)

@@ -296,6 +296,20 @@ SET tenant_id = bound.id,
 FROM bound
 WHERE s.id = :subscription_id::uuid;
 
+-- name: drop_undecided_names(subscription_id)!
+-- What the ended one had is not another customer's any more: it is decided again.
+DELETE FROM billing_domains AS own
+WHERE own.subscription_id = :subscription_id::uuid
+  AND own.held_at IS NULL;
+
+-- name: take_names(subscription_id, predecessor_id)!
+UPDATE billing_domains AS own
+SET subscription_id = :subscription_id::uuid,
+    updated_at = now()
+WHERE own.subscription_id = :predecessor_id::uuid
+  AND own.held_at IS NOT NULL
+  AND own.state NOT IN ('released', 'failed');
+
 -- name: finish_takeover(subscription_id, predecessor_id, now)!
 -- It is paid for by what its predecessor had paid, so it need not wait for a first payment. What was
 -- troubling about its domain is settled.
@@ -305,14 +319,6 @@ WITH done AS (
     WHERE takeover.subscription_id = :subscription_id::uuid
       AND takeover.predecessor_id = :predecessor_id::uuid
     RETURNING takeover.subscription_id
-),
-names AS (
-    -- what the ended one had is not another customer's any more
-    UPDATE order_domains AS own
-    SET state = 'ordered'
-    FROM done
-    WHERE own.subscription_id = done.subscription_id
-      AND own.state = 'refused'
 ),
 begun AS (
     UPDATE subscriptions AS s

@@ -93,7 +93,8 @@ def test_under_a_trial_what_is_charged_once_waits(catalogue: Catalogue) -> None:
     assert params["custom_text"]["submit"]["message"] == (
         "Nothing is charged today. When your 14-day trial ends, you pay $41.35, including "
         ".com domain, one year: bücher.com and .org domain, one year: b.org, "
-        "less Welcome: 10 % off."
+        "less Welcome: 10 % off. "
+        "Each further year of bücher.com costs $12.99. Each further year of b.org costs $13.99."
     )
 
 

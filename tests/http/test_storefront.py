@@ -1,5 +1,4 @@
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -36,15 +35,6 @@ async def test_no_other_file_is(shop: AppClient, name: str) -> None:
 async def test_a_buyer_who_leaves_the_payment_page_is_back_in_the_shop(shop: AppClient) -> None:
     answer = await shop.get("/pricing", allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (302, "/demo")
-
-
-async def test_a_quote_is_what_would_be_charged(shop: AppClient, order_a: Any) -> None:
-    trial = {"trialActive": True, "couponCode": "WELCOME10"}
-    domain = {"domain": {"mode": "register", "value": "a.com"}}
-    answer = await shop.post("/demo/quote", json=order_a | trial | domain)
-    quoted = await answer.json()
-    assert (quoted["dueToday"], quoted["dueAfterTrial"]) == ("$0.00", "$23.37")
-    assert quoted["discount"] == "-$2.60"
 
 
 async def test_in_production_there_is_no_storefront(

@@ -92,7 +92,7 @@ TABLES_OF_A_SUBSCRIPTION = (
     "subscription_charges",
     "checkout_sessions",
     "orders",
-    "order_domains",
+    "billing_domains",
     "provisioning_work",
     "provisioning_holds",
     "billing_leniency",
@@ -151,8 +151,9 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
             " SELECT id, customer_id, 'x' FROM subscriptions WHERE id = $1"
         ),
         (
-            "INSERT INTO order_domains (subscription_id, domain, registrable)"
-            " VALUES ($1, 'ada.test', 'ada.test')"
+            "INSERT INTO billing_domains"
+            " (subscription_id, name, unicode_name, skeleton, registrable, mode)"
+            " VALUES ($1, 'ada.test', 'ada.test', 'ada.test', 'ada.test', 'existing')"
         ),
         (
             "INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position,"

@@ -197,6 +197,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     deleted = "/api/admin/deleted-subscriptions/{id}"
     examples: dict[str, dict[str, Any]] = {
         "/api/checkout/create-session": {"body": order_a},
+        "/api/checkout/quote": {"body": order_a},
+        "/api/public/domains/check": {"name": "lovelace.org"},
         "/api/checkout/session/{session_id}": {"session_id": orders[0]["sessionId"]},
         "/api/public/checkout": {
             "body": {"planId": "starter", "term": "annually", "email": "kay@example.com"}

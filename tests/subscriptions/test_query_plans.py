@@ -72,8 +72,10 @@ INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, c
     kept_by)
 SELECT stripe_invoice_id, subscription_id, 1, 'usd', 'x', 'ada' FROM invoices
 WHERE subscription_id IS NOT NULL;
-INSERT INTO order_domains (subscription_id, domain, registrable, state)
-SELECT id, 'd-' || id || '.example', 'd-' || id || '.example', 'held' FROM subscriptions;
+INSERT INTO billing_domains
+    (subscription_id, customer_id, name, unicode_name, skeleton, registrable, mode, state, held_at)
+SELECT id, customer_id, d.name, d.name, d.name, d.name, 'existing', 'active', now()
+FROM subscriptions CROSS JOIN LATERAL (SELECT 'd-' || id || '.example' AS name) AS d;
 INSERT INTO domains (customer_id, domain_name, tld)
 SELECT id, 'm-' || id || '.example', 'example' FROM customers;
 INSERT INTO provisioning_holds (subscription_id, reason, placed_by)

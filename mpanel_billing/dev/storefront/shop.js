@@ -164,15 +164,40 @@ function billRow(name, amount, className = "") {
   );
 }
 
+function moneyIn(currency) {
+  const format = new Intl.NumberFormat("en-US", { style: "currency", currency });
+  const decimals = format.resolvedOptions().maximumFractionDigits;
+  return (amount) => format.format(amount / 10 ** decimals);
+}
+
+function domainRows(domain, money) {
+  const name = domain.unicodeName;
+  const rows = [];
+  if (domain.firstYear === 0) rows.push(billRow(`${name}, first year`, "free", "good"));
+  if (domain.renewal !== null) {
+    rows.push(billRow(`${name}, each further year`, money(domain.renewal), "later"));
+  }
+  if (domain.redemption !== null) {
+    rows.push(billRow(`${name}, back after it has expired`, money(domain.redemption), "later"));
+  }
+  return rows;
+}
+
 function showQuote(priced) {
-  const rows = priced.lines.map((line) => billRow(line.name, line.amount));
-  if (priced.freeDomain) rows.push(billRow(`${priced.freeDomain}, first year`, "free", "good"));
-  if (priced.discount) rows.push(billRow(priced.coupon, priced.discount, "good"));
-  rows.push(billRow("Due today", priced.dueToday, "total"));
-  if (priced.trialDays) rows.push(billRow(`After ${priced.trialDays} days`, priced.dueAfterTrial));
-  rows.push(billRow(`Then, ${priced.cycle.toLowerCase()}`, priced.perTerm, "later"));
+  const money = moneyIn(priced.currency);
+  const rows = priced.lines.map((line) => billRow(line.name, money(line.amount)));
+  if (priced.discount) rows.push(billRow(priced.coupon, money(-priced.discount), "good"));
+  rows.push(billRow("Due today", money(priced.dueToday), "total"));
+  if (priced.trialDays) {
+    rows.push(billRow(`After ${priced.trialDays} days`, money(priced.dueAfterTrial)));
+  }
+  const cycle = extras.cycles.find((known) => known.id === priced.billingCycle).label;
+  rows.push(billRow(`Then, ${cycle.toLowerCase()}`, money(priced.perTerm), "later"));
+  rows.push(...priced.domains.flatMap((domain) => domainRows(domain, money)));
+  const taken = priced.domains.find((domain) => domain.availability === "taken");
   quote.replaceChildren(
     element("table", { className: "bill" }, element("tbody", {}, ...rows)),
+    ...(taken ? [element("p", { className: "hint" }, `${taken.unicodeName} is not available.`)] : []),
   );
 }
 
@@ -192,7 +217,7 @@ function askForQuote() {
       return;
     }
     try {
-      const priced = await call("/demo/quote", orderOf());
+      const priced = await call("/api/checkout/quote", orderOf());
       if (turn === asked) showQuote(priced);
     } catch (problem) {
       if (turn === asked) showHint(sentenceOf(problem));

@@ -61,29 +61,30 @@ class SessionPath(Path):
     ]
 
 
+NOT_SOLD = (
+    "coupon_below_minimum",
+    "coupon_not_for_order",
+    "coupon_not_in_currency",
+    "currency_not_sold",
+    "cycle_not_sold",
+    "domain_not_included",
+    "invalid_domain",
+    "invalid_request",
+    "quantity_not_sold",
+    "several_cycles",
+    "several_plans",
+    "trial_not_offered",
+    "unknown_addon",
+    "unknown_coupon",
+    "unknown_cycle",
+    "unknown_plan",
+    "unknown_price",
+    "unknown_tld",
+)
+"""Codes of what the catalogue does not sell, or not together."""
+
 _NOT_FOR_SALE: Refusals = {
-    InvalidRequestError: (
-        "coupon_below_minimum",
-        "coupon_not_for_order",
-        "coupon_not_in_currency",
-        "currency_not_sold",
-        "cycle_not_sold",
-        "domain_not_included",
-        "domain_reserved",
-        "invalid_domain",
-        "invalid_request",
-        "quantity_not_sold",
-        "several_cycles",
-        "several_plans",
-        "trial_not_offered",
-        "unknown_addon",
-        "unknown_coupon",
-        "unknown_customer",
-        "unknown_cycle",
-        "unknown_plan",
-        "unknown_price",
-        "unknown_tld",
-    ),
+    InvalidRequestError: (*NOT_SOLD, "domain_reserved", "unknown_customer"),
     ConflictError: (
         "coupon_used",
         "coupon_used_up",
@@ -115,7 +116,7 @@ async def create(call: Call[None, None, CheckoutRequest]) -> PaymentPageResponse
     mPanel's backend, with its key, may order for an existing customer.
     """
     if call.body.customer_id and call.actor is None:
-        raise _customer_id_refused()
+        raise customer_id_refused()
     checkout = call.app[keys.CHECKOUT]
 
     async def read(catalogue: Catalogue) -> Purchase:
@@ -202,7 +203,8 @@ async def _open_page(
     return page
 
 
-def _customer_id_refused() -> UnauthenticatedError:
+def customer_id_refused() -> UnauthenticatedError:
+    """Return the error for a customer whom a caller without a key names."""
     return UnauthenticatedError(
         "Ordering for an existing customer requires mPanel's API key.",
         fields={"customerId": "requires an API key"},

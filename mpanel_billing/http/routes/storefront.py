@@ -7,13 +7,8 @@ from aiohttp import hdrs, web
 from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Product
-from mpanel_billing.catalogue.order import OrderLine, PricedOrder
-from mpanel_billing.catalogue.pricing import price_order
-from mpanel_billing.checkout.cart import read_order
 from mpanel_billing.checkout.sessions import load_offers
 from mpanel_billing.http import keys
-from mpanel_billing.http.request import read_json, validate
-from mpanel_billing.http.schemas.checkout import QuoteRequest
 
 routes = web.RouteTableDef()
 
@@ -68,15 +63,6 @@ async def list_extras(request: web.Request) -> web.Response:
     return web.json_response(_extras(catalogue), headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
-@routes.post("/demo/quote")
-async def quote(request: web.Request) -> web.Response:
-    """Price an order as `create-session` would, without placing it."""
-    body = validate(QuoteRequest, await read_json(request, strict=False), QuoteRequest.labels)
-    catalogue = await load_offers(request.app[keys.CHECKOUT])
-    order = read_order(body.to_selection(), catalogue)
-    return web.json_response(_quote(price_order(catalogue, order)))
-
-
 def _extras(catalogue: Catalogue) -> dict[str, object]:
     currency = catalogue.currency
     return {
@@ -100,25 +86,4 @@ def _prices(product: Product, currency: str) -> dict[str, str]:
         price.billing_cycle: money.format_money(price.unit_amount, currency)
         for price in product.prices
         if price.billing_cycle and price.currency == currency
-    }
-
-
-def _quote(priced: PricedOrder) -> dict[str, object]:
-    def shown(amount: int) -> str:
-        return money.format_money(amount, priced.currency)
-
-    def line_of(line: OrderLine) -> dict[str, str]:
-        return {"name": line.name, "amount": shown(line.amount)}
-
-    return {
-        "success": True,
-        "lines": [line_of(line) for line in priced.lines],
-        "freeDomain": priced.free_domain,
-        "discount": shown(-priced.discount) if priced.discount else None,
-        "coupon": priced.coupon.name if priced.coupon else None,
-        "trialDays": priced.trial_days,
-        "dueToday": shown(priced.due_today),
-        "dueAfterTrial": shown(priced.due_after_trial),
-        "perTerm": shown(priced.recurring_total),
-        "cycle": BILLING_CYCLES[priced.billing_cycle].label,
     }

@@ -123,7 +123,10 @@ class CartItemSchema(_Form):
 
 
 class QuoteRequest(_Form):
-    """What is ordered, in either shape."""
+    """What is ordered, in either shape.
+
+    `customerId` names an existing customer; only mPanel's backend may send it.
+    """
 
     plan_id: OptionalId = None
     billing_cycle: OptionalId = None
@@ -140,6 +143,7 @@ class QuoteRequest(_Form):
             description="How many of the plan or of an add-on, by its id; 1 of what is not named.",
         ),
     ] = Field(default_factory=dict)
+    customer_id: UUID | None = None
 
     def to_selection(self) -> Selection:
         """Return the selection for checkout."""
@@ -157,13 +161,9 @@ class QuoteRequest(_Form):
 
 
 class CheckoutRequest(QuoteRequest):
-    """The body of `POST /api/checkout/create-session`.
-
-    `customerId` names an existing customer; only mPanel's backend may send it.
-    """
+    """The body of `POST /api/checkout/create-session`."""
 
     customer: CustomerSchema
-    customer_id: UUID | None = None
     success_url: ReturnUrl = Field(default=None, alias="success_url")
     cancel_url: ReturnUrl = Field(default=None, alias="cancel_url")
 

@@ -94,6 +94,7 @@ async def begin_command(
         request=command.details,
         actual=service.actual,
         resources=service.resources,
+        domains=list(domains_in(command.details)),
     )
     return begun is not None
 

@@ -67,10 +67,10 @@ async def exchange(
     token: UUID,
     now: datetime | None,
 ) -> bool:
-    """Exchange the accounts and tenants of two subscriptions; False if the lease is lost.
+    """Exchange the accounts, tenants and names of two subscriptions; False if the lease is lost.
 
     Of accounts, those that the predecessor still has; it gets the successor's for the same
-    product types.
+    product types. Of names, the successor gets those that the predecessor holds.
     """
     both = {"subscription_id": subscription_id, "predecessor_id": predecessor_id}
     if await _queries.hold_works.fetch_value(conn, **both, token=token) is None:
@@ -82,5 +82,7 @@ async def exchange(
     given = await _queries.release_tenant.fetch_value(conn, subscription_id=subscription_id)
     for owner, tenant_id in ((subscription_id, taken), (predecessor_id, given)):
         await _queries.bind_tenant.execute(conn, subscription_id=owner, tenant_id=tenant_id)
+    await _queries.drop_undecided_names.execute(conn, subscription_id=subscription_id)
+    await _queries.take_names.execute(conn, **both)
     await _queries.finish_takeover.execute(conn, **both, now=now)
     return True

@@ -1,0 +1,114 @@
+"""What an order would cost, and whether its domains can be had; nothing is recorded.
+
+A quote depends on no e-mail address: what a buyer has had before is checked when they order.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+from uuid import UUID, uuid4
+
+from mpanel_billing.catalogue.model import Catalogue, Product
+from mpanel_billing.catalogue.order import Order, OrderedDomain, PricedOrder
+from mpanel_billing.catalogue.pricing import price_order
+from mpanel_billing.checkout import repository
+from mpanel_billing.checkout.cart import Selection, read_domain, read_order
+from mpanel_billing.checkout.repository import Asking
+from mpanel_billing.checkout.sessions import Checkout, load_offers
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.domains.names import DomainName
+from mpanel_billing.domains.repository import BUYERS_OWN, list_taken
+
+Availability = Literal["available", "taken", "unknown"]
+"""`taken`: another customer has the name, or nobody can order it. `unknown`: nobody has it here,
+and only its registry knows whether it can be registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A priced order, and the availability of each of its domains."""
+
+    priced: PricedOrder
+    domains: Sequence[tuple[OrderedDomain, Availability]]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDomain:
+    """A domain, its availability, and the product as which it is sold, None if it is not."""
+
+    domain: OrderedDomain
+    availability: Availability
+    product: Product | None
+    currency: str
+
+
+async def quote_order(
+    checkout: Checkout, selection: Selection, customer_id: UUID | None = None
+) -> Quote:
+    """Price what was selected, as `create_session` would; without any effect.
+
+    `customer_id`: mPanel vouches for this customer, whose names are not taken. Raises
+    InvalidRequestError for what is not sold. A coupon that has been used up reads as unknown.
+    """
+    catalogue = await _load(checkout, selection)
+    order = read_order(selection, catalogue)
+    async with acquired(checkout.mirror.pool) as conn:
+        offered = await _without_used_up(conn, checkout, catalogue, order)
+        priced = price_order(offered, order)
+        found = await _find_availability(conn, checkout, order.domains, customer_id)
+    return Quote(priced, [(domain, found[domain.ascii]) for domain in order.domains])
+
+
+async def check_domain(checkout: Checkout, text: str) -> CheckedDomain:
+    """Say whether a name can be ordered, and as what; InvalidRequestError if it is none."""
+    domain = read_domain(text, "new-or-transfer", field="name")
+    catalogue = await checkout.catalogue.get_catalogue()
+    async with acquired(checkout.mirror.pool) as conn:
+        found = await _find_availability(conn, checkout, [domain], None)
+    product = catalogue.domains.get(domain.ascii.partition(".")[2])
+    return CheckedDomain(domain, found[domain.ascii], product, catalogue.currency)
+
+
+async def _load(checkout: Checkout, selection: Selection) -> Catalogue:
+    """Return the offers; which coupons there are depends on time, so they are read anew."""
+    if selection.coupon_code:
+        return await load_offers(checkout)
+    return await checkout.catalogue.get_catalogue()
+
+
+async def _without_used_up(
+    conn: Connection, checkout: Checkout, catalogue: Catalogue, order: Order
+) -> Catalogue:
+    """Leave the order's coupon out if as many orders have it as may."""
+    coupon = catalogue.coupons_by_code.get((order.coupon_code or "").strip())
+    if coupon is None or coupon.max_redemptions is None:
+        return catalogue
+    nobody = Asking(uuid4(), uuid4(), b"", vouched=False, livemode=checkout.mirror.livemode)
+    taken = await repository.count_taken(conn, nobody, uuid4(), coupon.code)
+    if taken.coupons < coupon.max_redemptions:
+        return catalogue
+    return replace(
+        catalogue, coupons=tuple(each for each in catalogue.coupons if each is not coupon)
+    )
+
+
+async def _find_availability(
+    conn: Connection,
+    checkout: Checkout,
+    domains: Sequence[OrderedDomain],
+    customer_id: UUID | None,
+) -> Mapping[str, Availability]:
+    """Return the availability of each domain by its name in ASCII."""
+    if not domains:
+        return {}
+    names = [DomainName(domain.ascii, domain.unicode) for domain in domains]
+    taken = await list_taken(conn, names, vouched_customer=customer_id)
+    taken |= {name.ascii for name in names if checkout.reserved.reserve(name)}
+    return {domain.ascii: _availability(domain, taken) for domain in domains}
+
+
+def _availability(domain: OrderedDomain, taken: set[str]) -> Availability:
+    if domain.ascii in taken:
+        return "taken"
+    return "available" if domain.mode in BUYERS_OWN else "unknown"

@@ -1,0 +1,134 @@
+"""`mpanel-billing domains`: who has which name, and how far its registration is."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import asyncpg
+import typer
+
+from mpanel_billing.access import audit
+from mpanel_billing.access.audit import Target, command_line_actor
+from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.output import moment_text, print_line
+from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.domains import repository
+from mpanel_billing.domains.names import DomainName, read_name
+from mpanel_billing.domains.reserved import load_reserved_names
+from mpanel_billing.errors import ConflictError, NotFoundError
+from mpanel_billing.settings import load_settings
+
+app = typer.Typer(
+    help="Domains: who has which name, and how far its registration is.", no_args_is_help=True
+)
+
+
+def _read(text: str) -> DomainName:
+    try:
+        return read_name(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} {error}") from None
+
+
+Name = Annotated[
+    DomainName, typer.Argument(parser=_read, metavar="NAME", help="In ASCII or Unicode.")
+]
+
+
+@app.command("list")
+def list_(
+    *,
+    state: Annotated[
+        str | None, typer.Option(help="Only those in this state, such as `registering`.")
+    ] = None,
+    customer: Annotated[
+        UUID | None, typer.Option(help="All of this customer, those that are only ordered too.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number.")] = 100,
+) -> None:
+    """List domains, those ordered last first."""
+    if state is not None and customer is not None:
+        raise typer.BadParameter("name a state or a customer")
+
+    async def read(pool: Pool) -> Sequence[asyncpg.Record]:
+        async with acquired(pool) as conn:
+            if customer is not None:
+                return await repository.list_of_customer(conn, customer, limit)
+            return await repository.list_domains(conn, state, limit)
+
+    rows = with_pool(read)
+    for row in rows:
+        print_line(_line(row))
+    if not rows:
+        typer.echo("no domains")
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Show who has a name, who had it, and which orders want it."""
+    rows = with_pool(lambda pool: _rows_of(pool, name))
+    for row in rows:
+        print_line(_line(row))
+        for word in ("created_at", "held_at", "paid_at", "registered_at"):
+            if row[word]:
+                print_line(f"  {_EVENTS[word]} {moment_text(row[word])}")
+    if not rows:
+        raise NotFoundError(f"Nobody has ordered {name.unicode}.")
+
+
+@app.command()
+def check(name: Name) -> None:
+    """Say whether a new customer could order a name."""
+    settings = load_settings()
+    reserved = load_reserved_names(
+        settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
+    )
+    if reserved.reserve(name):
+        print_line(f"{name.unicode}: nobody can order it")
+    elif with_pool(lambda pool: _is_taken(pool, name)):
+        print_line(f"{name.unicode}: a customer has it, one under or above it, or one like it")
+    else:
+        print_line(f"{name.unicode}: nobody has it here")
+
+
+@app.command()
+def release(name: Name) -> None:
+    """Let others have a name that a customer has kept after the end of their subscription."""
+    customer_id = with_pool(lambda pool: _release(pool, name))
+    typer.echo(f"released; it was customer {customer_id}'s")
+
+
+_EVENTS = {
+    "created_at": "ordered",
+    "held_at": "held since",
+    "paid_at": "found paid",
+    "registered_at": "registered or transferred",
+}
+
+
+async def _rows_of(pool: Pool, name: DomainName) -> Sequence[asyncpg.Record]:
+    async with acquired(pool) as conn:
+        return await repository.list_of_name(conn, name)
+
+
+async def _is_taken(pool: Pool, name: DomainName) -> bool:
+    async with acquired(pool) as conn:
+        return bool(await repository.list_taken(conn, [name], vouched_customer=None))
+
+
+async def _release(pool: Pool, name: DomainName) -> UUID:
+    async with transaction(pool) as conn:
+        customer_id = await repository.release_kept(conn, name)
+        if customer_id is None:
+            raise ConflictError(f"No customer has kept {name.unicode}: see `domains show`.")
+        target = Target("customer", str(customer_id))
+        by = command_line_actor()
+        await audit.record(conn, by, "domain.release", target, {"domain": name.ascii})
+    return customer_id
+
+
+def _line(row: asyncpg.Record) -> str:
+    whose = f"customer {row['customer_id']}" if row["customer_id"] else "no customer record"
+    what = f"subscription {row['subscription_id']}" if row["subscription_id"] else "no tenant"
+    shown = f" ({row['unicode_name']})" if row["unicode_name"] != row["name"] else ""
+    return f"{row['name']}{shown}  {row['mode']}  {row['state']}  {whose}  {what}"
