@@ -65,6 +65,14 @@ def test_each_document_that_the_code_refers_to_exists() -> None:
     assert missing == set()
 
 
+def test_each_decision_has_a_number_of_its_own() -> None:
+    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [path.name.partition("-")[0] for path in decisions]
+    assert len(set(numbers)) == len(numbers), numbers
+    for path in decisions:
+        assert path.read_text().startswith(f"# {int(path.name[:4])}. "), path.name
+
+
 def _ends_a_path(path: str) -> bool:
     return (ROOT / path).exists() or any(file.endswith(f"/{path}") for file in FILES)
 

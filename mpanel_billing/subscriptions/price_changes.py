@@ -1,7 +1,7 @@
 """Give Stripe the prices that were announced, shortly before the renewals from which they count.
 
 Until then the customer's items stay as they are: what they change, cancel or plan in the meantime
-rests on the price that they pay. Why: docs/decisions/0039-prices-for-those-who-have-them.md.
+rests on the price that they pay. Why: docs/decisions/0041-prices-for-those-who-have-them.md.
 """
 
 import logging
