@@ -44,6 +44,9 @@ RESUMABLE_FOR = timedelta(hours=23)
 
 NEVER = timedelta(0)
 
+_DONE_ALREADY = frozenset({"no_change_planned", "not_cancelled", "not_in_trial"})
+"""The codes of refusals that say that nothing of the request is left to do."""
+
 
 @dataclass(frozen=True, slots=True)
 class StripeRequest:
@@ -178,7 +181,7 @@ async def _claim(
         return await repository.changes.resume_change(
             conn, known, known.attempt, known.params, lease_seconds
         )
-    params = await decide(conn)
+    params = await _decided(conn, decide, known)
     if params is None:
         if known:  # Stripe answered with an error, and did it all the same
             await repository.changes.note_done(conn, known)
@@ -200,6 +203,16 @@ async def _claim(
     if inserted is None:
         raise _key_reused()
     return inserted
+
+
+async def _decided(conn: Connection, decide: Decide, known: Change | None) -> Params | None:
+    """Decide; a repeat of what Stripe did, but answered with an error, has nothing to do."""
+    try:
+        return await decide(conn)
+    except ConflictError as error:
+        if known is None or error.code not in _DONE_ALREADY:
+            raise
+        return None
 
 
 def _is_same(known: Change, request: StripeRequest) -> bool:
