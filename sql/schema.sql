@@ -4580,7 +4580,7 @@ CREATE TABLE billing_changes (
     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
-    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
@@ -4588,7 +4588,7 @@ COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at St
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
@@ -6580,6 +6580,7 @@ CREATE TABLE coupons (
     expires_at timestamp with time zone,
     products text[] DEFAULT '{}'::text[] NOT NULL,
     first_order_only boolean DEFAULT false NOT NULL,
+    retention boolean DEFAULT false NOT NULL,
     minimum_amount bigint,
     stripe_coupon_id text,
     livemode boolean,
@@ -6612,6 +6613,7 @@ COMMENT ON COLUMN coupons.max_per_customer IS 'How many of them may be one perso
 COMMENT ON COLUMN coupons.expires_at IS 'From then on it cannot be ordered; null: no end';
 COMMENT ON COLUMN coupons.products IS 'Codes of the plans and add-ons that it is taken off; empty: everything in the order';
 COMMENT ON COLUMN coupons.first_order_only IS 'Only for who has had no subscription before';
+COMMENT ON COLUMN coupons.retention IS 'Not for orders: offered to who wants to cancel';
 COMMENT ON COLUMN coupons.minimum_amount IS 'What the order must come to before the discount, in minor units of currency; null: any sum';
 COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe; null: not pushed yet';
 COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';

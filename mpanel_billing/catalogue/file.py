@@ -180,6 +180,8 @@ def _odd_coupons(file: CatalogueFile) -> Iterator[Found]:
             yield (*path, "percent_off"), "must have at most two decimals"
         if (coupon.duration == "repeating") != (coupon.duration_in_months is not None):
             yield (*path, "duration"), "needs duration_in_months if and only if it is repeating"
+        if coupon.retention and (coupon.products or coupon.first_order_only):
+            yield (*path, "retention"), "is of a whole subscription that there is already"
         for place, code in enumerate(coupon.products):
             if code not in recurring:
                 yield (*path, "products", place), f"{code!r} is not a plan or add-on of this file"

@@ -89,6 +89,7 @@ class Coupon:
     It is taken off all lines, or off those of `products` (codes). It takes an order of
     `minimum_amount`, in minor units of `currency`, before the discount. At most `max_redemptions`
     orders have it, `max_per_customer` of one person, with `first_order_only` their first one.
+    `retention`: not for orders, but offered to who wants to cancel.
     """
 
     code: str
@@ -104,6 +105,7 @@ class Coupon:
     expires_at: datetime | None = None
     products: tuple[str, ...] = ()
     first_order_only: bool = False
+    retention: bool = False
     minimum_amount: int | None = None
 
     @property

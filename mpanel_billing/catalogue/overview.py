@@ -61,6 +61,7 @@ def catalogue_json(catalogue: Catalogue) -> dict[str, Any]:
                 "expires_at": coupon.expires_at and coupon.expires_at.isoformat(),
                 "products": coupon.products,
                 "first_order_only": coupon.first_order_only,
+                "retention": coupon.retention,
                 "minimum_amount": coupon.minimum_amount,
                 "stripe_coupon_id": coupon.stripe_coupon_id,
             }
@@ -141,6 +142,8 @@ def _limits(coupon: Coupon) -> Iterator[str]:
         yield f"{coupon.max_redemptions} orders"
     if coupon.max_per_customer is not None:
         yield f"{coupon.max_per_customer} per customer"
+    if coupon.retention:
+        yield "offered at cancellation"
     if coupon.first_order_only:
         yield "first order only"
     if coupon.expires_at is not None:

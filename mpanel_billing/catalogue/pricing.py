@@ -108,7 +108,7 @@ def _find_coupon(catalogue: Catalogue, order: Order) -> Coupon | None:
     if order.coupon_code is None:
         return None
     coupon = catalogue.coupons_by_code.get(order.coupon_code.strip().upper())
-    if coupon is None:
+    if coupon is None or coupon.retention:
         msg = f'The coupon "{_shown(order.coupon_code)}" is not valid.'
         raise InvalidRequestError(
             msg, code="unknown_coupon", fields={"couponCode": "not a valid coupon"}

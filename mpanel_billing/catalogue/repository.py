@@ -251,5 +251,6 @@ def _coupon(row: Row) -> Coupon:
         expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
         products=tuple(row["products"]),
         first_order_only=row["first_order_only"],
+        retention=row["retention"],
         minimum_amount=row["minimum_amount"],
     )

@@ -54,6 +54,7 @@ def coupon_rows(file: CatalogueFile) -> list[Row]:
             "expires_at": coupon.expires_at.isoformat() if coupon.expires_at else None,
             "products": coupon.products,
             "first_order_only": coupon.first_order_only,
+            "retention": coupon.retention,
             "minimum_amount": coupon.minimum_amount,
         }
         for coupon in file.coupons

@@ -211,7 +211,8 @@ class CouponEntry(Entry):
     """A discount on an order: a percentage, or an amount in the file's currency.
 
     With `products` it is one on these plans and add-ons only. `minimum_amount`: of the order
-    before the discount, in the file's currency.
+    before the discount, in the file's currency. `retention`: not for orders, but offered to who
+    wants to cancel.
     """
 
     code: CouponCode
@@ -225,6 +226,7 @@ class CouponEntry(Entry):
     expires_at: AwareDatetime | None = None
     products: Many[Code] = ()
     first_order_only: bool = False
+    retention: bool = False
     minimum_amount: Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)] | None = None
 
     @property

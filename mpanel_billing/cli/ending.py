@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from mpanel_billing.cli.options import Reason, Subscription
-from mpanel_billing.cli.output import moment_text
+from mpanel_billing.cli.options import OptionalReason, Reason, Subscription
+from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.cli.subscriptions import Key, print_changed, run_for
 from mpanel_billing.money import format_money
 
@@ -91,3 +91,30 @@ def trial(
             lambda mirror, request: trials.change_trial(mirror, request, ends_at, reason=reason),
         )
     )
+
+
+def offer(
+    subscription: Subscription,
+    *,
+    take: Annotated[bool, typer.Option("--take", help="Give it to them.")] = False,
+    reason: OptionalReason = None,
+    key: Key = None,
+) -> None:
+    """Show what a customer who wants to cancel is offered; --take gives it to them."""
+    from mpanel_billing.subscriptions import retention_offers  # noqa: PLC0415 - see above
+
+    if take:
+        print_changed(
+            run_for(
+                subscription,
+                key,
+                lambda mirror, request: retention_offers.take_offer(mirror, request, reason=reason),
+            )
+        )
+        return
+    found = run_for(subscription, key, retention_offers.find_offer)
+    if found is None:
+        typer.echo("nothing is offered")
+        return
+    amount = format_money(found.amount, found.currency)
+    print_line(f"{found.coupon.code}: {found.coupon.name}; next charge {amount}")

@@ -171,6 +171,13 @@ async def attach_coupon(
     )
 
 
+async def list_discounts(gateway: StripeGateway, stripe_subscription_id: str) -> list[str]:
+    """Return the ids of the discounts that a subscription has; StripeError."""
+    async with translated():
+        held = await gateway.client.v1.subscriptions.retrieve_async(stripe_subscription_id)
+    return [one if isinstance(one, str) else one.id for one in held.discounts]
+
+
 async def has_coupon(gateway: StripeGateway, stripe_subscription_id: str, coupon: str) -> bool:
     """Return whether the subscription currently has a discount of this coupon."""
     async with translated():

@@ -44,7 +44,7 @@ RESUMABLE_FOR = timedelta(hours=23)
 
 NEVER = timedelta(0)
 
-_DONE_ALREADY = frozenset({"no_change_planned", "not_cancelled", "not_in_trial"})
+_DONE_ALREADY = frozenset({"no_change_planned", "no_offer", "not_cancelled", "not_in_trial"})
 """The codes of refusals that say that nothing of the request is left to do."""
 
 

@@ -103,6 +103,7 @@ CREATE TABLE coupons (
     expires_at timestamptz,
     products text[] NOT NULL DEFAULT '{}',
     first_order_only boolean NOT NULL DEFAULT FALSE,
+    retention boolean NOT NULL DEFAULT FALSE,
     minimum_amount bigint CHECK (minimum_amount > 0),
     stripe_coupon_id text UNIQUE,
     livemode boolean,
@@ -126,6 +127,7 @@ COMMENT ON COLUMN coupons.max_redemptions IS 'How many orders may have it, open 
 COMMENT ON COLUMN coupons.max_per_customer IS 'How many of them may be one person''s; null: any number';
 COMMENT ON COLUMN coupons.expires_at IS 'From then on it cannot be ordered; null: no end';
 COMMENT ON COLUMN coupons.products IS 'Codes of the plans and add-ons that it is taken off; empty: everything in the order';
+COMMENT ON COLUMN coupons.retention IS 'Not for orders: offered to who wants to cancel';
 COMMENT ON COLUMN coupons.first_order_only IS 'Only for who has had no subscription before';
 COMMENT ON COLUMN coupons.minimum_amount IS 'What the order must come to before the discount, in minor units of currency; null: any sum';
 COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe; null: not pushed yet';

@@ -256,7 +256,7 @@ CREATE TABLE billing_changes (
     invoice_id uuid, -- references invoices: see invoice_links, which locks that table
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
-        'change_plan', 'undo_change', 'change_price', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note',
+        'change_plan', 'undo_change', 'change_price', 'take_offer', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note',
         'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible'
     )),
     request_key text,
@@ -294,7 +294,7 @@ COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at St
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: a change of a subscription';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';

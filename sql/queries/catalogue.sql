@@ -83,6 +83,7 @@
 --     expires_at timestamp with time zone,
 --     products text[] DEFAULT '{}'::text[] NOT NULL,
 --     first_order_only boolean DEFAULT false NOT NULL,
+--     retention boolean DEFAULT false NOT NULL,
 --     minimum_amount bigint,
 --     stripe_coupon_id text,
 --     livemode boolean,
@@ -189,6 +190,7 @@ coupons_on_offer AS (
                 'expires_at', coupons.expires_at,
                 'products', coupons.products,
                 'first_order_only', coupons.first_order_only,
+                'retention', coupons.retention,
                 'minimum_amount', coupons.minimum_amount,
                 'stripe_coupon_id', CASE
                     WHEN coupons.livemode = :livemode::boolean THEN coupons.stripe_coupon_id
@@ -460,6 +462,7 @@ INSERT INTO coupons (
     expires_at,
     products,
     first_order_only,
+    retention,
     minimum_amount
 )
 SELECT
@@ -475,6 +478,7 @@ SELECT
     entry.expires_at,
     entry.products,
     entry.first_order_only,
+    entry.retention,
     entry.minimum_amount
 FROM jsonb_to_recordset(:coupons::jsonb) AS entry (
     code text,
@@ -489,6 +493,7 @@ FROM jsonb_to_recordset(:coupons::jsonb) AS entry (
     expires_at timestamptz,
     products text [],
     first_order_only boolean,
+    retention boolean,
     minimum_amount bigint
 )
 ON CONFLICT (code) DO UPDATE
@@ -504,6 +509,7 @@ SET
     expires_at = excluded.expires_at,
     products = excluded.products,
     first_order_only = excluded.first_order_only,
+    retention = excluded.retention,
     minimum_amount = excluded.minimum_amount,
     stripe_coupon_id = NULL,
     livemode = NULL,
@@ -521,6 +527,7 @@ WHERE (
     coupons.expires_at,
     coupons.products,
     coupons.first_order_only,
+    coupons.retention,
     coupons.minimum_amount,
     coupons.active
 ) IS DISTINCT FROM (
@@ -535,6 +542,7 @@ WHERE (
     excluded.expires_at,
     excluded.products,
     excluded.first_order_only,
+    excluded.retention,
     excluded.minimum_amount,
     TRUE
 )

@@ -27,7 +27,7 @@
 --     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
 --     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
 --     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
---     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
 --     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
@@ -246,6 +246,15 @@ ON CONFLICT (stripe_schedule_id) DO NOTHING;
 UPDATE billing_planned_changes
 SET planned_at = coalesce(planned_at, now())
 WHERE stripe_schedule_id = :stripe_schedule_id;
+
+-- name: has_taken_offer(subscription_id)$
+SELECT EXISTS (
+    SELECT 1
+    FROM billing_changes AS c
+    WHERE c.subject_id = :subscription_id::uuid
+      AND c.kind = 'take_offer'
+      AND c.state = 'done'
+);
 
 -- name: list_unplanned(most)
 -- Schedules that were made, and of which it is not known whether Stripe took the change: whoever asked for

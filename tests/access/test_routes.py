@@ -24,14 +24,15 @@ Route = tuple[str, str]
 ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 TRIED_ELSEWHERE = {
     ("POST", "/api/billing/subscriptions/{id}/end"),
+    ("POST", "/api/billing/subscriptions/{id}/take-offer"),
     ("POST", "/api/billing/subscriptions/{id}/trial"),
     *(
         ("POST", f"/api/billing/invoices/{{id}}/{verb}")
         for verb in ("finalize", "pay", "mark-paid", "void", "mark-uncollectible")
     ),
 }
-"""They need a trial or an open invoice, or leave an entry for each refund: test_endings.py and
-test_invoice_actions.py of tests/subscriptions."""
+"""They need a trial, an offer or an open invoice, or leave an entry for each refund:
+test_endings.py, test_retention_offers.py and test_invoice_actions.py of tests/subscriptions."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",

@@ -215,6 +215,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{billing}/trial": {"id": others.trials[1], "body": {"reason": "it was agreed"}},
         f"{billing}/preview-pause": {"id": ids[1], "body": {}},
         f"{billing}/pause": {"id": others.pausing, "body": {"reason": "a season without guests"}},
+        f"{billing}/retention-offer": {"id": ids[1], "customerId": customer},
+        f"{billing}/take-offer": {"id": ids[1], "body": {"reason": "stays for less"}},
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
         f"{billing}/resume": {"id": ids[2], "body": {}},
         "/api/billing/invoices": {"customerId": customer},

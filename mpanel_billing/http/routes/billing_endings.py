@@ -12,18 +12,21 @@ from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
 from mpanel_billing.http.request import IdPath
-from mpanel_billing.http.schemas.base import OwnerRequest
+from mpanel_billing.http.schemas.base import OwnerQuery, OwnerRequest
 from mpanel_billing.http.schemas.endings import (
     EndPreviewResponse,
     EndRequest,
     PreviewEndRequest,
     PreviewTrialRequest,
+    RetentionOfferResponse,
+    TakeOfferRequest,
     TrialPreviewResponse,
     TrialRequest,
 )
 from mpanel_billing.http.schemas.subscriptions import SubscriptionChangeResponse
 from mpanel_billing.subscriptions.ending import end_now, preview_ending
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.retention_offers import find_offer, take_offer
 from mpanel_billing.subscriptions.trials import change_trial, preview_trial
 
 routes = Endpoints("billing")
@@ -87,6 +90,46 @@ async def post_end(call: KeyedCall[IdPath, None, EndRequest]) -> SubscriptionCha
     """End a subscription now, and give back its unused time; honours `Idempotency-Key`."""
     mirror = call.app[keys.MIRROR]
     return SubscriptionChangeResponse.of(await end_now(mirror, _request(call), call.body.ending))
+
+
+@routes.endpoint(
+    "GET",
+    f"{_ONE}/retention-offer",
+    scope="billing:read",
+    refusals={**_UNKNOWN, ConflictError: ("not_paid", "subscription_ended")},
+)
+async def get_offer(call: KeyedCall[IdPath, OwnerQuery]) -> RetentionOfferResponse:
+    """Return what a customer who wants to cancel is offered to stay."""
+    request = ChangeRequest(call.actor, call.path.id, call.query.named)
+    return RetentionOfferResponse.of(await find_offer(call.app[keys.MIRROR], request))
+
+
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/take-offer",
+    scope="billing:change",
+    idempotent=True,
+    body_optional=True,
+    calls_stripe=True,
+    refusals={
+        **_UNKNOWN,
+        SubscriptionScheduledError: (),
+        ConflictError: (
+            "change_in_progress",
+            "idempotency_key_reused",
+            "no_offer",
+            "not_paid",
+            "subscription_ended",
+        ),
+    },
+)
+async def post_take_offer(
+    call: KeyedCall[IdPath, None, TakeOfferRequest],
+) -> SubscriptionChangeResponse:
+    """Give a customer what they are offered to stay; honours `Idempotency-Key`."""
+    return SubscriptionChangeResponse.of(
+        await take_offer(call.app[keys.MIRROR], _request(call), reason=call.body.reason)
+    )
 
 
 @routes.endpoint(

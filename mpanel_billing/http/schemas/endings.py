@@ -8,10 +8,11 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
-from mpanel_billing.http.schemas.base import Moment, OwnerRequest, Response
+from mpanel_billing.http.schemas.base import Moment, OwnerRequest, Response, Schema
 from mpanel_billing.subscriptions.ending import Ending, GivenBack, UnusedTime
 from mpanel_billing.subscriptions.lifecycle import Feedback
 from mpanel_billing.subscriptions.pausing import PausePreview, Way
+from mpanel_billing.subscriptions.retention_offers import RetentionOffer
 from mpanel_billing.subscriptions.trials import TrialPreview
 
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -35,6 +36,53 @@ class CancelRequest(OwnerRequest):
     at_period_end: Annotated[bool, Field(strict=True)] = True
     reason: Comment | None = None
     feedback: Feedback | None = None
+
+
+class TakeOfferRequest(OwnerRequest):
+    """Why the customer stays, for the record."""
+
+    reason: Comment | None = None
+
+
+class RetentionOfferSchema(Schema):
+    """A coupon for a customer who stays: `duration` is Stripe's, amounts are in minor units.
+
+    `nextCharge` is what they are charged next with it, before taxes and the balance.
+    """
+
+    coupon: str
+    name: str
+    percent_off: float | None
+    amount_off: int | None
+    currency: str
+    duration: str
+    duration_in_months: int | None
+    next_charge: int
+
+
+class RetentionOfferResponse(Response):
+    """What a customer who wants to cancel is offered; null: nothing."""
+
+    offer: RetentionOfferSchema | None
+
+    @classmethod
+    def of(cls, offer: RetentionOffer | None) -> Self:
+        """Build the response from an offer."""
+        if offer is None:
+            return cls(offer=None)
+        coupon = offer.coupon
+        return cls(
+            offer=RetentionOfferSchema(
+                coupon=coupon.code,
+                name=coupon.name,
+                percent_off=None if coupon.percent_off is None else float(coupon.percent_off),
+                amount_off=coupon.amount_off,
+                currency=offer.currency,
+                duration=coupon.duration,
+                duration_in_months=coupon.duration_in_months,
+                next_charge=offer.amount,
+            )
+        )
 
 
 class PreviewEndRequest(OwnerRequest):

@@ -13,6 +13,7 @@ Kind = Literal[
     "change_plan",
     "undo_change",
     "change_price",
+    "take_offer",
     "pause",
     "trial",
     "cancel",
@@ -183,6 +184,11 @@ async def list_unplanned(conn: Connection, most: int) -> list[tuple[str, str]]:
     """
     rows = await _changes.list_unplanned.fetch(conn, most=most)
     return [(row["stripe_schedule_id"], row["stripe_subscription_id"]) for row in rows]
+
+
+async def has_taken_offer(conn: Connection, subscription_id: UUID) -> bool:
+    """Return whether a subscription was kept by a retention offer before."""
+    return bool(await _changes.has_taken_offer.fetch_value(conn, subscription_id=subscription_id))
 
 
 async def close_change(

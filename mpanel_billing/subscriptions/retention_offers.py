@@ -1,0 +1,110 @@
+"""Offer a coupon of the catalogue to a customer who wants to cancel, once, and give it to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from mpanel_billing import money
+from mpanel_billing.catalogue.model import Coupon
+from mpanel_billing.catalogue.repository import load_catalogue
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import ConflictError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.subscriptions import list_discounts
+from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.lifecycle import (
+    REASON,
+    Changed,
+    ChangeRequest,
+    make_change,
+    require_changeable,
+)
+from mpanel_billing.subscriptions.records import Subscription
+
+_OFFERED_IN = frozenset({"active", "trialing", "past_due"})
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionOffer:
+    """A coupon for a customer who stays; `amount` is their next charge with it, in minor units.
+
+    `amount` is before taxes and the balance.
+    """
+
+    coupon: Coupon
+    currency: str
+    amount: int
+
+
+async def find_offer(mirror: Mirror, request: ChangeRequest) -> RetentionOffer | None:
+    """Return what a customer is offered to stay; None if there is nothing, or they had it.
+
+    NotFoundError, ConflictError for a subscription that has ended or was never paid.
+    """
+    async with acquired(mirror.pool) as conn:
+        return await _find(conn, mirror, await require_changeable(conn, mirror, request))
+
+
+async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | None) -> Changed:
+    """Give the customer what they are offered, and take a scheduled cancellation back.
+
+    The discounts that they have stay. ConflictError if nothing is offered; NotFoundError,
+    StripeError.
+    """
+    discounts: list[str] = []
+
+    async def prepare() -> None:
+        async with acquired(mirror.pool) as conn:
+            held = await require_changeable(conn, mirror, request)
+        discounts[:] = await list_discounts(mirror.stripe, held.stripe_id or "")
+
+    async def decide(conn: Connection) -> Mapping[str, Any]:
+        held = await require_changeable(conn, mirror, request)
+        offer = await _find(conn, mirror, held)
+        if offer is None:
+            raise ConflictError("There is no offer for this subscription.", code="no_offer")
+        kept = [{"discount": one} for one in discounts]
+        why = {REASON: reason} if reason else {}
+        coupon = {"coupon": offer.coupon.stripe_coupon_id}
+        return {"discounts": [*kept, coupon], **_staying(held), **why}
+
+    asked = {"reason": reason}
+    return await make_change(mirror, request, "take_offer", asked, decide, prepare=prepare)
+
+
+def _staying(held: Subscription) -> dict[str, Any]:
+    """Return the params that take a cancellation back; the portal sets a date for it."""
+    if held.cancel_at_period_end:
+        return {"cancel_at_period_end": False}
+    return {"cancel_at": ""} if held.cancel_at else {}
+
+
+async def _find(conn: Connection, mirror: Mirror, held: Subscription) -> RetentionOffer | None:
+    """Return the first coupon by its code that the subscription can have."""
+    if held.stripe_status not in _OFFERED_IN or held.collection_paused or held.to_come:
+        return None
+    if await repository.changes.has_taken_offer(conn, held.id):
+        return None
+    catalogue = await load_catalogue(conn, livemode=mirror.livemode)
+    for coupon in catalogue.coupons:
+        if coupon.retention and _suits(coupon, held):
+            return RetentionOffer(coupon, held.currency, _amount_with(coupon, held))
+    return None
+
+
+def _suits(coupon: Coupon, held: Subscription) -> bool:
+    if coupon.stripe_coupon_id is None or coupon.currency not in {None, held.currency}:
+        return False
+    if held.amount < (coupon.minimum_amount or 1):
+        return False
+    return all(one.coupon != coupon.stripe_coupon_id for one in held.discounts)
+
+
+def _amount_with(coupon: Coupon, held: Subscription) -> int:
+    amount = held.due_net or 0
+    if coupon.amount_off is not None:
+        return max(amount - coupon.amount_off, 0)
+    percent = coupon.percent_off or Decimal(0)
+    return amount - money.round_to_step(amount * percent / 100, held.currency)
