@@ -29,8 +29,12 @@ from mpanel_billing.mirror.types.subscription import SubscriptionFacts, is_lost_
 logger = logging.getLogger(__name__)
 
 _WRITING_ORDER = tuple(each.object_type for each in MIRRORED)
-_LOCKED_LAST = ("order", "in", "sub", "cus")
-"""Lock kinds that several types share, narrow to wide; all other kinds are locked before them."""
+_LOCKED_LAST = ("order", "cus", "in", "sub")
+"""Lock kinds that several types share; all other kinds are locked before them.
+
+Those of invoices and subscriptions come last, in this order: `billing_apply_snapshots_v1` takes
+further ones of them, which only the rows name.
+"""
 
 
 @dataclass(frozen=True, slots=True)

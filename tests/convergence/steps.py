@@ -213,6 +213,12 @@ def pause_collection(life: Life) -> None:
     life.update(pause_collection=None if paused else {"behavior": "void"})
 
 
+def plan_ahead(life: Life) -> None:
+    """Put it under a schedule, or release that."""
+    planned = life.subscription.get("schedule")
+    life.update(schedule=None if planned else f"sub_sched_{life.name}")
+
+
 def pause(life: Life) -> None:
     _pause(life, "pause_requested")
 
@@ -264,6 +270,7 @@ ALIVE: tuple[Callable[[Life], None], ...] = (
     end_at_period_end,
     keep,
     pause_collection,
+    plan_ahead,
     pause,
     pause_after_failure,
     resume,

@@ -30,7 +30,7 @@ REFUND: dict[str, Any] = {"id": "re_1", "object": "refund", "status": "succeeded
 REFUND |= {"amount": 500, "currency": "usd", "payment_intent": "pi_1"}
 
 LOCKED = {
-    "subscription": (made.subscription(), ["sub:sub_1", "cus:cus_1"]),
+    "subscription": (made.subscription(), ["cus:cus_1", "sub:sub_1"]),
     "invoice": (made.invoice(), ["in:in_1", "sub:sub_1"]),
     "invoice without a subscription": (made.invoice(subscription=None), ["in:in_1"]),
     "payment": (made.invoice_payment(), ["pi:pi_1", "in:in_1"]),
