@@ -4679,13 +4679,22 @@ CREATE TABLE billing_domains (
     held_at timestamp with time zone,
     paid_at timestamp with time zone,
     registered_at timestamp with time zone,
+    price bigint,
+    order_total bigint,
+    currency text,
+    given_back_at timestamp with time zone,
+    last_error text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT billing_domains_check CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
-    CONSTRAINT billing_domains_check1 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
-    CONSTRAINT billing_domains_check2 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+    CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
+    CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
+    CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
+    CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
+    CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+    CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
+    CONSTRAINT billing_domains_price_check CHECK ((price >= 0)),
     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'active'::text, 'released'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_domains IS 'The domain names that orders are for, who has got them, and how far their registration is';
@@ -4701,6 +4710,11 @@ COMMENT ON COLUMN billing_domains.subscription_id IS 'The subscription whose ten
 COMMENT ON COLUMN billing_domains.held_at IS 'Since when others cannot get it: the order was paid, or its trial began; null: not decided, or another customer had it';
 COMMENT ON COLUMN billing_domains.paid_at IS 'When its registration was found to be paid for; null: it is not, or there is nothing to pay';
 COMMENT ON COLUMN billing_domains.registered_at IS 'When the service said that it was registered or transferred; null: it was not, by us';
+COMMENT ON COLUMN billing_domains.price IS 'What the order says that it costs, less its share of the discount, in minor units; null: nothing, or not known';
+COMMENT ON COLUMN billing_domains.order_total IS 'What all of that order costs, less the discount: the name''s part of the first bill is price / order_total';
+COMMENT ON COLUMN billing_domains.currency IS 'Of price and order_total, lower case as Stripe writes it';
+COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because another customer had it';
+COMMENT ON COLUMN billing_domains.last_error IS 'Why its price could not be refunded';
 COMMENT ON COLUMN billing_domains.created_at IS 'When it was ordered';
 COMMENT ON COLUMN billing_domains.updated_at IS 'When this row was last changed';
 
@@ -7008,6 +7022,7 @@ CREATE TABLE subscription_charges (
     code text NOT NULL,
     description text NOT NULL,
     price_id uuid,
+    domain text,
     amount bigint,
     currency text,
     state text NOT NULL,
@@ -7033,6 +7048,7 @@ COMMENT ON COLUMN subscription_charges.kind IS 'one_time: a sum; discount: a cou
 COMMENT ON COLUMN subscription_charges.code IS 'Catalogue code of the domain or fee, or the coupon';
 COMMENT ON COLUMN subscription_charges.description IS 'For the buyer';
 COMMENT ON COLUMN subscription_charges.price_id IS 'Our price; null for a discount';
+COMMENT ON COLUMN subscription_charges.domain IS 'The name that it is charged for, in ASCII; null: a fee or a discount';
 COMMENT ON COLUMN subscription_charges.amount IS 'Minor units; null for a discount';
 COMMENT ON COLUMN subscription_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN subscription_charges.state IS 'with_checkout: on the session; waiting: for the subscription of the trial; attached: in Stripe; removed: the trial was cancelled';
@@ -7354,6 +7370,8 @@ CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created
 CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
 
 CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
+
+CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (last_error IS NULL));
 
 CREATE INDEX billing_domains_name_idx ON domains USING btree (reverse(lower(
 CASE

@@ -65,7 +65,8 @@ class OrderLine:
 class PricedDomain:
     """What a registered or transferred domain costs, in minor units of the order's currency.
 
-    `first_year` is 0 for one that the term includes. `renewal`: each further year; None: it has no
+    `first_year` is 0 for one that the term includes; `net` is that less its share of the
+    discount. `renewal`: each further year; None: it has no
     price in that currency. `redemption`: what it costs to have it back after it has expired; None:
     that is not offered.
     """
@@ -74,6 +75,7 @@ class PricedDomain:
     unicode: str
     mode: DomainMode
     first_year: int
+    net: int
     renewal: int | None
     redemption: int | None
 

@@ -5,7 +5,7 @@ full amount after it; the site's domain is free with a term of twelve months or 
 that includes one; a coupon applies to everything, unless it names products.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NoReturn
 
@@ -51,24 +51,25 @@ def price_order(catalogue: Catalogue, order: Order) -> PricedOrder:
         *_setup_lines((plan, *addons), order, when),
         *(_domain_line(catalogue, domain, order, when) for domain in charged),
     )
-    domains = (
-        *((_priced_domain(catalogue, free, order, is_free=True),) if free else ()),
-        *(_priced_domain(catalogue, domain, order, is_free=False) for domain in charged),
-    )
     _check_coupon(catalogue, coupon, lines)
+    discount = _discount(coupon, lines, order.currency)
+    nets = _nets(coupon, lines, discount)
     return PricedOrder(
         plan=plan,
         billing_cycle=order.billing_cycle,
         currency=order.currency,
         lines=lines,
         coupon=coupon,
-        discount=_discount(coupon, lines, order.currency),
+        discount=discount,
         trial_days=plan.trial_days if order.trial else 0,
         product_types=_unique(
             kind for product in (plan, *addons) for kind in product.product_types
         ),
         free_domain=free.unicode if free else None,
-        domains=domains,
+        domains=tuple(
+            _priced_domain(catalogue, domain, order, nets)
+            for domain in (*((free,) if free else ()), *charged)
+        ),
     )
 
 
@@ -223,15 +224,17 @@ def _domain_line(
 
 
 def _priced_domain(
-    catalogue: Catalogue, domain: OrderedDomain, order: Order, *, is_free: bool
+    catalogue: Catalogue, domain: OrderedDomain, order: Order, nets: Mapping[str, int]
 ) -> PricedDomain:
     """Return what a domain costs; without a price of their own, further years cost as much."""
     product = _find_domain_product(catalogue, domain)
+    is_charged = domain.ascii in nets
     return PricedDomain(
         domain.ascii,
         domain.unicode,
         domain.mode,
-        first_year=0 if is_free else _first_year(product, domain, order.currency).unit_amount,
+        first_year=_first_year(product, domain, order.currency).unit_amount if is_charged else 0,
+        net=nets.get(domain.ascii, 0),
         renewal=domain_amount(product, order.currency, "renewal"),
         redemption=domain_amount(product, order.currency, "redemption"),
     )
@@ -290,6 +293,17 @@ def _discount(coupon: Coupon | None, lines: Iterable[OrderLine], currency: str) 
         return min(coupon.amount_off, subtotal)
     percent = coupon.percent_off or Decimal(0)
     return money.round_to_step(subtotal * percent / 100, currency)
+
+
+def _nets(coupon: Coupon | None, lines: Sequence[OrderLine], discount: int) -> dict[str, int]:
+    """Return what each charged domain costs, less its share of the discount (rounded down)."""
+    discounted = [line for line in lines if coupon and _is_discounted(coupon, line)]
+    base = sum(line.amount for line in discounted)
+    return {
+        line.domain: line.amount - (discount * line.amount // base if line in discounted else 0)
+        for line in lines
+        if line.domain is not None
+    }
 
 
 def _is_discounted(coupon: Coupon, line: OrderLine) -> bool:

@@ -47,11 +47,18 @@ async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
             )
 
 
-def domain_rows(domains: Sequence[OrderedDomain]) -> list[Row]:
-    """Return the names that the order is for."""
+def domain_rows(purchase: Purchase) -> list[Row]:
+    """Return the names that the order is for, and what it says that they cost."""
+    priced = purchase.priced
+    nets = {domain.ascii: domain.net for domain in priced.domains if domain.first_year}
     return [
-        repository.domain_row(_name_of(domain), domain.mode)
-        for domain in domains
+        {
+            **repository.domain_row(_name_of(domain), domain.mode),
+            "price": nets.get(domain.ascii),
+            "order_total": priced.total if domain.ascii in nets else None,
+            "currency": priced.currency if domain.ascii in nets else None,
+        }
+        for domain in purchase.order.domains
         if domain.mode != "later"
     ]
 

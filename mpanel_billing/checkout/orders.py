@@ -157,7 +157,7 @@ async def _insert_order(
         ),
         items=item_rows(purchase),
         charges=charge_rows(purchase),
-        domains=domain_rows(purchase.order.domains),
+        domains=domain_rows(purchase),
         placed=placed,
         params=_params(sale, subscription_id, 1),
     )

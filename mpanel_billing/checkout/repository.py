@@ -164,7 +164,8 @@ class TenantState:
 class OrderState:
     """The state of an order; `amount` is in minor units of `currency` per term.
 
-    `services` are product types with the state of their account, as JSON.
+    `services` are product types with the state of their account, `domains` the names that were
+    ordered, both as JSON.
     """
 
     subscription_id: UUID
@@ -184,6 +185,7 @@ class OrderState:
     payment_status: str | None
     tenant: TenantState | None
     services: Sequence[Mapping[str, str]]
+    domains: Sequence[Mapping[str, str]]
 
 
 async def lock_buyer(conn: Connection, buyer: str) -> None:
@@ -436,6 +438,7 @@ async def get_order_of_session(conn: Connection, stripe_session_id: str) -> Orde
         payment_status=row["payment_status"],
         tenant=_tenant(row),
         services=row["services"],
+        domains=row["domains"],
     )
 
 

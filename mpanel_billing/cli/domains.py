@@ -69,9 +69,11 @@ def show(name: Name) -> None:
     rows = with_pool(lambda pool: _rows_of(pool, name))
     for row in rows:
         print_line(_line(row))
-        for word in ("created_at", "held_at", "paid_at", "registered_at"):
-            if row[word]:
-                print_line(f"  {_EVENTS[word]} {moment_text(row[word])}")
+        for column, event in _EVENTS.items():
+            if row[column]:
+                print_line(f"  {event} {moment_text(row[column])}")
+        if row["last_error"]:
+            print_line(f"  not refunded: {row['last_error']}")
     if not rows:
         raise NotFoundError(f"Nobody has ordered {name.unicode}.")
 
@@ -103,6 +105,7 @@ _EVENTS = {
     "held_at": "held since",
     "paid_at": "found paid",
     "registered_at": "registered or transferred",
+    "given_back_at": "refunded, because another customer had it,",
 }
 
 

@@ -1,6 +1,7 @@
 """Who holds a domain name, in PostgreSQL."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -148,6 +149,27 @@ async def release_kept(conn: Connection, name: DomainName) -> UUID | None:
         conn, name=name.ascii, registrable=name.registrable
     )
     return customer_id
+
+
+@dataclass(frozen=True, slots=True)
+class LostDomain:
+    """A name that was paid for and that another customer had; `amount` in minor units."""
+
+    id: UUID
+    name: str
+    invoice_id: UUID
+    amount: int
+
+
+async def list_lost(conn: Connection, *, livemode: bool, most: int) -> list[LostDomain]:
+    """Return what is still to be given back, oldest first."""
+    rows = await _queries.list_lost.fetch(conn, livemode=livemode, most=most)
+    return [LostDomain(**row) for row in rows]
+
+
+async def note_given_back(conn: Connection, id_: UUID, error: str | None = None) -> None:
+    """Record that the price of a lost name was refunded, or why it cannot be."""
+    await _queries.note_given_back.execute(conn, id=id_, error=error)
 
 
 async def call_off_rivals(conn: Connection, subscription_ids: Collection[UUID]) -> None:

@@ -15,7 +15,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "billing_changes": _words("request_key params last_error"),
     "billing_deleted_subscriptions": _words("subscription services charges"),
     "billing_deliveries": _words("last_error"),
-    "billing_domains": _words("name unicode_name skeleton registrable"),
+    "billing_domains": _words("name unicode_name skeleton registrable last_error"),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
     "billing_reconcile_drift": _words("ours found"),
@@ -37,7 +37,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "stripe_customers": _words("email name"),
     "stripe_events": _words("payload last_error"),
     "stripe_refetches": _words("last_error"),
-    "subscription_charges": _words("description"),
+    "subscription_charges": _words("description domain"),
     "subscriptions": _words("metadata"),
     "tenant_services": _words(
         "external_ref last_error suspended_by_service desired_domains ordered_domains"
@@ -109,7 +109,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_schema_migrations": _words("version"),
     "billing_schema_objects": _words("migration table_name column_name"),
     "billing_schema_texts": _words("file digest"),
-    "billing_domains": _words("mode state"),
+    "billing_domains": _words("mode state currency"),
     "billing_takeovers": _words("reason settles"),
     "billing_trials": _words("matched_by"),
     "checkout_sessions": _words(

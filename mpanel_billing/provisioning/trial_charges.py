@@ -57,7 +57,7 @@ async def settle_charges(
     return None
 
 
-def next_step(work: Work, charge: Charge) -> Literal["attach", "remove"] | None:
+def next_step(work: Work, charge: Charge) -> Literal["attach", "remove", "drop"] | None:
     """Return what to do about a charge: it is attached exactly while the subscription continues.
 
     If the trial has ended already, it is still attached, for the next invoice: the buyer agreed
@@ -65,6 +65,8 @@ def next_step(work: Work, charge: Charge) -> Literal["attach", "remove"] | None:
     """
     if work.stripe_subscription_id is None or work.stripe_customer_id is None:
         return None
+    if charge.lost:
+        return "drop"
     if _ends_in_trial(work):
         removable = charge.kind == "one_time" and (charge.state == "attached" or charge.tried_at)
         return "remove" if removable else None
@@ -118,6 +120,25 @@ async def _attach_coupon(gateway: StripeGateway, work: Work, charge: Charge) -> 
 
 
 async def _remove(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge) -> None:
+    await _take_off(gateway, work, charge)
+    async with acquired(pool) as conn:
+        await money.mark_removed(conn, charge)
+    _log("removed", work.subscription_id, charge)
+
+
+async def _drop(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge) -> None:
+    """Take off what is for a lost domain, for good: the rest is paid for without it."""
+    await _take_off(gateway, work, charge)
+    async with transaction(pool) as conn:
+        await mirror_rows.lock_objects(conn, [work.mirror_key])
+        await money.drop_charge(conn, charge)
+        await mirror_rows.derive(conn, [work.stripe_subscription_id or ""], [])
+    _log("dropped", work.subscription_id, charge)
+
+
+async def _take_off(gateway: StripeGateway, work: Work, charge: Charge) -> None:
+    if charge.state != "attached" and charge.tried_at is None:
+        return
     stripe_id = charge.stripe_id
     if stripe_id is None and (found := await find_item(gateway, _item_of(work, charge))):
         stripe_id = found.id
@@ -125,12 +146,9 @@ async def _remove(pool: Pool, gateway: StripeGateway, work: Work, charge: Charge
         # missing: an earlier response was lost, or it was removed by hand
         with suppress(StripeObjectMissingError):
             await delete_pending_item(gateway, stripe_id)
-    async with acquired(pool) as conn:
-        await money.mark_removed(conn, charge)
-    _log("removed", work.subscription_id, charge)
 
 
-_STEPS = {"attach": _attach, "remove": _remove}
+_STEPS = {"attach": _attach, "remove": _remove, "drop": _drop}
 
 
 def _item_of(work: Work, charge: Charge) -> PendingItem:

@@ -28,7 +28,8 @@ class Charge:
     """A row of subscription_charges: charged or discounted once the trial ends.
 
     `amount` is in minor units of `currency`; both are None for a discount, whose `code` is a
-    coupon. `tried_at`: when Stripe was called to attach it, if the outcome is unknown.
+    coupon. `tried_at`: when Stripe was called to attach it, if the outcome is unknown. `lost`: it
+    is for a domain that another customer had.
     """
 
     id: UUID
@@ -41,6 +42,7 @@ class Charge:
     stripe_id: str | None
     attempt: int
     tried_at: datetime | None
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from mpanel_billing.subscriptions.disputes import end_disputed
 from mpanel_billing.subscriptions.finders import FINDERS
+from mpanel_billing.subscriptions.lost_domains import give_back_lost
 from mpanel_billing.subscriptions.price_changes import make_price_changes
 from mpanel_billing.subscriptions.schedules import finish_planned
 from mpanel_billing.subscriptions.service_ends import finish_service_ends
@@ -260,6 +261,10 @@ def register(queue: PgQueuer, provisioning: Provisioning, progress: Progress) ->
     @queue.schedule("service_ends", _EVERY_MINUTE)
     async def end_services(_: Schedule) -> None:
         await finish_service_ends(mirror, FINDERS)
+
+    @queue.schedule("lost_domains", _EVERY_MINUTE)
+    async def refund_lost_domains(_: Schedule) -> None:
+        await give_back_lost(mirror)
 
     @queue.schedule("expiring_cards", _EVERY_HOUR)
     async def tell_expiring(_: Schedule) -> None:

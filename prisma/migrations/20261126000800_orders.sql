@@ -53,11 +53,17 @@ CREATE TABLE billing_domains (
     held_at timestamptz,
     paid_at timestamptz,
     registered_at timestamptz,
+    price bigint CHECK (price >= 0),
+    order_total bigint CHECK (order_total >= price),
+    currency text CHECK (currency ~ '^[a-z]{3}$'),
+    given_back_at timestamptz,
+    last_error text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (subscription_id, name),
     CHECK (num_nonnulls(customer_id, subscription_id) > 0),
     CHECK (state IN ('ordered', 'released', 'failed') OR held_at IS NOT NULL),
+    CHECK (given_back_at IS NULL OR state = 'failed'),
     -- nothing is asked of a registrar before money was paid for it
     CHECK (state NOT IN ('paid', 'registering', 'transferring') OR paid_at IS NOT NULL)
 );
@@ -66,6 +72,8 @@ CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains (name)
 WHERE held_at IS NOT NULL AND state NOT IN ('released', 'failed');
 CREATE INDEX billing_domains_created_idx ON billing_domains (created_at)
 WHERE state <> 'ordered';
+CREATE INDEX billing_domains_lost_idx ON billing_domains (updated_at)
+WHERE state = 'failed' AND given_back_at IS NULL AND last_error IS NULL;
 CREATE INDEX billing_domains_registrable_idx ON billing_domains (registrable);
 CREATE INDEX billing_domains_skeleton_idx ON billing_domains (skeleton);
 CREATE INDEX billing_domains_customer_idx ON billing_domains (customer_id);
@@ -82,6 +90,11 @@ COMMENT ON COLUMN billing_domains.subscription_id IS 'The subscription whose ten
 COMMENT ON COLUMN billing_domains.held_at IS 'Since when others cannot get it: the order was paid, or its trial began; null: not decided, or another customer had it';
 COMMENT ON COLUMN billing_domains.paid_at IS 'When its registration was found to be paid for; null: it is not, or there is nothing to pay';
 COMMENT ON COLUMN billing_domains.registered_at IS 'When the service said that it was registered or transferred; null: it was not, by us';
+COMMENT ON COLUMN billing_domains.price IS 'What the order says that it costs, less its share of the discount, in minor units; null: nothing, or not known';
+COMMENT ON COLUMN billing_domains.order_total IS 'What all of that order costs, less the discount: the name''s part of the first bill is price / order_total';
+COMMENT ON COLUMN billing_domains.currency IS 'Of price and order_total, lower case as Stripe writes it';
+COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because another customer had it';
+COMMENT ON COLUMN billing_domains.last_error IS 'Why its price could not be refunded';
 COMMENT ON COLUMN billing_domains.created_at IS 'When it was ordered';
 COMMENT ON COLUMN billing_domains.updated_at IS 'When this row was last changed';
 
@@ -163,6 +176,7 @@ CREATE TABLE subscription_charges (
     code text NOT NULL,
     description text NOT NULL,
     price_id uuid REFERENCES prices,
+    domain text,
     amount bigint CHECK (amount >= 0),
     currency text CHECK (currency ~ '^[a-z]{3}$'),
     state text NOT NULL CHECK (state IN ('with_checkout', 'waiting', 'attached', 'removed')),
@@ -186,6 +200,7 @@ COMMENT ON COLUMN subscription_charges.kind IS 'one_time: a sum; discount: a cou
 COMMENT ON COLUMN subscription_charges.code IS 'Catalogue code of the domain or fee, or the coupon';
 COMMENT ON COLUMN subscription_charges.description IS 'For the buyer';
 COMMENT ON COLUMN subscription_charges.price_id IS 'Our price; null for a discount';
+COMMENT ON COLUMN subscription_charges.domain IS 'The name that it is charged for, in ASCII; null: a fee or a discount';
 COMMENT ON COLUMN subscription_charges.amount IS 'Minor units; null for a discount';
 COMMENT ON COLUMN subscription_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN subscription_charges.state IS 'with_checkout: on the session; waiting: for the subscription of the trial; attached: in Stripe; removed: the trial was cancelled';

@@ -11,6 +11,7 @@
 --     code text NOT NULL,
 --     description text NOT NULL,
 --     price_id uuid,
+--     domain text,
 --     amount bigint,
 --     currency text,
 --     state text NOT NULL,
@@ -50,6 +51,12 @@ SET state = 'attached',
     stripe_created = :stripe_created::timestamptz,
     tried_at = NULL,
     updated_at = now()
+WHERE c.id = :id::uuid
+  AND c.attempt = :attempt;
+
+-- name: drop_charge(id, attempt)!
+-- It is not owed any more: another customer has the name that it was for.
+DELETE FROM subscription_charges AS c
 WHERE c.id = :id::uuid
   AND c.attempt = :attempt;
 

@@ -266,6 +266,7 @@ charges AS (
         code,
         description,
         price_id,
+        domain,
         amount,
         currency,
         state
@@ -277,6 +278,7 @@ charges AS (
         c.code,
         c.description,
         c.price_id,
+        c.domain,
         c.amount,
         c.currency,
         c.state
@@ -287,6 +289,7 @@ charges AS (
         code text,
         description text,
         price_id uuid,
+        domain text,
         amount bigint,
         currency text,
         state text
@@ -294,7 +297,18 @@ charges AS (
     RETURNING id
 ),
 names AS (
-    INSERT INTO billing_domains (subscription_id, customer_id, name, unicode_name, skeleton, registrable, mode)
+    INSERT INTO billing_domains (
+        subscription_id,
+        customer_id,
+        name,
+        unicode_name,
+        skeleton,
+        registrable,
+        mode,
+        price,
+        order_total,
+        currency
+    )
     SELECT
         provisional.id,
         provisional.customer_id,
@@ -302,10 +316,20 @@ names AS (
         d.unicode_name,
         d.skeleton,
         d.registrable,
-        d.mode
+        d.mode,
+        d.price,
+        d.order_total,
+        d.currency
     FROM provisional
     CROSS JOIN jsonb_to_recordset(:domains::jsonb) AS d (
-        name text, unicode_name text, skeleton text, registrable text, mode text
+        name text,
+        unicode_name text,
+        skeleton text,
+        registrable text,
+        mode text,
+        price bigint,
+        order_total bigint,
+        currency text
     )
 ),
 placed AS (
@@ -543,7 +567,8 @@ SELECT
     t.id AS tenant_id,
     coalesce(t.billing_former_domain, t.domain) AS tenant_domain,
     t.status AS tenant_status,
-    coalesce(provisioned.services, '[]') AS services
+    coalesce(provisioned.services, '[]') AS services,
+    coalesce(named.domains, '[]') AS domains
 FROM checkout_sessions AS c
 JOIN subscriptions AS s
     ON s.id = c.subscription_id
@@ -560,4 +585,13 @@ LEFT JOIN LATERAL (
     FROM tenant_services AS ts
     WHERE ts.subscription_id = s.id
 ) AS provisioned ON TRUE
+LEFT JOIN LATERAL (
+    SELECT
+        jsonb_agg(
+            jsonb_build_object('name', own.name, 'unicodeName', own.unicode_name, 'mode', own.mode, 'state', own.state)
+            ORDER BY own.created_at, own.name
+        ) AS domains
+    FROM billing_domains AS own
+    WHERE own.subscription_id = s.id
+) AS named ON TRUE
 WHERE c.stripe_session_id = :stripe_session_id;

@@ -18,13 +18,22 @@
 --     held_at timestamp with time zone,
 --     paid_at timestamp with time zone,
 --     registered_at timestamp with time zone,
+--     price bigint,
+--     order_total bigint,
+--     currency text,
+--     given_back_at timestamp with time zone,
+--     last_error text,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
---     CONSTRAINT billing_domains_check CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
---     CONSTRAINT billing_domains_check1 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
---     CONSTRAINT billing_domains_check2 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
+--     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
+--     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
+--     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
 --     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
+--     CONSTRAINT billing_domains_price_check CHECK ((price >= 0)),
 --     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'active'::text, 'released'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
@@ -34,6 +43,7 @@
 -- CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
 -- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
 -- CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
+-- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (last_error IS NULL));
 -- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
 -- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
 --
@@ -329,6 +339,59 @@ noted AS (
 SELECT TRUE
 FROM held;
 
+-- name: list_lost(livemode, most)
+-- What was paid for names that another customer had, with their part of the taxes. A trial's are not
+-- charged at all.
+SELECT
+    own.id,
+    own.name,
+    bill.id AS invoice_id,
+    round(own.price::numeric * bill.amount_invoiced / own.order_total)::bigint AS amount
+FROM billing_domains AS own
+CROSS JOIN LATERAL (
+    -- OFFSET 0 keeps these look-ups for each row
+    SELECT 1 AS found
+    FROM subscriptions AS s
+    WHERE s.id = own.subscription_id
+      AND s.livemode = :livemode::boolean
+    OFFSET 0
+) AS ours
+CROSS JOIN LATERAL (
+    SELECT 1 AS found
+    FROM subscription_charges AS c
+    WHERE c.subscription_id = own.subscription_id
+      AND c.domain = own.name
+      AND c.state = 'with_checkout'
+    OFFSET 0
+) AS charged
+CROSS JOIN LATERAL (
+    SELECT
+        i.id,
+        i.stripe_status,
+        i.amount_invoiced
+    FROM invoices AS i
+    WHERE i.subscription_id = own.subscription_id
+      AND i.billing_reason IS DISTINCT FROM 'manual'
+    ORDER BY i.stripe_created, i.id
+    LIMIT 1
+) AS bill
+WHERE own.state = 'failed'
+  AND own.given_back_at IS NULL
+  AND own.last_error IS NULL
+  AND own.price > 0
+  AND bill.stripe_status = 'paid'
+  AND bill.amount_invoiced > 0
+ORDER BY own.updated_at
+LIMIT :most;
+
+-- name: note_given_back(id, error)!
+-- error: why it was not; a person has to do it.
+UPDATE billing_domains AS own
+SET given_back_at = CASE WHEN :error::text IS NULL THEN now() END,
+    last_error = :error::text,
+    updated_at = now()
+WHERE own.id = :id::uuid;
+
 -- name: list_domains(state, most)
 -- Newest first, without what is only ordered.
 SELECT
@@ -341,6 +404,8 @@ SELECT
     own.held_at,
     own.paid_at,
     own.registered_at,
+    own.given_back_at,
+    own.last_error,
     own.created_at
 FROM billing_domains AS own
 WHERE own.state <> 'ordered'
@@ -359,6 +424,8 @@ SELECT
     own.held_at,
     own.paid_at,
     own.registered_at,
+    own.given_back_at,
+    own.last_error,
     own.created_at
 FROM billing_domains AS own
 WHERE own.customer_id = :customer_id::uuid
@@ -377,6 +444,8 @@ SELECT
     own.held_at,
     own.paid_at,
     own.registered_at,
+    own.given_back_at,
+    own.last_error,
     own.created_at
 FROM billing_domains AS own
 WHERE own.registrable = :registrable::text

@@ -379,6 +379,7 @@ deleted_keys AS (
 blanked_charges AS (
     UPDATE subscription_charges
     SET description = code,
+        domain = NULL,
         updated_at = now()
     WHERE subscription_id = ANY(:subscriptions::uuid[])
     RETURNING id

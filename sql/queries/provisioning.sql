@@ -321,7 +321,16 @@ LEFT JOIN LATERAL (
     WHERE service.subscription_id = s.id
 ) AS services ON TRUE
 LEFT JOIN LATERAL (
-    SELECT jsonb_agg(to_jsonb(charge) ORDER BY charge.position) AS charges
+    SELECT jsonb_agg(
+        to_jsonb(charge) || jsonb_build_object('lost', EXISTS (
+            SELECT 1
+            FROM billing_domains AS own
+            WHERE own.subscription_id = charge.subscription_id
+              AND own.name = charge.domain
+              AND own.state = 'failed'
+        ))
+        ORDER BY charge.position
+    ) AS charges
     FROM subscription_charges AS charge
     WHERE charge.subscription_id = s.id
       AND charge.state <> 'with_checkout'

@@ -297,10 +297,12 @@ FROM bound
 WHERE s.id = :subscription_id::uuid;
 
 -- name: drop_undecided_names(subscription_id)!
--- What the ended one had is not another customer's any more: it is decided again.
+-- What the ended one had is not another customer's any more: it is decided again, unless its price was
+-- given back.
 DELETE FROM billing_domains AS own
 WHERE own.subscription_id = :subscription_id::uuid
-  AND own.held_at IS NULL;
+  AND own.held_at IS NULL
+  AND own.given_back_at IS NULL;
 
 -- name: take_names(subscription_id, predecessor_id)!
 UPDATE billing_domains AS own

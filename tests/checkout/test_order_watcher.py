@@ -26,7 +26,7 @@ def questions() -> float:
 
 
 async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any) -> None:
-    order = await service.order(order_a)
+    order = await service.order(order_a | {"domain": {"mode": "register", "value": "bücher.com"}})
     progress = await ask(service, order["sessionId"])
     assert progress == {
         "success": True,
@@ -48,6 +48,14 @@ async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any)
         },
         "tenant": None,
         "provisioning": {"state": "awaiting_payment", "services": []},
+        "domains": [
+            {
+                "name": "xn--bcher-kva.com",
+                "unicodeName": "bücher.com",
+                "mode": "register",
+                "state": "ordered",
+            }
+        ],
         "loginUrl": "http://panel.test",
     }
 

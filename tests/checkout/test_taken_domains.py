@@ -8,7 +8,9 @@ import pytest
 from mpanel_billing.database.pool import transaction
 from mpanel_billing.domains.names import read_name
 from mpanel_billing.domains.repository import lock_names
+from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
+from mpanel_billing.subscriptions.lost_domains import give_back_lost
 from tests.inline_worker import InlineWorker
 from tests.service import CREATE_SESSION, Service, make_settings
 from tests.waiting import until_blocking
@@ -223,6 +225,74 @@ async def test_a_further_domain_that_another_has_got_is_not_registered(
     assert orders[second["subscriptionId"]]["further"] == []
     [trouble] = await service.pool.fetch("SELECT * FROM billing_trouble")
     assert "not registered: ada.com" in trouble["detail"]
+
+
+WITH_FURTHER = {
+    "domain": None,
+    "cartItems": [
+        {"type": "domain", "domain": name, "quantity": 1} for name in ("eve.com", "ada.com")
+    ],
+}
+
+
+async def refunds(service: Service) -> list[int]:
+    rows = await service.pool.fetch("SELECT amount FROM stripe_refunds")
+    return [row["amount"] for row in rows]
+
+
+@pytest.mark.parametrize(("coupon", "price"), [(None, 1299), ("WELCOME10", 1169)])
+async def test_the_price_of_a_name_that_another_has_got_is_refunded_once(
+    service: Service,
+    worker: InlineWorker,
+    order_a: dict[str, Any],
+    coupon: str | None,
+    price: int,
+) -> None:
+    first = await service.order(order_a | of("ada.com", "register"))
+    second = await service.order(order_a | EVE | WITH_FURTHER | {"couponCode": coupon})
+    for order in (first, second):
+        assert (await service.stripe.pay(order["url"])).status == 303
+        await service.stripe.wait_idle()
+    await worker.catch_up()
+    mirror = Mirror(service.pool, worker.gateway, livemode=False)
+    done = await asyncio.gather(give_back_lost(mirror), give_back_lost(mirror))
+    await worker.catch_up()
+    assert sum(done) >= 1
+    assert await give_back_lost(mirror) == 0
+    assert await refunds(service) == [price]
+    row = await service.row("SELECT * FROM billing_domains WHERE state = 'failed'")
+    assert (row["name"], row["given_back_at"] is None) == ("ada.com", False)
+    states = await service.pool.fetch("SELECT name FROM billing_domains WHERE state = 'active'")
+    assert sorted(row["name"] for row in states) == ["ada.com", "eve.com"]
+
+
+async def test_a_trial_is_not_charged_for_a_name_that_another_has_got(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    first = await service.order(order_a | of("ada.com", "register"))
+    trial = {"trialActive": True, "addonIds": []}
+    second = await service.order(order_a | EVE | WITH_FURTHER | trial)
+    for order in (first, second):
+        assert (await service.stripe.pay(order["url"])).status == 303
+        await service.stripe.wait_idle()
+    await worker.catch_up()
+    charged = await service.pool.fetch("SELECT domain FROM subscription_charges")
+    assert sorted(row["domain"] for row in charged) == ["ada.com", "eve.com"]
+    mirror = Mirror(service.pool, worker.gateway, livemode=False)
+    assert await give_back_lost(mirror) == 0
+
+    await service.stripe.advance_time(await service.stripe.now() + 15 * 86_400)
+    await service.stripe.wait_idle()
+    await worker.catch_up()
+    paid = await service.pool.fetchval(
+        "SELECT max(i.amount_paid) FROM invoices AS i JOIN subscriptions AS s"
+        " ON s.id = i.subscription_id WHERE s.id::text = $1",
+        second["subscriptionId"],
+    )
+    assert paid == 799 + 1299
+    states = await service.pool.fetch("SELECT name FROM billing_domains WHERE state = 'active'")
+    assert sorted(row["name"] for row in states) == ["ada.com", "eve.com"]
+    assert await refunds(service) == []
 
 
 async def test_an_order_waits_for_a_tenant_that_gets_the_name_at_this_moment(

@@ -76,6 +76,9 @@ INSERT INTO billing_domains
     (subscription_id, customer_id, name, unicode_name, skeleton, registrable, mode, state, held_at)
 SELECT id, customer_id, d.name, d.name, d.name, d.name, 'existing', 'active', now()
 FROM subscriptions CROSS JOIN LATERAL (SELECT 'd-' || id || '.example' AS name) AS d;
+INSERT INTO subscription_charges
+    (subscription_id, position, kind, code, description, amount, currency, state)
+SELECT id, 0, 'one_time', 'x', 'x', 1, 'usd', 'with_checkout' FROM subscriptions;
 INSERT INTO domains (customer_id, domain_name, tld)
 SELECT id, 'm-' || id || '.example', 'example' FROM customers;
 INSERT INTO provisioning_holds (subscription_id, reason, placed_by)

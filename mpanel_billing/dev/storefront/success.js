@@ -16,6 +16,15 @@ const SENTENCES = {
   cancelled: "This subscription has ended.",
   expired: "This order was not paid in time.",
 };
+const DOMAINS = {
+  ordered: "ordered",
+  paid: "paid, being ordered",
+  registering: "being registered",
+  transferring: "being transferred",
+  active: "yours",
+  released: "given up",
+  failed: "another customer was faster; its price is refunded",
+};
 const MOVING = ["provisional", "pending"];
 
 function setStep(name, state, text) {
@@ -53,13 +62,14 @@ const money = (amount, currency) => {
 };
 const day = (moment) => moment && new Date(moment).toLocaleDateString("en", { dateStyle: "long" });
 
-function showDetails({ subscription, tenant, provisioning }) {
+function showDetails({ subscription, tenant, provisioning, domains }) {
   const rows = [
     ["Plan", subscription.planName ?? subscription.planId],
     ["Price", `${money(subscription.amount, subscription.currency)} ${subscription.billingCycle ?? ""}`],
     ["Free until", day(subscription.trialEnd)],
     ["Paid until", !subscription.trialEnd && day(subscription.currentPeriodEnd)],
     ["Tenant", tenant?.domain],
+    ...domains.map((domain) => [domain.unicodeName, DOMAINS[domain.state]]),
     ["Services", provisioning.services.map((service) => service.productType).join(", ")],
   ].filter(([, value]) => value);
   const list = document.querySelector("#details");

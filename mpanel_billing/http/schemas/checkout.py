@@ -268,6 +268,15 @@ class OrderServiceSchema(Schema):
     state: str
 
 
+class OrderDomainSchema(Schema):
+    """A domain of the order; `failed`: another customer had it (docs/domains.md)."""
+
+    name: str
+    unicode_name: str
+    mode: str
+    state: Literal["ordered", "paid", "registering", "transferring", "active", "released", "failed"]
+
+
 class OrderProvisioningSchema(Schema):
     """The progress of provisioning."""
 
@@ -315,6 +324,7 @@ class OrderResponse(Response):
     subscription: OrderedSubscriptionSchema
     tenant: OrderTenantSchema | None
     provisioning: OrderProvisioningSchema
+    domains: tuple[OrderDomainSchema, ...]
     login_url: str
 
     @classmethod
@@ -330,5 +340,6 @@ class OrderResponse(Response):
             if tenant
             else None,
             provisioning=OrderProvisioningSchema.of(state),
+            domains=tuple(map(OrderDomainSchema.model_validate, state.domains)),
             login_url=login_url,
         )

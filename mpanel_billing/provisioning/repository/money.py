@@ -61,6 +61,7 @@ def charge_of(row: Mapping[str, Any]) -> Charge:
         stripe_id=row["stripe_id"],
         attempt=row["attempt"],
         tried_at=moment_of(row["tried_at"]),
+        lost=row["lost"],
     )
 
 
@@ -77,6 +78,11 @@ async def mark_attached(
     await _charges.mark_attached.execute(
         conn, id=charge.id, attempt=charge.attempt, stripe_id=stripe_id, stripe_created=created
     )
+
+
+async def drop_charge(conn: Connection, charge: Charge) -> None:
+    """Forget a charge that is not owed any more."""
+    await _charges.drop_charge.execute(conn, id=charge.id, attempt=charge.attempt)
 
 
 async def mark_removed(conn: Connection, charge: Charge) -> None:
