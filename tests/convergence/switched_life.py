@@ -110,6 +110,12 @@ class SwitchedLife:
         await self._api.subscriptions.pause_async(held.id)
         resumes: Any = {"payment_behavior": "resume_on_payment_success"}
         await self._api.subscriptions.resume_async(held.id, resumes)
+        await self._advance(1)
+        await self._api.subscriptions.pause_async(held.id)
+        await self._advance(2)
+        again = await self._api.subscriptions.resume_async(held.id)
+        if again.status == "paused":
+            await self._api.invoices.pay_async(str(again.latest_invoice))
         unpaid = await self._customer()
         await self._subscribe(unpaid, discounts=[{"coupon": "TEN"}])
         await self._use(unpaid, BOUNCES)

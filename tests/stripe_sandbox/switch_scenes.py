@@ -6,6 +6,7 @@ from typing import Any
 from stripe_sandbox.billing.buyers import Buyer
 from stripe_sandbox.billing.checkout_completion import complete_session
 from stripe_sandbox.billing.confirmations import finish_authentication
+from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.refunds import fail_refund
 from stripe_sandbox.billing.tax_ids import verify_tax_id
 from stripe_sandbox.cards import find_card
@@ -283,6 +284,23 @@ def resume_when_paid(desk: Desk) -> Any:
     return present(desk)["status"]
 
 
+def resume_plainly(desk: Desk) -> Any:
+    paused(desk)
+    change(desk, default_payment_method=attach(desk, "pm_card_chargeCustomerFail"))
+    if desk.world.choices.plain_resume == "at-once":
+        good = attach(desk, "pm_card_visa")
+        change(desk, default_payment_method=good)
+    desk.do("POST /subscriptions/{id}/resume", of="sub")
+    begun = present(desk)["status"]
+    if begun == "active":
+        change(desk, default_payment_method=attach(desk, "pm_card_chargeCustomerFail"))
+        advance(desk, START + 47 * DAY)
+    else:
+        with desk.world.store.transaction():
+            attempt_payment(desk.world, latest(desk), manual=True)
+    return begun, present(desk)["status"]
+
+
 def pause_unpaid(desk: Desk) -> Any:
     subscribe(desk)
     change(desk, default_payment_method=attach(desk, "pm_card_chargeCustomerFail"))
@@ -397,11 +415,12 @@ STORIES: dict[str, tuple[Callable[[Desk], Any], Any, Any]] = {
     "meter_event_time": (report_usage, "accepted", "refused"),
     "other_tax_ids": (add_vat, "verified", "unverified"),
     "pending_changes": (change_while_pending, "changed", "refused"),
+    "plain_resume": (resume_plainly, ("active", "past_due"), ("paused", "past_due")),
     "phase_charges": (charge_in_phase, [1200], []),
     "phase_invoice": (begin_yearly_phase, "subscription_update", "subscription_cycle"),
     "phase_tax_rates": (begin_phase_without_rates, False, True),
     "repeated_prices": (sell_twice, "refused", 2),
-    "resumption_attempt": (resume_when_paid, "paused", "active"),
+    "resumption_attempt": (resume_when_paid, "active", "paused"),
     "schedule_end": (end_schedule, "released", "completed"),
     "schedule_first_invoice": (begin_schedule, "draft", "paid"),
     "sent_first_invoice": (send_invoice, "draft", "open"),

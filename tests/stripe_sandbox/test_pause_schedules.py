@@ -224,3 +224,29 @@ class TestPauseAtOnce:
         await shop.driver.replace_card(subscription.customer, "4000000000000341")
         await shop.driver.advance_clock(clock, FEBRUARY + DAY)
         assert (await shop.fetch(subscription.id)).status == "past_due"
+
+
+@pytest.mark.parametrize(("resumes", "anchor"), [("unchanged", START), ("now", FEBRUARY + DAY)])
+class TestResumesOncePaid:
+    """An account that resumes what it has paused, once it is paid."""
+
+    @pytest.fixture
+    def config(self, receiver, resumes):
+        target = WebhookTarget(receiver.url, SECRET)
+        return SandboxConfig(webhooks=(target,), dunning=Dunning(first="pause", resumes=resumes))
+
+    async def test_a_payment_resumes_what_was_paused_for_it(self, shop, anchor):
+        clock, subscription = await running(shop)
+        await shop.driver.replace_card(subscription.customer, "4000000000000341")
+        await shop.driver.advance_clock(clock, FEBRUARY + DAY)
+        paused = await shop.fetch(subscription.id)
+        await shop.driver.replace_card(subscription.customer)
+        await shop.api.v1.invoices.pay_async(paused.latest_invoice)
+        resumed = await shop.fetch(subscription.id)
+        assert (resumed.status, resumed.billing_cycle_anchor) == ("active", anchor)
+        end = resumed["items"].data[0].current_period_end
+        assert end == (FEBRUARY + 28 * DAY if resumes_in_march(anchor) else FEBRUARY + 29 * DAY)
+
+
+def resumes_in_march(anchor):
+    return anchor == START

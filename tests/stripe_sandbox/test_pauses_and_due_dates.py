@@ -162,11 +162,16 @@ async def test_an_invoice_by_hand_has_a_date_to_be_paid(shop):
     assert listed.data == []
 
 
-async def waiting_for_payment(shop):
+async def waiting_for_payment(shop, *, late):
     """Return a paused subscription that resumes once its open invoice is paid."""
     clock, subscription = await running(shop)
     await shop.api.v1.subscriptions.pause_async(subscription.id)
     await shop.driver.advance_clock(clock, START + 20 * DAY)
+    if late:
+        cards = await shop.api.v1.payment_methods.list_async({"customer": subscription.customer})
+        await shop.api.v1.payment_methods.detach_async(cards.data[0].id)
+    else:
+        await shop.driver.replace_card(subscription.customer, "4000000000000341")
     asked = await shop.api.v1.subscriptions.resume_async(
         subscription.id, {"payment_behavior": "resume_on_payment_success"}
     )
@@ -176,13 +181,14 @@ async def waiting_for_payment(shop):
 @pytest.mark.parametrize("how", ["paid", "declined", "uncollectible", "late"])
 async def test_a_subscription_may_stay_paused_until_its_resumption_is_paid(shop, how):
     v1 = shop.api.v1
-    clock, asked, invoice = await waiting_for_payment(shop)
+    clock, asked, invoice = await waiting_for_payment(shop, late=how == "late")
     assert (asked.status, (await v1.invoices.retrieve_async(invoice)).status) == ("paused", "open")
     if how == "declined":
-        await shop.driver.replace_card(asked.customer, "4000000000000341")
         with pytest.raises(stripe.CardError):
             await v1.invoices.pay_async(invoice)
+        await shop.driver.advance_clock(clock, START + 21 * DAY)
     elif how == "paid":
+        await shop.driver.replace_card(asked.customer)
         await v1.invoices.pay_async(invoice)
     elif how == "uncollectible":
         await v1.invoices.mark_uncollectible_async(invoice)

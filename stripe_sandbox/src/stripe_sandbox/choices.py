@@ -133,9 +133,13 @@ class Choices:
         "prorated",
         "the rest of the period when a subscription resumes with its old anchor",
     )
-    resumption_attempt: Literal["none", "at-once"] = _switch(
-        "none",
+    resumption_attempt: Literal["at-once", "none"] = _switch(
+        "at-once",
         "whether resume_on_payment_success attempts the payment in the request",
+    )
+    plain_resume: Literal["at-once", "waits"] = _switch(
+        "at-once",
+        "whether resume_on_payment_attempt resumes in the request or with the first attempt",
     )
     failed_pause: Literal["no-credit", "credit"] = _switch(
         "no-credit",

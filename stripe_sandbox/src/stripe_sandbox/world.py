@@ -46,12 +46,15 @@ EVENT_PREFIXES = {"subscription": "customer.subscription"}
 class Dunning:
     """What happens after a failed renewal: days between retries, the first and the final action.
 
+    `resumes` is how a subscription resumes that was paused so, once the invoice is paid: never, or
+    with its old anchor (`unchanged`) or a new one (`now`).
     At Stripe these are settings of the account, in the Dashboard.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
     final: Literal["cancel", "pause", "unpaid", "past_due"] = "cancel"
     first: Literal["pause", "past_due"] = "past_due"
+    resumes: Literal["never", "now", "unchanged"] = "never"
 
 
 @dataclass(frozen=True)

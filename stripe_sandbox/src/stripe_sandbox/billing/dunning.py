@@ -4,10 +4,11 @@ from stripe_sandbox.billing.collection import collect
 from stripe_sandbox.billing.invoices import invoices_of, subscription_of
 from stripe_sandbox.billing.pending_updates import apply_if_paid
 from stripe_sandbox.billing.proration import credit_unused_time
-from stripe_sandbox.billing.resumptions import finish_resumption
+from stripe_sandbox.billing.resumptions import finish_resumption, resume_unpaid
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
     cancel_subscription,
+    mark,
     pause,
     set_status,
 )
@@ -80,24 +81,27 @@ def _set_delinquent(world: World, subscription: Document) -> None:
 def _mark_past_due(
     world: World, subscription: Document, invoice: Document, *, ends_retries: bool
 ) -> None:
-    if subscription["status"] in {"incomplete", "paused"}:
+    if subscription["status"] == "paused":
+        resume_unpaid(world, invoice, subscription["id"])
+        return
+    if subscription["status"] == "incomplete":
         return
     if _pauses_at_once(world, subscription, invoice):
-        _pause(world, subscription, "first_payment_failure")
+        _pause(world, subscription, invoice, "first_payment_failure")
     elif invoice["next_payment_attempt"] is None and invoice["auto_advance"]:
         if ends_retries:
-            _end_retries(world, subscription)
+            _end_retries(world, subscription, invoice)
     elif subscription["status"] != "unpaid":
         set_status(subscription, "past_due")
         world.change(subscription)
 
 
-def _end_retries(world: World, subscription: Document) -> None:
+def _end_retries(world: World, subscription: Document, invoice: ReadOnly) -> None:
     if world.dunning.final == "cancel":
         cancel_subscription(world, subscription, reason="payment_failed")
     elif world.dunning.final == "pause":
         if _can_pause(subscription):
-            _pause(world, subscription, "final_payment_failure")
+            _pause(world, subscription, invoice, "final_payment_failure")
         else:
             cancel_subscription(world, subscription, reason="payment_failed")
     else:
@@ -117,8 +121,9 @@ def _can_pause(subscription: ReadOnly) -> bool:
     return not classic and not sent and subscription["schedule"] is None
 
 
-def _pause(world: World, subscription: Document, cause: str) -> None:
+def _pause(world: World, subscription: Document, invoice: ReadOnly, cause: str) -> None:
     """Pause a subscription that is not paid; its invoice stays payable."""
+    mark(world, subscription["id"], paused_for=invoice["id"])
     now = world.time_of(subscription)
     if cause == "final_payment_failure" and world.choices.failed_pause == "credit":
         credit_unused_time(world, subscription)

@@ -2,7 +2,7 @@
 
 from stripe_sandbox.billing.later import drop_task, plan_task
 from stripe_sandbox.billing.pausing import PauseTerms, perform_pause, refuse_unpausable
-from stripe_sandbox.billing.resuming import resume_now, resume_when_paid
+from stripe_sandbox.billing.resuming import resume_as_told
 from stripe_sandbox.billing.subscription_schedules import KIND, OPEN, scheduled_pause
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid
@@ -76,10 +76,10 @@ def end_pause(world: World, schedule: Document) -> None:
     entry["resume"]["status"] = {"error": None, "type": "pending"}
     world.change(schedule)
     settings = entry["resume"]["settings"]
-    waits = settings["payment_behavior"] == "resume_on_payment_success"
-    (resume_when_paid if waits else resume_now)(
+    resume_as_told(
         world,
         subscription,
+        waits=settings["payment_behavior"] == "resume_on_payment_success",
         keeps_anchor=settings["billing_cycle_anchor"] == "unchanged",
         proration=settings["proration_behavior"],
         at=world.time_of(subscription),

@@ -1,11 +1,16 @@
 """Resuming a paused subscription: with the attempt to collect its invoice, or once that is paid."""
 
 from stripe_sandbox.billing.changes import enter_current_period, invoice_now
+from stripe_sandbox.billing.customers import method_for
 from stripe_sandbox.billing.dunning import attempt_payment
 from stripe_sandbox.billing.invoices import finalize_invoice, void_invoice
 from stripe_sandbox.billing.later import plan_task
 from stripe_sandbox.billing.periods import HOUR, restart_period
-from stripe_sandbox.billing.resumptions import announce_resumed, finish_resumption
+from stripe_sandbox.billing.resumptions import (
+    RESUMPTION_EXPIRES,
+    announce_resumed,
+    finish_resumption,
+)
 from stripe_sandbox.billing.subscription_bills import (
     bill_subscription,
     term_lines,
@@ -17,10 +22,35 @@ from stripe_sandbox.billing.subscriptions import (
 from stripe_sandbox.documents import Document
 from stripe_sandbox.world import World
 
-EXPIRES = "expire_resumption"
 LIFETIME = 23 * HOUR
 RESUMED = ("billing_cycle_anchor", "items")
 """Fields of the subscription that resuming changes."""
+
+
+def resume_as_told(
+    world: World,
+    subscription: Document,
+    *,
+    waits: bool,
+    keeps_anchor: bool,
+    proration: str,
+    at: int,
+) -> None:
+    """Resume with a payment (`waits`: `resume_on_payment_success`), or with an attempt to pay.
+
+    By `Choices` the latter also waits, for an attempt that somebody makes later.
+    """
+    if waits or world.choices.plain_resume == "waits":
+        resume_when_paid(
+            world,
+            subscription,
+            keeps_anchor=keeps_anchor,
+            proration=proration,
+            at=at,
+            unpaid=not waits,
+        )
+        return
+    resume_now(world, subscription, keeps_anchor=keeps_anchor, proration=proration, at=at)
 
 
 def resume_now(
@@ -52,9 +82,18 @@ def _enter_period(
 
 
 def resume_when_paid(
-    world: World, subscription: Document, *, keeps_anchor: bool, proration: str, at: int
+    world: World,
+    subscription: Document,
+    *,
+    keeps_anchor: bool,
+    proration: str,
+    at: int,
+    unpaid: bool = False,
 ) -> None:
-    """Open the invoice of a resumption; the subscription stays paused until that is paid."""
+    """Open the invoice of a resumption; the subscription stays paused until that is paid.
+
+    With `unpaid` it waits for an attempt only, which is not made here.
+    """
     before = world.find("subscription", subscription["id"])
     if not _enter_period(
         world, subscription, keeps_anchor=keeps_anchor, proration=proration, at=at
@@ -67,15 +106,23 @@ def resume_when_paid(
     lines = term_lines(world, subscription, items)
     invoice = bill_subscription(world, subscription, lines, reason="subscription_update")
     kept = {name: subscription[name] for name in RESUMED}
-    mark(world, before["id"], resumption=kept, resumption_invoice=invoice["id"])
+    mark(
+        world,
+        before["id"],
+        resumption=kept,
+        resumption_invoice=invoice["id"],
+        resumes_unpaid=unpaid,
+    )
     world.change({**before, "latest_invoice": invoice["id"]})
     invoice = finalize_invoice(world, invoice)
-    if invoice["status"] == "open" and world.choices.resumption_attempt == "at-once":
-        attempt_payment(world, invoice)
-    elif invoice["status"] == "open":
-        plan_task(world, EXPIRES, invoice, LIFETIME, clock=world.clock_of(invoice))
-    else:
+    if invoice["status"] != "open":
         finish_resumption(world, invoice, before["id"])
+        return
+    plan_task(world, RESUMPTION_EXPIRES, invoice, LIFETIME, clock=world.clock_of(invoice))
+    customer = world.find("customer", before["customer"])
+    attempts = not unpaid and world.choices.resumption_attempt == "at-once"
+    if attempts and method_for(world, customer, before):
+        attempt_payment(world, invoice)
 
 
 def expire_resumption(world: World, invoice: Document) -> None:

@@ -34,9 +34,8 @@ from stripe_sandbox.billing.renewals import (
     invoice_due,
     subscription_due,
 )
-from stripe_sandbox.billing.resuming import EXPIRES as RESUMPTION_EXPIRES
 from stripe_sandbox.billing.resuming import expire_resumption
-from stripe_sandbox.billing.resumptions import PAUSE_ENDS
+from stripe_sandbox.billing.resumptions import PAUSE_ENDS, RESUMPTION_EXPIRES
 from stripe_sandbox.billing.subscription_schedules import schedule_due
 from stripe_sandbox.billing.subscriptions import MARKS
 from stripe_sandbox.billing.tax_ids import VERIFIES, verify_tax_id
