@@ -67,7 +67,8 @@ reliability: $(SET_UP) ## Break things under load, and write the results to docs
 
 .PHONY: sandbox-table
 sandbox-table: $(SET_UP) ## Write the table of the sandbox's operations into docs/sandbox.md
-	@WRITE_SANDBOX_TABLE=1 $(BIN)/pytest -q tests/stripe_sandbox/test_param_effects.py $(ARGS)
+	@WRITE_SANDBOX_TABLE=1 $(BIN)/pytest -q tests/stripe_sandbox/test_event_order.py \
+		tests/stripe_sandbox/test_param_effects.py $(ARGS)
 
 .PHONY: test-pm2
 test-pm2: $(SET_UP) ## Test the service under real PM2, from npm

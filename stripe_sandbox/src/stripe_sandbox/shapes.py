@@ -33,7 +33,9 @@ ON_REQUEST: Mapping[str, frozenset[str]] = {
 }
 """Fields that Stripe sends only if expanded, or only at creation."""
 
-NEVER_SENT = frozenset({"automatic_transfer_rules_by_currency", "currency_options", "deleted"})
+NEVER_SENT = frozenset(
+    {"automatic_transfer_rules_by_currency", "currency_options", "deleted", "previous_attributes"}
+)
 """Fields that are absent rather than null."""
 
 ALTERNATIVES = frozenset(
@@ -188,7 +190,11 @@ def _shape(cls: Any, left_out: frozenset[str]) -> _Shape:
     return _Shape(
         frozenset(fields),
         tuple((name, field.nested) for name, field in fields.items() if field.nested),
-        {n: None for n, field in fields.items() if sent and field.nullable and n not in left_out},
+        {
+            name: None
+            for name, field in fields.items()
+            if sent and field.nullable and name not in left_out | NEVER_SENT
+        },
     )
 
 
@@ -197,7 +203,7 @@ def _fields(cls: Any) -> dict[str, Field]:
     return {
         name: Field(_is_nullable(kind), _nested(kind), tuple(_references(kind)))
         for name, kind in cls.__annotations__.items()
-        if not _is_class_variable(kind) and name not in NEVER_SENT
+        if not _is_class_variable(kind)
     }
 
 

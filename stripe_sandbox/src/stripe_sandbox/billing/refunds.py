@@ -9,7 +9,7 @@ from stripe_sandbox.billing.warnings import settle_warnings
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.money import format_amount
-from stripe_sandbox.world import World
+from stripe_sandbox.world import World, differences
 
 KIND = "refund"
 DELAY = 180
@@ -112,7 +112,7 @@ def _take(world: World, refund: ReadOnly) -> str:
 def settle_refund(world: World, refund: Document) -> None:
     """Let a pending refund succeed, and a succeeded one fail."""
     if refund["status"] == "pending":
-        _update(world, refund | {"status": "succeeded"})
+        update(world, refund | {"status": "succeeded"})
     elif refund["status"] == "succeeded":
         fail_refund(world, refund, FAILED_REASON)
 
@@ -135,13 +135,14 @@ def fail_refund(world: World, refund: Document, reason: str) -> Document:
         charge["refunded"] = False
         world.change(charge)
     failure = {"failure_balance_transaction": returned["id"], "failure_reason": reason}
-    refund = _update(world, refund | failure | {"status": "failed"})
+    refund = update(world, refund | failure | {"status": "failed"})
     world.announce("refund.failed", refund)
     return refund
 
 
-def _update(world: World, refund: Document) -> Document:
+def update(world: World, refund: Document) -> Document:
     """Announce a changed refund, by its own event and by the older one of charges."""
+    previous = differences(world.find(KIND, refund["id"]), refund)
     refund = world.change(refund)
-    world.announce("charge.refund.updated", refund)
+    world.announce("charge.refund.updated", refund, previous=previous)
     return refund

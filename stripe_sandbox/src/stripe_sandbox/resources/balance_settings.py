@@ -8,7 +8,7 @@ from stripe_sandbox.documents import Document
 from stripe_sandbox.operations import Call, Operation
 from stripe_sandbox.resources.records import merged
 from stripe_sandbox.supported import supports
-from stripe_sandbox.world import World
+from stripe_sandbox.world import World, differences
 
 KEPT = "_balance_settings"
 INITIAL: Document = {
@@ -26,13 +26,15 @@ def fetch(call: Call) -> Document:
 def update(call: Call) -> Document:
     """Change the settings, and announce them."""
     world = call.world
-    payments = merged(_settings(world)["payments"], call.get("payments", {}))
+    before = _settings(world)
+    payments = merged(before["payments"], call.get("payments", {}))
     timing = payments["settlement_timing"]
     delay = timing["delay_days_override"]
     timing["delay_days"] = PENDING_DAYS if delay is None else delay
     world.store.put(KEPT, {"id": KEPT, "payments": payments})
     settings = _settings(world)
-    world.announce("balance_settings.updated", settings)
+    previous = differences(before, settings)
+    world.announce("balance_settings.updated", settings, previous=previous)
     return settings
 
 

@@ -12,6 +12,7 @@ from stripe.params import (
     RefundUpdateParams,
 )
 
+from stripe_sandbox.billing import refunds
 from stripe_sandbox.billing.direct_charges import NewCharge, capture_charge, charge_directly
 from stripe_sandbox.billing.payment_intents import capture_intent
 from stripe_sandbox.billing.refunds import NewRefund, make_refund
@@ -98,9 +99,7 @@ def update_refund(call: Call) -> Document:
     """Update a refund's metadata."""
     refund = call.world.find("refund", call.id)
     refund["metadata"] = merge_metadata(refund["metadata"] or {}, call.params.get("metadata"))
-    refund = call.world.change(refund)
-    call.world.announce("charge.refund.updated", refund)
-    return refund
+    return refunds.update(call.world, refund)
 
 
 OPERATIONS = (

@@ -16,6 +16,7 @@ from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import missing_param, no_such
 from stripe_sandbox.operations import Call, Listing, Operation
 from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.world import differences
 
 CODES = {
     "txcd_00000000": ("Nontaxable", "Any nontaxable good or service."),
@@ -42,11 +43,13 @@ def _as_sent(kept: Document) -> Document:
 def update_settings(call: Call) -> Document:
     """Update the account's tax settings."""
     world, kept = call.world, settings(call.world)
+    before = _as_sent(settings(world))
     kept["defaults"] |= call.get("defaults", {})
     if call.get("head_office"):
         kept["head_office"] = {"address": dict(call.get("head_office")["address"])}
     world.store.put(KEPT, kept)
-    world.announce("tax.settings.updated", _as_sent(kept))
+    previous = differences(before, _as_sent(kept))
+    world.announce("tax.settings.updated", _as_sent(kept), previous=previous)
     return _as_sent(kept)
 
 
