@@ -133,10 +133,19 @@ def pause(
     )
 
 
-def resume(subscription: Subscription, *, key: Key = None) -> None:
+def resume(
+    subscription: Subscription,
+    *,
+    preview: Annotated[bool, typer.Option("--preview", help="Only show what it costs.")] = False,
+    key: Key = None,
+) -> None:
     """Undo a cancellation that is to come, or a pause: a new term is then charged now."""
-    from mpanel_billing.subscriptions import lifecycle  # noqa: PLC0415 - see above
+    from mpanel_billing.subscriptions import lifecycle, pausing  # noqa: PLC0415 - see above
 
+    if preview:
+        found = run_for(subscription, key, pausing.preview_resume)
+        typer.echo(f"due now: {format_money(found.due_now, found.currency)}")
+        return
     print_changed(run_for(subscription, key, lifecycle.resume))
 
 

@@ -155,18 +155,24 @@ async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
         held = await require_changeable(conn, mirror, request)
         if held.stripe_status == "paused":
             return {RESUME: {"billing_cycle_anchor": {"type": "now"}}}
+        require_resumable(held)
         if held.collection_paused:
             return _collect_again(held)
-        if not held.will_end:
-            raise ConflictError(
-                "This subscription is neither cancelled nor paused, so it cannot be resumed.",
-                code="not_cancelled",
-            )
         # the portal sets a date instead of the flag; Stripe accepts only one of the two
         end = {"cancel_at_period_end": False} if held.cancel_at_period_end else {"cancel_at": ""}
         return {**end, **releasing(held)}
 
     return await make_change(mirror, request, "resume", {}, decide)
+
+
+def require_resumable(held: Subscription) -> None:
+    """Raise ConflictError unless a subscription is paused, or set to end."""
+    if held.stripe_status == "paused" or held.collection_paused or held.will_end:
+        return
+    raise ConflictError(
+        "This subscription is neither cancelled nor paused, so it cannot be resumed.",
+        code="not_cancelled",
+    )
 
 
 def _collect_again(held: Subscription) -> Mapping[str, Any]:

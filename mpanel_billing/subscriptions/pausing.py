@@ -15,6 +15,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.billed import list_billed
+from mpanel_billing.stripe_gateway.subscriptions import PreviewLine, preview_change
 from mpanel_billing.subscriptions.given_back import list_given_back
 from mpanel_billing.subscriptions.lifecycle import (
     COLLECTION,
@@ -25,6 +26,7 @@ from mpanel_billing.subscriptions.lifecycle import (
     make_change,
     refresh,
     require_changeable,
+    require_resumable,
 )
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.schedules import releasing
@@ -95,6 +97,30 @@ async def pause(
 
     asked = {"until": until, "reason": reason}
     return await make_change(mirror, request, "pause", asked, decide, prepare=prepare)
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePreview:
+    """What a resumption charges now, in minor units of `currency`, and the lines of that invoice.
+
+    `due_now` is after the balance.
+    """
+
+    currency: str
+    due_now: int
+    lines: tuple[PreviewLine, ...] = ()
+
+
+async def preview_resume(mirror: Mirror, request: ChangeRequest) -> ResumePreview:
+    """Return what `resume` would charge; raises as it. Only what Stripe has paused is charged."""
+    held = await refresh(mirror, request)
+    async with acquired(mirror.pool) as conn:
+        await require_changeable(conn, mirror, request)
+    if held.stripe_status != "paused":
+        require_resumable(held)
+        return ResumePreview(held.currency, 0)
+    invoice = await preview_change(mirror.stripe, held.stripe_id or "", {"resume_at": "now"})
+    return ResumePreview(invoice.currency, invoice.amount_due, invoice.lines)
 
 
 def _pause_params(*, credits_time: bool) -> dict[str, Any]:

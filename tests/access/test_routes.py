@@ -58,6 +58,7 @@ ONLY_LOOKING = {
     ("POST", "/api/billing/invoices/{id}/preview-credit-note"),
     ("POST", "/api/billing/subscriptions/{id}/preview-end"),
     ("POST", "/api/billing/subscriptions/{id}/preview-pause"),
+    ("POST", "/api/billing/subscriptions/{id}/preview-resume"),
     ("POST", "/api/billing/subscriptions/{id}/preview-trial"),
 }
 

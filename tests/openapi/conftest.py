@@ -218,6 +218,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{billing}/retention-offer": {"id": ids[1], "customerId": customer},
         f"{billing}/take-offer": {"id": ids[1], "body": {"reason": "stays for less"}},
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
+        f"{billing}/preview-resume": {"id": ids[2], "body": {}},
         f"{billing}/resume": {"id": ids[2], "body": {}},
         "/api/billing/invoices": {"customerId": customer},
         "/api/billing/invoices/{id}": {"id": invoice, "customerId": customer},

@@ -241,6 +241,7 @@ SCENES: dict[str, Scene] = {
                     ("proration_date", (START, START + DAY)),
                 )
             },
+            "subscription_details.resume_at": case(subscription="$paused_before"),
             "subscription_details.trial_end": case(
                 subscription="$trial",
                 subscription_details={"items": [{"id": "$trial_item", "price": "$bigger"}]},

@@ -54,8 +54,13 @@ async def test_a_pause_credits_the_rest_of_the_term_and_a_resumption_charges_a_n
 
     await go_on(backend, now + 90 * DAY)
     assert len(await backend.invoices(bought)) == 1
+    costs = await backend.done(f"{path}/preview-resume")
+    assert sum(line["amount"] for line in costs["lines"]) == costs["dueNow"]
     back = await backend.done(f"{path}/resume", key="back")
     await backend.worker.catch_up()
+    assert (await backend.invoices(bought))[0]["amountPaid"] == costs["dueNow"]
+    refused = await backend.post(f"{path}/preview-resume")
+    assert (refused.status, refused.body["code"]) == (409, "not_cancelled")
     assert back["subscription"]["stripeStatus"] == "active"
     assert await services(backend) == {"active"}
     newest = (await backend.invoices(bought))[0]

@@ -20,6 +20,7 @@ from mpanel_billing.http.schemas.endings import (
     PausePreviewResponse,
     PauseRequest,
     PreviewPauseRequest,
+    ResumePreviewResponse,
     ResumeRequest,
 )
 from mpanel_billing.http.schemas.plan_changes import (
@@ -45,7 +46,7 @@ from mpanel_billing.subscriptions.lookup import (
     list_subscriptions,
 )
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
-from mpanel_billing.subscriptions.pausing import pause, preview_pause
+from mpanel_billing.subscriptions.pausing import pause, preview_pause, preview_resume
 from mpanel_billing.subscriptions.promise import Promise, read_promise, sign_promise
 
 routes = Endpoints("billing")
@@ -205,6 +206,21 @@ async def post_cancel(
             feedback=call.body.feedback,
         )
     )
+
+
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/preview-resume",
+    scope="billing:read",
+    body_optional=True,
+    calls_stripe=True,
+    refusals={**_UNKNOWN, ConflictError: ("not_cancelled", "not_paid", "subscription_ended")},
+)
+async def post_preview_resume(
+    call: KeyedCall[IdPath, None, ResumeRequest],
+) -> ResumePreviewResponse:
+    """Return what a resumption would charge now."""
+    return ResumePreviewResponse.of(await preview_resume(call.app[keys.MIRROR], _request(call)))
 
 
 @routes.endpoint(

@@ -9,9 +9,10 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from mpanel_billing.http.schemas.base import Moment, OwnerRequest, Response, Schema
+from mpanel_billing.http.schemas.plan_changes import PreviewLineSchema
 from mpanel_billing.subscriptions.ending import Ending, GivenBack, UnusedTime
 from mpanel_billing.subscriptions.lifecycle import Feedback
-from mpanel_billing.subscriptions.pausing import PausePreview, Way
+from mpanel_billing.subscriptions.pausing import PausePreview, ResumePreview, Way
 from mpanel_billing.subscriptions.retention_offers import RetentionOffer
 from mpanel_billing.subscriptions.trials import TrialPreview
 
@@ -126,6 +127,23 @@ class TrialRequest(PreviewTrialRequest):
 
 class ResumeRequest(OwnerRequest):
     """The subscription's owner."""
+
+
+class ResumePreviewResponse(Response):
+    """What a resumption charges now, after the customer's balance; see docs/billing-api.md."""
+
+    currency: str
+    due_now: int
+    lines: tuple[PreviewLineSchema, ...]
+
+    @classmethod
+    def of(cls, preview: ResumePreview) -> Self:
+        """Build the response from a preview."""
+        return cls(
+            currency=preview.currency,
+            due_now=preview.due_now,
+            lines=tuple(PreviewLineSchema.of(line) for line in preview.lines),
+        )
 
 
 class PreviewPauseRequest(OwnerRequest):

@@ -14,6 +14,7 @@ from mpanel_billing.http.schemas.subscriptions import (
     SubscriptionChangeResponse,
     SubscriptionSchema,
 )
+from mpanel_billing.stripe_gateway.subscriptions import PreviewLine
 from mpanel_billing.subscriptions.change_plan import PlanChangePreview
 from mpanel_billing.subscriptions.item_changes import Proration
 from mpanel_billing.subscriptions.lifecycle import Changed
@@ -143,6 +144,17 @@ class PreviewLineSchema(Schema):
     period_start: Moment
     period_end: Moment
 
+    @classmethod
+    def of(cls, line: PreviewLine) -> Self:
+        """Build the object from a line of a preview."""
+        return cls(
+            description=line.description,
+            amount=line.amount,
+            proration=line.proration,
+            period_start=line.period_start,
+            period_end=line.period_end,
+        )
+
 
 class UnpaidSchema(Schema):
     """What is unpaid of the running term, and whether a payment for it is under way."""
@@ -185,13 +197,7 @@ class PlanChangePreviewResponse(Response):
             due_now=preview.due_now,
             credited=preview.credited,
             lines=tuple(
-                PreviewLineSchema(
-                    description=line.description,
-                    amount=line.amount,
-                    proration=line.proration,
-                    period_start=line.period_start,
-                    period_end=line.period_end,
-                )
+                PreviewLineSchema.of(line)
                 for line in (preview.invoice.lines if preview.invoice else ())
             ),
             next_charge=ChargeSchema(

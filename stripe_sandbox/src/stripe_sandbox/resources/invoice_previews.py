@@ -4,6 +4,7 @@ from stripe.params import InvoiceCreatePreviewParams
 
 from stripe_sandbox.billing.changes import change_items, end_trial
 from stripe_sandbox.billing.lines import add_invoice_item
+from stripe_sandbox.billing.periods import restart_period
 from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
 from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly
@@ -35,6 +36,8 @@ def preview(call: Call) -> Document:
             given = details["default_tax_rates"]
             path = f"subscription_details[{RATES}]"
             subscription[RATES] = find_rates(call.world, given, path)
+        if details.get("resume_at"):
+            return _preview_resumption(call, subscription)
         if details.get("items"):
             return _preview_change(call, subscription, details)
         return _preview_renewal(call, subscription)
@@ -74,6 +77,14 @@ def _preview_change(call: Call, subscription: Document, details: ReadOnly) -> Do
     return invoice
 
 
+def _preview_resumption(call: Call, subscription: Document) -> Document:
+    if subscription["status"] != "paused":
+        message = "Only the resumption of a paused subscription can be previewed."
+        raise invalid(message, param="subscription_details[resume_at]")
+    restart_period(subscription, call.world.time_of(subscription))
+    return preview_immediate(call.world, subscription, new_period=True)
+
+
 def _preview_renewal(call: Call, subscription: Document) -> Document:
     if subscription["ended_at"] or subscription["cancel_at_period_end"]:
         customer = subscription["customer"]
@@ -104,6 +115,7 @@ PREVIEW = supports(
         "proration_behavior",
         "proration_date",
         items=PREVIEWED_ITEM,
+        resume_at=one_of("now"),
         trial_end=one_of("now"),
     ),
 )
