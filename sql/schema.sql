@@ -680,10 +680,14 @@ CREATE FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_i
 #variable_conflict use_column
 DECLARE
     touched_ids uuid[];
+    are_ordered boolean;
     billed jsonb;
+    reordered jsonb;
 BEGIN
-    SELECT array_agg(s.id)
-    INTO touched_ids
+    SELECT
+        array_agg(s.id),
+        bool_or(s.metadata ? 'planId')
+    INTO touched_ids, are_ordered
     FROM (
         SELECT mirrored.id
         FROM unnest(billing_derive_v1.stripe_subscription_ids) AS told (stripe_subscription_id)
@@ -826,71 +830,12 @@ BEGIN
             GROUP BY t.id
         ) AS invoiced;
     END IF;
-    RETURN QUERY
-    WITH touched AS MATERIALIZED (
-        SELECT
-            s.id,
-            s.status,
-            s.stripe_status,
-            s.stripe_subscription_id,
-            s.entitlement
-        FROM unnest(touched_ids) AS named (id)
-        JOIN subscriptions AS s
-            ON s.id = named.id
-    ),
-    sold AS (
-        SELECT
-            t.id,
-            bool_or(c.status = 'complete' AND c.payment_status IN ('paid', 'no_payment_required')) AS settled,
-            bool_and(c.status = 'expired') AS all_expired
-        FROM touched AS t
-        JOIN checkout_sessions AS c
-            ON c.subscription_id = t.id
-        GROUP BY t.id
-    ),
-    itemised AS (
-        SELECT
-            t.id,
-            (array_agg(product.id ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
-            (array_agg(product.code ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
-            coalesce(
-                (array_agg(term.cycle ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1],
-                CASE WHEN count(DISTINCT coalesce(term.cycle, '')) = 1 THEN min(term.cycle) END
-            ) AS cycle,
-            coalesce(
-                jsonb_agg(DISTINCT product.code) FILTER (WHERE product.kind = 'addon'),
-                '[]'
-            ) AS addon_codes
-        FROM touched AS t
-        JOIN subscription_items AS i
-            ON i.subscription_id = t.id
-        CROSS JOIN LATERAL (
-            SELECT CASE i.interval_count * CASE i.recurring_interval WHEN 'month' THEN 1 WHEN 'year' THEN 12 END
-                WHEN 1 THEN 'monthly'
-                WHEN 3 THEN 'quarterly'
-                WHEN 6 THEN 'semi-annually'
-                WHEN 12 THEN 'annually'
-                WHEN 24 THEN 'biennially'
-                WHEN 36 THEN 'triennially'
-            END AS cycle
-        ) AS term
-        LEFT JOIN prices AS p
-            ON p.id = i.price_id
-        LEFT JOIN products AS product
-            ON product.id = coalesce(p.product_id, (
-                SELECT sold.id
-                FROM products AS sold
-                WHERE sold.stripe_product_id = i.stripe_product_id
-                  AND sold.code IS NOT NULL
-            ))
-        GROUP BY t.id
-    ),
-    reordered AS (
+    IF are_ordered THEN
         -- metadata holds what was ordered; once something else is charged, for whatever reason, it
         -- holds that
-        SELECT
-            s.id,
-            s.metadata || jsonb_build_object(
+        SELECT jsonb_agg(jsonb_build_object(
+            'id', s.id,
+            'metadata', s.metadata || jsonb_build_object(
                 'planId', i.plan_code,
                 'billingCycle', i.cycle,
                 'addonIds', i.addon_codes,
@@ -915,10 +860,13 @@ BEGIN
                         GROUP BY listed.kind
                     ) AS given
                 )
-            ) AS metadata
-        FROM itemised AS i
+            )
+        ))
+        INTO reordered
+        FROM unnest(touched_ids) AS touched (id)
         JOIN subscriptions AS s
-            ON s.id = i.id
+            ON s.id = touched.id
+        CROSS JOIN LATERAL billing_items_sold_v1(s.id) AS i
         WHERE s.metadata ? 'planId'
           AND (
               s.metadata ->> 'planId' <> i.plan_code
@@ -926,7 +874,29 @@ BEGIN
               OR NOT s.metadata -> 'addonIds' @> i.addon_codes
               OR NOT i.addon_codes @> (s.metadata -> 'addonIds')
           )
-          AND i.plan_code IS NOT NULL
+          AND i.plan_code IS NOT NULL;
+    END IF;
+    RETURN QUERY
+    WITH touched AS MATERIALIZED (
+        SELECT
+            s.id,
+            s.status,
+            s.stripe_status,
+            s.stripe_subscription_id,
+            s.entitlement
+        FROM unnest(touched_ids) AS named (id)
+        JOIN subscriptions AS s
+            ON s.id = named.id
+    ),
+    sold AS (
+        SELECT
+            t.id,
+            bool_or(c.status = 'complete' AND c.payment_status IN ('paid', 'no_payment_required')) AS settled,
+            bool_and(c.status = 'expired') AS all_expired
+        FROM touched AS t
+        JOIN checkout_sessions AS c
+            ON c.subscription_id = t.id
+        GROUP BY t.id
     ),
     derived AS MATERIALIZED (
         SELECT
@@ -972,8 +942,7 @@ BEGIN
             ON invoiced.id = t.id
         LEFT JOIN sold
             ON sold.id = t.id
-        LEFT JOIN itemised
-            ON itemised.id = t.id
+        CROSS JOIN LATERAL billing_items_sold_v1(t.id) AS itemised
         CROSS JOIN LATERAL (
             SELECT
                 coalesce(invoiced.settled, FALSE)
@@ -1006,7 +975,7 @@ BEGIN
             metadata = coalesce(r.metadata, s.metadata),
             updated_at = now()
         FROM derived AS d
-        LEFT JOIN reordered AS r
+        LEFT JOIN LATERAL jsonb_to_recordset(reordered) AS r (id uuid, metadata jsonb)
             ON r.id = d.id
         WHERE s.id = d.id
           AND (
@@ -1256,6 +1225,44 @@ CREATE FUNCTION billing_is_wanted(message_type text, wanted text[]) RETURNS bool
     )
 $$;
 COMMENT ON FUNCTION billing_is_wanted(message_type text, wanted text[]) IS 'Whether a type is one of those that a receiver gets';
+
+CREATE FUNCTION billing_items_sold_v1(of_subscription uuid) RETURNS TABLE(plan_id uuid, plan_code text, cycle text, addon_codes jsonb)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        (array_agg(product.id ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1],
+        (array_agg(product.code ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1],
+        coalesce(
+            (array_agg(term.cycle ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1],
+            CASE WHEN count(DISTINCT coalesce(term.cycle, '')) = 1 THEN min(term.cycle) END
+        ),
+        coalesce(
+            jsonb_agg(DISTINCT product.code) FILTER (WHERE product.kind = 'addon'),
+            '[]'
+        )
+    FROM subscription_items AS i
+    CROSS JOIN LATERAL (
+        SELECT CASE i.interval_count * CASE i.recurring_interval WHEN 'month' THEN 1 WHEN 'year' THEN 12 END
+            WHEN 1 THEN 'monthly'
+            WHEN 3 THEN 'quarterly'
+            WHEN 6 THEN 'semi-annually'
+            WHEN 12 THEN 'annually'
+            WHEN 24 THEN 'biennially'
+            WHEN 36 THEN 'triennially'
+        END AS cycle
+    ) AS term
+    LEFT JOIN prices AS p
+        ON p.id = i.price_id
+    LEFT JOIN products AS product
+        ON product.id = coalesce(p.product_id, (
+            SELECT sold.id
+            FROM products AS sold
+            WHERE sold.stripe_product_id = i.stripe_product_id
+              AND sold.code IS NOT NULL
+        ))
+    WHERE i.subscription_id = of_subscription
+$$;
+COMMENT ON FUNCTION billing_items_sold_v1(of_subscription uuid) IS 'What the catalogue calls the items of a subscription: plan, word for its term, add-ons';
 
 CREATE FUNCTION billing_keep_deleted_subscription() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1843,7 +1850,10 @@ BEGIN
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
-        bills := billing_without_objects_v1(bills, billed);
+        bills := CASE
+            WHEN cardinality(billed) IS DISTINCT FROM jsonb_array_length(bills)
+                THEN billing_without_objects_v1(bills, billed)
+        END;
     END IF;
     IF renewals IS NOT NULL THEN
         WITH renewed AS (
@@ -1953,7 +1963,10 @@ BEGIN
         )
         SELECT array_agg(r.object_id) INTO renewed
         FROM renewed AS r;
-        renewals := billing_without_objects_v1(renewals, renewed);
+        renewals := CASE
+            WHEN cardinality(renewed) IS DISTINCT FROM jsonb_array_length(renewals)
+                THEN billing_without_objects_v1(renewals, renewed)
+        END;
     END IF;
     IF bills IS NOT NULL THEN
         invoices := coalesce(invoices, '[]') || bills;
@@ -2435,8 +2448,8 @@ CREATE TABLE subscriptions (
     CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
     CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
     CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
-    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ((ARRAY['provisional'::character varying, 'pending'::character varying, 'active'::character varying, 'suspended'::character varying, 'cancelled'::character varying, 'expired'::character varying])::text[])))),
-    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['incomplete'::text, 'incomplete_expired'::text, 'trialing'::text, 'active'::text, 'past_due'::text, 'unpaid'::text, 'paused'::text, 'canceled'::text])))
+    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ('{provisional,pending,active,suspended,cancelled,expired}'::text[])))),
+    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY ('{incomplete,incomplete_expired,trialing,active,past_due,unpaid,paused,canceled}'::text[])))
 )
 WITH (fillfactor='85');
 COMMENT ON TABLE subscriptions IS 'What was ordered; rows that Stripe bills have a billing_provider';
@@ -2799,6 +2812,32 @@ DECLARE
     content jsonb;
     moment text := extract(epoch FROM now())::text;
 BEGIN
+    -- not in the trigger's WHEN, which is parsed anew for each statement, and true for each renewal
+    IF NEW.billing_provider IS DISTINCT FROM 'stripe' OR (
+        OLD.status,
+        OLD.stripe_status,
+        OLD.current_period_start,
+        OLD.cancel_at_period_end,
+        OLD.cancel_at,
+        OLD.product_id,
+        OLD.billing_cycle,
+        OLD.amount,
+        OLD.currency,
+        OLD.metadata -> 'addonIds'
+    ) IS NOT DISTINCT FROM (
+        NEW.status,
+        NEW.stripe_status,
+        NEW.current_period_start,
+        NEW.cancel_at_period_end,
+        NEW.cancel_at,
+        NEW.product_id,
+        NEW.billing_cycle,
+        NEW.amount,
+        NEW.currency,
+        NEW.metadata -> 'addonIds'
+    ) THEN
+        RETURN NULL;
+    END IF;
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     IF NOT EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = NEW.livemode) THEN
         RETURN NULL; -- nobody is told: each renewal comes here
@@ -5188,7 +5227,7 @@ CREATE TABLE invoices (
     stripe_event_id text,
     CONSTRAINT billing_invoices_mirror_check CHECK (((stripe_invoice_id IS NULL) OR ((livemode IS NOT NULL) AND (stripe_status IS NOT NULL) AND (amount_due IS NOT NULL) AND (amount_paid IS NOT NULL) AND (amount_remaining IS NOT NULL) AND (stripe_created IS NOT NULL) AND (stripe_as_of IS NOT NULL) AND (stripe_as_of_since <= stripe_as_of)))),
     CONSTRAINT billing_invoices_number_check CHECK (((stripe_invoice_id IS NULL) OR ((invoice_number)::text !~* '^INV-'::text))),
-    CONSTRAINT billing_invoices_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['draft'::text, 'open'::text, 'paid'::text, 'uncollectible'::text, 'void'::text, 'deleted'::text])))
+    CONSTRAINT billing_invoices_stripe_status_check CHECK ((stripe_status = ANY ('{draft,open,paid,uncollectible,void,deleted}'::text[])))
 )
 WITH (fillfactor='85');
 COMMENT ON TABLE invoices IS 'mPanel''s own invoices and the mirror of Stripe''s; the latter have a stripe_invoice_id';
@@ -5580,9 +5619,9 @@ CREATE TABLE stripe_events (
     received_at timestamp with time zone DEFAULT now() NOT NULL,
     applied_at timestamp with time zone,
     CONSTRAINT stripe_events_check CHECK (((status <> 'failed'::text) OR (last_error IS NOT NULL))),
-    CONSTRAINT stripe_events_check1 CHECK (((status <> ALL (ARRAY['applied'::text, 'stale'::text])) OR (applied_at IS NOT NULL))),
-    CONSTRAINT stripe_events_payload_check CHECK (((payload IS NOT NULL) OR (status = ANY (ARRAY['applied'::text, 'stale'::text, 'ignored'::text])))),
-    CONSTRAINT stripe_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'applied'::text, 'stale'::text, 'ignored'::text, 'failed'::text])))
+    CONSTRAINT stripe_events_check1 CHECK (((status <> ALL ('{applied,stale}'::text[])) OR (applied_at IS NOT NULL))),
+    CONSTRAINT stripe_events_payload_check CHECK (((payload IS NOT NULL) OR (status = ANY ('{applied,stale,ignored}'::text[])))),
+    CONSTRAINT stripe_events_status_check CHECK ((status = ANY ('{received,applied,stale,ignored,failed}'::text[])))
 )
 WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
 COMMENT ON TABLE stripe_events IS 'The inbox: every event that we acknowledged to Stripe';
@@ -5674,7 +5713,7 @@ CREATE TABLE subscription_items (
     CONSTRAINT subscription_items_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
     CONSTRAINT subscription_items_interval_count_check CHECK ((interval_count > 0)),
     CONSTRAINT subscription_items_quantity_check CHECK ((quantity >= 0)),
-    CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'year'::text])))
+    CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY ('{day,week,month,year}'::text[])))
 )
 WITH (fillfactor='85');
 COMMENT ON TABLE subscription_items IS 'What a subscription charges each term; while it is provisional, what was ordered';
@@ -7623,8 +7662,6 @@ CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscriptions FOR EA
 
 CREATE TRIGGER billing_note_lost_revenue AFTER DELETE ON subscriptions FOR EACH ROW WHEN ((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))) EXECUTE FUNCTION billing_note_revenue();
 
-CREATE TRIGGER billing_note_new_revenue AFTER INSERT ON subscriptions FOR EACH ROW WHEN ((new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))) EXECUTE FUNCTION billing_note_revenue();
-
 CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE OR UPDATE ON subscription_discounts FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_items FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
@@ -7649,7 +7686,7 @@ CREATE TRIGGER billing_tell_refund AFTER UPDATE ON stripe_refunds FOR EACH ROW W
 
 CREATE TRIGGER billing_tell_service AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((old.actual = 'active'::text) AND (new.actual = 'active'::text) AND (old.resources IS DISTINCT FROM new.resources))) EXECUTE FUNCTION billing_tell_service();
 
-CREATE TRIGGER billing_tell_subscription AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((new.billing_provider = 'stripe'::text) AND (((((((((((old.status)::text IS DISTINCT FROM (new.status)::text) OR (old.stripe_status IS DISTINCT FROM new.stripe_status)) OR (old.current_period_start IS DISTINCT FROM new.current_period_start)) OR (old.cancel_at_period_end IS DISTINCT FROM new.cancel_at_period_end)) OR (old.cancel_at IS DISTINCT FROM new.cancel_at)) OR (old.product_id IS DISTINCT FROM new.product_id)) OR ((old.billing_cycle)::text IS DISTINCT FROM (new.billing_cycle)::text)) OR (old.amount IS DISTINCT FROM new.amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR ((old.metadata -> 'addonIds'::text) IS DISTINCT FROM (new.metadata -> 'addonIds'::text))))) EXECUTE FUNCTION billing_tell_subscription();
+CREATE TRIGGER billing_tell_subscription AFTER UPDATE ON subscriptions FOR EACH ROW EXECUTE FUNCTION billing_tell_subscription();
 
 CREATE TRIGGER billing_tell_tenant AFTER UPDATE ON tenants FOR EACH ROW WHEN (((new.billing_subscription_id IS NOT NULL) AND ((old.status)::text IS DISTINCT FROM (new.status)::text))) EXECUTE FUNCTION billing_tell_tenant();
 

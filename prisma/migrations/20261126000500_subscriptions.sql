@@ -7,8 +7,9 @@ ALTER TABLE subscriptions
         CONSTRAINT billing_subscriptions_provider_check CHECK (billing_provider = 'stripe'),
     ADD COLUMN IF NOT EXISTS livemode boolean,
     ADD COLUMN IF NOT EXISTS stripe_status text
-        CONSTRAINT billing_subscriptions_stripe_status_check CHECK (stripe_status IN (
-            'incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due', 'unpaid', 'paused', 'canceled'
+        -- a list that is one constant: CHECK constraints are parsed again for each statement that writes
+        CONSTRAINT billing_subscriptions_stripe_status_check CHECK (stripe_status = ANY (
+            '{incomplete,incomplete_expired,trialing,active,past_due,unpaid,paused,canceled}'
         )),
     ADD COLUMN IF NOT EXISTS stripe_customer_id text,
     ADD COLUMN IF NOT EXISTS stripe_subscription_id text,
@@ -37,7 +38,7 @@ ALTER TABLE subscriptions
 ALTER TABLE subscriptions
     ADD CONSTRAINT billing_subscriptions_status_check CHECK (
         billing_provider IS NULL
-        OR status IN ('provisional', 'pending', 'active', 'suspended', 'cancelled', 'expired')
+        OR status = ANY ('{provisional,pending,active,suspended,cancelled,expired}')
     ) NOT VALID,
     ADD CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (
         billing_provider IS NULL
@@ -111,7 +112,7 @@ CREATE TABLE subscription_items (
     quantity bigint CHECK (quantity >= 0),
     unit_amount bigint,
     currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
-    recurring_interval text CHECK (recurring_interval IN ('day', 'week', 'month', 'year')),
+    recurring_interval text CHECK (recurring_interval = ANY ('{day,week,month,year}')),
     interval_count integer CHECK (interval_count > 0),
     current_period_start timestamptz,
     current_period_end timestamptz,

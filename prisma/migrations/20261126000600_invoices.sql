@@ -10,8 +10,8 @@ ALTER TABLE invoices
     ADD COLUMN IF NOT EXISTS stripe_customer_id text,
     ADD COLUMN IF NOT EXISTS stripe_number text,
     ADD COLUMN IF NOT EXISTS stripe_status text
-        CONSTRAINT billing_invoices_stripe_status_check CHECK (stripe_status IN (
-            'draft', 'open', 'paid', 'uncollectible', 'void', 'deleted'
+        CONSTRAINT billing_invoices_stripe_status_check CHECK (stripe_status = ANY (
+            '{draft,open,paid,uncollectible,void,deleted}'
         )),
     ADD COLUMN IF NOT EXISTS billing_reason text,
     ADD COLUMN IF NOT EXISTS collection_method text,

@@ -219,6 +219,32 @@ DECLARE
     content jsonb;
     moment text := extract(epoch FROM now())::text;
 BEGIN
+    -- not in the trigger's WHEN, which is parsed anew for each statement, and true for each renewal
+    IF NEW.billing_provider IS DISTINCT FROM 'stripe' OR (
+        OLD.status,
+        OLD.stripe_status,
+        OLD.current_period_start,
+        OLD.cancel_at_period_end,
+        OLD.cancel_at,
+        OLD.product_id,
+        OLD.billing_cycle,
+        OLD.amount,
+        OLD.currency,
+        OLD.metadata -> 'addonIds'
+    ) IS NOT DISTINCT FROM (
+        NEW.status,
+        NEW.stripe_status,
+        NEW.current_period_start,
+        NEW.cancel_at_period_end,
+        NEW.cancel_at,
+        NEW.product_id,
+        NEW.billing_cycle,
+        NEW.amount,
+        NEW.currency,
+        NEW.metadata -> 'addonIds'
+    ) THEN
+        RETURN NULL;
+    END IF;
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     IF NOT EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = NEW.livemode) THEN
         RETURN NULL; -- nobody is told: each renewal comes here
@@ -296,32 +322,7 @@ END
 $$;
 COMMENT ON FUNCTION billing_tell_subscription() IS 'Records the transitions of a subscription';
 CREATE TRIGGER billing_tell_subscription AFTER UPDATE ON subscriptions
-FOR EACH ROW WHEN (
-    NEW.billing_provider = 'stripe'
-    AND (
-        OLD.status,
-        OLD.stripe_status,
-        OLD.current_period_start,
-        OLD.cancel_at_period_end,
-        OLD.cancel_at,
-        OLD.product_id,
-        OLD.billing_cycle,
-        OLD.amount,
-        OLD.currency,
-        OLD.metadata -> 'addonIds'
-    ) IS DISTINCT FROM (
-        NEW.status,
-        NEW.stripe_status,
-        NEW.current_period_start,
-        NEW.cancel_at_period_end,
-        NEW.cancel_at,
-        NEW.product_id,
-        NEW.billing_cycle,
-        NEW.amount,
-        NEW.currency,
-        NEW.metadata -> 'addonIds'
-    )
-) EXECUTE FUNCTION billing_tell_subscription();
+FOR EACH ROW EXECUTE FUNCTION billing_tell_subscription();
 
 -- One function for new and for changed rows: an invoice that is first seen paid was issued too.
 CREATE FUNCTION billing_tell_invoice() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER

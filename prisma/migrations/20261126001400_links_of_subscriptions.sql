@@ -11,11 +11,8 @@ BEFORE DELETE ON subscriptions
 FOR EACH ROW WHEN (OLD.billing_provider = 'stripe')
 EXECUTE FUNCTION billing_keep_deleted_subscription();
 
--- The statuses of billing_subscription_revenue_v1.
-CREATE TRIGGER billing_note_new_revenue
-AFTER INSERT ON subscriptions
-FOR EACH ROW WHEN (NEW.stripe_status IN ('active', 'past_due'))
-EXECUTE FUNCTION billing_note_revenue();
+-- The statuses of billing_subscription_revenue_v1. A new row needs no note: until it has items, which are
+-- noted, it adds nothing.
 CREATE TRIGGER billing_note_changed_revenue
 AFTER UPDATE ON subscriptions
 FOR EACH ROW WHEN (
@@ -40,6 +37,5 @@ EXECUTE FUNCTION billing_note_revenue();
 -- migrate:down
 DROP TRIGGER billing_note_lost_revenue ON subscriptions;
 DROP TRIGGER billing_note_changed_revenue ON subscriptions;
-DROP TRIGGER billing_note_new_revenue ON subscriptions;
 DROP TRIGGER billing_keep_deleted_subscription ON subscriptions;
 ALTER TABLE tenants DROP CONSTRAINT billing_tenants_subscription_fkey;

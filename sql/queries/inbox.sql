@@ -18,9 +18,9 @@
 --     received_at timestamp with time zone DEFAULT now() NOT NULL,
 --     applied_at timestamp with time zone,
 --     CONSTRAINT stripe_events_check CHECK (((status <> 'failed'::text) OR (last_error IS NOT NULL))),
---     CONSTRAINT stripe_events_check1 CHECK (((status <> ALL (ARRAY['applied'::text, 'stale'::text])) OR (applied_at IS NOT NULL))),
---     CONSTRAINT stripe_events_payload_check CHECK (((payload IS NOT NULL) OR (status = ANY (ARRAY['applied'::text, 'stale'::text, 'ignored'::text])))),
---     CONSTRAINT stripe_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'applied'::text, 'stale'::text, 'ignored'::text, 'failed'::text])))
+--     CONSTRAINT stripe_events_check1 CHECK (((status <> ALL ('{applied,stale}'::text[])) OR (applied_at IS NOT NULL))),
+--     CONSTRAINT stripe_events_payload_check CHECK (((payload IS NOT NULL) OR (status = ANY ('{applied,stale,ignored}'::text[])))),
+--     CONSTRAINT stripe_events_status_check CHECK ((status = ANY ('{received,applied,stale,ignored,failed}'::text[])))
 -- )
 -- WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
 -- ALTER TABLE ONLY stripe_events ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);

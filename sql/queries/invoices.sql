@@ -53,7 +53,7 @@
 --     stripe_event_id text,
 --     CONSTRAINT billing_invoices_mirror_check CHECK (((stripe_invoice_id IS NULL) OR ((livemode IS NOT NULL) AND (stripe_status IS NOT NULL) AND (amount_due IS NOT NULL) AND (amount_paid IS NOT NULL) AND (amount_remaining IS NOT NULL) AND (stripe_created IS NOT NULL) AND (stripe_as_of IS NOT NULL) AND (stripe_as_of_since <= stripe_as_of)))),
 --     CONSTRAINT billing_invoices_number_check CHECK (((stripe_invoice_id IS NULL) OR ((invoice_number)::text !~* '^INV-'::text))),
---     CONSTRAINT billing_invoices_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['draft'::text, 'open'::text, 'paid'::text, 'uncollectible'::text, 'void'::text, 'deleted'::text])))
+--     CONSTRAINT billing_invoices_stripe_status_check CHECK ((stripe_status = ANY ('{draft,open,paid,uncollectible,void,deleted}'::text[])))
 -- )
 -- WITH (fillfactor='85');
 -- ALTER TABLE ONLY invoices ADD CONSTRAINT invoices_invoice_number_key UNIQUE (invoice_number);

@@ -46,8 +46,8 @@
 --     CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
 --     CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
 --     CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
---     CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ((ARRAY['provisional'::character varying, 'pending'::character varying, 'active'::character varying, 'suspended'::character varying, 'cancelled'::character varying, 'expired'::character varying])::text[])))),
---     CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY (ARRAY['incomplete'::text, 'incomplete_expired'::text, 'trialing'::text, 'active'::text, 'past_due'::text, 'unpaid'::text, 'paused'::text, 'canceled'::text])))
+--     CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ('{provisional,pending,active,suspended,cancelled,expired}'::text[])))),
+--     CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY ('{incomplete,incomplete_expired,trialing,active,past_due,unpaid,paused,canceled}'::text[])))
 -- )
 -- WITH (fillfactor='85');
 -- ALTER TABLE ONLY subscriptions ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (id);
@@ -79,7 +79,7 @@
 --     CONSTRAINT subscription_items_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT subscription_items_interval_count_check CHECK ((interval_count > 0)),
 --     CONSTRAINT subscription_items_quantity_check CHECK ((quantity >= 0)),
---     CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'year'::text])))
+--     CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY ('{day,week,month,year}'::text[])))
 -- )
 -- WITH (fillfactor='85');
 -- ALTER TABLE ONLY subscription_items ADD CONSTRAINT subscription_items_pkey PRIMARY KEY (id);

@@ -1,7 +1,7 @@
 -- Derives from the mirrored rows, in whatever order they came: status, links of invoices, the
 -- payment, and the work of provisioning. Returns the rows whose status changed, and the new work.
--- What only invoices decide is read and written by statements of its own: most subscriptions that are new have
--- none, and to set up a statement takes longer than to run it.
+-- What only invoices decide is read and written by statements of its own, and what was ordered here is read by one:
+-- most subscriptions that are new have neither, and to set up a statement takes longer than to run it.
 -- OFFSET 0 keeps each EXISTS a look-up; else a whole table may be hashed to answer for a few rows.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
@@ -18,10 +18,14 @@ AS $$
 #variable_conflict use_column
 DECLARE
     touched_ids uuid[];
+    are_ordered boolean;
     billed jsonb;
+    reordered jsonb;
 BEGIN
-    SELECT array_agg(s.id)
-    INTO touched_ids
+    SELECT
+        array_agg(s.id),
+        bool_or(s.metadata ? 'planId')
+    INTO touched_ids, are_ordered
     FROM (
         SELECT mirrored.id
         FROM unnest(billing_derive_v1.stripe_subscription_ids) AS told (stripe_subscription_id)
@@ -164,71 +168,12 @@ BEGIN
             GROUP BY t.id
         ) AS invoiced;
     END IF;
-    RETURN QUERY
-    WITH touched AS MATERIALIZED (
-        SELECT
-            s.id,
-            s.status,
-            s.stripe_status,
-            s.stripe_subscription_id,
-            s.entitlement
-        FROM unnest(touched_ids) AS named (id)
-        JOIN subscriptions AS s
-            ON s.id = named.id
-    ),
-    sold AS (
-        SELECT
-            t.id,
-            bool_or(c.status = 'complete' AND c.payment_status IN ('paid', 'no_payment_required')) AS settled,
-            bool_and(c.status = 'expired') AS all_expired
-        FROM touched AS t
-        JOIN checkout_sessions AS c
-            ON c.subscription_id = t.id
-        GROUP BY t.id
-    ),
-    itemised AS (
-        SELECT
-            t.id,
-            (array_agg(product.id ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_id,
-            (array_agg(product.code ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1] AS plan_code,
-            coalesce(
-                (array_agg(term.cycle ORDER BY i.stripe_subscription_item_id) FILTER (WHERE product.kind = 'plan'))[1],
-                CASE WHEN count(DISTINCT coalesce(term.cycle, '')) = 1 THEN min(term.cycle) END
-            ) AS cycle,
-            coalesce(
-                jsonb_agg(DISTINCT product.code) FILTER (WHERE product.kind = 'addon'),
-                '[]'
-            ) AS addon_codes
-        FROM touched AS t
-        JOIN subscription_items AS i
-            ON i.subscription_id = t.id
-        CROSS JOIN LATERAL (
-            SELECT CASE i.interval_count * CASE i.recurring_interval WHEN 'month' THEN 1 WHEN 'year' THEN 12 END
-                WHEN 1 THEN 'monthly'
-                WHEN 3 THEN 'quarterly'
-                WHEN 6 THEN 'semi-annually'
-                WHEN 12 THEN 'annually'
-                WHEN 24 THEN 'biennially'
-                WHEN 36 THEN 'triennially'
-            END AS cycle
-        ) AS term
-        LEFT JOIN prices AS p
-            ON p.id = i.price_id
-        LEFT JOIN products AS product
-            ON product.id = coalesce(p.product_id, (
-                SELECT sold.id
-                FROM products AS sold
-                WHERE sold.stripe_product_id = i.stripe_product_id
-                  AND sold.code IS NOT NULL
-            ))
-        GROUP BY t.id
-    ),
-    reordered AS (
+    IF are_ordered THEN
         -- metadata holds what was ordered; once something else is charged, for whatever reason, it
         -- holds that
-        SELECT
-            s.id,
-            s.metadata || jsonb_build_object(
+        SELECT jsonb_agg(jsonb_build_object(
+            'id', s.id,
+            'metadata', s.metadata || jsonb_build_object(
                 'planId', i.plan_code,
                 'billingCycle', i.cycle,
                 'addonIds', i.addon_codes,
@@ -253,10 +198,13 @@ BEGIN
                         GROUP BY listed.kind
                     ) AS given
                 )
-            ) AS metadata
-        FROM itemised AS i
+            )
+        ))
+        INTO reordered
+        FROM unnest(touched_ids) AS touched (id)
         JOIN subscriptions AS s
-            ON s.id = i.id
+            ON s.id = touched.id
+        CROSS JOIN LATERAL billing_items_sold_v1(s.id) AS i
         WHERE s.metadata ? 'planId'
           AND (
               s.metadata ->> 'planId' <> i.plan_code
@@ -264,7 +212,29 @@ BEGIN
               OR NOT s.metadata -> 'addonIds' @> i.addon_codes
               OR NOT i.addon_codes @> (s.metadata -> 'addonIds')
           )
-          AND i.plan_code IS NOT NULL
+          AND i.plan_code IS NOT NULL;
+    END IF;
+    RETURN QUERY
+    WITH touched AS MATERIALIZED (
+        SELECT
+            s.id,
+            s.status,
+            s.stripe_status,
+            s.stripe_subscription_id,
+            s.entitlement
+        FROM unnest(touched_ids) AS named (id)
+        JOIN subscriptions AS s
+            ON s.id = named.id
+    ),
+    sold AS (
+        SELECT
+            t.id,
+            bool_or(c.status = 'complete' AND c.payment_status IN ('paid', 'no_payment_required')) AS settled,
+            bool_and(c.status = 'expired') AS all_expired
+        FROM touched AS t
+        JOIN checkout_sessions AS c
+            ON c.subscription_id = t.id
+        GROUP BY t.id
     ),
     derived AS MATERIALIZED (
         SELECT
@@ -310,8 +280,7 @@ BEGIN
             ON invoiced.id = t.id
         LEFT JOIN sold
             ON sold.id = t.id
-        LEFT JOIN itemised
-            ON itemised.id = t.id
+        CROSS JOIN LATERAL billing_items_sold_v1(t.id) AS itemised
         CROSS JOIN LATERAL (
             SELECT
                 coalesce(invoiced.settled, FALSE)
@@ -344,7 +313,7 @@ BEGIN
             metadata = coalesce(r.metadata, s.metadata),
             updated_at = now()
         FROM derived AS d
-        LEFT JOIN reordered AS r
+        LEFT JOIN LATERAL jsonb_to_recordset(reordered) AS r (id uuid, metadata jsonb)
             ON r.id = d.id
         WHERE s.id = d.id
           AND (

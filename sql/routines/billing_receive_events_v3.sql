@@ -318,7 +318,10 @@ BEGIN
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
-        bills := billing_without_objects_v1(bills, billed);
+        bills := CASE
+            WHEN cardinality(billed) IS DISTINCT FROM jsonb_array_length(bills)
+                THEN billing_without_objects_v1(bills, billed)
+        END;
     END IF;
     IF renewals IS NOT NULL THEN
         WITH renewed AS (
@@ -428,7 +431,10 @@ BEGIN
         )
         SELECT array_agg(r.object_id) INTO renewed
         FROM renewed AS r;
-        renewals := billing_without_objects_v1(renewals, renewed);
+        renewals := CASE
+            WHEN cardinality(renewed) IS DISTINCT FROM jsonb_array_length(renewals)
+                THEN billing_without_objects_v1(renewals, renewed)
+        END;
     END IF;
     IF bills IS NOT NULL THEN
         invoices := coalesce(invoices, '[]') || bills;
