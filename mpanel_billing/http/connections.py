@@ -110,6 +110,7 @@ class Connection(RequestHandler):
         if (
             route is None
             or self._paused
+            or self._buffer_paused  # by many requests at once: the task reads on as it serves them
             or not isinstance(message, RawRequestMessage)
             or not route.takes(message)
             or not has_arrived(payload)
@@ -119,8 +120,6 @@ class Connection(RequestHandler):
         self._served = (message, payload)
         self._request_in_progress = True  # a server that stops waits for it
         self._stay_open()
-        if self._parser is not None:
-            self._parser.message_consumed()
         try:
             route.begin(self, message, payload.read_nowait())
         except Exception as error:  # noqa: BLE001 - raised by the request's handler
@@ -131,6 +130,8 @@ class Connection(RequestHandler):
         """Send the response of a direct route, then close or go on with the next request."""
         self._served = None
         self._end_request()
+        if self._parser is not None:
+            self._parser.message_consumed()
         if self.transport is None or self.transport.is_closing():
             return  # the client did not wait
         self.transport.write(response)

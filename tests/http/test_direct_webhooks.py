@@ -194,6 +194,13 @@ async def test_responses_come_in_the_order_of_requests(
     assert statuses == [200, 404, 200, 400, 404, 200, 200]
 
 
+async def test_more_at_once_than_a_connection_queues_are_all_answered(connection: Socket) -> None:
+    # aiohttp stops reading once 32 are waiting
+    await connection.send(*[webhook(event_of(number)) for number in range(80)], GET)
+    statuses = [(await connection.answer()).status for _ in range(81)]
+    assert statuses == [200] * 80 + [404]
+
+
 async def test_a_body_that_arrives_in_pieces_is_received_too(
     connection: Socket, pool: Pool
 ) -> None:
